@@ -1,0 +1,29 @@
+"""genrelab: from a folder of music to an honest genre classifier, and from that classifier to any library.
+
+>>> import genrelab
+>>> prediction = genrelab.load_bundle("RUN/svm/bundle").predict("song.mp3")   # doctest: +SKIP
+>>> dataset = genrelab.load_dataset("data/fma_small")                          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genrelab.datasets import load_dataset
+    from genrelab.predict import load_bundle
+
+__all__ = ["__version__", "load_bundle", "load_dataset"]
+__version__ = version("genrelab")
+
+_HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `import genrelab` costs milliseconds whatever is asked of it later.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'genrelab' has no attribute {name!r}: it has {', '.join(__all__)}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,257 @@
+"""Leaf: settings as frozen dataclasses: a few numbers are chosen here, the rest is derived, nothing is repeated.
+
+Views turn a clip (at most `clip_s` seconds of one track, mono float32) into arrays. A view's settings
+stand in `dataset.json` and in every bundle, so that serving uses the numbers that training used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from genrelab.errors import SettingsError
+
+SCHEMA_VERSION = 1
+"""Version of what stands in PREPARED and RUN."""
+
+PARTS = ("training", "validation", "test", "excluded")
+"""The parts of a split, in reading order."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """Which stretches of a track are looked at."""
+
+    clip_s: float = 30.0  # a longer track becomes several clips of this length; a shorter one is one clip
+    tolerance: float = 0.05  # 30.01 s (GTZAN) or 29.98 s (FMA) is still one whole clip
+    max_clips: int = 10  # of a longer track, spread evenly over it
+    min_s: float = 0.5  # shorter tracks are counted as failures
+
+    def __post_init__(self) -> None:
+        _positive(self, "clip_s", "max_clips", "min_s")
+
+
+@dataclass(frozen=True)
+class MelImageView:
+    """Log-mel spectrogram of a whole clip as one square image, in dB below its loudest bin (float16).
+
+    The hop is chosen so that the clip's own length fills the image: padding 2 s to 30 s costs 10 to 15
+    points of accuracy.
+    """
+
+    name: ClassVar[str] = "mel_image"
+    dtype: ClassVar[str] = "<f2"
+    sr: int = 22_050
+    n_fft: int = 2_048
+    size: int = 224  # frames and mel bands
+    min_hop: int = 64
+    top_db: float = 80.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frames, n_mels)."""
+        return (self.size, self.size)
+
+    def hop_length(self, n_samples: int) -> int:
+        """2,953 for 30 s at 22,050 Hz; never below `min_hop`."""
+        return max(self.min_hop, n_samples // self.size)
+
+
+@dataclass(frozen=True)
+class LogMelView:
+    """Log-mel windows for convolutional networks, in dB below each window's loudest bin (float16)."""
+
+    name: ClassVar[str] = "log_mel"
+    dtype: ClassVar[str] = "<f2"
+    sr: int = 22_050
+    n_fft: int = 2_048
+    hop_length: int = 512
+    n_mels: int = 128
+    window_s: float = 3.0
+    hop_s: float = 3.0
+    top_db: float = 80.0
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of a window (129 at the default settings)."""
+        return int(self.window_s * self.sr) // self.hop_length
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frames, n_mels)."""
+        return (self.n_frames, self.n_mels)
+
+
+@dataclass(frozen=True)
+class SamplesView:
+    """The article's raw audio: the first `n_samples` samples of the track (float32)."""
+
+    name: ClassVar[str] = "samples"
+    dtype: ClassVar[str] = "<f4"
+    sr: int = 44_100
+    n_samples: int = 10_000
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(samples,)."""
+        return (self.n_samples,)
+
+
+@dataclass(frozen=True)
+class StatisticsView:
+    """FMA's 518 statistics of a whole clip: 7 moments of 74 rows of 11 features (float32).
+
+    With `fma_exact` the clip keeps its native rate and the columns follow FMA's recipe with its quirk
+    (centroid, bandwidth, contrast, rolloff and chroma_stft take the rate to be 22,050 Hz).
+    """
+
+    name: ClassVar[str] = "statistics"
+    dtype: ClassVar[str] = "<f4"
+    sr: int = 22_050
+    n_fft: int = 2_048
+    hop_length: int = 512
+    n_mfcc: int = 20
+    n_mels: int = 128
+    fma_exact: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(statistics,)."""
+        return (518,)
+
+
+@dataclass(frozen=True)
+class FramesView:
+    """The article's frame matrix: 12 chroma, centroid, rolloff, zero-crossing rate and 20 MFCC a frame (float32)."""
+
+    name: ClassVar[str] = "frames"
+    dtype: ClassVar[str] = "<f4"
+    sr: int = 44_100
+    n_fft: int = 2_048
+    hop_length: int = 512
+    n_frames: int = 2_582
+    n_mfcc: int = 20
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(frames, features)."""
+        return (self.n_frames, 15 + self.n_mfcc)
+
+
+@dataclass(frozen=True)
+class TableView:
+    """Columns of a table of precomputed features (float32): no audio behind it."""
+
+    name: ClassVar[str] = "table"
+    dtype: ClassVar[str] = "<f4"
+    columns: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(columns,)."""
+        return (len(self.columns),)
+
+
+View = MelImageView | LogMelView | SamplesView | StatisticsView | FramesView | TableView
+VIEWS: dict[str, type[View]] = {
+    v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, FramesView, TableView)
+}
+DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
+"""What the models of `--models all` read."""
+
+
+def view_to_json(view: View) -> dict[str, Any]:
+    """Settings of a view with its name, dtype and shape, as they stand in `dataset.json` and `bundle.json`."""
+    return {"name": view.name, "dtype": view.dtype, "shape": list(view.shape), **dataclasses.asdict(view)}
+
+
+def view_from_json(stored: dict[str, Any]) -> View:
+    """The view that `view_to_json` wrote.
+
+    Raises:
+        SettingsError: an unknown view, an unknown setting, or a shape that does not follow from the settings.
+    """
+    numbers = {k: v for k, v in stored.items() if k not in ("name", "dtype", "shape")}
+    cls = VIEWS.get(str(stored.get("name")))
+    if cls is None:
+        raise SettingsError(f"unknown view {stored.get('name')!r}: known are {', '.join(VIEWS)}")
+    if cls is TableView:
+        numbers["columns"] = tuple(numbers.get("columns", ()))
+    try:
+        view = cls(**numbers)
+        fits = list(view.shape) == list(stored.get("shape", ())) and view.dtype == stored.get("dtype")
+    except TypeError as e:
+        raise SettingsError(f"view {cls.name}: {e}") from e
+    if not fits:
+        raise SettingsError(f"view {cls.name}: shape {stored.get('shape')} does not follow from its settings")
+    return view
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What `prepare` computes; two preparations with equal settings and inputs hold equal bytes."""
+
+    views: tuple[View, ...] = field(default_factory=lambda: tuple(VIEWS[n]() for n in DEFAULT_VIEWS))
+    clips: ClipSettings = field(default_factory=ClipSettings)
+    shard_tracks: int = 250  # tracks a shard, in every view the same ones
+
+    def __post_init__(self) -> None:
+        _positive(self, "shard_tracks")
+        names = [v.name for v in self.views]
+        if len(set(names)) < len(names):
+            raise SettingsError(f"--views names a view twice: {', '.join(names)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; the order of the views does not matter."""
+        return {
+            "views": {v.name: view_to_json(v) for v in sorted(self.views, key=lambda v: v.name)},
+            "clips": dataclasses.asdict(self.clips),
+            "shard_tracks": self.shard_tracks,
+        }
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How models are trained. Everything that changes a number in the leaderboard stands here."""
+
+    models: tuple[str, ...] = ()  # empty: all
+    split: str = "auto"
+    seed: int = 42
+    epochs: int = 100
+    patience: int = 10  # epochs without a better validation loss before training stops
+    batch_size: int = 32  # on a TPU 16 a core
+    preset: str = "default"  # or `article`
+    view: str | None = None  # for the classical models: `statistics` unless told
+    pca: float | None = None  # below 1 a share of variance, else a number of components
+    class_weight: str = "auto"  # `balanced`, `none`; auto balances where genres differ by half or more
+    imagenet_weights: str = "auto"
+    fine_tune: int = 0  # the last N blocks of the frozen base
+    strategy: str = "auto"
+    strict: bool = False  # stop at the first corrupt record
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "patience", "batch_size")
+        _one_of("--preset", self.preset, ("default", "article"))
+        _one_of("--class-weight", self.class_weight, ("auto", "balanced", "none"))
+        _one_of("--strategy", self.strategy, ("auto", "cpu", "gpu", "tpu"))
+        _one_of("--split", self.split, ("auto", "official", "artist", "random", "article"))
+        if self.pca is not None and self.pca <= 0:
+            raise SettingsError(f"--pca must be above 0 (a share below 1, or a number). Received: {self.pca}")
+        if self.fine_tune < 0:
+            raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return dataclasses.asdict(self)
+
+
+def _positive(settings: object, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise SettingsError(f"{name} must be above 0. Received: {getattr(settings, name)}")
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"{option} must be one of {', '.join(known)}. Received: {value}")

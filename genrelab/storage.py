@@ -1,0 +1,132 @@
+"""Leaf: files of PREPARED and RUN, wherever they lie: a local folder, `gs://`, `memory://`, any fsspec address.
+
+Every write goes to a temporary name and is renamed; a reader never meets half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from fsspec.core import url_to_fs
+
+
+class Folder:
+    """A folder behind any fsspec address.
+
+    Args:
+        address: a local path or an address such as `gs://bucket/prepared` or `memory://prepared`.
+    """
+
+    def __init__(self, address: str | Path) -> None:
+        self.address = str(address)
+        self.fs, self.root = url_to_fs(self.address)
+        self.is_local = "file" in self.fs.protocol or "local" in self.fs.protocol
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.address.rstrip('/')}/{name}")
+
+    @property
+    def local(self) -> Path:
+        """The folder as a local path; only where `is_local`."""
+        assert self.is_local, f"{self.address} is not local"
+        return Path(self.root)
+
+    def path(self, name: str = "") -> str:
+        """Path of `name` for the file system behind the address."""
+        return f"{self.root.rstrip('/')}/{name}" if name else self.root
+
+    def exists(self, name: str = "") -> bool:
+        """Is there a file or folder of that name?"""
+        return bool(self.fs.exists(self.path(name)))
+
+    def names(self, name: str = "") -> list[str]:
+        """Sorted names of what lies directly in the folder `name`; empty where there is none."""
+        if not self.exists(name):
+            return []
+        return sorted(Path(p).name for p in self.fs.ls(self.path(name), detail=False))
+
+    def read_bytes(self, name: str) -> bytes:
+        """Content of a file."""
+        return cast(bytes, self.fs.cat_file(self.path(name)))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Content of a JSON file whose top is an object."""
+        return cast(dict[str, Any], json.loads(self.read_bytes(name)))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write under a temporary name, then rename."""
+        with self.replacing(name) as temporary, self.fs.open(temporary, "wb") as f:
+            f.write(content)
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file, readable and with stable bytes."""
+        self.write_bytes(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[str]:
+        """Path of a temporary file beside `name` that takes its place when the block ends well."""
+        final = self.path(name)
+        folder, _, last = final.rpartition("/")
+        self.fs.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            yield temporary
+            self._rename(temporary, final)
+        except BaseException:
+            if self.fs.exists(temporary):
+                self.fs.rm_file(temporary)
+            raise
+
+    def publish(self, local_file: Path, name: str) -> None:
+        """Move a finished local file here; by renaming where both lie on one disk."""
+        with self.replacing(name) as temporary:
+            if self.is_local:
+                shutil.move(local_file, temporary)
+            else:
+                self.fs.put_file(str(local_file), temporary)
+                local_file.unlink()
+
+    def publish_tree(self, local_folder: Path, name: str = "") -> None:
+        """Copy every file below a local folder here; a no-op where it already is this folder."""
+        if self.is_local and Path(self.path(name)).resolve() == local_folder.resolve():
+            return
+        for file in sorted(p for p in local_folder.rglob("*") if p.is_file()):
+            relative = file.relative_to(local_folder).as_posix()
+            with self.replacing(f"{name}/{relative}" if name else relative) as temporary:
+                self.fs.put_file(str(file), temporary)
+
+    def fetch(self, name: str, into: Path) -> Path:
+        """The file as a local path: itself where local, else a copy in the folder `into`."""
+        if self.is_local:
+            return Path(self.path(name))
+        copy = into / name
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            partial = copy.with_name(f"{copy.name}.tmp")
+            self.fs.get_file(self.path(name), str(partial))
+            partial.replace(copy)
+        return copy
+
+    def remove(self, name: str = "") -> None:
+        """Remove a file or a folder with all in it; nothing happens where there is none."""
+        if self.exists(name):
+            self.fs.rm(self.path(name), recursive=True)
+
+    def size(self, name: str) -> int:
+        """Bytes of a file, or of all files below a folder."""
+        return int(self.fs.du(self.path(name), total=True))
+
+    def _rename(self, temporary: str, final: str) -> None:
+        if self.is_local:
+            Path(temporary).replace(final)
+        else:
+            self.fs.mv(temporary, final)

@@ -1,0 +1,20 @@
+"""Leaf: how numbers of things and lists of names read in notes and errors, always on one line."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sized
+
+from genrelab.errors import printable
+
+
+def some(names: Collection[str], *, most: int = 5) -> str:
+    """The first `most` names: `a, b, c and 4 more`."""
+    shown = ", ".join(printable(n) for n in itertools.islice(names, most))
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def count(things: Sized | int, what: str) -> str:
+    """`1 row`, `7,197 rows`; `things` may be the number itself."""
+    n = things if isinstance(things, int) else len(things)
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

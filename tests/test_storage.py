@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from genrelab.storage import Folder
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "out") if request.param == "local" else Folder(f"memory://{uuid.uuid4().hex}/out")
+
+
+def test_json_reads_back(folder: Folder) -> None:
+    folder.write_json("a/b.json", {"genre": "Müzik\n"})
+    assert folder.read_json("a/b.json") == {"genre": "Müzik\n"}
+    assert folder.names("a") == ["b.json"]
+    assert (folder / "a").read_json("b.json") == folder.read_json("a/b.json")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(folder: Folder) -> None:
+    folder.write_bytes("x", b"old")
+    with pytest.raises(RuntimeError), folder.replacing("x") as temporary, folder.fs.open(temporary, "wb") as f:
+        f.write(b"half")
+        raise RuntimeError
+    assert folder.read_bytes("x") == b"old"
+    assert folder.names() == ["x"]
+
+
+def test_publish_and_fetch(folder: Folder, tmp_path: Path) -> None:
+    made = tmp_path / "made.bin"
+    made.write_bytes(b"123")
+    folder.publish(made, "view/shard")
+    assert not made.exists()
+    assert folder.fetch("view/shard", tmp_path / "cache").read_bytes() == b"123"
+    assert folder.size("view") == 3
+
+
+def test_publish_tree_copies_every_file(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "t" / "deep").mkdir(parents=True)
+    (tmp_path / "t" / "deep" / "a").write_bytes(b"1")
+    folder.publish_tree(tmp_path / "t")
+    assert folder.read_bytes("deep/a") == b"1"
+    folder.remove("deep")
+    folder.remove("never there")
+    assert not folder.exists("deep/a")
