@@ -1,0 +1,136 @@
+"""1 What a dataset is: tracks with their genres, artists and official parts, and what was found on the way.
+
+Every module of `genrelab/datasets/` makes a `Dataset` from a ROOT. Nothing is decoded here, and nothing is
+left out in silence: what a source holds but cannot be used stands in `notes`, counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import DatasetError, printable
+
+AUDIO_SUFFIXES = frozenset(
+    (
+        *(".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp2", ".mp3", ".mp4"),
+        *(".oga", ".ogg", ".opus", ".snd", ".wav", ".webm", ".wma", ".wv"),
+    )
+)
+"""File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""
+
+PART_WORDS = {
+    "train": "training", "training": "training",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+    "none": "excluded", "excluded": "excluded", "": "excluded",
+}  # fmt: skip
+"""What split columns say, and what they mean here."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of a dataset, before anything is decoded."""
+
+    track_id: str
+    path: str | None  # relative to ROOT, with forward slashes; None where there is no audio by design
+    genre: str | None  # None: no label; counted, never trained on
+    artist: str | None = None
+    album: str | None = None
+    official_split: str | None = None  # one of config.PARTS
+    licence: str | None = None
+    problem: str | None = None  # why it cannot be used although its file may be there
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Precomputed features, one row for each track of the dataset, in the order of its tracks."""
+
+    columns: tuple[str, ...]
+    values: NDArray[np.float32]  # shape (tracks, columns)
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What the command line can say about a ROOT; each dataset reads what concerns it."""
+
+    subset: str | None = None  # fma: small, medium, large, full
+    artists: Path | None = None  # gtzan, folder: CSV with the columns id and artist
+    split_files: Path | None = None  # gtzan: folder with {train,valid,test}_filtered.txt
+    label: str | None = None  # table: column of the genre
+    split_column: str | None = None  # table
+    artist_column: str | None = None  # table
+    id_column: str | None = None  # table: `track_id` unless told
+    drop: tuple[str, ...] = ()  # table: columns that are no features
+    impute: str | None = None  # table: `median`
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A source of labelled tracks.
+
+    Attributes:
+        name: such as `fma-small` or `gtzan`.
+        root: local folder or file that it was read from.
+        tracks: sorted by `track_id` (numbers by value), each id once.
+        notes: what was found and counted while reading, one sentence each, for the user.
+        features: precomputed features instead of audio, or None.
+    """
+
+    name: str
+    root: Path
+    tracks: tuple[Track, ...]
+    notes: tuple[str, ...] = ()
+    features: FeatureTable | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.tracks:
+            raise DatasetError(f"{self.root}: no track found (dataset {self.name})")
+        doubled = [i for i, n in Counter(t.track_id for t in self.tracks).items() if n > 1]
+        if doubled:
+            raise DatasetError(
+                f"{self.root}: {len(doubled)} track ids stand for two tracks or more, "
+                f"such as {printable(doubled[0])!r}; ids must be unique"
+            )
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Names of the genres, sorted: the order of every probability that genrelab prints."""
+        return tuple(sorted({t.genre for t in self.tracks if t.genre is not None}))
+
+    @property
+    def artists(self) -> tuple[str, ...]:
+        """Names of the known artists, sorted."""
+        return tuple(sorted({t.artist for t in self.tracks if t.artist is not None}))
+
+    @property
+    def has_official_split(self) -> bool:
+        """Does any track carry an official part?"""
+        return any(t.official_split is not None for t in self.tracks)
+
+
+def sort_tracks(tracks: Iterable[Track]) -> tuple[Track, ...]:
+    """Tracks in the one order that PREPARED knows: ids that are numbers by value, then the rest by name."""
+    return tuple(sorted(tracks, key=lambda t: _id_key(t.track_id)))
+
+
+def _id_key(track_id: str) -> tuple[int, int, str]:
+    return (0, int(track_id), track_id) if track_id.isdecimal() else (1, 0, track_id)
+
+
+def part_of(word: str, *, where: str) -> str:
+    """The part that a split column's word means.
+
+    Raises:
+        DatasetError: a word that means none.
+    """
+    part = PART_WORDS.get(word.strip().lower())
+    if part is None:
+        known = ", ".join(w for w in PART_WORDS if w)
+        raise DatasetError(f"{where}: unknown split {word!r}: known are {known}")
+    return part

@@ -1,0 +1,224 @@
+"""Free Music Archive: 106,574 tracks of 16,341 artists in 161 genres, with FMA's own metadata and official split.
+
+What: MP3 clips of 30 s (small, medium, large) or whole tracks (full), and CSV tables about them.
+How much: small 8,000 clips of 8 balanced genres; medium 25,000 of 16; large and full all 106,574.
+Who: Defferrard, Benzi, Vandergheynst, Bresson, "FMA: A Dataset for Music Analysis", ISMIR 2017.
+Licence: metadata CC BY 4.0; each track has its artist's own licence (`Track.licence`).
+Fetch it with `genrelab download fma-small` and `genrelab download fma-metadata`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.config import PARTS
+from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
+from genrelab.errors import DatasetError, SettingsError, printable
+from genrelab.fma_tables import LOOKS_FOR as METADATA
+from genrelab.fma_tables import Value, find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.wording import count, some
+
+NAME = "fma"
+LOOKS_FOR = f"{METADATA}, or FMA's own features.csv or echonest.csv"
+
+SUBSETS = ("small", "medium", "large", "full")
+"""Ordered: each holds the ones before it."""
+
+BAD_CLIPS = frozenset({99134, 108925, 133297})
+"""Clips of fma_small that are too short or cannot be decoded."""
+
+WRONG_DURATIONS = frozenset(
+    {1486, 5574, 65753, 80391, 98571, 105247, 108924, 126981, 127336, 143992}
+    | set(range(98558, 98561))
+    | set(range(98565, 98570))
+)
+"""Tracks whose stated duration is wrong, so that their clip is short or empty."""
+
+ECHONEST_ASIDE = ("metadata", "ranks")
+"""Groups of echonest.csv that are no features: words and places of the artist, ranks that most tracks lack."""
+
+COLUMNS = (
+    *("set.subset", "set.split", "track.genre_top", "track.license"),
+    *("artist.id", "artist.name", "album.id", "album.title"),
+)
+"""What is read of tracks.csv here."""
+
+
+def matches(root: Path) -> str | None:
+    """Why ROOT is FMA, in words, or None."""
+    if root.is_file():
+        kind = kind_of_table(root)
+        return f"FMA's {kind}.csv by its header rows" if kind else None
+    metadata = find_metadata(root)
+    if metadata is None:
+        return None
+    if metadata == root:
+        return "tracks.csv"
+    name = f"{metadata.name}/" if metadata.is_dir() else metadata.name
+    return name if metadata.parent == root else f"{name} beside it"
+
+
+def load(root: Path, options: DatasetOptions) -> Dataset:
+    """FMA's tracks up to a subset: of a folder with clips, or of a table of precomputed features.
+
+    Args:
+        root: the folder that holds `fma_metadata` and `fma_small`, one of these two, or a folder of clips with
+            tracks.csv; or FMA's features.csv or echonest.csv with tracks.csv beside it.
+        options: `subset` (small unless told); for precomputed features also `drop`.
+
+    Raises:
+        DatasetError: metadata missing or not in FMA's layout.
+        SettingsError: an unknown subset, or a column to drop that is not there.
+    """
+    subset = options.subset or "small"
+    if subset not in SUBSETS:
+        raise SettingsError(f"unknown FMA subset {printable(subset)!r}: known are {', '.join(SUBSETS)}")
+    if not root.is_file():
+        return _load_clips(root, subset)
+    kind = kind_of_table(root)
+    if kind is None:
+        raise DatasetError(f"{printable(str(root))} is none of FMA's tables: give the folder that it lies in")
+    return (
+        _load_clips(root.parent, subset) if kind == "tracks" else _load_features(root, subset, options.drop)
+    )
+
+
+# === Clips ===
+
+
+def _load_clips(root: Path, subset: str) -> Dataset:
+    home, folder = _find_clips(root, subset)
+
+    def path_of(track_id: int) -> str:
+        return f"{folder}{track_id // 1000:03d}/{track_id:06d}.mp3"
+
+    tracks, notes = _select(root, subset, path_of)
+    on_disk = sum((home / path_of(int(t.track_id))).is_file() for t in tracks)
+    clips = f"clips in {folder or home.name}: {on_disk:,} of {len(tracks):,} on disk"
+    notes.append(clips + (f", {len(tracks) - on_disk:,} missing" if on_disk < len(tracks) else ""))
+    return Dataset(f"fma-{subset}", home, tracks, tuple(notes))
+
+
+def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
+    """What paths are relative to, and the clips' folder in it: the subset's own, else a larger, else a smaller."""
+    if has_clips(root):
+        return root, ""
+    wanted = SUBSETS.index(subset)
+    in_order = (*SUBSETS[wanted:], *reversed(SUBSETS[:wanted]))
+    # A ROOT that is `fma_metadata` itself has its clips beside it.
+    homes = (root, root.resolve().parent) if (root / "tracks.csv").is_file() else (root,)
+    found = [(home, f"fma_{s}/") for home in homes for s in in_order if (home / f"fma_{s}").is_dir()]
+    return found[0] if found else (root, f"fma_{subset}/")
+
+
+# === Tracks ===
+
+
+def _select(
+    root: Path, subset: str, path_of: Callable[[int], str | None]
+) -> tuple[tuple[Track, ...], list[str]]:
+    """The tracks whose `set.subset` is at most `subset`, sorted, and what was counted."""
+    artists: dict[Value, str] = {}
+    albums: dict[Value, str] = {}
+    tracks, total, unlabelled = [], 0, 0
+    for row in read_tracks(root, columns=COLUMNS):
+        total += 1
+        unlabelled += row["track.genre_top"] is None
+        if not _within(row["set.subset"], subset, row["track_id"]):
+            continue
+        tracks.append(
+            Track(
+                track_id=str(row["track_id"]),
+                path=path_of(cast(int, row["track_id"])),
+                genre=cast("str | None", row["track.genre_top"]),
+                artist=_named(artists, row["artist.id"], row.get("artist.name")),
+                album=_named(albums, row.get("album.id"), row.get("album.title")),
+                official_split=part_of(str(row["set.split"] or ""), where="tracks.csv"),
+                licence=cast("str | None", row.get("track.license")),
+            )
+        )
+    return sort_tracks(tracks), _counted(tracks, subset, total, unlabelled)
+
+
+def _within(word: Value, subset: str, track_id: Value) -> bool:
+    if word not in SUBSETS:
+        known = ", ".join(SUBSETS)
+        raise DatasetError(f"tracks.csv, track {track_id}: unknown subset {word!r}: known are {known}")
+    return SUBSETS.index(str(word)) <= SUBSETS.index(subset)
+
+
+def _named(names: dict[Value, str], number: Value, name: Value) -> str | None:
+    """`<id> <name>`, with the first name that an id was met with: tracks are grouped by the id alone."""
+    if number is None or number == -1:  # FMA's word for unknown
+        return None
+    return names.setdefault(number, f"{number} {name or ''}".strip())
+
+
+def _counted(tracks: list[Track], subset: str, total: int, unlabelled: int) -> list[str]:
+    parts = Counter(t.official_split for t in tracks)
+    split = " / ".join(f"{parts[p]:,} {p}" for p in PARTS if parts[p] or p != "excluded")
+    here = sum(t.genre is None for t in tracks)
+    notes = [
+        f"tracks.csv: {count(total, 'row')}, {len(tracks):,} of them in {subset}; official split {split}",
+        f"genre_top: {unlabelled:,} of {total:,} rows have none, {here:,} of them in {subset}",
+    ]
+    for known, what in ((BAD_CLIPS, "too short or undecodable"), (WRONG_DURATIONS, "wrong in duration")):
+        if met := [t.track_id for t in tracks if int(t.track_id) in known]:
+            notes.append(f"known faults: {count(met, 'track')} {what}: {some(met, most=len(met))}")
+    return notes
+
+
+# === Precomputed features ===
+
+
+def _load_features(path: Path, subset: str, drop: tuple[str, ...]) -> Dataset:
+    tracks, notes = _select(path.parent, subset, lambda track_id: None)
+    columns, rows = _read_features(path, {t.track_id for t in tracks}, drop)
+    described = tuple(t for t in tracks if t.track_id in rows)
+    left_out = len(tracks) - len(described)
+    notes.append(
+        f"{path.name}: {count(columns, 'column')}; {len(described):,} of {len(tracks):,} tracks have a row"
+        + (f", {left_out:,} without one are left out" if left_out else "")
+    )
+    values = np.array([rows[t.track_id] for t in described], np.float32).reshape(len(described), len(columns))
+    if empty := [columns[i] for i in np.flatnonzero(~np.isfinite(values).all(axis=0))]:
+        raise DatasetError(f"{path.name}: cells that are empty or not finite in {some(empty)}: use `--drop`")
+    return Dataset(f"fma-{subset}", path, described, tuple(notes), FeatureTable(columns, values))
+
+
+def _read_features(
+    path: Path, wanted: set[str], drop: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.float32]]]:
+    """Names of the columns, and the row of each wanted track that has one; an empty cell is NaN."""
+    found: dict[str, NDArray[np.float32]] = {}
+    with open_table(path, path.name, header_rows=3) as (header, rows):
+        named = {_column_name(c): i for i, c in enumerate(header, start=1) if c[1] not in ECHONEST_ASIDE}
+        if unknown := [name for name in drop if name not in named]:
+            raise SettingsError(f"--drop: {path.name} has no column {some(unknown)}")
+        columns = {name: i for name, i in named.items() if name not in drop}
+        for row in rows:
+            if row[0] in found:
+                raise DatasetError(f"{path.name}: track {row[0]} has two rows; ids must be unique")
+            if row[0] in wanted:
+                found[row[0]] = _numbers(row, columns, path.name)
+    return tuple(columns), found
+
+
+def _column_name(cells: tuple[str, ...]) -> str:
+    """`mfcc_kurtosis_01` of features.csv; `acousticness`, `temporal_features_000` of echonest.csv."""
+    if cells[0] != "echonest":
+        return "_".join(cells)
+    return f"{cells[1]}_{cells[2]}" if cells[2].isdecimal() else cells[2]
+
+
+def _numbers(row: list[str], columns: dict[str, int], where: str) -> NDArray[np.float32]:
+    try:
+        return np.array([row[i] or "nan" for i in columns.values()], np.float32)
+    except ValueError as e:
+        raise DatasetError(f"{where}: track {row[0]} holds a word where a number should be: {e}") from e

@@ -1,0 +1,263 @@
+"""folder: a user's own collection, one folder per genre.
+
+What: audio of any format at any depth below ROOT/<genre>/; the track id is the path below ROOT.
+How much: whatever lies there. Who: artist and album come from the tags (ID3, Vorbis, MP4, ASF, APE), or
+the artist from a CSV. Licence: the files' own; genrelab does not know it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import struct
+import unicodedata
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import mutagen
+
+from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.errors import DatasetError, printable
+from genrelab.wording import count, some
+
+NAME = "folder"
+LOOKS_FOR = "a folder with one folder per genre and audio below each (rock/song.mp3)"
+
+ARTIST_TAGS = (
+    "artist", "Author", "TPE1", "albumartist", "album artist", "album_artist", "WM/AlbumArtist", "TPE2", "performer",
+)  # fmt: skip
+ALBUM_TAGS = ("album", "WM/AlbumTitle", "TALB")
+"""Keys in the order of trust: mutagen's easy names, then those of formats that have no easy names."""
+
+NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
+"""What players write where no one artist is meant; grouping by it would tie strangers together."""
+
+TAG_ERRORS = (
+    mutagen.MutagenError, ValueError, LookupError, RecursionError, struct.error,
+    ArithmeticError, AttributeError, TypeError, EOFError,
+)  # fmt: skip
+"""What damaged tags raise: mutagen's own error, what fuzzing showed that its parsers let through (first line),
+and others of that kind (second line)."""
+
+
+def matches(root: Path) -> str | None:
+    """Why ROOT fits: the folders that hold audio; None where there is none."""
+    genres = sorted({_genre(p) for p in _walk(root).audio if "/" in p}) if root.is_dir() else []
+    return f"{count(genres, 'folder')} with audio: {some(genres)}" if genres else None
+
+
+def load(root: Path, options: DatasetOptions) -> Dataset:
+    """Tracks of a folder of genres.
+
+    Args:
+        root: folder with one folder per genre.
+        options: `artists`, a CSV whose artists go before those of the tags.
+
+    Raises:
+        DatasetError: no genre folder with audio, or an artist table that cannot be read.
+    """
+    found = _walk(root)
+    track_ids = [p for p in found.audio if "/" in p]
+    if not track_ids:
+        stray = f"{count(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
+        raise DatasetError(f"{root}: {stray}; looked for {LOOKS_FOR}")
+    tags = {i: _read_tags(root / i) for i in track_ids}
+    stated, notes = _stated_artists(options.artists, track_ids) if options.artists else ({}, [])
+    artists = _one_spelling({i: stated.get(i) or tags[i].artist for i in track_ids})
+    tracks = sort_tracks(
+        Track(track_id=i, path=i, genre=_genre(i), artist=artists[i], album=tags[i].album) for i in track_ids
+    )
+    notes = [*_file_notes(found), *_artist_notes(artists, tags, stated), *notes]
+    return Dataset(NAME, root, tracks, tuple(notes))
+
+
+@dataclass
+class _Found:
+    """What a walk through ROOT met: relative paths with forward slashes."""
+
+    audio: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)  # files that are no audio by their names
+    genres: list[str] = field(default_factory=list)  # folders directly in ROOT
+    closed: list[str] = field(default_factory=list)  # folders that may not be read
+    again: list[str] = field(default_factory=list)  # links to folders that were read already
+    misnamed: list[str] = field(default_factory=list)  # names that are not UTF-8: no table can hold them
+
+
+def _walk(root: Path) -> _Found:
+    """Everything below ROOT but what is hidden.
+
+    Links to folders are followed after all real folders, and no folder is read twice: a loop ends, and a
+    song belongs to the genre where it really lies.
+    """
+    found, waiting, seen = _Found(), deque([""]), set()
+    while waiting:
+        folder = waiting.popleft()
+        try:
+            status = (root / folder).stat()
+            entries = sorted(os.scandir(root / folder), key=lambda e: e.name)
+        except OSError:
+            found.closed.append(folder)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            found.again.append(folder)
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if entry.name.startswith("."):  # .genrelab, .DS_Store, ._song.mp3
+                continue
+            if subfolder := _sort_in(found, entry, f"{folder}/{entry.name}".lstrip("/")):
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(subfolder)
+    found.audio.sort()
+    return found
+
+
+def _sort_in(found: _Found, entry: os.DirEntry[str], path: str) -> str | None:
+    """Put one entry where it belongs; the path of a folder that is to be read is returned."""
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in entry.name):
+        found.misnamed.append(path)
+    elif os.path.isdir(entry):  # noqa: PTH112 - a link to itself is an error for Path and DirEntry, here it is no folder
+        if "/" not in path:
+            found.genres.append(path)
+        return path
+    elif os.path.isfile(entry) or not os.path.exists(entry):  # noqa: PTH110, PTH113 - a broken link is a missing file
+        kind = found.audio if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES else found.other
+        kind.append(path)
+    return None
+
+
+def _genre(track_id: str) -> str:
+    return track_id.split("/", 1)[0]
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """What the tags of one file say."""
+
+    artist: str | None = None
+    album: str | None = None
+    readable: bool = True
+    collective: bool = False  # an artist is given, but it is "Various Artists" or the like
+
+
+def _read_tags(file: Path) -> _Tags:
+    try:
+        tags = getattr(mutagen.File(file, easy=True), "tags", None)
+        if tags is None:
+            return _Tags()
+        artists = [a for key in ARTIST_TAGS for a in _texts(tags, key)]
+        albums = [a for key in ALBUM_TAGS for a in _texts(tags, key)]
+    except TAG_ERRORS:
+        return _Tags(readable=False)
+    people = [a for a in artists if _folded(a) not in NO_ARTIST]
+    return _Tags(next(iter(people), None), next(iter(albums), None), collective=bool(artists and not people))
+
+
+def _texts(tags: Any, key: str) -> list[str]:
+    """The texts of one tag without blanks; formats wrap them as lists, frames or attributes."""
+    value = tags.get(key)
+    value = getattr(value, "text", value)
+    texts = [] if value is None else [value] if isinstance(value, str) else [str(v) for v in value]
+    return [" ".join(t.split()) for t in texts if t.strip()]
+
+
+def _folded(name: str) -> str:
+    """Form under which two spellings of one name are equal."""
+    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+
+
+def _one_spelling(artists: dict[str, str | None]) -> dict[str, str | None]:
+    """The same artists, each in the spelling met first, so that a split keeps them together."""
+    first: dict[str, str] = {}
+    return {i: a and first.setdefault(_folded(a), a) for i, a in artists.items()}
+
+
+def _stated_artists(table: Path, track_ids: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Artists from a CSV with the columns id and artist, and notes on rows that could not be used.
+
+    Raises:
+        DatasetError: the CSV cannot be read, lacks a column, or gives one file two artists.
+    """
+    forms = _id_forms(track_ids)
+    stated: dict[str, str] = {}
+    unknown: list[str] = []
+    ambiguous: list[str] = []
+    for name, artist in _read_artists(table):
+        hits: list[str] = next((form[_nfc(name)] for form in forms if _nfc(name) in form), [])
+        if len(hits) != 1:
+            (ambiguous if hits else unknown).append(name)
+            continue
+        if _folded(artist) in NO_ARTIST:
+            continue
+        if _folded(stated.setdefault(hits[0], artist)) != _folded(artist):
+            raise DatasetError(
+                f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
+            )
+    rows = ((unknown, "naming no file here"), (ambiguous, "fitting two files or more"))
+    return stated, [f"{count(r, 'row')} of {table.name} {what}: {some(r)}" for r, what in rows if r]
+
+
+def _id_forms(track_ids: list[str]) -> list[dict[str, list[str]]]:
+    """How a table may name files, the strictest first: path, path without suffix, file name, stem."""
+    forms: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
+    for track_id in track_ids:
+        path = PurePosixPath(_nfc(track_id))
+        for form, key in zip(forms, (path, path.with_suffix(""), path.name, path.stem), strict=True):
+            form[str(key)].append(track_id)
+    return forms
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)  # macOS stores names decomposed, tables mostly hold them composed
+
+
+def _read_artists(table: Path) -> list[tuple[str, str]]:
+    """(id, artist) of each row."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as f:
+            rows = csv.DictReader(f)
+            if missing := {"id", "artist"} - set(rows.fieldnames or ()):
+                raise DatasetError(
+                    f"{table}: no column {' and '.join(sorted(missing, reverse=True))}; "
+                    f"there are: {', '.join(map(printable, rows.fieldnames or ())) or 'none'}"
+                )
+            return [((row["id"] or "").strip(), (row["artist"] or "").strip()) for row in rows]
+    except (OSError, csv.Error, UnicodeDecodeError) as e:
+        raise DatasetError(f"{table}: no artists can be read from it: {e}") from e
+
+
+def _file_notes(found: _Found) -> list[str]:
+    sizes = Counter(_genre(p) for p in found.audio if "/" in p)
+    known = {*sizes, *found.again, *found.closed}
+    suffixes = Counter(sorted(PurePosixPath(p).suffix.lower() or "no suffix" for p in found.other))
+    each = ", ".join(f"{printable(g)} {n}" for g, n in sorted(sizes.items()))
+    notes = [f"{count(sizes.total(), 'audio file')} in {count(sizes, 'genre')}: {each}"]
+    stray = [p for p in found.audio if "/" not in p]
+    kinds: tuple[tuple[list[str], str, str], ...] = (
+        (stray, "audio file", "directly in ROOT, in no genre folder: left out"),
+        ([g for g in found.genres if g not in known], "genre folder", "without audio"),
+        (found.closed, "folder", "that may not be read"),
+        (found.again, "link", "to a folder that was read already: left out"),
+        (found.misnamed, "name", "that is not UTF-8: left out, rename to use"),
+    )
+    notes += [f"{count(names, what)} {why}: {some(names)}" for names, what, why in kinds if names]
+    if found.other:
+        each = ", ".join(f"{printable(s)} {n}" for s, n in suffixes.most_common(5))
+        notes.append(f"{count(found.other, 'file')} left out as no audio by the name ({each})")
+    return notes
+
+
+def _artist_notes(artists: dict[str, str | None], tags: dict[str, _Tags], stated: dict[str, str]) -> list[str]:
+    names = [a for a in artists.values() if a is not None]
+    source = f"tags, for {len(stated)} the artist table" if stated else "tags"
+    notes = [f"{count(set(names), 'artist')} known for {len(names)} of {count(artists, 'file')}, from {source}"]
+    unreadable = [i for i, t in tags.items() if not t.readable]
+    collective = [i for i, t in tags.items() if t.collective and i not in stated]
+    if unreadable:
+        notes.append(f"{count(unreadable, 'file')} with tags that cannot be read: {some(unreadable)}")
+    if collective:
+        notes.append(
+            f"{count(collective, 'file')} tagged Various Artists or the like, taken as unknown: {some(collective)}"
+        )
+    return notes

@@ -1,0 +1,237 @@
+"""GTZAN: 1,000 excerpts of 30 s, 100 of each of 10 genres, the field's most used and most faulty collection.
+
+What: 22,050 Hz mono, published as .au (`genres`), copied as .wav (`genres_original`), .mp3 and .flac.
+How much: 1,000 excerpts in the original; any part of it is read here.
+Who: Tzanetakis and Cook, 2002. Faults (repeats, wrong labels, distortion): Sturm, "The GTZAN dataset", 2013.
+Official split: the fault-filtered, artist-disjoint lists of Kereliuk, Sturm and Larsen, 2015 (443/197/290 files,
+as published by J. Lee, MIT licence). They leave the faulty files out: these are `excluded`.
+Licence: none is given; copyrighted music, used for research by custom.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from genrelab.config import PARTS
+from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.errors import DatasetError, DownloadError, printable
+from genrelab.wording import count, some
+
+NAME = "gtzan"
+LOOKS_FOR = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
+
+FORMATS = (".wav", ".au", ".flac", ".mp3")
+"""In the order of preference where a track lies there in several: lossless first."""
+
+UNREADABLE = frozenset({"jazz.00054.wav"})
+"""Files that are broken in the copy that goes around."""
+
+SPLIT_URL = "https://raw.githubusercontent.com/jongpillee/music_dataset_split/master/GTZAN_split"
+SPLIT_FILES = {
+    "training": ("train_filtered.txt", "2b04966cef1486f1a7767b74271533fa23e220388db804a1937835e1fc4fa3fa"),
+    "validation": ("valid_filtered.txt", "f8fbee7c52397a0e0f3a91dc54fedecb2e27f5bdc9a9daeab8cb10d077e26956"),
+    "test": ("test_filtered.txt", "09cafa6a89ce0a27f30ed250d56ecb4d03c22fffb5a693f96c7ae655ee02ac72"),
+}
+"""The list of each part and its SHA-256."""
+
+ID_COLUMNS = ("id", "track_id", "file", "filename", "path")
+"""What the column of the ids may be called in a table of artists."""
+
+_TRACK_ID = re.compile(r"(?P<id>(?P<genre>[^./\\]+)\.\d{5})(?P<suffix>\.\w+)?", re.ASCII)
+
+
+def matches(root: Path) -> str | None:
+    """Why ROOT is GTZAN, in words, or None."""
+    if not root.is_dir():
+        return None
+    files = list(_audio_files(root))
+    named = sum(_id_of_file(name) is not None for name in files)
+    if not named or 2 * named < len(files):
+        return None
+    return f"{named:,} of {len(files):,} audio files are named <genre>.<5 digits>.<ext>"
+
+
+def load(root: Path, options: DatasetOptions) -> Dataset:
+    """The excerpts at any depth below ROOT, one file for each id.
+
+    Args:
+        root: folder of the audio.
+        options: `split_files`, folder of the three lists, or `download`; `artists`, CSV with the columns id
+            and artist.
+
+    Raises:
+        DatasetError: no excerpt there, a list or table that is missing or contradicts itself.
+        DownloadError: `split_files` is `download` and the lists cannot be fetched.
+    """
+    files, notes = _one_file_each(root)
+    parts, part_notes = _official_parts(options.split_files, set(files))
+    artists, artist_notes = _artists(options.artists, set(files))
+    tracks = [
+        Track(
+            track_id=track_id,
+            path=path,
+            genre=track_id.rpartition(".")[0],
+            artist=artists.get(track_id),
+            official_split=parts.get(track_id, "excluded") if parts else None,
+        )
+        for track_id, path in files.items()
+    ]
+    return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes))
+
+
+# === Files ===
+
+
+def _audio_files(root: Path) -> Iterator[str]:
+    """Audio files below ROOT relative to it, with forward slashes; hidden files and folders are no music."""
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _id_of_file(path: str) -> str | None:
+    """`blues.00001` of `genres/blues/blues.00001.wav`; None for another file."""
+    found = _TRACK_ID.fullmatch(path.rpartition("/")[2])
+    return found["id"] if found and (found["suffix"] or "").lower() in FORMATS else None
+
+
+def _one_file_each(root: Path) -> tuple[dict[str, str], list[str]]:
+    """The preferred file of each id, and what was set aside."""
+    copies: dict[str, list[str]] = {}
+    others = []
+    for path in _audio_files(root):
+        track_id = _id_of_file(path)
+        if track_id is None:
+            others.append(path)
+        else:
+            copies.setdefault(track_id, []).append(path)
+    files = {track_id: min(paths, key=_preference) for track_id, paths in copies.items()}
+    extra = sorted({path for paths in copies.values() for path in paths} - set(files.values()))
+    notes = [f"{count(files, 'track')} in {count({i.rpartition('.')[0] for i in files}, 'genre')}"]
+    if extra:
+        notes.append(f"{count(extra, 'file')} set aside as further copies of the same tracks: {some(extra)}")
+    if others:
+        notes.append(f"{count(others, 'audio file')} set aside, not named as GTZAN's: {some(others)}")
+    if broken := [path for path in files.values() if path.rpartition("/")[2] in UNREADABLE]:
+        notes.append(f"known fault: {some(broken)} cannot be read in the copy that goes around")
+    return files, notes
+
+
+def _preference(path: str) -> tuple[bool, int, str]:
+    name = path.rpartition("/")[2]
+    return (name in UNREADABLE, FORMATS.index(Path(name).suffix.lower()), path)
+
+
+# === Official split ===
+
+
+def fetch_split_files(cache_dir: Path, *, base_url: str = SPLIT_URL) -> Path:
+    """Folder with the three lists of the fault-filtered split, fetched once and checked by SHA-256.
+
+    Raises:
+        DownloadError: a list that cannot be fetched, or is not the published one.
+    """
+    import pooch
+    import requests
+
+    folder = cache_dir / "gtzan_fault_filtered"
+    for name, sha256 in SPLIT_FILES.values():
+        try:
+            pooch.retrieve(f"{base_url}/{name}", f"sha256:{sha256}", fname=name, path=folder)
+        except (requests.RequestException, OSError, ValueError) as e:
+            raise DownloadError(
+                f"{base_url}/{name} cannot be fetched: {printable(str(e))}; put the three lists "
+                f"{', '.join(n for n, _ in SPLIT_FILES.values())} into a folder and give it with --split-files"
+            ) from e
+    return folder
+
+
+def _official_parts(split_files: Path | None, on_disk: set[str]) -> tuple[dict[str, str], list[str]]:
+    if split_files is None:
+        return {}, []
+    if split_files == Path("download"):
+        import pooch
+
+        split_files = fetch_split_files(Path(pooch.os_cache("genrelab")))
+    parts: dict[str, str] = {}
+    for part, (name, _) in SPLIT_FILES.items():
+        for track_id in _listed(split_files / name):
+            if parts.setdefault(track_id, part) != part:
+                raise DatasetError(
+                    f"{split_files}: {track_id} stands in two lists, {parts[track_id]} and {part}"
+                )
+    held = Counter(parts.get(track_id, "excluded") for track_id in on_disk)
+    missing = len(parts.keys() - on_disk)
+    on = " / ".join(f"{held[part]:,} {part}" for part in PARTS)
+    return parts, [
+        f"fault-filtered split: {on}; what no list names is excluded",
+        f"fault-filtered split: {missing:,} of {len(parts):,} listed files are not on disk",
+    ]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        known = ", ".join(name for name, _ in SPLIT_FILES.values())
+        raise DatasetError(
+            f"{path} cannot be read: {getattr(e, 'strerror', None) or e}; --split-files wants a folder with {known}, "
+            "or the word download"
+        ) from e
+    ids = []
+    for number, line in enumerate((line.strip() for line in lines), start=1):
+        if not line:
+            continue
+        track_id = _id_of_file(line)
+        if track_id is None:
+            raise DatasetError(f"{path}, line {number}: {printable(line[:80])!r} names no GTZAN file")
+        ids.append(track_id)
+    return ids
+
+
+# === Artists ===
+
+
+def _artists(path: Path | None, on_disk: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Artist of each track that the table names, blank ones left out."""
+    if path is None:
+        return {}, []
+    artists: dict[str, str] = {}
+    strange = 0
+    for cell, artist in _artist_rows(path):
+        found = _TRACK_ID.fullmatch(cell.replace("\\", "/").rpartition("/")[2])
+        if found is None:
+            strange += 1
+        elif artist and artists.setdefault(found["id"], artist) != artist:
+            both = f"{artists[found['id']]} and {artist}"
+            raise DatasetError(f"{path}: {found['id']} has two artists, {printable(both)}")
+    known = {track_id: artist for track_id, artist in artists.items() if track_id in on_disk}
+    note = f"{path.name}: {len(known):,} of {len(on_disk):,} tracks have an artist, {len(set(known.values())):,} in all"
+    return known, [note + (f"; rows that name no GTZAN file: {strange:,}" if strange else "")]
+
+
+def _artist_rows(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            id_column = next((name for name in ID_COLUMNS if name in columns), None)
+            if id_column is None or "artist" not in columns:
+                raise DatasetError(
+                    f"{path}: a table of artists needs the columns id and artist. Found: {', '.join(columns)}"
+                )
+            for row in reader:
+                yield (row[id_column] or "").strip(), (row["artist"] or "").strip()
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise DatasetError(f"{path} cannot be read: {getattr(e, 'strerror', None) or e}") from e

@@ -1,0 +1,129 @@
+"""Leaf: CSV and Parquet files as frames; what is wrong with a file is named before pandas mends it in silence."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrelab.errors import DatasetError, printable
+from genrelab.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+NO_NUMBER = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>"]
+"""What stands for a missing number in a CSV."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose rows are not read yet.
+
+    Attributes:
+        columns: names of the columns, each once; one without a name is called `unnamed: <position>`.
+        read: the rows, the named columns as texts, the others as numbers where all their cells are.
+        notes: what the user should know about the file.
+    """
+
+    columns: tuple[str, ...]
+    read: Callable[[Sequence[str]], pd.DataFrame]
+    notes: tuple[str, ...] = ()
+
+
+def open_table(path: Path) -> Table:
+    """A CSV (`,`, `;`, tab or `|`) or, by its suffix, a Parquet file.
+
+    Raises:
+        DatasetError: not such a file, rows of unequal length, or two columns of one name.
+    """
+    table = _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
+    if twice := [c for c, n in Counter(table.columns).items() if n > 1]:
+        raise DatasetError(f"{path}: two columns are named {printable(twice[0])}")
+    return table
+
+
+def cell_texts(column: pd.Series[Any]) -> list[str | None]:
+    """Cells as texts: blanks are None, and whole numbers lose the `.0` that a gap in their column gave them."""
+    words = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(v).strip()) for v in column.astype(object)]
+    blank = column.isna()
+    return [None if b or w.lower() in ("", "nan", "<na>") else w for w, b in zip(words, blank, strict=True)]
+
+
+def _open_csv(path: Path) -> Table:
+    import pandas as pd
+
+    encoding = _encoding(path)
+    try:
+        with path.open(encoding=encoding, newline="") as f:
+            delimiter = _delimiter(f.readline())
+            f.seek(0)
+            rows = csv.reader(f, delimiter=delimiter)
+            columns = [c.strip() or f"unnamed: {i}" for i, c in enumerate(next(rows, []))]
+            # pandas would fill short rows, and take the first column of long ones for an index.
+            ragged = next((rows.line_num for row in rows if row and len(row) != len(columns)), None)
+    except (OSError, csv.Error, UnicodeError) as e:
+        raise DatasetError(f"{path}: is no CSV that can be read: {e}") from e
+    if ragged:
+        header = f"{count(columns, 'field')} parted by {delimiter!r}"
+        raise DatasetError(f"{path}: line {ragged} does not fit the header, which has {header}")
+
+    def read(texts: Sequence[str]) -> pd.DataFrame:
+        return pd.read_csv(
+            path, sep=delimiter, encoding=encoding, header=0, names=columns, index_col=False, low_memory=False,
+            dtype=dict.fromkeys(texts, "str"), keep_default_na=False,
+            na_values={c: NO_NUMBER for c in columns if c not in texts},
+        )  # fmt: skip
+
+    notes = ("the table is not UTF-8 and was read as Latin-1",) if encoding == "latin-1" else ()
+    return Table(tuple(columns), read, notes)
+
+
+def _encoding(path: Path) -> str:
+    """UTF-8 with or without its mark, UTF-16 with it, else Latin-1, which can read anything."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as f:
+            block = f.read(1 << 20)
+            if not block.strip():
+                raise DatasetError(f"{path}: is empty")
+            if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return "utf-16"
+            if b"\0" in block:
+                raise DatasetError(f"{path}: is no text, so no CSV")
+            while block:
+                decoder.decode(block)
+                block = f.read(1 << 20)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "latin-1"
+    except OSError as e:
+        raise DatasetError(f"{path}: cannot be read: {e.strerror}") from e
+    return "utf-8-sig"
+
+
+def _delimiter(header: str) -> str:
+    """What parts the header into the most fields."""
+    return max(",;\t|", key=lambda d: len(next(csv.reader([header], delimiter=d), [])))
+
+
+def _open_parquet(path: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        frame = pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError) as e:
+        raise DatasetError(f"{path}: is no Parquet file that can be read: {e}") from e
+    # A named index is mostly the track id; one without a name only counts the rows.
+    names = [name for name in frame.index.names if name is not None]
+    frame = frame.reset_index(names, allow_duplicates=True).reset_index(drop=True)
+    frame.columns = [str(c) for c in frame.columns]
+    return Table(tuple(frame.columns), lambda texts: frame)

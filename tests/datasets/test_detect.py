@@ -1,0 +1,144 @@
+"""Which module reads a ROOT is found out by looking at it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import LOOKED_AT, NAMES, detect, load_dataset
+from genrelab.errors import DatasetError, SettingsError
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Empty files below `root`; nothing here decodes them."""
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return root
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_modules_look_alike(name: str) -> None:
+    module = import_module(f"genrelab.datasets.{name}")
+    assert name == module.NAME
+    assert module.LOOKS_FOR
+    assert callable(module.matches)
+    assert callable(module.load)
+    assert "icence" in module.__doc__
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["tracks.csv", "000/000002.mp3"], "fma"),
+        (["fma_metadata/tracks.csv", "fma_small/000/000002.mp3"], "fma"),
+        (["fma_metadata.zip"], "fma"),
+        (["blues/blues.00001.wav", "jazz/jazz.00003.wav"], "gtzan"),
+        (["genres_original/blues/blues.00001.au", "jazz/odd name.wav"], "gtzan"),  # half
+        (["blues/blues.00001.wav", "jazz/other.wav", "jazz/further.wav"], "folder"),  # less than half
+        (["blues/blues.1.wav", "jazz/jazz.000033.wav"], "folder"),
+        (["rock/a.mp3", "pop/b.flac"], "folder"),
+        (["rock/a.mp3", "pop/b.flac", "blues.00001.txt", "jazz.00001.csv"], "folder"),
+    ],
+)
+def test_folders(tmp_path: Path, files: list[str], found: str) -> None:
+    name, reason = detect(touch(tmp_path, *files))
+    assert name == found
+    assert reason
+
+
+def test_clips_beside_their_metadata(tmp_path: Path) -> None:
+    touch(tmp_path, "fma_metadata/tracks.csv", "fma_small/000/000002.mp3")
+    assert detect(tmp_path / "fma_small") == ("fma", "fma_metadata/ beside it")
+
+
+def test_tables(tmp_path: Path) -> None:
+    manifest = tmp_path / "songs.csv"
+    manifest.write_text("path,genre\na.mp3,rock\n")
+    assert detect(manifest)[0] == "table"
+    features = tmp_path / "features.csv"
+    features.write_text("feature,mfcc\nstatistics,mean\nnumber,01\ntrack_id,\n2,0.5\n")
+    assert detect(features)[0] == "fma"
+    features.write_text("track_id,mfcc,genre\n2,0.5,rock\n")
+    assert detect(features)[0] == "table"
+    echonest = tmp_path / "echonest.csv"
+    echonest.write_text(",echonest\n,audio_features\n,tempo\ntrack_id,\n2,120\n")
+    assert detect(echonest)[0] == "fma"
+
+
+def test_what_fits_nothing_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as caught:
+        detect(touch(tmp_path, "readme.txt"))
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "\n" not in message
+    for wanted in ("tracks.csv", "<genre>.<5 digits>", ".parquet", "folder per genre"):
+        assert wanted in message
+
+
+def test_a_missing_root_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nowhere does not exist"):
+        load_dataset(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match=r"no\\nwhere does not exist"):
+        detect(tmp_path / "no\nwhere")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    known = "auto, fma-small, fma-medium, fma-large, fma-full, fma, gtzan, table, folder"
+    with pytest.raises(SettingsError, match=f"unknown dataset 'gtzam': known are {known}"):
+        load_dataset(tmp_path, name="gtzam")
+    assert ", ".join(NAMES) == known
+
+
+def test_a_name_and_a_subset_must_agree(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="fma-small and the subset large contradict each other"):
+        load_dataset(tmp_path, name="fma-small", options=DatasetOptions(subset="large"))
+
+
+def test_the_first_note_says_what_was_found(tmp_path: Path) -> None:
+    touch(tmp_path, "blues/blues.00001.wav", "jazz/jazz.00003.wav")
+    found = load_dataset(str(tmp_path))
+    assert found.name == "gtzan"
+    assert found.notes[0] == "taken for gtzan: 2 of 2 audio files are named <genre>.<5 digits>.<ext>"
+    told = load_dataset(tmp_path, name="gtzan")
+    assert told.tracks == found.tracks
+    assert told.notes == found.notes[1:]
+
+
+def test_a_name_overrides_looking(tmp_path: Path) -> None:
+    touch(tmp_path, "rock/a.mp3", "pop/b.mp3")
+    with pytest.raises(DatasetError, match=r"no FMA folder\. Looked for tracks\.csv"):
+        load_dataset(tmp_path, name="fma-small")
+    with pytest.raises(DatasetError, match="no track found"):
+        load_dataset(tmp_path, name="gtzan")
+
+
+def test_what_cannot_be_listed_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DatasetError, match="cannot be read: Permission denied"):
+        detect(touch(tmp_path, "rock/a.mp3"))
+
+
+def test_looking_loads_nothing_heavy() -> None:
+    code = "import sys, genrelab.datasets; print([m for m in sys.argv[1:] if m in sys.modules])"
+    heavy = [
+        "tensorflow",
+        "keras",
+        "sklearn",
+        "pandas",
+        "pyarrow",
+        "librosa",
+        "requests",
+        "genrelab.datasets.fma",
+    ]
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

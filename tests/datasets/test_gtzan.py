@@ -1,0 +1,285 @@
+"""GTZAN in its usual copies, the fault-filtered split, the table of artists."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrelab.dataset import Dataset, DatasetOptions
+from genrelab.datasets import gtzan
+from genrelab.errors import DatasetError, DownloadError
+
+
+def files(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def lists(folder: Path, train: str = "", valid: str = "", test: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, ids in (("train", train), ("valid", valid), ("test", test)):
+        lines = [f"{i.split('.')[0]}/{i}.wav\n" for i in ids.split()]
+        (folder / f"{name}_filtered.txt").write_text("".join(lines))
+    return folder
+
+
+def load(root: Path, **options: Any) -> Dataset:
+    return gtzan.load(root, DatasetOptions(**options))
+
+
+@pytest.mark.parametrize("folder", ["genres", "genres_original", ".", "archive/Data/genres_original"])
+@pytest.mark.parametrize("suffix", ["wav", "au", "mp3", "flac", "WAV"])
+def test_usual_copies(tmp_path: Path, folder: str, suffix: str) -> None:
+    files(tmp_path, f"{folder}/blues/blues.00001.{suffix}", f"{folder}/hiphop/hiphop.00099.{suffix}")
+    dataset = load(tmp_path)
+    assert dataset.name == "gtzan"
+    assert [(t.track_id, t.genre) for t in dataset.tracks] == [
+        ("blues.00001", "blues"),
+        ("hiphop.00099", "hiphop"),
+    ]
+    for track in dataset.tracks:
+        assert track.path is not None
+        assert (tmp_path / track.path).is_file()
+        assert (track.artist, track.official_split, track.problem) == (None, None, None)
+    assert dataset.notes == ("2 tracks in 2 genres",)
+
+
+def test_one_file_of_each_track_in_a_fixed_order_of_preference(tmp_path: Path) -> None:
+    files(
+        tmp_path,
+        *(f"mp3/blues/blues.00001.{s}" for s in ("mp3", "flac", "au", "wav")),
+        *(f"{folder}/jazz/jazz.00002.au" for folder in ("genres", "copy")),
+        "rock/rock.00003.mp3",
+        "rock/rock.00003.flac",
+    )
+    dataset = load(tmp_path)
+    assert [t.path for t in dataset.tracks] == [
+        "mp3/blues/blues.00001.wav",
+        "copy/jazz/jazz.00002.au",
+        "rock/rock.00003.flac",
+    ]
+    assert dataset.notes[1] == (
+        "5 files set aside as further copies of the same tracks: genres/jazz/jazz.00002.au, mp3/blues/blues.00001.au, "
+        "mp3/blues/blues.00001.flac, mp3/blues/blues.00001.mp3, rock/rock.00003.mp3"
+    )
+
+
+def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) -> None:
+    files(
+        tmp_path,
+        "pop/pop.00001.wav",
+        "pop/hit.wav",
+        "pop/pop.00002.ogg",
+        "pop/._pop.00003.wav",
+        ".t/pop.00004.wav",
+    )
+    dataset = load(tmp_path)
+    assert [t.track_id for t in dataset.tracks] == ["pop.00001"]
+    assert dataset.notes[1] == "2 audio files set aside, not named as GTZAN's: pop/hit.wav, pop/pop.00002.ogg"
+
+
+def test_the_known_fault_is_named_and_another_copy_taken(tmp_path: Path) -> None:
+    files(tmp_path, "jazz/jazz.00053.wav", "jazz/jazz.00054.wav")
+    assert load(tmp_path).notes[1] == (
+        "known fault: jazz/jazz.00054.wav cannot be read in the copy that goes around"
+    )
+    files(tmp_path, "jazz/jazz.00054.mp3")
+    dataset = load(tmp_path)
+    assert dataset.tracks[1].path == "jazz/jazz.00054.mp3"
+    assert not any("known fault" in note for note in dataset.notes)
+
+
+def test_no_track(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no track found"):
+        load(files(tmp_path, "rock/a.wav"))
+
+
+# === Official split ===
+
+
+def test_official_parts(tmp_path: Path) -> None:
+    root = files(tmp_path / "a", *(f"blues/blues.0000{n}.wav" for n in range(5)))
+    split_files = lists(
+        tmp_path / "lists", "blues.00000 blues.00001 blues.00007", "blues.00002", "blues.00003"
+    )
+    dataset = load(root, split_files=split_files)
+    assert [t.official_split for t in dataset.tracks] == [
+        "training",
+        "training",
+        "validation",
+        "test",
+        "excluded",
+    ]
+    assert dataset.notes[1:] == (
+        "fault-filtered split: 2 training / 1 validation / 1 test / 1 excluded; what no list names is excluded",
+        "fault-filtered split: 1 of 5 listed files are not on disk",
+    )
+
+
+def test_windows_line_ends_are_read(tmp_path: Path) -> None:
+    split_files = lists(tmp_path / "lists", "blues.00000")
+    (split_files / "valid_filtered.txt").write_bytes(b"blues/blues.00001.wav\r\n\r\n")
+    root = files(tmp_path / "a", "blues/blues.00000.wav", "blues/blues.00001.wav")
+    parts = [t.official_split for t in load(root, split_files=split_files).tracks]
+    assert parts == ["training", "validation"]
+
+
+def test_lists_that_do_not_add_up(tmp_path: Path) -> None:
+    root = files(tmp_path / "a", "blues/blues.00000.wav")
+    with pytest.raises(
+        DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files wants"
+    ):
+        load(root, split_files=tmp_path / "nowhere")
+    split_files = lists(tmp_path / "lists", "blues.00000", "blues.00000")
+    with pytest.raises(DatasetError, match=r"blues\.00000 stands in two lists, training and validation"):
+        load(root, split_files=split_files)
+    (split_files / "valid_filtered.txt").write_text("<html>\n")
+    with pytest.raises(DatasetError, match=r"valid_filtered\.txt, line 1: '<html>' names no GTZAN file"):
+        load(root, split_files=split_files)
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """Lists on a server of our own, and their sums in place of the published ones."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = lists(tmp_path / "published", "blues.00000", "blues.00001", "blues.00002")
+    sums = {
+        part: (name, hashlib.sha256((folder / name).read_bytes()).hexdigest())
+        for part, (name, _) in gtzan.SPLIT_FILES.items()
+    }
+    monkeypatch.setattr(gtzan, "SPLIT_FILES", sums)
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            """Silence."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_lists_are_fetched_once(published: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = published
+    fetched = gtzan.fetch_split_files(tmp_path / "cache", base_url=url)
+    assert sorted(p.name for p in fetched.iterdir()) == sorted(p.name for p in folder.iterdir())
+    for copy in fetched.iterdir():
+        assert copy.read_bytes() == (folder / copy.name).read_bytes()
+    # No server is needed for what is there and right.
+    assert gtzan.fetch_split_files(tmp_path / "cache", base_url="http://127.0.0.1:9") == fetched
+
+
+def test_lists_that_were_changed_are_refused(published: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = published
+    (folder / "test_filtered.txt").write_text("blues/blues.00001.wav\n")
+    with pytest.raises(
+        DownloadError, match=r"test_filtered\.txt cannot be fetched.*give it with --split-files"
+    ):
+        gtzan.fetch_split_files(tmp_path / "cache", base_url=url)
+    assert not (tmp_path / "cache/gtzan_fault_filtered/test_filtered.txt").exists()
+
+
+def test_lists_from_nowhere(published: tuple[Path, str], tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="cannot be fetched"):
+        gtzan.fetch_split_files(tmp_path / "cache", base_url=f"{published[1]}/nowhere")
+
+
+def test_the_word_download_fetches_into_the_users_cache(
+    published: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetched(cache_dir: Path) -> Path:
+        asked.append(cache_dir.name)
+        return published[0]
+
+    monkeypatch.setattr(gtzan, "fetch_split_files", fetched)
+    root = files(tmp_path / "a", "blues/blues.00002.wav")
+    assert load(root, split_files=Path("download")).tracks[0].official_split == "test"
+    assert asked == ["genrelab"]
+
+
+# === Artists ===
+
+
+def test_artists(tmp_path: Path) -> None:
+    root = files(tmp_path / "a", *(f"blues/blues.0000{n}.wav" for n in range(5)))
+    table = tmp_path / "artists.csv"
+    table.write_text(
+        "\ufeffid,artist,title\nblues.00000,John Lee Hooker,x\nblues.00001.au, John Lee Hooker ,y\n"
+        'blues/blues.00002.wav,"Hill, Z. Z.",z\nblues.00003,,\nblues.00077,Nobody,\nblues,Somebody,\n',
+        encoding="utf-8",
+    )
+    dataset = load(root, artists=table)
+    assert [t.artist for t in dataset.tracks] == [
+        "John Lee Hooker",
+        "John Lee Hooker",
+        "Hill, Z. Z.",
+        None,
+        None,
+    ]
+    assert (
+        dataset.notes[1]
+        == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
+    )
+
+
+def test_tables_of_artists_that_do_not_add_up(tmp_path: Path) -> None:
+    root = files(tmp_path / "a", "blues/blues.00000.wav")
+    table = tmp_path / "artists.csv"
+    with pytest.raises(DatasetError, match=r"artists\.csv cannot be read: No such file"):
+        load(root, artists=table)
+    table.write_text("id,name\nblues.00000,A\n")
+    with pytest.raises(DatasetError, match=r"needs the columns id and artist\. Found: id, name"):
+        load(root, artists=table)
+    table.write_text("track_id,artist\nblues.00000,A\nblues.00000.wav,B\n")
+    with pytest.raises(DatasetError, match=r"blues\.00000 has two artists, A and B"):
+        load(root, artists=table)
+
+
+# === Real ===
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("folder", "n", "parts", "with_artist"),
+    [
+        ("gtzan_2s", 306, {"training": 230, "validation": 76}, 279),
+        ("gtzan_15s", 81, {"training": 38, "validation": 43}, 77),
+        ("gtzan_30s", 12, {"training": 3, "validation": 9}, 12),
+    ],
+)
+def test_real_parts(shared: Path, folder: str, n: int, parts: dict[str, int], with_artist: int) -> None:
+    official = shared / "data/gtzan_fault_filtered"
+    dataset = load(shared / "data" / folder, split_files=official, artists=official / "artists.csv")
+    assert len(dataset.tracks) == n
+    assert Counter(t.official_split for t in dataset.tracks) == parts
+    assert sum(t.artist is not None for t in dataset.tracks) == with_artist
+    assert f"{930 - sum(parts.values())} of 930 listed files are not on disk" in dataset.notes[2]
+
+
+@pytest.mark.real
+def test_real_parts_joined_are_merged_by_id(shared: Path) -> None:
+    dataset = load(shared / "data")
+    assert len(dataset.tracks) == 314
+    assert dataset.notes[1].startswith("85 files set aside as further copies of the same tracks: ")
+
+
+@pytest.mark.real
+def test_real_lists_are_the_published_ones(shared: Path) -> None:
+    for name, sha256 in gtzan.SPLIT_FILES.values():
+        content = (shared / "data/gtzan_fault_filtered" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == sha256
