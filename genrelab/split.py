@@ -1,0 +1,298 @@
+"""1 Which track is learned from, which chooses, and which is scored.
+
+A split gives every track a part (training, validation, test, excluded) and a role: models are fitted on
+`fit`, epochs and hyper-parameters are chosen on `choose`, and `score` is read once, by the report.
+`notes` say in whole sentences what a reader of the scores must know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from genrelab.config import PARTS
+from genrelab.errors import SettingsError, SplitError, printable
+from genrelab.grouping import share_out
+from genrelab.wording import count
+
+POLICIES = ("auto", "official", "artist", "random", "article")
+
+FRACTIONS = (0.64, 0.16, 0.20)  # training, validation, test
+CHOOSING = 0.2  # of the training groups, where no validation tracks are left to choose
+ARTICLE_TEST, ARTICLE_SEED = 0.2, 42  # scikit-learn's train_test_split as the article calls it, twice
+THIN = 5  # a genre with fewer scored tracks is named
+
+
+@dataclass(frozen=True)
+class Split:
+    """The part and the role of every track, in track order."""
+
+    policy: str  # official, artist, random or article: what `auto` came to
+    parts: tuple[str, ...]  # of config.PARTS
+    roles: tuple[str, ...]  # fit, choose, score or none
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of tracks in each part, in reading order."""
+        return {part: self.parts.count(part) for part in PARTS}
+
+    @property
+    def no_test(self) -> bool:
+        """Is the validation part scored because there are no test tracks?"""
+        return "test" not in self.parts
+
+    @property
+    def scored_part(self) -> str:
+        """`test`, or `validation` where there is no test track."""
+        return "validation" if self.no_test else "test"
+
+    def digest(self, track_ids: Sequence[str]) -> str:
+        """SHA-256 of which track is in which part, whatever the order of the tracks."""
+        lines = sorted(f"{i}\t{part}\n" for i, part in zip(track_ids, self.parts, strict=True))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """The columns that a policy looks at. `rows` are the tracks that can be used, ordered by path."""
+
+    rows: tuple[int, ...]
+    genres: tuple[str, ...]  # of each track; "" where it cannot be used
+    artists: tuple[str | None, ...]
+    official: tuple[str | None, ...]
+    seed: int
+
+    @property
+    def names(self) -> list[str]:
+        """Sorted genres of the tracks that can be used."""
+        return sorted({self.genres[i] for i in self.rows})
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """A group for every track by itself, sorting as `rows`; a tab, so that no artist is called that."""
+        place = {i: n for n, i in enumerate(self.rows)}
+        return tuple(f"\t{place.get(i, -1):09d}" for i in range(len(self.genres)))
+
+    @property
+    def sizes(self) -> Counter[str]:
+        """Number of usable tracks of each genre."""
+        return Counter(self.genres[i] for i in self.rows)
+
+    @property
+    def known_artists(self) -> int:
+        """Number of usable tracks with an artist."""
+        return sum(self.artists[i] is not None for i in self.rows)
+
+
+def make_split(
+    policy: str,
+    *,
+    track_ids: Sequence[str],
+    paths: Sequence[str | None],
+    genres: Sequence[str | None],
+    artists: Sequence[str | None],
+    official: Sequence[str | None],
+    usable: Sequence[bool],
+    seed: int,
+) -> Split:
+    """Give every track its part and its role. The same tracks get the same split in whatever order they come.
+
+    Args:
+        policy: one of POLICIES.
+        track_ids: unique.
+        paths: None where there is no audio; `article` shuffles them, as the article did.
+        genres: None where there is no label.
+        artists: None where unknown.
+        official: one of config.PARTS, None where the dataset says nothing.
+        usable: was the track decoded? What was not, or has no label, is `excluded`.
+        seed: decides `artist` and `random`, and which training groups choose.
+
+    Raises:
+        SplitError: a genre would be left without training tracks, or nothing could be tested; the message
+            names the policies that would work.
+        SettingsError: an unknown policy.
+    """
+    if policy not in POLICIES:
+        raise SettingsError(f"--split must be one of {', '.join(POLICIES)}. Received: {policy}")
+    kept = [i for i, genre in enumerate(genres) if usable[i] and genre]
+    tracks = _Tracks(
+        rows=tuple(sorted(kept, key=lambda i: (paths[i] or track_ids[i], track_ids[i]))),
+        genres=tuple((genre or "") if usable[i] else "" for i, genre in enumerate(genres)),
+        artists=tuple(artist_key(a) for a in artists),
+        official=tuple(official),
+        seed=seed,
+    )
+    if len(tracks.names) < 2:
+        found = f"one genre only ({printable(tracks.names[0])})" if tracks.names else "no usable track"
+        raise SplitError(f"{found}: nothing to tell apart; add tracks of another genre")
+    return _auto(tracks) if policy == "auto" else _named(policy, tracks)
+
+
+def artist_key(artist: str | None) -> str | None:
+    """What tells artists apart: case, spacing and the way accents are encoded do not; None where unknown."""
+    return unicodedata.normalize("NFKC", " ".join((artist or "").split())).casefold() or None
+
+
+def _named(policy: str, tracks: _Tracks) -> Split:
+    try:
+        return _split(policy, tracks)
+    except SplitError as refused:
+        remedies = [f"--split {p}" for p in ("artist", "random") if _works(p, tracks)]
+        remedy = f"use {' or '.join(remedies)}" if remedies else "add tracks"
+        raise SplitError(f"{policy} split {refused}: {remedy}") from refused
+
+
+def _works(policy: str, tracks: _Tracks) -> bool:
+    try:
+        return bool(_split(policy, tracks))
+    except SplitError:
+        return False
+
+
+def _auto(tracks: _Tracks) -> Split:
+    notes: list[str] = []
+    for policy in ("official", "artist", "random"):
+        known, n = tracks.known_artists, len(tracks.rows)
+        try:
+            if policy == "artist" and 2 * known < n:
+                raise SplitError(f"knows the artists of only {known:,} of {n:,} tracks")
+            split = _split(policy, tracks)
+        except SplitError as refused:
+            notes.append(f"auto passed over the {policy} split: it {refused}")
+        else:
+            return replace(split, notes=(*notes, *split.notes))
+    raise SplitError(f"no split works here: {'; '.join(notes)}; add tracks")
+
+
+def _split(policy: str, tracks: _Tracks) -> Split:
+    """The split of one policy; a SplitError's words follow "... split" here."""
+    parts, notes = POLICIES_BY_NAME[policy](tracks)
+    trained = {tracks.genres[i] for i in tracks.rows if parts[i] == "training"}
+    untrained = [printable(g) for g in tracks.names if g not in trained]
+    if untrained:
+        raise SplitError(f"leaves {', '.join(untrained)} without training tracks on this disk")
+    roles, role_notes = _roles(tracks, parts)
+    if unusable := len(parts) - len(tracks.rows):
+        notes.append(f"excluded: {count(unusable, 'track')} without sound or label")
+    notes += [*role_notes, *_leak_notes(tracks, roles), *_thin_notes(tracks, roles)]
+    return Split(policy, tuple(parts), tuple(roles), tuple(notes))
+
+
+def _official(tracks: _Tracks) -> tuple[list[str], list[str]]:
+    if all(tracks.official[i] is None for i in tracks.rows):
+        raise SplitError("is not there: this dataset has none")
+    usable = set(tracks.rows)
+    parts = [(part or "excluded") if i in usable else "excluded" for i, part in enumerate(tracks.official)]
+    outside = sum(parts[i] == "excluded" for i in tracks.rows)
+    note = f"excluded: {count(outside, 'track')} outside the official split"
+    return parts, [note] if outside else []
+
+
+def _artist(tracks: _Tracks) -> tuple[list[str], list[str]]:
+    if not tracks.known_artists:
+        raise SplitError("knows no artist at all")
+    parts, notes = _by_groups(tracks, tracks.artists, "known artists")
+    if unknown := len(tracks.rows) - tracks.known_artists:
+        notes.append(f"in training only: {count(unknown, 'track')} of unknown artist")
+    return parts, notes
+
+
+def _random(tracks: _Tracks) -> tuple[list[str], list[str]]:
+    return _by_groups(tracks, tracks.alone, "tracks")
+
+
+def _by_groups(tracks: _Tracks, groups: Sequence[str | None], things: str) -> tuple[list[str], list[str]]:
+    """64/16/20 with whole groups, stratified by genre; tracks without a group are in training."""
+    placed = _share_out(tracks, tracks.rows, groups, FRACTIONS, needs=(1, 3, 2))
+    parts = [PARTS[placed[i]] if i in placed else "excluded" for i in range(len(tracks.genres))]
+    pairs = {(tracks.genres[i], groups[i]) for i in tracks.rows if groups[i] is not None}
+    n_groups = Counter(genre for genre, _ in pairs)
+    whole = _listing((g for g in tracks.names if n_groups[g] < 2), tracks.sizes)
+    if len({tracks.genres[i] for i, part in placed.items() if PARTS[part] == "test"}) < 2:
+        short = f"; with fewer than two {things}: {whole}" if whole else ""
+        raise SplitError(f"can test fewer than two genres{short}")
+    return parts, [f"wholly in training, with fewer than two {things}: {whole}"] if whole else []
+
+
+def _share_out(
+    tracks: _Tracks,
+    rows: Sequence[int],
+    groups: Sequence[str | None],
+    fractions: Sequence[float],
+    needs: Sequence[int],
+) -> dict[int, int]:
+    genres, groups = [tracks.genres[i] for i in rows], [groups[i] for i in rows]
+    parts = share_out(genres, groups, fractions, needs=needs, seed=tracks.seed)
+    return dict(zip(rows, parts, strict=True))
+
+
+def _article(tracks: _Tracks) -> tuple[list[str], list[str]]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        rest, test = train_test_split(list(tracks.rows), test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
+        training, validation = train_test_split(rest, test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
+    except ValueError as e:
+        raise SplitError(f"has too few tracks ({len(tracks.rows)})") from e
+    part = (
+        dict.fromkeys(training, "training")
+        | dict.fromkeys(validation, "validation")
+        | dict.fromkeys(test, "test")
+    )
+    parts = [part.get(i, "excluded") for i in range(len(tracks.genres))]
+    return parts, ["the article's protocol leaks artists: compare with it, do not trust it"]
+
+
+POLICIES_BY_NAME = {"official": _official, "artist": _artist, "random": _random, "article": _article}
+
+
+def _roles(tracks: _Tracks, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Who fits, who chooses, who is scored; training groups choose where no validation track is left to."""
+    if "test" not in parts and "validation" not in parts:
+        raise SplitError("has neither test nor validation tracks on this disk")
+    role = {"training": "fit", "validation": "choose", "test": "score", "excluded": "none"}
+    if "test" in parts and "validation" in parts:
+        return [role[p] for p in parts], []
+    role["validation"] = "score"
+    roles = [role[p] for p in parts]
+    training = [i for i in tracks.rows if parts[i] == "training"]
+    artists = [artist or alone for artist, alone in zip(tracks.artists, tracks.alone, strict=True)]
+    for groups in (artists, tracks.alone):  # single tracks where no genre can spare an artist
+        placed = _share_out(tracks, training, groups, (1 - CHOOSING, CHOOSING), needs=(1, 2))
+        choosing = [i for i, part in placed.items() if part == 1]
+        if choosing:
+            break
+    else:
+        raise SplitError("has no validation tracks, and too few training tracks to choose epochs with")
+    for i in choosing:
+        roles[i] = "choose"
+    things = "artists" if groups is artists and any(tracks.artists[i] for i in training) else "tracks"
+    scored = "validation tracks:" if "test" in parts else "test tracks: the validation part is scored,"
+    return roles, [f"no {scored} a fifth of the training {things} chooses"]
+
+
+def _leak_notes(tracks: _Tracks, roles: Sequence[str]) -> list[str]:
+    scored = [tracks.artists[i] for i in tracks.rows if roles[i] == "score"]
+    learned = {tracks.artists[i] for i in tracks.rows if roles[i] in ("fit", "choose")} - {None}
+    if not any(scored) or not learned:
+        return ["artists are unknown: the same artist may be on both sides"]
+    unknown = f" (of {scored.count(None)} the artist is unknown)" if None in scored else ""
+    leaked = sum(a in learned for a in scored)
+    note = f"{leaked:,} of {len(scored):,} scored tracks have an artist that was learned from{unknown}"
+    return [note] if leaked else []
+
+
+def _thin_notes(tracks: _Tracks, roles: Sequence[str]) -> list[str]:
+    scored = Counter(tracks.genres[i] for i in tracks.rows if roles[i] == "score")
+    absent = [printable(g) for g in tracks.names if not scored[g]]
+    thin = _listing((g for g in tracks.names if 0 < scored[g] < THIN), scored)
+    notes = [f"not measured, for want of scored tracks: {', '.join(absent)}"] if absent else []
+    return [*notes, f"thin, with fewer than {THIN} scored tracks: {thin}"] if thin else notes
+
+
+def _listing(genres: Iterable[str], sizes: Counter[str]) -> str:
+    return ", ".join(f"{printable(g)} ({count(sizes[g], 'track')})" for g in genres)

@@ -1,0 +1,379 @@
+"""split.py: policies, refusals, roles and what the notes tell."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import train_test_split
+
+from genrelab.errors import SettingsError, SplitError
+from genrelab.split import Split, artist_key, make_split
+
+
+class Table:
+    """Tracks to split, written as (genre, artist, official part) with a count each."""
+
+    def __init__(self, *rows: tuple[str | None, str | None, str | None, int], named: bool = True) -> None:
+        self.rows = [row[:3] for row in rows for _ in range(row[3])]
+        self.usable = [True] * len(self.rows)
+        self.paths = [f"{i:03d}.mp3" if named else None for i in range(len(self.rows))]
+
+    def split(self, policy: str, *, seed: int = 0, order: list[int] | None = None) -> Split:
+        at = order or list(range(len(self.rows)))
+        return make_split(
+            policy,
+            track_ids=[f"t{i}" for i in at],
+            paths=[self.paths[i] for i in at],
+            genres=[self.rows[i][0] for i in at],
+            artists=[self.rows[i][1] for i in at],
+            official=[self.rows[i][2] for i in at],
+            usable=[self.usable[i] for i in at],
+            seed=seed,
+        )
+
+    def count(self, split: Split, **wanted: Any) -> Counter[str]:
+        """Tracks of each part among the rows with that genre or artist."""
+        field = {"genre": 0, "artist": 1}
+        chosen = [i for i, row in enumerate(self.rows) if all(row[field[k]] == v for k, v in wanted.items())]
+        return Counter(split.parts[i] for i in chosen)
+
+
+def albums(genre: str, n_artists: int, tracks: int = 4) -> list[tuple[str, str, None, int]]:
+    return [(genre, f"{genre} artist {i}", None, tracks) for i in range(n_artists)]
+
+
+OFFICIAL = [
+    (genre, f"{genre} {part} {i}", part, 4)
+    for genre in ("rock", "jazz")
+    for part, n in (("training", 8), ("validation", 2), ("test", 2))
+    for i in range(n)
+]
+
+
+# --- official
+
+
+def test_official_is_taken_as_it_stands() -> None:
+    split = Table(*OFFICIAL, ("rock", "x", None, 3), ("jazz", "y", "excluded", 2)).split("official")
+    assert split.counts == {"training": 64, "validation": 16, "test": 16, "excluded": 5}
+    assert Counter(split.roles) == {"fit": 64, "choose": 16, "score": 16, "none": 5}
+    assert split.notes == ("excluded: 5 tracks outside the official split",)
+    assert (split.no_test, split.scored_part) == (False, "test")
+
+
+def test_without_test_tracks_validation_is_scored_and_training_artists_choose() -> None:
+    table = Table(*[row for row in OFFICIAL if row[2] != "test"])
+    split = table.split("official")
+    assert (split.no_test, split.scored_part) == (True, "validation")
+    assert Counter(split.roles) == {"fit": 48, "choose": 16, "score": 16}
+    assert all(r == "score" for r, p in zip(split.roles, split.parts, strict=True) if p == "validation")
+    artists = {
+        role: {row[1] for row, r in zip(table.rows, split.roles, strict=True) if r == role}
+        for role in split.roles
+    }
+    assert not artists["fit"] & artists["choose"]
+    assert {row[0] for row, r in zip(table.rows, split.roles, strict=True) if r == "choose"} == {
+        "rock",
+        "jazz",
+    }
+    assert (
+        "no test tracks: the validation part is scored, a fifth of the training artists chooses"
+        in split.notes
+    )
+
+
+def test_without_validation_tracks_training_chooses_and_test_is_scored() -> None:
+    rows = [(genre, None, part, n) for genre, _, part, n in OFFICIAL if part != "validation"]
+    split = Table(*rows).split("official")
+    assert Counter(split.roles) == {"fit": 52, "choose": 12, "score": 16}
+    assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
+
+
+def test_choosing_never_takes_the_only_artist_of_a_genre() -> None:
+    rows = [row for row in OFFICIAL if row[2] != "test"]
+    table = Table(*rows, ("ska", "one", "training", 5), ("ska", "two", "validation", 5))
+    split = table.split("official")
+    assert all(split.roles[i] == "fit" for i, row in enumerate(table.rows) if row[1] == "one")
+
+
+def test_a_genre_without_training_tracks_is_refused_with_what_works() -> None:
+    table = Table(*OFFICIAL, *[("ska", f"s{i}", "validation", 3) for i in range(4)])
+    with pytest.raises(SplitError) as refused:
+        table.split("official")
+    assert str(refused.value) == (
+        "official split leaves ska without training tracks on this disk: use --split artist or --split random"
+    )
+
+
+def test_a_remedy_that_would_be_refused_is_not_named() -> None:
+    table = Table(*[(genre, None, part, n) for genre, _, part, n in OFFICIAL], ("ska", None, "test", 4))
+    with pytest.raises(SplitError, match=r"without training tracks on this disk: use --split random$"):
+        table.split("official")
+
+
+def test_a_dataset_without_official_split_says_so() -> None:
+    with pytest.raises(
+        SplitError, match="official split is not there: this dataset has none: use --split artist or"
+    ):
+        Table(*albums("rock", 5), *albums("jazz", 5)).split("official")
+
+
+def test_training_tracks_alone_score_nothing() -> None:
+    table = Table(("rock", "a", "training", 1), ("jazz", "b", "training", 1))
+    with pytest.raises(SplitError, match="neither test nor validation tracks on this disk: add tracks"):
+        table.split("official")
+
+
+def test_a_genre_that_could_not_be_decoded_is_not_asked_for() -> None:
+    table = Table(*OFFICIAL, ("ska", "s", "test", 2))
+    table.usable[-2:] = [False, False]
+    split = table.split("official")
+    assert split.counts["excluded"] == 2
+    assert "excluded: 2 tracks without sound or label" in split.notes
+
+
+# --- artist
+
+
+def test_an_artist_is_never_on_two_sides() -> None:
+    table = Table(*albums("rock", 20), *albums("jazz", 13), *albums("pop", 9, 7))
+    split = table.split("artist")
+    for artist in {row[1] for row in table.rows}:
+        assert len(table.count(split, artist=artist)) == 1
+    for genre in ("rock", "jazz", "pop"):
+        n = table.count(split, genre=genre)
+        shares = [n[p] / n.total() for p in ("training", "validation", "test")]
+        assert shares == pytest.approx([0.64, 0.16, 0.20], abs=0.06)
+    assert split.notes == ()
+
+
+def test_spelling_does_not_make_two_artists() -> None:
+    assert artist_key(" The  Beatles ") == artist_key("the beatles") != artist_key("beatles")
+    assert artist_key("Beyonce\u0301") == artist_key("Beyonc\u00e9")
+    assert artist_key("  ") is artist_key(None) is None
+    spellings = [("rock", name, None, 3) for name in ("ABBA", "Abba", " abba  ", "abba")]
+    table = Table(*spellings, *albums("rock", 6), *albums("jazz", 6))
+    split = table.split("artist")
+    assert len({split.parts[i] for i in range(12)}) == 1
+
+
+def test_a_genre_of_one_artist_is_wholly_in_training_and_so_are_unknown_artists() -> None:
+    table = Table(*albums("rock", 9), *albums("jazz", 9), ("ska", "only", None, 6), ("jazz", None, None, 5))
+    split = table.split("artist")
+    assert table.count(split, genre="ska") == {"training": 6}
+    assert table.count(split, artist=None) == {"training": 5}
+    assert split.notes == (
+        "wholly in training, with fewer than two known artists: ska (6 tracks)",
+        "in training only: 5 tracks of unknown artist",
+        "not measured, for want of scored tracks: ska",
+    )
+
+
+def test_artist_is_refused_only_when_fewer_than_two_genres_can_be_tested() -> None:
+    one = Table(*albums("rock", 9), ("jazz", "only", None, 20))
+    with pytest.raises(
+        SplitError,
+        match=r"artist split can test fewer than two genres; .*jazz \(20 tracks\): use --split random$",
+    ):
+        one.split("artist")
+    two = Table(*albums("rock", 2), *albums("jazz", 2), ("ska", "only", None, 20), ("pop", "p", None, 1))
+    assert {row[0] for row, p in zip(two.rows, two.split("artist").parts, strict=True) if p == "test"} == {
+        "rock",
+        "jazz",
+    }
+
+
+def test_without_any_artist_the_artist_policy_is_refused() -> None:
+    with pytest.raises(SplitError, match="artist split knows no artist at all: use --split random"):
+        Table(("rock", None, None, 20), ("jazz", "  ", None, 20)).split("artist")
+
+
+# --- random and article
+
+
+def test_random_is_stratified() -> None:
+    table = Table(("rock", None, None, 100), ("jazz", None, None, 50), ("ska", None, None, 1))
+    split = table.split("random")
+    assert table.count(split, genre="rock") == {"training": 64, "validation": 16, "test": 20}
+    assert table.count(split, genre="jazz") == {"training": 32, "validation": 8, "test": 10}
+    assert table.count(split, genre="ska") == {"training": 1}
+    assert split.notes == (
+        "wholly in training, with fewer than two tracks: ska (1 track)",
+        "artists are unknown: the same artist may be on both sides",
+        "not measured, for want of scored tracks: ska",
+    )
+
+
+def test_random_counts_the_artists_that_leak() -> None:
+    table = Table(*albums("rock", 1, 50), *albums("jazz", 50, 1), ("jazz", None, None, 10))
+    split = table.split("random")
+    unknown = sum(p == "test" for p, row in zip(split.parts, table.rows, strict=True) if row[1] is None)
+    words = (
+        f"10 of 22 scored tracks have an artist that was learned from (of {unknown} the artist is unknown)"
+    )
+    assert unknown and words in split.notes
+
+
+def test_article_is_scikit_learns_split_of_the_sorted_paths() -> None:
+    table = Table(*albums("rock", 10), *albums("jazz", 10))
+    rest, test = train_test_split(sorted(table.paths), test_size=0.2, random_state=42)
+    training, validation = train_test_split(rest, test_size=0.2, random_state=42)
+    for seed in (0, 1):  # ours changes nothing
+        split = table.split("article", seed=seed)
+        parts = {
+            part: {p for p, q in zip(table.paths, split.parts, strict=True) if q == part}
+            for part in split.parts
+        }
+        assert parts == {"training": set(training), "validation": set(validation), "test": set(test)}
+    assert split.notes[0] == "the article's protocol leaks artists: compare with it, do not trust it"
+    assert split.notes[1].endswith("of 16 scored tracks have an artist that was learned from")
+
+
+@pytest.mark.parametrize("policy", ["article", "random"])
+def test_too_few_tracks_are_refused(policy: str) -> None:
+    with pytest.raises(SplitError, match=f"^{policy} split .*: add tracks$"):
+        Table(("rock", None, None, 1), ("jazz", None, None, 1)).split(policy)
+
+
+def test_single_tracks_choose_where_no_genre_can_spare_an_artist() -> None:
+    split = Table(*albums("rock", 2, 5), *albums("jazz", 2, 5)).split("artist")
+    assert Counter(split.roles) == {"fit": 8, "choose": 2, "score": 10}
+    assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
+
+
+def test_two_tracks_a_genre_leave_nothing_to_choose_with() -> None:
+    with pytest.raises(SplitError, match="has no validation tracks, and too few training tracks to choose"):
+        Table(("rock", None, None, 2), ("jazz", None, None, 2)).split("random")
+
+
+# --- auto
+
+
+def test_auto_takes_official_then_artist_then_random() -> None:
+    assert Table(*OFFICIAL).split("auto").policy == "official"
+    without = [(genre, artist, None, n) for genre, artist, _, n in OFFICIAL]
+    assert Table(*without).split("auto").policy == "artist"
+    assert Table(*[(genre, None, None, n) for genre, _, _, n in OFFICIAL]).split("auto").policy == "random"
+
+
+def test_auto_tells_what_it_passed_over() -> None:
+    split = Table(*OFFICIAL, ("ska", None, "test", 104)).split("auto")
+    assert split.policy == "random"
+    assert split.notes[:2] == (
+        "auto passed over the official split: it leaves ska without training tracks on this disk",
+        "auto passed over the artist split: it knows the artists of only 96 of 200 tracks",
+    )
+
+
+def test_auto_wants_half_of_the_artists() -> None:
+    half = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 40))
+    assert half.split("auto").policy == "artist"
+    less = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 41))
+    assert less.split("auto").policy == "random"
+    assert (
+        "auto passed over the artist split: it knows the artists of only 40 of 81 tracks"
+        in less.split("auto").notes
+    )
+
+
+def test_auto_that_finds_nothing_says_why() -> None:
+    with pytest.raises(SplitError, match=r"no split works here: .*official.*artist.*random.*; add tracks$"):
+        Table(("rock", None, None, 1), ("jazz", None, None, 1)).split("auto")
+
+
+# --- all policies
+
+
+@pytest.mark.parametrize("policy", ["auto", "official", "artist", "random", "article"])
+def test_one_genre_is_nothing_to_tell_apart(policy: str) -> None:
+    with pytest.raises(SplitError, match=r"one genre only \(rock\): nothing to tell apart"):
+        Table(*[row for row in OFFICIAL if row[0] == "rock"]).split(policy)
+
+
+def test_names_of_genres_stay_on_one_line() -> None:
+    table = Table(*OFFICIAL, ("a\nb", "s", "test", 4))
+    with pytest.raises(SplitError, match=r"leaves a\\nb without"):
+        table.split("official")
+
+
+@pytest.mark.parametrize("policy", ["official", "artist", "random", "article"])
+def test_the_same_tracks_get_the_same_parts_in_any_order(policy: str) -> None:
+    table = Table(*OFFICIAL)
+    ids = [f"t{i}" for i in range(len(table.rows))]
+    order = np.random.default_rng(0).permutation(len(ids)).tolist()
+    one, two = table.split(policy, seed=5), table.split(policy, seed=5, order=order)
+    shuffled = [ids[i] for i in order]
+    assert dict(zip(ids, zip(one.parts, one.roles, strict=True), strict=True)) == dict(
+        zip(shuffled, zip(two.parts, two.roles, strict=True), strict=True)
+    )
+    assert one.digest(ids) == two.digest(shuffled)
+
+
+@pytest.mark.parametrize("policy", ["artist", "random"])
+def test_the_seed_decides(policy: str) -> None:
+    table = Table(*OFFICIAL)
+    assert table.split(policy, seed=1).parts != table.split(policy, seed=2).parts
+
+
+def test_the_digest_is_of_sorted_lines() -> None:
+    split = Split("random", ("test", "training"), ("score", "fit"), ())
+    assert split.digest(["b", "a"]) == hashlib.sha256(b"a\ttraining\nb\ttest\n").hexdigest()
+
+
+def test_tracks_without_path_are_split_by_id() -> None:
+    table = Table(*OFFICIAL, named=False)
+    assert table.split("article").counts["test"] == 20
+
+
+def test_unlabelled_tracks_are_excluded_and_counted() -> None:
+    table = Table(*OFFICIAL, (None, "x", "training", 1))
+    split = table.split("artist")
+    assert (split.parts[-1], split.roles[-1]) == ("excluded", "none")
+    assert "excluded: 1 track without sound or label" in split.notes
+
+
+def test_thin_genres_are_named() -> None:
+    rows = [*OFFICIAL, ("ska", "s", "training", 4), ("ska", "v", "validation", 2), ("ska", "u", "test", 3)]
+    assert "thin, with fewer than 5 scored tracks: ska (3 tracks)" in Table(*rows).split("official").notes
+
+
+def test_an_unknown_policy_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"auto, official, artist, random, article\. Received: album"):
+        Table(*OFFICIAL).split("album")
+
+
+# --- real tables
+
+
+@pytest.mark.real
+def test_artist_split_of_gtzan(shared: Path) -> None:
+    with (shared / "data/gtzan_fault_filtered/artists.csv").open(encoding="utf-8") as f:
+        rows = [(r["genre"], r["artist"] or None, None, 1) for r in csv.DictReader(f)]
+    table = Table(*rows)
+    split = table.split("artist", seed=42)
+    assert "in training only: 81 tracks of unknown artist" in split.notes
+    for genre in {row[0] for row in rows}:
+        n = table.count(split, genre=genre)
+        assert [n[p] for p in ("training", "validation", "test")] == pytest.approx([64, 16, 20], abs=2)
+
+
+@pytest.mark.real
+def test_artist_split_of_fma_small(shared: Path) -> None:
+    with (shared / "data/tables/fma_small_46_features.csv").open(encoding="utf-8") as f:
+        rows = [(r["genre_top"], r["artist"] or None, r["split"], 1) for r in csv.DictReader(f)]
+    table = Table(*rows)
+    split = table.split("artist", seed=42)
+    assert "in training only: 82 tracks of unknown artist" in split.notes
+    for genre in {row[0] for row in rows}:
+        n = table.count(split, genre=genre)
+        shares = [n[p] / n.total() for p in ("training", "validation", "test")]
+        assert shares == pytest.approx([0.64, 0.16, 0.20], abs=0.005)
+    official = table.split("auto")
+    assert (official.policy, official.no_test) == ("official", True)
+    assert Counter(official.roles) == {"fit": 5117, "choose": 1280, "score": 800}
