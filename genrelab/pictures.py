@@ -1,0 +1,202 @@
+"""7 The report's pictures: leaderboard, confusion, learning curves. Numbers in, PNG bytes out.
+
+Drawn with matplotlib's own defaults and without a display; the same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GREY, FAINT = "#1f2933", "#7b8794", "#e4e7eb"
+BLUE, PALE, ORANGE, RED = "#2a6f97", "#b8c4ce", "#e07a1f", "#b3261e"
+STYLE = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+}
+NUMBERS_UP_TO = 24  # genres; above that the cells of a confusion matrix are too small to hold a number
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One model's accuracy with its interval (fractions)."""
+
+    label: str
+    below: str  # second line, in grey
+    value: float
+    low: float
+    high: float
+    strong: bool  # False: its interval reaches down to the majority line
+
+
+def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, majority: float) -> bytes:
+    """Accuracies as bars, best on top, with 95 % intervals and the two lines that cost nothing to reach."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        y = np.arange(len(bars))[::-1]
+        value, low, high = (np.array([getattr(b, name) for b in bars]) for name in ("value", "low", "high"))
+        axes.barh(y, value, height=0.56, color=[BLUE if b.strong else PALE for b in bars], zorder=2)
+        lines: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 1.2, "capsize": 3, "zorder": 4}
+        axes.errorbar(value, y, xerr=[value - low, high - value], label="95 % interval", **lines)
+        for bar, at in zip(bars, y, strict=True):
+            _beside(axes, _percent(bar.value, 1), (bar.high, at), (7, 0), ha="left", fontweight="bold")
+            _beside(axes, bar.label, (0, at), (-8, 5), ha="right")
+            _beside(axes, bar.below, (0, at), (-8, -8), ha="right", color=GREY, fontsize=8)
+        dashed: dict[str, Any] = {"color": RED, "linestyle": "--", "linewidth": 1.4, "zorder": 3}
+        axes.axvline(majority, label=f"majority line {_percent(majority, 1)}", **dashed)
+        dotted = {**dashed, "color": INK, "linestyle": ":"}
+        axes.axvline(chance, label=f"chance {_percent(chance, 1)}", **dotted)
+        if not all(b.strong for b in bars):
+            axes.barh(0, 0, color=PALE, label="not above the majority line")
+        axes.set_xlim(0, min(1.1, max(0.2, high.max() * 1.15)))
+        axes.set_ylim(-0.6, len(bars) - 0.4)
+        axes.set_yticks([])
+        axes.xaxis.set_major_formatter(_tick)
+        axes.grid(axis="x", color=FAINT, zorder=0)
+        axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
+        _beside(axes, f"accuracy on {below}", (0, 1), (0, 9), xycoords="axes fraction", ha="left", color=GREY)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+
+    return _png(draw, width=8.4, height=1.7 + 0.5 * len(bars))
+
+
+def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -> bytes:
+    """Confusion matrix: true genre down, predicted genre across, coloured by the share of the true genre.
+
+    Args:
+        counts: shape (genres, genres).
+        genres: names in that order; a genre without rows is greyed out as not measured.
+    """
+    n = len(genres)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        rows = counts.sum(axis=1)
+        share = np.where(rows[:, None] > 0, counts / np.maximum(rows, 1)[:, None], np.nan)
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        axes.set_facecolor(FAINT)
+        axes.set_xticks(
+            range(n),
+            genres,
+            rotation=90 if n > 6 or max(map(len, genres)) > 10 else 0,
+            fontsize=_label_size(n),
+        )
+        labels = [f"{g}  {r}" if r else f"{g}  not measured" for g, r in zip(genres, rows, strict=True)]
+        axes.set_yticks(range(n), labels, fontsize=_label_size(n))
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true, with number of tracks")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        if n <= NUMBERS_UP_TO:
+            for i, j in zip(*np.nonzero(counts), strict=True):
+                ink = "white" if share[i, j] > 0.55 else INK
+                axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, fontsize=8)
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, format=_tick)
+        bar.outline.set_visible(False)
+        bar.set_label("of the true genre")
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+
+    side = min(16.0, 3.4 + 0.36 * n)
+    return _png(draw, width=side + 1.6, height=side)
+
+
+def curves(history: Mapping[str, Sequence[float]], best: int, *, title: str, below: str) -> bytes:
+    """Loss and accuracy of training and validation, epoch by epoch, with the best epoch marked.
+
+    Args:
+        history: columns `epoch`, `loss`, `accuracy`, `val_loss`, `val_accuracy`, one value an epoch.
+        best: the epoch whose weights were kept.
+    """
+
+    def draw(figure: Figure) -> None:
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            _curve(axes, history, name, best)
+        figure.axes[1].set_ylim(0, 1.02)
+        figure.axes[1].yaxis.set_major_formatter(_tick)
+        figure.axes[1].legend(frameon=False, fontsize=9)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.supxlabel(below, x=0.01, ha="left", fontsize=9, color=GREY)
+
+    return _png(draw, width=9.0, height=3.6)
+
+
+def _curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str, best: int) -> None:
+    epochs = np.asarray(history["epoch"])
+    training, validation = np.asarray(history[name]), np.asarray(history[f"val_{name}"])
+    dot = "o" if len(epochs) == 1 else ""
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.fill_between(epochs, training, validation, color=ORANGE, alpha=0.10, linewidth=0)
+    axes.plot(epochs, training, color=BLUE, marker=dot, label="training")
+    axes.plot(epochs, validation, color=ORANGE, marker=dot, label="validation")
+    axes.axvline(best, color=GREY, linestyle="--", linewidth=1, label=f"best epoch {best}")
+    at = np.flatnonzero(epochs == best)
+    axes.plot(epochs[at], validation[at], color=ORANGE, marker="o", linestyle="")
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    axes.set_xlabel("epoch")
+    axes.set_title(name, loc="left", fontsize=10)
+    axes.grid(color=FAINT)
+
+
+def _beside(
+    axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any
+) -> None:
+    axes.annotate(words, at, points, textcoords="offset points", va="center", annotation_clip=False, **style)
+
+
+def _percent(value: float, decimals: int = 0) -> str:
+    return f"{100 * value:.{decimals}f} %"
+
+
+def _tick(value: float, _position: float = 0) -> str:
+    return _percent(value)
+
+
+def _label_size(n: int) -> float:
+    return 9 if n <= NUMBERS_UP_TO else max(3.0, 200 / n)
+
+
+def _png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    buffer = io.BytesIO()
+    with _plain_style():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.savefig(
+            buffer, format="png", dpi=120, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None}
+        )
+    return buffer.getvalue()
+
+
+@contextmanager
+def _plain_style() -> Iterator[None]:
+    """Matplotlib's defaults and ours, whatever the user's matplotlibrc says."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]), warnings.catch_warnings():
+        # Names in a script that the font lacks are drawn as boxes; the tables beside the picture hold them.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        yield

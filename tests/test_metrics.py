@@ -1,0 +1,168 @@
+"""metrics.py against scikit-learn, and where scikit-learn has no such figure, against the definition."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as theirs
+
+from genrelab import metrics as ours
+from genrelab.errors import ModelError
+
+GENRES = ("blues", "jazz", "metal", "pop", "rock")
+
+
+def answers(n: int = 200, *, seed: int = 0, absent: int | None = None) -> tuple[ours.Ints, ours.Floats]:
+    """Truth and probabilities that know something of it."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice([g for g in range(5) if g != absent], n)
+    p = rng.dirichlet(np.ones(5), n) + 0.35 * np.eye(5)[truth]
+    return truth, p / p.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("absent", [None, 2])
+def test_scores_agree_with_scikit_learn(absent: int | None) -> None:
+    truth, p = answers(absent=absent)
+    guess, present = p.argmax(axis=1), np.unique(truth)
+    score = ours.score(truth, p, GENRES)
+    expected = {
+        "accuracy": theirs.accuracy_score(truth, guess),
+        "balanced_accuracy": theirs.recall_score(truth, guess, labels=present, average="macro"),
+        "macro_f1": theirs.f1_score(truth, guess, labels=present, average="macro"),
+        "top3": theirs.top_k_accuracy_score(truth, p, k=3, labels=range(5)),
+        "log_loss": theirs.log_loss(truth, p, labels=range(5)),
+        "brier": theirs.brier_score_loss(truth, p, labels=range(5), scale_by_half=False),
+    }
+    assert {name: score[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(score["confusion"], theirs.confusion_matrix(truth, guess, labels=range(5)))
+
+
+def test_per_genre_agrees_with_scikit_learn_and_leaves_out_what_was_not_measured() -> None:
+    truth, p = answers(absent=2)
+    score = ours.score(truth, p, GENRES)
+    report = theirs.classification_report(
+        truth, p.argmax(axis=1), labels=range(5), target_names=GENRES, output_dict=True, zero_division=0
+    )
+    for genre in set(GENRES) - {"metal"}:
+        row = score["per_genre"][genre]
+        assert (row["precision"], row["recall"], row["f1"], row["n"]) == pytest.approx(
+            [report[genre][k] for k in ("precision", "recall", "f1-score", "support")]
+        )
+    assert score["per_genre"]["metal"] == {"precision": None, "recall": None, "f1": None, "n": 0}
+    assert score["not_measured"] == ["metal"]
+    assert score["macro_over"] == ["blues", "jazz", "pop", "rock"]
+
+
+def test_a_genre_that_is_never_predicted_scores_zero() -> None:
+    p = np.tile([0.6, 0.1, 0.1, 0.1, 0.1], (4, 1))
+    row = ours.score(np.array([0, 0, 1, 1]), p, GENRES)["per_genre"]["jazz"]
+    assert row == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 2}
+
+
+def test_scores_are_plain_json() -> None:
+    truth, p = answers(20)
+    score = ours.score(truth, p.astype(np.float32), GENRES, ["a"] * 10 + [None] * 10, seed=1)
+    assert json.loads(json.dumps(score)) == score
+
+
+def test_of_equal_probabilities_the_first_counts_in_accuracy_and_top_k_alike() -> None:
+    truth, p = np.array([0, 1, 3, 4]), np.full((4, 5), 0.2)
+    assert ours.accuracy(truth, p) == 0.25 == ours.top_k(truth, p, k=1)
+    assert ours.top_k(truth, p, k=3) == 0.5
+    assert ours.top_k(truth, p, k=9) == 1.0
+
+
+def test_log_loss_of_a_certain_mistake_is_finite() -> None:
+    assert ours.log_loss(np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-np.log(1e-15))
+
+
+def test_ece_by_its_definition() -> None:
+    # Two bins in use: confidence 0.9 and right half of the time, confidence 0.6 and always right.
+    p = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    truth = np.array([0, 0, 1, 1, 0, 0])
+    assert ours.ece(truth, p) == pytest.approx((4 * 0.4 + 2 * 0.4) / 6)
+    assert ours.ece(np.array([0]), np.array([[1.0, 0.0]])) == 0.0
+
+
+def test_ece_does_not_cancel_between_bins() -> None:
+    p = np.array([[0.95, 0.05]] * 10 + [[0.55, 0.45]] * 10)
+    truth = np.array([0] * 5 + [1] * 5 + [0] * 10)
+    assert ours.ece(truth, p) == pytest.approx(0.45)
+
+
+def test_interval_over_rows_is_about_the_normal_one() -> None:
+    correct = np.arange(400) % 5 < 2
+    low, high = ours.bootstrap_interval(correct, seed=3)
+    half = 1.96 * np.sqrt(0.4 * 0.6 / 400)
+    assert (low, high) == pytest.approx((0.4 - half, 0.4 + half), abs=0.008)
+
+
+def test_interval_over_artists_is_wider_where_artists_agree() -> None:
+    correct = np.repeat(np.arange(40) % 2 == 0, 10)
+    artists = [f"artist {i // 10}" for i in range(400)]
+    rows, groups = ours.bootstrap_interval(correct, seed=0), ours.bootstrap_interval(correct, artists, seed=0)
+    half = 1.96 * np.sqrt(0.25 / 40)
+    assert groups == pytest.approx((0.5 - half, 0.5 + half), abs=0.02)
+    assert groups[1] - groups[0] > 2.5 * (rows[1] - rows[0])
+
+
+def test_interval_weighs_artists_by_their_tracks() -> None:
+    correct = np.array([True] * 300 + [False] * 100)
+    artists = [f"big {i // 10}" for i in range(300)] + [f"small {i}" for i in range(100)]
+    low, high = ours.bootstrap_interval(correct, artists, seed=0)
+    # The share of big artists drawn has mean 30/130 and binomial spread; each counts ten times.
+    share = 30 / 130 + np.array([-1.96, 1.96]) * np.sqrt(30 * 100 / 130**3)
+    assert (low, high) == pytest.approx(10 * share / (10 * share + 1 - share), abs=0.015)
+    assert (low, high) == ours.bootstrap_interval(correct, artists, seed=0)
+    assert (low, high) != ours.bootstrap_interval(correct, artists, seed=1)
+
+
+def test_rows_of_unknown_artist_are_groups_by_themselves() -> None:
+    assert ours.group_index(["a", None, "a", None, "b"], 5).tolist() == [0, 1, 0, 2, 3]
+    assert ours.group_index(None, 3).tolist() == [0, 1, 2]
+
+
+def test_eight_of_eight_is_not_certainty() -> None:
+    low, high = ours.bootstrap_interval(np.ones(8, dtype=bool))
+    assert (low, high) == (pytest.approx(0.6306, abs=1e-4), 1.0)  # Clopper-Pearson for 8 of 8
+    assert ours.bootstrap_interval(np.zeros(8, dtype=bool)) == (0.0, pytest.approx(1 - 0.6306, abs=1e-4))
+    pairs = [f"artist {i // 2}" for i in range(8)]
+    assert ours.bootstrap_interval(np.ones(8, dtype=bool), pairs)[0] == pytest.approx(0.025**0.25)
+
+
+def test_one_artist_alone_is_resampled_by_rows() -> None:
+    correct = np.arange(20) % 2 == 0
+    assert ours.bootstrap_interval(correct, ["only"] * 20) == ours.bootstrap_interval(correct)
+
+
+def test_score_says_what_the_interval_resamples() -> None:
+    truth, p = answers(20)
+    over = {
+        name: ours.score(truth, p, GENRES, groups)["interval_over"]
+        for name, groups in {
+            "none": None, "unknown": [None] * 20, "one": ["a"] * 20, "two": ["a", "b"] * 10,
+        }.items()
+    }  # fmt: skip
+    assert over == {"none": "tracks", "unknown": "tracks", "one": "tracks", "two": "artists"}
+
+
+def test_majority_takes_its_genre_from_training() -> None:
+    assert ours.majority(np.array([1, 1, 0, 2]), np.array([0, 0, 0, 1])) == (0.25, 1)
+    assert ours.chance(8) == 0.125
+
+
+@pytest.mark.parametrize(
+    ("truth", "p", "words"),
+    [
+        ([0], [[0.5, np.nan, 0.5, 0, 0]], "1 of 1 rows with probabilities that are none"),
+        ([0], [[1.5, -0.5, 0, 0, 0]], "probabilities that are none"),
+        ([0], [[0.5, 0.2, 0, 0, 0]], "do not add up to 1"),
+        ([0], [[0.5, 0.5]], "cannot score: 1 rows and 5 genres"),
+        ([], np.zeros((0, 5)), "cannot score: 0 rows"),
+    ],
+)
+def test_answers_that_cannot_be_scored_are_refused(truth: list[int], p: object, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        ours.score(np.array(truth, dtype=np.int64), np.array(p), GENRES)
