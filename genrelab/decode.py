@@ -1,0 +1,183 @@
+"""2 From an audio file to mono float32 waveforms at the file's own rate, whole or in windows.
+
+Which decoder reads a file, and how, stands in `decoders.py`; here stands what is looked at of a track, and what of it
+can be used. A long file is read by seeking, so that memory and work follow what is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.config import ClipSettings
+from genrelab.decoders import Audio
+from genrelab.errors import DecodeError
+
+SILENT_PEAK = 1e-4
+"""-80 dBFS: below it there is nothing to hear."""
+
+NOT_FINITE = "holds samples that are not finite"
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file holds, and who reads it."""
+
+    duration_s: float
+    sr: int
+    channels: int
+    decoder: str  # "soundfile" or "av"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One stretch of a track: `y` is mono, shape (samples,), at the track's own rate `sr`."""
+
+    start_s: float
+    y: NDArray[np.float32]
+    sr: int
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """Length, rate and channels of a file; next to nothing of it is decoded.
+
+    Raises:
+        DecodeError: not a readable audio file.
+    """
+    with closing(Audio(path)) as audio:
+        return AudioInfo(audio.frames / audio.sr, audio.sr, audio.channels, audio.decoder)
+
+
+def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator[Clip]:  # noqa: B008 - frozen
+    """The stretches of a track that are looked at, one after the other; each would pass `check`.
+
+    A silent stretch among others (a pause, a fade) is left out, and so is one that damage has cut too short; where none
+    remains the track is refused. A fault may thus be raised after stretches have been given.
+
+    Raises:
+        DecodeError: nothing usable in the file, a stretch that cannot be decoded, or samples that are not finite.
+    """
+    with closing(Audio(path)) as audio:
+        yield from _usable(audio, path, settings)
+
+
+def clips_of_samples(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> Iterator[Clip]:
+    """The same stretches of samples that are in memory already: `y` of shape (samples,); errors name `path`.
+
+    Raises:
+        DecodeError: as `clips`.
+    """
+    yield from _usable(_Samples(y, sr), path, settings)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    y: NDArray[np.float32]
+    sr: int
+
+    @property
+    def frames(self) -> int:
+        return len(self.y)
+
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        start = round(start_s * self.sr)
+        return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
+
+
+def _usable(audio: Audio | _Samples, path: str | Path, settings: ClipSettings) -> Iterator[Clip]:
+    duration_s = audio.frames / audio.sr
+    seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
+    kept, fault = 0, None
+    for start_s in clip_starts(duration_s, settings):
+        y = audio.read(start_s, seconds)
+        fault = _fault(y, audio.sr, settings)
+        if fault == NOT_FINITE:
+            break
+        if fault is None:
+            kept += 1
+            yield Clip(start_s, y, audio.sr)
+    if fault is not None and (fault == NOT_FINITE or not kept):
+        raise DecodeError(path, fault, stage="check")
+
+
+def clip_starts(duration_s: float, settings: ClipSettings) -> tuple[float, ...]:
+    """Starts in seconds of the clips of a track that lasts `duration_s`.
+
+    Up to `clip_s` and its tolerance the whole track is one clip. A longer one gives every full window, and one more
+    that ends where the track ends if at least half a window is left; of all these at most `max_clips`, spread evenly.
+    """
+    if _is_one_clip(duration_s, settings):
+        return (0.0,)
+    clip_s = settings.clip_s
+    full = math.floor(duration_s / clip_s + 1e-9)  # 60 s are two windows, whatever the rounding of frames / sr
+    starts = np.arange(full) * clip_s
+    if duration_s - full * clip_s >= clip_s / 2:
+        starts = np.append(starts, duration_s - clip_s)
+    if len(starts) > settings.max_clips:
+        starts = starts[np.linspace(0, len(starts) - 1, settings.max_clips).round().astype(int)]
+    return tuple(starts.tolist())
+
+
+def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:
+    """Mono samples of a stretch of a file, by default of all of it.
+
+    Args:
+        path: audio file.
+        start_s: where to begin.
+        seconds: how much to read; None: to the end. Less comes back where the file ends earlier.
+
+    Returns:
+        Samples, shape (samples,), and their rate.
+
+    Raises:
+        DecodeError: not a readable audio file.
+    """
+    with closing(Audio(path)) as audio:
+        return audio.read(start_s, seconds), audio.sr
+
+
+def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
+    """`y` of shape (samples,) at another rate (soxr, quality HQ); `y` itself where the rates are equal."""
+    if sr == target_sr:
+        return y
+    import soxr
+
+    resampled: NDArray[np.float32] = soxr.resample(y, sr, target_sr, quality="HQ")
+    return resampled
+
+
+def check(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> None:
+    """Refuses samples of which no genre can be told.
+
+    Args:
+        y: mono, shape (samples,).
+        sr: their rate.
+        path: the file that the error names.
+        settings: `min_s` is the least length.
+
+    Raises:
+        DecodeError: with stage `check`: not finite, too short, or silent.
+    """
+    fault = _fault(y, sr, settings)
+    if fault is not None:
+        raise DecodeError(path, fault, stage="check")
+
+
+def _fault(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:
+    if not np.isfinite(y).all():
+        return NOT_FINITE
+    if len(y) < settings.min_s * sr:
+        return f"too short: {len(y) / sr:.2f} s, at least {settings.min_s:g} s are needed"
+    if max(y.max(), -y.min()) < SILENT_PEAK:
+        return "silent: no sample reaches -80 dBFS"
+    return None
+
+
+def _is_one_clip(duration_s: float, settings: ClipSettings) -> bool:
+    return duration_s <= settings.clip_s * (1 + settings.tolerance)
