@@ -1,0 +1,270 @@
+"""4 Prepared windows with their genres and roles: as arrays in memory, or as batches from TFRecord shards.
+
+One object serves every model: classical ones take `rows`, deep ones `batches`. Both give the windows in the same
+order, so that a model's probabilities line up with `track`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import records
+from genrelab.config import View
+from genrelab.errors import PreparedError
+from genrelab.prepared import IN_TABLE, Prepared
+
+BALANCED_BELOW = 1.5
+"""`--class-weight auto` leaves genres alone while the largest has less than this many times the smallest."""
+
+CACHE_BYTES = 2 << 30
+"""Payloads of the windows in use are kept in memory below this size, else read from the shards each epoch."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a split says of each track of PREPARED, in track order.
+
+    Attributes:
+        genres: the task's genres, sorted; `y` counts in them.
+        y: shape (tracks,), -1 where the track has no genre of the task.
+        role: shape (tracks,), `fit`, `choose`, `score` or `none`.
+        group: shape (tracks,), number of the artist, or one of the track's own where the artist is unknown.
+    """
+
+    genres: tuple[str, ...]
+    y: NDArray[np.int64]
+    role: NDArray[np.str_]
+    group: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Windows in memory: `x` (rows, *view.shape), `y`, `group`, `track` (rows,)."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    group: NDArray[np.int64]
+    track: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All windows of one view whose track has a role.
+
+    Attributes:
+        track, start_s: one entry a window, in reading order.
+        fingerprint: of the prepared inputs and settings.
+        corrupt: what could not be read, one sentence each; `n_corrupt` records in all.
+    """
+
+    view: View
+    labels: Labels
+    track: NDArray[np.int64]
+    start_s: NDArray[np.float32]
+    fingerprint: str = ""
+    corrupt: tuple[str, ...] = ()
+    n_corrupt: int = 0
+    _values: NDArray[np.float32] | None = field(default=None, repr=False)  # views that stand in a table
+    _shards: tuple[Path, ...] = field(default=(), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Genres that `y` counts in."""
+        return self.labels.genres
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one window."""
+        return self.view.shape
+
+    @property
+    def y(self) -> NDArray[np.int64]:
+        """Genre number of each window."""
+        return self.labels.y[self.track]
+
+    @property
+    def role(self) -> NDArray[np.str_]:
+        """`fit`, `choose` or `score` of each window."""
+        return self.labels.role[self.track]
+
+    @property
+    def group(self) -> NDArray[np.int64]:
+        """Artist number of each window."""
+        return self.labels.group[self.track]
+
+    def rows(self, *roles: str) -> Rows:
+        """Windows of these roles (all without any) in memory, in order, in the view's dtype."""
+        chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
+        x = self._values[chosen] if self._values is not None else self._read(chosen)
+        return Rows(x, self.y[chosen], self.group[chosen], self.track[chosen])
+
+    def batches(self, *roles: str, batch_size: int, shuffle_seed: int | None = None, repeat: bool = False) -> Any:
+        """A `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), the same at every run.
+
+        Without a seed the windows come in order. With one, shards are read side by side and windows shuffled
+        anew each epoch. Records are parsed many at a time, what fits is cached in memory, and the next batch is
+        made while the last one is used.
+        """
+        import tensorflow as tf
+
+        wanted = np.isin(self.labels.role, roles or ("fit", "choose", "score"))
+        if self._values is not None:
+            chosen = wanted[self.track]
+            data = tf.data.Dataset.from_tensor_slices((self._values[chosen], self.y[chosen]))
+        else:
+            data = self._payloads(tf, wanted, side_by_side=shuffle_seed is not None)
+        if shuffle_seed is not None:
+            data = data.shuffle(4096, seed=shuffle_seed, reshuffle_each_iteration=True)
+        if repeat:
+            data = data.repeat()
+        data = data.batch(batch_size)
+        if self._values is None:
+            data = data.map(lambda x, y: (self._arrays(tf, x), y), num_parallel_calls=tf.data.AUTOTUNE)
+        return data.prefetch(tf.data.AUTOTUNE)
+
+    def class_weights(self, policy: str) -> NDArray[np.float64] | None:
+        """Weight of each genre, shape (genres,), mean 1 over the windows to fit; None where none is wanted.
+
+        `balanced` is n / (genres * n_genre), as scikit-learn's; `auto` does so where the largest genre has
+        `BALANCED_BELOW` times the smallest or more.
+        """
+        n = np.bincount(self.y[self.role == "fit"], minlength=len(self.genres))
+        if policy == "none" or (policy == "auto" and n.max() < BALANCED_BELOW * max(1, n.min())):
+            return None
+        return np.asarray(n.sum() / (len(n) * np.maximum(n, 1)), np.float64)
+
+    def _read(self, chosen: NDArray[np.bool_]) -> NDArray[Any]:
+        x = np.empty((int(chosen.sum()), *self.shape), self.view.dtype)
+        row = filled = 0
+        for shard in self._shards:
+            for _, _, record in records.read_records(shard):
+                if isinstance(record, records.Corrupt):
+                    raise PreparedError(f"{shard}: changed while it was read ({record.reason}); train again")
+                if self.labels.role[record.track] == "none":
+                    continue
+                if chosen[row]:
+                    x[filled] = np.frombuffer(record.x, self.view.dtype).reshape(self.shape)
+                    filled += 1
+                row += 1
+        return x
+
+    def _payloads(self, tf: Any, wanted: NDArray[np.bool_], *, side_by_side: bool) -> Any:
+        """(payload as bytes, y) of the tracks that `wanted` (tracks,) marks, cached in memory where they fit."""
+        y_of = tf.constant(np.where(wanted, self.labels.y, -1))
+        fields = {"track": tf.io.FixedLenFeature([], tf.int64), "x": tf.io.FixedLenFeature([], tf.string)}
+
+        def parse(contents: Any) -> Any:
+            parsed = tf.io.parse_example(contents, fields)
+            y = tf.gather(y_of, parsed["track"])
+            return tf.boolean_mask(parsed["x"], y >= 0), tf.boolean_mask(y, y >= 0)
+
+        data = tf.data.TFRecordDataset(
+            [str(s) for s in self._shards],
+            buffer_size=4 << 20,
+            num_parallel_reads=tf.data.AUTOTUNE if side_by_side else None,
+        )
+        data = data.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
+        size = int(wanted[self.track].sum()) * int(np.prod(self.shape)) * np.dtype(self.view.dtype).itemsize
+        options = tf.data.Options()
+        options.deterministic = True  # the same order at every run, so that a seed repeats a training
+        return (data.cache() if size < CACHE_BYTES else data).with_options(options)
+
+    def _arrays(self, tf: Any, payloads: Any) -> Any:
+        """Payloads (batch,) → float32 (batch, *shape)."""
+        dtype = {"<f2": tf.float16, "<f4": tf.float32}[self.view.dtype]
+        x = tf.cast(tf.io.decode_raw(payloads, dtype, little_endian=True), tf.float32)
+        return tf.ensure_shape(tf.reshape(x, [-1, *self.shape]), [None, *self.shape])
+
+
+def load_examples(
+    prepared: Prepared, view_name: str, labels: Labels, *, strict: bool = False, cache: Path | None = None
+) -> Examples:
+    """The windows of a view whose tracks have a role.
+
+    Args:
+        strict: stop at the first corrupt record instead of counting and naming it.
+        cache: folder for copies of shards that do not lie on this disk.
+
+    Raises:
+        PreparedError: the view is not there, its shards are not complete, or `strict` and a record is corrupt.
+    """
+    view = prepared.view(view_name)
+    if view_name in IN_TABLE:
+        return _from_table(prepared, view, labels)
+    shards = prepared.shards(view_name)
+    if not shards:
+        raise PreparedError(f"{prepared.folder}: the view {view_name} has no shards; prepare it again")
+    folder = cache or Path(tempfile.mkdtemp(prefix="genrelab-shards-"))
+    scans = [_scan(prepared.folder.fetch(s, folder), s) for s in shards]
+    corrupt = [c for scan in scans for c in scan.corrupt]
+    if corrupt and strict:
+        raise PreparedError(f"{prepared.folder}: {corrupt[0]} (--strict); prepare again to repair it")
+    return _from_shards(prepared, view, labels, scans, folder)
+
+
+@dataclass(frozen=True)
+class _Scan:
+    path: Path
+    spans: list[tuple[int, int]]  # offset and length of each good record, in bytes
+    track: list[int]
+    start_s: list[float]
+    corrupt: list[str]
+    lost: int
+
+
+def _scan(path: Path, name: str) -> _Scan:
+    """Every record's checksum, once, before training: TensorFlow's reader would stop at the first bad one."""
+    scan = _Scan(path, [], [], [], [], 0)
+    lost = 0
+    for offset, length, record in records.read_records(path, expected=records.shard_records(path.name)):
+        if isinstance(record, records.Corrupt):
+            more = f" and {record.lost - 1} behind it" if record.lost > 1 else ""
+            scan.corrupt.append(f"{name}: corrupt record at byte {offset}{more}: {record.reason}")
+            lost += record.lost
+        else:
+            scan.spans.append((offset, length))
+            scan.track.append(record.track)
+            scan.start_s.append(record.start_s)
+    return _Scan(path, scan.spans, scan.track, scan.start_s, scan.corrupt, lost)
+
+
+def _from_shards(prepared: Prepared, view: View, labels: Labels, scans: list[_Scan], folder: Path) -> Examples:
+    track = np.array([t for s in scans for t in s.track], np.int64)
+    start_s = np.array([t for s in scans for t in s.start_s], np.float32)
+    keep = labels.role[track] != "none"
+    return Examples(
+        view, labels, track[keep], start_s[keep], prepared.about["fingerprint"],
+        corrupt=tuple(c for s in scans for c in s.corrupt), n_corrupt=sum(s.lost for s in scans),
+        _shards=tuple(_readable(s, folder) for s in scans),
+    )  # fmt: skip
+
+
+def _readable(scan: _Scan, folder: Path) -> Path:
+    """The shard, or a copy without its corrupt records."""
+    if not scan.corrupt:
+        return scan.path
+    copy = folder / "salvaged" / scan.path.parent.name / scan.path.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with scan.path.open("rb") as source, copy.open("wb") as f:
+        for offset, length in scan.spans:
+            source.seek(offset)
+            f.write(source.read(length))
+    return copy
+
+
+def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
+    ids, starts, _, values = prepared.features()
+    number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
+    track = np.array([number[i] for i in ids], np.int64)
+    keep = labels.role[track] != "none"
+    fingerprint = prepared.about["fingerprint"]
+    return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=values[keep])

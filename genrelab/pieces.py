@@ -1,0 +1,264 @@
+"""4 One piece of a preparation: a few tracks, each decoded once, become records of every view.
+
+Pieces are what a worker does and what survives a kill: a piece is a folder that appears under its name only when
+it is whole. What is in it depends on its tracks and the settings alone, never on the worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import decode, records, views
+from genrelab.config import PrepareSettings
+from genrelab.errors import DecodeError, SettingsError
+
+CRASHED = "the decoder crashed on this file"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an earlier preparation holds of a track whose file has not changed.
+
+    Attributes:
+        spans: for each view in shards, (file, offset, length) of the track's records.
+        rows: (start_s, values) of its rows in `features.parquet`.
+    """
+
+    sha256: str
+    duration_s: float
+    spans: dict[str, list[tuple[str, int, int]]] = field(repr=False)
+    rows: list[tuple[float, NDArray[np.float32]]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One track of a piece."""
+
+    index: int
+    path: str  # of the file on this machine
+    problem: str | None = None
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The order for a piece; crosses process borders.
+
+    Attributes:
+        work: folder in which the piece's own folder appears.
+        crashed: indices of tracks that brought a worker down; they are counted as failures.
+    """
+
+    number: int
+    work: str
+    items: tuple[Item, ...]
+    settings: PrepareSettings
+    crashed: frozenset[int] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"piece-{self.number:06d}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it stands once it is whole."""
+        return Path(self.work) / self.name
+
+    @property
+    def marker(self) -> Path:
+        """File that names the track in work, so that a crash can be laid to the right one."""
+        return Path(self.work) / f"{self.name}.current"
+
+
+@dataclass
+class Outcome:
+    """What became of one track."""
+
+    index: int
+    status: str  # ok | failed | missing
+    stage: str = ""
+    error: str | None = None
+    sha256: str | None = None
+    duration_s: float | None = None
+    size: int = 0
+    mtime_ns: int = 0
+    n_records: dict[str, int] = field(default_factory=dict)
+
+
+def make(piece: Piece) -> int:
+    """Make a piece; how many tracks it has. Runs in a worker process."""
+    temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary.mkdir(parents=True)
+    outcomes: list[Outcome] = []
+    rows: list[tuple[int, float, NDArray[np.float32]]] = []
+    in_shards = [v.name for v in piece.settings.views if v.name != "statistics"]
+    files = {name: (temporary / f"{name}.tfrecord").open("wb") for name in in_shards}
+    try:
+        for item in piece.items:
+            piece.marker.write_text(str(item.index))
+            outcome, encoded, statistics = _track(item, piece)
+            outcomes.append(outcome)
+            rows += [(item.index, start, values) for start, values in statistics]
+            for name, content in encoded:
+                files[name].write(content)
+    finally:
+        for file in files.values():
+            file.close()
+    np.save(temporary / "statistics.npy", np.array([v for _, _, v in rows], np.float32))
+    about = {"outcomes": [asdict(o) for o in outcomes], "rows": [[i, s] for i, s, _ in rows]}
+    (temporary / "piece.json").write_text(json.dumps(about))
+    _replace(temporary, piece.folder)
+    piece.marker.unlink(missing_ok=True)
+    return len(piece.items)
+
+
+def read(piece: Piece) -> tuple[list[Outcome], list[tuple[int, float]], NDArray[np.float32]]:
+    """Outcomes of a whole piece, (index, start_s) of its rows of statistics, and those rows."""
+    about = json.loads((piece.folder / "piece.json").read_text())
+    outcomes = [Outcome(**o) for o in about["outcomes"]]
+    return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / "statistics.npy")
+
+
+def is_done(piece: Piece) -> bool:
+    """Is there a whole piece, made of the files as they are now?"""
+    if not (piece.folder / "piece.json").exists():
+        return False
+    outcomes = read(piece)[0]
+    if [o.index for o in outcomes] != [i.index for i in piece.items]:
+        return False
+    return all(
+        (o.size, o.mtime_ns) == _stamp(Path(i.path)) and (o.stage == "label") == (i.problem is not None)
+        for o, i in zip(outcomes, piece.items, strict=True)
+    )
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end at once when the parent was killed instead of waiting for orders for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _track(
+    item: Item, piece: Piece
+) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
+    """Outcome of one track, its encoded records by view, its rows of statistics."""
+    path = Path(item.path)
+    size, mtime_ns = _stamp(path)
+    outcome = Outcome(item.index, "ok", size=size, mtime_ns=mtime_ns)
+    try:
+        if not path.exists():
+            outcome.status, outcome.stage, outcome.error = "missing", "find", "no such file"
+        elif item.problem is not None:
+            outcome.status, outcome.stage, outcome.error = "failed", "label", item.problem
+        elif item.index in piece.crashed:
+            raise DecodeError(path, CRASHED)
+        else:
+            return _used(item, piece.settings, outcome)
+    except DecodeError as e:
+        outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
+    except SettingsError as e:  # a view that this clip cannot have, such as FMA's own statistics at 8 kHz
+        outcome.status, outcome.stage, outcome.error = "failed", "view", str(e)
+    return outcome, [], []
+
+
+def _used(
+    item: Item, settings: PrepareSettings, outcome: Outcome
+) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
+    path, encoded = Path(item.path), []
+    outcome.sha256 = file_sha256(path)
+    rows: list[tuple[float, NDArray[np.float32]]] = []
+    if item.kept is not None and item.kept.sha256 == outcome.sha256:
+        outcome.duration_s, rows = item.kept.duration_s, item.kept.rows
+        encoded = [(name, _renumbered(span, item.index)) for name, spans in item.kept.spans.items() for span in spans]
+    else:
+        outcome.duration_s = round(decode.probe(path).duration_s, 6)
+        for name, window in _windows(path, settings):
+            if name == "statistics":
+                rows.append((window.start_s, window.x))
+            else:
+                encoded.append((name, records.encode(records.Record(item.index, window.start_s, window.x.tobytes()))))
+    names = [name for name, _ in encoded]
+    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name != "statistics"}
+    return outcome, encoded, rows
+
+
+def _windows(path: Path, settings: PrepareSettings) -> Iterator[tuple[str, views.Window]]:
+    for clip in decode.clips(path, settings.clips):
+        for name, windows in views.compute_all(settings.views, clip.y, clip.sr, start_s=clip.start_s).items():
+            yield from ((name, w) for w in windows)
+
+
+def _renumbered(span: tuple[str, int, int], index: int) -> bytes:
+    """The record at (file, offset, length) with its track's new index."""
+    name, offset, length = span
+    with Path(name).open("rb") as f:
+        f.seek(offset)
+        record = records.decode(f.read(length)[12:-4])
+    return records.encode(records.Record(index, record.start_s, record.x))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        DecodeError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise DecodeError(path, e.strerror or str(e), stage="read") from e
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        s = path.stat()
+    except OSError:
+        return (0, 0)
+    return (s.st_size, s.st_mtime_ns)
+
+
+def _replace(temporary: Path, final: Path) -> None:
+    if final.exists():
+        shutil.rmtree(final)
+    temporary.rename(final)
+
+
+def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: int) -> list[Piece]:
+    """Pieces of `tracks` tracks, never across the border of a shard."""
+    borders = range(0, len(items), settings.shard_tracks)
+    chunks = [items[i : min(i + tracks, b + settings.shard_tracks)] for b in borders for i in
+              range(b, min(b + settings.shard_tracks, len(items)), tracks)]  # fmt: skip
+    return [Piece(n, str(work), tuple(c), settings) for n, c in enumerate(chunks)]
+
+
+def record_counts(outcomes: list[Outcome]) -> dict[str, int]:
+    """How many records of each view these tracks have."""
+    counts: dict[str, Any] = {}
+    for outcome in outcomes:
+        for name, n in outcome.n_records.items():
+            counts[name] = counts.get(name, 0) + n
+    return counts

@@ -1,0 +1,145 @@
+"""4 PREPARED as a reader sees it: settings, the table of tracks, shards by view, columns of statistics."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from genrelab.config import SCHEMA_VERSION, View, view_from_json
+from genrelab.errors import PreparedError
+from genrelab.storage import Folder
+
+TRACKS = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("index", pa.int64()),
+        ("path", pa.string()),
+        ("genre", pa.string()),
+        ("artist", pa.string()),
+        ("album", pa.string()),
+        ("licence", pa.string()),
+        ("official_split", pa.string()),
+        ("duration_s", pa.float64()),
+        ("sha256", pa.string()),
+        ("status", pa.string()),  # ok | failed | missing
+        ("error", pa.string()),
+    ]
+)
+"""Columns of `tracks.parquet`."""
+
+IN_TABLE = ("statistics", "table")
+"""Views that stand in `features.parquet`; the others stand in shards."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A finished PREPARED.
+
+    Attributes:
+        folder: where it lies.
+        about: `dataset.json`.
+        tracks: columns of `tracks.parquet`, in the order of `index`.
+        views: settings by name.
+    """
+
+    folder: Folder
+    about: dict[str, Any] = field(repr=False)
+    tracks: dict[str, list[Any]] = field(repr=False)
+    views: dict[str, View]
+
+    def __len__(self) -> int:
+        return len(self.tracks["track_id"])
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return str(self.about["name"])
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """Genres of the dataset, sorted; some may have no usable track."""
+        return tuple(self.about["genres"])
+
+    @property
+    def usable(self) -> list[bool]:
+        """For each track: decoded well and labelled?"""
+        return [s == "ok" and g is not None for s, g in zip(self.tracks["status"], self.tracks["genre"], strict=True)]
+
+    def view(self, name: str) -> View:
+        """Settings of a view.
+
+        Raises:
+            PreparedError: this preparation does not hold it.
+        """
+        if name not in self.views:
+            raise PreparedError(
+                f"{self.folder}: holds no view {name!r}, only {', '.join(self.views)}; prepare again into "
+                f"another folder with --views {','.join([*self.views, name])}"
+            )
+        return self.views[name]
+
+    def shards(self, view: str) -> list[str]:
+        """Names of a view's shards, relative to the folder, in order."""
+        return [f"{view}/{n}" for n in self.folder.names(view) if n.endswith(".tfrecord")]
+
+    def features(self) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
+        """`features.parquet`: track ids, window starts in seconds (rows,), column names, values (rows, columns)."""
+        table = read_parquet(self.folder, "features.parquet")
+        columns = tuple(c for c in table.column_names if c not in ("track_id", "start_s"))
+        values = np.empty((table.num_rows, len(columns)), np.float32)
+        for i, c in enumerate(columns):
+            values[:, i] = table.column(c).to_numpy()
+        starts = table.column("start_s").to_numpy().astype(np.float32)
+        return table.column("track_id").to_pylist(), starts, columns, values
+
+
+def open_prepared(address: str | Folder) -> Prepared:
+    """The preparation at an address.
+
+    Raises:
+        PreparedError: nothing there, unfinished, or of another version.
+    """
+    folder = address if isinstance(address, Folder) else Folder(address)
+    if not folder.exists("dataset.json"):
+        state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
+        empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{folder}`"
+        raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")
+    about = read_about(folder)
+    table = read_parquet(folder, "tracks.parquet")
+    views = {n: view_from_json(v) for n, v in about["settings"]["views"].items()}
+    return Prepared(folder, about, table.to_pydict(), views)
+
+
+def read_about(folder: Folder) -> dict[str, Any]:
+    """`dataset.json`, checked for its version."""
+    try:
+        about = folder.read_json("dataset.json")
+    except ValueError as e:
+        raise PreparedError(f"{folder}: dataset.json is damaged ({e}); prepare into another folder") from e
+    if about.get("schema") != SCHEMA_VERSION:
+        raise PreparedError(
+            f"{folder}: dataset.json has schema {about.get('schema')!r}, this genrelab reads {SCHEMA_VERSION}; "
+            "prepare again into another folder"
+        )
+    return about
+
+
+def read_parquet(folder: Folder, name: str) -> pa.Table:
+    """A Parquet file of PREPARED or RUN."""
+    try:
+        return pq.read_table(pa.BufferReader(folder.read_bytes(name)))
+    except (OSError, pa.ArrowException) as e:
+        raise PreparedError(f"{folder}: {name} cannot be read ({' '.join(str(e).split())})") from e
+
+
+def write_parquet(folder: Folder, name: str, table: pa.Table) -> None:
+    """Write a Parquet file, whole or not at all."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    folder.write_bytes(name, buffer.getvalue())

@@ -1,0 +1,85 @@
+"""4 The task that models are compared on: genres, split, labels of a preparation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from genrelab.config import TrainSettings
+from genrelab.examples import Labels
+from genrelab.prepared import Prepared, write_parquet
+from genrelab.split import Split, artist_key, make_split
+from genrelab.storage import Folder
+
+
+@dataclass(frozen=True)
+class Task:
+    """A preparation with its split.
+
+    Attributes:
+        genres: those with a usable track, sorted.
+        notes: what a reader of the scores must know about the task.
+    """
+
+    prepared: Prepared
+    split: Split
+    genres: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names the split: equal where every track has the same part."""
+        return self.split.digest(self.prepared.tracks["track_id"])
+
+    def labels(self, *, chooses: bool) -> Labels:
+        """Labels of every track.
+
+        Args:
+            chooses: does the model choose anything (epochs) on rows that it is not fitted on? One that does not
+                is fitted on the whole training part, also where a fifth of it is set aside to choose.
+        """
+        genre_number = {g: i for i, g in enumerate(self.genres)}
+        role = np.array(self.split.roles)
+        if not chooses:
+            role[(role == "choose") & (np.array(self.split.parts) == "training")] = "fit"
+        y = [genre_number.get(g, -1) for g in self.prepared.tracks["genre"]]
+        return Labels(self.genres, np.array(y, np.int64), role, self._groups())
+
+    def artists(self) -> list[str | None] | None:
+        """Artist of each track as the split groups them, or None where no artist is known."""
+        keys = [artist_key(a) for a in self.prepared.tracks["artist"]]
+        return keys if any(k is not None for k in keys) else None
+
+    def _groups(self) -> Any:
+        numbers: dict[object, int] = {}
+        artists = self.artists() or [None] * len(self.prepared)
+        keys = [a if a is not None else i for i, a in enumerate(artists)]
+        return np.array([numbers.setdefault(k, len(numbers)) for k in keys], np.int64)
+
+
+def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
+    """Split a preparation.
+
+    Raises:
+        SplitError: the split would leave nothing to learn or nothing to test.
+    """
+    t = prepared.tracks
+    split = make_split(
+        settings.split, track_ids=t["track_id"], paths=t["path"], genres=t["genre"], artists=t["artist"],
+        official=t["official_split"], usable=prepared.usable, seed=settings.seed,
+    )  # fmt: skip
+    genres = tuple(sorted({g for g, ok in zip(t["genre"], prepared.usable, strict=True) if ok}))
+    notes = list(split.notes)
+    absent = [g for g in prepared.genres if g not in genres]
+    if absent:
+        notes.append(f"no usable track on this disk, so not part of the task: {', '.join(absent)}")
+    return Task(prepared, split, genres, tuple(notes))
+
+
+def write_split(run: Folder, task: Task) -> None:
+    """`split.parquet`: track_id, part, and the role that the part has in training."""
+    columns = {"track_id": task.prepared.tracks["track_id"], "part": task.split.parts, "role": task.split.roles}
+    write_parquet(run, "split.parquet", pa.table({n: pa.array(c, pa.string()) for n, c in columns.items()}))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import folder
+from genrelab.errors import PreparedError
+from genrelab.examples import Labels, load_examples
+from genrelab.prepare import prepare
+from genrelab.prepared import Prepared
+
+ROLES = ("fit", "choose", "score", "none")
+
+
+@pytest.fixture
+def prepared(music: Path, tmp_path: Path) -> Prepared:
+    settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
+    return prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+
+
+def _labels(prepared: Prepared) -> Labels:
+    """Roles in turn, so that every shard holds all of them."""
+    n = len(prepared)
+    genres = prepared.genres
+    y = np.array([genres.index(g) for g in prepared.tracks["genre"]])
+    role = np.array([ROLES[i % 4] for i in range(n)])
+    role[np.array(prepared.tracks["status"]) != "ok"] = "none"
+    return Labels(genres, y, role, np.arange(n))
+
+
+@pytest.mark.parametrize("view", ["statistics", "samples"])
+def test_rows_are_the_windows_of_the_roles(prepared: Prepared, view: str) -> None:
+    labels = _labels(prepared)
+    examples = load_examples(prepared, view, labels)
+    assert len(examples) == (labels.role != "none").sum()
+    assert "none" not in set(examples.role)
+    rows = examples.rows("fit", "score")
+    assert set(labels.role[rows.track]) == {"fit", "score"}
+    np.testing.assert_array_equal(rows.y, labels.y[rows.track])
+    everything = examples.rows()
+    chosen = np.isin(examples.role, ("fit", "score"))
+    np.testing.assert_array_equal(everything.x[chosen], rows.x)
+    assert rows.x.shape == (len(rows.y), *examples.shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["statistics", "samples"])
+def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, view: str) -> None:
+    examples = load_examples(prepared, view, _labels(prepared))
+    batches = list(examples.batches("choose", "score", batch_size=4).as_numpy_iterator())
+    x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+    rows = examples.rows("choose", "score")
+    np.testing.assert_array_equal(x, rows.x.astype(np.float32))
+    np.testing.assert_array_equal(y, rows.y)
+    assert x.dtype == np.float32
+
+
+@pytest.mark.slow
+def test_a_seed_shuffles_every_epoch_anew_and_every_run_alike(prepared: Prepared) -> None:
+    examples = load_examples(prepared, "samples", _labels(prepared))
+
+    def two_epochs() -> list[np.ndarray]:
+        data = examples.batches("fit", batch_size=100, shuffle_seed=3)
+        return [x for _ in range(2) for x, _ in data.as_numpy_iterator()]
+
+    first, second = two_epochs()
+    assert not np.array_equal(first, second)
+    assert np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
+    again = two_epochs()
+    np.testing.assert_array_equal(first, again[0])
+    np.testing.assert_array_equal(second, again[1])
+
+
+@pytest.mark.slow
+def test_a_corrupt_record_is_left_out_counted_and_named(prepared: Prepared) -> None:
+    labels = _labels(prepared)
+    whole = load_examples(prepared, "samples", labels)
+    rows = whole.rows()
+    shard = prepared.folder.local / prepared.shards("samples")[0]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 12 // 2] ^= 1  # inside the payload of the first record
+    shard.write_bytes(content)
+    examples = load_examples(prepared, "samples", labels)
+    assert examples.n_corrupt == 1
+    assert "00000-of-00003-0012.tfrecord" in examples.corrupt[0] and "checksum" in examples.corrupt[0]
+    np.testing.assert_array_equal(examples.track, whole.track[1:])
+    batches = list(examples.batches(batch_size=8).as_numpy_iterator())
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), rows.x[1:])
+    with pytest.raises(PreparedError, match=r"--strict"):
+        load_examples(prepared, "samples", labels, strict=True)
+
+
+def test_a_view_that_is_not_there_is_named(prepared: Prepared) -> None:
+    with pytest.raises(PreparedError, match="holds no view 'mel_image', only"):
+        load_examples(prepared, "mel_image", _labels(prepared))
+
+
+def test_weights_balance_genres_only_where_they_differ(prepared: Prepared) -> None:
+    labels = _labels(prepared)
+    role = np.where(np.array(prepared.tracks["status"]) == "ok", "fit", "none")
+    even = load_examples(prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group))
+    assert even.class_weights("none") is None
+    assert even.class_weights("auto") is None
+    role[(labels.y == 0) & (np.arange(len(prepared)) > 2)] = "none"
+    lopsided = load_examples(prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group))
+    n = np.bincount(lopsided.y)
+    np.testing.assert_allclose(lopsided.class_weights("auto"), n.sum() / (3 * n))
