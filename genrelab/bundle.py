@@ -1,0 +1,249 @@
+"""6 The portable model: a folder with a network, everything that is needed to use it, and a card.
+
+    BUNDLE/
+    ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
+    ├── README.md     the card
+    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, sha256 of the others
+
+Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators, refused by name where it is
+incomplete, changed, of another version, or reaches for other files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.bundle_json import (
+    ABOUT,
+    CARD,
+    FORMAT_VERSION,
+    MODEL,
+    one_line,
+    read_about,
+    refusal,
+    stored_clips,
+    stored_view,
+    verified,
+)
+from genrelab.config import ClipSettings, TableView, View, view_to_json
+from genrelab.errors import BundleError, printable
+
+OUTPUT = "probabilities"
+
+ROWS_AT_ONCE = 32
+"""Windows that go through the network together: bounds the memory of convolutional ones."""
+
+EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
+"""The key under which an ONNX tensor names another file, with its length before it as protobuf writes it."""
+
+MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
+"""Packages whose versions a bundle names."""
+
+THREADS = 0
+"""Of one session; 0 leaves the number to onnxruntime: one for each core."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model; may be used by several threads at once.
+
+    Attributes:
+        path: the folder that it was read from.
+        name: of the model, such as `svm`.
+        genres: sorted; the columns of `probabilities`.
+        view: what it reads of a clip, with all its numbers.
+        clips: which stretches of a track it is shown.
+        temperature: that its probabilities are divided by, in the logarithm; 1 leaves them.
+        metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
+    """
+
+    path: Path
+    name: str
+    genres: tuple[str, ...]
+    view: View
+    clips: ClipSettings
+    temperature: float
+    metrics: Mapping[str, Any] = field(repr=False)
+    dataset: str
+    split: str
+    licence: str | None
+    versions: Mapping[str, str] = field(repr=False)
+    created_by: str
+    session: Any = field(repr=False, compare=False)  # onnxruntime.InferenceSession
+
+    @property
+    def hears(self) -> bool:
+        """Can it be shown audio? Not if it reads columns of a table of features."""
+        return not isinstance(self.view, TableView)
+
+    def probabilities(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Probability of each genre for windows of the view.
+
+        Args:
+            x: shape (windows, *view.shape).
+
+        Returns:
+            Shape (windows, genres); every row sums to 1.
+
+        Raises:
+            BundleError: `x` of another shape, or a network that does not answer with probabilities.
+        """
+        if x.shape[1:] != self.view.shape:
+            raise BundleError(f"{self._says} reads windows of shape {self.view.shape}. Received: {x.shape[1:]}")
+        rows = [self.answers(x[i : i + ROWS_AT_ONCE]) for i in range(0, len(x), ROWS_AT_ONCE)]
+        p = np.concatenate(rows) if rows else np.empty((0, len(self.genres)))
+        if not (np.isfinite(p).all() and (p >= -1e-6).all() and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
+            raise BundleError(f"{self._says} answers numbers that are no probabilities")
+        p = np.maximum(p, 0.0)
+        if self.temperature != 1:
+            p = (p / p.max(axis=1, keepdims=True)) ** (1 / self.temperature)
+        tempered: NDArray[np.float64] = p / p.sum(axis=1, keepdims=True)
+        return tempered
+
+    def answers(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """What the network says of a few windows, shape (windows, genres), before any of it is judged."""
+        inputs = {self.session.get_inputs()[0].name: np.ascontiguousarray(x, np.float32)}
+        try:
+            p = np.asarray(self.session.run([OUTPUT], inputs)[0], np.float64)
+        except Exception as e:  # onnxruntime's errors have no base of their own
+            raise BundleError(f"{self._says} fails: {one_line(e)}") from e
+        if p.shape != (len(x), len(self.genres)):
+            raise BundleError(f"{self._says} answers {p.shape} to {len(x)} windows of {len(self.genres)} genres")
+        return p
+
+    @property
+    def _says(self) -> str:
+        return f"{printable(str(self.path / MODEL))}: the model"
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    onnx: bytes,
+    name: str,
+    genres: tuple[str, ...],
+    view: View,
+    clips: ClipSettings,
+    metrics: Mapping[str, Any],
+    dataset: str,
+    split: str,
+    licence: str | None,
+    temperature: float = 1.0,
+    readme: str,
+) -> None:
+    """Writes a bundle beside `folder` and renames it when it is complete; one that stands there is replaced.
+
+    Args:
+        folder: the bundle.
+        onnx: network with one float32 input, shape (windows, *view.shape), and an output `probabilities`.
+        genres: sorted, in the order of the output's columns.
+        readme: the card, in Markdown.
+        name, view, clips, metrics, dataset, split, licence, temperature: see `Bundle`.
+    """
+    contents = {MODEL: onnx, CARD: readme.encode()}
+    about = {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "genres": list(genres),
+        "view": view_to_json(view),
+        "clips": dataclasses.asdict(clips),
+        "pooling": "mean",
+        "temperature": temperature,
+        "metrics": dict(metrics),
+        "dataset": dataset,
+        "split": split,
+        "licence": licence,
+        "versions": _versions(),
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
+        "created_by": f"genrelab {version('genrelab')}",
+    }
+    contents[ABOUT] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+    unfinished, replaced = (folder.with_name(f".{folder.name}.{what}-{os.getpid()}") for what in ("new", "old"))
+    for leftover in (unfinished, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for file, content in contents.items():
+        (unfinished / file).write_bytes(content)
+    if folder.exists():
+        folder.rename(replaced)
+    unfinished.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """The bundle in a folder, complete and unchanged.
+
+    Raises:
+        BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
+    """
+    folder = Path(path)
+    about = read_about(folder)
+    contents = verified(folder, about["files"])
+    bundle = Bundle(
+        path=folder,
+        name=about["name"],
+        genres=tuple(about["genres"]),
+        view=stored_view(about["view"], folder / ABOUT),
+        clips=stored_clips(about["clips"], folder / ABOUT),
+        temperature=float(about["temperature"]),
+        metrics=about["metrics"],
+        dataset=about["dataset"],
+        split=about["split"],
+        licence=about["licence"],
+        versions=about["versions"],
+        created_by=about["created_by"],
+        session=_session(contents[MODEL], folder / MODEL),
+    )
+    _refuse_misfit(bundle)
+    return bundle
+
+
+def _session(onnx: bytes, where: Path) -> Any:
+    if EXTERNAL_DATA.search(onnx):
+        raise refusal(where, "names other files as parts of the network, which is not allowed")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, THREADS
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # onnxruntime's errors have no base of their own
+        raise refusal(where, f"not a usable network: {one_line(e)}") from e
+
+
+def _refuse_misfit(bundle: Bundle) -> None:
+    """The network must read what the view gives, in batches of any size, and answer with the genres' probabilities."""
+    where, inputs = bundle.path / MODEL, bundle.session.get_inputs()
+    shape = ("any", *bundle.view.shape)
+    found = [(i.type, *("any" if not isinstance(n, int) else n for n in i.shape[:1]), *i.shape[1:]) for i in inputs]
+    if found != [("tensor(float)", *shape)]:
+        raise refusal(where, f"reads {found}, the view {bundle.view.name} gives tensor(float) {shape}")
+    if OUTPUT not in [o.name for o in bundle.session.get_outputs()]:
+        raise refusal(where, f"has no output {OUTPUT!r}")
+    bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))
+
+
+def _versions() -> dict[str, str]:
+    """Of what made the model, as far as it is installed."""
+    found = {"python": platform.python_version()}
+    for package in MAKERS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

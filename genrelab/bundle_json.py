@@ -1,0 +1,139 @@
+"""6 What stands in a bundle's `bundle.json`: read, and refused by name where it cannot be.
+
+The number that a reader knows is `format_version`; another number means that another genrelab must read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from genrelab.config import ClipSettings, View, view_from_json, view_to_json
+from genrelab.errors import BundleError, SettingsError, printable
+
+FORMAT_VERSION = 1
+MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"
+
+LARGEST = 10_000_000
+"""Of all numbers of a view and of clips: rates, lengths and seconds beyond it are damage."""
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "name": (str,), "genres": (list,), "view": (dict,), "clips": (dict,), "pooling": (str,),
+    "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
+    "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
+}  # fmt: skip
+"""What stands in bundle.json besides `format_version`."""
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What bundle.json says, every key there and of its kind.
+
+    Raises:
+        BundleError: named by file and key.
+    """
+    where = folder / ABOUT
+    try:
+        about = json.loads(_bytes(where))
+    except (ValueError, RecursionError) as e:
+        raise refusal(where, f"not JSON: {one_line(e)}") from e
+    if not isinstance(about, dict):
+        raise refusal(where, "not a JSON object")
+    found = about.get("format_version")
+    if type(found) is not int or found != FORMAT_VERSION:
+        raise refusal(where, f"format_version is {found!r}, this genrelab knows {FORMAT_VERSION}: another one wrote it")
+    for key, kinds in KINDS.items():
+        if key not in about or not isinstance(about[key], kinds) or isinstance(about[key], bool):
+            raise refusal(where, f"{key} is missing" if key not in about else f"{key} cannot be {about[key]!r}")
+    genres = about["genres"]
+    if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
+        raise refusal(where, f"genres must be two names or more, sorted, each once. Received: {genres!r}")
+    if about["pooling"] != "mean":
+        raise refusal(where, f"pooling must be 'mean'. Received: {about['pooling']!r}")
+    if not 1e-6 < about["temperature"] < 1e6:
+        raise refusal(where, f"temperature must be about 1. Received: {about['temperature']!r}")
+    return about
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as e:
+        what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
+        where = file if file.parent.is_dir() else file.parent
+        raise refusal(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e
+    except (OSError, ValueError) as e:
+        raise refusal(file, getattr(e, "strerror", None) or one_line(e)) from e
+
+
+def verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
+    """Contents of the files that bundle.json lists, as they were written.
+
+    Raises:
+        BundleError: one is missing or has changed.
+    """
+    if set(files) != {MODEL, CARD}:
+        raise refusal(folder / ABOUT, f"files must be {MODEL} and {CARD}. Received: {sorted(files)}")
+    contents = {name: _bytes(folder / name) for name in files}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != files[name]:
+            raise refusal(folder / name, "changed since the bundle was written (its sha256 differs)")
+    return contents
+
+
+def stored_view(stored: dict[str, Any], where: Path) -> View:
+    """The view that bundle.json describes, whole and with numbers that can be.
+
+    Raises:
+        BundleError: it cannot be.
+    """
+    try:
+        view = view_from_json(stored)
+        if json.loads(json.dumps(view_to_json(view))) != stored:
+            raise SettingsError(f"view {view.name}: settings are missing")
+    except (SettingsError, TypeError, ValueError, ArithmeticError) as e:
+        raise refusal(where, one_line(e)) from e
+    _refuse_odd_numbers(view, where)
+    return view
+
+
+def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
+    """The clips that bundle.json describes.
+
+    Raises:
+        BundleError: they cannot be.
+    """
+    try:
+        clips = ClipSettings(**stored)
+        if dataclasses.asdict(clips) != stored:
+            raise SettingsError("settings are missing")
+    except (SettingsError, TypeError) as e:
+        raise refusal(where, f"clips: {one_line(e)}") from e
+    _refuse_odd_numbers(clips, where)
+    return clips
+
+
+def _refuse_odd_numbers(settings: View | ClipSettings, where: Path) -> None:
+    """Numbers of another kind than the defaults', or such as no clip could be cut or transformed with."""
+    for f in dataclasses.fields(settings):
+        value: Any = getattr(settings, f.name)
+        kinds = (int, float) if isinstance(f.default, float) else (type(f.default),)
+        good = type(value) in kinds
+        if good and isinstance(value, tuple):
+            good = len(value) > 0 and all(isinstance(column, str) for column in value)
+        elif good and not isinstance(value, bool):
+            good = 0 < value <= LARGEST or (value == 0 and f.name == "tolerance")
+        if not good:
+            raise refusal(where, f"{type(settings).__name__}: {f.name} cannot be {value!r}")
+
+
+def refusal(where: Path, why: str) -> BundleError:
+    """The error for one file of a bundle, on one line."""
+    return BundleError(f"{printable(str(where))}: {printable(why)}")
+
+
+def one_line(e: BaseException) -> str:
+    """A library's words without their line breaks."""
+    return " ".join(str(e).split()) or type(e).__name__
