@@ -155,8 +155,9 @@ def _works(policy: str, tracks: _Tracks) -> bool:
 
 def _auto(tracks: _Tracks) -> Split:
     notes: list[str] = []
-    for policy in ("official", "artist", "random"):
-        known, n = tracks.known_artists, len(tracks.rows)
+    known, n = tracks.known_artists, len(tracks.rows)
+    published = any(tracks.official[i] is not None for i in tracks.rows)  # most collections have none: no news
+    for policy in ("official", "artist", "random") if published else ("artist", "random"):
         try:
             if policy == "artist" and 2 * known < n:
                 raise SplitError(f"knows the artists of only {known:,} of {n:,} tracks")
