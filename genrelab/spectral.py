@@ -1,0 +1,193 @@
+"""3 What one frame sounds like: loudness, centre, width, roll-off and contrast of its spectrum, zero crossings.
+
+All take time-major spectra whose rows are padded with zeros to a whole number of chunks (`padded_bins`), so
+that the moments of 64 bins are one product and a frame's moments follow from its 17 chunks in float64.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.spectrogram import decibels
+
+_CHUNK = 64  # bins
+_ROLL_PERCENT = 0.85
+_CONTRAST_HZ = 200.0  # upper edge of the lowest band; each further band is an octave
+_CONTRAST_BANDS = 7
+_CONTRAST_QUANTILE = 0.02
+_TOP_DB = 80.0
+_TINY = np.finfo(np.float32).tiny
+_ZERO = np.float32(1e-10)  # samples this small count as zero
+
+
+def padded_bins(n_fft: int) -> int:
+    """Bins of a spectrum, rounded up to whole chunks: 1,088 for 2,048 samples."""
+    return -(-(1 + n_fft // 2) // _CHUNK) * _CHUNK
+
+
+def chunk_moments(powers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Moments of the magnitudes in each chunk of 64 bins, around the middle of the chunk.
+
+    Args:
+        powers: power spectra, (frames, padded bins), zeros beyond the last bin.
+
+    Returns:
+        (frames, chunks, 3): sums of m, m x and m x² for magnitudes m at x bins from the middle.
+    """
+    # Distances within a chunk are small numbers: float32 loses nothing here that matters over the whole.
+    return (np.sqrt(powers).reshape(-1, _CHUNK) @ _distances()).reshape(len(powers), -1, 3)
+
+
+def shape(
+    moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_fft: int
+) -> NDArray[np.float32]:
+    """Centroid, bandwidth and roll-off (85 % of the magnitude lies below it) of frames; 0 in silence.
+
+    Args:
+        moments: from `chunk_moments`, (frames, chunks, 3).
+        powers: the power spectra that they are of, (frames, padded bins).
+
+    Returns:
+        (frames, 3) Hz: centroid, bandwidth, roll-off.
+
+    Source: A. Klapuri and M. Davy, Signal processing methods for music transcription, chapter 5 (2007).
+    """
+    total, first, second = (moments[:, :, k].astype(np.float64) for k in range(3))
+    middle = np.arange(moments.shape[1]) * _CHUNK + (_CHUNK - 1) / 2
+    whole = total.sum(axis=1)
+    some = np.where(whole < _TINY, np.inf, whole)
+    centroid = (total @ middle + first.sum(axis=1)) / some
+    away = middle - centroid[:, None]
+    spread = (away * (total * away + 2 * first) + second).sum(axis=1) / some
+    rolloff = _rolloff_bins(total, whole, powers)
+    bins = np.stack((centroid, np.sqrt(np.maximum(spread, 0.0)), rolloff), axis=1)
+    return (bins * (sr / n_fft)).astype(np.float32)
+
+
+def _rolloff_bins(
+    total: NDArray[np.float64], whole: NDArray[np.float64], powers: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """The first bin up to which `_ROLL_PERCENT` of a frame lies: its chunk first, then the bin in it."""
+    rows, n_chunks = np.arange(len(total)), total.shape[1]
+    wanted = _ROLL_PERCENT * whole
+    up_to = np.cumsum(total, axis=1)
+    chunk = np.minimum((up_to < wanted[:, None]).sum(axis=1), n_chunks - 1)
+    wanted -= up_to[rows, chunk] - total[rows, chunk]
+    inside = np.sqrt(powers.reshape(-1, n_chunks, _CHUNK)[rows, chunk]) @ _running_sum()
+    position = (inside < wanted[:, None]).sum(axis=1)
+    bins: NDArray[np.int64] = chunk * _CHUNK + np.minimum(position, _CHUNK - 1)
+    return bins
+
+
+def mean_square(powers: NDArray[np.float32], n_fft: int) -> NDArray[np.float32]:
+    """Mean square of windowed frames from their power spectra (Parseval's theorem).
+
+    Args:
+        powers: (frames, padded bins).
+
+    Returns:
+        (frames,).
+    """
+    return powers @ _mirrored(n_fft)
+
+
+def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
+    """The strongest and the weakest 2 % of the bins of each of seven octave bands.
+
+    Args:
+        powers: power spectra, (frames, at least 1 + n_fft // 2).
+
+    Returns:
+        (frames, edges) power, in the order that `contrast` knows.
+    """
+    edges = []
+    for bins, n_edge in _contrast_bands(sr, n_fft):
+        # Floats that are not negative are in the order of their bits, and integers sort a quarter faster.
+        ordered = np.sort(powers[:, bins].view(np.int32), axis=1)
+        edges += [ordered[:, :n_edge], ordered[:, -n_edge:]]
+    return np.concatenate(edges, axis=1).view(np.float32)
+
+
+def contrast(edges: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
+    """Spectral contrast of a clip: how far the peaks of each octave band stand above its valleys.
+
+    Args:
+        edges: from `contrast_edges`, of all frames of the clip, (frames, edges).
+
+    Returns:
+        (frames, 7), dB.
+
+    Source: D.-N. Jiang et al., Music type classification by spectral contrast feature (2002).
+    """
+    magnitudes = np.sqrt(edges)
+    peaks, valleys = (np.empty((len(edges), _CONTRAST_BANDS), np.float32) for _ in range(2))
+    start = 0
+    for band, (_, n_edge) in enumerate(_contrast_bands(sr, n_fft)):
+        middle, stop = start + n_edge, start + 2 * n_edge
+        valleys[:, band] = magnitudes[:, start:middle].mean(axis=1)
+        peaks[:, band] = magnitudes[:, middle:stop].mean(axis=1)
+        start = stop
+    return decibels(peaks, ref=1.0, top_db=_TOP_DB) - decibels(valleys, ref=1.0, top_db=_TOP_DB)
+
+
+def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.float32]:
+    """Share of the samples of each centred frame whose sign differs from the sample before.
+
+    Args:
+        y: mono samples, (n,); before and after it the outermost samples are repeated.
+        n_fft: frame length, a multiple of `hop_length`; that is a multiple of 8, and 2,040 at most.
+
+    Returns:
+        (1 + n // hop_length,).
+    """
+    negative = y < -_ZERO
+    crossing = np.zeros(len(y) + 2 * n_fft, bool)  # enough for whole hops after the last frame
+    start = n_fft // 2
+    np.not_equal(negative[1:], negative[:-1], out=crossing[start + 1 : start + len(y)])
+    n_frames, per_frame = 1 + len(y) // hop_length, n_fft // hop_length
+    hops = crossing[: (n_frames + per_frame - 1) * hop_length].reshape(-1, hop_length)
+    # Eight booleans are summed at once, as the bytes of one number: none of them can pass 255.
+    counts = hops.view(np.uint64).sum(axis=1).view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
+    within: NDArray[np.int64] = np.lib.stride_tricks.sliding_window_view(counts, per_frame).sum(axis=1)
+    within -= hops[:, 0][:n_frames]  # a frame's first sample has none before it within the frame
+    return (within / n_fft).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _mirrored(n_fft: int) -> NDArray[np.float32]:
+    """What each bin adds to the mean square; 0 Hz and Nyquist have no mirror image, (padded bins,)."""
+    weights = np.full(padded_bins(n_fft), 2.0 / n_fft**2, np.float32)
+    weights[[0, n_fft // 2]] /= 2
+    return weights
+
+
+@lru_cache(maxsize=1)
+def _distances() -> NDArray[np.float32]:
+    """1, x and x² of the distance x from the middle of a chunk, (64, 3)."""
+    x = np.arange(_CHUNK) - (_CHUNK - 1) / 2
+    return np.stack((np.ones(_CHUNK), x, x**2), axis=1).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _running_sum() -> NDArray[np.float32]:
+    """The matrix that makes sums up to each bin of a chunk: several times as fast as `cumsum`, (64, 64)."""
+    return np.triu(np.ones((_CHUNK, _CHUNK), np.float32))
+
+
+@lru_cache(maxsize=8)
+def _contrast_bands(sr: int, n_fft: int) -> tuple[tuple[slice, int], ...]:
+    """Bins of each band, and how many of them are its 2 % (librosa's rounding, one at least)."""
+    hz = np.fft.rfftfreq(n_fft, 1 / sr)
+    edges = [0.0, *(_CONTRAST_HZ * 2.0 ** np.arange(_CONTRAST_BANDS))]
+    bands = []
+    for k, (low, high) in enumerate(pairwise(edges)):
+        start, stop = int(np.searchsorted(hz, low)), int(np.searchsorted(hz, high, side="right"))
+        start -= k > 0  # the bin below the band belongs to it, the one at its top to the next band
+        stop = len(hz) if k == _CONTRAST_BANDS - 1 else stop
+        n_edge = max(1, int(np.rint(_CONTRAST_QUANTILE * (stop - start))))
+        bands.append((slice(start, stop if k == _CONTRAST_BANDS - 1 else stop - 1), n_edge))
+    return tuple(bands)

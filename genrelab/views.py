@@ -1,0 +1,101 @@
+"""3 A clip → the arrays that models read: the one place for it, in `prepare` and in `predict` alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.decode import resample
+from genrelab.errors import DecodeError, SettingsError
+from genrelab.features import frames, statistics
+from genrelab.spectrogram import log_mel_windows, mel_image
+
+
+@dataclass(frozen=True)
+class Window:
+    """One array of one view. `x` has the view's shape and dtype; `start_s` counts from the track's beginning."""
+
+    start_s: float
+    x: NDArray[Any]
+
+
+def compute(view: View, y: NDArray[np.float32], sr: int, *, start_s: float = 0.0) -> list[Window]:
+    """The windows of one view of a clip; see `compute_all`."""
+    return compute_all((view,), y, sr, start_s=start_s)[view.name]
+
+
+def compute_all(
+    views: Iterable[View], y: NDArray[np.float32], sr: int, *, start_s: float = 0.0
+) -> dict[str, list[Window]]:
+    """The windows of several views of a clip; the clip is resampled once to each rate that they state.
+
+    `statistics` and `mel_image` give one window a clip, `log_mel` one or more; `samples` and `frames` look at
+    the beginning of a track and give none for its later clips.
+
+    Args:
+        y: mono samples of the clip, (n,).
+        sr: their rate in Hz.
+        start_s: where in the track the clip begins.
+
+    Returns:
+        the windows of each view by its name, in order of time.
+
+    Raises:
+        SettingsError: the view `table`, which is not made from audio.
+        DecodeError: samples that are not finite, or so loud that float32 cannot hold what follows from them.
+    """
+    at_rate: dict[int, NDArray[np.float32]] = {sr: y}
+
+    def samples_at(rate: int) -> NDArray[np.float32]:
+        if rate not in at_rate:
+            at_rate[rate] = resample(y, sr, rate)
+        return at_rate[rate]
+
+    return {view.name: _windows(view, samples_at, sr, start_s) for view in views}
+
+
+def _windows(
+    view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: int, start_s: float
+) -> list[Window]:
+    found: list[tuple[float, NDArray[np.float32]]]
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below, by name
+        match view:
+            case TableView():
+                raise SettingsError("the view table reads columns of a table: it cannot be made from audio")
+            case SamplesView() | FramesView() if start_s > 0:
+                found = []
+            case SamplesView():
+                found = [(0.0, _first(samples_at(view.sr), view.n_samples))]
+            case FramesView():
+                found = [(0.0, frames(samples_at(view.sr), view.sr, view))]
+            case StatisticsView():
+                # A rate below the view's own is too low for FMA's constant-Q transform: it is raised to it.
+                rate = max(sr, view.sr) if view.fma_exact else view.sr
+                found = [(0.0, statistics(samples_at(rate), rate, view=view))]
+            case MelImageView():
+                found = [(0.0, mel_image(samples_at(view.sr), view))]
+            case LogMelView():
+                found = log_mel_windows(samples_at(view.sr), view)
+    return [Window(start_s + offset, _stored(view, x, start_s)) for offset, x in found]
+
+
+def _first(y: NDArray[np.float32], n_samples: int) -> NDArray[np.float32]:
+    first = np.zeros(n_samples, np.float32)
+    first[: len(y)] = y[:n_samples]
+    return first
+
+
+def _stored(view: View, x: NDArray[np.float32], start_s: float) -> NDArray[Any]:
+    """The array in the view's own little-endian type."""
+    stored = np.ascontiguousarray(x, dtype=view.dtype)
+    if stored.shape != view.shape:
+        raise SettingsError(f"view {view.name}: computed {stored.shape}, its settings say {view.shape}")
+    if not np.isfinite(stored).all():
+        reason = f"the view {view.name} is not finite: the samples are not, or are far louder than full scale"
+        raise DecodeError(f"clip at {start_s:g} s", reason, stage="check")
+    return stored
