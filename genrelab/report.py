@@ -87,10 +87,8 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
 
 
 def _row(folder: str, metrics: dict[str, Any], majority: float, n: int) -> Row:
-    scores, curve = metrics["scores"], metrics["curve"]
+    scores = metrics["scores"]
     notes = list(metrics["notes"])
-    if curve is not None and not curve["learned"]:
-        notes.append("did not learn: see its curves")
     if scores["n"] < n:
         notes.append(f"scored on {scores['n']:,} of {n:,} tracks")
     from_scores = COLUMNS[COLUMNS.index("n") : COLUMNS.index("train_s")]

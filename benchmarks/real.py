@@ -1,0 +1,67 @@
+"""The main job on real audio: runs the commands of docs/results.md, one after the other, and prints every leaderboard.
+
+    GENRELAB_DATA=…/data GENRELAB_IMAGENET_WEIGHTS=….h5 python benchmarks/real.py [--only NAME …] [--out FOLDER]
+
+Each run is timed as a whole process; its leaderboard.md, notes and time go to FOLDER/<name>.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RUNS = {
+    "gtzan_2s-artist": "gtzan_2s --split artist --artists {d}/gtzan_fault_filtered/artists.csv --models all",
+    "gtzan_2s-official": "gtzan_2s --split official --split-files {d}/gtzan_fault_filtered",
+    "gtzan_2s-article": "gtzan_2s --split article --artists {d}/gtzan_fault_filtered/artists.csv --preset article",
+    "gtzan_15s-random": "gtzan_15s --split random",
+    "emotify_30s-auto": "emotify_30s",
+    "emotify_30s-article": "emotify_30s --split article --preset article",
+    "emotify_30s-frames": "emotify_30s --view frames --pca 60"
+    " --models majority,logistic_regression,knn,gaussian_nb,svm,mlp",
+    "fma_small-table-official": "tables/fma_small_46_features.csv --label genre_top --split-column split",
+    "fma_small-table-artist": "tables/fma_small_46_features.csv --label genre_top --split artist --artist-column artist",
+    "fma_small-table-article": "tables/fma_small_46_features.csv --label genre_top --split article --preset article",
+    "gtzan-table-official": "tables/gtzan_57_features.csv --label label --split-column split",
+    "gtzan-table-article": "tables/gtzan_57_features.csv --label label --split article --preset article",
+}
+"""What follows `genrelab run $GENRELAB_DATA/`; `{d}` is $GENRELAB_DATA."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=RUNS, default=list(RUNS))
+    parser.add_argument("--out", type=Path, default=Path("runs/real"))
+    options = parser.parse_args()
+    data = os.environ.get("GENRELAB_DATA")
+    if not data:
+        print("set GENRELAB_DATA to the folder that holds gtzan_2s, emotify_30s, tables …", file=sys.stderr)
+        return 2
+    failed = [name for name in options.only if not _run(name, data, options.out)]
+    return 1 if failed else 0
+
+
+def _run(name: str, data: str, out: Path) -> bool:
+    words = RUNS[name].format(d=data).split()
+    command = [str(Path(sys.executable).with_name("genrelab")), "run", f"{data}/{words[0]}", *words[1:]]
+    command += ["--out", str(out / name), "--overwrite"]
+    began = time.perf_counter()
+    result = subprocess.run(command, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    shown = " ".join(["genrelab run", f"$GENRELAB_DATA/{RUNS[name].format(d='$GENRELAB_DATA')}"])
+    board = out / name / "leaderboard.md"
+    text = f"## {name}\n\n`{shown}` ({seconds:.0f} s)\n\n"
+    text += board.read_text() if result.returncode == 0 else f"FAILED ({result.returncode}): {result.stderr[-2000:]}\n"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text)
+    (out / f"{name}.log").write_text(result.stderr)
+    print(text, flush=True)
+    return result.returncode == 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,115 @@
+"""Leaf: TensorFlow, imported late and quietly, and what it runs on here: processor, GPUs or TPU."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genrelab.errors import MissingNeed, ModelError
+
+NO_TENSORFLOW = "needs TensorFlow, which is not installed: pip install 'genrelab[train]'"
+TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR")
+
+
+def load_tensorflow() -> tuple[Any, Any]:
+    """The modules tensorflow and keras; the first time takes seconds.
+
+    Raises:
+        MissingNeed: TensorFlow is not installed.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
+        with _silent_stderr():
+            _import()
+    return _import()
+
+
+def _import() -> tuple[Any, Any]:
+    try:
+        import keras
+        import tensorflow as tf
+    except ImportError as e:
+        raise MissingNeed(f"this model {NO_TENSORFLOW} ({e})") from e
+    tf.get_logger().setLevel("ERROR")  # its warnings count how many networks were traced, and several are
+    return tf, keras
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """What C++ says at start ("oneDNN custom operations are on") goes nowhere: no setting turns it off."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def seed_everything(seed: int) -> None:
+    """The same seed gives the same numbers, on a GPU too (there at some cost in speed)."""
+    tf, keras = load_tensorflow()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def as_numpy(variable: Any) -> Any:
+    """Value of a Keras variable, of the first device where it is mirrored."""
+    tf, _ = load_tensorflow()
+    return tf.convert_to_tensor(variable.value).numpy()
+
+
+def pick_strategy(name: str, *, data_is_local: bool) -> Any:
+    """The `tf.distribute.Strategy` to build and train a network in.
+
+    Args:
+        name: `auto` (a TPU if found, else all GPUs, else the processor), `cpu`, `gpu` or `tpu`.
+        data_is_local: do the records lie on this machine's disk?
+
+    Raises:
+        ModelError: what was asked for is not here, or a TPU cannot read the data.
+    """
+    tf, _ = load_tensorflow()
+    if name == "tpu" or (name == "auto" and _tpu_may_exist()):
+        return _tpu_strategy(tf, data_is_local=data_is_local)
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "gpu" and not gpus:
+        raise ModelError(
+            "--strategy gpu: TensorFlow finds no GPU here: use --strategy auto, or install genrelab[train-gpu]"
+        )
+    if gpus and name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def is_tpu(strategy: Any) -> bool:
+    """Is it a TPU's strategy?"""
+    tf, _ = load_tensorflow()
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def _tpu_may_exist() -> bool:
+    """Looking for a TPU is slow where there is none, so look for its traces first."""
+    return any(os.environ.get(v) for v in TPU_VARIABLES) or any(Path("/dev").glob("accel*"))
+
+
+def _tpu_strategy(tf: Any, *, data_is_local: bool) -> Any:
+    if not _tpu_may_exist():
+        raise ModelError(f"--strategy tpu: no TPU here (no /dev/accel*, {' and '.join(TPU_VARIABLES)} are not set)")
+    if data_is_local:
+        raise ModelError(
+            "TPU workers cannot read files of this machine: prepare to a gs:// address, or train with --strategy cpu"
+        )
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as e:
+        reason = " ".join(str(e).split())
+        raise ModelError(f"the TPU cannot be reached ({reason}): train with --strategy gpu or cpu") from e
+    return tf.distribute.TPUStrategy(resolver)

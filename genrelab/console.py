@@ -1,0 +1,139 @@
+"""Program: what a person sees: news and progress on stderr, results on stdout, a failure as one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import typer
+
+from genrelab.errors import GenrelabError, printable
+
+if TYPE_CHECKING:
+    from genrelab.predict import Prediction
+    from genrelab.report import Leaderboard
+
+P = ParamSpec("P")
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """A command whose known failures are one line on stderr and exit 1, and whose Ctrl-C says how to go on."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except GenrelabError as e:
+            _fail(str(e))
+        except KeyboardInterrupt:
+            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {_again(function.__name__)}", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of our output went away
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet
+            raise typer.Exit(1) from None
+        except MemoryError:
+            _fail("out of memory: use fewer --jobs, fewer --views or fewer --models")
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as e:
+            if os.environ.get("GENRELAB_DEBUG"):
+                raise
+            _fail(f"unexpected {type(e).__name__}: {e}; set GENRELAB_DEBUG=1 to see where, and please report it")
+
+    return wrapped
+
+
+def _fail(message: str) -> None:
+    print(f"Error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def _again(name: str) -> str:
+    words = ["genrelab", *sys.argv[1:]]
+    return shlex.join(words + (["--resume"] if name in ("train", "run") and "--resume" not in words else []))
+
+
+def version(wanted: bool) -> None:
+    """`--version`."""
+    if wanted:
+        from genrelab import __version__
+
+        typer.echo(f"genrelab {__version__}")
+        raise typer.Exit
+
+
+def say(sentence: str) -> None:
+    """News for a person."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with rate and time left; gives the function to call with (done, in all)."""
+    from rich import progress
+    from rich.console import Console
+
+    rate = progress.TransferSpeedColumn() if unit == "bytes" else _Rate(unit)
+    amount = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, rate)
+    console = Console(stderr=True)
+    silent = not console.is_terminal  # a log file wants sentences, not bars
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=console, disable=silent) as shown:
+        task = shown.add_task(title, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total or None)
+
+
+@contextmanager
+def stages(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress of a download, in bytes; gives the function to call with (stage, done, in all or 0)."""
+    with bar(f"Fetching {name}", unit="bytes") as progress:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage == "retry":
+                say(f"{name}: the connection broke off at {done / 1e6:.1f} MB; trying again")
+            else:
+                progress(done, total)
+
+        yield show
+
+
+def _Rate(unit: str) -> Any:  # noqa: N802 - makes a column
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
+
+    return Rate()
+
+
+def leaderboard(board: Leaderboard, as_json: bool) -> None:
+    """The leaderboard as a table, or as the content of leaderboard.json."""
+    from rich.console import Console
+
+    from genrelab.report import print_leaderboard
+
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(board), indent=1))
+    else:
+        width = None if sys.stdout.isatty() else 160
+        print_leaderboard(board, Console(width=width))
+
+
+def predictions(found: Sequence[Prediction], top: int, timeline: bool, as_json: bool) -> None:
+    """Predictions as a table, or as a list of objects."""
+    if as_json:
+        typer.echo(json.dumps([p.to_json(timeline=timeline) for p in found], indent=1))
+        return
+    for p in found:
+        best = sorted(p.probabilities.items(), key=lambda item: -item[1])[:top]
+        answer = ", ".join(f"{genre} {share:.0%}" for genre, share in best)
+        typer.echo(f"{printable(p.path)}: {answer if p.error is None else f'ERROR {p.error}'}")

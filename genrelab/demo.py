@@ -1,0 +1,60 @@
+"""Program: the whole road on a corpus that is synthesised here, from nothing to a classified song."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genrelab import prepare as preparing
+from genrelab import run
+from genrelab.config import TrainSettings
+from genrelab.console import leaderboard, predictions
+from genrelab.datasets.demo import synthesise
+from genrelab.errors import DatasetError
+from genrelab.predict import load_bundle, predict_paths
+
+EPOCHS = 30
+
+
+def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
+    """Synthesise, prepare, train all models, print the leaderboard, classify one song.
+
+    Raises:
+        DatasetError: `out` holds something else.
+    """
+    corpus, results = out / "corpus", out / "run"
+    if out.exists() and not corpus.is_dir() and any(out.iterdir()):
+        raise DatasetError(f"{out} holds other files: choose another --out")
+    say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
+    synthesise(corpus)
+    say("2 of 4  Preparing: each track is decoded once")
+    source = run.Source(corpus, "fma-small")
+    run.prepare(source, str(results / "prepared"), None, False, None, say, bar)
+    say("3 of 4  Training every model of the article")
+    settings = TrainSettings(epochs=EPOCHS)
+    board = run.train(str(results / "prepared"), str(results), settings, False, True, say, bar)
+    leaderboard(board, as_json=False)
+    say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
+    best = results / board.rows[0].folder / "bundle"
+    song = _a_test_song(corpus, results)
+    print()
+    predictions(list(predict_paths(load_bundle(best), [song])), top=3, timeline=False, as_json=False)
+    print(
+        f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
+        f"Page:        {results / 'report.html'}\n"
+        f"Leaderboard: {results / 'leaderboard.md'}\n"
+        f"Bundles:     {results}/<model>/bundle\n"
+        f"\nNext, your own music, one folder per genre:\n"
+        f"  genrelab run ~/Music/by-genre --out runs/first\n"
+        f"or any song with the model above:\n"
+        f"  genrelab predict song.mp3 --model {best}"
+    )
+
+
+def _a_test_song(corpus: Path, results: Path) -> Path:
+    from genrelab.prepared import open_prepared, read_parquet
+    from genrelab.storage import Folder
+
+    split = read_parquet(Folder(results), "split.parquet").to_pydict()
+    tracks = open_prepared(str(results / "prepared")).tracks
+    index = split["role"].index("score")
+    return corpus / str(tracks["path"][index])

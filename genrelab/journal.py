@@ -1,0 +1,165 @@
+"""Leaf: what a training leaves behind after every epoch, so that a killed one goes on where it stood."""
+
+from __future__ import annotations
+
+import csv
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Row = dict[str, float]
+    Arrays = list[NDArray[Any]]
+
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class Journal:
+    """`history.csv`, `tensorboard/` and `checkpoint/` of one stage of a training.
+
+    Nothing about early stopping is stored: it follows from the rows.
+
+    Args:
+        folder: local folder of the model; all stages share it.
+        stage: names the checkpoints.
+        key: a checkpoint with another key belongs to another training and is not used.
+        earlier: epochs of the stages before.
+    """
+
+    def __init__(self, folder: Path, *, stage: str, key: str, earlier: int = 0) -> None:
+        self.folder, self.stage, self.key, self.earlier = folder, stage, key, earlier
+        self.rows: list[Row] = []
+        self._before: list[Row] = []
+        self._writers: dict[str, Any] = {}
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint" / f"{self.stage}.npz"
+
+    def begin(self, *, resume: bool) -> Arrays | None:
+        """Start, or go on with what an earlier run left.
+
+        Returns:
+            The values of all variables after the last whole epoch, or None where there is none to go on from.
+        """
+        history = read_history(self.folder) if resume or self.earlier else []
+        self._before = history[: self.earlier]
+        state = self._state() if resume else None
+        if state is not None and len(history) >= self.earlier + int(state["done"]):
+            self.rows = history[self.earlier : self.earlier + int(state["done"])]
+            return [state[f"v{i}"] for i in range(int(state["variables"]))]
+        for leftover in (self.folder / "checkpoint").glob(f"{self.stage}*.npz"):
+            leftover.unlink()
+        if not self.earlier:
+            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+        self._write_history()
+        return None
+
+    def add(self, row: Row, variables: Arrays, weights: Arrays) -> None:
+        """Note a finished epoch.
+
+        Args:
+            row: its figures by the names in `COLUMNS`, without `epoch`; the `val_` ones are NaN where nothing
+                was there to choose on.
+            variables: values of all that the next epoch starts from.
+            weights: values of the network alone, kept where the epoch is the best so far.
+        """
+        self.rows.append({"epoch": self.earlier + len(self.rows) + 1, **row})
+        if self.best == len(self.rows) - 1:
+            _save(self._best_file(self.best), {f"w{i}": w for i, w in enumerate(weights)})
+        self._write_history()
+        self._write_scalars(self.rows[-1])
+        state = {f"v{i}": v for i, v in enumerate(variables)}
+        counts = {"done": np.array(len(self.rows)), "variables": np.array(len(variables))}
+        _save(self._checkpoint, {**state, **counts, "key": np.array(self.key)})
+        for file in self._checkpoint.parent.glob(f"{self.stage}-best-*.npz"):
+            if self.best is None or file != self._best_file(self.best):
+                file.unlink()
+
+    @property
+    def best(self) -> int | None:
+        """Index of the row with the lowest validation loss, None where there is none."""
+        losses = [r["val_loss"] if math.isfinite(r["val_loss"]) else math.inf for r in self.rows]
+        return int(np.argmin(losses)) if losses and min(losses) < math.inf else None
+
+    def is_over(self, patience: int) -> bool:
+        """Has the validation loss not improved for `patience` epochs, or is the loss no number any more?"""
+        if not self.rows:
+            return False
+        waited = len(self.rows) - 1 - self.best if self.best is not None else 0
+        return waited >= patience or not math.isfinite(self.rows[-1]["loss"])
+
+    def best_weights(self) -> Arrays:
+        """Weights of the best epoch."""
+        assert self.best is not None, "no epoch was scored"
+        with np.load(self._best_file(self.best)) as file:
+            return [file[f"w{i}"] for i in range(len(file.files))]
+
+    def close(self) -> None:
+        """Finish the TensorBoard files."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def _best_file(self, index: int) -> Path:
+        return self._checkpoint.with_name(f"{self.stage}-best-{index + 1:04d}.npz")
+
+    def _state(self) -> dict[str, NDArray[Any]] | None:
+        if not self._checkpoint.exists():
+            return None
+        with np.load(self._checkpoint) as file:
+            return dict(file) if str(file["key"]) == self.key else None
+
+    def _write_history(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / ".history.csv.tmp"
+        with temporary.open("w", newline="") as f:
+            writer = csv.writer(f, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for row in (*self._before, *self.rows):
+                writer.writerow([int(row["epoch"]), *(_cell(row[c]) for c in COLUMNS[1:])])
+        temporary.replace(self.folder / "history.csv")
+
+    def _write_scalars(self, row: Row) -> None:
+        import tensorflow as tf
+
+        # `tf.summary.scalar` is missing where TensorBoard is not installed; this is what it writes.
+        scalar = tf.compat.v1.SummaryMetadata(data_class=1, plugin_data={"plugin_name": "scalars"})
+        for part, prefix in (("train", ""), ("validation", "val_")):
+            for name in ("loss", "accuracy"):
+                if math.isnan(row[prefix + name]):
+                    continue
+                if part not in self._writers:
+                    self._writers[part] = tf.summary.create_file_writer(str(self.folder / "tensorboard" / part))
+                with self._writers[part].as_default():
+                    value = tf.constant(row[prefix + name], tf.float32)
+                    tf.summary.write(f"epoch_{name}", value, step=int(row["epoch"]), metadata=scalar)
+        for writer in self._writers.values():
+            writer.flush()
+
+
+def read_history(folder: Path) -> list[Row]:
+    """Rows of `history.csv`, NaN where a cell is empty; none where there is no such file."""
+    file = folder / "history.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="") as f:
+        return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(f)]
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _save(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write all or nothing: a kill leaves the old file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    with temporary.open("wb") as f:
+        np.savez(f, **arrays)  # type: ignore[arg-type]  # its second parameter is a flag, of another type
+    temporary.replace(file)

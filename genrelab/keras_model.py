@@ -1,0 +1,114 @@
+"""5 The Keras half of the model contract: networks that are trained, answer with probabilities, and become ONNX."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from genrelab.accelerator import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
+from genrelab.config import TrainSettings
+from genrelab.model import N_PROBES, Model
+from genrelab.onnx_graph import network_to_onnx
+from genrelab.training import History, Part, batch_size_of, fit_network, full_batches, part_of, part_of_arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genrelab.examples import Examples
+
+__all__ = ["History", "KerasModel", "Part", "part_of", "part_of_arrays"]
+
+
+class KerasModel(Model):
+    """A model whose `fit` makes `network_`: a Keras network from windows (batch, *shape) to logits."""
+
+    needs_validation = True
+    network_: Any
+
+    @classmethod
+    def missing_need(cls, settings: TrainSettings) -> str | None:
+        """See Model."""
+        return None if importlib.util.find_spec("tensorflow") else f"{cls.name} {NO_TENSORFLOW}"
+
+    @cached_property
+    def strategy(self) -> Any:
+        """Where the network is built and trained."""
+        return pick_strategy(self.settings.strategy, data_is_local=self.data_is_local)
+
+    @abstractmethod
+    def fit(self, examples: Examples, folder: Path) -> Self:
+        """See Model."""
+
+    def save(self, folder: Path) -> None:
+        """Write `model.keras`: layers and weights, without what only training needs."""
+        _, keras = load_tensorflow()
+        keras.Model(self.network_.inputs, self.network_.outputs, name=self.name).save(folder / "model.keras")
+
+    def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
+        """See Model; windows are read and answered batch by batch."""
+        return self._softmax(self.network_, part_of(examples, batch_size=self.settings.batch_size))
+
+    def _begin(self, examples: Examples) -> None:
+        """What every `fit` starts with; the seeds are set for the network that is built next."""
+        self._check_genres(examples.y[examples.role == "fit"])
+        load_tensorflow()
+        seed_everything(self.settings.seed)
+        x, _ = next(examples.batches("fit", batch_size=N_PROBES).as_numpy_iterator())
+        self._keep_probes(x)
+
+    def _parts(self, examples: Examples) -> tuple[Part, Part]:
+        """Rows to learn from and rows to choose on, which may be none."""
+        size = self.settings.batch_size
+        return part_of(examples, "fit", batch_size=size), part_of(examples, "choose", batch_size=size)
+
+    def _train(self, network: Any, fit: Part, choose: Part, folder: Path, **more: Any) -> History:
+        """`fit_network` with what the model knows; what a reader must know is noted."""
+        history = fit_network(
+            network,
+            fit,
+            choose if len(choose.y) else None,
+            settings=self.settings,
+            folder=folder,
+            resume=self.resume,
+            progress=self.progress,
+            **more,
+        )
+        note = f"no validation rows: trained for {history.epochs} epochs, none chosen"
+        if history.learned is None and note not in self.notes:
+            self.notes.append(note)
+        return history
+
+    def _conclude(self, history: History, epochs: int) -> None:
+        """Curve and notes of a finished training of so many epochs in all."""
+        known = {"loss": history.loss, "val_loss": history.val_loss, "val_accuracy": history.val_accuracy}
+        self.curve = {"epochs": epochs, "best_epoch": history.best_epoch, "learned": history.learned}
+        self.curve |= {name: value for name, value in known.items() if not math.isnan(value)}
+        if history.learned is False:
+            self.notes.append(
+                f"did not learn: on the validation rows its best epoch ({history.best_epoch} of {epochs}) is no better "
+                f"than an answer without listening (accuracy {history.val_accuracy:.1%})"
+            )
+
+    def _outputs(self, network: Any, part: Part) -> NDArray[np.float32]:
+        """What a network built in this model's strategy answers to a part's rows, shape (n, outputs)."""
+        size = batch_size_of(network, self.settings, len(part.y))
+        data = full_batches(part, part.data.unbatch(), size).map(lambda x, y, weight: x)
+        return np.asarray(network.predict(data, verbose=0)[: len(part.y)], np.float32)
+
+    def _softmax(self, network: Any, part: Part) -> NDArray[np.float64]:
+        """Probabilities (n, genres) of a part's rows."""
+        logits = self._outputs(network, part).astype(np.float64)
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float64)
+
+    def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        return self._softmax(self.network_, part_of_arrays(x, batch_size=self.settings.batch_size))
+
+    def _graph(self) -> bytes:
+        return network_to_onnx(self.network_, n_genres=len(self.genres))

@@ -1,0 +1,299 @@
+"""The article's standard models: scaled features, optional PCA, a classifier of scikit-learn, one pipeline."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from genrelab.errors import ModelError
+from genrelab.model import Model
+from genrelab.onnx_graph import INPUT, ML_OPSET, OPSET, OUTPUT, finished
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genrelab.examples import Examples
+
+MOST_COLUMNS = 5_000
+"""More than this (the article's frames have 90,370) needs --pca."""
+
+MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
+FOLDS = 5  # of the calibration of `svm`
+
+
+class Classical(Model):
+    """[Median for missing values] + scaler + [PCA] + classifier, fitted on the training rows in float64."""
+
+    views = ("statistics", "table", "frames")
+
+    def fit(self, examples: Examples, folder: Path) -> Self:
+        """See Model; nothing is written to `folder`.
+
+        Raises:
+            ModelError: more than 5,000 columns without PCA, a genre without training rows, an infinite feature, or
+                rows that are all alike.
+        """
+        from sklearn.pipeline import make_pipeline
+
+        self._check_columns(int(np.prod(examples.shape)))
+        rows, fit = examples.rows(), examples.role == "fit"
+        x, y = _flat(rows.x), rows.y[fit]
+        self._check_genres(y)
+        if np.isinf(x).any():
+            raise ModelError(f"{self.name}: {int(np.isinf(x).any(1).sum())} rows hold an infinite feature")
+        self._keep_probes(rows.x[fit])
+        self.medians_ = _medians(x[fit]) if np.isnan(x).any() else None
+        filled = self._filled(x[fit])
+        if (filled == filled[0]).all():
+            raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
+        steps = self._steps(filled.shape)
+        with _one_thread(), self._warnings_as_notes():
+            z = make_pipeline(*steps).fit_transform(filled)
+            weights = examples.class_weights(self.settings.class_weight)
+            classifier = self._trained(z, y, rows.group[fit], weights)
+        self.pipeline_ = make_pipeline(*steps, classifier)
+        return self
+
+    @property
+    def is_article(self) -> bool:
+        """`--preset article`: the article's hyper-parameters instead of scikit-learn's."""
+        return self.settings.preset == "article"
+
+    @abstractmethod
+    def _trained(
+        self,
+        z: NDArray[np.float64],
+        y: NDArray[np.int64],
+        group: NDArray[np.int64],
+        weights: NDArray[np.float64] | None,
+    ) -> Any:
+        """The classifier fitted on scaled features.
+
+        Args:
+            z: shape (rows, columns).
+            y: genre number, shape (rows,).
+            group: artist number, shape (rows,).
+            weights: of each genre, shape (genres,), or None.
+        """
+
+    def _check_columns(self, n: int) -> None:
+        if n > MOST_COLUMNS and self.settings.pca is None:
+            raise ModelError(f"{self.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)")
+
+    def _filled(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Rows (n, columns) in float64, training medians where a value is missing."""
+        return (x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)).astype(np.float64)
+
+    def _steps(self, fit_shape: tuple[int, ...]) -> list[Any]:
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import StandardScaler
+
+        steps = [StandardScaler()]
+        if self.settings.pca is not None:
+            steps.append(PCA(self._components(self.settings.pca, fit_shape), random_state=self.settings.seed))
+        return steps
+
+    def _components(self, pca: float, fit_shape: tuple[int, ...]) -> float | int:
+        """A share of variance as it is; a number, cut to what rows and columns allow."""
+        if pca < 1:
+            return pca
+        if pca != int(pca):
+            raise ModelError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
+        most = min(fit_shape)
+        if pca > most:
+            self.notes.append(
+                f"--pca {int(pca)} was cut to {most}: {fit_shape[0]} training rows, {fit_shape[1]} columns"
+            )
+        return min(int(pca), most)
+
+    def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        with _one_thread():
+            return np.asarray(self.pipeline_.predict_proba(self._filled(_flat(x))), np.float64)
+
+    def _graph(self) -> bytes:
+        """In float64 inside: features reach 1e7, and float32 would lose what the scaler leaves of them."""
+        from skl2onnx import to_onnx
+        from skl2onnx.common.data_types import FloatTensorType
+        from skl2onnx.sklapi import CastTransformer
+        from sklearn.pipeline import make_pipeline
+
+        classifier = self.pipeline_[-1]
+        shape = self.probes_.shape[1:]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # skl2onnx asks an SVC for probA_, which will go
+            proto = to_onnx(
+                make_pipeline(CastTransformer(dtype=np.float64), *self.pipeline_),
+                initial_types=[("columns", FloatTensorType([None, int(np.prod(shape))]))],
+                options={id(classifier): {"zipmap": False}},
+                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+            )
+        return finished(proto, self._with_ends(proto), shape=shape, n_genres=len(self.genres))
+
+    def _with_ends(self, proto: Any) -> list[Any]:
+        """skl2onnx's nodes, between the windows and its float32 columns, and its float64 and our probabilities."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        theirs = proto.graph.output[1].name
+        for node in proto.graph.node:
+            for names in (node.input, node.output):
+                names[:] = ["float64" if name == theirs else name for name in names]
+        front = [helper.make_node("Flatten", [INPUT], ["columns" if self.medians_ is None else "holed"], axis=1)]
+        if self.medians_ is not None:
+            proto.graph.initializer.append(numpy_helper.from_array(self.medians_, "medians"))
+            front.append(helper.make_node("IsNaN", ["holed"], ["is_hole"]))
+            front.append(helper.make_node("Where", ["is_hole", "medians", "holed"], ["columns"]))
+        cast = helper.make_node("Cast", ["float64"], [OUTPUT], to=TensorProto.FLOAT)
+        return [*front, *proto.graph.node, cast]
+
+    @contextmanager
+    def _warnings_as_notes(self) -> Iterator[None]:
+        """A solver that did not converge is told beside the scores; other warnings stay warnings."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for w in caught:
+            if not issubclass(w.category, ConvergenceWarning):
+                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+        if any(issubclass(w.category, ConvergenceWarning) for w in caught):
+            self.notes.append("the solver stopped before it converged")
+
+
+class LogisticRegression(Classical):
+    """Multinomial logistic regression; the article's is one-vs-rest with liblinear."""
+
+    name = "logistic_regression"
+
+    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        from sklearn.linear_model import LogisticRegression as Estimator
+        from sklearn.multiclass import OneVsRestClassifier
+
+        seed = self.settings.seed
+        if not self.is_article:
+            by_genre = None if weights is None else dict(enumerate(weights.tolist()))
+            return Estimator(max_iter=MAX_ITER, class_weight=by_genre, random_state=seed).fit(z, y)
+        if weights is not None:
+            self.notes.append("class weights do not apply to one-vs-rest (--preset article)")
+        return OneVsRestClassifier(Estimator(solver="liblinear", max_iter=MAX_ITER, random_state=seed)).fit(z, y)
+
+
+class Knn(Classical):
+    """k nearest training rows by Euclidean distance, k = 5; the article's k is 21."""
+
+    name = "knn"
+
+    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        wanted = 21 if self.is_article else 5
+        k = min(wanted, len(z))
+        if k < wanted:
+            self.notes.append(f"k was cut from {wanted} to {k}, the number of training rows")
+        if weights is not None:
+            self.notes.append("class weights do not apply to knn")
+        return KNeighborsClassifier(k).fit(z, y)
+
+
+class GaussianNB(Classical):
+    """Gaussian naive Bayes; the article smooths variances with 1.29e-10. Class weights make the priors equal."""
+
+    name = "gaussian_nb"
+
+    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        from sklearn.naive_bayes import GaussianNB as Estimator
+
+        n = len(self.genres)
+        priors = None if weights is None else np.full(n, 1 / n)
+        return Estimator(priors=priors, var_smoothing=1.29e-10 if self.is_article else 1e-9).fit(z, y)
+
+
+class Svm(Classical):
+    """RBF support vector machine, its scores calibrated (Platt 1999) on artists that it was not fitted on."""
+
+    name = "svm"
+
+    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.svm import SVC
+
+        rows, group = self._with_pairs(y, group)
+        folds = self._folds(y[rows], group)
+        svc = SVC(kernel="rbf", max_iter=2_000 if self.is_article else -1)
+        # By row, not by `class_weight`: else the calibration, unweighted, would take the weights back.
+        by_row = None if weights is None else weights[y[rows]]
+        return CalibratedClassifierCV(svc, ensemble=False, cv=folds).fit(z[rows], y[rows], sample_weight=by_row)
+
+    def _with_pairs(self, y: Any, group: Any) -> tuple[Any, Any]:
+        """Rows to use and their groups, such that every genre has two groups, one to fit and one to calibrate on.
+
+        A genre of one artist has its rows taken for independent; a genre of one row has it twice.
+        """
+        rows = np.concatenate(
+            [np.arange(len(y)), *(np.flatnonzero(y == i) for i in np.unique(y) if (y == i).sum() == 1)]
+        )
+        lone = [i for i in range(len(self.genres)) if len(np.unique(group[y == i])) < 2]
+        if lone:
+            names = ", ".join(self.genres[i] for i in lone)
+            self.notes.append(
+                f"too sure of itself, because calibrated on the one artist or track that they have: {names}"
+            )
+        own = group.max() + 1 + np.arange(len(rows))
+        return rows, np.where(np.isin(y[rows], lone), own, group[rows])
+
+    def _folds(self, y: Any, group: Any) -> list[Any]:
+        """Training and held-out row numbers of up to 5 folds, artists kept together; every genre in each training."""
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+        genres = np.unique(y)
+        n = min(FOLDS, *(len(np.unique(group[y == i])) for i in genres))
+        folds = list(StratifiedGroupKFold(n, shuffle=True, random_state=self.settings.seed).split(y, y, group))
+        if all(len(np.unique(y[fit])) == len(genres) for fit, _ in folds):
+            return folds
+        self.notes.append("calibrated on rows whose artists were also fitted on: genres share too few artists")
+        return list(StratifiedKFold(n, shuffle=True, random_state=self.settings.seed).split(y, y))
+
+
+class Mlp(Classical):
+    """One hidden layer of 100 (scikit-learn's defaults; the article's notebooks do not say theirs)."""
+
+    name = "mlp"
+
+    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.utils.validation import has_fit_parameter
+
+        mlp = MLPClassifier(random_state=self.settings.seed)
+        if weights is None:
+            return mlp.fit(z, y)
+        if has_fit_parameter(mlp, "sample_weight"):
+            return mlp.fit(z, y, sample_weight=weights[y])
+        self.notes.append("class weights do not apply to mlp with this scikit-learn (1.7 or later is needed)")
+        return mlp.fit(z, y)
+
+
+def _flat(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Windows (n, *shape) as rows of columns (n, columns)."""
+    return x.reshape(len(x), -1).astype(np.float32)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of several threads come in any order: with one, a seed gives the same model on any number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
+def _medians(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median of what is there in each column of `x` (rows, columns); 0 for a column that is empty."""
+    empty = np.isnan(x).all(axis=0)
+    medians: NDArray[np.float32] = np.nanmedian(np.where(empty, 0, x), axis=0).astype(np.float32)
+    return medians

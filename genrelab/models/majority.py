@@ -1,0 +1,55 @@
+"""The line that every model has to beat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from genrelab.config import VIEWS
+from genrelab.model import Model
+from genrelab.onnx_graph import INPUT, OPSET, OUTPUT, finished
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genrelab.examples import Examples
+
+
+class Majority(Model):
+    """Answers with the shares of the training rows, whatever it hears: most probable is the most frequent genre."""
+
+    name = "majority"
+    views = ("statistics", *(v for v in VIEWS if v != "statistics"))
+
+    def fit(self, examples: Examples, folder: Path) -> Self:
+        """See Model; only the labels are looked at."""
+        y = examples.y[examples.role == "fit"]
+        self._check_genres(y)
+        self.shares_: NDArray[np.float64] = np.bincount(y, minlength=len(self.genres)) / len(y)
+        self.probes_ = np.zeros((2, *examples.shape), np.float32)
+        return self
+
+    def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
+        """See Model."""
+        return np.tile(self.shares_, (len(examples), 1))
+
+    def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        return np.tile(self.shares_, (len(x), 1))
+
+    def _graph(self) -> bytes:
+        from onnx import helper, numpy_helper
+
+        nodes = [
+            helper.make_node("Shape", [INPUT], ["rows"], end=1),
+            helper.make_node("Concat", ["rows", "one"], ["times"], axis=0),
+            helper.make_node("Expand", ["shares", "times"], [OUTPUT]),
+        ]
+        constants = [
+            numpy_helper.from_array(self.shares_[None].astype(np.float32), "shares"),
+            numpy_helper.from_array(np.array([1], np.int64), "one"),
+        ]
+        graph = helper.make_graph([], self.name, [], [], constants)
+        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        return finished(proto, nodes, shape=self.probes_.shape[1:], n_genres=len(self.genres))

@@ -1,0 +1,71 @@
+"""Leaf: ONNX graphs: what all of genrelab's have in common, and Keras networks as such."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from genrelab.accelerator import as_numpy, load_tensorflow
+
+OPSET = 17  # these versions are what onnxruntime 1.17 reads
+ML_OPSET = 3  # of the operators `ai.onnx.ml`
+IR_VERSION = 8  # the format that goes with them; onnx itself would write one too new for the onnxruntime beside it
+
+INPUT = "x"
+OUTPUT = "probabilities"
+
+
+def finished(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: int) -> bytes:
+    """A model proto with these nodes and the two ends of every graph, checked and serialised.
+
+    Args:
+        proto: its constants and operator sets are kept.
+        nodes: all nodes in order; the first reads `INPUT`, float32 (batch, *shape), the last writes `OUTPUT`,
+            float32 (batch, n_genres).
+        shape: of one window.
+    """
+    from onnx import TensorProto, helper
+    from onnx.checker import check_model
+
+    graph = proto.graph
+    nodes = list(nodes)
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *shape]))
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", n_genres]))
+    proto.ir_version = IR_VERSION
+    check_model(proto)
+    return bytes(proto.SerializeToString())
+
+
+def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
+    """A network that answers with logits as a serialised ONNX graph that answers with probabilities.
+
+    The weights enter the conversion as inputs and become constants afterwards: Keras' own `export` copies them
+    many times over, which takes half a minute where they are 64 MB.
+    """
+    tf, _ = load_tensorflow()
+    import tf2onnx
+    from onnx import helper, numpy_helper
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    variables = [*network.trainable_variables, *network.non_trainable_variables]
+    n = len(network.trainable_variables)
+
+    def probabilities(x: Any, *values: Any) -> Any:
+        logits, _ = network.stateless_call(list(values[:n]), list(values[n:]), x, training=False)
+        return tf.nn.softmax(logits)
+
+    shape = tuple(network.input_shape[1:])
+    signature = [tf.TensorSpec([None, *shape], tf.float32, name=INPUT)]
+    signature += [tf.TensorSpec(v.shape, v.dtype, name=f"w{i}") for i, v in enumerate(variables)]
+    traced = tf.function(probabilities, input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(traced, input_signature=signature, opset=OPSET)
+    concrete = traced.get_concrete_function()
+    captured = zip(concrete.inputs[len(signature) :], concrete.captured_inputs, strict=True)  # tensors that layers hold
+    constants = {placeholder.name: value.numpy() for placeholder, value in captured}
+    constants |= {f"w{i}": as_numpy(v) for i, v in enumerate(variables)}
+    used = {name for node in proto.graph.node for name in node.input}
+    proto.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items() if name in used)
+    rename = helper.make_node("Identity", [proto.graph.output[0].name], [OUTPUT])
+    return finished(proto, [*proto.graph.node, rename], shape=shape, n_genres=n_genres)

@@ -1,0 +1,235 @@
+"""5 The training loop of a Keras network: it can be killed and resumed, and shared by several devices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genrelab.accelerator import as_numpy, is_tpu, load_tensorflow
+from genrelab.config import TrainSettings
+from genrelab.errors import ModelError
+from genrelab.journal import Journal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from genrelab.examples import Examples
+
+LEARNING_RATE = 1e-3  # Adam's usual one
+TPU_BATCH = 16  # rows a core
+SHUFFLE_BYTES = 512 << 20  # rows are drawn from a buffer of at most this size
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that a network learns from, chooses on or answers.
+
+    Attributes:
+        data: `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), in order.
+        y: genre numbers, shape (n,).
+        shape: of one x.
+        key: changes when the rows do.
+    """
+
+    data: Any
+    y: NDArray[np.int64]
+    shape: tuple[int, ...]
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class History:
+    """How one stage of a training went.
+
+    Attributes:
+        epochs: of this stage.
+        best_epoch: whose weights the network now has, counted over all stages from 1.
+        loss, val_loss, val_accuracy: of that epoch; the last two are NaN where nothing was there to choose on.
+        learned: did it beat the answer that needs no listening? None where nothing tells.
+    """
+
+    epochs: int
+    best_epoch: int
+    loss: float
+    val_loss: float
+    val_accuracy: float
+    learned: bool | None
+
+
+def part_of(examples: Examples, *roles: str, batch_size: int) -> Part:
+    """The rows of these roles (all without any)."""
+    chosen = np.isin(examples.role, roles) if roles else np.ones(len(examples), bool)
+    rows = hashlib.sha256(examples.track[chosen].tobytes()).hexdigest()
+    data = examples.batches(*roles, batch_size=batch_size)
+    return Part(data, examples.y[chosen], examples.shape, f"{examples.fingerprint}-{rows}")
+
+
+def part_of_arrays(x: NDArray[Any], y: NDArray[np.int64] | None = None, *, batch_size: int, key: str = "") -> Part:
+    """Rows in memory: `x` (n, *shape), `y` (n,) or None where only answers are wanted."""
+    tf, _ = load_tensorflow()
+    y = np.zeros(len(x), np.int64) if y is None else y
+    data = tf.data.Dataset.from_tensor_slices((x.astype(np.float32), y)).batch(batch_size)
+    return Part(data, y, x.shape[1:], key)
+
+
+def fit_network(
+    network: Any,
+    fit: Part,
+    choose: Part | None,
+    *,
+    settings: TrainSettings,
+    folder: Path,
+    class_weights: NDArray[np.float64] | None = None,
+    learning_rate: float = LEARNING_RATE,
+    stage: str = "fit",
+    earlier: int = 0,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> History:
+    """Train a network that answers with logits: Adam, cross-entropy, early stopping, best weights at the end.
+
+    Each epoch's order depends on seed and epoch alone, and each epoch ends in a checkpoint with all that the next
+    one starts from: a training that was killed and resumed gives the numbers of one that was not.
+
+    Args:
+        network: a Keras model, built in the strategy that it is to be trained in.
+        choose: rows whose loss stops the training; without any, it runs for all `settings.epochs`.
+        folder: gets `history.csv`, `tensorboard/` and `checkpoint/`.
+        class_weights: of each genre, shape (genres,); the training figures in `history.csv` are weighted by it.
+        stage: names the checkpoints; a second stage goes on with the epochs after the `earlier` ones of the first.
+        progress: called with (epochs done, epochs at most).
+
+    Raises:
+        ModelError: the loss is no number from the first epoch on.
+    """
+    size = batch_size_of(network, settings, len(fit.y))
+    _compile(network, learning_rate)
+    key = _key(network, fit, choose, settings, class_weights, learning_rate)
+    journal = Journal(folder, stage=stage, key=key, earlier=earlier)
+    _restore(network, journal.begin(resume=resume))
+    validation = None if choose is None else full_batches(choose, choose.data.unbatch(), size)
+    for epoch in range(len(journal.rows), settings.epochs):
+        if journal.is_over(settings.patience):
+            break
+        data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
+        row = _figures(network, data, validation)
+        journal.add(row, [as_numpy(v) for v in _state(network)], network.get_weights())
+        if progress is not None:
+            progress(earlier + epoch + 1, earlier + settings.epochs)
+    journal.close()
+    return _history(network, journal, fit, choose, class_weights)
+
+
+def batch_size_of(network: Any, settings: TrainSettings, n: int) -> int:
+    """Rows of a batch over all devices, a whole number for each."""
+    strategy = network.distribute_strategy
+    devices = int(strategy.num_replicas_in_sync)
+    wanted = TPU_BATCH * devices if is_tpu(strategy) else min(settings.batch_size, n)
+    return math.ceil(wanted / devices) * devices
+
+
+def _compile(network: Any, learning_rate: float) -> None:
+    _, keras = load_tensorflow()
+    with network.distribute_strategy.scope():
+        network.compile(
+            keras.optimizers.Adam(learning_rate),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[
+                keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            ],
+        )
+        network.optimizer.build(network.trainable_variables)
+
+
+def _key(
+    network: Any, fit: Part, choose: Part | None, settings: TrainSettings, weights: Any, learning_rate: float
+) -> str:
+    """Names a training by what its numbers follow from (epochs and patience may be raised on the way)."""
+    content = {
+        "rows": [fit.key, fit.y.tolist(), None if choose is None else [choose.key, choose.y.tolist()]],
+        "network": [[v.path.split("/")[-1], list(v.shape)] for v in network.trainable_variables],
+        "settings": [settings.seed, settings.batch_size, learning_rate],
+        "weights": None if weights is None else weights.tolist(),
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _state(network: Any) -> list[Any]:
+    """All variables that the next epoch depends on: weights, dropout's seeds, Adam's moments."""
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _restore(network: Any, values: list[NDArray[Any]] | None) -> None:
+    if values is None:
+        return
+    with network.distribute_strategy.scope():
+        for variable, value in zip(_state(network), values, strict=True):
+            variable.assign(value)
+
+
+def _shuffled(part: Part, seed: int) -> Any:
+    buffer = min(len(part.y), max(1, SHUFFLE_BYTES // (4 * math.prod(part.shape))))
+    return part.data.unbatch().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+
+def full_batches(part: Part, data: Any, size: int, class_weights: NDArray[np.float64] | None = None) -> Any:
+    """Single (x, y) of a part → (x, y, weight) in batches of exactly `size` rows.
+
+    Rows that fill the last batch weigh nothing. So every device has rows in every step, and the result does not
+    depend on how many devices share a batch.
+    """
+    tf, _ = load_tensorflow()
+    shape, steps = part.shape, math.ceil(len(part.y) / size)
+    by_genre = None if class_weights is None else tf.constant(class_weights, tf.float32)
+
+    def fill(x: Any, y: Any) -> Any:
+        weight = tf.ones_like(y, tf.float32) if by_genre is None else tf.gather(by_genre, y)
+        missing = [[0, size - tf.shape(y)[0]]]
+        x = tf.pad(x, missing + [[0, 0]] * len(shape))
+        return (
+            tf.ensure_shape(x, [size, *shape]),
+            tf.ensure_shape(tf.pad(y, missing), [size]),
+            tf.ensure_shape(tf.pad(weight, missing), [size]),
+        )
+
+    data = data.batch(size).map(fill, num_parallel_calls=tf.data.AUTOTUNE)
+    return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+
+
+def _figures(network: Any, data: Any, validation: Any) -> dict[str, float]:
+    """Train for one epoch, then score."""
+    trained = network.fit(data, verbose=0, shuffle=False).history
+    row = {"loss": trained["cross_entropy"][-1], "accuracy": trained["accuracy"][-1]}
+    scored = {} if validation is None else network.evaluate(validation, verbose=0, return_dict=True)
+    row |= {"val_loss": scored.get("cross_entropy", math.nan), "val_accuracy": scored.get("accuracy", math.nan)}
+    return {name: float(value) for name, value in row.items()}
+
+
+def _history(network: Any, journal: Journal, fit: Part, choose: Part | None, weights: Any) -> History:
+    rows = journal.rows
+    if not math.isfinite(rows[0]["loss"]) or (choose is not None and journal.best is None):
+        raise ModelError(f"the loss of {network.name} is no number: look for values in the view that are none")
+    if journal.best is None:
+        last = rows[-1]
+        return History(len(rows), int(last["epoch"]), last["loss"], math.nan, math.nan, None)
+    network.set_weights(journal.best_weights())
+    best = rows[journal.best]
+    assert choose is not None
+    learned = _learned(best, fit.y, choose.y, weights is not None)
+    return History(len(rows), int(best["epoch"]), best["loss"], best["val_loss"], best["val_accuracy"], learned)
+
+
+def _learned(best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool) -> bool:
+    """Better, in both figures, than answers that need no listening: the most frequent genre, the genres' shares."""
+    n = np.bincount(fit, minlength=int(choose.max()) + 1)
+    shares = np.full(len(n), 1 / len(n)) if balanced else np.maximum(n, 1e-9) / n.sum()
+    blind_loss = float(-np.log(shares[choose]).mean())
+    return best["val_accuracy"] > float((choose == n.argmax()).mean()) and best["val_loss"] < blind_loss

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from in_memory import blobs, examples_of, table_view
+
+from genrelab import models
+from genrelab.config import FramesView, TrainSettings
+from genrelab.errors import ModelError
+from genrelab.examples import Examples
+from genrelab.model import Model
+
+NAMES = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
+
+
+def fitted(name: str, examples: Examples, **settings: Any) -> Any:
+    return models.create(name, TrainSettings(**settings), examples.genres).fit(examples, Path("not written to"))
+
+
+def off(model: Model, examples: Examples) -> float:
+    """Largest difference between a model and its graph, on all rows."""
+    session = onnxruntime.InferenceSession(model.onnx())
+    assert [o.name for o in session.get_outputs()] == ["probabilities"]
+    answer = session.run(None, {"x": examples.rows().x.astype(np.float32)})[0]
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+    return float(np.abs(answer - model.predict_proba(examples)).max())
+
+
+def accuracy(model: Model, examples: Examples, role: str = "score") -> float:
+    return float((model.predict_proba(examples).argmax(axis=1) == examples.y)[examples.role == role].mean())
+
+
+@pytest.mark.parametrize("genres", [2, 4])
+@pytest.mark.parametrize("settings", [{}, {"preset": "article"}, {"pca": 0.95}, {"pca": 3}], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_and_its_graph_agrees(name: str, settings: dict[str, Any], genres: int) -> None:
+    examples = blobs(genres=genres)
+    model = fitted(name, examples, **settings)
+    probabilities = model.predict_proba(examples)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert accuracy(model, examples) > 0.9
+    assert off(model, examples) < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_values_become_training_medians_in_the_graph_too(name: str) -> None:
+    whole = blobs()
+    x = whole.rows().x.copy()
+    x[3, 2] = x[whole.role == "score", 1] = x[:, 5] = np.nan
+    examples = examples_of(x, whole.y, view=whole.view, role=whole.role)
+    model = fitted(name, examples)
+    assert accuracy(model, examples) > 0.8
+    assert off(model, examples) < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unequal_genres_are_weighted(name: str) -> None:
+    """The rare genre lies inside the frequent one: only weights let a model answer it."""
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(180), np.ones(20)].astype(int)
+    examples = examples_of(rng.normal(size=(200, 2)) + 1.0 * y[:, None], y, view=table_view(2))
+    answered = {
+        w: fitted(name, examples, class_weight=w).predict_proba(examples).argmax(1).sum() for w in ("auto", "none")
+    }
+    if name == "knn":
+        assert answered["auto"] == answered["none"]
+        assert fitted(name, examples).notes == ["class weights do not apply to knn"]
+    else:
+        assert answered["auto"] > answered["none"] + 5
+
+
+def test_article_preset() -> None:
+    examples = blobs()
+    assert fitted("knn", examples).pipeline_[-1].n_neighbors == 5
+    assert fitted("knn", examples, preset="article").pipeline_[-1].n_neighbors == 21
+    assert fitted("gaussian_nb", examples, preset="article").pipeline_[-1].var_smoothing == 1.29e-10
+    one_vs_rest = fitted("logistic_regression", examples, preset="article").pipeline_[-1]
+    assert one_vs_rest.estimators_[0].solver == "liblinear"
+    svc = fitted("svm", examples, preset="article").pipeline_[-1].estimator
+    assert (svc.kernel, svc.max_iter) == ("rbf", 2000)
+
+
+def test_scaler_and_pca_are_fitted_on_the_training_rows_alone() -> None:
+    examples = blobs()
+    far = examples_of(examples.rows().x + 1e9 * (examples.role == "score")[:, None], examples.y,
+                      view=examples.view, role=examples.role)  # fmt: skip
+    for name in NAMES:
+        a, b = fitted(name, examples, pca=3), fitted(name, far, pca=3)
+        fit = examples.role == "fit"
+        np.testing.assert_array_equal(a.predict_proba(examples)[fit], b.predict_proba(far)[fit])
+
+
+def test_pca_is_cut_to_what_the_rows_allow_and_says_so() -> None:
+    model = fitted("knn", blobs(n=10, genres=2), pca=50)
+    assert model.pipeline_[1].n_components_ == 8
+    assert model.notes == ["--pca 50 was cut to 8: 8 training rows, 12 columns"]
+    with pytest.raises(ModelError, match="--pca must be a share below 1 or a whole number"):
+        fitted("knn", blobs(), pca=2.5)
+
+
+def test_k_is_cut_to_the_rows() -> None:
+    model = fitted("knn", blobs(n=10, genres=2), preset="article")
+    assert "k was cut from 21 to 8, the number of training rows" in model.notes
+    np.testing.assert_allclose(model.predict_proba(blobs(n=10, genres=2)), 0.5)
+
+
+def test_frames_need_pca() -> None:
+    view = FramesView(n_frames=200)
+    rng = np.random.default_rng(0)
+    y = np.arange(24) % 3
+    examples = examples_of(rng.normal(size=(24, *view.shape)) + y[:, None, None], y, view=view)
+    with pytest.raises(ModelError, match=r"knn: 7,000 columns are more than 5,000: add --pca 0.95"):
+        fitted("knn", examples)
+    model = fitted("knn", examples, pca=0.95)
+    assert accuracy(model, examples, role="fit") > 0.9
+    assert off(model, examples) < 1e-6
+
+
+def test_what_cannot_be_learned_from_is_refused() -> None:
+    x, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
+    missing = examples_of(x, y, view=table_view(3), role=np.where(y == 1, "score", "fit"))
+    with pytest.raises(ModelError, match="svm: no row to learn genre1 from"):
+        fitted("svm", missing)
+    with pytest.raises(ModelError, match="fewer than two genres"):
+        fitted("mlp", examples_of(x, np.zeros(8), view=table_view(3)))
+    with pytest.raises(ModelError, match="gaussian_nb: all training rows are alike"):
+        fitted("gaussian_nb", examples_of(np.ones((8, 3)), y, view=table_view(3)))
+    x[2, 1] = np.inf
+    with pytest.raises(ModelError, match="knn: 1 rows hold an infinite feature"):
+        fitted("knn", examples_of(x, y, view=table_view(3)))
+
+
+def test_a_solver_that_stops_early_says_so() -> None:
+    rng = np.random.default_rng(0)
+    noise = examples_of(rng.normal(size=(60, 4)), np.arange(60) % 3, view=table_view(4))
+    assert "the solver stopped before it converged" in fitted("mlp", noise).notes
+    assert fitted("logistic_regression", noise).notes == []
+
+
+def test_svm_is_calibrated_on_artists_that_it_was_not_fitted_on() -> None:
+    """Columns that name the artist say nothing of the genre: a calibration that saw the artists would trust them."""
+    rng = np.random.default_rng(0)
+    artist = np.arange(600) // 4
+    y = rng.integers(0, 2, 150)[artist]
+    x = rng.normal(size=(150, 15))[artist] + 0.01 * rng.normal(size=(600, 15))
+    confidence = {}
+    for told, group in (("artists", artist), ("nothing", None)):
+        examples = examples_of(x, y, view=table_view(15), group=group)
+        confidence[told] = fitted("svm", examples).predict_proba(examples).max(axis=1).mean()
+    assert confidence["artists"] < 0.75
+    assert confidence["nothing"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("rows", "group", "note"),
+    [
+        (["genre0 has one row"], None, "calibrated on the one artist or track that they have: genre0"),
+        ([], np.arange(120) % 4, "they have: genre0, genre1, genre2, genre3"),
+        ([], np.where(np.arange(120) % 4 < 2, np.arange(120) // 60, np.arange(120)), None),
+    ],
+    ids=["one row", "one artist a genre", "two artists share two genres"],
+)
+def test_svm_with_few_artists(rows: list[str], group: Any, note: str | None) -> None:
+    role = blobs().role
+    if rows:
+        role = np.where((blobs().y == 0) & (np.arange(120) > 0), "score", role)
+    examples = blobs(role=role, group=group)
+    model = fitted("svm", examples)
+    assert note is None or any(note in n for n in model.notes)
+    assert accuracy(model, examples) > 0.8
+    assert off(model, examples) < 1e-6
+
+
+def test_svm_when_a_genre_would_vanish_with_its_artist() -> None:
+    """Two artists, each with both genres, plus a genre that only one of them shares with a lone third one."""
+    y = np.r_[np.tile([0, 1], 10), [2, 2, 2, 2]]
+    group = np.r_[np.repeat([0, 1], 10), [0, 0, 2, 2]]
+    x = np.random.default_rng(0).normal(size=(24, 3)) + 4 * np.eye(3)[y]
+    examples = examples_of(x, y, view=table_view(3), group=group)
+    assert accuracy(fitted("svm", examples), examples, role="fit") > 0.8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_numbers(name: str) -> None:
+    examples = blobs()
+    settings = {"pca": 3}
+    first, second = (fitted(name, examples, **settings).predict_proba(examples) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_nothing() -> None:
+    code = (
+        "from test_classical import *\n"
+        "import hashlib\n"
+        "rng = np.random.default_rng(0); y = np.arange(600) % 5\n"
+        "e = examples_of(rng.normal(size=(600, 518)) + .3 * rng.normal(size=(5, 518))[y], y, view=table_view(518))\n"
+        "for name in ('logistic_regression', 'mlp', 'knn', 'svm'):\n"
+        "    p = fitted(name, e, pca=0.9).predict_proba(e)\n"
+        "    print(name, hashlib.sha256(p.tobytes()).hexdigest())\n"
+    )
+    tests = Path(__file__).parent
+    printed = []
+    for threads in ("1", "2"):
+        env = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
+               "PYTHONPATH": f"{tests}:{tests.parent}", "PATH": "/usr/bin:/bin"}  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        printed.append(done.stdout)
+    assert printed[0].count("\n") == 4
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "at_least"),
+    [("logistic_regression", 0.41), ("knn", 0.40), ("gaussian_nb", 0.37), ("svm", 0.47), ("mlp", 0.43)],
+)
+def test_real_fma_features(shared: Path, name: str, at_least: float) -> None:
+    """Columns reach 1e7: scaled in float32 the graph would not agree."""
+    with (shared / "data/tables/fma_small_46_features.csv").open(newline="") as f:
+        rows = list(csv.DictReader(f))
+    columns = [c for c in rows[0] if c not in ("track_id", "genre_top", "split", "artist")]
+    x = np.array([[float(r[c]) for c in columns] for r in rows])
+    y = np.unique([r["genre_top"] for r in rows], return_inverse=True)[1]
+    role = np.where(np.array([r["split"] for r in rows]) == "training", "fit", "score")
+    artist = np.unique([r["artist"] or f"unknown {r['track_id']}" for r in rows], return_inverse=True)[1]
+    examples = examples_of(x, y, view=table_view(len(columns)), role=role, group=artist)
+    model = fitted(name, examples)
+    assert np.abs(x).max() > 1e7
+    assert accuracy(model, examples) >= at_least
+    assert off(model, examples) < 1e-6

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from in_memory import tones
+
+from genrelab import models
+from genrelab.config import SamplesView, TrainSettings
+from genrelab.models.raw_cnn import build_network
+
+pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
+
+
+def test_is_the_article_s_network() -> None:
+    network = build_network(SamplesView().shape, 8)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds == [
+        *("Reshape", "Conv1D", "MaxPooling1D", "Conv1D", "MaxPooling1D", "Flatten"),
+        *("Dense", "Dropout", "Dense", "Dropout", "Dense"),
+    ]
+    assert [w.shape for w in network.get_weights()[::2]] == [
+        (3, 1, 128),
+        (3, 128, 64),
+        (159_872, 100),
+        (100, 20),
+        (20, 8),
+    ]
+    assert [layer.rate for layer in network.layers if hasattr(layer, "rate")] == [0.5, 0.5]
+    activations = [layer.activation.__name__ for layer in network.layers if hasattr(layer, "activation")]
+    assert activations == ["relu", "relu", "relu", "relu", "linear"]
+    assert network.count_params() == 16_014_640
+
+
+def test_learns_three_pitches(tmp_path: Path) -> None:
+    examples = tones(n=90, samples=400)
+    model = models.create("raw_cnn", TrainSettings(epochs=25), examples.genres).fit(examples, tmp_path)
+    probabilities = model.predict_proba(examples)
+    assert (probabilities.argmax(axis=1) == examples.y)[examples.role == "score"].mean() > 0.8
+    session = onnxruntime.InferenceSession(model.onnx())
+    answer = session.run(["probabilities"], {"x": examples.rows().x})[0]
+    np.testing.assert_allclose(answer, probabilities, atol=1e-5)
+    assert (tmp_path / "history.csv").exists()

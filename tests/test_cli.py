@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import write_tone
+from typer.testing import CliRunner
+
+from genrelab.cli import app
+
+COMMANDS = ("demo", "download", "prepare", "train", "run", "report", "predict")
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error of a command in this process."""
+    result = CliRunner().invoke(app, [str(w) for w in words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    status, out, _ = call(command, "--help")
+    assert status == 0
+    assert f"Example: genrelab {command}" in " ".join(out.split())
+    assert f"genrelab {command}" in README or command == "demo"
+
+
+def test_version_and_usage() -> None:
+    assert call("--version")[1].startswith("genrelab ")
+    assert call("prepare")[0] == 2
+    assert call("nonsense")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("prepare", "{tmp}/nowhere", "--out", "{tmp}/p"), "nowhere"),
+        (("prepare", "{tmp}/empty", "--out", "{tmp}/p"), "Looked for"),
+        (("prepare", "{tmp}/music", "--out", "{tmp}/p", "--views", "mel"), "unknown view 'mel': known are"),
+        (("prepare", "{tmp}/music", "--out", "{tmp}/p", "--jobs", "0"), "--jobs must be 1 or more"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r"), "holds no preparation"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "resnet"), "unknown model 'resnet': known are"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--split", "mine"), "--split must be one of"),
+        (("report", "{tmp}/nowhere"), "nowhere"),
+        (("predict", "a.mp3", "--model", "{tmp}/nowhere"), "no such folder"),
+        (("download", "fma-tiny", "--out", "{tmp}/d"), "fma-small"),
+    ],
+)
+def test_a_known_failure_is_one_line_and_exit_1(
+    music: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    status, out, err = call(*(w.format(tmp=tmp_path) for w in words))
+    assert (status, out) == (1, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and expected in last
+    assert "Traceback" not in err
+
+
+def test_a_folder_with_one_genre_is_refused_in_words(tmp_path: Path) -> None:
+    for i in range(6):
+        write_tone(tmp_path / "music" / "jazz" / f"{i}.wav", hz=300 + i)
+    status, _, err = call("run", tmp_path / "music", "--out", tmp_path / "run", "--jobs", 1)
+    assert status == 1 and "one genre only (jazz): nothing to tell apart" in err
+
+
+@pytest.mark.slow
+def test_the_whole_road_on_a_folder(music: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ("run", music, "--out", run, "--models", "majority,svm", "--jobs", 1)
+    status, out, err = call(*words, "--json")
+    assert status == 0, err
+    board = json.loads(out)
+    assert [r["folder"] for r in board["rows"]] == ["svm", "majority"]
+    assert board["rows"][0]["accuracy"] > board["majority"]
+    status, out, err = call(*words)
+    assert status == 1 and "--overwrite" in err
+    assert call(*words, "--overwrite")[0] == 0
+    bundle = run / "svm" / "bundle"
+    status, out, _ = call("predict", music / "beat", "--model", bundle, "--json")
+    found = json.loads(out)
+    assert status == 1  # broken.mp3 is among them
+    assert [f["error"] is not None for f in found] == [False] * 9 + [True]
+    assert found[-1]["genre"] is None
+    assert set(found[0]) == {"path", "genre", "confidence", "probabilities", "duration_s", "model", "error"}
+    assert call("report", run)[1].count("svm") >= 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_that_command_does(music: Path, tmp_path: Path) -> None:
+    for i in range(300):
+        write_tone(music / "beat" / f"long{i}.wav", hz=200 + i, seconds=3)
+    words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".work/piece-*/piece.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert f"genrelab prepare {music}" in err
+    again = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert "going on where it stopped" in again.stderr

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genrelab.journal import Journal, read_history
+
+pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
+
+
+def row(val_loss: float, loss: float = 1.0) -> dict[str, float]:
+    return {"loss": loss, "accuracy": 0.5, "val_loss": val_loss, "val_accuracy": 0.25}
+
+
+def journal_of(folder: Path, *val_losses: float, key: str = "k", stage: str = "fit", earlier: int = 0) -> Journal:
+    journal = Journal(folder, stage=stage, key=key, earlier=earlier)
+    assert journal.begin(resume=False) is None
+    for i, val_loss in enumerate(val_losses):
+        journal.add(row(val_loss), [np.array([i, 1.5]), np.array(i)], [np.array([float(i)])])
+    journal.close()
+    return journal
+
+
+def test_history_best_and_stop_follow_from_the_rows(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 3.0, 1.0, 2.0, 1.5)
+    assert journal.best == 1
+    assert journal.best_weights()[0] == [1.0]
+    assert not journal.is_over(patience=3)
+    assert journal.is_over(patience=2)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
+    assert lines[2] == "2,1.0,0.5,1.0,0.25"
+    assert len(lines) == 5
+
+
+def test_only_the_last_state_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    journal_of(tmp_path, 3.0, 1.0, 2.0)
+    assert sorted(p.name for p in (tmp_path / "checkpoint").iterdir()) == ["fit-best-0002.npz", "fit.npz"]
+
+
+def test_goes_on_where_it_stood(tmp_path: Path) -> None:
+    journal_of(tmp_path, 3.0, 1.0, 2.0)
+    again = Journal(tmp_path, stage="fit", key="k")
+    values = again.begin(resume=True)
+    assert values is not None
+    np.testing.assert_array_equal(values[0], [2, 1.5])
+    assert values[1] == 2
+    assert (len(again.rows), again.best) == (3, 1)
+    assert again.best_weights()[0] == [1.0]
+    again.add(row(0.5), [np.array(0)], [np.array([9.0])])
+    assert [r["epoch"] for r in read_history(tmp_path)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("change", ["other key", "no resume", "no history", "no checkpoint"])
+def test_begins_anew_where_there_is_nothing_to_go_on_from(tmp_path: Path, change: str) -> None:
+    journal_of(tmp_path, 3.0, 1.0)
+    if change == "no history":
+        (tmp_path / "history.csv").unlink()
+    if change == "no checkpoint":
+        (tmp_path / "checkpoint/fit.npz").unlink()
+    again = Journal(tmp_path, stage="fit", key="other" if change == "other key" else "k")
+    assert again.begin(resume=change != "no resume") is None
+    assert again.rows == []
+    assert read_history(tmp_path) == []
+    assert not list((tmp_path / "checkpoint").iterdir())
+
+
+def test_an_epoch_that_was_noted_but_not_checkpointed_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = journal_of(tmp_path, 3.0, 1.0)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal, "_write_scalars", killed)  # it comes between history.csv and the checkpoint
+    with pytest.raises(KeyboardInterrupt):
+        journal.add(row(0.5), [np.array(9)], [np.array([9.0])])
+    assert len(read_history(tmp_path)) == 3
+    again = Journal(tmp_path, stage="fit", key="k")
+    assert again.begin(resume=True) is not None
+    assert len(again.rows) == 2
+    assert again.best_weights()[0] == [1.0]
+
+
+def test_a_second_stage_counts_on_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    journal_of(tmp_path, 3.0, 1.0, stage="head")
+    second = journal_of(tmp_path, 0.5, stage="fine_tune", earlier=2)
+    assert second.best_weights()[0] == [0.0]
+    assert [r["epoch"] for r in read_history(tmp_path)] == [1, 2, 3]
+    first = Journal(tmp_path, stage="head", key="k")
+    assert first.begin(resume=True) is not None
+    assert len(first.rows) == 2
+    second = Journal(tmp_path, stage="fine_tune", key="k", earlier=2)
+    assert second.begin(resume=True) is not None
+    assert len(second.rows) == 1
+
+
+def test_without_validation_cells_stay_empty_and_nothing_is_best(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, math.nan, math.nan)
+    assert journal.best is None
+    assert not journal.is_over(patience=1)
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1,1.0,0.5,,0.25"
+    assert math.isnan(read_history(tmp_path)[0]["val_loss"])
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 1.0)
+    journal.add(row(math.nan, loss=math.nan), [], [])
+    assert journal.is_over(patience=5)
+    assert journal.best == 0
+
+
+def test_tensorboard_can_read_the_scalars(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    journal_of(tmp_path, 3.0, 1.0)
+    found = {}
+    for file in (tmp_path / "tensorboard").rglob("events*"):
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                found[file.parent.name, value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert found["validation", "epoch_loss", 2] == 1.0
+    assert found["train", "epoch_accuracy", 1] == 0.5
+    assert len(found) == 8

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab.config import PrepareSettings, StatisticsView, TrainSettings
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import folder
+from genrelab.errors import MissingNeed, PreparedError
+from genrelab.prepare import prepare
+from genrelab.prepared import Prepared, read_parquet
+from genrelab.storage import Folder
+from genrelab.train import train
+
+SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
+
+
+@pytest.fixture
+def prepared(music: Path, tmp_path: Path) -> Prepared:
+    settings = PrepareSettings(views=(StatisticsView(),))
+    return prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+
+
+def test_a_run_holds_what_the_contract_says(prepared: Prepared, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(prepared, Folder(run), SETTINGS)
+    split = read_parquet(Folder(run), "split.parquet").to_pydict()
+    assert split["track_id"] == prepared.tracks["track_id"]
+    assert set(split["part"]) == {"training", "validation", "test", "excluded"}
+    assert split["part"][split["track_id"].index("beat/broken.mp3")] == "excluded"
+    predictions = read_parquet(Folder(run), "gaussian_nb/predictions.parquet").to_pydict()
+    assert list(predictions) == ["track_id", "part", "truth", "p_ambient", "p_beat", "p_choir"]
+    assert len(predictions["track_id"]) == 27
+    total = np.sum([predictions[f"p_{g}"] for g in prepared.genres], axis=0)
+    np.testing.assert_allclose(total, 1, atol=1e-9)
+    about = json.loads((run / "run.json").read_text())
+    assert about["split"]["policy"] == "random" and about["seed"] == 42
+    assert about["split"]["digest"] and about["dataset"]["fingerprint"] == prepared.about["fingerprint"]
+    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "report.html", "gaussian_nb/metrics.json"):
+        assert (run / name).stat().st_size > 0
+    card = (run / "gaussian_nb" / "bundle" / "README.md").read_text()
+    assert "accuracy" in card and "ambient" in card and "Not tested on" in card
+
+
+def test_the_same_seed_gives_the_same_numbers(prepared: Prepared, tmp_path: Path) -> None:
+    boards = [train(prepared, Folder(tmp_path / name), SETTINGS) for name in ("a", "b")]
+    kept = [[replace(r, train_s=0.0, predict_ms=0.0) for r in board.rows] for board in boards]
+    assert kept[0] == kept[1]
+    assert boards[0].split_digest == boards[1].split_digest
+    other = train(prepared, Folder(tmp_path / "c"), replace(SETTINGS, seed=1))
+    assert other.split_digest != boards[0].split_digest
+
+
+def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tmp_path: Path) -> None:
+    run = Folder(tmp_path / "run")
+    train(prepared, run, SETTINGS)
+    finished = (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns
+    (tmp_path / "run" / "gaussian_nb" / "metrics.json").unlink()  # as a kill leaves it
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(PreparedError, match=r"unfinished training: --resume"):
+        train(prepared, run, SETTINGS)
+    said: list[str] = []
+    board = train(prepared, run, SETTINGS, resume=True, say=said.append)
+    assert {r.folder for r in board.rows} == {"majority", "gaussian_nb"}
+    assert "majority: kept from before" in said
+    assert (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns == finished
+    with pytest.raises(PreparedError, match="seed is 42 there, 1 here"):
+        train(prepared, run, replace(SETTINGS, seed=1), resume=True)
+
+
+def test_a_folder_of_somebody_else_is_not_touched(prepared: Prepared, tmp_path: Path) -> None:
+    (tmp_path / "run" / "svm").mkdir(parents=True)
+    (tmp_path / "run" / "svm" / "thesis.txt").write_text("precious")
+    with pytest.raises(PreparedError, match="holds svm, and not from a run"):
+        train(prepared, Folder(tmp_path / "run"), SETTINGS, overwrite=True)
+    assert (tmp_path / "run" / "svm" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_run_behind_an_address(prepared: Prepared) -> None:
+    run = Folder(f"memory://{uuid.uuid4().hex}/run")
+    board = train(prepared, run, SETTINGS)
+    assert run.read_json("gaussian_nb/metrics.json")["scores"]["accuracy"] == pytest.approx(board.rows[0].accuracy, abs=1e-6)
+    assert run.exists("gaussian_nb/bundle/model.onnx") and run.exists("report.html")
+
+
+def test_what_cannot_run_is_listed_under_all_and_an_error_by_name(prepared: Prepared, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, models=())
+    said: list[str] = []
+    board = train(prepared, Folder(tmp_path / "all"), settings, say=said.append)
+    assert {m["model"] for m in board.not_run} == {"raw_cnn", "mobilenet_v2"}
+    assert "reads the view samples" in next(m["reason"] for m in board.not_run if m["model"] == "raw_cnn")
+    assert "raw_cnn" in (tmp_path / "all" / "leaderboard.md").read_text().replace("\\", "")
+    assert not (tmp_path / "all" / "raw_cnn").exists()
+    with pytest.raises(MissingNeed, match=r"--views statistics,samples"):
+        train(prepared, Folder(tmp_path / "named"), replace(settings, models=("raw_cnn",)))
+
+
+def test_test_rows_do_not_touch_what_is_learned(prepared: Prepared, tmp_path: Path) -> None:
+    """Changing the test rows' features changes no other track's probabilities."""
+    import pyarrow.parquet as pq
+
+    train(prepared, Folder(tmp_path / "a"), SETTINGS)
+    before = read_parquet(Folder(tmp_path / "a"), "gaussian_nb/predictions.parquet").to_pandas()
+    table = pq.read_table(tmp_path / "prepared" / "features.parquet").to_pandas()
+    tested = set(before.loc[before["part"] == "test", "track_id"])
+    rows = table["track_id"].isin(tested)
+    table.loc[rows, table.columns[2:]] *= 3.0
+    table.to_parquet(tmp_path / "prepared" / "features.parquet", index=False)
+    train(prepared, Folder(tmp_path / "b"), SETTINGS)
+    after = read_parquet(Folder(tmp_path / "b"), "gaussian_nb/predictions.parquet").to_pandas()
+    others = before["part"] != "test"
+    columns = [c for c in before.columns if c.startswith("p_")]
+    np.testing.assert_array_equal(before.loc[others, columns], after.loc[others, columns])
+    assert not np.array_equal(before.loc[~others, columns], after.loc[~others, columns])
