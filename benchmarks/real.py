@@ -24,7 +24,8 @@ RUNS = {
     "emotify_30s-frames": "emotify_30s --view frames --pca 60"
     " --models majority,logistic_regression,knn,gaussian_nb,svm,mlp",
     "fma_small-table-official": "tables/fma_small_46_features.csv --label genre_top --split-column split",
-    "fma_small-table-artist": "tables/fma_small_46_features.csv --label genre_top --split artist --artist-column artist",
+    "fma_small-table-artist": "tables/fma_small_46_features.csv --label genre_top"
+    " --split artist --artist-column artist",
     "fma_small-table-article": "tables/fma_small_46_features.csv --label genre_top --split article --preset article",
     "gtzan-table-official": "tables/gtzan_57_features.csv --label label --split-column split",
     "gtzan-table-article": "tables/gtzan_57_features.csv --label label --split article --preset article",

@@ -53,9 +53,7 @@ def spectral_peaks(
     rows = found // (high - low)
     columns = found - rows * (high - low) + low
     places, flat = rows * powers.shape[1] + columns, powers.reshape(-1)
-    return np.stack(
-        (columns.astype(np.float32), flat[places - 1], flat[places], flat[places + 1], loudest[rows])
-    )
+    return np.stack((columns.astype(np.float32), flat[places - 1], flat[places], flat[places + 1], loudest[rows]))
 
 
 def tuning(found: NDArray[np.float32], sr: int, n_fft: int, *, squared: bool) -> float:
@@ -120,9 +118,7 @@ def chroma_filters(sr: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
     weights = np.exp(-0.5 * (2 * away / width) ** 2)
     weights /= np.sqrt((weights**2).sum(axis=0))
     weights *= np.exp(-0.5 * ((pitch / N_CHROMA - 5.0) / 2.0) ** 2)  # centred on octave 5, two octaves wide
-    filters: NDArray[np.float32] = np.roll(weights, -3, axis=0)[:, : 1 + n_fft // 2].astype(
-        np.float32
-    )  # from A to C
+    filters: NDArray[np.float32] = np.roll(weights, -3, axis=0)[:, : 1 + n_fft // 2].astype(np.float32)  # from A to C
     filters.setflags(write=False)
     return filters
 

@@ -33,7 +33,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except GenrelabError as e:
             _fail(str(e))
         except KeyboardInterrupt:
-            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {_again(function.__name__)}", file=sys.stderr)
+            again = _again(function.__name__)
+            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {again}", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output went away
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet

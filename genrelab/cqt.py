@@ -61,8 +61,7 @@ def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
     highest = _C1_HZ * 2.0 ** ((tuning + N_BINS - 1) / _OCTAVE) * (1 + 0.5 * _HANN_BANDWIDTH / _Q)
     if highest > sr / 2:
         raise SettingsError(
-            f"the constant-Q transform reaches {highest:.0f} Hz and needs a rate of twice that."
-            f" Received: {sr:g} Hz"
+            f"the constant-Q transform reaches {highest:.0f} Hz and needs a rate of twice that. Received: {sr:g} Hz"
         )
     room = int(np.ceil(np.log2(sr / 2 / highest))) - 2
     twos = (hop_length & -hop_length).bit_length() - 1

@@ -50,9 +50,7 @@ CATALOGUE: Mapping[str, Archive] = {
     "fma-metadata": Archive(
         "fma_metadata", "f0df49ffe5f2a6008d7dc83c6915b31835dfe733", int(0.34 * GIB), int(1.5 * GIB)
     ),
-    "fma-small": Archive(
-        "fma_small", "ade154f733639d52e35e32f5593efe5be76c6d70", int(7.2 * GIB), int(7.5 * GIB)
-    ),
+    "fma-small": Archive("fma_small", "ade154f733639d52e35e32f5593efe5be76c6d70", int(7.2 * GIB), int(7.5 * GIB)),
     "fma-medium": Archive("fma_medium", "c67b69ea232021025fca9231fc1c7c1a063ab50b", 22 * GIB, 23 * GIB),
     "fma-large": Archive("fma_large", "497109f4dd721066b5ce5e5f250ec604dc78939e", 93 * GIB, 98 * GIB),
     "fma-full": Archive("fma_full", "0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 879 * GIB, 900 * GIB),
@@ -256,9 +254,7 @@ def _target(member: zipfile.ZipInfo, out: Path, folder: str) -> Path:
     parts = PurePosixPath(name).parts
     is_link = stat.S_ISLNK(member.external_attr >> 16)
     if is_link or "\\" in name or ".." in parts or len(parts) < 2 or parts[0] != folder:
-        raise DownloadError(
-            f"the archive holds {printable(name)!r}, which lies outside of {folder}/: not unpacked"
-        )
+        raise DownloadError(f"the archive holds {printable(name)!r}, which lies outside of {folder}/: not unpacked")
     return out / Path(*parts)
 
 

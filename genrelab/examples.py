@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import records
+from genrelab.accelerator import load_tensorflow
 from genrelab.config import View
 from genrelab.errors import PreparedError
 from genrelab.prepared import IN_TABLE, Prepared
@@ -114,8 +115,7 @@ class Examples:
         anew each epoch. Records are parsed many at a time, what fits is cached in memory, and the next batch is
         made while the last one is used.
         """
-        import tensorflow as tf
-
+        tf, _ = load_tensorflow()
         wanted = np.isin(self.labels.role, roles or ("fit", "choose", "score"))
         if self._values is not None:
             chosen = wanted[self.track]

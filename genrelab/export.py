@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
         name=model.name,
         genres=task.genres,
         view=examples.view,
-        clips=ClipSettings(**prepared.about["settings"]["clips"]),
+        clips=heard(task),
         metrics=about["scores"],
         dataset=prepared.name,
         split=task.split.policy,
@@ -45,6 +46,17 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
         readme=card(model, task, examples, about),
     )
     return _milliseconds(load_bundle(folder), examples), len(onnx)
+
+
+def heard(task: Task) -> ClipSettings:
+    """Clips as long as the longest that there was to learn from.
+
+    A model of 3 s excerpts is lost on the statistics of 30 s: a song is then heard in stretches of 3 s. Files as
+    long as the prepared ones stay whole, as they were in training and scoring.
+    """
+    settings = ClipSettings(**task.prepared.about["settings"].get("clips", {}))
+    longest = max((d for d in task.prepared.tracks["duration_s"] if d is not None), default=settings.clip_s)
+    return replace(settings, clip_s=min(settings.clip_s, longest))
 
 
 def _milliseconds(ready: Bundle, examples: Examples) -> float:

@@ -59,9 +59,7 @@ class _Search:
     column is all genres together: it keeps the parts' own sizes right where genres could deviate either way.
     """
 
-    def __init__(
-        self, counts: Ints, loose: Ints, fractions: Sequence[float], needs: Sequence[int], seed: int
-    ) -> None:
+    def __init__(self, counts: Ints, loose: Ints, fractions: Sequence[float], needs: Sequence[int], seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)])
         base = np.append(loose, loose.sum())
@@ -107,9 +105,7 @@ class _Search:
             here = self.part[self.free]
             now = self._cost(self.placed, parts)
             leaving = self._cost(self.placed[here] - moving, here) - now[here]
-            arriving = np.stack(
-                [self._cost(self.placed[p] + moving, np.full_like(here, p)) for p in parts], axis=1
-            )
+            arriving = np.stack([self._cost(self.placed[p] + moving, np.full_like(here, p)) for p in parts], axis=1)
             gain = leaving[:, None] + arriving - now
             gain[np.arange(len(here)), here] = 0.0
             best, to = np.unravel_index(gain.argmin(), gain.shape)

@@ -97,9 +97,7 @@ class Leaderboard:
     @property
     def facts(self) -> str:
         """What stands over every table."""
-        costless = (
-            f"chance {percent(self.chance)}, majority {percent(self.majority)} (always {self.majority_genre})"
-        )
+        costless = f"chance {percent(self.chance)}, majority {percent(self.majority)} (always {self.majority_genre})"
         return f"{self.scored}; {self.split} split; {printable(costless)}"
 
     @property
@@ -110,11 +108,7 @@ class Leaderboard:
         averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
         absent = ", ".join(map(printable, self.not_measured))
         return (
-            *(
-                [f"* not above the majority line, which lies in or over the interval: {below}"]
-                if below
-                else []
-            ),
+            *([f"* not above the majority line, which lies in or over the interval: {below}"] if below else []),
             *(f"{printable(r.model)}: {note}" for r in self.rows for note in r.notes),
             f"95 % intervals resample {self.interval_over}; macro-F1 averages {averaged}",
             *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),

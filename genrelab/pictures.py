@@ -158,9 +158,7 @@ def _curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str, best: 
     axes.grid(color=FAINT)
 
 
-def _beside(
-    axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any
-) -> None:
+def _beside(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
     axes.annotate(words, at, points, textcoords="offset points", va="center", annotation_clip=False, **style)
 
 
@@ -185,9 +183,7 @@ def _png(draw: Callable[[Figure], None], *, width: float, height: float) -> byte
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        figure.savefig(
-            buffer, format="png", dpi=120, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None}
-        )
+        figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
     return buffer.getvalue()
 
 

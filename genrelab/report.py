@@ -122,9 +122,7 @@ def _model(run: Folder, board: Leaderboard, row: Row, metrics: dict[str, Any]) -
     if metrics["curve"] is not None:
         history, best = _history(run, folder), metrics["curve"]["best_epoch"]
         if best not in history["epoch"]:
-            raise PreparedError(
-                f"{run}: {folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again"
-            )
+            raise PreparedError(f"{run}: {folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again")
         model["gap"] = gap_words(history, best)
         title = f"{printable(row.model)}: learning curves"
         curves = pictures.curves(history, best, title=title, below=model["gap"])
@@ -180,9 +178,7 @@ def _mistakes(run: Folder, board: Leaderboard, row: Row) -> list[dict[str, Any]]
 
 def _picture(board: Leaderboard) -> bytes:
     bars = [
-        pictures.Bar(
-            printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority
-        )
+        pictures.Bar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
         for r in board.rows
     ]
     scored = board.scored.removeprefix("n = ")

@@ -42,9 +42,7 @@ def chunk_moments(powers: NDArray[np.float32]) -> NDArray[np.float32]:
     return (np.sqrt(powers).reshape(-1, _CHUNK) @ _distances()).reshape(len(powers), -1, 3)
 
 
-def shape(
-    moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_fft: int
-) -> NDArray[np.float32]:
+def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
     """Centroid, bandwidth and roll-off (85 % of the magnitude lies below it) of frames; 0 in silence.
 
     Args:

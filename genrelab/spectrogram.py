@@ -40,9 +40,7 @@ def frame(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.flo
     return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
 
 
-def power(
-    frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool = False
-) -> NDArray[np.float32]:
+def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
     """Power spectra of frames.
 
     Args:
@@ -60,9 +58,7 @@ def power(
     return np.add(parts[:, ::2], parts[:, 1::2], out=out)
 
 
-def power_blocks(
-    y: NDArray[np.float32], n_fft: int, hop_length: int
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def power_blocks(y: NDArray[np.float32], n_fft: int, hop_length: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """The power spectra of a signal in order, `BLOCK` frames at a time.
 
     Yields:
@@ -169,9 +165,7 @@ def mel_image(y: NDArray[np.float32], view: MelImageView) -> NDArray[np.float32]
         `view.shape` (frames, n_mels), dB from -top_db to 0.
     """
     hop_length = view.hop_length(len(y))
-    levels = log_mel(
-        y, view.sr, n_fft=view.n_fft, hop_length=hop_length, n_mels=view.size, top_db=view.top_db
-    )
+    levels = log_mel(y, view.sr, n_fft=view.n_fft, hop_length=hop_length, n_mels=view.size, top_db=view.top_db)
     image = np.full(view.shape, -view.top_db, np.float32)
     image[: len(levels)] = levels[: view.size]
     return image

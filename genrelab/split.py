@@ -239,11 +239,7 @@ def _article(tracks: _Tracks) -> tuple[list[str], list[str]]:
         training, validation = train_test_split(rest, test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
     except ValueError as e:
         raise SplitError(f"has too few tracks ({len(tracks.rows)})") from e
-    part = (
-        dict.fromkeys(training, "training")
-        | dict.fromkeys(validation, "validation")
-        | dict.fromkeys(test, "test")
-    )
+    part = dict.fromkeys(training, "training") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
     parts = [part.get(i, "excluded") for i in range(len(tracks.genres))]
     return parts, ["the article's protocol leaks artists: compare with it, do not trust it"]
 

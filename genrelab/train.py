@@ -102,8 +102,14 @@ class _Work:
         """
         not_run = []
         names = self.settings.models or models.known_models()
+        needs = {name: models.model_class(name).missing_need(self.settings) for name in names}
+        for name in names:  # all needs are known before the first model is trained
+            if self.settings.models and needs[name]:
+                raise MissingNeed(str(needs[name]))
         for name in names:
             try:
+                if needs[name]:
+                    raise MissingNeed(str(needs[name]))
                 self._model(models.create(name, self.settings, self.task.genres))
             except ModelError as e:
                 if self.settings.models:
@@ -120,14 +126,12 @@ class _Work:
             self.say(f"{model.name}: kept from before")
             self.seconds[model.name] = self.run.read_json(f"{model.name}/metrics.json")["train_s"]
             return
-        need = model.missing_need(self.settings)
-        if need is not None:
-            raise MissingNeed(need)
         examples = self._examples(model)
         local = self._local(model.name)
         began = time.perf_counter()
         with self.bar(f"Training {model.name}", "epochs") as progress:
             model.resume, model.progress = self.resume, progress
+            model.data_is_local = self.task.prepared.folder.is_local
             model.fit(examples, local)
         self.seconds[model.name] = time.perf_counter() - began
         self._write(model, examples, local)

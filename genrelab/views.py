@@ -59,9 +59,7 @@ def compute_all(
     return {view.name: _windows(view, samples_at, sr, start_s) for view in views}
 
 
-def _windows(
-    view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: int, start_s: float
-) -> list[Window]:
+def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: int, start_s: float) -> list[Window]:
     found: list[tuple[float, NDArray[np.float32]]]
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below, by name
         match view:

@@ -20,9 +20,9 @@ from genrelab import download as module
 from genrelab.download import CATALOGUE, FMA_URL, MARK, Archive, download
 from genrelab.errors import DownloadError, SettingsError
 
-CLIPS = {
-    f"fma_small/000/{n:06d}.mp3": random.Random(n).randbytes(20_000 + n) for n in (2, 5, 10, 140, 141)
-} | {"fma_small/README.txt": b"eight genres\n"}
+CLIPS = {f"fma_small/000/{n:06d}.mp3": random.Random(n).randbytes(20_000 + n) for n in (2, 5, 10, 140, 141)} | {
+    "fma_small/README.txt": b"eight genres\n"
+}
 
 
 @dataclass
@@ -99,12 +99,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def fetch(site: Site, out: Path, *, sha1: str | None = None, size: int = 0, **options: Any) -> Path:
     """Download from the site what its catalogue calls fma-small."""
     unpacked = sum(map(len, CLIPS.values()))
-    archive = Archive(
-        "fma_small", sha1 or hashlib.sha1(site.body).hexdigest(), size or len(site.body), unpacked
-    )
-    return download(
-        "fma-small", out, base_url=site.url, catalogue={"fma-small": archive}, backoff_s=0.0, **options
-    )
+    archive = Archive("fma_small", sha1 or hashlib.sha1(site.body).hexdigest(), size or len(site.body), unpacked)
+    return download("fma-small", out, base_url=site.url, catalogue={"fma-small": archive}, backoff_s=0.0, **options)
 
 
 def unpacked_files(out: Path) -> dict[str, bytes]:
@@ -266,9 +262,7 @@ def test_no_space_is_said_before_anything_is_asked(site: Site, tmp_path: Path) -
     assert site.asked == []
 
 
-def test_what_is_here_already_needs_no_space(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_here_already_needs_no_space(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage(NamedTuple):
         free: int
 
@@ -281,9 +275,7 @@ def test_what_is_here_already_needs_no_space(
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_unpacking_goes_on_where_it_stopped(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unpacking_goes_on_where_it_stopped(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, opened = zipfile.ZipFile.open, []
 
     def stops_at_third(self: zipfile.ZipFile, name: Any, *rest: Any, **options: Any) -> Any:
@@ -303,9 +295,7 @@ def test_unpacking_goes_on_where_it_stopped(
     assert unpacked_files(tmp_path) == CLIPS
 
 
-@pytest.mark.parametrize(
-    "name", ["../evil.mp3", "fma_small/../../evil.mp3", "/evil.mp3", "other/evil.mp3", "evil"]
-)
+@pytest.mark.parametrize("name", ["../evil.mp3", "fma_small/../../evil.mp3", "/evil.mp3", "other/evil.mp3", "evil"])
 def test_members_that_would_land_outside_are_refused(site: Site, tmp_path: Path, name: str) -> None:
     site.body = zipped({"fma_small/000/000002.mp3": b"sound", name: b"evil"})
     with pytest.raises(DownloadError, match="lies outside of fma_small/: not unpacked"):

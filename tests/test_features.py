@@ -71,9 +71,7 @@ def test_statistics_of_something_like_music(sr: int, fma_exact: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa's, on half a second
 @pytest.mark.filterwarnings("ignore:Trying to estimate tuning from empty frequency set:UserWarning")
-@pytest.mark.parametrize(
-    "sound", ["noise", "tone", "square", "silence", "near-silence", "silence, then noise"]
-)
+@pytest.mark.parametrize("sound", ["noise", "tone", "square", "silence", "near-silence", "silence, then noise"])
 def test_statistics_of_awkward_sounds(sound: str) -> None:
     y = awkward(22_050, 0.5)[sound]
     ours, theirs = statistics(y, 22_050, view=StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
@@ -156,8 +154,7 @@ def test_the_same_bytes_in_every_process_of_one_thread() -> None:
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-c", program, str(Path(__file__).parent)]
     digests = {
-        subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
+        subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout for _ in range(2)
     }
     assert len(digests) == 1
 

@@ -63,7 +63,6 @@ def test_learns_answers_in_order_and_tells_its_curve(tmp_path: Path) -> None:
     assert model.curve["learned"] is True
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_graph_and_saved_model_answer_as_the_model_does(tmp_path: Path) -> None:
     _, keras = load_tensorflow()
     examples = tones()

@@ -90,9 +90,7 @@ def test_again_does_nothing(music: Path, tmp_path: Path) -> None:
     assert any("up to date" in s for s in said)
 
 
-def test_changed_inputs_decode_only_what_changed(
-    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_inputs_decode_only_what_changed(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     prepare(_load(music), out, SETTINGS, jobs=1)
     write_tone(music / "ambient" / "3.wav", hz=999)  # changed

@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+import soxr
 from test_cli import call
 
+from genrelab import decode
 from genrelab.prepared import open_prepared
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -37,7 +41,7 @@ def test_gtzan_by_artist(shared: Path, tmp_path: Path) -> None:
 
 def test_gtzan_official_has_no_test_rows_and_says_so(shared: Path, tmp_path: Path) -> None:
     lists = shared / "data" / "gtzan_fault_filtered"
-    rows, about, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "official", "--split-files", lists)
+    rows, _, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "official", "--split-files", lists)
     assert {r["part"] for r in rows} == {"validation"}
     assert "no test tracks: the validation part is scored" in err
     page = (tmp_path / "leaderboard.md").read_text()
@@ -79,3 +83,22 @@ def test_fma_features_without_audio(shared: Path, tmp_path: Path, split: str) ->
     assert about["split"]["no_test"] == (split == "official")
     assert rows[0]["model"] == "svm" and float(rows[0]["accuracy"]) > 0.40
     assert (tmp_path / "svm" / "bundle" / "model.onnx").exists()
+
+
+def test_the_rate_at_which_a_clip_is_stored_does_not_change_its_genre(shared: Path, tmp_path: Path) -> None:
+    _run(tmp_path / "run", shared / "data" / "emotify_30s")
+    clips = sorted((shared / "data" / "emotify_30s").rglob("*.mp3"))[::10]
+    for clip in clips:
+        y, sr = decode.read(clip, seconds=20)
+        for rate in (22_050, 44_100, 48_000, 96_000):
+            name = f"{clip.parent.name}-{clip.stem}-{rate}.wav"
+            soundfile.write(tmp_path / name, soxr.resample(y, sr, rate), rate, subtype="PCM_16")
+    files, bundle = sorted(tmp_path.glob("*.wav")), tmp_path / "run" / "svm" / "bundle"
+    status, out, err = call("predict", *files, "--model", bundle, "--json")
+    assert status == 0, err
+    found = json.loads(out)
+    by_clip = {clip: [p for p in found if f"{clip.parent.name}-{clip.stem}-" in p["path"]] for clip in clips}
+    for answers in by_clip.values():
+        assert len({p["genre"] for p in answers}) == 1
+        shares = np.array([list(p["probabilities"].values()) for p in answers])
+        assert np.ptp(shares, axis=0).max() < 0.05

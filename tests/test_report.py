@@ -65,9 +65,7 @@ def write_run(run: Folder, *, part: str = "test", n: int = 60) -> None:
     )
 
 
-def write_model(
-    run: Folder, name: str, part: str, truth: np.ndarray, p: np.ndarray, artists: list[str]
-) -> None:
+def write_model(run: Folder, name: str, part: str, truth: np.ndarray, p: np.ndarray, artists: list[str]) -> None:
     network = name == "raw_cnn"
     run.write_json(
         f"{name}/metrics.json",
@@ -92,9 +90,7 @@ def write_model(
     pq.write_table(table, out)
     run.write_bytes(f"{name}/predictions.parquet", out.getvalue())
     if network:
-        history = (
-            "epoch,loss,accuracy,val_loss,val_accuracy\n1,1.5,.2,1.6,.2\n2,1.2,.6,1.5,.35\n3,.9,.8,1.9,.3\n"
-        )
+        history = "epoch,loss,accuracy,val_loss,val_accuracy\n1,1.5,.2,1.6,.2\n2,1.2,.6,1.5,.35\n3,.9,.8,1.9,.3\n"
         run.write_bytes(f"{name}/history.csv", history.encode())
 
 
@@ -263,15 +259,11 @@ def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
             "no model has been scored",
         ),
         (
-            lambda run: run.write_bytes(
-                "svm/predictions.parquet", run.read_bytes("majority/predictions.parquet")
-            ),
+            lambda run: run.write_bytes("svm/predictions.parquet", run.read_bytes("majority/predictions.parquet")),
             "of svm tell different scores",
         ),
         (
-            lambda run: run.write_bytes(
-                "raw_cnn/history.csv", b"epoch,loss,accuracy,val_loss,val_accuracy\n"
-            ),
+            lambda run: run.write_bytes("raw_cnn/history.csv", b"epoch,loss,accuracy,val_loss,val_accuracy\n"),
             "lacks the best epoch, 2",
         ),
     ],
@@ -286,10 +278,7 @@ def test_a_run_that_does_not_add_up_is_refused_by_name(run: Folder, damage: obje
 
 def test_gap_words() -> None:
     history = {"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.52, 0.61]}
-    assert (
-        gap_words(history, 2)
-        == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
-    )
+    assert gap_words(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
     assert gap_words(history, 1).endswith("no overfitting gap")
 
 

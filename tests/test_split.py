@@ -74,18 +74,14 @@ def test_without_test_tracks_validation_is_scored_and_training_artists_choose() 
     assert Counter(split.roles) == {"fit": 48, "choose": 16, "score": 16}
     assert all(r == "score" for r, p in zip(split.roles, split.parts, strict=True) if p == "validation")
     artists = {
-        role: {row[1] for row, r in zip(table.rows, split.roles, strict=True) if r == role}
-        for role in split.roles
+        role: {row[1] for row, r in zip(table.rows, split.roles, strict=True) if r == role} for role in split.roles
     }
     assert not artists["fit"] & artists["choose"]
     assert {row[0] for row, r in zip(table.rows, split.roles, strict=True) if r == "choose"} == {
         "rock",
         "jazz",
     }
-    assert (
-        "no test tracks: the validation part is scored, a fifth of the training artists chooses"
-        in split.notes
-    )
+    assert "no test tracks: the validation part is scored, a fifth of the training artists chooses" in split.notes
 
 
 def test_without_validation_tracks_training_chooses_and_test_is_scored() -> None:
@@ -118,9 +114,7 @@ def test_a_remedy_that_would_be_refused_is_not_named() -> None:
 
 
 def test_a_dataset_without_official_split_says_so() -> None:
-    with pytest.raises(
-        SplitError, match="official split is not there: this dataset has none: use --split artist or"
-    ):
+    with pytest.raises(SplitError, match="official split is not there: this dataset has none: use --split artist or"):
         Table(*albums("rock", 5), *albums("jazz", 5)).split("official")
 
 
@@ -214,9 +208,7 @@ def test_random_counts_the_artists_that_leak() -> None:
     table = Table(*albums("rock", 1, 50), *albums("jazz", 50, 1), ("jazz", None, None, 10))
     split = table.split("random")
     unknown = sum(p == "test" for p, row in zip(split.parts, table.rows, strict=True) if row[1] is None)
-    words = (
-        f"10 of 22 scored tracks have an artist that was learned from (of {unknown} the artist is unknown)"
-    )
+    words = f"10 of 22 scored tracks have an artist that was learned from (of {unknown} the artist is unknown)"
     assert unknown and words in split.notes
 
 
@@ -226,10 +218,7 @@ def test_article_is_scikit_learns_split_of_the_sorted_paths() -> None:
     training, validation = train_test_split(rest, test_size=0.2, random_state=42)
     for seed in (0, 1):  # ours changes nothing
         split = table.split("article", seed=seed)
-        parts = {
-            part: {p for p, q in zip(table.paths, split.parts, strict=True) if q == part}
-            for part in split.parts
-        }
+        parts = {part: {p for p, q in zip(table.paths, split.parts, strict=True) if q == part} for part in split.parts}
         assert parts == {"training": set(training), "validation": set(validation), "test": set(test)}
     assert split.notes[0] == "the article's protocol leaks artists: compare with it, do not trust it"
     assert split.notes[1].endswith("of 16 scored tracks have an artist that was learned from")
@@ -276,10 +265,7 @@ def test_auto_wants_half_of_the_artists() -> None:
     assert half.split("auto").policy == "artist"
     less = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 41))
     assert less.split("auto").policy == "random"
-    assert (
-        "auto passed over the artist split: it knows the artists of only 40 of 81 tracks"
-        in less.split("auto").notes
-    )
+    assert "auto passed over the artist split: it knows the artists of only 40 of 81 tracks" in less.split("auto").notes
 
 
 def test_auto_that_finds_nothing_says_why() -> None:

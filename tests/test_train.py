@@ -84,7 +84,9 @@ def test_a_folder_of_somebody_else_is_not_touched(prepared: Prepared, tmp_path: 
 def test_a_run_behind_an_address(prepared: Prepared) -> None:
     run = Folder(f"memory://{uuid.uuid4().hex}/run")
     board = train(prepared, run, SETTINGS)
-    assert run.read_json("gaussian_nb/metrics.json")["scores"]["accuracy"] == pytest.approx(board.rows[0].accuracy, abs=1e-6)
+    assert run.read_json("gaussian_nb/metrics.json")["scores"]["accuracy"] == pytest.approx(
+        board.rows[0].accuracy, abs=1e-6
+    )
     assert run.exists("gaussian_nb/bundle/model.onnx") and run.exists("report.html")
 
 

@@ -96,9 +96,7 @@ def _readable(root: Path) -> Iterator[None]:
 def _existing(root: str | Path) -> Path:
     path = Path(root).expanduser()
     if not path.exists():
-        raise DatasetError(
-            f"{printable(str(path))} does not exist: give a folder of music, FMA, GTZAN or a table"
-        )
+        raise DatasetError(f"{printable(str(path))} does not exist: give a folder of music, FMA, GTZAN or a table")
     return path
 
 

@@ -84,9 +84,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     kind = kind_of_table(root)
     if kind is None:
         raise DatasetError(f"{printable(str(root))} is none of FMA's tables: give the folder that it lies in")
-    return (
-        _load_clips(root.parent, subset) if kind == "tracks" else _load_features(root, subset, options.drop)
-    )
+    return _load_clips(root.parent, subset) if kind == "tracks" else _load_features(root, subset, options.drop)
 
 
 # === Clips ===
@@ -120,9 +118,7 @@ def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
 # === Tracks ===
 
 
-def _select(
-    root: Path, subset: str, path_of: Callable[[int], str | None]
-) -> tuple[tuple[Track, ...], list[str]]:
+def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tuple[tuple[Track, ...], list[str]]:
     """The tracks whose `set.subset` is at most `subset`, sorted, and what was counted."""
     artists: dict[Value, str] = {}
     albums: dict[Value, str] = {}

@@ -168,9 +168,7 @@ def _official_parts(split_files: Path | None, on_disk: set[str]) -> tuple[dict[s
     for part, (name, _) in SPLIT_FILES.items():
         for track_id in _listed(split_files / name):
             if parts.setdefault(track_id, part) != part:
-                raise DatasetError(
-                    f"{split_files}: {track_id} stands in two lists, {parts[track_id]} and {part}"
-                )
+                raise DatasetError(f"{split_files}: {track_id} stands in two lists, {parts[track_id]} and {part}")
     held = Counter(parts.get(track_id, "excluded") for track_id in on_disk)
     missing = len(parts.keys() - on_disk)
     on = " / ".join(f"{held[part]:,} {part}" for part in PARTS)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from genrelab.errors import ModelError
-from genrelab.model import Model
+from genrelab.model import Model, steady_columns
 from genrelab.onnx_graph import INPUT, ML_OPSET, OPSET, OUTPUT, finished
 
 if TYPE_CHECKING:
@@ -26,9 +26,13 @@ MOST_COLUMNS = 5_000
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
 FOLDS = 5  # of the calibration of `svm`
 
+FARTHEST = 5.0
+"""Standard deviations from the training mean at which a feature is cut off. Kurtoses of unheard music lie 50 away:
+one of them alone would take a clip out of reach of every kernel and neighbour."""
+
 
 class Classical(Model):
-    """[Median for missing values] + scaler + [PCA] + classifier, fitted on the training rows in float64."""
+    """[Median for missing values] + bounds + scaler + [PCA] + classifier, fitted on the training rows in float64."""
 
     views = ("statistics", "table", "frames")
 
@@ -43,12 +47,15 @@ class Classical(Model):
 
         self._check_columns(int(np.prod(examples.shape)))
         rows, fit = examples.rows(), examples.role == "fit"
-        x, y = _flat(rows.x), rows.y[fit]
+        self.columns_ = steady_columns(examples.view)
+        x, y = self._columns(rows.x), rows.y[fit]
         self._check_genres(y)
         if np.isinf(x).any():
             raise ModelError(f"{self.name}: {int(np.isinf(x).any(1).sum())} rows hold an infinite feature")
         self._keep_probes(rows.x[fit])
         self.medians_ = _medians(x[fit]) if np.isnan(x).any() else None
+        raw = x[fit] if self.medians_ is None else np.where(np.isnan(x[fit]), self.medians_, x[fit])
+        self.bounds_ = _bounds(raw)
         filled = self._filled(x[fit])
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
@@ -86,9 +93,15 @@ class Classical(Model):
         if n > MOST_COLUMNS and self.settings.pca is None:
             raise ModelError(f"{self.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)")
 
+    def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Windows (n, *shape) as rows (n, columns) of what the model looks at."""
+        flat = x.reshape(len(x), -1).astype(np.float32)
+        return flat if self.columns_ is None else flat[:, self.columns_]
+
     def _filled(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Rows (n, columns) in float64, training medians where a value is missing."""
-        return (x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)).astype(np.float64)
+        """Rows (n, columns) in float64, training medians where a value is missing, none out of bounds."""
+        whole = x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)
+        return whole.clip(*self.bounds_).astype(np.float64)
 
     def _steps(self, fit_shape: tuple[int, ...]) -> list[Any]:
         from sklearn.decomposition import PCA
@@ -114,7 +127,7 @@ class Classical(Model):
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
         with _one_thread():
-            return np.asarray(self.pipeline_.predict_proba(self._filled(_flat(x))), np.float64)
+            return np.asarray(self.pipeline_.predict_proba(self._filled(self._columns(x))), np.float64)
 
     def _graph(self) -> bytes:
         """In float64 inside: features reach 1e7, and float32 would lose what the scaler leaves of them."""
@@ -129,7 +142,7 @@ class Classical(Model):
             warnings.simplefilter("ignore", FutureWarning)  # skl2onnx asks an SVC for probA_, which will go
             proto = to_onnx(
                 make_pipeline(CastTransformer(dtype=np.float64), *self.pipeline_),
-                initial_types=[("columns", FloatTensorType([None, int(np.prod(shape))]))],
+                initial_types=[("columns", FloatTensorType([None, self._columns(self.probes_).shape[1]]))],
                 options={id(classifier): {"zipmap": False}},
                 target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
             )
@@ -143,11 +156,19 @@ class Classical(Model):
         for node in proto.graph.node:
             for names in (node.input, node.output):
                 names[:] = ["float64" if name == theirs else name for name in names]
-        front = [helper.make_node("Flatten", [INPUT], ["columns" if self.medians_ is None else "holed"], axis=1)]
+        looked_at = "unbounded" if self.medians_ is None else "holed"
+        front = [helper.make_node("Flatten", [INPUT], [looked_at if self.columns_ is None else "all"], axis=1)]
+        if self.columns_ is not None:
+            proto.graph.initializer.append(numpy_helper.from_array(self.columns_, "chosen"))
+            front.append(helper.make_node("Gather", ["all", "chosen"], [looked_at], axis=1))
         if self.medians_ is not None:
             proto.graph.initializer.append(numpy_helper.from_array(self.medians_, "medians"))
             front.append(helper.make_node("IsNaN", ["holed"], ["is_hole"]))
-            front.append(helper.make_node("Where", ["is_hole", "medians", "holed"], ["columns"]))
+            front.append(helper.make_node("Where", ["is_hole", "medians", "holed"], ["unbounded"]))
+        for name, bound in zip(("low", "high"), self.bounds_, strict=True):
+            proto.graph.initializer.append(numpy_helper.from_array(bound, name))
+        front.append(helper.make_node("Max", ["unbounded", "low"], ["bounded_below"]))
+        front.append(helper.make_node("Min", ["bounded_below", "high"], ["columns"]))
         cast = helper.make_node("Cast", ["float64"], [OUTPUT], to=TensorProto.FLOAT)
         return [*front, *proto.graph.node, cast]
 
@@ -278,9 +299,10 @@ class Mlp(Classical):
         return mlp.fit(z, y)
 
 
-def _flat(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Windows (n, *shape) as rows of columns (n, columns)."""
-    return x.reshape(len(x), -1).astype(np.float32)
+def _bounds(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lowest and highest value of each column (columns,) that the model sees, from training rows (n, columns)."""
+    mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    return (mean - FARTHEST * std).astype(np.float32), (mean + FARTHEST * std).astype(np.float32)
 
 
 @contextmanager

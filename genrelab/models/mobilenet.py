@@ -214,7 +214,7 @@ def _downloaded(make: Any) -> Any:
         with contextlib.redirect_stdout(sys.stderr):
             return make("imagenet")
     except Exception as e:  # Keras raises a bare Exception where a download fails
-        reason = " ".join(str(e).split())
+        reason = " ".join(str(e).split()).rpartition("-- ")[2]  # what went wrong, without the long address
         raise MissingNeed(
             f"mobilenet_v2 needs ImageNet weights, and they cannot be downloaded ({reason}): {REMEDIES}"
         ) from e

@@ -102,9 +102,7 @@ def test_subset_by_name(root: Path) -> None:
     assert load_dataset(root, name="fma-medium").name == "fma-medium"
     assert load_dataset(root, name="fma", options=DatasetOptions(subset="large")).name == "fma-large"
     assert load_dataset(root).name == "fma-small"
-    with pytest.raises(
-        SettingsError, match="unknown FMA subset 'tiny': known are small, medium, large, full"
-    ):
+    with pytest.raises(SettingsError, match="unknown FMA subset 'tiny': known are small, medium, large, full"):
         load(root, subset="tiny")
 
 
@@ -210,9 +208,7 @@ def test_which_clips_folder(root: Path, folders: list[str], subset: str, expecte
 
 def test_no_tracks_csv(root: Path) -> None:
     (root / "fma_metadata/tracks.csv").unlink()
-    with pytest.raises(
-        DatasetError, match=r"fma_metadata/tracks\.csv not found: fetch it with .*fma-metadata"
-    ):
+    with pytest.raises(DatasetError, match=r"fma_metadata/tracks\.csv not found: fetch it with .*fma-metadata"):
         load(root)
 
 
@@ -273,9 +269,7 @@ def test_bytes_that_are_no_table(root: Path) -> None:
         load(root)
     shutil.rmtree(root / "fma_metadata")
     (root / "fma_metadata.zip").write_bytes(b"half an archive")
-    with pytest.raises(
-        DatasetError, match=r"fma_metadata\.zip/tracks\.csv cannot be read: File is not a zip"
-    ):
+    with pytest.raises(DatasetError, match=r"fma_metadata\.zip/tracks\.csv cannot be read: File is not a zip"):
         load(root)
 
 
@@ -368,9 +362,7 @@ def test_features_csv(root: Path) -> None:
         ("5", None, "Hip-Hop", "1 AWOL"),
     ]
     assert dataset.notes[0] == "taken for fma: FMA's features.csv by its header rows"
-    assert (
-        dataset.notes[-1] == "features.csv: 4 columns; 2 of 3 tracks have a row, 1 without one are left out"
-    )
+    assert dataset.notes[-1] == "features.csv: 4 columns; 2 of 3 tracks have a row, 1 without one are left out"
     assert ids(load(path, subset="full")) == [2, 5, 140]
 
 
@@ -381,9 +373,7 @@ def test_echonest_csv(root: Path) -> None:
     dataset = load(path, drop=("temporal_features_000",))
     assert dataset.features is not None
     assert dataset.features.columns == ("acousticness", "tempo", "artist_familiarity")
-    np.testing.assert_array_equal(
-        dataset.features.values, np.float32([[0.4, 165.9, 0.38], [0.04, 100.3, 0.39]])
-    )
+    np.testing.assert_array_equal(dataset.features.values, np.float32([[0.4, 165.9, 0.38], [0.04, 100.3, 0.39]]))
 
 
 def test_features_that_do_not_add_up(root: Path) -> None:

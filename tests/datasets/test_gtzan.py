@@ -90,9 +90,7 @@ def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) ->
 
 def test_the_known_fault_is_named_and_another_copy_taken(tmp_path: Path) -> None:
     files(tmp_path, "jazz/jazz.00053.wav", "jazz/jazz.00054.wav")
-    assert load(tmp_path).notes[1] == (
-        "known fault: jazz/jazz.00054.wav cannot be read in the copy that goes around"
-    )
+    assert load(tmp_path).notes[1] == ("known fault: jazz/jazz.00054.wav cannot be read in the copy that goes around")
     files(tmp_path, "jazz/jazz.00054.mp3")
     dataset = load(tmp_path)
     assert dataset.tracks[1].path == "jazz/jazz.00054.mp3"
@@ -109,9 +107,7 @@ def test_no_track(tmp_path: Path) -> None:
 
 def test_official_parts(tmp_path: Path) -> None:
     root = files(tmp_path / "a", *(f"blues/blues.0000{n}.wav" for n in range(5)))
-    split_files = lists(
-        tmp_path / "lists", "blues.00000 blues.00001 blues.00007", "blues.00002", "blues.00003"
-    )
+    split_files = lists(tmp_path / "lists", "blues.00000 blues.00001 blues.00007", "blues.00002", "blues.00003")
     dataset = load(root, split_files=split_files)
     assert [t.official_split for t in dataset.tracks] == [
         "training",
@@ -136,9 +132,7 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
 
 def test_lists_that_do_not_add_up(tmp_path: Path) -> None:
     root = files(tmp_path / "a", "blues/blues.00000.wav")
-    with pytest.raises(
-        DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files wants"
-    ):
+    with pytest.raises(DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files wants"):
         load(root, split_files=tmp_path / "nowhere")
     split_files = lists(tmp_path / "lists", "blues.00000", "blues.00000")
     with pytest.raises(DatasetError, match=r"blues\.00000 stands in two lists, training and validation"):
@@ -185,9 +179,7 @@ def test_lists_are_fetched_once(published: tuple[Path, str], tmp_path: Path) -> 
 def test_lists_that_were_changed_are_refused(published: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = published
     (folder / "test_filtered.txt").write_text("blues/blues.00001.wav\n")
-    with pytest.raises(
-        DownloadError, match=r"test_filtered\.txt cannot be fetched.*give it with --split-files"
-    ):
+    with pytest.raises(DownloadError, match=r"test_filtered\.txt cannot be fetched.*give it with --split-files"):
         gtzan.fetch_split_files(tmp_path / "cache", base_url=url)
     assert not (tmp_path / "cache/gtzan_fault_filtered/test_filtered.txt").exists()
 
@@ -231,10 +223,7 @@ def test_artists(tmp_path: Path) -> None:
         None,
         None,
     ]
-    assert (
-        dataset.notes[1]
-        == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
-    )
+    assert dataset.notes[1] == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
 
 
 def test_tables_of_artists_that_do_not_add_up(tmp_path: Path) -> None:

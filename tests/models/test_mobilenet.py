@@ -24,7 +24,6 @@ from genrelab.training import fit_network, part_of
 pytestmark = [
     pytest.mark.slow,  # TensorFlow takes seconds to import
     # Keras 3.15 writes weights through `np.array(variable)`, which NumPy 2 warns of.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 SIZE = 32
 
