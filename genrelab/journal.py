@@ -143,6 +143,13 @@ class Journal:
             writer.flush()
 
 
+def drop_state(folder: Path) -> None:
+    """Remove what only a resume needs (thrice the network's size) once the model of this folder is whole."""
+    for file in (folder / "checkpoint").glob("*.npz"):
+        if "-best-" not in file.name:
+            file.unlink()
+
+
 def read_history(folder: Path) -> list[Row]:
     """Rows of `history.csv`, NaN where a cell is empty; none where there is no such file."""
     file = folder / "history.csv"

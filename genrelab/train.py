@@ -20,6 +20,7 @@ from genrelab import __version__, export, metrics, models, run_folder
 from genrelab.config import SCHEMA_VERSION, TrainSettings
 from genrelab.errors import MissingNeed, ModelError, PreparedError
 from genrelab.examples import Examples, load_examples
+from genrelab.journal import drop_state
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, write_parquet
@@ -191,7 +192,9 @@ class _Work:
         model.save(local)
         folder.publish_tree(local)
         folder.write_json("metrics.json", about)  # last: a model without it is unfinished
-        if not self.run.is_local:
+        if self.run.is_local:
+            drop_state(local)
+        else:
             shutil.rmtree(local)
         self.say(f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s")
         for note in model.notes:

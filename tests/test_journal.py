@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab.journal import Journal, read_history
+from genrelab.journal import Journal, drop_state, read_history
 
 pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
 
@@ -40,6 +40,8 @@ def test_history_best_and_stop_follow_from_the_rows(tmp_path: Path) -> None:
 def test_only_the_last_state_and_the_best_weights_are_kept(tmp_path: Path) -> None:
     journal_of(tmp_path, 3.0, 1.0, 2.0)
     assert sorted(p.name for p in (tmp_path / "checkpoint").iterdir()) == ["fit-best-0002.npz", "fit.npz"]
+    drop_state(tmp_path)  # the model is whole: nothing will go on from here
+    assert [p.name for p in (tmp_path / "checkpoint").iterdir()] == ["fit-best-0002.npz"]
 
 
 def test_goes_on_where_it_stood(tmp_path: Path) -> None:
