@@ -38,6 +38,84 @@ def finished(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: 
     return bytes(proto.SerializeToString())
 
 
+def pipeline_to_onnx(
+    steps: list[Any],
+    classifier: Any,
+    *,
+    shape: tuple[int, ...],
+    chosen: Any | None,
+    medians: Any | None,
+    bounds: tuple[Any, Any],
+    beta: float | None,
+    n_genres: int,
+) -> bytes:
+    """A pipeline of scikit-learn with what stands before and behind it, as a serialised ONNX graph.
+
+    In float64 inside: features reach 1e7, and float32 would lose what the scaler leaves of them.
+
+    Args:
+        steps: fitted transformers.
+        classifier: fitted; answers with probabilities, or, where `beta` is given, with scores that become
+            probabilities as softmax(beta * scores).
+        shape: of one window.
+        chosen: numbers of the columns that are looked at, or None for all.
+        medians: value of each of these columns where one is missing, or None where none may be.
+        bounds: lowest and highest value of each of these columns.
+    """
+    import warnings
+
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.sklapi import CastTransformer
+    from sklearn.pipeline import make_pipeline
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # skl2onnx asks an SVC for probA_, which will go
+        proto = to_onnx(
+            make_pipeline(CastTransformer(dtype=np.float64), *steps, classifier),
+            initial_types=[("columns", FloatTensorType([None, len(bounds[0])]))],
+            options={id(classifier): {"zipmap": False, **({} if beta is None else {"raw_scores": True})}},
+            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+        )
+    _rename(proto, proto.graph.output[1].name, "answer")
+    constants = {"chosen": chosen, "medians": medians, "low": bounds[0], "high": bounds[1]}
+    constants["beta"] = None if beta is None else np.float64(beta)
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
+    )
+    back = [helper.make_node("Cast", ["answer" if beta is None else "softmax"], [OUTPUT], to=TensorProto.FLOAT)]
+    if beta is not None:
+        back.insert(0, helper.make_node("Mul", ["answer", "beta"], ["logits"]))
+        back.insert(1, helper.make_node("Softmax", ["logits"], ["softmax"], axis=1))
+    nodes = [*_front(chosen is not None, medians is not None), *proto.graph.node, *back]
+    return finished(proto, nodes, shape=shape, n_genres=n_genres)
+
+
+def _front(chooses: bool, fills: bool) -> list[Any]:
+    """Nodes from a window to its `columns`: flattened, chosen, filled, bounded."""
+    from onnx import helper
+
+    nodes = [helper.make_node("Flatten", [INPUT], ["flat"], axis=1)]
+    name = "flat"
+    if chooses:
+        nodes.append(helper.make_node("Gather", [name, "chosen"], ["looked_at"], axis=1))
+        name = "looked_at"
+    if fills:
+        nodes.append(helper.make_node("IsNaN", [name], ["is_hole"]))
+        nodes.append(helper.make_node("Where", ["is_hole", "medians", name], ["filled"]))
+        name = "filled"
+    nodes.append(helper.make_node("Max", [name, "low"], ["bounded_below"]))
+    return [*nodes, helper.make_node("Min", ["bounded_below", "high"], ["columns"])]
+
+
+def _rename(proto: Any, old: str, new: str) -> None:
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+
+
 def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
     """A network that answers with logits as a serialised ONNX graph that answers with probabilities.
 

@@ -25,7 +25,8 @@ class Majority(Model):
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model; only the labels are looked at."""
-        y = examples.y[examples.role == "fit"]
+        tracks = np.unique(examples.track[examples.role == "fit"])  # a long track is one, however many its windows
+        y = examples.labels.y[tracks]
         self._check_genres(y)
         self.shares_: NDArray[np.float64] = np.bincount(y, minlength=len(self.genres)) / len(y)
         self.probes_ = np.zeros((2, *examples.shape), np.float32)

@@ -1,0 +1,44 @@
+"""Leaf: folds on which a classifier's probabilities are calibrated, artists kept together as far as there are any."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDS = 5
+Numbers = NDArray[np.int64]
+
+
+def with_pairs(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]:
+    """Rows to use and their groups, such that every genre has two groups, one to fit and one to calibrate on.
+
+    A genre of one artist has its rows taken for independent; a genre of one row has it twice.
+
+    Args:
+        y: genre number, shape (rows,).
+        group: artist number, shape (rows,).
+
+    Returns:
+        Row numbers, group numbers of these, and the genres that had fewer than two groups.
+    """
+    doubled = [np.flatnonzero(y == i) for i in np.unique(y) if (y == i).sum() == 1]
+    rows = np.concatenate([np.arange(len(y)), *doubled])
+    lone = [int(i) for i in np.unique(y) if len(np.unique(group[y == i])) < 2]
+    own = group.max() + 1 + np.arange(len(rows))
+    return rows, np.where(np.isin(y[rows], lone), own, group[rows]), lone
+
+
+def folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers, Numbers]], bool]:
+    """(fitted, held-out) row numbers of up to 5 folds with every genre among the fitted rows of each.
+
+    Returns:
+        The folds, and whether groups were kept together; genres that share too few artists do not allow that.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    genres = np.unique(y)
+    n = min(FOLDS, *(len(np.unique(group[y == i])) for i in genres))
+    apart = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, group))
+    if all(len(np.unique(y[fitted])) == len(genres) for fitted, _ in apart):
+        return apart, True
+    return list(StratifiedKFold(n, shuffle=True, random_state=seed).split(y, y)), False
