@@ -46,7 +46,9 @@ Models = Annotated[str, typer.Option(help="all, or names with commas.")]
 Epochs = Annotated[int, typer.Option(help="At most; validation stops earlier.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
 Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
-View = Annotated[str | None, typer.Option(help="What classical models read: statistics, or frames (needs --pca).")]
+View = Annotated[
+    str | None, typer.Option(help="What classical models read: statistics, table, or frames (needs --pca).")
+]
 Pca = Annotated[float | None, typer.Option(help="Below 1 a share of the variance, else a number of components.")]
 ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]
 Weights = Annotated[str, typer.Option(help="auto, a file, or none (random initialisation, said so in every table).")]
@@ -201,8 +203,6 @@ def run(
     Example: genrelab run ~/Music/by-genre --out runs/first
     """
     from genrelab import run as program
-    from genrelab.run_folder import check_run
-    from genrelab.storage import Folder
 
     source = program.Source(
         root, dataset, artists, split_files, label, split_column, artist_column, id_column, drop, impute
@@ -212,8 +212,8 @@ def run(
     )
     views = views or program.views_for(settings)
     where = prepared or f"{out.rstrip('/')}/prepared"
-    check_run(Folder(out), settings, resume=resume, overwrite=overwrite)  # before an hour of work, not after
-    program.prepare(source, where, views, fma_exact, jobs, console.say, console.bar)
+    program.check_run(out, settings, resume, overwrite)  # before an hour of work, not after
+    program.prepare(source, where, views, fma_exact, jobs, console.say, console.bar, settings)
     console.leaderboard(program.train(where, out, settings, resume, overwrite, console.say, console.bar), as_json)
 
 
@@ -237,7 +237,7 @@ def report(
 def predict(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE|DIR…", help="Audio files, or folders of them.")],
     model: Annotated[Path, typer.Option("--model", metavar="BUNDLE", help="RUN/MODEL/bundle.")],
-    top: Annotated[int, typer.Option(help="How many genres to print.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many genres to print.")] = 3,
     timeline: Annotated[bool, typer.Option("--timeline", help="With --json: probabilities of every window.")] = False,
     as_json: AsJson = False,
 ) -> None:

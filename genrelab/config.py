@@ -7,6 +7,7 @@ stand in `dataset.json` and in every bundle, so that serving uses the numbers th
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -160,6 +161,12 @@ VIEWS: dict[str, type[View]] = {
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 """What the models of `--models all` read."""
 
+FLAT_VIEWS = ("statistics", "table", "frames")
+"""What the classical models can read, each window as one row."""
+
+SEEDS = 2**32
+"""NumPy's old generator, which scikit-learn and Keras use, knows seeds below this."""
+
 
 def view_to_json(view: View) -> dict[str, Any]:
     """Settings of a view with its name, dtype and shape, as they stand in `dataset.json` and `bundle.json`."""
@@ -236,7 +243,12 @@ class TrainSettings:
         _one_of("--class-weight", self.class_weight, ("auto", "balanced", "none"))
         _one_of("--strategy", self.strategy, ("auto", "cpu", "gpu", "tpu"))
         _one_of("--split", self.split, ("auto", "official", "artist", "random", "article"))
-        if self.pca is not None and self.pca <= 0:
+        _one_of("--view", self.view, (None, *FLAT_VIEWS))
+        if len(set(self.models)) < len(self.models):
+            raise SettingsError(f"--models names a model twice: {', '.join(self.models)}")
+        if not 0 <= self.seed < SEEDS:
+            raise SettingsError(f"--seed must be 0 or more and below {SEEDS}. Received: {self.seed}")
+        if self.pca is not None and not 0 < self.pca < math.inf:
             raise SettingsError(f"--pca must be above 0 (a share below 1, or a number). Received: {self.pca}")
         if self.fine_tune < 0:
             raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
@@ -252,6 +264,6 @@ def _positive(settings: object, *names: str) -> None:
             raise SettingsError(f"{name} must be above 0. Received: {getattr(settings, name)}")
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+def _one_of(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
     if value not in known:
-        raise SettingsError(f"{option} must be one of {', '.join(known)}. Received: {value}")
+        raise SettingsError(f"{option} must be one of {', '.join(k for k in known if k)}. Received: {value}")

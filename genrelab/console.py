@@ -32,8 +32,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except GenrelabError as e:
             _fail(str(e))
-        except KeyboardInterrupt:
-            again = _again(function.__name__)
+        except KeyboardInterrupt as e:
+            again = _again(function.__name__, e)
             print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {again}", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output went away
@@ -56,9 +56,15 @@ def _fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def _again(name: str) -> str:
+def _again(name: str, interrupt: KeyboardInterrupt) -> str:
+    """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
+    from genrelab.run_folder import Interrupted
+
     words = ["genrelab", *sys.argv[1:]]
-    return shlex.join(words + (["--resume"] if name in ("train", "run") and "--resume" not in words else []))
+    if isinstance(interrupt, Interrupted):
+        words = [w for w in words if w != "--overwrite"]
+    resumes = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
+    return shlex.join(words + (["--resume"] if resumes else []))
 
 
 def version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from genrelab import prepare as preparing
 from genrelab import run
 from genrelab.config import TrainSettings
 from genrelab.console import leaderboard, predictions
-from genrelab.datasets.demo import synthesise
+from genrelab.datasets.demo import MARK, synthesise
 from genrelab.errors import DatasetError
 from genrelab.predict import load_bundle, predict_paths
 
@@ -22,7 +22,7 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
         DatasetError: `out` holds something else.
     """
     corpus, results = out / "corpus", out / "run"
-    if out.exists() and not corpus.is_dir() and any(out.iterdir()):
+    if out.exists() and not (corpus / MARK).is_file() and any(out.iterdir()):
         raise DatasetError(f"{out} holds other files: choose another --out")
     say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
     synthesise(corpus)
@@ -31,7 +31,8 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     run.prepare(source, str(results / "prepared"), None, False, None, say, bar)
     say("3 of 4  Training every model of the article")
     settings = TrainSettings(epochs=EPOCHS)
-    board = run.train(str(results / "prepared"), str(results), settings, False, True, say, bar)
+    finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
+    board = run.train(str(results / "prepared"), str(results), settings, not finished, finished, say, bar)
     leaderboard(board, as_json=False)
     say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
     best = results / board.rows[0].folder / "bundle"

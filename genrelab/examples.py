@@ -6,7 +6,6 @@ order, so that a model's probabilities line up with `track`.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ BALANCED_BELOW = 1.5
 
 CACHE_BYTES = 2 << 30
 """Payloads of the windows in use are kept in memory below this size, else read from the shards each epoch."""
+
+READERS = 8
+"""Shards read side by side; a fixed number, so that the order does not depend on the machine's cores."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,20 @@ class Examples:
         """Artist number of each window."""
         return self.labels.group[self.track]
 
-    def rows(self, *roles: str) -> Rows:
-        """Windows of these roles (all without any) in memory, in order, in the view's dtype."""
+    def rows(self, *roles: str, at_most: int | None = None) -> Rows:
+        """Windows of these roles (all without any), or the first of them, in memory, in order, in the view's dtype."""
         chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
+        if at_most is not None:
+            chosen[np.flatnonzero(chosen)[at_most:]] = False
         x = self._values[chosen] if self._values is not None else self._read(chosen)
         return Rows(x, self.y[chosen], self.group[chosen], self.track[chosen])
 
-    def batches(self, *roles: str, batch_size: int, shuffle_seed: int | None = None, repeat: bool = False) -> Any:
+    def batches(self, *roles: str, batch_size: int, in_order: bool = True) -> Any:
         """A `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), the same at every run.
 
-        Without a seed the windows come in order. With one, shards are read side by side and windows shuffled
-        anew each epoch. Records are parsed many at a time, what fits is cached in memory, and the next batch is
-        made while the last one is used.
+        Records are parsed many at a time, what fits is cached in memory, and the next batch is made while the last
+        one is used. Without `in_order` shards are read side by side, in a fixed order of another kind: for rows
+        that are shuffled anyway.
         """
         tf, _ = load_tensorflow()
         wanted = np.isin(self.labels.role, roles or ("fit", "choose", "score"))
@@ -121,11 +125,7 @@ class Examples:
             chosen = wanted[self.track]
             data = tf.data.Dataset.from_tensor_slices((self._values[chosen], self.y[chosen]))
         else:
-            data = self._payloads(tf, wanted, side_by_side=shuffle_seed is not None)
-        if shuffle_seed is not None:
-            data = data.shuffle(4096, seed=shuffle_seed, reshuffle_each_iteration=True)
-        if repeat:
-            data = data.repeat()
+            data = self._payloads(tf, wanted, in_order=in_order)
         data = data.batch(batch_size)
         if self._values is None:
             data = data.map(lambda x, y: (self._arrays(tf, x), y), num_parallel_calls=tf.data.AUTOTUNE)
@@ -145,6 +145,8 @@ class Examples:
     def _read(self, chosen: NDArray[np.bool_]) -> NDArray[Any]:
         x = np.empty((int(chosen.sum()), *self.shape), self.view.dtype)
         row = filled = 0
+        if not len(x):
+            return x
         for shard in self._shards:
             for _, _, record in records.read_records(shard):
                 if isinstance(record, records.Corrupt):
@@ -154,10 +156,12 @@ class Examples:
                 if chosen[row]:
                     x[filled] = np.frombuffer(record.x, self.view.dtype).reshape(self.shape)
                     filled += 1
+                    if filled == len(x):
+                        return x
                 row += 1
         return x
 
-    def _payloads(self, tf: Any, wanted: NDArray[np.bool_], *, side_by_side: bool) -> Any:
+    def _payloads(self, tf: Any, wanted: NDArray[np.bool_], *, in_order: bool) -> Any:
         """(payload as bytes, y) of the tracks that `wanted` (tracks,) marks, cached in memory where they fit."""
         y_of = tf.constant(np.where(wanted, self.labels.y, -1))
         fields = {"track": tf.io.FixedLenFeature([], tf.int64), "x": tf.io.FixedLenFeature([], tf.string)}
@@ -170,7 +174,7 @@ class Examples:
         data = tf.data.TFRecordDataset(
             [str(s) for s in self._shards],
             buffer_size=4 << 20,
-            num_parallel_reads=tf.data.AUTOTUNE if side_by_side else None,
+            num_parallel_reads=None if in_order else READERS,
         )
         data = data.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
         size = int(wanted[self.track].sum()) * int(np.prod(self.shape)) * np.dtype(self.view.dtype).itemsize
@@ -185,14 +189,13 @@ class Examples:
         return tf.ensure_shape(tf.reshape(x, [-1, *self.shape]), [None, *self.shape])
 
 
-def load_examples(
-    prepared: Prepared, view_name: str, labels: Labels, *, strict: bool = False, cache: Path | None = None
-) -> Examples:
+def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: Path, strict: bool = False) -> Examples:
     """The windows of a view whose tracks have a role.
 
     Args:
+        cache: folder for copies of shards that do not lie on this disk, or hold corrupt records; made when needed,
+            and to be kept as long as the examples are.
         strict: stop at the first corrupt record instead of counting and naming it.
-        cache: folder for copies of shards that do not lie on this disk.
 
     Raises:
         PreparedError: the view is not there, its shards are not complete, or `strict` and a record is corrupt.
@@ -203,12 +206,11 @@ def load_examples(
     shards = prepared.shards(view_name)
     if not shards:
         raise PreparedError(f"{prepared.folder}: the view {view_name} has no shards; prepare it again")
-    folder = cache or Path(tempfile.mkdtemp(prefix="genrelab-shards-"))
-    scans = [_scan(prepared.folder.fetch(s, folder), s) for s in shards]
+    scans = [_scan(prepared.folder.fetch(s, cache), s) for s in shards]
     corrupt = [c for scan in scans for c in scan.corrupt]
     if corrupt and strict:
         raise PreparedError(f"{prepared.folder}: {corrupt[0]} (--strict); prepare again to repair it")
-    return _from_shards(prepared, view, labels, scans, folder)
+    return _from_shards(prepared, view, labels, scans, cache)
 
 
 @dataclass(frozen=True)

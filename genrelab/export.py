@@ -51,17 +51,19 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
 def heard(task: Task) -> ClipSettings:
     """Clips as long as the longest that there was to learn from.
 
-    A model of 3 s excerpts is lost on the statistics of 30 s: a song is then heard in stretches of 3 s. Files as
-    long as the prepared ones stay whole, as they were in training and scoring.
+    A model of 3 s excerpts is lost on the statistics of 30 s: a song is then heard in stretches of 3 s. Only tracks
+    of the training part count; one that is longer by no more than the tolerance is still heard as a whole.
     """
     settings = ClipSettings(**task.prepared.about["settings"].get("clips", {}))
-    longest = max((d for d in task.prepared.tracks["duration_s"] if d is not None), default=settings.clip_s)
-    return replace(settings, clip_s=min(settings.clip_s, longest))
+    t = task.prepared.tracks
+    tracks = zip(t["duration_s"], t["status"], task.split.parts, strict=True)
+    learned = [d for d, status, part in tracks if d is not None and status == "ok" and part == "training"]
+    return replace(settings, clip_s=min(settings.clip_s, max(learned, default=settings.clip_s)))
 
 
 def _milliseconds(ready: Bundle, examples: Examples) -> float:
     """Median over a few windows, one at a time, times the windows of a track."""
-    x = examples.rows("score").x[:TIMED_WINDOWS].astype(np.float32)
+    x = examples.rows("score", at_most=TIMED_WINDOWS).x.astype(np.float32)
     ready.probabilities(x[:1])
     took = []
     for i in range(len(x)):

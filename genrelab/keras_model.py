@@ -65,7 +65,8 @@ class KerasModel(Model):
     def _parts(self, examples: Examples) -> tuple[Part, Part]:
         """Rows to learn from and rows to choose on, which may be none."""
         size = self.settings.batch_size
-        return part_of(examples, "fit", batch_size=size), part_of(examples, "choose", batch_size=size)
+        fit = part_of(examples, "fit", batch_size=size, in_order=False)  # `fit_network` shuffles it
+        return fit, part_of(examples, "choose", batch_size=size)
 
     def _train(self, network: Any, fit: Part, choose: Part, folder: Path, **more: Any) -> History:
         """`fit_network` with what the model knows; what a reader must know is noted."""

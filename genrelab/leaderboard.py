@@ -48,7 +48,7 @@ class Row:
     size_bytes: int
     split: str
     folder: str  # in RUN
-    above_majority: bool  # does its whole interval lie above the majority line?
+    above_majority: bool  # does its whole interval lie above the majority line, and above chance?
     notes: tuple[str, ...]
 
     @property
@@ -107,8 +107,9 @@ class Leaderboard:
         below = ", ".join(printable(r.model) for r in self.rows if r.marked)
         averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
         absent = ", ".join(map(printable, self.not_measured))
+        line = "chance line" if self.chance > self.majority else "majority line"
         return (
-            *([f"* not above the majority line, which lies in or over the interval: {below}"] if below else []),
+            *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
             *(f"{printable(r.model)}: {note}" for r in self.rows for note in r.notes),
             f"95 % intervals resample {self.interval_over}; macro-F1 averages {averaged}",
             *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),

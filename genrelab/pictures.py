@@ -46,7 +46,7 @@ class Bar:
     value: float
     low: float
     high: float
-    strong: bool  # False: its interval reaches down to the majority line
+    strong: bool  # False: its interval reaches down to the majority line, or to chance where that is higher
 
 
 def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, majority: float) -> bytes:
@@ -68,7 +68,7 @@ def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, m
         dotted = {**dashed, "color": INK, "linestyle": ":"}
         axes.axvline(chance, label=f"chance {_percent(chance, 1)}", **dotted)
         if not all(b.strong for b in bars):
-            axes.barh(0, 0, color=PALE, label="not above the majority line")
+            axes.barh(0, 0, color=PALE, label="not above majority or chance")
         axes.set_xlim(0, min(1.1, max(0.2, high.max() * 1.15)))
         axes.set_ylim(-0.6, len(bars) - 0.4)
         axes.set_yticks([])

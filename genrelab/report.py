@@ -61,7 +61,8 @@ def build(run: Folder) -> Leaderboard:
 
 def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Leaderboard:
     split, n = facts["split"], max(m["scores"]["n"] for m in stored.values())
-    rows = [_row(folder, metrics, facts["majority"], n) for folder, metrics in stored.items()]
+    line = max(facts["majority"], facts["chance"])
+    rows = [_row(folder, metrics, line, n) for folder, metrics in stored.items()]
     rows.sort(key=lambda r: (-r.accuracy, r.log_loss, r.folder))
     scores = next(m["scores"] for m in stored.values() if m["scores"]["n"] == n)
     groups = f"{scores['n_groups']:,} artists" if scores["interval_over"] == "artists" else "tracks"
@@ -86,7 +87,7 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     )
 
 
-def _row(folder: str, metrics: dict[str, Any], majority: float, n: int) -> Row:
+def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Row:
     scores = metrics["scores"]
     notes = list(metrics["notes"])
     if scores["n"] < n:
@@ -100,7 +101,7 @@ def _row(folder: str, metrics: dict[str, Any], majority: float, n: int) -> Row:
         **{name: _rounded(scores[name]) for name in from_scores},
         **{name: _rounded(metrics[name]) for name in costs},
         folder=folder,
-        above_majority=scores["accuracy_low"] > majority,
+        above_majority=scores["accuracy_low"] > line,
         notes=tuple(notes),
     )
 
@@ -156,8 +157,7 @@ def _mistakes(run: Folder, board: Leaderboard, row: Row) -> list[dict[str, Any]]
     truth = np.array(table["truth"].to_pylist())
     probabilities = np.stack([table[f"p_{g}"].to_numpy() for g in board.genres], axis=1)
     answers = np.array(board.genres)[probabilities.argmax(axis=1)]
-    # One track of difference may be two equal probabilities, stored as float32.
-    if len(truth) != row.n or abs(int((truth == answers).sum()) - row.accuracy * row.n) > 1.5:
+    if len(truth) != row.n or int((truth == answers).sum()) != round(row.accuracy * row.n):
         raise PreparedError(
             f"{run}: predictions.parquet and metrics.json of {row.folder} tell different scores; "
             "run `genrelab train` again"

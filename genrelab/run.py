@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from genrelab import prepare as preparing
-from genrelab.config import DEFAULT_VIEWS, VIEWS, PrepareSettings, StatisticsView, TrainSettings, View
+from genrelab import run_folder
+from genrelab.config import DEFAULT_VIEWS, VIEWS, PrepareSettings, StatisticsView, TableView, TrainSettings, View
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import load_dataset
 from genrelab.errors import SettingsError, printable
@@ -60,11 +61,21 @@ def words(listed: str | None) -> list[str]:
 
 
 def prepare(
-    source: Source, out: str, views: str | None, fma_exact: bool, jobs: int | None, say: preparing.Say, bar: Bar
-) -> Prepared:
-    """Find the tracks, say what was found, prepare them."""
+    source: Source, out: str, views: str | None, fma_exact: bool, jobs: int | None, say: preparing.Say, bar: Bar,
+    training: TrainSettings | None = None,
+) -> Prepared:  # fmt: skip
+    """Find the tracks, say what was found, prepare them.
+
+    Args:
+        training: what comes after it; what cannot be trained is refused before anything is decoded.
+    """
     settings = PrepareSettings(views=parse_views(views, fma_exact))
     dataset = load_dataset(source.root, name=source.dataset, options=source.options)
+    if training is not None:
+        from genrelab.train import check
+
+        held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
+        check(training, {v.name: v for v in held})
     for note in dataset.notes:
         say(f"  {note}")
     with bar("Preparing") as progress:
@@ -121,10 +132,15 @@ def train_settings(
 
 
 def views_for(settings: TrainSettings) -> str | None:
-    """The views that `run` prepares: the default ones, or `frames` where the classical models ask for it."""
-    if settings.view is None or settings.view in DEFAULT_VIEWS:
-        return None
-    return ",".join((*DEFAULT_VIEWS, settings.view))
+    """The views that `run` prepares: the default ones, and `frames` where the classical models ask for it."""
+    return ",".join((*DEFAULT_VIEWS, "frames")) if settings.view == "frames" else None
+
+
+def check_run(out: str, settings: TrainSettings, resume: bool, overwrite: bool) -> None:
+    """Refuse a RUN whose results would be lost or mixed; see `run_folder.check_run`."""
+    from genrelab.models import known_models
+
+    run_folder.check_run(Folder(out), settings, resume=resume, overwrite=overwrite, models=known_models())
 
 
 def train(

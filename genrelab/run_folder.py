@@ -3,56 +3,97 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from genrelab.config import TrainSettings
-from genrelab.errors import PreparedError
+from genrelab.errors import PreparedError, SettingsError
 from genrelab.storage import Folder
 
 RUN_FILES = (
-    "run.json", "settings.json", "split.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.json",
-    "leaderboard.png", "report.html",
+    "run.json", "split.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png",
+    "report.html",
 )  # fmt: skip
-"""What stands in RUN besides a folder for each model (and `prepared/`)."""
+"""What stands in RUN besides `settings.json`, a folder for each model and `prepared/`."""
+
+REMEDY = "--overwrite replaces it, or choose another --out"
 
 
-def check_run(run: Folder, settings: TrainSettings, *, resume: bool, overwrite: bool) -> None:
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C after RUN was begun: what it held before is gone, and `--resume` goes on with what it holds now."""
+
+
+def check_run(
+    run: Folder, settings: TrainSettings, *, resume: bool, overwrite: bool, models: tuple[str, ...] = ()
+) -> None:
     """Refuse a RUN whose results would be lost or mixed.
 
+    Args:
+        models: names whose folders belong to a run.
+
     Raises:
-        PreparedError: RUN holds results and neither `resume` nor `overwrite` is given, or other settings.
+        SettingsError: both `resume` and `overwrite`.
+        PreparedError: RUN holds results and neither is given, results of other settings, or what is not of a run.
     """
-    if overwrite or not run.exists("settings.json"):
+    if resume and overwrite:
+        raise SettingsError("--resume keeps what RUN holds and --overwrite removes it: give one of them")
+    held = _held(run)
+    if held is None:
+        foreign = [n for n in (*RUN_FILES, *models) if run.exists(n)]
+        if foreign:
+            raise PreparedError(f"{run} holds {foreign[0]}, and not from a run of genrelab: choose another --out")
+        return
+    if overwrite:
         return
     if not resume:
         state = "the results of a finished run" if run.exists("run.json") else "an unfinished training"
         raise PreparedError(
             f"{run} holds {state}: --resume goes on with it, --overwrite replaces it, or choose another --out"
         )
-    held = {k: v for k, v in run.read_json("settings.json").items() if k != "fingerprint"}
     wanted = json.loads(json.dumps(settings.to_json()))
     different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
     if different:
         raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")
 
 
-def begin(run: Folder, settings: TrainSettings, *, fingerprint: str, resume: bool, models: tuple[str, ...]) -> None:
-    """Clear RUN, or go on with it where `resume`, and write down what is asked.
+def begin(
+    run: Folder, settings: TrainSettings, *, fingerprint: str, task: str, resume: bool, models: tuple[str, ...]
+) -> None:
+    """Clear a RUN that `check_run` let pass, or go on with it where `resume`, and write down what is asked.
 
     Args:
         fingerprint: of the preparation.
+        task: names the genres, artists and parts of its tracks.
         models: names whose folders belong to a run.
 
     Raises:
-        PreparedError: RUN was begun on another preparation.
+        PreparedError: RUN was begun on another preparation, or on this one with other labels.
     """
-    names = (*RUN_FILES, *models)  # and nothing that is not a run's
-    if not run.exists("settings.json"):
-        foreign = [n for n in names if run.exists(n)]
-        if foreign:
-            raise PreparedError(f"{run} holds {foreign[0]}, and not from a run of genrelab: choose another --out")
-    elif not resume:
-        for name in names:
+    held = _held(run) if resume else None
+    if held is not None:
+        if held["fingerprint"] != fingerprint:
+            raise PreparedError(f"{run} was begun on another preparation (inputs or views differ): {REMEDY}")
+        if held.get("task") != task:
+            raise PreparedError(f"{run} was begun with other genres, artists or parts of the same tracks: {REMEDY}")
+    else:
+        finished = [f"{m}/metrics.json" for m in models]  # first: a model half removed must not pass for a whole one
+        for name in (*finished, *RUN_FILES, *models):  # and nothing that is not a run's
             run.remove(name)
-    elif run.read_json("settings.json").get("fingerprint") != fingerprint:
-        raise PreparedError(f"{run} was begun on another preparation (inputs or views differ): choose another --out")
-    run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint})
+    # Replaced, never removed: it proves that RUN is ours, also after a kill in between.
+    run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint, "task": task})
+
+
+def _held(run: Folder) -> dict[str, Any] | None:
+    """What `begin` wrote down, None where it has not been here.
+
+    Raises:
+        PreparedError: there is a `settings.json`, but not ours: other programs have files of that name.
+    """
+    if not run.exists("settings.json"):
+        return None
+    try:
+        held: Any = run.read_json("settings.json")
+    except ValueError:
+        held = None
+    if not isinstance(held, dict) or not {"fingerprint", "models"} <= held.keys():
+        raise PreparedError(f"{run}: settings.json is damaged, or not from a run of genrelab: choose another --out")
+    return held

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,13 @@ class Task:
         """Names the split: equal where every track has the same part."""
         return self.split.digest(self.prepared.tracks["track_id"])
 
+    @property
+    def key(self) -> str:
+        """Names the question: equal where every track has the same genre, artist, part and role."""
+        t = self.prepared.tracks
+        content = [t["track_id"], t["genre"], t["artist"], list(self.split.parts), list(self.split.roles)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
     def labels(self, *, chooses: bool) -> Labels:
         """Labels of every track.
 
@@ -52,6 +61,32 @@ class Task:
         """Artist of each track as the split groups them, or None where no artist is known."""
         keys = [artist_key(a) for a in self.prepared.tracks["artist"]]
         return keys if any(k is not None for k in keys) else None
+
+    @property
+    def sentence(self) -> str:
+        """The split in one sentence."""
+        counts = ", ".join(f"{n} {part}" for part, n in self.split.counts.items() if n or part != "excluded")
+        return f"Split {self.split.policy}: {counts}; {len(self.genres)} genres; scored on {self.split.scored_part}"
+
+    def dataset_json(self) -> dict[str, Any]:
+        """What `run.json` says of the dataset."""
+        about = {name: self.prepared.about[name] for name in ("counts", "by_genre", "notes", "fingerprint")}
+        return {
+            "name": self.prepared.name,
+            "prepared": str(self.prepared.folder),
+            "genres": list(self.genres),
+            **about,
+        }
+
+    def split_json(self) -> dict[str, Any]:
+        """What `run.json` says of the split."""
+        return {
+            "policy": self.split.policy,
+            "digest": self.digest,
+            "counts": self.split.counts,
+            "notes": list(self.notes),
+            "no_test": self.split.no_test,
+        }
 
     def _groups(self) -> Any:
         numbers: dict[object, int] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from genrelab import __version__, export, metrics, models, run_folder
-from genrelab.config import SCHEMA_VERSION, TrainSettings
-from genrelab.errors import MissingNeed, ModelError, PreparedError
+from genrelab.config import SCHEMA_VERSION, TrainSettings, View
+from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsError
 from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
+from genrelab.models.classical import MOST_COLUMNS, Classical
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, write_parquet
 from genrelab.report import Leaderboard, build
@@ -64,21 +66,69 @@ def train(
 
     Raises:
         PreparedError: RUN holds other results.
-        SplitError, ModelError: see the messages.
+        SettingsError, SplitError, ModelError: see the messages.
+        Interrupted: Ctrl-C after RUN was begun.
     """
-    run_folder.check_run(run, settings, resume=resume, overwrite=overwrite)
+    known = models.known_models()
+    run_folder.check_run(run, settings, resume=resume, overwrite=overwrite, models=known)
+    check(settings, prepared.views)
     began = time.perf_counter()
     task = make_task(prepared, settings)
-    fingerprint = prepared.about["fingerprint"]
-    run_folder.begin(run, settings, fingerprint=fingerprint, resume=resume, models=models.known_models())
-    write_split(run, task)
-    say(_split_sentence(task))
-    for note in task.notes:
-        say(f"  {note}")
-    work = _Work(task, run, settings, resume, say, bar)
-    not_run = work.all_models()
-    run.write_json("run.json", _about(task, settings, work, not_run, time.perf_counter() - began))
-    return build(run)
+    about = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
+    run_folder.begin(run, settings, **about, resume=resume, models=known)
+    try:
+        write_split(run, task)
+        for sentence in (task.sentence, *(f"  {note}" for note in task.notes)):
+            say(sentence)
+        with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
+            work = _Work(task, run, settings, resume, say, bar, Path(scratch))
+            not_run = work.all_models()
+        run.write_json("run.json", _about(task, settings, work, not_run, time.perf_counter() - began))
+        return build(run)
+    except KeyboardInterrupt as e:
+        raise run_folder.Interrupted from e
+
+
+def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
+    """Refuse before any work what would be refused after it.
+
+    Args:
+        views: what there is to read, or will be once it is prepared.
+
+    Raises:
+        SettingsError: `--view` or `--pca` that cannot be.
+        ModelError: a model that was named cannot be trained here, or has more columns than it takes without PCA.
+    """
+    pca = settings.pca
+    if settings.view is not None and settings.view not in views:
+        raise SettingsError(f"--view {settings.view}: there is only {', '.join(views)}")
+    if pca is not None and pca >= 1 and pca != int(pca):
+        raise SettingsError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
+    for name in settings.models or models.known_models():
+        model = models.model_class(name)
+        need = model.missing_need(settings)
+        if settings.models and need:
+            raise MissingNeed(need)
+        if not settings.models and (settings.view is None or settings.view not in model.views):
+            continue  # under `all` what cannot be trained is listed, unless it was asked for by its view
+        n = math.prod(views[_view(model, settings, views)].shape)
+        if issubclass(model, Classical) and n > MOST_COLUMNS and pca is None:
+            raise ModelError(f"{name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)")
+
+
+def _view(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:
+    """What a model reads, of what there is: the view that was asked for where it can, else the first of its own.
+
+    Raises:
+        MissingNeed: there is none that it can read.
+    """
+    if settings.view in model.views:
+        return str(settings.view)
+    found = [v for v in model.views if v in held]
+    if not found:
+        remedy = "" if "table" in held else f"; prepare with --views {','.join([*held, model.views[0]])}"
+        raise MissingNeed(f"{model.name} reads the view {model.views[0]}, and there is only {', '.join(held)}{remedy}")
+    return found[0]
 
 
 @dataclass
@@ -91,6 +141,7 @@ class _Work:
     resume: bool
     say: Say
     bar: Bar
+    scratch: Path
     examples: dict[tuple[str, bool], Examples] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     corrupt: dict[str, list[str]] = field(default_factory=dict)
@@ -103,14 +154,10 @@ class _Work:
         """
         not_run = []
         names = self.settings.models or models.known_models()
-        needs = {name: models.model_class(name).missing_need(self.settings) for name in names}
-        for name in names:  # all needs are known before the first model is trained
-            if self.settings.models and needs[name]:
-                raise MissingNeed(str(needs[name]))
         for name in names:
             try:
-                if needs[name]:
-                    raise MissingNeed(str(needs[name]))
+                if need := models.model_class(name).missing_need(self.settings):
+                    raise MissingNeed(need)
                 self._model(models.create(name, self.settings, self.task.genres))
             except ModelError as e:
                 if self.settings.models:
@@ -145,14 +192,16 @@ class _Work:
             folder = self.run.local / name
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-        return Path(tempfile.mkdtemp(prefix=f"genrelab-{name}-"))
+        (self.scratch / name).mkdir()
+        return self.scratch / name
 
     def _examples(self, model: Model) -> Examples:
-        view = self._view(model)
+        view = _view(type(model), self.settings, self.task.prepared.views)
         key = (view, model.needs_validation)
         if key not in self.examples:
             labels = self.task.labels(chooses=model.needs_validation)
-            found = load_examples(self.task.prepared, view, labels, strict=self.settings.strict)
+            cache = self.scratch / "shards"
+            found = load_examples(self.task.prepared, view, labels, cache=cache, strict=self.settings.strict)
             self.corrupt[view] = list(found.corrupt)
             for sentence in found.corrupt:
                 self.say(f"  {sentence}")
@@ -161,25 +210,6 @@ class _Work:
                     raise PreparedError(f"{self.task.prepared.folder}: no record of {view} to {role}; prepare again")
             self.examples[key] = found
         return self.examples[key]
-
-    def _view(self, model: Model) -> str:
-        """What the model reads, of what there is.
-
-        Raises:
-            MissingNeed: this preparation does not hold it.
-        """
-        held = self.task.prepared.views
-        if self.settings.view in model.views:
-            wanted = [self.settings.view]
-        else:
-            wanted = list(model.views[:1]) + [v for v in model.views if v == "table"]
-        found = [v for v in wanted if v in held]
-        if not found:
-            raise MissingNeed(
-                f"{model.name} reads the view {wanted[0]}, and this preparation holds {', '.join(held)}"
-                + ("" if "table" in held else f"; prepare with --views {','.join([*held, wanted[0]])}")
-            )
-        return found[0]
 
     def _write(self, model: Model, examples: Examples, local: Path) -> None:
         tracks, probabilities = pool(examples.track, model.predict_proba(examples))
@@ -240,19 +270,10 @@ def _about(
     labels = task.labels(chooses=False)
     roles = np.array(task.split.roles)
     majority, genre = metrics.majority(labels.y[labels.role == "fit"], labels.y[roles == "score"])
-    prepared = task.prepared
     return {
         "schema": SCHEMA_VERSION,
-        "dataset": {
-            "name": prepared.name, "prepared": str(prepared.folder), "genres": list(task.genres),
-            "counts": prepared.about["counts"], "by_genre": prepared.about["by_genre"],
-            "notes": prepared.about["notes"], "fingerprint": prepared.about["fingerprint"],
-            "corrupt": {v: c for v, c in work.corrupt.items() if c},
-        },
-        "split": {
-            "policy": task.split.policy, "asked": settings.split, "digest": task.digest, "counts": task.split.counts,
-            "notes": list(task.notes), "no_test": task.split.no_test,
-        },
+        "dataset": {**task.dataset_json(), "corrupt": {v: c for v, c in work.corrupt.items() if c}},
+        "split": {**task.split_json(), "asked": settings.split},
         "part": task.split.scored_part,
         "chance": metrics.chance(len(task.genres)),
         "majority": majority,
@@ -262,12 +283,7 @@ def _about(
         "seed": settings.seed,
         "versions": _versions(),
         "timings": {"total_s": round(seconds, 3), **{n: round(s, 3) for n, s in work.seconds.items()}},
-    }  # fmt: skip
-
-
-def _split_sentence(task: Task) -> str:
-    counts = ", ".join(f"{n} {part}" for part, n in task.split.counts.items() if n or part != "excluded")
-    return f"Split {task.split.policy}: {counts}; {len(task.genres)} genres; scored on {task.split.scored_part}"
+    }
 
 
 def _versions() -> dict[str, str]:

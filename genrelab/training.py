@@ -32,8 +32,8 @@ class Part:
     """Rows that a network learns from, chooses on or answers.
 
     Attributes:
-        data: `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), in order.
-        y: genre numbers, shape (n,).
+        data: `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)).
+        y: genre numbers, shape (n,), in the order of `data` unless that is one to be shuffled.
         shape: of one x.
         key: changes when the rows do.
     """
@@ -63,11 +63,11 @@ class History:
     learned: bool | None
 
 
-def part_of(examples: Examples, *roles: str, batch_size: int) -> Part:
-    """The rows of these roles (all without any)."""
+def part_of(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> Part:
+    """The rows of these roles (all without any); `in_order` as `Examples.batches` means it."""
     chosen = np.isin(examples.role, roles) if roles else np.ones(len(examples), bool)
     rows = hashlib.sha256(examples.track[chosen].tobytes()).hexdigest()
-    data = examples.batches(*roles, batch_size=batch_size)
+    data = examples.batches(*roles, batch_size=batch_size, in_order=in_order)
     return Part(data, examples.y[chosen], examples.shape, f"{examples.fingerprint}-{rows}")
 
 
@@ -152,7 +152,7 @@ def _compile(network: Any, learning_rate: float) -> None:
 def _key(
     network: Any, fit: Part, choose: Part | None, settings: TrainSettings, weights: Any, learning_rate: float
 ) -> str:
-    """Names a training by what its numbers follow from (epochs and patience may be raised on the way)."""
+    """Names a training by what each epoch's numbers follow from; epochs and patience only say which is the last."""
     content = {
         "rows": [fit.key, fit.y.tolist(), None if choose is None else [choose.key, choose.y.tolist()]],
         "network": [[v.path.split("/")[-1], list(v.shape)] for v in network.trainable_variables],

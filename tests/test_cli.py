@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,6 +48,14 @@ def test_version_and_usage() -> None:
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r"), "holds no preparation"),
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "resnet"), "unknown model 'resnet': known are"),
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--split", "mine"), "--split must be one of"),
+        (
+            ("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--view", "nonsense"),
+            "--view must be one of statistics, table",
+        ),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "knn,knn"), "--models names a model twice"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--seed", "-1"), "--seed must be"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--pca", "nan"), "--pca must be"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--pca", "inf"), "--pca must be"),
         (("report", "{tmp}/nowhere"), "nowhere"),
         (("predict", "a.mp3", "--model", "{tmp}/nowhere"), "no such folder"),
         (("download", "fma-tiny", "--out", "{tmp}/d"), "fma-small"),
@@ -61,6 +70,75 @@ def test_a_known_failure_is_one_line_and_exit_1(
     last = err.strip().splitlines()[-1]
     assert last.startswith("Error: ") and expected in last
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--view", "frames", "--models", "knn"), "add --pca"),
+        (("--view", "frames"), "add --pca"),
+        (("--view", "table"), "--view table: there is only statistics, samples, mel_image"),
+        (("--views", "samples", "--models", "knn"), "knn reads the view statistics"),
+        (("--models", "mobilenet_v2", "--imagenet-weights", "/typo.h5"), "no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_prepared(
+    music: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    status, _, err = call("run", music, "--out", tmp_path / "run", "--jobs", 1, *words)
+    assert status == 1 and expected in err.strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_is_read_as_a_table_or_refused(tmp_path: Path) -> None:
+    rows = [f"{i},{'rock' if i % 2 else 'jazz'},{i % 2 + i / 100},{i}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["track_id,label,a,b", *rows]))
+    words = ("run", tmp_path / "t.csv", "--label", "label", "--models", "majority", "--out")
+    status, _, err = call(*words, tmp_path / "a", "--view", "statistics")
+    assert status == 1 and "--view statistics: there is only table" in err
+    assert not (tmp_path / "a").exists()
+    status, _, err = call(*words, tmp_path / "b", "--view", "table")
+    assert status == 0, err
+
+
+def test_demo_leaves_a_corpus_of_somebody_else_alone(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "tracks.csv").write_text("precious")
+    status, _, err = call("demo", "--out", tmp_path)
+    assert status == 1 and "holds other files" in err
+    assert [p.name for p in tmp_path.rglob("*")] == ["corpus", "tracks.csv"]
+
+
+def test_no_genres_to_print_is_a_usage_error() -> None:
+    assert call("predict", "a.mp3", "--model", "m", "--top", "0")[0] == 2
+
+
+def test_ctrl_c_names_the_command_that_goes_on(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before RUN is cleared that is the same command; afterwards --overwrite would lose what is there."""
+    words = ["run", str(music), "--out", str(tmp_path / "run"), "--models", "majority", "--jobs", "1"]
+    words += ["--views", "statistics"]
+    assert call(*words)[0] == 0
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def hint(where: str, *more: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, interrupt)
+            patch.setattr("sys.argv", ["genrelab", *words, *more])
+            status, _, err = call(*words, *more)
+        assert status == 130
+        return err.strip().splitlines()[-1].strip()
+
+    before, during = "genrelab.prepare.prepare", "genrelab.export.bundle"
+    same = shlex.join(["genrelab", *words])
+    assert hint(before, "--overwrite", "--seed", "2") == f"{same} --overwrite --seed 2"
+    assert hint(during, "--overwrite", "--seed", "2") == f"{same} --seed 2 --resume"
+    assert hint(during, "--seed", "2", "--resume") == f"{same} --seed 2 --resume"
+    assert call(*words, "--seed", "2", "--resume")[0] == 0
+    words[3] = str(tmp_path / "fresh")
+    assert hint(before) == shlex.join(["genrelab", *words, "--resume"])
+    assert call(*words, "--resume")[0] == 0
 
 
 def test_a_folder_with_one_genre_is_refused_in_words(tmp_path: Path) -> None:

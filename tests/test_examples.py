@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from genrelab.datasets import folder
 from genrelab.errors import PreparedError
 from genrelab.examples import Labels, load_examples
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared
+from genrelab.prepared import Prepared, open_prepared
+from genrelab.storage import Folder
 
 ROLES = ("fit", "choose", "score", "none")
 
@@ -33,9 +35,9 @@ def _labels(prepared: Prepared) -> Labels:
 
 
 @pytest.mark.parametrize("view", ["statistics", "samples"])
-def test_rows_are_the_windows_of_the_roles(prepared: Prepared, view: str) -> None:
+def test_rows_are_the_windows_of_the_roles(prepared: Prepared, tmp_path: Path, view: str) -> None:
     labels = _labels(prepared)
-    examples = load_examples(prepared, view, labels)
+    examples = load_examples(prepared, view, labels, cache=tmp_path / "c")
     assert len(examples) == (labels.role != "none").sum()
     assert "none" not in set(examples.role)
     rows = examples.rows("fit", "score")
@@ -49,8 +51,8 @@ def test_rows_are_the_windows_of_the_roles(prepared: Prepared, view: str) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["statistics", "samples"])
-def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, view: str) -> None:
-    examples = load_examples(prepared, view, _labels(prepared))
+def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, tmp_path: Path, view: str) -> None:
+    examples = load_examples(prepared, view, _labels(prepared), cache=tmp_path / "c")
     batches = list(examples.batches("choose", "score", batch_size=4).as_numpy_iterator())
     x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
     rows = examples.rows("choose", "score")
@@ -60,52 +62,82 @@ def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, view:
 
 
 @pytest.mark.slow
-def test_a_seed_shuffles_every_epoch_anew_and_every_run_alike(prepared: Prepared) -> None:
-    examples = load_examples(prepared, "samples", _labels(prepared))
+def test_shards_read_side_by_side_give_the_same_windows_in_one_other_order(prepared: Prepared, tmp_path: Path) -> None:
+    examples = load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
 
-    def two_epochs() -> list[np.ndarray]:
-        data = examples.batches("fit", batch_size=100, shuffle_seed=3)
-        return [x for _ in range(2) for x, _ in data.as_numpy_iterator()]
+    def read(in_order: bool) -> np.ndarray:
+        data = examples.batches("fit", "score", batch_size=100, in_order=in_order)
+        return np.asarray(next(data.as_numpy_iterator())[0])
 
-    first, second = two_epochs()
-    assert not np.array_equal(first, second)
-    assert np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
-    again = two_epochs()
-    np.testing.assert_array_equal(first, again[0])
-    np.testing.assert_array_equal(second, again[1])
+    ordered, side_by_side = read(True), read(False)
+    np.testing.assert_array_equal(side_by_side, read(False))
+    assert not np.array_equal(side_by_side, ordered)
+    np.testing.assert_array_equal(np.sort(side_by_side, axis=0), np.sort(ordered, axis=0))
+
+
+@pytest.mark.parametrize("view", ["statistics", "samples"])
+def test_the_first_rows_alone(prepared: Prepared, tmp_path: Path, view: str) -> None:
+    examples = load_examples(prepared, view, _labels(prepared), cache=tmp_path / "c")
+    whole = examples.rows("score")
+    for at_most in (0, 3, 1_000):
+        some = examples.rows("score", at_most=at_most)
+        np.testing.assert_array_equal(some.x, whole.x[:at_most])
+        np.testing.assert_array_equal(some.track, whole.track[:at_most])
+
+
+def test_a_shard_is_copied_once_and_only_where_it_must_be(
+    music: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    address = Folder(f"memory://{uuid.uuid4().hex}/prepared")
+    address.publish_tree(prepared.folder.local)
+    remote = open_prepared(address)
+    fetched: list[str] = []
+    monkeypatch.setattr(
+        address.fs, "get_file", lambda a, b: (fetched.append(a), Path(b).write_bytes(address.fs.cat(a)))
+    )
+    for _ in range(2):
+        examples = load_examples(remote, "samples", _labels(remote), cache=tmp_path / "c")
+    assert len(fetched) == len(set(fetched)) == 3
+    assert len(examples.rows().x) == len(examples)
 
 
 @pytest.mark.slow
-def test_a_corrupt_record_is_left_out_counted_and_named(prepared: Prepared) -> None:
+def test_a_corrupt_record_is_left_out_counted_and_named(prepared: Prepared, tmp_path: Path) -> None:
     labels = _labels(prepared)
-    whole = load_examples(prepared, "samples", labels)
+    whole = load_examples(prepared, "samples", labels, cache=tmp_path / "c")
     rows = whole.rows()
     shard = prepared.folder.local / prepared.shards("samples")[0]
     content = bytearray(shard.read_bytes())
     content[len(content) // 12 // 2] ^= 1  # inside the payload of the first record
     shard.write_bytes(content)
-    examples = load_examples(prepared, "samples", labels)
+    examples = load_examples(prepared, "samples", labels, cache=tmp_path / "c")
     assert examples.n_corrupt == 1
     assert "00000-of-00003-0012.tfrecord" in examples.corrupt[0] and "checksum" in examples.corrupt[0]
     np.testing.assert_array_equal(examples.track, whole.track[1:])
     batches = list(examples.batches(batch_size=8).as_numpy_iterator())
     np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), rows.x[1:])
     with pytest.raises(PreparedError, match=r"--strict"):
-        load_examples(prepared, "samples", labels, strict=True)
+        load_examples(prepared, "samples", labels, cache=tmp_path / "c", strict=True)
 
 
-def test_a_view_that_is_not_there_is_named(prepared: Prepared) -> None:
+def test_a_view_that_is_not_there_is_named(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(PreparedError, match="holds no view 'mel_image', only"):
-        load_examples(prepared, "mel_image", _labels(prepared))
+        load_examples(prepared, "mel_image", _labels(prepared), cache=tmp_path / "c")
 
 
-def test_weights_balance_genres_only_where_they_differ(prepared: Prepared) -> None:
+def test_weights_balance_genres_only_where_they_differ(prepared: Prepared, tmp_path: Path) -> None:
     labels = _labels(prepared)
     role = np.where(np.array(prepared.tracks["status"]) == "ok", "fit", "none")
-    even = load_examples(prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group))
+    even = load_examples(
+        prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group), cache=tmp_path / "c"
+    )
     assert even.class_weights("none") is None
     assert even.class_weights("auto") is None
     role[(labels.y == 0) & (np.arange(len(prepared)) > 2)] = "none"
-    lopsided = load_examples(prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group))
+    lopsided = load_examples(
+        prepared, "statistics", Labels(labels.genres, labels.y, role, labels.group), cache=tmp_path / "c"
+    )
     n = np.bincount(lopsided.y)
     np.testing.assert_allclose(lopsided.class_weights("auto"), n.sum() / (3 * n))

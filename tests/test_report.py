@@ -166,6 +166,15 @@ def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Le
     assert "not above the majority line" in run.read_bytes("report.html").decode()
 
 
+def test_a_majority_below_chance_is_no_line_to_beat(run: Folder) -> None:
+    facts = run.read_json("run.json")
+    chance = build(run).rows[0].accuracy_low + 0.001
+    run.write_json("run.json", facts | {"chance": chance, "majority": chance / 2})
+    board = build(run)
+    assert not board.rows[0].above_majority
+    assert any(line.startswith("* not above the chance line") for line in board.lines)
+
+
 def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None:
     run, board = built
     facts = "n = 60 test tracks; artist split; chance 25.0 %, majority 30.0 % (always pop)"

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.config import PrepareSettings, StatisticsView, TrainSettings
+from genrelab import export
+from genrelab.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import MissingNeed, PreparedError
+from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, read_parquet
+from genrelab.run_folder import Interrupted
 from genrelab.storage import Folder
-from genrelab.train import train
+from genrelab.task import make_task
+from genrelab.train import check, train
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
 
@@ -71,6 +74,123 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
     assert (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns == finished
     with pytest.raises(PreparedError, match="seed is 42 there, 1 here"):
         train(prepared, run, replace(SETTINGS, seed=1), resume=True)
+
+
+def test_resume_refuses_a_preparation_that_was_labelled_anew(prepared: Prepared, music: Path, tmp_path: Path) -> None:
+    run = Folder(tmp_path / "run")
+    train(prepared, run, SETTINGS)
+    run.remove("run.json")
+    artists = tmp_path / "artists.csv"
+    artists.write_text("id,artist\n" + "".join(f"{t},Artist {i // 3}\n" for i, t in enumerate(_ids(prepared))))
+    dataset = folder.load(music, DatasetOptions(artists=artists))
+    again = prepare(dataset, tmp_path / "prepared", PrepareSettings(views=(StatisticsView(),)), jobs=1)
+    assert again.about["fingerprint"] == prepared.about["fingerprint"] and again.tracks["artist"][0] == "Artist 0"
+    with pytest.raises(PreparedError, match="other genres, artists or parts"):
+        train(again, run, SETTINGS, resume=True)
+    assert run.exists("majority/metrics.json")
+    train(again, run, SETTINGS, overwrite=True)
+
+
+def _ids(prepared: Prepared) -> list[str]:
+    return list(prepared.tracks["track_id"])
+
+
+def test_the_task_is_known_by_genre_artist_and_role_of_every_track(prepared: Prepared) -> None:
+    task = make_task(prepared, SETTINGS)
+    assert task.key == make_task(prepared, SETTINGS).key
+    for name, changed in {"artist": ["Someone"], "genre": ["choir"], "track_id": ["x"]}.items():
+        tracks = {**prepared.tracks, name: changed + prepared.tracks[name][1:]}
+        assert replace(task, prepared=replace(prepared, tracks=tracks)).key != task.key
+    roles = ("none", *task.split.roles[1:])
+    assert replace(task, split=replace(task.split, roles=roles)).key != task.key
+
+
+def test_resume_and_overwrite_together_are_refused(prepared: Prepared, tmp_path: Path) -> None:
+    run = Folder(tmp_path / "run")
+    train(prepared, run, SETTINGS)
+    with pytest.raises(SettingsError, match="--resume keeps what RUN holds and --overwrite removes it"):
+        train(prepared, run, replace(SETTINGS, seed=2), resume=True, overwrite=True)
+    assert run.exists("run.json")
+
+
+def test_an_interrupt_tells_whether_the_run_had_begun(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Folder(tmp_path / "run")
+    train(prepared, run, SETTINGS)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genrelab.train.make_task", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(prepared, run, SETTINGS, overwrite=True)
+    assert not isinstance(caught.value, Interrupted) and run.exists("run.json")
+    monkeypatch.undo()
+    monkeypatch.setattr("genrelab.export.bundle", interrupt)
+    with pytest.raises(Interrupted):
+        train(prepared, run, SETTINGS, overwrite=True)
+    assert not run.exists("run.json")
+    monkeypatch.undo()
+    assert len(train(prepared, run, SETTINGS, resume=True).rows) == 2
+
+
+@pytest.mark.parametrize("content", ['{"editor.fontSize": 12}', '{"fingerprint": ', "[]"])
+def test_settings_that_are_not_ours_prove_no_run(prepared: Prepared, tmp_path: Path, content: str) -> None:
+    (tmp_path / "run" / "svm").mkdir(parents=True)
+    (tmp_path / "run" / "settings.json").write_text(content)
+    for how in ({"overwrite": True}, {"resume": True}, {}):
+        with pytest.raises(PreparedError, match=r"settings\.json is damaged, or not from a run of genrelab"):
+            train(prepared, Folder(tmp_path / "run"), SETTINGS, **how)
+    assert (tmp_path / "run" / "svm").exists() and (tmp_path / "run" / "settings.json").read_text() == content
+
+
+def test_what_would_fail_late_is_refused_early() -> None:
+    def refused(views: list[View], **settings: object) -> str:
+        with pytest.raises((ModelError, SettingsError)) as caught:
+            check(TrainSettings(**settings), {v.name: v for v in views})  # type: ignore[arg-type]
+        return str(caught.value)
+
+    both: list[View] = [StatisticsView(), FramesView()]
+    assert "90,370 columns are more than 5,000: add --pca" in refused(both, view="frames", models=("knn",))
+    assert "add --pca" in refused(both, view="frames")
+    assert "--pca must be a share below 1 or a whole number" in refused(both, models=("knn",), pca=2.5)
+    assert "no such file" in refused(both, models=("mobilenet_v2",), imagenet_weights="/typo.h5")
+    assert "raw_cnn reads the view samples" in refused(both, models=("majority", "raw_cnn"))
+    assert "--view frames: there is only statistics" in refused([StatisticsView()], view="frames", pca=0.9)
+    check(TrainSettings(view="frames", pca=0.9), {v.name: v for v in both})
+    check(TrainSettings(view="frames", models=("raw_cnn",)), {v.name: v for v in [*both, SamplesView()]})
+
+
+def test_majority_reads_whatever_there_is(music: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings(views=(SamplesView(n_samples=500),))
+    prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+    board = train(prepared, Folder(tmp_path / "run"), replace(SETTINGS, models=("majority",)))
+    assert [r.view for r in board.rows] == ["samples"]
+
+
+def test_clips_are_as_long_as_the_longest_that_was_learned_from(prepared: Prepared) -> None:
+    task = make_task(prepared, SETTINGS)
+    training = task.split.parts.index("training")
+    tested = task.split.parts.index("test")
+    failed = prepared.tracks["status"].index("failed")
+    lengths = list(prepared.tracks["duration_s"])
+    lengths[training], lengths[tested], lengths[failed] = 2.0, 9.0, 30.0
+    other = replace(prepared, tracks={**prepared.tracks, "duration_s": lengths})
+    clips = export.heard(replace(task, prepared=other))
+    assert clips.clip_s == 2.0 and clips.tolerance > 0  # a test track that is a little longer stays whole
+
+
+def test_a_training_leaves_nothing_in_the_temporary_folder(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = PrepareSettings(views=(SamplesView(n_samples=500),))
+    remote = prepare(folder.load(music, DatasetOptions()), f"memory://{uuid.uuid4().hex}/prepared", settings, jobs=1)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    train(remote, Folder(f"memory://{uuid.uuid4().hex}/run"), replace(SETTINGS, models=("majority",)))
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_folder_of_somebody_else_is_not_touched(prepared: Prepared, tmp_path: Path) -> None:

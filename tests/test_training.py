@@ -139,8 +139,7 @@ def test_the_last_batch_is_filled_with_rows_that_weigh_nothing() -> None:
 TWO_DEVICES = """
 import sys
 from pathlib import Path
-from genrelab.accelerator import load_tensorflow
-tf, _ = load_tensorflow()
+import tensorflow as tf  # before load_tensorflow, which makes the devices
 one = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [one, one])
 from test_training import *

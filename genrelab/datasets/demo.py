@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from genrelab.errors import SettingsError
+from genrelab.errors import DatasetError, SettingsError
 from genrelab.synth import STYLES, Colour, Style, artist_style, render
 from genrelab.voices import SR, Samples
 
@@ -24,6 +24,9 @@ NAME = "demo"
 LOOKS_FOR = "nothing: `genrelab demo` makes it, and it is read as FMA"
 
 LICENCE = "CC0 1.0 Universal"
+
+MARK = "SYNTHESISED.txt"
+"""Written first and beside the corpus: where it stands, everything may be written again."""
 
 GENRE_IDS = {
     "Electronic": 15, "Experimental": 38, "Folk": 17, "Hip-Hop": 21,
@@ -91,9 +94,14 @@ def synthesise(root: Path, *, seed: int = 7, tracks_per_genre: int = 20, seconds
 
     Raises:
         SettingsError: too few tracks, or tracks too short to be music.
+        DatasetError: `root` holds something else.
     """
     if tracks_per_genre < 3 or seconds < 1:
         raise SettingsError(f"a demo needs 3 tracks a genre of 1 s or more. Received: {tracks_per_genre}, {seconds}")
+    if not (root / MARK).is_file() and root.exists() and any(root.iterdir()):
+        raise DatasetError(f"{root} holds files, and no corpus of genrelab's demo: choose another folder")
+    root.mkdir(parents=True, exist_ok=True)
+    (root / MARK).write_text(f"Synthesised by `genrelab demo`. Licence: {LICENCE}.\n")
     rng = np.random.default_rng(seed)
     artists = [a for genre in STYLES for a in _artists(genre, max(3, tracks_per_genre // 2), rng)]
     songs = _songs(artists, tracks_per_genre, rng)

@@ -14,7 +14,7 @@ import soundfile
 
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import demo, detect, fma
-from genrelab.errors import SettingsError
+from genrelab.errors import DatasetError, SettingsError
 from genrelab.synth import STYLES, render
 from genrelab.voices import SR
 
@@ -137,7 +137,17 @@ def test_same_seed_same_bytes(corpus: Path, tmp_path: Path) -> None:
     assert hashes(tmp_path / "again") == hashes(corpus)
     demo.synthesise(tmp_path / "other", seed=8, tracks_per_genre=TRACKS_PER_GENRE, seconds=SECONDS)
     same = set(hashes(tmp_path / "other").values()) & set(hashes(corpus).values())
-    assert len(same) <= 2  # genres.csv where the counts agree, and silence
+    assert len(same) <= 3  # the mark, genres.csv where the counts agree, and silence
+
+
+def test_a_folder_that_is_not_ours_is_not_written_to(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "fma_metadata").mkdir()
+    (tmp_path / "fma_metadata" / "tracks.csv").write_text("precious")
+    with pytest.raises(DatasetError, match="no corpus of genrelab's demo"):
+        demo.synthesise(tmp_path, tracks_per_genre=3, seconds=1)
+    assert (tmp_path / "fma_metadata" / "tracks.csv").read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 1
+    assert demo.LICENCE in (corpus / demo.MARK).read_text()
 
 
 def test_an_interrupted_corpus_is_not_taken_for_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +158,9 @@ def test_an_interrupted_corpus_is_not_taken_for_a_whole_one(tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         demo.synthesise(tmp_path, tracks_per_genre=3, seconds=1)
     assert fma.matches(tmp_path) is None
+    monkeypatch.undo()
+    demo.synthesise(tmp_path, tracks_per_genre=3, seconds=1)  # and it goes on in the same folder
+    assert fma.matches(tmp_path) is not None
 
 
 @pytest.mark.parametrize(("tracks", "seconds"), [(2, 10.0), (20, 0.5)])
