@@ -32,19 +32,20 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: lis
     out.remove("dataset.json")  # from here on an earlier preparation in the same place is no longer whole
     outcomes = [o for piece in made for o in pieces.read(piece)[0]]
     shards = _shards(made, settings)
-    for view in settings.views:
+    files: dict[str, str] = {}
+    for view in sorted(settings.views, key=lambda v: v.name):
         if view.name == "statistics":
-            _write_statistics(out, dataset, shards)
+            files |= _write_statistics(out, dataset, shards)
         else:
-            _write_shards(out, view.name, shards)
-    write_tables(out, dataset, settings, outcomes)
+            files |= _write_shards(out, view.name, shards)
+    write_tables(out, dataset, outcomes, about(dataset, settings, outcomes, files))
 
 
-def write_tables(out: Folder, dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome]) -> None:
-    """`tracks.parquet`, `failures.csv` and `dataset.json`."""
+def write_tables(out: Folder, dataset: Dataset, outcomes: list[Outcome], about: dict[str, Any]) -> None:
+    """`tracks.parquet`, `failures.csv` and `dataset.json`; a kill between them is mended by the next `prepare`."""
     write_parquet(out, "tracks.parquet", tracks_table(dataset.tracks, outcomes))
-    out.write_bytes("failures.csv", _failures(dataset.tracks, outcomes))
-    out.write_json("dataset.json", about(dataset, settings, outcomes))
+    out.write_bytes("failures.csv", failures(dataset.tracks, outcomes))
+    out.write_json("dataset.json", about)
 
 
 def tracks_table(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> pa.Table:
@@ -58,8 +59,14 @@ def tracks_table(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> pa.Table
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, TRACKS, strict=True)], schema=TRACKS)
 
 
-def about(dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome]) -> dict[str, Any]:
-    """`dataset.json`; nothing in it depends on when or how fast it was made."""
+def about(
+    dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome], files: dict[str, str]
+) -> dict[str, Any]:
+    """`dataset.json`; nothing in it depends on when or how fast it was made.
+
+    Args:
+        files: SHA-256 of each shard and of `features.parquet`.
+    """
     by_genre: dict[str, Counter[str]] = {g: Counter() for g in dataset.genres}
     for track, outcome in zip(dataset.tracks, outcomes, strict=True):
         if track.genre is not None:
@@ -73,7 +80,8 @@ def about(dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome]) 
         "by_genre": {g: dict(sorted(c.items())) for g, c in by_genre.items()},
         "records": pieces.record_counts(outcomes),
         "settings": settings.to_json(),
-        "fingerprint": fingerprint(dataset.tracks, settings, outcomes),
+        "fingerprint": fingerprint([t.track_id for t in dataset.tracks], settings.to_json(), outcomes),
+        "files": files,
         "notes": list(dataset.notes),
         "versions": {"python": platform.python_version(), "genrelab": __version__}
         | {name: version(name) for name in ("numpy", "scipy", "soundfile", "soxr", "av")},
@@ -87,10 +95,10 @@ def counts(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> dict[str, int]
     return {"tracks": len(tracks), **{s: by_status[s] for s in ("ok", "failed", "missing")}, "unlabelled": unlabelled}
 
 
-def fingerprint(tracks: tuple[Track, ...], settings: PrepareSettings, outcomes: list[Outcome]) -> str:
-    """SHA-256 over the settings and the content of every track."""
-    inputs = [(t.track_id, o.sha256, o.status) for t, o in zip(tracks, outcomes, strict=True)]
-    return hashlib.sha256(json.dumps([settings.to_json(), inputs]).encode()).hexdigest()
+def fingerprint(ids: list[str], settings: dict[str, Any], outcomes: list[Outcome]) -> str:
+    """SHA-256 over the settings, the content of every track and what became of it."""
+    inputs = [(t, o.sha256, o.status, o.duration_s, o.error) for t, o in zip(ids, outcomes, strict=True)]
+    return hashlib.sha256(json.dumps([settings, inputs]).encode()).hexdigest()
 
 
 def _shards(made: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
@@ -100,20 +108,24 @@ def _shards(made: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
     return list(shards.values())
 
 
-def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> None:
-    written = []
+def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> dict[str, str]:
+    written = {}
     for number, shard in enumerate(shards):
         outcomes = [o for piece in shard for o in pieces.read(piece)[0]]
-        name = records.shard_name(number, len(shards), pieces.record_counts(outcomes).get(view, 0))
-        with out.replacing(f"{view}/{name}") as temporary, out.fs.open(temporary, "wb") as f:
+        name = f"{view}/{records.shard_name(number, len(shards), pieces.record_counts(outcomes).get(view, 0))}"
+        digest = hashlib.sha256()
+        with out.replacing(name) as temporary, out.fs.open(temporary, "wb") as f:
             for piece in shard:
-                f.write((piece.folder / f"{view}.tfrecord").read_bytes())
-        written.append(name)
-    for stale in set(out.names(view)) - set(written):
-        out.remove(f"{view}/{stale}")
+                content = (piece.folder / f"{view}.tfrecord").read_bytes()
+                digest.update(content)
+                f.write(content)
+        written[name] = digest.hexdigest()
+    for stale in {f"{view}/{n}" for n in out.names(view)} - set(written):
+        out.remove(stale)
+    return written
 
 
-def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> None:
+def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
     """`features.parquet`, a row group a shard, so that memory does not grow with the number of tracks."""
     schema = _features_schema(STATISTICS)
     ids = [t.track_id for t in dataset.tracks]
@@ -123,7 +135,9 @@ def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) 
             for where, values in _rows(shard):
                 names = [ids[i] for i, _ in where]
                 writer.write_table(_features(names, [s for _, s in where], values, schema))
+    digest = pieces.file_sha256(local)
     out.publish(local, "features.parquet")
+    return {"features.parquet": digest}
 
 
 def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
@@ -133,12 +147,13 @@ def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray
         yield where, np.concatenate([part[1] for part in parts if part[0]])
 
 
-def write_feature_table(out: Folder, dataset: Dataset) -> None:
-    """`features.parquet` of a dataset that is a table of features."""
+def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:
+    """`features.parquet` of a dataset that is a table of features; its name and SHA-256."""
     assert dataset.features is not None
     ids = [t.track_id for t in dataset.tracks]
     schema = _features_schema(dataset.features.columns)
     write_parquet(out, "features.parquet", _features(ids, [0.0] * len(ids), dataset.features.values, schema))
+    return {"features.parquet": str(out.sha256("features.parquet"))}
 
 
 def _features_schema(columns: tuple[str, ...]) -> pa.Schema:
@@ -150,7 +165,8 @@ def _features(ids: list[str], starts: list[float], values: NDArray[np.float32], 
     return pa.table([pa.array(ids, pa.string()), pa.array(starts, pa.float32()), *columns], schema=schema)
 
 
-def _failures(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> bytes:
+def failures(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> bytes:
+    """`failures.csv`: every track that is not `ok`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["track_id", "path", "stage", "error"])

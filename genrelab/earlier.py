@@ -1,43 +1,85 @@
-"""4 What an earlier preparation in the same place holds, and what of it is still true."""
+"""4 What an earlier preparation in the same place holds, and what of it is still true and whole."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genrelab import pieces, records
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import assemble, pieces, records
 from genrelab.config import PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DecodeError, PreparedError
 from genrelab.pieces import Item, Kept, Outcome
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.prepared import IN_TABLE, Prepared, read_about, read_prepared
 from genrelab.storage import Folder
 
+STAGES = ("find", "read", "label", "decode", "check", "view")
+"""Where a track can fail."""
 
-def look(folder: Folder, dataset: Dataset, settings: PrepareSettings) -> Prepared | None:
-    """The preparation that is already there, if its settings are these."""
+
+def look(
+    folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, say: Callable[[str], None]
+) -> Prepared | None:
+    """The preparation that is already there, whole or in need of mending; None where there is none to build on.
+
+    Raises:
+        PreparedError: it has other settings, holds another dataset, or the folder holds other files.
+    """
+    held = held_settings(work)
     if folder.exists("dataset.json"):
-        old = open_prepared(folder)
-        held, wanted = old.about["settings"], settings.to_json()
-        if old.name != dataset.name:
-            raise PreparedError(f"{folder} holds the dataset {old.name}, not {dataset.name}: choose another --out")
-    elif folder.exists(".work/settings.json"):
-        old, held, wanted = None, folder.read_json(".work/settings.json"), settings.to_json()
-    elif [n for n in folder.names() if n != ".work"]:
+        about = read_about(folder)
+        if about["name"] != dataset.name:
+            raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
+        _check_settings(folder, about["settings"], settings, "it")
+        return _read(folder, about, dataset, say)
+    if held is not None:
+        _check_settings(folder, held, settings, str(work))
+    elif [n for n in folder.names() if not n.startswith(".work")]:
         raise PreparedError(f"{folder} holds other files and no preparation: choose another --out")
-    else:
+    return None
+
+
+def held_settings(work: Path) -> dict[str, Any] | None:
+    """Settings of the pieces in a work folder; None where there can be none."""
+    try:
+        return Folder(work).read_json("settings.json")
+    except (FileNotFoundError, ValueError):
         return None
-    if held != wanted:
-        raise PreparedError(
-            f"{folder} holds other settings ({'; '.join(_differences(held, wanted))}): "
-            "choose another --out, or remove it"
-        )
-    return old
+
+
+def plain(settings: PrepareSettings) -> dict[str, Any]:
+    """Settings as they come back from JSON, with lists for tuples."""
+    stored: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
+    return stored
+
+
+def _check_settings(folder: Folder, held: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
+    differences = "; ".join(_differences(held, plain(settings)))
+    if differences:
+        raise PreparedError(f"{folder} holds other settings ({differences}): choose another --out, or remove {remove}")
+
+
+def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, say: Callable[[str], None]) -> Prepared | None:
+    try:
+        old = read_prepared(folder)
+        found = assemble.fingerprint(old.tracks["track_id"], about["settings"], outcomes_of(old))
+        reason = "" if found == about["fingerprint"] else f"{folder}: tracks.parquet has changed since it was written"
+    except PreparedError as e:
+        reason = str(e).partition(": run the same")[0]
+    if not reason:
+        return old
+    check_root(folder, about, dataset, False)
+    say(f"{reason}; every track is prepared again")
+    return None
 
 
 def _differences(held: Any, wanted: Any, at: str = "") -> Iterator[str]:
@@ -50,46 +92,104 @@ def _differences(held: Any, wanted: Any, at: str = "") -> Iterator[str]:
         yield f"{at} is {shown[0]} there, {shown[1]} here"
 
 
-def kept(dataset: Dataset, old: Prepared, *, cache: Path, threads: int) -> dict[str, Kept]:
-    """By track id, what the old preparation holds of tracks whose files have the same content.
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier preparation beside the dataset as it is now.
+
+    Attributes:
+        old: the preparation.
+        before: by track id, its index then.
+        sha256: by track id, content of the file now, of the tracks that were known then; None where it cannot be read.
+        whole: names of the shards, and `features.parquet`, that are as they were written.
+        damaged: those that are not, and shards that do not belong here.
+    """
+
+    old: Prepared
+    before: dict[str, int] = field(repr=False)
+    sha256: dict[str, str | None] = field(repr=False)
+    whole: frozenset[str] = field(repr=False)
+    damaged: tuple[str, ...]
+
+    def unchanged(self, track_id: str) -> bool:
+        """Was it prepared well, from the same content?"""
+        i, sha256 = self.before.get(track_id), self.sha256.get(track_id)
+        return i is not None and self.old.tracks["status"][i] == "ok" and sha256 == self.old.tracks["sha256"][i]
+
+
+def compare(dataset: Dataset, old: Prepared, *, threads: int) -> Earlier:
+    """Read every file and every shard once, `threads` at a time.
+
+    Raises:
+        PreparedError: it was made of another ROOT, and no track of this one is in it.
+    """
+    before = {t: i for i, t in enumerate(old.tracks["track_id"])}
+    known = [t for t in dataset.tracks if t.track_id in before and t.path is not None]
+    with ThreadPoolExecutor(threads) as pool:  # hashlib leaves the interpreter to the others
+        now = list(pool.map(lambda t: _sha256(dataset.root / str(t.path)), known))
+    sha256 = {t.track_id: sha for t, sha in zip(known, now, strict=True)}
+    found = Earlier(old, before, sha256, *check_files(old, threads=threads))
+    check_root(old.folder, old.about, dataset, any(map(found.unchanged, before)))
+    return found
+
+
+def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names of the shards, and `features.parquet`, that are as they were written; names of those that are not."""
+    files: dict[str, str] = old.about.get("files", {})
+    present = [s for view in old.views if view not in IN_TABLE for s in old.shards(view)]
+    names = sorted({*files, *present})
+    with ThreadPoolExecutor(threads) as pool:
+        held = list(pool.map(old.folder.sha256, names))
+    whole = frozenset(n for n, sha in zip(names, held, strict=True) if sha is not None and sha == files.get(n))
+    return whole, tuple(n for n in names if n not in whole)
+
+
+def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept: bool) -> None:
+    """Every plain folder of music has the same name: another one must not replace what was made of the first.
+
+    Raises:
+        PreparedError: the ROOT is another one, and no track of it was kept.
+    """
+    if about["root"] != str(dataset.root.resolve()) and not any_kept:
+        raise PreparedError(
+            f"{folder} was prepared from {about['root']}, and none of its tracks is in {dataset.root}: "
+            "choose another --out, or remove it"
+        )
+
+
+def kept(earlier: Earlier, *, cache: Path) -> dict[str, Kept]:
+    """By track id, what can be taken over: tracks whose file is unchanged and whose records are whole in every view.
 
     Args:
         cache: folder for copies of old shards that do not lie on this disk.
-        threads: files read at a time.
     """
-    before = {t: i for i, t in enumerate(old.tracks["track_id"])}
-    candidates = [t for t in dataset.tracks if t.track_id in before and t.path is not None]
-    with ThreadPoolExecutor(threads) as pool:  # hashlib leaves the interpreter to the others
-        shas = list(pool.map(lambda t: _sha256(dataset.root / str(t.path)), candidates))
-    same = {
-        t.track_id: before[t.track_id]
-        for t, sha in zip(candidates, shas, strict=True)
-        if sha is not None and sha == old.tracks["sha256"][before[t.track_id]]
-        and old.tracks["status"][before[t.track_id]] == "ok"
-    }  # fmt: skip
-    spans = _spans(old, cache)
-    rows: dict[str, list[Any]] = {}
+    old, t = earlier.old, earlier.old.tracks
+    spans = {view: _spans(earlier, view, cache) for view in old.views if view not in IN_TABLE}
+    rows: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     if "statistics" in old.views:
+        if "features.parquet" not in earlier.whole:
+            return {}
         ids, starts, _, values = old.features()
         for track_id, start, row in zip(ids, starts, values, strict=True):
             rows.setdefault(track_id, []).append((float(start), row))
     return {
-        t: Kept(old.tracks["sha256"][i], old.tracks["duration_s"][i], {v: s.get(i, []) for v, s in spans.items()},
-                rows.get(t, []))
-        for t, i in same.items()
-    }  # fmt: skip
+        track_id: Kept(t["sha256"][i], t["duration_s"][i], {v: s[i] for v, s in spans.items()}, rows.get(track_id, []))
+        for track_id, i in earlier.before.items()
+        if earlier.unchanged(track_id) and all(i in s for s in spans.values())
+    }
 
 
-def _spans(old: Prepared, cache: Path) -> dict[str, dict[int, list[tuple[str, int, int]]]]:
-    """view → track index → where its records lie on this disk; a track with a corrupt record is left out."""
-    found: dict[str, dict[int, list[tuple[str, int, int]]]] = {}
-    for view in (v for v in old.views if v != "statistics"):
-        found[view] = {}
-        for shard in old.shards(view):
-            local = old.folder.fetch(shard, cache)
-            for offset, length, record in records.read_records(local):
-                if isinstance(record, records.Record):
-                    found[view].setdefault(record.track, []).append((str(local), offset, length))
+def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
+    """By index then, where a track's records lie on this disk; tracks of damaged shards are left out."""
+    old, found = earlier.old, dict[int, list[tuple[str, int, int]]]()
+    tracks = int(old.about["settings"]["shard_tracks"])
+    for shard in (s for s in old.shards(view) if s in earlier.whole):
+        number = int(shard.rpartition("/")[2].partition("-")[0])
+        found |= {i: [] for i in range(number * tracks, (number + 1) * tracks)}
+        local = old.folder.fetch(shard, cache)
+        for offset, length, record in records.read_records(local):
+            if isinstance(record, records.Corrupt):
+                raise PreparedError(f"{old.folder}: {shard} changed while it was read ({record.reason}): prepare again")
+            found[record.track].append((str(local), offset, length))
     return found
 
 
@@ -100,25 +200,39 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def only_labels_differ(dataset: Dataset, old: Prepared, items: list[Item]) -> bool:
+def only_labels_differ(dataset: Dataset, earlier: Earlier, items: list[Item]) -> bool:
     """Are there the same files with the same content, so that at most labels, artists and splits differ?"""
-    if [t.track_id for t in dataset.tracks] != old.tracks["track_id"]:
-        return False
-    for item, status, before in zip(items, old.tracks["status"], old.tracks["sha256"], strict=True):
-        here = _sha256(Path(item.path)) if item.kept is None else before
-        if here != before or (status == "ok") != (item.kept is not None and item.problem is None):
-            return False
-    return True
+    ids = [t.track_id for t in dataset.tracks]
+    return (
+        not earlier.damaged
+        and ids == earlier.old.tracks["track_id"]
+        and all(map(_as_before, items, outcomes_of(earlier.old), map(earlier.sha256.get, ids)))
+    )
+
+
+def _as_before(item: Item, before: Outcome, sha256: str | None) -> bool:
+    if not Path(item.path).exists() or before.status == "missing":
+        return not Path(item.path).exists() and before.status == "missing"
+    if item.problem is not None or before.stage == "label":
+        return item.problem == before.error and before.stage == "label"
+    return sha256 == before.sha256 and (before.status == "ok" or before.stage in STAGES)
 
 
 def outcomes_of(old: Prepared) -> list[Outcome]:
     """What became of each track then. Record counts are known in all only; they stand with the first track."""
-    rows = csv.DictReader(io.StringIO(old.folder.read_bytes("failures.csv").decode()))
-    stages = {row["track_id"]: row["stage"] for row in rows}
-    t = old.tracks
+    stages, t = _stages(old.folder), old.tracks
     outcomes = [
         Outcome(i, t["status"][i], stages.get(t["track_id"][i], ""), t["error"][i], t["sha256"][i], t["duration_s"][i])
         for i in range(len(old))
     ]
     outcomes[0] = replace(outcomes[0], n_records=dict(old.about["records"]))
     return outcomes
+
+
+def _stages(folder: Folder) -> dict[str, str]:
+    """By track id, the stage at which it failed; none where `failures.csv` cannot tell."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(folder.read_bytes("failures.csv").decode())))
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        return {}
+    return {row.get("track_id", ""): row.get("stage") or "" for row in rows}

@@ -86,6 +86,10 @@ class Piece:
         return Path(self.work) / f"{self.name}.current"
 
 
+Stamp = tuple[str, int, int, int, int]
+"""Path, size, mtime, ctime (ns) and inode of a file: copies often share size and mtime."""
+
+
 @dataclass
 class Outcome:
     """What became of one track."""
@@ -96,8 +100,7 @@ class Outcome:
     error: str | None = None
     sha256: str | None = None
     duration_s: float | None = None
-    size: int = 0
-    mtime_ns: int = 0
+    stamp: Stamp | None = None
     n_records: dict[str, int] = field(default_factory=dict)
 
 
@@ -121,7 +124,11 @@ def make(piece: Piece) -> int:
         for file in files.values():
             file.close()
     np.save(temporary / "statistics.npy", np.array([v for _, _, v in rows], np.float32))
-    about = {"outcomes": [asdict(o) for o in outcomes], "rows": [[i, s] for i, s, _ in rows]}
+    about = {
+        "outcomes": [asdict(o) for o in outcomes],
+        "rows": [[i, s] for i, s, _ in rows],
+        "files": _sizes(temporary),
+    }
     (temporary / "piece.json").write_text(json.dumps(about))
     _replace(temporary, piece.folder)
     piece.marker.unlink(missing_ok=True)
@@ -137,15 +144,22 @@ def read(piece: Piece) -> tuple[list[Outcome], list[tuple[int, float]], NDArray[
 
 def is_done(piece: Piece) -> bool:
     """Is there a whole piece, made of the files as they are now?"""
-    if not (piece.folder / "piece.json").exists():
+    try:
+        about = json.loads((piece.folder / "piece.json").read_text())
+    except (FileNotFoundError, ValueError):
         return False
-    outcomes = read(piece)[0]
-    if [o.index for o in outcomes] != [i.index for i in piece.items]:
+    if about.get("files") != _sizes(piece.folder):
         return False
-    return all(
-        (o.size, o.mtime_ns) == _stamp(Path(i.path)) and (o.stage == "label") == (i.problem is not None)
+    outcomes = [Outcome(**o) for o in about["outcomes"]]
+    return [o.index for o in outcomes] == [i.index for i in piece.items] and all(
+        tuple(o.stamp or ()) == _stamp(Path(i.path))
+        and (o.stage == "find" or (o.error if o.stage == "label" else None) == i.problem)
         for o, i in zip(outcomes, piece.items, strict=True)
     )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
 
 
 def begin_worker() -> None:
@@ -166,16 +180,16 @@ def _track(
 ) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
     """Outcome of one track, its encoded records by view, its rows of statistics."""
     path = Path(item.path)
-    size, mtime_ns = _stamp(path)
-    outcome = Outcome(item.index, "ok", size=size, mtime_ns=mtime_ns)
+    outcome = Outcome(item.index, "ok", stamp=_stamp(path))
     try:
         if not path.exists():
             outcome.status, outcome.stage, outcome.error = "missing", "find", "no such file"
         elif item.problem is not None:
             outcome.status, outcome.stage, outcome.error = "failed", "label", item.problem
-        elif item.index in piece.crashed:
-            raise DecodeError(path, CRASHED)
         else:
+            outcome.sha256 = file_sha256(path)
+            if item.index in piece.crashed:
+                raise DecodeError(path, CRASHED)
             return _used(item, piece.settings, outcome)
     except DecodeError as e:
         outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
@@ -188,7 +202,6 @@ def _used(
     item: Item, settings: PrepareSettings, outcome: Outcome
 ) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
     path, encoded = Path(item.path), []
-    outcome.sha256 = file_sha256(path)
     rows: list[tuple[float, NDArray[np.float32]]] = []
     if item.kept is not None and item.kept.sha256 == outcome.sha256:
         outcome.duration_s, rows = item.kept.duration_s, item.kept.rows
@@ -233,12 +246,12 @@ def file_sha256(path: Path) -> str:
         raise DecodeError(path, e.strerror or str(e), stage="read") from e
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> Stamp:
     try:
         s = path.stat()
     except OSError:
-        return (0, 0)
-    return (s.st_size, s.st_mtime_ns)
+        return (str(path), 0, 0, 0, 0)
+    return (str(path), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
 
 
 def _replace(temporary: Path, final: Path) -> None:

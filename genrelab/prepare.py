@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from genrelab import assemble, decode, earlier, pieces, views, workers
+from genrelab import assemble, earlier, pieces, workers
 from genrelab.config import PrepareSettings, TableView
-from genrelab.dataset import Dataset
-from genrelab.errors import DecodeError, PreparedError, SettingsError
+from genrelab.dataset import Dataset, FeatureTable, Track
+from genrelab.errors import PreparedError, SettingsError
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
+from genrelab.workers import estimate
 
 PIECE_TRACKS = 10
 """Tracks a piece: what a kill can cost each worker."""
@@ -53,45 +53,77 @@ def prepare(
         PreparedError: `out` holds other settings, another dataset, or other files.
     """
     folder = out if isinstance(out, Folder) else Folder(out)
-    settings = settings or PrepareSettings()
     n_jobs = _cores() if jobs is None else jobs
     if n_jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {n_jobs}")
-    if dataset.features is not None:
-        return _prepare_table(dataset, folder, say)
-    old = earlier.look(folder, dataset, settings)
     work = _work_folder(folder)
-    with _alone(work):
-        items = _items(dataset, old, say)
-        if old is not None and earlier.only_labels_differ(dataset, old, items):
-            return _relabel(dataset, folder, settings, old, say)
-        order = pieces.plan(items, work, settings, tracks=PIECE_TRACKS)
-        todo = _todo(order, work, settings, say)
-        _announce(todo, settings, n_jobs, folder, say)
-        _make(order, todo, n_jobs, progress)
-        assemble.assemble(folder, dataset, settings, order)
-    shutil.rmtree(work)
+    with _alone(folder, work.parent, say):
+        if dataset.features is not None:
+            prepared = _prepare_table(dataset, dataset.features, folder, work, say)
+        else:
+            prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, say, progress)
+        _discard(work)
+    return prepared
+
+
+def _prepare_audio(
+    dataset: Dataset, folder: Folder, work: Path, settings: PrepareSettings, jobs: int, say: Say, progress: Progress
+) -> Prepared:
+    old = earlier.look(folder, dataset, settings, work, say)
+    items = [
+        Item(index, str(dataset.root / t.path) if t.path is not None else "", _problem(t))
+        for index, t in enumerate(dataset.tracks)
+    ]
+    if old is not None:
+        found = earlier.compare(dataset, old, threads=_cores())
+        _tell(found, items, dataset, say)
+        if earlier.only_labels_differ(dataset, found, items):
+            return _relabel(dataset, settings, old, say)
+    _begin(work, settings)
+    if old is not None:
+        kept = earlier.kept(found, cache=work / "old")
+        items = [replace(i, kept=kept.get(t.track_id)) for i, t in zip(items, dataset.tracks, strict=True)]
+    order = pieces.plan(items, work, settings, tracks=PIECE_TRACKS)
+    todo = _todo(order, say)
+    _announce(todo, settings, jobs, folder, say)
+    _make(order, todo, jobs, progress)
+    assemble.assemble(folder, dataset, settings, order)
     return open_prepared(folder)
 
 
-def _prepare_table(dataset: Dataset, folder: Folder, say: Say) -> Prepared:
-    assert dataset.features is not None
-    settings = PrepareSettings(views=(TableView(columns=dataset.features.columns),))
-    old = earlier.look(folder, dataset, settings)
+def _problem(track: Track) -> str | None:
+    return track.problem or ("no genre label" if track.genre is None else None)
+
+
+def _tell(found: earlier.Earlier, items: list[Item], dataset: Dataset, say: Say) -> None:
+    same = sum(found.unchanged(t.track_id) for t in dataset.tracks)
+    say(f"{same} of {len(items)} tracks have not changed since they were prepared")
+    if found.damaged:
+        more = f" and {len(found.damaged) - 1} more" if len(found.damaged) > 1 else ""
+        say(f"{found.old.folder}: {found.damaged[0]}{more} not as written: the tracks in it are prepared again")
+
+
+def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: Path, say: Say) -> Prepared:
+    settings = PrepareSettings(views=(TableView(columns=table.columns),))
+    old = earlier.look(folder, dataset, settings, work, say)
     outcomes = [
-        Outcome(i, "failed", "label", t.problem or "no genre label")
-        if t.genre is None or t.problem
+        Outcome(i, "failed", "label", _problem(t))
+        if _problem(t) is not None
         else Outcome(i, "ok", sha256=hashlib.sha256(row.tobytes()).hexdigest())
-        for i, (t, row) in enumerate(zip(dataset.tracks, dataset.features.values, strict=True))
+        for i, (t, row) in enumerate(zip(dataset.tracks, table.values, strict=True))
     ]
-    if old is not None and old.about == assemble.about(dataset, settings, outcomes):
-        same = old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict()
-        if same:
+    if old is not None:
+        rows = {*zip(old.tracks["track_id"], old.tracks["sha256"], strict=True)}
+        same = any((t.track_id, o.sha256) in rows for t, o in zip(dataset.tracks, outcomes, strict=True))
+        earlier.check_root(folder, old.about, dataset, same)
+        damaged = earlier.check_files(old, threads=1)[1]
+        if not damaged and _is_up_to_date(old, dataset, outcomes, _about(dataset, settings, outcomes, old)):
             say(f"{folder} is up to date: {len(dataset.tracks)} tracks")
             return old
+    _begin(work, settings)
     folder.remove("dataset.json")
-    assemble.write_feature_table(folder, dataset)
-    assemble.write_tables(folder, dataset, settings, outcomes)
+    files = assemble.write_feature_table(folder, dataset)
+    assemble.write_tables(folder, dataset, outcomes, assemble.about(dataset, settings, outcomes, files))
     return open_prepared(folder)
 
 
@@ -100,61 +132,81 @@ def _work_folder(folder: Folder) -> Path:
     if folder.is_local:
         return folder.local / ".work"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "genrelab" / "work" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return cache / "genrelab" / "work" / hashlib.sha256(str(folder).encode()).hexdigest()[:16] / ".work"
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Two preparations of one folder at a time would undo each other's work."""
+def _alone(folder: Folder, place: Path, say: Say) -> Iterator[None]:
+    """Two preparations of one folder at a time would undo each other's work.
+
+    The lock lies on the folder itself: there is no file that a kill could leave, or a removal could make two of.
+    """
+    Folder(place).make_folder()
     try:
         import fcntl
     except ImportError:  # Windows: no lock there
         yield
         return
-    work.parent.mkdir(parents=True, exist_ok=True)
-    with (work.parent / f".{work.name.lstrip('.')}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            raise PreparedError(f"{work.parent}: another prepare is writing here; wait for it to end") from e
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        os.close(lock)
+        raise PreparedError(f"{folder}: another prepare is writing here; wait for it to end") from e
+    except OSError as e:  # some network file systems
+        say(f"{folder} cannot be locked ({e.strerror}): let no other prepare write to it meanwhile")
+    try:
         yield
-    Path(lock.name).unlink(missing_ok=True)
+    finally:
+        os.close(lock)
 
 
-def _items(dataset: Dataset, old: Prepared | None, say: Say) -> list[Item]:
-    kept = (
-        earlier.kept(dataset, old, cache=_work_folder(old.folder) / "old", threads=_cores()) if old is not None else {}
-    )
-    if old is not None:
-        say(f"{len(kept)} of {len(dataset.tracks)} tracks have not changed since they were prepared")
-    return [
-        Item(
-            index,
-            str(dataset.root / track.path) if track.path is not None else "",
-            track.problem or ("no genre label" if track.genre is None else None),
-            kept.get(track.track_id),
-        )
-        for index, track in enumerate(dataset.tracks)
-    ]
+def _discard(work: Path) -> None:
+    """Remove the work folder under another name, so that a kill on the way leaves no half pieces to go on with."""
+    dead = work.with_name(f"{work.name}.dead")
+    if dead.exists():
+        shutil.rmtree(dead)
+    if work.exists():
+        work.rename(dead)
+        shutil.rmtree(dead)
 
 
-def _relabel(dataset: Dataset, folder: Folder, settings: PrepareSettings, old: Prepared, say: Say) -> Prepared:
+def _relabel(dataset: Dataset, settings: PrepareSettings, old: Prepared, say: Say) -> Prepared:
     outcomes = earlier.outcomes_of(old)
-    if old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict() and (
-        old.about == assemble.about(dataset, settings, outcomes)
-    ):
-        say(f"{folder} is up to date: {len(old)} tracks")
+    about = _about(dataset, settings, outcomes, old)
+    if _is_up_to_date(old, dataset, outcomes, about):
+        say(f"{old.folder} is up to date: {len(old)} tracks")
         return old
-    say(f"{folder}: the audio has not changed; only the table of tracks is written again")
-    assemble.write_tables(folder, dataset, settings, outcomes)
-    return open_prepared(folder)
+    say(f"{old.folder}: the audio has not changed; only the table of tracks is written again")
+    assemble.write_tables(old.folder, dataset, outcomes, about)
+    return open_prepared(old.folder)
 
 
-def _todo(order: list[Piece], work: Path, settings: PrepareSettings, say: Say) -> list[Piece]:
-    work.mkdir(parents=True, exist_ok=True)
+def _about(dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome], old: Prepared) -> dict[str, Any]:
+    """`dataset.json` where the data stay as they are, with the versions that made them."""
+    files = old.about.get("files", {})
+    return assemble.about(dataset, settings, outcomes, files) | {"versions": old.about["versions"]}
+
+
+def _is_up_to_date(old: Prepared, dataset: Dataset, outcomes: list[Outcome], about: dict[str, Any]) -> bool:
+    return (
+        old.about == json.loads(json.dumps(about))
+        and old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict()
+        and old.folder.exists("failures.csv")
+        and old.folder.read_bytes("failures.csv") == assemble.failures(dataset.tracks, outcomes)
+    )
+
+
+def _begin(work: Path, settings: PrepareSettings) -> None:
+    """A work folder with the pieces of an interrupted preparation with these settings, if there are any."""
+    if earlier.held_settings(work) != earlier.plain(settings):
+        _discard(work)
     Folder(work).write_json("settings.json", settings.to_json())
-    for half in work.glob(".piece-*.tmp"):
+    for half in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
         shutil.rmtree(half)
+
+
+def _todo(order: list[Piece], say: Say) -> list[Piece]:
     todo = [p for p in order if not pieces.is_done(p)]
     if len(todo) < len(order):
         say(f"going on where it stopped: {n_tracks(order) - n_tracks(todo)} tracks are done")
@@ -164,34 +216,6 @@ def _todo(order: list[Piece], work: Path, settings: PrepareSettings, say: Say) -
 def n_tracks(some: list[Piece]) -> int:
     """Tracks of some pieces."""
     return sum(len(p.items) for p in some)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one track costs on this machine, from a few of them: seconds on one core, bytes on disk."""
-
-    seconds: float
-    n_bytes: float
-
-
-def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -> Estimate | None:
-    """Measured on up to `sample` tracks spread over what is to be done; None where none can be read."""
-    paths = [
-        Path(i.path) for p in todo for i in p.items if i.kept is None and i.problem is None and Path(i.path).is_file()
-    ]
-    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)] if paths else []
-    costs = []
-    for path in chosen[:1] + chosen:  # the first one also builds filter banks and kernels, so it is taken twice
-        began, n_bytes = time.process_time(), 0
-        try:
-            for clip in decode.clips(path, settings.clips):
-                made = views.compute_all(settings.views, clip.y, clip.sr, start_s=clip.start_s)
-                n_bytes += sum(w.x.nbytes for ws in made.values() for w in ws)
-        except DecodeError:
-            continue
-        costs.append((time.process_time() - began, n_bytes))
-    costs = costs[1:] or costs
-    return Estimate(*(float(np.mean(c)) for c in zip(*costs, strict=True))) if costs else None
 
 
 def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: Folder, say: Say) -> None:
@@ -207,7 +231,7 @@ def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: F
         f"{n} tracks to prepare into {folder} ({names}): about {seconds:.0f} s with {jobs} workers, {size / 1e6:.0f} MB"
     )
     if folder.is_local:
-        free = shutil.disk_usage(folder.local if folder.local.exists() else _work_folder(folder)).free
+        free = shutil.disk_usage(folder.local).free
         if free < 2 * size:  # pieces and shards stand side by side at the end
             raise PreparedError(f"{folder}: about {2 * size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
 

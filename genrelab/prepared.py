@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrelab.config import SCHEMA_VERSION, View, view_from_json
-from genrelab.errors import PreparedError
+from genrelab.errors import PreparedError, SettingsError
 from genrelab.storage import Folder
 
 TRACKS = pa.schema(
@@ -32,6 +32,14 @@ TRACKS = pa.schema(
     ]
 )
 """Columns of `tracks.parquet`."""
+
+ABOUT = {
+    "name": str, "root": str, "genres": list, "counts": dict, "by_genre": dict, "records": dict, "settings": dict,
+    "fingerprint": str, "notes": list, "versions": dict,
+}  # fmt: skip
+"""What must stand in `dataset.json`."""
+
+MEND = "run the same `prepare` again to mend it"
 
 IN_TABLE = ("statistics", "table")
 """Views that stand in `features.parquet`; the others stand in shards."""
@@ -90,7 +98,7 @@ class Prepared:
 
     def features(self) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
         """`features.parquet`: track ids, window starts in seconds (rows,), column names, values (rows, columns)."""
-        table = read_parquet(self.folder, "features.parquet")
+        table = _mendable(self.folder, "features.parquet")
         columns = tuple(c for c in table.column_names if c not in ("track_id", "start_s"))
         values = np.empty((table.num_rows, len(columns)), np.float32)
         for i, c in enumerate(columns):
@@ -110,30 +118,74 @@ def open_prepared(address: str | Folder) -> Prepared:
         state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
         empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{folder}`"
         raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")
+    prepared = read_prepared(folder)
+    if not set(prepared.tracks["genre"]) <= {None, *prepared.genres}:  # a kill met `prepare` between the tables
+        raise _misfit(folder)
+    return prepared
+
+
+def read_prepared(folder: Folder) -> Prepared:
+    """The same, though other genres may stand in its table than in `dataset.json`: `prepare` can mend that."""
     about = read_about(folder)
-    table = read_parquet(folder, "tracks.parquet")
-    views = {n: view_from_json(v) for n, v in about["settings"]["views"].items()}
-    return Prepared(folder, about, table.to_pydict(), views)
+    return Prepared(folder, about, _tracks(folder, about), _views(folder, about))
 
 
 def read_about(folder: Folder) -> dict[str, Any]:
-    """`dataset.json`, checked for its version."""
+    """`dataset.json`, checked for its version and for what must stand in it."""
     try:
         about = folder.read_json("dataset.json")
     except ValueError as e:
-        raise PreparedError(f"{folder}: dataset.json is damaged ({e}); prepare into another folder") from e
+        raise _damaged(folder, str(e)) from e
     if about.get("schema") != SCHEMA_VERSION:
         raise PreparedError(
             f"{folder}: dataset.json has schema {about.get('schema')!r}, this genrelab reads {SCHEMA_VERSION}; "
             "prepare again into another folder"
         )
+    wrong = [k for k, kind in ABOUT.items() if not isinstance(about.get(k), kind)]
+    if wrong:
+        raise _damaged(folder, f"no {wrong[0]}")
     return about
+
+
+def _damaged(folder: Folder, reason: str) -> PreparedError:
+    return PreparedError(f"{folder}: dataset.json is damaged ({reason}); prepare again into another folder")
+
+
+def _views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
+    try:
+        return {n: view_from_json(v) for n, v in about["settings"]["views"].items()}
+    except (SettingsError, LookupError, AttributeError, TypeError) as e:
+        raise _damaged(folder, f"views: {e}") from e
+
+
+def _tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns of `tracks.parquet`, as many as `dataset.json` counts."""
+    table = _mendable(folder, "tracks.parquet")
+    if table.schema.names != TRACKS.names or table.num_rows != about["counts"].get("tracks"):
+        raise _misfit(folder)
+    tracks: dict[str, list[Any]] = table.to_pydict()
+    return tracks
+
+
+def _misfit(folder: Folder) -> PreparedError:
+    return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {MEND}")
+
+
+def _mendable(folder: Folder, name: str) -> pa.Table:
+    try:
+        table = read_parquet(folder, name)
+        table.validate(full=True)  # a flipped bit may leave a text that is none
+    except (PreparedError, pa.ArrowException) as e:
+        raise PreparedError(f"{' '.join(str(e).split())}: {MEND}") from e
+    return table
 
 
 def read_parquet(folder: Folder, name: str) -> pa.Table:
     """A Parquet file of PREPARED or RUN."""
     try:
-        return pq.read_table(pa.BufferReader(folder.read_bytes(name)))
+        # In this thread alone: a thread of pyarrow's that still works when Python ends aborts the process
+        # (apache/arrow#34314).
+        return pq.ParquetFile(pa.BufferReader(folder.read_bytes(name)), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as e:
         raise PreparedError(f"{folder}: {name} cannot be read ({' '.join(str(e).split())})") from e
 

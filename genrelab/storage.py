@@ -5,6 +5,7 @@ Every write goes to a temporary name and is renamed; a reader never meets half a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import uuid
@@ -15,17 +16,31 @@ from typing import Any, cast
 
 from fsspec.core import url_to_fs
 
+from genrelab.errors import SettingsError
+
 
 class Folder:
     """A folder behind any fsspec address.
 
     Args:
         address: a local path or an address such as `gs://bucket/prepared` or `memory://prepared`.
+
+    Raises:
+        SettingsError: no address, or one of a kind that cannot be reached from here.
     """
 
     def __init__(self, address: str | Path) -> None:
         self.address = str(address)
-        self.fs, self.root = url_to_fs(self.address)
+        if not self.address.strip():
+            raise SettingsError(
+                "an empty address names no folder: give one, such as ./prepared or gs://bucket/prepared"
+            )
+        try:
+            self.fs, self.root = url_to_fs(self.address)
+        except (ValueError, ImportError) as e:
+            raise SettingsError(
+                f"{self.address}: no folder behind this address ({e}): choose a local one, or install what it needs"
+            ) from e
         self.is_local = "file" in self.fs.protocol or "local" in self.fs.protocol
 
     def __str__(self) -> str:
@@ -59,8 +74,23 @@ class Folder:
         return cast(bytes, self.fs.cat_file(self.path(name)))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Content of a JSON file whose top is an object."""
-        return cast(dict[str, Any], json.loads(self.read_bytes(name)))
+        """Content of a JSON file whose top is an object.
+
+        Raises:
+            ValueError: it is damaged, or its top is something else.
+        """
+        content = json.loads(self.read_bytes(name))
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} holds no object")
+        return content
+
+    def sha256(self, name: str) -> str | None:
+        """SHA-256 of a file, read as a stream; None where there is none."""
+        try:
+            with self.fs.open(self.path(name), "rb") as f:
+                return hashlib.file_digest(f, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write under a temporary name, then rename."""
@@ -71,12 +101,28 @@ class Folder:
         """Write a JSON file, readable and with stable bytes."""
         self.write_bytes(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
+    def make_folder(self, path: str | Path | None = None) -> None:
+        """Make this folder, or another one behind the same file system, with those above it.
+
+        Raises:
+            SettingsError: a file is in the way, or nothing may be written there.
+        """
+        try:
+            self.fs.makedirs(str(path or self.root), exist_ok=True)
+        except OSError as e:
+            reason = e.strerror or str(e)
+            raise SettingsError(f"{self.address}: cannot be made a folder ({reason}): choose another --out") from e
+
     @contextmanager
     def replacing(self, name: str) -> Iterator[str]:
-        """Path of a temporary file beside `name` that takes its place when the block ends well."""
+        """Path of a temporary file beside `name` that takes its place when the block ends well.
+
+        Raises:
+            SettingsError: the folder cannot be made.
+        """
         final = self.path(name)
         folder, _, last = final.rpartition("/")
-        self.fs.makedirs(folder, exist_ok=True)
+        self.make_folder(folder)
         temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             yield temporary

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from genrelab import pieces
-from genrelab.errors import PreparedError
+import numpy as np
+
+from genrelab import decode, pieces, views
+from genrelab.config import PrepareSettings
+from genrelab.errors import DecodeError, PreparedError, SettingsError
 from genrelab.pieces import Piece
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -24,19 +29,31 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def make_all(orders: list[Piece], *, jobs: int, done: Callable[[int], None]) -> None:
     """Make every piece in `jobs` processes; `done(tracks)` is called after each.
 
-    A piece whose worker died is made again by itself; the track that was in work is then counted as failed.
+    Pieces that were in work when a worker died are made again, each by itself; the track that brings a worker down
+    then is counted as failed. The others go back to the pool.
     """
-    suspects = _make_in_pool(orders, jobs, done)
-    while suspects:
-        piece = suspects.pop(0)
-        if _make_in_pool([piece], 1, done):
-            suspects.insert(0, replace(piece, crashed=piece.crashed | {_guilty(piece)}))
+    while orders:
+        for piece in orders:
+            piece.marker.unlink(missing_ok=True)
+        lost = _make_in_pool(orders, jobs, done)
+        suspects = [p for p in lost if p.marker.exists()]
+        if lost and not suspects:
+            raise PreparedError("a worker died before it read a track; is there enough memory?")
+        for piece in suspects:
+            _make_alone(piece, done)
+        orders = [p for p in lost if p not in suspects]
+
+
+def _make_alone(piece: Piece, done: Callable[[int], None]) -> None:
+    piece.marker.unlink(missing_ok=True)
+    while _make_in_pool([piece], 1, done):
+        piece = replace(piece, crashed=piece.crashed | {_guilty(piece)})
 
 
 def _make_in_pool(orders: list[Piece], jobs: int, done: Callable[[int], None]) -> list[Piece]:
     """Pieces that were not made because a worker died."""
     waiting, out, lost = iter(orders), {}, list[Piece]()
-    with _pool(jobs) as pool:
+    with _pool(min(jobs, len(orders))) as pool:
         try:
             for piece in waiting:
                 out[pool.submit(pieces.make, piece)] = piece
@@ -46,13 +63,7 @@ def _make_in_pool(orders: list[Piece], jobs: int, done: Callable[[int], None]) -
                 _collect(out, lost, done)
         except BrokenProcessPool:  # by submit: the piece that it refused has not begun
             lost += [*out.values(), piece]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-    lost += waiting if lost else []
-    return _begun_first(lost) if len(orders) > 1 else lost
+    return lost + (list(waiting) if lost else [])
 
 
 def _collect(out: dict[Future[int], Piece], lost: list[Piece], done: Callable[[int], None]) -> None:
@@ -62,10 +73,6 @@ def _collect(out: dict[Future[int], Piece], lost: list[Piece], done: Callable[[i
             done(future.result())
         except BrokenProcessPool:
             lost.append(piece)
-
-
-def _begun_first(lost: list[Piece]) -> list[Piece]:
-    return sorted(lost, key=lambda p: (not p.marker.exists(), p.number))
 
 
 def _guilty(piece: Piece) -> int:
@@ -87,10 +94,56 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         with ProcessPoolExecutor(
             jobs, mp_context=multiprocessing.get_context("spawn"), initializer=pieces.begin_worker
         ) as pool:
-            yield pool
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one track costs on this machine, from a few of them: seconds on one core, bytes on disk."""
+
+    seconds: float
+    n_bytes: float
+
+
+def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -> Estimate | None:
+    """Measured on up to `sample` tracks spread over what is to be done; None where none can be read.
+
+    A worker does it, for a file among them may bring its decoder down: then there is no estimate.
+    """
+    paths = [i.path for p in todo for i in p.items if i.kept is None and i.problem is None and Path(i.path).is_file()]
+    if not paths:
+        return None
+    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)]
+    with _pool(1) as pool:
+        try:
+            return pool.submit(measure, chosen, settings).result()
+        except BrokenProcessPool:
+            return None
+
+
+def measure(paths: list[str], settings: PrepareSettings) -> Estimate | None:
+    """Mean cost of these tracks; None where none can be read. Runs in a worker process."""
+    costs = []
+    for path in paths[:1] + paths:  # the first one also builds filter banks and kernels, so it is taken twice
+        began, n_bytes = time.process_time(), 0
+        try:
+            for clip in decode.clips(path, settings.clips):
+                made = views.compute_all(settings.views, clip.y, clip.sr, start_s=clip.start_s)
+                n_bytes += sum(w.x.nbytes for ws in made.values() for w in ws)
+        except (DecodeError, SettingsError):
+            continue
+        costs.append((time.process_time() - began, n_bytes))
+    costs = costs[1:] or costs
+    return Estimate(*(float(np.mean(c)) for c in zip(*costs, strict=True))) if costs else None

@@ -4,26 +4,25 @@ import csv
 import hashlib
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import write_tone
 
 from genrelab import records, views
 from genrelab.config import PrepareSettings, SamplesView, StatisticsView
-from genrelab.dataset import Dataset, DatasetOptions
+from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
-from genrelab.errors import PreparedError
-from genrelab.prepare import estimate, prepare
+from genrelab.errors import PreparedError, SettingsError
+from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
+from genrelab.workers import estimate
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
 
@@ -164,71 +163,197 @@ def test_estimate_is_measured(music: Path, tmp_path: Path) -> None:
     assert estimate([], SETTINGS) is None
 
 
-PREPARE = """
-import sys
+KILLER = """
+import json, os, random, shutil, signal, sys, time
 from pathlib import Path
-from genrelab.datasets import folder
+import genrelab.prepare as program
+from genrelab.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.dataset import DatasetOptions
-from genrelab.prepare import prepare
-from genrelab.config import *
+from genrelab.datasets import folder
+
+def begin(root, out):
+    # A fork of this process prepares; each piece that it finishes is a byte in the pipe.
+    news, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
+        dataset = folder.load(Path(root), DatasetOptions())
+        program.prepare(dataset, out, settings, jobs=2, progress=lambda *_: os.write(tell, b"."))
+        os._exit(0)
+    os.close(tell)
+    return child, news
+
+def kill_once(root, out, moments):
+    # Did SIGKILL meet a piece in work, or the assembly?
+    child, news = begin(root, out)
+    for _ in range(moments.randint(2, 6)):
+        os.read(news, 1)
+    time.sleep(moments.uniform(0, 0.04))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(news)
+    work = Path(out) / ".work"
+    in_work = any(work.glob(".piece-*.tmp")) or len(list(work.glob("piece-*/piece.json"))) == 28
+    return os.WIFSIGNALED(status) and in_work and not (Path(out) / "dataset.json").exists()
+
 if __name__ == "__main__":
-    settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
-    prepare(folder.load(Path(sys.argv[1]), DatasetOptions()), sys.argv[2], settings, jobs=2)
+    program.PIECE_TRACKS = 1
+    program.estimate = lambda *_: None  # it is tested elsewhere, and costs half a second at each of these starts
+    root, out, finished = sys.argv[1:]
+    moments, met, n_finished = random.Random(5), 0, 0
+    for _ in range(80):
+        met += kill_once(root, out, moments)
+        if (Path(out) / "dataset.json").exists():
+            Path(out).rename(Path(finished) / str(n_finished))  # it got through: begin anew
+            n_finished += 1
+        if met == 20:
+            break
+    child, news = begin(root, out)
+    _, status = os.waitpid(child, 0)
+    print(json.dumps([met, os.waitstatus_to_exitcode(status)]))
 """
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(music: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(PREPARE)
-    command = [sys.executable, str(script), str(music)]
-    began = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, timeout=120)
-    whole = time.monotonic() - began
-    moments, out = random.Random(5), tmp_path / "killed"
-    for _ in range(20):
-        process = subprocess.Popen([*command, str(out)], stderr=subprocess.DEVNULL)
-        try:
-            process.wait(moments.uniform(0.1, 1.1) * whole)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        if (out / "dataset.json").exists():  # it got through: begin anew, so that every kill meets work
-            assert _bytes(out) == _bytes(tmp_path / "undisturbed")
-            shutil.rmtree(out)
-    subprocess.run([*command, str(out)], check=True, timeout=120)
-    assert _bytes(out) == _bytes(tmp_path / "undisturbed")
-    assert not list(out.rglob("*.tmp"))
+    undisturbed, killed, finished = (tmp_path / n for n in ("undisturbed", "killed", "finished"))
+    prepare(_load(music), undisturbed, SETTINGS, jobs=2)
+    finished.mkdir()
+    script = tmp_path / "killer.py"
+    script.write_text(KILLER)
+    command = [sys.executable, str(script), str(music), str(killed), str(finished)]
+    done = subprocess.run(command, check=True, timeout=240, stdout=subprocess.PIPE)
+    assert json.loads(done.stdout) == [20, 0]  # kills that met work, and the last resume's exit status
+    for out in (killed, *finished.iterdir()):
+        shutil.rmtree(out / ".work", ignore_errors=True)  # a kill in the last step may leave it, and is harmless
+        shutil.rmtree(out / ".work.dead", ignore_errors=True)
+        assert list(out.rglob("*.tmp")) == []
+        assert _bytes(out) == _bytes(undisturbed)
 
 
-CRASH = """
-import os
-import genrelab.decode
-from pathlib import Path
-clips = genrelab.decode.clips
-def crash(path, *args, **kwargs):
-    if "5.wav" in str(path) and "choir" in str(path):
-        os._exit(11)  # as a decoder does that meets a hostile file
-    return clips(path, *args, **kwargs)
-genrelab.decode.clips = crash
-"""
+def _interrupted(dataset: Dataset, out: str | Path, settings: PrepareSettings = SETTINGS, *, after: int) -> None:
+    """Begin a preparation and stop it when `after` tracks are done."""
+
+    def stop(done: int, _: int) -> None:
+        if done >= after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(dataset, out, settings, jobs=1, progress=stop)
 
 
-@pytest.mark.slow
-def test_a_file_that_brings_the_decoder_down_is_a_counted_failure(music: Path, tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(CRASH)
-    script = tmp_path / "script.py"
-    script.write_text(PREPARE.replace("jobs=2", "jobs=2"))
-    dataset_only = "import genrelab.prepare\ngenrelab.prepare.estimate = lambda *a, **k: None\n"
-    script.write_text(dataset_only + PREPARE)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+@pytest.fixture
+def small(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nine tracks, a piece each."""
+    for genre in ("beat", "choir"):
+        shutil.rmtree(music / genre)
+    monkeypatch.setattr("genrelab.prepare.PIECE_TRACKS", 1)
+    return music
+
+
+def test_resume_knows_a_file_from_its_copy_of_equal_size_and_time(small: Path, tmp_path: Path) -> None:
+    for path in small.rglob("*.wav"):
+        os.utime(path, (1e9, 1e9))
+    _interrupted(_load(small), tmp_path / "out", after=6)
+    (small / "ambient" / "0.wav").unlink()  # from here on every index stands for another file
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
+    prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+
+
+def test_resume_after_changed_content_and_with_half_a_piece(small: Path, tmp_path: Path) -> None:
+    _interrupted(_load(small), tmp_path / "out", after=5)
+    write_tone(small / "ambient" / "1.wav", hz=777)
+    (tmp_path / "out" / ".work" / "piece-000003" / "samples.tfrecord").unlink()
+    said: list[str] = []
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert any("going on where it stopped: 3 tracks" in s for s in said)
+    prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_resume_with_other_settings_is_refused(
+    small: Path, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "out" if where == "local" else f"memory://{uuid.uuid4().hex}/out"
+    _interrupted(_load(small), out, after=2)
+    other = PrepareSettings(views=(SamplesView(n_samples=400),), shard_tracks=12)
+    with pytest.raises(PreparedError, match=r"other settings .*n_samples is 500 there, 400 here.*remove .*work"):
+        prepare(_load(small), out, other, jobs=1)
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_kill_before_the_first_piece_is_no_obstacle(small: Path, tmp_path: Path, lock: bool) -> None:
+    (tmp_path / "out" / ".work").mkdir(parents=True)
+    if lock:
+        (tmp_path / "out" / ".work.lock").touch()
+    assert len(prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)) == 9
+
+
+def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    subprocess.run([sys.executable, str(script), str(music), str(out)], check=True, timeout=120, env=environment)
-    prepared = open_prepared(str(out))
-    broken = [prepared.tracks["track_id"][i] for i, s in enumerate(prepared.tracks["status"]) if s == "failed"]
-    assert broken == ["beat/broken.mp3", "choir/5.wav"]
-    assert "crashed" in prepared.tracks["error"][prepared.tracks["track_id"].index("choir/5.wav")]
+    _interrupted(_load(small), out, after=4)
+    shutil.copytree(out / ".work", tmp_path / "work")
+    prepare(_load(small), out, SETTINGS, jobs=1)
+    for name in (".work", ".work.dead"):
+        shutil.copytree(tmp_path / "work", out / name)
+    (out / ".work" / "piece-000001" / "statistics.npy").unlink()
+    said: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    assert any("up to date" in s for s in said)
+    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
+
+
+def _table(tmp_path: Path, *, genre: str = "jazz") -> Dataset:
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    tracks = tuple(Track(str(i), None, genre if i else None) for i in range(3))
+    return Dataset("table", tmp_path / "features.csv", tracks, features=FeatureTable(("f1", "f2"), rows))
+
+
+def test_a_table_again_does_nothing_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr("genrelab.assemble.write_tables", _interrupt)
+        prepare(_table(tmp_path), tmp_path / "out")
+    prepare(_table(tmp_path), tmp_path / "out")
+    said: list[str] = []
+    prepare(_table(tmp_path), tmp_path / "out", say=said.append)
+    assert any("up to date" in s for s in said)
+    content = bytearray((tmp_path / "out" / "features.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "out" / "features.parquet").write_bytes(content)
+    prepare(_table(tmp_path), tmp_path / "out")
+    prepare(_table(tmp_path), tmp_path / "fresh")
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+    assert prepare(_table(tmp_path, genre="rock"), tmp_path / "out").genres == ("rock",)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["audio", "table"])
+def test_two_at_a_time_are_refused(small: Path, tmp_path: Path, kind: str) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    dataset = _load(small) if kind == "audio" else _table(tmp_path)
+    (tmp_path / "out").mkdir()
+    lock = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(PreparedError, match="another prepare is writing here"):
+            prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    finally:
+        os.close(lock)
+    prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    assert [p.name for p in (tmp_path / "out").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_folder_that_cannot_be_is_refused(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(SettingsError, match="cannot be made a folder"):
+            prepare(_load(small), out, SETTINGS, jobs=1)
 
 
 def test_dataset_json_says_what_is_in_a_payload(music: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from genrelab.errors import SettingsError
 from genrelab.storage import Folder
 
 
@@ -46,3 +47,38 @@ def test_publish_tree_copies_every_file(folder: Folder, tmp_path: Path) -> None:
     folder.remove("deep")
     folder.remove("never there")
     assert not folder.exists("deep/a")
+
+
+@pytest.mark.parametrize("address", ["", " ", "foo://x"])
+def test_an_address_that_cannot_be_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError):
+        Folder(address)
+
+
+def test_an_address_whose_package_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(address: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("genrelab.storage.url_to_fs", absent)
+    with pytest.raises(SettingsError, match="Install s3fs"):
+        Folder("s3://bucket/out")
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(SettingsError, match="cannot be made a folder"):
+            Folder(path).write_bytes("x", b"1")
+
+
+def test_json_of_another_kind_is_refused(folder: Folder) -> None:
+    for content in (b"[]", b"{", b"\xff"):
+        folder.write_bytes("a.json", content)
+        with pytest.raises(ValueError):
+            folder.read_json("a.json")
+
+
+def test_sha256_is_of_the_content(folder: Folder) -> None:
+    folder.write_bytes("a", b"abc")
+    assert folder.sha256("a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert folder.sha256("b") is None
