@@ -1,6 +1,6 @@
 """Write docs/results.md and the README's picture from what benchmarks/real.py left.
 
-    python benchmarks/render_results.py FOLDER
+python benchmarks/render_results.py FOLDER
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ COMPARISONS = (
 
 HEAD = f"""# Results
 
-Every figure here was printed by genrelab on real audio or real features, by `benchmarks/real.py` with the commands shown
-(`$GENRELAB_DATA` is the folder of the data; ImageNet weights through `GENRELAB_IMAGENET_WEIGHTS`), on 2 cores of
-{platform.machine()}, Python {platform.python_version()}. `benchmarks/render_results.py` wrote this page. Intervals are 95 %, over artists
-where they are known; the sets are small, so most of them are wide. Seconds of training were taken on a machine that did
-other work, too.
+Every figure here was printed by genrelab on real audio or real features, by `benchmarks/real.py` with the commands
+shown (`$GENRELAB_DATA` is the folder of the data; ImageNet weights through `GENRELAB_IMAGENET_WEIGHTS`), on 2 cores of
+{platform.machine()}, Python {platform.python_version()}. `benchmarks/render_results.py` wrote this page. Intervals are
+95 %, over artists where they are known; the sets are small, so most of them are wide. Seconds of training were taken on
+a machine that did other work, too.
 
 """
 
 COMPARISON = """## The article's figure, ours under its protocol, ours under an honest split
 
-The article's figures are for fma_small with all 8,000 clips and random tracks in the test set; its audio is not here, so they
-stand beside ours only to show the direction: what `--split article` adds, artists on both sides add.
+The article's figures are for fma_small with all 8,000 clips and random tracks in the test set; its audio is not here,
+so they stand beside ours only to show the direction: what `--split article` adds, artists on both sides add.
 
 | data | model | article (fma_small) | ours, `--split article` | ours, honest split | honest split is |
 |---|---|---|---|---|---|

@@ -28,6 +28,7 @@ from genrelab.leaderboard import (
     percent,
     print_leaderboard,
 )
+from genrelab.prepared import read_parquet
 from genrelab.storage import Folder
 
 __all__ = ["Leaderboard", "build", "gap_words", "print_leaderboard"]
@@ -150,10 +151,10 @@ def _history(run: Folder, folder: str) -> dict[str, list[float]]:
 
 def _mistakes(run: Folder, board: Leaderboard, row: Row) -> list[dict[str, Any]]:
     """The most confident wrong answers, from `predictions.parquet`; what it holds must be what was scored."""
-    import pyarrow.parquet as pq
+    import pyarrow.compute as pc
 
-    content = io.BytesIO(run.read_bytes(f"{row.folder}/predictions.parquet"))
-    table = pq.read_table(content, filters=[("part", "==", board.part)])
+    table = read_parquet(run, f"{row.folder}/predictions.parquet")
+    table = table.filter(pc.equal(table["part"], board.part))
     truth = np.array(table["truth"].to_pylist())
     probabilities = np.stack([table[f"p_{g}"].to_numpy() for g in board.genres], axis=1)
     answers = np.array(board.genres)[probabilities.argmax(axis=1)]

@@ -119,7 +119,8 @@ def _open_parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        frame = pq.read_table(path).to_pandas()
+        # In this thread alone, as `prepared.read_parquet` says.
+        frame = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False).to_pandas(use_threads=False)
     except (pa.ArrowException, OSError) as e:
         raise DatasetError(f"{path}: is no Parquet file that can be read: {e}") from e
     # A named index is mostly the track id; one without a name only counts the rows.
