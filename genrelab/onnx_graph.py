@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from genrelab.accelerator import as_numpy, load_tensorflow
+from genrelab.coupling import pairs
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`
@@ -55,8 +56,8 @@ def pipeline_to_onnx(
 
     Args:
         steps: fitted transformers.
-        classifier: fitted; answers with probabilities, or, where `beta` is given, with scores that become
-            probabilities as softmax(beta * scores).
+        classifier: fitted; answers with probabilities, or, where `beta` is given, with scores of every two genres
+            that become probabilities as in `coupling`.
         shape: of one window.
         chosen: numbers of the columns that are looked at, or None for all.
         medians: value of each of these columns where one is missing, or None where none may be.
@@ -81,14 +82,16 @@ def pipeline_to_onnx(
         )
     _rename(proto, proto.graph.output[1].name, "answer")
     constants = {"chosen": chosen, "medians": medians, "low": bounds[0], "high": bounds[1]}
-    constants["beta"] = None if beta is None else np.float64(beta)
+    back = [helper.make_node("Cast", ["answer"], [OUTPUT], to=TensorProto.FLOAT)]
+    if beta is not None:
+        first, second = pairs(n_genres)
+        constants |= {"minus_beta": np.float64(-beta), "first": first, "second": second, "one": np.float64(1)}
+        constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
+        _rename(proto, "answer", "scores")
+        back = _coupling(n_genres) + back
     proto.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
     )
-    back = [helper.make_node("Cast", ["answer" if beta is None else "softmax"], [OUTPUT], to=TensorProto.FLOAT)]
-    if beta is not None:
-        back.insert(0, helper.make_node("Mul", ["answer", "beta"], ["logits"]))
-        back.insert(1, helper.make_node("Softmax", ["logits"], ["softmax"], axis=1))
     nodes = [*_front(chosen is not None, medians is not None), *proto.graph.node, *back]
     return finished(proto, nodes, shape=shape, n_genres=n_genres)
 
@@ -108,6 +111,29 @@ def _front(chooses: bool, fills: bool) -> list[Any]:
         name = "filled"
     nodes.append(helper.make_node("Max", [name, "low"], ["bounded_below"]))
     return [*nodes, helper.make_node("Min", ["bounded_below", "high"], ["columns"])]
+
+
+def _coupling(n_genres: int) -> list[Any]:
+    """Nodes from `scores` of every two genres to their probabilities, `answer`: `coupling.coupled` in ONNX."""
+    from onnx import helper
+
+    steps = [
+        ("Mul", ["pair_scores", "minus_beta"], "exponents"),
+        ("Exp", ["exponents"], "against"),
+        ("Reciprocal", ["against"], "for"),
+        ("MatMul", ["against", "first"], "against_first"),
+        ("MatMul", ["for", "second"], "against_second"),
+        ("Add", ["against_first", "against_second"], "odds_against"),
+        ("Add", ["odds_against", "one"], "one_and_odds"),
+        ("Reciprocal", ["one_and_odds"], "shares"),
+    ]
+    nodes = [helper.make_node(op, inputs, [output]) for op, inputs, output in steps]
+    if n_genres == 2:  # skl2onnx gives the score of two genres in both directions; ours is the first
+        nodes.insert(0, helper.make_node("Gather", ["scores", "score"], ["pair_scores"], axis=1))
+    else:
+        nodes.insert(0, helper.make_node("Identity", ["scores"], ["pair_scores"]))
+    nodes.append(helper.make_node("ReduceSum", ["shares", "columns_axis"], ["total"], keepdims=1))
+    return [*nodes, helper.make_node("Div", ["shares", "total"], ["answer"])]
 
 
 def _rename(proto: Any, old: str, new: str) -> None:

@@ -55,7 +55,8 @@ def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool
     spectra = scipy.fft.rfft(frames * _hann(frames.shape[1], dtype), axis=1)
     parts = spectra.astype(np.complex64, copy=False).view(np.float32)
     np.square(parts, out=parts)
-    return np.add(parts[:, ::2], parts[:, 1::2], out=out)
+    np.add(parts[:, ::2], parts[:, 1::2], out=out)
+    return out
 
 
 def power_blocks(y: NDArray[np.float32], n_fft: int, hop_length: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:

@@ -264,4 +264,4 @@ def _coloured(y: Samples, colour: Colour, rng: np.random.Generator) -> Samples:
     played = scipy.fft.irfft(spectrum, size)[:n]
     played /= max(float(np.abs(played).max()), 1e-9)
     mixed = played + scipy.fft.irfft(floor, size)[:n]
-    return (colour.peak * mixed / max(float(np.abs(mixed).max()), 1e-9)).astype(np.float32)
+    return np.asarray(colour.peak * mixed / max(float(np.abs(mixed).max()), 1e-9), np.float32)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from genrelab.coupling import best_beta, coupled
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_consistent_pairs_give_back_their_probabilities(k: int) -> None:
+    """Where every r_ij is p_i / (p_i + p_j), the coupling finds p: the formula is exact there."""
+    p = np.random.default_rng(k).dirichlet(np.ones(k), size=50)
+    beta = 1.7
+    scores = np.stack([np.log(p[:, i] / p[:, j]) / beta for i, j in combinations(range(k), 2)], axis=1)
+    np.testing.assert_allclose(coupled(scores, k, beta), p, rtol=1e-9)
+
+
+def test_the_clearer_the_case_the_surer_the_answer() -> None:
+    weak, strong = (coupled(np.array([[d, d, 0.0]]), 3, 1.0)[0] for d in (0.5, 3.0))
+    assert weak.argmax() == strong.argmax() == 0
+    assert weak[0] < 0.6 < 0.9 < strong[0]
+
+
+def test_beta_is_found_where_the_scores_were_scaled() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), size=4_000)
+    y = np.array([rng.choice(3, p=row) for row in p])
+    scores = np.stack([np.log(p[:, i] / p[:, j]) / 2.5 for i, j in combinations(range(3), 2)], axis=1)
+    assert best_beta(scores, y, 3, None) == pytest.approx(2.5, rel=0.05)
+    heavy = np.where(y == 0, 1.0, 1e-9)  # rows without weight have no say
+    assert best_beta(scores, y, 3, heavy) > 5
