@@ -61,6 +61,9 @@ def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except FileNotFoundError as e:
+        inside = file.parent / "bundle"
+        if inside.is_dir():
+            raise refusal(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
         what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
         where = file if file.parent.is_dir() else file.parent
         raise refusal(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e

@@ -13,11 +13,13 @@ import typer
 
 from genrelab import console
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 # === Options that several commands share ===
 
-Root = Annotated[Path, typer.Argument(help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet).")]
+Root = Annotated[
+    Path, typer.Argument(metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet).")
+]
 Prep = Annotated[str, typer.Argument(metavar="PREPARED", help="What `prepare` wrote (a folder or fsspec address).")]
 RunOut = Annotated[str, typer.Option("--out", metavar="RUN", help="Folder (or fsspec address) for the results.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -42,7 +44,13 @@ IdColumn = Annotated[str | None, typer.Option(help="Table: column of the track i
 Drop = Annotated[str | None, typer.Option(help="Table: columns that are no features, with commas.")]
 Impute = Annotated[str | None, typer.Option(help="Table: `median` fills missing features, fitted on training rows.")]
 Split = Annotated[str, typer.Option(help="auto, official, artist, random, or article (leaks artists).")]
-Models = Annotated[str, typer.Option(help="all, or names with commas.")]
+Models = Annotated[
+    str,
+    typer.Option(
+        help="all, or names with commas: majority, logistic_regression, knn, gaussian_nb, svm, mlp, raw_cnn, "
+        "mobilenet_v2."
+    ),
+]
 Epochs = Annotated[int, typer.Option(help="At most; validation stops earlier.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
 Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
@@ -161,7 +169,8 @@ def train(
     settings = program.train_settings(
         models, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy, strict
     )
-    console.leaderboard(program.train(prepared, out, settings, resume, overwrite, console.say, console.bar), as_json)
+    board = program.train(prepared, out, settings, resume, overwrite, console.say, console.bar)
+    console.leaderboard(board, as_json, out)
 
 
 @app.command()
@@ -214,7 +223,8 @@ def run(
     where = prepared or f"{out.rstrip('/')}/prepared"
     program.check_run(out, settings, resume, overwrite)  # before an hour of work, not after
     program.prepare(source, where, views, fma_exact, jobs, console.say, console.bar, settings)
-    console.leaderboard(program.train(where, out, settings, resume, overwrite, console.say, console.bar), as_json)
+    board = program.train(where, out, settings, resume, overwrite, console.say, console.bar)
+    console.leaderboard(board, as_json, out)
 
 
 @app.command()
@@ -229,7 +239,7 @@ def report(
     from genrelab.report import build
     from genrelab.storage import Folder
 
-    console.leaderboard(build(Folder(run)), as_json)
+    console.leaderboard(build(Folder(run)), as_json, run)
 
 
 @app.command()
@@ -247,6 +257,8 @@ def predict(
     """
     from genrelab.predict import audio_files, load_bundle, predict_paths
 
+    if timeline and not as_json:
+        raise typer.BadParameter("--timeline is part of --json: give both")
     predictions = list(predict_paths(load_bundle(model), audio_files(paths)))
     console.predictions(predictions, top, timeline, as_json)
     if any(p.error for p in predictions):

@@ -7,9 +7,11 @@ import functools
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
@@ -60,7 +62,7 @@ def _again(name: str, interrupt: KeyboardInterrupt) -> str:
     """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
     from genrelab.run_folder import Interrupted
 
-    words = ["genrelab", *sys.argv[1:]]
+    words = [*program(), *sys.argv[1:]]
     if isinstance(interrupt, Interrupted):
         words = [w for w in words if w != "--overwrite"]
     resumes = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
@@ -122,17 +124,30 @@ def _Rate(unit: str) -> Any:  # noqa: N802 - makes a column
     return Rate()
 
 
-def leaderboard(board: Leaderboard, as_json: bool) -> None:
-    """The leaderboard as a table, or as the content of leaderboard.json."""
+def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
+    """The leaderboard as a table with where everything is, or as the content of leaderboard.json."""
     from rich.console import Console
 
     from genrelab.report import print_leaderboard
 
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(board), indent=1))
-    else:
-        width = None if sys.stdout.isatty() else 160
-        print_leaderboard(board, Console(width=width))
+        typer.echo(json.dumps(dataclasses.asdict(board), indent=1, ensure_ascii=False))
+        return
+    width = None if sys.stdout.isatty() else 160
+    print_leaderboard(board, Console(width=width))
+    best = f"{run}/{board.rows[0].folder}/bundle"
+    typer.echo(
+        f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle\n"
+        f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', best])}"
+    )
+
+
+def program() -> list[str]:
+    """Words that call this program here: its name where that is found, else the way it was called."""
+    if shutil.which("genrelab"):
+        return ["genrelab"]
+    by_module = Path(sys.argv[0]).name == "__main__.py"
+    return [sys.executable, "-m", "genrelab"] if by_module else [sys.argv[0]]
 
 
 def predictions(found: Sequence[Prediction], top: int, timeline: bool, as_json: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from genrelab import prepare as preparing
 from genrelab import run
 from genrelab.config import TrainSettings
-from genrelab.console import leaderboard, predictions
+from genrelab.console import leaderboard, predictions, program
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.errors import DatasetError
 from genrelab.predict import load_bundle, predict_paths
@@ -33,7 +34,7 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     settings = TrainSettings(epochs=EPOCHS)
     finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
     board = run.train(str(results / "prepared"), str(results), settings, not finished, finished, say, bar)
-    leaderboard(board, as_json=False)
+    leaderboard(board, False, str(results))
     say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
     best = results / board.rows[0].folder / "bundle"
     song = _a_test_song(corpus, results)
@@ -41,13 +42,8 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     predictions(list(predict_paths(load_bundle(best), [song])), top=3, timeline=False, as_json=False)
     print(
         f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
-        f"Page:        {results / 'report.html'}\n"
-        f"Leaderboard: {results / 'leaderboard.md'}\n"
-        f"Bundles:     {results}/<model>/bundle\n"
-        f"\nNext, your own music, one folder per genre:\n"
-        f"  genrelab run ~/Music/by-genre --out runs/first\n"
-        f"or any song with the model above:\n"
-        f"  genrelab predict song.mp3 --model {best}"
+        f"Next, your own music, one folder per genre:\n"
+        f"  {shlex.join(program())} run ~/Music/by-genre --out runs/first"
     )
 
 

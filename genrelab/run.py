@@ -88,7 +88,7 @@ def prepare(
 def outcome(prepared: Prepared) -> list[str]:
     """What became of the tracks: the counts, and the first of those that cannot be used, by name."""
     counts, t = prepared.about["counts"], prepared.tracks
-    unlabelled = f", {counts['unlabelled']} without a genre" if counts["unlabelled"] else ""
+    unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
     bad = [i for i, status in enumerate(t["status"]) if status != "ok"]
     named = [f"  {t['status'][i]}: {printable(t['path'][i] or t['track_id'][i])}: {t['error'][i]}" for i in bad[:NAMED]]
     more = [f"  … and {len(bad) - NAMED} more"] if len(bad) > NAMED else []
@@ -132,7 +132,11 @@ def train_settings(
 
 
 def views_for(settings: TrainSettings) -> str | None:
-    """The views that `run` prepares: the default ones, and `frames` where the classical models ask for it."""
+    """The views that `run` prepares where none are named.
+
+    The default ones whatever the models, so that more models can be trained later without decoding again (two of the
+    three are nearly free beside decoding), and `frames` where the classical models ask for it.
+    """
     return ",".join((*DEFAULT_VIEWS, "frames")) if settings.view == "frames" else None
 
 

@@ -45,10 +45,9 @@ def check_run(
     if overwrite:
         return
     if not resume:
-        state = "the results of a finished run" if run.exists("run.json") else "an unfinished training"
-        raise PreparedError(
-            f"{run} holds {state}: --resume goes on with it, --overwrite replaces it, or choose another --out"
-        )
+        if run.exists("run.json"):
+            raise PreparedError(f"{run} holds the results of a finished run: {REMEDY}")
+        raise PreparedError(f"{run} holds an unfinished training: --resume goes on with it, {REMEDY}")
     wanted = json.loads(json.dumps(settings.to_json()))
     different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
     if different:
