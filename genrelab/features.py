@@ -49,13 +49,16 @@ STATISTICS: tuple[str, ...] = tuple(
 )
 """Names of the 518 statistics, in the order of FMA's `features.csv`."""
 
-STORAGE_BOUND: tuple[str, ...] = (
-    *(name for name in STATISTICS if name.startswith("spectral_contrast_") and name.endswith("_07")),
-    *(f"zcr_{statistic}_01" for statistic in ("kurtosis", "min", "skew")),
+STORAGE_BOUND: tuple[str, ...] = tuple(
+    name
+    for name in STATISTICS
+    if (name.startswith("spectral_contrast_") and name.endswith("_07"))
+    or (name.startswith(("spectral_", "zcr_")) and name.split("_")[-2] in ("kurtosis", "max", "min", "skew"))
 )
-"""Statistics that tell how a file was stored rather than how it sounds: the valleys of the highest contrast
-band are the edge that a resampler or encoder leaves below half the rate, and the zero crossings of silence are
-those of its noise. The same clip at 22.05 and 44.1 kHz differs in them by several standard deviations."""
+"""Statistics that tell how a file was stored rather than how it sounds: the valleys of the highest contrast band are
+the edge that a resampler or encoder leaves below half the rate, and extremes and higher moments of a spectrum's shape
+are made by single frames of near-silence, whose spectrum is rounding noise. The same clip at 22.05 and 44.1 kHz
+differs in them by up to several standard deviations."""
 
 FRAMES: tuple[str, ...] = (
     *(f"chroma_stft_{number:02d}" for number in range(1, 13)),
