@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import signal
@@ -175,7 +176,9 @@ def test_ctrl_c_says_how_to_go_on_and_that_command_does(music: Path, tmp_path: P
     for i in range(300):
         write_tone(music / "beat" / f"long{i}.wav", hz=200 + i, seconds=3)
     words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob(".work/piece-*/piece.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
