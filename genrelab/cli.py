@@ -77,7 +77,7 @@ def _genrelab(
 @app.command()
 @console.command
 def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
-    """Run everything on a corpus that is synthesised here: no download.
+    """Run everything on a corpus that is synthesised here: no data to download.
 
     Example: genrelab demo --out demo
     """
