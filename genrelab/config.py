@@ -158,6 +158,8 @@ View = MelImageView | LogMelView | SamplesView | StatisticsView | FramesView | T
 VIEWS: dict[str, type[View]] = {
     v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, FramesView, TableView)
 }
+IN_TABLE = ("statistics", "table")
+"""Views that stand in `features.parquet`; the others stand in shards."""
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 """What the models of `--models all` read."""
 

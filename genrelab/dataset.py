@@ -108,11 +108,6 @@ class Dataset:
         """Names of the known artists, sorted."""
         return tuple(sorted({t.artist for t in self.tracks if t.artist is not None}))
 
-    @property
-    def has_official_split(self) -> bool:
-        """Does any track carry an official part?"""
-        return any(t.official_split is not None for t in self.tracks)
-
 
 def sort_tracks(tracks: Iterable[Track]) -> tuple[Track, ...]:
     """Tracks in the one order that PREPARED knows: ids that are numbers by value, then the rest by name."""

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import assemble, pieces, records
-from genrelab.config import PrepareSettings
+from genrelab.config import IN_TABLE, PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DecodeError, PreparedError
 from genrelab.pieces import Item, Kept, Outcome
-from genrelab.prepared import IN_TABLE, Prepared, read_about, read_prepared
+from genrelab.prepared import Prepared, read_about, read_prepared
 from genrelab.storage import Folder
 
 STAGES = ("find", "read", "label", "decode", "check", "view")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from genrelab import records
 from genrelab.accelerator import load_tensorflow
-from genrelab.config import View
+from genrelab.config import IN_TABLE, View
 from genrelab.errors import PreparedError
-from genrelab.prepared import IN_TABLE, Prepared
+from genrelab.prepared import Prepared
 
 BALANCED_BELOW = 1.5
 """`--class-weight auto` leaves genres alone while the largest has less than this many times the smallest."""

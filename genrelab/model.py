@@ -75,6 +75,11 @@ class Model(ABC):
         """
         return None
 
+    @classmethod
+    def too_many_columns(cls, settings: TrainSettings, n: int) -> str | None:
+        """Why it does not take windows of `n` values with these settings; None where it does."""
+        return None
+
     @property
     def display(self) -> str:
         """Name for tables; tells what makes the model another one than its name says."""

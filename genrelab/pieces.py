@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode, records, views
-from genrelab.config import PrepareSettings
+from genrelab.config import IN_TABLE, PrepareSettings
 from genrelab.errors import DecodeError, SettingsError
 
 CRASHED = "the decoder crashed on this file"
@@ -110,7 +110,7 @@ def make(piece: Piece) -> int:
     temporary.mkdir(parents=True)
     outcomes: list[Outcome] = []
     rows: list[tuple[int, float, NDArray[np.float32]]] = []
-    in_shards = [v.name for v in piece.settings.views if v.name != "statistics"]
+    in_shards = [v.name for v in piece.settings.views if v.name not in IN_TABLE]
     files = {name: (temporary / f"{name}.tfrecord").open("wb") for name in in_shards}
     try:
         for item in piece.items:
@@ -209,12 +209,12 @@ def _used(
     else:
         outcome.duration_s = round(decode.probe(path).duration_s, 6)
         for name, window in _windows(path, settings):
-            if name == "statistics":
+            if name in IN_TABLE:
                 rows.append((window.start_s, window.x))
             else:
                 encoded.append((name, records.encode(records.Record(item.index, window.start_s, window.x.tobytes()))))
     names = [name for name, _ in encoded]
-    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name != "statistics"}
+    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in IN_TABLE}
     return outcome, encoded, rows
 
 

@@ -41,9 +41,6 @@ ABOUT = {
 
 MEND = "run the same `prepare` again to mend it"
 
-IN_TABLE = ("statistics", "table")
-"""Views that stand in `features.parquet`; the others stand in shards."""
-
 
 @dataclass(frozen=True)
 class Prepared:

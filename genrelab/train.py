@@ -23,7 +23,6 @@ from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsErro
 from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
-from genrelab.models.classical import MOST_COLUMNS, Classical
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, write_parquet
 from genrelab.report import Leaderboard, build
@@ -112,8 +111,8 @@ def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
         if not settings.models and (settings.view is None or settings.view not in model.views):
             continue  # under `all` what cannot be trained is listed, unless it was asked for by its view
         n = math.prod(views[_view(model, settings, views)].shape)
-        if issubclass(model, Classical) and n > MOST_COLUMNS and pca is None:
-            raise ModelError(f"{name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)")
+        if reason := model.too_many_columns(settings, n):
+            raise ModelError(reason)
 
 
 def _view(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from genrelab.config import TrainSettings
 from genrelab.coupling import CoupledSVC, best_beta, pair_scores
 from genrelab.errors import ModelError
 from genrelab.folds import folds, with_pairs
@@ -44,7 +45,8 @@ class Classical(Model):
             ModelError: more than 5,000 columns without PCA, a genre without training rows, an infinite feature, or
                 rows that are all alike.
         """
-        self._check_columns(int(np.prod(examples.shape)))
+        if reason := self.too_many_columns(self.settings, int(np.prod(examples.shape))):
+            raise ModelError(reason)
         rows, fit = examples.rows(), examples.role == "fit"
         self.columns_ = steady_columns(examples.view)
         x, y = self._columns(rows.x), rows.y[fit]
@@ -89,9 +91,12 @@ class Classical(Model):
             weights: of each genre, shape (genres,), or None.
         """
 
-    def _check_columns(self, n: int) -> None:
-        if n > MOST_COLUMNS and self.settings.pca is None:
-            raise ModelError(f"{self.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)")
+    @classmethod
+    def too_many_columns(cls, settings: TrainSettings, n: int) -> str | None:
+        """See Model."""
+        if n <= MOST_COLUMNS or settings.pca is not None:
+            return None
+        return f"{cls.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)"
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Windows (n, *shape) as rows (n, columns) of what the model looks at."""
