@@ -69,6 +69,7 @@ class Bundle:
         clips: which stretches of a track it is shown.
         temperature: that its probabilities are divided by, in the logarithm; 1 leaves them.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
+        fingerprint: sha256 of bundle.json, which names the sha256 of all else: two bundles that share it answer alike.
     """
 
     path: Path
@@ -83,6 +84,7 @@ class Bundle:
     licence: str | None
     versions: Mapping[str, str] = field(repr=False)
     created_by: str
+    fingerprint: str
     session: Any = field(repr=False, compare=False)  # onnxruntime.InferenceSession
 
     @property
@@ -206,6 +208,7 @@ def load_bundle(path: str | Path) -> Bundle:
         licence=about["licence"],
         versions=about["versions"],
         created_by=about["created_by"],
+        fingerprint=about["fingerprint"],
         session=_session(contents[MODEL], folder / MODEL),
     )
     _refuse_misfit(bundle)

@@ -29,14 +29,15 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What bundle.json says, every key there and of its kind.
+    """What bundle.json says, every key there and of its kind, and under `fingerprint` its own sha256.
 
     Raises:
         BundleError: named by file and key.
     """
     where = folder / ABOUT
+    content = _bytes(where)
     try:
-        about = json.loads(_bytes(where))
+        about = json.loads(content)
     except (ValueError, RecursionError) as e:
         raise refusal(where, f"not JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
@@ -54,7 +55,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise refusal(where, f"pooling must be 'mean'. Received: {about['pooling']!r}")
     if not 1e-6 < about["temperature"] < 1e6:
         raise refusal(where, f"temperature must be about 1. Received: {about['temperature']!r}")
-    return about
+    return about | {"fingerprint": hashlib.sha256(content).hexdigest()}
 
 
 def _bytes(file: Path) -> bytes:

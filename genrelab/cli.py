@@ -11,60 +11,9 @@ from typing import Annotated
 
 import typer
 
-from genrelab import console
+from genrelab import console, options
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-# === Options that several commands share ===
-
-Root = Annotated[
-    Path, typer.Argument(metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet).")
-]
-Prep = Annotated[str, typer.Argument(metavar="PREPARED", help="What `prepare` wrote (a folder or fsspec address).")]
-RunOut = Annotated[str, typer.Option("--out", metavar="RUN", help="Folder (or fsspec address) for the results.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-DatasetName = Annotated[
-    str, typer.Option("--dataset", help="auto, fma-small|medium|large|full, gtzan, folder or table.")
-]
-Views = Annotated[
-    str | None, typer.Option(help="statistics,samples,mel_image,log_mel,frames or all.  [default: the first three]")
-]
-FmaExact = Annotated[
-    bool, typer.Option("--fma-exact", help="Statistics at the native rate with FMA's quirk, as in its features.csv.")
-]
-Jobs = Annotated[int | None, typer.Option(help="Worker processes.  [default: one a core]")]
-Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist (GTZAN, folders).")]
-SplitFiles = Annotated[
-    Path | None, typer.Option(help="GTZAN: folder with {train,valid,test}_filtered.txt, or `download`.")
-]
-Label = Annotated[str | None, typer.Option(help="Table: column of the genre.")]
-SplitColumn = Annotated[str | None, typer.Option(help="Table: column of the official split.")]
-ArtistColumn = Annotated[str | None, typer.Option(help="Table: column of the artist.")]
-IdColumn = Annotated[str | None, typer.Option(help="Table: column of the track id.  [default: track_id]")]
-Drop = Annotated[str | None, typer.Option(help="Table: columns that are no features, with commas.")]
-Impute = Annotated[str | None, typer.Option(help="Table: `median` fills missing features, fitted on training rows.")]
-Split = Annotated[str, typer.Option(help="auto, official, artist, random, or article (leaks artists).")]
-Models = Annotated[
-    str,
-    typer.Option(
-        help="all, or names with commas: majority, logistic_regression, knn, gaussian_nb, svm, mlp, raw_cnn, "
-        "mobilenet_v2."
-    ),
-]
-Epochs = Annotated[int, typer.Option(help="At most; validation stops earlier.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
-Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
-View = Annotated[
-    str | None, typer.Option(help="What classical models read: statistics, table, or frames (needs --pca).")
-]
-Pca = Annotated[float | None, typer.Option(help="Below 1 a share of the variance, else a number of components.")]
-ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]
-Weights = Annotated[str, typer.Option(help="auto, a file, or none (random initialisation, said so in every table).")]
-FineTune = Annotated[int, typer.Option(help="mobilenet_v2: train the last N blocks of the base, too.")]
-Strategy = Annotated[str, typer.Option(help="auto, cpu, gpu or tpu.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at a corrupt record instead of counting it.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in RUN.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results that RUN holds.")]
 
 
 @app.callback()
@@ -107,21 +56,21 @@ def download(
 @app.command()
 @console.command
 def prepare(
-    root: Root,
+    root: options.Root,
     out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
-    dataset: DatasetName = "auto",
-    views: Views = None,
-    fma_exact: FmaExact = False,
-    jobs: Jobs = None,
-    artists: Artists = None,
-    split_files: SplitFiles = None,
-    label: Label = None,
-    split_column: SplitColumn = None,
-    artist_column: ArtistColumn = None,
-    id_column: IdColumn = None,
-    drop: Drop = None,
-    impute: Impute = None,
-    as_json: AsJson = False,
+    dataset: options.DatasetName = "auto",
+    views: options.Views = None,
+    fma_exact: options.FmaExact = False,
+    jobs: options.Jobs = None,
+    artists: options.Artists = None,
+    split_files: options.SplitFiles = None,
+    label: options.Label = None,
+    split_column: options.SplitColumn = None,
+    artist_column: options.ArtistColumn = None,
+    id_column: options.IdColumn = None,
+    drop: options.Drop = None,
+    impute: options.Impute = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Decode every track once and write all views as TFRecord shards and tables.
 
@@ -142,23 +91,23 @@ def prepare(
 @app.command()
 @console.command
 def train(
-    prepared: Prep,
-    out: RunOut,
-    models: Models = "all",
-    split: Split = "auto",
-    epochs: Epochs = 100,
-    seed: Seed = 42,
-    preset: Preset = "default",
-    view: View = None,
-    pca: Pca = None,
-    class_weight: ClassWeight = "auto",
-    imagenet_weights: Weights = "auto",
-    fine_tune: FineTune = 0,
-    strategy: Strategy = "auto",
-    strict: Strict = False,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    prepared: options.Prep,
+    out: options.RunOut,
+    models: options.Models = "all",
+    split: options.Split = "auto",
+    epochs: options.Epochs = 100,
+    seed: options.Seed = 42,
+    preset: options.Preset = "default",
+    view: options.View = None,
+    pca: options.Pca = None,
+    class_weight: options.ClassWeight = "auto",
+    imagenet_weights: options.Weights = "auto",
+    fine_tune: options.FineTune = 0,
+    strategy: options.Strategy = "auto",
+    strict: options.Strict = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train models on a preparation and print the leaderboard.
 
@@ -176,36 +125,36 @@ def train(
 @app.command()
 @console.command
 def run(
-    root: Root,
-    out: RunOut,
-    dataset: DatasetName = "auto",
-    views: Views = None,
-    fma_exact: FmaExact = False,
-    jobs: Jobs = None,
-    artists: Artists = None,
-    split_files: SplitFiles = None,
-    label: Label = None,
-    split_column: SplitColumn = None,
-    artist_column: ArtistColumn = None,
-    id_column: IdColumn = None,
-    drop: Drop = None,
-    impute: Impute = None,
+    root: options.Root,
+    out: options.RunOut,
+    dataset: options.DatasetName = "auto",
+    views: options.Views = None,
+    fma_exact: options.FmaExact = False,
+    jobs: options.Jobs = None,
+    artists: options.Artists = None,
+    split_files: options.SplitFiles = None,
+    label: options.Label = None,
+    split_column: options.SplitColumn = None,
+    artist_column: options.ArtistColumn = None,
+    id_column: options.IdColumn = None,
+    drop: options.Drop = None,
+    impute: options.Impute = None,
     prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
-    models: Models = "all",
-    split: Split = "auto",
-    epochs: Epochs = 100,
-    seed: Seed = 42,
-    preset: Preset = "default",
-    view: View = None,
-    pca: Pca = None,
-    class_weight: ClassWeight = "auto",
-    imagenet_weights: Weights = "auto",
-    fine_tune: FineTune = 0,
-    strategy: Strategy = "auto",
-    strict: Strict = False,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    models: options.Models = "all",
+    split: options.Split = "auto",
+    epochs: options.Epochs = 100,
+    seed: options.Seed = 42,
+    preset: options.Preset = "default",
+    view: options.View = None,
+    pca: options.Pca = None,
+    class_weight: options.ClassWeight = "auto",
+    imagenet_weights: options.Weights = "auto",
+    fine_tune: options.FineTune = 0,
+    strategy: options.Strategy = "auto",
+    strict: options.Strict = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """The whole road: prepare, train, report.
 
@@ -230,7 +179,8 @@ def run(
 @app.command()
 @console.command
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="What `train` or `run` wrote.")], as_json: AsJson = False
+    run: Annotated[str, typer.Argument(metavar="RUN", help="What `train` or `run` wrote.")],
+    as_json: options.AsJson = False,
 ) -> None:
     """Write leaderboard, pictures and page of a run again, and print the leaderboard.
 
@@ -249,7 +199,7 @@ def predict(
     model: Annotated[Path, typer.Option("--model", metavar="BUNDLE", help="RUN/MODEL/bundle.")],
     top: Annotated[int, typer.Option(min=1, help="How many genres to print.")] = 3,
     timeline: Annotated[bool, typer.Option("--timeline", help="With --json: probabilities of every window.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Classify files with a bundle; needs no TensorFlow. Exit 1 where a file could not be classified.
 

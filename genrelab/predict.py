@@ -23,6 +23,9 @@ from genrelab.dataset import AUDIO_SUFFIXES
 from genrelab.errors import BundleError, DecodeError, SettingsError
 from genrelab.views import compute
 
+STARTER = Path(__file__).with_name("starter")
+"""The bundle that comes with the package (see its README.md)."""
+
 
 @dataclass(frozen=True)
 class WindowScore:
@@ -89,13 +92,16 @@ class Classifier(Bundle):
         return predict_samples(self, track, sr)
 
 
-def load_bundle(path: str | Path) -> Classifier:
+def load_bundle(path: str | Path | None = None) -> Classifier:
     """The bundle in a folder, ready to be asked.
+
+    Args:
+        path: by default what the variable GENRELAB_MODEL names, else the starter model of this package.
 
     Raises:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
     """
-    return Classifier(**vars(bundles.load_bundle(path)))
+    return Classifier(**vars(bundles.load_bundle(path or os.environ.get("GENRELAB_MODEL") or STARTER)))
 
 
 def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
