@@ -123,6 +123,26 @@ class StatisticsView:
 
 
 @dataclass(frozen=True)
+class DescriptorsView:
+    """The 518 statistics and 230 numbers of how the timbre moves: covariances of the MFCC and sizes of their steps
+    (float32). Of short windows they tell genres apart better than the statistics alone.
+    """
+
+    name: ClassVar[str] = "descriptors"
+    dtype: ClassVar[str] = "<f4"
+    sr: int = 22_050
+    n_fft: int = 2_048
+    hop_length: int = 512
+    n_mfcc: int = 20
+    n_mels: int = 128
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(statistics and moves,)."""
+        return (518 + self.n_mfcc * (self.n_mfcc + 3) // 2,)
+
+
+@dataclass(frozen=True)
 class FramesView:
     """The article's frame matrix: 12 chroma, centroid, rolloff, zero-crossing rate and 20 MFCC a frame (float32)."""
 
@@ -154,16 +174,16 @@ class TableView:
         return (len(self.columns),)
 
 
-View = MelImageView | LogMelView | SamplesView | StatisticsView | FramesView | TableView
+View = MelImageView | LogMelView | SamplesView | StatisticsView | DescriptorsView | FramesView | TableView
 VIEWS: dict[str, type[View]] = {
-    v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, FramesView, TableView)
+    v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, DescriptorsView, FramesView, TableView)
 }
 IN_TABLE = ("statistics", "table")
 """Views that stand in `features.parquet`; the others stand in shards."""
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 """What the models of `--models all` read."""
 
-FLAT_VIEWS = ("statistics", "table", "frames")
+FLAT_VIEWS = ("statistics", "table", "descriptors", "frames")
 """What the classical models can read, each window as one row."""
 
 SEEDS = 2**32

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from genrelab.config import StatisticsView, TrainSettings, View
+from genrelab.config import DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.errors import ModelError
-from genrelab.features import STATISTICS, STORAGE_BOUND
+from genrelab.features import DESCRIPTORS, STATISTICS, STORAGE_BOUND
 from genrelab.onnx_graph import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ N_PROBES = 32
 def steady_columns(view: View) -> NDArray[np.int64] | None:
     """Columns that a model of flat features should look at, shape (columns,); None for all.
 
-    Of `statistics` these are all but the ones that tell how a file was stored rather than how it sounds, so that
-    a clip stored at 44.1 kHz gets the answer that it gets at 22.05 kHz. FMA's own statistics keep all: they are
-    there to be compared.
+    Of `statistics` and `descriptors` these are all but the ones that tell how a file was stored rather than how it
+    sounds, so that a clip stored at 44.1 kHz gets the answer that it gets at 22.05 kHz. FMA's own statistics keep all:
+    they are there to be compared.
     """
-    if not isinstance(view, StatisticsView) or view.fma_exact:
+    if not isinstance(view, StatisticsView | DescriptorsView) or (isinstance(view, StatisticsView) and view.fma_exact):
         return None
-    return np.array([i for i, name in enumerate(STATISTICS) if name not in STORAGE_BOUND], np.int64)
+    names = STATISTICS if isinstance(view, StatisticsView) else DESCRIPTORS
+    return np.array([i for i, name in enumerate(names) if name not in STORAGE_BOUND], np.int64)
 
 
 class Model(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +17,32 @@ DatasetName = Annotated[
     str, typer.Option("--dataset", help="auto, fma-small|medium|large|full, gtzan, folder or table.")
 ]
 Views = Annotated[
-    str | None, typer.Option(help="statistics,samples,mel_image,log_mel,frames or all.  [default: the first three]")
+    str | None,
+    typer.Option(help="statistics,samples,mel_image,log_mel,descriptors,frames or all.  [default: the first three]"),
 ]
 FmaExact = Annotated[
     bool, typer.Option("--fma-exact", help="Statistics at the native rate with FMA's quirk, as in its features.csv.")
 ]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes.  [default: one a core]")]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="BUNDLE", help="RUN/MODEL/bundle.  [default: $GENRELAB_MODEL, else the starter]"),
+]
+
+
+def _windows(text: str) -> int | str:
+    if text == "all" or (text.isascii() and text.isdigit() and int(text) > 0):
+        return text if text == "all" else int(text)
+    raise typer.BadParameter(f"{text!r} is neither a number above 0 nor all")
+
+
+Windows = Annotated[
+    Any,
+    typer.Option(
+        "--windows", parser=_windows, metavar="N|all", help="Stretches of each track to hear.  [default: the model's]"
+    ),
+]
+MinConfidence = Annotated[float, typer.Option(min=0.0, max=1.0, help="Below it an answer counts as unsure.")]
 Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist (GTZAN, folders).")]
 SplitFiles = Annotated[
     Path | None, typer.Option(help="GTZAN: folder with {train,valid,test}_filtered.txt, or `download`.")
@@ -45,7 +65,8 @@ Epochs = Annotated[int, typer.Option(help="At most; validation stops earlier.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
 Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
 View = Annotated[
-    str | None, typer.Option(help="What classical models read: statistics, table, or frames (needs --pca).")
+    str | None,
+    typer.Option(help="What classical models read: statistics, table, descriptors, or frames (needs --pca)."),
 ]
 Pca = Annotated[float | None, typer.Option(help="Below 1 a share of the variance, else a number of components.")]
 ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]

@@ -135,9 +135,9 @@ def views_for(settings: TrainSettings) -> str | None:
     """The views that `run` prepares where none are named.
 
     The default ones whatever the models, so that more models can be trained later without decoding again (two of the
-    three are nearly free beside decoding), and `frames` where the classical models ask for it.
+    three are nearly free beside decoding), and `descriptors` or `frames` where the classical models ask for them.
     """
-    return ",".join((*DEFAULT_VIEWS, "frames")) if settings.view == "frames" else None
+    return ",".join((*DEFAULT_VIEWS, settings.view)) if settings.view in ("descriptors", "frames") else None
 
 
 def check_run(out: str, settings: TrainSettings, resume: bool, overwrite: bool) -> None:

@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.config import (
+    DescriptorsView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+    StatisticsView,
+    TableView,
+    View,
+)
 from genrelab.decode import resample
 from genrelab.errors import DecodeError, SettingsError
-from genrelab.features import frames, statistics
+from genrelab.features import descriptors, frames, statistics
 from genrelab.spectrogram import log_mel_windows, mel_image
 
 
@@ -34,8 +43,8 @@ def compute_all(
 ) -> dict[str, list[Window]]:
     """The windows of several views of a clip; the clip is resampled once to each rate that they state.
 
-    `statistics` and `mel_image` give one window a clip, `log_mel` one or more; `samples` and `frames` look at
-    the beginning of a track and give none for its later clips.
+    `statistics`, `descriptors` and `mel_image` give one window a clip, `log_mel` one or more; `samples` and `frames`
+    look at the beginning of a track and give none for its later clips.
 
     Args:
         y: mono samples of the clip, (n,).
@@ -75,6 +84,8 @@ def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: i
                 # A rate below the view's own is too low for FMA's constant-Q transform: it is raised to it.
                 rate = max(sr, view.sr) if view.fma_exact else view.sr
                 found = [(0.0, statistics(samples_at(rate), rate, view=view))]
+            case DescriptorsView():
+                found = [(0.0, descriptors(samples_at(view.sr), view.sr, view))]
             case MelImageView():
                 found = [(0.0, mel_image(samples_at(view.sr), view))]
             case LogMelView():

@@ -17,7 +17,7 @@ from scipy import stats
 from sounds import awkward, music
 
 from genrelab import decode
-from genrelab.config import FramesView, StatisticsView
+from genrelab.config import DescriptorsView, FramesView, StatisticsView
 from genrelab.errors import SettingsError
 from genrelab.features import FRAMES, STATISTICS, STORAGE_BOUND, frames, statistics
 
@@ -102,6 +102,23 @@ def test_fma_exact_keeps_the_recipes_quirk() -> None:
     for feature in ("spectral_centroid", "spectral_bandwidth", "spectral_rolloff"):
         assert ratio[f"{feature}_mean_01"] == pytest.approx(2.0, rel=1e-4)  # taken to be half the rate
     assert ratio["mfcc_mean_02"] == ratio["chroma_cqt_mean_01"] == 1  # these are told the rate
+
+
+def test_descriptors_are_the_statistics_and_the_moves_of_librosas_mfcc() -> None:
+    y = music(22_050, 2.5)
+    mfcc = librosa.feature.mfcc(y=y, sr=22_050, n_mfcc=20).astype(np.float64)
+    step = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + 1e-3)
+    covariance = np.cov(mfcc)
+    ours = descriptors(y, 22_050, DescriptorsView())
+    np.testing.assert_array_equal(ours[:518], statistics(y, 22_050, view=StatisticsView()))
+    named = dict(zip(DESCRIPTORS, ours, strict=True))
+    for i in range(20):
+        assert named[f"mfcc_step_{i + 1:02d}"] == pytest.approx(step[i], abs=1e-3)
+        for j in range(i, 20):
+            scale = np.sqrt(covariance[i, i] * covariance[j, j])
+            assert named[f"mfcc_covariance_{i + 1:02d}_{j + 1:02d}"] == pytest.approx(
+                covariance[i, j], abs=1e-3 * scale
+            )
 
 
 def test_frames_are_librosas_with_the_rate_stated() -> None:

@@ -11,12 +11,28 @@ from numpy.typing import NDArray
 from sounds import awkward, music
 
 from genrelab import decode, views
-from genrelab.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.config import (
+    DescriptorsView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+    StatisticsView,
+    TableView,
+    View,
+)
 from genrelab.errors import DecodeError, SettingsError
 from genrelab.features import STATISTICS, STORAGE_BOUND
 from genrelab.views import compute, compute_all
 
-VIEWS: tuple[View, ...] = (StatisticsView(), MelImageView(), LogMelView(), SamplesView(), FramesView())
+VIEWS: tuple[View, ...] = (
+    StatisticsView(),
+    DescriptorsView(),
+    MelImageView(),
+    LogMelView(),
+    SamplesView(),
+    FramesView(),
+)
 
 # How far a clip stored at another rate in 16 bits may be away. Measured on nine clips of real music and at three
 # rates: the median statistic 6e-5 standard deviations, 1.3 % of the statistics more than a tenth of one.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from genrelab.config import TrainSettings
+from genrelab.config import FLAT_VIEWS, TrainSettings
 from genrelab.coupling import CoupledSVC, best_beta, pair_scores
 from genrelab.errors import ModelError
 from genrelab.folds import folds, with_pairs
@@ -36,7 +36,7 @@ one of them alone would take a clip out of reach of every kernel and neighbour."
 class Classical(Model):
     """[Median for missing values] + bounds + scaler + [PCA] + classifier, fitted on the training rows in float64."""
 
-    views = ("statistics", "table", "frames")
+    views = FLAT_VIEWS
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model; nothing is written to `folder`.
