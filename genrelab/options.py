@@ -18,7 +18,7 @@ DatasetName = Annotated[
 ]
 Views = Annotated[
     str | None,
-    typer.Option(help="statistics,samples,mel_image,log_mel,descriptors,frames or all.  [default: the first three]"),
+    typer.Option(help="statistics,samples,mel_image,log_mel,descriptors,frames or all.  [default: first three]"),
 ]
 FmaExact = Annotated[
     bool, typer.Option("--fma-exact", help="Statistics at the native rate with FMA's quirk, as in its features.csv.")
@@ -66,7 +66,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
 Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
 View = Annotated[
     str | None,
-    typer.Option(help="What classical models read: statistics, table, descriptors, or frames (needs --pca)."),
+    typer.Option(help="What classical models read: statistics, table, descriptors or frames (with --pca)."),
 ]
 Pca = Annotated[float | None, typer.Option(help="Below 1 a share of the variance, else a number of components.")]
 ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]

@@ -19,7 +19,7 @@ from sounds import awkward, music
 from genrelab import decode
 from genrelab.config import DescriptorsView, FramesView, StatisticsView
 from genrelab.errors import SettingsError
-from genrelab.features import FRAMES, STATISTICS, STORAGE_BOUND, frames, statistics
+from genrelab.features import DESCRIPTORS, FRAMES, STATISTICS, STORAGE_BOUND, descriptors, frames, statistics
 
 # How far a statistic may be from librosa's on synthesised music, as |ours - theirs| <= absolute + 1e-4 |theirs|.
 # Measured over four such sounds at both rates: a tenth of these or less.
