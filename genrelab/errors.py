@@ -9,6 +9,7 @@
     ├── ModelError         a model that cannot be trained or exported
     │   └── MissingNeed    something that it needs is not on this machine
     ├── BundleError        a bundle that is missing, changed or of an unknown version
+    ├── TagError           tags of one file, or a journal of tags (`.path` names it)
     └── DownloadError      an archive that cannot be fetched or does not match its checksum
 
 A message says what, which, and what now, in one line. The command line prints it and exits 1.
@@ -70,6 +71,19 @@ class MissingNeed(ModelError):  # noqa: N818 - reads as what it is: a need that 
 
 class BundleError(GenrelabError):
     """A bundle that is missing, changed, or of a version that this genrelab does not know."""
+
+
+class TagError(GenrelabError):
+    """Tags of one file that cannot be read, written or restored, or a journal of tags that cannot be used.
+
+    Args:
+        path: the file.
+        reason: what is in the way, and what now.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.path, self.reason = str(path), " ".join(reason.split())
+        super().__init__(f"{printable(self.path)}: {self.reason}")
 
 
 class DownloadError(GenrelabError):

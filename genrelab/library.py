@@ -1,0 +1,258 @@
+"""Program: genres into the tags of a library; `untag.py` is the way back.
+
+A file is tagged in a copy, the copy is proven (same audio, same other tags, a way back that ends in the very bytes of
+the file), a line of the journal is on the disk, and only then the copy takes the file's place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genrelab import __version__, patch, retag, tags
+from genrelab.errors import DecodeError, SettingsError, TagError
+from genrelab.listen import listen
+from genrelab.listing import search
+from genrelab.memory import open_memory
+from genrelab.payload import payload_sha256
+from genrelab.predict import Prediction, load_bundle
+from genrelab.tag_journal import Entry, Journal, lock
+
+MIN_CONFIDENCE = 0.5
+"""Below it a genre is more likely wrong than right."""
+
+Hear = Callable[[Iterable[Path]], Iterator[Prediction]]
+"""Answers for files, in their order; may be ahead of what is asked for."""
+
+Touched = Callable[[Path], None]
+"""Told of every file that was written: its audio is the same, its size and time are not."""
+
+
+@contextmanager
+def listening(
+    model: str | Path | None, jobs: int | None, progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[Hear, Touched]]:
+    """A model that can be asked, and that remembers what it said; with whom to tell of files that were written.
+
+    Args:
+        model: as `load_bundle` takes it.
+        jobs: worker processes; None: one a core.
+        progress: called with (done, in all).
+
+    Raises:
+        BundleError: the model cannot be used.
+        SettingsError: `jobs` cannot be.
+    """
+    with open_memory() as memory:
+
+        def touched(path: Path) -> None:
+            with suppress(OSError):  # gone again: it is then heard again where it turns up
+                memory.rekey(path)
+
+        yield partial(listen, load_bundle(model), jobs=jobs, memory=memory, progress=progress), touched
+
+
+@dataclass(frozen=True)
+class TagSettings:
+    """What is written, and where.
+
+    Attributes:
+        min_confidence: an answer below it is not written.
+        overwrite: also where there is a genre already.
+        field: write into this field instead of the genre's own, which then stays as it is.
+        dry_run: only say what would be done; nothing is written.
+    """
+
+    min_confidence: float = MIN_CONFIDENCE
+    overwrite: bool = False
+    field: str | None = None
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise SettingsError(f"--min-confidence must be from 0 to 1. Received: {self.min_confidence}")
+        name = self.field
+        if name is not None and (not re.fullmatch(r"[ -9;<>-}]{2,64}", name) or name.strip() != name):
+            raise SettingsError(f"--subgenre-field must be 2 to 64 letters of ASCII, without = : ~. Received: {name!r}")
+        if name is not None and name.casefold() in ("genre", tags.PROVENANCE.casefold()):
+            raise SettingsError(f"--subgenre-field must be a field of its own, such as SUBGENRE. Received: {name}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a file.
+
+    Attributes:
+        path: the file.
+        status: `tagged`, `would tag`, `kept`, `unsure` or `failed`; of `untag`: `restored`, `unchanged` or `failed`.
+        before: genres that stood in the file.
+        after: the genre that was written, None where none was.
+        confidence: of the model's answer, None where it was not asked.
+        reason: why not, or what else is worth knowing.
+    """
+
+    path: str
+    status: str
+    before: tuple[str, ...] = ()
+    after: str | None = None
+    confidence: float | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `tag --json` prints."""
+        return asdict(self) | {"before": list(self.before)}
+
+
+Show = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: Path
+    seen: retag.Stamp
+    found: tags.Found
+
+
+def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: Touched = lambda _: None) -> Path | None:
+    """Writes the genre of every file below a folder that has none; files that have one are not even heard.
+
+    Args:
+        folder: DIR.
+        hear: asks the model.
+        settings: what is written.
+        show: gets a row for each file, in the order of their names.
+        touched: see there.
+
+    Returns:
+        The journal, None where nothing was written.
+
+    Raises:
+        TagError: nothing can be written in the folder, or another run is at it.
+        SettingsError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: no such folder: name the one that holds the music")
+    with nullcontext() if settings.dry_run else lock(folder):
+        if not settings.dry_run:
+            retag.sweep(folder)
+        files = list(search([folder]))
+        with Journal(folder) as journal:
+            write = partial(_written, folder=folder, journal=journal, touched=touched)
+            for row in _rows(files, hear, settings, write):
+                show(row)
+            return journal.path
+
+
+def _rows(
+    files: Iterable[Path | DecodeError], hear: Hear, settings: TagSettings, write: Callable[..., Row]
+) -> Iterator[Row]:
+    waiting: deque[_Candidate | Row] = deque()
+
+    def to_hear() -> Iterator[Path]:
+        for path in files:
+            found = _looked_at(path, settings)
+            waiting.append(found)
+            if isinstance(found, _Candidate):
+                yield found.path
+
+    for prediction in hear(to_hear()):
+        while isinstance(next_one := waiting.popleft(), Row):
+            yield next_one
+        assert prediction.path == str(next_one.path), "an answer to another file"
+        row = _judged(next_one, prediction, settings)
+        yield write(next_one, row, prediction.model) if row.status == "tagged" else row
+    for left in waiting:
+        yield left if isinstance(left, Row) else Row(str(left.path), "failed", reason="the model gave no answer")
+
+
+def _looked_at(path: Path | DecodeError, settings: TagSettings) -> _Candidate | Row:
+    if isinstance(path, DecodeError):  # a folder that cannot be listed
+        return failed(Path(path.path), path)
+    if path.is_symlink():
+        return Row(str(path), "kept", reason="a link: what it points to is tagged where it lies")
+    try:
+        candidate = _Candidate(path, retag.stamp(path), tags.read(path, settings.field))
+    except (TagError, OSError) as e:
+        return failed(path, e)
+    if candidate.found.genres and not settings.overwrite:
+        reason = f"has one already{', by genrelab' if candidate.found.provenance else ''}"
+        return Row(str(path), "kept", candidate.found.genres, reason=reason)
+    return candidate
+
+
+def _judged(candidate: _Candidate, prediction: Prediction, settings: TagSettings) -> Row:
+    path, before, genre, sure = str(candidate.path), candidate.found.genres, prediction.genre, prediction.confidence
+    if prediction.error is not None or genre is None or sure is None:
+        return Row(path, "failed", before, reason=prediction.error or "the model gave no answer")
+    if genre == "unknown":
+        return Row(path, "unsure", before, None, sure, "the model declines")
+    if sure < settings.min_confidence:
+        return Row(path, "unsure", before, None, sure, f"perhaps {genre}")
+    if before == (genre,):
+        return Row(path, "kept", before, None, sure, "says the same already")
+    return Row(path, "would tag" if settings.dry_run else "tagged", before, genre, sure)
+
+
+def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journal: Journal, touched: Touched) -> Row:
+    path, found = candidate.path, candidate.found
+    assert row.after is not None and row.confidence is not None  # that is what `tagged` says
+    said: dict[str, Any] = {
+        "path": path.relative_to(folder).as_posix(),
+        "field": found.field,
+        "before": found.values,
+        "after": row.after,
+        "confidence": row.confidence,
+        "provenance": f"genrelab {__version__} {model} p={row.confidence:.2f}",
+        "provenance_before": found.provenance,
+    }
+    try:
+        names = path.stat().st_nlink
+        with retag.beside(path) as copy:
+            shutil.copyfile(path, copy)
+            tags.write(copy, found, [said["after"]], [said["provenance"]])
+            said |= _way_back(path, copy)
+            retag.dress(copy, path)
+            journal.append(Entry(**said))
+            retag.settle(copy, path, candidate.seen)
+    except (TagError, OSError) as e:
+        return failed(path, e, row)
+    touched(path)
+    linked = f"its {names - 1} other names (hard links) keep the earlier tags" if names > 1 else None
+    return Row(row.path, row.status, row.before, row.after, row.confidence, linked)
+
+
+def _way_back(path: Path, copy: Path) -> dict[str, Any]:
+    """Proves that the copy holds the same audio, and that the file can be made from it again."""
+    payload = payload_sha256(path)
+    if payload_sha256(copy) != payload:
+        raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
+    made, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as earlier, copy.open("rb") as later:
+        undo = patch.make(earlier, later)
+        with suppress(patch.BadPatch):  # as the file is being written to by others; then the sums differ, too
+            patch.apply(undo, later, made.update, size)
+    before = retag.sha256(path)
+    if made.hexdigest() != before:
+        raise TagError(path, "was changed while genrelab was at work on it: run again")
+    return {
+        "payload_sha256": payload,
+        "size_before": size,
+        "sha256_before": before,
+        "sha256_after": retag.sha256(copy),
+        "undo": undo,
+    }
+
+
+def failed(path: Path, fault: TagError | DecodeError | OSError, row: Row | None = None) -> Row:
+    """The row of a file that `fault` speaks of; `row` says what was known of it."""
+    reason = (fault.strerror or str(fault)) if isinstance(fault, OSError) else fault.reason
+    before, sure = (row.before, row.confidence) if row else ((), None)
+    return Row(str(path), "failed", before, None, sure, reason)

@@ -1,0 +1,286 @@
+"""Leaf: the audio of a file without its tags: what stays when a file is renamed, moved or tagged anew.
+
+Only sizes and markers are read here, never a decoder; memory does not grow with the file. Where a file does not add up,
+all of it counts as audio: an answer that is remembered for it is then right for these very bytes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+BLOCK = 1 << 20
+
+Stretch = tuple[int, int]
+"""Offset and length in bytes."""
+
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+OGG_COMMENTED = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
+"""How streams begin whose second packet is the comment."""
+
+
+class Damaged(Exception):  # noqa: N818 - reads as what it is
+    """What a file says of itself does not fit it."""
+
+    def __str__(self) -> str:
+        return "sizes in it do not fit the file"
+
+
+def payload_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's audio.
+
+    Left out are ID3v2 heads; ID3v1, APEv2 and Lyrics3 tails; FLAC's metadata blocks; the comment packets of Ogg streams
+    and how packets lie on pages; of MP4 all but `mdat`; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and
+    `SSND`; ASF's header. Of anything else, and of what is damaged, the whole file counts.
+
+    Args:
+        path: any file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as f:
+        for offset, length in payload(f):
+            for block in blocks(f, offset, length):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def payload(f: BinaryIO) -> list[Stretch]:
+    """Where the audio stands in an open file, in order.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = f.seek(0, 2)
+    try:
+        found = list(_stretches(f, size))
+    except Damaged:
+        return [(0, size)]
+    return found if sum(length for _, length in found) else [(0, size)]
+
+
+def blocks(f: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
+    """A stretch of a file, a megabyte at a time."""
+    f.seek(offset)
+    while length > 0 and (block := f.read(min(BLOCK, length))):
+        length -= len(block)
+        yield block
+
+
+def _stretches(f: BinaryIO, size: int) -> Iterator[Stretch]:
+    head = _read(f, 0, 16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        yield from chunks(f, b"fmt ", b"data")
+    elif head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        yield from chunks(f, b"COMM", b"SSND")
+    elif head[:4] == b"OggS":
+        yield from _ogg(f, size)
+    elif head[4:8] in MP4_FIRST:
+        yield from _mp4(f, size)
+    elif head == ASF_HEADER:
+        start = int.from_bytes(_read(f, 16, 8), "little")
+        yield start, _left(size - start)
+    else:
+        start, end = _after_id3v2(f), _before_tails(f, size)
+        if _read(f, start, 4) == b"fLaC":
+            start = _after_flac_blocks(f, start + 4)
+        yield start, _left(end - start)
+
+
+def _read(f: BinaryIO, offset: int, n: int) -> bytes:
+    """Up to `n` bytes; nothing outside the file."""
+    if offset < 0:
+        return b""
+    f.seek(offset)
+    return f.read(n)
+
+
+def _left(length: int) -> int:
+    if length < 0:
+        raise Damaged
+    return length
+
+
+# --- tags around a stream: MP3, AAC, WavPack, FLAC ---
+
+
+def _after_id3v2(f: BinaryIO) -> int:
+    """Where the ID3v2 tags at the beginning end; some files have several."""
+    at = 0
+    while (head := _read(f, at, 10))[:3] == b"ID3" and len(head) == 10:
+        if max(head[6:]) > 127:
+            raise Damaged
+        footer = 10 if head[3] == 4 and head[5] & 0x10 else 0
+        at += 10 + footer + sum(b << shift for b, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    return at
+
+
+def _before_tails(f: BinaryIO, size: int) -> int:
+    """Where the tags at the end begin: ID3v1 (with or without its extension), APEv2 and Lyrics3, in any order."""
+    end = size
+    while length := _id3v1(f, end) or _ape(f, end) or _lyrics(f, end):
+        end = _left(end - length)
+    return end
+
+
+def _id3v1(f: BinaryIO, end: int) -> int:
+    if _read(f, end - 128, 3) != b"TAG":
+        return 0
+    return 128 + (227 if _read(f, end - 355, 4) == b"TAG+" else 0)
+
+
+def _ape(f: BinaryIO, end: int) -> int:
+    footer = _read(f, end - 32, 32)
+    if footer[:8] != b"APETAGEX":
+        return 0
+    has_header = footer[23] & 0x80
+    return int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
+
+
+def _lyrics(f: BinaryIO, end: int) -> int:
+    if _read(f, end - 9, 9) == b"LYRICS200":
+        digits = _read(f, end - 15, 6)
+        return int(digits) + 15 if digits.isdigit() else 0
+    if _read(f, end - 9, 9) == b"LYRICSEND":  # version 1: at most 5,100 characters, its length stands nowhere
+        start = max(0, end - 5_120)
+        at = _read(f, start, end - start).rfind(b"LYRICSBEGIN")
+        return end - start - at if at >= 0 else 0
+    return 0
+
+
+def _after_flac_blocks(f: BinaryIO, at: int) -> int:
+    last = False
+    while not last:
+        head = _read(f, at, 4)
+        if len(head) < 4:
+            raise Damaged
+        last = bool(head[0] & 0x80)
+        at += 4 + int.from_bytes(head[1:], "big")
+    frame = _read(f, at, 2)
+    if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
+        raise Damaged
+    return at
+
+
+# --- containers ---
+
+
+def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[Stretch]:
+    """Contents of the wanted chunks of a RIFF or IFF file: chunks of even length inside one that holds them all.
+
+    Raises:
+        Damaged: sizes that do not fit the file.
+        OSError: it cannot be read.
+    """
+    size, head = f.seek(0, 2), _read(f, 0, 8)
+    layout = ">4sI" if head[:4] == b"FORM" else "<4sI"
+    end = 8 + struct.unpack(layout, head)[1]
+    if end > size + 1:  # the last chunk's filling byte is often forgotten
+        raise Damaged
+    at = 12
+    while at + 8 <= min(end, size):
+        name, length = struct.unpack(layout, _read(f, at, 8))
+        _left(size - at - 8 - length)
+        if name in wanted:
+            yield at + 8, length
+        at += 8 + length + length % 2
+
+
+def _mp4(f: BinaryIO, size: int) -> Iterator[Stretch]:
+    for name, offset, length in atoms(f, 0, size):
+        if name == b"mdat":
+            yield offset, length
+
+
+def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, where its content begins and how long that is, of every atom of an MP4 between two offsets.
+
+    Raises:
+        Damaged: sizes that do not fit.
+        OSError: it cannot be read.
+    """
+    while at < end:
+        head = _read(f, at, 16)
+        if len(head) < 8:
+            raise Damaged
+        length, header = int.from_bytes(head[:4], "big"), 8
+        if length == 1:
+            length, header = int.from_bytes(head[8:], "big"), 16
+        elif length == 0:  # to the end
+            length = end - at
+        if length < header:
+            raise Damaged
+        _left(end - at - length)
+        yield head[4:8], at + header, length - header
+        at += length
+
+
+def _ogg(f: BinaryIO, size: int) -> Iterator[Stretch]:
+    streams: dict[int, _OggStream] = {}
+    at = 0
+    while at < size:
+        head = _read(f, at, 27)
+        if len(head) < 27 or head[:5] != b"OggS\x00":
+            raise Damaged
+        lacing = f.read(head[26])
+        body, length = at + 27 + head[26], sum(lacing)
+        if len(lacing) < head[26] or body + length > size:
+            raise Damaged
+        serial = int.from_bytes(head[14:18], "little")
+        if head[5] & 2:
+            streams[serial] = _OggStream(_read(f, body, min(length, 8)))
+        if serial not in streams:
+            raise Damaged
+        yield from streams[serial].audio(f, body, lacing)
+        at = body + length
+
+
+class _OggStream:
+    """One logical stream: knows which of its packets are comments."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._flac = beginning.startswith(b"\x7fFLAC")
+        self._comments = self._flac or beginning.startswith(OGG_COMMENTED)
+        self._packet, self._inside = 0, False  # packets that are over; does one go on?
+        self._skipped = False
+
+    def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[Stretch]:
+        """What of a page's body is no comment."""
+        if not self._comments:
+            yield body, sum(lacing)
+            return
+        for at, length, over in _packets(body, lacing):
+            if self._comments and not self._inside:
+                self._skipped = self._is_comment(_read(f, at, 1))
+            if not (self._comments and self._skipped):
+                yield at, length
+            self._inside = not over
+            self._packet += over
+
+    def _is_comment(self, first: bytes) -> bool:
+        if not self._flac:
+            self._comments = self._packet < 2
+            return self._packet == 1
+        self._comments = first != b"\xff"  # audio frames begin so, and no metadata block does
+        return self._comments
+
+
+def _packets(body: int, lacing: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Offset, length and whether it ends here, of every packet or part of one on a page."""
+    length = 0
+    for value in lacing:
+        length += value
+        if value < 255:
+            yield body, length, True
+            body, length = body + length, 0
+    if length:
+        yield body, length, False

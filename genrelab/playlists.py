@@ -1,0 +1,178 @@
+"""Program: one extended M3U8 for each genre of a library, the surest tracks first, and one of what is unsure."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrelab import __version__, tags
+from genrelab.errors import DecodeError, SettingsError, TagError, printable
+from genrelab.library import Hear
+from genrelab.listing import search
+from genrelab.predict import Prediction
+from genrelab.retag import SUFFIX
+
+UNSURE = "unsure"
+MARK = "# Written by genrelab"
+"""A playlist with such a line is ours to replace; any other is left alone."""
+
+NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+"""What some file system refuses."""
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
+
+@dataclass(frozen=True)
+class Playlists:
+    """What was written.
+
+    Attributes:
+        files: playlist → how many tracks it holds.
+        removed: playlists of an earlier run that hold nothing any more.
+        failed: track → why it stands in none.
+    """
+
+    files: dict[Path, int]
+    removed: tuple[Path, ...]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    confidence: float
+    lines: str
+
+
+def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Playlists:
+    """Writes the playlists of a library.
+
+    Args:
+        folder: DIR.
+        out: where they go; made where it is missing.
+        hear: asks the model, and answers in the order that it is asked.
+        min_confidence: answers below it go into `unsure.m3u8`.
+
+    Raises:
+        SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: no such folder: name the one that holds the music")
+    found = list(search([folder]))
+    _make(out)
+    failed = {fault.path: fault.reason for fault in found if isinstance(fault, DecodeError)}
+    lists: dict[str, list[_Item]] = defaultdict(list)
+    base = Path(os.path.realpath(out))
+    for path, prediction in _answers([p for p in found if isinstance(p, Path)], hear):
+        try:
+            genre, item = _item(path, prediction, base)
+        except ValueError as e:
+            failed[str(path)] = str(e)
+            continue
+        unsure = genre == "unknown" or item.confidence < min_confidence
+        lists[UNSURE if unsure else f"genre {genre}"].append(item)
+    lists.setdefault(UNSURE, [])
+    named = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
+    _refuse_others(named)
+    for file, key in named.items():
+        _write(file, key.removeprefix("genre "), lists[key])
+    return Playlists({file: len(lists[key]) for file, key in named.items()}, _without_stale(out, named), failed)
+
+
+def _make(out: Path) -> None:
+    """Before the music is heard, not after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingsError(f"{out}: cannot be made a folder ({e.strerror}): choose another --out") from e
+
+
+def _answers(files: list[Path], hear: Hear) -> Iterator[tuple[Path, Prediction]]:
+    for path, prediction in zip(files, hear(files), strict=True):
+        assert prediction.path == str(path), "an answer to another file"
+        yield path, prediction
+
+
+def _item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
+    """Raises ValueError where a file can stand in no playlist."""
+    if prediction.genre is None or prediction.confidence is None:
+        raise ValueError(prediction.error or "the model gave no answer")
+    relative = Path(os.path.relpath(Path(os.path.realpath(path.parent), path.name), base)).as_posix()
+    if "\n" in relative or "\r" in relative:
+        raise ValueError("its name has a line break, which no playlist can hold: rename it")
+    try:
+        relative.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name is not UTF-8, which a playlist has to be: rename it") from None
+    if relative.startswith(("#", " ")):  # a comment, or what players strip
+        relative = f"./{relative}"
+    seconds = -1 if prediction.duration_s is None else round(prediction.duration_s)
+    lines = f"#EXTINF:{seconds},{_title(path)}\n{relative}\n"
+    return prediction.genre, _Item(path, prediction.confidence, lines)
+
+
+def _title(path: Path) -> str:
+    try:
+        artist, title = tags.titles(path)
+    except (TagError, OSError):  # it was heard: that it has no titles is no fault
+        artist, title = "", ""
+    name = " - ".join(part for part in (artist, title) if part) if title else path.stem
+    return " ".join(printable(" ".join(name.split())).split())
+
+
+def _file_names(keys: Iterable[str]) -> dict[str, str]:
+    """A name for each list that any file system takes, and that differs from all others by more than case."""
+    names = {UNSURE: UNSURE}
+    taken = {UNSURE}
+    for key in sorted(set(keys) - {UNSURE}):
+        name = NOT_IN_NAMES.sub("_", key.removeprefix("genre "))
+        name = name.encode("utf-8", "replace")[:200].decode("utf-8", "ignore").strip(" .") or "_"
+        if RESERVED.fullmatch(name):
+            name = f"_{name}"
+        chosen, n = name, 1
+        while chosen.casefold() in taken:
+            n += 1
+            chosen = f"{name} ({n})"
+        names[key] = chosen
+        taken.add(chosen.casefold())
+    return names
+
+
+def _without_stale(out: Path, named: Iterable[Path]) -> tuple[Path, ...]:
+    """Removes playlists of an earlier run that were not written again; returns them."""
+    stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, named))]
+    for file in stale:
+        file.unlink()
+    return tuple(stale)
+
+
+def _refuse_others(files: Iterable[Path]) -> None:
+    for file in files:
+        if file.exists() and not _is_ours(file):
+            raise SettingsError(f"{file}: a playlist that genrelab did not write is in the way: choose another --out")
+
+
+def _is_ours(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as f:
+        return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
+
+
+def _write(file: Path, genre: str, items: list[_Item]) -> None:
+    items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
+    head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(genre)}\n"
+    temporary = file.with_name(f".{uuid.uuid4().hex[:8]}{SUFFIX}")
+    try:
+        temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
+        temporary.replace(file)
+    except OSError as e:
+        raise SettingsError(f"{file}: cannot be written ({e.strerror}): choose another --out") from e
+    finally:
+        temporary.unlink(missing_ok=True)

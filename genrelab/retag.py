@@ -1,0 +1,96 @@
+"""Leaf: one file gives way to a copy of itself with other tags; at no moment is there less than one whole file.
+
+The copy lies beside the file under a hidden name that no player takes for music, and takes its place by a rename. A
+kill leaves it behind; `sweep` takes it away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from genrelab.errors import TagError
+
+SUFFIX = ".genrelab-tmp"
+
+Stamp = tuple[int, int]
+"""Size and time of change; not the file's number, which some network file systems make up anew."""
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells whether a file was changed."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name for the copy; what stands there at the end of the block, because it took no place, is removed.
+
+    Raises:
+        TagError: the file must not be written.
+        OSError: it is not there.
+    """
+    if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
+    copy = path.with_name(f".{uuid.uuid4().hex[:8]}{SUFFIX}")
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def dress(copy: Path, path: Path) -> None:
+    """Gives the copy the owner, permissions and extended attributes of the file, and sees that it is on the disk.
+
+    Raises:
+        TagError: the owner cannot be kept.
+        OSError: writing fails.
+    """
+    there, here = path.stat(), copy.stat()
+    if os.name == "posix" and (there.st_uid, there.st_gid) != (here.st_uid, here.st_gid):
+        try:
+            os.chown(copy, there.st_uid, there.st_gid)
+        except PermissionError as e:
+            raise TagError(path, "belongs to another user or group, who would lose it: run as its owner") from e
+    shutil.copystat(path, copy)
+    os.utime(copy)  # it is written now: players look for what is new
+    with copy.open("rb+") as f:
+        os.fsync(f.fileno())
+
+
+def settle(copy: Path, path: Path, seen: Stamp) -> None:
+    """Puts the copy in the file's place.
+
+    Raises:
+        TagError: the file is not the one that was seen.
+        OSError: it cannot be replaced.
+    """
+    if stamp(path) != seen:
+        raise TagError(path, "was changed while genrelab was at work on it: run again")
+    copy.replace(path)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed run left below a folder."""
+    ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
+    for parent, _, names in os.walk(folder):
+        for name in filter(ours.fullmatch, names):
+            with suppress(OSError):  # where it must not be removed it stays: it is in nobody's way
+                Path(parent, name).unlink()
+
+
+def sha256(path: Path) -> str:
+    """Of the whole file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

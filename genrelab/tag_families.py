@@ -1,0 +1,164 @@
+"""Leaf: the kinds of tags that mutagen writes, behind one face: how each names a field and is saved without loss.
+
+ID3v2, the most tangled of them, has a file of its own: `id3_tags.py`.
+
+| tags | in | genre | another field NAME |
+|---|---|---|---|
+| ID3v2 | MP3, WAV, AIFF | `TCON` | `TXXX:NAME` |
+| Vorbis comments | FLAC, Ogg | `GENRE` | `NAME` |
+| MP4 | MP4, M4A | `©gen` | `----:com.apple.iTunes:NAME` |
+| ASF | WMA | `WM/Genre` | `NAME` |
+| APEv2 | WavPack, Musepack, Monkey's Audio | `Genre` | `NAME` |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genrelab.errors import TagError
+from genrelab.payload import atoms
+
+Own = Mapping[str, list[str]]
+"""Keys and the values that they are to have; nothing: the key goes."""
+
+
+class Family:
+    """Tags that mutagen loads and saves without more ado."""
+
+    genre, named, artist, title = "GENRE", "{}", "ARTIST", "TITLE"
+
+    def key(self, field: str | None) -> str:
+        """Of a field; None: the genre's own."""
+        return self.genre if field is None else self.named.format(field)
+
+    def load(self, kind: Any, path: Path) -> Any:
+        """Mutagen's object for a file of that kind; its `tags` may be None."""
+        return kind(path)
+
+    def get(self, tags: Any, key: str) -> list[str]:
+        """Values of a key as text."""
+        return [str(v) for v in tags[key]] if key in tags else []
+
+    def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
+        """Gives a key its values; none: it goes."""
+        if values:
+            tags[key] = values
+        elif key in tags:
+            del tags[key]
+
+    def save(self, audio: Any, path: Path, own: Own) -> None:
+        """Writes these keys, and all other tags as they were."""
+        if audio.tags is None:
+            audio.add_tags()
+        for key, values in own.items():
+            self.put(audio.tags, key, values)
+        audio.save(path)
+
+    def items(self, audio: Any) -> Iterator[tuple[str, str]]:
+        """Every tag with something to compare it by; where it stands does not count."""
+        for key, value in audio.tags.items():
+            yield key, digest(value)
+
+    def words(self, tags: Any, key: str) -> list[str]:
+        """Genres in words, where a tag may hold numbers."""
+        return self.get(tags, key)
+
+    def elsewhere(self, path: Path) -> list[str]:
+        """Genres that stand in another tag of the file."""
+        return []
+
+
+class Vorbis(Family):
+    """Vorbis comments in Ogg."""
+
+    def load(self, kind: Any, path: Path) -> Any:
+        audio = kind(path)
+        for key, value in audio.tags or ():
+            if "\ufffd" in value or re.fullmatch(r"unknown\d+", key):  # what mutagen makes of what it cannot read
+                raise TagError(path, "a comment is not UTF-8 and would be damaged: mend it with a tag editor first")
+        return audio
+
+    def items(self, audio: Any) -> Iterator[tuple[str, str]]:
+        yield from audio.tags
+
+
+class Flac(Vorbis):
+    """Vorbis comments among FLAC's other blocks."""
+
+    def items(self, audio: Any) -> Iterator[tuple[str, str]]:
+        yield from super().items(audio)
+        for block in audio.metadata_blocks:
+            if block.code not in (1, 4):  # padding, comments
+                yield f"block {block.code}", digest(block.write())
+
+
+class Mp4(Family):
+    """Atoms of iTunes."""
+
+    genre, named, artist, title = "©gen", "----:com.apple.iTunes:{}", "©ART", "©nam"
+
+    def get(self, tags: Any, key: str) -> list[str]:
+        return [v if isinstance(v, str) else bytes(v).decode("utf-8", "replace") for v in tags.get(key, [])]
+
+    def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
+        freeform = key.startswith("----")
+        super().put(tags, key, [str(v).encode() for v in values] if freeform else values)
+
+    def save(self, audio: Any, path: Path, own: Own) -> None:
+        size = path.stat().st_size
+        super().save(audio, path, own)
+        if path.stat().st_size != size and _is_bound(path):  # mutagen moves the offsets of the first fragment only
+            raise TagError(path, "an MP4 in fragments that cannot be moved: remux it first (ffmpeg -i IN -c copy OUT)")
+
+
+class Asf(Family):
+    """Windows Media."""
+
+    genre, artist, title = "WM/Genre", "Author", "Title"
+
+    def items(self, audio: Any) -> Iterator[tuple[str, str]]:
+        for key, value in audio.tags:
+            yield key, digest((value.TYPE, value.value, value.language, value.stream))
+
+
+class Ape(Family):
+    """APEv2 at the end of a file."""
+
+    genre, artist, title = "Genre", "Artist", "Title"
+
+    def get(self, tags: Any, key: str) -> list[str]:
+        value = tags.get(key)
+        return list(value) if value is not None and value.kind == 0 else []
+
+    def save(self, audio: Any, path: Path, own: Own) -> None:
+        with path.open("rb") as f:
+            f.seek(max(0, f.seek(0, 2) - 128))
+            tail = f.read()
+        super().save(audio, path, own)
+        with path.open("r+b") as f:
+            f.seek(max(0, f.seek(0, 2) - 128))
+            if tail.startswith(b"TAG") and f.read() != tail:  # mutagen takes an ID3v1 tag behind its own away
+                f.write(tail)
+
+
+def digest(value: Any) -> str:
+    """To compare values by that may be as large as a cover."""
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_bound(path: Path) -> bool:
+    """Does an MP4 in fragments say where they stand in the file?"""
+    with path.open("rb") as f:
+        for name, at, length in atoms(f, 0, f.seek(0, 2)):
+            if name == b"mfra":
+                return True
+            for inner, start, n in atoms(f, at, at + length) if name == b"moof" else ():
+                for leaf, offset, _ in atoms(f, start, start + n) if inner == b"traf" else ():
+                    f.seek(offset)
+                    if leaf == b"tfhd" and f.read(4)[3] & 1:
+                        return True
+    return False

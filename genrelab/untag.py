@@ -1,0 +1,106 @@
+"""Program: the tags of a library as they were before `tag`, from its journal."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from genrelab import patch, retag, tags
+from genrelab.errors import TagError
+from genrelab.library import Row, Show, Touched, failed
+from genrelab.payload import payload_sha256
+from genrelab.tag_journal import FOLDER, Entry, Unreadable, lock, newest_first
+
+
+def untag(journal: Path, show: Show, touched: Touched = lambda _: None) -> None:
+    """Restores the tags of every file that a journal names, byte for byte; the last one first.
+
+    A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
+
+    Args:
+        journal: DIR/.genrelab/tags-….jsonl.
+        show: gets a row for each file.
+        touched: told of every file that was written.
+
+    Raises:
+        TagError: no journal, or nothing can be written in DIR.
+    """
+    journal = journal.absolute()
+    if not journal.is_file() or journal.parent.name != FOLDER:
+        raise TagError(journal, f"no journal: name a tags-….jsonl that lies in DIR/{FOLDER}, where `tag` wrote it")
+    folder = journal.parent.parent
+    with lock(folder):
+        retag.sweep(folder)
+        for entry in newest_first(journal):
+            show(_unreadable(journal, entry) if isinstance(entry, Unreadable) else _restored(folder, entry, touched))
+
+
+def _unreadable(journal: Path, line: Unreadable) -> Row:
+    where = f"{journal}, line {line.line}"
+    if line.torn:
+        return Row(where, "unchanged", reason="was cut off by a kill, before its file was touched")
+    return Row(where, "failed", reason=line.reason)
+
+
+def _restored(folder: Path, entry: Entry, touched: Touched) -> Row:
+    path = folder / entry.path
+    try:
+        _refuse_outside(folder, entry.path)
+        seen, now = retag.stamp(path), retag.sha256(path)
+        if now == entry.sha256_before:
+            return Row(str(path), "unchanged", reason="is as it was before")
+        restore = _rebuilt if now == entry.sha256_after else _put_back
+        row = restore(path, entry, seen)
+    except (FileNotFoundError, NotADirectoryError):
+        return Row(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
+    except (TagError, OSError) as e:
+        return failed(path, e)
+    if row.status == "restored":
+        touched(path)
+    return row
+
+
+def _refuse_outside(folder: Path, relative: str) -> None:
+    """A journal that was tampered with must not reach files outside of its library."""
+    path = folder / relative
+    parts = relative.split("/")
+    if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
+        raise TagError(path, "leads out of the library: refused")
+    if any(folder.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1)):
+        raise TagError(path, "leads through a link, which `tag` never does: refused")
+
+
+def _rebuilt(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
+    """The earlier file from the later one, which is as `tag` left it."""
+    with retag.beside(path) as copy:
+        try:
+            with path.open("rb") as later, copy.open("xb") as out:
+                patch.apply(entry.undo, later, out.write, entry.size_before)
+        except patch.BadPatch as e:
+            raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
+        if retag.sha256(copy) != entry.sha256_before:
+            raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
+        retag.dress(copy, path)
+        retag.settle(copy, path, seen)
+    return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)
+
+
+def _put_back(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
+    """Only our fields, of a file that something else has written to."""
+    found = tags.read(path, entry.field)
+    if found.values == entry.before and found.provenance == entry.provenance_before:
+        return Row(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
+    audio = payload_sha256(path)
+    if audio != entry.payload_sha256:
+        raise TagError(path, "is not the audio that was tagged: another file has taken its name")
+    if (found.values, found.provenance) != ((entry.after,), (entry.provenance,)):
+        raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
+    with retag.beside(path) as copy:
+        shutil.copyfile(path, copy)
+        tags.write(copy, found, entry.before, entry.provenance_before)
+        if payload_sha256(copy) != audio:
+            raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
+        retag.dress(copy, path)
+        retag.settle(copy, path, seen)
+    reason = "other tags were changed since: they stay"
+    return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None, reason=reason)
