@@ -1,22 +1,34 @@
-"""Program: trained model → bundle: everything that `predict` needs, and a card that says how good it is."""
+"""Program: trained model → bundle, with a card that says how good it is; RUN/MODEL → a folder in another form."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genrelab.bundle import Bundle, load_bundle, write_bundle
-from genrelab.config import ClipSettings
-from genrelab.examples import Examples
-from genrelab.model import Model
-from genrelab.task import Task
+from genrelab.bundle_json import ABOUT, CARD
+from genrelab.card import FEEDING, card, feeding
+from genrelab.config import ClipSettings, view_to_json
+from genrelab.decode import Clip
+from genrelab.errors import ModelError, SettingsError, printable
+from genrelab.export_folder import finish, replacing
+from genrelab.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
+from genrelab.onnx_graph import INPUT
+from genrelab.storage import Folder
+from genrelab.waveform import SAMPLES
+
+if TYPE_CHECKING:
+    from genrelab.examples import Examples
+    from genrelab.model import Model
+    from genrelab.task import Task
 
 TIMED_WINDOWS = 20
+PROBE_S = 4.0  # of noise that a written form is tried on
 
 
 def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: dict[str, Any]) -> tuple[float, int]:
@@ -29,7 +41,7 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
         Milliseconds that the bundle takes for a track's windows (decoding and view not counted), and bytes of
         its network.
     """
-    onnx = model.onnx()
+    onnx, clips = model.onnx(), heard(task)
     prepared = task.prepared
     licences = sorted({x for x in prepared.tracks["licence"] if x})
     write_bundle(
@@ -38,12 +50,12 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
         name=model.name,
         genres=task.genres,
         view=examples.view,
-        clips=heard(task),
+        clips=clips,
         metrics=about["scores"],
         dataset=prepared.name,
         split=task.split.policy,
         licence=f"{len(licences)} licences of the tracks, such as {licences[0]}" if licences else None,
-        readme=card(model, task, examples, about),
+        readme=card(model, task, examples, about, clips),
     )
     return _milliseconds(load_bundle(folder), examples), len(onnx)
 
@@ -74,39 +86,109 @@ def _milliseconds(ready: Bundle, examples: Examples) -> float:
     return round(1000 * float(np.median(took)) * windows, 3)
 
 
-def card(model: Model, task: Task, examples: Examples, about: dict[str, Any]) -> str:
-    """The model card: data, split, n, scores with intervals, per-genre scores, what it was not tested on."""
-    s, split = about["scores"], task.split
-    lines = [
-        f"# {model.display}",
-        "",
-        f"Genre classifier made by genrelab {version('genrelab')}: reads `{examples.view.name}`, answers one of "
-        f"{len(task.genres)} genres: {', '.join(task.genres)}.",
-        "",
-        f"Trained on {split.counts['training']} tracks of {task.prepared.name}, split `{split.policy}`; "
-        f"scored on {s['n']} tracks of the {split.scored_part} part.",
-        *[f"- {note}" for note in (*task.notes, *about["notes"])],
-        "",
-        "| score | value |",
-        "|---|---|",
-        f"| accuracy | {s['accuracy']:.3f} [{s['accuracy_low']:.3f}, {s['accuracy_high']:.3f}] (95 %, over "
-        f"{s['interval_over']}) |",
-        *[f"| {name} | {s[name]:.3f} |" for name in ("balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")],
-        f"| chance | {1 / len(task.genres):.3f} |",
-        "",
-        "| genre | n | precision | recall | F1 |",
-        "|---|---|---|---|---|",
-        *[_row(genre, scores) for genre, scores in s["per_genre"].items()],
-        "",
-        "Not tested on: other collections, recordings by microphone, speech, and music of none of these genres: it "
-        "answers one of its genres whatever it hears.",
-        "",
-    ]
-    return "\n".join(lines)
+def find(address: str | Path) -> Trained:
+    """The model in RUN/MODEL, or a bundle alone.
+
+    Raises:
+        SettingsError: not on this disk, or a RUN of which no model is named.
+        ModelError: an unfinished model.
+        BundleError: see `load_bundle`.
+    """
+    where = Folder(address)
+    if not where.is_local:
+        raise SettingsError(f"{where}: export reads what lies on this disk: copy RUN/MODEL here first")
+    folder = where.local
+    if (folder / ABOUT).exists():
+        home = folder.parent if folder.name == "bundle" and (folder.parent / "metrics.json").exists() else None
+        return Trained(load_bundle(folder), home)
+    models = sorted(p.parent.name for p in folder.glob("*/bundle"))
+    if models:
+        raise SettingsError(f"{printable(str(folder))} is a RUN: name one of its models ({', '.join(models)})")
+    if (folder / "bundle").exists() and not (folder / "metrics.json").exists():
+        raise ModelError(f"{printable(str(folder))} is unfinished: go on with `genrelab train` and --resume")
+    return Trained(load_bundle(folder / "bundle"), folder)
 
 
-def _row(genre: str, scores: dict[str, Any]) -> str:
-    if not scores["n"]:
-        return f"| {genre} | 0 | not measured | not measured | not measured |"
-    shown = " | ".join("–" if scores[k] is None else f"{scores[k]:.3f}" for k in ("precision", "recall", "f1"))
-    return f"| {genre} | {scores['n']} | {shown} |"
+def default_place(trained: Trained, form: str) -> Path:
+    """RUN/MODEL/export/<format>.
+
+    Raises:
+        SettingsError: a bundle alone has no such place.
+    """
+    if trained.home is None:
+        raise SettingsError(
+            f"{printable(str(trained.bundle.path))} lies in no RUN: say where the export goes with --out"
+        )
+    return trained.home / "export" / form
+
+
+def export(address: str | Path, form: str, out: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Write a trained model in another form.
+
+    Args:
+        address: RUN/MODEL, or a bundle.
+        form: `onnx`, `litert`, `saved-model` or `waveform-onnx`.
+        out: folder; RUN/MODEL/export/<format> unless given. What export wrote there earlier is replaced.
+        overwrite: replace an earlier export though it has got files of somebody else's.
+
+    Returns:
+        The folder: the model, `settings.json`, `README.md`.
+
+    Raises:
+        ModelError: the model does not have this form.
+        SettingsError: an unknown form, or `out` may not be replaced or written.
+        BundleError: see `load_bundle`.
+    """
+    asked, trained = format_named(form), find(address)
+    if reason := asked.missing(trained):
+        raise ModelError(f"{trained.bundle.name}: no {form}: {reason}")
+    place = out or default_place(trained, form)
+    with replacing(place, source=trained.bundle.path, overwrite=overwrite) as folder:
+        asked.write(trained, folder)
+        _try(trained, form, folder)
+        _explain(trained.bundle, form, folder)
+    return place
+
+
+def _explain(bundle: Bundle, form: str, folder: Path) -> None:
+    """`README.md` and, last, `settings.json`: what bundle.json says, and how the file is fed."""
+    if form != "onnx":  # there the card is one of the files that bundle.json vouches for
+        text = (bundle.path / CARD).read_text().partition(FEEDING)[0]
+        section = feeding(form, bundle.view, bundle.clips, len(bundle.genres))
+        (folder / CARD).write_text("\n".join([text.rstrip("\n"), "", *section, ""]))
+    finish(folder, {"format": form, "file": FORMATS[form].file, **_settings(bundle, form)})
+
+
+def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
+    shape: list[int | None] = [None] if form == "waveform-onnx" else [None, *bundle.view.shape]
+    answer = [len(bundle.genres)] if form == "waveform-onnx" else [None, len(bundle.genres)]
+    return {
+        "name": bundle.name,
+        "genres": list(bundle.genres),
+        "sr": rate_of(bundle) or None,
+        "input": {"name": SAMPLES if form == "waveform-onnx" else INPUT, "dtype": "float32", "shape": shape},
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": answer},
+        "view": view_to_json(bundle.view),
+        "clips": asdict(bundle.clips),
+        "pooling": "mean",
+        "temperature": bundle.temperature,  # inside the model already
+        "dataset": bundle.dataset,
+        "split": bundle.split,
+        "licence": bundle.licence,
+        "bundle": bundle.fingerprint,
+        "created_by": f"genrelab {version('genrelab')}",
+    }
+
+
+def _try(trained: Trained, form: str, folder: Path) -> None:
+    """Refuse a form that answers otherwise than the bundle: converters fail in silence, too."""
+    bundle, rng = trained.bundle, np.random.default_rng(0)
+    if bundle.hears:
+        noise = (0.1 * rng.standard_normal(int(PROBE_S * rate_of(bundle)))).astype(np.float32)
+        probe = hear(bundle, [Clip(0.0, noise, rate_of(bundle))])
+    else:
+        probe = Heard((), rng.standard_normal((4, *bundle.view.shape)).astype(np.float32))
+    answer, expected = FORMATS[form].ask(folder)(probe), bundle.probabilities(probe.windows)
+    off = float(np.abs(answer.mean(axis=0) - expected.mean(axis=0)).max())
+    if not off <= LIMIT:
+        raise ModelError(f"{bundle.name}: as {form} it is off by {off:.1e} from its bundle (at most {LIMIT:.0e})")

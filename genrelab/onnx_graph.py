@@ -7,6 +7,7 @@ from typing import Any
 
 from genrelab.accelerator import as_numpy, load_tensorflow
 from genrelab.coupling import pairs
+from genrelab.errors import MissingNeed, ModelError
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`
@@ -37,6 +38,87 @@ def finished(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: 
     proto.ir_version = IR_VERSION
     check_model(proto)
     return bytes(proto.SerializeToString())
+
+
+class Nodes:
+    """Nodes of a graph in the order in which they are called for, and their constants, all named `prefix...`.
+
+    `nodes("Add", "a", 1.0)` adds a node and gives the name of its output; what is no name becomes a constant.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def __call__(self, op: str, *inputs: Any, **attributes: Any) -> str:
+        """Name of the output of one more node."""
+        from onnx import helper
+
+        names = [i if isinstance(i, str) else self._constant(i) for i in inputs]
+        output = f"{self.prefix}{len(self.nodes)}_{op}"
+        self.nodes.append(helper.make_node(op, names, [output], **attributes))
+        return output
+
+    def named(self, name: str, output: str) -> None:
+        """Calls an output `name` as well."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Identity", [output], [name]))
+
+    def _constant(self, value: Any) -> str:
+        """Python's whole numbers become int64, its fractions float32."""
+        import numpy as np
+        from onnx import numpy_helper
+
+        array = np.asarray(value)
+        name = f"{self.prefix}constant_{len(self.constants)}"
+        kept = array.astype(np.float32) if array.dtype == np.float64 else array
+        self.constants.append(numpy_helper.from_array(kept, name))
+        return name
+
+
+def tempered(nodes: Nodes, p: str, temperature: float) -> str:
+    """What `Bundle.probabilities` makes of a network's answer `p` (windows, genres), as the same shape."""
+    p = nodes("Max", p, 0.0)
+    if temperature != 1:
+        p = nodes("Pow", nodes("Div", p, nodes("ReduceMax", p, axes=[1])), 1 / temperature)
+    return nodes("Div", p, nodes("ReduceSum", p, [1]))
+
+
+def with_temperature(onnx: bytes, temperature: float) -> bytes:
+    """A bundle's network with the temperature inside.
+
+    Raises:
+        ModelError: it has other operators than the ones that genrelab writes.
+    """
+    proto, nodes = read_network(onnx), Nodes("temperature/")
+    from onnx.checker import check_model
+
+    rename(proto, OUTPUT, "temperature/answer")
+    nodes.named(OUTPUT, tempered(nodes, "temperature/answer", temperature))
+    proto.graph.node.extend(nodes.nodes)
+    proto.graph.initializer.extend(nodes.constants)
+    check_model(proto)
+    return bytes(proto.SerializeToString())
+
+
+def read_network(onnx: bytes) -> Any:
+    """The graph of a bundle's `model.onnx`, for one that adds nodes to it.
+
+    Raises:
+        ModelError: it has other operators than the ones that genrelab writes.
+        MissingNeed: the package onnx is not installed.
+    """
+    try:
+        import onnx as package
+    except ImportError as e:
+        raise MissingNeed("this needs the package onnx, which is not installed: pip install 'genrelab[train]'") from e
+    proto = package.load_model_from_string(onnx)
+    found = next((o.version for o in proto.opset_import if not o.domain), None)
+    if found != OPSET:
+        raise ModelError(f"its network has ONNX operators of version {found}, and only {OPSET} can be built upon")
+    return proto
 
 
 def pipeline_to_onnx(
@@ -80,14 +162,14 @@ def pipeline_to_onnx(
             options={id(classifier): {"zipmap": False, **({} if beta is None else {"raw_scores": True})}},
             target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         )
-    _rename(proto, proto.graph.output[1].name, "answer")
+    rename(proto, proto.graph.output[1].name, "answer")
     constants = {"chosen": chosen, "medians": medians, "low": bounds[0], "high": bounds[1]}
     back = [helper.make_node("Cast", ["answer"], [OUTPUT], to=TensorProto.FLOAT)]
     if beta is not None:
         first, second = pairs(n_genres)
         constants |= {"minus_beta": np.float64(-beta), "first": first, "second": second, "one": np.float64(1)}
         constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
-        _rename(proto, "answer", "scores")
+        rename(proto, "answer", "scores")
         back = _coupling(n_genres) + back
     proto.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
@@ -136,7 +218,8 @@ def _coupling(n_genres: int) -> list[Any]:
     return [*nodes, helper.make_node("Div", ["shares", "total"], ["answer"])]
 
 
-def _rename(proto: Any, old: str, new: str) -> None:
+def rename(proto: Any, old: str, new: str) -> None:
+    """Give a tensor of a graph another name, wherever nodes write or read it."""
     for node in proto.graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]

@@ -1,0 +1,167 @@
+"""6 The model card: what a model learned from, how good it is, what nobody knows about it, and how it is fed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genrelab import metrics
+from genrelab.config import ClipSettings, FramesView, SamplesView, TableView, View
+
+if TYPE_CHECKING:
+    from genrelab.examples import Examples
+    from genrelab.model import Model
+    from genrelab.task import Task
+
+FEEDING = "## How it is fed"
+"""Heading of the card's last section; the rest of a card is the same in every format."""
+
+MOST_LICENCES = 5  # that are named; FMA has some sixty
+
+
+def card(model: Model, task: Task, examples: Examples, about: dict[str, Any], clips: ClipSettings) -> str:
+    """The card of a bundle, in Markdown.
+
+    Args:
+        about: what stands in `metrics.json`.
+        clips: which stretches of a track it is shown.
+    """
+    lines = [
+        f"# {model.display}",
+        "",
+        f"Genre classifier made by genrelab {version('genrelab')}: reads `{examples.view.name}`, answers one of "
+        f"{len(task.genres)} genres: {', '.join(task.genres)}.",
+        "",
+        *_data(task, about["notes"]),
+        *_scores(task, about["scores"]),
+        *_per_genre(about["scores"]),
+        *_untested(task),
+        *_licences(task),
+        *feeding("onnx", examples.view, clips, len(task.genres)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _data(task: Task, notes: list[str]) -> list[str]:
+    split, prepared = task.split, task.prepared
+    counts = ", ".join(f"{n} {part}" for part, n in split.counts.items() if n)
+    learned = [g for g, part in zip(prepared.tracks["genre"], split.parts, strict=True) if part == "training"]
+    by_genre = ", ".join(f"{g} {n}" for g, n in sorted(Counter(learned).items()))
+    return [
+        "## Data",
+        "",
+        f"Trained on {split.counts['training']} tracks of {prepared.name} ({by_genre}).",
+        f"Split `{split.policy}`: {counts}.",
+        *[f"- {note}" for note in (*task.notes, *notes)],
+        "",
+    ]
+
+
+def _scores(task: Task, s: dict[str, Any]) -> list[str]:
+    y, roles = task.labels(chooses=False), np.array(task.split.roles)
+    most, genre = metrics.majority(y.y[y.role == "fit"], y.y[roles == "score"])
+    return [
+        "## Scores",
+        "",
+        f"On n = {s['n']} tracks of the {task.split.scored_part} part, on which nothing was fitted or chosen; the "
+        f"interval comes from drawing {s['interval_over']} anew ({s['n_groups']} of them).",
+        "",
+        "| score | value | 95 % interval |",
+        "|---|---|---|",
+        f"| accuracy | {s['accuracy']:.3f} | {s['accuracy_low']:.3f} to {s['accuracy_high']:.3f} |",
+        *[f"| {name} | {s[name]:.3f} | |" for name in ("balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")],
+        f"| guessing | {metrics.chance(len(task.genres)):.3f} | |",
+        f"| always {task.genres[genre]} | {most:.3f} | |",
+        "",
+    ]
+
+
+def _per_genre(s: dict[str, Any]) -> list[str]:
+    rows = [_row(genre, scores) for genre, scores in s["per_genre"].items()]
+    return ["| genre | n | precision | recall | F1 |", "|---|---|---|---|---|", *rows, ""]
+
+
+def _row(genre: str, scores: dict[str, Any]) -> str:
+    if not scores["n"]:
+        return f"| {genre} | 0 | not measured | not measured | not measured |"
+    shown = " | ".join("–" if scores[k] is None else f"{scores[k]:.3f}" for k in ("precision", "recall", "f1"))
+    return f"| {genre} | {scores['n']} | {shown} |"
+
+
+def _untested(task: Task) -> list[str]:
+    leak = {
+        "random": " Artists may stand on both sides of the split: expect less of artists that it has not heard.",
+        "article": " The article's split leaks artists: expect far less of artists that it has not heard.",
+    }.get(task.split.policy, "")
+    return [
+        "## Not tested on",
+        "",
+        "Other collections, recordings by microphone, speech, and music of none of these genres: it answers one of its "
+        f"genres whatever it hears.{leak}",
+        "",
+    ]
+
+
+def _licences(task: Task) -> list[str]:
+    t = task.prepared.tracks
+    counts = Counter(x for x, part in zip(t["licence"], task.split.parts, strict=True) if part == "training")
+    unknown = counts.pop(None, 0) + counts.pop("", 0)
+    named = [f"{name} ({n} tracks)" for name, n in counts.most_common(MOST_LICENCES)]
+    others = sum(counts.values()) - sum(n for _, n in counts.most_common(MOST_LICENCES))
+    named += [f"{len(counts) - MOST_LICENCES} other licences ({others} tracks)"] if others else []
+    named += [f"no licence known ({unknown} tracks)"] if unknown else []
+    return [
+        "## Licence",
+        "",
+        f"What it was trained on: {', '.join(named)}. genrelab grants no rights in that music and claims none in this "
+        "model: whether it may be used for a purpose follows from the licences of the music.",
+        "",
+    ]
+
+
+def feeding(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[str]:
+    """The card's last section: how a model in one form (`onnx`, `litert`, `saved-model`, `waveform-onnx`) is fed."""
+    shape = ", ".join(str(n) for n in view.shape)
+    ends = f"`x`, float32 (windows, {shape}), goes in; `probabilities`, float32 (windows, {n_genres}), comes out"
+    if form == "waveform-onnx":
+        assert not isinstance(view, TableView)
+        ends = (
+            f"`samples`, float32 (samples,), mono, full scale 1, at {view.sr:,} Hz, of one clip, goes in (any length "
+            f"from {clips.min_s:g} s); `probabilities`, float32 ({n_genres},), comes out"
+        )
+    first = {
+        "onnx": f"`model.onnx`, for onnxruntime: {ends}.",
+        "litert": f"`model.tflite`, for LiteRT, signature `serving_default`: {ends}.",
+        "saved-model": f"This folder, for `tf.saved_model.load`, signature `serving_default`: {ends}.",
+        "waveform-onnx": f"`model.onnx`, for onnxruntime on servers, in browsers and on phones: {ends}.",
+    }[form]
+    return [FEEDING, "", first, "", _window(form, view), "", _cuts(view, clips)]
+
+
+def _window(form: str, view: View) -> str:
+    numbers = "bundle.json" if form == "onnx" else "settings.json"
+    if form == "waveform-onnx":
+        return "Nothing else is computed before or behind it but the resampling; levels and windows are its own matter."
+    if isinstance(view, TableView):
+        return f"A window is a row of the columns that `{numbers}` names, in that order."
+    return (
+        f"A window is what the view `{view.name}` makes of mono samples at {view.sr:,} Hz, with the numbers in "
+        f"`{numbers}`: in Python `genrelab.views.compute` does it, and `genrelab predict` all of this."
+    )
+
+
+def _cuts(view: View, clips: ClipSettings) -> str:
+    if isinstance(view, TableView):
+        return "The probabilities of a track are the mean over its rows."
+    if isinstance(view, SamplesView | FramesView):
+        return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
+    return (
+        f"A track of up to {clips.clip_s * (1 + clips.tolerance):g} s is one clip. A longer one is cut into clips of "
+        f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left; of these at "
+        f"most {clips.max_clips}, spread evenly, without silent ones. The probabilities of a track are the mean "
+        "over its clips."
+    )

@@ -1,0 +1,103 @@
+"""Leaf: the folder of an export: told from all others by its `settings.json`, and only then ever replaced."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genrelab.errors import SettingsError, printable
+
+SETTINGS = "settings.json"
+MARK = "genrelab_export"
+"""Key of `settings.json` that no other program writes; its value is the version of the file."""
+
+
+def finish(folder: Path, settings: dict[str, Any]) -> None:
+    """Write `settings.json`, last: with it the folder is an export."""
+    names = sorted(p.name for p in folder.iterdir())
+    text = json.dumps({MARK: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
+    (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
+
+
+def is_export(folder: Path) -> bool:
+    """Did export write this folder, to its end?"""
+    return _written(folder) is not None
+
+
+@contextmanager
+def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
+    """An empty folder beside `out` that takes its place when the block ends well.
+
+    An earlier export is whole at every moment: under its name, or, between two renamings, under `.NAME.old-…`, from
+    where the next export fetches it back if a kill comes in between.
+
+    Args:
+        source: what is being exported, which must not be replaced.
+        overwrite: replace an earlier export though it holds files of somebody else's.
+
+    Raises:
+        SettingsError: `out` is no export, holds what would be lost, or cannot be written.
+    """
+    out = out.resolve()  # of a link, what it points to is replaced
+    try:
+        _clear_up(out)
+        _refuse_loss(out, source.resolve(), overwrite)
+        unfinished, earlier = (out.with_name(f".{out.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("new", "old"))
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            if out.exists():
+                out.rename(earlier)
+            unfinished.rename(out)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if earlier.exists() and not out.exists():
+                earlier.rename(out)
+            raise
+        shutil.rmtree(earlier, ignore_errors=True)
+    except OSError as e:
+        reason = " ".join(str(e).split())
+        raise SettingsError(f"{printable(str(out))} cannot be written ({reason}): choose another --out") from e
+
+
+def _clear_up(out: Path) -> None:
+    """Remove what a kill left beside `out`; an earlier export that it caught half way gets its name back."""
+    if not out.parent.is_dir():
+        return
+    ours = re.compile(rf"\.{re.escape(out.name)}\.(new|old)-[0-9a-f]{{8}}")
+    for left in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name)):
+        if not out.exists() and is_export(left):
+            left.rename(out)
+        else:
+            shutil.rmtree(left)
+
+
+def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    written = _written(out)
+    if written is None:
+        raise SettingsError(f"{printable(str(out))} is there and is no export of genrelab: choose another --out")
+    if source.is_relative_to(out):
+        raise SettingsError(f"{printable(str(out))} holds the bundle that is to be exported: choose another --out")
+    foreign = sorted({p.name for p in out.iterdir()} - written)
+    if foreign and not overwrite:
+        raise SettingsError(
+            f"{printable(str(out))} holds {printable(foreign[0])}, which export did not write: --overwrite removes it, "
+            "or choose another --out"
+        )
+
+
+def _written(folder: Path) -> set[str] | None:
+    """Names of what export put into a folder; None where it is no export."""
+    try:
+        said = json.loads((folder / SETTINGS).read_bytes())
+        return {*said["files"], SETTINGS} if MARK in said else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

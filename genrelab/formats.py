@@ -1,0 +1,230 @@
+"""Program: the forms that a trained model can take: how each is written into a folder, and how it is asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.accelerator import load_tensorflow
+from genrelab.bundle import Bundle, load_bundle
+from genrelab.bundle_json import ABOUT, CARD, MODEL
+from genrelab.decode import Clip, resample
+from genrelab.errors import SettingsError
+from genrelab.keras_file import load_network
+from genrelab.onnx_graph import INPUT, with_temperature
+from genrelab.quiet import quiet_c_stderr
+from genrelab.views import compute
+from genrelab.waveform import SAMPLES, missing_operators, waveform_onnx
+
+OUTPUT = "probabilities"
+SIGNATURE = "serving_default"
+TFLITE = "model.tflite"
+
+LIMIT = 1e-3
+"""Largest difference of a probability between two forms of a model that are the same model."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model on this disk: its bundle, and the folder that `train` made for it; None for a bundle alone."""
+
+    bundle: Bundle
+    home: Path | None  # RUN/MODEL
+
+    @property
+    def keras(self) -> Path | None:
+        """Its `model.keras`; None where there is none."""
+        file = None if self.home is None else self.home / "model.keras"
+        return file if file is not None and file.exists() else None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model is shown of a track: its clips, mono at the view's rate, and their windows (n, *view.shape)."""
+
+    clips: tuple[NDArray[np.float32], ...] = field(repr=False)
+    windows: NDArray[np.float32] = field(repr=False)
+
+
+Answer = Callable[[Heard], NDArray[Any]]
+"""Probabilities (rows, genres), one row a window or a clip: their mean is the track's."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form.
+
+    Attributes:
+        file: what a caller opens, `.` for the folder itself.
+        missing: why a model does not have this form, None where it has.
+        write: the form into an empty folder.
+        ask: a folder of this form, as a function.
+    """
+
+    file: str
+    missing: Callable[[Trained], str | None]
+    write: Callable[[Trained, Path], None]
+    ask: Callable[[Path], Answer]
+
+
+def hear(bundle: Bundle, clips: Iterable[Clip]) -> Heard:
+    """What the bundle's model is shown of these clips.
+
+    Raises:
+        DecodeError: see `views.compute`.
+    """
+    assert bundle.hears
+    kept, windows = [], []
+    for clip in clips:
+        found = compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s)
+        if found:
+            kept.append(resample(clip.y, clip.sr, rate_of(bundle)))
+            windows += [w.x for w in found]
+    return Heard(tuple(kept), np.array(windows, np.float32).reshape(-1, *bundle.view.shape))
+
+
+def rate_of(bundle: Bundle) -> int:
+    """Hz of the samples that its view is computed from; 0 where it hears none."""
+    return int(getattr(bundle.view, "sr", 0))
+
+
+def ask_network(file: Path, temperature: float) -> Answer:
+    """The network in `model.keras`, as a function.
+
+    Raises:
+        ModelError: it cannot be loaded safely.
+    """
+    network = load_network(file)
+
+    def answer(heard: Heard) -> NDArray[np.float64]:
+        logits = np.asarray(network.predict(heard.windows, verbose=0), np.float64) / temperature
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float64)
+
+    return answer
+
+
+def _any_model(_: Trained) -> None:
+    """Every bundle is ONNX."""
+
+
+def _needs_keras(trained: Trained) -> str | None:
+    if trained.keras is not None:
+        return None
+    return (
+        "LiteRT and SavedModel hold TensorFlow's operators, and beside this bundle there is no model.keras, "
+        "which only neural networks have: use --format onnx, which onnxruntime runs on servers, phones and in browsers"
+    )
+
+
+def _write_onnx(trained: Trained, folder: Path) -> None:
+    """The bundle as it is; its temperature goes into the graph, for callers who do not read bundle.json."""
+    bundle = trained.bundle
+    contents = {name: (bundle.path / name).read_bytes() for name in (ABOUT, MODEL, CARD)}
+    if bundle.temperature != 1:
+        contents[MODEL] = with_temperature(contents[MODEL], bundle.temperature)
+        about = json.loads(contents[ABOUT])
+        about["temperature"] = 1.0
+        about["files"][MODEL] = hashlib.sha256(contents[MODEL]).hexdigest()
+        contents[ABOUT] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+def _ask_onnx(folder: Path) -> Answer:
+    bundle = load_bundle(folder)
+    return lambda heard: bundle.probabilities(heard.windows)
+
+
+def _write_waveform(trained: Trained, folder: Path) -> None:
+    (folder / MODEL).write_bytes(waveform_onnx(trained.bundle))
+
+
+def _ask_waveform(folder: Path) -> Answer:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession((folder / MODEL).read_bytes(), providers=["CPUExecutionProvider"])
+    return lambda heard: np.stack([session.run([OUTPUT], {SAMPLES: y})[0] for y in heard.clips])
+
+
+def _write_saved_model(trained: Trained, folder: Path) -> None:
+    assert trained.keras is not None
+    network = load_network(trained.keras)
+    tf, keras = load_tensorflow()
+    temperature = trained.bundle.temperature
+
+    def probabilities(x: Any) -> dict[str, Any]:
+        return {OUTPUT: tf.nn.softmax(network(x, training=False) / temperature)}
+
+    archive = keras.export.ExportArchive()  # a tf.Module that holds the network loses its weights on the way to LiteRT
+    archive.track(network)
+    signature = [tf.TensorSpec([None, *trained.bundle.view.shape], tf.float32, name=INPUT)]
+    archive.add_endpoint(SIGNATURE, probabilities, input_signature=signature)
+    archive.write_out(str(folder), verbose=False)
+
+
+def _ask_saved_model(folder: Path) -> Answer:
+    tf, _ = load_tensorflow()
+    loaded = tf.saved_model.load(str(folder))
+    return lambda heard: loaded.signatures[SIGNATURE](**{INPUT: tf.constant(heard.windows)})[OUTPUT].numpy()
+
+
+def _write_litert(trained: Trained, folder: Path) -> None:
+    tf, _ = load_tensorflow()
+    with tempfile.TemporaryDirectory(prefix="genrelab-") as saved:
+        _write_saved_model(trained, Path(saved))
+        with quiet_c_stderr:
+            content = tf.lite.TFLiteConverter.from_saved_model(saved).convert()
+    (folder / TFLITE).write_bytes(content)
+
+
+def _ask_litert(folder: Path) -> Answer:
+    with warnings.catch_warnings(), quiet_c_stderr:
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
+        interpreter = _interpreter()(model_content=(folder / TFLITE).read_bytes())
+        runner = interpreter.get_signature_runner(SIGNATURE)
+
+    def answer(heard: Heard) -> NDArray[Any]:
+        with quiet_c_stderr:  # it tells at its first answer what it computes with
+            return np.asarray(runner(**{INPUT: heard.windows})[OUTPUT])
+
+    return answer
+
+
+def _interpreter() -> Any:
+    """LiteRT's own where it is installed: TensorFlow's will go."""
+    try:
+        return import_module("ai_edge_litert.interpreter").Interpreter
+    except ImportError:
+        tf, _ = load_tensorflow()
+        return tf.lite.Interpreter
+
+
+FORMATS = {
+    "onnx": Format(MODEL, _any_model, _write_onnx, _ask_onnx),
+    "litert": Format(TFLITE, _needs_keras, _write_litert, _ask_litert),
+    "saved-model": Format(".", _needs_keras, _write_saved_model, _ask_saved_model),
+    "waveform-onnx": Format(MODEL, lambda t: missing_operators(t.bundle.view), _write_waveform, _ask_waveform),
+}
+"""The forms by their names on the command line."""
+
+
+def format_named(name: str) -> Format:
+    """The form of a name.
+
+    Raises:
+        SettingsError: an unknown one; the message lists the known ones.
+    """
+    if name not in FORMATS:
+        raise SettingsError(f"--format: unknown {name!r}: known are {', '.join(FORMATS)}")
+    return FORMATS[name]

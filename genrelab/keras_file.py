@@ -1,0 +1,96 @@
+"""5 `model.keras` → the network, without running code that the file brings along.
+
+Keras' own safe mode refuses Lambda layers; what a file may name at all is decided here first: Keras' building blocks
+and genrelab's own layers, whatever the installed Keras would import besides.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from genrelab.accelerator import load_tensorflow
+from genrelab.errors import ModelError, printable
+
+CONFIG = "config.json"
+
+HOMES = (
+    "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations",
+    "keras.optimizers", "keras.losses", "keras.metrics", "keras.dtype_policies", "keras.src.layers",
+    "keras.src.models", "keras.src.ops", "keras.src.activations",
+)  # fmt: skip
+"""Modules whose objects a network may be built of, besides `keras` itself and genrelab's."""
+
+REFUSED = (
+    "Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
+    "StringLookup", "IntegerLookup", "TextVectorization",
+)  # fmt: skip
+"""Classes that hold code, or that read other files."""
+
+
+def load_network(file: Path) -> Any:
+    """The Keras network in a file, to answer with: windows (batch, *shape) to logits (batch, genres).
+
+    Raises:
+        ModelError: it is missing or damaged, or brings code along.
+        MissingNeed: TensorFlow is not installed.
+    """
+    config = _config(file)
+    for found in _objects(config):
+        _refuse_code(file, found)
+    _, keras = load_tensorflow()
+    for module in {str(o["module"]) for o in _objects(config) if _is_ours(o)}:
+        importlib.import_module(module)  # registers its layers
+    try:
+        return keras.models.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, AttributeError) as e:
+        raise _refusal(file, f"cannot be loaded ({' '.join(str(e).split())[:200]})") from e
+
+
+def _config(file: Path) -> Any:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read(CONFIG))
+    except FileNotFoundError as e:
+        raise _refusal(file, "is missing: train the model again") from e
+    except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error) as e:
+        raise _refusal(file, f"is damaged ({' '.join(str(e).split())[:200]}): train the model again") from e
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Every object that a configuration would make Keras build, at any depth."""
+    waiting = [config]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            if "class_name" in found:
+                yield found
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+
+
+def _is_ours(found: dict[str, Any]) -> bool:
+    module, name = str(found.get("module")), str(found.get("registered_name"))
+    return module.startswith("genrelab.") and not module.endswith("__main__") and name.startswith("genrelab>")
+
+
+def _refuse_code(file: Path, found: dict[str, Any]) -> None:
+    name, module = str(found["class_name"]), found.get("module")
+    if name in REFUSED:
+        raise _refusal(file, f"holds {name!r}, which can run code or read other files: genrelab does not load it")
+    if module is None or module == "keras" or _is_ours(found):  # without a module: plain values such as shapes
+        return
+    if name == "function" and module != "keras.activations":
+        raise _refusal(file, f"names the function {module}.{found.get('config')}: genrelab does not load it")
+    if not any(str(module) == home or str(module).startswith(f"{home}.") for home in HOMES):
+        raise _refusal(file, f"names {module}.{name}, which is neither a layer of Keras nor one of genrelab")
+
+
+def _refusal(file: Path, why: str) -> ModelError:
+    return ModelError(f"{printable(str(file))}: {printable(why)}")

@@ -1,0 +1,192 @@
+"""Program: the same files through every form of a model: do they all give the same probabilities?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import decode
+from genrelab.bundle import Bundle
+from genrelab.errors import DecodeError, GenrelabError, ModelError
+from genrelab.export import default_place, find
+from genrelab.export_folder import is_export
+from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
+from genrelab.predict import load_bundle, pool, predict_file
+
+TRAINED, BUNDLE, COMMAND = "trained object", "bundle", "command line"
+EXPORTED = ("litert", "saved-model", "waveform-onnx")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One form of the model.
+
+    Attributes:
+        path: by which the files went.
+        largest_difference: of a probability from the reference; None where there is none.
+        ok: is it within the limit? None where the model has no such form.
+        note: why not, or what was compared.
+    """
+
+    path: str
+    largest_difference: float | None
+    ok: bool | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What `check` found; the first of `paths` that has a difference is what the others are compared with."""
+
+    model: str
+    bundle: str
+    files: tuple[str, ...]
+    limit: float
+    ok: bool
+    paths: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+class _Absent(Exception):  # noqa: N818 - no error: the model has no such form
+    """With the reason."""
+
+
+def check(address: str | Path, files: Sequence[Path], say: Callable[[str], None] = lambda _: None) -> Parity:
+    """Show files to every form of a model and compare the probabilities of the genres.
+
+    Args:
+        address: RUN/MODEL, or a bundle.
+        files: audio files.
+
+    Raises:
+        DecodeError: a file cannot be used.
+        ModelError: the model does not hear audio.
+        SettingsError, BundleError: see `export.find`.
+    """
+    trained = find(address)
+    bundle = trained.bundle
+    if not bundle.hears:
+        raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
+    heard = [_hear(bundle, file) for file in files]
+    rows: list[Row] = []
+    reference: Floats | None = None
+    with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
+        for name, way in _ways(trained, files, heard, Path(scratch)):
+            say(f"{name} …")
+            row, p = _row(name, way, reference)
+            reference = p if reference is None else reference
+            rows.append(row)
+    ok = all(row.ok is not False for row in rows)
+    return Parity(bundle.name, str(bundle.path), tuple(map(str, files)), LIMIT, ok, tuple(rows))
+
+
+def _hear(bundle: Bundle, file: Path) -> Heard:
+    heard = hear(bundle, decode.clips(file, bundle.clips))
+    if not len(heard.windows):
+        raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
+    return heard
+
+
+def _row(name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | None) -> tuple[Row, Floats | None]:
+    """A row and, where there are any, the probabilities (files, genres) behind it."""
+    try:
+        p, note = way()
+    except _Absent as e:
+        return Row(name, None, None, str(e)), None
+    except GenrelabError as e:
+        return Row(name, None, False, str(e)), None
+    if not np.isfinite(p).all():
+        return Row(name, None, False, "answers numbers that are no probabilities"), None
+    if reference is None:
+        return Row(name, 0.0, True, note or "what the others are compared with"), p
+    off = float(np.abs(p - reference).max())
+    return Row(name, off, off <= LIMIT, note), p
+
+
+def _ways(
+    trained: Trained, files: Sequence[Path], heard: list[Heard], scratch: Path
+) -> Iterator[tuple[str, Callable[[], tuple[Floats, str]]]]:
+    """Functions that give the probabilities (files, genres) of every form, and a note."""
+    bundle = trained.bundle
+    yield TRAINED, lambda: _by_trained(trained, heard)
+    yield BUNDLE, lambda: (_by_bundle(bundle, files), "")
+    yield COMMAND, lambda: (_by_command(bundle, files, scratch), "")
+    for form in EXPORTED:
+        yield form, lambda form=form: _by_form(trained, form, heard, scratch / form)  # type: ignore[misc]
+
+
+def _by_trained(trained: Trained, heard: list[Heard]) -> tuple[Floats, str]:
+    if trained.keras is not None:
+        return _asked(ask_network(trained.keras, trained.bundle.temperature), heard), ""
+    if trained.home is None:
+        raise _Absent("not compared: a bundle alone, without its RUN")
+    from genrelab.refit import refit  # needs what training needs
+
+    try:
+        model = refit(trained.home, trained.bundle)
+    except GenrelabError as e:
+        raise _Absent(f"not compared: {e}") from e
+
+    def answer(h: Heard) -> Floats:
+        p = model._proba(h.windows) ** (1 / trained.bundle.temperature)
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+    return _asked(answer, heard), "fitted again from the run's PREPARED: it is not kept"
+
+
+def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
+    ready = load_bundle(bundle.path)
+    found = [predict_file(ready, file) for file in files]
+    return _table(bundle, [p.to_json() for p in found])
+
+
+def _by_command(bundle: Bundle, files: Sequence[Path], scratch: Path) -> Floats:
+    """As a person would ask, in a process of its own that remembers no earlier answers."""
+    words = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
+    words += ["--model", str(bundle.path.resolve()), "--json"]
+    env = {**os.environ, "GENRELAB_CACHE": str(scratch / "cache")}
+    done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+    try:
+        return _table(bundle, json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError) as e:
+        said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        raise ModelError(f"`genrelab predict` fails: {said[-1]}") from e
+
+
+def _by_form(trained: Trained, form: str, heard: list[Heard], scratch: Path) -> tuple[Floats, str]:
+    """What export wrote earlier where it usually lies, else what it would write now."""
+    if reason := FORMATS[form].missing(trained):
+        raise _Absent(reason)
+    place = None if trained.home is None else default_place(trained, form)
+    if place is not None and is_export(place):
+        return _asked(FORMATS[form].ask(place), heard), f"as it lies in {place}"
+    scratch.mkdir()
+    FORMATS[form].write(trained, scratch)
+    return _asked(FORMATS[form].ask(scratch), heard), ""
+
+
+def _asked(answer: Answer, heard: list[Heard]) -> Floats:
+    tracks = [np.asarray(answer(h), np.float64) for h in heard]
+    return np.concatenate([pool(np.zeros(len(rows), np.int64), rows)[1] for rows in tracks])
+
+
+def _table(bundle: Bundle, predictions: list[dict[str, Any]]) -> Floats:
+    for prediction in predictions:
+        if prediction["error"]:
+            raise ModelError(f"{prediction['path']}: {prediction['error']}")
+    return np.array([[p["probabilities"][g] for g in bundle.genres] for p in predictions])

@@ -1,0 +1,65 @@
+"""Program: the trained object again, for models of which only the ONNX graph is kept (nothing here is ever pickled)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from genrelab import models
+from genrelab.bundle import Bundle
+from genrelab.config import TrainSettings
+from genrelab.errors import ModelError, PreparedError
+from genrelab.examples import load_examples
+from genrelab.model import Model
+from genrelab.prepared import Prepared, open_prepared
+from genrelab.storage import Folder
+from genrelab.task import make_task
+
+
+def refit(home: Path, bundle: Bundle) -> Model:
+    """The model of RUN/MODEL fitted again from the run's PREPARED: same rows, same seed, same numbers.
+
+    Args:
+        home: RUN/MODEL.
+
+    Raises:
+        GenrelabError: it cannot be, such as where PREPARED is gone or has changed; the message says why.
+    """
+    run = Folder(home.parent)
+    try:
+        held, about = run.read_json("settings.json"), run.read_json("run.json")
+        fingerprint, task_key = held.pop("fingerprint"), held.pop("task", None)
+        settings = TrainSettings(**{**held, "models": tuple(held["models"])})
+        places = dict.fromkeys([about["dataset"]["prepared"], str(run / "prepared")])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise PreparedError(f"{run}: what the run was asked for cannot be read ({' '.join(str(e).split())})") from e
+    model_class = models.model_class(bundle.name)
+    if model_class.needs_validation:
+        raise ModelError(f"{home / 'model.keras'} is missing, and a network is not trained again for a comparison")
+    prepared = _prepared(list(places), fingerprint)
+    task = make_task(prepared, settings)
+    if task_key not in (None, task.key) or task.genres != bundle.genres:
+        raise PreparedError(f"{prepared.folder}: its tracks have other genres, artists or parts than in this run")
+    with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
+        labels = task.labels(chooses=False)
+        examples = load_examples(prepared, bundle.view.name, labels, cache=Path(scratch) / "shards")
+        return model_class(settings, task.genres).fit(examples, Path(scratch))
+
+
+def _prepared(places: list[str], fingerprint: str) -> Prepared:
+    """The preparation that the run was made from.
+
+    Raises:
+        PreparedError: it is in none of these places.
+    """
+    reason = ""
+    for place in places:
+        try:
+            prepared = open_prepared(place)
+        except PreparedError as e:
+            reason = reason or str(e)
+            continue
+        if prepared.about["fingerprint"] == fingerprint:
+            return prepared
+        reason = f"{place} has been prepared anew since"
+    raise PreparedError(f"the run's PREPARED is gone: {reason}")

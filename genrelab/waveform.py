@@ -1,0 +1,152 @@
+"""6 One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the network, pooling.
+
+What `views` computes with NumPy stands here a second time, in ONNX operators; `genrelab export --check` and the tests
+hold the two against each other. Names are those of `spectrogram`.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from scipy.signal.windows import hann
+
+from genrelab.bundle import Bundle
+from genrelab.bundle_json import MODEL, read_about, verified
+from genrelab.config import LogMelView, MelImageView, SamplesView, TableView, View
+from genrelab.errors import ModelError
+from genrelab.onnx_graph import OUTPUT, Nodes, read_network, rename, tempered
+from genrelab.spectrogram import AMIN, mel_filters
+
+SAMPLES = "samples"
+"""Name of the graph's input: mono samples, float32, any number of them."""
+
+DB = 10.0 / np.log(10.0)  # 10 log10(x) = DB ln(x)
+
+
+def missing_operators(view: View) -> str | None:
+    """Why a view has no such graph, None where it has one."""
+    if isinstance(view, MelImageView | LogMelView | SamplesView):
+        return None
+    if isinstance(view, TableView):
+        return "it reads columns of a table: there is no audio that they could be computed from"
+    return (
+        f"it reads {view.name}: features such as chroma or tempo are computed by code that ONNX has no operators for; "
+        "use --format onnx with genrelab, or a model on mel_image, log_mel or samples"
+    )
+
+
+def waveform_onnx(bundle: Bundle) -> bytes:
+    """A bundle's network with all that stands before and behind it, as a serialised graph.
+
+    Returns:
+        Graph from `samples`, float32 (samples,) of one clip at `bundle.view.sr`, to `probabilities`, float32
+        (genres,), which sum to 1; its `metadata_props` say the rate, the genres and how long a clip is.
+
+    Raises:
+        ModelError: the view has no such graph, or the network has other operators than the ones that genrelab writes.
+    """
+    if reason := missing_operators(bundle.view):
+        raise ModelError(f"{bundle.name}: no waveform-onnx: {reason}")
+    proto = read_network(verified(bundle.path, read_about(bundle.path)["files"])[MODEL])
+    from onnx import TensorProto, helper
+    from onnx.checker import check_model
+
+    initialised = {i.name for i in proto.graph.initializer}
+    (read,) = (i.name for i in proto.graph.input if i.name not in initialised)
+    rename(proto, OUTPUT, "waveform/answer")
+    front, back = Nodes("waveform/"), Nodes("waveform/back_")
+    front.named(read, _windows(front, bundle.view))
+    mean = back("ReduceMean", tempered(back, "waveform/answer", bundle.temperature), axes=[0], keepdims=0)
+    back.named(OUTPUT, back("Div", mean, back("ReduceSum", mean)))
+    graph, nodes = proto.graph, [*front.nodes, *proto.graph.node, *back.nodes]
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*front.constants, *back.constants])
+    graph.input.append(helper.make_tensor_value_info(SAMPLES, TensorProto.FLOAT, ["n_samples"]))
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [len(bundle.genres)]))
+    helper.set_model_props(proto, _properties(bundle))
+    check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString())
+
+
+def _properties(bundle: Bundle) -> dict[str, str]:
+    """What a reader of the graph alone must know."""
+    assert not isinstance(bundle.view, TableView)
+    return {
+        "created_by": f"genrelab {version('genrelab')}",
+        "model": bundle.name,
+        "bundle": bundle.fingerprint,
+        "genres": json.dumps(bundle.genres, ensure_ascii=False),
+        "sr": str(bundle.view.sr),
+        "clip_s": str(bundle.clips.clip_s),
+        "min_s": str(bundle.clips.min_s),
+        "view": bundle.view.name,
+    }
+
+
+def _windows(nodes: Nodes, view: View) -> str:
+    """Nodes from `samples` to the windows of a view, float32 (windows, *view.shape), rounded as they are stored."""
+    match view:
+        case SamplesView():
+            filled = nodes("Concat", SAMPLES, np.zeros(view.n_samples, np.float32), axis=0)
+            windows = nodes("Unsqueeze", nodes("Slice", filled, [0], [view.n_samples]), [0])
+        case MelImageView():
+            windows = _mel_image(nodes, view)
+        case LogMelView():
+            windows = _log_mel_windows(nodes, view)
+        case _:
+            raise AssertionError(view)
+    if np.dtype(view.dtype) == np.float16:
+        from onnx import TensorProto
+
+        stored = nodes("Cast", windows, to=TensorProto.FLOAT16)
+        return nodes("Cast", stored, to=TensorProto.FLOAT)
+    return windows
+
+
+def _mel_image(nodes: Nodes, view: MelImageView) -> str:
+    """(1, frames, n_mels): `spectrogram.mel_image` with the hop that follows from the number of samples."""
+    n_samples = nodes("Squeeze", nodes("Shape", SAMPLES))
+    hop_length = nodes("Max", nodes("Div", n_samples, view.size), view.min_hop)
+    levels = _log_mel(nodes, nodes("Unsqueeze", SAMPLES, [0]), hop_length, view, view.size)
+    silence = np.full((1, *view.shape), -view.top_db, np.float32)
+    return nodes("Slice", nodes("Concat", levels, silence, axis=1), [0], [view.size], [1])
+
+
+def _log_mel_windows(nodes: Nodes, view: LogMelView) -> str:
+    """(windows, frames, n_mels): `spectrogram.log_mel_windows`; their number follows from the number of samples."""
+    from onnx import TensorProto
+
+    n_window, hop = int(view.window_s * view.sr), max(1, int(view.hop_s * view.sr))
+    n_samples = nodes("Squeeze", nodes("Shape", SAMPLES))
+    last = nodes("Sub", nodes("Max", n_samples, n_window), n_window)  # the start of a window that ends with the clip
+    regular = nodes("Range", 0, nodes("Add", last, 1), hop)
+    left = nodes("Mod", last, hop)  # samples behind the last of the regular ones
+    one_more = nodes("Cast", nodes("GreaterOrEqual", nodes("Mul", left, 2), n_window), to=TensorProto.INT64)
+    n_windows = nodes("Add", nodes("Shape", regular), one_more)
+    starts = nodes("Slice", nodes("Concat", regular, nodes("Unsqueeze", last, [0]), axis=0), [0], n_windows)
+    grid = nodes("Add", nodes("Unsqueeze", starts, [1]), np.arange(n_window))
+    y = nodes("Gather", SAMPLES, nodes("Mod", grid, n_samples))  # a clip shorter than a window is repeated
+    levels = _log_mel(nodes, y, view.hop_length, view, view.n_mels)
+    return nodes("Slice", levels, [0], [view.n_frames], [1])
+
+
+def _log_mel(nodes: Nodes, y: str, hop_length: Any, view: MelImageView | LogMelView, n_mels: int) -> str:
+    """(signals, frames, n_mels): `spectrogram.log_mel` of every row of `y` (signals, samples)."""
+    margin = view.n_fft // 2
+    padded = nodes("Unsqueeze", nodes("Pad", y, [0, margin, 0, margin]), [2])
+    window = hann(view.n_fft, sym=False).astype(np.float32)
+    spectra = nodes("STFT", padded, hop_length, window, view.n_fft, onesided=1)
+    power = nodes("ReduceSum", nodes("Mul", spectra, spectra), [3], keepdims=0)
+    mel = nodes("MatMul", power, np.ascontiguousarray(mel_filters(view.sr, view.n_fft, n_mels).T))
+    loudest = nodes("ReduceMax", mel, axes=[1, 2])
+    below = nodes("Sub", _decibels(nodes, mel), _decibels(nodes, loudest))
+    silent = nodes("LessOrEqual", loudest, AMIN)
+    return nodes("Where", silent, -view.top_db, nodes("Max", below, -view.top_db))
+
+
+def _decibels(nodes: Nodes, power: str) -> str:
+    return nodes("Mul", nodes("Log", nodes("Max", power, AMIN)), DB)

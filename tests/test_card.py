@@ -1,0 +1,80 @@
+"""The card says all that a reader of one figure must know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab import metrics
+from genrelab.card import card, feeding
+from genrelab.config import (
+    ClipSettings,
+    FramesView,
+    MelImageView,
+    PrepareSettings,
+    SamplesView,
+    TableView,
+    TrainSettings,
+)
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import folder
+from genrelab.examples import Examples, load_examples
+from genrelab.models import create
+from genrelab.prepare import prepare
+from genrelab.task import Task, make_task
+
+
+@pytest.fixture
+def task(music: Path, tmp_path: Path) -> Task:
+    settings = PrepareSettings(views=(SamplesView(n_samples=50),))
+    prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+    return make_task(prepared, TrainSettings(split="random"))
+
+
+def card_of(task: Task, tmp_path: Path) -> str:
+    examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
+    y = examples.y[examples.role == "score"]
+    scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
+    about = {"scores": scores, "notes": ["a note of the model"]}
+    return card(create("majority", TrainSettings(), task.genres), task, examples, about, ClipSettings())
+
+
+def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Path) -> None:
+    text = card_of(task, tmp_path)
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        *("# majority", "## Data", "## Scores", "## Not tested on", "## Licence", "## How it is fed"),
+    ]
+    counts = task.split.counts
+    assert f"Trained on {counts['training']} tracks" in text and f"{counts['test']} test" in text
+    assert "Split `random`" in text and "- a note of the model" in text and "ambient" in text
+    assert f"On n = {counts['test']} tracks of the test part" in text
+    assert "| score | value | 95 % interval |" in text and "| guessing | 0.333 | |" in text and "| always " in text
+    assert text.count("\n| choir |") == 1 and "Artists may stand on both sides" in text
+    assert "no licence known" in text and "Other collections" in text
+
+
+def test_names_the_licences_of_what_was_learned_from(task: Task, tmp_path: Path) -> None:
+    training = [i for i, part in enumerate(task.split.parts) if part == "training"]
+    licences: list[str | None] = ["of a test track"] * len(task.split.parts)
+    for n, i in enumerate(training):
+        licences[i] = None if n == 0 else f"CC {min(n % 8, 6)}"
+    tracks = {**task.prepared.tracks, "licence": licences}
+    text = card_of(replace(task, prepared=replace(task.prepared, tracks=tracks)), tmp_path)
+    assert "CC 6 (" in text and "2 other licences (" in text and "no licence known (1 tracks)" in text
+    assert "of a test track" not in text
+
+
+def test_how_each_form_is_fed() -> None:
+    clips = ClipSettings(clip_s=10.0, max_clips=4)
+    mel = "\n".join(feeding("litert", MelImageView(), clips, 8))
+    assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
+    assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel and "at most 4" in mel
+    wave = "\n".join(feeding("waveform-onnx", MelImageView(), clips, 8))
+    assert "mono, full scale 1, at 22,050 Hz" in wave and "float32 (8,)" in wave and "views.compute" not in wave
+    assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))
+    assert "mean over its rows" in "\n".join(feeding("onnx", TableView(columns=("a",)), clips, 8))
+    assert "tf.saved_model.load" in "\n".join(feeding("saved-model", MelImageView(), clips, 8))

@@ -1,0 +1,92 @@
+"""A `model.keras` that brings code along is refused by name, before TensorFlow is even imported."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genrelab.errors import ModelError
+from genrelab.keras_file import load_network
+
+
+def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
+    """`model.keras` whose network is said to hold these objects, two levels deep."""
+    layers = [{"class_name": "Dense", "module": "keras.layers", "config": {"activation": o}} for o in objects]
+    config = {"class_name": "Sequential", "module": "keras", "config": {"layers": layers}, "registered_name": None}
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    return folder / "model.keras"
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"class_name": "Lambda", "module": "keras.layers"}, "holds 'Lambda', which can run code"),
+        ({"class_name": "__lambda__", "config": {"value": "4wA="}}, "holds '__lambda__'"),
+        ({"class_name": "TFSMLayer", "module": "keras.layers"}, "holds 'TFSMLayer'"),
+        ({"class_name": "StringLookup", "module": "keras.layers"}, "holds 'StringLookup'"),
+        ({"class_name": "system", "module": "os"}, r"names os\.system, which is neither a layer of Keras"),
+        ({"class_name": "Sneaky", "module": "keraslike.layers"}, r"names keraslike\.layers\.Sneaky"),
+        ({"class_name": "get_file", "module": "keras.utils"}, r"names keras\.utils\.get_file"),
+        ({"class_name": "function", "module": "builtins", "config": "exec"}, r"function builtins\.exec"),
+        ({"class_name": "function", "module": "keras.src.ops.numpy", "config": "x"}, "names the function"),
+        ({"class_name": "main", "module": "genrelab.__main__", "registered_name": "genrelab>x"}, "genrelab.__main__"),
+        ({"class_name": "Folder", "module": "genrelab.storage"}, r"names genrelab\.storage\.Folder"),
+        ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "names genrelabx"),
+    ],
+)
+def test_code_is_refused_by_name(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ModelError, match=rf"model\.keras: .*{reason}"):
+        load_network(file_with(tmp_path, found))
+
+
+def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.keras"
+    with pytest.raises(ModelError, match="is missing: train the model again"):
+        load_network(file)
+    for content in (b"", b"PK\x03\x04", b"\x80\x04K\x01."):
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match="is damaged"):
+            load_network(file)
+    for name, inside in (("config.json", "{"), ("config.json", "[" * 100_000), ("other.json", "{}")):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(name, inside)
+        with pytest.raises(ModelError, match="is damaged"):
+            load_network(file)
+
+
+@pytest.mark.slow  # TensorFlow takes seconds to import
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_network(file_with(tmp_path, {"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}))
+
+
+@pytest.mark.slow
+def test_networks_of_the_shelf_and_layers_of_our_own_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    from genrelab.models.raw_cnn import build_network
+
+    class Twice(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    Twice.__module__ = "genrelab.twice"
+    home = types.ModuleType("genrelab.twice")
+    monkeypatch.setitem(sys.modules, "genrelab.twice", home)
+    keras.saving.register_keras_serializable("genrelab")(Twice)
+    inputs = keras.Input((40,))
+    network = keras.Model(inputs, build_network((40,), 3)(Twice()(inputs)))
+    network.save(tmp_path / "model.keras")
+    loaded = load_network(tmp_path / "model.keras")
+    x = np.random.default_rng(0).standard_normal((2, 40)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), network.predict(x, verbose=0))
