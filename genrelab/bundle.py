@@ -6,7 +6,8 @@
     └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, sha256 of the others
 
 Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators, refused by name where it is
-incomplete, changed, of another version, or reaches for other files.
+incomplete, changed, of another version, reaches for other files, or could take memory and time without end
+(`onnx_guard.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,14 +41,13 @@ from genrelab.bundle_json import (
 )
 from genrelab.config import ClipSettings, TableView, View, view_to_json
 from genrelab.errors import BundleError, printable
+from genrelab.onnx_guard import measure
+from genrelab.onnx_proto import FLOAT, Graph, read_graph
 
 OUTPUT = "probabilities"
 
 ROWS_AT_ONCE = 32
 """Windows that go through the network together: bounds the memory of convolutional ones."""
-
-EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
-"""The key under which an ONNX tensor names another file, with its length before it as protobuf writes it."""
 
 MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
 """Packages whose versions a bundle names."""
@@ -194,12 +193,12 @@ def load_bundle(path: str | Path) -> Bundle:
     """
     folder = Path(path)
     about = read_about(folder)
-    contents = verified(folder, about["files"])
+    contents, view = verified(folder, about["files"]), stored_view(about["view"], folder / ABOUT)
     bundle = Bundle(
         path=folder,
         name=about["name"],
         genres=tuple(about["genres"]),
-        view=stored_view(about["view"], folder / ABOUT),
+        view=view,
         clips=stored_clips(about["clips"], folder / ABOUT),
         temperature=float(about["temperature"]),
         metrics=about["metrics"],
@@ -209,36 +208,38 @@ def load_bundle(path: str | Path) -> Bundle:
         versions=about["versions"],
         created_by=about["created_by"],
         fingerprint=about["fingerprint"],
-        session=_session(contents[MODEL], folder / MODEL),
+        session=_session(contents[MODEL], view, folder / MODEL),
     )
-    _refuse_misfit(bundle)
+    bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))
     return bundle
 
 
-def _session(onnx: bytes, where: Path) -> Any:
-    if EXTERNAL_DATA.search(onnx):
-        raise refusal(where, "names other files as parts of the network, which is not allowed")
+def _session(onnx: bytes, view: View, where: Path) -> Any:
+    try:
+        graph = read_graph(onnx)
+        _refuse_misfit(graph, view, where)
+        measure(graph, ROWS_AT_ONCE)
+    except ValueError as e:
+        raise refusal(where, f"not a usable network: {one_line(e)}") from e
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, THREADS
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as e:  # onnxruntime's errors have no base of their own
         raise refusal(where, f"not a usable network: {one_line(e)}") from e
 
 
-def _refuse_misfit(bundle: Bundle) -> None:
+def _refuse_misfit(graph: Graph, view: View, where: Path) -> None:
     """The network must read what the view gives, in batches of any size, and answer with the genres' probabilities."""
-    where, inputs = bundle.path / MODEL, bundle.session.get_inputs()
-    shape = ("any", *bundle.view.shape)
-    found = [(i.type, *("any" if not isinstance(n, int) else n for n in i.shape[:1]), *i.shape[1:]) for i in inputs]
-    if found != [("tensor(float)", *shape)]:
-        raise refusal(where, f"reads {found}, the view {bundle.view.name} gives tensor(float) {shape}")
-    if OUTPUT not in [o.name for o in bundle.session.get_outputs()]:
+    inputs = [end for end in graph.inputs if end.name not in graph.constants]
+    if [(end.dtype, end.shape) for end in inputs] != [(FLOAT, (None, *view.shape))]:
+        found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in inputs]
+        raise refusal(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
+    if OUTPUT.encode() not in [end.name for end in graph.outputs]:
         raise refusal(where, f"has no output {OUTPUT!r}")
-    bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))
 
 
 def _versions() -> dict[str, str]:

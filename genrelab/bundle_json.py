@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import stat
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ FORMAT_VERSION = 1
 MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"
 
 LARGEST = 10_000_000
-"""Of all numbers of a view and of clips: rates, lengths and seconds beyond it are damage."""
+"""Of all numbers of a view and of clips: rates and lengths beyond it are damage, or meant to fill the memory."""
+LARGEST_OF = {"clip_s": 3_600, "window_s": 3_600, "max_clips": 10_000, "n_fft": 1 << 17, "n_mels": 4_096, "size": 4_096}
+
+MOST_BYTES = {MODEL: 1 << 30, CARD: 1 << 24, ABOUT: 1 << 24}
+MOST_LETTERS = 1_000  # of a name, a genre, a data set, a split, a licence
+MOST_DEPTH = 20  # of lists and objects within each other
 
 KINDS: dict[str, tuple[type, ...]] = {
     "name": (str,), "genres": (list,), "view": (dict,), "clips": (dict,), "pooling": (str,),
@@ -35,31 +42,61 @@ def read_about(folder: Path) -> dict[str, Any]:
         BundleError: named by file and key.
     """
     where = folder / ABOUT
-    content = _bytes(where)
+    content = _bytes(where, MOST_BYTES[ABOUT])
     try:
         about = json.loads(content)
     except (ValueError, RecursionError) as e:
         raise refusal(where, f"not JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
         raise refusal(where, "not a JSON object")
+    if _is_deeper(about, MOST_DEPTH):
+        raise refusal(where, f"lists and objects lie within each other more than {MOST_DEPTH} times")
     found = about.get("format_version")
     if type(found) is not int or found != FORMAT_VERSION:
-        raise refusal(where, f"format_version is {found!r}, this genrelab knows {FORMAT_VERSION}: another one wrote it")
+        raise refusal(
+            where, f"format_version is {_said(found)}, this genrelab knows {FORMAT_VERSION}: another one wrote it"
+        )
     for key, kinds in KINDS.items():
         if key not in about or not isinstance(about[key], kinds) or isinstance(about[key], bool):
-            raise refusal(where, f"{key} is missing" if key not in about else f"{key} cannot be {about[key]!r}")
+            raise refusal(where, f"{key} is missing" if key not in about else f"{key} cannot be {_said(about[key])}")
     genres = about["genres"]
     if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
-        raise refusal(where, f"genres must be two names or more, sorted, each once. Received: {genres!r}")
+        raise refusal(where, f"genres must be two names or more, sorted, each once. Received: {_said(genres)}")
+    for key, text in [(k, about[k]) for k, v in about.items() if isinstance(v, str)] + [("genres", g) for g in genres]:
+        if not _is_a_line(text):
+            raise refusal(where, f"{key} cannot be {_said(text)}")
     if about["pooling"] != "mean":
-        raise refusal(where, f"pooling must be 'mean'. Received: {about['pooling']!r}")
+        raise refusal(where, f"pooling must be 'mean'. Received: {_said(about['pooling'])}")
     if not 1e-6 < about["temperature"] < 1e6:
-        raise refusal(where, f"temperature must be about 1. Received: {about['temperature']!r}")
+        raise refusal(where, f"temperature must be about 1. Received: {_said(about['temperature'])}")
     return about | {"fingerprint": hashlib.sha256(content).hexdigest()}
 
 
-def _bytes(file: Path) -> bytes:
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Than so many levels? Beyond the interpreter's stack, everything that looks at it would fail."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [x for v in level if isinstance(v, dict | list) for x in (v.values() if isinstance(v, dict) else v)]
+    return bool(level)
+
+
+def _said(value: Any) -> str:
+    """A value for an error, not at any length."""
+    return repr(value)[:200]
+
+
+def _is_a_line(text: str) -> bool:
+    """Something to print: no control characters, which could rewrite a terminal, and no halves of characters."""
+    return len(text) <= MOST_LETTERS and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+
+
+def _bytes(file: Path, most: int) -> bytes:
     try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
+            raise refusal(file, "is not a regular file")
+        if status.st_size > most:
+            raise refusal(file, f"is larger than {most:,} bytes")
         return file.read_bytes()
     except FileNotFoundError as e:
         inside = file.parent / "bundle"
@@ -79,8 +116,8 @@ def verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
         BundleError: one is missing or has changed.
     """
     if set(files) != {MODEL, CARD}:
-        raise refusal(folder / ABOUT, f"files must be {MODEL} and {CARD}. Received: {sorted(files)}")
-    contents = {name: _bytes(folder / name) for name in files}
+        raise refusal(folder / ABOUT, f"files must be {MODEL} and {CARD}. Received: {_said(sorted(files))}")
+    contents = {name: _bytes(folder / name, MOST_BYTES[name]) for name in files}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != files[name]:
             raise refusal(folder / name, "changed since the bundle was written (its sha256 differs)")
@@ -128,9 +165,9 @@ def _refuse_odd_numbers(settings: View | ClipSettings, where: Path) -> None:
         if good and isinstance(value, tuple):
             good = len(value) > 0 and all(isinstance(column, str) for column in value)
         elif good and not isinstance(value, bool):
-            good = 0 < value <= LARGEST or (value == 0 and f.name == "tolerance")
+            good = 0 < value <= LARGEST_OF.get(f.name, LARGEST) or (value == 0 and f.name == "tolerance")
         if not good:
-            raise refusal(where, f"{type(settings).__name__}: {f.name} cannot be {value!r}")
+            raise refusal(where, f"{type(settings).__name__}: {f.name} cannot be {_said(value)}")
 
 
 def refusal(where: Path, why: str) -> BundleError:
@@ -139,5 +176,5 @@ def refusal(where: Path, why: str) -> BundleError:
 
 
 def one_line(e: BaseException) -> str:
-    """A library's words without their line breaks."""
-    return " ".join(str(e).split()) or type(e).__name__
+    """A library's words without their line breaks, not at any length."""
+    return " ".join(str(e).split())[:1_000] or type(e).__name__

@@ -5,17 +5,30 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, load_bundle, write_bundle
-from genrelab.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.config import (
+    ClipSettings,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+    StatisticsView,
+    TableView,
+    View,
+    view_to_json,
+)
 from genrelab.errors import BundleError
 
 onnx = pytest.importorskip("onnx")
@@ -59,7 +72,7 @@ def network(
 
 
 def write(folder: Path, **changes: Any) -> Path:
-    settings: dict[str, Any] = {
+    said: dict[str, Any] = {
         "onnx": network(),
         "name": "svm",
         "genres": GENRES,
@@ -71,7 +84,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "licence": None,
         "readme": "# A card\n",
     }
-    write_bundle(folder, **(settings | changes))
+    write_bundle(folder, **(said | changes))
     return folder
 
 
@@ -139,11 +152,19 @@ def test_temperature_divides_the_logarithm(tmp_path: Path) -> None:
 
 
 def test_threads_share_a_bundle(tmp_path: Path) -> None:
-    bundle = load_bundle(write(tmp_path / "bundle"))
-    xs = list(np.random.default_rng(1).standard_normal((40, 3, 16)).astype(np.float32))
-    with ThreadPoolExecutor(4) as pool:
-        for x, p in zip(xs, pool.map(bundle.probabilities, xs), strict=True):
-            np.testing.assert_allclose(p, softmax(x @ WEIGHTS), atol=1e-6)
+    """Sixteen at once, each with windows of its own, more than go through the network together."""
+    bundle = load_bundle(write(tmp_path / "bundle", temperature=2.0))
+    xs = np.random.default_rng(1).standard_normal((16, ROWS_AT_ONCE + 8, 16)).astype(np.float32)
+    alone, together = [bundle.probabilities(x) for x in xs], Barrier(len(xs))
+
+    def ask(x: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+        together.wait()
+        return [bundle.probabilities(x) for _ in range(20)]
+
+    with ThreadPoolExecutor(len(xs)) as pool:
+        for expected, answers in zip(alone, pool.map(ask, xs), strict=True):
+            for p in answers:
+                np.testing.assert_array_equal(p, expected)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +263,119 @@ def test_every_setting_of_view_and_clips_is_looked_at(tmp_path: Path, settings: 
             load_bundle(folder)
         (folder / "bundle.json").write_text(original)
     load_bundle(folder)
+
+
+@pytest.mark.parametrize("depth", [25, 200, 900, 950, 970, 985, 990, 995, 1_000, 3_000])
+@pytest.mark.parametrize("within", [(), ("view", "sr"), ("view", "shape"), ("clips", "clip_s"), ("metrics", "x")])
+def test_what_lies_too_deep_is_refused(tmp_path: Path, within: tuple[str, ...], depth: int) -> None:
+    """Deeper than the interpreter's stack, or nearly: whatever looks at it would fail."""
+    folder = write(tmp_path / "bundle")
+    for opened, closed in (("[", "]"), ('{"a":', "}")):
+        edit(folder, lambda about: (about[within[0]] if within else about).update({within[-1] if within else "x": "@"}))
+        text = (folder / "bundle.json").read_text().replace('"@"', depth * opened + "1" + depth * closed)
+        (folder / "bundle.json").write_text(text)
+        with pytest.raises(BundleError, match=r"bundle\.json: (lists and objects lie|not JSON)") as e:
+            load_bundle(folder)
+        assert len(str(e.value)) < 1_000
+        write(folder)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_json_says_it_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    """Anywhere in bundle.json: a value replaced, a key taken away, one added."""
+    folder = tmp_path / "bundle" if (tmp_path / "bundle").exists() else write(tmp_path / "bundle")
+    original = (folder / "bundle.json").read_text()
+    about = json.loads(original)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = about
+        while (key := data.draw(st.sampled_from(_keys(place)))) is not None and data.draw(st.booleans()):
+            if not _keys(place[key])[1:]:
+                break
+            place = place[key]
+        if key is not None and isinstance(place, dict) and data.draw(st.integers(0, 4)) == 0:
+            del place[key]
+        elif key is not None:
+            place[key] = data.draw(JSON)
+        elif isinstance(place, dict):
+            place[data.draw(st.text(max_size=8))] = data.draw(JSON)
+    (folder / "bundle.json").write_text(json.dumps(about))
+    try:
+        p = load_bundle(folder).probabilities(np.ones((2, 16), np.float32))
+        np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-9)
+    except BundleError as e:
+        assert "\n" not in str(e)
+    finally:
+        (folder / "bundle.json").write_text(original)
+
+
+def _keys(place: Any) -> list[Any]:
+    """None first: here."""
+    if isinstance(place, dict):
+        return [None, *place]
+    return [None, *range(len(place))] if isinstance(place, list) else [None]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\ud800", "x" * 1_001, "\x00"])
+@pytest.mark.parametrize("key", ["name", "dataset", "split", "licence", "created_by", "genres"])
+def test_names_are_something_to_print(tmp_path: Path, key: str, text: str) -> None:
+    """Not what rewrites a terminal, and not what cannot be encoded."""
+    value: Any = ["Blues", "Folk", text] if key == "genres" else text
+    edit(write(tmp_path / "bundle"), lambda about: about.update({key: sorted(value) if key == "genres" else value}))
+    with pytest.raises(BundleError, match=rf"bundle\.json: {key} cannot be") as e:
+        load_bundle(tmp_path / "bundle")
+    assert str(e.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Ænima", "日本語", "R&B / Soul", "🎷", "a\u200db"])
+def test_genres_may_be_written_in_any_script(tmp_path: Path, name: str) -> None:
+    genres = tuple(sorted(("Blues", "Folk", name)))
+    assert load_bundle(write(tmp_path / "bundle", genres=genres)).genres == genres
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "value"),
+    [
+        ("clips", "clip_s", 3_601.0), ("clips", "max_clips", 10_001), ("view", "n_fft", 1 << 18),
+        ("view", "n_mels", 5_000), ("view", "window_s", 1e5), ("view", "sr", 10_000_001),
+    ],
+)  # fmt: skip
+def test_settings_that_would_fill_the_memory_are_refused(tmp_path: Path, where: str, number: str, value: float) -> None:
+    view = LogMelView()
+    folder = write(tmp_path / "bundle", view=view, onnx=network(np.zeros((10, 3), np.float32)))
+    about = json.loads((folder / "bundle.json").read_text())
+    about[where][number] = value
+    if where == "view":
+        about["view"] = view_to_json(dataclasses.replace(view, **{number: value}))
+    (folder / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(BundleError, match=rf"{number} cannot be {value}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "README.md"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    """A pipe would block for ever, a device never end."""
+    file = write(tmp_path / "bundle") / name
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BundleError, match=rf"{name}: is not a regular file"):
+        load_bundle(tmp_path / "bundle")
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=rf"{name}: is not a regular file"):
+        load_bundle(tmp_path / "bundle")
+    file.unlink()
+    with file.open("wb") as hole:
+        hole.truncate(1 << 41)  # two terabytes that take no place
+    with pytest.raises(BundleError, match=rf"{name}: is larger than"):
+        load_bundle(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("genres", [["Rock", "Blues", "Folk"], ["Folk", "Folk", "Rock"], ["Rock"]])

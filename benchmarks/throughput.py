@@ -1,0 +1,109 @@
+"""Songs a second with a loaded model, in one process and on one thread: MP3 clips of 30 s, and songs of four minutes.
+
+    python benchmarks/throughput.py DATA [--model BUNDLE] [--clips 24] [--songs 6]
+
+The songs are made here, from eight of the clips each, and heard at five places (`--windows 5`). Prints songs a second
+by the clock and by the CPU, and how the CPU time is shared out between decoding, the view and the network; exits 1
+below 6 clips or 8 songs a second of CPU time.
+"""
+
+# ruff: noqa: E402 - the number of threads is fixed before NumPy is imported
+from __future__ import annotations
+
+from genrelab.processes import use_one_thread
+
+use_one_thread()
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from genrelab import bundle as bundles
+from genrelab import decode, predict
+
+WANTED = {"clips of 30 s": 6.0, "songs of 4 minutes": 8.0}
+"""A second, on one core."""
+
+
+def whole_clips(data: Path, n_clips: int) -> list[Path]:
+    """MP3 files of about 30 s anywhere under `data`, chosen evenly."""
+    found = [p for p in sorted(data.rglob("*.mp3")) if 28 <= decode.probe(p).duration_s <= 32]
+    return found[:: max(1, len(found) // n_clips)][:n_clips]
+
+
+def make_songs(clips: list[Path], folder: Path, n_songs: int) -> list[Path]:
+    """MP3 files of four minutes, 44.1 kHz stereo, each of eight clips from another place in the list on."""
+    songs = []
+    for i in range(n_songs):
+        chosen = [clips[(3 * i + k) % len(clips)] for k in range(8)]
+        y = np.concatenate([decode.resample(*decode.read(c), 44_100) for c in chosen])
+        songs.append(folder / f"{i}.mp3")
+        soundfile.write(songs[-1], np.stack([y, y], axis=1), 44_100, bitrate_mode="CONSTANT", compression_level=0.2)
+    return songs
+
+
+def timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    """`function`, which adds the CPU seconds that it takes to `spent`."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        began = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent.append(time.process_time() - began)
+
+    return wrapped
+
+
+def measure(title: str, model: predict.Classifier, paths: list[Path]) -> bool:
+    """Prints what these files cost; is it quick enough?"""
+    for path in paths[:2]:  # filters and kernels are built once
+        model.predict(path)
+    view, network = list[float](), list[float]()
+    originals = predict.compute, bundles.Bundle.probabilities
+    predict.compute = timed(predict.compute, view)
+    bundles.Bundle.probabilities = timed(bundles.Bundle.probabilities, network)  # type: ignore[method-assign]
+    began, began_cpu = time.perf_counter(), time.process_time()
+    failed = [p.path for p in map(model.predict, paths) if p.error]
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    predict.compute, bundles.Bundle.probabilities = originals  # type: ignore[method-assign]
+    n, parts = len(paths), {"view": sum(view), "network": sum(network)}
+    parts = {"decoding": cpu_s - sum(parts.values()), **parts}
+    shares = ", ".join(f"{name} {1000 * s / n:.1f} ms ({s / cpu_s:.0%})" for name, s in parts.items())
+    print(f"{title}: {n / wall_s:.1f} a second by the clock, {n / cpu_s:.1f} by the CPU: {shares}")
+    for path in failed:
+        print(f"  failed: {path}")
+    return not failed and n / cpu_s >= WANTED[title]
+
+
+def main() -> int:
+    """Measures, prints, and says by its exit code whether both figures hold."""
+    parser = argparse.ArgumentParser(description="songs a second in one process, on one thread")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with MP3 files of 30 s at any depth")
+    parser.add_argument("--model", type=Path, help="default: the starter model")
+    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--songs", type=int, default=6)
+    args = parser.parse_args()
+    clips = whole_clips(args.data, args.clips)
+    if not clips:
+        print(f"{args.data} holds no MP3 file of 30 s", file=sys.stderr)
+        return 1
+    bundles.THREADS = 1
+    model = predict.load_bundle(args.model)
+    print(f"{model.name}, {model.view.name} of {model.clips.clip_s:g} s, at most {model.clips.max_clips} a track")
+    well = [measure("clips of 30 s", model, clips)]
+    with tempfile.TemporaryDirectory() as folder:
+        songs = make_songs(clips, Path(folder), args.songs)
+        well.append(measure("songs of 4 minutes", model.with_windows(5), songs))
+    return 0 if all(well) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

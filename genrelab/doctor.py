@@ -1,0 +1,213 @@
+"""Program: the check-up of this machine: packages, decoders, the model, the place for the cache, room for work.
+
+Everything is tried, not only looked up: sounds are decoded, a model answers. What is broken is said with its remedy,
+and the rest is looked at all the same; so nothing that may be broken is imported at the top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from genrelab import __version__, tiny_sounds
+
+TRAIN_HALF = (
+    "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "pandas", "pooch", "pyarrow", "requests", "skl2onnx",
+    "sklearn", "tensorflow", "tf2onnx",
+)  # fmt: skip
+"""What only training imports."""
+
+MADE_HERE = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "aiff": ("AIFF", "PCM_16")}
+"""Formats whose test sound libsndfile writes; the others come encoded (`tiny_sounds.py`)."""
+
+LEAST_DISK, LEAST_MEMORY = 200_000_000, 300_000_000
+"""Bytes without which classifying a library may break off."""
+
+OK, NOTE, REPAIR = "ok", "note", "repair"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        part: of the check-up it belongs to.
+        name: what was looked at.
+        state: `ok`; `note` (works, yet worth knowing); `repair` (something does not work).
+        found: a version, a place, an amount, or the error's own words.
+        remedy: what to do, None where there is nothing to be done.
+    """
+
+    part: str
+    name: str
+    state: str
+    found: str
+    remedy: str | None = None
+
+
+def examine(model: str | Path | None = None) -> Iterator[Finding]:
+    """Look at everything, one finding after the other.
+
+    Args:
+        model: bundle to try; by default the one that `predict` takes.
+    """
+    python = f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})"
+    yield Finding("genrelab", "genrelab", OK, f"{__version__} ({Path(__file__).parent})")
+    yield Finding("genrelab", "Python", OK, python)
+    for package in use_half():
+        yield _tried("packages", package, partial(_package, package), _reinstall(package))
+    yield _train_half()
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (*MADE_HERE, *tiny_sounds.encoded()):
+            yield _tried("decoders", suffix, partial(_decoded, Path(folder), suffix), _reinstall("soundfile av"))
+    yield _tried("model", "model", partial(_answer, model), _other(model))
+    yield from _machine()
+
+
+def use_half() -> tuple[str, ...]:
+    """Distributions that genrelab needs without any extra, from its own metadata."""
+    needs = [need for need in requires("genrelab") or () if "extra ==" not in need]
+    return tuple(sorted(re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs))
+
+
+def _tried(part: str, name: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(part, name, OK, look())
+    except Exception as e:  # noqa: BLE001 - whatever is broken raises whatever it likes, and that is the finding
+        return Finding(part, name, REPAIR, " ".join(f"{type(e).__name__}: {e}".split()), remedy)
+
+
+def _reinstall(packages: str) -> str:
+    return f"{shlex.quote(sys.executable)} -m pip install --upgrade --force-reinstall {packages}"
+
+
+def _package(name: str) -> str:
+    module = importlib.import_module(name.replace("-", "_"))
+    inside = {"soundfile": ("libsndfile", "__libsndfile_version__"), "av": ("FFmpeg", "ffmpeg_version_info")}
+    what, attribute = inside.get(name, ("", ""))
+    held = getattr(module, attribute, None) if attribute else None
+    return f"{version(name)} ({what} {held})" if held else version(name)
+
+
+def _train_half() -> Finding:
+    missing = [name for name in TRAIN_HALF if find_spec(name) is None]
+    if not missing:
+        return Finding("packages", "train half", OK, "installed")
+    found = "not installed" if "tensorflow" in missing else f"not complete: without {', '.join(missing)}"
+    remedy = f"only to train models: {shlex.quote(sys.executable)} -m pip install 'genrelab[train]'"
+    return Finding("packages", "train half", NOTE, found, remedy)
+
+
+def _decoded(folder: Path, suffix: str) -> str:
+    """Decodes a quarter of a second and listens whether it is the tone that went in."""
+    import numpy as np
+
+    from genrelab import decode
+
+    file = folder / f"tone.{suffix}"
+    if suffix in MADE_HERE:
+        import soundfile
+
+        y = 0.5 * np.sin(2 * np.pi * tiny_sounds.HZ * np.arange(int(tiny_sounds.SECONDS * 8_000)) / 8_000)
+        form, subtype = MADE_HERE[suffix]
+        soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
+    else:
+        file.write_bytes(tiny_sounds.encoded()[suffix])
+    heard, sr = decode.read(file)
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
+    hz = float(spectrum.argmax() * sr / len(heard))
+    if abs(hz - tiny_sounds.HZ) > 10:
+        raise ValueError(f"a tone of {tiny_sounds.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
+    return f"read by {decode.probe(file).decoder}"
+
+
+def _answer(model: str | Path | None) -> str:
+    """Loads the model and lets it hear a chord."""
+    import numpy as np
+
+    from genrelab.errors import BundleError
+    from genrelab.predict import load_bundle
+
+    t = np.arange(3 * 22_050) / 22_050
+    y = np.sum([np.sin(2 * np.pi * hz * t) / i for i, hz in enumerate((220, 277, 330, 440), 1)], axis=0) / 4
+    began = time.perf_counter()
+    bundle = load_bundle(model)
+    loaded = time.perf_counter()
+    prediction = bundle.predict(y.astype(np.float32), 22_050)
+    done = time.perf_counter()
+    if prediction.error is not None:
+        raise BundleError(f"{bundle.path}: does not answer: {prediction.error}")
+    milliseconds = f"loads in {1000 * (loaded - began):.0f} ms, answers in {1000 * (done - loaded):.0f} ms"
+    return f"{bundle.name}, {len(bundle.genres)} genres: {milliseconds} ({bundle.path})"
+
+
+def _other(model: str | Path | None) -> str:
+    if model or os.environ.get("GENRELAB_MODEL"):
+        return "name another bundle with --model or GENRELAB_MODEL, or leave both out for the starter model"
+    return _reinstall("genrelab")
+
+
+def _machine() -> Iterator[Finding]:
+    cache = _tried("machine", "cache", _cache, "set GENRELAB_CACHE to a folder that you may write to")
+    # Without it everything works, only a second run takes as long as the first.
+    yield cache if cache.state == OK else Finding("machine", "cache", NOTE, cache.found, cache.remedy)
+    for name, where in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
+        yield _tried("machine", name, partial(_room, where), "make room, or work in another folder")
+    yield _tried("machine", "memory", _memory, "close other programs, or use --jobs 1")
+    yield Finding("machine", "cores", OK, str(_cores()))
+
+
+def _cache() -> str:
+    from genrelab.memory import cache_folder
+
+    folder = cache_folder()
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass
+    size = sum(f.stat().st_size for f in folder.iterdir() if f.is_file()) if folder.is_dir() else 0
+    return f"{folder}, {size / 1e6:.1f} MB"
+
+
+def _room(where: Path) -> str:
+    free = shutil.disk_usage(where).free
+    if free < LEAST_DISK:
+        raise OSError(f"{free / 1e6:.0f} MB free in {where}, {LEAST_DISK / 1e6:.0f} MB are needed")
+    return f"{free / 1e9:.1f} GB free in {where}"
+
+
+def _memory() -> str:
+    free = _free_memory()
+    if free is None:
+        return "not known on this system"
+    if free < LEAST_MEMORY:
+        raise MemoryError(f"{free / 1e6:.0f} MB free, {LEAST_MEMORY / 1e6:.0f} MB are needed")
+    return f"{free / 1e9:.1f} GB free"
+
+
+def _free_memory() -> int | None:
+    """Bytes that programs can still have, where the system tells."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    allowed: Any = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -1,0 +1,209 @@
+"""Leaf: what a network from elsewhere may not do: stands between a bundle's model.onnx and onnxruntime.
+
+onnxruntime opens no foreign code, yet it trusts a graph: it follows names of other files, repeats without end, makes
+what 50 bytes ask for a terabyte, and some damage brings the interpreter down. A sha256 in a bundle tells of accidents,
+not of malice. So a graph is measured first: only operators with a rule in `onnx_shapes.py`, only sizes that follow
+from the window's, a limit for what is in memory at a time and for all multiplications together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import printable
+from genrelab.onnx_call import Call, Shape, Value
+from genrelab.onnx_proto import INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, Tensor, shown
+from genrelab.onnx_shapes import RULES, axes_shown, slices
+
+MOST_ELEMENTS = 1 << 29
+"""In memory at a time; 2 GiB of float32. MobileNetV2 has a tenth of that for 32 windows."""
+
+MOST_WORK = 10**12
+"""Multiplications: a minute on one slow core. MobileNetV2 needs a hundredth of that for 32 windows."""
+
+LEAST_WORK = 10_000
+"""That an operator costs at least, however little it reads: a few microseconds."""
+
+
+def measure(graph: Graph, windows: int) -> tuple[int, int]:
+    """What a graph costs for so many windows at once.
+
+    Returns:
+        Elements that are in memory at a time at most, and multiplications; both about.
+
+    Raises:
+        ValueError: an operator that is not known or does not fit, or too much of either; the reason is for the user.
+    """
+    budget = _Budget()
+    values = {c.name: Value(c.shape, c.numbers, constant=True) for c in graph.constants.values()}
+    for end in graph.inputs:
+        first, *rest = end.shape or (None, None)
+        if end.name in values or any(n is None or n < 0 for n in rest):
+            raise ValueError(f"its input {shown(end.name)!r} has no size, or is a constant")
+        values[end.name] = Value((windows if first is None else first, *(n for n in rest if n is not None)))
+        budget.take(values[end.name].elements, 0, 0, 1)
+    _follow(graph, values, budget)
+    return budget.most, budget.work
+
+
+class _Budget:
+    """What has been spent."""
+
+    def __init__(self) -> None:
+        self.live = self.most = self.work = 0
+
+    def take(self, elements: int, work: int, scratch: int, times: int) -> None:
+        """Memory for good, work, and memory for a while."""
+        self.live += elements
+        self.most = max(self.most, self.live + scratch)
+        self.work += max(work, LEAST_WORK) * times
+        if self.most > MOST_ELEMENTS:
+            raise ValueError(f"would put more than {MOST_ELEMENTS:,} numbers into memory")
+        if self.work > MOST_WORK:
+            raise ValueError(f"would take more than {MOST_WORK:,} multiplications")
+
+
+def _follow(graph: Graph, values: dict[bytes, Value], budget: _Budget, times: int = 1, *, inner: bool = False) -> None:
+    """Add to `values` what every operator gives, and let go what no later one reads."""
+    uses = Counter(name for node in graph.nodes for name in node.inputs)
+    uses.update(end.name for end in graph.outputs)
+    passing: set[bytes] = set()  # what is let go after its last use
+    for node in graph.nodes:
+        try:
+            found = _given(node, values, budget, times, inner)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as e:
+            what = printable(f"{node.domain}.{node.op}".strip("."))
+            raise ValueError(f"operator {what}: {e}") from e
+        for name, value in zip(node.outputs, found, strict=False):
+            if name in values:
+                raise ValueError("two of its operators give the same name")
+            if name:
+                values[name] = value
+                if not value.constant:  # onnxruntime computes constants beforehand, and keeps them
+                    passing.add(name)
+        uses.subtract(node.inputs)
+        for name in {*node.inputs, *node.outputs} & passing:
+            if uses[name] <= 0:
+                budget.live -= values[name].elements
+                passing.remove(name)
+    if missing := [end.name for end in graph.outputs if end.name not in values]:
+        raise ValueError(f"nothing gives its output {shown(missing[0])!r}")
+
+
+def _given(node: Node, values: dict[bytes, Value], budget: _Budget, times: int, inner: bool) -> list[Value]:
+    if missing := [name for name in node.inputs if name and name not in values]:
+        raise ValueError(f"reads {shown(missing[0])!r}, which nothing gave before")
+    call = Call(node, tuple(values[name] if name else None for name in node.inputs))
+    if (node.domain, node.op) == ("", "Scan") and not inner:
+        return _scan(call, values, budget)
+    if any(isinstance(a, Graph) for a in node.attributes.values()):
+        raise ValueError("holds a graph")
+    found = _outcome(call)
+    work, scratch = _effort(call, found[0])
+    budget.take(sum(v.elements for v in found), work, scratch, times)
+    return found
+
+
+def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]:
+    """A graph for each row of an input, as k nearest neighbours have it: as many times as there are rows."""
+    attributes = call.node.attributes
+    body, rows = attributes.get("body"), call.get("num_scan_inputs", 0)
+    known = attributes.keys() <= {"body", "num_scan_inputs"} and isinstance(body, Graph)
+    if not known or not isinstance(body, Graph) or not 0 < rows <= len(call.values) == len(body.inputs):
+        raise ValueError("is of a kind that genrelab does not run")
+    shapes = [call.shape(i) for i in range(len(call.values))]
+    kept, scanned = shapes[:-rows], shapes[-rows:]
+    if len({s[:1] for s in scanned}) != 1 or not scanned[0]:
+        raise ValueError("reads inputs of different lengths")
+    times = scanned[0][0]
+    values = outer | {c.name: Value(c.shape, c.numbers, constant=True) for c in body.constants.values()}
+    values |= {end.name: Value(s) for end, s in zip(body.inputs, [*kept, *(s[1:] for s in scanned)], strict=True)}
+    _follow(body, values, budget, max(times, 1), inner=True)
+    ends: list[Shape] = [values[end.name].shape for end in body.outputs]
+    if ends[: len(kept)] != kept:
+        raise ValueError("what it keeps grows")
+    found = [Value(s) for s in (*kept, *((times, *s) for s in ends[len(kept) :]))]
+    budget.take(sum(v.elements for v in found), 0, 0, 1)
+    return found
+
+
+def _outcome(c: Call) -> list[Value]:
+    """What an operator gives."""
+    rule = RULES.get((c.node.domain, c.node.op))
+    if rule is None:
+        raise ValueError("genrelab runs no such operator")
+    shapes = rule(c)
+    if any(c.node.outputs[len(shapes) :]):
+        raise ValueError(f"gives {len(c.node.outputs)} answers")
+    if any(len(s) > MOST_AXES or max(s, default=0) > MOST_ELEMENTS for s in shapes):
+        raise ValueError(f"gives something of shape {shapes[0]}")
+    constant = c.node.op != "Shape" and all(v is None or v.constant for v in c.values)
+    return [Value(shape, _followed(c, shape), constant) for shape in shapes]
+
+
+def _effort(c: Call, out: Value) -> tuple[int, int]:
+    """Multiplications of an operator, about, and elements that it needs for a while besides what it gives."""
+    read = sum(v.elements for v in c.values if v is not None)
+    match c.node.op:
+        case "MatMul" | "Gemm":
+            a = c.shape(0)
+            return out.elements * (a[0] if c.node.op == "Gemm" and c.get("transA", 0) else a[-1]), read
+        case "Conv":
+            _, each, *kernel = c.shape(1)
+            products = each * math.prod(kernel)
+            return out.elements * products, products * math.prod(out.shape[2:])
+        case "AveragePool" | "MaxPool":
+            return out.elements * math.prod(c.get("kernel_shape", ())), 0
+        case "SVMClassifier":
+            return out.shape[0] * (c.get("support_vectors", 0) + c.get("coefficients", 0)), 0
+    return read + out.elements, 0
+
+
+def _followed(c: Call, shape: Shape) -> NDArray[np.int64] | None:
+    """Elements of what is given, where it is made of sizes in a way that grows with them."""
+    if math.prod(shape) > MOST_VALUES:
+        return None
+    if c.node.op == "Shape":
+        return np.array(axes_shown(c), np.int64)
+    if c.node.op == "Constant":
+        return _held(c.node, shape)
+    numbers = [v.numbers for v in c.values if v is not None]
+    if not numbers or any(n is None for n in numbers):
+        return None
+    found = _computed(c, [n for n in numbers if n is not None], shape)
+    return None if found is None or (np.abs(found) >= 1 << 31).any() else found
+
+
+def _computed(c: Call, numbers: list[NDArray[np.int64]], shape: Shape) -> NDArray[np.int64] | None:
+    found: NDArray[np.int64] | None = None
+    match c.node.op:
+        case "Cast" if c.get("to", 0) not in (INT32, INT64):
+            pass
+        case "Cast" | "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze":
+            found = numbers[0].reshape(shape)
+        case "Expand":
+            found = np.broadcast_to(numbers[0], shape)
+        case "Concat":
+            found = np.concatenate(numbers, axis=c.get("axis", 0))
+        case "Slice":
+            found = numbers[0][slices(c)]
+        case "Gather":
+            if numbers[1].size and not -len(numbers[0]) <= numbers[1].min() <= numbers[1].max() < len(numbers[0]):
+                raise ValueError("looks for what is not there")
+            found = np.asarray(np.take(numbers[0], numbers[1], axis=c.get("axis", 0)))
+        case "Mul":
+            found = numbers[0] * numbers[1]
+        case "ReduceProd":
+            found = np.prod(numbers[0]).reshape(shape) if math.prod(shape) == 1 else None
+    return found
+
+
+def _held(node: Node, shape: Shape) -> NDArray[np.int64] | None:
+    held = next(iter(node.attributes.values()))
+    if isinstance(held, Tensor):
+        return held.numbers
+    return np.array(held, np.int64).reshape(shape) if node.attributes.keys() & {"value_int", "value_ints"} else None

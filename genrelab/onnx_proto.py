@@ -1,0 +1,233 @@
+"""Leaf: an ONNX file read without the package onnx, and more strictly than onnxruntime reads it.
+
+What a network of genrelab never has is refused: parts in other files, functions, training, sparse tensors, strings.
+Field numbers are those of onnx.proto (github.com/onnx/onnx).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import printable
+from genrelab.protobuf import I32, I64, LENGTH, VARINT, Field, Message, Reader, count_varints, signed, varints
+
+MOST_NODES = 20_000
+MOST_AXES = 8
+LONGEST = 1 << 31
+MOST_INTS = 10_000  # of one attribute
+MOST_VALUES = 64
+"""Integer constants of up to so many elements are read: shapes, axes, counts."""
+
+FLOAT, INT32, INT64 = 1, 6, 7
+ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8}
+"""Numbers of the element types that a tensor may have, and their size; strings are not among them."""
+LISTS = {**dict.fromkeys((2, 3, 4, 5, 6, 9, 10), "int32s"), 1: "floats", 7: "int64s", 11: "doubles"}
+"""Where a tensor that is not `raw` keeps elements of a type."""
+
+MODEL = {
+    1: Field("ir_version", VARINT), 2: Field("producer", LENGTH), 3: Field("producer_version", LENGTH),
+    4: Field("domain", LENGTH), 5: Field("version", VARINT), 6: Field("doc", LENGTH), 7: Field("graph", LENGTH),
+    8: Field("opsets", LENGTH, many=True), 14: Field("metadata", LENGTH, many=True),
+}  # fmt: skip
+GRAPH = {
+    1: Field("nodes", LENGTH, many=True), 2: Field("name", LENGTH), 5: Field("constants", LENGTH, many=True),
+    10: Field("doc", LENGTH), 11: Field("inputs", LENGTH, many=True), 12: Field("outputs", LENGTH, many=True),
+    16: Field("metadata", LENGTH, many=True),
+}  # fmt: skip
+NODE = {
+    1: Field("inputs", LENGTH, many=True), 2: Field("outputs", LENGTH, many=True), 3: Field("name", LENGTH),
+    4: Field("op", LENGTH), 5: Field("attributes", LENGTH, many=True), 6: Field("doc", LENGTH),
+    7: Field("domain", LENGTH), 9: Field("metadata", LENGTH, many=True),
+}  # fmt: skip
+ATTRIBUTE = {
+    1: Field("name", LENGTH), 2: Field("f", I32), 3: Field("i", VARINT), 4: Field("s", LENGTH), 5: Field("t", LENGTH),
+    6: Field("g", LENGTH), 7: Field("floats", I32, many=True), 8: Field("ints", VARINT, many=True),
+    9: Field("strings", LENGTH, many=True), 13: Field("doc", LENGTH), 20: Field("type", VARINT),
+}  # fmt: skip
+KINDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
+"""Where an attribute of a type keeps its value."""
+TENSOR = {
+    1: Field("dims", VARINT, many=True), 2: Field("dtype", VARINT), 4: Field("floats", I32, many=True),
+    5: Field("int32s", VARINT, many=True), 7: Field("int64s", VARINT, many=True), 8: Field("name", LENGTH),
+    9: Field("raw", LENGTH), 10: Field("doubles", I64, many=True), 12: Field("doc", LENGTH),
+    13: Field("external", LENGTH, many=True), 14: Field("location", VARINT),
+}  # fmt: skip
+VALUE_INFO = {1: Field("name", LENGTH), 2: Field("type", LENGTH), 3: Field("doc", LENGTH)}
+TYPE = {1: Field("tensor", LENGTH), 6: Field("denotation", LENGTH)}
+TENSOR_TYPE = {1: Field("dtype", VARINT), 2: Field("shape", LENGTH)}
+SHAPE = {1: Field("dims", LENGTH, many=True)}
+DIM = {1: Field("size", VARINT), 2: Field("label", LENGTH), 3: Field("denotation", LENGTH)}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A constant. `numbers` are its elements where they are few and integers."""
+
+    name: bytes
+    dtype: int
+    shape: tuple[int, ...]
+    numbers: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or output of a graph; a size that is not stated is None, and so is a shape."""
+
+    name: bytes
+    dtype: int
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. Of an attribute that is a list of floats or of strings only the length is kept."""
+
+    op: str
+    domain: str
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of the file."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[bytes, Tensor]
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+
+
+def read_graph(onnx: bytes) -> Graph:
+    """The graph of a serialised ModelProto.
+
+    Raises:
+        ValueError: it is damaged, or has parts that no network of genrelab has; the reason is for the user.
+    """
+    reader = _Onnx()
+    model = reader.message(memoryview(onnx), MODEL, "it")
+    if "graph" not in model:
+        raise ValueError("there is no graph in it")
+    return reader.graph(model["graph"][0])
+
+
+class _Onnx(Reader):
+    """From messages to what they mean."""
+
+    _inside = 0  # of how many graphs
+
+    def graph(self, data: memoryview) -> Graph:
+        self._inside += 1
+        if self._inside > 2:
+            raise ValueError("its graphs lie within each other more than once")
+        parts = self.message(data, GRAPH, "a graph")
+        nodes = parts.get("nodes", [])
+        if len(nodes) > MOST_NODES:
+            raise ValueError(f"{len(nodes):,} operators are more than {MOST_NODES:,}")
+        constants = [self.tensor(t) for t in parts.get("constants", [])]
+        named = {c.name: c for c in constants}
+        if len(named) < len(constants):
+            raise ValueError("two of its constants have one name")
+        ends = [tuple(self.end(e) for e in parts.get(which, [])) for which in ("inputs", "outputs")]
+        graph = Graph(tuple(self.node(n) for n in nodes), named, *ends)
+        self._inside -= 1
+        return graph
+
+    def node(self, data: memoryview) -> Node:
+        parts = self.message(data, NODE, "an operator")
+        attributes = dict(self.attribute(a) for a in parts.get("attributes", []))
+        if len(attributes) < len(parts.get("attributes", [])):
+            raise ValueError("an operator has an attribute twice")
+        inputs, outputs = (tuple(map(bytes, parts.get(key, []))) for key in ("inputs", "outputs"))
+        return Node(_text(parts, "op"), _text(parts, "domain"), inputs, outputs, attributes)
+
+    def attribute(self, data: memoryview) -> tuple[str, Any]:
+        parts = self.message(data, ATTRIBUTE, "an attribute")
+        name, kind = _text(parts, "name"), KINDS.get(_one(parts, "type", 0))
+        if kind is None or not parts.keys() - {"name", "type", "doc"} <= {kind}:
+            raise ValueError(f"attribute {printable(name)} does not hold what it states")
+        values = parts.get(kind, [])
+        match kind:
+            case "f":
+                return name, struct.unpack("<f", values[0])[0] if values else 0.0
+            case "i":
+                return name, signed(values[0]) if values else 0
+            case "s":
+                return name, bytes(values[0]) if values else b""
+            case "ints":
+                if sum(map(count_varints, values)) > MOST_INTS:
+                    raise ValueError(f"attribute {printable(name)} has more than {MOST_INTS:,} integers")
+                return name, tuple(n for v in values for n in varints(v))
+            case "floats":
+                return name, sum(map(len, values)) // 4
+        if not values:
+            raise ValueError(f"attribute {printable(name)} is empty")
+        return name, self.tensor(values[0]) if kind == "t" else self.graph(values[0])
+
+    def tensor(self, data: memoryview) -> Tensor:
+        parts = self.message(data, TENSOR, "a constant")
+        name, dtype = bytes(_one(parts, "name", b"")), _one(parts, "dtype", 0)
+        if "external" in parts or _one(parts, "location", 0):
+            raise ValueError("it names other files as parts of the network, which is not allowed")
+        dims = parts.get("dims", [])
+        shape = tuple(n for v in dims for n in varints(v)) if sum(map(count_varints, dims)) <= MOST_AXES else (-1,)
+        count = math.prod(shape)
+        held = parts.keys() & {"raw", "floats", "int32s", "int64s", "doubles"}
+        stored = next(iter(held), "raw")
+        good = dtype in ITEM_BYTES and 0 <= min(shape, default=0) <= max(shape, default=0) <= LONGEST and len(held) <= 1
+        if not good or stored not in ("raw", LISTS.get(dtype)) or _elements(parts, stored, dtype) != count:
+            raise ValueError(f"constant {shown(name)}: its data do not fit its shape")
+        small = dtype in (INT32, INT64) and count <= MOST_VALUES
+        return Tensor(name, dtype, shape, _numbers(parts, stored, dtype).reshape(shape) if small else None)
+
+    def end(self, data: memoryview) -> End:
+        parts = self.message(data, VALUE_INFO, "an end of a graph")
+        name = bytes(_one(parts, "name", b""))
+        tensor = self._within(self._within(parts, "type", TYPE), "tensor", TENSOR_TYPE)
+        dtype = _one(tensor, "dtype", 0)
+        if "shape" not in tensor:
+            return End(name, dtype, None)
+        dims = [self.message(d, DIM, "a shape") for d in self._within(tensor, "shape", SHAPE).get("dims", [])]
+        if any({"size", "label"} <= d.keys() for d in dims):
+            raise ValueError("a size in it is stated twice")
+        return End(name, dtype, tuple(signed(d["size"][0]) if "size" in d else None for d in dims))
+
+    def _within(self, parts: Message, key: str, known: Mapping[int, Field]) -> Message:
+        return self.message(parts[key][0], known, key) if key in parts else {}
+
+
+def shown(name: bytes) -> str:
+    """A name inside the file, for an error."""
+    return printable(name[:80].decode("utf-8", "backslashreplace"))
+
+
+def _elements(parts: Message, stored: str, dtype: int) -> float:
+    """Elements that a tensor holds."""
+    values = parts.get(stored, [])
+    if stored in ("int32s", "int64s"):
+        return sum(map(count_varints, values))
+    return sum(map(len, values)) / ITEM_BYTES[dtype]
+
+
+def _numbers(parts: Message, stored: str, dtype: int) -> NDArray[np.int64]:
+    width = np.int64 if dtype == INT64 else np.int32
+    if stored == "raw":
+        raw = b"".join(parts.get("raw", []))
+        return np.frombuffer(raw, np.dtype(width).newbyteorder("<")).astype(np.int64)
+    return np.array([n for v in parts[stored] for n in varints(v)], np.int64).astype(width).astype(np.int64)
+
+
+def _one(parts: Message, key: str, default: Any) -> Any:
+    return parts[key][0] if key in parts else default
+
+
+def _text(parts: Message, key: str) -> str:
+    return bytes(_one(parts, key, b"")).decode("utf-8", "backslashreplace")

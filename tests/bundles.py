@@ -1,0 +1,44 @@
+"""Bundles that hear, made without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from genrelab.bundle import write_bundle
+from genrelab.config import ClipSettings, View
+from genrelab.predict import Classifier, load_bundle
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+GENRES = ("Blues", "Folk", "Rock")
+SR = 8_000
+
+
+def bundle_for(folder: Path, view: View, clips: ClipSettings = ClipSettings(), **changes: object) -> Classifier:  # noqa: B008
+    """softmax of a fixed product with the view."""
+    weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *view.shape])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(weights * np.float32(0.01), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    settings: dict[str, object] = {"name": "linear", "genres": GENRES, "metrics": {}, "dataset": "d", "split": "artist"}
+    settings |= {"licence": None, "readme": "# Card\n"} | changes
+    write_bundle(folder, onnx=model.SerializeToString(), view=view, clips=clips, **settings)  # type: ignore[arg-type]
+    return load_bundle(folder)
+
+
+def noise(seconds: float, sr: int = SR, seed: int = 0) -> NDArray[np.float32]:
+    return (0.3 * np.random.default_rng(seed).standard_normal(round(seconds * sr))).astype(np.float32)

@@ -1,0 +1,158 @@
+"""The check-up tries everything, says what is broken with its remedy, and is not brought down by it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tomllib
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from genrelab import decode, doctor, tiny_sounds
+from genrelab.cli import app
+from genrelab.decode import probe
+from genrelab.doctor import NOTE, OK, REPAIR, Finding, examine
+
+FORMATS = ("wav", "flac", "ogg", "aiff", "mp3", "m4a", "aac", "opus")
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENRELAB_MODEL", raising=False)
+
+
+def found(**more: Any) -> dict[str, Finding]:
+    return {f.name: f for f in examine(**more)}
+
+
+def test_this_machine_is_well() -> None:
+    by_name = found()
+    assert [f for f in by_name.values() if f.state == REPAIR] == []
+    assert all(f.remedy is None for f in by_name.values() if f.state == OK)
+    assert {f.part for f in by_name.values()} == {"genrelab", "packages", "decoders", "model", "machine"}
+    assert [f.name for f in by_name.values() if f.part == "decoders"] == list(FORMATS)
+    assert by_name["soundfile"].found.count("libsndfile") == by_name["av"].found.count("FFmpeg") == 1
+    assert "10 genres: loads in" in by_name["model"].found
+    assert by_name["train half"].state == OK
+
+
+def test_the_packages_are_those_of_the_wheel() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+    assert doctor.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
+
+
+@pytest.mark.parametrize("suffix", tiny_sounds.encoded())
+def test_the_sounds_that_come_along_are_tones(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a.{suffix}").write_bytes(tiny_sounds.encoded()[suffix])
+    y, sr = decode.read(tmp_path / f"a.{suffix}")
+    padded = suffix == "aac"  # its frames do not say where the sound begins and ends
+    assert probe(tmp_path / f"a.{suffix}").duration_s == pytest.approx(
+        tiny_sounds.SECONDS, abs=0.2 if padded else 0.001
+    )
+    assert 0.3 < np.abs(y).max() < 1
+    assert len(y) / sr >= tiny_sounds.SECONDS
+
+
+def test_a_broken_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def broken(name: str) -> Any:
+        if name == "soxr":
+            raise ImportError("libsoxr.so.0: cannot open\nshared object file")
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    by_name = found()
+    assert by_name["soxr"].state == REPAIR
+    assert by_name["soxr"].found == "ImportError: libsoxr.so.0: cannot open shared object file"
+    assert by_name["soxr"].remedy is not None and "pip install" in by_name["soxr"].remedy
+    assert by_name["numpy"].state == by_name["model"].state == OK, "the others are looked at all the same"
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "another tone"])
+def test_a_decoder_that_does_not_work_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    real = decode.read
+
+    def broken(path: Path) -> Any:
+        if path.suffix != ".m4a":
+            return real(path)
+        if wrong == "nothing":
+            raise OSError("no decoder")
+        return np.sin(np.arange(8_000) * 2 * np.pi * 880 / 8_000), 8_000
+
+    monkeypatch.setattr(decode, "read", broken)
+    states = {name: f.state for name, f in found().items() if name in FORMATS}
+    assert states == {name: REPAIR if name == "m4a" else OK for name in FORMATS}
+
+
+def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = found(model=tmp_path / "nowhere")["model"]
+    assert (named.state, "nowhere: no such folder" in named.found) == (REPAIR, True)
+    assert named.remedy is not None and "another bundle" in named.remedy
+    monkeypatch.setattr("genrelab.predict.STARTER", tmp_path / "gone")
+    shipped = found()["model"]
+    assert shipped.state == REPAIR and shipped.remedy is not None and shipped.remedy.endswith("genrelab")
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [(doctor.TRAIN_HALF, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
+)
+def test_the_train_half_is_looked_for_and_need_not_be_there(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in missing else name)
+    finding = found()["train half"]
+    assert (finding.state, finding.found) == (NOTE, words)
+    assert finding.remedy is not None and "genrelab[train]" in finding.remedy
+
+
+def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "file" / "cache"))
+    finding = found()["cache"]
+    assert finding.state == NOTE and finding.remedy is not None and "GENRELAB_CACHE" in finding.remedy
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "new" / "cache"))
+    assert found()["cache"].state == OK
+    assert not (tmp_path / "new").exists(), "looking creates nothing"
+
+
+def test_too_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
+    monkeypatch.setattr(doctor, "_free_memory", lambda: 10**6)
+    by_name = found()
+    for name in ("this folder", "temporary files", "memory"):
+        assert by_name[name].state == REPAIR
+        assert "1 MB free" in by_name[name].found
+    monkeypatch.setattr(doctor, "_free_memory", lambda: None)
+    assert found()["memory"].state == OK
+
+
+def test_the_command_prints_and_exits(tmp_path: Path) -> None:
+    good = CliRunner().invoke(app, ["doctor", "--json"])
+    report = json.loads(good.stdout)
+    assert (good.exit_code, report["ok"]) == (0, True)
+    assert set(report["findings"][0]) == {"part", "name", "state", "found", "remedy"}
+    bad = CliRunner().invoke(app, ["doctor", "--model", str(tmp_path / "nowhere\x1b")])
+    assert bad.exit_code == 1
+    assert "REPAIR  model" in bad.stdout and "→ name another bundle" in bad.stdout and "\x1b" not in bad.stdout
+    assert bad.stdout.splitlines()[-1] == "To be repaired: model"
+    assert CliRunner().invoke(app, ["doctor"]).stdout.splitlines()[-1] == "All is well."
+
+
+def test_nothing_of_the_train_half_is_imported() -> None:
+    names = repr(doctor.TRAIN_HALF)
+    look = (
+        "import sys; from genrelab.doctor import examine; list(examine()); "
+        f"print(*[m for m in {names} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

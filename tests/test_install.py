@@ -1,0 +1,156 @@
+"""The wheel of this tree in an empty environment, without extras: what a user gets who only wants to use a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[1]
+NOT_THERE = (
+    "tensorflow", "keras", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib", "jinja2", "onnx", "skl2onnx",
+    "tf2onnx",
+)  # fmt: skip
+PROBE = "mdurl"  # a package of 10 kB that constraints.txt names
+
+
+def run(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **more)  # type: ignore[call-overload, no-any-return]
+
+
+def pip(*words: object) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *words)
+
+
+def build(tmp: Path) -> Path:
+    """The wheel of a copy of the tree: nothing is left in the tree itself."""
+    tree = tmp / "tree"
+    shutil.copytree(ROOT / "genrelab", tree / "genrelab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    built = pip("wheel", "--no-deps", "--wheel-dir", tmp, tree)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp.glob("genrelab-*.whl")
+    return wheel
+
+
+def check_contents(wheel: Path) -> None:
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
+    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "genrelab").rglob("*") if p.is_file()}
+    ours = {name for name in ours if "__pycache__" not in name}
+    assert ours - held == set()
+    assert {"genrelab/py.typed", "genrelab/starter/model.onnx", "genrelab/starter/bundle.json"} <= held
+    assert {"genrelab/starter/README.md", *(n for n in ours if n.startswith("genrelab/templates/"))} <= held
+    assert {re.sub(r"-[\d.]+\.dist-info$", "-.dist-info", name.split("/")[0]) for name in held} == {
+        "genrelab",
+        "genrelab-.dist-info",
+    }
+
+
+def install(wheel: Path, into: Path) -> None:
+    venv.create(into, with_pip=False, symlinks=True)
+    constraints = ("--constraint", ROOT / "constraints.txt")
+    installed = pip("--python", into / "bin" / "python", "install", *constraints, wheel)
+    assert installed.returncode == 0, installed.stderr
+
+
+class Fresh:
+    """The installed command, in an environment with nothing but PATH and HOME."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self._bin, self._home = folder / "bin", home
+
+    def genrelab(self, *words: object, status: int = 0) -> str:
+        result = self._run(self._bin / "genrelab", *words)
+        assert result.returncode == status, f"{words}: {result.stdout} {result.stderr}"
+        return result.stdout
+
+    def python(self, code: str) -> str:
+        result = self._run(self._bin / "python", "-c", code)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def _run(self, *words: object) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(self._bin), "/usr/bin", "/bin"])
+        return run(*words, env={"PATH": path, "HOME": str(self._home)}, cwd=self._home)
+
+
+def library(folder: Path) -> dict[Path, str]:
+    """A few short tunes, and the SHA-256 of each file."""
+    folder.mkdir()
+    for i, suffix in enumerate(("mp3", "flac", "ogg", "wav")):
+        t, rng = np.arange(3 * 22_050) / 22_050, np.random.default_rng(i)
+        y = sum(np.sin(2 * np.pi * 110 * (i + 2) * k * t) / k for k in range(1, 6)) * (t % 0.5 < 0.3)
+        soundfile.write(folder / f"{i}.{suffix}", 0.1 * y + 0.01 * rng.standard_normal(len(t)), 22_050)
+    return digests(folder)
+
+
+def digests(folder: Path) -> dict[Path, str]:
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.*")) if p.is_file()}
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_predicts_tags_and_takes_it_back(tmp_path: Path) -> None:
+    """One test, not several: each would install everything anew in its own worker."""
+    version = re.search(rf"^{PROBE}==.*", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert version is not None
+    probe = pip("download", "--no-deps", "--dest", tmp_path / "probe", version[0])
+    if probe.returncode:
+        pytest.skip(f"needs a package index: {probe.stderr.strip().splitlines()[-1]}")
+    left = building_leaves()
+    wheel = build(tmp_path)
+    check_contents(wheel)
+    install(wheel, tmp_path / "venv")
+    assert building_leaves() == left, "nothing new in the tree"
+
+    home, music = tmp_path / "home", tmp_path / "music"
+    home.mkdir()
+    fresh, before = Fresh(tmp_path / "venv", home), library(music)
+    found = fresh.python(f"from importlib.util import find_spec; print(*[m for m in {NOT_THERE!r} if find_spec(m)])")
+    assert found.split() == []
+    check_doctor(fresh)
+    check_answers(fresh, music)
+    check_tags(fresh, music, before)
+    fresh.genrelab("playlists", music, "--out", tmp_path / "lists", "--min-confidence", 0)
+    assert "#EXTM3U" in "".join(p.read_text() for p in (tmp_path / "lists").glob("*.m3u8"))
+    assert [p.name for p in home.iterdir()] == [".cache"], "nothing else is written to a user's home"
+
+
+def building_leaves() -> set[str]:
+    return {p.name for p in ROOT.iterdir() if p.name in ("build", "dist") or p.suffix == ".egg-info"}
+
+
+def check_doctor(fresh: Fresh) -> None:
+    assert fresh.genrelab("--version").startswith("genrelab ")
+    assert "predict" in fresh.genrelab("--help")
+    report = json.loads(fresh.genrelab("doctor", "--json"))
+    assert report["ok"]
+    by_name = {f["name"]: f for f in report["findings"]}
+    assert by_name["train half"]["state"] == "note" and "not installed" in by_name["train half"]["found"]
+    assert by_name["mp3"]["state"] == by_name["model"]["state"] == "ok"
+
+
+def check_answers(fresh: Fresh, music: Path) -> None:
+    answers = json.loads(fresh.genrelab("predict", music, "--json"))
+    assert [a["path"] for a in answers] == [str(p) for p in sorted(music.iterdir())]
+    assert all(a["error"] is None and a["genre"] in a["probabilities"] for a in answers)
+
+
+def check_tags(fresh: Fresh, music: Path, before: dict[Path, str]) -> None:
+    journal = json.loads(fresh.genrelab("tag", music, "--min-confidence", 0, "--json"))["journal"]
+    assert all(digest != before[p] for p, digest in digests(music).items())
+    assert all(mutagen.File(p, easy=True)["genre"] for p in before if p.suffix != ".wav")
+    fresh.genrelab("untag", journal)
+    assert digests(music) == before

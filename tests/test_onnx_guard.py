@@ -1,0 +1,326 @@
+"""A network is measured before onnxruntime sees it: what it may do, how large it becomes, how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from genrelab.onnx_call import Call, Value
+from genrelab.onnx_guard import MOST_ELEMENTS, measure
+from genrelab.onnx_proto import INT32, INT64, MOST_NODES, read_graph
+from genrelab.onnx_shapes import RULES
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+FLOAT, INT, ML = TensorProto.FLOAT, TensorProto.INT64, "ai.onnx.ml"
+
+
+def model(
+    nodes: list[Any],
+    constants: dict[str, Any] | None = None,
+    *,
+    shape: Sequence[int | str] = ("n", 4),
+    outputs: Sequence[str] = ("y",),
+    opset: int = 17,
+) -> Any:
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", FLOAT, shape)],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(ML, 3)], ir_version=8
+    )
+
+
+def cost(proto: Any, windows: int = 32) -> tuple[int, int]:
+    return measure(read_graph(proto.SerializeToString()), windows)
+
+
+def node(op: str, *inputs: str, **attributes: Any) -> Any:
+    return helper.make_node(op, [i or "x" for i in inputs or ("",)], ["y"], **attributes)
+
+
+# --- sizes are onnxruntime's ---
+
+F, I = np.float32, np.int64  # noqa: E741
+UNARY = """Abs Ceil Clip Elu Erf Exp Floor HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log LogSoftmax Neg
+LpNormalization Reciprocal Relu Round Selu Sigmoid Sign Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu"""
+ARITHMETIC = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mul PRelu Pow Sub Sum"
+REDUCING = "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSumSquare"
+
+Case = tuple[str, list[Any], dict[str, Any]]
+
+
+def values(*shape: int, dtype: Any = F) -> Any:
+    return np.arange(1, 1 + int(np.prod(shape)), dtype=dtype).reshape(shape)
+
+
+def cases() -> list[Case]:
+    """Operator, what it reads, attributes."""
+    x, flags = values(2, 3, 4), values(2, 3) > 2
+    image, cube = values(2, 3, 7, 6), values(1, 2, 5, 4, 3)
+    found: list[Case] = [(op, [x], {}) for op in UNARY.split()]
+    found += [(op, [x, values(3, 1)], {}) for op in ARITHMETIC.split()]
+    found += [(op, [flags, flags[:1]], {}) for op in ("And", "Or", "Xor")]
+    found += [(op, [x], {"axes": [0, -1], "keepdims": k}) for op in REDUCING.split() for k in (0, 1)]
+    found += [("ReduceSum", [x, np.array([1])], {"keepdims": 0}), ("ReduceSum", [x], {}), ("ReduceMax", [x], {})]
+    found += [
+        ("ReduceSum", [x], {"noop_with_empty_axes": 1}),
+        ("Not", [flags], {}),
+        ("Where", [flags[:, 0, None, None], x, x], {}),
+    ]
+    found += [("Where", [values(4, 1, 1) > 2, values(3, 1), values(5)], {})]
+    found += [(op, [x], {"axis": a, "keepdims": k}) for op in ("ArgMax", "ArgMin") for a, k in ((1, 0), (-1, 1))]
+    found += [
+        ("Cast", [x], {"to": INT}),
+        ("Shape", [x], {}),
+        ("Shape", [x], {"start": -2, "end": 9}),
+    ]
+    found += [("MatMul", pair, {}) for pair in (
+        [x, values(4, 5)], [values(4), values(4, 5)], [values(2, 4), values(4)], [values(5, 1, 2, 4), values(3, 4, 1)],
+    )]  # fmt: skip
+    found += [("Gemm", [values(4, 2), values(3, 4), values(3)], {"transA": 1, "transB": 1})]
+    found += [("Gemm", [values(2, 4), values(4, 3)], {})]
+    found += [("Conv", [image, values(4, 3, 3, 2), values(4)], a) for a in (
+        {}, {"strides": [2, 1], "pads": [1, 0, 2, 1]}, {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"dilations": [2, 3], "kernel_shape": [3, 2]}, {"auto_pad": "VALID"}, {"pads": [5, 5, 5, 5]},
+    )]  # fmt: skip
+    found += [("Conv", [image, values(3, 1, 1, 1)], {"group": 3}), ("Conv", [cube, values(4, 2, 2, 2, 2)], {})]
+    found += [(op, [image], {"kernel_shape": [3, 2], **a}) for op in ("AveragePool", "MaxPool") for a in (
+        {}, {"strides": [2, 2]}, {"pads": [1, 1, 2, 1]}, {"auto_pad": "SAME_LOWER", "strides": [3, 2]},
+    )]  # fmt: skip
+    found += [(op, [image], {}) for op in ("GlobalAveragePool", "GlobalMaxPool")]
+    found += [("Reshape", [x, np.array(s)], {}) for s in ([6, 4], [0, -1], [-1], [2, 1, 0, 3])]
+    found += [("Reshape", [values(0, 3), np.array([3, 0])], {"allowzero": 1})]
+    found += [("Flatten", [x], a) for a in ({}, {"axis": 0}, {"axis": 3}, {"axis": -1})]
+    found += [("Squeeze", [values(1, 3, 1), *a], {}) for a in ([], [np.array([0])], [np.array([-1, 0])])]
+    found += [("Unsqueeze", [x, np.array(a)], {}) for a in ([0], [-1, 1], [4, 0])]
+    found += [("Transpose", [x], a) for a in ({}, {"perm": [1, 2, 0]})]
+    found += [("Concat", [x, values(2, 1, 4), x], {"axis": a}) for a in (1, -2)]
+    found += [("Slice", [x, *map(np.array, a)], {}) for a in (
+        ([1], [99]), ([0, -3], [1, -1], [0, 2]), ([-1], [-99], [1], [-2]),
+        ([2**31 - 1, 0], [-(2**63), 2], [2, 1], [-1, 1]),
+    )]  # fmt: skip
+    found += [
+        ("Gather", [x, i], {"axis": a}) for i, a in ((np.array([[0, -1]]), 1), (np.array(1), -1), (np.array([0]), 0))
+    ]
+    found += [("Expand", [values(3, 1), np.array(s)], {}) for s in ([2, 1, 4], [3, 5], [1])]
+    found += [("Tile", [x, np.array([1, 2, 3])], {}), ("Pad", [x, np.array([0, 1, 2, 0, 0, 3])], {})]
+    found += [("ConstantOfShape", [np.array([2, 0, 3])], {}), ("TopK", [x, np.array([2])], {"axis": 1})]
+    found += [("ReverseSequence", [values(4, 2), np.array([1, 3])], {"batch_axis": 1, "time_axis": 0})]
+    norms = [values(3)] * 4
+    found += [("BatchNormalization", [image, *norms], {}), ("InstanceNormalization", [image, *norms[:2]], {})]
+    found += [("LayerNormalization", [x, values(4), values(4)], {})]
+    found += [("Constant", [], {"value": numpy_helper.from_array(x)}), ("Constant", [], {"value_ints": [1, 2]})]
+    found += [("Constant", [], {"value_float": 1.0}), ("Constant", [], {"value_floats": [1.0, 2.0, 3.0]})]
+    found += [("ArrayFeatureExtractor", [v, np.array([[0, 2]])], {}) for v in (values(3), values(2, 3), x)]
+    svm = {"kernel_type": "RBF", "kernel_params": [0.1, 0.0, 3.0], "post_transform": "NONE"}
+    for classes, more in ((3, {}), (2, {}), (3, {"prob_a": [1.0] * 3, "prob_b": [0.0] * 3})):
+        pairs = classes * (classes - 1) // 2
+        vectors = {"support_vectors": [0.5] * 2 * classes * 4, "coefficients": [0.1] * 2 * classes * (classes - 1)}
+        labels = {"classlabels_ints": list(range(classes)), "vectors_per_class": [2] * classes, "rho": [0.1] * pairs}
+        found.append(("SVMClassifier", [values(5, 4)], {**svm, **vectors, **labels, **more}))
+    return found
+
+
+def outputs_of(op: str, attributes: dict[str, Any]) -> list[str]:
+    return ["a", "b"] if op in ("TopK", "SVMClassifier") else ["a"]
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda c: c[0])
+def test_sizes_are_those_of_onnxruntime(case: Case) -> None:
+    op, inputs, attributes = case
+    domain = ML if op in ("SVMClassifier", "ArrayFeatureExtractor") else ""
+    outputs, names = outputs_of(op, attributes), [f"c{i}" for i in range(len(inputs))]
+    given = [helper.make_node(op, names, outputs, domain=domain, **attributes)]
+    proto = model(given, dict(zip(names, inputs, strict=True)), outputs=outputs)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": np.zeros((1, 4), F)})
+    graph = read_graph(proto.SerializeToString())
+    held = tuple(Value(c.shape, c.numbers) for c in graph.constants.values())
+    assert RULES[domain, op](Call(graph.nodes[0], held))[: len(found)] == [v.shape for v in found]
+    measure(graph, 1)
+
+
+def test_every_operator_was_compared() -> None:
+    newer = {("", "Gelu")}  # of a later operator set than the one that genrelab writes
+    compared = {(ML if op in ("SVMClassifier", "ArrayFeatureExtractor") else "", op) for op, _, _ in cases()}
+    assert compared | newer == set(RULES)
+
+
+def test_sizes_made_of_sizes_are_followed() -> None:
+    """As tf2onnx repeats a channel: Shape, Slice, Concat, Cast, Tile, Reshape."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Cast", ["s"], ["s32"], to=TensorProto.INT32),
+        helper.make_node("Slice", ["s32", "zero", "one"], ["batch"]),
+        helper.make_node("Gather", ["s32", "one"], ["columns"]),
+        helper.make_node("Mul", ["columns", "three"], ["wide"]),
+        helper.make_node("Concat", ["batch", "wide"], ["target"], axis=0),
+        helper.make_node("Cast", ["target"], ["target64"], to=TensorProto.INT64),
+        helper.make_node("Tile", ["x", "times"], ["t"]),
+        helper.make_node("Reshape", ["t", "target64"], ["y"]),
+    ]
+    constants = {
+        "zero": np.array([0], np.int32),
+        "one": np.array([1], np.int32),
+        "three": np.array([3], np.int32),
+        "times": np.array([1, 3]),
+    }
+    most, _ = cost(model(nodes, constants), windows=8)
+    assert 2 * 8 * 12 <= most - 8 * 4 <= 2 * 8 * 12 + 20
+
+
+def test_memory_is_what_is_alive_at_a_time() -> None:
+    chain = [helper.make_node("Neg", ["x"], ["0"])]
+    chain += [helper.make_node("Neg", [str(i)], [str(i + 1)]) for i in range(50)]
+    assert cost(model(chain, outputs=["50"]), windows=10)[0] == 3 * 10 * 4, "with the input"
+    fan = [*(helper.make_node("Neg", ["x"], [str(i)]) for i in range(50)), node("Sum", *map(str, range(50)))]
+    assert cost(model(fan), windows=10)[0] == 52 * 10 * 4
+
+
+def test_work_is_counted_in_multiplications() -> None:
+    _, work = cost(model([node("MatMul", "", "w")], {"w": np.zeros((4, 500), F)}), windows=32)
+    assert 32 * 4 * 500 <= work < 32 * 4 * 500 + 20_000
+    image = model([node("Conv", "", "w")], {"w": np.zeros((8, 3, 5, 5), F)}, shape=("n", 3, 20, 20))
+    exact = 2 * 8 * 16 * 16 * 3 * 25
+    assert exact <= cost(image, windows=2)[1] < exact + 20_000
+
+
+# --- what is refused ---
+
+
+def bombs() -> dict[str, tuple[Any, str]]:
+    """By name: a model that would harm, and words of the refusal."""
+    big = np.array([30_000, 30_000])
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "inner",
+        [helper.make_tensor_value_info(n, t, []) for n, t in (("i", INT), ("go", TensorProto.BOOL))],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, [])],
+    )
+    doubling = [helper.make_node("Concat", ["x", "x"], ["0"], axis=1)]
+    doubling += [helper.make_node("Concat", [str(i)] * 2, [str(i + 1)], axis=1) for i in range(40)]
+    constants = [helper.make_node("Tile", ["one", "times"], [str(i)]) for i in range(20)]
+    outer = [node("MatMul", "tall", "wide")]
+    custom = helper.make_node("Sigmoid", ["x"], ["y"], domain="com.microsoft")
+    filters = helper.make_node("ConstantOfShape", ["s"], ["w"])
+    return {
+        "zeros": (model([node("ConstantOfShape", "s")], {"s": big}), "more than .* numbers"),
+        "zeros beyond 64 bits": (
+            model([node("ConstantOfShape", "s")], {"s": np.array([2**62, 0])}),
+            "gives something of",
+        ),
+        "negative": (model([node("ConstantOfShape", "s")], {"s": np.array([-5])}), "a size of -5"),
+        "expand": (model([node("Expand", "", "s")], {"s": np.array([10**9, 1, 1])}), "more than .* numbers|of shape"),
+        "tile": (model([node("Tile", "", "s")], {"s": np.array([10**4, 10**4])}), "more than .* numbers"),
+        "pad": (model([node("Pad", "", "s")], {"s": np.array([10**5] * 4)}), "more than .* numbers"),
+        "outer product": (
+            model(outer, {"tall": np.zeros((30_000, 1), F), "wide": np.zeros((1, 30_000), F)}),
+            "more than .* numbers",
+        ),
+        "broadcast": (
+            model([node("Add", "a", "b")], {"a": np.zeros((30_000, 1), F), "b": np.zeros((1, 30_000), F)}),
+            "more than .* numbers",
+        ),
+        "doubling": (model(doubling, outputs=["40"]), "more than .* numbers"),
+        "constants that are kept": (
+            model([*constants, node("Sum", *map(str, range(20)))], {"one": F([1]), "times": np.array([1 << 26])}),
+            "more than .* numbers",
+        ),
+        "work": (
+            model([filters, node("Conv", "", "w")], {"s": np.array([500, 1, 30_000])}, shape=("n", 1, 40_000)),
+            "multiplications",
+        ),
+        "endless loop": (
+            model([node("Loop", "", "yes", body=inner)], {"yes": np.array(True)}),
+            "operator Loop: holds a graph",
+        ),
+        "unknown operator": (model([node("RandomNormal", shape=[1])]), "RandomNormal: genrelab runs no such"),
+        "custom operator": (model([custom]), r"com\.microsoft\.Sigmoid: genrelab runs no such"),
+        "size of the sound": (
+            model([helper.make_node("Cast", ["x"], ["s"], to=INT), node("ConstantOfShape", "s")], shape=("n",)),
+            "cannot be told beforehand",
+        ),
+        "strings": (model([node("Cast", "", to=TensorProto.STRING)]), "something else than numbers"),
+        "out of nothing": (model([node("Neg", "nowhere")]), "reads 'nowhere', which nothing gave"),
+        "no output": (model([helper.make_node("Neg", ["x"], ["z"])]), "nothing gives its output 'y'"),
+        "twice": (model([node("Neg"), node("Abs")]), "the same name"),
+        "no size": (model([node("Neg")], shape=("n", "m")), "has no size"),
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_what_would_take_all_memory_or_time_is_refused(name: str) -> None:
+    proto, words = bombs()[name]
+    with pytest.raises(ValueError, match=words):
+        cost(proto)
+
+
+def test_a_support_vector_machine_must_add_up() -> None:
+    op, _, attributes = next(c for c in cases() if c[0] == "SVMClassifier")
+    good = [helper.make_node(op, ["x"], ["label", "y"], domain=ML, **attributes)]
+    cost(model(good))
+    lists = [name for name, value in attributes.items() if isinstance(value, list)]
+    for name in lists:
+        for wrong in (attributes[name][:-1], attributes[name] * 2):
+            bad = [helper.make_node(op, ["x"], ["label", "y"], domain=ML, **{**attributes, name: wrong})]
+            with pytest.raises(ValueError, match="do not add up"):
+                cost(model(bad))
+    odd = {**attributes, "vectors_per_class": [5, -1, 2]}
+    with pytest.raises(ValueError, match="do not add up"):
+        cost(model([helper.make_node(op, ["x"], ["label", "y"], domain=ML, **odd)]))
+
+
+def scan(rows: Any, body: list[Any], kept: int = 4, **more: Any) -> Any:
+    graph = helper.make_graph(
+        body,
+        "body",
+        [helper.make_tensor_value_info("kept", FLOAT, ["n", kept]), helper.make_tensor_value_info("row", FLOAT, [4])],
+        [helper.make_empty_tensor_value_info("kept_"), helper.make_empty_tensor_value_info("found")],
+    )
+    nodes = [helper.make_node("Scan", ["x", "rows"], ["z", "y"], body=graph, num_scan_inputs=1, **more)]
+    return model(nodes, {"rows": rows})
+
+
+def distances(keep: Any = None) -> list[Any]:
+    return [
+        keep or helper.make_node("Identity", ["kept"], ["kept_"]),
+        helper.make_node("Sub", ["kept", "row"], ["d"]),
+        helper.make_node("ReduceSumSquare", ["d"], ["found"], axes=[1], keepdims=0),
+    ]
+
+
+def test_neighbours_are_looked_at_row_by_row() -> None:
+    """`Scan` is what k nearest neighbours are made of: as many rounds as there are rows, no more."""
+    most, work = cost(scan(np.zeros((300, 4), F), distances()), windows=32)
+    assert 300 * 32 < most < 300 * 32 + 2_000
+    assert work > 300 * 32 * 4
+    grows = helper.make_node("Concat", ["kept", "kept"], ["kept_"], axis=0)
+    for proto, words in (
+        (scan(np.zeros((300, 4), F), distances(grows)), "what it keeps grows"),
+        (scan(np.zeros((300, 4), F), distances(), scan_input_directions=[1]), "of a kind"),
+        (scan(np.zeros((10**8, 0), F), distances()), "multiplications|do not fit"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            cost(proto)
+
+
+def test_the_largest_network_that_is_run_takes_a_moment_to_measure() -> None:
+    """20,000 operators; one more is refused without being looked at."""
+    nodes = [helper.make_node("Neg", ["x" if i == 0 else str(i - 1)], [str(i)]) for i in range(MOST_NODES + 1)]
+    cost(model(nodes[:-1], outputs=[str(MOST_NODES - 1)]))
+    with pytest.raises(ValueError, match="more than 20,000"):
+        cost(model(nodes, outputs=[str(MOST_NODES)]))
+    assert MOST_ELEMENTS < 1 << 30
+    assert (INT32, INT64) == (TensorProto.INT32, TensorProto.INT64)
