@@ -180,11 +180,12 @@ def _looked_at(path: Path | DecodeError, settings: TagSettings) -> _Candidate | 
         return Row(str(path), "kept", reason="a link: what it points to is tagged where it lies")
     try:
         candidate = _Candidate(path, retag.stamp(path), tags.read(path, settings.field))
+        if candidate.found.genres and not settings.overwrite:
+            reason = f"has one already{', by genrelab' if candidate.found.provenance else ''}"
+            return Row(str(path), "kept", candidate.found.genres, reason=reason)
+        retag.refuse_read_only(path)  # before an hour of listening, and in --dry-run, too
     except (TagError, OSError) as e:
         return failed(path, e)
-    if candidate.found.genres and not settings.overwrite:
-        reason = f"has one already{', by genrelab' if candidate.found.provenance else ''}"
-        return Row(str(path), "kept", candidate.found.genres, reason=reason)
     return candidate
 
 

@@ -29,6 +29,12 @@ def stamp(path: Path) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
+def refuse_read_only(path: Path) -> None:
+    """Raises TagError where the file must not be written (which a rename would not mind), OSError where it is gone."""
+    if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
+
+
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A name for the copy; what stands there at the end of the block, because it took no place, is removed.
@@ -37,8 +43,7 @@ def beside(path: Path) -> Iterator[Path]:
         TagError: the file must not be written.
         OSError: it is not there.
     """
-    if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
+    refuse_read_only(path)
     copy = path.with_name(f".{uuid.uuid4().hex[:8]}{SUFFIX}")
     try:
         yield copy
