@@ -7,21 +7,25 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genrelab.datasets import load_dataset
     from genrelab.predict import load_bundle
 
+    __version__: str
+
 __all__ = ["__version__", "load_bundle", "load_dataset"]
-__version__ = version("genrelab")
 
 _HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets"}
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that `import genrelab` costs milliseconds whatever is asked of it later.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("genrelab")
     if name not in _HOMES:
         raise AttributeError(f"module 'genrelab' has no attribute {name!r}: it has {', '.join(__all__)}")
     from importlib import import_module

@@ -226,6 +226,8 @@ def _session(onnx: bytes, view: View, where: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, THREADS
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Threads that wait for the next song by spinning take a core from decoding it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as e:  # onnxruntime's errors have no base of their own

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 N_CHROMA = 12
@@ -154,7 +153,8 @@ def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     for step in _CENS_STEPS:
         steps += (share > np.float32(step)) * np.float32(0.25)
     smooth = np.hanning(_CENS_SMOOTH + 2)
-    cens = scipy.ndimage.convolve1d(steps, smooth / smooth.sum(), axis=0, mode="constant")
+    middle = slice(len(smooth) // 2, len(smooth) // 2 + len(steps))
+    cens = np.stack([np.convolve(row, smooth / smooth.sum())[middle] for row in steps.T], axis=1).astype(np.float32)
     length = np.sqrt((cens.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     return _divided(raw, raw.max(axis=1, keepdims=True)), _divided(cens, length)
 

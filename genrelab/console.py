@@ -9,7 +9,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -17,12 +18,20 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import typer
 
 from genrelab.errors import GenrelabError, printable
+from genrelab.wording import count
 
 if TYPE_CHECKING:
-    from genrelab.predict import Prediction
+    from genrelab.doctor import Finding
+    from genrelab.library import Row
+    from genrelab.parity import Parity
+    from genrelab.playlists import Playlists
     from genrelab.report import Leaderboard
 
 P = ParamSpec("P")
+
+
+class NothingKept(KeyboardInterrupt):
+    """Ctrl-C where nothing is kept but what was printed."""
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -34,6 +43,9 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except GenrelabError as e:
             _fail(str(e))
+        except NothingKept:
+            print("\nInterrupted.", file=sys.stderr)
+            raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
             again = _again(function.__name__, e)
             print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {again}", file=sys.stderr)
@@ -43,7 +55,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(1) from None
         except MemoryError:
             _fail("out of memory: use fewer --jobs, fewer --views or fewer --models")
-        except (typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as e:
             if os.environ.get("GENRELAB_DEBUG"):
@@ -94,7 +106,9 @@ def bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, rate)
     console = Console(stderr=True)
     silent = not console.is_terminal  # a log file wants sentences, not bars
-    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=console, disable=silent) as shown:
+    with progress.Progress(
+        *columns, progress.TimeRemainingColumn(), console=console, disable=silent, redirect_stdout=False
+    ) as shown:
         task = shown.add_task(title, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total or None)
 
@@ -150,12 +164,107 @@ def program() -> list[str]:
     return [sys.executable, "-m", "genrelab"] if by_module else [sys.argv[0]]
 
 
-def predictions(found: Sequence[Prediction], top: int, timeline: bool, as_json: bool) -> None:
-    """Predictions as a table, or as a list of objects."""
-    if as_json:
-        typer.echo(json.dumps([p.to_json(timeline=timeline) for p in found], indent=1))
+def exported(folder: Path, as_json: bool) -> None:
+    """Where an export lies, or what its settings.json says with its `path`."""
+    if not as_json:
+        typer.echo(str(folder))
         return
-    for p in found:
-        best = sorted(p.probabilities.items(), key=lambda item: -item[1])[:top]
-        answer = ", ".join(f"{genre} {share:.0%}" for genre, share in best)
-        typer.echo(f"{printable(p.path)}: {answer if p.error is None else f'ERROR {p.error}'}")
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    typer.echo(json.dumps({"path": str(folder), **settings}, indent=1, ensure_ascii=False))
+
+
+def parity(found: Parity, as_json: bool) -> None:
+    """How far the forms of a model are apart, as a table or as an object."""
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{found.model} on {len(found.files)} files; a probability may differ by {found.limit:g}\n")
+    typer.echo(f"{'path':<15}{'largest difference':<20}{'ok':<4}")
+    for row in found.paths:
+        off = "–" if row.largest_difference is None else f"{row.largest_difference:.1e}"
+        ok = {True: "yes", False: "NO", None: "–"}[row.ok]
+        typer.echo(f"{row.path:<15}{off:<20}{ok:<4}{printable(row.note)}".rstrip())
+
+
+class Rows:
+    """What becomes of the files of a library, shown as it happens, or kept for JSON.
+
+    Attributes:
+        journal: where it was written down, None where nothing was.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.journal: Path | None = None
+        self.count: Counter[str] = Counter()
+        self._as_json, self._rows = as_json, list[dict[str, Any]]()
+
+    def show(self, row: Row) -> None:
+        """One file."""
+        self.count[row.status] += 1
+        if self._as_json:
+            self._rows.append(row.to_json())
+            return
+        change = f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGES else None
+        sure = None if row.confidence is None else f"{row.confidence:.0%}"
+        genre = change or ", ".join(row.before) or None
+        said = "; ".join(printable(part) for part in (genre, sure, row.reason) if part)
+        typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {said}")
+
+    def end(self) -> None:
+        """How many of each, and the way back."""
+        if self._as_json:
+            journal = str(self.journal) if self.journal else None
+            typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
+            return
+        typer.echo(", ".join(f"{n:,} {status}" for status, n in self.count.items()) or "nothing to do")
+        if self.journal:
+            typer.echo(f"Undo with: {shlex.join([*program(), 'untag', str(self.journal)])}")
+
+
+CHANGES = ("tagged", "would tag", "restored")
+
+
+@contextmanager
+def rows(as_json: bool) -> Iterator[Rows]:
+    """Takes the rows of `tag` and `untag`; exit 1 where one failed."""
+    taken = Rows(as_json)
+    yield taken
+    taken.end()
+    if taken.count["failed"]:
+        raise typer.Exit(1)
+
+
+def playlists(written: Playlists, as_json: bool) -> None:
+    """What each playlist holds and which tracks are in none; exit 1 where there are such."""
+    if as_json:
+        lists = {str(file): n for file, n in written.files.items()}
+        removed = [str(file) for file in written.removed]
+        typer.echo(json.dumps({"playlists": lists, "removed": removed, "failed": written.failed}, indent=1))
+    else:
+        for track, reason in written.failed.items():
+            typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
+        for file, n in written.files.items():
+            typer.echo(f"{printable(str(file))}: {count(n, 'track')}")
+        for file in written.removed:
+            typer.echo(f"{printable(str(file))}: removed, it would be empty")
+    if written.failed:
+        raise typer.Exit(1)
+
+
+def findings(found: Iterable[Finding], as_json: bool) -> None:
+    """A check-up, each line as soon as it is known; exit 1 where something must be repaired."""
+    kept = []
+    for f in found:
+        kept.append(f)
+        if not as_json:
+            state = f.state.upper() if f.state == "repair" else f.state
+            typer.echo(f"{state:<7} {f.part:<9} {f.name:<16} {printable(f.found)}")
+            if f.remedy:
+                typer.echo(f"{'':<35}→ {printable(f.remedy)}")
+    broken = [f.name for f in kept if f.state == "repair"]
+    if as_json:
+        typer.echo(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in kept]}, indent=1))
+    else:
+        typer.echo(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
+    if broken:
+        raise typer.Exit(1)

@@ -64,7 +64,16 @@ def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator
         DecodeError: nothing usable in the file, a stretch that cannot be decoded, or samples that are not finite.
     """
     with closing(Audio(path)) as audio:
-        yield from _usable(audio, path, settings)
+        yield from clips_of(audio, settings)
+
+
+def clips_of(audio: Audio, settings: ClipSettings) -> Iterator[Clip]:
+    """The same stretches of a file that is open.
+
+    Raises:
+        DecodeError: as `clips`.
+    """
+    yield from _usable(audio, audio.path, settings)
 
 
 def clips_of_samples(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> Iterator[Clip]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from genrelab import prepare as preparing
 from genrelab import run
+from genrelab.answers import predict
 from genrelab.config import TrainSettings
-from genrelab.console import leaderboard, predictions, program
+from genrelab.console import leaderboard, program
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.errors import DatasetError
-from genrelab.predict import load_bundle, predict_paths
+from genrelab.predict import load_bundle
 
 EPOCHS = 30
 
@@ -39,7 +40,7 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     best = results / board.rows[0].folder / "bundle"
     song = _a_test_song(corpus, results)
     print()
-    predictions(list(predict_paths(load_bundle(best), [song])), top=3, timeline=False, as_json=False)
+    predict(load_bundle(best), [str(song)], form="table")
     print(
         f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
         f"Next, your own music, one folder per genre:\n"

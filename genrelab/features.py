@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from genrelab import spectral
@@ -259,5 +258,6 @@ def _moments(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 @lru_cache(maxsize=4)
 def _dct(n_mels: int, n_mfcc: int) -> NDArray[np.float32]:
     """Orthonormal type-II cosine transform as a matrix, (n_mels, n_mfcc)."""
-    matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n_mels), norm="ortho")[:, :n_mfcc]
+    matrix = np.sqrt(2 / n_mels) * np.cos(np.pi / n_mels * np.outer(np.arange(n_mels) + 0.5, np.arange(n_mfcc)))
+    matrix[:, 0] /= np.sqrt(2)
     return np.ascontiguousarray(matrix, np.float32)

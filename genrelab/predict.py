@@ -7,21 +7,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import bundle as bundles
 from genrelab import decode
-from genrelab.bundle import Bundle
-from genrelab.config import LogMelView, SamplesView, View
-from genrelab.dataset import AUDIO_SUFFIXES
-from genrelab.errors import BundleError, DecodeError, SettingsError
+from genrelab.bundle import ROWS_AT_ONCE, Bundle
+from genrelab.config import FramesView, LogMelView, SamplesView, View
+from genrelab.decoders import Audio
+from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError
+from genrelab.listing import audio_files as audio_files
 from genrelab.views import compute
+
+Windows = int | Literal["all"]
+"""How many stretches of a track are listened to at most."""
 
 STARTER = Path(__file__).with_name("starter")
 """The bundle that comes with the package (see its README.md)."""
@@ -38,7 +45,12 @@ class WindowScore:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of a track; where `error` says why not, `genre` and `confidence` are None."""
+    """What the model says of a track; where `error` says why not, `genre` and `confidence` are None.
+
+    Attributes:
+        timeline: what it says of each window; empty where the answer was remembered.
+        lasting: the same file would get the same answer; not so where it could not be read at all.
+    """
 
     path: str
     genre: str | None
@@ -48,6 +60,7 @@ class Prediction:
     model: str
     error: str | None
     timeline: tuple[WindowScore, ...] = ()
+    lasting: bool = True
 
     def to_json(self, *, timeline: bool = False, top: int | None = None) -> dict[str, Any]:
         """The object that `predict --json` prints and the service answers.
@@ -91,6 +104,42 @@ class Classifier(Bundle):
             raise SettingsError("samples need their rate: predict(y, sr=44100)")
         return predict_samples(self, track, sr)
 
+    def predict_many(
+        self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: Windows | None = None
+    ) -> Iterator[Prediction]:
+        """Classify files, in their order, each as soon as it is asked for.
+
+        Args:
+            jobs: worker processes; 1: in this one; None: one a core where there are many files.
+            windows: see `with_windows`.
+
+        Raises:
+            SettingsError: `jobs` or `windows` cannot be.
+            BundleError: the bundle cannot hear audio.
+        """
+        bundle = self.with_windows(windows)
+        paths = [paths] if isinstance(paths, str | Path) else paths
+        if jobs == 1:
+            return (predict_file(bundle, path) for path in paths)
+        from genrelab.listen import listen
+
+        return listen(bundle, paths, jobs=jobs)
+
+    def with_windows(self, windows: Windows | None) -> Classifier:
+        """The same model, listening to at most so many stretches of a track, spread evenly over it.
+
+        Args:
+            windows: a number, `all`, or None: as many as the bundle says.
+
+        Raises:
+            SettingsError: another number.
+        """
+        if windows is None:
+            return self
+        if windows != "all" and not (isinstance(windows, int) and windows > 0):
+            raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
+        return replace(self, clips=replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows))
+
 
 def load_bundle(path: str | Path | None = None) -> Classifier:
     """The bundle in a folder, ready to be asked.
@@ -110,12 +159,13 @@ def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
     Raises:
         BundleError: the bundle cannot hear audio.
     """
+    must_hear(bundle)
     duration_s = None
-    _must_hear(bundle)
     try:
-        duration_s = decode.probe(path).duration_s
-        return _prediction(bundle, path, duration_s, decode.clips(path, bundle.clips))
-    except DecodeError as e:
+        with closing(Audio(path)) as audio:
+            duration_s = audio.frames / audio.sr
+            return _prediction(bundle, path, duration_s, decode.clips_of(audio, bundle.clips))
+    except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, path, duration_s, e)
 
 
@@ -126,7 +176,7 @@ def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:
         SettingsError: `y` or `sr` cannot be.
         BundleError: the bundle cannot hear audio.
     """
-    _must_hear(bundle)
+    must_hear(bundle)
     if y.ndim != 1 or y.dtype.kind != "f" or sr <= 0:
         raise SettingsError(
             f"samples must be mono floats of shape (samples,) at a rate above 0. Received: {y.dtype} {y.shape} at {sr}"
@@ -134,14 +184,8 @@ def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:
     try:
         stretches = decode.clips_of_samples(y.astype(np.float32), sr, "samples", bundle.clips)
         return _prediction(bundle, "", len(y) / sr, stretches)
-    except DecodeError as e:
+    except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, "", len(y) / sr, e)
-
-
-def predict_paths(bundle: Bundle, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-    """Classify files one after the other, each as soon as it is asked for."""
-    for path in paths:
-        yield predict_file(bundle, path)
 
 
 def pool(track: NDArray[np.int64], probabilities: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -161,61 +205,59 @@ def pool(track: NDArray[np.int64], probabilities: NDArray[Any]) -> tuple[NDArray
     return tracks, mean / mean.sum(axis=1, keepdims=True)
 
 
-def audio_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Named files as they are, and what looks like audio below named folders, sorted; each once.
+def must_hear(bundle: Bundle) -> None:
+    """Refuses a bundle that cannot be shown audio.
 
     Raises:
-        DecodeError: a folder without audio, or one that cannot be listed.
+        BundleError: it reads columns of a table.
     """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
-    return list(found)
-
-
-def _below(folder: Path) -> list[Path]:
-    def refuse(e: OSError) -> None:
-        raise DecodeError(e.filename, e.strerror or str(e), stage="read") from e
-
-    files = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=refuse)
-        for name in names
-        if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._")  # macOS's shadow files
-    ]
-    if not files:
-        raise DecodeError(folder, f"no audio file in this folder: looked for {' '.join(sorted(AUDIO_SUFFIXES))}")
-    return sorted(files)
-
-
-def _must_hear(bundle: Bundle) -> None:
     if not bundle.hears:
         raise BundleError(f"{bundle.path}: {bundle.name} reads columns of a table of features: it cannot hear audio")
 
 
 def _prediction(bundle: Bundle, path: str | Path, duration_s: float, stretches: Iterable[decode.Clip]) -> Prediction:
-    timeline, rows = [], []
-    for clip in stretches:
-        windows = compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s)
-        if not windows:
-            continue
-        clip_end_s = clip.start_s + len(clip.y) / clip.sr
-        p = bundle.probabilities(np.stack([w.x for w in windows]).astype(np.float32))
-        rows.append(p)
-        for window, row in zip(windows, p, strict=True):
-            end_s = min(window.start_s + _window_s(bundle.view), clip_end_s)
-            timeline.append(WindowScore(window.start_s, end_s, _named(bundle, row)))
-    if not rows:
+    scores = list(_scores(bundle, stretches))
+    if not scores:
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
-    windows_p = np.concatenate(rows)
-    _, pooled = pool(np.zeros(len(windows_p), np.int64), windows_p)
+    rows = np.stack([row for _, _, row in scores])
+    _, pooled = pool(np.zeros(len(rows), np.int64), rows)
     best = int(pooled[0].argmax())
     confidence, named = float(pooled[0, best]), _named(bundle, pooled[0])
-    return Prediction(str(path), bundle.genres[best], confidence, named, duration_s, bundle.name, None, tuple(timeline))
+    timeline = tuple(WindowScore(start_s, end_s, _named(bundle, row)) for start_s, end_s, row in scores)
+    return Prediction(str(path), bundle.genres[best], confidence, named, duration_s, bundle.name, None, timeline)
 
 
-def _refused(bundle: Bundle, path: str | Path, duration_s: float | None, fault: DecodeError) -> Prediction:
-    return Prediction(str(path), None, None, {}, duration_s, bundle.name, fault.reason)
+def _scores(bundle: Bundle, stretches: Iterable[decode.Clip]) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
+    """Start, end and probabilities of every window; those of several clips go through the network together."""
+    if isinstance(bundle.view, SamplesView | FramesView):  # these look at the beginning only
+        stretches = islice(stretches, 1)
+    spans: list[tuple[float, float]] = []
+    arrays: list[NDArray[Any]] = []
+    for clip in stretches:
+        clip_end_s = clip.start_s + len(clip.y) / clip.sr
+        for window in compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s):
+            spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
+            arrays.append(window.x)
+        if len(arrays) >= ROWS_AT_ONCE:
+            yield from _asked(bundle, spans, arrays)
+            spans, arrays = [], []
+    yield from _asked(bundle, spans, arrays)
+
+
+def _asked(
+    bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]
+) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
+    if arrays:
+        rows = bundle.probabilities(np.stack(arrays).astype(np.float32))
+        yield from ((*span, row) for span, row in zip(spans, rows, strict=True))
+
+
+def _refused(bundle: Bundle, path: str | Path, duration_s: float | None, fault: GenrelabError) -> Prediction:
+    """The answer to what cannot be classified. It lasts where it is the content's fault, not the disk's or memory's."""
+    lasting = isinstance(fault, DecodeError) and fault.stage != "read"
+    lasting = lasting and not isinstance(fault.__cause__, OSError | MemoryError)
+    reason = fault.reason if isinstance(fault, DecodeError) else str(fault)
+    return Prediction(str(path), None, None, {}, duration_s, bundle.name, reason, (), lasting)
 
 
 def _window_s(view: View) -> float:

@@ -6,13 +6,10 @@ does not grow with the number of tracks.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +19,7 @@ from genrelab import decode, pieces, views
 from genrelab.config import PrepareSettings
 from genrelab.errors import DecodeError, PreparedError, SettingsError
 from genrelab.pieces import Piece
-
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from genrelab.processes import worker_pool
 
 
 def make_all(orders: list[Piece], *, jobs: int, done: Callable[[int], None]) -> None:
@@ -53,7 +49,7 @@ def _make_alone(piece: Piece, done: Callable[[int], None]) -> None:
 def _make_in_pool(orders: list[Piece], jobs: int, done: Callable[[int], None]) -> list[Piece]:
     """Pieces that were not made because a worker died."""
     waiting, out, lost = iter(orders), {}, list[Piece]()
-    with _pool(min(jobs, len(orders))) as pool:
+    with worker_pool(min(jobs, len(orders))) as pool:
         try:
             for piece in waiting:
                 out[pool.submit(pieces.make, piece)] = piece
@@ -85,30 +81,6 @@ def _guilty(piece: Piece) -> int:
     return index
 
 
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh interpreters (a fork of a process with threads can hang), one thread each."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        with ProcessPoolExecutor(
-            jobs, mp_context=multiprocessing.get_context("spawn"), initializer=pieces.begin_worker
-        ) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 @dataclass(frozen=True)
 class Estimate:
     """What one track costs on this machine, from a few of them: seconds on one core, bytes on disk."""
@@ -126,7 +98,7 @@ def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -
     if not paths:
         return None
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)]
-    with _pool(1) as pool:
+    with worker_pool(1) as pool:
         try:
             return pool.submit(measure, chosen, settings).result()
         except BrokenProcessPool:

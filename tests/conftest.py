@@ -13,6 +13,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test writes into, or hears from, the memory of whoever runs it."""
+    os.environ["GENRELAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real audio beside the project; tests that need it skip by name where it is absent."""

@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 
 from genrelab.cli import app
 
-COMMANDS = ("demo", "download", "prepare", "train", "run", "report", "predict")
+COMMANDS = (
+    *("demo", "download", "prepare", "train", "run", "report", "export"),
+    *("predict", "tag", "untag", "playlists", "doctor"),
+)
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab import decoders
+from genrelab import decoders, ffmpeg
 from genrelab.config import ClipSettings
 from genrelab.decode import check, clip_starts, clips, clips_of_samples, probe, read, resample
 from genrelab.errors import DecodeError
@@ -171,11 +171,13 @@ def test_a_window_is_the_slice_of_the_whole(tmp_path: Path, name: str, start_s: 
 
 
 @pytest.mark.parametrize("sr", [22_050, 44_100])
-def test_a_window_of_an_mp3_of_few_bits_is_right_from_its_first_sample(tmp_path: Path, sr: int) -> None:
-    write_vbr(tmp_path / "a.mp3", sound(12, sr), sr)
-    whole, _ = read(tmp_path / "a.mp3")
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg"])
+def test_a_window_of_few_bits_is_right_from_its_first_sample(tmp_path: Path, name: str, sr: int) -> None:
+    quality = {"bitrate_mode": "VARIABLE"} if name == "a.mp3" else {}
+    soundfile.write(tmp_path / name, sound(12, sr), sr, compression_level=0.5, **quality)
+    whole, _ = read(tmp_path / name)
     for start_s in np.arange(0.31, 11, 0.31):
-        window, _ = read(tmp_path / "a.mp3", start_s=start_s, seconds=0.5)
+        window, _ = read(tmp_path / name, start_s=start_s, seconds=0.5)
         at = round(start_s * sr)
         np.testing.assert_allclose(window, whole[at : at + len(window)], rtol=0, atol=2e-7)
 
@@ -190,6 +192,50 @@ def test_a_window_by_ffmpeg_is_the_slice_of_the_whole(tmp_path: Path, name: str,
     assert len(window) == 2 * sr
     at = round(start_s * sr)
     np.testing.assert_allclose(window, whole[at : at + 2 * sr], rtol=0, atol=0 if codec == "alac" else 1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.m4a", "a.ts", "bare.mp3"])
+@pytest.mark.parametrize(("sr", "clip_s"), [(44_100, 0.7), (11_025, 0.5)])
+def test_windows_that_follow_each_other_are_slices_of_the_whole(
+    tmp_path: Path, name: str, sr: int, clip_s: float
+) -> None:
+    path = tmp_path / name
+    if name in ("a.m4a", "a.ts"):
+        write_av(path, "aac", stereo(7.3, sr), sr)
+    elif name == "bare.mp3":
+        write_vbr(path, stereo(7.3, sr), sr)
+        path.write_bytes(without_first_frame(path.read_bytes()))
+    else:
+        soundfile.write(path, stereo(7.3, sr), sr)
+    whole, _ = read(path)
+    found = list(clips(path, ClipSettings(clip_s=clip_s, min_s=0.1)))
+    assert len(found) >= 10
+    for clip in found:
+        at = round(clip.start_s * sr)
+        np.testing.assert_allclose(clip.y, whole[at : at + len(clip.y)], rtol=0, atol=1e-6)
+        assert len(clip.y) == round(clip_s * sr)
+
+
+def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a format has no index, each seek reads the file from its beginning: three hours would never end."""
+    write_vbr(tmp_path / "a.mp3", stereo(12, 22_050), 22_050)
+    (tmp_path / "bare.mp3").write_bytes(without_first_frame((tmp_path / "a.mp3").read_bytes()))
+    opened, sought = [], []
+    av_open, seek = av.open, soundfile.SoundFile.seek
+    monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a) or av_open(*a, **k))
+    monkeypatch.setattr(
+        soundfile.SoundFile, "seek", lambda self, *a: sought.extend(a[:1] if len(a) == 1 else ()) or seek(self, *a)
+    )
+    every = ClipSettings(clip_s=1.0, max_clips=100)
+    assert len(list(clips(tmp_path / "a.mp3", every))) == 12
+    assert (opened, sought) == ([], [0])
+    assert len(list(clips(tmp_path / "bare.mp3", every))) == 12
+    assert len(opened) == 2, "once to look, once to read"
+    with closing(decoders.Audio(tmp_path / "bare.mp3")) as audio:
+        opened.clear()
+        for start_s, n_opened in ((0, 1), (1, 1), (1.5, 2), (2.6, 2), (9, 3), (3, 4)):
+            assert len(audio.read(start_s, 1)) == 22_050
+            assert len(opened) == n_opened, start_s
 
 
 def test_time_stamps_of_thousandths_place_a_window_within_one(tmp_path: Path) -> None:
@@ -277,8 +323,8 @@ def test_ten_minutes_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
         path.write_bytes(without_first_frame(path.read_bytes()))
     assert probe(path).decoder == ("soundfile" if first_frame else "av")
     decoded = []
-    mono = decoders._mono
-    monkeypatch.setattr(decoders, "_mono", lambda frame: decoded.append(frame.samples) or mono(frame))
+    mono = ffmpeg._mono
+    monkeypatch.setattr(ffmpeg, "_mono", lambda frame: decoded.append(frame.samples) or mono(frame))
     tracemalloc.start()
     found = [(c.start_s, len(c.y) / sr) for c in clips(path, ClipSettings(clip_s=10, max_clips=3))]
     peak = tracemalloc.get_traced_memory()[1]

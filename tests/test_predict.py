@@ -9,52 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from bundles import GENRES, SR, bundle_for, noise
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import genrelab
 from genrelab import predict
-from genrelab.bundle import write_bundle
-from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView, View
+from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.errors import BundleError, DecodeError, SettingsError
-from genrelab.predict import audio_files, load_bundle, pool, predict_file, predict_paths, predict_samples
-
-onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-GENRES = ("Blues", "Folk", "Rock")
-SR = 8_000
-
-
-def bundle_for(folder: Path, view: View, clips: ClipSettings = ClipSettings(), **changes: object) -> predict.Classifier:  # noqa: B008
-    """softmax of a fixed product with the view."""
-    weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["x"], ["flat"], axis=1),
-            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["probabilities"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *view.shape])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(weights * np.float32(0.01), "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    settings: dict[str, object] = {"name": "linear", "genres": GENRES, "metrics": {}, "dataset": "d", "split": "artist"}
-    settings |= {"licence": None, "readme": "# Card\n"} | changes
-    write_bundle(folder, onnx=model.SerializeToString(), view=view, clips=clips, **settings)  # type: ignore[arg-type]
-    return load_bundle(folder)
+from genrelab.predict import pool, predict_file, predict_samples
 
 
 @pytest.fixture
 def samples_bundle(tmp_path: Path) -> predict.Classifier:
     return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
-
-
-def noise(seconds: float, sr: int = SR, seed: int = 0) -> NDArray[np.float32]:
-    return (0.3 * np.random.default_rng(seed).standard_normal(round(seconds * sr))).astype(np.float32)
 
 
 # --- pool ---
@@ -143,12 +112,13 @@ def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: predict.
     soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
     soundfile.write(tmp_path / "good.wav", noise(1), SR)
     names = ["text.mp3", "missing.mp3", "silent.wav", "good.wav"]
-    found = list(predict_paths(samples_bundle, [tmp_path / n for n in names]))
+    found = list(samples_bundle.predict_many([tmp_path / n for n in names]))
     assert [p.genre is None for p in found] == [True, True, True, False]
     assert [p.error is None for p in found] == [False, False, False, True]
     assert "FFmpeg" in str(found[0].error)
     assert "No such file" in str(found[1].error)
     assert (found[2].error, found[2].duration_s) == ("silent: no sample reaches -80 dBFS", 1.0)
+    assert [p.lasting for p in found] == [True, False, True, True]
     for p in found[:3]:
         assert (p.confidence, p.probabilities, p.timeline, p.model) == (None, {}, (), "linear")
 
@@ -158,7 +128,7 @@ def test_predictions_come_one_by_one(tmp_path: Path, samples_bundle: predict.Cla
         yield tmp_path / "missing.mp3"
         raise AssertionError("asked for too early")
 
-    assert next(predict_paths(samples_bundle, paths())).error is not None
+    assert next(samples_bundle.predict_many(paths())).error is not None
 
 
 def test_a_view_of_the_beginning_says_so_where_that_is_silent(tmp_path: Path) -> None:
@@ -168,14 +138,42 @@ def test_a_view_of_the_beginning_says_so_where_that_is_silent(tmp_path: Path) ->
     assert bundle.predict(y, SR).error == "the beginning, which is what linear listens to, is silent"
 
 
+@pytest.mark.parametrize(
+    "fault", [DecodeError("clip at 0 s", "far too loud", stage="check"), SettingsError("far too loud")]
+)
 def test_a_view_that_cannot_be_computed_is_the_files_error(
-    samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+    samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise DecodeError("clip at 0 s", "far too loud", stage="check")
+        raise fault
 
     monkeypatch.setattr(predict, "compute", refuse)
     assert samples_bundle.predict(noise(1), SR).error == "far too loud"
+
+
+def test_numbers_that_the_network_cannot_take_are_the_files_error(
+    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BundleError("answers numbers that are no probabilities")
+
+    soundfile.write(tmp_path / "a.wav", noise(2), SR)
+    monkeypatch.setattr(predict.Bundle, "probabilities", refuse)
+    assert samples_bundle.predict(tmp_path / "a.wav").error == "answers numbers that are no probabilities"
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), MemoryError()])
+def test_what_is_the_disks_fault_does_not_last(
+    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    soundfile.write(tmp_path / "a.wav", noise(2), SR)
+    monkeypatch.setattr("genrelab.decoders._SoundFile.read", fail)
+    monkeypatch.setattr("genrelab.ffmpeg.FFmpeg.read", fail)
+    prediction = samples_bundle.predict(tmp_path / "a.wav")
+    assert prediction.error is not None and not prediction.lasting
 
 
 def test_a_table_cannot_hear(tmp_path: Path) -> None:
@@ -254,34 +252,6 @@ def test_json_is_the_contracts_object(tmp_path: Path, samples_bundle: predict.Cl
     }
 
 
-# --- which files ---
-
-
-def test_folders_are_searched_and_named_files_kept(tmp_path: Path) -> None:
-    for name in ("b/2.MP3", "b/1.flac", "a/x.m4a", "a/notes.txt", "a/._x.m4a", "single.dat"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    named = [tmp_path / "single.dat", tmp_path / "missing.mp3"]
-    below = [tmp_path / "a/x.m4a", tmp_path / "b/1.flac", tmp_path / "b/2.MP3"]
-    assert audio_files([*named, tmp_path]) == [*named, *below]
-    assert audio_files([tmp_path / "b", tmp_path]) == [*below[1:], below[0]]
-
-
-def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(DecodeError, match=r"no audio file in this folder: looked for .*mp3"):
-        audio_files([tmp_path])
-
-
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def scandir(path: str) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(predict.os, "scandir", scandir)
-    with pytest.raises(DecodeError, match="Permission denied"):
-        audio_files([tmp_path])
-
-
 # --- real audio ---
 
 
@@ -292,7 +262,7 @@ def test_real_songs_are_classified(shared: Path, tmp_path: Path) -> None:
         (shared / "data" / "gtzan_30s").glob("*/*.au")
     )
     assert paths
-    for prediction in predict_paths(bundle, paths):
+    for prediction in bundle.predict_many(paths):
         assert prediction.error is None
         assert sum(prediction.probabilities.values()) == pytest.approx(1)
         assert prediction.duration_s is not None

@@ -1,0 +1,111 @@
+"""A library of thousands of files: the first run, stopped and gone on with, and the second, which should cost nothing.
+
+    python benchmarks/library.py DATA [--files 10000] [--unique] [--jobs N] [--work FOLDER]
+
+The library is made of hard links (copies where these cannot be made) to the audio below DATA, in a temporary folder.
+Links share their audio, so most of them are answered by its hash without being heard; with `--unique` every file is a
+copy of an MP3 with some bytes of its own behind it, and is heard. `genrelab predict LIBRARY --json` then runs three
+times in processes of its own: stopped by Ctrl-C when half of the answers are there, to its end, and once more. Prints
+wall and CPU seconds, the memory of the largest process, and last `ratio X.X %`, the second run over the first; exits 1
+if that is 5 or more, or if answers are missing or differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrelab.dataset import AUDIO_SUFFIXES
+
+WANTED_RATIO = 0.05
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run with all its worker processes; `memory` is that of the largest, in MB."""
+
+    wall_s: float
+    cpu_s: float
+    memory: float
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:8.1f} s wall {self.cpu_s:8.1f} s CPU {self.memory:6.0f} MB"
+
+
+def make_library(data: Path, folder: Path, n_files: int, unique: bool) -> int:
+    """Fills `folder` and says how many different files it is made from."""
+    sources = [p for p in sorted(data.rglob("*")) if p.suffix.lower() in ({".mp3"} if unique else AUDIO_SUFFIXES)]
+    for i in range(n_files):
+        source = sources[i % len(sources)]
+        path = folder / f"{i // 500:03}" / f"{i:06}{source.suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if unique:
+            path.write_bytes(source.read_bytes() + f"{i:016}".encode())
+            continue
+        try:
+            path.hardlink_to(source)
+        except OSError:
+            shutil.copy(source, path)
+    return len(sources)
+
+
+def run(library: Path, cache: Path, jobs: int | None, stop_after: int | None = None) -> tuple[list[Any], Cost]:
+    """Answers of one run, and what it cost; it gets a Ctrl-C after `stop_after` of them."""
+    words = [sys.executable, "-m", "genrelab", "predict", str(library), "--json"]
+    words += ["--jobs", str(jobs)] if jobs else []
+    began, lines = time.perf_counter(), []
+    # A background job ignores Ctrl-C, and its children would, too.
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, env={**os.environ, "GENRELAB_CACHE": str(cache)}, preexec_fn=interruptible
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if len(lines) == stop_after:
+            process.send_signal(signal.SIGINT)
+    _, _, usage = os.wait4(process.pid, 0)
+    cost = Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return json.loads(b"".join(lines)), cost
+
+
+def main() -> int:
+    """Measures, prints, and says by its exit code whether all holds."""
+    parser = argparse.ArgumentParser(description="the second run over a library against the first")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with audio files at any depth")
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--unique", action="store_true", help="no two files have the same audio")
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--work", type=Path, help="where the temporary folder is made; best on the disk of DATA")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="genrelab-library-", dir=args.work) as work:
+        library, cache = Path(work) / "library", Path(work) / "cache"
+        sources = make_library(args.data, library, args.files, args.unique)
+        print(f"{args.files} files made from {sources}{', each with audio of its own' if args.unique else ''}")
+        stopped, first_half = run(library, cache, args.jobs, stop_after=args.files // 2)
+        print(f"first, stopped    {first_half}   {len(stopped)} answers")
+        whole, second_half = run(library, cache, args.jobs)
+        print(f"first, gone on    {second_half}   {len(whole)} answers")
+        again, second = run(library, cache, args.jobs)
+        size = (cache / "answers.sqlite").stat().st_size / 2**20
+        print(f"second            {second}   {len(again)} answers, {size:.1f} MB remembered")
+        ratio = second.wall_s / (first_half.wall_s + second_half.wall_s)
+        print(f"ratio {100 * ratio:.1f} %")
+        same = stopped == whole[: len(stopped)] and whole == again and len(whole) == args.files
+        print("the answers are the same" if same else "ANSWERS ARE MISSING OR DIFFER")
+    return 0 if same and ratio < WANTED_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Program: `predict`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from genrelab import console
+from genrelab.errors import DecodeError, printable
+from genrelab.listing import search
+from genrelab.predict import Classifier, Prediction, must_hear, predict_file
+
+if TYPE_CHECKING:
+    from genrelab.memory import Memory
+
+STANDARD_INPUT = "-"
+
+WIDEST = 100
+"""Columns that the table gives to a file's name where it is not on a terminal; longer ones push their row right."""
+
+
+def predict(
+    bundle: Classifier,
+    names: Sequence[str],
+    *,
+    form: str,
+    top: int | None = None,
+    timeline: bool = False,
+    jobs: int | None = None,
+    fresh: bool = False,
+) -> bool:
+    """Answers for every file that is named or lies below a named folder; an error for a folder that has none.
+
+    Args:
+        names: files, folders, or `-`: names on standard input, one a line or with NUL characters between them.
+        form: `table`, `json` or `csv`.
+        top: genres to print; None: three in the table, all in JSON. CSV has one column for each.
+        timeline: print what is said of every window, too.
+        jobs: see `listen`.
+        fresh: hear what is remembered from folders and lists, too; timelines are never remembered.
+
+    Returns:
+        whether every answer is without an error.
+
+    Raises:
+        SettingsError: `jobs` below 1.
+        BundleError: the bundle cannot hear audio, or is changed meanwhile.
+    """
+    must_hear(bundle)
+    library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
+    remember = library and not (fresh or timeline)
+    found = list(search(_named(names)))
+    printed: Table | Json | Csv
+    if form == "json":
+        printed = Json(top, timeline)
+    elif form == "csv":
+        printed = Csv(bundle.genres, timeline)
+    else:
+        printed = Table(bundle.genres, [_name(f) for f in found], top or 3, timeline)
+    try:
+        return write(printed, _answers(bundle, found, jobs, remember))
+    except KeyboardInterrupt:
+        if not remember:
+            raise console.NothingKept from None
+        raise
+
+
+# --- which files ---
+
+
+def _name(one: Path | DecodeError) -> str:
+    return one.path if isinstance(one, DecodeError) else str(one)
+
+
+def _named(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if name == STANDARD_INPUT:
+            content = sys.stdin.buffer.read()
+            lines = content.split(b"\0") if b"\0" in content else content.splitlines()
+            yield from (os.fsdecode(line) for line in lines if line)
+        else:
+            yield name
+
+
+def _answers(
+    bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, remember: bool
+) -> Iterator[Prediction]:
+    files = [f for f in found if isinstance(f, Path)]
+    with closing(_heard(bundle, files, jobs, remember)) as heard:
+        for one in found:
+            if isinstance(one, DecodeError):
+                yield Prediction(one.path, None, None, {}, None, bundle.name, one.reason, lasting=False)
+            else:
+                yield next(heard)
+
+
+def _heard(
+    bundle: Classifier, files: list[Path], jobs: int | None, remember: bool
+) -> Generator[Prediction, None, None]:
+    if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
+        yield predict_file(bundle, files[0])
+        return
+    from genrelab.listen import listen
+
+    with ExitStack() as opened:
+        memory = opened.enter_context(_memory()) if remember else None
+        watched = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show how far it is
+        bar = opened.enter_context(console.bar("Listening")) if watched else None
+        yield from listen(bundle, files, jobs=jobs, memory=memory, progress=bar)
+
+
+def _memory() -> Memory:
+    from genrelab.memory import open_memory  # late: only a library needs its database
+
+    return open_memory(console.say)
+
+
+# --- how they are printed ---
+
+
+class Table:
+    """For a person: one line a file, and with `timeline` one more for each window."""
+
+    tail = ""
+
+    def __init__(self, genres: tuple[str, ...], names: Iterable[str], top: int, timeline: bool) -> None:
+        self._top, self._timeline = top, timeline
+        self._genre = max([_width("genre"), *(_width(printable(g)) for g in genres)])
+        others = self._genre + len("  confidence") + 16 * (top - 1)
+        room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else WIDEST
+        self._file = min(room, max([len("00:00.0 to 00:00.0"), *(_width(printable(n)) for n in names)]))
+        self.head = f"{_padded('file', self._file)}  {_padded('genre', self._genre)}  confidence\n"
+
+    def row(self, prediction: Prediction) -> str:
+        """The lines of one answer."""
+        file = _padded(printable(prediction.path), self._file)
+        if prediction.error is not None:
+            return f"{file}  ERROR: {printable(prediction.error)}\n"
+        lines = [f"{file}  {self._genres(prediction.probabilities)}"]
+        for w in prediction.timeline if self._timeline else ():
+            span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
+            lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities)}")
+        return "".join(f"{line.rstrip()}\n" for line in lines)
+
+    def _genres(self, probabilities: dict[str, float]) -> str:
+        best = sorted(probabilities.items(), key=lambda item: -item[1])[: self._top]
+        (genre, confidence), others = best[0], best[1:]
+        also = ", ".join(f"{printable(g)} {p:.0%}" for g, p in others)
+        return f"{_padded(printable(genre), self._genre)}  {confidence:>10.0%}  {also}"
+
+
+class Json:
+    """For programs: one list of the objects of `Prediction.to_json`, one a line."""
+
+    head, tail = "[", "\n]\n"
+
+    def __init__(self, top: int | None, timeline: bool) -> None:
+        self._top, self._timeline, self._between = top, timeline, "\n"
+
+    def row(self, prediction: Prediction) -> str:
+        """One object, with what separates it from the one before."""
+        between, self._between = self._between, ",\n"
+        return between + json.dumps(prediction.to_json(timeline=self._timeline, top=self._top))
+
+
+class Csv:
+    """For spreadsheets: one line a file, or with `timeline` one for each window; the columns are always the same."""
+
+    tail = ""
+
+    def __init__(self, genres: tuple[str, ...], timeline: bool) -> None:
+        self._genres, self._timeline = genres, timeline
+        span = ("start_s", "end_s") if timeline else ()
+        about = ("path", *span, "genre", "confidence", "duration_s", "model", "error")
+        self.head = _csv_line((*about, *(f"p_{g}" for g in genres)))
+
+    def row(self, prediction: Prediction) -> str:
+        """The lines of one answer."""
+        p = prediction
+        about = (p.duration_s, p.model, p.error)
+        if not self._timeline:
+            return _csv_line((p.path, p.genre, p.confidence, *about, *self._values(p.probabilities)))
+        if p.error is not None:
+            return _csv_line((p.path, None, None, None, None, *about, *self._values({})))
+        lines = []
+        for w in p.timeline:
+            genre = max(w.probabilities, key=lambda g: w.probabilities[g])
+            score = (genre, w.probabilities[genre], *about, *self._values(w.probabilities))
+            lines.append(_csv_line((p.path, w.start_s, w.end_s, *score)))
+        return "".join(lines)
+
+    def _values(self, probabilities: dict[str, float]) -> Iterator[float | None]:
+        return (probabilities.get(g) for g in self._genres)
+
+
+def write(form: Table | Json | Csv, predictions: Iterator[Prediction]) -> bool:
+    """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?"""
+    well = True
+    _echo(form.head)
+    try:
+        for prediction in predictions:
+            _echo(form.row(prediction))
+            well = well and prediction.error is None
+    finally:
+        _echo(form.tail)
+    return well
+
+
+def _echo(text: str) -> None:
+    # Bytes: names that are no Unicode leave as they came, whatever the terminal's encoding.
+    typer.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(values)
+    return line.getvalue()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * max(0, width - _width(text))
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: Chinese, Japanese and Korean characters take two, accents none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

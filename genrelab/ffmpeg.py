@@ -1,0 +1,156 @@
+"""2 FFmpeg (PyAV): what libsndfile cannot read, packet by packet. Imported when the first such file is met."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from av import AudioFrame, AudioStream, Packet
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from genrelab.decoders import PREROLL_S
+
+STRANGE_S = 1.0
+"""Frames of another rate than the first that may be found in a damaged file before it is refused."""
+
+FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,"
+    "shorten,tak,tta,w64,wav,wv"
+)
+"""What a file may be taken for. Play lists are not among them: they make FFmpeg open other files and addresses."""
+
+FAULTS = (av.FFmpegError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
+"""What PyAV raises on bad input."""
+
+
+_Frame = tuple[int | None, NDArray[np.float32]]
+"""Place in the file in samples, where its time stamp tells it, and mono samples."""
+
+
+class FFmpeg:
+    """One file.
+
+    A stretch that begins where the last one ended, or soon after, goes on in the same decoder: where a format has no
+    index, each seek would read the file from its beginning. Any other stretch opens the file anew.
+    """
+
+    decoder = "av"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames: Generator[_Frame, None, None] | None = None
+        self._last: list[_Frame] = []  # the frame in which the last stretch ended
+        self._end = 0
+        with _plain_faults(), _opened(path) as (container, stream):
+            first, end = None, 0
+            for packet in _packets(container, stream):
+                first = first or next(iter(_decoded(packet)), None)
+                end = max(end, (packet.pts or 0) + (packet.duration or 0))
+            if first is None:
+                raise ValueError("nothing in it can be decoded")
+            self.sr, self.channels = first.sample_rate, first.layout.nb_channels
+            self._origin = (first.pts or 0) * _time_base(stream)
+            self.frames = max(round((end * _time_base(stream) - self._origin) * self.sr), first.samples)
+
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        """Mono samples, shape (samples,)."""
+        start = round(start_s * self.sr)
+        stop = start + (self.frames if seconds is None else round(seconds * self.sr))
+        if self._frames is None or not self._follows(start):
+            self.close()
+            self._frames = self._frames_from(start_s)
+        pieces, at = [np.empty(0, np.float32)], 0
+        last, self._last = self._last, []  # after a fault there is nothing to go on from
+        with _plain_faults():
+            for stamp, y in chain(last, self._frames):
+                # Time stamps say where the window begins; from there on frames follow each other without a gap.
+                if at <= start and stamp is not None:
+                    at = stamp
+                pieces.append(y[max(start - at, 0) : max(stop - at, 0)])
+                at += len(y)
+                if at >= stop:
+                    self._last, self._end = [(at - len(y) if stamp is None else stamp, y)], stop
+                    break
+        return np.concatenate(pieces)
+
+    def _follows(self, start: int) -> bool:
+        """Does a stretch begin in the frame in which the last one ended, or soon after?"""
+        begins = self._last[0][0] if self._last else None
+        return begins is not None and begins <= start <= self._end + PREROLL_S * self.sr
+
+    def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
+        """Every frame from a little before `start_s` on."""
+        strange_s = 0.0
+        with _opened(self._path) as (container, stream):
+            unit = _time_base(stream)
+            if start_s > PREROLL_S:
+                container.seek(int((float(self._origin) + start_s - PREROLL_S) / unit), stream=stream)
+            for frame in (f for p in _packets(container, stream) for f in _decoded(p)):
+                if frame.sample_rate != self.sr:  # one frame: damage that looks sound; many: another recording
+                    strange_s += frame.samples / frame.sample_rate
+                    if strange_s > STRANGE_S:
+                        raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
+                    continue
+                stamp = None if frame.pts is None else round((frame.pts * unit - self._origin) * self.sr)
+                yield stamp, _mono(frame)
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._last = []
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+
+
+@contextmanager
+def _plain_faults() -> Iterator[None]:
+    """FFmpeg's errors that are not also Python's own kind become ValueErrors in its words."""
+    try:
+        yield
+    except av.FFmpegError as e:
+        if isinstance(e, (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError)):
+            raise
+        raise ValueError(e.strerror) from e
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    with av.open(f"file:{path.absolute()}", metadata_errors="ignore", options=options) as container:
+        if not container.streams.audio:
+            raise ValueError("there is no sound in it")
+        yield container, container.streams.audio[0]
+
+
+def _time_base(stream: AudioStream) -> Fraction:
+    """Seconds of one unit of the time stamps; of some containers a thousandth, so that windows begin within it."""
+    return stream.time_base or Fraction(1, stream.rate)
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+    with suppress(*FAULTS):  # cut off in the middle of a packet: what came before it counts
+        yield from container.demux(stream)
+
+
+def _decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
+    try:
+        return packet.decode()
+    except FAULTS:  # a damaged packet is left out, as every player does
+        return []
+
+
+def _mono(frame: AudioFrame) -> NDArray[np.float32]:
+    """Mean of the channels, shape (samples,); integer formats become -1 to 1."""
+    x, channels = frame.to_ndarray(), frame.layout.nb_channels
+    x = x if frame.format.is_planar else x.reshape(-1, channels).T
+    if x.dtype.kind in "iu":
+        full = 2.0 ** (8 * x.dtype.itemsize - 1)
+        x = x / full - (1.0 if x.dtype.kind == "u" else 0.0)
+    y: NDArray[np.float32] = np.full(channels, 1 / channels, np.float32) @ x.astype(np.float32)
+    return y

@@ -1,0 +1,257 @@
+"""6 Many files to answers: what is remembered is not heard again, and what is heard is shared out to worker processes.
+
+Workers take one thread each and load the model once. As many files are out as there are workers, so memory does not
+grow with the library; a file that brings its worker down is answered with an error, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrelab import bundle as bundles
+from genrelab.bundle import Bundle
+from genrelab.config import ClipSettings
+from genrelab.errors import BundleError, SettingsError
+from genrelab.payload import payload_sha256
+from genrelab.predict import Classifier, Prediction, load_bundle, must_hear, predict_file
+from genrelab.processes import worker_pool
+
+if TYPE_CHECKING:
+    from genrelab.memory import Memory, Stamp
+
+FEW = 16
+"""Files that are heard sooner here than by workers, which take a second to begin."""
+
+AHEAD = 64
+"""Answers for each worker that may wait for that of an earlier file."""
+
+CRASHED = Prediction("", None, None, {}, None, "", "the decoder crashed on this file", lasting=False)
+"""What is said of a file that brings a worker down."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker needs to know; crosses process borders."""
+
+    bundle: str
+    fingerprint: str
+    clips: ClipSettings
+    remembers: bool
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer, and what it is kept under: the file's size and mtime and its audio's SHA-256."""
+
+    prediction: Prediction
+    stamp: Stamp | None = None
+    payload: bytes | None = None
+
+
+def listen(
+    bundle: Bundle,
+    paths: Iterable[str | Path],
+    *,
+    jobs: int | None = None,
+    memory: Memory | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Prediction]:
+    """Classify files, in their order. What `memory` holds is not heard again (and has no timeline).
+
+    Args:
+        jobs: worker processes; 1: in this one; None: one a core where many files are to be heard.
+        memory: to look answers up in, and to keep them in.
+        progress: called with (done, in all).
+
+    Raises:
+        SettingsError: `jobs` below 1.
+        BundleError: the bundle cannot hear audio, or its files changed meanwhile.
+    """
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
+    must_hear(bundle)
+    files = [p if isinstance(p, Path) else Path(p) for p in paths]
+    return _counted(_answers(bundle, files, jobs, memory), len(files), progress or (lambda done, total: None))
+
+
+def hear(bundle: Bundle, memory: Memory | None, path: Path) -> Heard:
+    """Classify a file, unless `memory` knows its audio from elsewhere."""
+    if memory is None:
+        return Heard(predict_file(bundle, path))
+    from genrelab.memory import stamp_of
+
+    stamp = stamp_of(path)
+    try:
+        payload = None if stamp is None else bytes.fromhex(payload_sha256(path))
+    except OSError:
+        payload = None  # whoever decodes it says why
+    known = None if payload is None else memory.lookup_payload(bundle, path, payload)
+    prediction = known or predict_file(bundle, path)
+    changed = stamp is None or stamp_of(path) != stamp
+    return Heard(prediction) if changed else Heard(prediction, stamp, payload)
+
+
+def _counted(answers: Iterator[Prediction], total: int, progress: Callable[[int, int], None]) -> Iterator[Prediction]:
+    for done, answer in enumerate(answers, 1):
+        progress(done, total)
+        yield answer
+
+
+def _answers(bundle: Bundle, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
+    """What is remembered at once; from the first file on that is not, whoever is the quickest for so many."""
+    begin = 0
+    for path in files:
+        known = _known(bundle, path, memory)
+        if known is None:
+            break
+        begin += 1
+        yield known
+    rest = files[begin:]
+    unknown = (p for p in rest if _known(bundle, p, memory) is None)
+    many = jobs is None and sum(1 for _ in islice(unknown, FEW + 1)) > FEW
+    if rest and (many or (jobs is not None and jobs > 1)):
+        yield from _Line(bundle, rest, min(jobs or _cores(), len(rest)), memory).answers()
+    else:
+        yield from (_here(bundle, path, memory) for path in rest)
+
+
+def _known(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction | None:
+    return None if memory is None else memory.lookup(bundle, path)
+
+
+def _here(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction:
+    known = _known(bundle, path, memory)
+    if known is not None:
+        return known
+    heard = hear(bundle, memory, path)
+    _keep(bundle, heard, memory)
+    return heard.prediction
+
+
+def _keep(bundle: Bundle, heard: Heard, memory: Memory | None) -> None:
+    if memory is not None and heard.stamp is not None and heard.payload is not None:
+        memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --- in worker processes ---
+
+
+@dataclass
+class _Slot:
+    """A file in the line; its answer leaves when all before it have left."""
+
+    path: Path
+    answer: Prediction | None
+
+
+class _Line:
+    """Files on their way through worker processes."""
+
+    def __init__(self, bundle: Bundle, files: list[Path], jobs: int, memory: Memory | None) -> None:
+        self._bundle, self._jobs, self._memory = bundle, jobs, memory
+        self._order = Order(str(bundle.path), bundle.fingerprint, bundle.clips, memory is not None)
+        self._rest, self._all_sent = iter(files), False
+        self._slots: deque[_Slot] = deque()
+        self._out: dict[Future[Heard], _Slot] = {}
+        self._lost: list[_Slot] = []  # were out when a worker died
+
+    def answers(self) -> Iterator[Prediction]:
+        while not self._all_sent or self._slots:
+            with worker_pool(self._jobs) as pool:
+                while not self._lost and (not self._all_sent or self._slots):
+                    self._send(pool)
+                    yield from self._ready()
+                    self._collect()
+                while self._out:
+                    self._collect()
+            self._hear_alone()
+            yield from self._ready()
+
+    def _send(self, pool: ProcessPoolExecutor) -> None:
+        """Tops up: one file waits behind each that is heard."""
+        while len(self._out) <= self._jobs and len(self._slots) < AHEAD * self._jobs and not self._lost:
+            path = next(self._rest, None)
+            if path is None:
+                self._all_sent = True
+                return
+            slot = _Slot(path, _known(self._bundle, path, self._memory))
+            self._slots.append(slot)
+            if slot.answer is None:
+                try:
+                    self._out[pool.submit(_work, self._order, path)] = slot
+                except BrokenProcessPool:
+                    self._lost.append(slot)
+
+    def _ready(self) -> Iterator[Prediction]:
+        while self._slots and (answer := self._slots[0].answer) is not None:
+            self._slots.popleft()
+            yield answer
+
+    def _collect(self) -> None:
+        for future in wait(self._out, timeout=1, return_when=FIRST_COMPLETED).done:
+            slot = self._out.pop(future)
+            try:
+                self._answered(slot, future.result())
+            except BrokenProcessPool:
+                self._lost.append(slot)
+        if self._memory is not None:
+            self._memory.flush_soon()
+
+    def _answered(self, slot: _Slot, heard: Heard) -> None:
+        _keep(self._bundle, heard, self._memory)
+        slot.answer = heard.prediction
+
+    def _hear_alone(self) -> None:
+        """One by one, so that it shows which of the lost files brings a worker down."""
+        while self._lost:
+            with worker_pool(1) as pool:
+                _refuse_if_none_begins(pool)
+                while self._lost:
+                    slot = self._lost.pop(0)
+                    try:
+                        self._answered(slot, pool.submit(_work, self._order, slot.path).result())
+                    except BrokenProcessPool:
+                        slot.answer = replace(CRASHED, path=str(slot.path), model=self._bundle.name)
+                        break
+
+
+def _refuse_if_none_begins(pool: ProcessPoolExecutor) -> None:
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool as e:
+        raise SettingsError(
+            "worker processes die before they hear anything: is there enough memory, and does the script that asks for "
+            "them begin with `if __name__ == '__main__':`? --jobs 1 does without them"
+        ) from e
+
+
+def _work(order: Order, path: Path) -> Heard:
+    return hear(*_loaded(order), path)
+
+
+@lru_cache(maxsize=1)
+def _loaded(order: Order) -> tuple[Classifier, Memory | None]:
+    """The model and the memory of this worker; what is wrong with the memory the parent has said already."""
+    bundles.THREADS = 1
+    bundle = load_bundle(order.bundle)
+    if bundle.fingerprint != order.fingerprint:
+        raise BundleError(f"{order.bundle} was changed while it was in use: begin again")
+    memory = None
+    if order.remembers:
+        from genrelab.memory import open_memory
+
+        memory = open_memory(lambda sentence: None)
+    return replace(bundle, clips=order.clips), memory

@@ -1,0 +1,66 @@
+"""1 Which audio files a list of names means: named files as they are, and what looks like audio below named folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from genrelab.dataset import AUDIO_SUFFIXES
+from genrelab.errors import DecodeError
+
+OWN_FOLDER = ".genrelab"
+"""Where genrelab keeps what it did to a folder of music; nothing in it is music."""
+
+
+def audio_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Named files as they are, and what looks like audio below named folders, sorted; each once.
+
+    Raises:
+        DecodeError: a folder without audio, or one that cannot be listed.
+    """
+    files = []
+    for found in search(paths):
+        if isinstance(found, DecodeError):
+            raise found
+        files.append(found)
+    return files
+
+
+def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
+    """As `audio_files`, with an error in its place for each folder that holds no audio or cannot be listed."""
+    seen = set()
+    for path in map(Path, paths):
+        for found in _below(path) if _is_folder(path) else [path]:
+            key = Path(found.path if isinstance(found, DecodeError) else found).absolute()
+            if key not in seen:
+                seen.add(key)
+                yield found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it may not be looked at: whoever reads it says why
+        return False
+
+
+def _below(folder: Path) -> list[Path | DecodeError]:
+    faults: list[DecodeError] = []
+
+    def note(e: OSError) -> None:
+        faults.append(DecodeError(e.filename, e.strerror or str(e), stage="read"))
+
+    files = []
+    for parent, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [f for f in folders if f != OWN_FOLDER]
+        files += [Path(parent, n) for n in names if _looks_like_audio(n)]
+    if not files and not faults:
+        known = " ".join(sorted(AUDIO_SUFFIXES))
+        faults.append(DecodeError(folder, f"no audio file in this folder: looked for {known}", stage="read"))
+    return [*sorted(files), *faults]
+
+
+def _looks_like_audio(name: str) -> bool:
+    stem, _, ending = name.rpartition(".")
+    return f".{ending.lower()}" in AUDIO_SUFFIXES and bool(stem) and not name.startswith("._")  # macOS's shadow files

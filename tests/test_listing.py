@@ -1,0 +1,70 @@
+"""Names become files: each once, sorted below folders; what cannot be searched is an error in its place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from genrelab.errors import DecodeError
+from genrelab.listing import audio_files, search
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).touch()
+
+
+def test_folders_are_searched_and_named_files_kept(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.MP3", "b/1.flac", "a/x.m4a", "a/notes.txt", "a/._x.m4a", "single.dat")
+    named = [tmp_path / "single.dat", tmp_path / "missing.mp3"]
+    below = [tmp_path / "a/x.m4a", tmp_path / "b/1.flac", tmp_path / "b/2.MP3"]
+    assert audio_files([*named, tmp_path]) == [*named, *below]
+    assert audio_files([tmp_path / "b", tmp_path]) == [*below[1:], below[0]]
+
+
+def test_what_genrelab_keeps_beside_the_music_is_none(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp3", ".genrelab/b.mp3", "deep/.genrelab/c.mp3")
+    assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]
+
+
+def test_a_name_given_twice_is_heard_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.mp3")
+    monkeypatch.chdir(tmp_path)
+    assert audio_files(["a.mp3", "./a.mp3", tmp_path / "a.mp3", "."]) == [Path("a.mp3")]
+    assert audio_files(["b.mp3", "b.mp3"]) == [Path("b.mp3")]
+
+
+def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(DecodeError, match=r"no audio file in this folder: looked for .*mp3"):
+        audio_files([tmp_path])
+
+
+def test_a_folder_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/1.mp3", "locked/2.mp3", "z.mp3")
+    (tmp_path / "empty").mkdir()
+    scandir = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    found = list(search([tmp_path, tmp_path / "empty", "x.mp3"]))
+    files = [f for f in found if isinstance(f, Path)]
+    assert files == [tmp_path / "a/1.mp3", tmp_path / "z.mp3", Path("x.mp3")]
+    assert [str(f) for f in found if isinstance(f, DecodeError)] == [
+        f"{tmp_path / 'locked'}: Permission denied",
+        str(next(iter(search([tmp_path / "empty"])))),
+    ]
+    with pytest.raises(DecodeError, match="Permission denied"):
+        audio_files([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "nul\0byte.mp3"])
+def test_names_that_cannot_be_are_left_to_the_decoder(name: str) -> None:
+    assert audio_files([name]) == [Path(name)]
