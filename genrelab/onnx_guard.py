@@ -19,8 +19,8 @@ from genrelab.onnx_call import Call, Shape, Value
 from genrelab.onnx_proto import INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, Tensor, shown
 from genrelab.onnx_shapes import RULES, axes_shown, slices
 
-MOST_ELEMENTS = 1 << 29
-"""In memory at a time; 2 GiB of float32. MobileNetV2 has a tenth of that for 32 windows."""
+MOST_ELEMENTS = 1 << 28
+"""In memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
 
 MOST_WORK = 10**12
 """Multiplications: a minute on one slow core. MobileNetV2 needs a hundredth of that for 32 windows."""

@@ -22,8 +22,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 CLASSICAL = ("gaussian_nb", "knn", "logistic_regression", "majority", "mlp", "svm")
 EACH = 120
-PEAK_MB = 1_000
-"""Python with its packages is 150 MB."""
+PEAK_MB = 2_500
+"""As much as the guard lets pass, were all of it float64, and Python with its packages."""
 
 
 def convolutional() -> bytes:

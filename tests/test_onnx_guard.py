@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from genrelab.onnx_call import Call, Value
-from genrelab.onnx_guard import MOST_ELEMENTS, measure
+from genrelab.onnx_guard import measure
 from genrelab.onnx_proto import INT32, INT64, MOST_NODES, read_graph
 from genrelab.onnx_shapes import RULES
 
@@ -239,7 +239,7 @@ def bombs() -> dict[str, tuple[Any, str]]:
             "more than .* numbers",
         ),
         "work": (
-            model([filters, node("Conv", "", "w")], {"s": np.array([500, 1, 30_000])}, shape=("n", 1, 40_000)),
+            model([filters, node("Conv", "", "w")], {"s": np.array([250, 1, 30_000])}, shape=("n", 1, 40_000)),
             "multiplications",
         ),
         "endless loop": (
@@ -322,5 +322,4 @@ def test_the_largest_network_that_is_run_takes_a_moment_to_measure() -> None:
     cost(model(nodes[:-1], outputs=[str(MOST_NODES - 1)]))
     with pytest.raises(ValueError, match="more than 20,000"):
         cost(model(nodes, outputs=[str(MOST_NODES)]))
-    assert MOST_ELEMENTS < 1 << 30
     assert (INT32, INT64) == (TensorProto.INT32, TensorProto.INT64)
