@@ -239,7 +239,7 @@ def bombs() -> dict[str, tuple[Any, str]]:
             "more than .* numbers",
         ),
         "work": (
-            model([filters, node("Conv", "", "w")], {"s": np.array([250, 1, 30_000])}, shape=("n", 1, 40_000)),
+            model([filters, node("Conv", "", "w")], {"s": np.array([1_000, 1, 38_000])}, shape=("n", 1, 40_000)),
             "multiplications",
         ),
         "endless loop": (
