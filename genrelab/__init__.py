@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["__version__", "load_bundle", "load_dataset"]
+
+# onnxruntime would tell its maker about every process; it looks here when it is first imported. Music is private.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets"}
 

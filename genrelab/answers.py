@@ -20,6 +20,7 @@ from genrelab import console
 from genrelab.errors import DecodeError, printable
 from genrelab.listing import search
 from genrelab.predict import Classifier, Prediction, must_hear, predict_file
+from genrelab.wording import count
 
 if TYPE_CHECKING:
     from genrelab.memory import Memory
@@ -86,7 +87,7 @@ def _name(one: Path | DecodeError) -> str:
 def _named(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name == STANDARD_INPUT:
-            content = sys.stdin.buffer.read()
+            content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")  # Windows begins texts with it
             lines = content.split(b"\0") if b"\0" in content else content.splitlines()
             yield from (os.fsdecode(line) for line in lines if line)
         else:
@@ -206,15 +207,17 @@ class Csv:
 
 def write(form: Table | Json | Csv, predictions: Iterator[Prediction]) -> bool:
     """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?"""
-    well = True
+    done = failed = 0
     _echo(form.head)
     try:
         for prediction in predictions:
             _echo(form.row(prediction))
-            well = well and prediction.error is None
+            done, failed = done + 1, failed + (prediction.error is not None)
     finally:
         _echo(form.tail)
-    return well
+        if failed and done > 1:
+            console.say(f"{failed} of {count(done, 'file')} could not be classified")
+    return not failed
 
 
 def _echo(text: str) -> None:
@@ -225,7 +228,8 @@ def _echo(text: str) -> None:
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
+    # A name that is no Unicode would make the whole table unreadable to most: here alone it is escaped.
+    return line.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def _clock(seconds: float) -> str:

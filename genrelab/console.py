@@ -44,7 +44,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except GenrelabError as e:
             _fail(str(e))
         except NothingKept:
-            print("\nInterrupted.", file=sys.stderr)
+            print("\nInterrupted. Nothing is remembered; what was printed is whole.", file=sys.stderr)
             raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
             again = _again(function.__name__, e)
@@ -53,6 +53,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:  # the reader of our output went away
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet
             raise typer.Exit(1) from None
+        except ModuleNotFoundError as e:
+            if e.name is None or e.name.startswith("genrelab"):
+                raise
+            _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[train]'")
+        except OSError as e:
+            _fail(f"{e.filename or 'writing the result'}: {e.strerror or e}")
         except MemoryError:
             _fail("out of memory: use fewer --jobs, fewer --views or fewer --models")
         except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -228,7 +234,12 @@ CHANGES = ("tagged", "would tag", "restored")
 def rows(as_json: bool) -> Iterator[Rows]:
     """Takes the rows of `tag` and `untag`; exit 1 where one failed."""
     taken = Rows(as_json)
-    yield taken
+    try:
+        yield taken
+    except KeyboardInterrupt as e:
+        taken.journal = getattr(e, "journal", None)  # the way back from what was tagged so far
+        taken.end()
+        raise
     taken.end()
     if taken.count["failed"]:
         raise typer.Exit(1)

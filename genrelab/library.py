@@ -114,6 +114,14 @@ class Row:
 Show = Callable[[Row], None]
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C; `journal` leads back from what was tagged so far, None where nothing was."""
+
+    def __init__(self, journal: Path | None) -> None:
+        super().__init__()
+        self.journal = journal
+
+
 @dataclass(frozen=True)
 class _Candidate:
     path: Path
@@ -137,17 +145,22 @@ def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: To
     Raises:
         TagError: nothing can be written in the folder, or another run is at it.
         SettingsError: it is no folder.
+        Interrupted: Ctrl-C.
     """
     if not folder.is_dir():
-        raise SettingsError(f"{folder}: no such folder: name the one that holds the music")
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
     with nullcontext() if settings.dry_run else lock(folder):
         if not settings.dry_run:
             retag.sweep(folder)
         files = list(search([folder]))
         with Journal(folder) as journal:
             write = partial(_written, folder=folder, journal=journal, touched=touched)
-            for row in _rows(files, hear, settings, write):
-                show(row)
+            try:
+                for row in _rows(files, hear, settings, write):
+                    show(row)
+            except KeyboardInterrupt as e:
+                raise Interrupted(journal.path) from e
             return journal.path
 
 
@@ -181,8 +194,7 @@ def _looked_at(path: Path | DecodeError, settings: TagSettings) -> _Candidate | 
     try:
         candidate = _Candidate(path, retag.stamp(path), tags.read(path, settings.field))
         if candidate.found.genres and not settings.overwrite:
-            reason = f"has one already{', by genrelab' if candidate.found.provenance else ''}"
-            return Row(str(path), "kept", candidate.found.genres, reason=reason)
+            return Row(str(path), "kept", candidate.found.genres, reason="has one already")
         retag.refuse_read_only(path)  # before an hour of listening, and in --dry-run, too
     except (TagError, OSError) as e:
         return failed(path, e)
@@ -226,7 +238,7 @@ def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journ
     except (TagError, OSError) as e:
         return failed(path, e, row)
     touched(path)
-    linked = f"its {names - 1} other names (hard links) keep the earlier tags" if names > 1 else None
+    linked = f"its other names (hard links: {names - 1}) keep the earlier tags" if names > 1 else None
     return Row(row.path, row.status, row.before, row.after, row.confidence, linked)
 
 

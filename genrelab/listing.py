@@ -1,4 +1,8 @@
-"""1 Which audio files a list of names means: named files as they are, and what looks like audio below named folders."""
+"""1 Which audio files a list of names means: named files as they are, and what looks like audio below named folders.
+
+Below a folder whatever is hidden stays so: snapshots, bins, macOS's shadow files, genrelab's own journals. Links to
+files are followed, links to folders are not (they may lead in a circle).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,6 @@ from pathlib import Path
 
 from genrelab.dataset import AUDIO_SUFFIXES
 from genrelab.errors import DecodeError
-
-OWN_FOLDER = ".genrelab"
-"""Where genrelab keeps what it did to a folder of music; nothing in it is music."""
 
 
 def audio_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -53,7 +54,7 @@ def _below(folder: Path) -> list[Path | DecodeError]:
 
     files = []
     for parent, folders, names in os.walk(folder, onerror=note):
-        folders[:] = [f for f in folders if f != OWN_FOLDER]
+        folders[:] = [f for f in folders if not f.startswith(".")]
         files += [Path(parent, n) for n in names if _looks_like_audio(n)]
     if not files and not faults:
         known = " ".join(sorted(AUDIO_SUFFIXES))
@@ -63,4 +64,4 @@ def _below(folder: Path) -> list[Path | DecodeError]:
 
 def _looks_like_audio(name: str) -> bool:
     stem, _, ending = name.rpartition(".")
-    return f".{ending.lower()}" in AUDIO_SUFFIXES and bool(stem) and not name.startswith("._")  # macOS's shadow files
+    return f".{ending.lower()}" in AUDIO_SUFFIXES and bool(stem) and not name.startswith(".")

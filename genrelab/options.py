@@ -7,8 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+
+def path_of(text: str) -> Path:
+    """A path that was named: an unset variable of a shell must not mean the current folder."""
+    if not text:
+        raise typer.BadParameter("an empty name: is a variable unset?")
+    return Path(text)
+
+
 Root = Annotated[
-    Path, typer.Argument(metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet).")
+    Path,
+    typer.Argument(parser=path_of, metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet)."),
 ]
 Prep = Annotated[str, typer.Argument(metavar="PREPARED", help="What `prepare` wrote (a folder or fsspec address).")]
 RunOut = Annotated[str, typer.Option("--out", metavar="RUN", help="Folder (or fsspec address) for the results.")]
@@ -23,10 +32,15 @@ Views = Annotated[
 FmaExact = Annotated[
     bool, typer.Option("--fma-exact", help="Statistics at the native rate with FMA's quirk, as in its features.csv.")
 ]
-Jobs = Annotated[int | None, typer.Option(help="Worker processes.  [default: one a core]")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: one a core]")]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", metavar="BUNDLE", help="RUN/MODEL/bundle.  [default: $GENRELAB_MODEL, else the starter]"),
+    typer.Option(
+        "--model",
+        parser=path_of,
+        metavar="BUNDLE",
+        help="RUN/MODEL/bundle.  [default: $GENRELAB_MODEL, else the starter]",
+    ),
 ]
 
 

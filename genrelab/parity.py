@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from genrelab import decode
 from genrelab.bundle import Bundle
-from genrelab.errors import DecodeError, GenrelabError, ModelError
+from genrelab.errors import DecodeError, GenrelabError, MissingNeed, ModelError
 from genrelab.export import default_place, find
 from genrelab.export_folder import is_export
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
@@ -108,6 +108,8 @@ def _row(name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | N
         p, note = way()
     except _Absent as e:
         return Row(name, None, None, str(e)), None
+    except MissingNeed as e:
+        return Row(name, None, None, f"not compared: {e}"), None
     except GenrelabError as e:
         return Row(name, None, False, str(e)), None
     if not np.isfinite(p).all():

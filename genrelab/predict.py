@@ -110,7 +110,9 @@ class Classifier(Bundle):
         """Classify files, in their order, each as soon as it is asked for.
 
         Args:
-            jobs: worker processes; 1: in this one; None: one a core where there are many files.
+            jobs: worker processes; 1: in this one; None: one a core where there are many files. Workers begin by
+                importing the script that asks: with more than one it must keep its own work below
+                `if __name__ == "__main__":`.
             windows: see `with_windows`.
 
         Raises:
@@ -179,7 +181,8 @@ def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:
     must_hear(bundle)
     if y.ndim != 1 or y.dtype.kind != "f" or sr <= 0:
         raise SettingsError(
-            f"samples must be mono floats of shape (samples,) at a rate above 0. Received: {y.dtype} {y.shape} at {sr}"
+            "samples must be mono floats of shape (samples,), such as y.mean(axis=1) of stereo, at a rate above 0. "
+            f"Received: {y.dtype} {y.shape} at {sr}"
         )
     try:
         stretches = decode.clips_of_samples(y.astype(np.float32), sr, "samples", bundle.clips)

@@ -33,6 +33,8 @@ def refuse_read_only(path: Path) -> None:
     """Raises TagError where the file must not be written (which a rename would not mind), OSError where it is gone."""
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
         raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
+    if not os.access(path.parent, os.W_OK):
+        raise TagError(path, "lies in a folder that is read-only: allow writing (chmod u+w) and run again")
 
 
 @contextmanager

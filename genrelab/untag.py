@@ -93,11 +93,12 @@ def _put_back(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
     audio = payload_sha256(path)
     if audio != entry.payload_sha256:
         raise TagError(path, "is not the audio that was tagged: another file has taken its name")
-    if (found.values, found.provenance) != ((entry.after,), (entry.provenance,)):
+    if found.values != (entry.after,):
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
+    ours = found.provenance == (entry.provenance,)  # not where another field was tagged, or untagged, since
     with retag.beside(path) as copy:
         shutil.copyfile(path, copy)
-        tags.write(copy, found, entry.before, entry.provenance_before)
+        tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
         if payload_sha256(copy) != audio:
             raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
         retag.dress(copy, path)

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import write_tone
 from typer.testing import CliRunner
 
+from genrelab import console
 from genrelab.cli import app
 
 COMMANDS = (
@@ -36,6 +38,26 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"genrelab {command}" in README or command == "demo"
 
 
+@pytest.mark.parametrize("words", [("tag", ""), ("playlists", "", "--out", "x"), ("predict", ""), ("untag", "")])
+def test_an_empty_name_does_not_mean_this_folder(words: tuple[str, ...]) -> None:
+    status, out, err = call(*words)
+    assert (status, out) == (2, "")
+    assert "an empty name" in " ".join(err.split())
+
+
+def test_a_package_of_the_other_half_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare() -> None:
+        raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
+
+    with pytest.raises(typer.Exit):
+        console.command(prepare)()
+    assert (
+        capsys.readouterr().err == "Error: this needs pyarrow, which is not installed: pip install 'genrelab[train]'\n"
+    )
+
+
 def test_version_and_usage() -> None:
     assert call("--version")[1].startswith("genrelab ")
     assert call("prepare")[0] == 2
@@ -48,7 +70,6 @@ def test_version_and_usage() -> None:
         (("prepare", "{tmp}/nowhere", "--out", "{tmp}/p"), "nowhere"),
         (("prepare", "{tmp}/empty", "--out", "{tmp}/p"), "Looked for"),
         (("prepare", "{tmp}/music", "--out", "{tmp}/p", "--views", "mel"), "unknown view 'mel': known are"),
-        (("prepare", "{tmp}/music", "--out", "{tmp}/p", "--jobs", "0"), "--jobs must be 1 or more"),
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r"), "holds no preparation"),
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "resnet"), "unknown model 'resnet': known are"),
         (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--split", "mine"), "--split must be one of"),

@@ -1,0 +1,205 @@
+"""Program: the commands that make a model: each parses, calls one function, prints.
+
+What they need is imported when they run, so that `--help` does not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrelab import console, options
+
+
+def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
+    """Run everything on a corpus that is synthesised here: no data to download.
+
+    Example: genrelab demo --out demo
+    """
+    from genrelab import demo as program
+
+    program.demo(out, console.say, console.bar)
+
+
+def download(
+    name: Annotated[str, typer.Argument(help="fma-metadata, fma-small, fma-medium, fma-large or fma-full.")],
+    out: Annotated[Path, typer.Option(help="Folder that will hold the archive's folder.")] = Path("data"),
+    keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the .zip, too.")] = False,
+) -> None:
+    """Fetch and unpack a part of the Free Music Archive; a broken download goes on where it stopped.
+
+    Example: genrelab download fma-metadata --out data && genrelab download fma-small --out data
+    """
+    from genrelab.download import download as fetch
+
+    with console.stages(name) as progress:
+        folder = fetch(name, out, progress=progress, keep_archive=keep_archive)
+    typer.echo(str(folder))
+
+
+def prepare(
+    root: options.Root,
+    out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
+    dataset: options.DatasetName = "auto",
+    views: options.Views = None,
+    fma_exact: options.FmaExact = False,
+    jobs: options.Jobs = None,
+    artists: options.Artists = None,
+    split_files: options.SplitFiles = None,
+    label: options.Label = None,
+    split_column: options.SplitColumn = None,
+    artist_column: options.ArtistColumn = None,
+    id_column: options.IdColumn = None,
+    drop: options.Drop = None,
+    impute: options.Impute = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Decode every track once and write all views as TFRecord shards and tables.
+
+    Example: genrelab prepare data/fma_small --out prepared
+    """
+    from genrelab import run as program
+
+    source = program.Source(
+        root, dataset, artists, split_files, label, split_column, artist_column, id_column, drop, impute
+    )
+    prepared = program.prepare(source, out, views, fma_exact, jobs, console.say, console.bar)
+    if as_json:
+        typer.echo(json.dumps(prepared.about, indent=1))
+    else:
+        typer.echo(str(prepared.folder))
+
+
+def train(
+    prepared: options.Prep,
+    out: options.RunOut,
+    models: options.Models = "all",
+    split: options.Split = "auto",
+    epochs: options.Epochs = 100,
+    seed: options.Seed = 42,
+    preset: options.Preset = "default",
+    view: options.View = None,
+    pca: options.Pca = None,
+    class_weight: options.ClassWeight = "auto",
+    imagenet_weights: options.Weights = "auto",
+    fine_tune: options.FineTune = 0,
+    strategy: options.Strategy = "auto",
+    strict: options.Strict = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train models on a preparation and print the leaderboard.
+
+    Example: genrelab train prepared --out runs/first --models svm,mobilenet_v2
+    """
+    from genrelab import run as program
+
+    settings = program.train_settings(
+        models, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy, strict
+    )
+    board = program.train(prepared, out, settings, resume, overwrite, console.say, console.bar)
+    console.leaderboard(board, as_json, out)
+
+
+def run(
+    root: options.Root,
+    out: options.RunOut,
+    dataset: options.DatasetName = "auto",
+    views: options.Views = None,
+    fma_exact: options.FmaExact = False,
+    jobs: options.Jobs = None,
+    artists: options.Artists = None,
+    split_files: options.SplitFiles = None,
+    label: options.Label = None,
+    split_column: options.SplitColumn = None,
+    artist_column: options.ArtistColumn = None,
+    id_column: options.IdColumn = None,
+    drop: options.Drop = None,
+    impute: options.Impute = None,
+    prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
+    models: options.Models = "all",
+    split: options.Split = "auto",
+    epochs: options.Epochs = 100,
+    seed: options.Seed = 42,
+    preset: options.Preset = "default",
+    view: options.View = None,
+    pca: options.Pca = None,
+    class_weight: options.ClassWeight = "auto",
+    imagenet_weights: options.Weights = "auto",
+    fine_tune: options.FineTune = 0,
+    strategy: options.Strategy = "auto",
+    strict: options.Strict = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """The whole road: prepare, train, report.
+
+    Example: genrelab run ~/Music/by-genre --out runs/first
+    """
+    from genrelab import run as program
+
+    source = program.Source(
+        root, dataset, artists, split_files, label, split_column, artist_column, id_column, drop, impute
+    )
+    settings = program.train_settings(
+        models, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy, strict
+    )
+    views = views or program.views_for(settings)
+    where = prepared or f"{out.rstrip('/')}/prepared"
+    program.check_run(out, settings, resume, overwrite)  # before an hour of work, not after
+    program.prepare(source, where, views, fma_exact, jobs, console.say, console.bar, settings)
+    board = program.train(where, out, settings, resume, overwrite, console.say, console.bar)
+    console.leaderboard(board, as_json, out)
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="What `train` or `run` wrote.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Write leaderboard, pictures and page of a run again, and print the leaderboard.
+
+    Example: genrelab report runs/first
+    """
+    from genrelab.report import build
+    from genrelab.storage import Folder
+
+    console.leaderboard(build(Folder(run)), as_json, run)
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="RUN/MODEL", help="A trained model, or a BUNDLE.")],
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="With --check: audio files.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="onnx, litert, saved-model or waveform-onnx.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Folder.  [default: RUN/MODEL/export/FORMAT]")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export though it has got other files.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Do all forms answer alike? Exit 1 if not.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a model in another form, or --check on FILEs that all its forms give the same probabilities.
+
+    Example: genrelab export runs/first/mobilenet_v2 --format waveform-onnx
+    """
+    if check:
+        if not files or form or out or overwrite:
+            raise typer.BadParameter("--check takes files, and none of --format, --out and --overwrite")
+        from genrelab.parity import check as program
+
+        found = program(model, files, console.say)
+        console.parity(found, as_json)
+        if not found.ok:
+            raise typer.Exit(1)
+        return
+    if files or form is None:
+        raise typer.BadParameter("give --format, or --check with FILEs")
+    from genrelab.export import export as write
+
+    console.exported(write(model, form, out, overwrite=overwrite), as_json)
