@@ -99,12 +99,16 @@ def _bytes(file: Path, most: int) -> bytes:
             raise refusal(file, f"is larger than {most:,} bytes")
         return file.read_bytes()
     except FileNotFoundError as e:
-        inside = file.parent / "bundle"
-        if inside.is_dir():
+        inside = next((p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)) if p.is_dir()), None)
+        if inside is not None:
             raise refusal(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
         what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
         where = file if file.parent.is_dir() else file.parent
         raise refusal(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e
+    except NotADirectoryError as e:
+        raise refusal(
+            file.parent, "is a file, and a bundle is a folder; `genrelab train` writes RUN/MODEL/bundle"
+        ) from e
     except (OSError, ValueError) as e:
         raise refusal(file, getattr(e, "strerror", None) or one_line(e)) from e
 

@@ -130,8 +130,9 @@ def feeding(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[s
     if form == "waveform-onnx":
         assert not isinstance(view, TableView)
         ends = (
-            f"`samples`, float32 (samples,), mono, full scale 1, at {view.sr:,} Hz, of one clip, goes in (any length "
-            f"from {clips.min_s:g} s); `probabilities`, float32 ({n_genres},), comes out"
+            f"`samples`, float32 (samples,), mono, full scale 1, at {view.sr:,} Hz, of one clip, goes in "
+            f"({clips.min_s:g} s or longer: what it says of less, or of silence, means nothing); "
+            f"`probabilities`, float32 ({n_genres},), comes out"
         )
     first = {
         "onnx": f"`model.onnx`, for onnxruntime: {ends}.",
@@ -139,7 +140,10 @@ def feeding(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[s
         "saved-model": f"This folder, for `tf.saved_model.load`, signature `serving_default`: {ends}.",
         "waveform-onnx": f"`model.onnx`, for onnxruntime on servers, in browsers and on phones: {ends}.",
     }[form]
-    return [FEEDING, "", first, "", _window(form, view), "", _cuts(view, clips)]
+    numbers = "bundle.json" if form == "onnx" else "settings.json"
+    also = " and in the graph's metadata, beside its rate" if form == "waveform-onnx" else ""
+    genres = f"The genres, in the order of the probabilities, stand in `{numbers}`{also}."
+    return [FEEDING, "", first, genres, "", _window(form, view), "", _cuts(view, clips)]
 
 
 def _window(form: str, view: View) -> str:

@@ -188,7 +188,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_file_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"x")
-    with pytest.raises(BundleError, match="Not a directory"):
+    with pytest.raises(BundleError, match="is a file, and a bundle is a folder"):
         load_bundle(tmp_path / "song.mp3")
 
 
