@@ -5,6 +5,8 @@ Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -40,4 +42,7 @@ for _command in (
 
 def main() -> None:
     """The command `genrelab`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # closed ones are None
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not stop a run half-way
     app(prog_name="genrelab")

@@ -151,7 +151,7 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
     from genrelab.report import print_leaderboard
 
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(board), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(dataclasses.asdict(board), indent=1))
         return
     width = None if sys.stdout.isatty() else 160
     print_leaderboard(board, Console(width=width))
@@ -176,13 +176,13 @@ def exported(folder: Path, as_json: bool) -> None:
         typer.echo(str(folder))
         return
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    typer.echo(json.dumps({"path": str(folder), **settings}, indent=1, ensure_ascii=False))
+    typer.echo(json.dumps({"path": str(folder), **settings}, indent=1))
 
 
 def parity(found: Parity, as_json: bool) -> None:
     """How far the forms of a model are apart, as a table or as an object."""
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(found.to_json(), indent=1))
         return
     typer.echo(f"{found.model} on {len(found.files)} files; a probability may differ by {found.limit:g}\n")
     typer.echo(f"{'path':<15}{'largest difference':<20}{'ok':<4}")

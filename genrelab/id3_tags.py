@@ -1,7 +1,7 @@
 """Leaf: ID3v2 in MP3, WAV and AIFF: our frames change, every other one stays as it is, byte for byte.
 
 Mutagen writes frames as it understood them: one that it cannot read, or a date in words, would be lost. What it is told
-to be an unknown frame it writes as it was.
+to be an unknown frame it writes as it was; only a frame without content, which the standard forbids, it drops.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.payload import Damaged, chunks
-from genrelab.tag_families import Ape, Family, Own, digest
+from genrelab.tag_families import Family, Own, around, digest
 
 NEW_ID3_VERSION = 3
 """ID3v2.3 is what every player, car and version of Windows reads."""
@@ -145,14 +145,7 @@ class Mp3(Id3):
             return f.read(size)
 
     def elsewhere(self, path: Path) -> list[str]:
-        from mutagen import apev2, id3
-
-        found: list[str] = []
-        with suppress(id3.ID3NoHeaderError):
-            found += self.words(id3.ID3(path), self.genre)  # now with ID3v1
-        with suppress(apev2.error):  # none, or none that can be read: no genre stands in it
-            found += Ape().get(apev2.APEv2(path), Ape.genre)
-        return found
+        return around(path)
 
 
 def raw_frames(tag: bytes) -> list[bytes] | None:

@@ -68,7 +68,7 @@ class TagSettings:
         min_confidence: an answer below it is not written.
         overwrite: also where there is a genre already.
         field: write into this field instead of the genre's own, which then stays as it is.
-        dry_run: only say what would be done; nothing is written.
+        dry_run: only say what would be done; nothing is written into the folder.
     """
 
     min_confidence: float = MIN_CONFIDENCE

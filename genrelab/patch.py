@@ -7,6 +7,7 @@ stands where it stood, what lies behind it is moved by the difference of the siz
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -74,16 +75,39 @@ def apply(patch: bytes, later: BinaryIO, write: Callable[[bytes], object], size:
 
 
 def _ops(patch: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """What to take, and what to put behind it; never all of it in memory, which a hostile patch would fill."""
+    unpacked = _Unpacked(patch)
     try:
-        ops, at = zlib.decompress(patch), 0
-        while at < len(ops):
-            offset, length, n = OP.unpack_from(ops, at)
-            at += OP.size + n
-            if offset >> 62 or at > len(ops):
+        while head := unpacked.read(OP.size):
+            offset, length, n = OP.unpack(head)
+            if offset >> 62:
                 raise BadPatch("it is damaged")
-            yield offset, length, ops[at - n : at]
+            yield offset, length, b""
+            while n:
+                literal = unpacked.read(min(n, BLOCK))
+                if not literal:
+                    raise BadPatch("it is damaged")
+                n -= len(literal)
+                yield 0, 0, literal
     except (zlib.error, struct.error) as e:
         raise BadPatch(f"it is damaged ({e})") from e
+
+
+class _Unpacked:
+    """A compressed patch, read piece by piece."""
+
+    def __init__(self, patch: bytes) -> None:
+        self._packed, self._zlib, self._block = patch, zlib.decompressobj(), io.BytesIO()
+
+    def read(self, n: int) -> bytes:
+        """Up to `n` bytes, fewer only at the end; raises zlib.error where it is damaged."""
+        got = self._block.read(n)
+        while len(got) < n and (block := self._zlib.decompress(self._packed, BLOCK)):
+            self._packed, self._block = self._zlib.unconsumed_tail, io.BytesIO(block)
+            got += self._block.read(n - len(got))
+        if len(got) < n and not self._zlib.eof:
+            raise zlib.error("it was cut off")
+        return got
 
 
 def _op(offset: int, length: int, literal: bytes = b"") -> bytes:

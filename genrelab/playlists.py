@@ -34,7 +34,7 @@ class Playlists:
 
     Attributes:
         files: playlist → how many tracks it holds.
-        removed: playlists of an earlier run that hold nothing any more.
+        removed: playlists of an earlier run that hold nothing any more; while a track fails they stay.
         failed: track → why it stands in none.
     """
 
@@ -51,7 +51,7 @@ class _Item:
 
 
 def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Playlists:
-    """Writes the playlists of a library.
+    """Writes the playlists of a library; where no track can stand in one, all stay as they are.
 
     Args:
         folder: DIR.
@@ -77,20 +77,32 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
             continue
         unsure = genre == "unknown" or item.confidence < min_confidence
         lists[UNSURE if unsure else f"genre {genre}"].append(item)
+    if not lists:  # the disk with the music is not there, perhaps
+        return Playlists({}, (), failed)
     lists.setdefault(UNSURE, [])
     named = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
     _refuse_others(named)
     for file, key in named.items():
         _write(file, key.removeprefix("genre "), lists[key])
-    return Playlists({file: len(lists[key]) for file, key in named.items()}, _without_stale(out, named), failed)
+    removed = () if failed else _without_stale(out, named)
+    return Playlists({file: len(lists[key]) for file, key in named.items()}, removed, failed)
 
 
 def _make(out: Path) -> None:
     """Before the music is heard, not after."""
+    what = "made a folder"
     try:
         out.mkdir(parents=True, exist_ok=True)
+        what = "written to"
+        temporary = _temporary(out)
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
     except OSError as e:
-        raise SettingsError(f"{out}: cannot be made a folder ({e.strerror}): choose another --out") from e
+        raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
+
+
+def _temporary(out: Path) -> Path:
+    return out / f".{uuid.uuid4().hex[:8]}{SUFFIX}"
 
 
 def _answers(files: list[Path], hear: Hear) -> Iterator[tuple[Path, Prediction]]:
@@ -159,16 +171,19 @@ def _refuse_others(files: Iterable[Path]) -> None:
 
 
 def _is_ours(file: Path) -> bool:
-    if not file.is_file():
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as f:
+            return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
+    except OSError:  # what cannot be looked into is not ours to touch
         return False
-    with file.open("rb") as f:
-        return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
 
 
 def _write(file: Path, genre: str, items: list[_Item]) -> None:
     items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
     head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(genre)}\n"
-    temporary = file.with_name(f".{uuid.uuid4().hex[:8]}{SUFFIX}")
+    temporary = _temporary(file.parent)
     try:
         temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
         temporary.replace(file)

@@ -10,12 +10,14 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genrelab.errors import TagError
+from genrelab.tag_journal import is_locked
 
 SUFFIX = ".genrelab-tmp"
 
@@ -24,8 +26,15 @@ Stamp = tuple[int, int]
 
 
 def stamp(path: Path) -> Stamp:
-    """What tells whether a file was changed."""
+    """What tells whether a file was changed.
+
+    Raises:
+        TagError: something else has that name, such as a pipe, which would be waited for without end.
+        OSError: nothing has.
+    """
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise TagError(path, "is no regular file (a pipe, perhaps): left alone")
     return found.st_size, found.st_mtime_ns
 
 
@@ -85,9 +94,12 @@ def settle(copy: Path, path: Path, seen: Stamp) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a killed run left below a folder."""
+    """Removes what killed runs left below a folder whose lock is ours; not what a run around or inside it works on."""
+    if any(map(is_locked, folder.resolve().parents)):
+        return
     ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_locked(Path(parent, name))]
         for name in filter(ours.fullmatch, names):
             with suppress(OSError):  # where it must not be removed it stays: it is in nobody's way
                 Path(parent, name).unlink()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,9 @@ class Flac(Vorbis):
             if block.code not in (1, 4):  # padding, comments
                 yield f"block {block.code}", digest(block.write())
 
+    def elsewhere(self, path: Path) -> list[str]:
+        return around(path)
+
 
 class Mp4(Family):
     """Atoms of iTunes."""
@@ -143,6 +147,21 @@ class Ape(Family):
             f.seek(max(0, f.seek(0, 2) - 128))
             if tail.startswith(b"TAG") and f.read() != tail:  # mutagen takes an ID3v1 tag behind its own away
                 f.write(tail)
+
+    def elsewhere(self, path: Path) -> list[str]:
+        return around(path)
+
+
+def around(path: Path) -> list[str]:
+    """Genres in ID3v2 before a stream, and in ID3v1 and APEv2 behind it."""
+    from mutagen import apev2, id3
+
+    found: list[str] = []
+    with suppress(id3.error):  # none, or none that can be read: no genre stands in it
+        found += [genre for frame in id3.ID3(path).getall("TCON") for genre in frame.genres]
+    with suppress(apev2.error):
+        found += Ape().get(apev2.APEv2(path), Ape.genre)
+    return found
 
 
 def digest(value: Any) -> str:

@@ -190,6 +190,18 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(folder: Path) -> bool:
+    """Is another run at work in that folder?"""
+    try:
+        with (folder / FOLDER / "lock").open("rb+") as f:
+            _hold(f.fileno())
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # no run was ever there, or a file system without locks
+        return False
+    return False
+
+
 def _hold(descriptor: int) -> None:
     if sys.platform == "win32":
         import msvcrt

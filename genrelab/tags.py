@@ -42,7 +42,7 @@ class Found:
         field: the field that this is about; None: the genre's own.
         values: what stands in that field, as it is written.
         genres: the same in words, without what is blank; where that is nothing, genres from elsewhere in the file: an
-            ID3v1 or APEv2 tag of an MP3, the INFO list of a WAV.
+            ID3 or APEv2 tag around an MP3, a FLAC or what has APEv2 tags, the INFO list of a WAV.
         provenance: what stands in our own field.
     """
 

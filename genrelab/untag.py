@@ -7,12 +7,12 @@ from pathlib import Path
 
 from genrelab import patch, retag, tags
 from genrelab.errors import TagError
-from genrelab.library import Row, Show, Touched, failed
+from genrelab.library import Row, Show, failed
 from genrelab.payload import payload_sha256
 from genrelab.tag_journal import FOLDER, Entry, Unreadable, lock, newest_first
 
 
-def untag(journal: Path, show: Show, touched: Touched = lambda _: None) -> None:
+def untag(journal: Path, show: Show) -> None:
     """Restores the tags of every file that a journal names, byte for byte; the last one first.
 
     A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
@@ -20,7 +20,6 @@ def untag(journal: Path, show: Show, touched: Touched = lambda _: None) -> None:
     Args:
         journal: DIR/.genrelab/tags-….jsonl.
         show: gets a row for each file.
-        touched: told of every file that was written.
 
     Raises:
         TagError: no journal, or nothing can be written in DIR.
@@ -32,7 +31,7 @@ def untag(journal: Path, show: Show, touched: Touched = lambda _: None) -> None:
     with lock(folder):
         retag.sweep(folder)
         for entry in newest_first(journal):
-            show(_unreadable(journal, entry) if isinstance(entry, Unreadable) else _restored(folder, entry, touched))
+            show(_unreadable(journal, entry) if isinstance(entry, Unreadable) else _restored(folder, entry))
 
 
 def _unreadable(journal: Path, line: Unreadable) -> Row:
@@ -42,7 +41,7 @@ def _unreadable(journal: Path, line: Unreadable) -> Row:
     return Row(where, "failed", reason=line.reason)
 
 
-def _restored(folder: Path, entry: Entry, touched: Touched) -> Row:
+def _restored(folder: Path, entry: Entry) -> Row:
     path = folder / entry.path
     try:
         _refuse_outside(folder, entry.path)
@@ -50,14 +49,11 @@ def _restored(folder: Path, entry: Entry, touched: Touched) -> Row:
         if now == entry.sha256_before:
             return Row(str(path), "unchanged", reason="is as it was before")
         restore = _rebuilt if now == entry.sha256_after else _put_back
-        row = restore(path, entry, seen)
+        return restore(path, entry, seen)
     except (FileNotFoundError, NotADirectoryError):
         return Row(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
     except (TagError, OSError) as e:
         return failed(path, e)
-    if row.status == "restored":
-        touched(path)
-    return row
 
 
 def _refuse_outside(folder: Path, relative: str) -> None:
@@ -80,6 +76,8 @@ def _rebuilt(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
             raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
         if retag.sha256(copy) != entry.sha256_before:
             raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
+        if payload_sha256(copy) != payload_sha256(path):  # of a file that holds no audio, all of it counts
+            raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
         retag.dress(copy, path)
         retag.settle(copy, path, seen)
     return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,20 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the real audio of ../shared/data")
     return SHARED
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """What would wait without end becomes a TimeoutError."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("still waiting")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def write_tone(path: Path, *, hz: float, seconds: float = 1.5, sr: int = 22_050, seed: int = 0) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
 import stat
+import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +20,12 @@ from containers import make, tag_richly
 from hearing import Ear
 from typer.testing import CliRunner
 
-from genrelab import library, retag, tag_journal, tags
+from genrelab import cli, library, patch, retag, tag_journal, tags
 from genrelab.cli import app
+from genrelab.config import SamplesView
 from genrelab.errors import SettingsError, TagError
 from genrelab.library import Row, TagSettings
+from genrelab.memory import open_memory
 from genrelab.predict import Prediction
 from genrelab.tag_journal import Entry, newest_first
 
@@ -148,6 +153,15 @@ def test_a_file_that_cannot_be_tagged_is_named_and_the_others_go_on(tmp_path: Pa
     assert "no tags that can be written" in str(rows["a.webm"].reason)
 
 
+def test_a_pipe_that_is_called_music_is_not_waited_for(tmp_path: Path, no_waiting: None) -> None:
+    os.mkfifo(tmp_path / "jazz 83 a.mp3")
+    add(tmp_path, "jazz 83 b")
+    for dry_run, done in ((True, "would tag"), (False, "tagged")):
+        rows = tagged(tmp_path, dry_run=dry_run)
+        assert [r.status for r in rows.values()] == ["failed", done]
+        assert "no regular file" in str(rows["jazz 83 a.mp3"].reason)
+
+
 def test_owner_permissions_and_attributes_stay(tmp_path: Path) -> None:
     path = add(tmp_path, "jazz 83 a")
     path.chmod(0o640)
@@ -237,6 +251,15 @@ def test_audio_that_would_change_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert entries(tmp_path) == left_over(tmp_path) == []
 
 
+def test_without_a_way_back_nothing_is_tagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = add(tmp_path, "jazz 83 a")
+    before = path.read_bytes()
+    monkeypatch.setattr(patch, "make", lambda *_: zlib.compress(b""))
+    assert tagged(tmp_path)["jazz 83 a.mp3"].status == "failed"
+    assert path.read_bytes() == before
+    assert entries(tmp_path) == left_over(tmp_path) == []
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -283,6 +306,19 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> N
     assert (tmp_path / ".0a1b2c3d.genrelab-tmp.mp3").exists()
 
 
+def test_what_a_run_inside_or_around_works_on_stays(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "sub", tmp_path / "sub" / "deep"):
+        add(folder, "jazz 83 a")
+    copy = tmp_path / "sub" / "deep" / ".0a1b2c3d.genrelab-tmp"
+    copy.write_text("at work on it")
+    for other, ours in (("sub", "."), (".", "sub/deep"), ("sub", "sub/deep")):
+        with tag_journal.lock(tmp_path / other):
+            tagged(tmp_path / ours)
+        assert left_over(tmp_path) == [copy]
+    tagged(tmp_path)
+    assert left_over(tmp_path) == []
+
+
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a")
     with tag_journal.lock(tmp_path), pytest.raises(TagError, match="another genrelab is at work"):
@@ -304,6 +340,19 @@ def test_whoever_remembers_answers_is_told_what_was_written(tmp_path: Path) -> N
     assert told == [path]
 
 
+def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
+    bundles = pytest.importorskip("bundles")
+    model = tmp_path / "model"
+    bundle = bundles.bundle_for(model, SamplesView(sr=bundles.SR, n_samples=2_000))
+    path = add(tmp_path / "music", "a", container="wav")
+    with library.listening(model, 1) as (hear, touched):
+        settings = TagSettings(min_confidence=0)
+        library.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
+    assert len(tags.read(path).genres) == 1
+    with open_memory() as memory:
+        assert memory.lookup(bundle, path) is not None  # by its new size and time
+
+
 # --- the journal ---
 
 
@@ -319,6 +368,24 @@ def test_a_line_says_everything_and_is_small(tmp_path: Path) -> None:
     assert (line["path"], line["before"], line["after"]) == (path.name, ["Metal"], "jazz")
     assert (line["confidence"], line["size_before"]) == (0.83, size)
     assert entries(tmp_path)[0].path == path.name
+
+
+def test_a_line_without_room_is_taken_back_and_the_next_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        add(tmp_path, f"jazz 83 {name}")
+    n = 0
+
+    class FullOnce(tag_journal.FileIO):  # type: ignore[misc, name-defined]
+        def write(self, line: bytes) -> int:  # type: ignore[override]
+            nonlocal n
+            n += 1
+            return super().write(line[:100] if n == 2 else line)
+
+    monkeypatch.setattr(tag_journal, "FileIO", FullOnce)
+    assert [r.status for r in tagged(tmp_path).values()] == ["tagged", "failed", "tagged"]
+    assert [e.path for e in entries(tmp_path)] == ["jazz 83 c.mp3", "jazz 83 a.mp3"]
 
 
 def test_two_journals_of_one_second_are_two_files(tmp_path: Path) -> None:
@@ -368,6 +435,56 @@ def test_the_command_shows_changes_and_the_way_back(tmp_path: Path, call: Callab
     assert (status, found["journal"]) == (1, None)
     assert [f["status"] for f in found["files"]] == ["failed", "unsure", "kept"]
     assert call("tag", tmp_path, "--min-confidence", "2")[0] == 2
+
+
+def interrupted_at(n: int) -> library.Hear:
+    """Ctrl-C instead of the n-th answer."""
+
+    def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
+        for at, prediction in enumerate(Ear()(paths)):
+            if at == n:
+                raise KeyboardInterrupt
+            yield prediction
+
+    return hear
+
+
+def test_ctrl_c_says_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        add(tmp_path, f"jazz 83 {name}")
+
+    @contextmanager
+    def listening(*_: object) -> Iterator[tuple[library.Hear, library.Touched]]:
+        yield interrupted_at(2), lambda _: None
+
+    with pytest.raises(library.Interrupted) as nothing_yet:
+        tagged(tmp_path, interrupted_at(0))
+    assert nothing_yet.value.journal is None
+    monkeypatch.setattr(library, "listening", listening)
+    result = CliRunner().invoke(app, ["tag", str(tmp_path)])
+    assert result.exit_code == 130
+    assert "2 tagged" in result.stdout
+    journal = Path(result.stdout.split()[-1])
+    assert [e.path for e in newest_first(journal) if isinstance(e, Entry)] == ["jazz 83 b.mp3", "jazz 83 a.mp3"]
+    assert "Nothing finished is lost" in result.stderr
+
+
+def test_a_terminal_without_arrows_stops_nothing(
+    tmp_path: Path, call: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("jazz 83 日本", "jazz 83 b"):
+        add(tmp_path, name)
+    out = io.BytesIO()
+    with monkeypatch.context() as m, pytest.raises(SystemExit) as end:
+        m.setattr(sys, "stdout", io.TextIOWrapper(out, "latin-1"))
+        m.setattr(sys, "argv", ["genrelab", "tag", str(tmp_path)])
+        try:
+            cli.main()
+        finally:
+            sys.stdout.flush()
+    assert end.value.code == 0
+    assert b"(none) \\u2192 jazz" in out.getvalue()
+    assert b"2 tagged" in out.getvalue()
 
 
 @pytest.mark.parametrize("command", ["tag", "untag", "playlists"])

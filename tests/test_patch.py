@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -64,6 +65,24 @@ def test_numbers_of_pages_cost_a_few_bytes_each() -> None:
     for at in range(0, len(AUDIO) - 8, 4_500):
         later[320 + at : 328 + at] = bytes(8)
     assert len(there_and_back(bytes(earlier), bytes(later))) < 40 * (len(AUDIO) // 4_500)
+
+
+def test_a_patch_takes_no_more_memory_than_a_block_or_two() -> None:
+    n, written = 64 << 20, 0
+    packed = zlib.compress(patch.OP.pack(0, 0, n) + bytes(n))
+    assert len(packed) < n / 900
+
+    def write(block: bytes) -> None:
+        nonlocal written
+        written += len(block)
+
+    tracemalloc.start()
+    patch.apply(packed, io.BytesIO(), write, n)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert written == n
+    assert most < 8 * patch.BLOCK
+    there_and_back(AUDIO, b"")  # more than a block of it, and nothing to take
 
 
 def test_a_patch_for_another_file_or_a_damaged_one_is_refused() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from containers import make, tag_richly
@@ -141,6 +143,43 @@ def test_a_list_that_would_be_empty_goes_if_it_is_ours(tmp_path: Path) -> None:
     assert found.removed == (out / "jazz.m3u8",)
 
 
+def test_lists_stay_where_the_music_is_not_there(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 40 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    before = {p.name: p.read_text() for p in out.iterdir()}
+    for file in folder.iterdir():
+        file.unlink()
+    found = written(folder, out)
+    assert (found.files, found.removed) == ({}, ())
+    assert "no audio file" in found.failed[str(folder)]
+    assert {p.name: p.read_text() for p in out.iterdir()} == before
+
+
+def test_no_list_goes_while_a_track_fails(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    (folder / "jazz 90 a.mp3").rename(folder / "error a.mp3")
+    assert written(folder, out).removed == ()
+    (folder / "error a.mp3").unlink()
+    assert written(folder, out).removed == (out / "jazz.m3u8",)
+
+
+def test_a_full_disk_costs_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "jazz 80 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    before = {p.name: p.read_text() for p in out.iterdir()}
+    write = Path.write_text
+
+    def half(file: Path, text: str, *more: str, **how: str) -> int:
+        write(file, text[: len(text) // 2], *more, **how)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(SettingsError, match="No space left"):
+        written(folder, out)
+    assert {p.name: p.read_text() for p in out.iterdir()} == before
+
+
 def test_a_list_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
     out.mkdir()
@@ -158,7 +197,28 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_heard(tmp_path: P
         written(folder, tmp_path / "file" / "out", ear)
     with pytest.raises(SettingsError, match="no such folder"):
         written(tmp_path / "nowhere", tmp_path / "out", ear)
+    if Path("/proc/self/fdinfo").is_dir():  # where not even root may write
+        with pytest.raises(SettingsError, match="cannot be written to"):
+            written(folder, Path("/proc/self/fdinfo"), ear)
     assert ear.asked == []
+
+
+def test_a_list_that_cannot_be_read_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3"), tmp_path / "out"
+    music(out, "old.m3u8", "jazz.m3u8")
+    opened = Path.open
+
+    def refuse(file: Path, *more: Any, **how: Any) -> Any:
+        if file.suffix == ".m3u8" and "r" in (*more, "r")[0]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(file, *more, **how)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SettingsError, match=r"jazz\.m3u8: a playlist that genrelab did not write"):
+        written(folder, out)
+    (out / "jazz.m3u8").unlink()
+    assert written(folder, out).removed == ()
+    assert names(out) == {"old.m3u8", "jazz.m3u8", "unsure.m3u8"}
 
 
 def test_links_on_the_way_do_not_mislead(tmp_path: Path) -> None:

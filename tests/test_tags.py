@@ -195,6 +195,23 @@ def test_a_genre_in_apev2_counts_and_the_tag_stays(tmp_path: Path) -> None:
     assert retagged(path).read_bytes().endswith(audio + behind)
 
 
+@pytest.mark.parametrize("container", ["flac", "wavpack"])
+def test_a_genre_in_id3_around_other_tags_counts_and_stays(tmp_path: Path, container: str) -> None:
+    path = make(tmp_path, container)
+    tag_richly(path)
+    bare = path.read_bytes()
+    path.write_bytes(bare + id3v1(genre=17))
+    assert tags.read(path).genres == ("Rock",)
+    assert retagged(path).read_bytes().endswith(id3v1(genre=17))
+    path.write_bytes(bare + id3v1())
+    assert tags.read(path).genres == ()
+    if container == "flac":
+        head = raw_tag((b"TCON", b"\x00(17)"))
+        path.write_bytes(head + bare)
+        assert tags.read(path).genres == ("Rock",)
+        assert retagged(path).read_bytes().startswith(head)
+
+
 def test_apev2_before_id3v1_stays_before_it(tmp_path: Path) -> None:
     path = make(tmp_path, "wavpack")
     tag_richly(path)

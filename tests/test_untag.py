@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 import os
 import random
@@ -10,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 from containers import MADE, id3v1, make, tag_richly
 from hearing import Ear
 
-from genrelab import library, retag, tag_journal, tags
+from genrelab import library, patch, retag, tag_journal, tags
 from genrelab.errors import TagError
 from genrelab.library import Row, TagSettings
 from genrelab.payload import payload_sha256
@@ -163,6 +165,61 @@ def test_a_genre_that_was_chosen_since_stays(tmp_path: Path) -> None:
     assert tags.read(path).genres == ("Bebop",)
 
 
+@pytest.mark.parametrize("container", ["mp3", "wav", "flac", "ogg", "m4a", "wma", "wavpack"])
+def test_two_fields_are_undone_in_the_order_of_their_runs(tmp_path: Path, container: str) -> None:
+    path = make(tmp_path, container, seconds=0.5)
+    tag_richly(path, genres=("Rock", "Pop"))
+    path = path.rename(tmp_path / f"jazz 83 a{path.suffix}")
+    first, second = tagged(tmp_path, overwrite=True), tagged(tmp_path, field="SUBGENRE")
+    assert (tags.read(path).genres, tags.read(path, "SUBGENRE").genres) == (("jazz",), ("jazz",))
+    assert restored(first)[path.name].status == "restored"
+    assert (tags.read(path).genres, tags.read(path, "SUBGENRE").genres) == (("Rock", "Pop"), ("jazz",))
+    assert restored(second)[path.name].status == "restored"
+    assert (tags.read(path).values, tags.read(path, "SUBGENRE").values) == (("Rock", "Pop"), ())
+    assert tags.read(path).provenance == ()
+    assert tags.titles(path) == ("Ä, B", "Lied")
+
+
+def meanwhile(function: Callable[..., Any], do: Callable[[], object]) -> Callable[..., Any]:
+    """Like `function`, after which something else happens."""
+
+    def wrapped(*args: Any) -> Any:
+        result = function(*args)
+        do()
+        return result
+
+    return wrapped
+
+
+def test_a_file_that_changes_while_it_is_restored_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = library_of_three(tmp_path) / "jazz 83 c.mp3"  # the first that is restored
+    journal = tagged(tmp_path)
+    others = lambda: tag_richly(path, genres=("Mine",))  # noqa: E731
+    monkeypatch.setattr(patch, "apply", meanwhile(patch.apply, others))
+    assert "was changed while" in str(restored(journal)[path.name].reason)
+    assert tags.read(path).genres == ("Mine",)
+    assert list(tmp_path.rglob(f"*{retag.SUFFIX}")) == []
+
+
+def test_audio_that_would_change_is_not_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path, "flac", seconds=0.5)
+    journal = tagged(tmp_path)
+    tag_richly(path, genres=("rock",))
+    between, write = path.read_bytes(), tags.write
+
+    def damage(copy: Path, *more: Any) -> None:
+        write(copy, *more)
+        content = bytearray(copy.read_bytes())
+        content[-100] ^= 1
+        copy.write_bytes(content)
+
+    monkeypatch.setattr(tags, "write", damage)
+    assert "would change its audio" in str(restored(journal)[path.name].reason)
+    assert path.read_bytes() == between
+
+
 def test_files_that_are_gone_or_others_are_named(tmp_path: Path) -> None:
     library_of_three(tmp_path)
     journal = tagged(tmp_path)
@@ -236,6 +293,32 @@ def test_a_journal_that_was_tampered_with_changes_nothing(tmp_path: Path, change
     assert row.status == "failed"
     assert (tmp_path / "jazz 83 a.mp3").read_bytes() == between
     assert list(tmp_path.rglob(f"*{retag.SUFFIX}")) == []
+
+
+def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
+    """Whoever knows a file of the library can write a journal that fits it."""
+    journal = tagged(library_of_three(tmp_path))
+    notes, song = tmp_path / "notes.txt", tmp_path / "jazz 83 a.mp3"
+    notes.write_text("my only notes\n")
+    between = music(tmp_path)
+    for path, other in ((notes, b"#!/bin/sh\nevil\n"), (song, song.read_bytes()[:-500] + bytes(500))):
+        undo = patch.make(io.BytesIO(other), io.BytesIO(path.read_bytes()))
+        sums = {"sha256_before": hashlib.sha256(other).hexdigest(), "sha256_after": retag.sha256(path)}
+        (tmp_path / "other").write_bytes(other)
+        sums["payload_sha256"] = payload_sha256(tmp_path / "other")
+        (tmp_path / "other").unlink()
+        undo_text = base64.b64encode(undo).decode()
+        edit(journal, 0, path=path.name, undo=undo_text, size_before=len(other), **sums)
+        assert "would change more than tags" in str(restored(journal)[path.name].reason)
+        assert music(tmp_path)[path.name] == between[path.name]
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, no_waiting: None) -> None:
+    path = library_of_three(tmp_path) / "jazz 83 a.mp3"
+    journal = tagged(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    assert "no regular file" in str(restored(journal)[path.name].reason)
 
 
 def test_what_is_no_journal_is_named(tmp_path: Path) -> None:
