@@ -51,6 +51,15 @@ def test_it_is_small_and_says_what_it_is() -> None:
         assert word in card
 
 
+def test_what_is_promised_elsewhere_is_what_the_card_says() -> None:
+    s = genrelab.load_bundle(predict.STARTER).metrics
+    low, high = (f"{100 * s[k]:.1f}" for k in ("accuracy_low", "accuracy_high"))
+    readme, results = ((SCRIPT.parents[1] / name).read_text() for name in ("README.md", "docs/results.md"))
+    assert f"{100 * s['accuracy']:.1f} % of the tracks of artists that it has not heard" in readme
+    assert f"{low} to {high}, n = {s['n']}" in readme
+    assert f"| {s['n']} | {100 * s['accuracy']:.1f} [{low}, {high}] | {100 * s['top3']:.1f} |" in results
+
+
 def test_the_rate_that_a_file_is_stored_at_does_not_matter() -> None:
     bundle = genrelab.load_bundle(predict.STARTER)
     answers = [list(bundle.predict(music(sr, 5.0), sr=sr).probabilities.values()) for sr in (44_100, 48_000, 96_000)]
