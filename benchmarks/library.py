@@ -6,8 +6,9 @@ The library is made of hard links (copies where these cannot be made) to the aud
 Links share their audio, so most of them are answered by its hash without being heard; with `--unique` every file is a
 copy of an MP3 with some bytes of its own behind it, and is heard. `genrelab predict LIBRARY --json` then runs three
 times in processes of its own: stopped by Ctrl-C when half of the answers are there, to its end, and once more. Prints
-wall and CPU seconds, the memory of the largest process, and last `ratio X.X %`, the second run over the first; exits 1
-if that is 5 or more, or if answers are missing or differ.
+wall and CPU seconds, the memory of the largest process, and last `ratio X.X %`, the second run over the first. Exits 1
+if that is 5 or more, if going on costs more than what a stop leaves to do, if a process takes more memory than it
+should whatever the size of a library, or if answers are missing or differ.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ from typing import Any
 from genrelab.dataset import AUDIO_SUFFIXES
 
 WANTED_RATIO = 0.05
+
+WANTED_REST = 1.5
+"""CPU seconds of the run that goes on over those of the one that was stopped half way: 1, and 2 if it began anew."""
+
+WANTED_MEMORY = 200.0
+"""MB: a process with the starter model takes less than 100, and a library adds its names only."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +107,15 @@ def main() -> int:
         again, second = run(library, cache, args.jobs)
         size = (cache / "answers.sqlite").stat().st_size / 2**20
         print(f"second            {second}   {len(again)} answers, {size:.1f} MB remembered")
-        ratio = second.wall_s / (first_half.wall_s + second_half.wall_s)
-        print(f"ratio {100 * ratio:.1f} %")
-        same = stopped == whole[: len(stopped)] and whole == again and len(whole) == args.files
-        print("the answers are the same" if same else "ANSWERS ARE MISSING OR DIFFER")
-    return 0 if same and ratio < WANTED_RATIO else 1
+    ratio = second.wall_s / (first_half.wall_s + second_half.wall_s)
+    same = stopped == whole[: len(stopped)] and whole == again and len(whole) == args.files
+    print("the answers are the same" if same else "ANSWERS ARE MISSING OR DIFFER")
+    rest = second_half.cpu_s / first_half.cpu_s
+    print(f"going on took {rest:.2f} of the stopped run's CPU seconds (at most {WANTED_REST:g})")
+    memory = max(cost.memory for cost in (first_half, second_half, second))
+    print(f"the largest process took {memory:.0f} MB (at most {WANTED_MEMORY:g})")
+    print(f"ratio {100 * ratio:.1f} %")
+    return 0 if same and ratio < WANTED_RATIO and rest < WANTED_REST and memory < WANTED_MEMORY else 1
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from genrelab import console
-from genrelab.errors import DecodeError, printable
+from genrelab.errors import DecodeError, SettingsError, printable
 from genrelab.listing import search
 from genrelab.predict import Classifier, Prediction, must_hear, predict_file
 from genrelab.wording import count
@@ -49,18 +49,18 @@ def predict(
         top: genres to print; None: three in the table, all in JSON. CSV has one column for each.
         timeline: print what is said of every window, too.
         jobs: see `listen`.
-        fresh: hear what is remembered from folders and lists, too; timelines are never remembered.
+        fresh: hear what is remembered from folders and lists, too, and remember the new answers instead.
 
     Returns:
         whether every answer is without an error.
 
     Raises:
-        SettingsError: `jobs` below 1.
+        SettingsError: `jobs` below 1, or no standard input.
         BundleError: the bundle cannot hear audio, or is changed meanwhile.
     """
     must_hear(bundle)
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
-    remember = library and not (fresh or timeline)
+    remember = library and (fresh or not timeline)  # a timeline is never remembered: for one, all is heard
     found = list(search(_named(names)))
     printed: Table | Json | Csv
     if form == "json":
@@ -70,9 +70,9 @@ def predict(
     else:
         printed = Table(bundle.genres, [_name(f) for f in found], top or 3, timeline)
     try:
-        return write(printed, _answers(bundle, found, jobs, remember))
+        return write(printed, _answers(bundle, found, jobs, remember, fresh))
     except KeyboardInterrupt:
-        if not remember:
+        if fresh or not remember:  # the same command begins anew
             raise console.NothingKept from None
         raise
 
@@ -87,6 +87,8 @@ def _name(one: Path | DecodeError) -> str:
 def _named(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name == STANDARD_INPUT:
+            if sys.stdin is None:
+                raise SettingsError("- means a list on standard input, and that is closed: name files or folders")
             content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")  # Windows begins texts with it
             lines = content.split(b"\0") if b"\0" in content else content.splitlines()
             yield from (os.fsdecode(line) for line in lines if line)
@@ -95,10 +97,10 @@ def _named(names: Iterable[str]) -> Iterator[str]:
 
 
 def _answers(
-    bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, remember: bool
+    bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, remember: bool, fresh: bool
 ) -> Iterator[Prediction]:
     files = [f for f in found if isinstance(f, Path)]
-    with closing(_heard(bundle, files, jobs, remember)) as heard:
+    with closing(_heard(bundle, files, jobs, remember, fresh)) as heard:
         for one in found:
             if isinstance(one, DecodeError):
                 yield Prediction(one.path, None, None, {}, None, bundle.name, one.reason, lasting=False)
@@ -107,7 +109,7 @@ def _answers(
 
 
 def _heard(
-    bundle: Classifier, files: list[Path], jobs: int | None, remember: bool
+    bundle: Classifier, files: list[Path], jobs: int | None, remember: bool, fresh: bool
 ) -> Generator[Prediction, None, None]:
     if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
         yield predict_file(bundle, files[0])
@@ -115,16 +117,16 @@ def _heard(
     from genrelab.listen import listen
 
     with ExitStack() as opened:
-        memory = opened.enter_context(_memory()) if remember else None
+        memory = opened.enter_context(_memory(fresh)) if remember else None
         watched = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show how far it is
         bar = opened.enter_context(console.bar("Listening")) if watched else None
         yield from listen(bundle, files, jobs=jobs, memory=memory, progress=bar)
 
 
-def _memory() -> Memory:
+def _memory(fresh: bool) -> Memory:
     from genrelab.memory import open_memory  # late: only a library needs its database
 
-    return open_memory(console.say)
+    return open_memory(console.say, fresh=fresh)
 
 
 # --- how they are printed ---
@@ -227,9 +229,10 @@ def _echo(text: str) -> None:
 
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
+    csv.writer(line).writerow(values)  # quotes only those line ends that its own terminator has: hence not \n at once
+    text = line.getvalue().removesuffix("\r\n") + "\n"
     # A name that is no Unicode would make the whole table unreadable to most: here alone it is escaped.
-    return line.getvalue().encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _clock(seconds: float) -> str:

@@ -21,7 +21,7 @@ def predict(
     timeline: Annotated[bool, typer.Option("--timeline", help="Print what is said of every window, too.")] = False,
     windows: options.Windows = None,
     jobs: options.Jobs = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Hear everything, and remember nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Hear everything, and replace what is remembered.")] = False,
     as_json: options.AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV on standard output.")] = False,
 ) -> None:
@@ -33,6 +33,8 @@ def predict(
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv are two forms of one result: give one of them")
+    if as_csv and top is not None:
+        raise typer.BadParameter("--top goes with the table and --json: --csv has a column for each genre")
     if "" in names:
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
@@ -48,7 +50,9 @@ def predict(
 def tag(
     folder: Annotated[Path, typer.Argument(parser=options.path_of, metavar="DIR", help="The folder of music.")],
     model: options.Model = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change; write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change; write nothing into DIR.")
+    ] = False,
     min_confidence: options.MinConfidence = 0.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also where a file has a genre already.")] = False,
     subgenre_field: Annotated[

@@ -44,7 +44,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except GenrelabError as e:
             _fail(str(e))
         except NothingKept:
-            print("\nInterrupted. Nothing is remembered; what was printed is whole.", file=sys.stderr)
+            print("\nInterrupted. What was printed is whole; the same command begins anew.", file=sys.stderr)
             raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
             again = _again(function.__name__, e)

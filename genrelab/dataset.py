@@ -18,8 +18,10 @@ from genrelab.errors import DatasetError, printable
 
 AUDIO_SUFFIXES = frozenset(
     (
-        *(".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp2", ".mp3", ".mp4"),
-        *(".oga", ".ogg", ".opus", ".snd", ".wav", ".webm", ".wma", ".wv"),
+        *(".3ga", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".caf", ".dsf"),
+        *(".eac3", ".flac", ".m4a", ".m4b", ".mka", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpga", ".oga"),
+        *(".ogg", ".opus", ".ra", ".rf64", ".shn", ".snd", ".spx", ".tak", ".tta", ".w64", ".wav", ".webm", ".wma"),
+        ".wv",
     )
 )
 """File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""

@@ -125,12 +125,10 @@ def clip_starts(duration_s: float, settings: ClipSettings) -> tuple[float, ...]:
         return (0.0,)
     clip_s = settings.clip_s
     full = math.floor(duration_s / clip_s + 1e-9)  # 60 s are two windows, whatever the rounding of frames / sr
-    starts = np.arange(full) * clip_s
-    if duration_s - full * clip_s >= clip_s / 2:
-        starts = np.append(starts, duration_s - clip_s)
-    if len(starts) > settings.max_clips:
-        starts = starts[np.linspace(0, len(starts) - 1, settings.max_clips).round().astype(int)]
-    return tuple(starts.tolist())
+    n = full + (duration_s - full * clip_s >= clip_s / 2)
+    # Which, before where: a file may say that it lasts for years.
+    chosen = np.linspace(0, n - 1, min(n, settings.max_clips)).round().astype(np.int64)
+    return tuple(np.where(chosen < full, chosen * clip_s, duration_s - clip_s).tolist())
 
 
 def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av import AudioFrame, AudioStream, Packet
+from av import AudioFrame, AudioResampler, AudioStream, Packet
 from av.container import InputContainer
 from numpy.typing import NDArray
 
@@ -24,6 +24,9 @@ FORMATS = (
     "shorten,tak,tta,w64,wav,wv"
 )
 """What a file may be taken for. Play lists are not among them: they make FFmpeg open other files and addresses."""
+
+MOST_PLANES = 7
+"""Channels of a planar frame that PyAV can hand out: with more it reads past their end, and the process dies."""
 
 FAULTS = (av.FFmpegError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
 """What PyAV raises on bad input."""
@@ -147,7 +150,10 @@ def _decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
 
 def _mono(frame: AudioFrame) -> NDArray[np.float32]:
     """Mean of the channels, shape (samples,); integer formats become -1 to 1."""
-    x, channels = frame.to_ndarray(), frame.layout.nb_channels
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels > MOST_PLANES:
+        (frame,) = AudioResampler(format=frame.format.packed.name).resample(frame)  # now one plane holds them all
+    x = frame.to_ndarray()
     x = x if frame.format.is_planar else x.reshape(-1, channels).T
     if x.dtype.kind in "iu":
         full = 2.0 ** (8 * x.dtype.itemsize - 1)

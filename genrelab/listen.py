@@ -34,8 +34,8 @@ FEW = 16
 AHEAD = 64
 """Answers for each worker that may wait for that of an earlier file."""
 
-CRASHED = Prediction("", None, None, {}, None, "", "the decoder crashed on this file", lasting=False)
-"""What is said of a file that brings a worker down."""
+CRASHED = Prediction("", None, None, {}, None, "", "the decoder crashed on this file")
+"""What is said of a file that brings a worker down; it is remembered, so that the next run does not hear it itself."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Order:
     fingerprint: str
     clips: ClipSettings
     remembers: bool
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _here(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction:
 
 
 def _keep(bundle: Bundle, heard: Heard, memory: Memory | None) -> None:
-    if memory is not None and heard.stamp is not None and heard.payload is not None:
+    if memory is not None and heard.stamp is not None:
         memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
 
 
@@ -162,7 +163,8 @@ class _Line:
 
     def __init__(self, bundle: Bundle, files: list[Path], jobs: int, memory: Memory | None) -> None:
         self._bundle, self._jobs, self._memory = bundle, jobs, memory
-        self._order = Order(str(bundle.path), bundle.fingerprint, bundle.clips, memory is not None)
+        fresh = memory is not None and memory.fresh
+        self._order = Order(str(bundle.path), bundle.fingerprint, bundle.clips, memory is not None, fresh)
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
         self._out: dict[Future[Heard], _Slot] = {}
@@ -216,15 +218,19 @@ class _Line:
 
     def _hear_alone(self) -> None:
         """One by one, so that it shows which of the lost files brings a worker down."""
+        from genrelab.memory import stamp_of
+
         while self._lost:
             with worker_pool(1) as pool:
                 _refuse_if_none_begins(pool)
                 while self._lost:
                     slot = self._lost.pop(0)
+                    stamp = stamp_of(slot.path)
                     try:
                         self._answered(slot, pool.submit(_work, self._order, slot.path).result())
                     except BrokenProcessPool:
-                        slot.answer = replace(CRASHED, path=str(slot.path), model=self._bundle.name)
+                        crashed = replace(CRASHED, path=str(slot.path), model=self._bundle.name)
+                        self._answered(slot, Heard(crashed, stamp))
                         break
 
 
@@ -253,5 +259,5 @@ def _loaded(order: Order) -> tuple[Classifier, Memory | None]:
     if order.remembers:
         from genrelab.memory import open_memory
 
-        memory = open_memory(lambda sentence: None)
+        memory = open_memory(lambda sentence: None, fresh=order.fresh)
     return replace(bundle, clips=order.clips), memory

@@ -3,10 +3,12 @@
     <cache>/answers.sqlite
     ├── models   who answers: a bundle's fingerprint, the version of genrelab, which stretches are listened to
     ├── files    path, size and mtime of a file → SHA-256 of its audio without its tags
-    └── answers  model and audio → what was said
+    ├── answers  model and audio → what was said
+    └── faults   model and path, size and mtime of a file → why it cannot be classified
 
-A file that was renamed, moved or tagged anew is known by its audio. A rollback journal, not a write-ahead log: home
-folders may lie on network file systems. What goes wrong here is said in one sentence and costs time, never an answer.
+A file that was renamed, moved or tagged anew is known by its audio. A fault is that of its own file only: another name,
+or another rest of the file, may be what a decoder was missing. A rollback journal, not a write-ahead log: home folders
+may lie on network file systems. What goes wrong here is said in one sentence and costs time, never an answer.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -32,34 +34,40 @@ from genrelab.config import ClipSettings
 from genrelab.errors import printable
 from genrelab.payload import payload_sha256
 from genrelab.predict import Prediction
+from genrelab.sqlite_file import is_damage, move_aside, opened
 
 T = TypeVar("T")
 
 FILE = "answers.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE models (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE answers (
-    model INTEGER NOT NULL, payload BLOB NOT NULL, genre TEXT, confidence REAL, probabilities BLOB NOT NULL,
-    duration_s REAL, error TEXT, PRIMARY KEY (model, payload)
+    model INTEGER NOT NULL, payload BLOB NOT NULL, probabilities BLOB NOT NULL, duration_s REAL NOT NULL,
+    PRIMARY KEY (model, payload)
+);
+CREATE TABLE faults (
+    model INTEGER NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, duration_s REAL,
+    error TEXT NOT NULL, PRIMARY KEY (model, path)
 );
 """
-COLUMNS = "genre, confidence, probabilities, duration_s, error"
-BY_FILE = f"""
-SELECT {COLUMNS} FROM files JOIN models ON key = ? JOIN answers ON model = id AND answers.payload = files.payload
-WHERE path = ? AND size = ? AND mtime_ns = ?
+FAULT = """
+SELECT duration_s, error FROM models JOIN faults ON model = id
+WHERE key = ? AND path = ? AND size = ? AND mtime_ns = ?
 """
-BY_PAYLOAD = f"SELECT {COLUMNS} FROM models JOIN answers ON model = id WHERE key = ? AND payload = ? AND error IS NULL"
+BY_FILE = """
+SELECT probabilities, duration_s FROM files JOIN models ON key = ?
+JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AND size = ? AND mtime_ns = ?
+"""
+BY_PAYLOAD = "SELECT probabilities, duration_s FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
+THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
 
 MOST_ROWS = 2_000_000
 """Of each table; beyond that the oldest are forgotten. A million files take about 400 MB."""
 
 SOON_S = 1.0
 """What was remembered is on the disk after this time: as much as a kill may cost."""
-
-PATIENCE_S = 10.0
-"""How long another run may keep the database to itself."""
 
 Stamp = tuple[int, int]
 """Size and mtime in nanoseconds."""
@@ -94,15 +102,18 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def open_memory(say: Callable[[str], None] = _say) -> Memory:
+def open_memory(say: Callable[[str], None] = _say, *, fresh: bool = False) -> Memory:
     """The memory of this user; an empty one where it cannot be opened, and `say` is told why.
 
     One that is damaged, or of another version of genrelab, is moved aside, and a new one begun.
+
+    Args:
+        fresh: see `Memory`.
     """
     try:
         file = cache_folder() / FILE
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Memory(file, _opened(file, say), say)
+        return Memory(file, opened(file, SCHEMA, SCHEMA_VERSION, say), say, fresh)
     except (OSError, RuntimeError, sqlite3.Error) as e:
         say(
             f"What was heard before cannot be looked up ({e}): all files are heard; GENRELAB_CACHE names another folder"
@@ -114,12 +125,18 @@ class Memory:
     """An open memory, for one thread. Leaving its `with` block writes what is still to be written.
 
     It is never in the way: where the database fails, `say` is told once, and nothing is remembered from then on.
+
+    Attributes:
+        fresh: nothing is known here, and what is remembered takes the place of what was.
     """
 
-    def __init__(self, file: Path, database: sqlite3.Connection | None, say: Callable[[str], None]) -> None:
-        self._file, self._database, self._say = file, database, say
+    def __init__(
+        self, file: Path, database: sqlite3.Connection | None, say: Callable[[str], None], fresh: bool = False
+    ) -> None:
+        self._file, self._database, self._say, self.fresh = file, database, say, fresh
         self._new_files: dict[bytes, tuple[int, int, bytes]] = {}
-        self._new_answers: dict[tuple[str, bytes], tuple[Any, ...]] = {}
+        self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None]] = {}
+        self._new_faults: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
         self._written = time.monotonic()
 
     def __enter__(self) -> Memory:
@@ -135,38 +152,45 @@ class Memory:
     def lookup(self, bundle: Bundle, path: str | Path) -> Prediction | None:
         """What this model said of a file that has the same path, size and mtime; without its timeline."""
         stamp = stamp_of(path)
-        if stamp is None:
+        if stamp is None or self.fresh:
             return None
-        row = self._ask(lambda d: d.execute(BY_FILE, (_key(bundle), _name(path), *stamp)).fetchall())
-        return _prediction(bundle, path, row[0]) if row else None
+        where = (_key(bundle), _name(path), *stamp)
+        faults = self._ask(lambda d: d.execute(FAULT, where).fetchall())
+        if faults:
+            return Prediction(str(path), None, None, {}, faults[0][0], bundle.name, faults[0][1])
+        rows = self._ask(lambda d: d.execute(BY_FILE, where).fetchall())
+        return _prediction(bundle, path, rows[0]) if rows else None
 
     def lookup_payload(self, bundle: Bundle, path: str | Path, payload: bytes) -> Prediction | None:
-        """What this model said of the same audio, wherever that stood. Faults count for their own file only: another
-        name, or other tags, may be what a decoder was missing.
+        """What this model said of the same audio, wherever that stood.
 
         Args:
             payload: SHA-256 of the audio of `path`, 32 bytes.
         """
-        key = _key(bundle)
-        new = self._new_answers.get((key, payload))
-        if new is not None and new[-1] is None:
-            return _prediction(bundle, path, new)
-        row = self._ask(lambda d: d.execute(BY_PAYLOAD, (key, payload)).fetchall())
-        return _prediction(bundle, path, row[0]) if row else None
+        if self.fresh:
+            return None
+        what = (_key(bundle), payload)
+        new = self._new_answers.get(what)
+        rows = [new] if new is not None else self._ask(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
+        return _prediction(bundle, path, rows[0]) if rows else None
 
-    def remember(self, bundle: Bundle, prediction: Prediction, stamp: Stamp, payload: bytes) -> None:
+    def remember(self, bundle: Bundle, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Keep an answer that lasts.
 
         Args:
             stamp: of the file, from before it was read.
-            payload: SHA-256 of its audio, 32 bytes.
+            payload: SHA-256 of its audio, 32 bytes; without it only a fault is kept.
         """
         if not prediction.lasting:
             return
-        p = np.array(list(prediction.probabilities.values()), "<f8").tobytes()
-        answer = (prediction.genre, prediction.confidence, p, prediction.duration_s, prediction.error)
-        self._new_answers[_key(bundle), payload] = answer
-        self._new_files[_name(prediction.path)] = (*stamp, payload)
+        key, path = _key(bundle), _name(prediction.path)
+        if prediction.error is not None:
+            self._new_faults[key, path] = (*stamp, prediction.duration_s, prediction.error)
+        elif payload is not None:
+            p = np.array(list(prediction.probabilities.values()), "<f8").tobytes()
+            self._new_answers[key, payload] = (p, prediction.duration_s)
+            self._new_files[path] = (*stamp, payload)
+            self._new_faults[key, path] = None
         self.flush_soon()
 
     def rekey(self, path: str | Path) -> None:
@@ -187,11 +211,10 @@ class Memory:
 
     def flush(self) -> None:
         """Write what is to be written."""
-        files = [(path, *row) for path, row in self._new_files.items()]
-        answers = [(payload, *row, key) for (key, payload), row in self._new_answers.items()]
-        if files or answers:
-            self._ask(lambda database: _write(database, files, answers))
-        self._new_files, self._new_answers, self._written = {}, {}, time.monotonic()
+        files, answers, faults = self._new_files, self._new_answers, self._new_faults
+        if files or answers or faults:
+            self._ask(lambda database: _write(database, files, answers, faults))
+        self._new_files, self._new_answers, self._new_faults, self._written = {}, {}, {}, time.monotonic()
 
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
         if self._database is None:
@@ -202,8 +225,8 @@ class Memory:
             self._database.close()
             self._database = None
             where = f"{printable(str(self._file))}: {e}"
-            if _is_damage(e):
-                where += f"; it was moved to {_move_aside(self._file).name}"
+            if is_damage(e):
+                where += f"; it was moved to {move_aside(self._file).name}"
             self._say(f"{where}. What is heard from now on is not remembered")
             return None
 
@@ -221,77 +244,42 @@ def _name(path: str | Path) -> bytes:
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - as above
 
 
-def _prediction(bundle: Bundle, path: str | Path, row: tuple[Any, ...]) -> Prediction:
-    genre, confidence, p, duration_s, error = row
-    probabilities = dict(zip(bundle.genres, np.frombuffer(p, "<f8").tolist(), strict=False))  # none with an error
-    return Prediction(str(path), genre, confidence, probabilities, duration_s, bundle.name, error)
+def _prediction(bundle: Bundle, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
+    """The answer in a row; None where that does not add up: then the file is heard."""
+    blob, duration_s = row
+    if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
+        return None
+    p = np.frombuffer(blob, "<f8")
+    if not abs(p.sum() - 1) < 1e-6:
+        return None
+    best = int(p.argmax())
+    named = dict(zip(bundle.genres, p.tolist(), strict=True))
+    return Prediction(str(path), bundle.genres[best], float(p[best]), named, duration_s, bundle.name, None)
 
 
-def _opened(file: Path, say: Callable[[str], None]) -> sqlite3.Connection:
-    database = _connected(file)
-    why = "is damaged"
-    try:
-        version = _begun(database)
-        if version == SCHEMA_VERSION:
-            return database
-        why = f"was written by another genrelab (version {version} of its tables)"
-    except sqlite3.DatabaseError as e:
-        if not _is_damage(e):
-            database.close()
-            raise
-    database.close()
-    say(f"{printable(str(file))} {why}: it was moved to {_move_aside(file).name}, and all files are heard again")
-    database = _connected(file)
-    _begun(database)
-    return database
-
-
-def _connected(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)
-
-
-def _begun(database: sqlite3.Connection) -> int:
-    """Version of the tables; an empty database gets ours. Two runs may be here at once."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        with database:  # commits, or takes back
-            database.execute("BEGIN IMMEDIATE")
-            if not database.execute("SELECT 1 FROM sqlite_master").fetchall():
-                for statement in SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _write(database: sqlite3.Connection, files: list[tuple[Any, ...]], answers: list[tuple[Any, ...]]) -> None:
+def _write(
+    database: sqlite3.Connection,
+    files: Mapping[bytes, tuple[Any, ...]],
+    answers: Mapping[tuple[str, bytes], tuple[Any, ...]],
+    faults: Mapping[tuple[str, bytes], tuple[Any, ...] | None],
+) -> None:
     with database:
         database.execute("BEGIN IMMEDIATE")
-        database.executemany("INSERT OR IGNORE INTO models (key) VALUES (?)", {(row[-1],) for row in answers})
+        keys = {(key,) for key, _ in (*answers, *faults)}
+        database.executemany("INSERT OR IGNORE INTO models (key) VALUES (?)", keys)
+        rows = [(*what, *row) for what, row in answers.items()]
+        database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?)", rows)
         database.executemany(
-            f"INSERT OR REPLACE INTO answers (payload, {COLUMNS}, model) "
-            "VALUES (?, ?, ?, ?, ?, ?, (SELECT id FROM models WHERE key = ?))",
-            answers,
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", [(path, *row) for path, row in files.items()]
         )
-        database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+        mended = [where for where, row in faults.items() if row is None]
+        database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", mended)
+        rows = [(*where, *row) for where, row in faults.items() if row is not None]
+        database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?, ?)", rows)
 
 
 def _forget_the_oldest(database: sqlite3.Connection) -> None:
-    for table in ("files", "answers"):
+    for table in ("files", "answers", "faults"):
         (newest,) = database.execute(f"SELECT max(rowid) FROM {table}").fetchone()
         if newest and newest > MOST_ROWS:
             database.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - MOST_ROWS,))
-
-
-def _is_damage(e: sqlite3.Error) -> bool:
-    return getattr(e, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _move_aside(file: Path) -> Path:
-    """Out of the way, not away. With its journal, which would otherwise be taken for that of the next one."""
-    aside = file.with_name(f"{file.stem}-aside{file.suffix}")
-    for ending in ("", "-journal"):
-        found = file.with_name(file.name + ending)
-        if found.exists():
-            found.replace(aside.with_name(aside.name + ending))
-    return aside

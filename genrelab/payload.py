@@ -12,15 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from genrelab.ogg_stream import OggStream, Stretch
+
 BLOCK = 1 << 20
 
-Stretch = tuple[int, int]
-"""Offset and length in bytes."""
-
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_PROPERTIES = {
+    bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"): 56,  # of the file: not its id, its size and its date
+    bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365"): 24,  # of a stream
+}
+"""What counts of ASF's header, and from which byte on."""
+
 MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-OGG_COMMENTED = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
-"""How streams begin whose second packet is the comment."""
+MP4_INSIDE = {
+    b"moov": (b"trak",), b"trak": (b"mdia",), b"mdia": (b"mdhd", b"minf"), b"minf": (b"stbl",),
+    b"stbl": (b"stsd", b"stsz", b"stz2", b"stts", b"stsc"), b"moof": (b"traf",), b"traf": (b"trun",),
+}  # fmt: skip
+MP4_TABLES = (*MP4_INSIDE[b"stbl"], b"trun")
 
 
 class Damaged(Exception):  # noqa: N818 - reads as what it is
@@ -33,9 +41,10 @@ class Damaged(Exception):  # noqa: N818 - reads as what it is
 def payload_sha256(path: str | Path) -> str:
     """SHA-256 of a file's audio.
 
-    Left out are ID3v2 heads; ID3v1, APEv2 and Lyrics3 tails; FLAC's metadata blocks; the comment packets of Ogg streams
-    and how packets lie on pages; of MP4 all but `mdat`; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and
-    `SSND`; ASF's header. Of anything else, and of what is damaged, the whole file counts.
+    Left out are ID3v2 heads; ID3v1, APEv2 and Lyrics3 tails; FLAC's metadata blocks but STREAMINFO; the comment packets
+    of Ogg streams and how packets lie on pages; of MP4 all but `mdat` and what says how to decode it; of WAV all but
+    `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all but the properties of its streams. Of
+    anything else, and of what is damaged, the whole file counts.
 
     Args:
         path: any file.
@@ -87,11 +96,11 @@ def _stretches(f: BinaryIO, size: int) -> Iterator[Stretch]:
     elif head[4:8] in MP4_FIRST:
         yield from _mp4(f, size)
     elif head == ASF_HEADER:
-        start = int.from_bytes(_read(f, 16, 8), "little")
-        yield start, _left(size - start)
+        yield from _asf(f, size)
     else:
         start, end = _after_id3v2(f), _before_tails(f, size)
         if _read(f, start, 4) == b"fLaC":
+            yield start + 8, 34  # STREAMINFO is the first block, and always this long
             start = _after_flac_blocks(f, start + 4)
         yield start, _left(end - start)
 
@@ -196,9 +205,25 @@ def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[Stretch]:
 
 
 def _mp4(f: BinaryIO, size: int) -> Iterator[Stretch]:
+    tables: list[Stretch] = []
     for name, offset, length in atoms(f, 0, size):
         if name == b"mdat":
             yield offset, length
+        tables += _tables(f, name, offset, length)
+    yield from tables  # last, for they may stand before the sound or behind it
+
+
+def _tables(f: BinaryIO, name: bytes, offset: int, length: int) -> Iterator[Stretch]:
+    """What says how the sound in an MP4 is decoded, below one atom; not where it stands, nor when it was changed."""
+    if name in MP4_INSIDE:
+        for inner, at, n in atoms(f, offset, offset + length):
+            if inner in MP4_INSIDE[name]:
+                yield from _tables(f, inner, at, n)
+    elif name == b"mdhd":
+        times = 20 if _read(f, offset, 1) == b"\1" else 12
+        yield offset + times, _left(length - times)
+    elif name in MP4_TABLES:
+        yield offset, length
 
 
 def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -224,8 +249,25 @@ def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         at += length
 
 
+def _asf(f: BinaryIO, size: int) -> Iterator[Stretch]:
+    end = int.from_bytes(_read(f, 16, 8), "little")
+    _left(size - end)
+    at = 30
+    while at < end:
+        head = _read(f, at, 24)
+        length = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or length < 24:
+            raise Damaged
+        skipped = ASF_PROPERTIES.get(head[:16])
+        if skipped is not None:
+            yield at + skipped, _left(length - skipped)
+        at += length
+    _left(end - at)
+    yield end, size - end
+
+
 def _ogg(f: BinaryIO, size: int) -> Iterator[Stretch]:
-    streams: dict[int, _OggStream] = {}
+    streams: dict[int, OggStream] = {}
     at = 0
     while at < size:
         head = _read(f, at, 27)
@@ -237,50 +279,8 @@ def _ogg(f: BinaryIO, size: int) -> Iterator[Stretch]:
             raise Damaged
         serial = int.from_bytes(head[14:18], "little")
         if head[5] & 2:
-            streams[serial] = _OggStream(_read(f, body, min(length, 8)))
+            streams[serial] = OggStream(_read(f, body, min(length, 8)))
         if serial not in streams:
             raise Damaged
         yield from streams[serial].audio(f, body, lacing)
         at = body + length
-
-
-class _OggStream:
-    """One logical stream: knows which of its packets are comments."""
-
-    def __init__(self, beginning: bytes) -> None:
-        self._flac = beginning.startswith(b"\x7fFLAC")
-        self._comments = self._flac or beginning.startswith(OGG_COMMENTED)
-        self._packet, self._inside = 0, False  # packets that are over; does one go on?
-        self._skipped = False
-
-    def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[Stretch]:
-        """What of a page's body is no comment."""
-        if not self._comments:
-            yield body, sum(lacing)
-            return
-        for at, length, over in _packets(body, lacing):
-            if self._comments and not self._inside:
-                self._skipped = self._is_comment(_read(f, at, 1))
-            if not (self._comments and self._skipped):
-                yield at, length
-            self._inside = not over
-            self._packet += over
-
-    def _is_comment(self, first: bytes) -> bool:
-        if not self._flac:
-            self._comments = self._packet < 2
-            return self._packet == 1
-        self._comments = first != b"\xff"  # audio frames begin so, and no metadata block does
-        return self._comments
-
-
-def _packets(body: int, lacing: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Offset, length and whether it ends here, of every packet or part of one on a page."""
-    length = 0
-    for value in lacing:
-        length += value
-        if value < 255:
-            yield body, length, True
-            body, length = body + length, 0
-    if length:
-        yield body, length, False

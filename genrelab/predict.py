@@ -169,6 +169,8 @@ def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
             return _prediction(bundle, path, duration_s, decode.clips_of(audio, bundle.clips))
     except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, path, duration_s, e)
+    except MemoryError:
+        return _refused(bundle, path, duration_s, DecodeError(path, "there is not enough memory for it", stage="read"))
 
 
 def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_lock = threading.Lock()
+_pools = 0
+"""Pools that are open; while there are any, the environment says one thread."""
+_users: dict[str, str | None] = {}
+"""What it said before."""
 
 
 def use_one_thread() -> None:
@@ -32,33 +39,44 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    others = set(multiprocessing.active_children())
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker) as pool:
+        try:
+            yield pool
+        except BaseException:
+            # Not all of this process's children: the user's own may be among them. Nobody else can name ours.
+            ours = list((pool._processes or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in ours:
+                process.terminate()
+            raise
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that begin meanwhile have one thread; with the last such block the user's own number is back."""
+    global _pools
+    with _lock:
+        if not _pools:
+            _users.update((name, os.environ.get(name)) for name in ONE_THREAD)
+            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+        _pools += 1
     try:
-        with ProcessPoolExecutor(
-            jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-        ) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in set(multiprocessing.active_children()) - others:
-                    process.terminate()
-                raise
+        yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        with _lock:
+            _pools -= 1
+            for name, value in () if _pools else _users.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def _begin_worker() -> None:
     """Leave Ctrl-C to the parent, and end at once when the parent was killed instead of waiting for orders for ever."""
     import multiprocessing
     import signal
-    import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

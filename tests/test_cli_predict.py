@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from genrelab import answers, listen
 from genrelab.cli import app
 from genrelab.config import ClipSettings, LogMelView, StatisticsView
+from genrelab.errors import SettingsError
 from genrelab.predict import Prediction, load_bundle, predict_file
 
 FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
@@ -144,6 +145,7 @@ def test_windows(library: Path) -> None:
         ("--windows", "some"),
         ("--windows", "-1"),
         ("--top", "0"),
+        ("--csv", "--top", "1"),
         ("--jobs", "0"),
         ("",),
         (),
@@ -167,7 +169,23 @@ def test_a_name_that_is_not_utf8_spoils_no_output(library: Path) -> None:
     assert b"\\udcff\\udcfe.wav" in call("-", stdin=strange)[1]
 
 
+def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
+    names = ["a\rb.wav", "a\r\nb.wav", "a\nb.wav", "ab.wav\r"]
+    for name in names:
+        shutil.copy(library / "a.wav", library / name)
+    _, out, _ = call(*(library / n for n in names), "--csv")
+    rows = list(csv.DictReader(io.StringIO(out.decode(), newline="")))
+    assert [r["path"] for r in rows] == [str(library / n) for n in names]
+    assert out.endswith(b"\n") and not out.endswith(b"\r\n")
+
+
 # --- which files ---
+
+
+def test_a_list_on_a_closed_standard_input_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SettingsError, match="closed: name files"):
+        answers.predict(load_bundle(bundle), ["-"], form="json")
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0"])
@@ -232,6 +250,27 @@ def test_of_a_folder_only_what_changed_is_heard_again(library: Path, heard: list
     assert len(heard) == 4, "other windows are another question"
 
 
+def test_a_fresh_run_replaces_what_is_remembered(
+    library: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = json.loads(call(library, "--fresh", "--json")[1])
+
+    def mistaken(bundle: Any, path: Path) -> Prediction:
+        fault = Prediction(str(path), None, None, {}, None, bundle.name, "not today")
+        return fault if path.suffix == ".wav" else predict_file(bundle, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listen, "predict_file", mistaken)
+        call(library, "--fresh")
+    assert [f["error"] for f in json.loads(call(library, "--json")[1])][::2] == ["not today"] * 2
+    heard.clear()
+    assert json.loads(call(library, "--fresh", "--timeline", "--json")[1])[0]["timeline"]
+    assert len(heard) == 4
+    heard.clear()
+    assert json.loads(call(library, "--json")[1]) == right
+    assert heard == []
+
+
 def test_single_files_leave_no_trace(library: Path, heard: list[str], tmp_path: Path) -> None:
     for _ in range(2):
         assert call(library / "a.wav", library / "b.flac")[0] == 0
@@ -266,11 +305,8 @@ def test_ctrl_c_closes_the_list_and_says_how_to_go_on(
         assert (status, len(json.loads(out))) == (130, 2)
         assert err.splitlines()[-1].strip().endswith(f"predict {library} --json")
         status, out, err = call(library, "--fresh", "--json")
-        assert (status, len(json.loads(out)), err.strip()) == (
-            130,
-            2,
-            "Interrupted. Nothing is remembered; what was printed is whole.",
-        )
+        assert (status, len(json.loads(out))) == (130, 2)
+        assert "what was printed is whole" in err and "go on with" not in err, "the same words begin anew"
     heard.clear()
     assert len(json.loads(call(library, "--json")[1])) == 4
     assert heard == ["c.wav", "text.mp3"]

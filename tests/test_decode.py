@@ -290,6 +290,33 @@ def test_clip_starts_hold_what_they_promise(duration_s: float, max_clips: int, c
         assert starts[-1] + 1.5 * clip_s + 1e-6 * duration_s >= duration_s
 
 
+def test_what_lasts_for_years_needs_no_memory_for_its_starts() -> None:
+    assert clip_starts(1e15, ClipSettings(max_clips=3)) == pytest.approx((0, 5e14, 1e15 - 30), rel=1e-9)
+
+
+def write_channels(path: Path, channels: int, sr: int = 48_000) -> None:
+    """One second of Opus, which is decoded to a plane for each channel."""
+    n = sr // 50
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus", rate=sr, options={"mapping_family": "255"})
+        stream.layout = f"{channels}c"
+        y = (8_000 * sound(1, sr)).astype(np.int16).repeat(channels).reshape(-1, n * channels)
+        for i, part in enumerate(y):
+            frame = av.AudioFrame(format="s16", layout=f"{channels}c", samples=n)
+            frame.sample_rate, frame.pts, frame.time_base = sr, i * n, Fraction(1, sr)
+            frame.planes[0].update(part.tobytes())
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("channels", [7, 8, 12])
+def test_a_plane_for_each_of_many_channels(tmp_path: Path, channels: int) -> None:
+    write_channels(tmp_path / "a.mka", channels)
+    y, sr = read(tmp_path / "a.mka")
+    assert (len(y), sr) == (48_000, 48_000)
+    assert np.corrcoef(y, sound(1, 48_000))[0, 1] > 0.9
+
+
 def test_a_long_track_becomes_clips(tmp_path: Path) -> None:
     sr = 8_000
     x = sound(4.75, sr)

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from concurrent.futures._base import DoneAndNotDoneFutures
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from bundles import SR, bundle_for, noise
 from genrelab import listen as listening
 from genrelab.config import ClipSettings, LogMelView, SamplesView, TableView
 from genrelab.errors import BundleError, SettingsError
-from genrelab.listen import FEW, listen
+from genrelab.listen import FEW, Heard, listen
 from genrelab.memory import open_memory
 from genrelab.predict import Classifier, Prediction, predict_file
 
@@ -221,7 +222,8 @@ def test_a_file_that_brings_a_worker_down_costs_its_own_answer(
         assert found[3] == replace(listening.CRASHED, path=str(paths[3]), model="linear")
         assert steps == list(range(1, 15))
         memory.flush()
-        assert [i for i, p in enumerate(paths) if memory.lookup(bundle, p) is None] == [3, 11]
+        assert plain(list(listen(bundle, paths, memory=memory))) == plain(found)
+        assert heard == [], "this process never meets a file that brings one down"
     good = [f for f in found if not f.error]
     assert plain(good) == plain([predict_file(bundle, Path(f.path)) for f in good])
 
@@ -246,6 +248,65 @@ def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_pa
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_fresh_memory_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
+    paths = songs(tmp_path / "music", 2)
+    with open_memory() as memory:
+        right = plain(list(listen(bundle, paths, memory=memory)))
+        for path in paths:
+            heard = listening.hear(bundle, memory, path)
+            wrong = replace(heard.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
+            assert heard.stamp is not None
+            memory.remember(bundle, wrong, heard.stamp, heard.payload)
+    with open_memory() as memory:
+        assert plain(list(listen(bundle, paths, memory=memory))) != right
+    with open_memory(fresh=True) as memory:
+        assert plain(list(listen(bundle, paths, jobs=2, memory=memory))) == right
+    with open_memory() as memory:
+        assert list(listen(bundle, paths, memory=memory)) == right
+
+
+def test_few_files_are_out_and_few_answers_wait(
+    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{i:03}.wav" for i in range(50)]
+    sent: list[Path] = []
+    out: list[int] = []
+    sent_at_first_answer: list[int] = []
+
+    class Pool:
+        def submit(self, work: object, order: object, path: Path) -> Future[Heard]:
+            future: Future[Heard] = Future()
+            if sent:  # the first file takes long
+                future.set_result(Heard(bundle_says(path)))
+            sent.append(path)
+            return future
+
+    @contextmanager
+    def pool(jobs: int) -> Iterator[Pool]:
+        yield Pool()
+
+    def bundle_says(path: Path) -> Prediction:
+        return Prediction(str(path), "Folk", 1.0, {"Folk": 1.0}, 1.0, "linear", None)
+
+    def wait_for_one(futures: dict[Future[Heard], object], **_: object) -> DoneAndNotDoneFutures[Heard]:
+        out.append(len(futures))
+        done = {f for f in futures if f.done()}
+        if futures and not done:
+            sent_at_first_answer.append(len(sent))
+            done = set(futures)
+            for future in done:
+                future.set_result(Heard(bundle_says(paths[0])))
+        return DoneAndNotDoneFutures(done, set())
+
+    monkeypatch.setattr(listening, "worker_pool", pool)
+    monkeypatch.setattr(listening, "wait", wait_for_one)
+    monkeypatch.setattr(listening, "AHEAD", 5)
+    assert [p.path for p in listen(bundle, paths, jobs=2)] == list(map(str, paths))
+    assert max(out) == 3, "one behind each that is heard"
+    assert sent_at_first_answer == [10], "AHEAD for each worker"
 
 
 def test_workers_that_cannot_begin_are_no_error_of_every_file(

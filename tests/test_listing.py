@@ -25,6 +25,14 @@ def test_folders_are_searched_and_named_files_kept(tmp_path: Path) -> None:
     assert audio_files([tmp_path / "b", tmp_path]) == [*below[1:], below[0]]
 
 
+@pytest.mark.parametrize(
+    "suffix", ["3gp", "ac3", "amr", "ape", "asf", "dsf", "m4b", "mp1", "mpc", "mpga", "spx", "tak", "tta", "w64"]
+)
+def test_rarer_sound_is_found(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path, f"a.{suffix}", f"b.{suffix.upper()}", "film.wmv")
+    assert audio_files([tmp_path]) == [tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix.upper()}"]
+
+
 def test_what_genrelab_keeps_beside_the_music_is_none(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", ".genrelab/b.mp3", "deep/.genrelab/c.mp3")
     assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]

@@ -90,6 +90,49 @@ def test_other_chunks_of_a_wav_do_not_count(tmp_path: Path) -> None:
     assert payload_sha256(path) != bare
 
 
+ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
+
+
+@pytest.mark.parametrize(
+    ("container", "marker", "at"),
+    [
+        ("flac", b"fLaC", 18),  # the rate
+        ("ogg flac", b"fLaC", 18),
+        *((c, b"stsz", 0) for c in ("m4a", "m4a, moov first", "alac")),
+        ("alac", b"stsd", 60),
+        ("m4a", b"mdhd", 19),  # units of a second
+        ("m4a", b"stts", 11),
+        ("m4a, fragmented", b"trun", 11),
+        ("wma", ASF_STREAM, 0),
+        ("wma", ASF_STREAM, 80),
+        ("wma", ASF_FILE, 90),
+    ],
+)
+def test_what_says_how_the_sound_is_decoded_counts(tmp_path: Path, container: str, marker: bytes, at: int) -> None:
+    path = make(tmp_path, container)
+    before = payload_sha256(path)
+    change_byte(path, path.read_bytes().index(marker) + at)
+    assert payload_sha256(path) not in (before, whole(path)) or at == 0
+    assert payload_sha256(path) != before
+
+
+@pytest.mark.parametrize(
+    ("container", "marker", "at"), [("m4a", b"mdhd", 15), ("m4a", b"stco", 15), ("wma", ASF_FILE, 40)]
+)
+def test_when_it_was_written_and_where_it_stands_does_not(
+    tmp_path: Path, container: str, marker: bytes, at: int
+) -> None:
+    path = make(tmp_path, container)
+    before = payload_sha256(path)
+    change_byte(path, path.read_bytes().index(marker) + at)
+    assert payload_sha256(path) == before
+
+
+def test_an_mp4_may_have_its_tables_before_the_sound_or_behind_it(tmp_path: Path) -> None:
+    assert payload_sha256(make(tmp_path, "m4a")) == payload_sha256(make(tmp_path, "m4a, moov first"))
+
+
 @pytest.mark.parametrize("container", ["wav", "aiff", "ogg", "opus", "m4a, moov first"])
 def test_of_what_is_cut_off_every_byte_counts(tmp_path: Path, container: str) -> None:
     path = make(tmp_path, container)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -56,6 +57,18 @@ def test_pool_renormalises_and_takes_float32() -> None:
 
 
 # --- one file ---
+
+
+def test_too_little_memory_is_no_last_word(
+    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clips(*_: object) -> NoReturn:
+        raise MemoryError
+
+    soundfile.write(tmp_path / "a.wav", noise(1), SR)
+    monkeypatch.setattr(predict.decode, "clips_of", clips)
+    found = predict_file(samples_bundle, tmp_path / "a.wav")
+    assert (found.error, found.duration_s, found.lasting) == ("there is not enough memory for it", 1.0, False)
 
 
 def test_a_file_is_classified(tmp_path: Path, samples_bundle: predict.Classifier) -> None:

@@ -1,8 +1,15 @@
-"""Workers have one thread each, and the one that asks for them gets its surroundings back."""
+"""Workers have one thread each, the one that asks for them gets its surroundings back, and none outlives it."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +33,60 @@ def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pyt
         assert pool.submit(os.getppid).result() == os.getpid()
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    one, two = worker_pool(1), worker_pool(1)
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert [os.environ[name] for name in ONE_THREAD] == ["1", "1", "1"], "workers of the other may begin yet"
+    two.__exit__(None, None, None)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_only_its_own_workers_are_ended() -> None:
+    others = []
+    with pytest.raises(KeyboardInterrupt), worker_pool(1) as pool:
+        worker = pool.submit(os.getpid).result()
+        pool.submit(time.sleep, 600)
+        others.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)))
+        others[0].start()
+        raise KeyboardInterrupt
+    try:
+        deadline = time.monotonic() + 30
+        while any(p.pid == worker for p in multiprocessing.active_children()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        others[0].join(1)
+        assert [p.pid for p in multiprocessing.active_children()] == [others[0].pid]
+    finally:
+        others[0].kill()
+        others[0].join()
+
+
+KILLED = """
+import os, time
+from genrelab.processes import worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600)
+        time.sleep(600)
+"""
+
+
+def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(KILLED)
+    with subprocess.Popen([sys.executable, tmp_path / "asks.py"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+        try:
+            process.communicate(timeout=30)  # the pipe ends with the last process that holds it: the worker
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+            pytest.fail("the worker goes on without orders")

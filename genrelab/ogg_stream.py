@@ -1,0 +1,60 @@
+"""Leaf: what of an Ogg stream is sound, and what is comment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+COMMENTED = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
+"""How streams begin whose second packet is the comment."""
+
+FLAC_HEAD = 51
+"""Bytes of the first packet of FLAC in Ogg; the last 34 are STREAMINFO, those before it count the packets of tags."""
+
+Stretch = tuple[int, int]
+"""Offset and length in bytes."""
+
+
+class OggStream:
+    """One logical stream: knows which of its packets are comments."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._flac = beginning.startswith(b"\x7fFLAC")
+        self._comments = self._flac or beginning.startswith(COMMENTED)
+        self._packet, self._inside = 0, False  # packets that are over; does one go on?
+        self._skipped = False
+
+    def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[Stretch]:
+        """What of a page's body is no comment."""
+        if not self._comments:
+            yield body, sum(lacing)
+            return
+        for at, length, over in _packets(body, lacing):
+            if self._comments and not self._inside:
+                f.seek(at)
+                self._skipped = self._is_comment(f.read(1))
+                if self._flac and self._packet == 0 and length == FLAC_HEAD:
+                    yield at + FLAC_HEAD - 34, 34
+            if not (self._comments and self._skipped):
+                yield at, length
+            self._inside = not over
+            self._packet += over
+
+    def _is_comment(self, first: bytes) -> bool:
+        if not self._flac:
+            self._comments = self._packet < 2
+            return self._packet == 1
+        self._comments = first != b"\xff"  # audio frames begin so, and no metadata block does
+        return self._comments
+
+
+def _packets(body: int, lacing: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Offset, length and whether it ends here, of every packet or part of one on a page."""
+    length = 0
+    for value in lacing:
+        length += value
+        if value < 255:
+            yield body, length, True
+            body, length = body + length, 0
+    if length:
+        yield body, length, False

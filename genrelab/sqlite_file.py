@@ -1,0 +1,75 @@
+"""Leaf: an SQLite file that is begun where there is none, and moved aside where it is damaged or of another version."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from genrelab.errors import printable
+
+PATIENCE_S = 10.0
+"""How long another run may keep the database to itself."""
+
+
+def opened(file: Path, schema: str, version: int, say: Callable[[str], None]) -> sqlite3.Connection:
+    """The database in a file.
+
+    Args:
+        schema: statements that make its tables, with `;` between them.
+        version: of these tables; a file that has another one makes room.
+        say: told where a file was moved aside.
+
+    Raises:
+        sqlite3.Error: it can be neither read nor begun.
+        OSError: it cannot be moved.
+    """
+    database = _connected(file)
+    why = "is damaged"
+    try:
+        found = _begun(database, schema, version)
+        if found == version:
+            return database
+        why = f"was written by another genrelab (version {found} of its tables)"
+    except sqlite3.DatabaseError as e:
+        if not is_damage(e):
+            database.close()
+            raise
+    database.close()
+    say(f"{printable(str(file))} {why}: it was moved to {move_aside(file).name}, and all files are heard again")
+    database = _connected(file)
+    _begun(database, schema, version)
+    return database
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)
+
+
+def _begun(database: sqlite3.Connection, schema: str, version: int) -> int:
+    """Version of the tables; an empty database gets ours. Two runs may be here at once."""
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        with database:  # commits, or takes back
+            database.execute("BEGIN IMMEDIATE")
+            if not database.execute("SELECT 1 FROM sqlite_master").fetchall():
+                for statement in schema.split(";"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {version}")
+        (found,) = database.execute("PRAGMA user_version").fetchone()
+    return int(found)
+
+
+def is_damage(e: sqlite3.Error) -> bool:
+    """Is the file broken, and not only out of reach?"""
+    return getattr(e, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def move_aside(file: Path) -> Path:
+    """Out of the way, not away. With its journal, which would otherwise be taken for that of the next one."""
+    aside = file.with_name(f"{file.stem}-aside{file.suffix}")
+    for ending in ("", "-journal"):
+        found = file.with_name(file.name + ending)
+        if found.exists():
+            found.replace(aside.with_name(aside.name + ending))
+    return aside
