@@ -80,8 +80,13 @@ def examine(model: str | Path | None = None) -> Iterator[Finding]:
 
 def use_half() -> tuple[str, ...]:
     """Distributions that genrelab needs without any extra, from its own metadata."""
+    return tuple(sorted(_least()))
+
+
+def _least() -> dict[str, str]:
+    """Their oldest versions that do."""
     needs = [need for need in requires("genrelab") or () if "extra ==" not in need]
-    return tuple(sorted(re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs))
+    return dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(needs), re.MULTILINE))
 
 
 def _tried(part: str, name: str, look: Callable[[], str], remedy: str) -> Finding:
@@ -96,11 +101,18 @@ def _reinstall(packages: str) -> str:
 
 
 def _package(name: str) -> str:
-    module = importlib.import_module(name.replace("-", "_"))
+    module = importlib.import_module({"scipy": "scipy.fft"}.get(name, name.replace("-", "_")))  # what of it is used
+    if _numbers(version(name)) < _numbers(least := _least()[name]):
+        raise ImportError(f"{version(name)} is too old: genrelab needs {least} or newer")
     inside = {"soundfile": ("libsndfile", "__libsndfile_version__"), "av": ("FFmpeg", "ffmpeg_version_info")}
     what, attribute = inside.get(name, ("", ""))
     held = getattr(module, attribute, None) if attribute else None
     return f"{version(name)} ({what} {held})" if held else version(name)
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    """`1.26.4rc1` as (1, 26, 4)."""
+    return tuple(int(n) for n in re.findall(r"\d+", re.split(r"[^\d.]", release, maxsplit=1)[0]))
 
 
 def _train_half() -> Finding:

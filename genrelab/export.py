@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from genrelab.task import Task
 
 TIMED_WINDOWS = 20
-PROBE_S = 4.0  # of noise that a written form is tried on
+PROBE_S = 4.0  # of each noise that a written form is tried on
+PROBE_COLOURS = (1, 4, 16, 64)  # samples that a moving average takes the mean of: ever darker noise
 
 
 def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: dict[str, Any]) -> tuple[float, int]:
@@ -184,11 +185,20 @@ def _try(trained: Trained, form: str, folder: Path) -> None:
     """Refuse a form that answers otherwise than the bundle: converters fail in silence, too."""
     bundle, rng = trained.bundle, np.random.default_rng(0)
     if bundle.hears:
-        noise = (0.1 * rng.standard_normal(int(PROBE_S * rate_of(bundle)))).astype(np.float32)
-        probe = hear(bundle, [Clip(0.0, noise, rate_of(bundle))])
+        tracks = [hear(bundle, [clip]) for clip in _noises(rate_of(bundle), rng)]
     else:
-        probe = Heard((), rng.standard_normal((4, *bundle.view.shape)).astype(np.float32))
-    answer, expected = FORMATS[form].ask(folder)(probe), bundle.probabilities(probe.windows)
-    off = float(np.abs(answer.mean(axis=0) - expected.mean(axis=0)).max())
+        tracks = [Heard((), x) for x in rng.standard_normal((4, 1, *bundle.view.shape)).astype(np.float32)]
+    together = Heard(tuple(y for t in tracks for y in t.clips), np.concatenate([t.windows for t in tracks]))
+    answer, expected = FORMATS[form].ask(folder)(together), bundle.probabilities(together.windows)
+    if len(answer) != len(expected):  # a row a clip
+        expected = np.stack([bundle.probabilities(t.windows).mean(axis=0) for t in tracks])
+    off = float(np.abs(answer - expected).max())
     if not off <= LIMIT:
         raise ModelError(f"{bundle.name}: as {form} it is off by {off:.1e} from its bundle (at most {LIMIT:.0e})")
+
+
+def _noises(sr: int, rng: np.random.Generator) -> list[Clip]:
+    """Clips that sound so different that a form that mixes them up is found out."""
+    ys = [0.1 * rng.standard_normal(int(PROBE_S * sr)) for _ in PROBE_COLOURS]
+    ys = [np.convolve(y, np.ones(n) / n, mode="same") for y, n in zip(ys, PROBE_COLOURS, strict=True)]
+    return [Clip(0.0, y.astype(np.float32), sr) for y in ys]

@@ -7,7 +7,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,20 @@ from genrelab.errors import SettingsError, printable
 SETTINGS = "settings.json"
 MARK = "genrelab_export"
 """Key of `settings.json` that no other program writes; its value is the version of the file."""
+UNFINISHED = ".genrelab-unfinished"
+"""File in a folder that is not whole yet, or no longer."""
 
 
 def finish(folder: Path, settings: dict[str, Any]) -> None:
     """Write `settings.json`, last: with it the folder is an export."""
-    names = sorted(p.name for p in folder.iterdir())
+    names = sorted(_files(folder) - {SETTINGS, UNFINISHED})
     text = json.dumps({MARK: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
     (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
 
 
 def is_export(folder: Path) -> bool:
     """Did export write this folder, to its end?"""
-    return _written(folder) is not None
+    return _written(folder) is not None and not (folder / UNFINISHED).exists()
 
 
 @contextmanager
@@ -50,17 +52,19 @@ def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
         _refuse_loss(out, source.resolve(), overwrite)
         unfinished, earlier = (out.with_name(f".{out.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("new", "old"))
         unfinished.mkdir(parents=True)
+        (unfinished / UNFINISHED).touch()
         try:
             yield unfinished
+            (unfinished / UNFINISHED).unlink()
             if out.exists():
                 out.rename(earlier)
             unfinished.rename(out)
         except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _remove(unfinished)
             if earlier.exists() and not out.exists():
                 earlier.rename(out)
             raise
-        shutil.rmtree(earlier, ignore_errors=True)
+        _remove(earlier)
     except OSError as e:
         reason = " ".join(str(e).split())
         raise SettingsError(f"{printable(str(out))} cannot be written ({reason}): choose another --out") from e
@@ -71,27 +75,47 @@ def _clear_up(out: Path) -> None:
     if not out.parent.is_dir():
         return
     ours = re.compile(rf"\.{re.escape(out.name)}\.(new|old)-[0-9a-f]{{8}}")
-    for left in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name)):
-        if not out.exists() and is_export(left):
+    for left in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name) and p.is_dir()):
+        if is_export(left) and not out.exists():
             left.rename(out)
-        else:
-            shutil.rmtree(left)
+        elif (left / UNFINISHED).exists() or not _foreign(left):
+            _remove(left)
+
+
+def _remove(folder: Path) -> None:
+    """The mark goes last, so that the next export knows the rest of what a kill leaves; what stays is no error."""
+    with suppress(OSError):
+        (folder / UNFINISHED).touch()
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != UNFINISHED:
+                path.unlink()
+        shutil.rmtree(folder)
 
 
 def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    written = _written(out)
-    if written is None:
+    if _written(out) is None:
         raise SettingsError(f"{printable(str(out))} is there and is no export of genrelab: choose another --out")
     if source.is_relative_to(out):
         raise SettingsError(f"{printable(str(out))} holds the bundle that is to be exported: choose another --out")
-    foreign = sorted({p.name for p in out.iterdir()} - written)
-    if foreign and not overwrite:
+    if (foreign := _foreign(out)) and not overwrite:
         raise SettingsError(
             f"{printable(str(out))} holds {printable(foreign[0])}, which export did not write: --overwrite removes it, "
             "or choose another --out"
         )
+
+
+def _files(folder: Path) -> set[str]:
+    """What lies in a folder at any depth, but for the folders themselves."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files that export did not put into a folder."""
+    return sorted(_files(folder) - (_written(folder) or set()))
 
 
 def _written(folder: Path) -> set[str] | None:

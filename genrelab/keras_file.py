@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from genrelab import models
 from genrelab.accelerator import load_tensorflow
 from genrelab.errors import ModelError, printable
 
 CONFIG = "config.json"
+MOST_CONFIG = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
+
+SHELF = tuple(f"genrelab.models.{module.name}" for module in pkgutil.iter_modules(models.__path__))
+"""Modules of genrelab whose layers a network may hold."""
 
 HOMES = (
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations",
@@ -48,13 +54,15 @@ def load_network(file: Path) -> Any:
         importlib.import_module(module)  # registers its layers
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError) as e:
+    except Exception as e:  # what Keras raises of a file that fits nothing is up to the file
         raise _refusal(file, f"cannot be loaded ({' '.join(str(e).split())[:200]})") from e
 
 
 def _config(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
+            if archive.getinfo(CONFIG).file_size > MOST_CONFIG:
+                raise ValueError(f"{CONFIG} unpacks to more than {MOST_CONFIG:,} bytes")
             return json.loads(archive.read(CONFIG))
     except FileNotFoundError as e:
         raise _refusal(file, "is missing: train the model again") from e
@@ -77,17 +85,19 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
 
 def _is_ours(found: dict[str, Any]) -> bool:
     module, name = str(found.get("module")), str(found.get("registered_name"))
-    return module.startswith("genrelab.") and not module.endswith("__main__") and name.startswith("genrelab>")
+    return module in SHELF and name.startswith("genrelab>")
 
 
 def _refuse_code(file: Path, found: dict[str, Any]) -> None:
     name, module = str(found["class_name"]), found.get("module")
     if name in REFUSED:
         raise _refusal(file, f"holds {name!r}, which can run code or read other files: genrelab does not load it")
-    if module is None or module == "keras" or _is_ours(found):  # without a module: plain values such as shapes
+    if module is None or module == "keras":  # without a module: plain values such as shapes
         return
     if name == "function" and module != "keras.activations":
         raise _refusal(file, f"names the function {module}.{found.get('config')}: genrelab does not load it")
+    if _is_ours(found):
+        return
     if not any(str(module) == home or str(module).startswith(f"{home}.") for home in HOMES):
         raise _refusal(file, f"names {module}.{name}, which is neither a layer of Keras nor one of genrelab")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 from genrelab import decode
 from genrelab.bundle import Bundle
 from genrelab.errors import DecodeError, GenrelabError, MissingNeed, ModelError
-from genrelab.export import default_place, find
-from genrelab.export_folder import is_export
+from genrelab.export import find
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
 from genrelab.predict import load_bundle, pool, predict_file
 
@@ -53,6 +51,7 @@ class Parity:
     model: str
     bundle: str
     files: tuple[str, ...]
+    left_out: tuple[str, ...]  # why, one sentence a file that cannot be used
     limit: float
     ok: bool
     paths: tuple[Row, ...]
@@ -71,10 +70,11 @@ def check(address: str | Path, files: Sequence[Path], say: Callable[[str], None]
 
     Args:
         address: RUN/MODEL, or a bundle.
-        files: audio files.
+        files: audio files; what cannot be used of them is left out.
+        say: is told what is being done.
 
     Raises:
-        DecodeError: a file cannot be used.
+        DecodeError: no file can be used; of the first.
         ModelError: the model does not hear audio.
         SettingsError, BundleError: see `export.find`.
     """
@@ -82,17 +82,33 @@ def check(address: str | Path, files: Sequence[Path], say: Callable[[str], None]
     bundle = trained.bundle
     if not bundle.hears:
         raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
-    heard = [_hear(bundle, file) for file in files]
+    heard, left_out = _hear_all(bundle, files, say)
     rows: list[Row] = []
     reference: Floats | None = None
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-        for name, way in _ways(trained, files, heard, Path(scratch)):
+        for name, way in _ways(trained, heard, Path(scratch)):
             say(f"{name} …")
             row, p = _row(name, way, reference)
             reference = p if reference is None else reference
             rows.append(row)
     ok = all(row.ok is not False for row in rows)
-    return Parity(bundle.name, str(bundle.path), tuple(map(str, files)), LIMIT, ok, tuple(rows))
+    return Parity(bundle.name, str(bundle.path), tuple(map(str, heard)), left_out, LIMIT, ok, tuple(rows))
+
+
+def _hear_all(
+    bundle: Bundle, files: Sequence[Path], say: Callable[[str], None]
+) -> tuple[dict[Path, Heard], tuple[str, ...]]:
+    heard: dict[Path, Heard] = {}
+    failures: list[DecodeError] = []
+    for file in files:
+        try:
+            heard[file] = _hear(bundle, file)
+        except DecodeError as e:
+            failures.append(e)
+            say(f"left out: {e}")
+    if not heard:
+        raise failures[0]
+    return heard, tuple(map(str, failures))
 
 
 def _hear(bundle: Bundle, file: Path) -> Heard:
@@ -110,26 +126,29 @@ def _row(name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | N
         return Row(name, None, None, str(e)), None
     except MissingNeed as e:
         return Row(name, None, None, f"not compared: {e}"), None
-    except GenrelabError as e:
-        return Row(name, None, False, str(e)), None
+    except Exception as e:  # noqa: BLE001 - runtimes raise what they like of a broken form, and that is the finding
+        reason = str(e) if isinstance(e, GenrelabError) else f"{type(e).__name__}: {e}"
+        return Row(name, None, False, " ".join(reason.split())), None
     if not np.isfinite(p).all():
         return Row(name, None, False, "answers numbers that are no probabilities"), None
     if reference is None:
+        if len(p) > 1 and np.ptp(p, axis=0).max() < LIMIT:
+            note = "; ".join(filter(None, [note, "all files get the same answer: this compares nothing"]))
         return Row(name, 0.0, True, note or "what the others are compared with"), p
     off = float(np.abs(p - reference).max())
     return Row(name, off, off <= LIMIT, note), p
 
 
 def _ways(
-    trained: Trained, files: Sequence[Path], heard: list[Heard], scratch: Path
+    trained: Trained, heard_of: dict[Path, Heard], scratch: Path
 ) -> Iterator[tuple[str, Callable[[], tuple[Floats, str]]]]:
     """Functions that give the probabilities (files, genres) of every form, and a note."""
-    bundle = trained.bundle
+    bundle, files, heard = trained.bundle, list(heard_of), list(heard_of.values())
     yield TRAINED, lambda: _by_trained(trained, heard)
     yield BUNDLE, lambda: (_by_bundle(bundle, files), "")
-    yield COMMAND, lambda: (_by_command(bundle, files, scratch), "")
+    yield COMMAND, lambda: (_by_command(bundle, files), "")
     for form in EXPORTED:
-        yield form, lambda form=form: _by_form(trained, form, heard, scratch / form)  # type: ignore[misc]
+        yield form, lambda form=form: (_by_form(trained, form, heard, scratch / form), "")  # type: ignore[misc]
 
 
 def _by_trained(trained: Trained, heard: list[Heard]) -> tuple[Floats, str]:
@@ -157,12 +176,11 @@ def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
     return _table(bundle, [p.to_json() for p in found])
 
 
-def _by_command(bundle: Bundle, files: Sequence[Path], scratch: Path) -> Floats:
-    """As a person would ask, in a process of its own that remembers no earlier answers."""
+def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
+    """As a person would ask, in a process of its own; files that are named are heard, whatever it remembers."""
     words = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
     words += ["--model", str(bundle.path.resolve()), "--json"]
-    env = {**os.environ, "GENRELAB_CACHE": str(scratch / "cache")}
-    done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     try:
         return _table(bundle, json.loads(done.stdout))
     except (ValueError, KeyError, TypeError) as e:
@@ -170,16 +188,13 @@ def _by_command(bundle: Bundle, files: Sequence[Path], scratch: Path) -> Floats:
         raise ModelError(f"`genrelab predict` fails: {said[-1]}") from e
 
 
-def _by_form(trained: Trained, form: str, heard: list[Heard], scratch: Path) -> tuple[Floats, str]:
-    """What export wrote earlier where it usually lies, else what it would write now."""
+def _by_form(trained: Trained, form: str, heard: list[Heard], scratch: Path) -> Floats:
+    """What export would write now; what lies in RUN/MODEL/export may be a stranger's, and forms run code."""
     if reason := FORMATS[form].missing(trained):
         raise _Absent(reason)
-    place = None if trained.home is None else default_place(trained, form)
-    if place is not None and is_export(place):
-        return _asked(FORMATS[form].ask(place), heard), f"as it lies in {place}"
     scratch.mkdir()
     FORMATS[form].write(trained, scratch)
-    return _asked(FORMATS[form].ask(scratch), heard), ""
+    return _asked(FORMATS[form].ask(scratch), heard)
 
 
 def _asked(answer: Answer, heard: list[Heard]) -> Floats:

@@ -50,6 +50,9 @@ def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Pat
     ]
     counts = task.split.counts
     assert f"Trained on {counts['training']} tracks" in text and f"{counts['test']} test" in text
+    learned = [g for g, part in zip(task.prepared.tracks["genre"], task.split.parts, strict=True) if part == "training"]
+    by_genre = ", ".join(f"{genre} {learned.count(genre)}" for genre in sorted(set(learned)))
+    assert f"tracks of {task.prepared.name} ({by_genre})." in text and len(learned) < len(task.split.parts)
     assert "Split `random`" in text and "- a note of the model" in text and "ambient" in text
     assert f"On n = {counts['test']} tracks of the test part" in text
     assert "| score | value | 95 % interval |" in text and "| guessing | 0.333 | |" in text and "| always " in text

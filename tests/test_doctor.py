@@ -77,6 +77,21 @@ def test_a_broken_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPat
     assert by_name["numpy"].state == by_name["model"].state == OK, "the others are looked at all the same"
 
 
+def test_a_package_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.version
+    old = {"mutagen": "1.9", "numpy": "2.0rc1"}  # by its letters 1.9 would be newer than 1.47
+    monkeypatch.setattr(doctor, "version", lambda name: old.get(name) or real(name))
+    monkeypatch.setattr(doctor, "requires", lambda _: ["mutagen>=1.47", "numpy>=2.0", 'keras>=3.8; extra == "train"'])
+    by_name = found()
+    assert by_name["mutagen"].found == "ImportError: 1.9 is too old: genrelab needs 1.47 or newer"
+    assert by_name["mutagen"].state == REPAIR and by_name["numpy"].state == OK and "keras" not in by_name
+
+
+def test_of_scipy_the_part_that_is_used_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.fft", None)
+    assert found()["scipy"].state == REPAIR
+
+
 @pytest.mark.parametrize("wrong", ["nothing", "another tone"])
 def test_a_decoder_that_does_not_work_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     real = decode.read

@@ -156,6 +156,17 @@ def test_a_form_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatc
     assert [p.name for p in (model / "export").iterdir()] == ["waveform-onnx"]
 
 
+@pytest.mark.parametrize("form", ["onnx", "waveform-onnx"])
+def test_a_form_that_mixes_up_its_windows_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    right = formats.FORMATS[form]
+    mixed = replace(right, ask=lambda folder: lambda heard: right.ask(folder)(heard)[::-1])
+    monkeypatch.setitem(formats.FORMATS, form, mixed)
+    with pytest.raises(ModelError, match=rf"as {form} it is off by .* from its bundle"):
+        export(model_of(tmp_path, MEL), form)
+
+
 def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL)
     look = (

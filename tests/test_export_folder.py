@@ -16,6 +16,8 @@ from genrelab.export_folder import finish, is_export, replacing
 def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Path("/nowhere")) -> None:
     with replacing(out, source=source, overwrite=overwrite) as folder:
         (folder / "model.onnx").write_text(content)
+        (folder / "variables").mkdir()
+        (folder / "variables" / "index").touch()
         finish(folder, {"format": "onnx"})
 
 
@@ -23,7 +25,7 @@ def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
     write(tmp_path / "a" / "b", "one")
     assert is_export(tmp_path / "a" / "b")
     settings = json.loads((tmp_path / "a" / "b" / "settings.json").read_text())
-    assert settings == {"genrelab_export": 1, "files": ["model.onnx"], "format": "onnx"}
+    assert settings == {"genrelab_export": 1, "files": ["model.onnx", "variables/index"], "format": "onnx"}
     write(tmp_path / "a" / "b", "two")
     assert (tmp_path / "a" / "b" / "model.onnx").read_text() == "two"
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
@@ -57,14 +59,35 @@ def test_a_file_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "precious"
 
 
-def test_other_files_in_an_export_are_lost_only_when_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [".out.new-0123abcd", ".out.old-0123abcd"])
+def test_a_folder_beside_it_is_removed_only_where_export_left_it(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "song.mp3").write_text("precious")
     write(tmp_path / "out", "one")
-    (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(SettingsError, match=r"holds notes\.txt, which export did not write: --overwrite"):
+    assert (tmp_path / left / "song.mp3").read_text() == "precious"
+    (tmp_path / left / ".genrelab-unfinished").touch()
+    write(tmp_path / "out", "two")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_half_removed_export_does_not_come_back(tmp_path: Path) -> None:
+    write(tmp_path / ".out.old-0123abcd", "one")
+    (tmp_path / ".out.old-0123abcd" / ".genrelab-unfinished").touch()
+    with pytest.raises(ValueError), replacing(tmp_path / "out", source=Path("/nowhere"), overwrite=False):
+        raise ValueError
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "variables/notes.txt"])
+def test_other_files_in_an_export_are_lost_only_when_told(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "out", "one")
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(SettingsError, match=rf"holds {name}, which export did not write: --overwrite"):
         write(tmp_path / "out", "two")
     assert (tmp_path / "out" / "model.onnx").read_text() == "one"
     write(tmp_path / "out", "two", overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.onnx", "settings.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.onnx", "settings.json", "variables"]
+    assert [p.name for p in (tmp_path / "out" / "variables").iterdir()] == ["index"]
 
 
 def test_what_is_exported_is_not_replaced_by_it(tmp_path: Path) -> None:

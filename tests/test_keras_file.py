@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,8 +35,16 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
         ({"class_name": "get_file", "module": "keras.utils"}, r"names keras\.utils\.get_file"),
         ({"class_name": "function", "module": "builtins", "config": "exec"}, r"function builtins\.exec"),
         ({"class_name": "function", "module": "keras.src.ops.numpy", "config": "x"}, "names the function"),
+        (
+            {"class_name": "function", "module": "genrelab.models.mobilenet", "registered_name": "genrelab>f"},
+            r"function genrelab\.models\.mobilenet",
+        ),
         ({"class_name": "main", "module": "genrelab.__main__", "registered_name": "genrelab>x"}, "genrelab.__main__"),
         ({"class_name": "Folder", "module": "genrelab.storage"}, r"names genrelab\.storage\.Folder"),
+        *[
+            ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
+            for module in ("genrelab.models.nothing", "genrelab.cli", "genrelab..models")
+        ],
         ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "names genrelabx"),
     ],
 )
@@ -62,6 +68,13 @@ def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
             load_network(file)
 
 
+def test_a_configuration_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 20_000_001)
+    with pytest.raises(ModelError, match=r"config\.json unpacks to more than 20,000,000 bytes"):
+        load_network(tmp_path / "model.keras")
+
+
 @pytest.mark.slow  # TensorFlow takes seconds to import
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -69,9 +82,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_networks_of_the_shelf_and_layers_of_our_own_are_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_networks_of_the_shelf_and_layers_of_our_own_are_loaded(tmp_path: Path) -> None:
     import keras
 
     from genrelab.models.raw_cnn import build_network
@@ -80,9 +91,7 @@ def test_networks_of_the_shelf_and_layers_of_our_own_are_loaded(
         def call(self, x: Any) -> Any:
             return 2 * x
 
-    Twice.__module__ = "genrelab.twice"
-    home = types.ModuleType("genrelab.twice")
-    monkeypatch.setitem(sys.modules, "genrelab.twice", home)
+    Twice.__module__ = "genrelab.models.raw_cnn"
     keras.saving.register_keras_serializable("genrelab")(Twice)
     inputs = keras.Input((40,))
     network = keras.Model(inputs, build_network((40,), 3)(Twice()(inputs)))

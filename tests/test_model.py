@@ -8,9 +8,10 @@ import pytest
 from in_memory import blobs
 
 from genrelab import models
-from genrelab.config import TrainSettings
+from genrelab.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.errors import ModelError
-from genrelab.model import Model
+from genrelab.features import DESCRIPTORS, STATISTICS, STORAGE_BOUND
+from genrelab.model import Model, steady_columns
 from genrelab.models.majority import Majority
 
 
@@ -56,3 +57,15 @@ def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
         assert models.create(name, TrainSettings(), ("a", "b")).name == name
     with pytest.raises(ModelError, match=r"unknown model 'svn': known are majority, .*mobilenet_v2"):
         models.create("svn", TrainSettings(), ("a", "b"))
+
+
+@pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])
+def test_columns_that_tell_how_a_file_was_stored_are_not_looked_at(view: View, names: tuple[str, ...]) -> None:
+    columns = steady_columns(view)
+    assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in STORAGE_BOUND]
+    assert view.shape == (len(names),) and len(columns) < len(names)
+
+
+@pytest.mark.parametrize("view", [StatisticsView(fma_exact=True), SamplesView()])
+def test_other_views_keep_all_their_columns(view: View) -> None:
+    assert steady_columns(view) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,6 @@ def test_all_forms_of_a_keras_network_answer_alike(
     assert sorted(p.name for p in (model / "export" / "litert").iterdir()) == [
         *("README.md", "model.tflite", "settings.json")
     ]
-    again = rows_of(check(model, files[:1]))
-    assert again["litert"].ok and again["litert"].note == f"as it lies in {model / 'export' / 'litert'}"
     assert capfd.readouterr().err == ""  # TensorFlow's and LiteRT's remarks stay theirs
 
 
@@ -102,13 +101,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Path) -> None:
-    found = check(run / "svm", files)
+    learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
+    found = check(run / "svm", [*files, *learned])  # far from all that it learned, it answers songs alike
     rows = rows_of(found)
     assert found.ok and list(rows) == [TRAINED, "bundle", COMMAND, "litert", "saved-model", "waveform-onnx"]
     for path in (TRAINED, "bundle", COMMAND):
         assert rows[path].ok and rows[path].largest_difference is not None
         assert rows[path].largest_difference < 1e-5
-    assert "fitted again from the run's PREPARED" in rows[TRAINED].note
+    assert rows[TRAINED].note == "fitted again from the run's PREPARED: it is not kept"
     for path in ("litert", "saved-model", "waveform-onnx"):
         assert rows[path].ok is None and rows[path].largest_difference is None and "--format onnx" in rows[path].note
 
@@ -147,10 +147,38 @@ def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
         parity._by_trained(parity.find(model), [])
 
 
-def test_a_form_that_answers_otherwise_is_told_and_exits_1(files: list[Path], tmp_path: Path) -> None:
+def test_what_lies_in_an_export_folder_is_never_run(files: list[Path], tmp_path: Path) -> None:
+    model = model_of(tmp_path, MEL)
+    (export(model, "waveform-onnx") / "model.onnx").write_text("a stranger's")
+    assert rows_of(check(model, files[:1]))["waveform-onnx"].ok
+
+
+def test_the_command_line_hears_whatever_it_remembers(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    bundle = parity.find(model_of(tmp_path, MEL)).bundle
+    assert parity._by_command(bundle, files[:2]).shape == (2, 4)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_path: Path) -> None:
+    trained = parity.find(model_of(tmp_path, MEL, temperature=9e5))
+    reference = parity._by_bundle(trained.bundle, files)
+    same = "all files get the same answer: this compares nothing"
+    assert parity._row("bundle", lambda: (reference, ""), None)[0] == parity.Row("bundle", 0.0, True, same)
+    for n, scale in ((1, 1.0), (3, 1e5)):  # of one file nothing can be said
+        row, _ = parity._row("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
+        assert row.note == "what the others are compared with"
+
+
+def test_a_form_that_answers_otherwise_is_told_and_exits_1(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = model_of(tmp_path / "run", MEL)
-    other = model_of(tmp_path / "other", MEL, seed=1)
-    export(other, "waveform-onnx", model / "export" / "waveform-onnx")
+    other, right = parity.find(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
+    broken = replace(right, write=lambda _, folder: right.write(other, folder))
+    monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
     words = ["export", str(model), "--check", *map(str, files[:2])]
     result = CliRunner().invoke(app, [*words, "--json"])
     said = json.loads(result.stdout)
@@ -158,7 +186,7 @@ def test_a_form_that_answers_otherwise_is_told_and_exits_1(files: list[Path], tm
     assert result.exit_code == 1 and said["ok"] is False and said["limit"] == 1e-3
     assert rows["waveform-onnx"]["ok"] is False and rows["waveform-onnx"]["largest_difference"] > 1e-3
     assert rows[COMMAND]["ok"] is True
-    shutil.rmtree(model / "export")
+    monkeypatch.undo()
     result = CliRunner().invoke(app, words)
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and lines[0] == "svm on 2 files; a probability may differ by 0.001"
@@ -170,10 +198,14 @@ def test_a_form_that_fails_is_a_row_and_the_others_go_on(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path, MEL)
-    monkeypatch.setattr("genrelab.parity.predict_file", lambda *_: (_ for _ in ()).throw(ModelError("no, not today")))
+    fault: Exception = ModelError("no, not today")
+    monkeypatch.setattr("genrelab.parity.predict_file", lambda *_: (_ for _ in ()).throw(fault))
     monkeypatch.setattr("genrelab.parity.sys.executable", "false")
     found = rows_of(check(model, files[:1]))
     assert found["bundle"] == parity.Row("bundle", None, False, "no, not today")
+    fault = ValueError("of what no one\nhas thought")
+    found = rows_of(check(model, files[:1]))
+    assert found["bundle"] == parity.Row("bundle", None, False, "ValueError: of what no one has thought")
     assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` fails: exit 1"
     assert found["waveform-onnx"].ok
 
@@ -184,9 +216,22 @@ def test_numbers_that_are_no_probabilities_are_not_ok(
     form = formats.FORMATS["waveform-onnx"]
     empty = formats.Format(form.file, form.missing, form.write, lambda _: lambda h: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", empty)
-    monkeypatch.setattr("genrelab.parity._by_command", lambda bundle, files, _: parity._by_bundle(bundle, files))
+    monkeypatch.setattr("genrelab.parity._by_command", parity._by_bundle)
     row = rows_of(check(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
     assert row.ok is False and row.note == "answers numbers that are no probabilities"
+
+
+def test_a_file_that_cannot_be_heard_is_left_out_and_named(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no.mp3").write_text("this is no audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 8_000)
+    monkeypatch.setattr("genrelab.parity._by_command", parity._by_bundle)
+    said: list[str] = []
+    found = check(model_of(tmp_path, MEL), [tmp_path / "no.mp3", *files[:2], tmp_path / "silent.wav"], said.append)
+    assert found.ok and found.files == tuple(map(str, files[:2]))
+    assert [name in why for name, why in zip(("no.mp3", "silent.wav"), found.left_out, strict=True)] == [True, True]
+    assert [line for line in said if line.startswith("left out: ")] == [f"left out: {why}" for why in found.left_out]
 
 
 def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
@@ -196,7 +241,7 @@ def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -
         check(model_of(tmp_path / "a", TableView(columns=("a", "b"))), files)
     (tmp_path / "no.mp3").write_text("this is no audio")
     with pytest.raises(DecodeError, match=r"no\.mp3"):
-        check(model_of(tmp_path / "b", MEL), [files[0], tmp_path / "no.mp3"])
+        check(model_of(tmp_path / "b", MEL), [tmp_path / "no.mp3"])
     late = np.concatenate([np.zeros(80_000), music(8_000, 10.0)]).astype(np.float32)
     soundfile.write(tmp_path / "late.wav", late, 8_000)
     clips = ClipSettings(clip_s=10.0)
