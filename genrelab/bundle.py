@@ -13,6 +13,7 @@ incomplete, changed, of another version, reaches for other files, or could take 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from genrelab.bundle_json import (
     CARD,
     FORMAT_VERSION,
     MODEL,
+    is_only_a_bundle,
     one_line,
     read_about,
     refusal,
@@ -148,13 +150,19 @@ def write_bundle(
 ) -> None:
     """Writes a bundle beside `folder` and renames it when it is complete; one that stands there is replaced.
 
+    Between two renames the earlier one is called `.NAME.old-…`; after a kill there, the next writing fetches it back.
+
     Args:
         folder: the bundle.
         onnx: network with one float32 input, shape (windows, *view.shape), and an output `probabilities`.
         genres: sorted, in the order of the output's columns.
         readme: the card, in Markdown.
         name, view, clips, metrics, dataset, split, licence, temperature: see `Bundle`.
+
+    Raises:
+        BundleError: `folder` is there and is no bundle, or holds files of somebody else's.
     """
+    _make_way(folder)
     contents = {MODEL: onnx, CARD: readme.encode()}
     about = {
         "format_version": FORMAT_VERSION,
@@ -183,6 +191,15 @@ def write_bundle(
         folder.rename(replaced)
     unfinished.rename(folder)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _make_way(folder: Path) -> None:
+    """Fetch back what a kill left under another name, and refuse to replace anything but a bundle."""
+    for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old-*")):
+        if not folder.exists() and is_only_a_bundle(left):
+            left.rename(folder)
+    if folder.exists() and not is_only_a_bundle(folder):
+        raise refusal(folder, "is there, and is not a bundle or not only that: choose another folder, or remove it")
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -226,6 +243,8 @@ def _session(onnx: bytes, view: View, where: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, THREADS
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # The order of the file is what `measure` has looked at; any other may keep more in memory at a time.
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     # Threads that wait for the next song by spinning take a core from decoding it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -240,8 +259,8 @@ def _refuse_misfit(graph: Graph, view: View, where: Path) -> None:
     if [(end.dtype, end.shape) for end in inputs] != [(FLOAT, (None, *view.shape))]:
         found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in inputs]
         raise refusal(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
-    if OUTPUT.encode() not in [end.name for end in graph.outputs]:
-        raise refusal(where, f"has no output {OUTPUT!r}")
+    if [end.name for end in graph.outputs] != [OUTPUT.encode()]:
+        raise refusal(where, f"must have one output, {OUTPUT!r}, and has {len(graph.outputs)}")
 
 
 def _versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from genrelab.config import ClipSettings, View, view_from_json, view_to_json
+from genrelab.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
 from genrelab.errors import BundleError, SettingsError, printable
 
 FORMAT_VERSION = 1
@@ -21,7 +21,12 @@ MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"
 
 LARGEST = 10_000_000
 """Of all numbers of a view and of clips: rates and lengths beyond it are damage, or meant to fill the memory."""
-LARGEST_OF = {"clip_s": 3_600, "window_s": 3_600, "max_clips": 10_000, "n_fft": 1 << 17, "n_mels": 4_096, "size": 4_096}
+LARGEST_OF = {
+    "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 400_000, "n_fft": 1 << 17,
+    "n_mels": 4_096, "size": 4_096,
+}  # fmt: skip
+MOST_OVERLAP = 100
+"""Windows, or frames, that may hear the same sample: steps of a sample would make one for each."""
 
 MOST_BYTES = {MODEL: 1 << 30, CARD: 1 << 24, ABOUT: 1 << 24}
 MOST_LETTERS = 1_000  # of a name, a genre, a data set, a split, a licence
@@ -113,6 +118,14 @@ def _bytes(file: Path, most: int) -> bytes:
         raise refusal(file, getattr(e, "strerror", None) or one_line(e)) from e
 
 
+def is_only_a_bundle(folder: Path) -> bool:
+    """Does a folder hold what `write_bundle` writes, damaged or not, and nothing else? An empty one does too."""
+    if not folder.is_dir():
+        return False
+    names = {p.name for p in folder.iterdir()}
+    return not names or {MODEL, ABOUT} <= names <= {MODEL, CARD, ABOUT}
+
+
 def verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
     """Contents of the files that bundle.json lists, as they were written.
 
@@ -134,13 +147,14 @@ def stored_view(stored: dict[str, Any], where: Path) -> View:
     Raises:
         BundleError: it cannot be.
     """
+    if cls := VIEWS.get(str(stored.get("name"))):
+        _refuse_odd_numbers(cls, stored, where)  # before anything is computed with them
     try:
         view = view_from_json(stored)
         if json.loads(json.dumps(view_to_json(view))) != stored:
             raise SettingsError(f"view {view.name}: settings are missing")
     except (SettingsError, TypeError, ValueError, ArithmeticError) as e:
         raise refusal(where, one_line(e)) from e
-    _refuse_odd_numbers(view, where)
     return view
 
 
@@ -150,28 +164,30 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
     Raises:
         BundleError: they cannot be.
     """
+    _refuse_odd_numbers(ClipSettings, stored, where)
     try:
-        clips = ClipSettings(**stored)
-        if dataclasses.asdict(clips) != stored:
-            raise SettingsError("settings are missing")
+        return ClipSettings(**stored)
     except (SettingsError, TypeError) as e:
         raise refusal(where, f"clips: {one_line(e)}") from e
-    _refuse_odd_numbers(clips, where)
-    return clips
 
 
-def _refuse_odd_numbers(settings: View | ClipSettings, where: Path) -> None:
-    """Numbers of another kind than the defaults', or such as no clip could be cut or transformed with."""
-    for f in dataclasses.fields(settings):
-        value: Any = getattr(settings, f.name)
-        kinds = (int, float) if isinstance(f.default, float) else (type(f.default),)
+def _refuse_odd_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:
+    """Numbers that are missing, of another kind than the defaults', or such as no clip could be cut or heard with."""
+    for f in dataclasses.fields(cls):
+        if f.name not in stored:
+            raise refusal(where, f"{cls.__name__}: {f.name} is missing")
+        value: Any = stored[f.name]
+        kinds = {float: (int, float), tuple: (list,)}.get(type(f.default), (type(f.default),))
         good = type(value) in kinds
-        if good and isinstance(value, tuple):
+        if good and isinstance(value, list):
             good = len(value) > 0 and all(isinstance(column, str) for column in value)
         elif good and not isinstance(value, bool):
             good = 0 < value <= LARGEST_OF.get(f.name, LARGEST) or (value == 0 and f.name == "tolerance")
         if not good:
-            raise refusal(where, f"{type(settings).__name__}: {f.name} cannot be {_said(value)}")
+            raise refusal(where, f"{cls.__name__}: {f.name} cannot be {_said(value)}")
+    for step, length in (("hop_s", "window_s"), ("hop_length", "n_fft")):
+        if step in stored and length in stored and stored[step] * MOST_OVERLAP < stored[length]:
+            raise refusal(where, f"{cls.__name__}: {step} cannot be {_said(stored[step])}, so far below {length}")
 
 
 def refusal(where: Path, why: str) -> BundleError:

@@ -16,11 +16,16 @@ T = TypeVar("T")
 
 
 class Value(NamedTuple):
-    """What flows between operators: its shape, its elements where they are sizes, and whether input matters to it."""
+    """What flows between operators.
+
+    `numbers` are its elements where they are sizes; `constant` is what no input matters to; `floating` is known to hold
+    floating-point numbers.
+    """
 
     shape: Shape
     numbers: NDArray[np.int64] | None = None
     constant: bool = False
+    floating: bool = False
 
     @property
     def elements(self) -> int:

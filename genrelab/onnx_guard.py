@@ -16,14 +16,24 @@ from numpy.typing import NDArray
 
 from genrelab.errors import printable
 from genrelab.onnx_call import Call, Shape, Value
-from genrelab.onnx_proto import INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, Tensor, shown
+from genrelab.onnx_proto import FLOATING, INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, shown
 from genrelab.onnx_shapes import RULES, axes_shown, slices
 
 MOST_ELEMENTS = 1 << 28
 """In memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
 
 MOST_WORK = 10**12
-"""Multiplications: a minute on one slow core. MobileNetV2 needs a hundredth of that for 32 windows."""
+"""Multiplications in products: a minute or two on one slow core. MobileNetV2 needs a ninth of that for 32 windows."""
+
+QUICK, SLOW = 10, 100
+"""Multiplications that any other operator costs for each number that it reads or gives, and such as are in `SLOWLY`."""
+
+_SLOWLY = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log LogSoftmax Pow
+ReduceLogSumExp ReverseSequence Sigmoid Slice Softmax Softplus Tanh TopK Transpose"""
+SLOWLY = frozenset(_SLOWLY.split())
+
+FLOATS_ONLY = frozenset({"Div", "ReduceMean"})
+"""Of integers these can stop the whole process: a division by 0, or of the smallest one by -1."""
 
 LEAST_WORK = 10_000
 """That an operator costs at least, however little it reads: a few microseconds."""
@@ -39,15 +49,22 @@ def measure(graph: Graph, windows: int) -> tuple[int, int]:
         ValueError: an operator that is not known or does not fit, or too much of either; the reason is for the user.
     """
     budget = _Budget()
-    values = {c.name: Value(c.shape, c.numbers, constant=True) for c in graph.constants.values()}
+    values = _constants(graph)
     for end in graph.inputs:
         first, *rest = end.shape or (None, None)
         if end.name in values or any(n is None or n < 0 for n in rest):
             raise ValueError(f"its input {shown(end.name)!r} has no size, or is a constant")
-        values[end.name] = Value((windows if first is None else first, *(n for n in rest if n is not None)))
+        shape = (windows if first is None else first, *(n for n in rest if n is not None))
+        values[end.name] = Value(shape, floating=end.dtype in FLOATING)
         budget.take(values[end.name].elements, 0, 0, 1)
     _follow(graph, values, budget)
     return budget.most, budget.work
+
+
+def _constants(graph: Graph) -> dict[bytes, Value]:
+    return {
+        c.name: Value(c.shape, c.numbers, constant=True, floating=c.dtype in FLOATING) for c in graph.constants.values()
+    }
 
 
 class _Budget:
@@ -120,13 +137,14 @@ def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]
     if len({s[:1] for s in scanned}) != 1 or not scanned[0]:
         raise ValueError("reads inputs of different lengths")
     times = scanned[0][0]
-    values = outer | {c.name: Value(c.shape, c.numbers, constant=True) for c in body.constants.values()}
-    values |= {end.name: Value(s) for end, s in zip(body.inputs, [*kept, *(s[1:] for s in scanned)], strict=True)}
+    values = outer | _constants(body)
+    for end, shape, read in zip(body.inputs, [*kept, *(s[1:] for s in scanned)], call.values, strict=True):
+        values[end.name] = Value(shape, floating=read is not None and read.floating)
     _follow(body, values, budget, max(times, 1), inner=True)
-    ends: list[Shape] = [values[end.name].shape for end in body.outputs]
-    if ends[: len(kept)] != kept:
+    ends = [values[end.name] for end in body.outputs]
+    if [v.shape for v in ends[: len(kept)]] != kept:
         raise ValueError("what it keeps grows")
-    found = [Value(s) for s in (*kept, *((times, *s) for s in ends[len(kept) :]))]
+    found = [Value(v.shape if i < len(kept) else (times, *v.shape), floating=v.floating) for i, v in enumerate(ends)]
     budget.take(sum(v.elements for v in found), 0, 0, 1)
     return found
 
@@ -141,8 +159,25 @@ def _outcome(c: Call) -> list[Value]:
         raise ValueError(f"gives {len(c.node.outputs)} answers")
     if any(len(s) > MOST_AXES or max(s, default=0) > MOST_ELEMENTS for s in shapes):
         raise ValueError(f"gives something of shape {shapes[0]}")
-    constant = c.node.op != "Shape" and all(v is None or v.constant for v in c.values)
-    return [Value(shape, _followed(c, shape), constant) for shape in shapes]
+    # onnxruntime counts a shape that it can infer as a constant, and with it all that is made of it.
+    constant = c.node.op == "Shape" or all(v is None or v.constant for v in c.values)
+    kinds = _floating(c)
+    return [Value(s, _followed(c, s), constant, kind) for s, kind in zip(shapes, kinds, strict=False)]
+
+
+def _floating(c: Call) -> tuple[bool, bool]:
+    """Is each of what an operator gives, two at most, known to hold floating-point numbers?"""
+    first = c.values[c.node.op == "Where"] if c.values else None
+    if c.node.op in FLOATS_ONLY and (first is None or not first.floating):
+        raise ValueError("reads integers")
+    match c.node.op:
+        case "Cast":
+            return c.get("to", 0) in FLOATING, False
+        case "SVMClassifier":
+            return False, True
+        case "Shape" | "ArgMax" | "IsNaN" | "Not" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual":
+            return False, False
+    return first is not None and first.floating, False
 
 
 def _effort(c: Call, out: Value) -> tuple[int, int]:
@@ -160,7 +195,7 @@ def _effort(c: Call, out: Value) -> tuple[int, int]:
             return out.elements * math.prod(c.get("kernel_shape", ())), 0
         case "SVMClassifier":
             return out.shape[0] * (c.get("support_vectors", 0) + c.get("coefficients", 0)), 0
-    return read + out.elements, 0
+    return (read + out.elements) * (SLOW if c.node.op in SLOWLY else QUICK), 0
 
 
 def _followed(c: Call, shape: Shape) -> NDArray[np.int64] | None:
@@ -169,8 +204,6 @@ def _followed(c: Call, shape: Shape) -> NDArray[np.int64] | None:
         return None
     if c.node.op == "Shape":
         return np.array(axes_shown(c), np.int64)
-    if c.node.op == "Constant":
-        return _held(c.node, shape)
     numbers = [v.numbers for v in c.values if v is not None]
     if not numbers or any(n is None for n in numbers):
         return None
@@ -192,18 +225,7 @@ def _computed(c: Call, numbers: list[NDArray[np.int64]], shape: Shape) -> NDArra
         case "Slice":
             found = numbers[0][slices(c)]
         case "Gather":
-            if numbers[1].size and not -len(numbers[0]) <= numbers[1].min() <= numbers[1].max() < len(numbers[0]):
-                raise ValueError("looks for what is not there")
             found = np.asarray(np.take(numbers[0], numbers[1], axis=c.get("axis", 0)))
         case "Mul":
             found = numbers[0] * numbers[1]
-        case "ReduceProd":
-            found = np.prod(numbers[0]).reshape(shape) if math.prod(shape) == 1 else None
     return found
-
-
-def _held(node: Node, shape: Shape) -> NDArray[np.int64] | None:
-    held = next(iter(node.attributes.values()))
-    if isinstance(held, Tensor):
-        return held.numbers
-    return np.array(held, np.int64).reshape(shape) if node.attributes.keys() & {"value_int", "value_ints"} else None

@@ -19,6 +19,7 @@ from genrelab.errors import printable
 from genrelab.protobuf import I32, I64, LENGTH, VARINT, Field, Message, Reader, count_varints, signed, varints
 
 MOST_NODES = 20_000
+MOST_CONSTANTS = 2_000  # onnxruntime takes their square; MobileNetV2 has 288
 MOST_AXES = 8
 LONGEST = 1 << 31
 MOST_INTS = 10_000  # of one attribute
@@ -26,6 +27,7 @@ MOST_VALUES = 64
 """Integer constants of up to so many elements are read: shapes, axes, counts."""
 
 FLOAT, INT32, INT64 = 1, 6, 7
+FLOATING = {FLOAT, 10, 11}
 ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8}
 """Numbers of the element types that a tensor may have, and their size; strings are not among them."""
 LISTS = {**dict.fromkeys((2, 3, 4, 5, 6, 9, 10), "int32s"), 1: "floats", 7: "int64s", 11: "doubles"}
@@ -123,6 +125,7 @@ class _Onnx(Reader):
     """From messages to what they mean."""
 
     _inside = 0  # of how many graphs
+    _constants = 0  # of all graphs
 
     def graph(self, data: memoryview) -> Graph:
         self._inside += 1
@@ -132,6 +135,9 @@ class _Onnx(Reader):
         nodes = parts.get("nodes", [])
         if len(nodes) > MOST_NODES:
             raise ValueError(f"{len(nodes):,} operators are more than {MOST_NODES:,}")
+        self._constants += len(parts.get("constants", []))
+        if self._constants > MOST_CONSTANTS:
+            raise ValueError(f"{self._constants:,} constants are more than {MOST_CONSTANTS:,}")
         constants = [self.tensor(t) for t in parts.get("constants", [])]
         named = {c.name: c for c in constants}
         if len(named) < len(constants):

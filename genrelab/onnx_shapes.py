@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 
 from genrelab.onnx_call import Call, Shape, axis_of
-from genrelab.onnx_proto import ITEM_BYTES, Tensor
+from genrelab.onnx_proto import ITEM_BYTES
 
 
 def _same(c: Call) -> list[Shape]:
@@ -201,10 +201,6 @@ def _pad(c: Call) -> list[Shape]:
     return [tuple(n + pads[i] + pads[i + len(x)] for i, n in enumerate(x))]
 
 
-def _constant_of_shape(c: Call) -> list[Shape]:
-    return [_sizes(c.numbers(0))]
-
-
 def axes_shown(c: Call) -> Shape:
     """What the operator Shape tells."""
     x = c.shape(0)
@@ -264,32 +260,21 @@ def _svm(c: Call) -> list[Shape]:
     return [(rows,), (rows, classes if given[0] or classes == 2 else pairs)]
 
 
-def _constant(c: Call) -> list[Shape]:
-    held = next(iter(c.node.attributes.values()), None)
-    if len(c.node.attributes) != 1 or isinstance(held, bytes) or c.node.attributes.keys() & {"value_strings"}:
-        raise ValueError("holds no number")
-    if isinstance(held, Tensor):
-        return [held.shape]
-    lists = {"value_ints", "value_floats"} & c.node.attributes.keys()
-    return [(len(held) if isinstance(held, tuple) else int(held or 0),) if lists else ()]
-
-
-_SAME = """Abs BatchNormalization Ceil Clip Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity InstanceNormalization
-IsInf IsNaN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization Neg Not Reciprocal Relu ReverseSequence Round
-Selu Sigmoid Sign Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu"""
-_TWO = "Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mul Or PRelu Pow Sub Sum Where Xor"
-_LESS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
+_SAME = """Abs BatchNormalization Clip Elu Erf Exp Gelu HardSigmoid HardSwish Identity IsNaN LayerNormalization
+LeakyRelu Log LogSoftmax LpNormalization Neg Not Reciprocal Relu ReverseSequence Sigmoid Softmax Softplus Sqrt Tanh"""
+_TWO = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul PRelu Pow Sub Sum Where"
+_LESS = "LogSumExp Max Mean Min Sum SumSquare"
 
 RULES: dict[tuple[str, str], Callable[[Call], list[Shape]]] = {
     **{("", op): _same for op in _SAME.split()},
     **{("", op): _broadcast for op in _TWO.split()},
     **{("", f"Reduce{op}"): _reduce for op in _LESS.split()},
     **{("", op): rule for op, rule in {
-        "ArgMax": _arg, "ArgMin": _arg, "AveragePool": _pool, "Cast": _cast, "Concat": _concat, "Constant": _constant,
-        "ConstantOfShape": _constant_of_shape, "Conv": _conv, "Expand": _expand, "Flatten": _flatten, "Gather": _gather,
-        "Gemm": _gemm, "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "MatMul": _matmul,
-        "MaxPool": _pool, "Pad": _pad, "Reshape": _reshape, "Shape": _shape, "Slice": _slice,
-        "Squeeze": _squeeze, "Tile": _tile, "TopK": _top_k, "Transpose": _transpose, "Unsqueeze": _unsqueeze,
+        "ArgMax": _arg, "AveragePool": _pool, "Cast": _cast, "Concat": _concat, "Conv": _conv, "Expand": _expand,
+        "Flatten": _flatten, "Gather": _gather, "Gemm": _gemm, "GlobalAveragePool": _global_pool,
+        "GlobalMaxPool": _global_pool, "MatMul": _matmul, "MaxPool": _pool, "Pad": _pad, "Reshape": _reshape,
+        "Shape": _shape, "Slice": _slice, "Squeeze": _squeeze, "Tile": _tile, "TopK": _top_k, "Transpose": _transpose,
+        "Unsqueeze": _unsqueeze,
     }.items()},
     ("ai.onnx.ml", "ArrayFeatureExtractor"): _array_features,
     ("ai.onnx.ml", "SVMClassifier"): _svm,

@@ -35,6 +35,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 GENRES = ("Blues", "Folk", "Rock")
+SUM_OF_ONE = np.repeat(np.array([[1.0, 1.0, -1.0]], np.float32) / 16, 16, axis=0)
 VIEW = SamplesView(sr=8_000, n_samples=16)
 WEIGHTS = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
 
@@ -47,6 +48,7 @@ def network(
     output: str = "probabilities",
     domain: str = "",
     elsewhere: str | None = None,
+    outputs: tuple[str, ...] = (),
 ) -> bytes:
     """softmax(x @ weights) for windows of any shape."""
     w = numpy_helper.from_array(weights, "w")
@@ -63,7 +65,10 @@ def network(
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", weights.shape[1]])],
+        [
+            helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", weights.shape[1]]),
+            *map(helper.make_empty_tensor_value_info, outputs),
+        ],
         [w],
     )
     opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
@@ -131,6 +136,28 @@ def test_writing_again_replaces_and_gives_the_same_bytes(tmp_path: Path) -> None
     assert load_bundle(tmp_path / "bundle").name == "knn"
     assert {p.name: p.read_bytes() for p in write(tmp_path / "bundle").iterdir()} == first
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("names", [["notes.txt"], ["README.md"], ["bundle.json", "model.onnx", "README.md", "mine"]])
+def test_writing_replaces_nothing_but_a_bundle(tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in names:
+        (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(BundleError, match="mine: is there, and is not a bundle or not only that"):
+        write(tmp_path / "mine")
+    assert {p.name: p.read_text() for p in (tmp_path / "mine").iterdir()} == dict.fromkeys(names, "mine")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_bundle_under_its_other_name_is_fetched_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a kill between the two renames leaves it; then a disk that is full."""
+    write(tmp_path / "bundle").rename(tmp_path / ".bundle.old-123")
+    with monkeypatch.context() as m, pytest.raises(OSError, match="full"):
+        m.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        write(tmp_path / "bundle", name="knn")
+    assert load_bundle(tmp_path / "bundle").name == "svm"
+    write(tmp_path / "bundle", name="knn")
+    assert load_bundle(tmp_path / "bundle").name == "knn"
 
 
 @pytest.mark.parametrize("rows", [0, 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
@@ -263,6 +290,33 @@ def test_every_setting_of_view_and_clips_is_looked_at(tmp_path: Path, settings: 
             load_bundle(folder)
         (folder / "bundle.json").write_text(original)
     load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "number", "value"),
+    [
+        ("clips", "tolerance", 1.1),
+        ("clips", "clip_s", 601),
+        ("view", "window_s", "1"),
+        ("view", "window_s", 601.0),
+        ("view", "sr", 400_001),
+        ("view", "sr", 3_000_000_000),
+        ("view", "hop_s", 0.029),
+        ("view", "hop_length", 20),
+    ],
+)
+def test_settings_that_would_fill_the_memory_are_named(
+    tmp_path: Path, settings: str, number: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And before anything is computed with them: `"1" * sr` is a text of `sr` letters."""
+    view = LogMelView()
+    weights = np.zeros((int(np.prod(view.shape)), 3), np.float32)
+    folder = write(tmp_path / "bundle", view=view, onnx=network(weights, shape=("n", *view.shape)))
+    edit(folder, lambda about: about[settings].update({number: value}))
+    if settings == "view":
+        monkeypatch.setattr(LogMelView, "shape", property(lambda _: pytest.fail("computed")))
+    with pytest.raises(BundleError, match=rf"bundle\.json: (LogMelView|ClipSettings): {number} cannot be"):
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("depth", [25, 200, 900, 950, 970, 985, 990, 995, 1_000, 3_000])
@@ -398,7 +452,8 @@ def test_genres_must_match_the_networks_output(tmp_path: Path) -> None:
         (b"garbage", "not a usable network"),
         (network()[:-40], "not a usable network"),
         (network(domain="of.mine"), "not a usable network: .*of.mine"),
-        (network(output="scores"), "has no output 'probabilities'"),
+        (network(output="scores"), "must have one output, 'probabilities'"),
+        (network(outputs=("x",)), "must have one output, 'probabilities', and has 2"),
         (network(shape=("n", 4, 4)), "reads .* the view samples gives"),
         (network(shape=("n", "m")), "reads .* the view samples gives"),
         (network(shape=(1, 16)), "reads .* the view samples gives"),
@@ -416,10 +471,28 @@ def test_a_network_that_cannot_be_used_is_refused(
     assert "\n" not in str(e.value)
 
 
+def test_a_network_is_measured_for_as_many_windows_as_it_is_shown(tmp_path: Path) -> None:
+    """One window takes 64 MiB, all that are shown together two GiB."""
+    proto = onnx.load_model_from_string(network())
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 1 << 20]), "times"))
+    added = [
+        helper.make_node("Tile", ["flat", "times"], ["wide"]),
+        helper.make_node("ReduceMax", ["wide"], ["most"], axes=[1]),
+        helper.make_node("Add", ["logits", "most"], ["sum"]),
+    ]
+    last = proto.graph.node.pop()
+    last.input[0] = "sum"
+    proto.graph.node.extend([*added, last])
+    with pytest.raises(BundleError, match="Tile: would put more than"):
+        load_bundle(write(tmp_path / "bundle", onnx=proto.SerializeToString()))
+
+
 def test_numbers_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
     x = np.ones((2, 16), np.float32)
     with pytest.raises(BundleError, match="no probabilities"):
         load_bundle(write(tmp_path / "bundle", onnx=network(last="Exp"))).probabilities(x)
+    with pytest.raises(BundleError, match="no probabilities"):  # their sum is 1
+        load_bundle(write(tmp_path / "bundle", onnx=network(SUM_OF_ONE, last="Identity"))).probabilities(x)
     with pytest.raises(BundleError, match="no probabilities"):
         load_bundle(write(tmp_path / "bundle")).probabilities(x * np.float32("nan"))
 

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from genrelab.onnx_call import Call, Value
-from genrelab.onnx_guard import measure
-from genrelab.onnx_proto import INT32, INT64, MOST_NODES, read_graph
+from genrelab.onnx_guard import LEAST_WORK, measure
+from genrelab.onnx_proto import INT32, INT64, MOST_CONSTANTS, MOST_NODES, read_graph
 from genrelab.onnx_shapes import RULES
 
 onnx = pytest.importorskip("onnx")
@@ -51,10 +51,10 @@ def node(op: str, *inputs: str, **attributes: Any) -> Any:
 # --- sizes are onnxruntime's ---
 
 F, I = np.float32, np.int64  # noqa: E741
-UNARY = """Abs Ceil Clip Elu Erf Exp Floor HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log LogSoftmax Neg
-LpNormalization Reciprocal Relu Round Selu Sigmoid Sign Softmax Softplus Softsign Sqrt Tanh ThresholdedRelu"""
-ARITHMETIC = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mul PRelu Pow Sub Sum"
-REDUCING = "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSumSquare"
+UNARY = """Abs Clip Elu Erf Exp HardSigmoid HardSwish Identity IsNaN LeakyRelu Log LogSoftmax LpNormalization Neg
+Reciprocal Relu Sigmoid Softmax Softplus Sqrt Tanh"""
+ARITHMETIC = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul PRelu Pow Sub Sum"
+REDUCING = "ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceSumSquare"
 
 Case = tuple[str, list[Any], dict[str, Any]]
 
@@ -69,7 +69,6 @@ def cases() -> list[Case]:
     image, cube = values(2, 3, 7, 6), values(1, 2, 5, 4, 3)
     found: list[Case] = [(op, [x], {}) for op in UNARY.split()]
     found += [(op, [x, values(3, 1)], {}) for op in ARITHMETIC.split()]
-    found += [(op, [flags, flags[:1]], {}) for op in ("And", "Or", "Xor")]
     found += [(op, [x], {"axes": [0, -1], "keepdims": k}) for op in REDUCING.split() for k in (0, 1)]
     found += [("ReduceSum", [x, np.array([1])], {"keepdims": 0}), ("ReduceSum", [x], {}), ("ReduceMax", [x], {})]
     found += [
@@ -78,7 +77,7 @@ def cases() -> list[Case]:
         ("Where", [flags[:, 0, None, None], x, x], {}),
     ]
     found += [("Where", [values(4, 1, 1) > 2, values(3, 1), values(5)], {})]
-    found += [(op, [x], {"axis": a, "keepdims": k}) for op in ("ArgMax", "ArgMin") for a, k in ((1, 0), (-1, 1))]
+    found += [(op, [x], {"axis": a, "keepdims": k}) for op in ("ArgMax",) for a, k in ((1, 0), (-1, 1))]
     found += [
         ("Cast", [x], {"to": INT}),
         ("Shape", [x], {}),
@@ -114,13 +113,10 @@ def cases() -> list[Case]:
     ]
     found += [("Expand", [values(3, 1), np.array(s)], {}) for s in ([2, 1, 4], [3, 5], [1])]
     found += [("Tile", [x, np.array([1, 2, 3])], {}), ("Pad", [x, np.array([0, 1, 2, 0, 0, 3])], {})]
-    found += [("ConstantOfShape", [np.array([2, 0, 3])], {}), ("TopK", [x, np.array([2])], {"axis": 1})]
+    found += [("TopK", [x, np.array([2])], {"axis": 1})]
     found += [("ReverseSequence", [values(4, 2), np.array([1, 3])], {"batch_axis": 1, "time_axis": 0})]
     norms = [values(3)] * 4
-    found += [("BatchNormalization", [image, *norms], {}), ("InstanceNormalization", [image, *norms[:2]], {})]
-    found += [("LayerNormalization", [x, values(4), values(4)], {})]
-    found += [("Constant", [], {"value": numpy_helper.from_array(x)}), ("Constant", [], {"value_ints": [1, 2]})]
-    found += [("Constant", [], {"value_float": 1.0}), ("Constant", [], {"value_floats": [1.0, 2.0, 3.0]})]
+    found += [("BatchNormalization", [image, *norms], {}), ("LayerNormalization", [x, values(4), values(4)], {})]
     found += [("ArrayFeatureExtractor", [v, np.array([[0, 2]])], {}) for v in (values(3), values(2, 3), x)]
     svm = {"kernel_type": "RBF", "kernel_params": [0.1, 0.0, 3.0], "post_transform": "NONE"}
     for classes, more in ((3, {}), (2, {}), (3, {"prob_a": [1.0] * 3, "prob_b": [0.0] * 3})):
@@ -189,12 +185,24 @@ def test_memory_is_what_is_alive_at_a_time() -> None:
     assert cost(model(fan), windows=10)[0] == 52 * 10 * 4
 
 
+SLOW_AND_QUICK = ("Transpose", "Softmax", "Neg")
+
+
+def test_what_is_slow_costs_more() -> None:
+    """As measured for float64: sorting, transposing and powers take a hundred times as long as in a product."""
+    sizes = {op: cost(model([node(op)], shape=("n", 100, 100)), 32)[1] - LEAST_WORK for op in SLOW_AND_QUICK}
+    assert sizes["Transpose"] == sizes["Softmax"] == 10 * sizes["Neg"] == 100 * 2 * 32 * 10_000
+
+
 def test_work_is_counted_in_multiplications() -> None:
     _, work = cost(model([node("MatMul", "", "w")], {"w": np.zeros((4, 500), F)}), windows=32)
     assert 32 * 4 * 500 <= work < 32 * 4 * 500 + 20_000
     image = model([node("Conv", "", "w")], {"w": np.zeros((8, 3, 5, 5), F)}, shape=("n", 3, 20, 20))
     exact = 2 * 8 * 16 * 16 * 3 * 25
-    assert exact <= cost(image, windows=2)[1] < exact + 20_000
+    most, work = cost(image, windows=2)
+    assert exact <= work < exact + 20_000
+    columns = 16 * 16 * 3 * 25  # what onnxruntime makes of one window, to multiply it
+    assert most == 8 * 3 * 25 + 2 * 3 * 20 * 20 + 2 * 8 * 16 * 16 + columns - 8 * 3 * 25
 
 
 # --- what is refused ---
@@ -214,14 +222,21 @@ def bombs() -> dict[str, tuple[Any, str]]:
     constants = [helper.make_node("Tile", ["one", "times"], [str(i)]) for i in range(20)]
     outer = [node("MatMul", "tall", "wide")]
     custom = helper.make_node("Sigmoid", ["x"], ["y"], domain="com.microsoft")
-    filters = helper.make_node("ConstantOfShape", ["s"], ["w"])
+    filters = helper.make_node("Expand", ["one", "s"], ["w"])
+    each = [helper.make_node("Tile", ["one", "times"], [f"big{i}"]) for i in range(20)]
+    each = [n for i, big in enumerate(each) for n in (big, helper.make_node("ReduceMax", [f"big{i}"], [f"m{i}"]))]
+    shaped = [helper.make_node("Expand", ["x", "s"], ["a"]), helper.make_node("Shape", ["a"], ["t"])]
+    for i in range(5):
+        shaped += [helper.make_node("Expand", ["one", "t"], [f"b{i}"]), helper.make_node("Neg", [f"b{i}"], [f"c{i}"])]
+        shaped += [helper.make_node("ReduceMax", [f"c{i}"], [f"m{i}"])]
+    integers = [helper.make_node("Cast", ["x"], ["i"], to=INT)]
     return {
-        "zeros": (model([node("ConstantOfShape", "s")], {"s": big}), "more than .* numbers"),
-        "zeros beyond 64 bits": (
-            model([node("ConstantOfShape", "s")], {"s": np.array([2**62, 0])}),
-            "gives something of",
+        "ones": (model([node("Expand", "one", "s")], {"one": F([1]), "s": big}), "more than .* numbers"),
+        "beyond 64 bits": (
+            model([node("Expand", "one", "s")], {"one": F([1]), "s": np.array([2**62, 0])}),
+            "gives something of|cannot be told",
         ),
-        "negative": (model([node("ConstantOfShape", "s")], {"s": np.array([-5])}), "a size of -5"),
+        "negative": (model([node("Expand", "", "s")], {"s": np.array([-5])}), "a size of -5"),
         "expand": (model([node("Expand", "", "s")], {"s": np.array([10**9, 1, 1])}), "more than .* numbers|of shape"),
         "tile": (model([node("Tile", "", "s")], {"s": np.array([10**4, 10**4])}), "more than .* numbers"),
         "pad": (model([node("Pad", "", "s")], {"s": np.array([10**5] * 4)}), "more than .* numbers"),
@@ -238,10 +253,55 @@ def bombs() -> dict[str, tuple[Any, str]]:
             model([*constants, node("Sum", *map(str, range(20)))], {"one": F([1]), "times": np.array([1 << 26])}),
             "more than .* numbers",
         ),
+        "constants that are kept, each used once": (
+            model([*each, node("Sum", *(f"m{i}" for i in range(20)))], {"one": F([1]), "times": np.array([1 << 26])}),
+            "more than .* numbers",
+        ),
+        "constants of an inferred shape": (
+            model(
+                [*shaped, node("Sum", *(f"m{i}" for i in range(5)))],
+                {"one": F([1]), "s": np.array([1 << 26])},
+                shape=(1,),
+            ),
+            "more than .* numbers",
+        ),
         "work": (
-            model([filters, node("Conv", "", "w")], {"s": np.array([1_000, 1, 38_000])}, shape=("n", 1, 40_000)),
+            model(
+                [filters, node("Conv", "", "w")],
+                {"one": F([1]), "s": np.array([1_000, 1, 38_000])},
+                shape=("n", 1, 40_000),
+            ),
             "multiplications",
         ),
+        "32 bits that run over": (
+            model(
+                [node("Mul", "s", "s"), helper.make_node("Expand", ["x", "y"], ["z"])],
+                {"s": np.array([1 << 16], np.int32)},
+                outputs=["z"],
+            ),
+            "cannot be told beforehand",
+        ),
+        "64 bits cut to 32": (
+            model(
+                [helper.make_node("Cast", ["s"], ["t"], to=TensorProto.INT32), node("Expand", "", "t")],
+                {"s": np.array([(1 << 32) + 1])},
+            ),
+            "cannot be told beforehand",
+        ),
+        "negative edges": (
+            model([node("MaxPool", kernel_shape=[3], pads=[-1, 0])], shape=("n", 1, 9)),
+            "its window does not fit",
+        ),
+        "windows beyond the end": (
+            model([node("MaxPool", kernel_shape=[3], ceil_mode=1)], shape=("n", 1, 9)),
+            "its window does not fit",
+        ),
+        "division of integers": (model([*integers, node("Div", "i", "i")]), "Div: reads integers"),
+        "division of the smallest integer": (
+            model([*integers, node("Div", "s", "i")], {"s": np.array([-(2**63)])}),
+            "Div: reads integers",
+        ),
+        "mean of no integers": (model([*integers, node("ReduceMean", "i")]), "ReduceMean: reads integers"),
         "endless loop": (
             model([node("Loop", "", "yes", body=inner)], {"yes": np.array(True)}),
             "operator Loop: holds a graph",
@@ -249,7 +309,7 @@ def bombs() -> dict[str, tuple[Any, str]]:
         "unknown operator": (model([node("RandomNormal", shape=[1])]), "RandomNormal: genrelab runs no such"),
         "custom operator": (model([custom]), r"com\.microsoft\.Sigmoid: genrelab runs no such"),
         "size of the sound": (
-            model([helper.make_node("Cast", ["x"], ["s"], to=INT), node("ConstantOfShape", "s")], shape=("n",)),
+            model([helper.make_node("Cast", ["x"], ["s"], to=INT), node("Expand", "", "s")], shape=("n",)),
             "cannot be told beforehand",
         ),
         "strings": (model([node("Cast", "", to=TensorProto.STRING)]), "something else than numbers"),
@@ -305,7 +365,7 @@ def test_neighbours_are_looked_at_row_by_row() -> None:
     """`Scan` is what k nearest neighbours are made of: as many rounds as there are rows, no more."""
     most, work = cost(scan(np.zeros((300, 4), F), distances()), windows=32)
     assert 300 * 32 < most < 300 * 32 + 2_000
-    assert work > 300 * 32 * 4
+    assert work >= 300 * 3 * LEAST_WORK
     grows = helper.make_node("Concat", ["kept", "kept"], ["kept_"], axis=0)
     for proto, words in (
         (scan(np.zeros((300, 4), F), distances(grows)), "what it keeps grows"),
@@ -323,3 +383,6 @@ def test_the_largest_network_that_is_run_takes_a_moment_to_measure() -> None:
     with pytest.raises(ValueError, match="more than 20,000"):
         cost(model(nodes, outputs=[str(MOST_NODES)]))
     assert (INT32, INT64) == (TensorProto.INT32, TensorProto.INT64)
+    many = {f"c{i}": F(i) for i in range(MOST_CONSTANTS + 1)}
+    with pytest.raises(ValueError, match="2,001 constants are more than 2,000"):
+        cost(model([node("Sum", "", *many)], many))

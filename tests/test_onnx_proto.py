@@ -215,3 +215,10 @@ def test_long_lists_of_floats_cost_no_more_than_their_bytes() -> None:
     attribute = b"\x2a" + varint(len(mixed)) + mixed
     inner = b"\x0a" + varint(len(attribute)) + attribute
     refused(b"\x3a" + varint(len(inner)) + inner, "more than 500,000 parts")
+
+
+@pytest.mark.parametrize("data", [b"\x0a\x01\x08", b"\x38\x00", b"\x0d\x00\x00\x00\x00"])
+def test_a_field_that_is_written_in_another_way_is_refused(data: bytes) -> None:
+    """`ir_version` as bytes, `graph` as an integer, `ir_version` as a fixed-size number."""
+    with pytest.raises(ValueError, match=r"it is damaged: field \d is written in another way"):
+        read_graph(data)
