@@ -40,6 +40,7 @@ from threadpoolctl import threadpool_limits
 
 from genrelab import decode, metrics, views
 from genrelab.bundle import write_bundle
+from genrelab.bundle_json import is_only_a_bundle
 from genrelab.config import ClipSettings, DescriptorsView
 from genrelab.model import steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
@@ -246,6 +247,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "genrelab/starter")
     options = parser.parse_args()
+    if options.out.exists() and not is_only_a_bundle(options.out):
+        parser.error(f"{options.out} is no bundle: choose another --out")
     threadpool_limits(1)  # sums of several threads come in any order
     tracks, short = load(options.data, FOLDERS), load(options.data, FOLDERS[-1:])
     penalty, temperature = choose(tracks, Recipe(), by_artist=True)
