@@ -45,10 +45,10 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BaseException:
             # Not all of this process's children: the user's own may be among them. Nobody else can name ours.
-            ours = list((pool._processes or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in ours:
+            for process in list((pool._processes or {}).values()):
                 process.terminate()
+            # Waits for the pool's own thread: at the interpreter's end it would be woken through a pipe that is gone.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 

@@ -161,6 +161,9 @@ def outcome(folder: Path, data: bytes) -> str:
 
 
 def peak_mb() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss also knows what the process that began this one held
+        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) >> 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
