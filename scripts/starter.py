@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,10 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any
+
+from genrelab.processes import ONE_THREAD
+
+os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before NumPy: sums of several threads come in any order
 
 import numpy as np
 from numpy.typing import NDArray
