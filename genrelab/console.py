@@ -53,10 +53,6 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:  # the reader of our output went away
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet
             raise typer.Exit(1) from None
-        except ModuleNotFoundError as e:
-            if e.name is None or e.name.startswith("genrelab"):
-                raise
-            _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[train]'")
         except OSError as e:
             _fail(f"{e.filename or 'writing the result'}: {e.strerror or e}")
         except MemoryError:
@@ -66,6 +62,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except Exception as e:
             if os.environ.get("GENRELAB_DEBUG"):
                 raise
+            if isinstance(e, ModuleNotFoundError) and e.name and not e.name.startswith("genrelab"):
+                _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[train]'")
             _fail(f"unexpected {type(e).__name__}: {e}; set GENRELAB_DEBUG=1 to see where, and please report it")
 
     return wrapped

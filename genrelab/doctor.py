@@ -21,9 +21,9 @@ from functools import partial
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from genrelab import __version__, tiny_sounds
+from genrelab.processes import cores
 
 TRAIN_HALF = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "pandas", "pooch", "pyarrow", "requests", "skl2onnx",
@@ -180,7 +180,7 @@ def _machine() -> Iterator[Finding]:
     for name, where in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         yield _tried("machine", name, partial(_room, where), "make room, or work in another folder")
     yield _tried("machine", "memory", _memory, "close other programs, or use --jobs 1")
-    yield Finding("machine", "cores", OK, str(_cores()))
+    yield Finding("machine", "cores", OK, str(cores()))
 
 
 def _cache() -> str:
@@ -217,9 +217,3 @@ def _free_memory() -> int | None:
         return None
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    allowed: Any = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -129,6 +129,13 @@ class _Candidate:
     found: tags.Found
 
 
+def refuse_no_folder(folder: Path) -> None:
+    """Raises SettingsError where DIR is no folder."""
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
+
+
 def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: Touched = lambda _: None) -> Path | None:
     """Writes the genre of every file below a folder that has none; files that have one are not even heard.
 
@@ -147,9 +154,7 @@ def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: To
         SettingsError: it is no folder.
         Interrupted: Ctrl-C.
     """
-    if not folder.is_dir():
-        what = "a file, not a folder" if folder.exists() else "no such folder"
-        raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
+    refuse_no_folder(folder)
     with nullcontext() if settings.dry_run else lock(folder):
         if not settings.dry_run:
             retag.sweep(folder)

@@ -23,7 +23,7 @@ from genrelab.config import ClipSettings
 from genrelab.errors import BundleError, SettingsError
 from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier, Prediction, load_bundle, must_hear, predict_file
-from genrelab.processes import worker_pool
+from genrelab.processes import CRASHED, cores, worker_pool
 
 if TYPE_CHECKING:
     from genrelab.memory import Memory, Stamp
@@ -33,9 +33,6 @@ FEW = 16
 
 AHEAD = 64
 """Answers for each worker that may wait for that of an earlier file."""
-
-CRASHED = Prediction("", None, None, {}, None, "", "the decoder crashed on this file")
-"""What is said of a file that brings a worker down; it is remembered, so that the next run does not hear it itself."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def _answers(bundle: Bundle, files: list[Path], jobs: int | None, memory: Memory
     unknown = (p for p in rest if _known(bundle, p, memory) is None)
     many = jobs is None and sum(1 for _ in islice(unknown, FEW + 1)) > FEW
     if rest and (many or (jobs is not None and jobs > 1)):
-        yield from _Line(bundle, rest, min(jobs or _cores(), len(rest)), memory).answers()
+        yield from _Line(bundle, rest, min(jobs or cores(), len(rest)), memory).answers()
     else:
         yield from (_here(bundle, path, memory) for path in rest)
 
@@ -141,10 +138,6 @@ def _here(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction:
 def _keep(bundle: Bundle, heard: Heard, memory: Memory | None) -> None:
     if memory is not None and heard.stamp is not None:
         memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- in worker processes ---
@@ -229,7 +222,8 @@ class _Line:
                     try:
                         self._answered(slot, pool.submit(_work, self._order, slot.path).result())
                     except BrokenProcessPool:
-                        crashed = replace(CRASHED, path=str(slot.path), model=self._bundle.name)
+                        # It is remembered, so that the next run does not hear it itself.
+                        crashed = Prediction(str(slot.path), None, None, {}, None, self._bundle.name, CRASHED)
                         self._answered(slot, Heard(crashed, stamp))
                         break
 

@@ -33,9 +33,13 @@ def steady_columns(view: View) -> NDArray[np.int64] | None:
     sounds, so that a clip stored at 44.1 kHz gets the answer that it gets at 22.05 kHz. FMA's own statistics keep all:
     they are there to be compared.
     """
-    if not isinstance(view, StatisticsView | DescriptorsView) or (isinstance(view, StatisticsView) and view.fma_exact):
-        return None
-    names = STATISTICS if isinstance(view, StatisticsView) else DESCRIPTORS
+    match view:
+        case StatisticsView(fma_exact=False):
+            names = STATISTICS
+        case DescriptorsView():
+            names = DESCRIPTORS
+        case _:
+            return None
     return np.array([i for i, name in enumerate(names) if name not in STORAGE_BOUND], np.int64)
 
 

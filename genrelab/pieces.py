@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from genrelab import decode, records, views
 from genrelab.config import IN_TABLE, PrepareSettings
 from genrelab.errors import DecodeError, SettingsError
-
-CRASHED = "the decoder crashed on this file"
+from genrelab.processes import CRASHED
 
 
 @dataclass(frozen=True)

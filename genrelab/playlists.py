@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from pathlib import Path
 
 from genrelab import __version__, tags
 from genrelab.errors import DecodeError, SettingsError, TagError, printable
-from genrelab.library import Hear
+from genrelab.library import Hear, refuse_no_folder
 from genrelab.listing import search
 from genrelab.predict import Prediction
-from genrelab.retag import SUFFIX
+from genrelab.retag import unused_name
 
 UNSURE = "unsure"
 MARK = "# Written by genrelab"
@@ -62,8 +61,7 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
     Raises:
         SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
     """
-    if not folder.is_dir():
-        raise SettingsError(f"{folder}: no such folder: name the one that holds the music")
+    refuse_no_folder(folder)
     found = list(search([folder]))
     _make(out)
     failed = {fault.path: fault.reason for fault in found if isinstance(fault, DecodeError)}
@@ -94,15 +92,11 @@ def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         what = "written to"
-        temporary = _temporary(out)
+        temporary = unused_name(out)
         temporary.touch(exist_ok=False)
         temporary.unlink()
     except OSError as e:
         raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
-
-
-def _temporary(out: Path) -> Path:
-    return out / f".{uuid.uuid4().hex[:8]}{SUFFIX}"
 
 
 def _answers(files: list[Path], hear: Hear) -> Iterator[tuple[Path, Prediction]]:
@@ -183,7 +177,7 @@ def _is_ours(file: Path) -> bool:
 def _write(file: Path, genre: str, items: list[_Item]) -> None:
     items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
     head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(genre)}\n"
-    temporary = _temporary(file.parent)
+    temporary = unused_name(file.parent)
     try:
         temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
         temporary.replace(file)

@@ -18,6 +18,7 @@ from genrelab.dataset import Dataset, FeatureTable, Track
 from genrelab.errors import PreparedError, SettingsError
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import Prepared, open_prepared
+from genrelab.processes import cores
 from genrelab.storage import Folder
 from genrelab.workers import estimate
 
@@ -53,7 +54,7 @@ def prepare(
         PreparedError: `out` holds other settings, another dataset, or other files.
     """
     folder = out if isinstance(out, Folder) else Folder(out)
-    n_jobs = _cores() if jobs is None else jobs
+    n_jobs = cores() if jobs is None else jobs
     if n_jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {n_jobs}")
     work = _work_folder(folder)
@@ -75,7 +76,7 @@ def _prepare_audio(
         for index, t in enumerate(dataset.tracks)
     ]
     if old is not None:
-        found = earlier.compare(dataset, old, threads=_cores())
+        found = earlier.compare(dataset, old, threads=cores())
         _tell(found, items, dataset, say)
         if earlier.only_labels_differ(dataset, found, items):
             return _relabel(dataset, settings, old, say)
@@ -247,7 +248,3 @@ def _make(order: list[Piece], todo: list[Piece], jobs: int, progress: Progress) 
     progress(done, total)
     if todo:
         workers.make_all(todo, jobs=min(jobs, len(todo)), done=report)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+CRASHED = "the decoder crashed on this file"
+"""What is said of a file that brings a worker down."""
+
 _lock = threading.Lock()
 _pools = 0
 """Pools that are open; while there are any, the environment says one thread."""
@@ -28,6 +31,11 @@ def use_one_thread() -> None:
     """
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -46,6 +46,11 @@ def refuse_read_only(path: Path) -> None:
         raise TagError(path, "lies in a folder that is read-only: allow writing (chmod u+w) and run again")
 
 
+def unused_name(folder: Path) -> Path:
+    """A hidden name in a folder that nobody else has, for what is to take another's place; `sweep` knows it."""
+    return folder / f".{uuid.uuid4().hex[:8]}{SUFFIX}"
+
+
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A name for the copy; what stands there at the end of the block, because it took no place, is removed.
@@ -55,7 +60,7 @@ def beside(path: Path) -> Iterator[Path]:
         OSError: it is not there.
     """
     refuse_read_only(path)
-    copy = path.with_name(f".{uuid.uuid4().hex[:8]}{SUFFIX}")
+    copy = unused_name(path.parent)
     try:
         yield copy
     finally:

@@ -164,7 +164,7 @@ def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: P
 def test_workers_are_for_many_files_that_are_not_remembered(
     bundle: Classifier, tmp_path: Path, lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "_cores", lambda: 4)
+    monkeypatch.setattr(listening, "cores", lambda: 4)
     paths = songs(tmp_path / "music", FEW + 2)
     assert len(list(listen(bundle, paths[:FEW]))) == FEW
     assert len(list(listen(bundle, paths, jobs=1))) == FEW + 2
