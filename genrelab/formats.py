@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from genrelab.accelerator import load_tensorflow
 from genrelab.bundle import Bundle, load_bundle
@@ -108,8 +109,7 @@ def ask_network(file: Path, temperature: float) -> Answer:
 
     def answer(heard: Heard) -> NDArray[np.float64]:
         logits = np.asarray(network.predict(heard.windows, verbose=0), np.float64) / temperature
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float64)
+        return np.asarray(softmax(logits, axis=1), np.float64)
 
     return answer
 

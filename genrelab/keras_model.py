@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from scipy.special import softmax
 
 from genrelab.accelerator import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
 from genrelab.config import TrainSettings
@@ -105,8 +106,7 @@ class KerasModel(Model):
     def _softmax(self, network: Any, part: Part) -> NDArray[np.float64]:
         """Probabilities (n, genres) of a part's rows."""
         logits = self._outputs(network, part).astype(np.float64)
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float64)
+        return np.asarray(softmax(logits, axis=1), np.float64)
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
         return self._softmax(self.network_, part_of_arrays(x, batch_size=self.settings.batch_size))

@@ -14,22 +14,11 @@ from genrelab.dataset import AUDIO_SUFFIXES
 from genrelab.errors import DecodeError
 
 
-def audio_files(paths: Iterable[str | Path]) -> list[Path]:
+def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
     """Named files as they are, and what looks like audio below named folders, sorted; each once.
 
-    Raises:
-        DecodeError: a folder without audio, or one that cannot be listed.
+    A folder that holds no audio or cannot be listed is an error in its place.
     """
-    files = []
-    for found in search(paths):
-        if isinstance(found, DecodeError):
-            raise found
-        files.append(found)
-    return files
-
-
-def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
-    """As `audio_files`, with an error in its place for each folder that holds no audio or cannot be listed."""
     seen = set()
     for path in map(Path, paths):
         for found in _below(path) if _is_folder(path) else [path]:

@@ -24,7 +24,6 @@ from genrelab.bundle import ROWS_AT_ONCE, Bundle
 from genrelab.config import FramesView, LogMelView, SamplesView, View
 from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError
-from genrelab.listing import audio_files as audio_files
 from genrelab.views import compute
 
 Windows = int | Literal["all"]

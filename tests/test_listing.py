@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from genrelab.errors import DecodeError
-from genrelab.listing import audio_files, search
+from genrelab.listing import search
+
+
+def audio_files(paths: Iterable[str | Path]) -> list[Path]:
+    """What a search finds, or the first of its errors."""
+    found = list(search(paths))
+    for fault in found:
+        if isinstance(fault, DecodeError):
+            raise fault
+    return [f for f in found if isinstance(f, Path)]
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -13,6 +13,7 @@ from sounds import music
 
 import genrelab
 from genrelab import predict
+from genrelab.listing import search
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts/starter.py"
 
@@ -88,9 +89,10 @@ def test_the_script_gives_the_bundle_in_the_box(shared: Path, tmp_path: Path) ->
 @pytest.mark.real
 def test_every_real_file_is_answered(shared: Path) -> None:
     bundle = genrelab.load_bundle(predict.STARTER)
-    paths = predict.audio_files([shared / "data/assorted"])
+    paths = list(search([shared / "data/assorted"]))
     assert len(paths) == 16
     for path in paths:
+        assert isinstance(path, Path)
         answer = bundle.predict(path)
         assert answer.error is None, path.name
         assert answer.confidence is not None and 0.1 < answer.confidence <= 1, path.name
