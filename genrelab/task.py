@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from genrelab.config import TrainSettings
 from genrelab.examples import Labels
-from genrelab.prepared import Prepared, write_parquet
+from genrelab.prepared import TRACKS, Prepared, write_parquet
 from genrelab.split import Split, artist_key, make_split
 from genrelab.storage import Folder
 
@@ -74,6 +74,7 @@ class Task:
         return {
             "name": self.prepared.name,
             "prepared": str(self.prepared.folder),
+            "root": self.prepared.about["root"],
             "genres": list(self.genres),
             **about,
         }
@@ -114,7 +115,13 @@ def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
     return Task(prepared, split, genres, tuple(notes))
 
 
+TOLD = {name: TRACKS.field(name).type for name in ("path", "genre", "artist", "album", "duration_s", "sha256")}
+"""Columns of `tracks.parquet` that `split.parquet` repeats, so that a RUN can be read without its PREPARED."""
+
+
 def write_split(run: Folder, task: Task) -> None:
-    """`split.parquet`: track_id, part, and the role that the part has in training."""
-    columns = {"track_id": task.prepared.tracks["track_id"], "part": task.split.parts, "role": task.split.roles}
-    write_parquet(run, "split.parquet", pa.table({n: pa.array(c, pa.string()) for n, c in columns.items()}))
+    """`split.parquet`: track_id, part, the role that the part has in training, and what is known of the track."""
+    t = task.prepared.tracks
+    columns = {"track_id": t["track_id"], "part": task.split.parts, "role": task.split.roles}
+    table = {name: pa.array(column, pa.string()) for name, column in columns.items()}
+    write_parquet(run, "split.parquet", pa.table(table | {n: pa.array(t[n], kind) for n, kind in TOLD.items()}))

@@ -24,6 +24,7 @@ from genrelab.errors import BundleError, SettingsError
 from genrelab.listen import FEW, Heard, listen
 from genrelab.memory import open_memory
 from genrelab.predict import Classifier, Prediction, predict_file
+from genrelab.processes import CRASHED
 
 
 @pytest.fixture(autouse=True)
@@ -219,7 +220,7 @@ def test_a_file_that_brings_a_worker_down_costs_its_own_answer(
         assert heard == []
         assert [f.path for f in found] == list(map(str, paths))
         assert [i for i, f in enumerate(found) if f.error] == [3, 11]
-        assert found[3] == replace(listening.CRASHED, path=str(paths[3]), model="linear")
+        assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", CRASHED)
         assert steps == list(range(1, 15))
         memory.flush()
         assert plain(list(listen(bundle, paths, memory=memory))) == plain(found)
