@@ -40,21 +40,11 @@ def download(
     typer.echo(str(folder))
 
 
+@options.grouped
 def prepare(
-    root: options.Root,
+    source: options.Source,
     out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
-    dataset: options.DatasetName = "auto",
-    views: options.Views = None,
-    fma_exact: options.FmaExact = False,
-    jobs: options.Jobs = None,
-    artists: options.Artists = None,
-    split_files: options.SplitFiles = None,
-    label: options.Label = None,
-    split_column: options.SplitColumn = None,
-    artist_column: options.ArtistColumn = None,
-    id_column: options.IdColumn = None,
-    drop: options.Drop = None,
-    impute: options.Impute = None,
+    preparing: options.Preparing,
     as_json: options.AsJson = False,
 ) -> None:
     """Decode every track once and write all views as TFRecord shards and tables.
@@ -63,33 +53,19 @@ def prepare(
     """
     from genrelab import run as program
 
-    source = program.Source(
-        root, dataset, artists, split_files, label, split_column, artist_column, id_column, drop, impute
-    )
-    prepared = program.prepare(source, out, views, fma_exact, jobs, console.say, console.bar)
+    prepared = program.prepare(source, preparing, out, console.say, console.bar)
     if as_json:
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
         typer.echo(str(prepared.folder))
 
 
+@options.grouped
 def train(
     prepared: options.Prep,
     out: options.RunOut,
-    models: options.Models = "all",
-    split: options.Split = "auto",
-    epochs: options.Epochs = 100,
-    seed: options.Seed = 42,
-    preset: options.Preset = "default",
-    view: options.View = None,
-    pca: options.Pca = None,
-    class_weight: options.ClassWeight = "auto",
-    imagenet_weights: options.Weights = "auto",
-    fine_tune: options.FineTune = 0,
-    strategy: options.Strategy = "auto",
-    strict: options.Strict = False,
-    resume: options.Resume = False,
-    overwrite: options.Overwrite = False,
+    training: options.Training,
+    asked: options.Asked,
     as_json: options.AsJson = False,
 ) -> None:
     """Train models on a preparation and print the leaderboard.
@@ -98,43 +74,19 @@ def train(
     """
     from genrelab import run as program
 
-    settings = program.train_settings(
-        models, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy, strict
-    )
-    board = program.train(prepared, out, settings, resume, overwrite, console.say, console.bar)
+    settings = program.train_settings(training)
+    board = program.train(prepared, out, settings, asked, console.say, console.bar)
     console.leaderboard(board, as_json, out)
 
 
+@options.grouped
 def run(
-    root: options.Root,
+    source: options.Source,
     out: options.RunOut,
-    dataset: options.DatasetName = "auto",
-    views: options.Views = None,
-    fma_exact: options.FmaExact = False,
-    jobs: options.Jobs = None,
-    artists: options.Artists = None,
-    split_files: options.SplitFiles = None,
-    label: options.Label = None,
-    split_column: options.SplitColumn = None,
-    artist_column: options.ArtistColumn = None,
-    id_column: options.IdColumn = None,
-    drop: options.Drop = None,
-    impute: options.Impute = None,
+    preparing: options.Preparing,
+    training: options.Training,
+    asked: options.Asked,
     prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
-    models: options.Models = "all",
-    split: options.Split = "auto",
-    epochs: options.Epochs = 100,
-    seed: options.Seed = 42,
-    preset: options.Preset = "default",
-    view: options.View = None,
-    pca: options.Pca = None,
-    class_weight: options.ClassWeight = "auto",
-    imagenet_weights: options.Weights = "auto",
-    fine_tune: options.FineTune = 0,
-    strategy: options.Strategy = "auto",
-    strict: options.Strict = False,
-    resume: options.Resume = False,
-    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """The whole road: prepare, train, report.
@@ -143,17 +95,11 @@ def run(
     """
     from genrelab import run as program
 
-    source = program.Source(
-        root, dataset, artists, split_files, label, split_column, artist_column, id_column, drop, impute
-    )
-    settings = program.train_settings(
-        models, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy, strict
-    )
-    views = views or program.views_for(settings)
+    settings = program.train_settings(training)
     where = prepared or f"{out.rstrip('/')}/prepared"
-    program.check_run(out, settings, resume, overwrite)  # before an hour of work, not after
-    program.prepare(source, where, views, fma_exact, jobs, console.say, console.bar, settings)
-    board = program.train(where, out, settings, resume, overwrite, console.say, console.bar)
+    program.check_run(out, settings, asked)  # before an hour of work, not after
+    program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
+    board = program.train(where, out, settings, asked, console.say, console.bar)
     console.leaderboard(board, as_json, out)
 
 

@@ -12,6 +12,7 @@ from genrelab.config import TrainSettings
 from genrelab.console import leaderboard, program
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.errors import DatasetError
+from genrelab.options import Asked, Preparing, Source
 from genrelab.predict import load_bundle
 
 EPOCHS = 30
@@ -29,12 +30,12 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
     synthesise(corpus)
     say("2 of 4  Preparing: each track is decoded once")
-    source = run.Source(corpus, "fma-small")
-    run.prepare(source, str(results / "prepared"), None, False, None, say, bar)
+    run.prepare(Source(corpus, "fma-small"), Preparing(), str(results / "prepared"), say, bar)
     say("3 of 4  Training every model of the article")
     settings = TrainSettings(epochs=EPOCHS)
     finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
-    board = run.train(str(results / "prepared"), str(results), settings, not finished, finished, say, bar)
+    asked = Asked(resume=not finished, overwrite=finished)
+    board = run.train(str(results / "prepared"), str(results), settings, asked, say, bar)
     leaderboard(board, False, str(results))
     say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
     best = results / board.rows[0].folder / "bundle"

@@ -1,9 +1,18 @@
-"""Leaf: options and arguments that several commands share, each with its one sentence of help."""
+"""Leaf: options and arguments that several commands share, each with its one sentence of help.
+
+Options that go together are fields of a dataclass: a command takes the group as one parameter (`grouped` shows typer
+its fields), and so does the program behind it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -90,3 +99,114 @@ Strategy = Annotated[str, typer.Option(help="auto, cpu, gpu or tpu.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a corrupt record instead of counting it.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in RUN.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results that RUN holds.")]
+Clip = Annotated[
+    float, typer.Option("--clip-s", min=0.5, max=600.0, help="Seconds of the clips that a longer track is cut into.")
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Leave these tracks out, each with its reason: CSV that `doctor ROOT` writes."),
+]
+FromStudy = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Train with the best hyper-parameters that `tune` found in RUN.")
+]
+AllowLeaks = Annotated[
+    bool, typer.Option("--allow-leaks", help="Go on where copies of one recording are learned from and scored.")
+]
+Honesty = Annotated[
+    bool, typer.Option("--honesty", help="Train under every split policy, too: how much of the figure is leakage?")
+]
+LearningCurve = Annotated[
+    bool, typer.Option("--learning-curve", help="Train on 10, 25, 50 and 100 %, too: would more tracks help?")
+]
+Robustness = Annotated[
+    bool, typer.Option("--robustness", help="Hear the scored tracks as MP3 at 64 kbit/s, by telephone, clipped …, too.")
+]
+Doubts = Annotated[
+    bool, typer.Option("--doubts", help="List tracks whose label the best model contradicts: RUN/doubts.csv.")
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the tracks are, and what is said of them."""
+
+    root: Root
+    dataset: DatasetName = "auto"
+    artists: Artists = None
+    split_files: SplitFiles = None
+    label: Label = None
+    split_column: SplitColumn = None
+    artist_column: ArtistColumn = None
+    id_column: IdColumn = None
+    drop: Drop = None
+    impute: Impute = None
+    exclude: Exclude = None
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What `prepare` computes, and with how many workers."""
+
+    views: Views = None
+    fma_exact: FmaExact = False
+    clip_s: Clip = 30.0
+    jobs: Jobs = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models are trained and compared."""
+
+    models: Models = "all"
+    split: Split = "auto"
+    epochs: Epochs = 100
+    seed: Seed = 42
+    preset: Preset = "default"
+    view: View = None
+    pca: Pca = None
+    class_weight: ClassWeight = "auto"
+    imagenet_weights: Weights = "auto"
+    fine_tune: FineTune = 0
+    strategy: Strategy = "auto"
+    strict: Strict = False
+    from_study: FromStudy = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What else a training is asked: what to do with earlier results, and further studies of its models."""
+
+    resume: Resume = False
+    overwrite: Overwrite = False
+    allow_leaks: AllowLeaks = False
+    honesty: Honesty = False
+    learning_curve: LearningCurve = False
+    robustness: Robustness = False
+    doubts: Doubts = False
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as typer must see it: for each parameter that is a group of options, one parameter a field."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {n: kind for n, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    shown: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        kind = groups.get(parameter.name)
+        if kind is None:
+            shown.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
+            continue
+        of_field = get_type_hints(kind, include_extras=True)
+        for f in dataclasses.fields(kind):
+            default = parameter.empty if f.default is dataclasses.MISSING else f.default
+            shown.append(
+                inspect.Parameter(f.name, parameter.KEYWORD_ONLY, default=default, annotation=of_field[f.name])
+            )
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:
+        made = {n: kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind)}) for n, kind in groups.items()}
+        command(**values, **made)
+
+    flat.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # what `inspect` and so typer look at
+    flat.__annotations__ = {p.name: p.annotation for p in shown}
+    return flat

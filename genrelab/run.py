@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Protocol
 
-from genrelab import prepare as preparing
+from genrelab import prepare as program
 from genrelab import run_folder
-from genrelab.config import DEFAULT_VIEWS, VIEWS, PrepareSettings, StatisticsView, TableView, TrainSettings, View
-from genrelab.dataset import DatasetOptions
+from genrelab.config import (
+    DEFAULT_VIEWS,
+    VIEWS,
+    ClipSettings,
+    PrepareSettings,
+    StatisticsView,
+    TableView,
+    TrainSettings,
+    View,
+)
+from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import load_dataset
 from genrelab.errors import SettingsError, printable
+from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
 
@@ -27,32 +36,17 @@ NAMED = 5
 class Bar(Protocol):
     """Makes a progress bar; see `console.bar`."""
 
-    def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[preparing.Progress]: ...
+    def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[program.Progress]: ...
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the tracks are, as the command line says it."""
-
-    root: Path
-    dataset: str = "auto"
-    artists: Path | None = None
-    split_files: Path | None = None
-    label: str | None = None
-    split_column: str | None = None
-    artist_column: str | None = None
-    id_column: str | None = None
-    drop: str | None = None
-    impute: str | None = None
-
-    @property
-    def options(self) -> DatasetOptions:
-        """The same for the dataset's own loader."""
-        return DatasetOptions(
-            artists=self.artists, split_files=self.split_files, label=self.label, split_column=self.split_column,
-            artist_column=self.artist_column, id_column=self.id_column, drop=tuple(words(self.drop)),
-            impute=self.impute,
-        )  # fmt: skip
+def dataset_of(source: Source) -> Dataset:
+    """The tracks that a source names, with those left out that it says are to be."""
+    options = DatasetOptions(
+        artists=source.artists, split_files=source.split_files, label=source.label, split_column=source.split_column,
+        artist_column=source.artist_column, id_column=source.id_column, drop=tuple(words(source.drop)),
+        impute=source.impute,
+    )  # fmt: skip
+    return load_dataset(source.root, name=source.dataset, options=options)
 
 
 def words(listed: str | None) -> list[str]:
@@ -61,16 +55,21 @@ def words(listed: str | None) -> list[str]:
 
 
 def prepare(
-    source: Source, out: str, views: str | None, fma_exact: bool, jobs: int | None, say: preparing.Say, bar: Bar,
+    source: Source,
+    preparing: Preparing,
+    out: str,
+    say: program.Say,
+    bar: Bar,
     training: TrainSettings | None = None,
-) -> Prepared:  # fmt: skip
+) -> Prepared:
     """Find the tracks, say what was found, prepare them.
 
     Args:
         training: what comes after it; what cannot be trained is refused before anything is decoded.
     """
-    settings = PrepareSettings(views=parse_views(views, fma_exact))
-    dataset = load_dataset(source.root, name=source.dataset, options=source.options)
+    clips = ClipSettings(clip_s=preparing.clip_s)
+    settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
+    dataset = dataset_of(source)
     if training is not None:
         from genrelab.train import check
 
@@ -79,7 +78,7 @@ def prepare(
     for note in dataset.notes:
         say(f"  {note}")
     with bar("Preparing") as progress:
-        prepared = preparing.prepare(dataset, out, settings, jobs=jobs, say=say, progress=progress)
+        prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, say=say, progress=progress)
     for sentence in outcome(prepared):
         say(sentence)
     return prepared
@@ -111,46 +110,42 @@ def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]
     return tuple(StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names)
 
 
-def train_settings(
-    models: str, split: str, epochs: int, seed: int, preset: str, view: str | None, pca: float | None,
-    class_weight: str, imagenet_weights: str, fine_tune: int, strategy: str, strict: bool,
-) -> TrainSettings:  # fmt: skip
+def train_settings(training: Training) -> TrainSettings:
     """Settings of a training, with the names of the models checked."""
     from genrelab.models import known_models
 
-    names = [] if models == "all" else words(models)
+    names = [] if training.models == "all" else words(training.models)
     unknown = [n for n in names if n not in known_models()]
-    if unknown or (not names and models != "all"):
+    if unknown or (not names and training.models != "all"):
         raise SettingsError(
-            f"unknown model {(unknown or [models])[0]!r}: known are {', '.join(known_models())} and all"
+            f"unknown model {(unknown or [training.models])[0]!r}: known are {', '.join(known_models())} and all"
         )
-    return TrainSettings(
-        models=tuple(names), split=split, seed=seed, epochs=epochs, preset=preset, view=view, pca=pca,
-        class_weight=class_weight, imagenet_weights=imagenet_weights, fine_tune=fine_tune, strategy=strategy,
-        strict=strict,
-    )  # fmt: skip
+    given = {f.name: getattr(training, f.name) for f in fields(training) if f.name not in ("models", "from_study")}
+    return TrainSettings(models=tuple(names), **given)
 
 
-def views_for(settings: TrainSettings) -> str | None:
-    """The views that `run` prepares where none are named.
+def views_for(preparing: Preparing, settings: TrainSettings) -> Preparing:
+    """The same with the views that `run` prepares where none are named.
 
     The default ones whatever the models, so that more models can be trained later without decoding again (two of the
     three are nearly free beside decoding), and `descriptors` or `frames` where the classical models ask for them.
     """
-    return ",".join((*DEFAULT_VIEWS, settings.view)) if settings.view in ("descriptors", "frames") else None
+    if preparing.views or settings.view not in ("descriptors", "frames"):
+        return preparing
+    return replace(preparing, views=",".join((*DEFAULT_VIEWS, settings.view)))
 
 
-def check_run(out: str, settings: TrainSettings, resume: bool, overwrite: bool) -> None:
+def check_run(out: str, settings: TrainSettings, asked: Asked) -> None:
     """Refuse a RUN whose results would be lost or mixed; see `run_folder.check_run`."""
     from genrelab.models import known_models
 
-    run_folder.check_run(Folder(out), settings, resume=resume, overwrite=overwrite, models=known_models())
+    run_folder.check_run(Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, models=known_models())
 
 
-def train(
-    prepared: str, out: str, settings: TrainSettings, resume: bool, overwrite: bool, say: preparing.Say, bar: Bar
-) -> Leaderboard:
+def train(prepared: str, out: str, settings: TrainSettings, asked: Asked, say: program.Say, bar: Bar) -> Leaderboard:
     """Train on a preparation."""
-    from genrelab.train import train as program
+    from genrelab.train import train as trained
 
-    return program(open_prepared(prepared), Folder(out), settings, resume=resume, overwrite=overwrite, say=say, bar=bar)
+    return trained(
+        open_prepared(prepared), Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, say=say, bar=bar
+    )
