@@ -180,12 +180,40 @@ def write_bundle(
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "created_by": f"genrelab {version('genrelab')}",
     }
-    contents[ABOUT] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+    _put(folder, contents, about)
+
+
+def replace_card(folder: Path, text: str) -> None:
+    """Gives a bundle another card; the model stays as it is, byte for byte. Whole or not at all, as `write_bundle`.
+
+    bundle.json names the card's sha256, so that the fingerprint changes: what was remembered of the model's answers
+    (`memory.py`) is not found any more, and the next `predict` or `tag` hears every file once again.
+
+    Args:
+        folder: the bundle.
+        text: the card, in Markdown.
+
+    Raises:
+        BundleError: the bundle is missing, changed, of an unknown version, or holds files of somebody else's.
+    """
+    _make_way(folder)
+    about, card = read_about(folder), text.encode()
+    contents = verified(folder, about["files"])
+    if contents[CARD] == card:
+        return
+    del about["fingerprint"]
+    about["files"] = about["files"] | {CARD: hashlib.sha256(card).hexdigest()}
+    _put(folder, contents | {CARD: card}, about)
+
+
+def _put(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
+    """The bundle's files with its bundle.json, whole or not at all."""
+    described = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}-{os.getpid()}") for what in ("new", "old"))
     for leftover in (unfinished, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    for file, content in contents.items():
+    for file, content in {**contents, ABOUT: described}.items():
         (unfinished / file).write_bytes(content)
     if folder.exists():
         folder.rename(replaced)

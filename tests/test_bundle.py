@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.bundle import ROWS_AT_ONCE, load_bundle, write_bundle
+from genrelab.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
 from genrelab.config import (
     ClipSettings,
     LogMelView,
@@ -506,3 +506,22 @@ def test_a_bundle_cannot_be_changed(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path / "bundle"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         bundle.name = "other"  # type: ignore[misc]
+
+
+def test_another_card_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+    before = load_bundle(write(tmp_path / "b"))
+    network_before = (tmp_path / "b" / "model.onnx").read_bytes()
+    replace_card(tmp_path / "b", "# Another card\n")
+    after = load_bundle(tmp_path / "b")
+    assert (tmp_path / "b" / "README.md").read_text() == "# Another card\n"
+    assert (tmp_path / "b" / "model.onnx").read_bytes() == network_before
+    assert after.fingerprint != before.fingerprint
+    assert dataclasses.replace(after, fingerprint=before.fingerprint) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_changed_bundle_gets_no_card(tmp_path: Path) -> None:
+    (write(tmp_path / "b") / "README.md").write_text("# Somebody was here\n")
+    with pytest.raises(BundleError, match=r"README\.md: changed since"):
+        replace_card(tmp_path / "b", "# Another card\n")
+    assert (tmp_path / "b" / "README.md").read_text() == "# Somebody was here\n"
