@@ -1,0 +1,272 @@
+"""4 Which tracks share audio: landmarks of all of them compared through one index, never each with each.
+
+1. Three landmarks that follow each other closely are a hash: their bins, and how far apart in time they are.
+2. All hashes are sorted; clips that share one may share audio. A hash that many tracks have says nothing and is dropped.
+3. Hashes that two clips share at one and the same offset are votes. Where two or more agree, the clips are laid over
+   each other at that offset, and the share of landmarks that meet decides.
+
+Time and memory: no more than `MAX_KEYS` hashes are kept, chosen by their value, so that two clips keep the same ones.
+A collection of up to 10,000 clips of 30 s keeps all; a larger one finds short excerpts a little less often.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.fingerprint import BINS, FRAME_S, Landmarks
+
+AHEAD = 6
+"""A landmark is hashed with every two of the next six behind it."""
+
+MAX_AHEAD = 60  # frames, 2.1 s: no further behind
+STEP = 2  # frames: distances in time are hashed this coarsely
+MAX_KEYS = 1 << 27  # of 8 bytes
+COMMON = 32  # clips: a hash that more of them have is no evidence
+MAX_PAIRS = 1 << 24  # pairs of hashes that are voted on at once
+VOTES = 2  # hashes that must agree on an offset before clips are compared
+
+LEAST_MARKS = 16  # landmarks of either clip in what they share; below it chance decides
+LEAST_FRAMES = 34  # 1.2 s
+THRESHOLD = 0.4
+"""Share of landmarks that meet. docs/results.md: the same audio re-encoded, and different songs."""
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads bits (Knuth, volume 3, 6.4)
+
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Print:
+    """The fingerprint of one clip.
+
+    Attributes:
+        track_id: clips of one track are not compared with each other.
+        start_s: where in the track the clip begins.
+        marks: (n, 2), see `fingerprint.landmarks`.
+    """
+
+    track_id: str
+    start_s: float
+    marks: Landmarks = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tracks that share audio: what sounds in `a` at t seconds sounds in `b` at t + `offset_s`.
+
+    Attributes:
+        score: share of landmarks that meet where the two overlap, from `THRESHOLD` to 1.
+    """
+
+    a: str
+    b: str
+    offset_s: float
+    score: float
+
+
+def near_duplicates(prints: Sequence[Print]) -> list[Pair]:
+    """Pairs of different tracks that hold the same recording, or a stretch of it, however it is encoded.
+
+    Args:
+        prints: one for each clip.
+
+    Returns:
+        each pair of tracks once, `a` before `b` in the order of `prints`, sorted by that order; of several clips and
+        offsets the best score.
+    """
+    order: dict[str, int] = {}
+    tracks = np.array([order.setdefault(p.track_id, len(order)) for p in prints], np.int64)
+    best: dict[tuple[int, int], tuple[float, float]] = {}
+    for a, b, shift, score in _compared(prints, _candidates(prints, tracks)):
+        offset_s = prints[b].start_s - prints[a].start_s + shift * FRAME_S
+        first, second = int(tracks[a]), int(tracks[b])
+        if first > second:
+            first, second, offset_s = second, first, -offset_s
+        best[first, second] = max(best.get((first, second), (0.0, 0.0)), (score, offset_s))
+    ids = list(order)
+    return [Pair(ids[a], ids[b], round(s[1], 2), round(s[0], 3)) for (a, b), s in sorted(best.items())]
+
+
+# --- hashes ---
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a key of 64 bits is shared out: hash, clip, frame, from the top."""
+
+    clip_bits: int
+    frame_bits: int
+    thin: int  # one hash in so many is kept
+
+    @property
+    def low(self) -> np.uint64:
+        """Bits below the hash."""
+        return np.uint64(self.clip_bits + self.frame_bits)
+
+
+def _layout(prints: Sequence[Print]) -> _Layout:
+    marks = sum(len(p.marks) for p in prints)
+    last = max((int(p.marks[-1, 0]) for p in prints if len(p.marks)), default=1)
+    per_mark = AHEAD * (AHEAD - 1) // 2
+    thin = -(-marks * per_mark // MAX_KEYS)
+    return _Layout(max(1, len(prints).bit_length()), max(1, last.bit_length()), max(1, thin))
+
+
+def _keys(marks: Landmarks, clip: int, layout: _Layout) -> Keys:
+    """Hashes of one clip that are kept, each with clip and frame below it."""
+    frames, bins = marks[:, 0].astype(np.int64), marks[:, 1].astype(np.uint64)
+    later = np.searchsorted(frames, frames, side="right")  # the first landmark behind each
+    found = [_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(AHEAD), 2)]
+    hashes = np.concatenate([h for h, _ in found])
+    where = np.concatenate([w for _, w in found]).astype(np.uint64)
+    place = np.uint64(clip) << np.uint64(layout.frame_bits)
+    keys: Keys = (hashes >> layout.low << layout.low) | place | where
+    return keys
+
+
+def _triples(
+    frames: NDArray[np.int64], bins: NDArray[np.uint64], later: NDArray[np.int64], i: int, j: int, thin: int
+) -> tuple[Keys, NDArray[np.int64]]:
+    """Hashes of every landmark with the i-th and j-th behind it, and the frames they stand at."""
+    a = np.flatnonzero(later + j < len(frames))
+    b, c = later[a] + i, later[a] + j
+    near = frames[c] - frames[a] <= MAX_AHEAD
+    a, b, c = a[near], b[near], c[near]
+    steps = ((frames[b] - frames[a]) // STEP * 64 + (frames[c] - frames[a]) // STEP).astype(np.uint64)
+    width = np.uint64(BINS)
+    hashes = (((bins[a] * width + bins[b]) * width + bins[c]) * np.uint64(64 * 64) + steps) * _MIX
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= _MIX
+    kept = (hashes & np.uint64(0xFFFF)) % np.uint64(thin) == 0  # low bits choose, high bits tell apart
+    return hashes[kept], frames[a][kept]
+
+
+def _index(prints: Sequence[Print], layout: _Layout) -> Keys:
+    """Sorted keys of hashes that two to `COMMON` clips have; of a hash that a clip has several times, its first."""
+    keys = np.concatenate([_keys(p.marks, i, layout) for i, p in enumerate(prints)])
+    keys.sort()
+    frame_bits = np.uint64(layout.frame_bits)
+    keys = keys[_changes(keys >> frame_bits)]
+    starts = np.flatnonzero(_changes(keys >> layout.low))
+    sizes = np.diff(starts, append=len(keys))
+    return keys[np.repeat((sizes > 1) & (sizes <= COMMON), sizes)]
+
+
+def _changes(values: Keys) -> NDArray[np.bool_]:
+    """For each value, does it differ from the one before?"""
+    changed = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=changed[1:])
+    return changed
+
+
+# --- votes ---
+
+
+def _candidates(prints: Sequence[Print], tracks: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """(clip, later clip, frames between them) that hashes agree on."""
+    if not any(len(p.marks) for p in prints):
+        return
+    layout = _layout(prints)
+    keys = _index(prints, layout)
+    if not len(keys):
+        return
+    starts = np.flatnonzero(_changes(keys >> layout.low))
+    sizes = np.diff(starts, append=len(keys))
+    ends = np.repeat(starts + sizes, sizes)
+    partners = ends - np.arange(len(keys)) - 1  # clips with the same hash behind this one
+    frame_bits, clip_mask = np.uint64(layout.frame_bits), np.uint64((1 << layout.clip_bits) - 1)
+    clips = (keys >> frame_bits & clip_mask).astype(np.int32)
+    frames = (keys & np.uint64((1 << layout.frame_bits) - 1)).astype(np.int32)
+    by_clip = np.argsort(clips, kind="stable")
+    for rows in _blocks(clips[by_clip], partners[by_clip]):
+        first = by_clip[rows]
+        yield from _voted(first, partners[first], clips, frames, tracks)
+
+
+def _blocks(clips: NDArray[np.int32], partners: NDArray[np.int64]) -> Iterator[slice]:
+    """Rows of whole clips with about `MAX_PAIRS` pairs together."""
+    borders = np.append(np.flatnonzero(np.diff(clips, prepend=-1)), len(clips))
+    pairs = np.concatenate(([0], np.cumsum(partners)))[borders]
+    at = 0
+    while at < len(borders) - 1:
+        end = max(at + 1, int(np.searchsorted(pairs, pairs[at] + MAX_PAIRS, side="right")) - 1)
+        yield slice(int(borders[at]), int(borders[end]))
+        at = end
+
+
+def _voted(
+    first: NDArray[np.int64],
+    partners: NDArray[np.int64],
+    clips: NDArray[np.int32],
+    frames: NDArray[np.int32],
+    tracks: NDArray[np.int64],
+) -> Iterator[tuple[int, int, int]]:
+    total = int(partners.sum())
+    a = np.repeat(first, partners)
+    b = a + 1 + np.arange(total) - np.repeat(np.cumsum(partners) - partners, partners)
+    other = tracks[clips[a]] != tracks[clips[b]]
+    a, b = a[other], b[other]
+    pair = clips[a].astype(np.int64) * len(tracks) + clips[b]
+    shift = (frames[b] - frames[a]).astype(np.int64)
+    for one, at in _agreed(pair, shift):
+        yield int(one // len(tracks)), int(one % len(tracks)), int(at)
+
+
+def _agreed(pair: NDArray[np.int64], shift: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Pairs with `VOTES` votes on one offset or two next to each other, and the best such offset."""
+    span = 1 << 18  # more than twice the frames that a clip can have
+    cells, votes = np.unique(pair * span + shift + span // 2, return_counts=True)
+    together = votes.copy()
+    beside = cells[1:] == cells[:-1] + 1
+    together[:-1][beside] += votes[1:][beside]
+    enough = np.flatnonzero(together >= VOTES)
+    order = enough[np.lexsort((-together[enough], cells[enough] // span))]
+    _, best = np.unique(cells[order] // span, return_index=True)
+    for cell in cells[order][best]:
+        yield int(cell // span), int(cell % span - span // 2)
+
+
+# --- comparison ---
+
+
+def _compared(
+    prints: Sequence[Print], candidates: Iterator[tuple[int, int, int]]
+) -> Iterator[tuple[int, int, int, float]]:
+    """Candidates whose landmarks meet, with the share of them that do."""
+    by_clip: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for a, b, shift in candidates:
+        by_clip[b].append((a, shift))
+    for b in sorted(by_clip):
+        around = _around(prints[b].marks)
+        for a, shift in by_clip[b]:
+            score = _share(prints[a].marks, prints[b].marks, around, shift)
+            if score >= THRESHOLD:
+                yield a, b, shift, score
+
+
+def _around(marks: Landmarks) -> NDArray[np.bool_]:
+    """(frames + 2, bins + 2): is there a landmark here or right beside? Frame and bin 0 stand at 1."""
+    near = np.zeros((int(marks[-1, 0]) + 3, BINS + 2), np.bool_)
+    for frame in range(3):
+        for bin_ in range(3):
+            near[marks[:, 0] + frame, marks[:, 1] + bin_] = True
+    return near
+
+
+def _share(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift: int) -> float:
+    """Share of the landmarks that meet where `a`, moved by `shift` frames, and `b` overlap; 0 where that is too little."""
+    moved = a[:, 0].astype(np.int64) + shift
+    start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))
+    if end - start < LEAST_FRAMES:
+        return 0.0
+    inside = slice(*np.searchsorted(moved, (start, end + 1)))
+    n_a, n_b = (int(np.diff(np.searchsorted(frames, (start, end + 1)))[0]) for frames in (moved, b[:, 0]))
+    if min(n_a, n_b) < LEAST_MARKS:
+        return 0.0
+    return int(around[moved[inside] + 1, a[inside, 1] + 1].sum()) / max(n_a, n_b)
