@@ -3,8 +3,8 @@
 A landmark is a point of the spectrogram that is louder than all around it. Levels do not change where those points
 are, MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of the stretch that it was cut from.
 
-Source: A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003. Unlike there the points themselves are kept
-and no hashes of them, so that `near.py` can hash as finely as a collection's size asks for, and compare point by point.
+Source: A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003. There pairs of points are hashed and the
+hashes kept; here the points are, so that `near.py` can also lay two clips over each other and compare point by point.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIRST_BIN, BINS = 19, 256
 """205 to 2,950 Hz: what a telephone leaves. 256 bins, so that one fits a byte."""
 
 AROUND_FRAMES, AROUND_BINS = 5, 9
-"""How far a landmark is the loudest point: 174 ms and 97 Hz to either side. Real music has about 28 of them a second."""
+"""How far a landmark is the loudest point: 174 ms and 97 Hz to either side. Music has about 28 of them a second."""
 
 FLOOR = 1e-6
 """Power below which there is only the rounding of 16-bit samples."""

@@ -1,7 +1,7 @@
 """4 Which tracks share audio: landmarks of all of them compared through one index, never each with each.
 
 1. Three landmarks that follow each other closely are a hash: their bins, and how far apart in time they are.
-2. All hashes are sorted; clips that share one may share audio. A hash that many tracks have says nothing and is dropped.
+2. All hashes are sorted: clips that share one may share audio. One that many clips have says nothing and is dropped.
 3. Hashes that two clips share at one and the same offset are votes. Where two or more agree, the clips are laid over
    each other at that offset, and the share of landmarks that meet decides.
 
@@ -260,7 +260,7 @@ def _around(marks: Landmarks) -> NDArray[np.bool_]:
 
 
 def _share(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift: int) -> float:
-    """Share of the landmarks that meet where `a`, moved by `shift` frames, and `b` overlap; 0 where that is too little."""
+    """Share of the landmarks that meet where `a`, moved by `shift` frames, overlaps `b`; 0 where that is too little."""
     moved = a[:, 0].astype(np.int64) + shift
     start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))
     if end - start < LEAST_FRAMES:
