@@ -30,6 +30,7 @@ MAX_KEYS = 1 << 27  # of 8 bytes
 COMMON = 32  # clips: a hash that more of them have is no evidence
 MAX_PAIRS = 1 << 24  # pairs of hashes that are voted on at once
 VOTES = 2  # hashes that must agree on an offset before clips are compared
+OFFSETS = 4  # of two clips that are tried: where music repeats itself, the best voted one may be a bar off
 
 LEAST_MARKS = 16  # landmarks of either clip in what they share; below it chance decides
 LEAST_FRAMES = 34  # 1.2 s
@@ -219,7 +220,7 @@ def _voted(
 
 
 def _agreed(pair: NDArray[np.int64], shift: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Pairs with `VOTES` votes on one offset or two next to each other, and the best such offset."""
+    """Pairs with `VOTES` votes on one offset or two next to each other, and the `OFFSETS` best of those."""
     span = 1 << 18  # more than twice the frames that a clip can have
     cells, votes = np.unique(pair * span + shift + span // 2, return_counts=True)
     together = votes.copy()
@@ -227,8 +228,9 @@ def _agreed(pair: NDArray[np.int64], shift: NDArray[np.int64]) -> Iterator[tuple
     together[:-1][beside] += votes[1:][beside]
     enough = np.flatnonzero(together >= VOTES)
     order = enough[np.lexsort((-together[enough], cells[enough] // span))]
-    _, best = np.unique(cells[order] // span, return_index=True)
-    for cell in cells[order][best]:
+    _, best, several = np.unique(cells[order] // span, return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(best, several)
+    for cell in cells[order][rank < OFFSETS]:
         yield int(cell // span), int(cell % span - span // 2)
 
 
