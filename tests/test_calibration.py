@@ -1,0 +1,269 @@
+"""What is promised of confidences holds in worlds where the truth is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from genrelab import metrics
+from genrelab.calibration import (
+    FEWEST,
+    GRAIN,
+    LEAST,
+    LEVEL,
+    MOST,
+    MOST_TRACKS,
+    Evidence,
+    Threshold,
+    evidence_from_json,
+    evidence_of,
+    fit_temperature,
+    tempered,
+)
+
+GENRES = ("Blues", "Folk", "Jazz", "Rock", "Ska")
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def world(n: int, rng: np.random.Generator, *, spread: float = 1.5) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits (n, genres) of a model that is exactly as sure as it should be, and the truths drawn from them."""
+    logits = spread * rng.standard_normal((n, len(GENRES)))
+    truth = (softmax(logits).cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return logits, truth
+
+
+def kept(p: NDArray[np.float64], truth: NDArray[np.int64], genres: tuple[str, ...] = GENRES) -> Evidence:
+    found = evidence_of(p, truth, genres, groups=range(len(p)), fitted_on="validation")
+    assert found is not None
+    return found
+
+
+# --- temperature ---
+
+
+def test_tempering_divides_the_logarithm() -> None:
+    logits = np.random.default_rng(0).standard_normal((6, 4))
+    np.testing.assert_allclose(tempered(softmax(logits), 2.5), softmax(logits / 2.5))
+    np.testing.assert_allclose(tempered(softmax(logits) * 0.999, 1.0), softmax(logits))
+    np.testing.assert_allclose(tempered(np.array([[1e-30, 1.0, -1e-8]]), 10.0).sum(axis=1), 1)
+    assert tempered(np.empty((0, 3)), 2.0).shape == (0, 3)
+
+
+@pytest.mark.parametrize("windows", [1, 7])
+def test_ece_of_an_overconfident_model_at_least_halves(windows: int) -> None:
+    """Must hold 3: logits times 3, calibrated on some tracks and measured on others."""
+    rng = np.random.default_rng(1)
+    logits, truth = world(1_200, rng)
+    noise = 0.3 * rng.standard_normal((windows, *logits.shape)) if windows > 1 else 0.0
+    p = softmax(3 * (logits + noise).reshape(-1, len(GENRES)))
+    track = np.tile(np.arange(len(truth)), windows)
+    some = track < 400
+    temperature = fit_temperature(track[some], p[some], truth)
+    before, after = (
+        np.stack([np.bincount(track, weights=column) for column in tempered(p, t).T], axis=1)[400:] / windows
+        for t in (1.0, temperature)
+    )
+    assert metrics.ece(truth[400:], after) <= metrics.ece(truth[400:], before) / 2
+    assert metrics.log_loss(truth[400:], after) < metrics.log_loss(truth[400:], before)
+    if windows == 1:
+        assert temperature == pytest.approx(3, rel=0.15)
+
+
+@pytest.mark.parametrize("times", [0.5, 1.0, 2.0, 6.0])
+def test_the_temperature_undoes_what_was_done_to_the_logits(times: float) -> None:
+    logits, truth = world(2_000, np.random.default_rng(2))
+    found = fit_temperature(np.arange(len(truth)), softmax(times * logits), truth)
+    assert found == pytest.approx(times, rel=0.15)
+    assert found == fit_temperature(np.arange(len(truth)), softmax(times * logits), truth)
+
+
+def test_it_is_the_loss_of_tracks_that_counts() -> None:
+    """Tracks of many windows weigh no more than those of one, and their windows are pooled before the loss is taken."""
+    logits, truth = world(400, np.random.default_rng(3))
+    p = softmax(2 * logits)
+    once = fit_temperature(np.arange(400), p, truth)
+    times = np.where(np.arange(400) < 50, 30, 1)
+    assert fit_temperature(np.repeat(np.arange(400), times), np.repeat(p, times, axis=0), truth) == once
+
+
+def test_few_tracks_have_no_temperature() -> None:
+    logits, truth = world(FEWEST, np.random.default_rng(4))
+    p = softmax(5 * logits)
+    assert fit_temperature(np.arange(FEWEST), p, truth) > 1.5
+    assert fit_temperature(np.arange(FEWEST - 1), p[:-1], truth) == 1
+    assert fit_temperature(np.arange(0), p[:0], truth) == 1
+    many_windows = np.repeat(np.arange(FEWEST - 1), 10)
+    assert fit_temperature(many_windows, np.repeat(p[:-1], 10, axis=0), truth) == 1
+
+
+def test_a_few_tracks_that_are_all_right_make_no_model_sure_of_itself() -> None:
+    p, truth = np.tile([0.6, 0.2, 0.1, 0.06, 0.04], (25, 1)), np.zeros(25, np.int64)
+    assert LEAST < fit_temperature(np.arange(25), p, truth) < 0.7
+
+
+def test_the_temperature_has_bounds() -> None:
+    truth = np.arange(500) % 5
+    sure = np.full((500, 5), 1e-12)
+    sure[:, 0] = 1
+    assert fit_temperature(np.arange(500), sure, truth) == MOST
+    right = np.eye(5)[truth] * 0.3 + 0.14
+    assert fit_temperature(np.arange(500), right, truth) == LEAST
+    assert fit_temperature(np.arange(500), np.full((500, 5), 0.2), truth) == 1, "where it makes no difference"
+    zeros = np.eye(5)[(truth + (np.arange(500) % 2)) % 5]  # half of them wrong with certainty, as kNN is
+    assert fit_temperature(np.arange(500), zeros, truth) == 1
+
+
+# --- sets with a stated coverage ---
+
+
+@pytest.mark.parametrize(("n", "coverage"), [(30, 0.9), (200, 0.9), (100, 0.8), (60, 0.5)])
+def test_sets_cover_as_stated(n: int, coverage: float) -> None:
+    """Over many draws of calibration tracks and of one new track each, for a model that is far too sure of itself."""
+    rng = np.random.default_rng(n)
+    covered = np.zeros(500)
+    for i in range(len(covered)):
+        logits, truth = world(n + 25, rng)
+        p = softmax(3 * logits)
+        least = kept(p[:n], truth[:n]).least_likely(coverage)
+        covered[i] = (p[np.arange(n, n + 25), truth[n:]] >= least).mean()
+    error = covered.std() / math.sqrt(len(covered))
+    assert coverage - 3 * error <= covered.mean() <= coverage + 1 / (n + 1) + 0.01 + 3 * error
+
+
+def test_the_rank_is_that_of_split_conformal_prediction() -> None:
+    p = np.column_stack([np.arange(1, 10) / 10, 1 - np.arange(1, 10) / 10])
+    found = kept(p, np.zeros(9, np.int64), ("a", "b"))  # the true genre has 0.1, 0.2 to 0.9
+    assert [found.least_likely(c) for c in (0.1, 0.5, 0.7, 0.85, 0.9, 0.91)] == [0.9, 0.5, 0.3, 0.1, 0.1, 0.0]
+
+
+# --- thresholds with a stated precision ---
+
+
+@pytest.mark.parametrize(
+    ("spread", "n", "precision", "reaches"),
+    [(2.5, 150, 0.8, True), (2.5, 600, 0.9, True), (2.5, 60, 0.6, True), (1.5, 600, 0.9, False)],
+)
+def test_precision_holds_on_fresh_tracks(spread: float, n: int, precision: float, reaches: bool) -> None:
+    """For models far too sure of themselves, one of which never has the precision, however sure it is."""
+    rng = np.random.default_rng(n)
+    logits, truth = world(20_000, rng, spread=spread)
+    p = softmax(3 * logits)
+    sure, answer = p.max(axis=1), p.argmax(axis=1)
+    looked_for, found = 0, []  # (precision among all, their share of all)
+    for _ in range(60):
+        drawn = rng.choice(len(p), n, replace=False)
+        thresholds = kept(p[drawn], truth[drawn]).thresholds(precision)
+        for t in {t.genres: t for t in thresholds.values()}.values():
+            looked_for += 1
+            if t.confidence is not None:
+                counts = np.isin(answer, [GENRES.index(g) for g in t.genres]) & (sure >= t.confidence)
+                found.append(((answer == truth)[counts].mean(), counts.mean()))
+    broken = sum(of < precision for of, _ in found)
+    assert broken <= (1 - LEVEL) * looked_for
+    if reaches:
+        of, share = np.array(found).T
+        assert len(found) > 30 and np.average(of, weights=share) >= precision
+    else:
+        assert len(found) < looked_for / 20
+
+
+def of_one(right: list[int], wrong: list[int], **others: int) -> Evidence:
+    """Answers of Folk with these confidences, and `others` times as many right ones of other genres, at 990."""
+    of = {g: tuple([990] * others.get(g, 0)) for g in GENRES} | {"Folk": tuple(sorted(right))}
+    missed = tuple(sorted([1] * len(wrong)))
+    return Evidence("validation", 1, of, dict.fromkeys(GENRES, ()) | {"Folk": tuple(sorted(wrong))}, missed)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ([900] * 22, [], Threshold(0.9, 22, 22, ("Folk",))),
+        ([900] * 30, [400] * 10, Threshold(0.9, 30, 30, ("Folk",))),
+        ([900] * 36 + [700], [800], Threshold(0.7, 38, 37, ("Folk",))),
+        ([900] * 30 + [700], [800], Threshold(0.9, 30, 30, ("Folk",))),
+        ([900] * 15, [800] * 20, Threshold(None, 0, 0, ("Folk",))),
+        ([], [500] * 30, Threshold(None, 0, 0, ("Folk",))),
+    ],
+)
+def test_a_threshold_is_the_lowest_with_enough_right(right: list[int], wrong: list[int], expected: Threshold) -> None:
+    assert of_one(right, wrong).thresholds(0.9)["Folk"] == expected
+
+
+def test_genres_that_are_seldom_answered_share_a_threshold() -> None:
+    found = of_one([900] * 21, [], Blues=40, Rock=1, Ska=1).thresholds(0.9)
+    assert list(found) == list(GENRES)
+    assert found["Blues"] == Threshold(0.99, 40, 40, ("Blues",))
+    assert found["Folk"] == Threshold(0.9, 23, 23, ("Folk", "Jazz", "Rock", "Ska"))
+    assert found["Folk"] == found["Jazz"] == found["Rock"]
+    assert of_one([900] * 20, []).thresholds(0.9)["Folk"].confidence is None
+
+
+# --- what is kept ---
+
+
+def test_evidence_is_rounded_down_and_sorted() -> None:
+    p = np.array([[0.9129, 0.0871], [0.5, 0.5], [0.3337, 0.6663], [0.2, 0.8]])
+    found = evidence_of(p, np.array([0, 0, 0, 1]), ("a", "b"), groups=["x", "x", "y", "z"], fitted_on="validation")
+    assert found == Evidence("validation", 3, {"a": (500, 912), "b": (800,)}, {"a": (), "b": (666,)}, (333,))
+    assert found is not None and found.n == 4
+    assert evidence_of(p[:0], np.array([], int), ("a", "b"), groups=[], fitted_on="") is None
+
+
+def test_of_very_many_tracks_some_are_kept() -> None:
+    rng = np.random.default_rng(5)
+    logits, truth = world(40_000, rng)
+    p = softmax(logits)
+    found = kept(p, truth)
+    assert found.n == MOST_TRACKS == found.n_groups
+    true = np.sort(p[np.arange(len(p)), truth])
+    assert found.least_likely(0.9) == pytest.approx(true[len(true) // 10], abs=0.02)
+
+
+def test_evidence_comes_back_from_json() -> None:
+    logits, truth = world(90, np.random.default_rng(6))
+    found = kept(softmax(logits), truth)
+    assert evidence_from_json(json.loads(json.dumps(found.to_json())), GENRES) == found
+
+
+def _with(**changes: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda stored: stored | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda _: [], "must be an object with fitted_on, missed"),
+        (lambda s: {k: v for k, v in s.items() if k != "missed"}, "must be an object with"),
+        (_with(more=1), "must be an object with"),
+        (_with(right=[]), "right must have a list for each genre"),
+        (lambda s: s | {"wrong": s["wrong"] | {"Polka": []}}, "wrong must have a list for each genre"),
+        (_with(missed=5), "lists of whole numbers from 0 to 1000"),
+        (_with(missed=[1.5]), "lists of whole numbers"),
+        (_with(missed=[True]), "lists of whole numbers"),
+        (_with(missed=[-1]), "lists of whole numbers"),
+        (_with(missed=[GRAIN + 1]), "lists of whole numbers"),
+        (lambda s: s | {"right": s["right"] | {"Folk": "90"}}, "lists of whole numbers"),
+        (lambda s: s | {"missed": [*s["missed"], 3]}, "missed must have one probability for each wrong answer"),
+        (_with(fitted_on=3), "fitted_on must be a text"),
+        (_with(n_groups=0), "n_groups must be"),
+        (_with(n_groups=91), "n_groups must be"),
+        (_with(n_groups=True), "n_groups must be"),
+        (_with(n_groups="9"), "n_groups must be"),
+        (lambda s: s | {"right": {g: [1] * MOST_TRACKS for g in GENRES}}, "about 1 to 5000 tracks"),
+        (lambda s: s | {k: {g: [] for g in GENRES} for k in ("right", "wrong")} | {"missed": []}, "about 1 to 5000"),
+    ],
+)  # fmt: skip
+def test_evidence_that_cannot_be_is_refused(change: Callable[[dict[str, Any]], Any], words: str) -> None:
+    logits, truth = world(90, np.random.default_rng(6))
+    with pytest.raises(ValueError, match=words):
+        evidence_from_json(change(kept(softmax(logits), truth).to_json()), GENRES)
