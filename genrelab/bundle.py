@@ -3,7 +3,8 @@
     BUNDLE/
     ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
     ├── README.md     the card
-    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, sha256 of the others
+    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, how it answered
+                      calibration tracks, sha256 of the others
 
 Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators, refused by name where it is
 incomplete, changed, of another version, reaches for other files, or could take memory and time without end
@@ -15,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -37,10 +37,13 @@ from genrelab.bundle_json import (
     one_line,
     read_about,
     refusal,
+    stored_calibration,
     stored_clips,
     stored_view,
     verified,
+    written,
 )
+from genrelab.calibration import Evidence, tempered
 from genrelab.config import ClipSettings, TableView, View, view_to_json
 from genrelab.errors import BundleError, printable
 from genrelab.onnx_guard import measure
@@ -69,6 +72,7 @@ class Bundle:
         view: what it reads of a clip, with all its numbers.
         clips: which stretches of a track it is shown.
         temperature: that its probabilities are divided by, in the logarithm; 1 leaves them.
+        calibration: how it answered tracks that it was not fitted on; None where there were none.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
         fingerprint: sha256 of bundle.json, which names the sha256 of all else: two bundles that share it answer alike.
     """
@@ -79,6 +83,7 @@ class Bundle:
     view: View
     clips: ClipSettings
     temperature: float
+    calibration: Evidence | None = field(repr=False)
     metrics: Mapping[str, Any] = field(repr=False)
     dataset: str
     split: str
@@ -111,11 +116,7 @@ class Bundle:
         p = np.concatenate(rows) if rows else np.empty((0, len(self.genres)))
         if not (np.isfinite(p).all() and (p >= -1e-6).all() and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
             raise BundleError(f"{self._says} answers numbers that are no probabilities")
-        p = np.maximum(p, 0.0)
-        if self.temperature != 1:
-            p = (p / p.max(axis=1, keepdims=True)) ** (1 / self.temperature)
-        tempered: NDArray[np.float64] = p / p.sum(axis=1, keepdims=True)
-        return tempered
+        return tempered(p, self.temperature)
 
     def answers(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """What the network says of a few windows, shape (windows, genres), before any of it is judged."""
@@ -146,6 +147,7 @@ def write_bundle(
     split: str,
     licence: str | None,
     temperature: float = 1.0,
+    calibration: Evidence | None = None,
     readme: str,
 ) -> None:
     """Writes a bundle beside `folder` and renames it when it is complete; one that stands there is replaced.
@@ -157,7 +159,7 @@ def write_bundle(
         onnx: network with one float32 input, shape (windows, *view.shape), and an output `probabilities`.
         genres: sorted, in the order of the output's columns.
         readme: the card, in Markdown.
-        name, view, clips, metrics, dataset, split, licence, temperature: see `Bundle`.
+        name, view, clips, metrics, dataset, split, licence, temperature, calibration: see `Bundle`.
 
     Raises:
         BundleError: `folder` is there and is no bundle, or holds files of somebody else's.
@@ -172,6 +174,7 @@ def write_bundle(
         "clips": dataclasses.asdict(clips),
         "pooling": "mean",
         "temperature": temperature,
+        **({} if calibration is None else {"calibration": calibration.to_json()}),
         "metrics": dict(metrics),
         "dataset": dataset,
         "split": split,
@@ -208,7 +211,7 @@ def replace_card(folder: Path, text: str) -> None:
 
 def _put(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
     """The bundle's files with its bundle.json, whole or not at all."""
-    described = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+    described = written(about)
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}-{os.getpid()}") for what in ("new", "old"))
     for leftover in (unfinished, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -246,6 +249,7 @@ def load_bundle(path: str | Path) -> Bundle:
         view=view,
         clips=stored_clips(about["clips"], folder / ABOUT),
         temperature=float(about["temperature"]),
+        calibration=stored_calibration(about, folder / ABOUT),
         metrics=about["metrics"],
         dataset=about["dataset"],
         split=about["split"],

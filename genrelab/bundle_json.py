@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import stat
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genrelab.calibration import Evidence, evidence_from_json
 from genrelab.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
 from genrelab.errors import BundleError, SettingsError, printable
 
@@ -37,7 +40,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
 }  # fmt: skip
-"""What stands in bundle.json besides `format_version`."""
+"""What stands in bundle.json besides `format_version`, and, where tracks were left to calibrate with, `calibration`."""
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -75,6 +78,12 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not 1e-6 < about["temperature"] < 1e6:
         raise refusal(where, f"temperature must be about 1. Received: {_said(about['temperature'])}")
     return about | {"fingerprint": hashlib.sha256(content).hexdigest()}
+
+
+def written(about: Mapping[str, Any]) -> bytes:
+    """bundle.json: a key a line, numbers that lie side by side on one."""
+    text = json.dumps(about, indent=1, ensure_ascii=False)
+    return (re.sub(r"\[\n[\s\d,]+\]", lambda m: " ".join(m[0].split()), text) + "\n").encode()
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
@@ -169,6 +178,23 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
         return ClipSettings(**stored)
     except (SettingsError, TypeError) as e:
         raise refusal(where, f"clips: {one_line(e)}") from e
+
+
+def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
+    """What bundle.json says of calibration tracks; None where it says nothing, as those of genrelab 0.2 do.
+
+    Raises:
+        BundleError: it cannot be.
+    """
+    if "calibration" not in about:
+        return None
+    try:
+        found = evidence_from_json(about["calibration"], about["genres"])
+        if not _is_a_line(found.fitted_on):
+            raise ValueError(f"fitted_on cannot be {_said(found.fitted_on)}")
+    except ValueError as e:
+        raise refusal(where, f"calibration: {one_line(e)}") from e
+    return found
 
 
 def _refuse_odd_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:

@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from genrelab.accelerator import load_tensorflow
 from genrelab.bundle import Bundle, load_bundle
-from genrelab.bundle_json import ABOUT, CARD, MODEL
+from genrelab.bundle_json import ABOUT, CARD, MODEL, written
 from genrelab.decode import Clip, resample
 from genrelab.errors import SettingsError
 from genrelab.keras_file import load_network
@@ -136,7 +136,7 @@ def _write_onnx(trained: Trained, folder: Path) -> None:
         about = json.loads(contents[ABOUT])
         about["temperature"] = 1.0
         about["files"][MODEL] = hashlib.sha256(contents[MODEL]).hexdigest()
-        contents[ABOUT] = (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode()
+        contents[ABOUT] = written(about)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
 

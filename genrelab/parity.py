@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from genrelab import decode
 from genrelab.bundle import Bundle
+from genrelab.calibration import tempered
 from genrelab.errors import DecodeError, GenrelabError, MissingNeed, ModelError
 from genrelab.export import find
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
@@ -164,8 +165,7 @@ def _by_trained(trained: Trained, heard: list[Heard]) -> tuple[Floats, str]:
         raise _Absent(f"not compared: {e}") from e
 
     def answer(h: Heard) -> Floats:
-        p = model._proba(h.windows) ** (1 / trained.bundle.temperature)
-        return np.asarray(p / p.sum(axis=1, keepdims=True))
+        return tempered(model._proba(h.windows), trained.bundle.temperature)
 
     return _asked(answer, heard), "fitted again from the run's PREPARED: it is not kept"
 

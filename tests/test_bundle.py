@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
+from genrelab.calibration import Evidence
 from genrelab.config import (
     ClipSettings,
     LogMelView,
@@ -38,6 +39,8 @@ GENRES = ("Blues", "Folk", "Rock")
 SUM_OF_ONE = np.repeat(np.array([[1.0, 1.0, -1.0]], np.float32) / 16, 16, axis=0)
 VIEW = SamplesView(sr=8_000, n_samples=16)
 WEIGHTS = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
+RIGHT, WRONG = {"Blues": (900,), "Folk": (), "Rock": (400, 400)}, {"Blues": (700,), "Folk": (350, 500), "Rock": ()}
+EVIDENCE = Evidence("validation", 5, RIGHT, WRONG, (0, 12, 300))
 
 
 def network(
@@ -105,6 +108,15 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 # --- what it gives ---
+
+
+def test_how_calibration_tracks_were_answered_comes_back(tmp_path: Path) -> None:
+    folder = write(tmp_path / "bundle", calibration=EVIDENCE, temperature=1.3)
+    assert load_bundle(folder).calibration == EVIDENCE
+    assert '"missed": [ 0, 12, 300 ]' in (folder / "bundle.json").read_text(), "not a line a number"
+    replace_card(folder, "# Another card\n")
+    assert load_bundle(folder).calibration == EVIDENCE
+    assert load_bundle(write(tmp_path / "without")).calibration is None
 
 
 def test_a_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -273,6 +285,14 @@ def test_whatever_stands_in_bundle_json_is_loaded_or_refused(tmp_path: Path, key
         load_bundle(folder)
 
 
+@pytest.mark.parametrize("value", [*ODD, {**EVIDENCE.to_json(), "fitted_on": "a\nb"}, {**EVIDENCE.to_json(), "n": 1}])
+def test_a_calibration_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
+    edit(write(tmp_path / "bundle"), lambda about: about.update(calibration=value))
+    with pytest.raises(BundleError, match=r"bundle\.json: calibration: ") as e:
+        load_bundle(tmp_path / "bundle")
+    assert str(e.value).isprintable()
+
+
 @pytest.mark.parametrize("settings", ["view", "clips"])
 def test_every_setting_of_view_and_clips_is_looked_at(tmp_path: Path, settings: str) -> None:
     view = LogMelView()
@@ -345,7 +365,9 @@ JSON = st.recursive(
 @given(st.data())
 def test_whatever_json_says_it_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Anywhere in bundle.json: a value replaced, a key taken away, one added."""
-    folder = tmp_path / "bundle" if (tmp_path / "bundle").exists() else write(tmp_path / "bundle")
+    folder = tmp_path / "bundle"
+    if not folder.exists():
+        write(folder, calibration=EVIDENCE)
     original = (folder / "bundle.json").read_text()
     about = json.loads(original)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -362,8 +384,11 @@ def test_whatever_json_says_it_is_loaded_or_refused(tmp_path: Path, data: st.Dat
             place[data.draw(st.text(max_size=8))] = data.draw(JSON)
     (folder / "bundle.json").write_text(json.dumps(about))
     try:
-        p = load_bundle(folder).probabilities(np.ones((2, 16), np.float32))
+        bundle = load_bundle(folder)
+        p = bundle.probabilities(np.ones((2, 16), np.float32))
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-9)
+        if bundle.calibration is not None:
+            assert list(bundle.calibration.thresholds(0.5)) == list(bundle.genres)
     except BundleError as e:
         assert "\n" not in str(e)
     finally:
