@@ -1,0 +1,301 @@
+"""Leaf: what must be said about the figures of a run, by rule, and what can be done about it.
+
+Accuracies in this field are broken by leakage more than by models, and rankings by too few artists. Each rule looks
+at what stands in `run.json`, the models' `metrics.json`, the comparisons and the audit, and says one sentence, with
+figures, or nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genrelab.comparison import LINE, listed
+from genrelab.errors import printable
+from genrelab.wording import count
+
+Facts = Mapping[str, Any]
+Found = tuple[str, list[str]]  # a sentence, and its remedies
+
+THIN = 5
+"""A genre with fewer scored tracks has no recall worth its name."""
+
+MUCH = 0.05
+"""Validation that lies further above the scored part than this, and further than chance explains, is told."""
+
+GAP = 0.20
+"""Training accuracy further above validation than this is overfitting."""
+
+Z = 1.96  # half a 95 % interval, in standard errors
+
+CEILINGS = {
+    frozenset({"blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"}): (
+        ("GTZAN", 0.945, "wrong labels and repeats leave even a perfect ear about 94.5 % (Sturm 2013)")
+    ),
+    frozenset({"electronic", "experimental", "folk", "hip-hop", "instrumental", "international", "pop", "rock"}): (
+        "fma_small",
+        0.70,
+        "no honest result on its official split lies above 65 %",
+    ),
+}
+"""By the genres that tell a dataset, also as a table: accuracy above which leakage is to be assumed, and why."""
+
+MORE_TEST = "score more tracks, of more artists"
+FOLDS = "compare with `--honesty`, which repeats each policy over 5 folds"
+OVERFITTING = ["more training tracks", "augmentation", "dropout", "earlier stopping", "fewer parameters"]
+"""What the article names against it."""
+
+
+def cautions(
+    *, facts: Facts, models: Mapping[str, Facts], comparisons: Sequence[Facts], audit: Facts | None
+) -> list[dict[str, Any]]:
+    """Everything that a reader of the figures must know, the gravest first.
+
+    Args:
+        facts: `run.json`.
+        models: `metrics.json` of each model by its folder, best first.
+        comparisons: of `comparison.compare_all`; may be empty where there is one model.
+        audit: `audit.json` of the run, None where there was none.
+
+    Returns:
+        Dicts of `rule`, `sentence` and `remedies` (a list of str, which may be empty); none for a clean run.
+    """
+    run = _Run(facts, models, comparisons, audit)
+    found = [(rule, said) for rule, check in RULES.items() if (said := check(run)) is not None]
+    return [{"rule": rule, "sentence": sentence, "remedies": remedies} for rule, (sentence, remedies) in found]
+
+
+def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: Sequence[Facts]) -> str:
+    """The first thing that the page says: what was measured on what, who is first, and whom to believe.
+
+    Args:
+        facts, models: as of `cautions`.
+        winner: of `comparison.winner`.
+        told: of `cautions`.
+    """
+    run = _Run(facts, models, (), None)
+    best = (run.learners or list(models))[0]
+    scores = run.scores(best)
+    asked = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
+    interval = f"[{100 * scores['accuracy_low']:.1f}, {100 * scores['accuracy_high']:.1f}]"
+    above = "above" if scores["accuracy_low"] > run.line else "not safely above"
+    sentences = (
+        f"{count(len(models), 'model')} answered {asked}, {facts['split']['policy']} split",
+        winner["sentence"],
+        f"{run.name(best)} reaches {_pc(scores['accuracy'])} {interval}, {above} chance ({_pc(facts['chance'])}) and "
+        f"the majority line ({_pc(facts['majority'])})",
+        _whom_to_believe(run, winner, {caution["rule"] for caution in told}),
+    )
+    return ". ".join(sentences) + "."
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the rules look at."""
+
+    facts: Facts
+    models: Mapping[str, Facts]
+    comparisons: Sequence[Facts]
+    audit: Facts | None
+
+    @property
+    def learners(self) -> list[str]:
+        """Folders of the models that listen, best first."""
+        return [m for m in self.models if m != LINE]
+
+    @property
+    def part(self) -> str:
+        return str(self.facts["part"])
+
+    @property
+    def line(self) -> float:
+        return float(max(self.facts["majority"], self.facts["chance"]))
+
+    @property
+    def first(self) -> Facts:
+        """Scores of the best."""
+        return self.scores(next(iter(self.models)))
+
+    @property
+    def n(self) -> int:
+        return int(self.first["n"])
+
+    @property
+    def of_artists(self) -> str:
+        return f" of {self.first['n_groups']:,} artists" if self.first["interval_over"] == "artists" else ""
+
+    def scores(self, folder: str) -> Facts:
+        found: Facts = self.models[folder]["scores"]
+        return found
+
+    def name(self, folder: str) -> str:
+        return printable(self.models[folder]["display"])
+
+
+def _leaks(run: _Run) -> Found | None:
+    if run.audit is None or run.audit["verdict"] != "leaks":
+        return None
+    leaking = [c for c in run.audit["checks"] if c["leaking"]]
+    words = [f"{c['name'].replace('_', ' ')}: {c['leaking']:,} of {c['of']:,}" for c in leaking]
+    return (
+        f"scored tracks stand on the learned side, too ({'; '.join(words)}): the figures are too high",
+        ["split by artist: --split artist", "take repeated files out with `genrelab doctor ROOT` and --exclude"],
+    )
+
+
+def _too_good(run: _Run) -> Found | None:
+    known = CEILINGS.get(frozenset(g.casefold() for g in run.facts["dataset"]["genres"]))
+    high = [m for m in run.learners if known and run.scores(m)["accuracy"] > known[1]]
+    if not known or not high:
+        return None
+    figures = listed([f"{run.name(m)} {_pc(run.scores(m)['accuracy'])}" for m in high])
+    return (
+        f"{figures} on the genres of {known[0]}: above {_pc(known[1])} assume leakage, for {known[2]}",
+        ["look at the audit: repeats, re-encoded copies, artists on both sides", FOLDS],
+    )
+
+
+def _split(run: _Run) -> Found | None:
+    policy = run.facts["split"]["policy"]
+    if any(note.startswith("artists are unknown") for note in run.facts["split"]["notes"]):
+        return (
+            "artists are unknown, so the same artist may be on both sides of the split: the figures may be too high",
+            ["tell the artists: `genrelab prepare … --artists FILE`", FOLDS],
+        )
+    if policy not in ("random", "article"):
+        return None
+    return (
+        f"the {policy} split puts one artist's tracks on both sides: the figures say how well models know artists, too",
+        ["--split artist", FOLDS],
+    )
+
+
+def _no_test(run: _Run) -> Found | None:
+    if not run.facts["split"]["no_test"]:
+        return None
+    return (
+        "there are no test tracks: every figure is of the validation part",
+        ["add the test tracks of the official split", "--split artist, which holds a fifth of the tracks back"],
+    )
+
+
+def _choice(run: _Run) -> Found | None:
+    """Is the first on the scored part another one than validation would have chosen, by no more than chance?"""
+    judged = [m for m in run.learners if run.models[m].get("validation")]
+    if len(judged) < 2:
+        return None
+    chosen, first = max(judged, key=lambda m: run.models[m]["validation"]["accuracy"]), judged[0]
+    if chosen == first or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
+        return None
+    return (
+        f"validation would have chosen {run.name(chosen)} ({_pc(run.models[chosen]['validation']['accuracy'])}), and "
+        f"the {run.part} part cannot tell {run.name(first)} from it: quote the figure of "
+        f"{run.name(chosen)}, {_pc(run.scores(chosen)['accuracy'])}, which was chosen without looking at it",
+        [MORE_TEST, FOLDS],
+    )
+
+
+def _wide(run: _Run) -> Found | None:
+    if len(run.learners) < 2:
+        return None
+    best, worst = run.scores(run.learners[0]), run.scores(run.learners[-1])
+    width, spread = best["accuracy_high"] - best["accuracy_low"], best["accuracy"] - worst["accuracy"]
+    if width <= spread:
+        return None
+    return (
+        f"the interval of {run.name(run.learners[0])} is {100 * width:.1f} points wide, and all models that listen lie "
+        f"within {100 * spread:.1f} points: {run.n:,} tracks{run.of_artists} are too few to rank them",
+        [MORE_TEST, FOLDS],
+    )
+
+
+def _validation_above(run: _Run) -> Found | None:
+    """Told where the difference is large and beyond two standard errors of both intervals together."""
+    told = []
+    for m in run.learners:
+        seen, scored = run.models[m].get("validation"), run.scores(m)
+        if not seen:
+            continue
+        above, error = seen["accuracy"] - scored["accuracy"], math.hypot(_error(seen), _error(scored))
+        if above > max(MUCH, Z * error):
+            told.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * Z * error:.1f})")
+    if not told:
+        return None
+    return (
+        f"validation lies above {run.part}: {listed(told)}",
+        [
+            f"believe {run.part}: epochs and settings were chosen on validation",
+            "look for copies of training tracks in the validation part: the audit lists them",
+        ],
+    )
+
+
+def _overfitting(run: _Run) -> Found | None:
+    told = []
+    for m in run.learners:
+        learned = run.models[m].get("training")
+        unseen = run.models[m].get("validation") or run.scores(m)
+        if learned and learned["accuracy"] - unseen["accuracy"] > GAP:
+            told.append(f"{run.name(m)} {_pc(learned['accuracy'])} against {_pc(unseen['accuracy'])}")
+    if not told:
+        return None
+    unseen_words = "validation" if all(run.models[m].get("validation") for m in run.learners) else "unseen tracks"
+    return f"training far above {unseen_words} (overfitting): {listed(told)}", OVERFITTING
+
+
+def _thin(run: _Run) -> Found | None:
+    counts = {g: row["n"] for g, row in run.first["per_genre"].items()}
+    thin = [f"{printable(g)} ({count(n, 'track')})" for g, n in counts.items() if 0 < n < THIN]
+    if not thin:
+        return None
+    return (
+        f"fewer than {THIN} scored tracks: {', '.join(thin)}; their recall and F1 say next to nothing",
+        ["more tracks of these genres, by other artists", "leave the genre out, or join it with a neighbour"],
+    )
+
+
+def _not_above_majority(run: _Run) -> Found | None:
+    below = [run.name(m) for m in run.learners if run.scores(m)["accuracy_low"] <= run.line]
+    if not below:
+        return None
+    which = "the majority line" if run.facts["majority"] >= run.facts["chance"] else "chance"
+    return (
+        f"not safely above {which} ({_pc(run.line)}): {listed(below)}",
+        ["more training tracks", "--epochs and --patience, where the curve was still rising", MORE_TEST],
+    )
+
+
+RULES: dict[str, Callable[[_Run], Found | None]] = {
+    "leaks": _leaks,
+    "too_good": _too_good,
+    "split": _split,
+    "no_test": _no_test,
+    "not_above_majority": _not_above_majority,
+    "choice": _choice,
+    "wide_intervals": _wide,
+    "validation_above": _validation_above,
+    "overfitting": _overfitting,
+    "thin_genre": _thin,
+}
+"""By name, the gravest first."""
+
+
+def _whom_to_believe(run: _Run, winner: Facts, rules: set[str]) -> str:
+    if rules & {"leaks", "too_good"}:
+        return "Believe none of these figures before the leaks are out"
+    if rules & {"split"}:
+        return "Believe the order more than the height: artists may be on both sides"
+    if winner["folder"] is None and len(run.learners) > 1:
+        return "Believe the intervals, not the order of the models that cannot be told apart"
+    return "Believe the interval more than the figure in its middle"
+
+
+def _error(share: Facts) -> float:
+    """Standard error that an interval stands for."""
+    return float(share["accuracy_high"] - share["accuracy_low"]) / (2 * Z)
+
+
+def _pc(share: float) -> str:
+    return f"{100 * share:.1f} %"

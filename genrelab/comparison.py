@@ -1,0 +1,151 @@
+"""Leaf: can two models be told apart by the tracks that both were asked about?
+
+Two models of 42 % and 39 % are seldom two different answers: what counts is on how many tracks, of how many artists,
+they disagree. Every comparison is paired, and artists are kept whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from genrelab.errors import ModelError, printable
+from genrelab.intervals import difference_interval, group_index
+
+Bools = NDArray[np.bool_]
+
+LINE = "majority"
+"""Folder of the model that does not listen: a line to be above, not a rival."""
+
+ALPHA = 0.05
+"""Models whose adjusted p-value lies below are told apart."""
+
+
+def common(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], dict[str, Bools]]:
+    """The tracks that every model answered, in the first one's order, and what each model made of them.
+
+    Args:
+        answers: of each model, by track_id: was the answer right?
+
+    Returns:
+        The track_ids (n,), and of each model shape (n,).
+    """
+    first, *others = answers.values()
+    tracks = [t for t in first if all(t in o for o in others)]
+    return tracks, {m: np.array([right[t] for t in tracks], dtype=bool) for m, right in answers.items()}
+
+
+def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> dict[str, Any]:
+    """How much better `a` is than `b`, and whether that may be chance.
+
+    `p_value` is of the sign-flip test over artists: if the models were alike, each artist's difference could as well
+    have had the other sign (Fisher 1935; Dietterich 1998 for classifiers). It is exact, by adding up all flips;
+    without artists it is McNemar's exact test, whose own p-value, of single tracks, stands beside it.
+
+    Args:
+        a, b: was the answer to each row right? shape (rows,).
+        groups: the artist of each row, None where unknown (a group by itself).
+
+    Returns:
+        `difference` of the accuracies, its 95 % interval `low` and `high`, `p_value`, `mcnemar_p`, `n` rows,
+        `n_groups`, and how many rows only a and only b had right: `only_a`, `only_b`.
+
+    Raises:
+        ModelError: no rows, or not the same number of them.
+    """
+    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    if len(a) == 0 or len(a) != len(b):
+        raise ModelError(f"cannot compare answers to {len(a)} tracks with answers to {len(b)}: score both on the same")
+    low, high = difference_interval(a, b, groups)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    index = group_index(groups, len(a))
+    if index.max() == 0:  # one artist alone says nothing about others
+        index = group_index(None, len(a))
+    won = np.bincount(index, weights=a.astype(np.int64) - b.astype(np.int64))
+    return {
+        "difference": float(a.mean() - b.mean()),
+        "low": low,
+        "high": high,
+        "p_value": _sign_flip_p(won.astype(np.int64)),
+        "mcnemar_p": float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0,
+        "n": len(a),
+        "n_groups": int(index.max()) + 1,
+        "only_a": only_a,
+        "only_b": only_b,
+    }
+
+
+def _sign_flip_p(won: NDArray[np.int64]) -> float:
+    """Share of all ways to sign `won` (groups,) whose sum is at least as far from 0; the sums are counted exactly."""
+    steps = np.abs(won[won != 0])
+    reach = int(steps.sum())
+    chances = np.zeros(2 * reach + 1)  # of the sums -reach to reach
+    chances[reach] = 1.0
+    for step in steps:
+        up, down = np.zeros_like(chances), np.zeros_like(chances)
+        up[step:], down[:-step] = chances[:-step], chances[step:]
+        chances = (up + down) / 2
+    far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(won.sum()))
+    return float(min(1.0, chances[far].sum()))
+
+
+def compare_all(correct: Mapping[str, Bools], groups: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
+    """Every two models but LINE, in the order of `correct`, with the p-values adjusted for the number of pairs (Holm).
+
+    Args:
+        correct: of each model, best first, by its folder: was the answer to each row right? shape (rows,).
+        groups: the artist of each row, None where unknown.
+
+    Returns:
+        One dict a pair: `a` and `b` (a stands before b in `correct`), what `compare` says, `p_adjusted`, and
+        `separable`: is it below ALPHA?
+    """
+    models = [m for m in correct if m != LINE]
+    pairs = [{"a": a, "b": b, **compare(correct[a], correct[b], groups)} for a, b in itertools.combinations(models, 2)]
+    for pair, p in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
+        pair |= {"p_adjusted": p, "separable": p < ALPHA}
+    return pairs
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for their number: in at most ALPHA of studies any one is a false alarm (Holm 1979)."""
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        worst = max(worst, min(1.0, p_values[i] * (len(p_values) - rank)))
+        adjusted[i] = worst
+    return adjusted
+
+
+def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
+    """Who is first, and from whom it can be told apart.
+
+    Args:
+        comparisons: of `compare_all`.
+        names: of each model's folder, best first, the name as printed; LINE does not count.
+
+    Returns:
+        `folder` of the first where it can be told apart from all others, else None, and the `sentence` that says so.
+    """
+    models = [m for m in names if m != LINE]
+    if not models:
+        return {"folder": None, "sentence": "no model listens"}
+    first, *others = models
+    separable = {pair["b"]: pair["separable"] for pair in comparisons if pair["a"] == first}
+    alike = [printable(names[m]) for m in others if not separable.get(m, False)]
+    name = printable(names[first])
+    if not others:
+        return {"folder": None, "sentence": f"{name} is the only model"}
+    if not alike:
+        others_words = "the other model" if len(others) == 1 else f"all {len(others)} others"
+        return {"folder": first, "sentence": f"{name} is first, and better than {others_words} by more than chance"}
+    return {"folder": None, "sentence": f"{name} is first; {listed(alike)} cannot be told apart from it"}
+
+
+def listed(names: Sequence[str]) -> str:
+    """All of them, as a sentence has it: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

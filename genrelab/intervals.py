@@ -1,0 +1,110 @@
+"""Leaf: how far a share, or the difference of two shares, may be from the truth, where tracks come by artists.
+
+Tracks of one artist are right or wrong together, so n tracks are worth fewer independent ones: n divided by Kish's
+design effect 1 + (m - 1) r, where m is the size of an artist's share as a track sees it (the mean of the sizes,
+weighted by themselves) and r the correlation of two tracks of an artist (Kish 1965, 1987; Korn and Graubard 1998).
+The score interval takes that number (Wilson 1927; Dean and Pagano 2015). The percentile bootstrap over artists is
+too narrow where artists are few: `benchmarks/coverage.py` measures both. Nothing is drawn, so there is no seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+TAIL = 0.025  # on either side of a 95 % interval
+Z2 = 1.959963984540054**2  # of the normal quantile at 1 - TAIL
+
+
+def group_index(groups: Sequence[str | None] | None, n: int) -> Ints:
+    """Number of each row's group, shape (n,); a row of unknown group (or with no groups at all) is one by itself."""
+    if groups is None:
+        return np.arange(n, dtype=np.int64)
+    numbers: dict[object, int] = {}
+    keys = [g if g is not None else i for i, g in enumerate(groups)]
+    return np.array([numbers.setdefault(k, len(numbers)) for k in keys], dtype=np.int64)
+
+
+def share_interval(correct: NDArray[np.bool_], groups: Sequence[str | None] | None = None) -> tuple[float, float]:
+    """95 % interval of the share of rows that are right, over whole groups (artists), or rows where there are none.
+
+    Where every row is right, or every row wrong, nothing is known of how alike the rows of a group are: the exact
+    bound stands there, with groups counted as the trials (Clopper and Pearson 1934). One group alone says nothing
+    about others, so then rows are what counts.
+
+    Args:
+        correct: is each row right? shape (rows,), at least one.
+        groups: the artist of each row, None where unknown (a group by itself).
+    """
+    y = np.asarray(correct, np.float64)
+    index = _index(groups, len(y))
+    n_groups, share = int(index.max()) + 1, float(y.mean())
+    if share in (0.0, 1.0):
+        bound = float(TAIL ** (1 / n_groups))
+        return (bound, 1.0) if share else (0.0, 1 - bound)
+    k = Z2 / _worth(y, index)
+    middle, half = share + k / 2, math.sqrt(k * share * (1 - share) + k * k / 4)
+    return max(0.0, (middle - half) / (1 + k)), min(1.0, (middle + half) / (1 + k))
+
+
+def difference_interval(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], groups: Sequence[str | None] | None = None
+) -> tuple[float, float]:
+    """95 % interval of how much larger the share of `a` is than that of `b`, both asked about the same rows.
+
+    Wald's interval with one row added to either kind of disagreement (Bonett and Price 2012), which does not
+    collapse where two models hardly disagree; the number of rows is that of independent ones worth as much.
+
+    Args:
+        a, b: is each row right? shape (rows,), at least one.
+        groups: as of `share_interval`.
+    """
+    only_a, only_b = float(np.mean(a & ~b)), float(np.mean(b & ~a))
+    d = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    index = _index(groups, len(d))
+    n = _worth(d, index) if d.min() < d.max() else float(index.max() + 1)
+    only_a, only_b = (n * only_a + 1) / (n + 2), (n * only_b + 1) / (n + 2)
+    middle = only_a - only_b
+    half = math.sqrt(Z2 * (only_a + only_b - middle**2) / (n + 2))
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def _index(groups: Sequence[str | None] | None, n: int) -> Ints:
+    index = group_index(groups, n)
+    return index if index.max() > 0 else group_index(None, n)
+
+
+def _worth(y: Floats, index: Ints) -> float:
+    """Number of independent rows whose mean is as well known as that of `y`, never more than there are.
+
+    The variance of rows is known from their mean; the part that artists add is estimated from few of them, so
+    Student's t of their effective number (n / m) stands there in place of the normal quantile.
+
+    Args:
+        y, index: value and group of each row, shape (rows,).
+    """
+    size = np.bincount(index).astype(np.float64)
+    n = len(y)
+    if len(size) == n:
+        return float(n)
+    typical = float((size**2).sum()) / n
+    t = float(stdtrit(max(1.0, n / typical - 1), 1 - TAIL))
+    return n / (1 + t * t / Z2 * (typical - 1) * _alike(y, index, size))
+
+
+def _alike(y: Floats, index: Ints, size: Floats) -> float:
+    """Correlation of two rows of one group, 0 to 1, from the analysis of variance (Donner and Koval 1980)."""
+    n, n_groups = len(y), len(size)
+    mean = np.bincount(index, weights=y) / size
+    between = float((size * (mean - y.mean()) ** 2).sum()) / (n_groups - 1)
+    inside = float(((y - mean[index]) ** 2).sum()) / (n - n_groups)
+    typical = (n - float((size**2).sum()) / n) / (n_groups - 1)
+    spread = between + (typical - 1) * inside
+    return min(1.0, max(0.0, (between - inside) / spread)) if spread > 0 else 0.0
