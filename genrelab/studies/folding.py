@@ -1,0 +1,113 @@
+"""Program: who is held out together, so that every track is asked once of a model that did not learn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import SplitError
+from genrelab.grouping import share_out
+from genrelab.split import CHOOSING
+
+N_FOLDS = 5
+LEARNED = -1  # in no fold: always learned from, never scored
+OUT = -2  # no part of the study
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int) -> Ints:
+    """The fold in which each track is held out, artists whole, genres spread evenly.
+
+    Tracks of unknown artist are always learned from, as in the artist split; so are all tracks of an artist who is
+    the only one of some genre, for without them that genre could not be learned.
+
+    Args:
+        y: genre number of each track, shape (tracks,).
+        artists: of each track.
+        among: which tracks take part, shape (tracks,).
+        seed: decides among equals.
+
+    Returns:
+        0 to 4, LEARNED or OUT, shape (tracks,).
+
+    Raises:
+        SplitError: fewer than two genres have two known artists.
+    """
+    free = np.array([a is not None for a in artists]) & among
+    while lone := _lone_artists(y, artists, free):
+        free &= np.array([a not in lone for a in artists])
+    _check(y, free, "known artists")
+    rows = np.flatnonzero(free).tolist()
+    genres, groups = [f"{y[i]:06d}" for i in rows], [artists[i] for i in rows]
+    fractions, needs = [1 / N_FOLDS] * N_FOLDS, range(1, N_FOLDS + 1)
+    fold = np.where(among, LEARNED, OUT).astype(np.int64)
+    fold[rows] = share_out(genres, groups, fractions, needs=list(needs), seed=seed)
+    return fold
+
+
+def at_random(y: Ints, among: Mask, *, seed: int) -> Ints:
+    """The same without regard to artists: each genre's tracks, or windows, are shuffled and dealt out.
+
+    Raises:
+        SplitError: fewer than two genres have two tracks.
+    """
+    rng = np.random.default_rng(seed)
+    fold = np.where(among, LEARNED, OUT).astype(np.int64)
+    dealt = 0
+    for genre in np.unique(y[among]):
+        rows = rng.permutation(np.flatnonzero(among & (y == genre)))
+        if len(rows) < 2:
+            continue  # held out, it could not be learned
+        fold[rows] = (dealt + np.arange(len(rows))) % N_FOLDS
+        dealt += len(rows)
+    _check(y, fold >= 0, "tracks")
+    return fold
+
+
+def roles(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_]:
+    """What each track does while one fold is held out: `score` there, `fit` or `choose` elsewhere, `none` outside.
+
+    Args:
+        fold: of each track, shape (tracks,).
+        held: number of the fold.
+        chooses: tracks that choose epochs, shape (tracks,); none where the model chooses nothing.
+    """
+    role = np.where(fold == held, "score", np.where(fold == OUT, "none", "fit")).astype("<U6")
+    if chooses is not None:
+        role[chooses & (role == "fit")] = "choose"
+    return role
+
+
+def choosing(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, seed: int) -> Mask:
+    """A fifth of the learned tracks, which choose epochs; a genre's only group is fitted on.
+
+    Args:
+        y: genre number of each track, shape (tracks,).
+        groups: the artist of each track, where artists are kept whole; None among them is always fitted on.
+        learned: tracks to choose among, shape (tracks,).
+        seed: decides among equals.
+    """
+    rows = np.flatnonzero(learned).tolist()
+    genres = [f"{y[i]:06d}" for i in rows]
+    whole = [f"{i:09d}" if groups is None else groups[i] for i in rows]
+    placed = share_out(genres, whole, (1 - CHOOSING, CHOOSING), needs=(1, 2), seed=seed)
+    chosen = np.zeros(len(y), bool)
+    chosen[[i for i, part in zip(rows, placed, strict=True) if part == 1]] = True
+    return chosen
+
+
+def _lone_artists(y: Ints, artists: Sequence[str | None], free: Mask) -> set[str | None]:
+    """Artists of `free` tracks who are the only ones of one of their genres."""
+    of_genre = {
+        genre: {artists[i] for i in np.flatnonzero(free & (y == genre)).tolist()} for genre in np.unique(y[free])
+    }
+    return {artist for names in of_genre.values() if len(names) == 1 for artist in names}
+
+
+def _check(y: Ints, free: Mask, things: str) -> None:
+    if len(np.unique(y[free])) < 2:
+        raise SplitError(f"can score fewer than two genres: the others have fewer than two {things}")

@@ -1,0 +1,220 @@
+"""Program: a model fitted on any tracks and asked about any others, as often as a study needs it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import models
+from genrelab.candidates import view_of
+from genrelab.config import FLAT_VIEWS, TrainSettings
+from genrelab.errors import MissingNeed, ModelError
+from genrelab.examples import CACHE_BYTES, Examples, Labels, load_examples
+from genrelab.model import Model
+from genrelab.predict import pool
+from genrelab.studies import folding
+from genrelab.task import Task
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Roles = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What fitted models said of tracks (or windows) that they had not learned from.
+
+    Attributes:
+        tracks: sorted, each once, shape (n,).
+        probabilities: shape (n, genres).
+        fold: number of the fold in which each was held out, shape (n,); 0 for all where there was one fit.
+        n_learned: tracks (or windows) that a model learned from, on average over the folds.
+        notes: of the models, each sentence once.
+    """
+
+    tracks: Ints
+    probabilities: Floats
+    fold: Ints
+    n_learned: int
+    notes: tuple[str, ...]
+
+    def correct(self, y: Ints) -> NDArray[np.bool_]:
+        """Is the most probable genre the true one? Shape (n,); `y` is of all tracks (or windows)."""
+        return np.asarray(self.probabilities.argmax(axis=1) == y[self.tracks], bool)
+
+
+@dataclass
+class Refits:
+    """Models of one task, fitted again and again on other tracks. The windows of a view are read once.
+
+    Attributes:
+        task: whose genres, labels and artists count; its split does not.
+        among: tracks that the study may look at, shape (tracks,). No other track's windows are loaded.
+        scratch: an empty folder, to be kept while the models are fitted.
+        fitted: called after every fit.
+    """
+
+    task: Task
+    settings: TrainSettings
+    among: NDArray[np.bool_]
+    scratch: Path
+    fitted: Callable[[], None] = lambda: None
+    _windows: dict[str, Examples] = field(default_factory=dict)
+    _first: dict[str, Model] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Labels:
+        """Genre and artist of every track; the roles mean nothing."""
+        return self.task.labels(chooses=False)
+
+    def check(self, name: str) -> None:
+        """Refuse a model that cannot be fitted on this machine, or has nothing to read.
+
+        Raises:
+            MissingNeed: with the remedies.
+        """
+        if need := models.model_class(name).missing_need(self.settings):
+            raise MissingNeed(need)
+        self.view(name)
+
+    def view(self, name: str) -> str:
+        """What the model reads; the same as in `train`."""
+        return view_of(models.model_class(name), self.settings, self.task.prepared.views)
+
+    def windows(self, name: str) -> Examples:
+        """All windows that the model may be shown; flat ones in memory, others in their shards."""
+        view = self.view(name)
+        if view not in self._windows:
+            labels = replace(self.labels, role=np.where(self.among, "fit", "none"))
+            shards = self.scratch / "shards"
+            found = load_examples(self.task.prepared, view, labels, cache=shards, strict=self.settings.strict)
+            self._windows[view] = _in_memory(found) if view in FLAT_VIEWS else found
+        return self._windows[view]
+
+    def several(self, name: str) -> bool:
+        """Has any track more than one window?"""
+        track = self.windows(name).track
+        return len(np.unique(track)) < len(track)
+
+    def answers(self, name: str, role: Roles) -> Answers:
+        """The model's probabilities of the tracks of the role `score`, fitted on `fit`, epochs chosen on `choose`.
+
+        Args:
+            role: of each track, shape (tracks,).
+
+        Raises:
+            ModelError: it cannot learn from these tracks.
+        """
+        windows = self.windows(name)
+        examples = replace(windows, labels=replace(windows.labels, role=role))
+        rows, probabilities, notes = self._asked(name, examples)
+        tracks, pooled = pool(windows.track[rows], probabilities)
+        n = int(np.isin(role, ("fit", "choose")).sum())
+        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), n, notes)
+
+    def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> Answers:
+        """Probabilities of every track that is in a fold, each from a model that did not learn from the fold.
+
+        Args:
+            fold: of each track, as `folding` numbers them, shape (tracks,).
+            groups: the artist of each track, where artists are to be kept whole among those that choose epochs.
+        """
+        y = self.labels.y
+        return joined([self.answers(name, r) for r in self._roles(name, fold, y, groups)])
+
+    def held_out_windows(self, name: str, fold: Ints) -> Answers:
+        """The same of windows, whatever their tracks: `fold` and the answers count in the rows of `windows(name)`.
+
+        Raises:
+            ModelError: the windows are too many to be kept in memory.
+        """
+        windows = _in_memory(self.windows(name))
+        found = []
+        for role in self._roles(name, fold, windows.y, None):
+            labels = Labels(windows.genres, windows.y, role, windows.group)
+            rows, probabilities, notes = self._asked(
+                name, replace(windows, labels=labels, track=np.arange(len(windows)))
+            )
+            n = int(np.isin(role, ("fit", "choose")).sum())
+            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), n, notes))
+        return joined(found)
+
+    def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
+        """The roles of each fold in turn."""
+        for held in np.unique(fold[fold >= 0]):
+            chooses = None
+            if models.model_class(name).needs_validation:
+                learned = (fold != held) & (fold != folding.OUT)
+                chooses = folding.choosing(y, groups, learned, seed=self.settings.seed)
+            yield folding.roles(fold, int(held), chooses)
+
+    def _asked(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
+        """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
+        rows = np.flatnonzero(examples.role == "score")
+        model = models.create(name, self.settings, self.task.genres)
+        self._begin(model)
+        folder = self.scratch / name
+        if examples._values is None:
+            # A model answers all windows there; of those that are not wanted the answers are dropped.
+            role = np.where(examples.labels.role == "none", "score", examples.labels.role)
+            role[~self.among] = "none"
+            shown = replace(examples, labels=replace(examples.labels, role=role))
+            probabilities = model.fit(shown, folder).predict_proba(shown)[rows]
+        else:
+            model.fit(_part(examples, examples.role != "none"), folder)
+            probabilities = model.predict_proba(_part(examples, examples.role == "score"))
+        self._first.setdefault(name, model)
+        self.fitted()
+        return rows, probabilities, tuple(model.notes)
+
+    def _begin(self, model: Model) -> None:
+        model.resume = True  # what a frozen base said of a window is kept; all else begins anew with other rows
+        model.data_is_local = self.task.prepared.folder.is_local
+        take_over = getattr(model, "take_over", None)
+        if take_over is not None and model.name in self._first:
+            take_over(self._first[model.name])
+
+
+@contextmanager
+def refits(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Iterator[Refits]:
+    """`Refits` with a temporary folder that goes when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
+        yield Refits(task, settings, among, Path(scratch))
+
+
+def joined(found: list[Answers]) -> Answers:
+    """Answers of several folds as one, sorted by track; each track is in one fold only."""
+    tracks = np.concatenate([a.tracks for a in found])
+    fold = np.concatenate([np.full(len(a.tracks), i, np.int64) for i, a in enumerate(found)])
+    order = np.argsort(tracks, kind="stable")
+    n = round(float(np.mean([a.n_learned for a in found])))
+    notes = tuple(dict.fromkeys(note for a in found for note in a.notes))
+    return Answers(tracks[order], np.concatenate([a.probabilities for a in found])[order], fold[order], n, notes)
+
+
+def _in_memory(examples: Examples) -> Examples:
+    """The same with its windows in memory, so that any of them can be taken out.
+
+    Raises:
+        ModelError: they are too many.
+    """
+    if examples._values is not None:
+        return examples
+    size = len(examples) * int(np.prod(examples.shape)) * 4
+    if examples.view.name not in FLAT_VIEWS and size > CACHE_BYTES:
+        raise ModelError(f"its {len(examples):,} windows of {examples.view.name} take {size >> 20:,} MiB of memory")
+    return replace(examples, _values=examples.rows().x.astype(np.float32, copy=False), _shards=())
+
+
+def _part(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
+    """Some of the windows in memory; `chosen` has shape (windows,)."""
+    assert examples._values is not None
+    return replace(
+        examples, track=examples.track[chosen], start_s=examples.start_s[chosen], _values=examples._values[chosen]
+    )
