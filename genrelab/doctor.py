@@ -1,5 +1,7 @@
 """Program: the check-up of this machine: packages, decoders, the model, the place for the cache, room for work.
 
+What is looked at only before a training (`doctor ROOT`) stands last: TensorFlow, room for PREPARED, memory for workers.
+
 Everything is tried, not only looked up: sounds are decoded, a model answers. What is broken is said with its remedy,
 and the rest is looked at all the same; so nothing that may be broken is imported at the top.
 """
@@ -23,6 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genrelab import __version__, tiny_sounds
+from genrelab.devices import Answer
 from genrelab.processes import cores
 
 TRAIN_HALF = (
@@ -36,6 +39,9 @@ MADE_HERE = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG"
 
 LEAST_DISK, LEAST_MEMORY = 200_000_000, 300_000_000
 """Bytes without which classifying a library may break off."""
+
+NVIDIA = Path("/dev/nvidia0")
+"""There where Linux has a driver for a GPU by NVIDIA."""
 
 OK, NOTE, REPAIR = "ok", "note", "repair"
 
@@ -217,3 +223,45 @@ def _free_memory() -> int | None:
         return None
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+# --- before a training ---
+
+
+def can_train() -> bool:
+    """Is everything that training imports installed?"""
+    return all(find_spec(name) is not None for name in TRAIN_HALF)
+
+
+def training(answer: Callable[[], Answer]) -> Iterator[Finding]:
+    """TensorFlow and each device that it finds, by what `devices.asking` gives."""
+    try:
+        version, found = answer()
+    except RuntimeError as e:
+        yield Finding("training", "TensorFlow", REPAIR, str(e), _reinstall("'genrelab[train]'"))
+        return
+    yield Finding("training", "TensorFlow", OK, version)
+    for device in found:
+        said = device.error or f"learns what it should, in {device.seconds:.1f} s"
+        remedy = "use --strategy cpu, or another build of TensorFlow" if device.error else None
+        yield Finding("training", device.name, REPAIR if device.error else OK, said, remedy)
+    if NVIDIA.exists() and not any(device.name.startswith("GPU") for device in found):
+        remedy = f"to train on it: {shlex.quote(sys.executable)} -m pip install 'genrelab[train-gpu]'"
+        yield Finding("training", "GPU", NOTE, "there is one by NVIDIA, and TensorFlow does not find it", remedy)
+
+
+def room(n_bytes: float, jobs: int) -> Iterator[Finding]:
+    """Room for a PREPARED of so many bytes, which stand on disk twice for a while, and memory for the workers."""
+    free, needed = shutil.disk_usage(Path.cwd()).free, 2 * n_bytes
+    size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{needed / 1e6:.0f} MB"
+    said = f"about {size} are needed while it is made, {free / 1e9:.1f} GB are free in {Path.cwd()}"
+    remedy = "make room, or give --out on another disk"
+    yield (
+        Finding("training", "PREPARED", OK, said)
+        if needed < free
+        else Finding("training", "PREPARED", NOTE, said, remedy)
+    )
+    memory, wanted = _free_memory(), jobs * LEAST_MEMORY
+    if memory is not None and memory < wanted:
+        said = f"{memory / 1e9:.1f} GB free, {jobs} workers want about {wanted / 1e9:.1f} GB"
+        yield Finding("training", "workers", NOTE, said, f"use --jobs {max(1, memory // LEAST_MEMORY)}")

@@ -40,6 +40,12 @@ WRONG_DURATIONS = frozenset(
 )
 """Tracks whose stated duration is wrong, so that their clip is short or empty."""
 
+KNOWN_FAULTS = {
+    **{str(i): "too short or undecodable" for i in sorted(BAD_CLIPS)},
+    **{str(i): "wrong in duration" for i in sorted(WRONG_DURATIONS)},
+}
+"""What is known of these tracks, by their ids."""
+
 ECHONEST_ASIDE = ("metadata", "ranks")
 """Groups of echonest.csv that are no features: words and places of the artist, ranks that most tracks lack."""
 

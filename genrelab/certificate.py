@@ -1,0 +1,203 @@
+"""Program: `doctor ROOT`: the check-up of machine and data as a table for a person, or as one JSON object.
+
+The table is printed as things become known: the machine at once, the data when all is decoded, TensorFlow last.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from genrelab import console, devices, doctor, exclusions
+from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
+from genrelab.dataset import Dataset, DatasetOptions
+from genrelab.doctor import REPAIR, Finding
+from genrelab.errors import printable
+from genrelab.exclusions import Exclusion
+from genrelab.faults import KINDS, Fault, named
+from genrelab.processes import cores
+from genrelab.wording import count
+
+SHOWN = 5
+"""Tracks that are named of each kind; JSON names all."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line says: where the data are, and where the manifest goes."""
+
+    root: Path
+    dataset: str = "auto"
+    artists: Path | None = None
+    split_files: Path | None = None
+    jobs: int | None = None
+    manifest: Path | None = None
+    model: Path | None = None
+
+    @property
+    def file(self) -> Path:
+        """The manifest."""
+        return self.manifest or Path(exclusions.NAME)
+
+
+def certify(request: Request, as_json: bool) -> bool:
+    """Look at machine and data, print what is found, write the manifest where there is something to exclude.
+
+    Returns:
+        whether nothing must be repaired.
+
+    Raises:
+        DatasetError: no data at ROOT, or something else than a manifest stands where it should go.
+        SettingsError: options that cannot be.
+    """
+    exclusions.check_replaceable(request.file)
+    options = DatasetOptions(artists=request.artists, split_files=request.split_files)
+    dataset = find(request.root, request.dataset, options)
+    shown = _Shown(as_json)
+    try:
+        checkup = _looked_at(request, dataset, shown)
+    except KeyboardInterrupt:
+        raise console.NothingKept from None
+    rows = checkup.exclusions if dataset.name != PLAIN else []
+    if rows:
+        exclusions.write(request.file, rows)
+    return shown.end(request, checkup, rows)
+
+
+def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
+    """The data, with the machine before it and what is needed for a training behind it."""
+    trains = dataset.name != PLAIN and doctor.can_train()
+    with devices.asking() if trains else nullcontext() as tensorflow:
+        shown.add(doctor.examine(request.model))
+        with console.bar("Decoding") as progress:
+            checkup = check(dataset, jobs=request.jobs, progress=progress)
+        shown.data(checkup)
+        if tensorflow is not None:
+            shown.add(doctor.training(tensorflow))
+    if checkup.sounds and dataset.name != PLAIN:
+        shown.add(doctor.room(prepared_bytes(checkup), request.jobs or cores()))
+    return checkup
+
+
+class _Shown:
+    """What is printed line by line, or kept for JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._findings: list[Finding] = []
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """What was found on the machine."""
+        for f in findings:
+            self._findings.append(f)
+            self._line(f.state, f.part, f.name, f.found, f.remedy)
+
+    def _line(self, state: str, part: str, name: str, found: str, remedy: str | None = None) -> None:
+        self._say(f"{state.upper() if state == REPAIR else state:<7} {part:<9} {name:<16} {printable(found)}")
+        if remedy:
+            self._say(f"{'':<35}→ {printable(remedy)}")
+
+    def _say(self, line: str) -> None:
+        if not self._as_json:
+            typer.echo(line.encode("utf-8", "surrogateescape"))
+
+    def data(self, checkup: Checkup) -> None:
+        """Counts first, then each kind of fault with the first tracks that have it."""
+        dataset = checkup.dataset
+        self._say(f"\nData: {printable(str(dataset.root))}")
+        for name, found in _summary(checkup):
+            self._line("ok", "data", name, found)
+        for kind, of_kind in _by_kind(checkup):
+            files = f"{count(len({f.index for f in of_kind}), 'track')} {KINDS[kind].what}"
+            self._line(KINDS[kind].state, "data", kind, files)
+            for fault in of_kind[:SHOWN]:
+                name = named(dataset.tracks[fault.index])
+                self._say(f"{'':<35}{name}{': ' if fault.detail else ''}{printable(fault.detail)}")
+            if len(of_kind) > SHOWN:
+                self._say(f"{'':<35}… and {len(of_kind) - SHOWN:,} more; --json names all")
+            self._say(f"{'':<35}→ {KINDS[kind].remedy}")
+        self._say("")
+
+    def end(self, request: Request, checkup: Checkup, rows: list[Exclusion]) -> bool:
+        """The verdict and what to do now; is all well?"""
+        broken = [f.name for f in self._findings if f.state == REPAIR]
+        broken += [f"{kind} ({len(of_kind)})" for kind, of_kind in _by_kind(checkup) if KINDS[kind].state == REPAIR]
+        following = _next(request, rows) if rows else None
+        if self._as_json:
+            data = _to_json(checkup) | {"manifest": str(request.file) if rows else None, "next": following}
+            found = [asdict(f) for f in self._findings]
+            typer.echo(json.dumps({"ok": not broken, "findings": found, "data": data}, indent=1))
+            return not broken
+        self._say(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
+        if following:
+            excluded = f"{len(rows):,} of {count(checkup.dataset.tracks, 'track')}"
+            self._say(f"{request.file} leaves out {excluded} until then. Next:\n  {following}")
+        return not broken
+
+
+def _by_kind(checkup: Checkup) -> Iterator[tuple[str, list[Fault]]]:
+    for kind in KINDS:
+        of_kind = [f for f in checkup.faults if f.kind == kind]
+        if of_kind:
+            yield kind, of_kind
+
+
+def _summary(checkup: Checkup) -> Iterator[tuple[str, str]]:
+    """What the dataset is, what was counted while it was read, and what its files are."""
+    dataset = checkup.dataset
+    known = f", {count(dataset.artists, 'artist')} known" if dataset.genres else ""
+    yield "dataset", f"{dataset.name}: {count(dataset.tracks, 'track')}, {count(dataset.genres, 'genre')}{known}"
+    for note in dataset.notes:
+        yield "found", note
+    if dataset.features is not None:
+        yield "files", "features that were computed elsewhere: there is no audio to decode"
+        return
+    heard = [s for s in checkup.sounds if s.state == "heard"]
+    hours = sum(s.duration_s for s in heard) / 3600
+    rates = Counter(f"{s.sr:,} Hz {_channels(s.channels)}" for s in heard)
+    kinds = ", ".join(f"{n:,} of {rate}" for rate, n in rates.most_common(4))
+    more = f" and {len(rates) - 4} more kinds" if len(rates) > 4 else ""
+    yield "files", f"{len(heard):,} of {len(checkup.sounds):,} decoded, {hours:.2f} h: {kinds}{more}"
+
+
+def _channels(n: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(n, f"with {n} channels")
+
+
+def _next(request: Request, rows: list[Exclusion]) -> str:
+    words = [*console.program(), "prepare", str(request.root)]
+    words += ["--dataset", request.dataset] if request.dataset != "auto" else []
+    words += ["--artists", str(request.artists)] if request.artists else []
+    words += ["--split-files", str(request.split_files)] if request.split_files else []
+    return shlex.join([*words, "--out", "prepared", "--exclude", str(request.file)])
+
+
+def _to_json(checkup: Checkup) -> dict[str, Any]:
+    """Counts, every fault of every track, and what was measured of every file."""
+    dataset = checkup.dataset
+    measured = [f.name for f in fields(checkup.sounds[0]) if f.name != "prints"] if checkup.sounds else []
+    ids = [{"track_id": t.track_id, "path": t.path} for t in dataset.tracks]
+    return {
+        "root": str(dataset.root),
+        "dataset": dataset.name,
+        "tracks": len(dataset.tracks),
+        "genres": list(dataset.genres),
+        "notes": list(dataset.notes),
+        "kinds": [
+            {
+                **{name: getattr(KINDS[kind], name) for name in ("name", "state", "what", "remedy", "excluded")},
+                "count": len({f.index for f in of_kind}),
+                "tracks": [ids[f.index] | {"detail": f.detail} for f in of_kind],
+            }
+            for kind, of_kind in _by_kind(checkup)
+        ],
+        "files": [ids[i] | {name: getattr(sound, name) for name in measured} for i, sound in enumerate(checkup.sounds)],
+    }

@@ -1,0 +1,143 @@
+"""Program: the check-up of a dataset: every file is decoded by worker processes, and judged with all others in view.
+
+Nothing is written here. `certificate.py` prints what is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from genrelab import faults
+from genrelab.config import DEFAULT_VIEWS, VIEWS, ClipSettings
+from genrelab.crew import answers
+from genrelab.dataset import Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.datasets import fma, gtzan, load_dataset
+from genrelab.errors import DatasetError, SettingsError
+from genrelab.exclusions import Exclusion
+from genrelab.faults import KINDS, Fault
+from genrelab.fingerprint import unpack
+from genrelab.listing import search
+from genrelab.near import Print, near_duplicates
+from genrelab.processes import CRASHED, cores
+from genrelab.soundness import Sound, examine
+
+PLAIN = "files"
+"""Name of a dataset that is none: files without genres, which are looked at all the same."""
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What was found: of every track its file's measures (none where there is no audio by design), and all faults."""
+
+    dataset: Dataset
+    sounds: tuple[Sound, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def exclusions(self) -> list[Exclusion]:
+        """The rows of the manifest: tracks that do harm, each once, with all its reasons."""
+        reasons: dict[int, list[str]] = {}
+        for fault in self.faults:
+            if KINDS[fault.kind].excluded:
+                said = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
+                reasons.setdefault(fault.index, []).append(said)
+        tracks = self.dataset.tracks
+        return [Exclusion(tracks[i].track_id, tracks[i].path or "", "; ".join(r)) for i, r in sorted(reasons.items())]
+
+
+def find(root: Path, name: str, options: DatasetOptions) -> Dataset:
+    """The dataset at ROOT; where it fits none, the audio files there as tracks without a genre.
+
+    Raises:
+        DatasetError: no dataset and no audio there, or tables that do not add up.
+    """
+    try:
+        return load_dataset(root, name=name, options=options)
+    except DatasetError as e:
+        files = [f for f in search([root]) if isinstance(f, Path)] if name == "auto" and root.exists() else []
+        if not files or _is_table(root):
+            raise
+        top = root if root.is_dir() else root.parent
+        paths = [f.relative_to(top).as_posix() for f in files]
+        tracks = sort_tracks(Track(p, p, genre=None) for p in paths)
+        reason = str(e).partition(". ")[0]
+        return Dataset(PLAIN, top, tracks, (f"nothing to train on ({reason}): only the files are looked at",))
+
+
+def _is_table(root: Path) -> bool:
+    return root.is_file() and root.suffix.lower() in (".csv", ".tsv", ".parquet")
+
+
+def check(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int, int], None]) -> Checkup:
+    """Decode every file of a dataset and judge it.
+
+    Args:
+        jobs: worker processes; None: one a core.
+        progress: called with (done, in all).
+
+    Raises:
+        SettingsError: `jobs` below 1, or workers that die before they do anything.
+    """
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
+    if dataset.features is not None:
+        return Checkup(dataset, (), tuple(faults.across_split(dataset)))
+    sounds = _examined(dataset, jobs or cores(), progress)
+    found = [*_alone(dataset, sounds)]
+    harmed = {f.index for f in found if KINDS[f.kind].excluded}
+    found += faults.copies(dataset, sounds, harmed)
+    harmed = {f.index for f in found if KINDS[f.kind].excluded}
+    found += faults.near(dataset, _pairs(sounds, harmed), harmed)
+    found += faults.known(dataset, known_faults(dataset), sounds, harmed)
+    found += faults.across_split(dataset)
+    order = list(KINDS)
+    return Checkup(dataset, sounds, tuple(sorted(found, key=lambda f: (order.index(f.kind), f.index))))
+
+
+def _examined(dataset: Dataset, jobs: int, progress: Callable[[int, int], None]) -> tuple[Sound, ...]:
+    paths = {i: str(dataset.root / t.path) for i, t in enumerate(dataset.tracks) if t.path is not None}
+    sounds = [Sound("missing", t.problem or "no path") for t in dataset.tracks]
+    places = list(paths)
+    progress(0, len(places))
+    for done, (place, sound) in enumerate(answers(examine, list(paths.values()), jobs=jobs), 1):
+        sounds[places[place]] = sound or Sound("undecodable", CRASHED)
+        progress(done, len(places))
+    return tuple(sounds)
+
+
+def _alone(dataset: Dataset, sounds: tuple[Sound, ...]) -> Iterator[Fault]:
+    """What shows of each file by itself."""
+    clip_s = faults.collection_clip_s(dataset, sounds)
+    for i, sound in enumerate(sounds):
+        for kind, detail in faults.faults_of(sound, clip_s, ClipSettings()):
+            yield Fault(kind, i, detail)
+
+
+def _pairs(sounds: tuple[Sound, ...], harmed: set[int]) -> list[tuple[int, int, float, float]]:
+    prints = [
+        Print(str(i), start_s, unpack(marks))
+        for i, sound in enumerate(sounds)
+        for start_s, marks in (() if i in harmed else sound.prints)
+    ]
+    return [(int(p.a), int(p.b), p.offset_s, p.score) for p in near_duplicates(prints)]
+
+
+def known_faults(dataset: Dataset) -> Mapping[str, str]:
+    """What is published about faulty tracks of this dataset: id to words."""
+    return {"fma": fma.KNOWN_FAULTS, "gtzan": gtzan.KNOWN_FAULTS}.get(dataset.name.partition("-")[0], {})
+
+
+def prepared_bytes(checkup: Checkup) -> float:
+    """About how much `prepare` will write for these tracks with its default views."""
+    import numpy as np
+
+    from genrelab import decode, views
+
+    settings, sr = ClipSettings(), 22_050
+    noise = np.random.default_rng(0).standard_normal(round(settings.clip_s * sr)).astype(np.float32)
+    chosen = tuple(VIEWS[name]() for name in DEFAULT_VIEWS)
+    a_clip = sum(w.x.nbytes for windows in views.compute_all(chosen, noise, sr).values() for w in windows)
+    heard = (s.duration_s for s in checkup.sounds if s.state == "heard")
+    return float(a_clip * sum(len(decode.clip_starts(seconds, settings)) for seconds in heard))

@@ -1,0 +1,99 @@
+"""Leaf: what TensorFlow finds to compute with, and whether each of these devices learns what it should.
+
+Importing TensorFlow takes seconds and may fail in C++: `asking` does it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from subprocess import PIPE
+
+import numpy as np
+
+SECONDS = 120.0
+"""For how long an answer is waited for."""
+
+STEPS, RATE, CLOSE = 200, 0.1, 0.02
+"""Steps of gradient descent on a linear model of eight weights; how near to the true ones they must end."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device, such as `CPU:0`; `error` says what it does wrong, None where it learns."""
+
+    name: str
+    seconds: float
+    error: str | None = None
+
+
+Answer = tuple[str, list[Device]]
+"""Version of TensorFlow, and its devices."""
+
+
+@contextmanager
+def asking() -> Iterator[Callable[[], Answer]]:
+    """TensorFlow begins in a process of its own while others work; the function that is given waits for its answer.
+
+    The function raises a RuntimeError with TensorFlow's own last words where it does not start here. Where the block
+    is left the process is ended.
+    """
+    words = [sys.executable, "-c", "from genrelab.devices import tell; tell()"]
+    with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
+        try:
+            yield lambda: _answer(process)
+        finally:
+            process.kill()
+
+
+def _answer(process: subprocess.Popen[str]) -> Answer:
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired as e:
+        raise RuntimeError(f"no answer within {SECONDS:.0f} s") from e
+    try:
+        version, devices = json.loads(out.splitlines()[-1])
+    except (ValueError, IndexError) as e:
+        last = (err.strip() or "without a word").splitlines()[-1]
+        raise RuntimeError(f"ends with status {process.returncode}: {last}") from e
+    return version, [Device(**device) for device in devices]
+
+
+def tell() -> None:
+    """Print what `asking` asks for, as JSON on the last line."""
+    from genrelab.accelerator import load_tensorflow
+
+    tf, _ = load_tensorflow()
+    names = [f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in tf.config.list_logical_devices()]
+    print(json.dumps([tf.__version__, [asdict(_tried(name)) for name in names]]))
+
+
+def _tried(name: str) -> Device:
+    began = time.perf_counter()
+    try:
+        off = learn(name)
+    except Exception as e:  # noqa: BLE001 - whatever a device raises is the finding
+        return Device(name, time.perf_counter() - began, " ".join(f"{type(e).__name__}: {e}".split()))
+    wrong = None if off < CLOSE else f"learns wrongly: a weight is off by {off:.2g}, {CLOSE:g} is allowed"
+    return Device(name, time.perf_counter() - began, wrong)
+
+
+def learn(name: str) -> float:
+    """Fit a linear model without noise on a device: largest difference between its weights and the true ones."""
+    from genrelab.accelerator import load_tensorflow
+
+    tf, _ = load_tensorflow()
+    rng = np.random.default_rng(0)
+    X, true = rng.standard_normal((256, 8)).astype(np.float32), np.linspace(-1, 1, 8, dtype=np.float32)[:, None]
+    with tf.device(name):
+        x, y, w = tf.constant(X), tf.constant(X @ true), tf.Variable(tf.zeros((8, 1)))
+        for _ in range(STEPS):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((x @ w - y) ** 2)
+            w.assign_sub(RATE * tape.gradient(loss, w))
+    return float(np.abs(w.numpy() - true).max())

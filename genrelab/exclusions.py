@@ -1,0 +1,149 @@
+"""1 Tracks that are left out with a reason: a small CSV, written by `doctor ROOT`, edited by hand, kept by `prepare`.
+
+An excluded track stays in the dataset with its reason as its `problem`: it is counted and named in failures.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from genrelab.dataset import Dataset
+from genrelab.errors import DatasetError
+from genrelab.storage import Folder
+from genrelab.wording import count, some
+
+NAME = "genrelab-exclude.csv"
+"""What `doctor ROOT` calls it, in the current folder."""
+
+COLUMNS = ("track_id", "path", "reason")
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One row: a track by its id, else by its path, and why it is left out."""
+
+    track_id: str
+    path: str
+    reason: str
+
+
+def check_replaceable(file: Path) -> None:
+    """Refuse to write where something else stands.
+
+    Raises:
+        DatasetError: there is a folder, or a file that is no such manifest.
+    """
+    if not file.exists():
+        return
+    try:
+        ours = not file.is_dir() and _rows(file)[0][: len(COLUMNS)] == list(COLUMNS)
+    except (DatasetError, IndexError):
+        ours = False
+    if not ours:
+        raise DatasetError(f"{file} is there and no manifest of exclusions: name another file with --manifest")
+
+
+def write(file: Path, rows: Iterable[Exclusion]) -> None:
+    """Write the manifest whole, in place of an earlier one.
+
+    Raises:
+        DatasetError: something else stands there.
+        SettingsError: its folder cannot be made.
+    """
+    check_replaceable(file)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((row.track_id, row.path, row.reason) for row in rows)
+    content = text.getvalue().encode("utf-8", "backslashreplace")  # a name that is no Unicode: by its id it still fits
+    Folder(file.absolute().parent).write_bytes(file.name, content)
+
+
+def read(file: Path) -> tuple[Exclusion, ...]:
+    """The rows of a manifest; columns in any order, `;` or tab between them as spreadsheets write.
+
+    Raises:
+        DatasetError: it cannot be read, has neither column `track_id` nor `path`, or a row that names no track.
+    """
+    header, *rows = _rows(file) or [[]]
+    names = [cell.strip().casefold() for cell in header]
+    if not {"track_id", "path"} & set(names):
+        raise DatasetError(
+            f"{file}: no manifest of exclusions: it needs a column track_id or path, and may have reason. "
+            f"Found: {some(header) or 'nothing'}"
+        )
+    found = []
+    for number, row in enumerate(rows, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        cells = dict(zip(names, (cell.strip() for cell in row), strict=False))
+        one = Exclusion(cells.get("track_id", ""), cells.get("path", ""), cells.get("reason") or "no reason given")
+        if not (one.track_id or one.path):
+            raise DatasetError(f"{file}, row {number}: names no track: fill in track_id or path, or delete the row")
+        found.append(one)
+    return tuple(found)
+
+
+def _rows(file: Path) -> list[list[str]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise DatasetError(f"{file} cannot be read as a manifest: {getattr(e, 'strerror', None) or e}") from e
+
+
+def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
+    """The dataset with the named tracks as problems: by their id, else by their path below ROOT.
+
+    Returns:
+        the same tracks in the same order; notes tell how many are excluded, and which rows fit no track.
+
+    Raises:
+        DatasetError: every track would be excluded.
+    """
+    by_id = {t.track_id: i for i, t in enumerate(dataset.tracks)}
+    by_path = {_folded(t.path): i for i, t in enumerate(dataset.tracks) if t.path is not None}
+    reasons: dict[int, list[str]] = {}
+    strangers = []
+    for row in rows:
+        i = by_id.get(row.track_id)
+        if i is None and row.path:
+            i = by_path.get(_folded(_below(dataset.root, row.path)))
+        if i is None:
+            strangers.append(row.track_id or row.path)
+        elif row.reason not in reasons.setdefault(i, []):
+            reasons[i].append(row.reason)
+    if len(reasons) == len(dataset.tracks):
+        raise DatasetError(f"{dataset.root}: every one of {count(reasons, 'track')} is excluded: nothing is left")
+    tracks = tuple(
+        replace(t, problem=f"excluded: {'; '.join(reasons[i])}") if i in reasons else t
+        for i, t in enumerate(dataset.tracks)
+    )
+    return replace(dataset, tracks=tracks, notes=(*dataset.notes, *_notes(dataset, list(reasons), strangers)))
+
+
+def _notes(dataset: Dataset, excluded: list[int], strangers: list[str]) -> list[str]:
+    notes = []
+    if excluded:
+        named = [dataset.tracks[i].path or dataset.tracks[i].track_id for i in sorted(excluded)]
+        notes.append(f"excluded by the manifest: {len(named):,} of {count(dataset.tracks, 'track')}: {some(named)}")
+    if strangers:
+        notes.append(f"{count(strangers, 'row')} of the manifest naming no track here: {some(strangers)}")
+    return notes
+
+
+def _below(root: Path, path: str) -> str:
+    """A path as tracks have it: relative to ROOT where it lies below it."""
+    pure, top = PurePath(path), root.absolute()
+    return pure.relative_to(top).as_posix() if pure.is_relative_to(top) else path
+
+
+def _folded(path: str) -> str:
+    # macOS stores names decomposed, tables mostly hold them composed; Windows writes backslashes.
+    return unicodedata.normalize("NFC", path.replace("\\", "/").removeprefix("./"))

@@ -1,0 +1,226 @@
+"""3 What a file holds, measured on every sample of it: lengths, levels, equal channels, and what identifies its audio.
+
+Only numbers here; which of them are a fault stands in `faults.py`. A file is read block by block, so that memory does
+not grow with it, and by the decoders that training and prediction use: what fails here fails there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.channels import Block, blocks
+from genrelab.decode import SILENT_PEAK
+from genrelab.decoders import FAULTS, SLACK_S, Audio
+from genrelab.errors import DecodeError
+from genrelab.fingerprint import landmarks, pack
+from genrelab.payload import payload_sha256
+
+FULL_SCALE = 0.999
+"""Of a clipped peak: 16 bits end at 0.99997, and a lossy format leaves a little less or more of it."""
+
+RUN = 3
+"""Samples at full scale in a row that are clipped: a single peak may well touch it."""
+
+FRAME_S = 0.1
+"""A stretch so long without a sample above -80 dBFS counts as silent; between two notes no silence is so long."""
+
+EQUAL_CHANNELS = 1e-6
+"""Energy of the difference between channels over that of all: below it (-60 dB) one was copied to the other."""
+
+PRINT_S, MOST_PRINTS, LEAST_PRINT_S = 30.0, 20, 1.0
+"""Seconds of one fingerprint; how many are taken of a file (ten minutes); a shorter end is left out."""
+
+UNKNOWN_BYTES = (1 << 31) - (1 << 16)
+"""A WAV that states so many bytes or more was written into a pipe: its length was not known."""
+
+Channel = NDArray[np.float32]
+"""Samples of one channel, shape (samples,)."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was found in one file; crosses process borders.
+
+    Attributes:
+        state: `heard`, `missing`, `empty` (0 bytes) or `undecodable`; what follows has values only where it is `heard`.
+        error: why it is not.
+        damage: why libsndfile gave up on it, where FFmpeg went on.
+        stated_s: its length by its own words (its header or its packets); None where they do not say.
+        mono_peak: largest absolute value of the mean of the channels, which is what models hear.
+        clipped, silent: share of the samples in runs at full scale; of the time without a sound.
+        sha256, audio_sha256: of the file; of its audio without tags (`payload.py`).
+        prints: where each stretch begins in seconds, and its landmarks (`fingerprint.pack`).
+    """
+
+    state: str
+    error: str | None = None
+    damage: str | None = None
+    decoder: str = ""
+    sr: int = 0
+    channels: int = 0
+    duration_s: float = 0.0
+    stated_s: float | None = None
+    finite: bool = True
+    peak: float = 0.0
+    mono_peak: float = 0.0
+    clipped: float = 0.0
+    silent: float = 0.0
+    equal_channels: bool = False
+    sha256: str = ""
+    audio_sha256: str = ""
+    prints: tuple[tuple[float, bytes], ...] = field(default=(), repr=False)
+
+
+def examine(path: str | Path) -> Sound:
+    """Decode all of a file and measure it; what cannot be decoded is said in the answer."""
+    path = Path(path)
+    try:
+        return _examined(path)
+    except DecodeError as e:
+        fault = e.reason
+    except OSError as e:  # it went away, or may not be read
+        fault = e.strerror or str(e)
+    if not os.path.exists(path):  # noqa: PTH110 - it never raises
+        return Sound("missing", "no such file")
+    return Sound("empty" if os.path.getsize(path) == 0 else "undecodable", fault)  # noqa: PTH202 - as above
+
+
+def _examined(path: Path) -> Sound:
+    with closing(Audio(path)) as audio:
+        decoder, sr, channels, length_s = audio.decoder, audio.sr, audio.channels, audio.frames / audio.sr
+    tally, damage = _Tally(sr), None
+    try:
+        tally.take_all(path, decoder)
+        if decoder != "av" and tally.duration_s < length_s - SLACK_S:
+            damage = f"stops {length_s - tally.duration_s:.2f} s before its end"
+    except FAULTS as e:
+        damage = str(e) or type(e).__name__
+    if damage is not None:
+        tally, decoder = _once_more(path, sr, decoder, damage), "av"
+    if not tally.n:
+        raise DecodeError(path, "nothing in it can be decoded")
+    with path.open("rb") as f:
+        sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+    stated_s = max(filter(None, (stated_length(path), length_s)))
+    return Sound(
+        "heard", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
+        tally.mono_peak, tally.clipped / tally.values, tally.silent / tally.n, tally.equal_channels, sha256,
+        payload_sha256(path), tuple(tally.prints),
+    )  # fmt: skip
+
+
+def _once_more(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
+    """By FFmpeg, where libsndfile has given up: so does `Audio.read`."""
+    if decoder == "av":
+        raise DecodeError(path, damage)
+    tally = _Tally(sr)
+    try:
+        tally.take_all(path, "av")
+    except FAULTS as e:
+        raise DecodeError(path, f"soundfile: {damage}; FFmpeg: {e}") from e
+    return tally
+
+
+class _Tally:
+    """Sums over all blocks of a file."""
+
+    def __init__(self, sr: int) -> None:
+        self._sr, self._frame = sr, max(round(FRAME_S * sr), 1)
+        self.n = self.values = self.clipped = self.silent = 0
+        self.peak = self.mono_peak = self._energy = self._apart = 0.0
+        self.finite = True
+        self.prints: list[tuple[float, bytes]] = []
+        self._waiting: list[Channel] = []  # for the next fingerprint
+
+    @property
+    def duration_s(self) -> float:
+        """Of what was decoded."""
+        return self.n / self._sr
+
+    @property
+    def equal_channels(self) -> bool:
+        """More than one channel, something to hear, and all the same."""
+        return self.values > self.n and self._energy > 0 and self._apart <= EQUAL_CHANNELS * self._energy
+
+    def take_all(self, path: Path, decoder: str) -> None:
+        """Measure every block of a file."""
+        for x in blocks(path, decoder):
+            self._take(x)
+        self._print()
+
+    def _take(self, x: Block) -> None:
+        self.n += len(x)
+        self.values += x.size
+        if not np.isfinite(x).all():
+            self.finite = False
+            return
+        columns = np.ascontiguousarray(x.T)  # NumPy is ten times slower across two columns than along one
+        for y in columns:
+            self._take_level(y)
+        self._take_silence(columns)
+        mono = columns.mean(axis=0)
+        self.mono_peak = max(self.mono_peak, _peak(mono))
+        self._waiting.append(mono)
+        if sum(map(len, self._waiting)) >= PRINT_S * self._sr:
+            self._print()
+        for y in columns[1:]:
+            apart = y - columns[0]
+            self._energy += float(y @ y)
+            self._apart += float(apart @ apart)
+
+    def _print(self) -> None:
+        n, waiting = sum(map(len, self._waiting)), self._waiting
+        self._waiting = []
+        if n >= LEAST_PRINT_S * self._sr and len(self.prints) < MOST_PRINTS:
+            self.prints.append(((self.n - n) / self._sr, pack(landmarks(np.concatenate(waiting), self._sr))))
+
+    def _take_level(self, y: Channel) -> None:
+        top = _peak(y)
+        self.peak = max(self.peak, top)
+        self.clipped += _in_runs(np.abs(y) >= FULL_SCALE) if top >= FULL_SCALE else 0
+
+    def _take_silence(self, columns: Block) -> None:
+        starts = np.arange(0, columns.shape[1], self._frame)
+        lengths = np.diff(starts, append=columns.shape[1])
+        top = np.maximum.reduceat(columns, starts, axis=1).max(axis=0)
+        bottom = np.minimum.reduceat(columns, starts, axis=1).min(axis=0)
+        self.silent += int(lengths[np.maximum(top, -bottom) < SILENT_PEAK].sum())
+
+
+def _peak(y: Channel) -> float:
+    return float(max(y.max(), -y.min()))
+
+
+def _in_runs(full: NDArray[np.bool_]) -> int:
+    """How many of the True values, shape (samples,), stand in runs of `RUN` or more."""
+    edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
+    runs = edges[1::2] - edges[::2]
+    return int(runs[runs >= RUN].sum())
+
+
+def stated_length(path: Path) -> float | None:
+    """Seconds that a file's header says it lasts; None where it does not say, or only its size lets one guess."""
+    import mutagen
+    from mutagen.aac import AACInfo
+    from mutagen.ac3 import AC3Info
+    from mutagen.mp3 import BitrateMode, MPEGInfo
+    from mutagen.wave import WaveStreamInfo
+
+    try:
+        info = getattr(mutagen.File(path), "info", None)
+        seconds = float(getattr(info, "length", 0.0))
+    except Exception:  # noqa: BLE001 - damaged heads make its parsers raise whatever they like; the decoders' word counts
+        return None
+    guessed = isinstance(info, AACInfo | AC3Info) or (
+        isinstance(info, MPEGInfo) and info.bitrate_mode == BitrateMode.UNKNOWN
+    )
+    piped = isinstance(info, WaveStreamInfo) and seconds * info.bitrate / 8 >= UNKNOWN_BYTES
+    return seconds if math.isfinite(seconds) and seconds > 0 and not (guessed or piped) else None
