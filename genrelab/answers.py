@@ -19,7 +19,8 @@ import typer
 from genrelab import console
 from genrelab.errors import DecodeError, SettingsError, printable
 from genrelab.listing import search
-from genrelab.predict import Classifier, Prediction, must_hear, predict_file
+from genrelab.predict import Classifier, must_hear, predict_file
+from genrelab.prediction import UNKNOWN, Prediction
 from genrelab.wording import count
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def predict(
     if form == "json":
         printed = Json(top, timeline)
     elif form == "csv":
-        printed = Csv(bundle.genres, timeline)
+        printed = Csv(bundle.genres, timeline, sets=bundle.decision.least_likely is not None)
     else:
-        printed = Table(bundle.genres, [_name(f) for f in found], top or 3, timeline)
+        genres = bundle.genres if bundle.decision.thresholds is None else (*bundle.genres, UNKNOWN)
+        printed = Table(genres, [_name(f) for f in found], top or 3, timeline)
     try:
         return write(printed, _answers(bundle, found, jobs, remember, fresh))
     except KeyboardInterrupt:
@@ -112,7 +114,7 @@ def _heard(
     bundle: Classifier, files: list[Path], jobs: int | None, remember: bool, fresh: bool
 ) -> Generator[Prediction, None, None]:
     if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
-        yield predict_file(bundle, files[0])
+        yield bundle.decision(predict_file(bundle, files[0]))
         return
     from genrelab.listen import listen
 
@@ -133,7 +135,10 @@ def _memory(fresh: bool) -> Memory:
 
 
 class Table:
-    """For a person: one line a file, and with `timeline` one more for each window."""
+    """For a person: one line a file, and with `timeline` one more for each window.
+
+    Of an answer that is `unknown` the best guess stands beside it; the set of genres that a track may have, last.
+    """
 
     tail = ""
 
@@ -150,15 +155,19 @@ class Table:
         file = _padded(printable(prediction.path), self._file)
         if prediction.error is not None:
             return f"{file}  ERROR: {printable(prediction.error)}\n"
-        lines = [f"{file}  {self._genres(prediction.probabilities)}"]
+        lines = [f"{file}  {self._genres(prediction.probabilities, prediction.genre)}"]
+        if prediction.genre_set is not None:
+            lines[0] += f"  in {{{', '.join(map(printable, prediction.genre_set))}}}"
         for w in prediction.timeline if self._timeline else ():
             span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
             lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities)}")
         return "".join(f"{line.rstrip()}\n" for line in lines)
 
-    def _genres(self, probabilities: dict[str, float]) -> str:
+    def _genres(self, probabilities: dict[str, float], answer: str | None = None) -> str:
         best = sorted(probabilities.items(), key=lambda item: -item[1])[: self._top]
         (genre, confidence), others = best[0], best[1:]
+        if answer == UNKNOWN:
+            genre, others = UNKNOWN, best
         also = ", ".join(f"{printable(g)} {p:.0%}" for g, p in others)
         return f"{_padded(printable(genre), self._genre)}  {confidence:>10.0%}  {also}"
 
@@ -178,20 +187,23 @@ class Json:
 
 
 class Csv:
-    """For spreadsheets: one line a file, or with `timeline` one for each window; the columns are always the same."""
+    """For spreadsheets: one line a file, or with `timeline` one for each window; the columns are always the same.
+
+    The genre of a window is its most probable one: what is sure enough for an answer is known of whole tracks only.
+    """
 
     tail = ""
 
-    def __init__(self, genres: tuple[str, ...], timeline: bool) -> None:
-        self._genres, self._timeline = genres, timeline
-        span = ("start_s", "end_s") if timeline else ()
-        about = ("path", *span, "genre", "confidence", "duration_s", "model", "error")
+    def __init__(self, genres: tuple[str, ...], timeline: bool, *, sets: bool = False) -> None:
+        self._genres, self._timeline, self._sets = genres, timeline, sets
+        span, within = ("start_s", "end_s") if timeline else (), ("set",) if sets else ()
+        about = ("path", *span, "genre", "confidence", *within, "duration_s", "model", "error")
         self.head = _csv_line((*about, *(f"p_{g}" for g in genres)))
 
     def row(self, prediction: Prediction) -> str:
         """The lines of one answer."""
         p = prediction
-        about = (p.duration_s, p.model, p.error)
+        about = (*(("; ".join(p.genre_set or ()),) if self._sets else ()), p.duration_s, p.model, p.error)
         if not self._timeline:
             return _csv_line((p.path, p.genre, p.confidence, *about, *self._values(p.probabilities)))
         if p.error is not None:

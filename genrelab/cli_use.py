@@ -6,12 +6,63 @@ What they need is imported when they run, so that `--help` does not wait for it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genrelab import console, options
+from genrelab.errors import printable
 from genrelab.processes import use_one_thread
+from genrelab.wording import count
+
+if TYPE_CHECKING:
+    from genrelab.predict import Classifier
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 < (value := float(text)) < 1:
+            return value
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is no number above 0 and below 1, such as 0.9")
+
+
+MinPrecision = Annotated[
+    float | None,
+    typer.Option(
+        "--min-precision",
+        parser=_share,
+        metavar="P",
+        help="Answer `unknown` unless calibration tracks support that this share of such answers is right.",
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, help="Below it an answer counts as unsure.  [default: 0.5; with --min-precision: 0]"
+    ),
+]
+
+
+def _least(min_confidence: float | None, min_precision: float | None) -> float:
+    """Where a precision is asked for, it alone decides unless a confidence is, too."""
+    default = 0.5 if min_precision is None else 0.0
+    return default if min_confidence is None else min_confidence
+
+
+def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
+    """The bundle with `--min-precision`; says for which genres the calibration tracks do not support it."""
+    demanding = bundle.with_min_precision(precision)
+    thresholds = demanding.decision.thresholds
+    if thresholds is not None and bundle.calibration is not None:
+        supported = [printable(g) for g, least in thresholds.items() if least is not None]
+        support = f"--min-precision {precision:g}: {count(bundle.calibration.n, 'calibration track')} support it"
+        if not supported:
+            console.say(f"{support} for no genre, so every answer is unknown: ask for less, or train with more tracks")
+        elif len(supported) < len(thresholds):
+            console.say(f"{support} for {', '.join(supported)} only; any other answer is unknown")
+    return demanding
 
 
 def predict(
@@ -20,6 +71,11 @@ def predict(
     top: Annotated[int | None, typer.Option(min=1, help="How many genres to print.  [default: 3; --json: all]")] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Print what is said of every window, too.")] = False,
     windows: options.Windows = None,
+    min_precision: MinPrecision = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(parser=_share, metavar="C", help="Print the genres among which the true one is, this often."),
+    ] = None,
     jobs: options.Jobs = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Hear everything, and replace what is remembered.")] = False,
     as_json: options.AsJson = False,
@@ -41,7 +97,7 @@ def predict(
     from genrelab import answers
     from genrelab.predict import load_bundle
 
-    bundle = load_bundle(model).with_windows(windows)
+    bundle = _demanding(load_bundle(model).with_windows(windows), min_precision).with_coverage(coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
     if not answers.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
         raise typer.Exit(1)
@@ -53,7 +109,8 @@ def tag(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change; write nothing into DIR.")
     ] = False,
-    min_confidence: options.MinConfidence = 0.5,
+    min_confidence: MinConfidence = None,
+    min_precision: MinPrecision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also where a file has a genre already.")] = False,
     subgenre_field: Annotated[
         str | None,
@@ -70,9 +127,11 @@ def tag(
     """
     use_one_thread()
     from genrelab import library as program
+    from genrelab.predict import load_bundle
 
-    settings = program.TagSettings(min_confidence, overwrite, subgenre_field, dry_run)
-    with console.rows(as_json) as rows, program.listening(model, jobs) as (hear, touched):
+    settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
+    bundle = _demanding(load_bundle(model), min_precision)
+    with console.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
         rows.journal = program.tag(folder, hear, settings, rows.show, touched)
 
 
@@ -101,7 +160,8 @@ def playlists(
         Path, typer.Option("--out", parser=options.path_of, metavar="DIR", help="Folder for the playlists.")
     ],
     model: options.Model = None,
-    min_confidence: options.MinConfidence = 0.5,
+    min_confidence: MinConfidence = None,
+    min_precision: MinPrecision = None,
     jobs: options.Jobs = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -112,17 +172,59 @@ def playlists(
     use_one_thread()
     from genrelab import library
     from genrelab import playlists as program
+    from genrelab.predict import load_bundle
 
-    with console.bar("Listening") as progress, library.listening(model, jobs, progress) as (hear, _):
-        written = program.playlists(folder, out, hear, min_confidence)
+    bundle = _demanding(load_bundle(model), min_precision)
+    with console.bar("Listening") as progress, library.listening(bundle, jobs, progress) as (hear, _):
+        written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
     console.playlists(written, as_json)
 
 
-def doctor(model: options.Model = None, as_json: options.AsJson = False) -> None:
-    """Check this machine: packages, decoders, the model, the cache, room. Exit 1 where something must be repaired.
+def doctor(
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=options.path_of, metavar="ROOT", help="Data to check, too: a folder, FMA, GTZAN, a table."
+        ),
+    ] = None,
+    dataset: options.DatasetName = "auto",
+    artists: options.Artists = None,
+    split_files: options.SplitFiles = None,
+    jobs: options.Jobs = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            parser=options.path_of,
+            metavar="FILE",
+            help="CSV for tracks that must be left out.  [default: genrelab-exclude.csv]",
+        ),
+    ] = None,
+    model: options.Model = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check this machine (packages, decoders, model, cache, room), and with ROOT every file of a dataset.
 
-    Example: genrelab doctor
+    Tracks that would do harm go into a manifest for `prepare --exclude`. Exit 1 where something must be repaired.
+
+    Example: genrelab doctor data/fma
     """
-    from genrelab.doctor import examine
+    if root is None:
+        if given := [
+            n
+            for n, v in (
+                ("--artists", artists),
+                ("--split-files", split_files),
+                ("--jobs", jobs),
+                ("--manifest", manifest),
+            )
+            if v is not None
+        ]:
+            raise typer.BadParameter(f"{given[0]} goes with a ROOT: which data are to be checked?")
+        from genrelab.doctor import examine
 
-    console.findings(examine(model), as_json)
+        console.findings(examine(model), as_json)
+        return
+    from genrelab.certificate import Request, certify
+
+    if not certify(Request(root, dataset, artists, split_files, jobs, manifest, model), as_json):
+        raise typer.Exit(1)

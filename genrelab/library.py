@@ -23,7 +23,8 @@ from genrelab.listen import listen
 from genrelab.listing import search
 from genrelab.memory import open_memory
 from genrelab.payload import payload_sha256
-from genrelab.predict import Prediction, load_bundle
+from genrelab.predict import Classifier
+from genrelab.prediction import UNKNOWN, Prediction
 from genrelab.tag_journal import Entry, Journal, lock
 
 MIN_CONFIDENCE = 0.5
@@ -38,17 +39,17 @@ Touched = Callable[[Path], None]
 
 @contextmanager
 def listening(
-    model: str | Path | None, jobs: int | None, progress: Callable[[int, int], None] | None = None
+    bundle: Classifier, jobs: int | None, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[Hear, Touched]]:
     """A model that can be asked, and that remembers what it said; with whom to tell of files that were written.
 
     Args:
-        model: as `load_bundle` takes it.
+        bundle: see `load_bundle`; answers that its `decision` declines are `unknown`.
         jobs: worker processes; None: one a core.
         progress: called with (done, in all).
 
     Raises:
-        BundleError: the model cannot be used.
+        BundleError: the model cannot hear.
         SettingsError: `jobs` cannot be.
     """
     with open_memory() as memory:
@@ -57,7 +58,7 @@ def listening(
             with suppress(OSError):  # gone again: it is then heard again where it turns up
                 memory.rekey(path)
 
-        yield partial(listen, load_bundle(model), jobs=jobs, memory=memory, progress=progress), touched
+        yield partial(listen, bundle, jobs=jobs, memory=memory, progress=progress), touched
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,8 @@ def _judged(candidate: _Candidate, prediction: Prediction, settings: TagSettings
     path, before, genre, sure = str(candidate.path), candidate.found.genres, prediction.genre, prediction.confidence
     if prediction.error is not None or genre is None or sure is None:
         return Row(path, "failed", before, reason=prediction.error or "the model gave no answer")
-    if genre == "unknown":
-        return Row(path, "unsure", before, None, sure, "the model declines")
+    if genre == UNKNOWN:
+        return Row(path, "unsure", before, None, sure, f"unknown: perhaps {prediction.guess}")
     if sure < settings.min_confidence:
         return Row(path, "unsure", before, None, sure, f"perhaps {genre}")
     if before == (genre,):

@@ -1,7 +1,8 @@
 """6 Many files to answers: what is remembered is not heard again, and what is heard is shared out to worker processes.
 
 Workers take one thread each and load the model once. As many files are out as there are workers, so memory does not
-grow with the library; a file that brings its worker down is answered with an error, and the others go on.
+grow with the library; a file that brings its worker down is answered with an error, and the others go on. Which
+answers count is decided last, here: workers and the memory know probabilities only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from genrelab.bundle import Bundle
 from genrelab.config import ClipSettings
 from genrelab.errors import BundleError, SettingsError
 from genrelab.payload import payload_sha256
-from genrelab.predict import Classifier, Prediction, load_bundle, must_hear, predict_file
+from genrelab.predict import Classifier, load_bundle, must_hear, predict_file
+from genrelab.prediction import Decision, Prediction
 from genrelab.processes import CRASHED, cores, worker_pool
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Heard:
 
 
 def listen(
-    bundle: Bundle,
+    bundle: Classifier,
     paths: Iterable[str | Path],
     *,
     jobs: int | None = None,
@@ -78,7 +80,8 @@ def listen(
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
     must_hear(bundle)
     files = [p if isinstance(p, Path) else Path(p) for p in paths]
-    return _counted(_answers(bundle, files, jobs, memory), len(files), progress or (lambda done, total: None))
+    answers = _answers(bundle, files, jobs, memory)
+    return _counted(answers, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
 def hear(bundle: Bundle, memory: Memory | None, path: Path) -> Heard:
@@ -98,10 +101,12 @@ def hear(bundle: Bundle, memory: Memory | None, path: Path) -> Heard:
     return Heard(prediction) if changed else Heard(prediction, stamp, payload)
 
 
-def _counted(answers: Iterator[Prediction], total: int, progress: Callable[[int, int], None]) -> Iterator[Prediction]:
+def _counted(
+    answers: Iterator[Prediction], total: int, decision: Decision, progress: Callable[[int, int], None]
+) -> Iterator[Prediction]:
     for done, answer in enumerate(answers, 1):
         progress(done, total)
-        yield answer
+        yield decision(answer)
 
 
 def _answers(bundle: Bundle, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:

@@ -33,7 +33,7 @@ from genrelab.bundle import Bundle
 from genrelab.config import ClipSettings
 from genrelab.errors import printable
 from genrelab.payload import payload_sha256
-from genrelab.predict import Prediction
+from genrelab.prediction import Prediction
 from genrelab.sqlite_file import is_damage, move_aside, opened
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from genrelab import __version__, tags
 from genrelab.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.library import Hear, refuse_no_folder
 from genrelab.listing import search
-from genrelab.predict import Prediction
+from genrelab.prediction import UNKNOWN, Prediction
 from genrelab.retag import unused_name
 
 UNSURE = "unsure"
@@ -56,7 +56,7 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
         folder: DIR.
         out: where they go; made where it is missing.
         hear: asks the model, and answers in the order that it is asked.
-        min_confidence: answers below it go into `unsure.m3u8`.
+        min_confidence: answers below it go into `unsure.m3u8`, as those do that the model declines.
 
     Raises:
         SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
@@ -73,7 +73,7 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
         except ValueError as e:
             failed[str(path)] = str(e)
             continue
-        unsure = genre == "unknown" or item.confidence < min_confidence
+        unsure = genre == UNKNOWN or item.confidence < min_confidence
         lists[UNSURE if unsure else f"genre {genre}"].append(item)
     if not lists:  # the disk with the music is not there, perhaps
         return Playlists({}, (), failed)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from genrelab import bundle as bundles
 from genrelab import decode
 from genrelab.bundle import ROWS_AT_ONCE, Bundle
+from genrelab.calibration import Evidence
 from genrelab.config import FramesView, LogMelView, SamplesView, View
 from genrelab.decoders import Audio
-from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError
+from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
+from genrelab.prediction import Decision, Prediction, WindowScore
 from genrelab.views import compute
 
 Windows = int | Literal["all"]
@@ -34,59 +36,14 @@ STARTER = Path(__file__).with_name("starter")
 
 
 @dataclass(frozen=True)
-class WindowScore:
-    """What the model says of one window of a track."""
-
-    start_s: float
-    end_s: float
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of a track; where `error` says why not, `genre` and `confidence` are None.
+class Classifier(Bundle):
+    """A bundle that can be asked: `load_bundle(path).predict("song.mp3")`.
 
     Attributes:
-        timeline: what it says of each window; empty where the answer was remembered.
-        lasting: the same file would get the same answer; not so where it could not be read at all.
+        decision: which answers count (see `with_min_precision` and `with_coverage`).
     """
 
-    path: str
-    genre: str | None
-    confidence: float | None
-    probabilities: dict[str, float]
-    duration_s: float | None
-    model: str
-    error: str | None
-    timeline: tuple[WindowScore, ...] = ()
-    lasting: bool = True
-
-    def to_json(self, *, timeline: bool = False, top: int | None = None) -> dict[str, Any]:
-        """The object that `predict --json` prints and the service answers.
-
-        Args:
-            timeline: with what was said of every window.
-            top: only so many genres, best first.
-        """
-        answer: dict[str, Any] = {
-            "path": self.path,
-            "genre": self.genre,
-            "confidence": self.confidence,
-            "probabilities": _best(self.probabilities, top),
-            "duration_s": self.duration_s,
-            "model": self.model,
-            "error": self.error,
-        }
-        if timeline:
-            answer["timeline"] = [
-                {"start_s": w.start_s, "end_s": w.end_s, "probabilities": _best(w.probabilities, top)}
-                for w in self.timeline
-            ]
-        return answer
-
-
-class Classifier(Bundle):
-    """A bundle that can be asked: `load_bundle(path).predict("song.mp3")`."""
+    decision: Decision = field(default_factory=Decision)
 
     def predict(self, track: str | Path | NDArray[Any], sr: int | None = None) -> Prediction:
         """Classify a file, or mono samples of shape (samples,) with their rate `sr`.
@@ -98,10 +55,10 @@ class Classifier(Bundle):
             BundleError: the bundle cannot hear audio.
         """
         if not isinstance(track, np.ndarray):
-            return predict_file(self, track)
+            return self.decision(predict_file(self, track))
         if sr is None:
             raise SettingsError("samples need their rate: predict(y, sr=44100)")
-        return predict_samples(self, track, sr)
+        return self.decision(predict_samples(self, track, sr))
 
     def predict_many(
         self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: Windows | None = None
@@ -121,7 +78,7 @@ class Classifier(Bundle):
         bundle = self.with_windows(windows)
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
-            return (predict_file(bundle, path) for path in paths)
+            return (bundle.decision(predict_file(bundle, path)) for path in paths)
         from genrelab.listen import listen
 
         return listen(bundle, paths, jobs=jobs)
@@ -140,6 +97,52 @@ class Classifier(Bundle):
         if windows != "all" and not (isinstance(windows, int) and windows > 0):
             raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
         return replace(self, clips=replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows))
+
+    def with_min_precision(self, precision: float | None) -> Classifier:
+        """The same model, that answers `unknown` unless calibration tracks support that such a share is right.
+
+        See `calibration.Evidence.thresholds` for what that means. It was found on tracks as they were trained on:
+        of other music, or heard through `with_windows`, it is no more than a guide.
+
+        Args:
+            precision: above 0, below 1, or None: every answer counts.
+
+        Raises:
+            SettingsError: another number.
+            BundleError: the bundle keeps no calibration.
+        """
+        if precision is None:
+            return self
+        found = self._evidence("min_precision", precision, "; --min-confidence does without").thresholds(precision)
+        decision = replace(self.decision, thresholds={g: t.confidence for g, t in found.items()})
+        return replace(self, decision=decision)
+
+    def with_coverage(self, coverage: float | None) -> Classifier:
+        """The same model, that also names the set of genres that a track may have (`genre_set`).
+
+        Of tracks like the calibration tracks such a share has its genre in its set (`Evidence.least_likely`).
+
+        Args:
+            coverage: above 0, below 1, or None: no sets.
+
+        Raises:
+            SettingsError: another number.
+            BundleError: the bundle keeps no calibration.
+        """
+        if coverage is None:
+            return self
+        least_likely = self._evidence("coverage", coverage).least_likely(coverage)
+        return replace(self, decision=replace(self.decision, least_likely=least_likely))
+
+    def _evidence(self, name: str, share: float, otherwise: str = "") -> Evidence:
+        if not 0 < share < 1:
+            raise SettingsError(f"{name} must be above 0 and below 1, such as 0.9. Received: {share}")
+        if self.calibration is None:
+            raise BundleError(
+                f"{printable(str(self.path))}: keeps no calibration, which {name} goes by: train {self.name} again "
+                f"with this genrelab{otherwise}"
+            )
+        return self.calibration
 
 
 def load_bundle(path: str | Path | None = None) -> Classifier:
@@ -273,9 +276,3 @@ def _window_s(view: View) -> float:
 
 def _named(bundle: Bundle, row: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(bundle.genres, row.tolist(), strict=True))
-
-
-def _best(probabilities: dict[str, float], top: int | None) -> dict[str, float]:
-    if top is None:
-        return probabilities
-    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top])

@@ -361,7 +361,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_json_says_it_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Anywhere in bundle.json: a value replaced, a key taken away, one added."""

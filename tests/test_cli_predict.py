@@ -20,10 +20,12 @@ from bundles import GENRES, SR, bundle_for, noise
 from typer.testing import CliRunner
 
 from genrelab import answers, listen
+from genrelab.calibration import Evidence
 from genrelab.cli import app
 from genrelab.config import ClipSettings, LogMelView, StatisticsView
 from genrelab.errors import SettingsError
-from genrelab.predict import Prediction, load_bundle, predict_file
+from genrelab.predict import load_bundle, predict_file
+from genrelab.prediction import Prediction
 
 FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
 
@@ -147,6 +149,9 @@ def test_windows(library: Path) -> None:
         ("--top", "0"),
         ("--csv", "--top", "1"),
         ("--jobs", "0"),
+        ("--min-precision", "90"),
+        ("--min-precision", "much"),
+        ("--coverage", "1"),
         ("",),
         (),
     ],
@@ -177,6 +182,61 @@ def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(out.decode(), newline="")))
     assert [r["path"] for r in rows] == [str(library / n) for n in names]
     assert out.endswith(b"\n") and not out.endswith(b"\r\n")
+
+
+# --- unknown, and sets ---
+
+
+@pytest.fixture
+def rock(bundle: Path) -> Evidence:
+    """Of the three genres only Rock was answered right, from a confidence of 0.2 on."""
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    right = {"Blues": (), "Folk": (), "Rock": (200,) * 30}
+    wrong = {"Blues": (100,) * 30, "Folk": (100,) * 30, "Rock": ()}
+    found = Evidence("validation", 9, right, wrong, (150,) * 60)
+    bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
+    return found
+
+
+@pytest.mark.usefixtures("rock")
+def test_what_is_not_precise_enough_is_unknown_in_every_form(library: Path, heard: list[str]) -> None:
+    plain = json.loads(call(library, "--json")[1])
+    assert {f["genre"] for f in plain if f["genre"]} - {"Rock"}, "else this tests nothing"
+    heard.clear()
+    status, out, err = call(library, "--json", "--min-precision", "0.9")
+    found = json.loads(out)
+    assert status == 1 and heard == [], "what is remembered is decided on anew"
+    assert err.splitlines()[0].endswith("90 calibration tracks support it for Rock only; any other answer is unknown")
+    for before, after in zip(plain, found, strict=True):
+        said = before["genre"] if before["genre"] in (None, "Rock") else "unknown"
+        assert after == before | {"genre": said}
+    assert json.loads(call(library, "--json")[1]) == plain, "nor does the memory know of it"
+    rows = list(csv.DictReader(io.StringIO(call(library, "--csv", "--min-precision", "0.9")[1].decode())))
+    assert [r["genre"] or None for r in rows] == [f["genre"] for f in found]
+    lines = call(library, "--min-precision", "0.9", "--top", "2")[1].decode().splitlines()
+    name, genre, confidence, best, *_ = next(line for line in lines if "unknown" in line).split()
+    asked = next(f for f in plain if f["path"] == name)
+    assert (genre, confidence, best) == ("unknown", f"{asked['confidence']:.0%}", asked["genre"])
+
+
+@pytest.mark.usefixtures("rock")
+def test_sets_in_every_form(library: Path) -> None:
+    status, out, err = call(library, "--json", "--coverage", "0.9", "--top", 1)
+    found = json.loads(out)
+    assert status == 1 and list(found[0]) == [*FIELDS, "set"] and err.count("\n") == 1
+    probabilities = [f["probabilities"] for f in json.loads(call(library, "--json")[1])]
+    for f, p in zip(found, probabilities, strict=True):
+        assert f["set"] == [g for g in sorted(p, key=lambda g, p=p: -p[g]) if p[g] >= 0.15]  # type: ignore[misc]
+    rows = list(csv.DictReader(io.StringIO(call(library, "--csv", "--coverage", "0.9")[1].decode())))
+    assert [r["set"].split("; ") if r["set"] else [] for r in rows] == [f["set"] for f in found]
+    lines = call(library, "--coverage", "0.9")[1].decode().splitlines()
+    assert f"in {{{', '.join(found[0]['set'])}}}" in lines[1]
+
+
+def test_a_bundle_without_calibration_cannot_promise(library: Path) -> None:
+    for option in ("--min-precision", "--coverage"):
+        status, out, err = call(library, option, "0.9")
+        assert (status, out, err.count("\n")) == (1, b"", 1) and "keeps no calibration" in err
 
 
 # --- which files ---

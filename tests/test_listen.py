@@ -23,7 +23,8 @@ from genrelab.config import ClipSettings, LogMelView, SamplesView, TableView
 from genrelab.errors import BundleError, SettingsError
 from genrelab.listen import FEW, Heard, listen
 from genrelab.memory import open_memory
-from genrelab.predict import Classifier, Prediction, predict_file
+from genrelab.predict import Classifier, predict_file
+from genrelab.prediction import Prediction
 from genrelab.processes import CRASHED
 
 

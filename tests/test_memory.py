@@ -20,7 +20,8 @@ from genrelab import sqlite_file
 from genrelab.config import ClipSettings, SamplesView
 from genrelab.memory import Memory, Stamp, cache_folder, open_memory, stamp_of
 from genrelab.payload import payload_sha256
-from genrelab.predict import Classifier, Prediction
+from genrelab.predict import Classifier
+from genrelab.prediction import Prediction
 
 
 @pytest.fixture(autouse=True)
@@ -342,7 +343,8 @@ def test_two_runs_at_once_keep_both_their_answers(bundle: Classifier, song: Path
 KILLED = """
 import os, signal, sys
 from genrelab.memory import open_memory
-from genrelab.predict import Prediction, load_bundle
+from genrelab.predict import load_bundle
+from genrelab.prediction import Prediction
 bundle = load_bundle(sys.argv[1])
 memory = open_memory()
 for i in range(10**6):

@@ -19,7 +19,7 @@ from genrelab import library
 from genrelab.cli import app
 from genrelab.errors import SettingsError
 from genrelab.playlists import MARK, Playlists, playlists
-from genrelab.predict import Prediction
+from genrelab.prediction import Prediction
 
 
 def music(folder: Path, *names: str) -> Path:
