@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,11 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says: where the data are, and where the manifest goes."""
+    """What the command line says: where the data are, what is said of them, and where the manifest goes."""
 
     root: Path
     dataset: str = "auto"
-    artists: Path | None = None
-    split_files: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of `DatasetOptions`
     jobs: int | None = None
     manifest: Path | None = None
     model: Path | None = None
@@ -59,8 +58,7 @@ def certify(request: Request, as_json: bool) -> bool:
         SettingsError: options that cannot be.
     """
     exclusions.check_replaceable(request.file)
-    options = DatasetOptions(artists=request.artists, split_files=request.split_files)
-    dataset = find(request.root, request.dataset, options)
+    dataset = find(request.root, request.dataset, DatasetOptions(**request.options))
     shown = _Shown(as_json)
     try:
         checkup = _looked_at(request, dataset, shown)
@@ -175,8 +173,8 @@ def _channels(n: int) -> str:
 def _next(request: Request, rows: list[Exclusion]) -> str:
     words = [*console.program(), "prepare", str(request.root)]
     words += ["--dataset", request.dataset] if request.dataset != "auto" else []
-    words += ["--artists", str(request.artists)] if request.artists else []
-    words += ["--split-files", str(request.split_files)] if request.split_files else []
+    for name, value in request.options.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join([*words, "--out", "prepared", "--exclude", str(request.file)])
 
 

@@ -190,6 +190,10 @@ def doctor(
     dataset: options.DatasetName = "auto",
     artists: options.Artists = None,
     split_files: options.SplitFiles = None,
+    label: options.Label = None,
+    split_column: options.SplitColumn = None,
+    artist_column: options.ArtistColumn = None,
+    id_column: options.IdColumn = None,
     jobs: options.Jobs = None,
     manifest: Annotated[
         Path | None,
@@ -208,23 +212,19 @@ def doctor(
 
     Example: genrelab doctor data/fma
     """
+    said = {
+        "artists": artists, "split_files": split_files, "label": label, "split_column": split_column,
+        "artist_column": artist_column, "id_column": id_column,
+    }  # fmt: skip
     if root is None:
-        if given := [
-            n
-            for n, v in (
-                ("--artists", artists),
-                ("--split-files", split_files),
-                ("--jobs", jobs),
-                ("--manifest", manifest),
-            )
-            if v is not None
-        ]:
-            raise typer.BadParameter(f"{given[0]} goes with a ROOT: which data are to be checked?")
+        if any(v is not None for v in (*said.values(), jobs, manifest)) or dataset != "auto":
+            raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
         from genrelab.doctor import examine
 
         console.findings(examine(model), as_json)
         return
     from genrelab.certificate import Request, certify
 
-    if not certify(Request(root, dataset, artists, split_files, jobs, manifest, model), as_json):
+    given = {name: value for name, value in said.items() if value is not None}
+    if not certify(Request(root, dataset, given, jobs, manifest, model), as_json):
         raise typer.Exit(1)
