@@ -26,7 +26,8 @@ def mean_interval(
         level: how often the interval holds the truth.
 
     Returns:
-        Minus and plus infinity where there is one track only.
+        Where all values are alike their spread is not known: the mean -+ 3 / groups (Hanley and Lippman-Hand 1983, of
+        events that were not seen). Minus and plus infinity where there is one track only.
     """
     y = np.asarray(values, np.float64)
     index = group_index(groups, len(y))
@@ -35,6 +36,8 @@ def mean_interval(
     n_groups = int(index.max()) + 1
     if n_groups < 2:
         return -math.inf, math.inf
+    if not np.ptp(y):
+        return float(y[0]) - 3 / n_groups, float(y[0]) + 3 / n_groups
     residuals = np.bincount(index, weights=y - y.mean())
     variance = n_groups / (n_groups - 1) * float((residuals**2).sum()) / len(y) ** 2
     half = float(stdtrit(n_groups - 1, (1 + level) / 2)) * math.sqrt(variance)

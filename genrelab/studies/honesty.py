@@ -89,7 +89,7 @@ def study(
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """One row a model and policy, as printed under HEADERS."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model in found["models"]:
         above = {(d["a"], d["b"]): d for d in model["differences"]}
         for p in model["policies"]:
