@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab import metrics
+from genrelab.calibration import LEVEL, Evidence
 from genrelab.config import ClipSettings, FramesView, SamplesView, TableView, View
 
 if TYPE_CHECKING:
@@ -22,12 +23,20 @@ FEEDING = "## How it is fed"
 MOST_LICENCES = 5  # that are named; FMA has some sixty
 
 
-def card(model: Model, task: Task, examples: Examples, about: dict[str, Any], clips: ClipSettings) -> str:
+def card(
+    model: Model,
+    task: Task,
+    examples: Examples,
+    about: dict[str, Any],
+    clips: ClipSettings,
+    evidence: Evidence | None = None,
+) -> str:
     """The card of a bundle, in Markdown.
 
     Args:
         about: what stands in `metrics.json`.
         clips: which stretches of a track it is shown.
+        evidence: how it answered calibration tracks.
     """
     lines = [
         f"# {model.display}",
@@ -38,6 +47,7 @@ def card(model: Model, task: Task, examples: Examples, about: dict[str, Any], cl
         *_data(task, about["notes"]),
         *_scores(task, about["scores"]),
         *_per_genre(about["scores"]),
+        *_how_sure(model, about, evidence),
         *_untested(task),
         *_licences(task),
         *feeding("onnx", examples.view, clips, len(task.genres)),
@@ -90,6 +100,56 @@ def _row(genre: str, scores: dict[str, Any]) -> str:
         return f"| {genre} | 0 | not measured | not measured | not measured |"
     shown = " | ".join("–" if scores[k] is None else f"{scores[k]:.3f}" for k in ("precision", "recall", "f1"))
     return f"| {genre} | {scores['n']} | {shown} |"
+
+
+def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) -> list[str]:
+    found = about.get("calibration")
+    if found is None or evidence is None:
+        return []
+    epochs = ", on which its epoch was chosen, too" if model.needs_validation else ""
+    before, after, c, p = (found["scored"][key] for key in ("before", "after", "coverage", "precision"))
+    right = "" if p["precision"] is None else f", and {p['precision']:.1%} of these answers are right"
+    return [
+        *how_sure(found["temperature"], evidence, found["fitted_on"], epochs),
+        "",
+        f"On the scored tracks the temperature took the log loss from {before['log_loss']:.3f} to "
+        f"{after['log_loss']:.3f} and the ECE from {before['ece']:.3f} to {after['ece']:.3f}. The sets hold the true "
+        f"genre of {c['covered']:.1%} of them, and {c['set_size']:.1f} genres on average. With a precision of "
+        f"{p['asked']:g} asked for, {p['answered']:.1%} of them are answered{right}.",
+        "",
+    ]
+
+
+def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str = "", asked: float = 0.9) -> list[str]:
+    """The card's section on what calibration tracks support, without what was measured elsewhere.
+
+    Args:
+        fitted_on: which tracks they are, in words.
+        remark: what else is to be known of them.
+        asked: precision and coverage of which it tells.
+    """
+    least = evidence.least_likely(asked)
+    lines = [
+        "## How sure",
+        "",
+        f"Calibrated on {evidence.n} tracks ({fitted_on}) of {evidence.n_groups} artists or single tracks{remark}. "
+        f"Temperature {temperature:g}.",
+        "",
+        f"`--coverage {asked:g}` names every genre with a probability of {least:g} or more; of tracks like these, a "
+        f"share of {asked:g} has its genre among them.",
+        "",
+        f"`--min-precision {asked:g}` answers from these confidences on, and else `unknown`. Each is the lowest for "
+        f"which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "
+        f"{LEVEL:.0%}); genres that are seldom answered share one.",
+        "",
+        "| answer | from a confidence of | right, of calibration tracks |",
+        "|---|---|---|",
+    ]
+    for genre, t in evidence.thresholds(asked).items():
+        shared = f" (with {len(t.genres) - 1} others)" if len(t.genres) > 1 else ""
+        found = "never: not supported | –" if t.confidence is None else f"{t.confidence:g} | {t.right} of {t.n}{shared}"
+        lines.append(f"| {genre} | {found} |")
+    return lines
 
 
 def _untested(task: Task) -> list[str]:

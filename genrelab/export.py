@@ -23,6 +23,7 @@ from genrelab.storage import Folder
 from genrelab.waveform import SAMPLES
 
 if TYPE_CHECKING:
+    from genrelab.calibrate import Calibration
     from genrelab.examples import Examples
     from genrelab.model import Model
     from genrelab.task import Task
@@ -32,18 +33,26 @@ PROBE_S = 4.0  # of each noise that a written form is tried on
 PROBE_COLOURS = (1, 4, 16, 64)  # samples that a moving average takes the mean of: ever darker noise
 
 
-def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: dict[str, Any]) -> tuple[float, int]:
+def bundle(
+    folder: Path,
+    model: Model,
+    task: Task,
+    examples: Examples,
+    about: dict[str, Any],
+    calibration: Calibration | None = None,
+) -> tuple[float, int]:
     """Write a model's bundle.
 
     Args:
         about: what stands in `metrics.json`.
+        calibration: its temperature, and what calibration tracks support.
 
     Returns:
         Milliseconds that the bundle takes for a track's windows (decoding and view not counted), and bytes of
         its network.
     """
     onnx, clips = model.onnx(), heard(task)
-    prepared = task.prepared
+    prepared, evidence = task.prepared, None if calibration is None else calibration.evidence
     licences = sorted({x for x in prepared.tracks["licence"] if x})
     write_bundle(
         folder,
@@ -56,7 +65,9 @@ def bundle(folder: Path, model: Model, task: Task, examples: Examples, about: di
         dataset=prepared.name,
         split=task.split.policy,
         licence=f"{len(licences)} licences of the tracks, such as {licences[0]}" if licences else None,
-        readme=card(model, task, examples, about, clips),
+        temperature=1.0 if calibration is None else calibration.temperature,
+        calibration=evidence,
+        readme=card(model, task, examples, about, clips, evidence),
     )
     return _milliseconds(load_bundle(folder), examples), len(onnx)
 

@@ -1,0 +1,171 @@
+"""6 A trained model's temperature, and what its answers to calibration tracks are kept as.
+
+Calibration tracks are those that the split sets aside to choose on. Where it has none for a model, because validation
+is what is scored, each training track is answered by the same model fitted again without it and without its artist.
+Tracks that are scored are never calibrated on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import metrics
+from genrelab.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
+from genrelab.errors import ModelError
+from genrelab.examples import Examples
+from genrelab.folds import folds
+from genrelab.model import Model
+from genrelab.predict import pool
+from genrelab.prediction import Decision, Prediction
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ASKED = 0.9
+"""Precision and coverage that the card and `metrics.json` tell of."""
+
+VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "training, out of fold"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` found.
+
+    Attributes:
+        temperature: for `write_bundle`.
+        evidence: for `write_bundle`; None where there is nothing to calibrate with.
+        probabilities: of all windows, with the temperature, shape (windows, genres).
+        about: what `metrics.json` says of it; None where there is nothing to calibrate with.
+        notes: what a reader of the scores must know.
+    """
+
+    temperature: float
+    evidence: Evidence | None
+    probabilities: Floats = field(repr=False)
+    about: dict[str, Any] | None = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Windows that were not fitted on: track and probabilities of each; and which tracks they are of."""
+
+    track: Ints
+    p: Floats
+    fitted_on: str
+    notes: tuple[str, ...] = ()
+
+
+def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, ...], scratch: Path) -> Calibration:
+    """The temperature with which a model's probabilities of calibration tracks have the least log loss.
+
+    Args:
+        model: fitted on `examples`.
+        p: what it says of all windows, shape (windows, genres).
+        parts: of each track of the preparation.
+        scratch: a folder for what models write while they are fitted again.
+    """
+    held, y = _held_out(model, examples, p, parts, scratch), examples.labels.y
+    temperature = fit_temperature(held.track, held.p, y)
+    probabilities, notes = tempered(p, temperature), held.notes
+    if not len(held.track):
+        return Calibration(temperature, None, probabilities, None, (*notes, _few(0)))
+    tracks, pooled = pool(held.track, tempered(held.p, temperature))
+    groups = examples.labels.group[tracks].tolist()
+    evidence = evidence_of(pooled, y[tracks], examples.genres, groups=groups, fitted_on=held.fitted_on)
+    assert evidence is not None
+    about: dict[str, Any] = {
+        "temperature": temperature,
+        "fitted_on": held.fitted_on,
+        "n": len(tracks),
+        "n_groups": len(set(groups)),
+        "before": _figures(y, *pool(held.track, held.p)),
+        "after": _figures(y, tracks, pooled),
+        "scored": _scored(examples, p, probabilities, evidence),
+    }
+    if len(tracks) < FEWEST:
+        notes = (*notes, _few(len(tracks)))
+    elif not LEAST < temperature < MOST:
+        notes = (*notes, f"its temperature stopped at {temperature:g}, as far as it may go")
+    return Calibration(temperature, evidence, probabilities, about, notes)
+
+
+def _few(n: int) -> str:
+    return f"its probabilities are as they came: {n} tracks to calibrate with, at least {FEWEST} are needed"
+
+
+def _held_out(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> _Held:
+    chosen = examples.role == "choose"
+    if not chosen.any():
+        return _out_of_fold(model, examples, scratch)
+    track = examples.track[chosen]
+    fitted_on = VALIDATION if all(parts[i] == "validation" for i in np.unique(track)) else HELD_OUT
+    return _Held(track, p[chosen], fitted_on)
+
+
+def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
+    """Training tracks, each answered by a model that was fitted on tracks of other artists."""
+    labels, notes = examples.labels, []
+    tracks = np.unique(examples.track[examples.role == "fit"])
+    y, group = labels.y[tracks], labels.group[tracks]
+    spared = tracks[[len(np.unique(group[y == i])) > 1 for i in y]]  # others are all that their genre is learned from
+    held = _Held(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
+    if len(spared) < FEWEST:
+        return held
+    splits, apart = folds(labels.y[spared], labels.group[spared], seed=model.settings.seed)
+    if not apart:
+        notes.append("its probabilities are calibrated on tracks whose artists were learned from, and may be too sure")
+    found: list[tuple[Ints, Floats]] = []
+    for _, out in splits:
+        role = labels.role.copy()
+        role[spared[out]] = "choose"
+        rest = replace(examples, labels=replace(labels, role=role))
+        try:
+            again = type(model)(model.settings, model.genres).fit(rest, scratch)
+        except ModelError as e:
+            return replace(held, notes=(f"it could not be fitted again to be calibrated: {e}",))
+        rows = rest.rows("choose")
+        found.append((rows.track, again._proba(rows.x)))
+    track, p = (np.concatenate(column) for column in zip(*found, strict=True))
+    return replace(held, track=track, p=p, notes=tuple(notes))
+
+
+def _figures(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:
+    """Of tracks; `y` is the genre number by track."""
+    return {"log_loss": metrics.log_loss(y[tracks], p), "ece": metrics.ece(y[tracks], p)}
+
+
+def _scored(examples: Examples, before: Floats, after: Floats, evidence: Evidence) -> dict[str, Any]:
+    """What the calibration is worth on the scored tracks, on which nothing was fitted or chosen."""
+    rows, y = examples.role == "score", examples.labels.y
+    tracks, p = pool(examples.track[rows], after[rows])
+    thresholds = {g: t.confidence for g, t in evidence.thresholds(ASKED).items()}
+    decision = Decision(thresholds, evidence.least_likely(ASKED))
+    truth, said = [examples.genres[i] for i in y[tracks]], [decision(_said(examples.genres, row)) for row in p]
+    sets = [s.genre_set or () for s in said]
+    right = [s.genre == genre for s, genre in zip(said, truth, strict=True) if s.genre in thresholds]
+    return {
+        "before": _figures(y, *pool(examples.track[rows], before[rows])),
+        "after": _figures(y, tracks, p),
+        "coverage": {
+            "asked": ASKED,
+            "covered": float(np.mean([genre in s for s, genre in zip(sets, truth, strict=True)])),
+            "set_size": float(np.mean([len(s) for s in sets])),
+        },
+        "precision": {
+            "asked": ASKED,
+            "answered": len(right) / len(truth),
+            "precision": float(np.mean(right)) if right else None,
+        },
+    }
+
+
+def _said(genres: tuple[str, ...], row: Floats) -> Prediction:
+    best = int(row.argmax())
+    named = dict(zip(genres, row.tolist(), strict=True))
+    return Prediction("", genres[best], float(row[best]), named, None, "", None)
