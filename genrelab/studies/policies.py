@@ -1,0 +1,136 @@
+"""Program: what it means that a model is more accurate under one policy of splitting than under another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.intervals import difference_interval, share_interval
+from genrelab.wording import some
+
+POLICIES = ("segment", "random", "artist", "official")
+WORDS = {
+    "segment": "random windows",
+    "random": "random tracks",
+    "artist": "artists apart",
+    "official": "the official split",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One model under one policy.
+
+    Attributes:
+        tracks, correct: scored tracks, sorted, and was each right? Shape (n,).
+        folds: accuracy of each fold; one where the split is fixed.
+        part: that was scored, of a fixed split.
+        note: what a reader must know.
+        windows: of scored tracks with several: n, accuracy, accuracy_low, accuracy_high.
+    """
+
+    policy: str
+    tracks: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    folds: list[float]
+    n_learned: int
+    part: str | None = None
+    note: str | None = None
+    windows: dict[str, Any] | None = None
+
+
+def compared(name: str, view: str, outcomes: list[Outcome], artists: list[str | None] | None) -> dict[str, Any]:
+    """What honesty.json says of a model.
+
+    Args:
+        view: that it reads.
+        outcomes: from the most flattering policy to the strictest.
+        artists: of each track, or None where none is known.
+    """
+    policies = [_policy_json(o, artists) for o in outcomes]
+    accuracy = {o.policy: p["accuracy"] for o, p in zip(outcomes, policies, strict=True)}
+    pairs = [_difference(a, b, artists) for a, b in combinations(outcomes, 2)]
+    differences = [d for d in pairs if d is not None]
+    for d in differences:
+        d["plain"] = accuracy[d["a"]] - accuracy[d["b"]]
+        a, b = (next(o for o in outcomes if o.policy == d[side]) for side in ("a", "b"))
+        d["sentence"] = _sentence(name, d, accuracy, a, b)
+    return {"model": name, "view": view, "policies": policies, "differences": differences}
+
+
+def _policy_json(o: Outcome, artists: list[str | None] | None) -> dict[str, Any]:
+    groups = [artists[i] for i in o.tracks] if artists is not None else None
+    low, high = share_interval(o.correct, groups)
+    return {
+        "policy": o.policy, "accuracy": float(o.correct.mean()), "low": low, "high": high, "n": len(o.tracks),
+        "n_learned": o.n_learned, "folds": o.folds, "part": o.part, "note": o.note, "windows": o.windows,
+    }  # fmt: skip
+
+
+def _difference(a: Outcome, b: Outcome, artists: list[str | None] | None) -> dict[str, Any] | None:
+    """Accuracy of `a` less that of `b` on the tracks that both scored; None where there are none."""
+    tracks, in_a, in_b = np.intersect1d(a.tracks, b.tracks, return_indices=True)
+    if not len(tracks):
+        return None
+    right, left = a.correct[in_a], b.correct[in_b]
+    groups = [artists[i] for i in tracks] if artists is not None else None
+    low, high = difference_interval(right, left, groups)
+    difference = float(right.mean() - left.mean())
+    return {"a": a.policy, "b": b.policy, "difference": difference, "low": low, "high": high, "n": len(tracks)}
+
+
+def _sentence(name: str, d: dict[str, Any], accuracy: dict[str, float], a: Outcome, b: Outcome) -> str:
+    first, second = (f"{WORDS[p]} {percent(accuracy[p])} %" for p in (d["a"], d["b"]))
+    points = f"{100 * d['difference']:+.1f} points [{100 * d['low']:.1f}, {100 * d['high']:.1f}]"
+    return f"{name}: {first}, {second}: {_meaning(d, a, b, points)}"
+
+
+def _meaning(d: dict[str, Any], a: Outcome, b: Outcome, points: str) -> str:
+    if d["b"] == "official":
+        plain = f"{100 * d['plain']:+.1f} points"
+        same = f"and {points} on the {d['n']:,} {b.part} tracks that both scored"
+        fewer = f"; it learns from {b.n_learned:,} tracks, the folds from {a.n_learned:,}"
+        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{_judged(d, OFFICIAL[d['a']])}"
+    if d["low"] <= 0 <= d["high"]:
+        return f"{points}: no difference that chance could not make"
+    if d["high"] < 0:
+        return f"{points}: the stricter policy is no worse, so nothing leaks that this model could use"
+    return f"{points} of the first figure are {OWED[d['a'], d['b']]}"
+
+
+OWED = {
+    ("random", "artist"): "artists recognised, not genres",
+    ("segment", "random"): "recordings recognised, not genres: other windows of the same track were learned from",
+    ("segment", "artist"): "recordings and artists recognised, not genres",
+}
+OFFICIAL = {
+    "random": "what random tracks promise and the published split does not keep",
+    "segment": "what random windows promise and the published split does not keep",
+    "artist": "the published split asks more than artists apart do: other tracks are scored",
+}
+
+
+def _judged(d: dict[str, Any], meaning: str) -> str:
+    if d["low"] <= 0 <= d["high"]:
+        return ": no difference that chance could not make"
+    return f": {meaning}" if d["low"] > 0 else ": the published split is no harder"
+
+
+def unmeasured(not_run: list[dict[str, Any]]) -> list[str]:
+    """What was not measured and why, one sentence a reason."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for entry in not_run:
+        models.setdefault((entry["policy"], entry["reason"]), []).extend([entry["model"]] if entry["model"] else [])
+    return [
+        f"not run: {WORDS[policy]}{f' ({some(names)})' if names else ''}: {reason}"
+        for (policy, reason), names in models.items()
+    ]
+
+
+def percent(share: float) -> str:
+    """`0.4263` → `42.6`."""
+    return f"{100 * share:.1f}"
