@@ -23,7 +23,7 @@ from genrelab.config import SCHEMA_VERSION, PrepareSettings
 from genrelab.dataset import Dataset, Track
 from genrelab.features import STATISTICS
 from genrelab.pieces import Outcome, Piece
-from genrelab.prepared import TRACKS, write_parquet
+from genrelab.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
 from genrelab.storage import Folder
 
 
@@ -38,6 +38,7 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: lis
             files |= _write_statistics(out, dataset, shards)
         else:
             files |= _write_shards(out, view.name, shards)
+    files |= _write_prints(out, dataset, shards)
     write_tables(out, dataset, outcomes, about(dataset, settings, outcomes, files))
 
 
@@ -65,7 +66,7 @@ def about(
     """`dataset.json`; nothing in it depends on when or how fast it was made.
 
     Args:
-        files: SHA-256 of each shard and of `features.parquet`.
+        files: SHA-256 of each shard, of `features.parquet` and of `fingerprints.parquet`.
     """
     by_genre: dict[str, Counter[str]] = {g: Counter() for g in dataset.genres}
     for track, outcome in zip(dataset.tracks, outcomes, strict=True):
@@ -145,6 +146,19 @@ def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray
     where = [w for part in parts for w in part[0]]
     if where:
         yield where, np.concatenate([part[1] for part in parts if part[0]])
+
+
+def _write_prints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
+    """`fingerprints.parquet`, a row group a shard."""
+    local = Path(shards[0][0].work) / FINGERPRINTS
+    with pq.ParquetWriter(local, MARKS, compression="zstd") as writer:
+        for shard in shards:
+            found = [(dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in pieces.read_prints(piece)]
+            columns = zip(*found, strict=True) if found else [()] * len(MARKS)
+            writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, MARKS, strict=True)], MARKS))
+    digest = pieces.file_sha256(local)
+    out.publish(local, FINGERPRINTS)
+    return {FINGERPRINTS: digest}
 
 
 def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:

@@ -18,8 +18,8 @@ from genrelab import assemble, pieces, records
 from genrelab.config import IN_TABLE, PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DecodeError, PreparedError
-from genrelab.pieces import Item, Kept, Outcome
-from genrelab.prepared import Prepared, read_about, read_prepared
+from genrelab.pieces import Item, Kept, Mark, Outcome
+from genrelab.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
 from genrelab.storage import Folder
 
 STAGES = ("find", "read", "label", "decode", "check", "view")
@@ -100,7 +100,7 @@ class Earlier:
         old: the preparation.
         before: by track id, its index then.
         sha256: by track id, content of the file now, of the tracks that were known then; None where it cannot be read.
-        whole: names of the shards, and `features.parquet`, that are as they were written.
+        whole: names of the shards and tables in `dataset.json` that are as they were written.
         damaged: those that are not, and shards that do not belong here.
     """
 
@@ -133,7 +133,7 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> Earlier:
 
 
 def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Names of the shards, and `features.parquet`, that are as they were written; names of those that are not."""
+    """Names of the shards and tables in `dataset.json` that are as they were written; names of those that are not."""
     files: dict[str, str] = old.about.get("files", {})
     present = [s for view in old.views if view not in IN_TABLE for s in old.shards(view)]
     names = sorted({*files, *present})
@@ -171,11 +171,28 @@ def kept(earlier: Earlier, *, cache: Path) -> dict[str, Kept]:
         ids, starts, _, values = old.features()
         for track_id, start, row in zip(ids, starts, values, strict=True):
             rows.setdefault(track_id, []).append((float(start), row))
+    prints = _prints(earlier)
     return {
-        track_id: Kept(t["sha256"][i], t["duration_s"][i], {v: s[i] for v, s in spans.items()}, rows.get(track_id, []))
+        track_id: Kept(
+            t["sha256"][i],
+            t["duration_s"][i],
+            {v: s[i] for v, s in spans.items()},
+            rows.get(track_id, []),
+            None if prints is None else prints.get(track_id, []),
+        )
         for track_id, i in earlier.before.items()
         if earlier.unchanged(track_id) and all(i in s for s in spans.values())
     }
+
+
+def _prints(earlier: Earlier) -> dict[str, list[Mark]] | None:
+    """By track id, the rows of `fingerprints.parquet`; None where it is not whole."""
+    if FINGERPRINTS not in earlier.whole:
+        return None
+    found: dict[str, list[Mark]] = {}
+    for track_id, *mark in zip(*read_parquet(earlier.old.folder, FINGERPRINTS).to_pydict().values(), strict=True):
+        found.setdefault(track_id, []).append((mark[0], mark[1], mark[2]))
+    return found
 
 
 def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
@@ -205,6 +222,7 @@ def only_labels_differ(dataset: Dataset, earlier: Earlier, items: list[Item]) ->
     ids = [t.track_id for t in dataset.tracks]
     return (
         not earlier.damaged
+        and FINGERPRINTS in earlier.whole  # a preparation of an earlier version has none: they are added
         and ids == earlier.old.tracks["track_id"]
         and all(map(_as_before, items, outcomes_of(earlier.old), map(earlier.sha256.get, ids)))
     )

@@ -10,18 +10,22 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode, records, views
-from genrelab.config import IN_TABLE, PrepareSettings
+from genrelab.config import IN_TABLE, PrepareSettings, View
 from genrelab.errors import DecodeError, SettingsError
+from genrelab.fingerprint import landmarks, pack
+from genrelab.payload import payload_sha256
 from genrelab.processes import CRASHED
+
+Mark = tuple[float, str, bytes]
+"""Of a clip: start_s, SHA-256 of its track's audio without tags, its landmarks as `fingerprint.pack` packs them."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Kept:
     Attributes:
         spans: for each view in shards, (file, offset, length) of the track's records.
         rows: (start_s, values) of its rows in `features.parquet`.
+        prints: its rows in `fingerprints.parquet`; None where there is none, as earlier versions wrote.
     """
 
     sha256: str
     duration_s: float
     spans: dict[str, list[tuple[str, int, int]]] = field(repr=False)
     rows: list[tuple[float, NDArray[np.float32]]] = field(repr=False)
+    prints: list[Mark] | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Piece:
         return Path(self.work) / f"{self.name}.current"
 
 
+PRINTS = "prints.bin"
+
 Stamp = tuple[str, int, int, int, int]
 """Path, size, mtime, ctime (ns) and inode of a file: copies often share size and mtime."""
 
@@ -98,29 +106,42 @@ class Outcome:
     n_records: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class Made:
+    """What was made of one track: encoded records by view, rows of statistics, fingerprints."""
+
+    records: list[tuple[str, bytes]] = field(default_factory=list)
+    rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
+    prints: list[Mark] = field(default_factory=list)
+
+
 def make(piece: Piece) -> int:
     """Make a piece; how many tracks it has. Runs in a worker process."""
     temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir(parents=True)
     outcomes: list[Outcome] = []
     rows: list[tuple[int, float, NDArray[np.float32]]] = []
+    prints: list[tuple[int, Mark]] = []
     in_shards = [v.name for v in piece.settings.views if v.name not in IN_TABLE]
     files = {name: (temporary / f"{name}.tfrecord").open("wb") for name in in_shards}
     try:
         for item in piece.items:
             piece.marker.write_text(str(item.index))
-            outcome, encoded, statistics = _track(item, piece)
+            outcome, made = _track(item, piece)
             outcomes.append(outcome)
-            rows += [(item.index, start, values) for start, values in statistics]
-            for name, content in encoded:
+            rows += [(item.index, start, values) for start, values in made.rows]
+            prints += [(item.index, mark) for mark in made.prints]
+            for name, content in made.records:
                 files[name].write(content)
     finally:
         for file in files.values():
             file.close()
     np.save(temporary / "statistics.npy", np.array([v for _, _, v in rows], np.float32))
+    (temporary / PRINTS).write_bytes(b"".join(marks for _, (_, _, marks) in prints))
     about = {
         "outcomes": [asdict(o) for o in outcomes],
         "rows": [[i, s] for i, s, _ in rows],
+        "prints": [[i, start, sha, len(marks)] for i, (start, sha, marks) in prints],
         "files": _sizes(temporary),
     }
     (temporary / "piece.json").write_text(json.dumps(about))
@@ -136,13 +157,23 @@ def read(piece: Piece) -> tuple[list[Outcome], list[tuple[int, float]], NDArray[
     return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / "statistics.npy")
 
 
+def read_prints(piece: Piece) -> list[tuple[int, Mark]]:
+    """Fingerprints of a whole piece: the track's index and the clip's mark, in order."""
+    about = json.loads((piece.folder / "piece.json").read_text())
+    content, at, found = (piece.folder / PRINTS).read_bytes(), 0, []
+    for index, start, sha, length in about["prints"]:
+        found.append((index, (start, sha, content[at : at + length])))
+        at += length
+    return found
+
+
 def is_done(piece: Piece) -> bool:
     """Is there a whole piece, made of the files as they are now?"""
     try:
         about = json.loads((piece.folder / "piece.json").read_text())
     except (FileNotFoundError, ValueError):
         return False
-    if about.get("files") != _sizes(piece.folder):
+    if about.get("files") != _sizes(piece.folder) or "prints" not in about:
         return False
     outcomes = [Outcome(**o) for o in about["outcomes"]]
     return [o.index for o in outcomes] == [i.index for i in piece.items] and all(
@@ -156,10 +187,7 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
 
 
-def _track(
-    item: Item, piece: Piece
-) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
-    """Outcome of one track, its encoded records by view, its rows of statistics."""
+def _track(item: Item, piece: Piece) -> tuple[Outcome, Made]:
     path = Path(item.path)
     outcome = Outcome(item.index, "ok", stamp=_stamp(path))
     try:
@@ -171,38 +199,45 @@ def _track(
             outcome.sha256 = file_sha256(path)
             if item.index in piece.crashed:
                 raise DecodeError(path, CRASHED)
-            return _used(item, piece.settings, outcome)
+            return outcome, _used(item, piece.settings, outcome)
     except DecodeError as e:
         outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
     except SettingsError as e:  # a view that this clip cannot have, such as FMA's own statistics at 8 kHz
         outcome.status, outcome.stage, outcome.error = "failed", "view", str(e)
-    return outcome, [], []
+    return outcome, Made()
 
 
-def _used(
-    item: Item, settings: PrepareSettings, outcome: Outcome
-) -> tuple[Outcome, list[tuple[str, bytes]], list[tuple[float, NDArray[np.float32]]]]:
-    path, encoded = Path(item.path), []
-    rows: list[tuple[float, NDArray[np.float32]]] = []
+def _used(item: Item, settings: PrepareSettings, outcome: Outcome) -> Made:
     if item.kept is not None and item.kept.sha256 == outcome.sha256:
-        outcome.duration_s, rows = item.kept.duration_s, item.kept.rows
-        encoded = [(name, _renumbered(span, item.index)) for name, spans in item.kept.spans.items() for span in spans]
+        made = _taken_over(item, item.kept, settings)
+        outcome.duration_s = item.kept.duration_s
     else:
-        outcome.duration_s = round(decode.probe(path).duration_s, 6)
-        for name, window in _windows(path, settings):
-            if name in IN_TABLE:
-                rows.append((window.start_s, window.x))
-            else:
-                encoded.append((name, records.encode(records.Record(item.index, window.start_s, window.x.tobytes()))))
-    names = [name for name, _ in encoded]
+        outcome.duration_s = round(decode.probe(item.path).duration_s, 6)
+        made = _made(item, settings)
+    names = [name for name, _ in made.records]
     outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in IN_TABLE}
-    return outcome, encoded, rows
+    return made
 
 
-def _windows(path: Path, settings: PrepareSettings) -> Iterator[tuple[str, views.Window]]:
+def _taken_over(item: Item, kept: Kept, settings: PrepareSettings) -> Made:
+    encoded = [(name, _renumbered(span, item.index)) for name, spans in kept.spans.items() for span in spans]
+    prints = _made(item, settings, of=()).prints if kept.prints is None else kept.prints
+    return Made(encoded, kept.rows, prints)
+
+
+def _made(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> Made:
+    """Everything that is made of a track whose clips are decoded once; `of`: only of these views."""
+    path, made, sha256 = Path(item.path), Made(), _audio_sha256(Path(item.path))
     for clip in decode.clips(path, settings.clips):
-        for name, windows in views.compute_all(settings.views, clip.y, clip.sr, start_s=clip.start_s).items():
-            yield from ((name, w) for w in windows)
+        found = views.compute_all(settings.views if of is None else of, clip.y, clip.sr, start_s=clip.start_s)
+        for name, window in ((name, w) for name, windows in found.items() for w in windows):
+            if name in IN_TABLE:
+                made.rows.append((window.start_s, window.x))
+            else:
+                record = records.Record(item.index, window.start_s, window.x.tobytes())
+                made.records.append((name, records.encode(record)))
+        made.prints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
+    return made
 
 
 def _renumbered(span: tuple[str, int, int], index: int) -> bytes:
@@ -223,6 +258,13 @@ def file_sha256(path: Path) -> str:
     try:
         with path.open("rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise DecodeError(path, e.strerror or str(e), stage="read") from e
+
+
+def _audio_sha256(path: Path) -> str:
+    try:
+        return payload_sha256(path)
     except OSError as e:
         raise DecodeError(path, e.strerror or str(e), stage="read") from e
 
@@ -251,8 +293,7 @@ def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: in
 
 def record_counts(outcomes: list[Outcome]) -> dict[str, int]:
     """How many records of each view these tracks have."""
-    counts: dict[str, Any] = {}
+    counts = Counter[str]()
     for outcome in outcomes:
-        for name, n in outcome.n_records.items():
-            counts[name] = counts.get(name, 0) + n
-    return counts
+        counts.update(outcome.n_records)
+    return dict(counts)

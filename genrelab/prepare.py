@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genrelab import assemble, earlier, pieces, workers
+from genrelab import assemble, audit, earlier, pieces, workers
 from genrelab.config import PrepareSettings, TableView
 from genrelab.dataset import Dataset, FeatureTable, Track
 from genrelab.errors import PreparedError, SettingsError
 from genrelab.pieces import Item, Outcome, Piece
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared
 from genrelab.processes import cores
 from genrelab.storage import Folder
 from genrelab.workers import estimate
@@ -64,7 +64,21 @@ def prepare(
         else:
             prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, say, progress)
         _discard(work)
+        _audit(prepared, say)
     return prepared
+
+
+def _audit(prepared: Prepared, say: Say) -> None:
+    """`audit.json`, anew where what it looks at has changed; copies are told of every time."""
+    try:
+        found = prepared.folder.read_json(audit.FILE)
+    except (FileNotFoundError, ValueError):
+        found = {}
+    if found.get("key") != audit.audit_key(prepared):
+        found = audit.audit_prepared(prepared)
+        prepared.folder.write_json(audit.FILE, found)
+    for sentence in found["sentences"]:
+        say(sentence)
 
 
 def _prepare_audio(
@@ -99,6 +113,8 @@ def _problem(track: Track) -> str | None:
 def _tell(found: earlier.Earlier, items: list[Item], dataset: Dataset, say: Say) -> None:
     same = sum(found.unchanged(t.track_id) for t in dataset.tracks)
     say(f"{same} of {len(items)} tracks have not changed since they were prepared")
+    if FINGERPRINTS not in found.old.about.get("files", {}):
+        say(f"{found.old.folder} is of an earlier version, without fingerprints: its tracks are decoded for them")
     if found.damaged:
         more = f" and {len(found.damaged) - 1} more" if len(found.damaged) > 1 else ""
         say(f"{found.old.folder}: {found.damaged[0]}{more} not as written: the tracks in it are prepared again")

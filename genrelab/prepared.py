@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from genrelab.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.errors import PreparedError, SettingsError
+from genrelab.fingerprint import unpack
+from genrelab.near import Print
 from genrelab.storage import Folder
 
 TRACKS = pa.schema(
@@ -32,6 +34,13 @@ TRACKS = pa.schema(
     ]
 )
 """Columns of `tracks.parquet`."""
+
+FINGERPRINTS = "fingerprints.parquet"
+
+MARKS = pa.schema(
+    [("track_id", pa.string()), ("start_s", pa.float64()), ("payload_sha256", pa.string()), ("landmarks", pa.binary())]
+)
+"""Columns of `fingerprints.parquet`, one row a clip; `payload_sha256` is of the track's audio without tags."""
 
 ABOUT = {
     "name": str, "root": str, "genres": list, "counts": dict, "by_genre": dict, "records": dict, "settings": dict,
@@ -92,6 +101,21 @@ class Prepared:
     def shards(self, view: str) -> list[str]:
         """Names of a view's shards, relative to the folder, in order."""
         return [f"{view}/{n}" for n in self.folder.names(view) if n.endswith(".tfrecord")]
+
+    def prints(self) -> tuple[list[Print], dict[str, str]] | None:
+        """`fingerprints.parquet`: one print a clip, and by track id the SHA-256 of its audio without tags.
+
+        None where there is none: a table of features has no audio, and earlier versions wrote none.
+        """
+        if FINGERPRINTS not in self.about.get("files", {}):
+            return None
+        table = _mendable(self.folder, FINGERPRINTS).to_pydict()
+        ids, starts = table["track_id"], table["start_s"]
+        try:
+            found = [Print(t, s, unpack(m)) for t, s, m in zip(ids, starts, table["landmarks"], strict=True)]
+        except ValueError as e:
+            raise PreparedError(f"{self.folder}: {FINGERPRINTS}: {e}: {MEND}") from e
+        return found, dict(zip(ids, table["payload_sha256"], strict=True))
 
     def features(self) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
         """`features.parquet`: track ids, window starts in seconds (rows,), column names, values (rows, columns)."""

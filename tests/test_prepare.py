@@ -111,7 +111,7 @@ def test_other_labels_rewrite_only_the_tables(music: Path, tmp_path: Path) -> No
     dataset = folder.load(music, DatasetOptions(artists=artists))
     prepared = prepare(dataset, out, SETTINGS, jobs=1)
     changed = {n for n, h in _bytes(out).items() if before[n] != h}
-    assert changed <= {"tracks.parquet", "dataset.json"} and "tracks.parquet" in changed
+    assert changed <= {"tracks.parquet", "dataset.json", "audit.json"} and "tracks.parquet" in changed
     assert prepared.tracks["artist"][0] == "Someone"
     assert [o for o in prepared.tracks["status"] if o != "ok"] == ["failed"]
 

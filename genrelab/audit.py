@@ -1,0 +1,197 @@
+"""4 What stands on both sides of a split, and which tracks of a collection are copies of each other.
+
+An audit is a JSON object: `checks` with counts and the first pairs, a `verdict`, and `sentences` for people. In the
+audit of a split `a` is a track that was learned from (role fit or choose) and `b` a scored one; in that of a
+preparation they are any two tracks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import Any
+
+from genrelab.collisions import Sides
+from genrelab.errors import SplitError, printable
+from genrelab.exclusions import Exclusion
+from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
+from genrelab.prepared import Prepared
+from genrelab.split import Split, artist_key
+from genrelab.wording import count, some
+
+FILE = AUDIT
+"""Its name in PREPARED and RUN."""
+
+EXACT = ("same_track", "same_audio", "same_features")
+"""Checks that find exact copies: they stop a training unless --allow-leaks."""
+
+LEAKS = {
+    "same_track": "learned from, too: the same file under another id",
+    "same_audio": "learned from, too, as an exact copy",
+    "same_features": "learned from, too, as an equal row of features",
+    "near_duplicate": "learned from, too, in another encoding or excerpt",
+    "same_artist": "by an artist that was learned from",
+    "same_album": "from an album that was learned from",
+}
+"""`3 of 76 scored tracks are` …"""
+
+COPIES = {
+    "same_track": "the same file as another, under two ids",
+    "same_audio": "exact copies of another",
+    "same_features": "equal to another in every feature",
+    "near_duplicate": "the same recording as another, in another encoding or excerpt",
+}
+"""`4 of 306 tracks are` …"""
+
+SHARED = {
+    "same_artist": "artist", "same_album": "album", "same_track": "file", "same_audio": "audio",
+    "near_duplicate": "recording", "same_features": "row of features",
+}  # fmt: skip
+"""`None of 76 scored tracks shares its` …"""
+
+NAMED = 3  # pairs in a sentence
+
+
+def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
+    """What the scored tracks of a split share with those that are learned from."""
+    sides = _sides(split)
+    checks = [*names(prepared, sides), *copies(prepared, sides)]
+    tracks = sides.learned | sides.scored
+    sentences = [*_leaking(checks, prepared), *_unknown(checks, prepared, tracks, "may stand on both sides unnoticed")]
+    return {
+        "schema": SCHEMA, "split": split.policy, "n_scored": len(sides.scored), "n_learned": len(sides.learned),
+        **_found(checks, prepared), "sentences": sentences,
+    }  # fmt: skip
+
+
+def audit_prepared(prepared: Prepared) -> dict[str, Any]:
+    """Which tracks of a preparation are copies of each other, whatever the split will be."""
+    tracks = {i for i, status in enumerate(prepared.tracks["status"]) if status == "ok"}
+    checks = copies(prepared, Sides(tracks, tracks))
+    unknown = _unknown(checks, prepared, tracks, "may come to stand on both sides of a split")
+    return {
+        "schema": SCHEMA, "split": None, "n_scored": 0, "n_learned": 0,
+        **_found(checks, prepared), "sentences": [*_doubled(checks, prepared), *unknown],
+        "fingerprints": fingerprints_of(prepared), "key": audit_key(prepared),
+    }  # fmt: skip
+
+
+def audit_key(prepared: Prepared) -> str:
+    """Names what `audit_prepared` would look at: equal where it would find the same."""
+    t = prepared.tracks
+    content = [SCHEMA, prepared.about["fingerprint"], fingerprints_of(prepared), t["path"], t["artist"], t["genre"]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str) -> None:
+    """Stop where an exact copy of a scored track is learned from.
+
+    Args:
+        found: of `audit_run`.
+        allow: go on all the same (`--allow-leaks`).
+        where: what the message begins with, such as `the official split`.
+
+    Raises:
+        SplitError: there is one; the message names the first pairs and the remedies.
+    """
+    exact = [c for c in found["checks"] if c["name"] in EXACT and c["leaking"]]
+    if allow or not exact:
+        return
+    pairs = {(p["a"], p["b"]): None for c in exact for p in c["pairs"]}
+    named = ", ".join(f"{printable(a)} = {printable(b)}" for a, b in islice(pairs, 3))
+    more = ", …" if len(pairs) > 3 else ""
+    n = max(c["leaking"] for c in exact)
+    raise SplitError(
+        f"{where}: {n:,} of {count(found['n_scored'], 'scored track')} {_is(n)} learned from, too, as an exact copy "
+        f"({named}{more}): leave the learned copies out with `prepare --exclude FILE`, or go on with --allow-leaks"
+    )
+
+
+def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
+    """Rows for `prepare --exclude` that would mend a split: the learned copy goes, the scored part stays as it is."""
+    t = prepared.tracks
+    rows: dict[int, Exclusion] = {}
+    for check in copies(prepared, _sides(split)):
+        for a, b, what, _, _ in check.pairs():
+            reason = f"{what} as {t['track_id'][b]}, which is scored"
+            rows.setdefault(a, Exclusion(t["track_id"][a], t["path"][a] or "", reason))
+    return [rows[i] for i in sorted(rows)]
+
+
+def _sides(split: Split) -> Sides:
+    learned = {i for i, role in enumerate(split.roles) if role in ("fit", "choose")}
+    return Sides(learned, {i for i, role in enumerate(split.roles) if role == "score"})
+
+
+def _found(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
+    """`unknown` where nothing leaks and artists or recordings could be compared of no track at all."""
+    if any(c.leaking for c in checks):
+        verdict = "leaks"
+    else:
+        unknown = any(c.of and not c.known for c in checks if c.name not in ("same_album", "same_track"))
+        verdict = "unknown" if unknown else "clean"
+    return {"checks": [c.to_json(prepared.tracks["track_id"]) for c in checks], "verdict": verdict}
+
+
+# --- words ---
+
+
+def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
+    of = checks[0].of
+    found = [
+        f"{c.leaking:,} of {count(of, 'scored track')} {_is(c.leaking)} {LEAKS[c.name]}{_first(c, prepared)}."
+        for c in checks
+        if c.leaking
+    ]
+    clean = [c for c in checks if c.known and not c.leaking]
+    if clean:
+        known = "" if all(c.known == of for c in clean) else ", as far as that is known"
+        shared = f"shares its {_or([SHARED[c.name] for c in clean])} with a track that was learned from"
+        found.append(f"None of the {count(of, 'scored track')} {shared}{known}.")
+    return found
+
+
+def _doubled(checks: Sequence[Check], prepared: Prepared) -> list[str]:
+    of = checks[0].of
+    found = [
+        f"{c.leaking:,} of {count(of, 'track')} {_is(c.leaking)} {COPIES[c.name]}{_first(c, prepared)}."
+        for c in checks
+        if c.leaking
+    ]
+    if found or not of:
+        return found
+    clean = _or([SHARED[c.name] for c in checks if c.known])
+    return [f"No two of {count(of, 'track')} share their {clean}."]
+
+
+def _unknown(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[int], danger: str) -> list[str]:
+    told = ("near_duplicate", "same_features")
+    found = [f"{c.note[:1].upper()}{c.note[1:]}." for c in checks if c.note and c.name in told]
+    unknown = sum(artist_key(prepared.tracks["artist"][i]) is None for i in tracks)
+    if unknown:
+        some_or_all = "all" if unknown == len(tracks) else f"{unknown:,} of"
+        found.append(f"Artists are unknown for {some_or_all} {count(tracks, 'track')}, so the same artist {danger}.")
+    return found
+
+
+def _first(check: Check, prepared: Prepared) -> str:
+    """The first pairs; of artists and albums, the first of those."""
+    ids = prepared.tracks["track_id"]
+    if check.name in ("same_artist", "same_album"):
+        named = list(dict.fromkeys(what for _, _, what, _, _ in islice(check.pairs(), MOST_PAIRS)))
+        return f" ({some(named, most=NAMED)})" if check.n_pairs <= MOST_PAIRS else f" ({', '.join(named[:NAMED])}, …)"
+    pairs = [f"{ids[a]} = {ids[b]}" for a, b, *_ in islice(check.pairs(), NAMED)]
+    more = f" and {count(check.n_pairs - NAMED, 'more pair')}" if check.n_pairs > NAMED else ""
+    return f": {', '.join(map(printable, pairs))}{more}"
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _or(things: Sequence[str]) -> str:
+    *most, last = things
+    return f"{', '.join(most)} or {last}" if most else last

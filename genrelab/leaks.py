@@ -1,0 +1,184 @@
+"""4 Checks for what tracks have in common: a file, audio, an artist, an album, a row of features.
+
+Each is asked either of two sides, those that are learned from and those that are scored, or of any two tracks of a
+collection. What is not known is counted, never taken for clean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from genrelab.collisions import Sides, collide
+from genrelab.errors import printable
+from genrelab.near import LEAST_MARKS, Pair, near_duplicates
+from genrelab.prepared import FINGERPRINTS, Prepared
+from genrelab.split import artist_key
+from genrelab.wording import count
+
+AUDIT = "audit.json"
+SCHEMA = 1
+MOST_PAIRS = 200  # listed of each check; `n_pairs` counts all
+
+ANY_ALBUM = re.compile(
+    r"\W*((the|my|very) )*(greatest hits|best of|hits|singles?|collection|compilation|various|soundtrack|live"
+    r"|demos?|e\.?p|lp|untitled|unknown|album|music|none|n/?a)\b"
+)
+"""Titles that albums of different artists share."""
+
+UNHEARD = "near duplicates, and copies with other tags, are unknown: run the same `prepare` again"
+
+Row = tuple[int, int, str, float | None, float | None]
+"""A pair: index of a, index of b, what they share, offset_s, score."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check, with all of its pairs to come."""
+
+    name: str
+    known: int
+    leaking: int
+    of: int
+    n_pairs: int
+    pairs: Callable[[], Iterator[Row]] = field(repr=False)
+    note: str | None = None
+
+    def to_json(self, ids: Sequence[str]) -> dict[str, Any]:
+        rows = islice(self.pairs(), MOST_PAIRS)
+        pairs = [{"a": ids[a], "b": ids[b], "what": w, "offset_s": o, "score": s} for a, b, w, o, s in rows]
+        counts = {"known": self.known, "leaking": self.leaking, "of": self.of, "n_pairs": self.n_pairs}
+        return {"name": self.name, **counts, "pairs": pairs, "note": self.note}
+
+
+def copies(prepared: Prepared, sides: Sides) -> list[Check]:
+    """Same file under two ids, copies, near duplicates."""
+    t = prepared.tracks
+    if "table" in prepared.views:
+        what, note = _labelled(t, "same features"), "audio is unknown: this is a table of features"
+        return [_same("same_features", _rows(prepared), sides, what, note)]
+    same_track = _same("same_track", t["path"], sides, lambda a, b: "same file under two ids")
+    prints = prepared.prints()
+    payloads = prints[1] if prints is not None else {}
+    audio = [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
+    same_file, other_tags = _labelled(t, "same file"), _labelled(t, "same audio with other tags")
+    same_audio = _same(
+        "same_audio", audio, sides,
+        lambda a, b: (same_file if t["sha256"][a] == t["sha256"][b] else other_tags)(a, b),
+        None if prints is not None else "copies with other tags are unknown",
+    )  # fmt: skip
+    return [same_track, same_audio, _near(prepared, sides, audio)]
+
+
+def _same(
+    name: str, keys: Sequence[str | None], sides: Sides, what: Callable[[int, int], str], note: str | None = None
+) -> Check:
+    found = collide(keys, sides)
+    known = sum(keys[i] is not None for i in sides.scored)
+    of = len(sides.scored)
+    return Check(name, known, found.leaking, of, found.n_pairs,
+                  lambda: ((a, b, what(a, b), None, None) for a, b in found.pairs()), note)  # fmt: skip
+
+
+def names(prepared: Prepared, sides: Sides) -> list[Check]:
+    """Artists and albums."""
+    t = prepared.tracks
+    artists = [artist_key(a) for a in t["artist"]]
+    albums = [_album(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
+    n, unknown = len(sides.learned) + len(sides.scored), [sum(k[i] is None for i in sides.learned | sides.scored)
+                                                            for k in (artists, albums)]  # fmt: skip
+    notes = [f"{what} are unknown for {u:,} of {count(n, 'track')}" if u else None
+             for what, u in zip(("artists", "albums"), unknown, strict=True)]  # fmt: skip
+    return [
+        _same("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
+        _same("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
+    ]
+
+
+def _album(artist: str | None, album: str | None, path: str | None) -> str | None:
+    """What tells albums apart. Without an artist the title must be no common one, and the files must lie together."""
+    title, by = artist_key(album), artist_key(artist)
+    if title is None:
+        return None
+    if by is not None:
+        return f"{by}\n{title}"
+    if path is None or ANY_ALBUM.match(title):
+        return None
+    return f"\n{PurePosixPath(path).parent}\n{title}"
+
+
+def _labelled(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[[int, int], str]:
+    def said(a: int, b: int) -> str:
+        genres = [tracks["genre"][i] for i in (a, b)]
+        if None in genres or genres[0] == genres[1]:
+            return what
+        return f"{what}, labelled {printable(genres[0])} and {printable(genres[1])}"
+
+    return said
+
+
+def _rows(prepared: Prepared) -> list[str | None]:
+    """By track, a hash of its row of a table; None where all values are equal: many a failed extraction left such."""
+    ids, _, _, values = prepared.features()
+    varied = values.min(axis=1) < values.max(axis=1) if values.shape[1] else np.zeros(len(ids), np.bool_)
+    of = {i: hashlib.sha256(row.tobytes()).hexdigest() for i, row, ok in zip(ids, values, varied, strict=True) if ok}
+    return [of.get(i) for i in prepared.tracks["track_id"]]
+
+
+def _near(prepared: Prepared, sides: Sides, audio: Sequence[str | None]) -> Check:
+    """Near duplicates that are no exact copies."""
+    of = len(sides.scored)
+    found = near_pairs(prepared)
+    if found is None:
+        return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), UNHEARD)
+    index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
+    what = _labelled(prepared.tracks, "shares audio")
+    rows: list[Row] = []
+    for pair in found[0]:
+        a, b, offset = index[pair.a], index[pair.b], pair.offset_s
+        if not (a in sides.learned and b in sides.scored):
+            a, b, offset = b, a, -offset
+        if a in sides.learned and b in sides.scored and (audio[a] is None or audio[a] != audio[b]):
+            rows.append((a, b, what(a, b), offset, pair.score))
+    leaking = {i for a, b, *_ in rows for i in ((a, b) if sides.whole else (b,))}
+    known = sum(prepared.tracks["track_id"][i] in found[1] for i in sides.scored)
+    note = None if known == of else f"{count(of - known, 'track')} too short or too plain to compare"
+    return Check("near_duplicate", known, len(leaking), of, len(rows), lambda: iter(rows), note)
+
+
+def near_pairs(prepared: Prepared) -> tuple[list[Pair], frozenset[str]] | None:
+    """All near duplicates of a preparation, and the ids of the tracks that can be compared; None where unknown."""
+    prints = prepared.prints()
+    if prints is None:
+        return None
+    comparable = frozenset(p.track_id for p in prints[0] if len(p.marks) >= LEAST_MARKS)
+    remembered = _remembered(prepared)
+    return near_duplicates(prints[0]) if remembered is None else remembered, comparable
+
+
+def _remembered(prepared: Prepared) -> list[Pair] | None:
+    """What `prepare` found in the same fingerprints, where all of it is listed."""
+    try:
+        held = prepared.folder.read_json(AUDIT)
+        (check,) = (c for c in held["checks"] if c["name"] == "near_duplicate")
+        if (
+            held["fingerprints"] != fingerprints_of(prepared)
+            or held["schema"] != SCHEMA
+            or check["n_pairs"] > MOST_PAIRS
+        ):
+            return None
+        return [Pair(p["a"], p["b"], p["offset_s"], p["score"]) for p in check["pairs"]]
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
+
+
+def fingerprints_of(prepared: Prepared) -> str | None:
+    sha256: str | None = prepared.about.get("files", {}).get(FINGERPRINTS)
+    return sha256
