@@ -19,6 +19,8 @@ from genrelab.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
 from genrelab.errors import PreparedError, SettingsError
+from genrelab.fingerprint import landmarks
+from genrelab.payload import payload_sha256
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
@@ -354,6 +356,40 @@ def test_a_folder_that_cannot_be_is_refused(small: Path, tmp_path: Path) -> None
     for out in (tmp_path / "file", tmp_path / "file" / "sub"):
         with pytest.raises(SettingsError, match="cannot be made a folder"):
             prepare(_load(small), out, SETTINGS, jobs=1)
+
+
+def test_fingerprints_stand_beside_the_records(small: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    prepared = prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
+    held = prepared.prints()
+    assert held is not None
+    prints, payloads = held
+    assert [p.track_id for p in prints] == prepared.tracks["track_id"]
+    y, sr = soundfile.read(small / "ambient" / "0.wav", dtype="float32")
+    assert prints[0].marks.tolist() == landmarks(y, sr).tolist() and prints[0].start_s == 0.0
+    assert payloads["ambient/0.wav"] == payload_sha256(small / "ambient" / "0.wav")
+
+
+@pytest.mark.parametrize("harm", ["of an earlier version", "damaged", "gone"])
+def test_fingerprints_that_are_not_there_are_added(small: Path, tmp_path: Path, harm: str) -> None:
+    out = tmp_path / "out"
+    prepare(_load(small), out, SETTINGS, jobs=1)
+    fresh = _bytes(out)
+    if harm == "damaged":
+        (out / "fingerprints.parquet").write_bytes(b"PAR1")
+    else:
+        (out / "fingerprints.parquet").unlink()
+    if harm == "of an earlier version":
+        about = json.loads((out / "dataset.json").read_text())
+        del about["files"]["fingerprints.parquet"]
+        (out / "dataset.json").write_text(json.dumps(about))
+        (out / "audit.json").unlink()
+        assert open_prepared(str(out)).prints() is None
+    said: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    assert any("9 of 9 tracks have not changed" in s for s in said)
+    assert _bytes(out) == fresh
 
 
 def test_dataset_json_says_what_is_in_a_payload(music: Path, tmp_path: Path) -> None:
