@@ -1,0 +1,260 @@
+"""Program: the finished models of a RUN hear altered audio of its scored tracks, each as `predict` would.
+
+A track is decoded once for all conditions, and a view is computed once for all models that read it with the same
+numbers: five of the classical models read `statistics`. What one worker holds does not grow with a track's length.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import bundle as bundles
+from genrelab.bundle import ROWS_AT_ONCE, Bundle, load_bundle
+from genrelab.bundle_json import ABOUT, read_about, stored_clips, stored_view
+from genrelab.config import ClipSettings, TableView, View
+from genrelab.decode import Clip
+from genrelab.decoders import Audio
+from genrelab.errors import BundleError, DecodeError, ModelError
+from genrelab.prepared import read_parquet
+from genrelab.processes import worker_pool
+from genrelab.split import artist_key
+from genrelab.storage import Folder
+from genrelab.studies.conditions import Altered, Condition, Held, held
+from genrelab.views import compute
+from genrelab.wording import count
+
+Floats = NDArray[np.float64]
+Order = TypeVar("Order")
+Result = TypeVar("Result")
+
+WHOLE = 1.05
+"""An excerpt longer than the track divided by this is the track itself: 29.98 s are 30 s."""
+
+
+@dataclass(frozen=True)
+class Ear:
+    """A model of a RUN that can be shown audio: its folder's name, its bundle, and what that reads."""
+
+    name: str
+    bundle: str
+    fingerprint: str
+    genres: tuple[str, ...]
+    view: View
+    clips: ClipSettings
+
+
+@dataclass(frozen=True)
+class Track:
+    """A scored track whose audio is on this disk; `artist` as the split groups them."""
+
+    track_id: str
+    relative: str
+    path: str
+    genre: str
+    artist: str | None
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Who hears what.
+
+    Attributes:
+        tracks: those with audio here, in the order of their ids.
+        n_scored: of them and those without.
+        why_not: why nothing can be heard, in one sentence; None where it can.
+    """
+
+    ears: tuple[Ear, ...]
+    tracks: tuple[Track, ...]
+    part: str
+    n_scored: int
+    why_not: str | None
+
+
+def subjects(run: Folder) -> Subjects:
+    """The models of a finished RUN that hear, and the scored tracks that they can hear here.
+
+    Raises:
+        BundleError: a bundle of it cannot be read.
+        PreparedError: its `split.parquet` cannot be read.
+    """
+    facts = run.read_json("run.json")
+    root = str(facts["dataset"]["root"])
+    rows = [r for r in read_parquet(run, "split.parquet").to_pylist() if r["role"] == "score"]
+    ears = _ears(run) if run.is_local else ()
+    tracks = tuple(sorted((t for r in rows if (t := _track(r, root))), key=lambda t: t.track_id))
+    why: str | None = None
+    if not run.is_local:
+        why = f"the models of {run} are not on this disk: copy it here to let them hear"
+    elif not ears:
+        why = "no model of this run hears: they read columns of a table, which has no sound"
+    elif not tracks:
+        why = f"none of the {count(rows, 'scored track')} is on this disk: looked below {root}"
+    return Subjects(ears, tracks, str(facts["part"]), len(rows), why)
+
+
+def _ears(run: Folder) -> tuple[Ear, ...]:
+    found = []
+    for name in run.names():
+        folder = run.local / name / "bundle"
+        if not run.exists(f"{name}/metrics.json") or not folder.is_dir():
+            continue
+        about = read_about(folder)
+        view, clips = stored_view(about["view"], folder / ABOUT), stored_clips(about["clips"], folder / ABOUT)
+        if not isinstance(view, TableView):
+            found.append(Ear(name, str(folder), about["fingerprint"], tuple(about["genres"]), view, clips))
+    return tuple(found)
+
+
+def _track(row: dict[str, Any], root: str) -> Track | None:
+    if not row["path"] or not row["duration_s"] or not (path := Path(root, row["path"])).is_file():
+        return None
+    artist = artist_key(row["artist"])
+    return Track(row["track_id"], row["path"], str(path), row["genre"], artist, float(row["duration_s"]))
+
+
+def sample(tracks: Sequence[Track], at_most: int, *, seed: int) -> tuple[Track, ...]:
+    """At most so many tracks, each genre with its share: every k-th of those in a row by genre, shuffled within it."""
+    if len(tracks) <= at_most:
+        return tuple(tracks)
+    shuffled = [tracks[i] for i in np.random.default_rng(seed).permutation(len(tracks))]
+    row = sorted(shuffled, key=lambda t: t.genre)
+    chosen = [row[i] for i in np.linspace(0, len(row) - 1, at_most).round().astype(int)]
+    return tuple(sorted(chosen, key=lambda t: t.track_id))
+
+
+@dataclass(frozen=True)
+class Audition:
+    """One track under several conditions, the first of them clean; crosses process borders."""
+
+    ears: tuple[Ear, ...]
+    track: Track
+    conditions: tuple[Condition, ...]
+    seed: int
+
+
+def audition(order: Audition) -> Floats:
+    """What the models say of one track, shape (conditions, models, genres).
+
+    Rows are NaN where a model refuses what is left of the track (it is silent, or too short), where the track is
+    shorter than the condition's seconds, and everywhere where the file cannot be read.
+    """
+    models, track = opened(order.ears), order.track
+    answers = np.full((len(order.conditions), len(models), len(order.ears[0].genres)), np.nan)
+    seed = zlib.crc32(track.track_id.encode()) ^ order.seed
+    try:
+        with closing(held(track.path)) as source:
+            for i, condition in enumerate(order.conditions):
+                wanted_s = condition.seconds or 0.0
+                if wanted_s * WHOLE < track.duration_s:
+                    answers[i] = hear(order.ears, models, source, condition, seed=seed)
+                elif wanted_s <= track.duration_s * WHOLE:
+                    answers[i] = answers[0]
+    except DecodeError:
+        answers[:] = np.nan
+    return answers
+
+
+def hear(
+    ears: Sequence[Ear], models: Sequence[Bundle], source: Audio | Held, condition: Condition, *, seed: int
+) -> Floats:
+    """What models say of a track under a condition, shape (models, genres); NaN where they refuse it."""
+    total = np.zeros((len(models), len(models[0].genres)))
+    for clips in dict.fromkeys(e.clips for e in ears):
+        mine = [i for i, e in enumerate(ears) if e.clips == clips]
+        views = {v: [i for i in mine if ears[i].view == v] for v in dict.fromkeys(ears[i].view for i in mine)}
+        listening = [_Listening(view, rows, models, total) for view, rows in views.items()]
+        try:
+            for clip in Altered(source, condition, seed=seed).clips(clips):
+                for one in listening:
+                    one.to(clip)
+            for one in listening:
+                one.ask()
+        except DecodeError:
+            total[mine] = np.nan
+    total[(total == 0).all(axis=1)] = np.nan
+    answers: Floats = total / total.sum(axis=1, keepdims=True)
+    return answers
+
+
+class _Listening:
+    """Models that read one view of one track: adds what they say of its windows to their rows of `total`."""
+
+    def __init__(self, view: View, rows: list[int], models: Sequence[Bundle], total: Floats) -> None:
+        self._view, self._rows, self._models, self._total = view, rows, models, total
+        self._windows: list[NDArray[Any]] = []
+
+    def to(self, clip: Clip) -> None:
+        """Listen to one more stretch; a view that cannot be computed of it makes these models refuse the track."""
+        try:
+            self._windows += [w.x for w in compute(self._view, clip.y, clip.sr, start_s=clip.start_s)]
+        except DecodeError:
+            self._total[self._rows] = np.nan
+        if len(self._windows) >= ROWS_AT_ONCE:
+            self.ask()
+
+    def ask(self) -> None:
+        """What they say of the windows since the last time."""
+        for i in self._rows if self._windows else ():
+            try:
+                self._total[i] += self._models[i].probabilities(np.stack(self._windows).astype(np.float32)).sum(axis=0)
+            except BundleError:
+                self._total[i] = np.nan
+        self._windows.clear()
+
+
+@lru_cache(maxsize=1)
+def opened(ears: tuple[Ear, ...]) -> tuple[Bundle, ...]:
+    """The models, loaded once in each process.
+
+    Raises:
+        BundleError: one cannot be used, or changed since it was looked at.
+    """
+    if multiprocessing.parent_process() is not None:
+        bundles.THREADS = 1  # of onnxruntime's: the workers share the cores
+    found = tuple(load_bundle(e.bundle) for e in ears)
+    changed = [e.bundle for e, model in zip(ears, found, strict=True) if e.fingerprint != model.fingerprint]
+    if changed:
+        raise BundleError(f"{changed[0]} was changed while it was in use: begin again")
+    return found
+
+
+def each(
+    work: Callable[[Order], Result], orders: Sequence[Order], *, jobs: int, progress: Callable[[int, int], None]
+) -> list[Result]:
+    """What `work` makes of every order, in their order, by worker processes where there are several.
+
+    Args:
+        progress: called with (done, in all).
+
+    Raises:
+        ModelError: a worker died.
+    """
+    found: dict[int, Result] = {}
+    if min(jobs, len(orders)) <= 1:
+        for i, order in enumerate(orders):
+            found[i] = work(order)
+            progress(len(found), len(orders))
+        return list(found.values())
+    try:
+        with worker_pool(min(jobs, len(orders))) as pool:
+            out = {pool.submit(work, order): i for i, order in enumerate(orders)}
+            for future in as_completed(out):
+                found[out[future]] = future.result()
+                progress(len(found), len(orders))
+    except BrokenProcessPool as e:
+        raise ModelError("a worker process died while it heard the scored tracks: is there enough memory?") from e
+    return [found[i] for i in range(len(orders))]

@@ -1,0 +1,270 @@
+"""Program: what decided? Patches of time x frequency of the hardest tracks are turned down, and the models asked again.
+
+RUN/<model>/occlusion.json, for the three scored tracks that the model is most surely wrong about:
+    {"tracks": [{"track_id", "path", "truth", "answer", "p", "duration_s", "start_s", "end_s",
+                 "mel": [[dB]], "mel_hz": [Hz],                  a picture of what it heard: bands x frames
+                 "t_edges": [s], "f_edges_hz": [Hz],
+                 "drop": [[float]],                              bands x times
+                 "evidence": "occlusion/1.wav" | null, "evidence_patches": [[band, time]]}],
+     "sentence": str | null}                                         where no patch by itself decided
+
+The stretch is the first one that the model hears of the track, and `p` the probability of its answer there. A drop is
+how much `p` falls when a patch is turned down by 20 dB; below zero, the patch spoke against the answer. No model needs
+to be looked into for this, so that statistics, pictures and samples are all explained in one way (Zeiler and Fergus
+2014). The WAV holds the three patches that mattered most, to listen to.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.bundle import Bundle
+from genrelab.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
+from genrelab.decode import Clip
+from genrelab.errors import GenrelabError
+from genrelab.prepared import read_parquet
+from genrelab.processes import cores
+from genrelab.storage import Folder
+from genrelab.studies.conditions import CLEAN, Altered, held
+from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects
+from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
+from genrelab.views import compute
+from genrelab.wording import count
+
+if TYPE_CHECKING:
+    from genrelab.candidates import Bar, Say
+    from genrelab.prepared import Prepared
+
+Floats = NDArray[np.float64]
+
+FILE, SOUNDS = "occlusion.json", "occlusion"
+HARDEST = 3
+HEARINGS = 1 + TIMES * len(BAND_EDGES_HZ)
+KEPT = 3
+"""Patches that are kept to listen to."""
+
+TELLING = 0.01
+"""A model whose probabilities move less than this is too sure, or too unsure, for any patch to explain it."""
+
+
+def study(
+    prepared: Prepared | None,
+    run: Folder,
+    settings: TrainSettings,
+    *,
+    jobs: int | None,
+    say: Say,
+    bar: Bar,
+    at_most: int = HARDEST,
+) -> dict[str, Any]:
+    """Explain the hardest scored tracks of every model of a finished RUN; write RUN/<model>/occlusion.json.
+
+    A run never fails by it: what cannot be explained is a sentence.
+
+    Args:
+        prepared, settings: not needed; studies are called alike.
+        jobs: worker processes; None: one a core.
+        at_most: so many tracks of each model.
+
+    Returns:
+        What each model's `occlusion.json` holds, by the model's folder.
+    """
+    try:
+        return _study(run, at_most, jobs or cores(), say, bar)
+    except (GenrelabError, OSError) as e:
+        say(f"what decided: not looked for: {e}")
+        return {}
+
+
+def _study(run: Folder, at_most: int, jobs: int, say: Say, bar: Bar) -> dict[str, Any]:
+    who = subjects(run)
+    if who.why_not:
+        say(f"what decided: not looked for: {who.why_not}")
+        return {}
+    orders = _orders(who, {e.name: hardest(run, e, who.tracks, at_most) for e in who.ears}, say)
+    if not orders:
+        return {}
+    say(f"{_scope(orders)}, {_cost(orders, jobs)}")
+    with bar("Looking for what decided", "tracks") as progress:
+        found = each(explain, orders, jobs=jobs, progress=progress)
+    explained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for order, answer in zip(orders, found, strict=True):
+        if isinstance(answer, str):
+            say(f"  {order.track.track_id}: not explained: {answer}")
+            continue
+        for question, track in zip(order.questions, answer, strict=True):
+            explained[order.ears[question.ear].name][question.rank] = track
+    told = {name: _write(run, name, [ranked[r] for r in sorted(ranked)]) for name, ranked in explained.items()}
+    for name, model in told.items():
+        if model["sentence"]:
+            say(f"  {name}: {model['sentence']}")
+    return told
+
+
+@dataclass(frozen=True)
+class Question:
+    """Why did a model (its place among the ears) answer a genre (its index)? `rank` among its hardest, from 1."""
+
+    ear: int
+    answer: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """A track, and all questions about it of models that read the same of it; crosses process borders."""
+
+    ears: tuple[Ear, ...]
+    track: Track
+    questions: tuple[Question, ...]
+
+    @property
+    def view(self) -> View:
+        """What these models read."""
+        return self.ears[self.questions[0].ear].view
+
+    @property
+    def clips(self) -> ClipSettings:
+        """The stretches that they hear."""
+        return self.ears[self.questions[0].ear].clips
+
+
+def hardest(run: Folder, ear: Ear, tracks: Sequence[Track], at_most: int) -> list[tuple[Track, int]]:
+    """The tracks that a model is most surely wrong about, with what it answers; then those it is least surely right on.
+
+    Empty where it answers the same whatever it hears: then nothing decided.
+    """
+    table = read_parquet(run, f"{ear.name}/predictions.parquet")
+    p = np.column_stack([table.column(f"p_{g}").to_numpy() for g in ear.genres])
+    row = {t: i for i, t in enumerate(table.column("track_id").to_pylist())}
+    known = [t for t in tracks if t.track_id in row]
+    p = p[[row[t.track_id] for t in known]]
+    if not known or np.ptp(p, axis=0).max() == 0:
+        return []
+    answer, confidence = p.argmax(axis=1), p.max(axis=1)
+    right = np.array([ear.genres[a] == t.genre for t, a in zip(known, answer, strict=True)])
+    order = np.lexsort((np.where(right, confidence, -confidence), right))[:at_most]
+    return [(known[i], int(answer[i])) for i in order]
+
+
+def _orders(who: Subjects, chosen: dict[str, list[tuple[Track, int]]], say: Say) -> list[Order]:
+    """The questions, those about the same stretch and view of a track together; long work first."""
+    together: dict[tuple[Track, View, ClipSettings], list[Question]] = defaultdict(list)
+    for i, ear in enumerate(who.ears):
+        if not chosen[ear.name]:
+            say(f"what decided: {ear.name} answers the same whatever it hears")
+        for rank, (track, answer) in enumerate(chosen[ear.name], 1):
+            together[track, ear.view, ear.clips].append(Question(i, answer, rank))
+    orders = [Order(who.ears, track, tuple(asked)) for (track, _, _), asked in together.items()]
+    return sorted(orders, key=lambda o: (o.view.name, o.track.track_id), reverse=True)
+
+
+def _scope(orders: list[Order]) -> str:
+    models = {q.ear for o in orders for q in o.questions}
+    tracks = {o.track.track_id for o in orders}
+    return (
+        f"What decided: {count(models, 'model')} and the tracks hardest for them, {len(tracks)} in all, are heard "
+        f"{HEARINGS} times each"
+    )
+
+
+def _cost(orders: list[Order], jobs: int) -> str:
+    """About how long it takes, from one hearing for each view, the second one: the first also loads what it needs."""
+    seconds = 0.0
+    for view in {o.view for o in orders}:
+        mine = [o for o in orders if o.view == view]
+        clip = heard_stretch(mine[0])
+        for _ in range(2):
+            began = time.perf_counter()
+            compute(view, clip.y, clip.sr)
+            cost = time.perf_counter() - began
+        seconds += cost * HEARINGS * len(mine)
+    return f"about {max(seconds / min(jobs, len(orders)), 1):.0f} s"
+
+
+def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
+    run.remove(f"{name}/{SOUNDS}")
+    for i, track in enumerate(tracks, 1):
+        wav = track.pop("wav")
+        track["evidence"] = f"{SOUNDS}/{i}.wav" if wav else None
+        if wav:
+            run.write_bytes(f"{name}/{SOUNDS}/{i}.wav", wav)
+    most = max(float(np.abs(t["drop"]).max()) for t in tracks)
+    sure = f"no patch by itself moves the probability of its answers by more than {most:.1%}"
+    found = {"tracks": tracks, "sentence": sure if most < TELLING else None}
+    run.write_bytes(f"{name}/{FILE}", json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
+    return found
+
+
+# --- in worker processes ---
+
+
+def heard_stretch(order: Order) -> Clip:
+    """The first stretch of the track that these models hear, no longer than their view looks.
+
+    Raises:
+        DecodeError: the file cannot be read any more, or nothing of it can be used.
+    """
+    with closing(held(order.track.path)) as source:
+        clip = next(Altered(source, CLEAN, seed=0).clips(order.clips))
+    view = order.view
+    if isinstance(view, SamplesView):
+        return Clip(clip.start_s, clip.y[: round(view.n_samples / view.sr * clip.sr)], clip.sr)
+    if isinstance(view, FramesView):
+        return Clip(clip.start_s, clip.y[: round(view.n_frames * view.hop_length / view.sr * clip.sr)], clip.sr)
+    return clip
+
+
+def explain(order: Order) -> list[dict[str, Any]] | str:
+    """What decided, for every question of an order; or why that cannot be said."""
+    try:
+        clip = heard_stretch(order)
+        models = opened(order.ears)
+        patches = Patches(clip.y, clip.sr)
+        whole = _asked(order, models, clip.y, clip.sr)
+        n_bands = len(patches.f_edges_hz) - 1
+        drop = np.zeros((len(order.questions), n_bands, TIMES))
+        for band, at, where, sound in patches.all():
+            drop[:, band, at] = whole - _asked(order, models, patches.without(where, sound), clip.sr)
+    except GenrelabError as e:
+        return str(e)
+    return [_told(order, q, clip, patches, p, d) for q, p, d in zip(order.questions, whole, drop, strict=True)]
+
+
+def _asked(order: Order, models: Sequence[Bundle], y: NDArray[np.float32], sr: int) -> Floats:
+    """Probability that each question's model gives its answer, on a stretch taken for a track, (questions,)."""
+    x = np.stack([w.x for w in compute(order.view, y, sr)]).astype(np.float32)
+    return np.array([models[q.ear].probabilities(x).mean(axis=0)[q.answer] for q in order.questions])
+
+
+def _told(order: Order, q: Question, clip: Clip, patches: Patches, p: float, drop: Floats) -> dict[str, Any]:
+    track = order.track
+    best = sorted(np.ndindex(drop.shape), key=lambda at: -drop[at])[:KEPT]
+    kept = [(int(band), int(at)) for band, at in best if drop[band, at] > 0]
+    mel, mel_hz = picture(clip.y, clip.sr)
+    return {
+        "track_id": track.track_id,
+        "path": track.relative,
+        "truth": track.genre,
+        "answer": order.ears[q.ear].genres[q.answer],
+        "p": round(float(p), 6),
+        "duration_s": track.duration_s,
+        "start_s": clip.start_s,
+        "end_s": clip.start_s + len(clip.y) / clip.sr,
+        "mel": mel,
+        "mel_hz": mel_hz,
+        "t_edges": [round(clip.start_s + t, 4) for t in patches.t_edges_s],
+        "f_edges_hz": patches.f_edges_hz,
+        "drop": drop.round(6).tolist(),
+        "evidence_patches": kept,
+        "wav": evidence(patches, kept) if kept else None,
+    }

@@ -1,0 +1,148 @@
+"""Program: a stretch of sound in patches of time x frequency: taken apart, turned down one by one, and listened to.
+
+Patches are cut out of a short-time Fourier transform whose window, a sine, is used before and behind it with frames
+half overlapping: sin^2 + cos^2 = 1, so that all patches together are the sound again (Princen and Bradley 1986).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from genrelab.decode import resample
+from genrelab.spectrogram import decibels, mel_filters, mel_power, power_blocks
+
+Samples = NDArray[np.float32]
+
+TIMES = 8
+BAND_EDGES_HZ = (0.0, 250.0, 1_000.0, 4_000.0)
+"""Bass, then two octaves each, and what is above."""
+
+FRAME_S = 0.047
+"""2,048 samples at 44,100 Hz tell bands of 250 Hz apart."""
+
+DOWN_DB = 20.0
+"""A patch that is turned down so far hardly sounds, and there is no hole that no music has: wholly silenced, any patch
+changes what models on the least of a feature, or on pictures, say (measured; see docs/results.md)."""
+
+SHOWN_SR, SHOWN_FFT, SHOWN_HOP = 22_050, 2_048, 512
+SHOWN_FRAMES, SHOWN_MELS, SHOWN_DB = 96, 48, 80.0
+
+WAV_RATES = (22_050, 16_000, 11_025, 8_000)
+MOST_WAV_BYTES = 490_000
+GAP_S = 0.1
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A stretch in `TIMES` times and as many bands as its rate holds.
+
+    Attributes:
+        y: mono, (n,).
+        sr: Hz.
+    """
+
+    y: Samples
+    sr: int
+
+    @property
+    def f_edges_hz(self) -> list[float]:
+        """Edges of the bands, lowest first, the last half the rate."""
+        top = self.sr / 2
+        return [*(f for f in BAND_EDGES_HZ if f < 0.9 * top), top]
+
+    @property
+    def t_edges_s(self) -> list[float]:
+        """Edges of the times, from the stretch's beginning."""
+        return [float(t) for t in np.linspace(0, len(self.y) / self.sr, TIMES + 1)]
+
+    @property
+    def n_fft(self) -> int:
+        """Samples of a frame, even: `FRAME_S`, or half of a time where that is shorter."""
+        longest = min(FRAME_S * self.sr, len(self.y) / TIMES / 2)
+        return 1 << max(int(math.log2(max(longest, 16))), 4)
+
+    def all(self) -> Iterator[tuple[int, int, slice, Samples]]:
+        """Every patch: its band, its time, where in `y` it lies, and its sound there, (n,)."""
+        for time in range(TIMES):
+            where, spectra = self._spectra(time)
+            for band in range(len(self.f_edges_hz) - 1):
+                yield band, time, where, self._sound(spectra, where, band)
+
+    def without(self, where: slice, sound: Samples) -> Samples:
+        """`y` with a patch turned down, (n,)."""
+        left = self.y.copy()
+        left[where] -= np.float32(1 - 10 ** (-DOWN_DB / 20)) * sound
+        return left
+
+    def _spectra(self, time: int) -> tuple[slice, NDArray[np.complex64]]:
+        """Of the frames whose middle lies in a time, (frames, bins), and the samples that they reach."""
+        hop, n_frames = self.n_fft // 2, 1 + math.ceil(len(self.y) / (self.n_fft // 2))
+        edges = [math.ceil(t * self.sr / hop) for t in self.t_edges_s]
+        first, last = edges[time], n_frames if time == TIMES - 1 else edges[time + 1]
+        begin, end = (first - 1) * hop, (last - 2) * hop + self.n_fft
+        y = np.zeros(end - begin, np.float32)
+        where = slice(max(begin, 0), min(end, len(self.y)))
+        y[where.start - begin : where.stop - begin] = self.y[where]
+        frames = np.lib.stride_tricks.sliding_window_view(y, self.n_fft)[::hop]
+        return where, np.fft.rfft(frames * _sine(self.n_fft), axis=1).astype(np.complex64)
+
+    def _sound(self, spectra: NDArray[np.complex64], where: slice, band: int) -> Samples:
+        """What a band holds of frames, added up again, (n,) at `where`."""
+        hop = self.n_fft // 2
+        hz = np.fft.rfftfreq(self.n_fft, 1 / self.sr)
+        low, high = self.f_edges_hz[band : band + 2]
+        inside = (hz >= low) & ((hz < high) | (band == len(self.f_edges_hz) - 2))
+        frames = np.fft.irfft(spectra * inside, self.n_fft, axis=1) * _sine(self.n_fft)
+        y = np.zeros((len(frames) + 1) * hop)
+        y[:-hop] += frames[:, :hop].ravel()
+        y[hop:] += frames[:, hop:].ravel()
+        before = 0 if where.start else hop  # the first frame begins half a frame before the stretch
+        return y[before : before + where.stop - where.start].astype(np.float32)
+
+
+def _sine(n_fft: int) -> NDArray[np.float64]:
+    window: NDArray[np.float64] = np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft)
+    return window
+
+
+def picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
+    """A mel spectrogram to look at: whole dB below its loudest value, (bands, frames), and the bands' centres in Hz.
+
+    At most `SHOWN_FRAMES` frames, each the mean power of its time.
+    """
+    y = resample(y, sr, SHOWN_SR)
+    hop = min(SHOWN_HOP, max(len(y) // SHOWN_FRAMES, 16))
+    mel = np.empty((1 + len(y) // hop, SHOWN_MELS), np.float32)
+    for rows, powers in power_blocks(y, SHOWN_FFT, hop):
+        mel_power(powers, SHOWN_SR, SHOWN_FFT, SHOWN_MELS, mel[rows])
+    columns = np.array_split(mel, min(SHOWN_FRAMES, len(mel)))
+    levels = decibels(np.stack([c.mean(axis=0) for c in columns]), top_db=SHOWN_DB)
+    filters = mel_filters(SHOWN_SR, SHOWN_FFT, SHOWN_MELS)
+    centres = np.fft.rfftfreq(SHOWN_FFT, 1 / SHOWN_SR)[filters.argmax(axis=1)]
+    return levels.T.round().astype(int).tolist(), [round(float(hz), 1) for hz in centres]
+
+
+def evidence(patches: Patches, kept: Sequence[tuple[int, int]]) -> bytes:
+    """A WAV file (16 bits, mono, below 500 kB) of some patches, given as (band, time), in order of time.
+
+    Times in which nothing is kept are left out. Quiet patches are made as loud as others: one is to hear them.
+    """
+    at: dict[int, Samples] = {}
+    for band, time, _, sound in patches.all():
+        if (band, time) in kept:
+            at[time] = at[time] + sound if time in at else sound
+    gap = np.zeros(round(GAP_S * patches.sr), np.float32)
+    y = np.concatenate([part for time in sorted(at) for part in (at[time], gap)])
+    fitting = [rate for rate in WAV_RATES if rate <= patches.sr and 2 * len(y) * rate / patches.sr < MOST_WAV_BYTES]
+    rate = fitting[0] if fitting else WAV_RATES[-1]
+    y = resample(y, patches.sr, rate)[: MOST_WAV_BYTES // 2]
+    file = io.BytesIO()
+    soundfile.write(file, 0.7 * y / max(float(np.abs(y).max()), 1e-9), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()

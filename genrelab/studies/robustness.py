@@ -1,0 +1,276 @@
+"""Program: how much of a model's accuracy is left when the same tracks are heard otherwise, and for how many seconds.
+
+RUN/robustness.json:
+    {"part", "n", "n_scored",
+     "models": [{"model",
+                 "conditions": [{"name", "label", "accuracy", "low", "high", "difference", "difference_low",
+                                 "difference_high", "same_answer", "refused"}],       the first of them is `clean`
+                 "seconds": [{"seconds", "accuracy", "low", "high", "n"}]}],          of the track's middle
+     "sentences": [str]}
+
+A difference is paired: the same tracks, heard so and as they are. A track that a model refuses (nothing but silence is
+left of it) counts as wrong. The table stands in each model's card, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.bundle import replace_card
+from genrelab.bundle_json import CARD
+from genrelab.card import FEEDING
+from genrelab.comparison import compare
+from genrelab.config import TrainSettings
+from genrelab.intervals import share_interval
+from genrelab.processes import cores
+from genrelab.storage import Folder
+from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
+from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition, each, sample, subjects
+from genrelab.wording import count, some
+
+if TYPE_CHECKING:
+    from genrelab.candidates import Bar, Say
+    from genrelab.prepared import Prepared
+
+Ints = NDArray[np.int64]
+
+FILE = "robustness.json"
+HEADING = "## Robustness"
+MOST_TRACKS = 200
+
+LONG_ENOUGH = 0.9
+"""An excerpt's length is tried where so many of the tracks have it."""
+
+REFUSED = -1
+"""Stands for the answer of a model that does not answer."""
+
+
+def study(
+    prepared: Prepared | None,
+    run: Folder,
+    settings: TrainSettings,
+    *,
+    jobs: int | None,
+    say: Say,
+    bar: Bar,
+    at_most: int = MOST_TRACKS,
+) -> dict[str, Any]:
+    """Let every model of a finished RUN hear its scored tracks in several ways; write `robustness.json` and the cards.
+
+    Where there is nothing to hear (a table; audio that is not on this disk) a sentence says why, and nothing is
+    written.
+
+    Args:
+        prepared: not needed; studies are called alike.
+        jobs: worker processes; None: one a core.
+        at_most: so many tracks, each genre with its share of them.
+
+    Returns:
+        What `robustness.json` holds.
+
+    Raises:
+        BundleError, PreparedError: the RUN is damaged.
+        ModelError: a worker died.
+    """
+    who = subjects(run)
+    if who.why_not:
+        say(f"robustness: not measured: {who.why_not}")
+        return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [who.why_not]}
+    tracks = sample(who.tracks, at_most, seed=settings.seed)
+    conditions = (*_conditions(say), *map(excerpt, _lengths(tracks)))
+    models = count(who.ears, "model")
+    say(f"Robustness: {models} of this run hear {count(tracks, 'scored track')} in {len(conditions)} ways")
+    orders = [Audition(who.ears, track, conditions, settings.seed) for track in tracks]
+    with bar("Hearing altered tracks", "tracks") as progress:
+        heard = np.stack(each(audition, orders, jobs=jobs or cores(), progress=progress))
+    found = measured(who, tracks, conditions, answers(heard))
+    run.write_json(FILE, found)
+    for ear in who.ears:
+        text = (Path(ear.bundle) / CARD).read_text(encoding="utf-8")
+        replace_card(Path(ear.bundle), with_section(text, section(found, ear.name)))
+    for sentence in found["sentences"]:
+        say(f"  {sentence}")
+    return found
+
+
+def _conditions(say: Say) -> tuple[Condition, ...]:
+    if can_encode():
+        return CONDITIONS
+    say("  MP3 is left out: this build of FFmpeg has no LAME to make one")
+    return tuple(c for c in CONDITIONS if not c.name.startswith("mp3"))
+
+
+def _lengths(tracks: Sequence[Track]) -> list[float]:
+    """The excerpts that nearly all of these tracks are long enough for, in seconds."""
+    return [s for s in SECONDS if np.mean([t.duration_s * WHOLE >= s for t in tracks]) >= LONG_ENOUGH]
+
+
+def answers(heard: NDArray[np.float64]) -> Ints:
+    """Index of the genre that a model answers, REFUSED where it does not.
+
+    Args:
+        heard: probabilities, shape (tracks, conditions, models, genres), NaN where there is no answer.
+
+    Returns:
+        Shape (tracks, conditions, models).
+    """
+    refused = np.isnan(heard).any(axis=-1)
+    found: Ints = np.where(refused, REFUSED, np.nan_to_num(heard).argmax(axis=-1)).astype(np.int64)
+    return found
+
+
+def measured(who: Subjects, tracks: Sequence[Track], conditions: Sequence[Condition], answered: Ints) -> dict[str, Any]:
+    """What `robustness.json` holds.
+
+    Args:
+        conditions: the first is clean; those with seconds are excerpts.
+        answered: shape (tracks, conditions, models), of `answers`.
+    """
+    read = (answered[:, 0] != REFUSED).any(axis=1)  # by one model at least; the others' files are damaged or gone
+    tracks, answered = [t for t, ok in zip(tracks, read, strict=True) if ok], answered[read]
+    models = [
+        {"model": ear.name, **_of_one_model(tracks, conditions, ear.genres, answered[:, :, m])}
+        for m, ear in enumerate(who.ears)
+    ]
+    unread = int((~read).sum())
+    sentences = [f"{count(unread, 'track')} could not be read any more and counted nowhere"] if unread else []
+    return {
+        "part": who.part,
+        "n": len(tracks),
+        "n_scored": who.n_scored,
+        "models": models,
+        "sentences": [*sentences, *_sentences(models, len(tracks)), *_seconds_sentence(models)],
+    }
+
+
+def _of_one_model(
+    tracks: Sequence[Track], conditions: Sequence[Condition], genres: tuple[str, ...], answered: Ints
+) -> dict[str, Any]:
+    """Its rows; `answered` is of shape (tracks, conditions)."""
+    truth = np.array([genres.index(t.genre) for t in tracks])
+    artists = [t.artist for t in tracks]
+    rows: dict[str, Any] = {"conditions": [], "seconds": []}
+    for i, condition in enumerate(conditions):
+        answer = answered[:, i]
+        if condition.seconds is None:
+            rows["conditions"].append(_row(condition, answer, answered[:, 0], truth, artists))
+        else:
+            long = np.array([t.duration_s * WHOLE >= condition.seconds for t in tracks])
+            right = (answer == truth)[long]
+            low, high = share_interval(right, [a for a, ok in zip(artists, long, strict=True) if ok])
+            about = {"accuracy": float(right.mean()), "low": low, "high": high, "n": int(long.sum())}
+            rows["seconds"].append({"seconds": condition.seconds, **about})
+    return rows
+
+
+def _row(condition: Condition, answer: Ints, clean: Ints, truth: Ints, artists: Sequence[str | None]) -> dict[str, Any]:
+    low, high = share_interval(answer == truth, artists)
+    paired = compare(answer == truth, clean == truth, artists)
+    return {
+        "name": condition.name,
+        "label": condition.label,
+        "accuracy": float((answer == truth).mean()),
+        "low": low,
+        "high": high,
+        "difference": paired["difference"],
+        "difference_low": paired["low"],
+        "difference_high": paired["high"],
+        "same_answer": float(((answer == clean) & (answer != REFUSED)).mean()),
+        "refused": int((answer == REFUSED).sum()),
+    }
+
+
+# --- for people ---
+
+
+def _sentences(models: list[dict[str, Any]], n: int) -> list[str]:
+    """What costs each model more than chance might; then those of which nothing is known, with the largest loss."""
+    told: list[str] = []
+    unsure: list[tuple[str, dict[str, Any]]] = []
+    for model in models:
+        altered = model["conditions"][1:]
+        sure = [c for c in altered if c["difference_low"] > 0 or c["difference_high"] < 0]
+        if sure:
+            losses = [_change(c) for c in sorted(sure, key=lambda c: c["difference"])]
+            told.append(f"{model['model']} {', '.join(losses)}")
+        elif any(c["same_answer"] < 1 for c in altered):  # else it answers the same whatever it hears
+            unsure += [(model["model"], c) for c in altered]
+        told += _refusals(model["model"], altered, n)
+    return told + (_unsure_sentence(unsure, n) if unsure else [])
+
+
+def _unsure_sentence(unsure: list[tuple[str, dict[str, Any]]], n: int) -> list[str]:
+    names = list(dict.fromkeys(name for name, _ in unsure))
+    name, most = min(unsure, key=lambda u: u[1]["difference"])
+    largest = f"; the largest: {name} {_change(most)}" if most["difference"] < 0 else ""
+    return [f"{some(names, most=10)}: no difference that could not be chance on {count(n, 'track')}{largest}"]
+
+
+def _refusals(name: str, altered: list[dict[str, Any]], n: int) -> list[str]:
+    refused = [c for c in altered if c["refused"]]
+    why = "it hears only silence"
+    return [f"{name} refuses {c['refused']} of {n} tracks when heard {c['label']}: {why}" for c in refused]
+
+
+def _change(c: dict[str, Any]) -> str:
+    """`loses 21 points [12, 30] when heard through a telephone`; the interval is of the loss, or of the gain."""
+    low, high = 100 * c["difference_low"], 100 * c["difference_high"]
+    verb, low, high = ("loses", -high, -low) if c["difference"] < 0 else ("gains", low, high)
+    points = count(round(100 * abs(c["difference"])), "point")
+    return f"{verb} {points} [{low:.0f}, {high:.0f}] when heard {c['label']}"
+
+
+def _seconds_sentence(models: list[dict[str, Any]]) -> list[str]:
+    """How the most accurate model fares with less to hear."""
+    best = max(models, key=lambda m: m["conditions"][0]["accuracy"])
+    told = [f"{s['accuracy']:.0%} right with {s['seconds']:g} s" for s in best["seconds"]]
+    clean = f"{best['conditions'][0]['accuracy']:.0%} with all of it"
+    return [f"{best['model']}, from the middle of each track: {', '.join(told)}, {clean}"] if told else []
+
+
+def section(found: dict[str, Any], model: str) -> str:
+    """The part of a model's card, in Markdown, that says how it fares; ends with an empty line."""
+    rows = next(m for m in found["models"] if m["model"] == model)
+    of_all = "" if found["n"] == found["n_scored"] else f" of {found['n_scored']}"
+    lines = [
+        HEADING,
+        "",
+        f"The same n = {found['n']}{of_all} tracks of the {found['part']} part, heard in other ways. A difference is "
+        "paired with what it answers to the tracks as they are; intervals are over artists where they are known.",
+        "",
+        "| heard | accuracy | 95 % interval | difference | 95 % interval | same answer |",
+        "|---|---|---|---|---|---|",
+        *map(_card_row, rows["conditions"]),
+        "",
+    ]
+    if rows["seconds"]:
+        lines += ["| seconds heard, of the middle | n | accuracy | 95 % interval |", "|---|---|---|---|"]
+        lines += [
+            f"| {s['seconds']:g} | {s['n']} | {s['accuracy']:.3f} | {s['low']:.3f} to {s['high']:.3f} |"
+            for s in rows["seconds"]
+        ]
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def _card_row(c: dict[str, Any]) -> str:
+    own = f"| {c['label']} | {c['accuracy']:.3f} | {c['low']:.3f} to {c['high']:.3f} |"
+    if c["name"] == "clean":
+        return f"{own} | | |"
+    difference = f"{c['difference']:+.3f} | {c['difference_low']:+.3f} to {c['difference_high']:+.3f}"
+    return f"{own} {difference} | {c['same_answer']:.0%} |"
+
+
+def with_section(card: str, text: str) -> str:
+    """A card with a section of this study before its last one, how the model is fed; an earlier one is replaced."""
+    before, heading, rest = card.partition(f"{HEADING}\n")
+    if heading:
+        _, mark, after = rest.partition("\n## ")
+        card = before + (mark.lstrip("\n") + after)
+    before, heading, after = card.partition(FEEDING)
+    return f"{before.rstrip()}\n\n{text}{heading}{after}"
