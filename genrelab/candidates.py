@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab import export, metrics, models
+from genrelab import export, metrics, models, pictures, tensorboard
+from genrelab.calibrate import Calibration, calibrate
 from genrelab.config import TrainSettings
-from genrelab.errors import MissingNeed, ModelError, PreparedError
+from genrelab.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
@@ -127,14 +129,18 @@ class Candidates:
         return self.examples[key]
 
     def _write(self, model: Model, examples: Examples, local: Path) -> None:
-        tracks, probabilities = pool(examples.track, model.predict_proba(examples))
+        calibration = self._calibrated(model, examples)
+        windows = calibration.probabilities
+        tracks, probabilities = pool(examples.track, windows)
         folder = self.run / model.name
         write_parquet(Folder(local), "predictions.parquet", self._predictions(tracks, probabilities))
         scores = self._scores(tracks, probabilities)
-        about = self._metrics(model, examples, scores)
-        predict_ms, size = export.bundle(local / "bundle", model, self.task, examples, about)
+        parts = self._parts(model, examples, tracks, probabilities, windows)
+        about = self._metrics(model, examples, scores) | parts | {"calibration": calibration.about}
+        predict_ms, size = export.bundle(local / "bundle", model, self.task, examples, about, calibration)
         about |= {"predict_ms": predict_ms, "size_bytes": size}
         model.save(local)
+        self._to_tensorboard(local, about)
         folder.publish_tree(local)
         folder.write_json("metrics.json", about)  # last: a model without it is unfinished
         if self.run.is_local:
@@ -142,8 +148,47 @@ class Candidates:
         else:
             shutil.rmtree(local)
         self.say(f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s")
-        for note in model.notes:
+        for note in about["notes"]:
             self.say(f"  {note}")
+
+    def _calibrated(self, model: Model, examples: Examples) -> Calibration:
+        with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
+            p = model.predict_proba(examples)
+            found = calibrate(model, examples, p, parts=self.task.split.parts, scratch=Path(scratch))
+        model.notes += found.notes
+        return found
+
+    def _parts(
+        self,
+        model: Model,
+        examples: Examples,
+        tracks: NDArray[np.int64],
+        probabilities: NDArray[np.float64],
+        windows: NDArray[np.float64],
+    ) -> dict[str, Any]:
+        """Accuracy on the tracks that were learned from and that chose, and on single windows of the scored ones."""
+        labels, artists = examples.labels, self.task.artists()
+        by_track = None if artists is None else [artists[i] for i in tracks]
+        role = labels.role[tracks]
+        chose = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
+        return {
+            "training": metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "fit"),
+            "validation": chose if model.needs_validation else None,
+            "segments": metrics.segment_scores(
+                examples.y, windows, examples.track, artists, where=examples.role == "score"
+            ),
+        }
+
+    def _to_tensorboard(self, local: Path, about: dict[str, Any]) -> None:
+        counts = np.array(about["scores"]["confusion"], np.int64)
+        order = metrics.similarity_order(counts)
+        names = [printable(self.task.genres[i]) for i in order]
+        picture = pictures.confusion(counts[np.ix_(order, order)], names, title=printable(about["display"]))
+        settings = self.settings
+        hparams = {"model": about["model"], "view": about["view"], "split": about["split"], "seed": settings.seed}
+        hparams |= {"preset": settings.preset, "pca": settings.pca, "class_weight": settings.class_weight}
+        shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
+        tensorboard.write(local, hparams=hparams, metrics={n: about["scores"][n] for n in shown}, confusion_png=picture)
 
     def _predictions(self, tracks: NDArray[np.int64], probabilities: NDArray[np.float64]) -> pa.Table:
         t = self.task.prepared.tracks

@@ -184,6 +184,12 @@ class Asked:
     robustness: Robustness = False
     doubts: Doubts = False
 
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Names of the studies that are wanted."""
+        names = ("honesty", "learning_curve", "robustness", "doubts")
+        return tuple(n.replace("_", "-") for n in names if getattr(self, n))
+
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command as typer must see it: for each parameter that is a group of options, one parameter a field."""

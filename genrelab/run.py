@@ -21,6 +21,8 @@ from genrelab.config import (
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import load_dataset
 from genrelab.errors import SettingsError, printable
+from genrelab.exclusions import exclude
+from genrelab.exclusions import read as read_exclusions
 from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
@@ -46,7 +48,8 @@ def dataset_of(source: Source) -> Dataset:
         artist_column=source.artist_column, id_column=source.id_column, drop=tuple(words(source.drop)),
         impute=source.impute,
     )  # fmt: skip
-    return load_dataset(source.root, name=source.dataset, options=options)
+    dataset = load_dataset(source.root, name=source.dataset, options=options)
+    return dataset if source.exclude is None else exclude(dataset, read_exclusions(source.exclude))
 
 
 def words(listed: str | None) -> list[str]:
@@ -147,5 +150,6 @@ def train(prepared: str, out: str, settings: TrainSettings, asked: Asked, say: p
     from genrelab.train import train as trained
 
     return trained(
-        open_prepared(prepared), Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, say=say, bar=bar
-    )
+        open_prepared(prepared), Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
+        allow_leaks=asked.allow_leaks, studies=asked.studies, say=say, bar=bar,
+    )  # fmt: skip

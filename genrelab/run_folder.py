@@ -11,7 +11,7 @@ from genrelab.storage import Folder
 
 RUN_FILES = (
     "run.json", "split.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png",
-    "report.html",
+    "report.html", "audit.json", "honesty.json", "learning_curve.json", "robustness.json", "doubts.json", "doubts.csv",
 )  # fmt: skip
 """What stands in RUN besides `settings.json`, a folder for each model and `prepared/`."""
 

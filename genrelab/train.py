@@ -6,7 +6,7 @@ import math
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, metrics, models, run_folder
+from genrelab import __version__, audit, metrics, models, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.config import SCHEMA_VERSION, TrainSettings, View
 from genrelab.errors import MissingNeed, ModelError, SettingsError
@@ -22,6 +22,9 @@ from genrelab.prepared import Prepared
 from genrelab.report import Leaderboard, build
 from genrelab.storage import Folder
 from genrelab.task import Task, make_task, write_split
+
+STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
+"""Questions that `train` can be asked besides its own."""
 
 VERSIONS = ("numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu", "onnxruntime", "skl2onnx")
 
@@ -41,15 +44,19 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    allow_leaks: bool = False,
+    studies: Collection[str] = (),
     say: Say = _silent,
     bar: Bar = _no_bar,
 ) -> Leaderboard:
-    """Train, score and bundle models; write RUN.
+    """Train, score and bundle models; write RUN; ask further questions about them.
 
     Args:
         resume: go on with an interrupted training: finished models are kept, an unfinished one goes on from
             its last epoch.
         overwrite: remove what RUN holds first (a PREPARED inside stays).
+        allow_leaks: go on where exact copies stand on both sides of the split.
+        studies: names from `STUDIES`.
 
     Raises:
         PreparedError: RUN holds other results.
@@ -61,19 +68,42 @@ def train(
     check(settings, prepared.views)
     began = time.perf_counter()
     task = make_task(prepared, settings)
+    found = audit.audit_run(prepared, task.split)
+    _refuse_copies(found, task, allow_leaks)
     about = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
     run_folder.begin(run, settings, **about, resume=resume, models=known)
     try:
         write_split(run, task)
-        for sentence in (task.sentence, *(f"  {note}" for note in task.notes)):
+        run.write_json(audit.FILE, found)
+        for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
             say(sentence)
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
             work = Candidates(task, run, settings, resume, say, bar, Path(scratch))
             not_run = work.all_models()
         run.write_json("run.json", _about(task, settings, work, not_run, time.perf_counter() - began))
+        build(run)  # what a study that fails cannot take away
+        _study(task, run, settings, studies, say, bar)
         return build(run)
     except KeyboardInterrupt as e:
         raise run_folder.Interrupted from e
+
+
+def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
+    audit.refuse_copies(found, allow=allow, where=f"the {task.split.policy} split")
+
+
+def _study(task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Say, bar: Bar) -> None:
+    """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from."""
+    from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
+
+    prepared = task.prepared
+    trained = tuple(m for m in settings.models or models.known_models() if run.exists(f"{m}/metrics.json"))
+    for name, module in (("honesty", honesty), ("learning-curve", learning_curve), ("doubts", doubts)):
+        if name in names:
+            module.study(prepared, run, settings, models=trained, say=say, bar=bar)
+    if "robustness" in names:
+        robustness.study(prepared, run, settings, jobs=None, say=say, bar=bar)
+    occlusion.study(prepared, run, settings, jobs=None, say=say, bar=bar)
 
 
 def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
