@@ -118,8 +118,11 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
     if len(spared) < FEWEST:
         return held
     splits, apart = folds(labels.y[spared], labels.group[spared], seed=model.settings.seed)
-    if not apart:
-        notes.append("its probabilities are calibrated on tracks whose artists were learned from, and may be too sure")
+    if not apart or len(np.unique(labels.group[spared])) == len(spared):
+        whose = (
+            "whose artists were learned from" if not apart else "of unknown artists, which may have been learned from"
+        )
+        notes.append(f"calibrated on tracks {whose}: it may be surer than it should be")
     found: list[tuple[Ints, Floats]] = []
     for _, out in splits:
         role = labels.role.copy()

@@ -71,12 +71,13 @@ def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float
         truth_of_track: genre number by track number.
 
     Returns:
-        `LEAST` to `MOST`, three decimals; 1 for fewer than `FEWEST` tracks, and where it makes no difference.
+        `LEAST` to `MOST`, three decimals; 1 for fewer than `FEWEST` tracks, where it makes no difference, and where
+        every window gets the same answer, which is sure of nothing.
     """
     from scipy.optimize import minimize_scalar
 
     tracks, row, count = np.unique(track, return_inverse=True, return_counts=True)
-    if len(tracks) < FEWEST:
+    if len(tracks) < FEWEST or (p == p[0]).all():
         return 1.0
     answered = (np.arange(len(p)), truth_of_track[track])
 

@@ -107,18 +107,21 @@ def test_few_tracks_have_no_temperature() -> None:
 
 
 def test_a_few_tracks_that_are_all_right_make_no_model_sure_of_itself() -> None:
-    p, truth = np.tile([0.6, 0.2, 0.1, 0.06, 0.04], (25, 1)), np.zeros(25, np.int64)
+    truth = np.arange(25) % 2
+    p = np.array([[0.6, 0.2, 0.1, 0.06, 0.04], [0.2, 0.6, 0.1, 0.06, 0.04]])[truth]
     assert LEAST < fit_temperature(np.arange(25), p, truth) < 0.7
 
 
 def test_the_temperature_has_bounds() -> None:
     truth = np.arange(500) % 5
     sure = np.full((500, 5), 1e-12)
-    sure[:, 0] = 1
+    sure[np.arange(500), np.arange(500) % 2] = 1
     assert fit_temperature(np.arange(500), sure, truth) == MOST
     right = np.eye(5)[truth] * 0.3 + 0.14
     assert fit_temperature(np.arange(500), right, truth) == LEAST
     assert fit_temperature(np.arange(500), np.full((500, 5), 0.2), truth) == 1, "where it makes no difference"
+    shares = np.tile([0.4, 0.3, 0.1, 0.1, 0.1], (500, 1))
+    assert fit_temperature(np.arange(500), shares, truth) == 1, "an answer without listening"
     zeros = np.eye(5)[(truth + (np.arange(500) % 2)) % 5]  # half of them wrong with certainty, as kNN is
     assert fit_temperature(np.arange(500), zeros, truth) == 1
 

@@ -100,9 +100,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "run"
 
 
-def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Path) -> None:
+def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Path, tmp_path: Path) -> None:
+    """With a temperature, too: that stands in bundle.json, and not in the trained object."""
     learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
-    found = check(run / "svm", [*files, *learned])  # far from all that it learned, it answers songs alike
+    shutil.copytree(run, tmp_path / "run")
+    _set(tmp_path / "run" / "svm" / "bundle" / "bundle.json", "temperature", 1.7)
+    found = check(tmp_path / "run" / "svm", [*files, *learned])  # far from all it learned, it answers songs alike
     rows = rows_of(found)
     assert found.ok and list(rows) == [TRAINED, "bundle", COMMAND, "litert", "saved-model", "waveform-onnx"]
     for path in (TRAINED, "bundle", COMMAND):
