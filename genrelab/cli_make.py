@@ -75,7 +75,7 @@ def train(
     from genrelab import run as program
 
     settings = program.train_settings(training)
-    board = program.train(prepared, out, settings, asked, console.say, console.bar)
+    board = program.train(prepared, out, settings, asked, console.say, console.bar, training.from_study)
     console.leaderboard(board, as_json, out)
 
 
@@ -99,22 +99,79 @@ def run(
     where = prepared or f"{out.rstrip('/')}/prepared"
     program.check_run(out, settings, asked)  # before an hour of work, not after
     program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
-    board = program.train(where, out, settings, asked, console.say, console.bar)
+    board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
     console.leaderboard(board, as_json, out)
 
 
-def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="What `train` or `run` wrote.")],
+def tune(
+    prepared: options.Prep,
+    out: options.RunOut,
+    model: Annotated[str, typer.Option("--model", help="One of the models that `train` knows.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many in all.  [default: 50]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes of this call.")] = None,
+    split: options.Split = "auto",
+    seed: options.Seed = 42,
+    epochs: options.Epochs = 100,
+    view: options.View = None,
+    class_weight: options.ClassWeight = "auto",
+    imagenet_weights: options.Weights = "auto",
+    strategy: options.Strategy = "auto",
     as_json: options.AsJson = False,
 ) -> None:
-    """Write leaderboard, pictures and page of a run again, and print the leaderboard.
+    """Search a model's hyper-parameters on folds of the training part alone; `train --from-study RUN` uses them.
 
-    Example: genrelab report runs/first
+    What was tried is kept: the same command goes on with it.
+
+    Example: genrelab tune prepared --model svm --out runs/tuned --trials 50
     """
-    from genrelab.report import build
+    from genrelab import run as program
+
+    training = options.Training(
+        model, split, epochs, seed, view=view, class_weight=class_weight, imagenet_weights=imagenet_weights,
+        strategy=strategy,
+    )  # fmt: skip
+    found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
+    console.study(found, as_json, out)
+
+
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="What `train` or `run` wrote.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PAGE", help="Of several RUNs: write the page that compares them.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write leaderboard, pictures and page of a RUN again; put several RUNs side by side.
+
+    Runs that scored other tracks, or know other genres, are shown but not ranked against each other.
+
+    Example: genrelab report runs/first runs/second --out compared.html
+    """
+    from genrelab.report import build, build_many
     from genrelab.storage import Folder
 
-    console.leaderboard(build(Folder(run)), as_json, run)
+    if len(runs) == 1:
+        if out is not None:
+            raise typer.BadParameter("--out goes with several RUNs: one has its page in RUN/report.html")
+        console.leaderboard(build(Folder(runs[0])), as_json, runs[0])
+        return
+    console.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
+
+
+def explore(
+    prepared: options.Prep,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PAGE", help="The page.  [default: PREPARED/explore.html]")
+    ] = None,
+) -> None:
+    """Draw what a preparation holds: counts, durations, spectra, chroma, a map of the tracks; copies and failures.
+
+    Example: genrelab explore prepared
+    """
+    from genrelab.explore import explore as program
+    from genrelab.prepared import open_prepared
+
+    typer.echo(str(program(open_prepared(prepared), out, console.say)))
 
 
 def export(

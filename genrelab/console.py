@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genrelab.parity import Parity
     from genrelab.playlists import Playlists
     from genrelab.report import Leaderboard
+    from genrelab.side_by_side import SideBySide
 
 P = ParamSpec("P")
 
@@ -158,6 +159,36 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
         f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle\n"
         f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', best])}"
     )
+
+
+def study(found: dict[str, Any], as_json: bool, run: str) -> None:
+    """What a search for hyper-parameters found, and how it is used."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
+    typer.echo(f"Best of {count(len(found['trials']), 'trial')}: {printable(best)}")
+    typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
+    typer.echo(f"Next:    {shlex.join([*program(), 'train'])} PREPARED --out NEW_RUN --from-study {shlex.quote(run)}")
+
+
+def side_by_side(found: SideBySide, as_json: bool, page: Path | None) -> None:
+    """Models of several runs in one ranking, and the runs that cannot stand in it, with the reason."""
+    if as_json:
+        ranked = [{"run": run.name, **dataclasses.asdict(row)} for run, row in found.ranked]
+        unranked = [{"run": run.name, "reason": reason} for run, reason in found.unranked]
+        typer.echo(json.dumps({"ranked": ranked, "unranked": unranked, "winner": found.winner}, indent=1))
+        return
+    typer.echo(found.first.board.facts)
+    for run, row in found.ranked:
+        typer.echo(f"  {printable(run.name)}: {printable(row.model)} ({row.view}): {row.cells[2]}")
+    typer.echo(printable(found.winner))
+    for run, reason in found.unranked:
+        typer.echo(f"\nNot ranked: {printable(run.name)}: {printable(reason)}")
+        for row in run.board.rows:
+            typer.echo(f"  {printable(row.model)} ({row.view}): {row.cells[2]}")
+    if page is not None:
+        typer.echo(f"\nPage: {page}")
 
 
 def program() -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from genrelab import prepare as program
 from genrelab import run_folder
@@ -29,6 +30,9 @@ from genrelab.storage import Folder
 
 if TYPE_CHECKING:
     from genrelab.report import Leaderboard
+
+Params = Mapping[str, Mapping[str, Any]]
+"""Hyper-parameters by model."""
 
 
 NAMED = 5
@@ -145,11 +149,43 @@ def check_run(out: str, settings: TrainSettings, asked: Asked) -> None:
     run_folder.check_run(Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, models=known_models())
 
 
-def train(prepared: str, out: str, settings: TrainSettings, asked: Asked, say: program.Say, bar: Bar) -> Leaderboard:
-    """Train on a preparation."""
+def train(
+    prepared: str, out: str, settings: TrainSettings, asked: Asked, say: program.Say, bar: Bar, study: str | None = None
+) -> Leaderboard:
+    """Train on a preparation.
+
+    Args:
+        study: a RUN with searches of hyper-parameters; the best of each are used.
+    """
     from genrelab.train import train as trained
 
+    found = open_prepared(prepared)
+    if study is not None:
+        settings = replace(settings, params=_found_by(study, found, settings, say))
     return trained(
-        open_prepared(prepared), Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
+        found, Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
         allow_leaks=asked.allow_leaks, studies=asked.studies, say=say, bar=bar,
     )  # fmt: skip
+
+
+def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
+    from genrelab.models import known_models
+    from genrelab.task import make_task
+    from genrelab.tune import params_of
+
+    task = make_task(prepared, settings)
+    return params_of(study, task=task, wanted=settings.models or known_models(), say=say)
+
+
+def tune(
+    prepared: str, out: str, model: str, training: Training, trials: int | None, minutes: float | None,
+    say: program.Say, bar: Bar,
+) -> dict[str, Any]:  # fmt: skip
+    """Search the hyper-parameters of one model."""
+    from genrelab.tune import tune as search
+
+    if minutes is not None and minutes <= 0:
+        raise SettingsError(f"--minutes must be above 0. Received: {minutes:g}")
+    settings, seconds = train_settings(training), None if minutes is None else 60 * minutes
+    found = open_prepared(prepared)
+    return search(found, Folder(out), model, settings, trials=trials, seconds=seconds, say=say, bar=bar)
