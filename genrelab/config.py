@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from genrelab.errors import SettingsError
+from genrelab.tune_spaces import SHARED, plain_params
 
 SCHEMA_VERSION = 1
 """Version of what stands in PREPARED and RUN."""
@@ -258,6 +260,8 @@ class TrainSettings:
     fine_tune: int = 0  # the last N blocks of the frozen base
     strategy: str = "auto"
     strict: bool = False  # stop at the first corrupt record
+    # Hyper-parameters by model, as `tune_spaces` knows them; copied and verified, and never changed afterwards.
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _positive(self, "epochs", "patience", "batch_size")
@@ -274,6 +278,12 @@ class TrainSettings:
             raise SettingsError(f"--pca must be above 0 (a share below 1, or a number). Received: {self.pca}")
         if self.fine_tune < 0:
             raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
+        object.__setattr__(self, "params", plain_params(self.params))
+
+    def of(self, model: str) -> TrainSettings:
+        """The settings as one model has them: what its own hyper-parameters say of an option stands in for it."""
+        own = self.params.get(model, {})
+        return dataclasses.replace(self, **{name: own[name] for name in SHARED if name in own})
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""

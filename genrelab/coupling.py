@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 LEAST, MOST = -4.0, 4.0  # of log(beta)
+FARTHEST = 300.0
+"""Of beta d_ij: scores of a polynomial kernel know no bounds, and exp(710) is no number any more."""
 
 
 def pairs(k: int) -> tuple[Floats, Floats]:
@@ -25,7 +27,7 @@ def pairs(k: int) -> tuple[Floats, Floats]:
 def coupled(scores: Floats, k: int, beta: float) -> Floats:
     """Probabilities (n, k) from scores (n, k (k - 1) / 2) in the order of `itertools.combinations`."""
     first, second = pairs(k)
-    against = np.exp(-beta * scores)
+    against = np.exp((-beta * scores).clip(-FARTHEST, FARTHEST))
     p = 1 / (1 + against @ first + (1 / against) @ second)
     return np.asarray(p / p.sum(axis=1, keepdims=True), np.float64)
 
@@ -44,7 +46,8 @@ def best_beta(scores: Floats, y: NDArray[np.int64], k: int, weights: Floats | No
         right = coupled(scores, k, float(np.exp(log_beta)))[np.arange(len(y)), y]
         return float(np.average(-np.log(np.maximum(right, 1e-15)), weights=weights))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(LEAST, MOST), method="bounded").x))
+    least = min(LEAST, -float(np.log(max(np.abs(scores).max(), 1.0))))  # for scores in the thousands
+    return float(np.exp(minimize_scalar(loss, bounds=(least, MOST), method="bounded").x))
 
 
 class CoupledSVC:

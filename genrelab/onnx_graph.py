@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from genrelab.accelerator import as_numpy, load_tensorflow
-from genrelab.coupling import pairs
+from genrelab.coupling import FARTHEST, pairs
 from genrelab.errors import MissingNeed, ModelError
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
@@ -168,6 +168,7 @@ def pipeline_to_onnx(
     if beta is not None:
         first, second = pairs(n_genres)
         constants |= {"minus_beta": np.float64(-beta), "first": first, "second": second, "one": np.float64(1)}
+        constants |= {"least": np.float64(-FARTHEST), "most": np.float64(FARTHEST)}
         constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
         rename(proto, "answer", "scores")
         back = _coupling(n_genres) + back
@@ -200,7 +201,9 @@ def _coupling(n_genres: int) -> list[Any]:
     from onnx import helper
 
     steps = [
-        ("Mul", ["pair_scores", "minus_beta"], "exponents"),
+        ("Mul", ["pair_scores", "minus_beta"], "unbounded"),
+        ("Max", ["unbounded", "least"], "bounded_exponents_below"),
+        ("Min", ["bounded_exponents_below", "most"], "exponents"),
         ("Exp", ["exponents"], "against"),
         ("Reciprocal", ["against"], "for"),
         ("MatMul", ["against", "first"], "against_first"),

@@ -17,6 +17,7 @@ from genrelab.errors import ModelError
 from genrelab.folds import folds, with_pairs
 from genrelab.model import Model, steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
+from genrelab.tune_spaces import SPACES, chosen, relevant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,9 @@ MOST_COLUMNS = 5_000
 
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
 
+SVM_STEPS = 100_000
+"""Of a tuned machine and every two genres: with a large C a linear one goes on for hours and hardly gets better."""
+
 FARTHEST = 5.0
 """Standard deviations from the training mean at which a feature is cut off. Kurtoses of unheard music lie 50 away:
 one of them alone would take a clip out of reach of every kernel and neighbour."""
@@ -37,6 +41,20 @@ class Classical(Model):
     """[Median for missing values] + bounds + scaler + [PCA] + classifier, fitted on the training rows in float64."""
 
     views = FLAT_VIEWS
+
+    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
+        super().__init__(settings.of(self.name), genres)
+        self.chosen = chosen(self.name, settings.params, preset=settings.preset)
+
+    @property
+    def display(self) -> str:
+        """See Model; a model with hyper-parameters of its own says so."""
+        return f"{self.name} (tuned)" if self.is_tuned else self.name
+
+    @property
+    def is_tuned(self) -> bool:
+        """Has it got hyper-parameters of its own?"""
+        return self.name in self.settings.params
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model; nothing is written to `folder`.
@@ -94,7 +112,7 @@ class Classical(Model):
     @classmethod
     def too_many_columns(cls, settings: TrainSettings, n: int) -> str | None:
         """See Model."""
-        if n <= MOST_COLUMNS or settings.pca is not None:
+        if n <= MOST_COLUMNS or settings.of(cls.name).pca is not None:
             return None
         return f"{cls.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)"
 
@@ -170,30 +188,45 @@ class LogisticRegression(Classical):
         from sklearn.linear_model import LogisticRegression as Estimator
         from sklearn.multiclass import OneVsRestClassifier
 
-        seed = self.settings.seed
-        if not self.is_article:
+        own = relevant(SPACES[self.name], self.chosen)
+        penalty = _l1(Estimator) if own.get("penalty") == "l1" else {}
+        made = Estimator(
+            C=own["C"], solver=own["solver"], max_iter=MAX_ITER, random_state=self.settings.seed, **penalty
+        )
+        if own["solver"] != "liblinear":
             by_genre = None if weights is None else dict(enumerate(weights.tolist()))
-            return Estimator(max_iter=MAX_ITER, class_weight=by_genre, random_state=seed).fit(z, y)
+            return made.set_params(class_weight=by_genre).fit(z, y)
         if weights is not None:
-            self.notes.append("class weights do not apply to one-vs-rest (--preset article)")
-        return OneVsRestClassifier(Estimator(solver="liblinear", max_iter=MAX_ITER, random_state=seed)).fit(z, y)
+            self.notes.append(f"class weights do not apply to one-vs-rest ({self._why('liblinear')})")
+        return OneVsRestClassifier(made).fit(z, y)
+
+    def _why(self, solver: str) -> str:
+        return "--preset article" if self.is_article and not self.is_tuned else f"solver {solver}"
+
+
+def _l1(estimator: Any) -> dict[str, Any]:
+    """How this scikit-learn is asked for the L1 penalty: until 1.7 by its name, then by a ratio."""
+    from inspect import signature
+
+    named = signature(estimator).parameters["penalty"].default == "l2"
+    return {"penalty": "l1"} if named else {"l1_ratio": 1.0}
 
 
 class Knn(Classical):
-    """k nearest training rows by Euclidean distance, k = 5; the article's k is 21."""
+    """k nearest training rows, k = 5 by Euclidean distance unless tuned; the article's k is 21."""
 
     name = "knn"
 
     def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
         from sklearn.neighbors import KNeighborsClassifier
 
-        wanted = 21 if self.is_article else 5
+        wanted = self.chosen["k"]
         k = min(wanted, len(z))
         if k < wanted:
             self.notes.append(f"k was cut from {wanted} to {k}, the number of training rows")
         if weights is not None:
             self.notes.append("class weights do not apply to knn")
-        return KNeighborsClassifier(k).fit(z, y)
+        return KNeighborsClassifier(k, metric=self.chosen["metric"]).fit(z, y)
 
 
 class GaussianNB(Classical):
@@ -206,11 +239,11 @@ class GaussianNB(Classical):
 
         n = len(self.genres)
         priors = None if weights is None else np.full(n, 1 / n)
-        return Estimator(priors=priors, var_smoothing=1.29e-10 if self.is_article else 1e-9).fit(z, y)
+        return Estimator(priors=priors, var_smoothing=self.chosen["var_smoothing"]).fit(z, y)
 
 
 class Svm(Classical):
-    """RBF support vector machine; its scores of every two genres are coupled to probabilities (see `coupling`).
+    """Support vector machine, RBF unless tuned; scores of every two genres become probabilities (see `coupling`).
 
     The one number of the coupling is found on artists that the machine was not fitted on. scikit-learn's own
     calibration starts from votes, which say the rank of a genre and hardly how clear the case is.
@@ -219,31 +252,57 @@ class Svm(Classical):
     name = "svm"
 
     def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
-        from sklearn.svm import SVC
-
         rows, group, lone = with_pairs(y, group)
         if lone:
             names = ", ".join(self.genres[i] for i in lone)
             self.notes.append(f"too sure of itself, calibrated on the one artist or track that they have: {names}")
         splits, apart = folds(y[rows], group, seed=self.settings.seed)
+        splits = splits[: self.chosen["calibration_folds"]]
         if not apart:
             self.notes.append("calibrated on rows whose artists were also fitted on: genres share too few artists")
         z, y = z[rows], y[rows]
         by_row = np.ones(len(y)) if weights is None else weights[y]
         k = len(self.genres)
         scores = np.empty((len(y), k * (k - 1) // 2))
-        svc = SVC(kernel="rbf", max_iter=2_000 if self.is_article else -1, decision_function_shape="ovo")
         for fitted, held in splits:
-            scores[held] = pair_scores(svc.fit(z[fitted], y[fitted], sample_weight=by_row[fitted]), z[held])
-        beta = best_beta(scores, y, k, by_row)
-        return CoupledSVC(svc.fit(z, y, sample_weight=by_row), beta)
+            scores[held] = pair_scores(self._machine(z[fitted], y[fitted], by_row[fitted]), z[held])
+        told = np.sort(np.concatenate([held for _, held in splits]))
+        beta = best_beta(scores[told], y[told], k, by_row[told])
+        return CoupledSVC(self._machine(z, y, by_row), beta)
+
+    def _machine(self, z: Any, y: Any, by_row: Any) -> Any:
+        """A machine fitted on rows `z` (n, columns) of genres `y` (n,) that count as `by_row` (n,) says."""
+        from sklearn.svm import SVC
+
+        gamma = self.chosen["gamma"]
+        steps = 2_000 if self.is_article else SVM_STEPS if self.is_tuned else -1
+        svc = SVC(
+            kernel=self.chosen["kernel"], C=self.chosen["C"], degree=self.chosen["degree"], max_iter=steps,
+            gamma="scale" if gamma == 1 else gamma / (z.shape[1] * z.var()), decision_function_shape="ovo",
+        )  # fmt: skip
+        return svc.fit(z, y, sample_weight=by_row)
 
     def _graph(self) -> bytes:
-        return self._exported(self.classifier_.svc, beta=self.classifier_.beta)
+        svc = self.classifier_.svc
+        return self._exported(_planes(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta)
+
+
+def _planes(svc: Any) -> Any:
+    """A linear machine by the plane of every two genres, in the clothes of a classifier that skl2onnx knows.
+
+    By its support vectors, as skl2onnx would have it, large numbers cancel each other in float32.
+    """
+    from sklearn.linear_model import LogisticRegression as Estimator
+
+    planes = Estimator()
+    planes.coef_, planes.intercept_ = svc.coef_, svc.intercept_
+    planes.classes_ = np.arange(max(2, len(svc.coef_)))
+    planes.n_features_in_ = svc.coef_.shape[1]
+    return planes
 
 
 class Mlp(Classical):
-    """One hidden layer of 100 (scikit-learn's defaults; the article's notebooks do not say theirs)."""
+    """One hidden layer of 100 unless tuned (scikit-learn's defaults; the article's notebooks do not say theirs)."""
 
     name = "mlp"
 
@@ -251,7 +310,11 @@ class Mlp(Classical):
         from sklearn.neural_network import MLPClassifier
         from sklearn.utils.validation import has_fit_parameter
 
-        mlp = MLPClassifier(random_state=self.settings.seed)
+        own = self.chosen
+        mlp = MLPClassifier(
+            (own["hidden"],) * own["layers"], activation=own["activation"], alpha=own["alpha"],
+            learning_rate_init=own["learning_rate"], random_state=self.settings.seed,
+        )  # fmt: skip
         if weights is None:
             return mlp.fit(z, y)
         if has_fit_parameter(mlp, "sample_weight"):

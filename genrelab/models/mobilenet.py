@@ -17,6 +17,7 @@ from genrelab.accelerator import as_numpy, load_tensorflow
 from genrelab.config import TrainSettings
 from genrelab.errors import MissingNeed, ModelError, SettingsError, printable
 from genrelab.keras_model import KerasModel, part_of, part_of_arrays
+from genrelab.tune_spaces import chosen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,10 @@ class MobileNetV2(KerasModel):
     views = ("mel_image",)
     _seen: tuple[Examples, NDArray[np.float32]] | None = None  # examples that the frozen base has run on, its outputs
 
+    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
+        super().__init__(settings.of(self.name), genres)
+        self.chosen = chosen(self.name, settings.params)
+
     @classmethod
     def missing_need(cls, settings: TrainSettings) -> str | None:
         """See Model. Whether weights can be downloaded shows only in `fit`.
@@ -66,8 +71,10 @@ class MobileNetV2(KerasModel):
 
     @property
     def display(self) -> str:
-        """See Model; random weights are never passed off as ImageNet's."""
-        return f"{self.name} (random initialisation)" if self.settings.imagenet_weights == "none" else self.name
+        """See Model; random weights are never passed off as ImageNet's, nor tuned hyper-parameters as the usual."""
+        told = ["random initialisation"] if self.settings.imagenet_weights == "none" else []
+        told += ["tuned"] if self.name in self.settings.params else []
+        return f"{self.name} ({', '.join(told)})" if told else self.name
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
@@ -80,10 +87,14 @@ class MobileNetV2(KerasModel):
         outputs = self._base_outputs(examples, folder)
         fit, choose = (self._head_part(examples, outputs, role) for role in ("fit", "choose"))
         with self.strategy.scope():
-            self.head_ = build_head(outputs[examples.role == "fit"], len(self.genres))
+            self.head_ = build_head(
+                outputs[examples.role == "fit"], len(self.genres),
+                hidden=self.chosen["hidden"], dropout=self.chosen["dropout"],
+            )  # fmt: skip
             self.network_ = join(examples.shape, self.base_, self.head_)
         weights = examples.class_weights(self.settings.class_weight)
-        history = self._train(self.head_, fit, choose, folder, class_weights=weights, stage="head")
+        rate = self.chosen["learning_rate"]
+        history = self._train(self.head_, fit, choose, folder, class_weights=weights, stage="head", learning_rate=rate)
         self._seen = (examples, outputs)
         epochs = history.epochs
         if self.settings.fine_tune:
@@ -222,11 +233,13 @@ def _downloaded(make: Any) -> Any:
         socket.setdefaulttimeout(before)
 
 
-def build_head(outputs: NDArray[np.float32], n_genres: int) -> Any:
+def build_head(outputs: NDArray[np.float32], n_genres: int, *, hidden: int = 0, dropout: float = HEAD_DROPOUT) -> Any:
     """Standardise with the training part's statistics, then a linear classifier that starts from nothing.
 
     Args:
         outputs: the base's outputs for the training rows, shape (rows, 1280).
+        hidden: units of a layer before the classifier; 0 for none.
+        dropout: share of what the classifier reads, and the hidden layer, that is left out while training.
 
     Returns:
         Network from (batch, 1280) to logits (batch, n_genres).
@@ -238,7 +251,8 @@ def build_head(outputs: NDArray[np.float32], n_genres: int) -> Any:
         [
             keras.Input(outputs.shape[1:]),
             layers.Normalization(mean=mean.astype(np.float32), variance=(variance + VARIANCE_FLOOR).astype(np.float32)),
-            layers.Dropout(HEAD_DROPOUT),
+            layers.Dropout(dropout),
+            *([layers.Dense(hidden, activation="relu"), layers.Dropout(dropout)] if hidden else []),
             # Random starting weights on 1,280 inputs are noise that a small training part never gets rid of.
             layers.Dense(
                 n_genres,

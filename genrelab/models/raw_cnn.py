@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genrelab.accelerator import load_tensorflow
+from genrelab.config import TrainSettings
 from genrelab.keras_model import KerasModel
+from genrelab.tune_spaces import chosen
 
 if TYPE_CHECKING:
     from genrelab.examples import Examples
@@ -18,19 +20,36 @@ class RawCnn(KerasModel):
     name = "raw_cnn"
     views = ("samples",)
 
+    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
+        super().__init__(settings.of(self.name), genres)
+        self.chosen = chosen(self.name, settings.params)
+
+    @property
+    def display(self) -> str:
+        """See Model; a model with hyper-parameters of its own says so."""
+        return f"{self.name} (tuned)" if self.name in self.settings.params else self.name
+
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
         self._begin(examples)
         with self.strategy.scope():
-            self.network_ = build_network(examples.shape, len(self.genres))
+            self.network_ = build_network(
+                examples.shape, len(self.genres), dense=self.chosen["dense"], dropout=self.chosen["dropout"]
+            )
         weights = examples.class_weights(self.settings.class_weight)
-        history = self._train(self.network_, *self._parts(examples), folder, class_weights=weights)
+        rate = self.chosen["learning_rate"]
+        history = self._train(self.network_, *self._parts(examples), folder, class_weights=weights, learning_rate=rate)
         self._conclude(history, history.epochs)
         return self
 
 
-def build_network(shape: tuple[int, ...], n_genres: int) -> Any:
-    """The network of the article: samples (batch, *shape) to logits (batch, n_genres)."""
+def build_network(shape: tuple[int, ...], n_genres: int, *, dense: int = 100, dropout: float = 0.5) -> Any:
+    """The network of the article: samples (batch, *shape) to logits (batch, n_genres).
+
+    Args:
+        dense: units of the first dense layer.
+        dropout: share of its outputs, and of the second one's, that is left out while training.
+    """
     _, keras = load_tensorflow()
     layers = keras.layers
     return keras.Sequential(
@@ -42,10 +61,10 @@ def build_network(shape: tuple[int, ...], n_genres: int) -> Any:
             layers.Conv1D(64, 3, activation="relu"),
             layers.MaxPooling1D(2),
             layers.Flatten(),
-            layers.Dense(100, activation="relu"),
-            layers.Dropout(0.5),
+            layers.Dense(dense, activation="relu"),
+            layers.Dropout(dropout),
             layers.Dense(20, activation="relu"),
-            layers.Dropout(0.5),
+            layers.Dropout(dropout),
             layers.Dense(n_genres),
         ],
         name="raw_cnn",

@@ -1,0 +1,295 @@
+"""Program: the article's hyper-parameter study, on training tracks alone (`genrelab tune`).
+
+Every trial is a model with other hyper-parameters, fitted on four fifths of the training tracks and asked about the
+last one, five times, artists kept whole. The first trial has our defaults, the second the article's values, so the
+best one is never worse than either on these folds. Validation and test tracks are not loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from genrelab import models, tune_pictures, tune_verdict
+from genrelab.candidates import Bar, Say
+from genrelab.config import TrainSettings
+from genrelab.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.prepared import Prepared
+from genrelab.storage import Folder
+from genrelab.studies.refits import refits
+from genrelab.task import Task, make_task
+from genrelab.tune_search import Search, share_out
+from genrelab.tune_spaces import SPACES, Params
+from genrelab.tune_study import Study, Tried, opened
+from genrelab.wording import count
+
+TRIALS = 50  # where neither a number nor a time is given
+FOLDER, TOLD, TRACKS, PICTURE = "tune", "trials.json", "tracks.txt", "parameters.png"
+
+
+def tune(
+    prepared: Prepared,
+    run: Folder,
+    model: str,
+    settings: TrainSettings,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    say: Say = lambda _: None,
+    bar: Bar = lambda title, unit: nullcontext(lambda done, total: None),
+) -> dict[str, Any]:
+    """Search for better hyper-parameters of one model; the same call goes on with what an interrupted one left.
+
+    Args:
+        run: a local folder; gets `tune/<model>/` with `study.db`, `trials.json`, `tracks.txt`, `parameters.png`.
+        settings: of the training that the result is for; `models` and `params` do not count.
+        trials: how many in all, with those of earlier calls.
+        seconds: how long they may take, all together; a trial that has begun is finished. Without both: 50 trials.
+
+    Returns:
+        The content of `trials.json`.
+
+    Raises:
+        SettingsError: a model without hyper-parameters, a RUN that is not local, or a budget that is none.
+        PreparedError: the folder holds a search of other data, folds, space or settings.
+        ModelError: the model cannot be trained here, or not even with its defaults.
+    """
+    _check(run, model, trials, seconds)
+    settings = replace(settings, models=(model,), params={})
+    task = make_task(prepared, settings)
+    among = np.array(task.split.parts) == "training"
+    home = run / f"{FOLDER}/{model}"
+    with refits(task, settings, among) as fits:
+        fits.check(model)
+        fold, artists, notes = share_out(task, among, settings.seed)
+        search = Search(fits, model, settings, fold, artists)
+        for note in notes:
+            say(f"  {note}")
+        with opened(home.local, asked=search.asked(), space=search.space, seed=settings.seed) as study:
+            home.write_bytes(TRACKS, "".join(f"{key}\n" for key in sorted(_keys(task, among.tolist()))).encode())
+            most = trials or (None if seconds else TRIALS)
+            _try_all(search, study, most, seconds, home, say, bar)
+            _settle(search, study, say)
+            about = _write(search, study.tried, home, notes)
+    home.write_bytes(PICTURE, tune_pictures.parameters(about))
+    for sentence in about["sentences"]:
+        say(sentence)
+    return about
+
+
+def params_of(
+    study: str, *, task: Task | None = None, wanted: Collection[str] = (), say: Say = lambda _: None
+) -> dict[str, Params]:
+    """The best hyper-parameters that searches found, by model, for `TrainSettings.params`.
+
+    A model whose defaults were the best is left out, and so are models without a search: both keep their defaults.
+
+    Args:
+        study: address of a RUN with searches, or of one of them (RUN/tune/svm).
+        task: what is to be trained; refused where it scores tracks that a search has learned from.
+        wanted: models that are to be trained; of those without a search it is told.
+        say: told a sentence a model.
+
+    Raises:
+        SettingsError: no search is there, one is damaged, or one has seen tracks that are to be scored.
+    """
+    found = _searches(study)
+    params: dict[str, Params] = {}
+    for model, (home, about) in found.items():
+        if task is not None:
+            _check_unseen(home, task)
+        best, default, n = about["best"], about["default"], len(about["trials"])
+        if best["params"] == default["params"]:
+            say(f"{model}: its defaults were the best of {count(n, 'trial')}")
+            continue
+        params[model] = best["params"]
+        against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
+        say(f"{model}: {_shown(best['params'])} (trial {best['number']} of {n}: {against})")
+    without = [m for m in wanted if m not in found and m in SPACES]
+    if without:
+        say(f"no search, so defaults: {', '.join(without)}")
+    verified: dict[str, Params] = TrainSettings(params=params).to_json()["params"]
+    return verified
+
+
+def _check(run: Folder, model: str, trials: int | None, seconds: float | None) -> None:
+    if model not in SPACES:
+        what = "has no hyper-parameters" if model in models.known_models() else "is not known"
+        raise SettingsError(f"--model {printable(model)} {what}: choose one of {', '.join(SPACES)}")
+    if not run.is_local:
+        raise SettingsError(f"{run}: a search is a database on this machine's disk: choose a local --out")
+    if trials is not None and trials < 1:
+        raise SettingsError(f"--trials must be above 0. Received: {trials}")
+    if seconds is not None and not seconds > 0:
+        raise SettingsError(f"the time for a search must be above 0 s. Received: {seconds}")
+
+
+# === Trials ===
+
+
+def _try_all(
+    search: Search, study: Study, trials: int | None, seconds: float | None, home: Folder, say: Say, bar: Bar
+) -> None:
+    """Trials until one of the budgets is used up, and one at least."""
+    if study.tried:
+        say(f"{search.model}: goes on after {count(study.tried, 'trial')}")
+    with bar(f"Tuning {search.model}", "trials" if trials else "seconds") as progress:
+        while True:
+            n, spent = len(study.tried), sum(t.seconds for t in study.tried)
+            progress(*((n, trials) if trials else (int(spent), int(seconds or 0))))
+            if n and ((trials and n >= trials) or (seconds and spent >= seconds)):
+                return
+            tried = _try(search, study)
+            _write(search, study.tried, home)
+            say(_line(tried, study.tried))
+
+
+def _try(search: Search, study: Study) -> Tried:
+    """One more trial; it ends early where it is clearly behind the best one, unless it is one of the first."""
+    n = len(study.tried)
+    must = n < len(search.starts)
+    trial, params = (None, search.starts[n]) if must else study.ask()
+    began = time.perf_counter()
+    right: list[Any] = []
+    state, reason = "complete", ""
+    best = None if must else _best(study.tried)
+    try:
+        for answers in _known(search, study, params) or search.answers(params):
+            right.append(answers)
+            if best and len(right) < len(search.held) and search.is_behind(right, best.right):
+                state = "pruned"
+                break
+    except MissingNeed:
+        raise
+    except (ModelError, ValueError, ArithmeticError) as e:
+        if not n:
+            raise ModelError(f"{search.model} cannot be fitted with its defaults: {' '.join(str(e).split())}") from e
+        state, reason, right = "failed", " ".join(str(e).split()), []
+    return study.tell(trial, params, state, time.perf_counter() - began, right, reason)
+
+
+def _settle(search: Search, study: Study, say: Say) -> None:
+    """Leave out the best trials as long as no bundle can be made of them: a training would fail with those."""
+    while (best := _best(study.tried)).number:
+        reason = search.unfit(best.params)
+        if reason is None:
+            return
+        say(f"  trial {best.number} is left out: {reason}")
+        study.refuse(best.number, reason)
+
+
+def _known(search: Search, study: Study, params: Params) -> list[Any]:
+    """The answers, fold by fold, of an earlier trial with these very hyper-parameters; none where there is none."""
+    ends = np.cumsum([len(h) for h in search.held])[:-1]
+    return next((np.split(t.right, ends) for t in study.tried if t.state == "complete" and t.params == params), [])
+
+
+def _best(tried: list[Tried]) -> Tried:
+    """The first of the best: the default trial, where nothing is better than it."""
+    return max((t for t in tried if t.state == "complete"), key=lambda t: (t.value or 0.0, -t.number))
+
+
+def _line(tried: Tried, so_far: list[Tried]) -> str:
+    what = f"{tried.value:.1%}" if tried.value is not None else f"failed: {tried.reason}"
+    early = " of the first folds, clearly behind" if tried.state == "pruned" else ""
+    best = _best(so_far)
+    how = f"{_shown(tried.params)}; {tried.seconds:.1f} s"
+    return f"  trial {tried.number}: {what}{early} ({how}); best {best.value:.1%}, trial {best.number}"
+
+
+def _shown(params: Params) -> str:
+    return ", ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())
+
+
+# === What is told ===
+
+
+def _write(search: Search, tried: list[Tried], home: Folder, notes: Collection[str] = ()) -> dict[str, Any]:
+    """Write `trials.json`, whole, and return it."""
+    about = _about(search, tried)
+    about["sentences"] += notes
+    home.write_json(TOLD, about)
+    return about
+
+
+def _about(search: Search, tried: list[Tried]) -> dict[str, Any]:
+    complete = [t for t in tried if t.state == "complete"]
+    best = _best(tried)
+    rights = np.stack([t.right for t in complete])
+    told = None
+    if best.number:
+        told = tune_verdict.gain(rights, complete.index(best), search.groups, seed=search.settings.seed)
+    shown = {
+        name: {"params": t.params, **tune_verdict.scored(t.right, search.groups)}
+        for name, t in (("default", tried[0]), ("best", best))
+    }
+    about: dict[str, Any] = {
+        "model": search.model,
+        "view": search.fits.view(search.model),
+        "score": search.score,
+        "grouped_by": "tracks" if search.groups is None else "artists",
+        "n_tracks": sum(map(len, search.held)),
+        "n_folds": len(search.held),
+        "space": {name: p.to_json() for name, p in search.space.items()},
+        "default": shown["default"],
+        "best": {"number": best.number, **shown["best"]},
+        "gain": told,
+        "trials": [_trial(t) for t in tried],
+    }
+    states = Counter(t.state for t in tried)
+    counts = {state: states[state] for state in ("complete", "pruned", "failed")}
+    about["sentences"] = tune_verdict.sentences(search.model, about, told, counts)
+    return about
+
+
+def _trial(tried: Tried) -> dict[str, Any]:
+    names = ("number", "params", "value", "state", "seconds", "reason")
+    return {**{name: getattr(tried, name) for name in names}, "n": len(tried.right)}
+
+
+# === What a training takes over ===
+
+
+def _searches(study: str) -> dict[str, tuple[Folder, dict[str, Any]]]:
+    """Model → its folder and `trials.json`."""
+    here = Folder(study)
+    homes = [here] if here.exists(TOLD) else [here / f"{FOLDER}/{name}" for name in here.names(FOLDER)]
+    found = {}
+    for home in homes:
+        if not home.exists(TOLD):
+            continue
+        try:
+            about = home.read_json(TOLD)
+            _ = about["best"]["params"], about["best"]["value"], about["default"]["params"], about["trials"]
+            found[str(about["model"])] = (home, about)
+        except (ValueError, KeyError, TypeError) as e:
+            raise SettingsError(f"{home}/{TOLD} is damaged ({' '.join(str(e).split())}): tune again") from e
+    if not found:
+        raise SettingsError(
+            f"{study} holds no search: give a RUN in which `genrelab tune` has worked, or RUN/tune/MODEL"
+        )
+    return found
+
+
+def _keys(task: Task, chosen: list[bool]) -> set[str]:
+    """Names tracks by id and content, so that those of other collections are never taken for them."""
+    t = task.prepared.tracks
+    return {f"{i}\t{sha or ''}" for i, sha, here in zip(t["track_id"], t["sha256"], chosen, strict=True) if here}
+
+
+def _check_unseen(home: Folder, task: Task) -> None:
+    if not home.exists(TRACKS):
+        raise SettingsError(f"{home}/{TRACKS} is missing, and with it what the search has seen: tune again")
+    seen = set(home.read_bytes(TRACKS).decode().splitlines())
+    scored = _keys(task, [role == "score" for role in task.split.roles])
+    if both := len(seen & scored):
+        raise SettingsError(
+            f"{home} was tuned on {both:,} of the {count(len(scored), 'track')} that this split scores: tune and train "
+            f"with the same --split and --seed"
+        )

@@ -1,0 +1,80 @@
+"""7 The article's plots of a search: accuracy against each hyper-parameter. Numbers in, PNG bytes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from genrelab.pictures import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, _png, _tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS = 3  # plots side by side
+
+
+def parameters(found: Mapping[str, Any]) -> bytes:
+    """One plot a hyper-parameter: every trial that had it, the default and the best one marked.
+
+    Args:
+        found: content of `trials.json`.
+    """
+    names = list(found["space"])
+    across = min(ACROSS, len(names))
+    down = math.ceil(len(names) / across)
+
+    def draw(figure: Figure) -> None:
+        plots = figure.subplots(down, across, squeeze=False, sharey=True)
+        for axes in plots.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes, name in zip(plots.flat, names, strict=False):
+            _plot(axes, found, name)
+        for row in plots:
+            row[0].set_ylabel("accuracy")
+        handles = {
+            label: handle
+            for axes in plots.flat[: len(names)]
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.suptitle(f"{found['model']}: {found['score']}", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=9, frameon=False)
+
+    return _png(draw, width=max(5.5, 3.4 * across), height=1.3 + 2.7 * down)
+
+
+def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
+    space = found["space"][name]
+    choices = None if space["choices"] is None else [_word(c) for c in space["choices"]]
+    groups: list[tuple[list[Any], str, dict[str, Any], str]] = [
+        (found["trials"], "pruned", {"color": PALE, "marker": "x", "s": 22}, "given up early, on fewer folds"),
+        (found["trials"], "complete", {"color": BLUE, "marker": "o", "s": 24, "alpha": 0.8}, "trial"),
+        ([found["trials"][0]], "complete", {"color": ORANGE, "marker": "D", "s": 55}, "defaults"),
+        ([found["trials"][found["best"]["number"]]], "complete", {"color": RED, "marker": "*", "s": 150}, "best"),
+    ]
+    for layer, (trials, state, style, label) in enumerate(groups, start=2):
+        shown = [t for t in trials if t["state"] == state and name in t["params"]]
+        x = [_place(t["params"][name], choices, t["number"]) for t in shown]
+        axes.scatter(x, [t["value"] for t in shown], label=label if shown else None, zorder=layer, **style)
+    axes.axhline(found["default"]["value"], color=GREY, linestyle="--", linewidth=1, zorder=1)
+    if choices is None:
+        axes.set_xscale("log" if space["log"] else "linear")
+    else:
+        axes.set_xticks(range(len(choices)), choices, rotation=20 if max(map(len, choices)) > 7 else 0)
+        axes.set_xlim(-0.5, len(choices) - 0.5)
+    axes.yaxis.set_major_formatter(_tick)
+    axes.grid(axis="y", color=FAINT, zorder=0)
+    axes.set_title(name, loc="left", fontsize=10, color=INK)
+
+
+def _place(value: Any, choices: list[str] | None, number: int) -> float:
+    """Where a trial stands: at its value, or beside its choice, spread a little so that none hides another."""
+    if choices is None:
+        return float(value)
+    golden = number * 0.618034 % 1 - 0.5
+    return choices.index(_word(value)) + 0.5 * golden if number else float(choices.index(_word(value)))
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

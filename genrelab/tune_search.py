@@ -1,0 +1,164 @@
+"""Program: what a trial of a search is worth: a model is asked about folds of training tracks that it did not learn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import models
+from genrelab.config import TrainSettings
+from genrelab.errors import ModelError, SplitError
+from genrelab.intervals import difference_interval
+from genrelab.studies import folding
+from genrelab.studies.refits import Refits
+from genrelab.task import Task
+from genrelab.tune_spaces import ALSO, PCA, QUICK, SHARED, SPACES, Choice, Params, Space, chosen, relevant, widened
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+ASKED_OF = (
+    "split", "seed", "epochs", "patience", "batch_size", "preset", "view", "pca", "class_weight", "imagenet_weights",
+    "fine_tune",
+)  # fmt: skip
+"""Settings of a training that a trial's score follows from."""
+
+NEEDED_PCA = 0.95  # where a model does not take all columns of a view as they are
+
+
+def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | None] | None, list[str]]:
+    """The fold of every track, the artist of every track where they were kept whole, and what must be told.
+
+    Args:
+        among: the training part, shape (tracks,).
+
+    Raises:
+        SplitError: too few training tracks.
+    """
+    y, artists = task.labels(chooses=False).y, task.artists()
+    reason = "of most training tracks the artist is unknown"
+    if artists is not None and 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
+        try:
+            return folding.by_artist(y, artists, among, seed=seed), artists, []
+        except SplitError as e:
+            reason = f"folding by artist {e}"
+    try:
+        fold = folding.at_random(y, among, seed=seed)
+    except SplitError as e:
+        raise SplitError(f"folding the training tracks {e}: add tracks") from e
+    return fold, None, [f"{reason}: the folds are of single tracks, and an artist may be on both sides"]
+
+
+@dataclass
+class Search:
+    """What there is to try for one model, and how well each try does.
+
+    Attributes:
+        fits: fits the model on any of the training tracks; it has loaded no others.
+        fold: of every track, as `folding` numbers them, shape (tracks,).
+        artists: of every track, None where folds are of single tracks.
+        held: tracks of each fold, one array a fold; `groups` are the artists of all of these, in this order.
+        space: where to look; `starts` are tried first.
+    """
+
+    fits: Refits
+    model: str
+    settings: TrainSettings
+    fold: Ints
+    artists: list[str | None] | None
+    held: list[Ints] = field(init=False)
+    groups: list[str | None] | None = field(init=False)
+    starts: list[Params] = field(init=False)
+    space: Space = field(init=False)
+
+    def __post_init__(self) -> None:
+        windows = self.fits.windows(self.model)
+        there = np.isin(np.arange(len(self.fold)), windows.track)
+        folds = [np.flatnonzero((self.fold == f) & there) for f in range(folding.N_FOLDS)]
+        self.held = [f for f in folds if len(f)]
+        order = np.concatenate(self.held)
+        self.groups = None if self.artists is None else [self.artists[i] for i in order]
+        space, pca = dict(SPACES[self.model]), self.settings.pca
+        if models.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
+            pca = NEEDED_PCA
+            space["pca"] = Choice(tuple(c for c in PCA.choices if c is not None), more=True)
+        usual = chosen(self.model, {}, preset=self.settings.preset)
+        usual |= {name: getattr(self.settings, name) for name in SHARED} | {"pca": pca}
+        tried = [relevant(space, usual), relevant(space, {**usual, **ALSO.get(self.model, {})})]
+        self.starts = tried[:1] if tried[0] == tried[1] else tried
+        self.space = widened(space, self.starts)
+
+    @property
+    def score(self) -> str:
+        """What is measured, in words."""
+        kind = "artist-grouped folds" if self.artists is not None else "folds"
+        return f"accuracy over {len(self.held)} {kind} of the training part"
+
+    def asked(self) -> dict[str, Any]:
+        """What the trials are about, plain JSON by name: those of another search must not be mixed in."""
+        ids, y = self.fits.task.prepared.tracks["track_id"], self.fits.labels.y
+        tracks = [[ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != folding.OUT)]
+        content = json.dumps([list(self.fits.task.genres), tracks, self.groups])
+        settings = self.settings.to_json()
+        return {
+            "data": self.fits.windows(self.model).fingerprint,
+            "folds": hashlib.sha256(content.encode()).hexdigest(),
+            "settings": {name: settings[name] for name in ASKED_OF},
+            "space": {name: p.to_json() for name, p in self.space.items()},
+        }
+
+    def answers(self, params: Params) -> Iterator[Bools]:
+        """Fold by fold: did a model with these hyper-parameters answer rightly? Shape (held-out tracks,).
+
+        Raises:
+            ModelError: it cannot learn with them.
+        """
+        self.fits.settings = replace(self.settings, params={self.model: {**params, **QUICK.get(self.model, {})}})
+        y = self.fits.labels.y
+        for held in self.held:
+            # Checkpoints do not tell with which hyper-parameters they were made; what a frozen base said stays.
+            shutil.rmtree(self.fits.scratch / self.model / "checkpoint", ignore_errors=True)
+            found = self.fits.answers(self.model, self._roles(int(self.fold[held[0]]), y))
+            right = np.zeros(len(y), bool)
+            right[found.tracks] = found.correct(y)
+            yield right[held]
+
+    def is_behind(self, right: list[Bools], best: Bools) -> bool:
+        """Is a trial, on the folds that it was seen in, worse than the best one by more than chance?
+
+        Args:
+            right: answers of each of these folds.
+            best: the best trial's answers of all folds, shape (tracks,).
+        """
+        seen = np.concatenate(right)
+        groups = None if self.groups is None else self.groups[: len(seen)]
+        return difference_interval(seen, best[: len(seen)], groups)[1] < 0
+
+    def unfit(self, params: Params) -> str | None:
+        """Why a model with these, fitted on all training tracks, cannot become a bundle; None if it can.
+
+        Of networks it is known that they can.
+        """
+        if models.model_class(self.model).needs_validation:
+            return None
+        model = models.create(self.model, replace(self.settings, params={self.model: params}), self.fits.task.genres)
+        try:
+            model.fit(self.fits.windows(self.model), self.fits.scratch / self.model).onnx()
+        except ModelError as e:
+            return str(e)
+        return None
+
+    def _roles(self, held: int, y: Ints) -> NDArray[np.str_]:
+        chooses = None
+        if models.model_class(self.model).needs_validation:
+            learned = (self.fold != held) & (self.fold != folding.OUT)
+            chooses = folding.choosing(y, self.artists, learned, seed=self.settings.seed)
+        return folding.roles(self.fold, held, chooses)

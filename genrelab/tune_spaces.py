@@ -1,0 +1,228 @@
+"""Leaf: hyper-parameters of every model: what they are called, what they may be, where `tune` looks for better ones.
+
+The article's study stands inside each space: k from 1 to 100, variances smoothed by 1e-11 to 1e-9, all solvers and
+kernels, hidden sizes, PCA. What does not survive the way to ONNX is left out: neighbours weighted by distance (skl2onnx
+turns the sign of the distances, so that its graph votes without weights) and the Chebyshev distance (not known to it).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from genrelab.errors import SettingsError, printable
+
+Params = dict[str, Any]
+Where = Mapping[str, tuple[Any, ...]]
+
+SHARED = ("pca", "batch_size", "fine_tune")
+"""Hyper-parameters that are options of the whole training too; a model's own value stands in for the option."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number: searched from `low` to `high`, allowed from `least` to `most`.
+
+    Attributes:
+        log: is it searched by its logarithm?
+        whole: is it an int?
+        where: it says nothing unless these other hyper-parameters have one of these values.
+    """
+
+    low: float
+    high: float
+    least: float
+    most: float
+    log: bool = False
+    whole: bool = False
+    where: Where = field(default_factory=dict)
+
+    def allows(self, value: object) -> bool:
+        """Is `value` of the right type and in range?"""
+        kinds = (int,) if self.whole else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.least <= value <= self.most
+
+    @property
+    def rule(self) -> str:
+        """What is allowed, in words."""
+        return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What is searched, as it stands in `trials.json`."""
+        return {
+            "type": "int" if self.whole else "float", "low": self.low, "high": self.high, "log": self.log,
+            "choices": None, "where": _where_json(self.where),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few values; `more` adds numbers above 0 that are allowed without being searched."""
+
+    choices: tuple[str | float | None, ...]
+    more: bool = False
+    where: Where = field(default_factory=dict)
+
+    def allows(self, value: object) -> bool:
+        """Is `value` among them?"""
+        if isinstance(value, int | float) and not isinstance(value, bool) and self.more:
+            return 0 < value < math.inf and (value < 1 or value == int(value))
+        return not isinstance(value, bool) and value in self.choices
+
+    @property
+    def rule(self) -> str:
+        """What is allowed, in words."""
+        if self.more:
+            return "a share below 1, a whole number, or null"
+        return f"one of {', '.join(map(str, self.choices))}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What is searched, as it stands in `trials.json`."""
+        return {
+            "type": "categorical", "low": None, "high": None, "log": False,
+            "choices": list(self.choices), "where": _where_json(self.where),
+        }  # fmt: skip
+
+
+Space = dict[str, Number | Choice]
+
+PCA = Choice((None, 0.8, 0.9, 0.95, 0.99), more=True)
+DROPOUT = Number(0.0, 0.8, 0.0, 0.95)
+LEARNING_RATE = Number(1e-4, 1e-2, 1e-7, 1.0, log=True)
+
+SPACES: dict[str, Space] = {
+    "logistic_regression": {
+        "solver": Choice(("lbfgs", "newton-cg", "sag", "saga", "liblinear")),  # liblinear is one-vs-rest
+        "penalty": Choice(("l2", "l1"), where={"solver": ("saga", "liblinear")}),
+        "C": Number(1e-4, 1e2, 1e-8, 1e8, log=True),
+        "pca": PCA,
+    },
+    "knn": {
+        "k": Number(1, 100, 1, 100_000, whole=True),
+        "metric": Choice(("euclidean", "manhattan", "cosine")),
+        "pca": PCA,
+    },
+    "gaussian_nb": {
+        "var_smoothing": Number(1e-11, 1e-1, 0.0, 1e3, log=True),
+        "pca": PCA,
+    },
+    "svm": {
+        "kernel": Choice(("rbf", "poly", "linear", "sigmoid")),
+        "C": Number(1e-2, 1e2, 1e-8, 1e8, log=True),
+        # In units of scikit-learn's `scale`, 1 / (columns * variance), so that it means the same with any PCA.
+        "gamma": Number(1e-2, 1e1, 1e-8, 1e8, log=True, where={"kernel": ("rbf", "poly", "sigmoid")}),
+        "degree": Number(2, 5, 1, 10, whole=True, where={"kernel": ("poly",)}),
+        "pca": PCA,
+    },
+    "mlp": {
+        "hidden": Number(10, 500, 1, 100_000, log=True, whole=True),  # units of every hidden layer
+        "layers": Number(1, 3, 1, 10, whole=True),
+        "activation": Choice(("relu", "tanh", "logistic")),
+        "alpha": Number(1e-6, 1e1, 0.0, 1e6, log=True),
+        "learning_rate": LEARNING_RATE,
+        "pca": PCA,
+    },
+    "raw_cnn": {
+        "learning_rate": LEARNING_RATE,
+        "dropout": DROPOUT,
+        "dense": Number(20, 400, 1, 100_000, log=True, whole=True),  # units of the first dense layer
+        "batch_size": Number(8, 128, 1, 100_000, log=True, whole=True),
+    },
+    "mobilenet_v2": {
+        "hidden": Number(0, 256, 0, 100_000, whole=True),  # units between base and logits; 0: a linear head
+        "dropout": DROPOUT,
+        "learning_rate": LEARNING_RATE,
+        "fine_tune": Number(0, 3, 0, 17, whole=True),
+    },
+}
+"""Where `tune` looks, of every model that has hyper-parameters."""
+
+UNSEARCHED: dict[str, Space] = {
+    "svm": {"calibration_folds": Number(1, 5, 1, 5, whole=True)},  # how many of five tell the coupling's one number
+}
+"""Hyper-parameters that make nothing better, only quicker."""
+
+QUICK: dict[str, Params] = {"svm": {"calibration_folds": 1}}
+"""What a trial has of them: two machines in place of six."""
+
+DEFAULTS: dict[str, Params] = {
+    "logistic_regression": {"solver": "lbfgs", "penalty": "l2", "C": 1.0},
+    "knn": {"k": 5, "metric": "euclidean"},
+    "gaussian_nb": {"var_smoothing": 1e-9},
+    "svm": {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "degree": 3, "calibration_folds": 5},
+    "mlp": {"hidden": 100, "layers": 1, "activation": "relu", "alpha": 1e-4, "learning_rate": 1e-3},
+    "raw_cnn": {"learning_rate": 1e-3, "dropout": 0.5, "dense": 100},
+    "mobilenet_v2": {"hidden": 0, "dropout": 0.5, "learning_rate": 1e-3},
+}
+"""scikit-learn's own, and of the networks the article's; `SHARED` ones have the training's."""
+
+ARTICLE: dict[str, Params] = {
+    "logistic_regression": {"solver": "liblinear"},
+    "knn": {"k": 21},
+    "gaussian_nb": {"var_smoothing": 1.29e-10},
+}
+"""What `--preset article` has instead."""
+
+ALSO: dict[str, Params] = {**ARTICLE, "svm": {"kernel": "poly"}}
+"""What is tried second: the article's values; of its two kernels the one that is not the default."""
+
+
+def chosen(model: str, params: Mapping[str, Mapping[str, Any]], *, preset: str = "default") -> Params:
+    """All hyper-parameters of a model besides the `SHARED` ones: its own, and the preset's where it has none."""
+    article = ARTICLE.get(model, {}) if preset == "article" else {}
+    return {**DEFAULTS.get(model, {}), **article, **params.get(model, {})}
+
+
+def relevant(space: Space, params: Params) -> Params:
+    """Those of `params` that say something beside the others, in the order of the space."""
+    return {name: params[name] for name, p in space.items() if name in params and applies(p, params)}
+
+
+def widened(space: Space, starts: Iterable[Params]) -> Space:
+    """The space with these values inside: options that the user gave may lie beyond it."""
+    wide = dict(space)
+    for name, value in (item for start in starts for item in start.items()):
+        p = wide[name]
+        if isinstance(p, Number):
+            wide[name] = replace(p, low=min(p.low, value), high=max(p.high, value))
+        elif value not in p.choices:
+            wide[name] = replace(p, choices=(*p.choices, value))
+    return wide
+
+
+def applies(parameter: Number | Choice, params: Mapping[str, Any]) -> bool:
+    """Does a hyper-parameter say anything beside these values of others?"""
+    return all(params.get(other) in values for other, values in parameter.where.items())
+
+
+def plain_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Params]:
+    """A copy in plain JSON, verified.
+
+    Raises:
+        SettingsError: a model or a hyper-parameter that is not known, or a value that is not allowed.
+    """
+    for model, own in params.items():
+        space = SPACES.get(model)
+        if space is None:
+            raise SettingsError(f"no hyper-parameters are known of {_shown(model)}: only of {', '.join(SPACES)}")
+        if not isinstance(own, Mapping):
+            raise SettingsError(f"hyper-parameters of {model} must be named ones. Received: {_shown(own)}")
+        space = space | UNSEARCHED.get(model, {})
+        for name, value in own.items():
+            if name not in space:
+                raise SettingsError(f"{model} has no hyper-parameter {_shown(name)}: it has {', '.join(space)}")
+            if not space[name].allows(value):
+                raise SettingsError(f"{name} of {model} must be {space[name].rule}. Received: {_shown(value)}")
+    copy: dict[str, Params] = json.loads(json.dumps({m: dict(own) for m, own in params.items()}, sort_keys=True))
+    return {model: own for model, own in copy.items() if own}
+
+
+def _shown(value: object) -> str:
+    return printable(str(value))[:80]
+
+
+def _where_json(where: Where) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in where.items()}

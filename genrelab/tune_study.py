@@ -1,0 +1,257 @@
+"""Leaf: the trials of one search, in an SQLite database of Optuna's that goes on after any kill.
+
+Optuna's sampler (TPE, Bergstra et al. 2011) gets a seed for every trial, made of the search's seed and the number of
+the trial. So a search that was killed and gone on with tries what one that was not killed tries.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import PreparedError
+from genrelab.tune_spaces import Choice, Number, Params, Space, applies
+
+if TYPE_CHECKING:
+    import optuna
+
+Bools = NDArray[np.bool_]
+
+FILE = "study.db"
+KEY = "asked"  # attribute of the study: what its trials are about
+REFUSED = "refused"  # attribute of the study: why trials that were complete are not taken, by number
+REMEDY = "remove that folder to begin anew, or choose another --out"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One finished trial.
+
+    Attributes:
+        number: counts finished ones from 0; what a kill cut short does not count.
+        value: accuracy over the folds that it was seen in, None where it failed.
+        state: `complete`, `pruned` or `failed`.
+        right: was each track of these folds answered rightly? In the order of the folds, shape (tracks,).
+        reason: why it failed.
+    """
+
+    number: int
+    params: Params
+    value: float | None
+    state: str
+    seconds: float
+    right: Bools
+    reason: str | None
+
+
+class Study:
+    """A search that is open. `tried` are its finished trials, oldest first."""
+
+    def __init__(self, study: optuna.Study, space: Space, seed: int) -> None:
+        from optuna.trial import TrialState
+
+        self._study, self._space, self._seed = study, space, seed
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state == TrialState.RUNNING:  # of a process that was killed
+                study.tell(trial.number, state=TrialState.FAIL)
+        self.tried = list(_finished(study))
+        for number, reason in study.user_attrs.get(REFUSED, {}).items():
+            self._refuse(int(number), reason)
+
+    def ask(self) -> tuple[optuna.Trial, Params]:
+        """The next trial, with the hyper-parameters that the sampler thinks of."""
+        from optuna.samplers import TPESampler
+
+        seed = int(np.random.SeedSequence([self._seed, len(self.tried)]).generate_state(1)[0])
+        self._study.sampler = TPESampler(seed=seed, multivariate=False, constant_liar=False)
+        trial = self._study.ask()
+        return trial, _suggested(trial, self._space)
+
+    def tell(
+        self,
+        trial: optuna.Trial | None,
+        params: Params,
+        state: str,
+        seconds: float,
+        right: Sequence[Bools],
+        reason: str = "",
+    ) -> Tried:
+        """Note how a trial went; `right` has an array for every fold that it was seen in.
+
+        Args:
+            trial: None where nobody asked for it.
+        """
+        from optuna.trial import TrialState, create_trial
+
+        seen = np.concatenate([*right, np.zeros(0, bool)])
+        value = None if state == "failed" else float(seen.mean())
+        about = {
+            "number": len(self.tried), "seconds": round(seconds, 3), "n": len(seen),
+            "right": np.packbits(seen).tobytes().hex(), "reason": reason or None, "state": state,
+        }  # fmt: skip
+        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        told = value if state == "complete" else None
+        if trial is None:
+            kinds = {name: _distribution(self._space[name]) for name in params}
+            self._study.add_trial(
+                create_trial(state=states[state], value=told, params=params, distributions=kinds, user_attrs=about)
+            )
+        else:
+            for name, content in about.items():
+                trial.set_user_attr(name, content)
+            for fold in range(len(right) if state == "pruned" else 0):
+                trial.report(float(np.concatenate(right[: fold + 1]).mean()), fold)
+            self._study.tell(trial, told, states[state])
+        tried = Tried(len(self.tried), params, value, state, about["seconds"], seen, reason or None)  # type: ignore[arg-type]
+        self.tried.append(tried)
+        return tried
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Take a complete trial for a failed one from now on."""
+        self._study.set_user_attr(REFUSED, {**self._study.user_attrs.get(REFUSED, {}), str(number): reason})
+        self._refuse(number, reason)
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.tried[number] = replace(self.tried[number], state="failed", reason=reason)
+
+
+@contextmanager
+def opened(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -> Iterator[Study]:
+    """The search in a local folder, begun where there is none.
+
+    Args:
+        asked: what its trials are about, plain JSON by name; an earlier search about anything else is refused.
+
+    Raises:
+        PreparedError: it is damaged, is about something else, or another process is at it.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = json.loads(json.dumps(asked))
+    try:
+        with _alone(folder):
+            if not (folder / FILE).exists():
+                _begin(folder, asked)
+            try:
+                with _stored(folder / FILE) as study:
+                    _check(folder, study.user_attrs.get(KEY), asked)
+                    yield Study(study, space, seed)
+            except (SQLAlchemyError, KeyError) as e:
+                reason = " ".join(str(e).split())[:120]
+                raise PreparedError(f"{folder / FILE} is damaged, or of another Optuna ({reason}): {REMEDY}") from e
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _begin(folder: Path, asked: Mapping[str, Any]) -> None:
+    """A database without trials, which has its name only when it is whole."""
+    temporary = folder / f".{FILE}.tmp"
+    temporary.unlink(missing_ok=True)
+    with _stored(temporary) as study:
+        study.set_user_attr(KEY, dict(asked))
+    temporary.replace(folder / FILE)
+
+
+@contextmanager
+def _stored(file: Path) -> Iterator[optuna.Study]:
+    """The one study of a database; what is in its path never becomes part of an address."""
+    import optuna
+
+    with closing(sqlite3.connect(file, timeout=60, check_same_thread=False)) as connection:
+        from sqlalchemy.pool import StaticPool
+
+        storage = optuna.storages.RDBStorage(
+            "sqlite://", engine_kwargs={"creator": lambda: connection, "poolclass": StaticPool}
+        )
+        try:
+            yield optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two searches in one folder at a time would take each other's trials for those of a killed one."""
+    import os
+
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock there
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as e:
+        raise PreparedError(f"{folder}: another tune is at work here; wait for it to end") from e
+    finally:
+        os.close(lock)
+
+
+def _check(folder: Path, held: Any, asked: Mapping[str, Any]) -> None:
+    """Refuse, by name, what an earlier search was about and this one is not."""
+    if not isinstance(held, dict):
+        raise PreparedError(f"{folder / FILE} is no search of genrelab's: choose another --out")
+    other = [name for name in asked if held.get(name) != asked[name] and not isinstance(asked[name], dict)]
+    for name, wanted in asked.items():
+        if isinstance(wanted, dict):
+            there = held.get(name) or {}
+            other += [f"{name} ({n})" for n in dict.fromkeys([*wanted, *there]) if there.get(n) != wanted.get(n)]
+    if other:
+        raise PreparedError(f"{folder} holds a search of other {', '.join(other)}: {REMEDY}")
+
+
+def _suggested(trial: optuna.Trial, space: Space) -> Params:
+    params: Params = {}
+    for name, p in space.items():
+        if not applies(p, params):
+            continue
+        if isinstance(p, Choice):
+            params[name] = trial.suggest_categorical(name, p.choices)
+        elif p.whole:
+            params[name] = trial.suggest_int(name, int(p.low), int(p.high), log=p.log)
+        else:
+            params[name] = trial.suggest_float(name, p.low, p.high, log=p.log)
+    return params
+
+
+def _distribution(p: Number | Choice) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(p, Choice):
+        return CategoricalDistribution(p.choices)
+    if p.whole:
+        return IntDistribution(int(p.low), int(p.high), log=p.log)
+    return FloatDistribution(p.low, p.high, log=p.log)
+
+
+def _finished(study: optuna.Study) -> Iterator[Tried]:
+    """Trials that were told of; a trial that was cut short by a kill has no state of ours."""
+    for trial in study.get_trials(deepcopy=False):
+        about = trial.user_attrs
+        if (
+            not trial.state.is_finished()
+            or {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}.get(about.get("state", ""))
+            != trial.state.name
+        ):
+            continue
+        packed = np.frombuffer(bytes.fromhex(about["right"]), np.uint8)
+        right = np.unpackbits(packed)[: about["n"]].astype(bool)
+        value = None if about["state"] == "failed" else float(right.mean())
+        yield Tried(
+            about["number"], dict(trial.params), value, about["state"], about["seconds"], right, about["reason"]
+        )
