@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.errors import ModelError
+from genrelab.intervals import group_index, share_interval
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LOWEST_PROBABILITY = 1e-15  # where log loss is cut off
-ECE_BINS = 15
-BOOTSTRAP_DRAWS = 2_000
-INTERVAL = 0.95
+BINS = 15  # of the top probability, where calibration is looked at
 
 
 def predicted(probabilities: Floats) -> Ints:
@@ -60,13 +59,32 @@ def brier(truth: Ints, probabilities: Floats) -> float:
     return float(np.mean(((probabilities - wanted) ** 2).sum(axis=1)))
 
 
-def ece(truth: Ints, probabilities: Floats, *, bins: int = ECE_BINS) -> float:
-    """Expected calibration error: |accuracy - confidence| over equal-width bins of the top probability (Guo 2017)."""
+def reliability(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> list[dict[str, Any]]:
+    """How often answers of a certain confidence are right: equal-width bins of the top probability (Guo 2017).
+
+    Returns:
+        One dict for each bin that holds rows: `low` < confidence <= `high`, `n` rows, their mean `confidence` and their
+        `accuracy`. Where the two are equal, the probabilities mean what they say.
+    """
     confidence = probabilities.max(axis=1)
     correct = predicted(probabilities) == truth
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(index, weights=correct - confidence, minlength=bins)  # rows times gap, bin by bin
-    return float(np.abs(gap).sum() / len(truth))
+    return [
+        {
+            "low": float(i / bins),
+            "high": float((i + 1) / bins),
+            "n": int((index == i).sum()),
+            "confidence": float(confidence[index == i].mean()),
+            "accuracy": float(correct[index == i].mean()),
+        }
+        for i in np.unique(index)
+    ]
+
+
+def ece(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> float:
+    """Expected calibration error: |accuracy - confidence| of the reliability bins, weighed by rows (Guo 2017)."""
+    parts = reliability(truth, probabilities, bins=bins)
+    return float(sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in parts) / len(truth))
 
 
 def confusion(truth: Ints, probabilities: Floats) -> Ints:
@@ -128,52 +146,79 @@ def majority(training: Ints, truth: Ints) -> tuple[float, int]:
     return float(np.mean(np.asarray(truth) == genre)), genre
 
 
-def group_index(groups: Sequence[str | None] | None, n: int) -> Ints:
-    """Number of each row's group, shape (n,); a row of unknown group (or with no groups at all) is one by itself."""
-    if groups is None:
-        return np.arange(n, dtype=np.int64)
-    numbers: dict[object, int] = {}
-    keys = [g if g is not None else i for i, g in enumerate(groups)]
-    return np.array([numbers.setdefault(k, len(numbers)) for k in keys], dtype=np.int64)
+def similarity_order(counts: Ints) -> list[int]:
+    """Order of the genres in which those that are mistaken for each other stand side by side.
 
-
-def bootstrap_interval(
-    correct: NDArray[np.bool_],
-    groups: Sequence[str | None] | None = None,
-    *,
-    n: int = BOOTSTRAP_DRAWS,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """95 % percentile interval of the accuracy, resampling whole groups (artists), or rows where there are none.
-
-    Where every row is right or every row is wrong, resampling would give an interval of width 0: the exact
-    bound stands there instead (Clopper and Pearson 1934, with groups counted as the trials). One group alone
-    says nothing about others, so then rows are resampled.
+    Average linkage of one minus the mean of both directions' shares, leaves ordered so that neighbours are as alike as
+    the tree allows (Bar-Joseph 2001); of the two directions the one with the lower first genre. Genres without rows
+    come last.
 
     Args:
-        correct: is each row right? shape (rows,).
-        groups: the artist of each row, None where unknown (a group by itself).
-        n: number of draws.
-        seed: of the draws.
+        counts: confusion counts, shape (genres, genres).
+
+    Returns:
+        Every genre's index, once.
     """
-    index = group_index(groups, len(correct))
-    if index.max() == 0:
-        index = group_index(None, len(correct))
-    sizes = np.bincount(index)
-    hits = np.bincount(index, weights=correct)
-    tail = (1 - INTERVAL) / 2
-    if hits.sum() == 0:
-        return 0.0, float(1 - tail ** (1 / len(sizes)))
-    if hits.sum() == len(correct):
-        return float(tail ** (1 / len(sizes))), 1.0
-    rng = np.random.default_rng(seed)
-    if len(sizes) == len(correct):  # drawing rows with replacement is a binomial count
-        accuracies = rng.binomial(len(correct), hits.sum() / len(correct), size=n) / len(correct)
-    else:
-        drawn = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=n)
-        accuracies = (drawn @ hits) / (drawn @ sizes)
-    low, high = np.quantile(accuracies, [tail, 1 - tail])
-    return float(low), float(high)
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    rows = counts.sum(axis=1)
+    measured, unmeasured = np.flatnonzero(rows), np.flatnonzero(rows == 0).tolist()
+    if len(measured) < 3:
+        return [*measured.tolist(), *unmeasured]
+    share = (counts / np.maximum(rows, 1)[:, None])[np.ix_(measured, measured)]
+    distance = 1 - (share + share.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    leaves = measured[leaves_list(linkage(squareform(distance), "average", optimal_ordering=True))].tolist()
+    return [*min(leaves, leaves[::-1]), *unmeasured]
+
+
+def accuracy_of(
+    truth: Ints,
+    probabilities: Floats,
+    groups: Sequence[str | None] | None = None,
+    *,
+    where: NDArray[np.bool_] | None = None,
+) -> dict[str, Any] | None:
+    """`n`, `accuracy` and its 95 % interval `accuracy_low`, `accuracy_high` of some rows; None where there are none.
+
+    Args:
+        truth: genre indices, shape (n,).
+        probabilities: shape (n, genres).
+        groups: artist of each row, or None where no artist is known.
+        where: the rows that count, shape (n,); all unless told.
+    """
+    chosen = np.flatnonzero(np.ones(len(truth), bool) if where is None else where)
+    if not len(chosen):
+        return None
+    correct = predicted(probabilities[chosen]) == np.asarray(truth)[chosen]
+    low, high = share_interval(correct, [groups[int(i)] for i in chosen] if groups is not None else None)
+    return {"n": len(chosen), "accuracy": float(correct.mean()), "accuracy_low": low, "accuracy_high": high}
+
+
+def segment_scores(
+    truth: Ints,
+    probabilities: Floats,
+    track: Ints,
+    artists: Sequence[str | None] | None = None,
+    *,
+    where: NDArray[np.bool_] | None = None,
+) -> dict[str, Any] | None:
+    """As `accuracy_of`, of single windows; None where no track has several. What pooling gains shows beside it.
+
+    Args:
+        truth: genre index of each window, shape (windows,).
+        probabilities: shape (windows, genres).
+        track: number of each window's track, shape (windows,).
+        artists: of each track, by its number; None where no artist is known. A track of unknown artist is a group.
+        where: the windows that count, shape (windows,); all unless told.
+    """
+    counted = track if where is None else track[where]
+    if len(np.unique(counted)) == len(counted):
+        return None
+    artist = [artists[t] if artists is not None else None for t in track]
+    groups = [f"\t{t}" if a is None else a for t, a in zip(track, artist, strict=True)]
+    return accuracy_of(truth, probabilities, groups, where=where)
 
 
 def score(
@@ -190,7 +235,7 @@ def score(
         probabilities: shape (n, genres).
         genres: names in the order of the columns.
         groups: artist of each row, or None where no artist is known.
-        seed: of the interval's draws.
+        seed: of nothing any more: intervals are not drawn.
 
     Raises:
         ModelError: no rows, or probabilities that are none.
@@ -199,7 +244,7 @@ def score(
     probabilities = np.asarray(probabilities, dtype=np.float64)
     _verify(truth, probabilities, genres)
     counts = confusion(truth, probabilities)
-    low, high = bootstrap_interval(predicted(probabilities) == truth, groups, seed=seed)
+    low, high = share_interval(predicted(probabilities) == truth, groups)
     macro, measured = macro_f1(counts)
     n_groups = int(group_index(groups, len(truth)).max()) + 1
     return {
@@ -217,6 +262,7 @@ def score(
         "log_loss": log_loss(truth, probabilities),
         "brier": brier(truth, probabilities),
         "ece": ece(truth, probabilities),
+        "reliability": reliability(truth, probabilities),
         "genres": list(genres),
         "per_genre": dict(zip(genres, per_genre(counts), strict=True)),
         "confusion": counts.tolist(),

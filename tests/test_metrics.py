@@ -92,52 +92,60 @@ def test_ece_does_not_cancel_between_bins() -> None:
     assert ours.ece(truth, p) == pytest.approx(0.45)
 
 
-def test_interval_over_rows_is_about_the_normal_one() -> None:
-    correct = np.arange(400) % 5 < 2
-    low, high = ours.bootstrap_interval(correct, seed=3)
-    half = 1.96 * np.sqrt(0.4 * 0.6 / 400)
-    assert (low, high) == pytest.approx((0.4 - half, 0.4 + half), abs=0.008)
+def test_reliability_by_its_definition() -> None:
+    p = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    low, high = ours.reliability(np.array([0, 0, 1, 1, 0, 0]), p, bins=10)
+    assert (low["low"], low["high"], low["n"]) == (0.5, 0.6, 2)
+    assert (low["confidence"], low["accuracy"]) == pytest.approx((0.6, 1.0))
+    assert (high["n"], high["confidence"], high["accuracy"]) == (4, pytest.approx(0.9), 0.5)
 
 
-def test_interval_over_artists_is_wider_where_artists_agree() -> None:
-    correct = np.repeat(np.arange(40) % 2 == 0, 10)
-    artists = [f"artist {i // 10}" for i in range(400)]
-    rows, groups = ours.bootstrap_interval(correct, seed=0), ours.bootstrap_interval(correct, artists, seed=0)
-    half = 1.96 * np.sqrt(0.25 / 40)
-    assert groups == pytest.approx((0.5 - half, 0.5 + half), abs=0.02)
-    assert groups[1] - groups[0] > 2.5 * (rows[1] - rows[0])
+def test_ece_is_the_gap_of_the_reliability_bins() -> None:
+    truth, p = answers(500)
+    score = ours.score(truth, p, GENRES)
+    assert sum(b["n"] for b in score["reliability"]) == 500
+    gaps = [b["n"] * abs(b["accuracy"] - b["confidence"]) for b in score["reliability"]]
+    assert score["ece"] == pytest.approx(sum(gaps) / 500)
 
 
-def test_interval_weighs_artists_by_their_tracks() -> None:
-    correct = np.array([True] * 300 + [False] * 100)
-    artists = [f"big {i // 10}" for i in range(300)] + [f"small {i}" for i in range(100)]
-    low, high = ours.bootstrap_interval(correct, artists, seed=0)
-    # The share of big artists drawn has mean 30/130 and binomial spread; each counts ten times.
-    share = 30 / 130 + np.array([-1.96, 1.96]) * np.sqrt(30 * 100 / 130**3)
-    assert (low, high) == pytest.approx(10 * share / (10 * share + 1 - share), abs=0.015)
-    assert (low, high) == ours.bootstrap_interval(correct, artists, seed=0)
-    assert (low, high) != ours.bootstrap_interval(correct, artists, seed=1)
+def test_genres_that_are_mistaken_for_each_other_stand_side_by_side() -> None:
+    counts = 50 * np.eye(5, dtype=np.int64)
+    for a, b in ((0, 4), (1, 3)):
+        counts[a, b] = counts[b, a] = 30
+    counts[4, 2] = counts[2, 4] = 5
+    assert ours.similarity_order(counts) == [0, 4, 2, 1, 3] or ours.similarity_order(counts) == [1, 3, 0, 4, 2]
+    assert ours.similarity_order(counts) == ours.similarity_order(3 * counts)
 
 
-def test_rows_of_unknown_artist_are_groups_by_themselves() -> None:
-    assert ours.group_index(["a", None, "a", None, "b"], 5).tolist() == [0, 1, 0, 2, 3]
-    assert ours.group_index(None, 3).tolist() == [0, 1, 2]
+def test_genres_without_rows_come_last_in_any_order() -> None:
+    counts = np.array([[5, 0, 4, 0], [0, 0, 0, 0], [4, 0, 5, 0], [0, 1, 0, 9]])
+    assert ours.similarity_order(counts)[-1] == 1
+    assert sorted(ours.similarity_order(counts)) == [0, 1, 2, 3]
+    assert ours.similarity_order(np.array([[2, 0], [0, 0]])) == [0, 1]
 
 
-def test_eight_of_eight_is_not_certainty() -> None:
-    low, high = ours.bootstrap_interval(np.ones(8, dtype=bool))
-    assert (low, high) == (pytest.approx(0.6306, abs=1e-4), 1.0)  # Clopper-Pearson for 8 of 8
-    assert ours.bootstrap_interval(np.zeros(8, dtype=bool)) == (0.0, pytest.approx(1 - 0.6306, abs=1e-4))
-    pairs = [f"artist {i // 2}" for i in range(8)]
-    assert ours.bootstrap_interval(np.ones(8, dtype=bool), pairs)[0] == pytest.approx(0.025**0.25)
+def test_accuracy_of_some_rows_keeps_their_artists() -> None:
+    truth, p = answers(60)
+    artists = [f"artist {i // 3}" for i in range(60)]
+    where = np.arange(60) < 30
+    found = ours.accuracy_of(truth, p, artists, where=where)
+    whole = ours.score(truth[:30], p[:30], GENRES, artists[:30])
+    assert found == {name: whole[name] for name in ("n", "accuracy", "accuracy_low", "accuracy_high")}
+    assert ours.accuracy_of(truth, p, where=np.zeros(60, bool)) is None
 
 
-def test_one_artist_alone_is_resampled_by_rows() -> None:
-    correct = np.arange(20) % 2 == 0
-    assert ours.bootstrap_interval(correct, ["only"] * 20) == ours.bootstrap_interval(correct)
+def test_segments_are_scored_by_window_and_grouped_by_artist() -> None:
+    track = np.repeat(np.arange(20), 5)
+    truth, p = answers(100)
+    segments = ours.segment_scores(truth, p, track, [f"artist {i // 2}" for i in range(20)])
+    assert segments == ours.accuracy_of(truth, p, [f"artist {i // 10}" for i in range(100)])
+    alone = ours.segment_scores(truth, p, track)
+    assert alone == ours.accuracy_of(truth, p, [f"track {i // 5}" for i in range(100)])
+    assert ours.segment_scores(truth, p, np.arange(100)) is None
+    assert ours.segment_scores(truth, p, track, where=np.arange(100) % 5 == 0) is None
 
 
-def test_score_says_what_the_interval_resamples() -> None:
+def test_score_says_what_the_interval_counts() -> None:
     truth, p = answers(20)
     over = {
         name: ours.score(truth, p, GENRES, groups)["interval_over"]
