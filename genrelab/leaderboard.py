@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from genrelab.errors import printable
 
@@ -70,7 +70,8 @@ class Row:
 class Leaderboard:
     """Every model of one run, best first, and what a reader must know about the figures."""
 
-    dataset: str
+    dataset: str  # kind of the dataset
+    title: str  # name of its folder
     genres: tuple[str, ...]
     part: str  # `test`, or `validation` where there is no test row
     n: int
@@ -82,11 +83,15 @@ class Leaderboard:
     chance: float
     majority: float
     majority_genre: str
-    interval_over: str  # what the intervals resample, such as `23 artists`
+    interval_over: str  # the units of the intervals, such as `23 artists`
     macro_over: tuple[str, ...]
     not_measured: tuple[str, ...]
     not_run: tuple[Mapping[str, str], ...]  # `model` and `reason`
     rows: tuple[Row, ...]
+    comparisons: tuple[Mapping[str, Any], ...] = ()  # of every two models, best first
+    winner: Mapping[str, Any] = field(default_factory=lambda: {"folder": None, "sentence": ""})
+    cautions: tuple[Mapping[str, Any], ...] = ()  # `rule`, `sentence` and `remedies`
+    verdict: str = ""
 
     @property
     def scored(self) -> str:
@@ -101,6 +106,12 @@ class Leaderboard:
         return f"{self.scored}; {self.split} split; {printable(costless)}"
 
     @property
+    def judgement(self) -> tuple[str, ...]:
+        """Who is first, and what to beware of, one sentence each."""
+        first = self.winner["sentence"]
+        return (*([first] if first else []), *(f"caution: {c['sentence']}" for c in self.cautions))
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """What stands under the leaderboard, one sentence each."""
         sizes = ", ".join(f"{n:,} {part}" for part, n in self.split_counts.items())
@@ -111,7 +122,7 @@ class Leaderboard:
         return (
             *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
             *(f"{printable(r.model)}: {note}" for r in self.rows for note in r.notes),
-            f"95 % intervals resample {self.interval_over}; macro-F1 averages {averaged}",
+            f"95 % intervals over {self.interval_over}; macro-F1 averages {averaged}",
             *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),
             f"{self.split} split {self.split_digest[:12]}: {sizes} tracks",
             *(f"{self.split} split: {note}" for note in self.split_notes),
@@ -146,8 +157,8 @@ def as_markdown(board: Leaderboard) -> str:
     """`leaderboard.md`: the printed table, its facts and its notes."""
     cells = [HEADERS, ("---", "---", *["---:"] * (len(HEADERS) - 2)), *(row.cells for row in board.rows)]
     table = ["| " + " | ".join(map(_escaped, line)) + " |" for line in cells]
-    notes = [f"- {_escaped(line)}" for line in board.lines]
-    title = f"**{_escaped(printable(board.dataset))}**: {_escaped(board.facts)}"
+    notes = [f"- {_escaped(line)}" for line in (*board.judgement, *board.lines)]
+    title = f"**{_escaped(printable(board.title))}**: {_escaped(board.facts)}"
     return "\n".join([title, "", *table, "", *notes, ""])
 
 
@@ -170,7 +181,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     for row in board.rows:
         model, view, *figures = row.cells
         table.add_row(*map(Text, [model, view, *figures] if wide else [f"{model}\n  {view}", *figures]))
-    console.print(Text(f"{printable(board.dataset)}: {board.facts}", style="bold"))
+    console.print(Text(f"{printable(board.title)}: {board.facts}", style="bold"))
     console.print(table)
-    for line in board.lines:
+    for line in (*board.judgement, *board.lines):
         console.print(Text(line))

@@ -1,4 +1,4 @@
-"""7 The report's pictures: leaderboard, confusion, learning curves. Numbers in, PNG bytes out.
+"""7 Pictures that stand alone: leaderboard and confusion. Numbers in, PNG bytes out.
 
 Drawn with matplotlib's own defaults and without a display; the same numbers give the same bytes.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,43 +119,6 @@ def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -
 
     side = min(16.0, 3.4 + 0.36 * n)
     return _png(draw, width=side + 1.6, height=side)
-
-
-def curves(history: Mapping[str, Sequence[float]], best: int, *, title: str, below: str) -> bytes:
-    """Loss and accuracy of training and validation, epoch by epoch, with the best epoch marked.
-
-    Args:
-        history: columns `epoch`, `loss`, `accuracy`, `val_loss`, `val_accuracy`, one value an epoch.
-        best: the epoch whose weights were kept.
-    """
-
-    def draw(figure: Figure) -> None:
-        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            _curve(axes, history, name, best)
-        figure.axes[1].set_ylim(0, 1.02)
-        figure.axes[1].yaxis.set_major_formatter(_tick)
-        figure.axes[1].legend(frameon=False, fontsize=9)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        figure.supxlabel(below, x=0.01, ha="left", fontsize=9, color=GREY)
-
-    return _png(draw, width=9.0, height=3.6)
-
-
-def _curve(axes: Axes, history: Mapping[str, Sequence[float]], name: str, best: int) -> None:
-    epochs = np.asarray(history["epoch"])
-    training, validation = np.asarray(history[name]), np.asarray(history[f"val_{name}"])
-    dot = "o" if len(epochs) == 1 else ""
-    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-    axes.fill_between(epochs, training, validation, color=ORANGE, alpha=0.10, linewidth=0)
-    axes.plot(epochs, training, color=BLUE, marker=dot, label="training")
-    axes.plot(epochs, validation, color=ORANGE, marker=dot, label="validation")
-    axes.axvline(best, color=GREY, linestyle="--", linewidth=1, label=f"best epoch {best}")
-    at = np.flatnonzero(epochs == best)
-    axes.plot(epochs[at], validation[at], color=ORANGE, marker="o", linestyle="")
-    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
-    axes.set_xlabel("epoch")
-    axes.set_title(name, loc="left", fontsize=10)
-    axes.grid(color=FAINT)
 
 
 def _beside(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:

@@ -6,34 +6,22 @@ RUN holds `run.json` and one folder a model with `metrics.json`, `predictions.pa
 
 from __future__ import annotations
 
-import base64
-import csv
 import dataclasses
-import io
-import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from genrelab import pictures
-from genrelab.errors import PreparedError, printable
-from genrelab.leaderboard import (
-    COLUMNS,
-    HEADERS,
-    Leaderboard,
-    Row,
-    as_csv,
-    as_markdown,
-    percent,
-    print_leaderboard,
-)
+from genrelab import cautions, comparison, page_report, pictures
+from genrelab.errors import PreparedError, SettingsError, printable
+from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
+from genrelab.page_models import Answers, answers
 from genrelab.prepared import read_parquet
+from genrelab.side_by_side import Run, SideBySide, names_of, print_runs, side_by_side
+from genrelab.side_by_side import page as side_by_side_page
+from genrelab.split import artist_key
 from genrelab.storage import Folder
 
-__all__ = ["Leaderboard", "build", "gap_words", "print_leaderboard"]
-
-MISTAKES = 8  # shown on the page for each model, the most confident ones
+__all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard", "print_runs"]
 
 
 def build(run: Folder) -> Leaderboard:
@@ -42,22 +30,96 @@ def build(run: Folder) -> Leaderboard:
     Raises:
         PreparedError: the run is unfinished, or its files do not fit together.
     """
+    facts, stored = _read(run)
+    try:
+        board, given = _answered(run, facts, stored)
+        board = _judged(run, board, facts, stored, given)
+        page = page_report.page(run, board, facts, stored, given)
+    except KeyError as e:
+        raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
+    run.write_bytes("leaderboard.png", _picture(board))
+    run.write_bytes("leaderboard.csv", as_csv(board).encode())
+    run.write_bytes("leaderboard.md", as_markdown(board).encode())
+    run.write_json("leaderboard.json", dataclasses.asdict(board))
+    run.write_bytes("report.html", page.encode())
+    return board
+
+
+def build_many(runs: Sequence[Folder], out: Path | None = None) -> SideBySide:
+    """Runs side by side: one table, differences where the same tracks were scored; the first run sets which.
+
+    Nothing is written into the runs.
+
+    Args:
+        out: where the page goes; none is made without.
+
+    Raises:
+        SettingsError: fewer than two runs, or one of them twice.
+        PreparedError: as `build`, of any of them.
+    """
+    if len({str(run) for run in runs}) != len(runs) or len(runs) < 2:
+        raise SettingsError(f"give two runs or more, each once. Received: {', '.join(map(str, runs))}")
+    found = side_by_side([_compared(run, name) for run, name in zip(runs, names_of([*map(str, runs)]), strict=True)])
+    if out is not None:
+        Folder(out.resolve().parent).write_bytes(out.name, side_by_side_page(found).encode())
+    return found
+
+
+def _compared(run: Folder, name: str) -> Run:
+    facts, stored = _read(run)
+    try:
+        board, given = _answered(run, facts, stored)
+    except KeyError as e:
+        raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
+    split = read_parquet(run, "split.parquet").to_pydict()
+    ids = list(map(str, split["track_id"]))
+    artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
+    return Run(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
+
+
+def _read(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """`run.json`, and `metrics.json` of each model by its folder."""
     facts = _read_json(run, "run.json")
     stored = {m: _read_json(run, f"{m}/metrics.json") for m in run.names() if run.exists(f"{m}/metrics.json")}
     if not stored:
         raise PreparedError(f"{run}: no model has been scored; run `genrelab train` into it")
-    try:
-        board = _leaderboard(facts, stored)
-        models = [_model(run, board, row, stored[row.folder]) for row in board.rows]
-    except KeyError as e:
-        raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
-    picture = _picture(board)
-    run.write_bytes("leaderboard.png", picture)
-    run.write_bytes("leaderboard.csv", as_csv(board).encode())
-    run.write_bytes("leaderboard.md", as_markdown(board).encode())
-    run.write_json("leaderboard.json", dataclasses.asdict(board))
-    run.write_bytes("report.html", _page(board, models, picture, facts).encode())
-    return board
+    return facts, stored
+
+
+def _answered(
+    run: Folder, facts: dict[str, Any], stored: dict[str, dict[str, Any]]
+) -> tuple[Leaderboard, dict[str, Answers]]:
+    """The bare leaderboard, and what each of its models answered."""
+    board = _leaderboard(facts, stored)
+    return board, {row.folder: answers(run, board, row) for row in board.rows}
+
+
+def _judged(
+    run: Folder, board: Leaderboard, facts: dict[str, Any], stored: dict[str, Any], given: Mapping[str, Answers]
+) -> Leaderboard:
+    """The leaderboard with what follows from comparing every two models, and what must be said of its figures."""
+    right = {m: dict(zip(a.tracks, map(bool, a.truth == a.answer), strict=True)) for m, a in given.items()}
+    tracks, correct = comparison.common(right)
+    if not tracks:
+        return board
+    compared = comparison.compare_all(correct, _artists(run, tracks))
+    models = {row.folder: stored[row.folder] for row in board.rows}
+    winner = comparison.winner(compared, {row.folder: row.model for row in board.rows})
+    audit = run.read_json("audit.json") if run.exists("audit.json") else None
+    named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
+    told = cautions.cautions(facts=named, models=models, comparisons=compared, audit=audit)
+    verdict = cautions.verdict(facts=named, models=models, winner=winner, told=told)
+    return dataclasses.replace(
+        board, comparisons=tuple(compared), winner=winner, cautions=tuple(told), verdict=verdict
+    )  # fmt: skip
+
+
+def _artists(run: Folder, tracks: Sequence[str]) -> list[str | None] | None:
+    """Artist of each track as the split groups them, or None where no artist is known."""
+    split = read_parquet(run, "split.parquet").to_pydict()
+    artist = dict(zip(map(str, split["track_id"]), map(artist_key, split["artist"]), strict=True))
+    found = [artist.get(t) for t in tracks]
+    return found if any(found) else None
 
 
 def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Leaderboard:
@@ -69,6 +131,7 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     groups = f"{scores['n_groups']:,} artists" if scores["interval_over"] == "artists" else "tracks"
     return Leaderboard(
         dataset=facts["dataset"]["name"],
+        title=page_report.title_of(facts),
         genres=tuple(scores["genres"]),
         part=facts["part"],
         n=n,
@@ -107,76 +170,6 @@ def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Row:
     )
 
 
-def _model(run: Folder, board: Leaderboard, row: Row, metrics: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of one model; its pictures are written on the way."""
-    scores, folder = metrics["scores"], row.folder
-    title = f"{printable(row.model)}: {board.n:,} {board.part} tracks, {board.split} split"
-    counts = np.array(scores["confusion"], dtype=np.int64)
-    confusion = pictures.confusion(counts, [printable(g) for g in board.genres], title=title)
-    run.write_bytes(f"{folder}/confusion.png", confusion)
-    model = {
-        "row": row,
-        "per_genre": scores["per_genre"],
-        "confusion": _data_uri(confusion),
-        "mistakes": _mistakes(run, board, row),
-        "curves": None,
-    }
-    if metrics["curve"] is not None:
-        history, best = _history(run, folder), metrics["curve"]["best_epoch"]
-        if best not in history["epoch"]:
-            raise PreparedError(f"{run}: {folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again")
-        model["gap"] = gap_words(history, best)
-        title = f"{printable(row.model)}: learning curves"
-        curves = pictures.curves(history, best, title=title, below=model["gap"])
-        run.write_bytes(f"{folder}/curves.png", curves)
-        model["curves"] = _data_uri(curves)
-    return model
-
-
-def gap_words(history: Mapping[str, Sequence[float]], best: int) -> str:
-    """The overfitting gap in words: training less validation accuracy at the epoch whose weights were kept."""
-    at = list(history["epoch"]).index(best)
-    training, validation = history["accuracy"][at], history["val_accuracy"][at]
-    gap = 100 * (training - validation)
-    named = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
-    seen = f"training {percent(training)}, validation {percent(validation)}"
-    return f"best epoch {best} of {len(history['epoch'])}: {seen}: {named}"
-
-
-def _history(run: Folder, folder: str) -> dict[str, list[float]]:
-    rows = list(csv.DictReader(io.StringIO(run.read_bytes(f"{folder}/history.csv").decode())))
-    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    return {name: [float(row[name]) for row in rows] for name in names}
-
-
-def _mistakes(run: Folder, board: Leaderboard, row: Row) -> list[dict[str, Any]]:
-    """The most confident wrong answers, from `predictions.parquet`; what it holds must be what was scored."""
-    import pyarrow.compute as pc
-
-    table = read_parquet(run, f"{row.folder}/predictions.parquet")
-    table = table.filter(pc.equal(table["part"], board.part))
-    truth = np.array(table["truth"].to_pylist())
-    probabilities = np.stack([table[f"p_{g}"].to_numpy() for g in board.genres], axis=1)
-    answers = np.array(board.genres)[probabilities.argmax(axis=1)]
-    if len(truth) != row.n or int((truth == answers).sum()) != round(row.accuracy * row.n):
-        raise PreparedError(
-            f"{run}: predictions.parquet and metrics.json of {row.folder} tell different scores; "
-            "run `genrelab train` again"
-        )
-    confidence = np.where(truth == answers, 0.0, probabilities.max(axis=1))
-    worst = np.argsort(-confidence, kind="stable")[: min(MISTAKES, int((truth != answers).sum()))]
-    tracks = table["track_id"].to_pylist()
-    return [
-        {
-            "track": printable(str(tracks[i])),
-            "truth": truth[i],
-            "answer": answers[i],
-            "p": percent(confidence[i]),
-        }
-        for i in worst
-    ]
-
-
 def _picture(board: Leaderboard) -> bytes:
     bars = [
         pictures.Bar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
@@ -185,33 +178,11 @@ def _picture(board: Leaderboard) -> bytes:
     scored = board.scored.removeprefix("n = ")
     return pictures.leaderboard(
         bars,
-        title=f"{printable(board.dataset)}, {board.split} split",
-        below=f"{scored}; intervals resample {board.interval_over}",
+        title=f"{printable(board.title)}, {board.split} split",
+        below=f"{scored}; intervals over {board.interval_over}",
         chance=board.chance,
         majority=board.majority,
     )
-
-
-def _page(board: Leaderboard, models: list[dict[str, Any]], picture: bytes, facts: dict[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("genrelab"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    environment.filters["plain"] = lambda value: value if isinstance(value, str) else json.dumps(value)
-    circumstances = {name: facts[name] for name in ("dataset", "settings", "seed", "versions", "timings")}
-    return environment.get_template("report.html").render(
-        board=board, models=models, picture=_data_uri(picture), headers=HEADERS, circumstances=circumstances
-    )
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _rounded(value: Any) -> Any:

@@ -1,0 +1,52 @@
+"""7 The data page of a preparation alone: what there is to learn from, before any model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from genrelab import page_audit, page_data
+from genrelab.errors import PreparedError, SettingsError, printable
+from genrelab.page import render
+from genrelab.page_tracks import known
+from genrelab.prepared import Prepared
+from genrelab.storage import Folder
+
+Say = Callable[[str], None]
+
+
+def explore(prepared: Prepared, out: Path | None, say: Say) -> Path:
+    """Write the data page: counts, durations, failures, duplicates, a map, how the genres sound.
+
+    Args:
+        out: the page.  [default: PREPARED/explore.html]
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        SettingsError: PREPARED does not lie on this disk and no `out` says where the page goes.
+        PreparedError: files of PREPARED do not fit together.
+    """
+    if out is None and not prepared.folder.is_local:
+        raise SettingsError(f"{prepared.folder} does not lie on this disk: say with --out where the page goes")
+    page = out if out is not None else prepared.folder.local / "explore.html"
+    folder = Folder(page.resolve().parent)
+    tracks = known(prepared.tracks, prepared.about["root"], folder)
+    sections = page_data.sections(prepared, tracks, {}, {}, "")
+    if prepared.folder.exists("audit.json"):
+        try:
+            sections.append(page_audit.audit(prepared.folder.read_json("audit.json"), tracks))
+        except (ValueError, KeyError, TypeError) as e:
+            raise PreparedError(f"{prepared.folder}: audit.json is damaged ({e}); run `genrelab prepare` again") from e
+    html = render(
+        "explore.html",
+        what="data",
+        title=printable(Path(prepared.about["root"]).name or prepared.name),
+        eyebrow=f"{prepared.name} · {len(prepared):,} tracks · {len(prepared.genres)} genres",
+        sections=sections,
+        contents=[(s.id, s.short, []) for s in sections],
+    )
+    folder.write_bytes(page.name, html.encode())
+    say(f"{len(prepared):,} tracks, {len(sections)} parts of the page")
+    return page

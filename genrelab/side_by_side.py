@@ -1,0 +1,212 @@
+"""7 Runs side by side: one table, differences on the same tracks, no rank for a run that was asked something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from genrelab import comparison
+from genrelab.charts import Chart, Interval, intervals
+from genrelab.errors import printable
+from genrelab.leaderboard import HEADERS, Leaderboard, Row
+from genrelab.page import Figure, Section, Table, between, points, render
+from genrelab.page_models import Answers
+from genrelab.wording import count, some
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Pairs = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run as far as it is compared.
+
+    Attributes:
+        name: told apart from the other runs.
+        given: what each model answered, by folder.
+        artist, sha256: of each track where known.
+    """
+
+    name: str
+    board: Leaderboard
+    given: Mapping[str, Answers]
+    artist: Mapping[str, str | None]
+    sha256: Mapping[str, str | None]
+
+    @property
+    def truth(self) -> dict[str, str]:
+        """True genre of each scored track."""
+        first = self.given[self.board.rows[0].folder]
+        return dict(zip(first.tracks, map(str, first.truth), strict=True))
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """What several runs say together.
+
+    Attributes:
+        first: whose scored tracks the others are held against.
+        ranked: run and row, best first, of all runs that were asked what the first one was asked.
+        unranked: the other runs, and what is different of each.
+        pairs: the same model in two runs, on the same tracks.
+        winner: of all that is ranked.
+    """
+
+    first: Run
+    ranked: Sequence[tuple[Run, Row]]
+    unranked: Sequence[tuple[Run, str]]
+    pairs: Pairs
+    winner: str
+
+
+def side_by_side(runs: Sequence[Run]) -> SideBySide:
+    """Compare runs; the first one's scored tracks are what the others are held against."""
+    first = runs[0]
+    reasons = {r.name: difference(first, r) for r in runs}
+    alike = [r for r in runs if reasons[r.name] is None]
+    rows = sorted(
+        ((r, row) for r in alike for row in r.board.rows),
+        key=lambda pair: (-pair[1].accuracy, pair[1].log_loss, pair[0].name, pair[1].folder),
+    )
+    right = {f"{r.name}: {row.folder}": _right(r.given[row.folder]) for r, row in rows}
+    tracks, correct = comparison.common(right)
+    artists = [first.artist.get(t) for t in tracks]
+    groups = artists if any(artists) else None
+    found = comparison.compare_all(correct, groups) if tracks else []
+    names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in rows}
+    winner = comparison.winner(found, names)["sentence"]
+    unranked = [(r, why) for r in runs if (why := reasons[r.name]) is not None]
+    return SideBySide(first, rows, unranked, _same_model(alike, correct, groups) if tracks else [], winner)
+
+
+def difference(a: Run, b: Run) -> str | None:
+    """Why the figures of `b` cannot stand in one ranking with those of `a`; None where they can."""
+    if set(a.board.genres) != set(b.board.genres):
+        other = sorted(set(a.board.genres) ^ set(b.board.genres))
+        return f"other genres: {some(other)} {'is' if len(other) == 1 else 'are'} in one of them only"
+    theirs, ours = b.truth, a.truth
+    more, less = theirs.keys() - ours.keys(), ours.keys() - theirs.keys()
+    if more or less:
+        return (
+            f"another test set: {count(len(more), 'scored track')} that {printable(a.name)} did not score, "
+            f"{len(less):,} of its tracks not scored"
+        )
+    if changed := [t for t in ours if ours[t] != theirs[t]]:
+        return f"other labels of {count(changed, 'scored track')}, such as {some(changed, most=1)}"
+    if changed := [t for t in ours if a.sha256.get(t) and b.sha256.get(t) and a.sha256[t] != b.sha256[t]]:
+        return f"other audio behind {count(changed, 'scored track')} of the same name, such as {some(changed, most=1)}"
+    return None
+
+
+def _right(given: Answers) -> dict[str, bool]:
+    return dict(zip(given.tracks, map(bool, given.truth == given.answer), strict=True))
+
+
+def _same_model(runs: Sequence[Run], correct: Mapping[str, Any], groups: Sequence[str | None] | None) -> Pairs:
+    """Each model of a later run against that of the first, p-values adjusted for how many there are."""
+    first, *others = runs
+    shared = [(m, r.name) for r in others for m in r.given if m in first.given]
+    pairs = [
+        {"model": m, "run": run, **comparison.compare(correct[f"{run}: {m}"], correct[f"{first.name}: {m}"], groups)}
+        for m, run in shared
+    ]
+    adjusted = comparison.holm([p["p_value"] for p in pairs])
+    return [p | {"separable": a < comparison.ALPHA} for p, a in zip(pairs, adjusted, strict=True)]
+
+
+def names_of(addresses: Sequence[str]) -> list[str]:
+    """Last part of each address, or all of it where two would be called the same."""
+    short = [PurePath(a.rstrip("/")).name or a for a in addresses]
+    return short if len(set(short)) == len(short) else list(addresses)
+
+
+def page(found: SideBySide) -> str:
+    """One HTML file."""
+    first = found.first
+    sections = [_ranking(found), *([_pairs(found, first.board.scored)] if found.pairs else []), *_apart(found)]
+    n = len({r.name for r, _ in found.ranked}) + len(found.unranked)
+    return render(
+        "runs.html",
+        what="comparison",
+        title=f"{n} runs side by side",
+        eyebrow=printable(f"{first.board.title} · {first.board.scored} · {len(first.board.genres)} genres"),
+        verdict=_verdict(found),
+        sections=sections,
+        contents=[(s.id, s.short, []) for s in sections],
+    )
+
+
+def _verdict(found: SideBySide) -> str:
+    apart = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
+    return " ".join(f"{sentence}." for sentence in (found.winner, *apart))
+
+
+def _ranking(found: SideBySide) -> Section:
+    board = found.first.board
+    rows = [
+        Interval(
+            f"{printable(r.name)}: {printable(row.model)}", row.accuracy, row.accuracy_low, row.accuracy_high,
+            row.above_majority, row.view,
+        )
+        for r, row in found.ranked
+    ]  # fmt: skip
+    spec = intervals(rows, axis="accuracy, %", bars=True, lines={"chance": board.chance})
+    chart = Chart(spec, f"Accuracy of {len(rows)} models with 95 % intervals; {board.scored}")
+    cells = [(printable(r.name), *row.cells) for r, row in found.ranked]
+    table = Table(f"All models on the same {board.scored}", ("run", *HEADERS), cells, words=3, sortable=True, wide=True)
+    figure = Figure("Accuracy", chart, f"With 95 % intervals; {board.scored}.", wide=True)
+    return Section("leaderboard", "Who is first?", [figure, table], (), "Leaderboard")
+
+
+def _pairs(found: SideBySide, scored: str) -> Section:
+    first = found.first
+    rows = [
+        Interval(printable(p["model"]), p["difference"], p["low"], p["high"], p["separable"], printable(p["run"]))
+        for p in found.pairs
+    ]
+    axis = f"accuracy less that in {printable(first.name)}, points"
+    cells = [
+        (
+            printable(p["model"]), printable(p["run"]), "yes" if p["separable"] else "no", points(p["difference"]),
+            between(p["low"], p["high"], signed=True), f"{p['p_value']:.3f}",
+        )
+        for p in found.pairs
+    ]  # fmt: skip
+    columns = ("model", "run", "told apart", "points", "95 % interval", "p")
+    table = Table(f"{axis}; {scored}", columns, cells, words=3, folded=True)
+    note = f"Paired on the same tracks; pale where chance may explain it. {scored}."
+    chart = Chart(intervals(rows, axis=axis, signed=True), f"Difference of each model to {printable(first.name)}")
+    figure = Figure("The same model in another run", chart, note, table, wide=True)
+    return Section("differences", "Did it help?", [figure], (), "Differences")
+
+
+def _apart(found: SideBySide) -> list[Section]:
+    blocks = [
+        Table(f"{printable(r.name)}; {r.board.facts}", HEADERS, [row.cells for row in r.board.rows], words=2, wide=True)
+        for r, _ in found.unranked
+    ]
+    sentences = [f"{printable(r.name)}: {why}." for r, why in found.unranked]
+    return [Section("unranked", "Not to be ranked with the others", blocks, sentences, "Unranked")] if blocks else []
+
+
+def print_runs(found: SideBySide, console: Console) -> None:
+    """Print the table of what is ranked, who is first, and what is not ranked with the reason."""
+    from rich import box
+    from rich.table import Table as Printed
+    from rich.text import Text
+
+    table = Printed(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for i, name in enumerate(("run", "model", "view", "accuracy % [95 %]", "macro F1", "log loss")):
+        table.add_column(name, justify="left" if i < 3 else "right", overflow="fold")
+    for run, row in found.ranked:
+        model, view, accuracy, macro, _, log_loss = row.cells[:6]
+        table.add_row(*map(Text, (printable(run.name), model, view, accuracy, macro, log_loss)))
+    console.print(Text(found.first.board.facts, style="bold"))
+    console.print(table)
+    console.print(Text(f"{found.winner}."))
+    for run, why in found.unranked:
+        console.print(Text(f"not ranked: {printable(run.name)}: {why}"))

@@ -1,0 +1,124 @@
+"""The page in a browser: no network, no error, all charts drawn, readable on a phone, accessible in light and dark."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+import soundfile
+from scored_run import HOSTILE, write_run, write_studies
+
+from genrelab.report import build
+from genrelab.storage import Folder
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+
+DRAWN = "[...document.querySelectorAll('.chart')].every(c => c.dataset.drawn === 'done')"
+ON_PAPER = "dispatchEvent(new Event('beforeprint'))"  # opens and draws everything
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with every study, whose audio can be played."""
+    top = tmp_path_factory.mktemp("browser")
+    root, run = top / "music", Folder(top / "RUN")
+    root.mkdir()
+    tone = np.sin(2 * math.pi * 440 * np.arange(4_000) / 8_000).astype(np.float32)
+    for i in range(60):
+        soundfile.write(root / HOSTILE.replace("0", str(i)), tone, 8_000)
+    write_run(run, root=root)
+    write_studies(run)
+    build(run)
+    return top / "RUN" / "report.html"
+
+
+class Opened:
+    """A page in a browser, and whatever it did that it should not."""
+
+    def __init__(self, browser: Any, file: Path, *, width: int, scheme: str) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.troubles: list[str] = []
+        self.page.on("console", lambda m: self.troubles.append(f"{m.type}: {m.text}"))
+        self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
+        self.page.route("**/*", self._only_files)
+        self.page.goto(file.as_uri())
+        self.page.evaluate(ON_PAPER)
+        self.page.wait_for_function(DRAWN)
+
+    def _only_files(self, route: Any) -> None:
+        if urlparse(route.request.url).scheme in ("file", "data"):
+            route.continue_()
+        else:
+            self.troubles.append(f"request: {route.request.url}")
+            route.abort()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_is_whole_and_accessible(browser: Any, page_file: Path, width: int, scheme: str) -> None:
+    opened = Opened(browser, page_file, width=width, scheme=scheme)
+    page = opened.page
+    assert opened.troubles == []
+    n = page.locator(".chart").count()
+    assert n > 15
+    assert page.locator(".chart svg[role=img][aria-label]").count() == n
+    marks = page.eval_on_selector_all(".chart svg", "all => all.map(s => s.querySelectorAll('path, text').length)")
+    assert min(marks) >= 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe_api.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_what_a_listener_does(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    page = opened.page
+    sources = page.eval_on_selector_all("audio", "all => all.map(a => a.src)")
+    assert sources and all(Path(unquote(urlparse(s).path)).is_file() for s in sources)
+    seconds = page.eval_on_selector(
+        "audio",
+        "a => new Promise(done => { a.onloadedmetadata = () => done(a.duration); a.preload = 'metadata'; a.load(); })",
+    )
+    assert seconds == pytest.approx(0.5)
+
+    button = page.locator("table.sortable thead button", has_text="recall %").first
+    button.focus()
+    page.keyboard.press("Enter")
+    table = button.locator("xpath=ancestor::table")
+    column = [c.strip() for c in table.locator("tbody tr td:nth-child(4)").all_inner_texts()]
+    figures = [float(c) for c in column if c != "–"]
+    assert figures == sorted(figures, reverse=True) and column[-1] == "–"
+    assert table.locator("th[aria-sort=descending]").count() == 1
+
+    page.keyboard.press("Tab")  # the next thing that has the focus shows it
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert opened.troubles == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_link_into_a_closed_model_opens_it(browser: Any, page_file: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{page_file.as_uri()}#model-knn")
+    assert page.eval_on_selector("#model-knn", "d => d.open")
+    assert not page.eval_on_selector("#model-majority", "d => d.open")
+    page.close()
