@@ -115,8 +115,7 @@ class Refits:
         examples = replace(windows, labels=replace(windows.labels, role=role))
         rows, probabilities, notes = self._asked(name, examples)
         tracks, pooled = pool(windows.track[rows], probabilities)
-        n = int(np.isin(role, ("fit", "choose")).sum())
-        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), n, notes)
+        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), _n_learned(name, role), notes)
 
     def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> Answers:
         """Probabilities of every track that is in a fold, each from a model that did not learn from the fold.
@@ -141,8 +140,7 @@ class Refits:
             rows, probabilities, notes = self._asked(
                 name, replace(windows, labels=labels, track=np.arange(len(windows)))
             )
-            n = int(np.isin(role, ("fit", "choose")).sum())
-            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), n, notes))
+            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), _n_learned(name, role), notes))
         return joined(found)
 
     def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
@@ -196,6 +194,12 @@ def joined(found: list[Answers]) -> Answers:
     n = round(float(np.mean([a.n_learned for a in found])))
     notes = tuple(dict.fromkeys(note for a in found for note in a.notes))
     return Answers(tracks[order], np.concatenate([a.probabilities for a in found])[order], fold[order], n, notes)
+
+
+def _n_learned(name: str, role: Roles) -> int:
+    """How many the model learns from: those that choose count where it chooses anything."""
+    learns = ("fit", "choose") if models.model_class(name).needs_validation else ("fit",)
+    return int(np.isin(role, learns).sum())
 
 
 def _in_memory(examples: Examples) -> Examples:

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genrelab.studies.clustered import mean_interval
+
+
+def test_without_groups_it_is_students_interval() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    low, high = mean_interval(values)
+    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert (low, high) == pytest.approx(expected)
+    wider = mean_interval(values, level=0.99)
+    assert wider[0] < low and wider[1] > high
+
+
+def test_tracks_that_are_alike_count_as_one() -> None:
+    values = np.random.default_rng(1).normal(size=20)
+    groups = [f"a{i}" for i in np.repeat(np.arange(20), 5)]
+    assert mean_interval(np.repeat(values, 5), groups) == pytest.approx(mean_interval(values))
+
+
+def test_it_holds_the_truth_as_often_as_it_says() -> None:
+    rng, held = np.random.default_rng(2), 0
+    groups = [f"a{i // 4}" for i in range(60)]
+    for _ in range(1_000):
+        values = rng.normal(size=15).repeat(4) + rng.normal(size=60)
+        low, high = mean_interval(values, groups)
+        held += low <= 0 <= high
+    assert 930 <= held <= 970
+
+
+def test_what_cannot_be_known_is_wide() -> None:
+    assert mean_interval(np.zeros(12)) == (-0.25, 0.25)
+    assert mean_interval(np.array([1.0])) == (-math.inf, math.inf)

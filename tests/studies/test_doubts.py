@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from feature_tables import collection, no_bar, silent
+
+from genrelab.config import PrepareSettings, StatisticsView, TrainSettings
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import folder, table
+from genrelab.errors import DatasetError, ModelError
+from genrelab.prepare import prepare
+from genrelab.prepared import Prepared
+from genrelab.storage import Folder
+from genrelab.studies import doubts
+
+
+def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
+    asked = TrainSettings(models=models, **settings)
+    return doubts.study(prepared, Folder(run), asked, models=models, say=silent, bar=no_bar)
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    with (run / "doubts.csv").open(newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def _decide(run: Path, **by_track: str) -> None:
+    rows = [row | {"decision": by_track.get(row["track_id"], "")} for row in _rows(run)]
+    with (run / "doubts.csv").open("w", newline="") as f:
+        writer = csv.DictWriter(f, doubts.COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_planted_errors_are_the_top_doubts(tmp_path: Path) -> None:
+    prepared, wrong = collection(tmp_path, n=400, per_artist=2, genre=2.0, artist=0.5, noise=0.7, swapped=20)
+    found = _study(prepared, tmp_path / "run", "majority", "svm", split="random")
+    assert found == json.loads((tmp_path / "run" / "doubts.json").read_text())
+    learned = {r["track_id"] for r in found["rows"]}
+    parts = dict(zip(prepared.tracks["track_id"], _parts(prepared), strict=True))
+    planted = {t for t, w in zip(prepared.tracks["track_id"], wrong, strict=True) if w and parts[t] != "test"}
+    assert found["n_examined"] == sum(p != "test" for p in parts.values())
+    assert all(parts[t] != "test" for t in learned)  # test tracks are never looked at
+    top = [r["track_id"] for r in found["rows"][: len(planted)]]
+    assert len(planted & set(top)) >= 0.8 * len(planted)
+    assert len(planted & learned) >= 0.9 * len(planted)
+
+
+def _parts(prepared: Prepared) -> list[str]:
+    from genrelab.task import make_task
+
+    return list(make_task(prepared, TrainSettings(split="random")).split.parts)
+
+
+def test_a_track_is_doubted_from_what_is_usual_for_the_other_genre() -> None:
+    p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9], [0.75, 0.25], [0.55, 0.45]])
+    y = np.array([0, 0, 1, 1, 0, 1, 1])
+    # Usual are 0.57 for genre 0 and 0.55 for genre 1; row 6 is heard as genre 0, but not as surely as that.
+    rows, heard = doubts.doubted(y, p)
+    assert rows.tolist() == [4, 5] and heard.tolist() == [1, 0]
+    none, _ = doubts.doubted(np.array([0, 1]), np.eye(2))
+    assert len(none) == 0
+
+
+def test_tracks_of_an_album_stand_together_the_clearest_first(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=240, per_artist=6, genre=0.8, artist=1.0)
+    found = _study(prepared, tmp_path / "run", "gaussian_nb")
+    artists = [r["artist"] for r in found["rows"]]
+    assert len(set(artists)) < len(artists)
+    starts = [a for i, a in enumerate(artists) if i == 0 or artists[i - 1] != a]
+    assert len(starts) == len(set(starts))
+    margins = [r["p_suggested"] - r["p_genre"] for r in found["rows"]]
+    heads = [margins[artists.index(a)] for a in starts]
+    assert heads == sorted(heads, reverse=True)
+    assert [r["track_id"] for r in _rows(tmp_path / "run")] == [r["track_id"] for r in found["rows"]]
+    assert {r["decision"] for r in _rows(tmp_path / "run")} == {""}
+
+
+def test_the_model_whose_probabilities_were_best_is_asked(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=96)
+    run = Folder(tmp_path / "run")
+    for name, loss in (("gaussian_nb", 2.0), ("knn", 1.0), ("majority", 0.1)):
+        run.write_json(f"{name}/metrics.json", {"scores": {"log_loss": loss}})
+    assert _study(prepared, tmp_path / "run", "majority", "gaussian_nb", "knn")["model"] == "knn"
+    with pytest.raises(ModelError, match="label doubts need a model that is quickly trained"):
+        _study(prepared, tmp_path / "run", "majority", "raw_cnn")
+
+
+def test_decisions_outlive_a_second_study(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=240, genre=0.8)
+    first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
+    _decide(tmp_path / "run", **{first[0]["track_id"]: "Accept", first[1]["track_id"]: "reject"})
+    again = _study(prepared, tmp_path / "run", "gaussian_nb")
+    assert again["rows"] == first
+    assert [r["decision"] for r in _rows(tmp_path / "run")[:3]] == ["accept", "reject", ""]
+
+
+def test_a_damaged_decision_is_named_before_anything_is_overwritten(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=240, genre=0.8)
+    first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
+    _decide(tmp_path / "run", **{first[0]["track_id"]: "maybe"})
+    before = (tmp_path / "run" / "doubts.csv").read_bytes()
+    with pytest.raises(DatasetError, match=r"doubts\.csv: line 2: a decision is accept, reject or empty, not 'maybe'"):
+        _study(prepared, tmp_path / "run", "gaussian_nb")
+    assert (tmp_path / "run" / "doubts.csv").read_bytes() == before
+
+
+def test_accepted_doubts_of_a_table_become_a_table(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=120, genre=0.8, splits=("training", "validation", "test"))
+    row = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"][0]
+    _decide(tmp_path / "run", **{row["track_id"]: "accept"})
+    assert doubts.relabelled(prepared, Folder(tmp_path / "run"), Folder(tmp_path / "new")) == 1
+    anew = prepare(
+        table.load(tmp_path / "new" / "relabelled.csv", DatasetOptions()), tmp_path / "p2", PrepareSettings(), jobs=1
+    )
+    i = prepared.tracks["track_id"].index(row["track_id"])
+    assert anew.tracks["genre"][i] == row["suggested"] != prepared.tracks["genre"][i]
+    for name in ("track_id", "artist", "official_split"):
+        assert anew.tracks[name] == prepared.tracks[name]
+    np.testing.assert_array_equal(anew.features()[3], prepared.features()[3])
+
+
+def test_accepted_doubts_of_audio_become_a_list_of_files(music: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings(views=(StatisticsView(),))
+    prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+    run = Folder(tmp_path / "run")
+    run.write_bytes("doubts.csv", b"track_id,suggested,decision\nbeat/0.wav,choir,accept\nbeat/1.wav,choir,reject\n")
+    assert doubts.relabelled(prepared, run, Folder(tmp_path)) == 1
+    anew = prepare(table.load(tmp_path / "relabelled.csv", DatasetOptions()), tmp_path / "p2", settings, jobs=1)
+    genre = dict(zip(anew.tracks["track_id"], anew.tracks["genre"], strict=True))
+    assert genre["beat/0.wav"] == "choir" and genre["beat/1.wav"] == "beat"
+    assert anew.about["counts"]["ok"] == prepared.about["counts"]["ok"] == 27
+    run.write_bytes("doubts.csv", b"track_id,suggested,decision\nelsewhere.wav,choir,accept\n")
+    with pytest.raises(DatasetError, match=r"elsewhere\.wav is no track of"):
+        doubts.relabelled(prepared, run, Folder(tmp_path))
+
+
+@pytest.mark.real
+def test_gtzans_known_mislabellings_are_among_the_first_doubts(shared: Path, tmp_path: Path) -> None:
+    """Sturm 2013: Bernstein is no jazz (jazz.00000, jazz.00001), Prince Buster's Ten Commandments hardly reggae."""
+    root = shared / "data" / "tables" / "gtzan_57_features.csv"
+    found = table.load(root, DatasetOptions(label="label", split_column="split"))
+    prepared = prepare(found, tmp_path / "p", PrepareSettings(), jobs=1)
+    rows = _study(prepared, tmp_path / "run", "svm")["rows"]
+    first = {r["track_id"]: r["suggested"] for r in rows[:20]}
+    assert first["jazz.00000"] == first["jazz.00001"] == "classical"
+    assert "reggae.00094" in first

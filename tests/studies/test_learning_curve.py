@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from feature_tables import GENRES, collection, no_bar, silent
+
+from genrelab.config import TrainSettings
+from genrelab.prepared import Prepared
+from genrelab.storage import Folder
+from genrelab.studies import learning_curve
+
+PARTS = ("training", "training", "test")
+
+
+def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
+    asked = TrainSettings(models=models, **settings)
+    return learning_curve.study(prepared, Folder(run), asked, models=models, say=silent, bar=no_bar)
+
+
+def test_shares_are_nested_whole_artists_and_hold_every_genre() -> None:
+    y = np.arange(400) % 4
+    groups = np.arange(400) // 12 * 4 + y  # 34 times 4 artists of 3 tracks, the last of fewer
+    learned = np.arange(400) < 320
+    for seed in range(3):
+        kept = [learning_curve.subset(y, groups, learned, s, seed=seed) for s in learning_curve.DRAWS]
+        for small, large in pairwise(kept):
+            assert not (small & ~large).any()
+        for share, chosen in zip(learning_curve.DRAWS, kept, strict=True):
+            assert not chosen[~learned].any() and set(y[chosen].tolist()) == {0, 1, 2, 3}
+            assert abs(chosen.sum() / 320 - share) < 0.03
+            assert not set(groups[chosen].tolist()) & set(groups[learned & ~chosen].tolist())
+    assert (kept[0] != learning_curve.subset(y, groups, learned, 0.1, seed=9)).any()
+
+
+def test_a_genre_of_one_artist_is_kept_and_an_artist_of_two_genres_comes_whole() -> None:
+    y = np.array([0] * 20 + [1] * 20 + [2] * 3)
+    groups = np.array([*range(20), *range(20, 38), 40, 40, 40, 41, 41])  # 40 has genres 1 and 2
+    learned = np.ones(43, bool)
+    chosen = learning_curve.subset(y, groups, learned, 0.1, seed=0)
+    assert (y[chosen] == 2).any()
+    assert all(chosen[groups == g].all() or not chosen[groups == g].any() for g in groups)
+
+
+def test_a_curve_that_rises_is_told(tmp_path: Path) -> None:
+    prepared, _ = collection(
+        tmp_path, n=900, per_artist=1, genre=0.25, artist=0.0, noise=1.0, columns=60, splits=PARTS
+    )  # of 60 columns each tells little: a small share cannot tell them from noise
+    found = _study(prepared, tmp_path / "run", "majority", "logistic_regression")
+    assert found == json.loads((tmp_path / "run" / "learning_curve.json").read_text())
+    (model,) = found["models"]
+    points = model["points"]
+    assert [p["share"] for p in points] == [0.1, 0.25, 0.5, 1.0]
+    assert [p["n_tracks"] for p in points] == [60, 148, 300, 600]
+    accuracies = [p["accuracy"] for p in points]
+    assert accuracies == sorted(accuracies) and accuracies[-1] > accuracies[0] + 0.1
+    assert model["verdict"] == "still rising" and "more tracks would help" in found["sentences"][0]
+    assert set(points[0]["per_genre"]) == set(model["genres"]) == set(GENRES)
+    assert all(p["low"] <= p["accuracy"] <= p["high"] for p in points)
+    assert len(learning_curve.table(found)) == 4
+
+
+def test_a_curve_that_is_flat_is_told(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=720, per_artist=1, genre=4.0, artist=0.0, noise=1.0, splits=PARTS)
+    (model,) = _study(prepared, tmp_path / "run", "gaussian_nb")["models"]
+    assert model["verdict"] == "flat"
+    assert all(g["verdict"] != "still rising" for g in model["genres"].values())
+
+
+def test_few_scored_tracks_tell_nothing(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=72, per_artist=3, splits=PARTS)
+    found = _study(prepared, tmp_path / "run", "gaussian_nb")
+    assert found["models"][0]["verdict"] == "too noisy to tell"
+    assert "24 scored tracks cannot tell" in found["sentences"][0]
+    assert _study(prepared, tmp_path / "again", "gaussian_nb") == found
+
+
+def test_a_model_that_cannot_be_fitted_does_not_stop_the_others(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=96, splits=PARTS)
+    found = _study(prepared, tmp_path / "run", "raw_cnn", "gaussian_nb")
+    assert [m["model"] for m in found["models"]] == ["gaussian_nb"]
+    assert found["sentences"][0].startswith("raw_cnn: no learning curve: raw_cnn reads the view samples")
+
+
+def test_a_network_says_first_how_long_it_will_take(tmp_path: Path) -> None:
+    Folder(tmp_path).write_json("raw_cnn/metrics.json", {"train_s": 600.0})
+    said = learning_curve._estimate(Folder(tmp_path), "raw_cnn")
+    assert said == "learning curve of raw_cnn: 4 trainings, about 18 min"
+    assert learning_curve._estimate(Folder(tmp_path), "svm") is None
+    assert learning_curve._draws("raw_cnn") == {0.1: 1, 0.25: 1, 0.5: 1, 1.0: 1}
+
+
+@pytest.mark.real
+def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, tmp_path: Path) -> None:
+    from genrelab.config import PrepareSettings
+    from genrelab.dataset import DatasetOptions
+    from genrelab.datasets import table
+    from genrelab.prepare import prepare
+
+    root = shared / "data" / "tables" / "fma_small_46_features.csv"
+    options = DatasetOptions(label="genre_top", split_column="split", artist_column="artist")
+    prepared = prepare(table.load(root, options), tmp_path / "p", PrepareSettings(), jobs=1)
+    (model,) = _study(prepared, tmp_path / "run", "logistic_regression", split="artist")["models"]
+    accuracies = [p["accuracy"] for p in model["points"]]
+    assert accuracies[-1] > accuracies[0] and model["points"][-1]["low"] > 1 / 8
