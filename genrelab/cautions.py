@@ -28,8 +28,6 @@ MUCH = 0.05
 GAP = 0.20
 """Training accuracy further above validation than this is overfitting."""
 
-Z = 1.96  # half a 95 % interval, in standard errors
-
 CEILINGS = {
     frozenset({"blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"}): (
         ("GTZAN", 0.945, "wrong labels and repeats leave even a perfect ear about 94.5 % (Sturm 2013)")
@@ -110,6 +108,11 @@ class _Run:
         return str(self.facts["part"])
 
     @property
+    def chose(self) -> str:
+        """What epochs and models are chosen on; where there is no test part, validation is what is scored."""
+        return "the part that chooses" if self.facts["split"]["no_test"] else "validation"
+
+    @property
     def line(self) -> float:
         return float(max(self.facts["majority"], self.facts["chance"]))
 
@@ -183,14 +186,13 @@ def _no_test(run: _Run) -> Found | None:
 
 def _choice(run: _Run) -> Found | None:
     """Is the first on the scored part another one than validation would have chosen, by no more than chance?"""
-    judged = [m for m in run.learners if run.models[m].get("validation")]
-    if len(judged) < 2:
+    if not run.learners or not all(run.models[m].get("validation") for m in run.learners):
         return None
-    chosen, first = max(judged, key=lambda m: run.models[m]["validation"]["accuracy"]), judged[0]
+    first, chosen = run.learners[0], max(run.learners, key=lambda m: run.models[m]["validation"]["accuracy"])
     if chosen == first or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
         return None
     return (
-        f"validation would have chosen {run.name(chosen)} ({_pc(run.models[chosen]['validation']['accuracy'])}), and "
+        f"{run.chose} would have chosen {run.name(chosen)} ({_pc(run.models[chosen]['validation']['accuracy'])}), and "
         f"the {run.part} part cannot tell {run.name(first)} from it: quote the figure of "
         f"{run.name(chosen)}, {_pc(run.scores(chosen)['accuracy'])}, which was chosen without looking at it",
         [MORE_TEST, FOLDS],
@@ -212,24 +214,20 @@ def _wide(run: _Run) -> Found | None:
 
 
 def _validation_above(run: _Run) -> Found | None:
-    """Told where the difference is large and beyond two standard errors of both intervals together."""
+    """Told where the difference is large, and larger than the 95 % interval of a difference of two parts is wide."""
     told = []
     for m in run.learners:
         seen, scored = run.models[m].get("validation"), run.scores(m)
         if not seen:
             continue
-        above, error = seen["accuracy"] - scored["accuracy"], math.hypot(_error(seen), _error(scored))
-        if above > max(MUCH, Z * error):
-            told.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * Z * error:.1f})")
+        above, noise = seen["accuracy"] - scored["accuracy"], math.hypot(_half(seen), _half(scored))
+        if above > max(MUCH, noise):
+            told.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * noise:.1f})")
     if not told:
         return None
-    return (
-        f"validation lies above {run.part}: {listed(told)}",
-        [
-            f"believe {run.part}: epochs and settings were chosen on validation",
-            "look for copies of training tracks in the validation part: the audit lists them",
-        ],
-    )
+    shared = "look for what it shares with training, such as copies and albums: the audit lists them"
+    remedies = [f"believe {run.part}: epochs and models are chosen on the other", shared]
+    return f"{run.chose} lies above {run.part}: {listed(told)}", remedies
 
 
 def _overfitting(run: _Run) -> Found | None:
@@ -241,8 +239,7 @@ def _overfitting(run: _Run) -> Found | None:
             told.append(f"{run.name(m)} {_pc(learned['accuracy'])} against {_pc(unseen['accuracy'])}")
     if not told:
         return None
-    unseen_words = "validation" if all(run.models[m].get("validation") for m in run.learners) else "unseen tracks"
-    return f"training far above {unseen_words} (overfitting): {listed(told)}", OVERFITTING
+    return f"training far above unseen tracks (overfitting): {listed(told)}", OVERFITTING
 
 
 def _thin(run: _Run) -> Found | None:
@@ -292,9 +289,9 @@ def _whom_to_believe(run: _Run, winner: Facts, rules: set[str]) -> str:
     return "Believe the interval more than the figure in its middle"
 
 
-def _error(share: Facts) -> float:
-    """Standard error that an interval stands for."""
-    return float(share["accuracy_high"] - share["accuracy_low"]) / (2 * Z)
+def _half(share: Facts) -> float:
+    """Half the width of its 95 % interval."""
+    return float(share["accuracy_high"] - share["accuracy_low"]) / 2
 
 
 def _pc(share: float) -> str:

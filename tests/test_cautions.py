@@ -143,12 +143,14 @@ def test_validation_above_the_test_is_told_where_chance_does_not_explain_it() ->
     models = {"svm": model(0.70, validation=0.85), "knn": model(0.62, half=0.12, validation=0.75)}
     said = told(models)["validation_above"]["sentence"]
     assert said == "validation lies above test: svm by 15.0 points (chance explains 7.1)"
+    said = told(models, facts(no_test=True))["validation_above"]["sentence"]
+    assert said.startswith("the part that chooses lies above validation: svm")
 
 
 def test_an_overfitting_gap_brings_the_articles_remedies() -> None:
     models = {"svm": model(0.70, validation=0.72, training=0.99), "knn": model(0.68, validation=0.7, training=0.8)}
     found = told(models)["overfitting"]
-    assert found["sentence"] == "training far above validation (overfitting): svm 99.0 % against 72.0 %"
+    assert found["sentence"] == "training far above unseen tracks (overfitting): svm 99.0 % against 72.0 %"
     assert found["remedies"] == OVERFITTING
     unseen = told({"svm": model(0.70, training=0.99)})["overfitting"]["sentence"]
     assert unseen == "training far above unseen tracks (overfitting): svm 99.0 % against 70.0 %"
