@@ -19,19 +19,27 @@ GENRES = ("Blues", "Folk", "Rock")
 SR = 8_000
 
 
-def bundle_for(folder: Path, view: View, clips: ClipSettings = ClipSettings(), **changes: object) -> Classifier:  # noqa: B008
-    """softmax of a fixed product with the view."""
-    weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
+def bundle_for(
+    folder: Path,
+    view: View,
+    clips: ClipSettings = ClipSettings(),  # noqa: B008
+    weights: NDArray[np.float32] | None = None,
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    **changes: object,
+) -> Classifier:
+    """softmax of a fixed product with the view: with a hundredth of `weights`, (numbers, 3), or of random ones."""
+    if weights is None:
+        weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Flatten", ["x"], ["flat"], axis=1),
-            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+            helper.make_node("Gemm", ["flat", "w", "b"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ],
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *view.shape])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(weights * np.float32(0.01), "w")],
+        [numpy_helper.from_array(weights * np.float32(0.01), "w"), numpy_helper.from_array(np.float32(bias), "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     settings: dict[str, object] = {"name": "linear", "genres": GENRES, "metrics": {}, "dataset": "d", "split": "artist"}

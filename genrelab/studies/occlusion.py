@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from genrelab.bundle import Bundle
 from genrelab.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
 from genrelab.decode import Clip
-from genrelab.errors import GenrelabError
+from genrelab.errors import DecodeError, GenrelabError
 from genrelab.prepared import read_parquet
 from genrelab.processes import cores
 from genrelab.storage import Folder
@@ -178,17 +178,26 @@ def _scope(orders: list[Order]) -> str:
 
 
 def _cost(orders: list[Order], jobs: int) -> str:
-    """About how long it takes, from one hearing for each view, the second one: the first also loads what it needs."""
+    """About how long it takes, from one hearing for each view."""
     seconds = 0.0
     for view in {o.view for o in orders}:
         mine = [o for o in orders if o.view == view]
-        clip = heard_stretch(mine[0])
-        for _ in range(2):
-            began = time.perf_counter()
-            compute(view, clip.y, clip.sr)
-            cost = time.perf_counter() - began
-        seconds += cost * HEARINGS * len(mine)
+        seconds += _seconds_of_a_hearing(mine) * HEARINGS * len(mine)
     return f"about {max(seconds / min(jobs, len(orders)), 1):.0f} s"
+
+
+def _seconds_of_a_hearing(orders: list[Order]) -> float:
+    """Of the first track that can be read, the second time: the first one also loads what it needs."""
+    for order in orders:
+        try:
+            clip = heard_stretch(order)
+            compute(order.view, clip.y, clip.sr)
+            began = time.perf_counter()
+            compute(order.view, clip.y, clip.sr)
+            return time.perf_counter() - began
+        except DecodeError:
+            continue
+    return 0.0
 
 
 def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -225,10 +234,14 @@ def heard_stretch(order: Order) -> Clip:
 
 
 def explain(order: Order) -> list[dict[str, Any]] | str:
-    """What decided, for every question of an order; or why that cannot be said."""
+    """What decided, for every question of an order; or why that cannot be said of this track.
+
+    Raises:
+        BundleError: a model that cannot be used at all.
+    """
+    models = opened(order.ears)
     try:
         clip = heard_stretch(order)
-        models = opened(order.ears)
         patches = Patches(clip.y, clip.sr)
         whole = _asked(order, models, clip.y, clip.sr)
         n_bands = len(patches.f_edges_hz) - 1

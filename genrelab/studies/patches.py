@@ -115,15 +115,17 @@ def _sine(n_fft: int) -> NDArray[np.float64]:
 def picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
     """A mel spectrogram to look at: whole dB below its loudest value, (bands, frames), and the bands' centres in Hz.
 
-    At most `SHOWN_FRAMES` frames, each the mean power of its time.
+    At most `SHOWN_FRAMES` frames, all equally long, each the mean power of its time.
     """
     y = resample(y, sr, SHOWN_SR)
-    hop = min(SHOWN_HOP, max(len(y) // SHOWN_FRAMES, 16))
+    each = math.ceil(len(y) / (SHOWN_HOP * SHOWN_FRAMES))  # spectra that become one frame
+    hop = max(math.ceil(len(y) / (SHOWN_FRAMES * each)), 16)
     mel = np.empty((1 + len(y) // hop, SHOWN_MELS), np.float32)
     for rows, powers in power_blocks(y, SHOWN_FFT, hop):
         mel_power(powers, SHOWN_SR, SHOWN_FFT, SHOWN_MELS, mel[rows])
-    columns = np.array_split(mel, min(SHOWN_FRAMES, len(mel)))
-    levels = decibels(np.stack([c.mean(axis=0) for c in columns]), top_db=SHOWN_DB)
+    mel = mel[: SHOWN_FRAMES * each]
+    means = np.stack([mel[i : i + each].mean(axis=0) for i in range(0, len(mel), each)])
+    levels = decibels(means, top_db=SHOWN_DB)
     filters = mel_filters(SHOWN_SR, SHOWN_FFT, SHOWN_MELS)
     centres = np.fft.rfftfreq(SHOWN_FFT, 1 / SHOWN_SR)[filters.argmax(axis=1)]
     return levels.T.round().astype(int).tolist(), [round(float(hz), 1) for hz in centres]
