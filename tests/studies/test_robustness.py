@@ -1,0 +1,199 @@
+"""What altered sound costs a model is measured in pairs, and told in its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import GENRES, SR, bundle_for, noise
+from finished_run import Sounds, finish, no_bar
+
+from genrelab.bundle import load_bundle
+from genrelab.card import FEEDING
+from genrelab.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.predict import predict_file
+from genrelab.storage import Folder
+from genrelab.studies import robustness
+from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
+from genrelab.studies.hearing import Ear, Subjects, Track
+from genrelab.studies.robustness import REFUSED, answers, measured, section, study, with_section
+
+VIEW = MelImageView(sr=SR, n_fft=512, size=16)
+SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}
+CARD = f"# A model\n\n## Data\n\nMuch.\n\n{FEEDING}\n\nBy hand.\n"
+
+
+def heard(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dict[str, object]:
+    say = (said if said is not None else []).append
+    return study(None, run, TrainSettings(), jobs=1, say=say, bar=no_bar, at_most=at_most)
+
+
+def a_run(folder: Path) -> Folder:
+    models = {"mel": bundle_for(folder / "run" / "mel" / "bundle", VIEW, readme=CARD)}
+    models["raw"] = bundle_for(folder / "run" / "raw" / "bundle", SamplesView(sr=SR, n_samples=900), readme=CARD)
+    return finish(folder / "run", models, SOUNDS)
+
+
+def test_a_finished_run_is_heard(tmp_path: Path) -> None:
+    run, said = a_run(tmp_path), list[str]()
+    found = heard(run, said)
+    assert run.read_json("robustness.json") == found
+    assert (found["part"], found["n"], found["n_scored"]) == ("test", 6, 6)
+    assert [m["model"] for m in found["models"]] == ["mel", "raw"]
+    assert said[0] == "Robustness: 2 models of this run hear 6 scored tracks in 9 ways"
+    for model in found["models"]:
+        rows = {c["name"]: c for c in model["conditions"]}
+        assert list(rows) == [c.name for c in CONDITIONS]
+        assert (rows["clean"]["difference"], rows["clean"]["same_answer"]) == (0, 1)
+        assert all(c["low"] <= c["accuracy"] <= c["high"] for c in (*rows.values(), *model["seconds"]))
+        assert all(c["difference_low"] <= c["difference"] <= c["difference_high"] for c in rows.values())
+        assert [s["seconds"] for s in model["seconds"]] == [1, 3]  # no track has 5 s
+        assert rows["lead_in"]["refused"] == 0
+    mel = {c["name"]: c for c in found["models"][0]["conditions"]}
+    assert mel["quieter"]["same_answer"] == 1  # its levels are relative to the loudest bin
+    assert mel["telephone"]["same_answer"] < 1
+
+
+def test_the_clean_accuracy_is_that_of_the_predictions(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    for model in heard(run)["models"]:
+        bundle = run.local / model["model"] / "bundle"
+        right = [predict_file(load_bundle(bundle), tmp_path / "root" / t).genre == SOUNDS[t][0] for t in SOUNDS]
+        assert model["conditions"][0]["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_every_card_says_it_once(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    before = load_bundle(run.local / "mel" / "bundle")
+    found = heard(run)
+    found = heard(run)
+    after = load_bundle(run.local / "mel" / "bundle")
+    card = (run.local / "mel" / "bundle" / "README.md").read_text()
+    assert after.fingerprint != before.fingerprint
+    assert card.count(robustness.HEADING) == 1
+    assert section(found, "mel") in card
+    assert card == CARD.replace(FEEDING, section(found, "mel") + FEEDING)
+    assert card.count("| through a telephone (300 to 3,400 Hz, 8 kHz) |") == 1
+
+
+def test_a_section_is_put_before_the_last_and_replaced() -> None:
+    first, second = (f"{robustness.HEADING}\n\n{text}\n\n" for text in ("Some.", "Other."))
+    once = with_section(CARD, first)
+    assert once == CARD.replace(FEEDING, first + FEEDING)
+    assert with_section(once, second) == CARD.replace(FEEDING, second + FEEDING)
+    assert with_section("# A model\n", first) == f"# A model\n\n{first}"
+    assert with_section(with_section("# A model\n", first), second) == f"# A model\n\n{second}"
+
+
+def test_a_sample_says_how_many_there_are(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    found = heard(run, at_most=3)
+    assert (found["n"], found["n_scored"]) == (3, 6)
+    assert "n = 3 of 6 tracks" in section(found, "mel")
+
+
+def test_a_run_without_audio_says_why_and_is_left_alone(tmp_path: Path) -> None:
+    run, said = a_run(tmp_path), list[str]()
+    card = (run.local / "mel" / "bundle" / "README.md").read_text()
+    for file in (tmp_path / "root").rglob("*.wav"):
+        file.unlink()
+    found = heard(run, said)
+    assert (found["models"], len(said)) == ([], 1)
+    assert "none of the 6 scored tracks is on this disk" in said[0]
+    assert not run.exists("robustness.json")
+    assert (run.local / "mel" / "bundle" / "README.md").read_text() == card
+
+
+def test_without_an_encoder_mp3_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustness, "can_encode", lambda: False)
+    said: list[str] = []
+    names = [c["name"] for c in heard(a_run(tmp_path), said)["models"][0]["conditions"]]
+    assert names == [c.name for c in CONDITIONS if c.name != "mp3_64"]
+    assert any("MP3 is left out" in s for s in said)
+
+
+def test_a_track_that_cannot_be_read_counts_nowhere(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    (tmp_path / "root" / "Folk" / "0.wav").write_bytes(b"no audio")
+    found = heard(run)
+    assert found["n"] == 5
+    assert found["sentences"][0] == "1 track could not be read any more and counted nowhere"
+
+
+# --- from answers to rows, by hand ---
+
+EAR = Ear("svm", "svm/bundle", "f", GENRES, VIEW, ClipSettings())
+TRACKS = [Track(f"{i:03d}", "", "", GENRES[i % 3], f"artist {i}", 4.0 if i < 95 else 0.9) for i in range(100)]
+TRUTH = np.arange(100) % 3
+
+
+def rows(*columns: np.ndarray, seconds: float | None = None) -> dict[str, object]:
+    conditions = [*CONDITIONS[: len(columns) - (seconds is not None)], *([excerpt(seconds)] if seconds else [])]
+    who = Subjects((EAR,), tuple(TRACKS), "test", 100, None)
+    return measured(who, TRACKS, conditions, np.stack(columns, axis=1)[:, :, None])
+
+
+def test_a_difference_is_counted_in_pairs() -> None:
+    clean, worse = TRUTH.copy(), TRUTH.copy()
+    clean[:20] = (TRUTH[:20] + 1) % 3  # 80 right
+    worse[10:50] = (TRUTH[10:50] + 1) % 3  # 60 right, ten of them anew
+    found = rows(clean, worse)
+    row = found["models"][0]["conditions"][1]
+    assert row["accuracy"] == 0.6
+    assert row["difference"] == pytest.approx(-0.2)
+    assert -0.35 < row["difference_low"] < -0.2 < row["difference_high"] < -0.05
+    assert row["same_answer"] == 0.6
+    low, high = (round(-100 * row[f"difference_{e}"]) for e in ("high", "low"))
+    assert found["sentences"] == [f"svm loses 20 points [{low}, {high}] when heard as an MP3 of 64 kbit/s"]
+
+
+def test_who_refuses_is_wrong_and_not_the_same() -> None:
+    silent = TRUTH.copy()
+    silent[:30] = REFUSED
+    found = rows(TRUTH, silent)
+    row = found["models"][0]["conditions"][1]
+    assert (row["accuracy"], row["same_answer"], row["refused"]) == (0.7, 0.7, 30)
+    assert any("refuses 30 of 100 tracks" in s for s in found["sentences"])
+
+
+def test_a_gain_is_a_gain() -> None:
+    clean = TRUTH.copy()
+    clean[:40] = (TRUTH[:40] + 1) % 3
+    assert rows(clean, TRUTH)["sentences"][0].startswith("svm gains 40 points [")
+
+
+def test_what_may_be_chance_is_said_to_be() -> None:
+    once = TRUTH.copy()
+    once[0] = (TRUTH[0] + 1) % 3
+    sentence = rows(TRUTH, once)["sentences"][0]
+    assert sentence.startswith(
+        "svm: no difference that could not be chance on 100 tracks; the largest: svm loses 1 point ["
+    )
+
+
+def test_a_model_that_does_not_listen_is_not_talked_about() -> None:
+    always = np.zeros(100, np.int64)
+    assert rows(always, always)["sentences"] == []
+
+
+def test_seconds_count_the_tracks_that_have_them() -> None:
+    short = TRUTH.copy()
+    short[:19] = (TRUTH[:19] + 1) % 3
+    found = rows(TRUTH, short, seconds=3.0)
+    assert found["models"][0]["seconds"][0] | {"low": 0, "high": 0} == {
+        "seconds": 3.0, "accuracy": pytest.approx(76 / 95), "low": 0, "high": 0, "n": 95,
+    }  # fmt: skip
+    assert found["sentences"] == ["svm, from the middle of each track: 80% right with 3 s, 100% with all of it"]
+
+
+def test_lengths_that_few_tracks_have_are_left_out() -> None:
+    lengths = [1.0, 3.0, 30.0, 29.9]
+    tracks = [Track(str(i), "", "", "Folk", None, s) for s in lengths for i in range(5)]
+    assert robustness._lengths(tracks) == [1.0]
+    assert robustness._lengths(tracks[10:]) == list(SECONDS)
+
+
+def test_answers_are_the_best_genre_or_refused() -> None:
+    p = np.array([[[[0.2, 0.5, 0.3], [np.nan, np.nan, np.nan]]]])
+    assert answers(p).tolist() == [[[1, REFUSED]]]
