@@ -15,6 +15,7 @@ from genrelab.dataset import Dataset, Track
 from genrelab.decode import NOT_FINITE, SILENT_PEAK
 from genrelab.errors import printable
 from genrelab.soundness import Sound
+from genrelab.split import artist_key
 
 REPAIR, NOTE = "repair", "note"
 
@@ -65,7 +66,7 @@ KINDS = {
             "sharing audio with another: a re-encoding, an excerpt, a remix",
             "listen; keep both on one side of a split, or add one to the manifest",
         ),
-        Kind("split", NOTE, "on both sides of the official split", "measure with --split artist as well"),
+        Kind("split", NOTE, "by an artist on both sides of the official split", "measure with --split artist as well"),
         Kind("known", NOTE, "known to be faulty, and sound in this copy", "none needed"),
     )
 }
@@ -221,14 +222,10 @@ def known(dataset: Dataset, listed: Mapping[str, str], sounds: Sequence[Sound], 
 
 
 def across_split(dataset: Dataset) -> Iterator[Fault]:
-    """Scored tracks whose artist, or else album, is also learned from under the official split."""
+    """Scored tracks whose artist is also learned from under the official split; `prepare` audits albums as well."""
     labelled = [t for t in dataset.tracks if t.genre is not None]
-    learned = [t for t in labelled if t.official_split == "training"]
-    artists, albums = {t.artist for t in learned} - {None}, {t.album for t in learned} - {None}
+    learned = {artist_key(t.artist) for t in labelled if t.official_split == "training"} - {None}
     for i, track in enumerate(dataset.tracks):
-        if track.genre is None or track.official_split not in ("validation", "test"):
-            continue
-        if track.artist in artists:
-            yield Fault("split", i, f"{track.official_split}; its artist {printable(str(track.artist))} is in training")
-        elif track.album in albums:
-            yield Fault("split", i, f"{track.official_split}; its album {printable(str(track.album))} is in training")
+        scored = track.genre is not None and track.official_split in ("validation", "test")
+        if scored and artist_key(track.artist) in learned:
+            yield Fault("split", i, f"{track.official_split}; {printable(str(track.artist))} is in training, too")

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from genrelab import crew
+from genrelab.crew import answers
+from genrelab.errors import SettingsError
+
+
+def work(n: int) -> int:
+    """Runs in a worker; hostile numbers bring it down."""
+    if n < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if n == 100:
+        time.sleep(60)
+    return n * n
+
+
+def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_only_itself() -> None:
+    things = [1, 2, -1, 3, 4, -2, 5, 6]
+    found = list(answers(work, things, jobs=2))
+    assert sorted(place for place, _ in found) == list(range(8))
+    assert {things[place]: answer for place, answer in found} == {
+        **{n: n * n for n in (1, 2, 3, 4, 5, 6)}, -1: None, -2: None,
+    }  # fmt: skip
+
+
+def test_nothing_to_do_begins_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "worker_pool", None)
+    assert list(answers(work, [], jobs=2)) == []
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_left_early_the_workers_are_ended() -> None:
+    for place, answer in answers(work, [2, 100, 100], jobs=2):
+        assert (place, answer) == (0, 4)
+        break
+    assert multiprocessing.active_children() == []
+
+
+def _dead(n: int) -> int:
+    raise AssertionError("runs in a worker")
+
+
+def test_workers_that_cannot_begin_are_no_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import Future
+    from concurrent.futures.process import BrokenProcessPool
+    from contextlib import nullcontext
+
+    class Broken:
+        def submit(self, *_: object) -> Future[int]:
+            future: Future[int] = Future()
+            future.set_exception(BrokenProcessPool("dead"))
+            return future
+
+    monkeypatch.setattr(crew, "worker_pool", lambda jobs: nullcontext(Broken()))
+    with pytest.raises(SettingsError, match="die before they begin"):
+        list(answers(_dead, [1, 2, 3], jobs=2))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from genrelab import devices
+from genrelab.devices import Device, asking
+
+
+def _instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    real = subprocess.Popen
+    monkeypatch.setattr(devices.subprocess, "Popen", lambda words, **more: real([sys.executable, "-c", code], **more))
+
+
+@pytest.mark.slow
+def test_every_device_of_this_machine_learns_what_it_should() -> None:
+    with asking() as answer:
+        version, found = answer()
+    assert version[0].isdigit() and found[0].name == "CPU:0"
+    assert all(device.error is None for device in found)
+
+
+def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def learn(name: str) -> float:
+        if name == "GPU:1":
+            raise RuntimeError("out of\nmemory")
+        return {"CPU:0": 1e-4, "GPU:0": 0.3}[name]
+
+    monkeypatch.setattr(devices, "learn", learn)
+    tried = [devices._tried(name).error for name in ("CPU:0", "GPU:0", "GPU:1")]
+    assert tried == [None, "learns wrongly: a weight is off by 0.3, 0.02 is allowed", "RuntimeError: out of memory"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import sys; sys.exit('libcudart.so: not found')", "ends with status 1: libcudart.so: not found"),
+        ("import os; os.abort()", "ends with status -6: without a word"),
+        ("print('no JSON')", "ends with status 0: without a word"),
+    ],
+)
+def test_tensorflow_that_does_not_start_is_quoted(monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+    _instead(monkeypatch, code)
+    with asking() as answer, pytest.raises(RuntimeError, match=words):
+        answer()
+
+
+def test_an_answer_after_chatter(monkeypatch: pytest.MonkeyPatch) -> None:
+    _instead(monkeypatch, """print('hello\\n["2.20", [{"name": "CPU:0", "seconds": 1.5, "error": null}]]')""")
+    with asking() as answer:
+        assert answer() == ("2.20", [Device("CPU:0", 1.5)])
+
+
+def test_nobody_waits_for_what_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    real = subprocess.Popen
+
+    def begin(words: list[str], **more: Any) -> Any:
+        started.append(real([sys.executable, "-c", "import time; time.sleep(60)"], **more))
+        return started[0]
+
+    monkeypatch.setattr(devices.subprocess, "Popen", begin)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), asking():
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 10 and started[0].poll() is not None, "it is ended, not left behind"
+    monkeypatch.setattr(devices, "SECONDS", 0.1)
+    started.clear()
+    with asking() as answer, pytest.raises(RuntimeError, match="no answer within"):
+        answer()
