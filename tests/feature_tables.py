@@ -39,6 +39,7 @@ def collection(
     columns: int = 8,
     seed: int = 0,
     splits: tuple[str, ...] = (),
+    leaky: bool = False,
     swapped: int = 0,
     artists: bool = True,
 ) -> tuple[Prepared, NDArray[np.bool_]]:
@@ -47,7 +48,8 @@ def collection(
     Args:
         per_artist: tracks of each artist.
         genre, artist, noise: standard deviation of each share.
-        splits: official parts, dealt out to the artists in turn.
+        splits: official parts, dealt out to the artists of each genre in turn.
+        leaky: they are dealt out to an artist's tracks in turn instead.
         swapped: so many tracks get another genre as their label.
 
     Returns:
@@ -66,7 +68,8 @@ def collection(
     for i in range(n):
         about = {"track_id": f"t{i:05d}", "genre": GENRES[label[i]], **{f"f{c}": x[i, c] for c in range(columns)}}
         about |= {"artist": f"artist {group[i]}"} if artists else {}
-        about |= {"split": splits[group[i] // len(GENRES) % len(splits)]} if splits else {}
+        turn = i if leaky else group[i] // len(GENRES)
+        about |= {"split": splits[turn % len(splits)]} if splits else {}
         rows.append(about)
     return prepared_table(folder, rows), wrong
 

@@ -29,7 +29,7 @@ from genrelab.models import model_class
 from genrelab.prepared import Prepared
 from genrelab.storage import Folder
 from genrelab.studies import folding
-from genrelab.studies.refits import Answers, refits
+from genrelab.studies.refits import Answers, quick, refits
 from genrelab.task import Task, make_task
 from genrelab.wording import count
 
@@ -63,7 +63,7 @@ def study(
     name = _best(run, models)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
-    with bar("Label doubts", "fits") as progress, refits(task, settings, among) as fits:
+    with bar("Label doubts", "fits") as progress, refits(task, quick(settings, name), among) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), folding.N_FOLDS)
         held = fits.held_out(name, fold)

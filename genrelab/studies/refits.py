@@ -16,10 +16,10 @@ from genrelab.candidates import view_of
 from genrelab.config import FLAT_VIEWS, TrainSettings
 from genrelab.errors import MissingNeed, ModelError
 from genrelab.examples import CACHE_BYTES, Examples, Labels, load_examples
-from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.studies import folding
 from genrelab.task import Task
+from genrelab.tune_spaces import QUICK
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,7 +66,6 @@ class Refits:
     scratch: Path
     fitted: Callable[[], None] = lambda: None
     _windows: dict[str, Examples] = field(default_factory=dict)
-    _first: dict[str, Model] = field(default_factory=dict)
 
     @property
     def labels(self) -> Labels:
@@ -156,7 +155,8 @@ class Refits:
         """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
         rows = np.flatnonzero(examples.role == "score")
         model = models.create(name, self.settings, self.task.genres)
-        self._begin(model)
+        model.resume = True  # what a frozen base said of a window is kept; all else begins anew with other rows
+        model.data_is_local = self.task.prepared.folder.is_local
         folder = self.scratch / name
         if examples._values is None:
             # A model answers all windows there; of those that are not wanted the answers are dropped.
@@ -167,16 +167,8 @@ class Refits:
         else:
             model.fit(_part(examples, examples.role != "none"), folder)
             probabilities = model.predict_proba(_part(examples, examples.role == "score"))
-        self._first.setdefault(name, model)
         self.fitted()
         return rows, probabilities, tuple(model.notes)
-
-    def _begin(self, model: Model) -> None:
-        model.resume = True  # what a frozen base said of a window is kept; all else begins anew with other rows
-        model.data_is_local = self.task.prepared.folder.is_local
-        take_over = getattr(model, "take_over", None)
-        if take_over is not None and model.name in self._first:
-            take_over(self._first[model.name])
 
 
 @contextmanager
@@ -184,6 +176,13 @@ def refits(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Ite
     """`Refits` with a temporary folder that goes when the block ends."""
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         yield Refits(task, settings, among, Path(scratch))
+
+
+def quick(settings: TrainSettings, name: str) -> TrainSettings:
+    """Settings with which the model answers nearly the same in less time, for a study of many fits."""
+    if name not in QUICK:
+        return settings
+    return replace(settings, params={**settings.params, name: {**settings.params.get(name, {}), **QUICK[name]}})
 
 
 def joined(found: list[Answers]) -> Answers:
