@@ -80,7 +80,7 @@ def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
         shown.data(checkup)
         if tensorflow is not None:
             shown.add(doctor.training(tensorflow))
-    if checkup.sounds and dataset.name != PLAIN:
+    if trains and checkup.sounds:
         shown.add(doctor.room(prepared_bytes(checkup), request.jobs or cores()))
     return checkup
 
