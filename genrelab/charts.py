@@ -67,18 +67,21 @@ def intervals(
     bar = {"condition": {"test": "datum.strong", "value": BAR}, "value": PALE}
     span = {"x": {**x, "field": "low"} | QUANTITY, "x2": {"field": "high"}, "color": {"value": INK} if bars else strong}
     point = {"type": "point", "filled": True, "size": 80, "opacity": 1, **at}
+    values = [_interval(i, row, signed, scale, digits) for i, row in enumerate(rows)]
+    longest = max((len(v["figures"]) for v in values), default=0)
+    room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
     layers: list[Spec] = [
         *([_layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
         *([_layer({"type": "rule"}, x={"datum": 0} | QUANTITY, y=None, color={"value": MUTED})] if signed else []),
         *([_through(lines, scale)] if lines else []),
         {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
         *([] if bars else [_layer(point, x=x | QUANTITY, color=strong)]),
-        {"name": "halo_name", **_layer(_text("left"), x={"value": 0}, text={"field": "name"})},
+        {"name": "halo_name", **_layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
         {"name": "halo_figures", **_layer(_text("right"), x={"value": "width"}, text={"field": "figures"})},
     ]
     tooltip = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
     return {
-        **_plain([_interval(i, row, signed, scale, digits) for i, row in enumerate(rows)], STEP * len(rows)),
+        **_plain(values, STEP * len(rows)),
         "encoding": {"y": {"field": "i", "axis": None} | ORDER, "tooltip": tooltip},
         "layer": layers,
     }
@@ -318,21 +321,21 @@ def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str],
 
 
 def over_picture(
-    patches: Sequence[Mapping[str, float]], picture: str, *, end_s: float, bands: Sequence[tuple[float, str]]
+    patches: Sequence[Mapping[str, Any]], picture: str, *, span: tuple[float, float], bands: Sequence[tuple[float, str]]
 ) -> Spec:
     """A mel spectrogram with the patches whose silencing changes the answer.
 
     Args:
         patches: `t0`, `t1` (seconds), `f0`, `f1` (mel bands), `drop` (points of probability), `hz` in words.
         picture: data address of the spectrogram, lowest band at the bottom.
-        end_s: where it ends.
+        span: where it begins and ends, in seconds.
         bands: places of the ticks in mel bands, and their words.
     """
     top = max((p["f1"] for p in patches), default=1)
     most = max((abs(p["drop"]) for p in patches), default=0) or 1
     values = [{**p, "depth": round(0.75 * abs(p["drop"]) / most, 3)} for p in patches]
     names = " : ".join(f"datum.value == {at:g} ? '{words}'" for at, words in bands) + " : ''"
-    time = {"field": "t0", "title": "seconds", "scale": {"domain": [0, end_s], "nice": False}, "axis": {"grid": False}}
+    time = {"field": "t0", "title": "seconds", "scale": {"domain": list(span), "nice": False}, "axis": {"grid": False}}
     ticks = {"values": [at for at, _ in bands], "labelExpr": names, "grid": False}
     pitch = {"field": "f0", "title": "Hz", "scale": {"domain": [0, top], "nice": False}, "axis": ticks}
     shown = {"type": "image", "aspect": False, "width": {"expr": "width"}, "height": {"expr": "height"}}

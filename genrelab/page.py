@@ -70,7 +70,7 @@ class Heard:
         says: what is remarkable about it.
         href: where the audio lies, seen from the page; None where it cannot be played, and `why`.
         picture: data address of its mel spectrogram; `range` says what it spans.
-        chart: what decided, over that picture.
+        chart: what decided, over that picture; `evidence` is where that alone can be heard.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Heard:
     picture: str | None = None
     range: str = ""
     chart: Chart | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["sentence"] = sentence
+    environment.filters |= {"sentence": sentence, "stopped": stopped}
     environment.filters["coded"] = _coded
     environment.globals |= {"style": _verbatim("style.css"), "scripts": [_verbatim(name) for name in SCRIPTS]}
     return environment.get_template(template).render(**context)
@@ -127,7 +128,12 @@ def render(template: str, **context: Any) -> str:
 
 def sentence(words: str) -> str:
     """Words with a capital and a full stop, as a sentence has them."""
-    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?')) else '.'}" if words else ""
+    return stopped(f"{words[:1].upper()}{words[1:]}")
+
+
+def stopped(words: str) -> str:
+    """Words with a full stop; they may begin with the name of a model, which keeps its small letter."""
+    return words if not words or words.endswith((".", "!", "?")) else f"{words}."
 
 
 def percent(fraction: float | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrelab.errors import printable
-from genrelab.page import ABSENT, Section, Table, Tracks
+from genrelab.page import ABSENT, Heard, Section, Table, Tracks
 from genrelab.page_tracks import Known
 
 CHECKS = {
@@ -23,6 +24,7 @@ VERDICTS = {
     "unknown": "Unknown: not everything could be checked.",
 }
 DOUBTS_HEARD = 9  # tracks with a player; the table holds all
+OF_ONE_ARTIST = 2
 
 
 def audit(found: Mapping[str, Any], known: Known) -> Section:
@@ -79,17 +81,23 @@ def doubts(found: Mapping[str, Any], known: Known) -> Section:
     ]
     of = f"{found['n_doubted']:,} of {found['n_examined']:,} labels that {printable(found['model'])} doubts"
     table = Table(of, columns, rows, words=5, folded=True, sortable=True, wide=True)
-    note = "Accept or reject them in the column “decision” of doubts.csv."
-    heard = Tracks("Listen first to these", _first(found["rows"], known), note)
+    note = f"The clearest ones, at most {OF_ONE_ARTIST} by one artist."
+    heard = Tracks("Listen first to these", [_doubted(r, known) for r in clearest(found["rows"])], note)
     blocks: list[Tracks | Table] = [heard, table] if rows else []
     return Section("doubts", "Which labels are in doubt?", blocks, found["sentences"], "Doubts")
 
 
-def _first(rows: Sequence[Mapping[str, Any]], known: Known) -> list[Any]:
-    return [
-        known.heard(
-            r["track_id"], f"labelled {printable(r['genre'])}, sounds like {printable(r['suggested'])} "
-            f"({100 * r['p_suggested']:.0f} %)",
-        )
-        for r in rows[:DOUBTS_HEARD]
-    ]  # fmt: skip
+def clearest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those to be heard first: in order, but few of each artist, whose songs are often mislabelled together."""
+    n: Counter[str] = Counter()
+    chosen = []
+    for row in rows:
+        n[row["artist"] or row["track_id"]] += 1
+        if n[row["artist"] or row["track_id"]] <= OF_ONE_ARTIST:
+            chosen.append(row)
+    return chosen[:DOUBTS_HEARD]
+
+
+def _doubted(row: Mapping[str, Any], known: Known) -> Heard:
+    suggested = f"{printable(row['suggested'])} ({100 * row['p_suggested']:.0f} %)"
+    return known.heard(row["track_id"], f"labelled {printable(row['genre'])}, sounds like {suggested}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from genrelab import charts
 from genrelab.charts import Chart
 from genrelab.errors import printable
 from genrelab.leaderboard import Row, percent
-from genrelab.page import Heard, Tracks
+from genrelab.page import Heard, Tracks, sentence
 from genrelab.page_tracks import Known, data_address
 from genrelab.storage import Folder
 
@@ -20,20 +21,23 @@ def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
     """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
     if not run.exists(f"{row.folder}/occlusion.json"):
         return []
-    tracks = [_track(found, known) for found in run.read_json(f"{row.folder}/occlusion.json")["tracks"]]
+    study = run.read_json(f"{row.folder}/occlusion.json")
+    tracks = [_track(found, known, row.folder) for found in study["tracks"]]
     note = (
         "Silencing an orange patch lowers the probability of the answer, silencing a blue one raises it; "
         "what is bare does not matter."
     )
+    if study.get("sentence"):
+        note = f"{sentence(study['sentence'])} {note}"
     return [Tracks("What decided", tracks, note)] if tracks else []
 
 
-def _track(found: Mapping[str, Any], known: Known) -> Heard:
+def _track(found: Mapping[str, Any], known: Known, folder: str) -> Heard:
     mel, drop = np.array(found["mel"], np.float32), np.array(found["drop"], np.float64)
     patches = _patches(found, drop)
-    end = float(found["t_edges"][-1])
+    span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
     spec = charts.over_picture(
-        patches, data_address(mel.T.astype(np.float16), colours="gray"), end_s=end, bands=_ticks(found["mel_hz"])
+        patches, data_address(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
     )  # fmt: skip
     says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {percent(found['p'])}"
     most = max(patches, key=lambda p: p["drop"])
@@ -42,7 +46,10 @@ def _track(found: Mapping[str, Any], known: Known) -> Heard:
         f"without it the probability falls by {most['drop']:.1f} points"
     )
     track = known.heard(found["track_id"], says)
-    return Heard(track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label))
+    evidence = quote(f"{folder}/{found['evidence']}") if found.get("evidence") else None
+    return Heard(
+        track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
+    )
 
 
 def _patches(found: Mapping[str, Any], drop: Any) -> list[dict[str, Any]]:

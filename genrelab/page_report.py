@@ -88,7 +88,7 @@ def _to_see(given: Mapping[str, Answers], studies: Json) -> set[str]:
     """Tracks whose picture the page shows."""
     wanted = {a.tracks[i] for a in given.values() for i in a.hardest}
     if "doubts" in studies:
-        wanted |= {r["track_id"] for r in studies["doubts"]["rows"][: page_audit.DOUBTS_HEARD]}
+        wanted |= {r["track_id"] for r in page_audit.clearest(studies["doubts"].get("rows", ()))}
     return wanted
 
 

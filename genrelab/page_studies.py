@@ -10,6 +10,7 @@ from typing import Any
 
 from genrelab import charts
 from genrelab.charts import Chart, Interval
+from genrelab.comparison import LINE
 from genrelab.errors import printable
 from genrelab.page import ABSENT, Figure, Section, Table, between, percent, points
 
@@ -22,7 +23,7 @@ POLICIES = {
 
 
 def honesty(found: Mapping[str, Any]) -> Section:
-    """`honesty.json`: the same model under every policy, and what the differences mean."""
+    """`honesty.json`: the same model under every policy; what the differences mean is said in its sentences."""
     blocks: list[Figure | Table] = []
     for model in found["models"]:
         name, policies = printable(model["model"]), model["policies"]
@@ -34,10 +35,13 @@ def honesty(found: Mapping[str, Any]) -> Section:
         label = f"Accuracy of {name} by split: highest with {POLICIES.get(best['policy'], best['policy'])}"
         chart = Chart(charts.intervals(rows, axis="accuracy, %"), label)
         blocks.append(Figure(f"{name} under every split", chart, _measured_on(policies), _honest_table(name, policies)))
-    blocks += [_differences(printable(m["model"]), m["differences"]) for m in found["models"] if m["differences"]]
+    blocks += [_differences(found["models"])] if any(m["differences"] for m in found["models"]) else []
     if found.get("not_run"):
-        reasons = [(POLICIES.get(r["policy"], r["policy"]), printable(r["reason"])) for r in found["not_run"]]
-        blocks.append(Table("Not measured", ("split", "why"), reasons, words=2))
+        reasons = [
+            (printable(r.get("model") or "all models"), POLICIES.get(r["policy"], r["policy"]), printable(r["reason"]))
+            for r in found["not_run"]
+        ]
+        blocks.append(Table("Not measured", ("model", "split", "why"), reasons, words=3, wide=True, folded=True))
     return Section("honesty", "How much of the accuracy is the split's?", blocks, found["sentences"], "Honesty")
 
 
@@ -68,17 +72,20 @@ def _honest_table(name: str, policies: Sequence[Mapping[str, Any]]) -> Table:
     return Table(f"{name}: {_measured_on(policies)}", columns, rows, words=2, folded=True)
 
 
-def _differences(name: str, differences: Sequence[Mapping[str, Any]]) -> Table:
+def _differences(models: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         (
+            printable(m["model"]),
             f"{POLICIES.get(d['a'], d['a'])} − {POLICIES.get(d['b'], d['b'])}",
             printable(d["sentence"]),
             points(d["difference"]),
             between(d["low"], d["high"], signed=True),
         )
-        for d in differences
+        for m in models
+        for d in m["differences"]
     ]
-    return Table(f"{name}: differences", ("between", "meaning", "points", "95 % interval"), rows, words=2, wide=True)
+    columns = ("model", "between", "meaning", "points", "95 % interval")
+    return Table("Differences between the splits", columns, rows, words=3, wide=True, folded=True)
 
 
 def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
@@ -130,6 +137,8 @@ def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
     of = f"n = {found['n']:,} of {found['n_scored']:,} {found['part']} tracks"
     blocks: list[Figure | Table] = []
     for model in found["models"]:
+        if model["model"] == LINE:  # it answers without listening
+            continue
         name = printable(names.get(model["model"], model["model"]))
         worse = list(model["conditions"][1:])
         rows = [
@@ -170,8 +179,9 @@ def _conditions(name: str, of: str, conditions: Sequence[Mapping[str, Any]]) -> 
 
 
 def _seconds(models: Sequence[Mapping[str, Any]], names: Mapping[str, str], of: str) -> Figure | None:
-    heard = [(printable(names.get(m["model"], m["model"])), s) for m in models for s in m["seconds"]]
-    if not heard:
+    listen = [m for m in models if m["model"] != LINE]
+    heard = [(printable(names.get(m["model"], m["model"])), s) for m in listen for s in m["seconds"]]
+    if len({s["seconds"] for _, s in heard}) < 2:  # no curve; the sentences tell the figure
         return None
     values = [
         {"series": name, "x": s["seconds"]} | {k: round(100 * s[v], 2) for k, v in _OF_SECONDS.items()}

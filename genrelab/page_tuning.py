@@ -49,13 +49,14 @@ def _plot(name: str, parameter: str, space: Mapping[str, Any], study: Mapping[st
     names = space["type"] == "categorical"
     rows = [
         {
-            "x": _value(t["params"][parameter]) if names else t["params"][parameter],
+            "x": _value(t["params"][parameter]).replace(ABSENT, "none") if names else t["params"][parameter],
             "y": round(100 * t["value"], 2),
             "trial": t["number"],
             "best": t["number"] == study["best"]["number"],
         }
         for t in tried
     ]
+    rows.sort(key=lambda r: bool(r["best"]))  # drawn last, over the others
     kind = "names" if names else "log" if space.get("log") else "linear"
     spec = charts.scatter(rows, x=printable(parameter), y="accuracy, %", kind=kind)
     best = max(rows, key=lambda r: r["y"])

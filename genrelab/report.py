@@ -16,12 +16,12 @@ from genrelab.errors import PreparedError, SettingsError, printable
 from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
 from genrelab.page_models import Answers, answers
 from genrelab.prepared import read_parquet
-from genrelab.side_by_side import Run, SideBySide, names_of, print_runs, side_by_side
+from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
 from genrelab.side_by_side import page as side_by_side_page
 from genrelab.split import artist_key
 from genrelab.storage import Folder
 
-__all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard", "print_runs"]
+__all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard"]
 
 
 def build(run: Folder) -> Leaderboard:

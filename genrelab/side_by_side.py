@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genrelab import comparison
 from genrelab.charts import Chart, Interval, intervals
@@ -14,9 +14,6 @@ from genrelab.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.page import Figure, Section, Table, between, points, render
 from genrelab.page_models import Answers
 from genrelab.wording import count, some
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Pairs = Sequence[Mapping[str, Any]]
 
@@ -191,22 +188,3 @@ def _apart(found: SideBySide) -> list[Section]:
     ]
     sentences = [f"{printable(r.name)}: {why}." for r, why in found.unranked]
     return [Section("unranked", "Not to be ranked with the others", blocks, sentences, "Unranked")] if blocks else []
-
-
-def print_runs(found: SideBySide, console: Console) -> None:
-    """Print the table of what is ranked, who is first, and what is not ranked with the reason."""
-    from rich import box
-    from rich.table import Table as Printed
-    from rich.text import Text
-
-    table = Printed(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for i, name in enumerate(("run", "model", "view", "accuracy % [95 %]", "macro F1", "log loss")):
-        table.add_column(name, justify="left" if i < 3 else "right", overflow="fold")
-    for run, row in found.ranked:
-        model, view, accuracy, macro, _, log_loss = row.cells[:6]
-        table.add_row(*map(Text, (printable(run.name), model, view, accuracy, macro, log_loss)))
-    console.print(Text(found.first.board.facts, style="bold"))
-    console.print(table)
-    console.print(Text(f"{found.winner}."))
-    for run, why in found.unranked:
-        console.print(Text(f"not ranked: {printable(run.name)}: {why}"))

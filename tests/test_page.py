@@ -12,7 +12,7 @@ import pytest
 from scored_run import CLEAN, HOSTILE, write_run, write_studies
 
 from genrelab.errors import PreparedError
-from genrelab.page import Table, between, percent, points, sentence
+from genrelab.page import Table, between, percent, points, sentence, stopped
 from genrelab.report import build
 from genrelab.storage import Folder
 
@@ -126,7 +126,7 @@ def test_what_the_studies_found_is_told(page: str) -> None:
         "Leaks: part of what is scored was heard while learning",
         "1 of 60 scored tracks is a recording that was learned",
         "random tracks − artists kept apart",
-        "The last doubling brought 10 points",
+        "the last doubling brought 10 points",
         "worst is through a phone: −20.0 points",
         "labelled blues, sounds like pop (98 %)",
         "Temperature 1.83, fitted on validation",
@@ -164,4 +164,5 @@ def test_figures_as_they_are_printed() -> None:
     assert between(0.1, 0.25) == "10.0 to 25.0"
     assert between(None, 0.25) == "–"
     assert [sentence(s) for s in ("a b", "Is it?", "")] == ["A b.", "Is it?", ""]
+    assert [stopped(s) for s in ("svm is first", "Is it?", "")] == ["svm is first.", "Is it?", ""]
     assert np.ndim(Table("c", ("a",), [("b",)]).rows) == 2

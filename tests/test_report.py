@@ -107,7 +107,7 @@ def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None
     run, board = built
     facts = "n = 60 test tracks; artist split; chance 25.0 %, majority 30.0 % (always pop)"
     assert board.facts == facts
-    assert f"<caption>{facts}</caption>" in run.read_bytes("report.html").decode()
+    assert f"<caption><span>{facts}</span></caption>" in run.read_bytes("report.html").decode()
     for text in (printed(board), run.read_bytes("leaderboard.md").decode()):
         assert facts in text
         assert "3 tracks of unknown artist are in training only" in text
@@ -128,7 +128,7 @@ def test_without_test_rows_every_scored_table_and_figure_says_so() -> None:
     page = run.read_bytes("report.html").decode()
     scored = page[page.index("<main") : page.index('id="data"')]
     assert "60 test tracks" not in page
-    captions = re.findall(r"<caption[^>]*>(.*?)</caption>", scored)
+    captions = re.findall(r"<caption[^>]*><span>(.*?)</span></caption>", scored)
     assert captions and all(words in c or "training and validation" in c for c in captions)
     labels = re.findall(r'data-label="(.*?)"', scored)
     assert labels and all("validation" in label or "is first" in label for label in labels)
