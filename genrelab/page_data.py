@@ -19,6 +19,7 @@ from genrelab.page_map import features, profiles, tracks_on_a_map
 from genrelab.page_tracks import MOST_SHARDS, Known, pictures_of
 from genrelab.prepared import Prepared
 from genrelab.spectrogram import mel_filters
+from genrelab.wording import count
 
 PARTS = ("training", "validation", "test", "excluded")
 MOST_FAILURES = 200  # on the page; the file holds all
@@ -116,7 +117,7 @@ def _failures(prepared: Prepared) -> list[Table]:
     ]  # fmt: skip
     said = ", ".join(f"{n:,} in {stage}" for stage, n in stages.most_common())
     more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
-    caption = f"{len(found):,} files that cannot be used ({said}){more}"
+    caption = f"{count(found, 'file')} that cannot be used ({said}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True)]
 
 
