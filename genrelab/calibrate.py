@@ -113,21 +113,20 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
     labels, notes = examples.labels, []
     tracks = np.unique(examples.track[examples.role == "fit"])
     y, group = labels.y[tracks], labels.group[tracks]
-    spared = tracks[[len(np.unique(group[y == i])) > 1 for i in y]]  # others are all that their genre is learned from
+    lone = [i for i in np.unique(y) if len(np.unique(group[y == i])) < 2]  # nothing would be left to learn them from
+    spared = tracks[~np.isin(y, lone)]
     held = _Held(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
     if len(spared) < FEWEST:
         return held
     splits, apart = folds(labels.y[spared], labels.group[spared], seed=model.settings.seed)
-    if not apart or len(np.unique(labels.group[spared])) == len(spared):
-        whose = (
-            "whose artists were learned from" if not apart else "of unknown artists, which may have been learned from"
-        )
-        notes.append(f"calibrated on tracks {whose}: it may be surer than it should be")
+    if not apart:
+        notes.append("calibrated on tracks whose artists were learned from: it may be surer than it should be")
+    elif len(np.unique(labels.group[spared])) == len(spared):
+        notes.append("calibrated on tracks whose artists are unknown: if they were learned from, it is too sure")
     found: list[tuple[Ints, Floats]] = []
     for _, out in splits:
-        role = labels.role.copy()
-        role[spared[out]] = "choose"
-        rest = replace(examples, labels=replace(labels, role=role))
+        away = np.isin(np.arange(len(labels.role)), spared[out])
+        rest = replace(examples, labels=replace(labels, role=np.where(away, "choose", labels.role)))
         try:
             again = type(model)(model.settings, model.genres).fit(rest, scratch)
         except ModelError as e:

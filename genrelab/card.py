@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab import metrics
-from genrelab.calibration import LEVEL, Evidence
+from genrelab.calibration import LEVEL, Evidence, Threshold
 from genrelab.config import ClipSettings, FramesView, SamplesView, TableView, View
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FEEDING = "## How it is fed"
 """Heading of the card's last section; the rest of a card is the same in every format."""
+
+PRECISIONS, COVERAGE = (0.5, 0.7, 0.9), 0.9
+"""That the card tells of."""
 
 MOST_LICENCES = 5  # that are named; FMA has some sixty
 
@@ -120,36 +123,38 @@ def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) ->
     ]
 
 
-def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str = "", asked: float = 0.9) -> list[str]:
+def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
     """The card's section on what calibration tracks support, without what was measured elsewhere.
 
     Args:
         fitted_on: which tracks they are, in words.
         remark: what else is to be known of them.
-        asked: precision and coverage of which it tells.
     """
-    least = evidence.least_likely(asked)
-    lines = [
+    found = [evidence.thresholds(p) for p in PRECISIONS]
+    rows = [f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in evidence.right]
+    return [
         "## How sure",
         "",
         f"Calibrated on {evidence.n} tracks ({fitted_on}) of {evidence.n_groups} artists or single tracks{remark}. "
         f"Temperature {temperature:g}.",
         "",
-        f"`--coverage {asked:g}` names every genre with a probability of {least:g} or more; of tracks like these, a "
-        f"share of {asked:g} has its genre among them.",
+        f"`--coverage {COVERAGE:g}` names every genre with a probability of {evidence.least_likely(COVERAGE):g} or "
+        f"more; of tracks like these, a share of {COVERAGE:g} has its genre among them.",
         "",
-        f"`--min-precision {asked:g}` answers from these confidences on, and else `unknown`. Each is the lowest for "
-        f"which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "
-        f"{LEVEL:.0%}); genres that are seldom answered share one.",
+        "With `--min-precision` an answer counts from these confidences on, and is `unknown` below. Each is the lowest "
+        "for which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "
+        f"{LEVEL:.0%}); in brackets, how many of those answers were right. Genres seldom answered share one (*).",
         "",
-        "| answer | from a confidence of | right, of calibration tracks |",
-        "|---|---|---|",
+        f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
+        f"|---|{'---|' * len(PRECISIONS)}",
+        *rows,
     ]
-    for genre, t in evidence.thresholds(asked).items():
-        shared = f" (with {len(t.genres) - 1} others)" if len(t.genres) > 1 else ""
-        found = "never: not supported | –" if t.confidence is None else f"{t.confidence:g} | {t.right} of {t.n}{shared}"
-        lines.append(f"| {genre} | {found} |")
-    return lines
+
+
+def _from(t: Threshold) -> str:
+    if t.confidence is None:
+        return "never"
+    return f"{t.confidence:g} ({t.right} of {t.n}){'*' if len(t.genres) > 1 else ''}"
 
 
 def _untested(task: Task) -> list[str]:

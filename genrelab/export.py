@@ -39,7 +39,7 @@ def bundle(
     task: Task,
     examples: Examples,
     about: dict[str, Any],
-    calibration: Calibration | None = None,
+    calibration: Calibration,
 ) -> tuple[float, int]:
     """Write a model's bundle.
 
@@ -52,7 +52,7 @@ def bundle(
         its network.
     """
     onnx, clips = model.onnx(), heard(task)
-    prepared, evidence = task.prepared, None if calibration is None else calibration.evidence
+    prepared = task.prepared
     licences = sorted({x for x in prepared.tracks["licence"] if x})
     write_bundle(
         folder,
@@ -65,9 +65,9 @@ def bundle(
         dataset=prepared.name,
         split=task.split.policy,
         licence=f"{len(licences)} licences of the tracks, such as {licences[0]}" if licences else None,
-        temperature=1.0 if calibration is None else calibration.temperature,
-        calibration=evidence,
-        readme=card(model, task, examples, about, clips, evidence),
+        temperature=calibration.temperature,
+        calibration=calibration.evidence,
+        readme=card(model, task, examples, about, clips, calibration.evidence),
     )
     return _milliseconds(load_bundle(folder), examples), len(onnx)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from genrelab import metrics
+from genrelab.calibration import Evidence
 from genrelab.card import card, feeding
 from genrelab.config import (
     ClipSettings,
@@ -81,3 +82,31 @@ def test_how_each_form_is_fed() -> None:
     assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))
     assert "mean over its rows" in "\n".join(feeding("onnx", TableView(columns=("a",)), clips, 8))
     assert "tf.saved_model.load" in "\n".join(feeding("saved-model", MelImageView(), clips, 8))
+
+
+def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> None:
+    examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
+    y = examples.y[examples.role == "score"]
+    scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
+    before, after = {"log_loss": 2.5, "ece": 0.31}, {"log_loss": 1.25, "ece": 0.062}
+    scored = {"before": before, "after": after, "coverage": {"covered": 0.875, "set_size": 2.25}}
+    scored["precision"] = {"asked": 0.9, "answered": 0.4, "precision": 0.95}
+    calibration = {"temperature": 1.37, "fitted_on": "validation", "scored": scored}
+    first, second, third = task.genres
+    right = {first: (800,) * 30, second: (), third: (700,) * 3}
+    evidence = Evidence("validation", 21, right, {first: (500,), second: (900,) * 25, third: ()}, (123,) * 26)
+    about = {"scores": scores, "notes": [], "calibration": calibration}
+    model = create("majority", TrainSettings(), task.genres)
+    text = card(model, task, examples, about, ClipSettings(), evidence)
+    assert text.index("## Scores") < text.index("## How sure") < text.index("## Not tested on")
+    assert "on 59 tracks (validation) of 21 artists or single tracks. Temperature 1.37." in text
+    assert "every genre with a probability of 0.123 or more" in text
+    assert "| answer | precision 0.5 | precision 0.7 | precision 0.9 |" in text
+    assert f"| {first} | 0.5 (30 of 31) | 0.5 (30 of 31) | 0.8 (30 of 30) |" in text
+    assert f"| {second} | never | never | never |" in text and f"| {third} | never | never | never |" in text
+    assert "log loss from 2.500 to 1.250 and the ECE from 0.310 to 0.062" in text and "true genre of 87.5%" in text
+    assert "40.0% of them are answered, and 95.0% of these answers are right" in text
+    scored["precision"]["precision"] = None
+    model.needs_validation = True  # type: ignore[misc]
+    text = card(model, task, examples, about, ClipSettings(), evidence)
+    assert "on which its epoch was chosen, too" in text and "40.0% of them are answered." in text
