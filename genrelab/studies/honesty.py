@@ -27,11 +27,11 @@ from genrelab.errors import ModelError, SplitError, printable
 from genrelab.intervals import share_interval
 from genrelab.models import model_class
 from genrelab.predict import pool
-from genrelab.prepared import Prepared
+from genrelab.prepared import Prepared, read_parquet
 from genrelab.storage import Folder
 from genrelab.studies import folding
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
-from genrelab.studies.refits import Answers, Refits, quick, refits
+from genrelab.studies.refits import Answers, Refits, n_learned, quick, refits
 from genrelab.task import Task, make_task
 from genrelab.wording import count
 
@@ -65,7 +65,7 @@ def study(
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
-            outcomes, refused = _outcomes(fits, name, plans, official)
+            outcomes, refused = _outcomes(fits, name, plans, official, run)
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
             if outcomes:
                 found.append(compared(name, fits.view(name), outcomes, fits.task.artists()))
@@ -146,17 +146,16 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
 
 
 def _outcomes(
-    fits: Refits, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None
+    fits: Refits, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
 ) -> tuple[list[Outcome], dict[str, str]]:
     """One outcome a policy that the model can be fitted under, and why it cannot under the others."""
     found, refused, settings = [], {}, fits.settings
+    fits.settings = quick(settings, name)
     for policy in POLICIES:
-        # The official split is often the run's own, and its figure is to be the leaderboard's.
-        fits.settings = settings if policy == "official" else quick(settings, name)
         try:
             fits.check(name)
             if policy == "official" and official is not None:
-                found.append(_official(fits, name, official))
+                found.append(_official(fits, name, official, run))
             elif policy in plans:
                 artists = fits.task.artists() if policy == "artist" else None
                 held = fits.held_out(name, plans[policy], artists)
@@ -169,13 +168,28 @@ def _outcomes(
     return found, refused
 
 
-def _official(fits: Refits, name: str, official: Task) -> Outcome:
+def _official(fits: Refits, name: str, official: Task, run: Folder) -> Outcome:
     role = official.labels(chooses=model_class(name).needs_validation).role
     part = official.split.scored_part
     note = "one fixed split, so one evaluation"
     if official.split.no_test:
         note += "; there are no test tracks: the validation part is scored"
-    return _scored(fits, "official", fits.answers(name, role), part=part, note=note)
+    own = official.split.parts == fits.task.split.parts  # then it has been trained already, and is not trained again
+    answers = (_of_run(run, name, official, role) if own else None) or fits.answers(name, role)
+    return _scored(fits, "official", answers, part=part, note=note)
+
+
+def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> Answers | None:
+    """What the run's own model answered to its scored tracks; None where that is not there."""
+    if not run.exists(f"{name}/predictions.parquet"):
+        return None
+    told = read_parquet(run, f"{name}/predictions.parquet").to_pydict()
+    number = {track: i for i, track in enumerate(task.prepared.tracks["track_id"])}
+    tracks = np.array([number[t] for t in told["track_id"]], np.int64)
+    probabilities = np.array([told[f"p_{g}"] for g in task.genres], np.float64).T
+    order = np.argsort(tracks)[role[np.sort(tracks)] == "score"]
+    none = np.zeros(len(order), np.int64)
+    return Answers(tracks[order], probabilities[order], none, n_learned(name, role), ())
 
 
 def _scored(fits: Refits, policy: str, held: Answers, **more: Any) -> Outcome:

@@ -114,7 +114,7 @@ class Refits:
         examples = replace(windows, labels=replace(windows.labels, role=role))
         rows, probabilities, notes = self._asked(name, examples)
         tracks, pooled = pool(windows.track[rows], probabilities)
-        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), _n_learned(name, role), notes)
+        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), notes)
 
     def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> Answers:
         """Probabilities of every track that is in a fold, each from a model that did not learn from the fold.
@@ -139,7 +139,7 @@ class Refits:
             rows, probabilities, notes = self._asked(
                 name, replace(windows, labels=labels, track=np.arange(len(windows)))
             )
-            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), _n_learned(name, role), notes))
+            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), n_learned(name, role), notes))
         return joined(found)
 
     def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
@@ -195,8 +195,8 @@ def joined(found: list[Answers]) -> Answers:
     return Answers(tracks[order], np.concatenate([a.probabilities for a in found])[order], fold[order], n, notes)
 
 
-def _n_learned(name: str, role: Roles) -> int:
-    """How many the model learns from: those that choose count where it chooses anything."""
+def n_learned(name: str, role: Roles) -> int:
+    """How many tracks (or windows) the model learns from: those that choose count where it chooses anything."""
     learns = ("fit", "choose") if models.model_class(name).needs_validation else ("fit",)
     return int(np.isin(role, learns).sum())
 

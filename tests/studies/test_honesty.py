@@ -16,6 +16,7 @@ from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.storage import Folder
 from genrelab.studies import honesty
+from genrelab.train import train
 
 OFFICIAL = ("training", "training", "training", "validation", "test")
 
@@ -90,6 +91,21 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
     first, second = (_study(prepared, tmp_path / name, "gaussian_nb") for name in ("a", "b"))
     assert first == second
     assert _study(prepared, tmp_path / "c", "gaussian_nb", seed=7) != first
+
+
+def test_a_run_on_the_official_split_is_not_trained_again(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, splits=OFFICIAL)
+    settings = TrainSettings(models=("svm",), split="official")
+    train(prepared, Folder(tmp_path / "run"), settings)
+    by = _policies(_study(prepared, tmp_path / "run", "svm", split="official")["models"][0])
+    scores = json.loads((tmp_path / "run" / "svm" / "metrics.json").read_text())["scores"]
+    for name in ("accuracy", "n"):
+        assert by["official"][name] == scores[name]
+    told = read_parquet(Folder(tmp_path / "run"), "svm/predictions.parquet")
+    swapped = told.rename_columns([{"p_rock": "p_ska", "p_ska": "p_rock"}.get(c, c) for c in told.column_names])
+    write_parquet(Folder(tmp_path / "run"), "svm/predictions.parquet", swapped)
+    again = _policies(_study(prepared, tmp_path / "run", "svm", split="official")["models"][0])
+    assert again["official"]["accuracy"] < scores["accuracy"] and again["artist"] == by["artist"]
 
 
 def _in_windows(prepared: Prepared, *, each: int, noise: float) -> Prepared:
