@@ -194,21 +194,18 @@ def _apart(dataset: Dataset, i: int, k: int) -> str:
     return said
 
 
-def near(dataset: Dataset, pairs: Sequence[tuple[int, int, float, float]], alike: set[int]) -> Iterator[Fault]:
-    """Tracks that share audio without being copies.
+def near(dataset: Dataset, pairs: Sequence[tuple[int, int, float, float]]) -> Iterator[Fault]:
+    """Tracks that share audio without being copies; each pair is told at its first track.
 
     Args:
         pairs: (index, index of the other, seconds that it sounds later there, share of landmarks that meet).
-        alike: indices that are told of already, as copies or as harmed.
     """
     for a, b, offset_s, score in pairs:
-        if a in alike or b in alike:
-            continue
         shift = (
             f", {abs(offset_s):.1f} s {'later' if offset_s > 0 else 'earlier'} there" if abs(offset_s) >= 0.1 else ""
         )
-        other = named(dataset.tracks[b])
-        yield Fault("near duplicate", a, f"{score:.0%} alike to {other}{shift}{_apart(dataset, a, b)}")
+        detail = f"{score:.0%} alike to {named(dataset.tracks[b])}{shift}{_apart(dataset, a, b)}"
+        yield Fault("near duplicate", a, detail)
 
 
 # --- what is known, and the official split ---
