@@ -12,7 +12,7 @@ from typing import Any
 
 Spec = dict[str, Any]
 
-INK, MUTED, RULE, PAPER = "var(--ink)", "var(--muted)", "var(--rule)", "var(--paper)"
+INK, MUTED = "var(--ink)", "var(--muted)"
 ACCENT, WARM, PALE, BAR = "var(--accent)", "var(--warm)", "var(--pale)", "var(--bar)"
 COLOURS = [f"var(--c{i})" for i in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -20,6 +20,7 @@ DASHES = [[6, 4], [2, 3], [1, 0]]  # of lines through a chart
 DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: after eight colours the next dash
 STEP = 40  # px of a row whose name stands above its bar
 NUMBERED_UP_TO = 24  # genres; above that a cell of a matrix is too small to hold a number
+NUMBERED_DEPTH = 0.55  # of the colour: deeper, neither ink nor paper could be read on it in both light and dark
 QUANTITY, ORDER, NAME = {"type": "quantitative"}, {"type": "ordinal"}, {"type": "nominal"}
 
 
@@ -230,11 +231,11 @@ def matrix(
         "y": {"field": "down", "sort": list(down), "title": y} | ORDER,
         "tooltip": {"field": "tip"},
     }
-    depth = {"field": "depth", "scale": {"domain": [0, 1], "range": [0, 1]}, "legend": None} | QUANTITY
+    deepest = NUMBERED_DEPTH if numbered else 1
+    depth = {"field": "depth", "scale": {"domain": [0, 1], "range": [0, deepest]}, "legend": None} | QUANTITY
     colour = {"condition": {"test": "datum.share < 0", "value": WARM}, "value": ACCENT}
-    ink = {"condition": {"test": "datum.depth > 0.5", "value": PAPER}, "value": INK}
     values = [{**c, "depth": round(abs(c["share"]), 3)} for c in cells]
-    text = _layer({"type": "text", "fontSize": 11}, text={"field": "text"}, color=ink)
+    text = _layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
     return {
         **_plain(values, step * len(down)),
         "encoding": place,

@@ -83,7 +83,8 @@ def doubts(found: Mapping[str, Any], known: Known) -> Section:
     table = Table(of, columns, rows, words=5, folded=True, sortable=True, wide=True)
     note = f"The clearest ones, at most {OF_ONE_ARTIST} by one artist."
     heard = Tracks("Listen first to these", [_doubted(r, known) for r in clearest(found["rows"])], note)
-    blocks: list[Tracks | Table] = [heard, table] if rows else []
+    audible = any(track.href or track.picture for track in heard.tracks)
+    blocks: list[Tracks | Table] = [*([heard] if audible else []), *([table] if rows else [])]
     return Section("doubts", "Which labels are in doubt?", blocks, found["sentences"], "Doubts")
 
 

@@ -75,7 +75,7 @@ def section(
         _confusion(board, row, scores),
         _per_genre(board, scores),
         *_curves(run, row, metrics),
-        *_hardest(run, board, row, given, known),
+        *_hardest(board, given, known),
     ]
     notes = [*(["Not above the majority line, or chance where that is higher."] if row.marked else []), *row.notes]
     return Section(row.folder, printable(row.model), blocks, notes)
@@ -222,7 +222,8 @@ def _history(run: Folder, folder: str) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in names}
 
 
-def _hardest(run: Folder, board: Leaderboard, row: Row, given: Answers, known: Known) -> list[Tracks]:
+def _hardest(board: Leaderboard, given: Answers, known: Known) -> list[Tracks | Table]:
+    """To look at and to hear; as a table where there is neither picture nor audio."""
     shown = [
         known.heard(
             given.tracks[i],
@@ -231,4 +232,8 @@ def _hardest(run: Folder, board: Leaderboard, row: Row, given: Answers, known: K
         for i in given.hardest
     ]
     note = f"The most confident mistakes of {board.scored}. Listen whether the label or the model is wrong."
-    return [Tracks("Hardest tracks", shown, note)] if shown else []
+    if any(track.href or track.picture for track in shown):
+        return [Tracks("Hardest tracks", shown, note)]
+    rows = [(track.name, track.who, track.says) for track in shown]
+    caption = f"Hardest tracks: the most confident mistakes of {board.scored}"
+    return [Table(f"{caption}; {shown[0].why}", ("track", "artist", "mistake"), rows, words=3)] if shown else []

@@ -69,12 +69,13 @@ def side_by_side(runs: Sequence[Run]) -> SideBySide:
         ((r, row) for r in alike for row in r.board.rows),
         key=lambda pair: (-pair[1].accuracy, pair[1].log_loss, pair[0].name, pair[1].folder),
     )
-    right = {f"{r.name}: {row.folder}": _right(r.given[row.folder]) for r, row in rows}
+    listening = [(r, row) for r, row in rows if row.folder != comparison.LINE]
+    right = {f"{r.name}: {row.folder}": _right(r.given[row.folder]) for r, row in listening or rows}
     tracks, correct = comparison.common(right)
     artists = [first.artist.get(t) for t in tracks]
     groups = artists if any(artists) else None
     found = comparison.compare_all(correct, groups) if tracks else []
-    names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in rows}
+    names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in listening or rows}
     winner = comparison.winner(found, names)["sentence"]
     unranked = [(r, why) for r in runs if (why := reasons[r.name]) is not None]
     return SideBySide(first, rows, unranked, _same_model(alike, correct, groups) if tracks else [], winner)
@@ -106,7 +107,7 @@ def _right(given: Answers) -> dict[str, bool]:
 def _same_model(runs: Sequence[Run], correct: Mapping[str, Any], groups: Sequence[str | None] | None) -> Pairs:
     """Each model of a later run against that of the first, p-values adjusted for how many there are."""
     first, *others = runs
-    shared = [(m, r.name) for r in others for m in r.given if m in first.given]
+    shared = [(m, r.name) for r in others for m in r.given if m in first.given and f"{r.name}: {m}" in correct]
     pairs = [
         {"model": m, "run": run, **comparison.compare(correct[f"{run}: {m}"], correct[f"{first.name}: {m}"], groups)}
         for m, run in shared
