@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from genrelab import models
 from genrelab.config import TrainSettings
 from genrelab.errors import ModelError, SplitError
+from genrelab.folds import folds
 from genrelab.intervals import difference_interval
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits
@@ -50,11 +51,23 @@ def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | Non
             return folding.by_artist(y, artists, among, seed=seed), artists, []
         except SplitError as e:
             reason = f"folding by artist {e}"
-    try:
-        fold = folding.at_random(y, among, seed=seed)
-    except SplitError as e:
-        raise SplitError(f"folding the training tracks {e}: add tracks") from e
-    return fold, None, [f"{reason}: the folds are of single tracks, and an artist may be on both sides"]
+    note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
+    return _stretches(y, among), None, [note]
+
+
+def _stretches(y: Ints, among: Bools) -> Ints:
+    """Folds of stretches of each genre's tracks: what lies side by side in a collection is often of one artist."""
+    sizes = np.bincount(y[among])
+    rows = np.flatnonzero(among)
+    rows = rows[sizes[y[rows]] >= folding.N_FOLDS]  # the others are always learned from
+    if len(np.unique(y[rows])) < 2:
+        raise SplitError(
+            f"fewer than two genres have {folding.N_FOLDS} training tracks: too few to tune with; add tracks"
+        )
+    fold = np.where(among, folding.LEARNED, folding.OUT).astype(np.int64)
+    for number, (_, held) in enumerate(folds(y[rows], np.arange(len(rows)), seed=0)[0]):
+        fold[rows[held]] = number
+    return fold
 
 
 @dataclass
@@ -82,8 +95,8 @@ class Search:
     def __post_init__(self) -> None:
         windows = self.fits.windows(self.model)
         there = np.isin(np.arange(len(self.fold)), windows.track)
-        folds = [np.flatnonzero((self.fold == f) & there) for f in range(folding.N_FOLDS)]
-        self.held = [f for f in folds if len(f)]
+        held = [np.flatnonzero((self.fold == f) & there) for f in range(folding.N_FOLDS)]
+        self.held = [tracks for tracks in held if len(tracks)]
         order = np.concatenate(self.held)
         self.groups = None if self.artists is None else [self.artists[i] for i in order]
         space, pca = dict(SPACES[self.model]), self.settings.pca

@@ -27,6 +27,7 @@ Bools = NDArray[np.bool_]
 
 FILE = "study.db"
 KEY = "asked"  # attribute of the study: what its trials are about
+TOLD = "told"  # attribute of a trial: how it went
 REFUSED = "refused"  # attribute of the study: why trials that were complete are not taken, by number
 REMEDY = "remove that folder to begin anew, or choose another --out"
 
@@ -94,7 +95,7 @@ class Study:
         seen = np.concatenate([*right, np.zeros(0, bool)])
         value = None if state == "failed" else float(seen.mean())
         about = {
-            "number": len(self.tried), "seconds": round(seconds, 3), "n": len(seen),
+            "number": len(self.tried), "params": list(params), "seconds": round(seconds, 3), "n": len(seen),
             "right": np.packbits(seen).tobytes().hex(), "reason": reason or None, "state": state,
         }  # fmt: skip
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -102,11 +103,12 @@ class Study:
         if trial is None:
             kinds = {name: _distribution(self._space[name]) for name in params}
             self._study.add_trial(
-                create_trial(state=states[state], value=told, params=params, distributions=kinds, user_attrs=about)
+                create_trial(
+                    state=states[state], value=told, params=params, distributions=kinds, user_attrs={TOLD: about}
+                )
             )
         else:
-            for name, content in about.items():
-                trial.set_user_attr(name, content)
+            trial.set_user_attr(TOLD, about)
             for fold in range(len(right) if state == "pruned" else 0):
                 trial.report(float(np.concatenate(right[: fold + 1]).mean()), fold)
             self._study.tell(trial, told, states[state])
@@ -145,10 +147,10 @@ def opened(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -
             if not (folder / FILE).exists():
                 _begin(folder, asked)
             try:
-                with _stored(folder / FILE) as study:
+                with _connected(folder / FILE) as connection, _stored(connection) as study:
                     _check(folder, study.user_attrs.get(KEY), asked)
                     yield Study(study, space, seed)
-            except (SQLAlchemyError, KeyError) as e:
+            except (SQLAlchemyError, sqlite3.DatabaseError, KeyError) as e:
                 reason = " ".join(str(e).split())[:120]
                 raise PreparedError(f"{folder / FILE} is damaged, or of another Optuna ({reason}): {REMEDY}") from e
     finally:
@@ -159,27 +161,34 @@ def _begin(folder: Path, asked: Mapping[str, Any]) -> None:
     """A database without trials, which has its name only when it is whole."""
     temporary = folder / f".{FILE}.tmp"
     temporary.unlink(missing_ok=True)
-    with _stored(temporary) as study:
+    with closing(sqlite3.connect(temporary, check_same_thread=False)) as connection, _stored(connection) as study:
         study.set_user_attr(KEY, dict(asked))
     temporary.replace(folder / FILE)
 
 
 @contextmanager
-def _stored(file: Path) -> Iterator[optuna.Study]:
-    """The one study of a database; what is in its path never becomes part of an address."""
-    import optuna
-
+def _connected(file: Path) -> Iterator[sqlite3.Connection]:
+    """A database that does not wait for the disk at every step of a trial, and yet survives a power cut."""
     with closing(sqlite3.connect(file, timeout=60, check_same_thread=False)) as connection:
-        from sqlalchemy.pool import StaticPool
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        yield connection
 
-        storage = optuna.storages.RDBStorage(
-            "sqlite://", engine_kwargs={"creator": lambda: connection, "poolclass": StaticPool}
-        )
-        try:
-            yield optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+
+@contextmanager
+def _stored(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
+    """The one study of a database; as a connection, since its path may hold what an address must not."""
+    import optuna
+    from sqlalchemy.pool import StaticPool
+
+    storage = optuna.storages.RDBStorage(
+        "sqlite://", engine_kwargs={"creator": lambda: connection, "poolclass": StaticPool}
+    )
+    try:
+        yield optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 @contextmanager
@@ -241,17 +250,13 @@ def _distribution(p: Number | Choice) -> Any:
 
 def _finished(study: optuna.Study) -> Iterator[Tried]:
     """Trials that were told of; a trial that was cut short by a kill has no state of ours."""
+    states = {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}
     for trial in study.get_trials(deepcopy=False):
-        about = trial.user_attrs
-        if (
-            not trial.state.is_finished()
-            or {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}.get(about.get("state", ""))
-            != trial.state.name
-        ):
+        about = trial.user_attrs.get(TOLD)
+        if about is None or states[about["state"]] != trial.state.name:
             continue
         packed = np.frombuffer(bytes.fromhex(about["right"]), np.uint8)
         right = np.unpackbits(packed)[: about["n"]].astype(bool)
         value = None if about["state"] == "failed" else float(right.mean())
-        yield Tried(
-            about["number"], dict(trial.params), value, about["state"], about["seconds"], right, about["reason"]
-        )
+        params = {name: trial.params[name] for name in about["params"]}
+        yield Tried(about["number"], params, value, about["state"], about["seconds"], right, about["reason"])

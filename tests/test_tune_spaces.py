@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+from genrelab import models
+from genrelab.config import TrainSettings
+from genrelab.errors import SettingsError
+from genrelab.tune_spaces import (
+    ALSO,
+    ARTICLE,
+    DEFAULTS,
+    QUICK,
+    SHARED,
+    SPACES,
+    UNSEARCHED,
+    Choice,
+    Number,
+    chosen,
+    plain_params,
+    relevant,
+    widened,
+)
+
+
+def test_the_article_s_study_is_inside() -> None:
+    def number(model: str, name: str) -> Number:
+        found = SPACES[model][name]
+        assert isinstance(found, Number)
+        return found
+
+    def choices(model: str, name: str) -> set[Any]:
+        found = SPACES[model][name]
+        assert isinstance(found, Choice)
+        return set(found.choices)
+
+    k, smoothing, hidden = number("knn", "k"), number("gaussian_nb", "var_smoothing"), number("mlp", "hidden")
+    assert (k.low, k.high, k.whole) == (1, 100, True)
+    assert smoothing.low == 1e-11 and smoothing.high >= 1e-9 and smoothing.log
+    assert hidden.low <= 10 and hidden.high >= 500
+    assert choices("logistic_regression", "solver") == {"lbfgs", "liblinear", "newton-cg", "sag", "saga"}
+    assert choices("svm", "kernel") == {"rbf", "poly", "linear", "sigmoid"}
+    for model in ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp"):
+        assert None in choices(model, "pca") and 0.95 in choices(model, "pca")
+    assert ARTICLE["knn"]["k"] == 21 and ARTICLE["gaussian_nb"]["var_smoothing"] == 1.29e-10
+    assert ALSO["svm"]["kernel"] == "poly"
+
+
+@pytest.mark.parametrize("model", SPACES)
+def test_defaults_are_whole_known_and_in_reach_of_the_search(model: str) -> None:
+    assert model in models.known_models()
+    space = SPACES[model]
+    assert set(DEFAULTS[model]) == {*space, *UNSEARCHED.get(model, {})} - set(SHARED)
+    assert plain_params({model: DEFAULTS[model]}) == {model: DEFAULTS[model]}
+    for preset in (DEFAULTS, ALSO):
+        start = relevant(space, {**DEFAULTS[model], **preset.get(model, {})})
+        assert widened(space, [start]) == space
+    for name, p in space.items():
+        assert all(list(space).index(other) < list(space).index(name) for other in p.where), "asked for after it"
+        assert all(p.allows(v) for v in (p.choices if isinstance(p, Choice) else (p.low, p.high)) if v is not None)
+    assert set(QUICK.get(model, {})) <= set(UNSEARCHED.get(model, {}))
+
+
+def test_what_says_nothing_is_left_out() -> None:
+    space = SPACES["svm"]
+    params = {"kernel": "linear", "C": 1.0, "gamma": 2.0, "degree": 4, "pca": None}
+    assert relevant(space, params) == {"kernel": "linear", "C": 1.0, "pca": None}
+    assert "degree" in relevant(space, {**params, "kernel": "poly"})
+    assert "degree" not in relevant(space, {**params, "kernel": "rbf"})
+    assert "penalty" not in relevant(SPACES["logistic_regression"], {"solver": "lbfgs", "penalty": "l1"})
+
+
+def test_the_users_own_options_are_reached() -> None:
+    wide = widened(SPACES["svm"], [{"pca": 17, "C": 1e3}])
+    assert 17 in wide["pca"].choices and wide["C"].high == 1e3 and wide["C"].low == 1e-2  # type: ignore[union-attr]
+    assert SPACES["svm"]["C"].high == 1e2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"majority": {"k": 1}}, "no hyper-parameters are known of majority: only of logistic_regression"),
+        ({"svm": 3}, "hyper-parameters of svm must be named ones"),
+        ({"knn": {"weights": "distance"}}, "knn has no hyper-parameter weights: it has k, metric, pca"),
+        ({"knn": {"k": 0}}, "k of knn must be a whole number from 1 to 100000. Received: 0"),
+        ({"knn": {"k": 5.0}}, "must be a whole number"),
+        ({"knn": {"k": True}}, "must be a whole number"),
+        ({"knn": {"metric": "chebyshev"}}, "metric of knn must be one of euclidean, manhattan, cosine"),
+        ({"svm": {"C": math.nan}}, "C of svm must be a number from 1e-08"),
+        ({"svm": {"C": "1"}}, "C of svm must be a number"),
+        ({"mlp": {"pca": 2.5}}, "pca of mlp must be a share below 1, a whole number, or null"),
+        ({"mlp": {"pca": False}}, "pca of mlp"),
+        ({"mlp": {"a\nb": 1}}, r"mlp has no hyper-parameter a\\nb"),
+    ],
+)
+def test_what_cannot_be_is_refused(params: Any, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        TrainSettings(params=params)
+
+
+def test_settings_keep_a_verified_copy() -> None:
+    given: dict[str, dict[str, Any]] = {"svm": {"C": 2.0}, "knn": {}}
+    settings = TrainSettings(params=given)
+    given["svm"]["C"] = -1
+    assert settings.params == {"svm": {"C": 2.0}}
+    assert TrainSettings(**json.loads(json.dumps({**settings.to_json(), "models": ()}))).params == settings.params
+    assert hash(settings) == hash(dataclasses.replace(settings)) and settings != TrainSettings()
+    assert TrainSettings().to_json()["params"] == {}
+
+
+def test_a_models_own_value_stands_in_for_the_option() -> None:
+    settings = TrainSettings(pca=0.5, batch_size=8, params={"svm": {"pca": None}, "raw_cnn": {"batch_size": 64}})
+    assert settings.of("svm").pca is None and settings.of("knn").pca == 0.5
+    assert settings.of("raw_cnn").batch_size == 64 and settings.of("mobilenet_v2").batch_size == 8
+    assert settings.of("svm").of("svm") == settings.of("svm")
+
+
+def test_the_preset_gives_way_to_what_was_tuned() -> None:
+    assert chosen("knn", {}, preset="article")["k"] == 21
+    assert chosen("knn", {"knn": {"k": 3}}, preset="article") == {"k": 3, "metric": "euclidean"}
+    assert chosen("knn", {"svm": {"C": 3.0}})["k"] == 5
