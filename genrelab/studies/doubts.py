@@ -1,11 +1,11 @@
 """Program: tracks whose label a model that did not learn from them contradicts with confidence (`--doubts`).
 
 Confident learning (Northcutt, Jiang and Chuang 2021): a model is as sure of genre g as it should be where its
-probability reaches the mean probability of g among the tracks that are labelled g; a track that reaches this for
-another genre than its own is doubted. All probabilities are out of fold, artists held out as wholes, over training and
-validation tracks, and share one temperature; test tracks are never looked at. What is doubted is the label, or the
-model: a person decides, in the column `decision` of `doubts.csv`, and `relabelled` makes a table of it that can be
-prepared.
+probability reaches the mean probability of g among the tracks that are labelled g. A track that reaches this for
+another genre than its own, and one half, is doubted. All probabilities are out of fold, artists held out as wholes,
+over training and validation tracks, and share one temperature; test tracks are never looked at. What is doubted is the
+label, or the model: a person decides, in the column `decision` of `doubts.csv`, and `relabelled` makes a table of it
+that can be prepared.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def doubted(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> tuple[N
     usual = np.array([probabilities[y == g, g].mean() if (y == g).any() else np.inf for g in range(k)])
     heard = probabilities.argmax(axis=1)
     own, best = probabilities[np.arange(n), y], probabilities[np.arange(n), heard]
-    rows = np.flatnonzero((heard != y) & (best >= usual[heard]))
+    # Of a weak model little is usual, and a genre that is less likely than not contradicts nothing.
+    rows = np.flatnonzero((heard != y) & (best >= usual[heard]) & (best > 0.5))
     rows = rows[np.argsort(own[rows] - best[rows], kind="stable")]
     return rows, heard[rows]
 

@@ -38,7 +38,7 @@ def _decide(run: Path, **by_track: str) -> None:
 
 
 def test_planted_errors_are_the_top_doubts(tmp_path: Path) -> None:
-    prepared, wrong = collection(tmp_path, n=400, per_artist=2, genre=2.0, artist=0.5, noise=0.7, swapped=20)
+    prepared, wrong = collection(tmp_path, n=400, per_artist=2, genre=3.0, artist=0.5, noise=0.7, swapped=20)
     found = _study(prepared, tmp_path / "run", "majority", "svm", split="random")
     assert found == json.loads((tmp_path / "run" / "doubts.json").read_text())
     learned = {r["track_id"] for r in found["rows"]}
@@ -111,7 +111,7 @@ def test_a_damaged_decision_is_named_before_anything_is_overwritten(tmp_path: Pa
 
 
 def test_accepted_doubts_of_a_table_become_a_table(tmp_path: Path) -> None:
-    prepared, _ = collection(tmp_path, n=120, genre=0.8, splits=("training", "validation", "test"))
+    prepared, _ = collection(tmp_path, n=240, genre=0.8, splits=("training", "validation", "test"))
     row = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"][0]
     _decide(tmp_path / "run", **{row["track_id"]: "accept"})
     assert doubts.relabelled(prepared, Folder(tmp_path / "run"), Folder(tmp_path / "new")) == 1
