@@ -59,13 +59,30 @@ def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
         axes.scatter(x, [t["value"] for t in shown], label=label if shown else None, zorder=layer, **style)
     axes.axhline(found["default"]["value"], color=GREY, linestyle="--", linewidth=1, zorder=1)
     if choices is None:
-        axes.set_xscale("log" if space["log"] else "linear")
+        _number_axis(axes, space)
     else:
         axes.set_xticks(range(len(choices)), choices, rotation=20 if max(map(len, choices)) > 7 else 0)
         axes.set_xlim(-0.5, len(choices) - 0.5)
     axes.yaxis.set_major_formatter(_tick)
     axes.grid(axis="y", color=FAINT, zorder=0)
     axes.set_title(name, loc="left", fontsize=10, color=INK)
+
+
+def _number_axis(axes: Axes, space: Mapping[str, Any]) -> None:
+    """The whole of what was searched, with plain numbers: powers of ten would be set as formulas."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = space["low"], space["high"]
+    if space["log"]:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        reach = (high / low) ** 0.05
+        axes.set_xlim(low / reach, high * reach)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=space["type"] == "int"))
+        axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _place(value: Any, choices: list[str] | None, number: int) -> float:

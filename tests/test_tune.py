@@ -35,6 +35,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return collection(tmp_path_factory.mktemp("t"), n=300, per_artist=5, noise=1.5, splits=splits)[0]
 
 
+@pytest.fixture(autouse=True)
+def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than a search here; tests/test_tune_pictures.py looks at it."""
+    monkeypatch.setattr("genrelab.tune_pictures.parameters", lambda found: b"a picture")
+
+
 def untimed(about: dict[str, Any]) -> dict[str, Any]:
     return {**about, "trials": [{**t, "seconds": 0} for t in about["trials"]]}
 
@@ -104,21 +110,21 @@ def test_only_the_training_part_is_read(prepared: Prepared, tmp_path: Path) -> N
     write_parquet(Folder(other), "features.parquet", x)
     poisoned = open_prepared(str(other))
     assert poisoned.tracks["genre"] != prepared.tracks["genre"]
-    found = [tune(p, Folder(tmp_path / str(i)), "svm", SETTINGS, trials=4) for i, p in enumerate((prepared, poisoned))]
+    found = [tune(p, Folder(tmp_path / str(i)), "svm", SETTINGS, trials=3) for i, p in enumerate((prepared, poisoned))]
     assert untimed(found[0]) == untimed(found[1])
     lines = [(tmp_path / str(i) / "tune/svm/tracks.txt").read_text().splitlines() for i in range(2)]
     assert lines[0] == lines[1] and len(lines[0]) == sum(kept)
 
 
 def test_the_same_seed_gives_the_same_trials_however_often_it_stops(prepared: Prepared, tmp_path: Path) -> None:
-    whole = tune(prepared, Folder(tmp_path / "a"), "logistic_regression", SETTINGS, trials=7)
-    for trials in (1, 3, 7):
-        parts = tune(prepared, Folder(tmp_path / "b"), "logistic_regression", SETTINGS, trials=trials)
+    whole = tune(prepared, Folder(tmp_path / "a"), "gaussian_nb", SETTINGS, trials=6)
+    for trials in (1, 3, 6):
+        parts = tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=trials)
         assert len(parts["trials"]) == trials
     assert untimed(parts) == untimed(whole)
     said: list[str] = []
-    assert tune(prepared, Folder(tmp_path / "b"), "logistic_regression", SETTINGS, trials=7, say=said.append) == parts
-    assert said[0] == "logistic_regression: goes on after 7 trials"
+    assert tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=6, say=said.append) == parts
+    assert said[0] == "gaussian_nb: goes on after 6 trials"
 
 
 KILLED = """
@@ -236,7 +242,7 @@ def test_tracks_without_artists_are_folded_as_they_lie(tmp_path: Path) -> None:
 def searched(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("searched")
     for model in ("svm", "gaussian_nb"):
-        tune(prepared, Folder(run), model, SETTINGS, trials=6)
+        tune(prepared, Folder(run), model, SETTINGS, trials=3)
     return run
 
 
@@ -257,7 +263,7 @@ def test_a_training_uses_what_was_found_and_says_so(prepared: Prepared, searched
     params = params_of(str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), say=said.append)
     assert params == {"svm": wanted} == params_of(str(searched / "tune" / "svm"))
     assert [s.split(":")[0] for s in said] == ["gaussian_nb", "svm", "no search, so defaults"]
-    assert "its defaults were the best of 6 trials" in said[0] and said[2].endswith(": knn")
+    assert "its defaults were the best of 3 trials" in said[0] and said[2].endswith(": knn")
     settings = replace(SETTINGS, models=("svm", "gaussian_nb"), params=params)
     run = tmp_path / "run"
     train(prepared, Folder(run), settings)
