@@ -72,18 +72,18 @@ def intervals(
     longest = max((len(v["figures"]) for v in values), default=0)
     room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
     layers: list[Spec] = [
-        *([_layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
-        *([_layer({"type": "rule"}, x={"datum": 0} | QUANTITY, y=None, color={"value": MUTED})] if signed else []),
+        *([layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
+        *([layer({"type": "rule"}, x={"datum": 0} | QUANTITY, y=None, color={"value": MUTED})] if signed else []),
         *([_through(lines, scale)] if lines else []),
         {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
-        *([] if bars else [_layer(point, x=x | QUANTITY, color=strong)]),
-        {"name": "halo_name", **_layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
-        {"name": "halo_figures", **_layer(_text("right"), x={"value": "width"}, text={"field": "figures"})},
+        *([] if bars else [layer(point, x=x | QUANTITY, color=strong)]),
+        {"name": "halo_name", **layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
+        {"name": "halo_figures", **layer(_text("right"), x={"value": "width"}, text={"field": "figures"})},
     ]
-    tooltip = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
+    about = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
     return {
-        **_plain(values, STEP * len(rows)),
-        "encoding": {"y": {"field": "i", "axis": None} | ORDER, "tooltip": tooltip},
+        **plain(values, STEP * len(rows)),
+        "encoding": {"y": {"field": "i", "axis": None} | ORDER, "tooltip": about},
         "layer": layers,
     }
 
@@ -129,14 +129,14 @@ def bars(rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequen
     colour = {"domain": list(parts), "range": [*COLOURS, PALE][: len(parts)]}
     order = {part: i for i, part in enumerate(parts)}
     return {
-        **_plain([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),
+        **plain([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),
         "mark": {"type": "bar", "height": 15},
         "encoding": {
             "y": {"field": "name", "sort": names, "title": None} | ORDER,
             "x": {"field": "n", "aggregate": "sum", "title": axis, "axis": {"tickCount": 6}} | QUANTITY,
             "color": {"field": "part", "title": None, "scale": colour} | NAME,
             "order": {"field": "order"} | QUANTITY,
-            "tooltip": _tip({"name": of, "part": "part", "n": "n"}),
+            "tooltip": tooltip({"name": of, "part": "part", "n": "n"}),
         },
     }
 
@@ -144,9 +144,9 @@ def bars(rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequen
 def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -> Spec:
     """Counts of what lies between two edges: (low, high, n)."""
     x = {"field": "low", "bin": {"binned": True}, "title": axis, "axis": {"grid": False, "tickCount": 8}}
-    tip = _tip({"low": "from", "high": "to", "n": of})
+    tip = tooltip({"low": "from", "high": "to", "n": of})
     return {
-        **_plain([{"low": low, "high": high, "n": n} for low, high, n in bins], 160),
+        **plain([{"low": low, "high": high, "n": n} for low, high, n in bins], 160),
         "mark": {"type": "bar", "color": BAR},
         "encoding": {
             "x": x | QUANTITY,
@@ -175,43 +175,22 @@ def lines(
     across = QUANTITY | {"field": "x", "title": x, "scale": scale, "axis": {"grid": False, "values": ticks}}
     names = list(dict.fromkeys(r["series"] for r in rows))
     up = {"field": "y", "title": y, "scale": {"zero": False}} | QUANTITY
-    bright, picked = {"condition": {"param": "picked", "value": 1}, "value": 0.12}, {"params": [_picked("series")]}
-    area = _layer({"type": "area", "opacity": 0.13}, y={**up, "field": "low"}, y2={"field": "high"})
-    tip, point = _tip({"series": "of", "x": x, "y": y}), {"type": "point", "filled": True, "size": 45}
+    bright, picked = (
+        {"condition": {"param": "picked", "value": 1}, "value": 0.12},
+        {"params": [picked_in_legend("series")]},
+    )
+    area = layer({"type": "area", "opacity": 0.13}, y={**up, "field": "low"}, y2={"field": "high"})
+    tip, point = tooltip({"series": "of", "x": x, "y": y}), {"type": "point", "filled": True, "size": 45}
     dashes = {"domain": names, "range": [DASHED[i // len(COLOURS) % len(DASHED)] for i in range(len(names))]}
     dash = {"field": "series", "title": None, "scale": dashes} | NAME
     return {
-        **_plain(list(map(dict, rows)), 240),
-        "encoding": {"x": across, "color": _series(names)},
+        **plain(list(map(dict, rows)), 240),
+        "encoding": {"x": across, "color": series_colours(names)},
         "layer": [
-            {**_layer({"type": "line", "strokeWidth": 2}, y=up, opacity=bright, strokeDash=dash)} | picked,
+            {**layer({"type": "line", "strokeWidth": 2}, y=up, opacity=bright, strokeDash=dash)} | picked,
             *([area] if band else []),
-            *([_layer(point, y=up, opacity=bright, tooltip=tip)] if dots else []),
+            *([layer(point, y=up, opacity=bright, tooltip=tip)] if dots else []),
         ],
-    }
-
-
-def gap(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:
-    """Training and validation, epoch by epoch, what lies between them shaded, the epoch that was kept marked.
-
-    Args:
-        rows: `epoch`, `training`, `validation`.
-    """
-    x = {"field": "epoch", "title": "epoch", "axis": {"grid": False, "tickMinStep": 1}}
-    x |= {"scale": {"zero": False, "nice": False}}
-    up = {"title": y, "scale": {"zero": False}} | QUANTITY
-    both = ["training", "validation"]
-    tip = _tip({"epoch": "epoch", "training": "training", "validation": "validation"})
-    line = {"color": {"field": "series", "scale": {"domain": both, "range": [ACCENT, WARM]}, "title": None} | NAME}
-    dash = {"field": "series", "scale": {"domain": both, "range": [[1, 0], [7, 3]]}, "title": None} | NAME
-    kept = {"mark": {"type": "rule", "strokeDash": [2, 3]}, "encoding": {"x": {"datum": best} | QUANTITY}}
-    shade = _layer({"type": "area", "color": WARM, "opacity": 0.14}, y={**up, "field": "training"})
-    shade["encoding"] |= {"y2": {"field": "validation"}, "tooltip": tip}
-    drawn = _layer({"type": "line", "point": True}, y={**up, "field": "y"}, strokeDash=dash, **line)
-    return {
-        **_plain(list(map(dict, rows)), 200),
-        "encoding": {"x": x | QUANTITY},
-        "layer": [shade, kept, {**drawn, "transform": [{"fold": both, "as": ["series", "y"]}]}],
     }
 
 
@@ -235,35 +214,11 @@ def matrix(
     depth = {"field": "depth", "scale": {"domain": [0, 1], "range": [0, deepest]}, "legend": None} | QUANTITY
     colour = {"condition": {"test": "datum.share < 0", "value": WARM}, "value": ACCENT}
     values = [{**c, "depth": round(abs(c["share"]), 3)} for c in cells]
-    text = _layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
+    text = layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
     return {
-        **_plain(values, step * len(down)),
+        **plain(values, step * len(down)),
         "encoding": place,
-        "layer": [_layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
-    }
-
-
-def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
-    """What was claimed across, what came true up, one dot a bin as large as it holds tracks, and the diagonal.
-
-    Args:
-        bins: `confidence`, `accuracy` (fractions) and `n`; empty ones are left out.
-    """
-    values = [{k: round(100 * b[k], 1) for k in ("confidence", "accuracy")} | {"n": b["n"]} for b in bins if b["n"]]
-    of = {"scale": {"domain": [0, 100]}, "axis": {"tickCount": 5}} | QUANTITY
-    x = {"field": "confidence", "title": "said with a probability of, %", **of}
-    y = {"field": "accuracy", "title": "right, %", **of}
-    size = {"field": "n", "legend": None, "scale": {"range": [30, 400]}} | QUANTITY
-    tip = _tip({"confidence": "said, %", "accuracy": "right, %", "n": "tracks"})
-    dots = {"type": "circle", "color": ACCENT, "opacity": 0.85}
-    diagonal = _layer({"type": "line", "strokeDash": [4, 4], "color": MUTED}, x=x, y=y)
-    return {
-        **_plain(values, 260),
-        "layer": [
-            {**diagonal, "data": {"values": [{"confidence": v, "accuracy": v} for v in (0, 100)]}},
-            _layer({"type": "line", "color": ACCENT, "strokeWidth": 1}, x=x, y=y),
-            _layer(dots, x=x, y=y, size=size, tooltip=tip),
-        ],
+        "layer": [layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
     }
 
 
@@ -280,85 +235,25 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> 
     colour = {"condition": {"test": "datum.best", "value": WARM}, "value": ACCENT}
     size = {"condition": {"test": "datum.best", "value": 130}, "value": 45}
     return {
-        **_plain(list(map(dict, rows)), 180),
+        **plain(list(map(dict, rows)), 180),
         "mark": {"type": "point", "filled": True, "opacity": 0.75},
         "encoding": {
             "x": across | scaled,
             "y": {"field": "y", "title": y, "scale": {"zero": False}, "axis": {"tickCount": 5}} | QUANTITY,
             "color": colour,
             "size": size,
-            "tooltip": _tip({"trial": "trial", "x": x, "y": y}),
+            "tooltip": tooltip({"trial": "trial", "x": x, "y": y}),
         },
     }
 
 
-def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views: Sequence[str]) -> Spec:
-    """A map: one point a track, told apart by colour and shape; pressing a genre in the legend brings it out.
-
-    Args:
-        rows: `genre`, `track`, `artist`, `answer`, and x0, y0, x1, y1 … for each of `views`.
-        series: genres in order.
-        views: names of the maps, of which one is shown at a time.
-    """
-    bind = {"input": "select", "options": list(range(len(views))), "labels": list(views), "name": "Placed by "}
-    chosen = {"name": "shown", "value": 0, "bind": bind}
-    place = [{"calculate": f"datum['{axis}' + shown]", "as": axis} for axis in "xy"]
-    bare = {"axis": None, "scale": {"zero": False}} | QUANTITY
-    marks = {"domain": list(series), "range": [SHAPES[i // 8 % len(SHAPES)] for i in range(len(series))]}
-    return {
-        **_plain(list(map(dict, rows)), 480),
-        "params": [chosen, _picked("genre")] if len(views) > 1 else [_picked("genre")],
-        "transform": place if len(views) > 1 else [{"calculate": f"datum.{axis}0", "as": axis} for axis in "xy"],
-        "mark": {"type": "point", "filled": True, "size": 42},
-        "encoding": {
-            "x": {"field": "x", **bare},
-            "y": {"field": "y", **bare},
-            "color": _series(list(series), field="genre"),
-            "shape": {"field": "genre", "scale": marks, "title": None} | NAME,
-            "opacity": {"condition": {"param": "picked", "value": 0.8}, "value": 0.06},
-            "tooltip": _tip({"track": "track", "genre": "genre", "artist": "artist", "answer": "answer"}),
-        },
-    }
-
-
-def over_picture(
-    patches: Sequence[Mapping[str, Any]], picture: str, *, span: tuple[float, float], bands: Sequence[tuple[float, str]]
-) -> Spec:
-    """A mel spectrogram with the patches whose silencing changes the answer.
-
-    Args:
-        patches: `t0`, `t1` (seconds), `f0`, `f1` (mel bands), `drop` (points of probability), `hz` in words.
-        picture: data address of the spectrogram, lowest band at the bottom.
-        span: where it begins and ends, in seconds.
-        bands: places of the ticks in mel bands, and their words.
-    """
-    top = max((p["f1"] for p in patches), default=1)
-    most = max((abs(p["drop"]) for p in patches), default=0) or 1
-    values = [{**p, "depth": round(0.75 * abs(p["drop"]) / most, 3)} for p in patches]
-    names = " : ".join(f"datum.value == {at:g} ? '{words}'" for at, words in bands) + " : ''"
-    time = {"field": "t0", "title": "seconds", "scale": {"domain": list(span), "nice": False}, "axis": {"grid": False}}
-    ticks = {"values": [at for at, _ in bands], "labelExpr": names, "grid": False}
-    pitch = {"field": "f0", "title": "Hz", "scale": {"domain": [0, top], "nice": False}, "axis": ticks}
-    shown = {"type": "image", "aspect": False, "width": {"expr": "width"}, "height": {"expr": "height"}}
-    shown |= {"x": {"expr": "width / 2"}, "y": {"expr": "height / 2"}, "url": picture}
-    colour = {"condition": {"test": "datum.drop < 0", "value": "#2f9bff"}, "value": "#ff9d00"}
-    tip = [*_tip({"t0": "from, s", "t1": "to, s", "hz": "between", "drop": "probability falls by, points"})]
-    place = {"x": time | QUANTITY, "x2": {"field": "t1"}, "y": pitch | QUANTITY, "y2": {"field": "f1"}}
-    depth = {"field": "depth", "scale": None, "legend": None} | QUANTITY
-    return {
-        **_plain(values, 180),
-        "layer": [
-            {"data": {"values": [{}]}, "mark": shown},
-            _layer({"type": "rect"}, **place, color=colour, fillOpacity=depth, tooltip=tip),
-        ],
-    }
-
-
-def _plain(values: list[dict[str, Any]], height: int) -> Spec:
+def plain(values: list[dict[str, Any]], height: int) -> Spec:
+    """What every chart begins with: its values, as wide as there is room, so many pixels high."""
     return {"data": {"values": values}, "width": "container", "height": max(height, 24)}
 
 
-def _layer(mark: Spec, **encoding: Any) -> Spec:
+def layer(mark: Spec, **encoding: Any) -> Spec:
+    """One layer of a chart."""
     return {"mark": mark, "encoding": encoding}
 
 
@@ -366,14 +261,17 @@ def _text(align: str) -> Spec:
     return {"type": "text", "align": align, "yOffset": -8, "baseline": "middle", "tooltip": None, "color": INK}
 
 
-def _tip(fields: Mapping[str, str]) -> list[dict[str, str]]:
+def tooltip(fields: Mapping[str, str]) -> list[dict[str, str]]:
+    """What a pointer is told: fields and their titles."""
     return [{"field": field, "title": title} for field, title in fields.items()]
 
 
-def _series(names: list[str], field: str = "series") -> Spec:
+def series_colours(names: list[str], field: str = "series") -> Spec:
+    """The encoding that gives each series its colour."""
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
     return {"field": field, "title": None, "scale": {"domain": names, "range": colours}} | NAME
 
 
-def _picked(field: str) -> Spec:
+def picked_in_legend(field: str) -> Spec:
+    """The selection that a press on a name in the legend makes."""
     return {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}

@@ -55,7 +55,7 @@ def _sentences(prepared: Prepared) -> list[str]:
     return [
         f"{n['tracks']:,} tracks, {sum(prepared.usable):,} usable"
         + (f" ({', '.join(lost)})" if lost else "")
-        + f", {len(prepared.genres)} genres, {len(artists):,} artists.",
+        + f", {len(prepared.genres)} genres, {f'{len(artists):,} artists' if artists else 'no artist is known'}.",
         f"From {printable(about['root'])}.",
         *_duration(prepared),
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from genrelab import charts
+from genrelab import charts, charts_models
 from genrelab.charts import Chart, Interval
 from genrelab.errors import printable
 from genrelab.page import Figure, Table
@@ -105,7 +105,7 @@ def tracks_on_a_map(found: Features, known: Known, answered: Mapping[str, str], 
     shown = np.unique(np.linspace(0, len(found.tracks) - 1, min(MOST_POINTS, len(found.tracks))).astype(int))
     rows = [_point(found, known, answered, planes, int(i)) for i in shown]
     genres = [printable(g) for g in sorted(set(found.genre))]
-    spec = charts.field_of_points(rows, series=genres, views=list(columns))
+    spec = charts_models.field_of_points(rows, series=genres, views=list(columns))
     first = planes[0][1]
     of = (
         f"{len(shown):,} of {len(found.tracks):,} tracks"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import charts
+from genrelab import charts, charts_models
 from genrelab.charts import Chart
 from genrelab.errors import PreparedError, printable
 from genrelab.leaderboard import Leaderboard, Row, percent
@@ -150,7 +150,7 @@ def _reliability(board: Leaderboard, row: Row, metrics: Mapping[str, Any]) -> li
         f"{board.scored}; on the dashed line it is right as often as it says. Expected calibration error {row.ece:.3f}."
     )
     table = Table(f"Claims and what came true; {board.scored}", columns, rows, folded=True)
-    return [Figure("Is it as sure as it should be?", Chart(charts.reliability(bins), label), note, table)]
+    return [Figure("Is it as sure as it should be?", Chart(charts_models.reliability(bins), label), note, table)]
 
 
 def _calibration(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
@@ -202,7 +202,7 @@ def _curve(history: Histories, best: int, what: str, said: str, name: str) -> Ch
         {"epoch": int(e), "training": round(scale * t, 4), "validation": round(scale * v, 4)}
         for e, t, v in zip(*columns, strict=True)
     ]
-    spec = charts.gap(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
+    spec = charts_models.gap(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
     return Chart(spec, f"{what} of {name} on training and validation, epoch by epoch: {said}")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from genrelab import charts
+from genrelab import charts_models
 from genrelab.charts import Chart
 from genrelab.errors import printable
 from genrelab.leaderboard import Row, percent
@@ -36,7 +36,7 @@ def _track(found: Mapping[str, Any], known: Known, folder: str) -> Heard:
     mel, drop = np.array(found["mel"], np.float32), np.array(found["drop"], np.float64)
     patches = _patches(found, drop)
     span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
-    spec = charts.over_picture(
+    spec = charts_models.over_picture(
         patches, data_address(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
     )  # fmt: skip
     says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {percent(found['p'])}"

@@ -69,12 +69,12 @@ def _compared(run: Folder, name: str) -> Run:
     facts, stored = _read(run)
     try:
         board, given = _answered(run, facts, stored)
+        split = read_parquet(run, "split.parquet").to_pydict()
+        ids = list(map(str, split["track_id"]))
+        artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
+        return Run(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
-    split = read_parquet(run, "split.parquet").to_pydict()
-    ids = list(map(str, split["track_id"]))
-    artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
-    return Run(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
 
 
 def _read(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""charts.py: the figures that a specification holds, in the units that its axis says."""
+"""charts.py and charts_models.py: the figures that a specification holds, in the units that its axis says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genrelab import charts
+from genrelab import charts, charts_models
 from genrelab.charts import Interval
 
 HOSTILE = "</script>'\"[x] | datum.y"
@@ -44,12 +44,12 @@ def test_a_matrix_tells_less_from_more_by_colour() -> None:
 
 def test_empty_bins_are_not_drawn() -> None:
     bins = [{"confidence": None, "accuracy": None, "n": 0}, {"confidence": 0.9, "accuracy": 0.5, "n": 4}]
-    assert values(charts.reliability(bins)) == [{"confidence": 90.0, "accuracy": 50.0, "n": 4}]
+    assert values(charts_models.reliability(bins)) == [{"confidence": 90.0, "accuracy": 50.0, "n": 4}]
 
 
 def test_patches_are_as_deep_as_they_matter() -> None:
     patches = [{"t0": 0, "t1": 1, "f0": 0, "f1": 8, "drop": d, "hz": "x"} for d in (20.0, -10.0, 0.0)]
-    spec = charts.over_picture(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
+    spec = charts_models.over_picture(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
     assert [v["depth"] for v in values(spec)] == [0.75, 0.375, 0.0]
 
 
@@ -59,7 +59,7 @@ def test_patches_are_as_deep_as_they_matter() -> None:
         charts.intervals([Interval(HOSTILE, 0.5, 0.4, 0.6)], axis="a"),
         charts.lines([{"series": HOSTILE, "x": 1, "y": 2}], x="x", y="y"),
         charts.bars([{"name": HOSTILE, "part": "test", "n": 3}], of="genre", axis="tracks", parts=["test"]),
-        charts.field_of_points([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
+        charts_models.field_of_points([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
         charts.scatter([{"x": HOSTILE, "y": 1, "trial": 0, "best": True}], x="C", y="y", kind="names"),
     ],
 )
