@@ -25,9 +25,9 @@ from genrelab.intervals import group_index, share_interval
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from artists import draw_correct, draw_groups
 
-COLLECTIONS = (("gtzan", 30), ("gtzan", 60), ("gtzan", 120), ("gtzan", 200), ("fma", 60), ("fma", 200))
+COLLECTIONS = (("gtzan", 30), ("gtzan", 60), ("gtzan", 200), ("fma", 60), ("fma", 200))
 ACCURACIES = (0.2, 0.5, 0.8, 0.93)
-ALIKE = (0.0, 0.2, 0.4, 0.6)
+ALIKE = (0.0, 0.3, 0.6)
 WANTED = (0.93, 0.97)
 RESAMPLED = 1_000
 
