@@ -76,14 +76,14 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
     if not len(held.track):
         return Calibration(temperature, None, probabilities, None, (*notes, _few(0)))
     tracks, pooled = pool(held.track, tempered(held.p, temperature))
-    groups = examples.labels.group[tracks].tolist()
-    evidence = evidence_of(pooled, y[tracks], examples.genres, groups=groups, fitted_on=held.fitted_on)
+    artists = examples.labels.group[tracks].tolist()
+    evidence = evidence_of(pooled, y[tracks], examples.genres, artists=artists, fitted_on=held.fitted_on)
     assert evidence is not None
     about: dict[str, Any] = {
         "temperature": temperature,
         "fitted_on": held.fitted_on,
         "n": len(tracks),
-        "n_groups": len(set(groups)),
+        "n_artists": len(set(artists)),
         "before": _figures(y, *pool(held.track, held.p)),
         "after": _figures(y, tracks, pooled),
         "scored": _scored(examples, p, probabilities, evidence),

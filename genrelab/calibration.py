@@ -2,8 +2,7 @@
 
 A model's answers are kept as `Evidence`: with them a bundle can say "unknown" where the precision that is asked for is
 not supported, and name every genre that a track may have. Both promises are about tracks that are drawn as the
-calibration tracks were: of artists like theirs, each as if it came alone. They say nothing of music of other kinds, and
-several tracks of one artist tell less than as many artists would.
+calibration tracks were, from artists like theirs. They say nothing of music of other kinds.
 
 Arrays: `p` is shape (rows, genres), rows adding up to 1. SciPy is imported late: hearing one song needs none of it.
 """
@@ -11,7 +10,7 @@ Arrays: `p` is shape (rows, genres), rows adding up to 1. SciPy is imported late
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,36 +103,48 @@ class Threshold:
     Attributes:
         confidence: None where none has the precision that is asked for.
         n, right: calibration tracks that were answered with it or more, and those of them that were answered right.
+        n_artists: of these tracks.
         genres: whose answers it was found on together.
     """
 
     confidence: float | None
     n: int
     right: int
+    n_artists: int
     genres: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """How a model answered tracks that it was not fitted on, in thousandths, each list sorted.
+    """How a model answered tracks that it was not fitted on: in every list one number a track, in no order.
 
     Attributes:
-        fitted_on: which tracks, such as `validation`.
-        n_groups: artists among them; where they are unknown every track counts as one.
-        right, wrong: by the genre that was answered: the confidences of right and of wrong answers.
-        missed: of the wrong ones, the probabilities of the true genre.
+        genres: sorted.
+        fitted_on: which tracks they are, such as `validation`.
+        answer: number of the genre that was answered.
+        right: 1 where that is the true one, else 0.
+        confidence: its probability, in thousandths.
+        true: the probability of the true genre, in thousandths.
+        artist: number of the artist; one of the track's own where that is unknown.
     """
 
+    genres: tuple[str, ...]
     fitted_on: str
-    n_groups: int
-    right: Mapping[str, tuple[int, ...]] = field(repr=False)
-    wrong: Mapping[str, tuple[int, ...]] = field(repr=False)
-    missed: tuple[int, ...] = field(repr=False)
+    answer: tuple[int, ...] = field(repr=False)
+    right: tuple[int, ...] = field(repr=False)
+    confidence: tuple[int, ...] = field(repr=False)
+    true: tuple[int, ...] = field(repr=False)
+    artist: tuple[int, ...] = field(repr=False)
 
     @property
     def n(self) -> int:
         """Tracks."""
-        return sum(map(len, self.right.values())) + len(self.missed)
+        return len(self.answer)
+
+    @property
+    def n_artists(self) -> int:
+        """Artists; every track of an unknown one counts."""
+        return len(set(self.artist))
 
     def least_likely(self, coverage: float) -> float:
         """The probability from which a genre belongs to the set of genres that a track may have.
@@ -149,62 +160,74 @@ class Evidence:
             0, so that a set holds all genres, where there are too few tracks for more.
         """
         rank = math.ceil((self.n + 1) * coverage - 1e-9)  # 10 times 0.7 is 7.000000000000001
-        true = sorted([*self.missed, *(p for ps in self.right.values() for p in ps)], reverse=True)
-        return 0.0 if rank > self.n else true[rank - 1] / GRAIN
+        return 0.0 if rank > self.n else sorted(self.true, reverse=True)[rank - 1] / GRAIN
 
     def thresholds(self, precision: float) -> dict[str, Threshold]:
         """For each genre the lowest confidence from which at least such a share of its answers is right.
 
         "At least" means the lower bound of Clopper and Pearson (1934), one-sided, at `LEVEL`: of 22 answers all must
-        be right to support 90 %, of 38 all but one. Of many confidences the lowest is taken; where precision rises
-        with confidence the level holds nevertheless, as the tests simulate. Genres that were answered too seldom to
-        support it at all share one threshold: then the precision is that of their answers taken together. Tracks count
-        as independent: where artists have many each, less is known than that.
+        be right to support 90 %, of 38 all but one. Tracks of an artist tend to be right or wrong together: n answers
+        with n_a of artist a count as n^2 / sum of n_a^2, as many as would be independent were those of an artist all
+        alike (Kish 1965). Of many confidences the lowest is taken; where precision rises with confidence the level
+        holds nevertheless, as the tests simulate. Genres that were answered too seldom to support it at all share one
+        threshold: then the precision is that of their answers taken together.
 
         Args:
             precision: above 0, below 1.
         """
         fewest = math.ceil(math.log(1 - LEVEL) / math.log(precision) - 1e-9)
-        seldom = tuple(g for g in self.right if len(self.right[g]) + len(self.wrong[g]) < fewest)
-        found: dict[str, Threshold] = {}
-        for together in (*((g,) for g in self.right if g not in seldom), *([seldom] if seldom else [])):
-            right, wrong = ([p for g in together for p in of[g]] for of in (self.right, self.wrong))
-            found |= dict.fromkeys(together, _lowest(right, wrong, precision, together))
-        return {g: found[g] for g in self.right}
+        answer, artist = np.array(self.answer), np.array(self.artist)
+        n = [_independent(artist[answer == i])[-1:].sum() for i in range(len(self.genres))]
+        often = [(g,) for g, count in zip(self.genres, n, strict=True) if count > fewest - 1e-9]
+        seldom = tuple(g for g in self.genres if (g,) not in often)
+        found = {g: self._lowest(together, precision) for together in (*often, seldom) for g in together[:1]}
+        return {g: found[g if (g,) in often else seldom[0]] for g in self.genres}
+
+    def _lowest(self, together: tuple[str, ...], precision: float) -> Threshold:
+        from scipy.special import betaincinv
+
+        among = np.isin(self.answer, [self.genres.index(g) for g in together])
+        order = np.flatnonzero(among)[np.argsort(-np.array(self.confidence)[among], kind="stable")]
+        sure, right, artist = (np.array(of)[order] for of in (self.confidence, self.right, self.artist))
+        n, k, independent = np.arange(1, len(order) + 1), np.cumsum(right), _independent(artist)
+        hits = independent * k / n
+        low = np.where(k > 0, betaincinv(np.maximum(hits, 1e-9), independent - hits + 1, 1 - LEVEL), 0.0)
+        ends = np.append(sure[1:] != sure[:-1], True)[: len(order)]  # equal confidences count together
+        good = np.flatnonzero(ends & (low >= precision - 1e-12))
+        if not len(good):
+            return Threshold(None, 0, 0, 0, together)
+        last = int(good[-1])
+        n_artists = len(np.unique(artist[: last + 1]))
+        return Threshold(float(sure[last]) / GRAIN, last + 1, int(k[last]), n_artists, together)
 
     def to_json(self) -> dict[str, Any]:
-        """What stands in bundle.json."""
-        return {
-            "fitted_on": self.fitted_on,
-            "n_groups": self.n_groups,
-            "right": {g: list(ps) for g, ps in self.right.items()},
-            "wrong": {g: list(ps) for g, ps in self.wrong.items()},
-            "missed": list(self.missed),
-        }
+        """What stands in bundle.json, beside the genres."""
+        return {"fitted_on": self.fitted_on, **{name: list(getattr(self, name)) for name in LISTS}}
+
+
+LISTS = ("answer", "right", "confidence", "true", "artist")
 
 
 def evidence_of(
-    p: Floats, truth: Ints, genres: Sequence[str], *, groups: Sequence[object], fitted_on: str
+    p: Floats, truth: Ints, genres: Sequence[str], *, artists: Sequence[object], fitted_on: str
 ) -> Evidence | None:
     """What is kept of calibration tracks, None where there are none.
 
     Args:
         p: of tracks, with the temperature, shape (tracks, genres).
         truth: genre number, shape (tracks,).
-        groups: artist of each track.
+        artists: of each track; tracks that share one are taken to be right or wrong together.
     """
     if not len(p):
         return None
     kept = np.unique(np.linspace(0, len(p) - 1, min(len(p), MOST_TRACKS)).round().astype(int))
-    p, truth, groups = p[kept], truth[kept], [groups[i] for i in kept]
-    grains = np.floor(p * GRAIN + 1e-9).astype(int)
-    answer, rows = p.argmax(axis=1), np.arange(len(p))
-    good, sure = answer == truth, grains.max(axis=1)
-    right, wrong = (
-        {g: tuple(sorted(sure[(answer == i) & mark].tolist())) for i, g in enumerate(genres)} for mark in (good, ~good)
-    )
-    missed = tuple(sorted(grains[rows, truth][~good].tolist()))
-    return Evidence(fitted_on, len(set(groups)), right, wrong, missed)
+    p, truth = p[kept], truth[kept]
+    grains, answer = np.floor(p * GRAIN + 1e-9).astype(int), p.argmax(axis=1)
+    numbers: dict[object, int] = {}
+    artist = np.array([numbers.setdefault(artists[i], len(numbers)) for i in kept])
+    columns = (answer, (answer == truth).astype(int), grains.max(axis=1), grains[np.arange(len(p)), truth], artist)
+    order = np.lexsort((-columns[2], answer))  # for readers: by genre, the surest first
+    return Evidence(tuple(genres), fitted_on, *(tuple(column[order].tolist()) for column in columns))
 
 
 def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
@@ -213,37 +236,29 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     Raises:
         ValueError: that cannot be; the message says what.
     """
-    keys = {"fitted_on", "n_groups", "right", "wrong", "missed"}
-    if not isinstance(stored, dict) or set(stored) != keys:
-        raise ValueError(f"must be an object with {', '.join(sorted(keys))}")
-    for of in ("right", "wrong"):
-        if not isinstance(stored[of], dict) or sorted(stored[of]) != sorted(genres):
-            raise ValueError(f"{of} must have a list for each genre")
-    lists = [*stored["right"].values(), *stored["wrong"].values(), stored["missed"]]
-    if not all(isinstance(ps, list) and all(type(p) is int and 0 <= p <= GRAIN for p in ps) for ps in lists):
-        raise ValueError(f"probabilities must be lists of whole numbers from 0 to {GRAIN}")
+    if not isinstance(stored, dict) or set(stored) != {"fitted_on", *LISTS}:
+        raise ValueError(f"must be an object with fitted_on, {', '.join(LISTS)}")
     if not isinstance(stored["fitted_on"], str):
         raise ValueError("fitted_on must be a text")
-    right, wrong = ({g: tuple(sorted(stored[of][g])) for g in genres} for of in ("right", "wrong"))
-    found = Evidence(stored["fitted_on"], stored["n_groups"], right, wrong, tuple(sorted(stored["missed"])))
-    if sum(map(len, wrong.values())) != len(found.missed):
-        raise ValueError("missed must have one probability for each wrong answer")
-    if not 1 <= found.n <= MOST_TRACKS:
-        raise ValueError(f"it must be about 1 to {MOST_TRACKS} tracks. Received: {found.n}")
-    if type(found.n_groups) is not int or not 1 <= found.n_groups <= found.n:
-        raise ValueError("n_groups must be a number from 1 to that of the tracks")
-    return found
+    lists = [stored[name] for name in LISTS]
+    if not all(isinstance(column, list) for column in lists) or len({len(column) for column in lists}) != 1:
+        raise ValueError(f"{', '.join(LISTS)} must be lists of one length")
+    n = len(lists[0])
+    if not 1 <= n <= MOST_TRACKS:
+        raise ValueError(f"it must be about 1 to {MOST_TRACKS} tracks. Received: {n}")
+    for name, column, most in zip(LISTS, lists, (len(genres) - 1, 1, GRAIN, GRAIN, n - 1), strict=True):
+        if not all(type(number) is int and 0 <= number <= most for number in column):
+            raise ValueError(f"{name} must be whole numbers from 0 to {most}")
+    if not all(true == sure if right else true <= sure for _, right, sure, true, _ in zip(*lists, strict=True)):
+        raise ValueError("true must be as high as confidence where right is 1, and nowhere higher")
+    return Evidence(tuple(genres), stored["fitted_on"], *map(tuple, lists))
 
 
-def _lowest(right: list[int], wrong: list[int], precision: float, genres: tuple[str, ...]) -> Threshold:
-    """See `Evidence.thresholds`; from confidences in thousandths."""
-    from scipy.special import betaincinv
-
-    levels = np.unique([*right, *wrong])
-    k, n = (len(of) - np.searchsorted(np.sort(of), levels) for of in (right, [*right, *wrong]))
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, 1 - LEVEL), 0.0)
-    good = np.flatnonzero(low >= precision - 1e-12)
-    if not len(good):
-        return Threshold(None, 0, 0, genres)
-    first = good[0]
-    return Threshold(float(levels[first]) / GRAIN, int(n[first]), int(k[first]), genres)
+def _independent(artist: Ints) -> Floats:
+    """As how many independent ones the first, the first two … of answers count, shape (answers,)."""
+    seen: dict[int, int] = {}
+    squares = []  # what each adds to the sum of n_a^2
+    for a in artist.tolist():
+        squares.append(2 * seen.get(a, 0) + 1)
+        seen[a] = seen.get(a, 0) + 1
+    return np.asarray(np.arange(1, len(artist) + 1) ** 2 / np.cumsum(squares), np.float64)

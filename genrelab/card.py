@@ -131,11 +131,11 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         remark: what else is to be known of them.
     """
     found = [evidence.thresholds(p) for p in PRECISIONS]
-    rows = [f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in evidence.right]
+    rows = [f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in evidence.genres]
     return [
         "## How sure",
         "",
-        f"Calibrated on {evidence.n} tracks ({fitted_on}) of {evidence.n_groups} artists or single tracks{remark}. "
+        f"Calibrated on {evidence.n} tracks ({fitted_on}) of {evidence.n_artists} artists or single tracks{remark}. "
         f"Temperature {temperature:g}.",
         "",
         f"`--coverage {COVERAGE:g}` names every genre with a probability of {evidence.least_likely(COVERAGE):g} or "
@@ -143,7 +143,8 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         "",
         "With `--min-precision` an answer counts from these confidences on, and is `unknown` below. Each is the lowest "
         "for which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "
-        f"{LEVEL:.0%}); in brackets, how many of those answers were right. Genres seldom answered share one (*).",
+        f"{LEVEL:.0%}, tracks of one artist being taken for alike); in brackets, how many of those answers were right, "
+        "and by how many artists the tracks are. Genres that are seldom answered share one (*).",
         "",
         f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
         f"|---|{'---|' * len(PRECISIONS)}",
@@ -154,7 +155,7 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
 def _from(t: Threshold) -> str:
     if t.confidence is None:
         return "never"
-    return f"{t.confidence:g} ({t.right} of {t.n}){'*' if len(t.genres) > 1 else ''}"
+    return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists}){'*' if len(t.genres) > 1 else ''}"
 
 
 def _untested(task: Task) -> list[str]:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evidences import answered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
-from genrelab.calibration import Evidence
 from genrelab.config import (
     ClipSettings,
     LogMelView,
@@ -39,8 +39,7 @@ GENRES = ("Blues", "Folk", "Rock")
 SUM_OF_ONE = np.repeat(np.array([[1.0, 1.0, -1.0]], np.float32) / 16, 16, axis=0)
 VIEW = SamplesView(sr=8_000, n_samples=16)
 WEIGHTS = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
-RIGHT, WRONG = {"Blues": (900,), "Folk": (), "Rock": (400, 400)}, {"Blues": (700,), "Folk": (350, 500), "Rock": ()}
-EVIDENCE = Evidence("validation", 5, RIGHT, WRONG, (0, 12, 300))
+EVIDENCE = answered({"Blues": [900], "Rock": [400, 400]}, {"Blues": [700], "Folk": [500, 350]}, [0, 12, 300], by=2)
 
 
 def network(
@@ -113,7 +112,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_how_calibration_tracks_were_answered_comes_back(tmp_path: Path) -> None:
     folder = write(tmp_path / "bundle", calibration=EVIDENCE, temperature=1.3)
     assert load_bundle(folder).calibration == EVIDENCE
-    assert '"missed": [ 0, 12, 300 ]' in (folder / "bundle.json").read_text(), "not a line a number"
+    assert '"true": [ 900, 400, 400, 0, 12, 300 ],' in (folder / "bundle.json").read_text(), "not a line a number"
     replace_card(folder, "# Another card\n")
     assert load_bundle(folder).calibration == EVIDENCE
     assert load_bundle(write(tmp_path / "without")).calibration is None

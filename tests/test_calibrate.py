@@ -47,7 +47,7 @@ def test_without_tracks_to_choose_on_training_tracks_are_answered_out_of_fold(
     assert about is not None and evidence is not None
     n = int((examples.role == "fit").sum())
     assert (about["fitted_on"], about["n"], evidence.n, len(fitted)) == (OUT_OF_FOLD, n, n, 5)
-    assert about["n_groups"] == evidence.n_groups == len(np.unique(examples.group[examples.role == "fit"]))
+    assert about["n_artists"] == evidence.n_artists == len(np.unique(examples.group[examples.role == "fit"]))
     held = np.stack([role == "choose" for role in fitted])
     np.testing.assert_array_equal(held.sum(axis=0), examples.role == "fit", "each training track once, no scored one")
     for out in held:

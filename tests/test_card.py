@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evidences import answered
 
 from genrelab import metrics
-from genrelab.calibration import Evidence
 from genrelab.card import card, feeding
 from genrelab.config import (
     ClipSettings,
@@ -93,16 +93,15 @@ def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> N
     scored["precision"] = {"asked": 0.9, "answered": 0.4, "precision": 0.95}
     calibration = {"temperature": 1.37, "fitted_on": "validation", "scored": scored}
     first, second, third = task.genres
-    right = {first: (800,) * 30, second: (), third: (700,) * 3}
-    evidence = Evidence("validation", 21, right, {first: (500,), second: (900,) * 25, third: ()}, (123,) * 26)
+    evidence = answered({first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26)
     about = {"scores": scores, "notes": [], "calibration": calibration}
     model = create("majority", TrainSettings(), task.genres)
     text = card(model, task, examples, about, ClipSettings(), evidence)
     assert text.index("## Scores") < text.index("## How sure") < text.index("## Not tested on")
-    assert "on 59 tracks (validation) of 21 artists or single tracks. Temperature 1.37." in text
+    assert "on 59 tracks (validation) of 59 artists or single tracks. Temperature 1.37." in text
     assert "every genre with a probability of 0.123 or more" in text
     assert "| answer | precision 0.5 | precision 0.7 | precision 0.9 |" in text
-    assert f"| {first} | 0.5 (30 of 31) | 0.5 (30 of 31) | 0.8 (30 of 30) |" in text
+    assert f"| {first} | 0.5 (30 of 31, by 31) | 0.5 (30 of 31, by 31) | 0.8 (30 of 30, by 30) |" in text
     assert f"| {second} | never | never | never |" in text and f"| {third} | never | never | never |" in text
     assert "log loss from 2.500 to 1.250 and the ECE from 0.310 to 0.062" in text and "true genre of 87.5%" in text
     assert "40.0% of them are answered, and 95.0% of these answers are right" in text

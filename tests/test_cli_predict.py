@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import soundfile
 from bundles import GENRES, SR, bundle_for, noise
+from evidences import answered
 from typer.testing import CliRunner
 
 from genrelab import answers, listen
@@ -191,9 +192,7 @@ def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
 def rock(bundle: Path) -> Evidence:
     """Of the three genres only Rock was answered right, from a confidence of 0.2 on."""
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
-    right = {"Blues": (), "Folk": (), "Rock": (200,) * 30}
-    wrong = {"Blues": (100,) * 30, "Folk": (100,) * 30, "Rock": ()}
-    found = Evidence("validation", 9, right, wrong, (150,) * 60)
+    found = answered({"Rock": [200] * 30}, {"Blues": [180] * 30, "Folk": [180] * 30}, [150] * 60)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     return found
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import mutagen
 import pytest
 from containers import make, tag_richly
+from evidences import answered
 from hearing import Ear
 from typer.testing import CliRunner
 
 from genrelab import cli, library, patch, retag, tag_journal, tags
-from genrelab.calibration import Evidence
 from genrelab.cli import app
 from genrelab.config import SamplesView
 from genrelab.errors import SettingsError, TagError
@@ -505,9 +505,7 @@ def test_mutagen_sees_what_was_written(tmp_path: Path) -> None:
 def test_a_precision_decides_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """However unsure the model is of itself: 39 of 45 such answers were right."""
     bundles = pytest.importorskip("bundles")
-    of = dict.fromkeys(bundles.GENRES, (0,) * 13)
-    wrong = dict.fromkeys(bundles.GENRES, (0,) * 2)
-    found = Evidence("validation", 45, of, wrong, (0,) * 6)
+    found = answered(dict.fromkeys(bundles.GENRES, [0] * 13), dict.fromkeys(bundles.GENRES, [0] * 2))
     bundles.bundle_for(tmp_path / "model", SamplesView(sr=bundles.SR, n_samples=2_000), calibration=found)
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
     music = tmp_path / "music"

@@ -24,7 +24,7 @@ from genrelab.errors import BundleError, SettingsError
 from genrelab.listen import FEW, Heard, listen
 from genrelab.memory import open_memory
 from genrelab.predict import Classifier, predict_file
-from genrelab.prediction import Prediction
+from genrelab.prediction import Decision, Prediction
 from genrelab.processes import CRASHED
 
 
@@ -327,3 +327,17 @@ def test_workers_that_cannot_begin_are_no_error_of_every_file(
     monkeypatch.setattr(listening, "worker_pool", pool)
     with pytest.raises(SettingsError, match="worker processes die before they hear anything"):
         list(listen(bundle, songs(tmp_path / "music", 3), jobs=2))
+
+
+def test_what_counts_is_decided_here_whoever_heard_it(bundle: Classifier, tmp_path: Path) -> None:
+    """Workers and the memory know probabilities only."""
+    paths = songs(tmp_path / "music", 3)
+    heard = plain([predict_file(bundle, p) for p in paths])
+    never = replace(bundle, decision=Decision(dict.fromkeys(bundle.genres, None), 0.0))
+    with open_memory() as memory:
+        for jobs in (2, 1):  # heard by workers, then remembered
+            found = plain(list(listen(never, paths, jobs=jobs, memory=memory)))
+            assert {p.genre for p in found} == {"unknown"} and all(p.genre_set for p in found)
+            assert [replace(p, genre=p.guess, genre_set=None) for p in found] == heard
+            memory.flush()
+        assert plain(list(listen(bundle, paths, memory=memory))) == heard

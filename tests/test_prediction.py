@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bundles import GENRES, SR, bundle_for, noise
+from evidences import answered
 
 from genrelab.calibration import Evidence
 from genrelab.config import SamplesView
@@ -14,15 +15,11 @@ from genrelab.prediction import Decision, Prediction
 
 FOLK = Prediction("a.wav", "Folk", 0.5, {"Blues": 0.3, "Folk": 0.5, "Rock": 0.2}, 1.0, "svm", None)
 FAULT = Prediction("b.wav", None, None, {}, None, "svm", "no audio")
-NONE: tuple[int, ...] = ()
 
 
-def evidence(*, folk: int, right: int = 40) -> Evidence:
-    """Blues and Folk answered right `right` times, Folk with this confidence; Rock never right."""
-    return Evidence(
-        "validation", 7, {"Blues": (900,) * right, "Folk": (folk,) * right, "Rock": NONE},
-        {"Blues": NONE, "Folk": NONE, "Rock": (600,) * 30}, (100,) * 30,
-    )  # fmt: skip
+def evidence(*, folk: int) -> Evidence:
+    """Blues and Folk answered right 40 times, Folk with this confidence; Rock never right."""
+    return answered({"Blues": [900] * 40, "Folk": [folk] * 40}, {"Rock": [600] * 30}, [100] * 30)
 
 
 @pytest.mark.parametrize(
