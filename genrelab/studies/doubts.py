@@ -72,7 +72,7 @@ def study(
     rows, right = _rows(task, held), float(held.correct(y).mean())
     about: dict[str, Any] = {
         "model": name, "accuracy": right, "n_examined": len(held.tracks), "n_doubted": len(rows),
-        "sentences": _sentences(name, right, fold, rows), "rows": rows,
+        "sentences": _sentences(task, name, right, fold, rows), "rows": rows,
     }  # fmt: skip
     _write_csv(run, rows)
     run.write_json(FILE, about)
@@ -187,7 +187,9 @@ def _group(row: dict[str, Any]) -> object:
     return (row["artist"], row["album"]) if row["artist"] or row["album"] else row["track_id"]
 
 
-def _sentences(name: str, right: float, fold: NDArray[np.int64], rows: Sequence[dict[str, Any]]) -> list[str]:
+def _sentences(
+    task: Task, name: str, right: float, fold: NDArray[np.int64], rows: Sequence[dict[str, Any]]
+) -> list[str]:
     n = int((fold >= 0).sum())
     own = f"; the model agrees with {right:.0%} of the labels only, so many of these mistakes are its own"
     sentences = [
@@ -198,6 +200,8 @@ def _sentences(name: str, right: float, fold: NDArray[np.int64], rows: Sequence[
     if pairs:
         listed = ", ".join(f"{printable(a)} → {printable(b)} {n}" for (a, b), n in pairs)
         sentences.append(f"most often: {listed}")
+    if task.artists() is None:
+        sentences.append("artists are unknown: a wrong label that all tracks of an artist share may not be doubted")
     if always := int((fold == folding.LEARNED).sum()):
         sentences.append(f"not examined: {count(always, 'track')} of an artist who is the only one of a genre")
     return sentences

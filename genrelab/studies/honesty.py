@@ -129,7 +129,8 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
     y, artists = task.labels(chooses=False).y, task.artists()
     plans, reasons = {}, {}
     if artists is None or not any(a for a, here in zip(artists, among, strict=True) if here):
-        reasons["artist"] = "no artist is known: name them with --artists FILE, --artist-column, or in the files' tags"
+        remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or in the files' tags"
+        reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
             plans["artist"] = folding.by_artist(y, artists, among, seed=seed)
