@@ -1,4 +1,4 @@
-// Draws each chart when it comes into sight, sorts tables, opens everything for paper.
+// Draws each chart when it comes into sight or there is time, sorts tables, opens everything for paper.
 (function () {
   "use strict";
   const font = getComputedStyle(document.body).fontFamily;
@@ -41,6 +41,16 @@
     for (const { isIntersecting, target } of seen) if (isIntersecting) draw(target);
   }, { rootMargin: "600px" });
   charts.forEach((chart) => sight.observe(chart));
+
+  // What is further down is drawn while the reader reads; in a closed part a chart has no width yet.
+  const idle = window.requestIdleCallback || ((then) => setTimeout(then, 1));
+  async function drawTheRest() {
+    for (const chart of charts) {
+      if (chart.offsetParent !== null) await draw(chart);
+      await new Promise((then) => idle(then));
+    }
+  }
+  drawTheRest();
 
   addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((d) => { d.open = true; });
