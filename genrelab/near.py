@@ -6,12 +6,11 @@
    each other at that offset, and the share of landmarks that meet decides.
 
 Time and memory: no more than `MAX_KEYS` hashes are kept, chosen by their value, so that two clips keep the same ones.
-A collection of up to 10,000 clips of 30 s keeps all; a larger one finds short excerpts a little less often.
+A collection of up to 5,000 clips of 30 s keeps all; a larger one finds short excerpts less often.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -26,10 +25,12 @@ AHEAD = 6
 
 MAX_AHEAD = 60  # frames, 2.1 s: no further behind
 STEP = 2  # frames: distances in time are hashed this coarsely
-MAX_KEYS = 1 << 27  # of 8 bytes
+MAX_KEYS = 1 << 26  # of 8 bytes
+CHUNK = 1 << 22  # keys looked at at once
 COMMON = 32  # clips: a hash that more of them have is no evidence
-MAX_PAIRS = 1 << 24  # pairs of hashes that are voted on at once
-VOTES = 2  # hashes that must agree on an offset before clips are compared
+MAX_PAIRS = 1 << 22  # pairs of hashes that are voted on at once
+VOTES = 6  # hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least; of thinned
+LEAST_VOTES = 2  # ones fewer, but never one alone
 OFFSETS = 4  # of two clips that are tried: where music repeats itself, the best voted one may be a bar off
 
 LEAST_MARKS = 16  # landmarks of either clip in what they share; below it chance decides
@@ -103,6 +104,7 @@ class _Layout:
 
     clip_bits: int
     frame_bits: int
+    expected: int  # keys
     thin: int  # one hash in so many is kept
 
     @property
@@ -114,9 +116,9 @@ class _Layout:
 def _layout(prints: Sequence[Print]) -> _Layout:
     marks = sum(len(p.marks) for p in prints)
     last = max((int(p.marks[-1, 0]) for p in prints if len(p.marks)), default=1)
-    per_mark = AHEAD * (AHEAD - 1) // 2
-    thin = -(-marks * per_mark // MAX_KEYS)
-    return _Layout(max(1, len(prints).bit_length()), max(1, last.bit_length()), max(1, thin))
+    hashes = marks * AHEAD * (AHEAD - 1) // 2
+    thin = max(1, -(-hashes // MAX_KEYS))
+    return _Layout(max(1, len(prints).bit_length()), max(1, last.bit_length()), hashes // thin, thin)
 
 
 def _keys(marks: Landmarks, clip: int, layout: _Layout) -> Keys:
@@ -148,15 +150,45 @@ def _triples(
     return hashes[kept], frames[a][kept]
 
 
-def _index(prints: Sequence[Print], layout: _Layout) -> Keys:
-    """Sorted keys of hashes that two to `COMMON` clips have; of a hash that a clip has several times, its first."""
-    keys = np.concatenate([_keys(p.marks, i, layout) for i, p in enumerate(prints)])
-    keys.sort()
-    frame_bits = np.uint64(layout.frame_bits)
-    keys = keys[_changes(keys >> frame_bits)]
-    starts = np.flatnonzero(_changes(keys >> layout.low))
-    sizes = np.diff(starts, append=len(keys))
-    return keys[np.repeat((sizes > 1) & (sizes <= COMMON), sizes)]
+def _sorted_keys(prints: Sequence[Print], layout: _Layout) -> Keys:
+    room = np.empty(2 * layout.expected + 1_000, np.uint64)  # memory is taken only where it is written
+    n = 0
+    for clip, one in enumerate(prints):
+        keys = _keys(one.marks, clip, layout)[: len(room) - n]
+        room[n : n + len(keys)] = keys
+        n += len(keys)
+    found = room[:n]
+    found.sort()
+    return found
+
+
+def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
+    """Of sorted keys those whose hash two to `COMMON` clips have, and how many clips with that hash follow each.
+
+    Of a hash that a clip has several times its first is kept. They are written over `keys`, a chunk at a time.
+    """
+    at, n, behind = 0, 0, [np.zeros(0, np.uint8)]
+    while at < len(keys):
+        end = _border(keys, at + CHUNK, layout)
+        chunk = keys[at:end]
+        chunk = chunk[_changes(chunk >> np.uint64(layout.frame_bits))]
+        starts = np.flatnonzero(_changes(chunk >> layout.low))
+        sizes = np.diff(starts, append=len(chunk))
+        after = np.repeat(starts + sizes, sizes) - np.arange(len(chunk)) - 1
+        kept = np.repeat((sizes > 1) & (sizes <= COMMON), sizes)
+        behind.append(after[kept].astype(np.uint8))
+        keys[n : n + len(behind[-1])] = chunk[kept]
+        n += len(behind[-1])
+        at = end
+    return keys[:n], np.concatenate(behind)
+
+
+def _border(keys: Keys, at: int, layout: _Layout) -> int:
+    """Where the hash that stands at `at` ends."""
+    if at >= len(keys):
+        return len(keys)
+    last = keys[at] | (np.uint64(1) << layout.low) - np.uint64(1)
+    return int(np.searchsorted(keys, last, side="right"))
 
 
 def _changes(values: Keys) -> NDArray[np.bool_]:
@@ -169,31 +201,32 @@ def _changes(values: Keys) -> NDArray[np.bool_]:
 # --- votes ---
 
 
-def _candidates(prints: Sequence[Print], tracks: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """(clip, later clip, frames between them) that hashes agree on."""
-    if not any(len(p.marks) for p in prints):
-        return
+def _candidates(prints: Sequence[Print], tracks: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Rows of (clip, later clip, frames from one to the other) that hashes agree on, sorted by clip."""
     layout = _layout(prints)
-    keys = _index(prints, layout)
-    if not len(keys):
-        return
-    starts = np.flatnonzero(_changes(keys >> layout.low))
-    sizes = np.diff(starts, append=len(keys))
-    ends = np.repeat(starts + sizes, sizes)
-    partners = ends - np.arange(len(keys)) - 1  # clips with the same hash behind this one
-    frame_bits, clip_mask = np.uint64(layout.frame_bits), np.uint64((1 << layout.clip_bits) - 1)
-    clips = (keys >> frame_bits & clip_mask).astype(np.int32)
-    frames = (keys & np.uint64((1 << layout.frame_bits) - 1)).astype(np.int32)
+    keys, behind = _shared(_sorted_keys(prints, layout), layout)
+    clips = (keys >> np.uint64(layout.frame_bits) & np.uint64((1 << layout.clip_bits) - 1)).astype(np.int32)
     by_clip = np.argsort(clips, kind="stable")
-    for rows in _blocks(clips[by_clip], partners[by_clip]):
-        first = by_clip[rows]
-        yield from _voted(first, partners[first], clips, frames, tracks)
+    for rows in _blocks(clips[by_clip], behind[by_clip]):
+        a = np.repeat(by_clip[rows], behind[by_clip[rows]])
+        b = a + _counted(behind[by_clip[rows]])
+        other = tracks[clips[a]] != tracks[clips[b]]
+        a, b = a[other], b[other]
+        frame = np.uint64((1 << layout.frame_bits) - 1)
+        shift = (keys[b] & frame).astype(np.int64) - (keys[a] & frame).astype(np.int64)
+        yield _agreed(
+            clips[a].astype(np.int64),
+            clips[b].astype(np.int64),
+            shift,
+            len(prints),
+            max(LEAST_VOTES, VOTES // layout.thin),
+        )
 
 
-def _blocks(clips: NDArray[np.int32], partners: NDArray[np.int64]) -> Iterator[slice]:
+def _blocks(clips: NDArray[np.int32], behind: NDArray[np.uint8]) -> Iterator[slice]:
     """Rows of whole clips with about `MAX_PAIRS` pairs together."""
     borders = np.append(np.flatnonzero(np.diff(clips, prepend=-1)), len(clips))
-    pairs = np.concatenate(([0], np.cumsum(partners)))[borders]
+    pairs = np.concatenate(([0], np.cumsum(behind, dtype=np.int64)))[borders]
     at = 0
     while at < len(borders) - 1:
         end = max(at + 1, int(np.searchsorted(pairs, pairs[at] + MAX_PAIRS, side="right")) - 1)
@@ -201,55 +234,44 @@ def _blocks(clips: NDArray[np.int32], partners: NDArray[np.int64]) -> Iterator[s
         at = end
 
 
-def _voted(
-    first: NDArray[np.int64],
-    partners: NDArray[np.int64],
-    clips: NDArray[np.int32],
-    frames: NDArray[np.int32],
-    tracks: NDArray[np.int64],
-) -> Iterator[tuple[int, int, int]]:
-    total = int(partners.sum())
-    a = np.repeat(first, partners)
-    b = a + 1 + np.arange(total) - np.repeat(np.cumsum(partners) - partners, partners)
-    other = tracks[clips[a]] != tracks[clips[b]]
-    a, b = a[other], b[other]
-    pair = clips[a].astype(np.int64) * len(tracks) + clips[b]
-    shift = (frames[b] - frames[a]).astype(np.int64)
-    for one, at in _agreed(pair, shift):
-        yield int(one // len(tracks)), int(one % len(tracks)), int(at)
+def _counted(sizes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(2, 3) -> (1, 2, 1, 2, 3)."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    return np.arange(1, 1 + int(ends[-1] if len(ends) else 0)) - np.repeat(ends - sizes, sizes)
 
 
-def _agreed(pair: NDArray[np.int64], shift: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Pairs with `VOTES` votes on one offset or two next to each other, and the `OFFSETS` best of those."""
+def _agreed(
+    a: NDArray[np.int64], b: NDArray[np.int64], shift: NDArray[np.int64], n_clips: int, least: int
+) -> NDArray[np.int64]:
+    """Rows of (a, b, shift) with `least` votes on one offset or two side by side; of a pair the `OFFSETS` best."""
     span = 1 << 18  # more than twice the frames that a clip can have
-    cells, votes = np.unique(pair * span + shift + span // 2, return_counts=True)
+    cells, votes = np.unique((a * n_clips + b) * span + shift + span // 2, return_counts=True)
     together = votes.copy()
     beside = cells[1:] == cells[:-1] + 1
     together[:-1][beside] += votes[1:][beside]
-    enough = np.flatnonzero(together >= VOTES)
+    enough = np.flatnonzero(together >= least)
     order = enough[np.lexsort((-together[enough], cells[enough] // span))]
     _, best, several = np.unique(cells[order] // span, return_index=True, return_counts=True)
     rank = np.arange(len(order)) - np.repeat(best, several)
-    for cell in cells[order][rank < OFFSETS]:
-        yield int(cell // span), int(cell % span - span // 2)
+    chosen = cells[order[rank < OFFSETS]]
+    pair = chosen // span
+    return np.stack((pair // n_clips, pair % n_clips, chosen % span - span // 2), axis=1)
 
 
 # --- comparison ---
 
 
 def _compared(
-    prints: Sequence[Print], candidates: Iterator[tuple[int, int, int]]
+    prints: Sequence[Print], candidates: Iterator[NDArray[np.int64]]
 ) -> Iterator[tuple[int, int, int, float]]:
     """Candidates whose landmarks meet, with the share of them that do."""
-    by_clip: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for a, b, shift in candidates:
-        by_clip[b].append((a, shift))
-    for b in sorted(by_clip):
-        around = _around(prints[b].marks)
-        for a, shift in by_clip[b]:
-            score = _share(prints[a].marks, prints[b].marks, around, shift)
-            if score >= THRESHOLD:
-                yield a, b, shift, score
+    held, around = -1, np.zeros((0, 0), np.bool_)
+    for a, b, shift in (row for rows in candidates for row in rows.tolist()):
+        if a != held:
+            held, around = a, _around(prints[a].marks)
+        score = _share(prints[b].marks, prints[a].marks, around, -shift)
+        if score >= THRESHOLD:
+            yield a, b, shift, score
 
 
 def _around(marks: Landmarks) -> NDArray[np.bool_]:

@@ -33,22 +33,26 @@ def genres() -> list[str]:
 
 def through(y: Samples, container: str, bit_rate: int = 64_000) -> Samples:
     """`y` encoded (`mp3` or `ogg`) and decoded again."""
-    content, _ = soundfile.read(io.BytesIO(encoded(y, container, bit_rate)), dtype="float32")
-    back: Samples = content
-    return back
+    return heard(encoded(y, container, bit_rate))
 
 
-def encoded(y: Samples, container: str, bit_rate: int = 64_000) -> bytes:
+def heard(content: bytes) -> Samples:
+    """The samples of an encoded file."""
+    y: Samples = soundfile.read(io.BytesIO(content), dtype="float32")[0]
+    return y
+
+
+def encoded(y: Samples, container: str, bit_rate: int = 64_000, sr: int = SR) -> bytes:
     """`y` as an MP3 or an Ogg Vorbis file."""
     file = io.BytesIO()
     if container == "ogg":
-        soundfile.write(file, y, SR, format="OGG", subtype="VORBIS")
+        soundfile.write(file, y, sr, format="OGG", subtype="VORBIS")
         return file.getvalue()
     with av.open(file, "w", format=container) as out:
-        stream = out.add_stream("libmp3lame", rate=SR)
+        stream = out.add_stream("libmp3lame", rate=sr)
         stream.layout, stream.bit_rate, stream.format = "mono", bit_rate, "fltp"
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(y[None]), format="fltp", layout="mono")
-        frame.sample_rate = SR
+        frame.sample_rate = sr
         for packet in (*stream.encode(frame), *stream.encode(None)):
             out.mux(packet)
     return file.getvalue()
