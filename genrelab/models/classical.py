@@ -14,6 +14,7 @@ import numpy as np
 from genrelab.config import FLAT_VIEWS, TrainSettings
 from genrelab.coupling import CoupledSVC, best_beta, pair_scores
 from genrelab.errors import ModelError
+from genrelab.estimators import bounds_of, l1_penalty, medians_of, one_thread, planes
 from genrelab.folds import folds, with_pairs
 from genrelab.model import Model, steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
@@ -31,10 +32,6 @@ MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 5
 
 SVM_STEPS = 100_000
 """Of a tuned machine and every two genres: with a large C a linear one goes on for hours and hardly gets better."""
-
-FARTHEST = 5.0
-"""Standard deviations from the training mean at which a feature is cut off. Kurtoses of unheard music lie 50 away:
-one of them alone would take a clip out of reach of every kernel and neighbour."""
 
 
 class Classical(Model):
@@ -72,14 +69,14 @@ class Classical(Model):
         if np.isinf(x).any():
             raise ModelError(f"{self.name}: {int(np.isinf(x).any(1).sum())} rows hold an infinite feature")
         self._keep_probes(rows.x[fit])
-        self.medians_ = _medians(x[fit]) if np.isnan(x).any() else None
+        self.medians_ = medians_of(x[fit]) if np.isnan(x).any() else None
         raw = x[fit] if self.medians_ is None else np.where(np.isnan(x[fit]), self.medians_, x[fit])
-        self.bounds_ = _bounds(raw)
+        self.bounds_ = bounds_of(raw)
         filled = self._filled(x[fit])
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
         self.steps_ = self._steps(filled.shape)
-        with _one_thread(), self._warnings_as_notes():
+        with one_thread(), self._warnings_as_notes():
             z = filled
             for step in self.steps_:
                 z = step.fit_transform(z)
@@ -150,7 +147,7 @@ class Classical(Model):
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
         z = self._filled(self._columns(x))
-        with _one_thread():
+        with one_thread():
             for step in self.steps_:
                 z = step.transform(z)
             return np.asarray(self.classifier_.predict_proba(z), np.float64)
@@ -189,7 +186,7 @@ class LogisticRegression(Classical):
         from sklearn.multiclass import OneVsRestClassifier
 
         own = relevant(SPACES[self.name], self.chosen)
-        penalty = _l1(Estimator) if own.get("penalty") == "l1" else {}
+        penalty = l1_penalty(Estimator) if own.get("penalty") == "l1" else {}
         made = Estimator(
             C=own["C"], solver=own["solver"], max_iter=MAX_ITER, random_state=self.settings.seed, **penalty
         )
@@ -202,14 +199,6 @@ class LogisticRegression(Classical):
 
     def _why(self, solver: str) -> str:
         return "--preset article" if self.is_article and not self.is_tuned else f"solver {solver}"
-
-
-def _l1(estimator: Any) -> dict[str, Any]:
-    """How this scikit-learn is asked for the L1 penalty: until 1.7 by its name, then by a ratio."""
-    from inspect import signature
-
-    named = signature(estimator).parameters["penalty"].default == "l2"
-    return {"penalty": "l1"} if named else {"l1_ratio": 1.0}
 
 
 class Knn(Classical):
@@ -284,21 +273,7 @@ class Svm(Classical):
 
     def _graph(self) -> bytes:
         svc = self.classifier_.svc
-        return self._exported(_planes(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta)
-
-
-def _planes(svc: Any) -> Any:
-    """A linear machine by the plane of every two genres, in the clothes of a classifier that skl2onnx knows.
-
-    By its support vectors, as skl2onnx would have it, large numbers cancel each other in float32.
-    """
-    from sklearn.linear_model import LogisticRegression as Estimator
-
-    planes = Estimator()
-    planes.coef_, planes.intercept_ = svc.coef_, svc.intercept_
-    planes.classes_ = np.arange(max(2, len(svc.coef_)))
-    planes.n_features_in_ = svc.coef_.shape[1]
-    return planes
+        return self._exported(planes(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta)
 
 
 class Mlp(Classical):
@@ -321,25 +296,3 @@ class Mlp(Classical):
             return mlp.fit(z, y, sample_weight=weights[y])
         self.notes.append("class weights do not apply to mlp with this scikit-learn (1.7 or later is needed)")
         return mlp.fit(z, y)
-
-
-def _bounds(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest value of each column (columns,) that the model sees, from training rows (n, columns)."""
-    mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    return (mean - FARTHEST * std).astype(np.float32), (mean + FARTHEST * std).astype(np.float32)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of several threads come in any order: with one, a seed gives the same model on any number of cores."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        yield
-
-
-def _medians(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median of what is there in each column of `x` (rows, columns); 0 for a column that is empty."""
-    empty = np.isnan(x).all(axis=0)
-    medians: NDArray[np.float32] = np.nanmedian(np.where(empty, 0, x), axis=0).astype(np.float32)
-    return medians

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from genrelab.coupling import pair_scores
+from genrelab.estimators import FARTHEST, bounds_of, l1_penalty, medians_of, planes
+
+
+def test_bounds_are_so_many_standard_deviations_off() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (50_000, 2)).astype(np.float32)
+    low, high = bounds_of(x)
+    np.testing.assert_allclose([*low, *high], [3 - 2 * FARTHEST] * 2 + [3 + 2 * FARTHEST] * 2, atol=0.15)
+
+
+def test_medians_of_what_is_there() -> None:
+    x = np.array([[1, np.nan, 5], [2, np.nan, np.nan], [9, np.nan, 7]], np.float32)
+    assert medians_of(x).tolist() == [2, 0, 6]
+
+
+@pytest.mark.parametrize("solver", ["saga", "liblinear"])
+def test_l1_in_the_words_of_this_scikit_learn(solver: str) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    x = rng.normal(size=(80, 10)) + np.eye(2, 10)[y] * 3
+    model = LogisticRegression(solver=solver, C=0.1, max_iter=1_000, **l1_penalty(LogisticRegression)).fit(x, y)
+    assert (model.coef_[0, 2:] == 0).sum() >= 6 and (model.coef_[0, :2] != 0).all()
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_planes_score_as_the_machine_does(k: int) -> None:
+    """Of two genres scikit-learn scores the second one; planes go the machine's way round."""
+    rng = np.random.default_rng(k)
+    y = np.arange(60) % k
+    x = rng.normal(size=(60, 4)) + np.eye(5, 4)[y]
+    svc = SVC(kernel="linear", decision_function_shape="ovo").fit(x, y)
+    scores = planes(svc).decision_function(x)
+    np.testing.assert_allclose(-scores[:, None] if k == 2 else scores, pair_scores(svc, x), atol=1e-9)
