@@ -81,7 +81,7 @@ def _scores(task: Task, s: dict[str, Any]) -> list[str]:
         "## Scores",
         "",
         f"On n = {s['n']} tracks of the {task.split.scored_part} part, on which nothing was fitted or chosen; the "
-        f"interval comes from drawing {s['interval_over']} anew ({s['n_groups']} of them).",
+        f"interval counts {s['interval_over']} ({s['n_groups']} of them).",
         "",
         "| score | value | 95 % interval |",
         "|---|---|---|",
@@ -131,7 +131,14 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         remark: what else is to be known of them.
     """
     found = [evidence.thresholds(p) for p in PRECISIONS]
-    rows = [f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in evidence.genres]
+    supported = [g for g in evidence.genres if any(of[g].confidence is not None for of in found)]
+    never = [g for g in evidence.genres if g not in supported]
+    table = [
+        f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
+        f"|---|{'---|' * len(PRECISIONS)}",
+        *[f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in supported],
+    ]
+    rest = [f"Supported at none of {', '.join(f'{p:g}' for p in PRECISIONS)}: {', '.join(never)}."]
     return [
         "## How sure",
         "",
@@ -146,9 +153,8 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         f"{LEVEL:.0%}, tracks of one artist being taken for alike); in brackets, how many of those answers were right, "
         "and by how many artists the tracks are. Genres that are seldom answered share one (*).",
         "",
-        f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
-        f"|---|{'---|' * len(PRECISIONS)}",
-        *rows,
+        *(table if supported else rest),
+        *(["", *rest] if supported and never else []),
     ]
 
 
