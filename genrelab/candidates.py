@@ -173,7 +173,7 @@ class Candidates:
         chose = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
         return {
             "training": metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "fit"),
-            "validation": chose if model.needs_validation else None,
+            "validation": chose,
             "segments": metrics.segment_scores(
                 examples.y, windows, examples.track, artists, where=examples.role == "score"
             ),

@@ -260,7 +260,7 @@ def _not_above_majority(run: _Run) -> Found | None:
     which = "the majority line" if run.facts["majority"] >= run.facts["chance"] else "chance"
     return (
         f"not safely above {which} ({_pc(run.line)}): {listed(below)}",
-        ["more training tracks", "--epochs and --patience, where the curve was still rising", MORE_TEST],
+        ["more training tracks", "more `--epochs`, where a network's curve was still rising", MORE_TEST],
     )
 
 

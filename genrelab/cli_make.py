@@ -77,6 +77,7 @@ def train(
     settings = program.train_settings(training)
     board = program.train(prepared, out, settings, asked, console.say, console.bar, training.from_study)
     console.leaderboard(board, as_json, out)
+    console.studies(out, asked.studies, as_json)
 
 
 @options.grouped
@@ -101,6 +102,7 @@ def run(
     program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
     board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
     console.leaderboard(board, as_json, out)
+    console.studies(out, asked.studies, as_json)
 
 
 def tune(

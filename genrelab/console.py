@@ -161,6 +161,34 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
     )
 
 
+def studies(run: str, names: Iterable[str], as_json: bool) -> None:
+    """The tables of the studies that were asked for."""
+    if as_json:
+        return
+    from importlib import import_module
+
+    from genrelab.storage import Folder
+
+    for name in names:
+        module = import_module(f"genrelab.studies.{name.replace('-', '_')}")
+        if Folder(run).exists(module.FILE):
+            _table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
+
+
+def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for n, name in enumerate(headers):
+        shown.add_column(name, justify="left" if n < 2 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else 160).print(shown)
+
+
 def study(found: dict[str, Any], as_json: bool, run: str) -> None:
     """What a search for hyper-parameters found, and how it is used."""
     if as_json:

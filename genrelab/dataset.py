@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.artists import stated_artists
 from genrelab.errors import DatasetError, printable
+from genrelab.wording import count
 
 AUDIO_SUFFIXES = frozenset(
     (
@@ -131,3 +133,12 @@ def part_of(word: str, *, where: str) -> str:
         known = ", ".join(w for w in PART_WORDS if w)
         raise DatasetError(f"{where}: unknown split {word!r}: known are {known}")
     return part
+
+
+def with_artists(tracks: tuple[Track, ...], table: Path | None) -> tuple[tuple[Track, ...], list[str]]:
+    """The tracks with the artists that a CSV states of them, and notes."""
+    if table is None:
+        return tracks, []
+    stated, notes = stated_artists(table, [t.track_id for t in tracks])
+    note = f"artists of {len(stated):,} of {count(tracks, 'track')} from {table.name}"
+    return tuple(replace(t, artist=stated.get(t.track_id) or t.artist) for t in tracks), [note, *notes]

@@ -66,7 +66,7 @@ Windows = Annotated[
     ),
 ]
 MinConfidence = Annotated[float, typer.Option(min=0.0, max=1.0, help="Below it an answer counts as unsure.")]
-Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist (GTZAN, folders).")]
+Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist.")]
 SplitFiles = Annotated[
     Path | None, typer.Option(help="GTZAN: folder with {train,valid,test}_filtered.txt, or `download`.")
 ]

@@ -181,12 +181,13 @@ def _comparisons(board: Leaderboard) -> Section:
             points(c["difference"]),
             between(c["low"], c["high"], signed=True),
             f"{c['p_value']:.3f}",
+            f"{c['p_adjusted']:.3f}",
             f"{c['n']:,}",
             f"{c['n_groups']:,}",
         )
         for c in board.comparisons
     ]
-    columns = ("model", "against", "told apart", "points", "95 % interval", "p", "tracks", "artists or tracks")
+    columns = ("model", "against", "told apart", "points", "95 % interval", "p", "p, Holm", "tracks", "groups")
     table = Table(f"Every two models, on the same tracks; {board.scored}", columns, cells, words=3, folded=True)
     spec = intervals(rows, axis="difference in accuracy, points", signed=True)
     note = f"Paired on the same tracks, artists kept whole; pale where chance may explain it. {board.scored}."

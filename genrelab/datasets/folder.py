@@ -7,17 +7,16 @@ the artist from a CSV. Licence: the files' own; genrelab does not know it.
 
 from __future__ import annotations
 
-import csv
 import os
 import struct
-import unicodedata
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mutagen
 
+from genrelab.artists import NO_ARTIST, folded, stated_artists
 from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.errors import DatasetError, printable
 from genrelab.wording import count, some
@@ -30,9 +29,6 @@ ARTIST_TAGS = (
 )  # fmt: skip
 ALBUM_TAGS = ("album", "WM/AlbumTitle", "TALB")
 """Keys in the order of trust: mutagen's easy names, then those of formats that have no easy names."""
-
-NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
-"""What players write where no one artist is meant; grouping by it would tie strangers together."""
 
 TAG_ERRORS = (
     mutagen.MutagenError, ValueError, LookupError, RecursionError, struct.error,
@@ -64,7 +60,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         stray = f"{count(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
         raise DatasetError(f"{root}: {stray}; looked for {LOOKS_FOR}")
     tags = {i: _read_tags(root / i) for i in track_ids}
-    stated, notes = _stated_artists(options.artists, track_ids) if options.artists else ({}, [])
+    stated, notes = stated_artists(options.artists, track_ids) if options.artists else ({}, [])
     artists = _one_spelling({i: stated.get(i) or tags[i].artist for i in track_ids})
     tracks = sort_tracks(
         Track(track_id=i, path=i, genre=_genre(i), artist=artists[i], album=tags[i].album) for i in track_ids
@@ -150,7 +146,7 @@ def _read_tags(file: Path) -> _Tags:
         albums = [a for key in ALBUM_TAGS for a in _texts(tags, key)]
     except TAG_ERRORS:
         return _Tags(readable=False)
-    people = [a for a in artists if _folded(a) not in NO_ARTIST]
+    people = [a for a in artists if folded(a) not in NO_ARTIST]
     return _Tags(next(iter(people), None), next(iter(albums), None), collective=bool(artists and not people))
 
 
@@ -162,69 +158,10 @@ def _texts(tags: Any, key: str) -> list[str]:
     return [" ".join(t.split()) for t in texts if t.strip()]
 
 
-def _folded(name: str) -> str:
-    """Form under which two spellings of one name are equal."""
-    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
-
-
 def _one_spelling(artists: dict[str, str | None]) -> dict[str, str | None]:
     """The same artists, each in the spelling met first, so that a split keeps them together."""
     first: dict[str, str] = {}
-    return {i: a and first.setdefault(_folded(a), a) for i, a in artists.items()}
-
-
-def _stated_artists(table: Path, track_ids: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Artists from a CSV with the columns id and artist, and notes on rows that could not be used.
-
-    Raises:
-        DatasetError: the CSV cannot be read, lacks a column, or gives one file two artists.
-    """
-    forms = _id_forms(track_ids)
-    stated: dict[str, str] = {}
-    unknown: list[str] = []
-    ambiguous: list[str] = []
-    for name, artist in _read_artists(table):
-        hits: list[str] = next((form[_nfc(name)] for form in forms if _nfc(name) in form), [])
-        if len(hits) != 1:
-            (ambiguous if hits else unknown).append(name)
-            continue
-        if _folded(artist) in NO_ARTIST:
-            continue
-        if _folded(stated.setdefault(hits[0], artist)) != _folded(artist):
-            raise DatasetError(
-                f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
-            )
-    rows = ((unknown, "naming no file here"), (ambiguous, "fitting two files or more"))
-    return stated, [f"{count(r, 'row')} of {table.name} {what}: {some(r)}" for r, what in rows if r]
-
-
-def _id_forms(track_ids: list[str]) -> list[dict[str, list[str]]]:
-    """How a table may name files, the strictest first: path, path without suffix, file name, stem."""
-    forms: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
-    for track_id in track_ids:
-        path = PurePosixPath(_nfc(track_id))
-        for form, key in zip(forms, (path, path.with_suffix(""), path.name, path.stem), strict=True):
-            form[str(key)].append(track_id)
-    return forms
-
-
-def _nfc(name: str) -> str:
-    return unicodedata.normalize("NFC", name)  # macOS stores names decomposed, tables mostly hold them composed
-
-
-def _read_artists(table: Path) -> list[tuple[str, str]]:
-    """(id, artist) of each row."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as f:
-            rows = csv.DictReader(f)
-            if missing := {"id", "artist"} - set(rows.fieldnames or ()):
-                raise DatasetError(
-                    f"{table}: no column {' and '.join(sorted(missing, reverse=True))}; "
-                    f"there are: {', '.join(map(printable, rows.fieldnames or ())) or 'none'}"
-                )
-            return [((row["id"] or "").strip(), (row["artist"] or "").strip()) for row in rows]
-    except (OSError, csv.Error, UnicodeDecodeError) as e:
-        raise DatasetError(f"{table}: no artists can be read from it: {e}") from e
+    return {i: a and first.setdefault(folded(a), a) for i, a in artists.items()}
 
 
 def _file_notes(found: _Found) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.config import PARTS
-from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
+from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
 from genrelab.errors import DatasetError, SettingsError, printable
 from genrelab.tabular import SUFFIXES, cell_texts, open_table
 from genrelab.wording import count, some
@@ -47,7 +47,8 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
     Args:
         root: CSV (`,`, `;`, tab or `|`) or Parquet file.
-        options: `label`, `split_column`, `artist_column`, `id_column`, `drop`, `impute`.
+        options: `label`, `split_column`, `artist_column`, `id_column`, `drop`, `impute`; `artists`, a CSV whose
+            artists go before those of the column.
 
     Raises:
         DatasetError: a table that cannot be read, lacks a column, or holds doubled ids, unknown splits or
@@ -63,7 +64,8 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         raise DatasetError(f"{root}: has a header and no rows")
     make = _manifest if roles.path else _features
     dataset, notes = make(root, frame, roles, options)
-    return Dataset(NAME, dataset.root, dataset.tracks, (*table.notes, *notes), dataset.features)
+    tracks, more = with_artists(dataset.tracks, options.artists)
+    return Dataset(NAME, dataset.root, tracks, (*table.notes, *notes, *more), dataset.features)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from genrelab.bundle_json import CARD
 from genrelab.card import FEEDING
 from genrelab.comparison import compare
 from genrelab.config import TrainSettings
+from genrelab.errors import printable
 from genrelab.intervals import share_interval
 from genrelab.processes import cores
 from genrelab.storage import Folder
@@ -96,6 +97,29 @@ def study(
     for sentence in found["sentences"]:
         say(f"  {sentence}")
     return found
+
+
+HEADERS = ("model", "heard", "accuracy % [95 %]", "points [95 %]", "same answer %")
+
+
+def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """One row a model and way of hearing, as printed under HEADERS."""
+    return [
+        (
+            printable(model["model"]),
+            c["label"],
+            f"{100 * c['accuracy']:.1f} [{100 * c['low']:.1f}, {100 * c['high']:.1f}]",
+            _points(c) if c["name"] != "clean" else "",
+            f"{100 * c['same_answer']:.0f}",
+        )
+        for model in found["models"]
+        for c in model["conditions"]
+    ]
+
+
+def _points(c: dict[str, Any]) -> str:
+    low, high = 100 * c["difference_low"], 100 * c["difference_high"]
+    return f"{100 * c['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _conditions(say: Say) -> tuple[Condition, ...]:

@@ -57,6 +57,15 @@ def test_features_follow_their_tracks(tmp_path: Path) -> None:
     assert (dataset.name, dataset.root) == ("table", tmp_path / "t.csv")
 
 
+def test_artists_of_a_csv_go_before_those_of_the_column(tmp_path: Path) -> None:
+    artists = put(tmp_path, "id,artist\n9,Nina\n11,Miles\n", "artists.csv")
+    dataset = load(put(tmp_path, FEATURES), artists=artists)
+    assert [(t.track_id, t.artist) for t in dataset.tracks] == [("9", "Nina"), ("10", "1")]
+    assert note(dataset, "artists of") == "artists of 1 of 2 tracks from artists.csv"
+    assert note(dataset, "naming no file") == "1 row of artists.csv naming no file here: 11"
+    assert values(dataset) == [[90, 0.25], [120.5, 0.5]]
+
+
 def test_notes_say_what_was_chosen(tmp_path: Path) -> None:
     dataset = load(put(tmp_path, FEATURES))
     assert dataset.notes == (

@@ -1,0 +1,74 @@
+"""Leaf: names of artists, and those that a CSV states of tracks, by whatever name it knows these."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from genrelab.errors import DatasetError, printable
+from genrelab.wording import count, some
+
+NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
+"""What players write where no one artist is meant; grouping by it would tie strangers together."""
+
+
+def folded(name: str) -> str:
+    """Form under which two spellings of one name are equal."""
+    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+
+
+def stated_artists(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Artists from a CSV with the columns id and artist, and notes on rows that could not be used.
+
+    Raises:
+        DatasetError: the CSV cannot be read, lacks a column, or gives one file two artists.
+    """
+    forms = _id_forms(track_ids)
+    stated: dict[str, str] = {}
+    unknown: list[str] = []
+    ambiguous: list[str] = []
+    for name, artist in _read_artists(table):
+        hits: list[str] = next((form[_nfc(name)] for form in forms if _nfc(name) in form), [])
+        if len(hits) != 1:
+            (ambiguous if hits else unknown).append(name)
+            continue
+        if folded(artist) in NO_ARTIST:
+            continue
+        if folded(stated.setdefault(hits[0], artist)) != folded(artist):
+            raise DatasetError(
+                f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
+            )
+    rows = ((unknown, "naming no file here"), (ambiguous, "fitting two files or more"))
+    return stated, [f"{count(r, 'row')} of {table.name} {what}: {some(r)}" for r, what in rows if r]
+
+
+def _id_forms(track_ids: Sequence[str]) -> list[dict[str, list[str]]]:
+    """How a table may name files, the strictest first: path, path without suffix, file name, stem."""
+    forms: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
+    for track_id in track_ids:
+        path = PurePosixPath(_nfc(track_id))
+        for form, key in zip(forms, (path, path.with_suffix(""), path.name, path.stem), strict=True):
+            form[str(key)].append(track_id)
+    return forms
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)  # macOS stores names decomposed, tables mostly hold them composed
+
+
+def _read_artists(table: Path) -> list[tuple[str, str]]:
+    """(id, artist) of each row."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as f:
+            rows = csv.DictReader(f)
+            if missing := {"id", "artist"} - set(rows.fieldnames or ()):
+                raise DatasetError(
+                    f"{table}: no column {' and '.join(sorted(missing, reverse=True))}; "
+                    f"there are: {', '.join(map(printable, rows.fieldnames or ())) or 'none'}"
+                )
+            return [((row["id"] or "").strip(), (row["artist"] or "").strip()) for row in rows]
+    except (OSError, csv.Error, UnicodeDecodeError) as e:
+        raise DatasetError(f"{table}: no artists can be read from it: {e}") from e
