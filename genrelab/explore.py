@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from genrelab import page_audit, page_data
 from genrelab.errors import PreparedError, SettingsError, printable
+from genrelab.page import audit as page_audit
+from genrelab.page import data as page_data
 from genrelab.page import render
-from genrelab.page_tracks import known
+from genrelab.page.tracks import known
 from genrelab.prepared import Prepared
 from genrelab.storage import Folder
 

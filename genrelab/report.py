@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genrelab import cautions, comparison, page_report, pictures
+from genrelab import cautions, comparison, pictures
 from genrelab.errors import PreparedError, SettingsError, printable
 from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
-from genrelab.page_models import Answers, answers
+from genrelab.page import run as page_run
+from genrelab.page.models import Answers, answers
 from genrelab.prepared import read_parquet
 from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
 from genrelab.side_by_side import page as side_by_side_page
@@ -34,7 +35,7 @@ def build(run: Folder) -> Leaderboard:
     try:
         board, given = _answered(run, facts, stored)
         board = _judged(run, board, facts, stored, given)
-        page = page_report.page(run, board, facts, stored, given)
+        page = page_run.page(run, board, facts, stored, given)
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
     run.write_bytes("leaderboard.png", _picture(board))
@@ -131,7 +132,7 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     groups = f"{scores['n_groups']:,} artists" if scores["interval_over"] == "artists" else "tracks"
     return Leaderboard(
         dataset=facts["dataset"]["name"],
-        title=page_report.title_of(facts),
+        title=page_run.title_of(facts),
         genres=tuple(scores["genres"]),
         part=facts["part"],
         n=n,

@@ -8,11 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 from genrelab import comparison
-from genrelab.charts import Chart, Interval, intervals
 from genrelab.errors import printable
 from genrelab.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.page import Figure, Section, Table, between, points, render
-from genrelab.page_models import Answers
+from genrelab.page.charts import Chart, Interval, intervals
+from genrelab.page.models import Answers
 from genrelab.wording import count, some
 
 Pairs = Sequence[Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""explore.py, and of the page: page_data.py, page_map.py and page_tracks.py, on a preparation of sound."""
+"""explore.py, and of the page: data.py, map.py and tracks.py, on a preparation of sound."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
 from genrelab.errors import PreparedError, SettingsError
 from genrelab.explore import explore
-from genrelab.page_map import Features, features, plane
-from genrelab.page_tracks import add_pictures, data_address, known, mel_pictures
+from genrelab.page.map import Features, features, plane
+from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder

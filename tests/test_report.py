@@ -17,7 +17,7 @@ from scored_run import GENRES, LINE, write_model, write_run
 from genrelab import pictures
 from genrelab.errors import PreparedError
 from genrelab.leaderboard import COLUMNS, Leaderboard, size
-from genrelab.page_models import gap_words
+from genrelab.page.models import gap_words
 from genrelab.report import build, print_leaderboard
 from genrelab.storage import Folder
 

@@ -1,0 +1,277 @@
+"""Leaf: the page's charts as Vega-Lite specifications: figures in, plain dicts out, nothing drawn here.
+
+Colours are the page's own (`var(--accent)`): one drawing serves light, dark and paper. Shares are drawn in percent.
+Names stand in data only, never in a field or an expression, so that any name can be drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Spec = dict[str, Any]
+
+INK, MUTED = "var(--ink)", "var(--muted)"
+ACCENT, WARM, PALE, BAR = "var(--accent)", "var(--warm)", "var(--pale)", "var(--bar)"
+COLOURS = [f"var(--c{i})" for i in range(1, 9)]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+DASHES = [[6, 4], [2, 3], [1, 0]]  # of lines through a chart
+DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: after eight colours the next dash
+STEP = 40  # px of a row whose name stands above its bar
+NUMBERED_UP_TO = 24  # genres; above that a cell of a matrix is too small to hold a number
+NUMBERED_DEPTH = 0.55  # of the colour: deeper, neither ink nor paper could be read on it in both light and dark
+QUANTITY, ORDER, NAME = {"type": "quantitative"}, {"type": "ordinal"}, {"type": "nominal"}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, and the words that stand for it where it cannot be seen."""
+
+    spec: Spec
+    label: str
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of a chart of intervals."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    strong: bool = True  # False: drawn pale
+    below: str = ""  # behind the name
+
+
+def intervals(
+    rows: Sequence[Interval],
+    *,
+    axis: str,
+    lines: Mapping[str, float] | None = None,
+    bars: bool = False,
+    signed: bool = False,
+    scale: float = 100.0,
+    digits: int = 1,
+) -> Spec:
+    """Values with their intervals, one row each, its name and figures above it.
+
+    Args:
+        lines: values that are drawn through all rows, named in a legend.
+        bars: from zero to the value.
+        signed: differences: zero is drawn, figures bear their sign.
+        scale: what values are multiplied with: percent of fractions, or 1.
+    """
+    x = {"field": "value", "title": axis, "scale": {"zero": bars or signed}, "axis": {"grid": False, "tickCount": 6}}
+    strong = {"condition": {"test": "datum.strong", "value": ACCENT}, "value": PALE}
+    at: Spec = {"yOffset": 9}  # px below the middle of the row
+    bar = {"condition": {"test": "datum.strong", "value": BAR}, "value": PALE}
+    span = {"x": {**x, "field": "low"} | QUANTITY, "x2": {"field": "high"}, "color": {"value": INK} if bars else strong}
+    point = {"type": "point", "filled": True, "size": 80, "opacity": 1, **at}
+    values = [_interval(i, row, signed, scale, digits) for i, row in enumerate(rows)]
+    longest = max((len(v["figures"]) for v in values), default=0)
+    room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
+    layers: list[Spec] = [
+        *([layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
+        *([layer({"type": "rule"}, x={"datum": 0} | QUANTITY, y=None, color={"value": MUTED})] if signed else []),
+        *([_through(lines, scale)] if lines else []),
+        {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
+        *([] if bars else [layer(point, x=x | QUANTITY, color=strong)]),
+        {"name": "halo_name", **layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
+        {"name": "halo_figures", **layer(_text("right"), x={"value": "width"}, text={"field": "figures"})},
+    ]
+    about = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
+    return {
+        **plain(values, STEP * len(rows)),
+        "encoding": {"y": {"field": "i", "axis": None} | ORDER, "tooltip": about},
+        "layer": layers,
+    }
+
+
+def _interval(i: int, row: Interval, signed: bool, scale: float, digits: int) -> Spec:
+    def figure(x: float) -> str:
+        return f"{scale * x:{'+' if signed else ''},.{digits}f}".replace("-", "−")
+
+    low, high = (row.value if x is None else x for x in (row.low, row.high))
+    between = f"  [{figure(low)}, {figure(high)}]" if row.low is not None else ""
+    return {
+        "i": i,
+        "name": f"{row.name}  ·  {row.below}" if row.below else row.name,
+        "figures": figure(row.value) + between,
+        "strong": row.strong,
+        **{k: round(scale * x, 3) for k, x in {"value": row.value, "low": low, "high": high}.items()},
+    }
+
+
+def _through(lines: Mapping[str, float], scale: float) -> Spec:
+    names = [f"{name} {scale * value:.1f}" for name, value in lines.items()]
+    dash = {"domain": names, "range": DASHES[: len(names)]}
+    return {
+        "data": {"values": [{"line": n, "at": scale * v} for n, v in zip(names, lines.values(), strict=True)]},
+        "mark": {"type": "rule", "strokeWidth": 1.5, "color": WARM},
+        "encoding": {
+            "x": {"field": "at"} | QUANTITY,
+            "y": None,
+            "strokeDash": {"field": "line", "scale": dash, "legend": {"title": None, "symbolSize": 400}} | NAME,
+            "tooltip": {"field": "line"},
+        },
+    }
+
+
+def bars(rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequence[str]) -> Spec:
+    """Counts by name as stacked bars.
+
+    Args:
+        rows: `name`, `part` and `n`.
+        parts: from left to right.
+    """
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    colour = {"domain": list(parts), "range": [*COLOURS, PALE][: len(parts)]}
+    order = {part: i for i, part in enumerate(parts)}
+    return {
+        **plain([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),
+        "mark": {"type": "bar", "height": 15},
+        "encoding": {
+            "y": {"field": "name", "sort": names, "title": None} | ORDER,
+            "x": {"field": "n", "aggregate": "sum", "title": axis, "axis": {"tickCount": 6}} | QUANTITY,
+            "color": {"field": "part", "title": None, "scale": colour} | NAME,
+            "order": {"field": "order"} | QUANTITY,
+            "tooltip": tooltip({"name": of, "part": "part", "n": "n"}),
+        },
+    }
+
+
+def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -> Spec:
+    """Counts of what lies between two edges: (low, high, n)."""
+    x = {"field": "low", "bin": {"binned": True}, "title": axis, "axis": {"grid": False, "tickCount": 8}}
+    tip = tooltip({"low": "from", "high": "to", "n": of})
+    return {
+        **plain([{"low": low, "high": high, "n": n} for low, high, n in bins], 160),
+        "mark": {"type": "bar", "color": BAR},
+        "encoding": {
+            "x": x | QUANTITY,
+            "x2": {"field": "high"},
+            "y": {"field": "n", "title": of, "axis": {"tickCount": 4}} | QUANTITY,
+            "tooltip": tip,
+        },
+    }
+
+
+def lines(
+    rows: Sequence[Mapping[str, Any]], *, x: str, y: str, band: bool = False, log: bool = False, dots: bool = True
+) -> Spec:
+    """Lines of several series, with dots where they were measured; pressing a name in the legend brings it out.
+
+    Args:
+        rows: `series`, `x`, `y`, with `band` also `low` and `high`; values as they are to be drawn.
+        x, y: titles of the axes.
+        log: is the horizontal axis logarithmic?
+        dots: where the values are few.
+    """
+    ticks = (
+        sorted({r["x"] for r in rows}) if band else [10**i * d for i in range(1, 5) for d in (1, 2, 5)] if log else None
+    )
+    scale = {"nice": False} | ({"type": "log"} if log else {"zero": False})
+    across = QUANTITY | {"field": "x", "title": x, "scale": scale, "axis": {"grid": False, "values": ticks}}
+    names = list(dict.fromkeys(r["series"] for r in rows))
+    up = {"field": "y", "title": y, "scale": {"zero": False}} | QUANTITY
+    bright, picked = (
+        {"condition": {"param": "picked", "value": 1}, "value": 0.12},
+        {"params": [picked_in_legend("series")]},
+    )
+    area = layer({"type": "area", "opacity": 0.13}, y={**up, "field": "low"}, y2={"field": "high"})
+    tip, point = tooltip({"series": "of", "x": x, "y": y}), {"type": "point", "filled": True, "size": 45}
+    dashes = {"domain": names, "range": [DASHED[i // len(COLOURS) % len(DASHED)] for i in range(len(names))]}
+    dash = {"field": "series", "title": None, "scale": dashes} | NAME
+    return {
+        **plain(list(map(dict, rows)), 240),
+        "encoding": {"x": across, "color": series_colours(names)},
+        "layer": [
+            {**layer({"type": "line", "strokeWidth": 2}, y=up, opacity=bright, strokeDash=dash)} | picked,
+            *([area] if band else []),
+            *([layer(point, y=up, opacity=bright, tooltip=tip)] if dots else []),
+        ],
+    }
+
+
+def matrix(
+    cells: Sequence[Mapping[str, Any]], *, across: Sequence[str], down: Sequence[str], x: str, y: str, numbered: bool
+) -> Spec:
+    """Cells coloured by their share: the deeper, the more; below zero in the other colour.
+
+    Args:
+        cells: `across`, `down` (names), `share` (-1 to 1), `text` (what stands in the cell), `tip` (what it means).
+        across, down: names in order.
+        x, y: titles of the axes.
+    """
+    step = 30 if len(down) <= NUMBERED_UP_TO else max(6, 600 // len(down))
+    place = {
+        "x": {"field": "across", "sort": list(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
+        "y": {"field": "down", "sort": list(down), "title": y} | ORDER,
+        "tooltip": {"field": "tip"},
+    }
+    deepest = NUMBERED_DEPTH if numbered else 1
+    depth = {"field": "depth", "scale": {"domain": [0, 1], "range": [0, deepest]}, "legend": None} | QUANTITY
+    colour = {"condition": {"test": "datum.share < 0", "value": WARM}, "value": ACCENT}
+    values = [{**c, "depth": round(abs(c["share"]), 3)} for c in cells]
+    text = layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
+    return {
+        **plain(values, step * len(down)),
+        "encoding": place,
+        "layer": [layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
+    }
+
+
+def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> Spec:
+    """One dot a trial, the best one in the warm colour.
+
+    Args:
+        rows: `x`, `y`, `trial`, `best` (is it the one?).
+        kind: of the horizontal axis: `log`, `linear` or `names`.
+    """
+    across = {"field": "x", "title": x, "axis": {"grid": False, "tickCount": 5, "labelAngle": 0}}
+    scale: Spec = {"type": "log"} if kind == "log" else {"zero": False}
+    scaled: Spec = NAME if kind == "names" else QUANTITY | {"scale": scale}
+    colour = {"condition": {"test": "datum.best", "value": WARM}, "value": ACCENT}
+    size = {"condition": {"test": "datum.best", "value": 130}, "value": 45}
+    return {
+        **plain(list(map(dict, rows)), 180),
+        "mark": {"type": "point", "filled": True, "opacity": 0.75},
+        "encoding": {
+            "x": across | scaled,
+            "y": {"field": "y", "title": y, "scale": {"zero": False}, "axis": {"tickCount": 5}} | QUANTITY,
+            "color": colour,
+            "size": size,
+            "tooltip": tooltip({"trial": "trial", "x": x, "y": y}),
+        },
+    }
+
+
+def plain(values: list[dict[str, Any]], height: int) -> Spec:
+    """What every chart begins with: its values, as wide as there is room, so many pixels high."""
+    return {"data": {"values": values}, "width": "container", "height": max(height, 24)}
+
+
+def layer(mark: Spec, **encoding: Any) -> Spec:
+    """One layer of a chart."""
+    return {"mark": mark, "encoding": encoding}
+
+
+def _text(align: str) -> Spec:
+    return {"type": "text", "align": align, "yOffset": -8, "baseline": "middle", "tooltip": None, "color": INK}
+
+
+def tooltip(fields: Mapping[str, str]) -> list[dict[str, str]]:
+    """What a pointer is told: fields and their titles."""
+    return [{"field": field, "title": title} for field, title in fields.items()]
+
+
+def series_colours(names: list[str], field: str = "series") -> Spec:
+    """The encoding that gives each series its colour."""
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    return {"field": field, "title": None, "scale": {"domain": names, "range": colours}} | NAME
+
+
+def picked_in_legend(field: str) -> Spec:
+    """The selection that a press on a name in the legend makes."""
+    return {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}

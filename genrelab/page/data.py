@@ -1,0 +1,165 @@
+"""7 What the page shows of the data: how many tracks of which genre, how long, what failed, how the genres sound."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from genrelab.config import MelImageView
+from genrelab.errors import printable
+from genrelab.page import ABSENT, Block, Figure, Section, Table, charts
+from genrelab.page.charts import Chart
+from genrelab.page.map import features, profiles, tracks_on_a_map
+from genrelab.page.tracks import MOST_SHARDS, Known, pictures_of
+from genrelab.prepared import Prepared
+from genrelab.spectrogram import mel_filters
+from genrelab.wording import count
+
+PARTS = ("training", "validation", "test", "excluded")
+MOST_FAILURES = 200  # on the page; the file holds all
+BANDS = 56  # of the mean spectrum: what a line of the page can show
+
+
+def sections(
+    prepared: Prepared, known: Known, parts: Mapping[str, str], answered: Mapping[str, str], model: str
+) -> list[Section]:
+    """The map and the data.
+
+    Args:
+        parts: part of each track of a split; empty where the page is of a preparation alone.
+        answered: what the best model answered, by track.
+    """
+    found = features(prepared)
+    blocks: list[Block] = [*_counts(prepared, parts), *_durations(prepared), *_failures(prepared)]
+    made = [Section("data", "What was there to learn from?", blocks, _sentences(prepared), "Data")]
+    if found is not None:
+        made.append(
+            Section("map", "Which tracks sound alike?", [tracks_on_a_map(found, known, answered, model)], (), "Map")
+        )
+    sound = [*_spectrum(prepared), *(profiles(found) if found is not None else ())]
+    if sound:
+        made.append(Section("sound", "How do the genres sound?", sound, (), "Sound"))
+    return made
+
+
+def _sentences(prepared: Prepared) -> list[str]:
+    n, about = prepared.about["counts"], prepared.about
+    lost = [f"{n[k]:,} {words}" for k, words in _LOST.items() if n.get(k)]
+    artists = {a for a, ok in zip(prepared.tracks["artist"], prepared.usable, strict=True) if ok and a}
+    return [
+        f"{n['tracks']:,} tracks, {sum(prepared.usable):,} usable"
+        + (f" ({', '.join(lost)})" if lost else "")
+        + f", {len(prepared.genres)} genres, {f'{len(artists):,} artists' if artists else 'no artist is known'}.",
+        f"From {printable(about['root'])}.",
+        *_duration(prepared),
+    ]
+
+
+def _duration(prepared: Prepared) -> list[str]:
+    seconds = [d for d in prepared.tracks["duration_s"] if d]
+    alike = len({round(d, 1) for d in seconds}) == 1
+    return [f"Each lasts {seconds[0]:.1f} s, {sum(seconds) / 3600:.1f} hours in all."] if alike else []
+
+
+_LOST = {"failed": "failed", "missing": "missing on this disk", "unlabelled": "without a genre"}
+
+
+def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
+    tracks = prepared.tracks
+    n: Counter[tuple[str, str]] = Counter()
+    for track, genre, status in zip(tracks["track_id"], tracks["genre"], tracks["status"], strict=True):
+        if genre is not None:
+            n[genre, (parts.get(track, "excluded") if parts else "usable") if status == "ok" else status] += 1
+    kinds = [p for p in (*(PARTS if parts else ("usable",)), "failed", "missing") if any(k == p for _, k in n)]
+    genres = sorted({g for g, _ in n}, key=lambda g: -sum(n[g, k] for k in kinds))
+    rows = [{"name": printable(g), "part": k, "n": n[g, k]} for g in genres for k in kinds if n[g, k]]
+    if not rows:
+        return []
+    spec = charts.bars(rows, of="genre", axis="tracks", parts=kinds)
+    cells = [(printable(g), *(f"{n[g, k]:,}" for k in kinds), f"{sum(n[g, k] for k in kinds):,}") for g in genres]
+    table = Table("Tracks by genre", ("genre", *kinds, "all"), cells, folded=True, sortable=True)
+    most, least = cells[0], cells[-1]
+    said = (
+        f"From {least[-1]} of {least[0]} to {most[-1]} of {most[0]}" if most[-1] != least[-1] else f"{most[-1]} of each"
+    )
+    return [Figure("Tracks by genre", Chart(spec, f"Tracks by genre. {said}"), f"{said}.", table)]
+
+
+def _durations(prepared: Prepared) -> list[Figure]:
+    seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
+    if len(np.unique(seconds.round(1))) < 2:  # all alike: the sentences say how long
+        return []
+    n, edges = np.histogram(seconds, bins=min(24, max(1, len(np.unique(seconds)))))
+    bins = [(round(float(a), 2), round(float(b), 2), int(c)) for a, b, c in zip(edges, edges[1:], n, strict=False)]
+    low, middle, high = np.percentile(seconds, [0, 50, 100])
+    words = f"{low:.1f} to {high:.1f} s, median {middle:.1f} s; {seconds.sum() / 3600:.1f} hours in all"
+    spec = charts.histogram(bins, axis="seconds", of="tracks")
+    rows = [(f"{a:.2f} to {b:.2f}", f"{c:,}") for a, b, c in bins if c]
+    table = Table("Tracks by duration", ("seconds", "tracks"), rows, folded=True)
+    return [Figure("Duration", Chart(spec, f"Duration of the tracks: {words}"), f"{words}.", table)]
+
+
+def _failures(prepared: Prepared) -> list[Table]:
+    if not prepared.folder.exists("failures.csv"):
+        return []
+    found = list(csv.DictReader(io.StringIO(prepared.folder.read_bytes("failures.csv").decode("utf-8", "replace"))))
+    if not found:
+        return []
+    stages = Counter(f["stage"] for f in found)
+    rows = [
+        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in found[:MOST_FAILURES]
+    ]  # fmt: skip
+    said = ", ".join(f"{n:,} in {stage}" for stage, n in stages.most_common())
+    more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
+    caption = f"{count(found, 'file')} that cannot be used ({said}){more}"
+    return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True)]
+
+
+def _spectrum(prepared: Prepared) -> list[Figure]:
+    """Mean level by pitch of each genre, from `mel_image`, of shards that are spread over all."""
+    view = prepared.views.get("mel_image")
+    shards = prepared.shards("mel_image") if isinstance(view, MelImageView) else []
+    if not shards or not isinstance(view, MelImageView):
+        return []
+    chosen = sorted({int(i) for i in np.linspace(0, len(shards) - 1, min(MOST_SHARDS, len(shards)))})
+    usable = prepared.usable
+    levels: dict[str, list[Any]] = {}
+    for shard in (shards[i] for i in chosen):
+        for track, picture in pictures_of(prepared, shard):
+            if usable[track]:
+                levels.setdefault(prepared.tracks["genre"][track], []).append(picture.mean(axis=0, dtype=np.float32))
+    if not levels:
+        return []
+    hz = _centres(view)
+    means = {g: _narrowed(np.mean(rows, axis=0)) for g, rows in sorted(levels.items())}
+    values = [
+        {"series": printable(g), "x": round(float(x), 1), "y": round(float(y), 2)}
+        for g, row in means.items()
+        for x, y in zip(hz, row, strict=True)
+    ]
+    n = sum(map(len, levels.values()))
+    spec = charts.lines(values, x="Hz", y="dB below the loudest", log=True, dots=False)
+    cells = [
+        (f"{x:,.0f}", *(f"{means[g][i]:.1f}".replace("-", "−") for g in means)) for i, x in enumerate(hz) if not i % 4
+    ]
+    table = Table("Mean level in dB by frequency", ("Hz", *map(printable, means)), cells, folded=True)
+    note = f"Mean mel spectrum of {n:,} windows. Press a genre to bring it out."
+    return [Figure("Mean spectrum by genre", Chart(spec, f"Mean spectrum of {len(means)} genres"), note, table)]
+
+
+def _centres(view: MelImageView) -> Any:
+    """Centre in Hz of each of the bands that are drawn."""
+    filters = mel_filters(view.sr, view.n_fft, view.size).astype(np.float64)
+    at = np.fft.rfftfreq(view.n_fft, 1 / view.sr)
+    return np.maximum(_narrowed((filters @ at) / np.maximum(filters.sum(axis=1), 1e-12)), 20.0)
+
+
+def _narrowed(row: Any) -> Any:
+    """Means of neighbouring bands, `BANDS` of them at most."""
+    each = max(1, len(row) // BANDS)
+    return np.asarray(row[: len(row) // each * each]).reshape(-1, each).mean(axis=1)

@@ -1,0 +1,202 @@
+"""7 A map of the tracks by how they sound, and what their features say of each genre: from `features.parquet`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from genrelab.errors import printable
+from genrelab.page import Figure, Table, charts, charts_models
+from genrelab.page.charts import Chart, Interval
+from genrelab.page.tracks import Known
+from genrelab.prepared import Prepared
+
+MOST_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
+FAR = 5.0  # standard deviations at which a feature is cut off
+PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma"}
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Mean over its windows of each feature of each usable track that has any.
+
+    Attributes:
+        tracks: ids, (n,); `genre`, (n,).
+        names: of the features; `values`, (n, features), as they are.
+    """
+
+    tracks: Sequence[str]
+    genre: NDArray[np.str_]
+    names: Sequence[str]
+    values: Floats
+
+    @property
+    def standard(self) -> Floats:
+        """In standard deviations from the mean of all tracks; features that never vary are 0."""
+        spread = self.values.std(axis=0)
+        away: Floats = (self.values - self.values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        return away.clip(-FAR, FAR)
+
+    def means_of(self, pattern: str) -> list[int]:
+        """Places of the features that are means of a family, such as `mfcc_mean_01` and `mfcc1_mean`."""
+        return [i for i, n in enumerate(self.names) if re.match(pattern, n) and "mean" in n]
+
+
+def features(prepared: Prepared) -> Features | None:
+    """None where the preparation holds no statistics and no table."""
+    if not prepared.folder.exists("features.parquet"):
+        return None
+    ids, _, names, values = prepared.features()
+    numbers = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
+    at = np.array([numbers[t] for t in ids], np.int64)
+    wanted = np.isfinite(values).all(axis=1) & np.array(prepared.usable)[at]
+    at, values = at[wanted], values[wanted]
+    tracks, place = np.unique(at, return_inverse=True)
+    if len(tracks) < 3 or not names:
+        return None
+    sums = np.zeros((len(tracks), len(names)))
+    np.add.at(sums, place, values)
+    genre = np.array([prepared.tracks["genre"][i] for i in tracks])
+    known = [prepared.tracks["track_id"][i] for i in tracks]
+    return Features(known, genre, names, sums / np.bincount(place)[:, None])
+
+
+def plane(standard: Floats) -> tuple[Floats, Floats]:
+    """The two directions in which rows differ most: places, (n, 2), and the share of the variance of each.
+
+    The sign of a direction is free: its largest loading is made positive, so that a map looks the same every time.
+    """
+    from threadpoolctl import threadpool_limits
+
+    rows = standard - standard.mean(axis=0)
+    tall = rows.shape[0] >= rows.shape[1]
+    products = rows.T @ rows if tall else rows @ rows.T  # the smaller of the two: their largest eigenvalues are equal
+    n = min(2, len(products))
+    with threadpool_limits(
+        1
+    ):  # on a busy machine the threads of so small a problem wait for each other: 100 times slower
+        powers, vectors = eigh(products, subset_by_index=[len(products) - n, len(products) - 1])
+    directions = (vectors if tall else rows.T @ vectors)[:, ::-1]
+    directions /= np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
+    signs = np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(n)])
+    places, shares = np.zeros((len(rows), 2)), np.zeros(2)
+    places[:, :n] = rows @ (directions * signs)
+    shares[:n] = powers[::-1].clip(0) / max(float(np.trace(products)), np.finfo(float).tiny)
+    return places, shares
+
+
+def tracks_on_a_map(found: Features, known: Known, answered: Mapping[str, str], model: str) -> Figure:
+    """Principal components of all features, of the MFCC and of the chroma, with what the best model answered."""
+    standard = found.standard
+    columns = {"all features": list(range(len(found.names)))}
+    for words, pattern in FAMILIES.items():
+        family = [i for i, n in enumerate(found.names) if re.match(pattern, n)]
+        if 2 < len(family) < len(found.names):
+            columns[words] = family
+    planes = [plane(standard[:, of]) for of in columns.values()]
+    shown = np.unique(np.linspace(0, len(found.tracks) - 1, min(MOST_POINTS, len(found.tracks))).astype(int))
+    rows = [_point(found, known, answered, planes, int(i)) for i in shown]
+    genres = [printable(g) for g in sorted(set(found.genre))]
+    spec = charts_models.field_of_points(rows, series=genres, views=list(columns))
+    first = planes[0][1]
+    of = (
+        f"{len(shown):,} of {len(found.tracks):,} tracks"
+        if len(shown) < len(found.tracks)
+        else f"{len(shown):,} tracks"
+    )
+    note = (
+        f"Principal components of the features of {of}; of all features the two hold "
+        f"{100 * first.sum():.0f} % of the variance. Press a genre to bring it out"
+        + (f"; a point tells what {printable(model)} answered." if answered else ".")
+    )
+    label = f"Map of {of} by principal components of their features, coloured by genre"
+    return Figure("Tracks by how they sound", Chart(spec, label), note, _spread(found, planes[0][0]), wide=True)
+
+
+def _point(
+    found: Features, known: Known, answered: Mapping[str, str], planes: Sequence[tuple[Floats, Floats]], i: int
+) -> dict[str, str | float]:
+    track = found.tracks[i]
+    row: dict[str, str | float] = {
+        "genre": printable(str(found.genre[i])),
+        "track": known.name(track),
+        "artist": printable(known.of(track, "artist") or "unknown"),
+        "answer": printable(answered.get(track, "not scored")),
+    }
+    for number, (places, _) in enumerate(planes):
+        row[f"x{number}"], row[f"y{number}"] = (round(float(v), 2) for v in places[i])
+    return row
+
+
+def _spread(found: Features, places: Floats) -> Table:
+    rows = []
+    for genre in sorted(set(found.genre)):
+        of = places[found.genre == genre]
+        centre, spread = of.mean(axis=0), of.std(axis=0)
+        cells = (f"{c:.1f} ± {s:.1f}".replace("-", "−") for c, s in zip(centre, spread, strict=True))
+        rows.append((printable(genre), f"{len(of):,}", *cells))
+    columns = ("genre", "n", "first component", "second component")
+    return Table("Where the genres lie: mean ± standard deviation", columns, rows, folded=True)
+
+
+def profiles(found: Features) -> list[Figure]:
+    """Chroma, MFCC and spectral centroid by genre, as far as the features hold them."""
+    drawn: list[Figure] = []
+    chroma = found.means_of(r"chroma_stft")
+    if len(chroma) == len(PITCHES):
+        drawn.append(_profile(found, chroma, PITCHES, "Harmony by genre (chroma)", "pitch class"))
+    mfcc = found.means_of(r"mfcc")
+    if len(mfcc) > 2:
+        numbers = [str(i + 1) for i in range(len(mfcc))]
+        drawn.append(_profile(found, mfcc, numbers, "Timbre by genre (MFCC)", "coefficient"))
+    centroid = found.means_of(r"spec\w*_cent")
+    if centroid:
+        drawn.append(_centroid(found, centroid[0]))
+    return drawn
+
+
+def _profile(found: Features, columns: Sequence[int], names: Sequence[str], title: str, axis: str) -> Figure:
+    standard, genres = found.standard[:, columns], sorted(set(found.genre))
+    means = np.stack([standard[found.genre == g].mean(axis=0) for g in genres])
+    most = max(float(np.abs(means).max()), np.finfo(float).tiny)
+    cells = [
+        {
+            "down": printable(genre),
+            "across": name,
+            "share": round(float(means[i, j]) / most, 3),
+            "text": "",
+            "tip": f"{genre}, {axis} {name}: {means[i, j]:+.2f} standard deviations",
+        }
+        for i, genre in enumerate(map(printable, genres))
+        for j, name in enumerate(names)
+    ]
+    spec = charts.matrix(cells, across=names, down=list(map(printable, genres)), x=axis, y="genre", numbered=False)
+    rows = [(printable(g), *(f"{v:+.2f}".replace("-", "−") for v in means[i])) for i, g in enumerate(genres)]
+    table = Table("Standard deviations from the mean of all tracks", ("genre", *names), rows, folded=True)
+    note = f"Blue above, orange below the mean of all tracks; the deepest colour is {most:.1f} standard deviations."
+    return Figure(title, Chart(spec, f"{title}: deviation from the mean of all tracks"), note, table)
+
+
+def _centroid(found: Features, column: int) -> Figure:
+    genres = sorted(set(found.genre))
+    quartiles = {g: np.percentile(found.values[found.genre == g, column], [25, 50, 75]) for g in genres}
+    ordered = sorted(genres, key=lambda g: -quartiles[g][1])
+    rows = [
+        Interval(printable(g), middle, low, high) for g in ordered for low, middle, high in [map(float, quartiles[g])]
+    ]
+    spec = charts.intervals(rows, axis="spectral centroid, Hz", scale=1, digits=0)
+    bright, dark = printable(ordered[0]), printable(ordered[-1])
+    label = f"Spectral centroid by genre, median and quartiles: brightest {bright}, darkest {dark}"
+    note = "Mean spectral centroid of the tracks: median, and the middle half of them."
+    cells = [(printable(g), *(f"{quartiles[g][i]:,.0f}" for i in (0, 1, 2))) for g in ordered]
+    table = Table(
+        "Quartiles of the spectral centroid", ("genre", "25 % Hz", "median Hz", "75 % Hz"), cells, folded=True
+    )
+    return Figure("Brightness by genre (spectral centroid)", Chart(spec, label), note, table)

@@ -1,0 +1,238 @@
+"""7 What the page shows of one model: where it was right, what it confuses, what it claims, its hardest tracks."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.errors import PreparedError, printable
+from genrelab.leaderboard import Leaderboard, Row, percent
+from genrelab.metrics import similarity_order
+from genrelab.page import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between, charts, charts_models
+from genrelab.page import percent as bare
+from genrelab.page.charts import Chart
+from genrelab.page.tracks import Known
+from genrelab.prepared import read_parquet
+from genrelab.storage import Folder
+
+HARDEST = 6  # tracks shown for each model, the most confident mistakes
+Histories = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answered of the scored tracks: ids, true and answered genre, probability of the answer."""
+
+    tracks: Sequence[str]
+    truth: NDArray[np.str_]
+    answer: NDArray[np.str_]
+    p: NDArray[np.float64]
+
+    @property
+    def hardest(self) -> list[int]:
+        """Rows of the most confident mistakes, the worst first."""
+        confidence = np.where(self.truth == self.answer, 0.0, self.p)
+        n_wrong = int((self.truth != self.answer).sum())
+        return [int(i) for i in np.argsort(-confidence, kind="stable")[: min(HARDEST, n_wrong)]]
+
+
+def answers(run: Folder, board: Leaderboard, row: Row) -> Answers:
+    """From `predictions.parquet`; what it holds must be what was scored."""
+    import pyarrow.compute as pc
+
+    table = read_parquet(run, f"{row.folder}/predictions.parquet")
+    table = table.filter(pc.equal(table["part"], board.part))
+    truth = np.array(table["truth"].to_pylist())
+    probabilities = np.stack([table[f"p_{g}"].to_numpy() for g in board.genres], axis=1)
+    answer = np.array(board.genres)[probabilities.argmax(axis=1)]
+    if len(truth) != row.n or int((truth == answer).sum()) != round(row.accuracy * row.n):
+        raise PreparedError(
+            f"{run}: predictions.parquet and metrics.json of {row.folder} tell different scores; "
+            "run `genrelab train` again"
+        )
+    return Answers(list(map(str, table["track_id"].to_pylist())), truth, answer, probabilities.max(axis=1))
+
+
+def section(
+    run: Folder, board: Leaderboard, row: Row, metrics: Mapping[str, Any], given: Answers, known: Known
+) -> Section:
+    """All of one model.
+
+    Raises:
+        PreparedError: its files do not fit together.
+    """
+    scores = metrics["scores"]
+    blocks: list[Block] = [
+        Stack([_ledger(board, metrics), *_calibration(board, metrics)]),
+        *_reliability(board, row, metrics),
+        _confusion(board, row, scores),
+        _per_genre(board, scores),
+        *_curves(run, row, metrics),
+        *_hardest(board, given, known),
+    ]
+    notes = [*(["Not above the majority line, or chance where that is higher."] if row.marked else []), *row.notes]
+    return Section(row.folder, printable(row.model), blocks, notes)
+
+
+def _ledger(board: Leaderboard, metrics: Mapping[str, Any]) -> Table:
+    """Accuracy on what it learned from, on what chose, on windows, on tracks: the gaps between them tell most."""
+    rows = []
+    for name, words in (("training", "tracks it was fitted on"), ("validation", "tracks that chose its settings")):
+        if found := metrics.get(name):
+            rows.append((words, *_share(found)))
+    if found := metrics.get("segments"):
+        rows.append((f"windows of {board.part} tracks", *_share(found)))
+    rows.append((f"{board.part} tracks", *_share(metrics["scores"])))
+    return Table(f"Where it was right; {board.scored}", ("of", "n", "accuracy %", "95 % interval"), rows)
+
+
+def _share(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    interval = between(found.get("accuracy_low"), found.get("accuracy_high"))
+    return f"{found['n']:,}", bare(found["accuracy"]), interval
+
+
+def _per_genre(board: Leaderboard, scores: Mapping[str, Any]) -> Table:
+    rows = [
+        (printable(genre), f"{g['n']:,}", *(bare(g[name]) for name in ("precision", "recall", "f1")))
+        if g["n"]
+        else (f"{printable(genre)} (not measured)", "0", ABSENT, ABSENT, ABSENT)
+        for genre, g in scores["per_genre"].items()
+    ]
+    caption = f"By genre; {board.scored}"
+    return Table(caption, ("genre", "n", "precision %", "recall %", "F1 %"), rows, sortable=True)
+
+
+def _confusion(board: Leaderboard, row: Row, scores: Mapping[str, Any]) -> Figure:
+    counts = np.array(scores["confusion"], np.int64)
+    order = similarity_order(counts)
+    counts, genres = counts[order][:, order], [printable(board.genres[i]) for i in order]
+    rows = counts.sum(axis=1)
+    down = [f"{g}  {n}" for g, n in zip(genres, rows, strict=True)]
+    cells = [
+        {
+            "down": down[i],
+            "across": genres[j],
+            "share": round(counts[i, j] / max(1, rows[i]), 3),
+            "text": str(counts[i, j]) if counts[i, j] else "",
+            "tip": f"{counts[i, j]} of {rows[i]} {genres[i]} tracks answered with {genres[j]}",
+        }
+        for i in range(len(genres))
+        for j in range(len(genres))
+    ]
+    worst = max(((counts[i, j], i, j) for i in range(len(genres)) for j in range(len(genres)) if i != j), default=None)
+    said = f"Most often {genres[worst[1]]} is taken for {genres[worst[2]]}." if worst and worst[0] else ""
+    numbered = len(genres) <= charts.NUMBERED_UP_TO
+    spec = charts.matrix(cells, across=genres, down=down, x="answered", y="true genre, n", numbered=numbered)
+    label = f"Confusion matrix of {printable(row.model)} on {board.scored}. {said}"
+    body = [(g, *map(str, counts[i])) for i, g in enumerate(genres)]
+    table = Table(f"True genre down, answer across; {board.scored}", ("true genre", *genres), body, folded=True)
+    note = f"{board.scored}; genres that are confused stand together. {said}"
+    return Figure("What it confuses", Chart(spec, label), note, table)
+
+
+def _reliability(board: Leaderboard, row: Row, metrics: Mapping[str, Any]) -> list[Figure]:
+    bins = [b for b in metrics["scores"].get("reliability", ()) if b["n"]]
+    if not bins:
+        return []
+    columns = ("said with a probability of", "n", "said %", "right %")
+    rows = [
+        (f"{b['low']:.2f} to {b['high']:.2f}", f"{b['n']:,}", bare(b["confidence"]), bare(b["accuracy"])) for b in bins
+    ]
+    label = f"Reliability of {printable(row.model)} on {board.scored}: expected calibration error {row.ece:.3f}"
+    note = (
+        f"{board.scored}; on the dashed line it is right as often as it says. Expected calibration error {row.ece:.3f}."
+    )
+    table = Table(f"Claims and what came true; {board.scored}", columns, rows, folded=True)
+    return [Figure("Is it as sure as it should be?", Chart(charts_models.reliability(bins), label), note, table)]
+
+
+def _calibration(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
+    found = metrics.get("calibration")
+    if not found:
+        return []
+    places = [(found["fitted_on"], found.get("n"), found)]
+    if found.get("scored"):
+        places.append((board.part, board.n, found["scored"]))
+    rows = [
+        (
+            words,
+            f"{n:,}" if n else ABSENT,
+            *(f"{at[when][what]:.3f}" for what in ("log_loss", "ece") for when in ("before", "after")),
+        )
+        for words, n, at in places
+    ]
+    columns = ("tracks", "n", "log loss before", "after", "ECE before", "after")
+    caption = f"Temperature {found['temperature']:.2f}, fitted on {found['fitted_on']}; {board.scored}"
+    return [Table(caption, columns, rows)]
+
+
+def _curves(run: Folder, row: Row, metrics: Mapping[str, Any]) -> list[Figure]:
+    if metrics["curve"] is None:
+        return []
+    history, best = _history(run, row.folder), metrics["curve"]["best_epoch"]
+    if best not in history["epoch"]:
+        raise PreparedError(f"{run}: {row.folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again")
+    said, name = gap_words(history, best), printable(row.model)
+    accuracy, loss = (_curve(history, best, what, said, name) for what in ("accuracy", "loss"))
+    columns = ("epoch", "training loss", "validation loss", "training accuracy %", "validation accuracy %")
+    rows = [
+        (f"{e:.0f}", f"{a:.3f}", f"{b:.3f}", bare(c), bare(d))
+        for e, a, b, c, d in zip(
+            *(history[n] for n in ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")), strict=True
+        )
+    ]
+    table = Table("Epoch by epoch, on training and validation tracks", columns, rows, folded=True)
+    return [
+        Figure("Accuracy while it learned", accuracy, f"{said[0].upper()}{said[1:]}.", table),
+        Figure("Loss while it learned", loss, "What lies between training and validation is shaded."),
+    ]
+
+
+def _curve(history: Histories, best: int, what: str, said: str, name: str) -> Chart:
+    scale = 100 if what == "accuracy" else 1
+    columns = (history["epoch"], history[what], history[f"val_{what}"])
+    rows = [
+        {"epoch": int(e), "training": round(scale * t, 4), "validation": round(scale * v, 4)}
+        for e, t, v in zip(*columns, strict=True)
+    ]
+    spec = charts_models.gap(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
+    return Chart(spec, f"{what} of {name} on training and validation, epoch by epoch: {said}")
+
+
+def gap_words(history: Histories, best: int) -> str:
+    """The overfitting gap in words: training less validation accuracy at the epoch whose weights were kept."""
+    at = list(history["epoch"]).index(best)
+    training, validation = history["accuracy"][at], history["val_accuracy"][at]
+    gap = 100 * (training - validation)
+    named = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
+    seen = f"training {percent(training)}, validation {percent(validation)}"
+    return f"best epoch {best} of {len(history['epoch'])}: {seen}: {named}"
+
+
+def _history(run: Folder, folder: str) -> dict[str, list[float]]:
+    rows = list(csv.DictReader(io.StringIO(run.read_bytes(f"{folder}/history.csv").decode())))
+    names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+    return {name: [float(row[name]) for row in rows] for name in names}
+
+
+def _hardest(board: Leaderboard, given: Answers, known: Known) -> list[Tracks | Table]:
+    """To look at and to hear; as a table where there is neither picture nor audio."""
+    shown = [
+        known.heard(
+            given.tracks[i],
+            f"{printable(given.truth[i])}, taken for {printable(given.answer[i])} with {percent(given.p[i])}",
+        )
+        for i in given.hardest
+    ]
+    note = f"The most confident mistakes of {board.scored}. Listen whether the label or the model is wrong."
+    if any(track.href or track.picture for track in shown):
+        return [Tracks("Hardest tracks", shown, note)]
+    rows = [(track.name, track.who, track.says) for track in shown]
+    caption = f"Hardest tracks: the most confident mistakes of {board.scored}"
+    return [Table(f"{caption}; {shown[0].why}", ("track", "artist", "mistake"), rows, words=3)] if shown else []

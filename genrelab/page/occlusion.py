@@ -1,0 +1,76 @@
+"""7 What decided: the mel spectrogram of a track, and the patches whose silencing changes the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from genrelab.errors import printable
+from genrelab.leaderboard import Row, percent
+from genrelab.page import Heard, Tracks, charts_models, sentence
+from genrelab.page.charts import Chart
+from genrelab.page.tracks import Known, data_address
+from genrelab.storage import Folder
+
+
+def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
+    """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
+    if not run.exists(f"{row.folder}/occlusion.json"):
+        return []
+    study = run.read_json(f"{row.folder}/occlusion.json")
+    tracks = [_track(found, known, row.folder) for found in study["tracks"]]
+    note = (
+        "Silencing an orange patch lowers the probability of the answer, silencing a blue one raises it; "
+        "what is bare does not matter."
+    )
+    if study.get("sentence"):
+        note = f"{sentence(study['sentence'])} {note}"
+    return [Tracks("What decided", tracks, note)] if tracks else []
+
+
+def _track(found: Mapping[str, Any], known: Known, folder: str) -> Heard:
+    mel, drop = np.array(found["mel"], np.float32), np.array(found["drop"], np.float64)
+    patches = _patches(found, drop)
+    span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
+    spec = charts_models.over_picture(
+        patches, data_address(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
+    )  # fmt: skip
+    says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {percent(found['p'])}"
+    most = max(patches, key=lambda p: p["drop"])
+    label = (
+        f"Most decided {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}: "
+        f"without it the probability falls by {most['drop']:.1f} points"
+    )
+    track = known.heard(found["track_id"], says)
+    evidence = quote(f"{folder}/{found['evidence']}") if found.get("evidence") else None
+    return Heard(
+        track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
+    )
+
+
+def _patches(found: Mapping[str, Any], drop: Any) -> list[dict[str, Any]]:
+    times, edges = found["t_edges"], found["f_edges_hz"]
+    bands = np.interp(edges, found["mel_hz"], np.arange(len(found["mel_hz"])) + 0.5)
+    bands[0], bands[-1] = 0, len(found["mel_hz"])
+    return [
+        {
+            "t0": round(times[j], 2),
+            "t1": round(times[j + 1], 2),
+            "f0": round(float(bands[i]), 1),
+            "f1": round(float(bands[i + 1]), 1),
+            "hz": f"{edges[i]:,.0f} to {edges[i + 1]:,.0f} Hz",
+            "drop": round(100 * float(drop[i, j]), 2),
+        }
+        for i in range(drop.shape[0])
+        for j in range(drop.shape[1])
+    ]
+
+
+def _ticks(mel_hz: Sequence[float]) -> list[tuple[float, str]]:
+    """Where 250 Hz, 1 kHz, 4 kHz lie among the bands."""
+    wanted = [hz for hz in (250, 1_000, 4_000) if mel_hz[0] < hz < mel_hz[-1]]
+    places = np.interp(wanted, mel_hz, np.arange(len(mel_hz)) + 0.5)
+    return [(round(float(at), 2), f"{hz:,}") for at, hz in zip(places, wanted, strict=True)]

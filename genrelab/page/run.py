@@ -1,0 +1,251 @@
+"""7 The page of one run: what was measured and what to believe of it, the studies, every model, the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from genrelab.errors import PreparedError, printable
+from genrelab.leaderboard import HEADERS, Leaderboard, percent
+from genrelab.page import ABSENT, Figure, Section, Table, between, points, render
+from genrelab.page import audit as page_audit
+from genrelab.page import data as page_data
+from genrelab.page import models as page_models
+from genrelab.page import percent as bare
+from genrelab.page import studies as page_studies
+from genrelab.page import tuning as page_tuning
+from genrelab.page.charts import Chart, Interval, intervals
+from genrelab.page.models import Answers
+from genrelab.page.occlusion import decided
+from genrelab.page.tracks import Known, add_pictures, known
+from genrelab.prepared import Prepared, open_prepared, read_parquet
+from genrelab.storage import Folder
+
+Json = Mapping[str, Any]
+
+
+def page(run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json], given: Mapping[str, Answers]) -> str:
+    """`report.html` of a run.
+
+    Args:
+        facts: `run.json`; `stored`: `metrics.json` of each model.
+        given: what each model answered.
+
+    Raises:
+        PreparedError: files of RUN do not fit together.
+    """
+    prepared, split = _prepared(run, facts), read_parquet(run, "split.parquet").to_pydict()
+    tracks = known(split, facts["dataset"].get("root"), run)
+    studies = _read_studies(run)
+    add_pictures(tracks, prepared, _to_see(given, studies))
+    models = [_model(run, board, row, stored[row.folder], given[row.folder], tracks) for row in board.rows]
+    sections = _studies(run, board, studies, tracks)
+    data = _data(prepared, board, split, given, tracks)
+    return render(
+        "report.html",
+        what="report",
+        title=printable(board.title),
+        eyebrow=_eyebrow(board, facts),
+        verdict=board.verdict,
+        cautions=board.cautions,
+        board=board,
+        leaderboard=_bars(board),
+        scores=_scores(board),
+        sections=sections,
+        models=models,
+        data=data,
+        circumstances=_circumstances(facts),
+        contents=_contents(sections, models, data),
+    )
+
+
+def _prepared(run: Folder, facts: Json) -> Prepared | None:
+    """The preparation that the run was trained on, beside it or where it was; None where it is gone or another."""
+    for place in (run / "prepared", facts["dataset"].get("prepared")):
+        try:
+            found = open_prepared(place) if place is not None else None
+        except (PreparedError, OSError):
+            continue
+        if found is not None and found.about["fingerprint"] == facts["dataset"].get("fingerprint"):
+            return found
+    return None
+
+
+def _read_studies(run: Folder) -> dict[str, Any]:
+    names = ("audit", "honesty", "learning_curve", "robustness", "doubts")
+    found: dict[str, Any] = {n: _read(run, f"{n}.json") for n in names if run.exists(f"{n}.json")}
+    trials = [f"{m}/trials.json" for m in run.names("tune") if run.exists(f"tune/{m}/trials.json")]
+    if trials:
+        found["tuning"] = {t.partition("/")[0]: _read(run, f"tune/{t}") for t in trials}
+    return found
+
+
+def _read(run: Folder, name: str) -> dict[str, Any]:
+    try:
+        return run.read_json(name)
+    except ValueError as e:
+        raise PreparedError(f"{run}: {name} is damaged ({e}); make the study again") from e
+
+
+def _to_see(given: Mapping[str, Answers], studies: Json) -> set[str]:
+    """Tracks whose picture the page shows."""
+    wanted = {a.tracks[i] for a in given.values() for i in a.hardest}
+    if "doubts" in studies:
+        wanted |= {r["track_id"] for r in page_audit.clearest(studies["doubts"].get("rows", ()))}
+    return wanted
+
+
+def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known) -> list[Section]:
+    names = {row.folder: row.model for row in board.rows}
+    makers = {
+        "audit": lambda found: page_audit.audit(found, tracks),
+        "honesty": page_studies.honesty,
+        "learning_curve": lambda found: page_studies.learning_curve(found, board.scored),
+        "robustness": lambda found: page_studies.robustness(found, names),
+        "doubts": lambda found: page_audit.doubts(found, tracks),
+        "tuning": page_tuning.tuning,
+    }
+    made = [_comparisons(board)] if board.comparisons else []
+    for name, make in makers.items():
+        if name in studies:
+            try:
+                made.append(make(studies[name]))
+            except (KeyError, TypeError) as e:
+                raise PreparedError(f"{run}: {name}.json lacks {e}; make the study again") from e
+    return made
+
+
+def _model(run: Folder, board: Leaderboard, row: Any, metrics: Json, given: Answers, tracks: Known) -> dict[str, Any]:
+    section = page_models.section(run, board, row, metrics, given, tracks)
+    blocks = [*section.blocks, *decided(run, row, tracks)]
+    return {
+        "id": f"model-{row.folder}",
+        "title": section.title,
+        "figures": f"{percent(row.accuracy)} [{bare(row.accuracy_low)}, {bare(row.accuracy_high)}]",
+        "row": row,
+        "section": Section(section.id, section.title, blocks, section.sentences),
+    }
+
+
+def _data(
+    prepared: Prepared | None, board: Leaderboard, split: Json, given: Mapping[str, Answers], tracks: Known
+) -> list[Section]:
+    if prepared is None:
+        sentence = "The preparation is not where this run left it, so nothing is shown of the data."
+        return [Section("data", "What was there to learn from?", (), [sentence], "Data")]
+    parts = dict(zip(map(str, split["track_id"]), split["part"], strict=True))
+    best = board.rows[0]
+    answered = dict(zip(given[best.folder].tracks, map(str, given[best.folder].answer), strict=True))
+    return page_data.sections(prepared, tracks, parts, answered, best.model)
+
+
+def _eyebrow(board: Leaderboard, facts: Json) -> str:
+    n = facts["split"]["counts"]
+    learned = f"learned from {n['training']:,} tracks" if "training" in n else ""
+    parts = (board.dataset, f"{len(board.genres)} genres", learned, board.scored, f"{board.split} split")
+    return printable(" · ".join(p for p in parts if p))
+
+
+def _bars(board: Leaderboard) -> Figure:
+    rows = [
+        Interval(printable(r.model), r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority, printable(r.view))
+        for r in board.rows
+    ]
+    lines = {"chance": board.chance, f"majority (always {printable(board.majority_genre)})": board.majority}
+    spec = intervals(rows, axis=f"accuracy on {board.n:,} {board.part} tracks, %", lines=lines, bars=True)
+    label = f"Accuracy of {len(rows)} models with 95 % intervals; {board.facts}"
+    note = f"Accuracy with its 95 % interval over {board.interval_over}; {board.scored}."
+    return Figure("Leaderboard", Chart(spec, label), note, wide=True)
+
+
+def _scores(board: Leaderboard) -> Table:
+    rows = [
+        (*row.cells[:4], bare(row.balanced_accuracy), *row.cells[4:6], f"{row.ece:.3f}", *row.cells[6:])
+        for row in board.rows
+    ]
+    columns = (*HEADERS[:4], "balanced %", *HEADERS[4:6], "ECE", *HEADERS[6:])
+    return Table(board.facts, columns, rows, words=2, sortable=True)
+
+
+def _comparisons(board: Leaderboard) -> Section:
+    """Who can be told from whom: the best model against each other one, then every pair."""
+    names = {row.folder: printable(row.model) for row in board.rows}
+    first = board.rows[0].folder
+    rows = [
+        Interval(f"{names[c['a']]} − {names[c['b']]}", c["difference"], c["low"], c["high"], c["separable"])
+        for c in board.comparisons
+        if c["a"] == first
+    ]
+    cells = [
+        (
+            names[c["a"]],
+            names[c["b"]],
+            "yes" if c["separable"] else "no",
+            points(c["difference"]),
+            between(c["low"], c["high"], signed=True),
+            f"{c['p_value']:.3f}",
+            f"{c['p_adjusted']:.3f}",
+            f"{c['n']:,}",
+            f"{c['n_groups']:,}",
+        )
+        for c in board.comparisons
+    ]
+    columns = ("model", "against", "told apart", "points", "95 % interval", "p", "p, Holm", "tracks", "groups")
+    table = Table(f"Every two models, on the same tracks; {board.scored}", columns, cells, words=3, folded=True)
+    spec = intervals(rows, axis="difference in accuracy, points", signed=True)
+    note = f"Paired on the same tracks, artists kept whole; pale where chance may explain it. {board.scored}."
+    figure = Figure("The first against each other model", Chart(spec, board.winner["sentence"]), note, table, wide=True)
+    sentence = f"On the same tracks, {board.winner['sentence']}."
+    return Section("comparisons", "Who can be told apart?", [figure], [sentence], "Comparisons")
+
+
+def _contents(
+    sections: Sequence[Section], models: Sequence[Json], data: Sequence[Section]
+) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    below = [(m["id"], m["title"], bare(m["row"].accuracy)) for m in models]
+    return [
+        ("leaderboard", "Leaderboard", []),
+        *((s.id, s.short, []) for s in sections),
+        ("models", "Models", below),
+        *((s.id, s.short, []) for s in data),
+        ("circumstances", "Circumstances", []),
+    ]
+
+
+CIRCUMSTANCES = {
+    "dataset": "Data",
+    "split": "Split",
+    "settings": "Settings",
+    "versions": "Software",
+    "timings": "Seconds",
+}
+LEFT_OUT = ("by_genre", "notes", "no_test")  # they stand elsewhere on the page
+
+
+def _circumstances(facts: Json) -> list[Table]:
+    tables = []
+    for name, title in CIRCUMSTANCES.items():
+        values = {"seed": facts["seed"], **facts[name]} if name == "settings" else facts[name]
+        rows = [(k.replace("_", " "), _readable(v)) for k, v in values.items() if k not in LEFT_OUT]
+        tables.append(Table(title, ("what", "value"), rows, words=2, folded=True))
+    return tables
+
+
+def _readable(value: Any) -> str:
+    """A value of JSON as a person writes it."""
+    if value is None or value in ({}, []):
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{_readable(k)}: {_readable(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_readable, value))
+    return printable(str(value))
+
+
+def title_of(facts: Json) -> str:
+    """The name of the folder or table that the tracks come from; of the kind of dataset where that is not known."""
+    root = facts["dataset"].get("root")
+    return PurePath(root).name if root and PurePath(root).name else str(facts["dataset"]["name"])

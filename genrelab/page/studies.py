@@ -1,0 +1,199 @@
+"""7 What the page shows of the studies that train models again or let them hear worse: honesty, more data, robustness.
+
+Each reads the JSON that its study wrote, and is left out where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genrelab.comparison import LINE
+from genrelab.errors import printable
+from genrelab.page import ABSENT, Figure, Section, Table, between, charts, percent, points
+from genrelab.page.charts import Chart, Interval
+
+POLICIES = {
+    "official": "official split",
+    "artist": "artists kept apart",
+    "random": "random tracks",
+    "segment": "random windows",
+}
+
+
+def honesty(found: Mapping[str, Any]) -> Section:
+    """`honesty.json`: the same model under every policy; what the differences mean is said in its sentences."""
+    blocks: list[Figure | Table] = []
+    for model in found["models"]:
+        name, policies = printable(model["model"]), model["policies"]
+        rows = [
+            Interval(POLICIES.get(p["policy"], p["policy"]), p["accuracy"], p["low"], p["high"], below=_on(p))
+            for p in policies
+        ]
+        best = max(policies, key=lambda p: p["accuracy"])
+        label = f"Accuracy of {name} by split: highest with {POLICIES.get(best['policy'], best['policy'])}"
+        chart = Chart(charts.intervals(rows, axis="accuracy, %"), label)
+        blocks.append(Figure(f"{name} under every split", chart, _measured_on(policies), _honest_table(name, policies)))
+    blocks += [_differences(found["models"])] if any(m["differences"] for m in found["models"]) else []
+    if found.get("not_run"):
+        reasons = [
+            (printable(r.get("model") or "all models"), POLICIES.get(r["policy"], r["policy"]), printable(r["reason"]))
+            for r in found["not_run"]
+        ]
+        blocks.append(Table("Not measured", ("model", "split", "why"), reasons, words=3, wide=True, folded=True))
+    return Section("honesty", "How much of the accuracy is the split's?", blocks, found["sentences"], "Honesty")
+
+
+def _on(policy: Mapping[str, Any]) -> str:
+    part = policy.get("part")
+    return f"{policy['n']:,} {part} tracks" if part else f"{policy['n']:,} tracks"
+
+
+def _measured_on(policies: Sequence[Mapping[str, Any]]) -> str:
+    parts = sorted({str(p["part"]) for p in policies if p.get("part")})
+    return f"Scored on {' and '.join(parts)} tracks; 95 % intervals." if parts else "95 % intervals."
+
+
+def _honest_table(name: str, policies: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            POLICIES.get(p["policy"], p["policy"]),
+            printable(p.get("note") or ABSENT),
+            f"{p['n_learned']:,}",
+            f"{p['n']:,}",
+            percent(p["accuracy"]),
+            between(p["low"], p["high"]),
+            ", ".join(map(percent, p["folds"])) or ABSENT,
+        )
+        for p in policies
+    ]
+    columns = ("split", "note", "n learned", "n scored", "accuracy %", "95 % interval", "folds %")
+    return Table(f"{name}: {_measured_on(policies)}", columns, rows, words=2, folded=True)
+
+
+def _differences(models: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            printable(m["model"]),
+            f"{POLICIES.get(d['a'], d['a'])} − {POLICIES.get(d['b'], d['b'])}",
+            printable(d["sentence"]),
+            points(d["difference"]),
+            between(d["low"], d["high"], signed=True),
+        )
+        for m in models
+        for d in m["differences"]
+    ]
+    columns = ("model", "between", "meaning", "points", "95 % interval")
+    return Table("Differences between the splits", columns, rows, words=3, wide=True, folded=True)
+
+
+def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
+    """`learning_curve.json`: would more tracks help, and of which genre?"""
+    values = [
+        {
+            "series": printable(m["model"]),
+            "x": round(100 * p["share"]),
+            "y": round(100 * p["accuracy"], 2),
+            "low": round(100 * p["low"], 2),
+            "high": round(100 * p["high"], 2),
+        }
+        for m in found["models"]
+        for p in m["points"]
+    ]
+    spec = charts.lines(values, x="share of the training tracks, %", y="accuracy, %", band=True)
+    verdicts = " ".join(f"{printable(m['model'])}: {m['verdict']}" for m in found["models"])
+    rows = [
+        (
+            printable(m["model"]),
+            f"{100 * p['share']:.0f}",
+            f"{p['n_tracks']:,}",
+            percent(p["accuracy"]),
+            between(p["low"], p["high"]),
+        )
+        for m in found["models"]
+        for p in m["points"]
+    ]
+    columns = ("model", "share %", "n learned", "accuracy %", "95 % interval")
+    table = Table(f"Accuracy by number of training tracks; {scored}", columns, rows, folded=True)
+    blocks: list[Figure | Table] = [
+        Figure("Accuracy with more tracks", Chart(spec, f"Learning curve. {verdicts}"), f"{scored}.", table)
+    ]
+    blocks += [_gains(m, scored, folded=i > 0) for i, m in enumerate(found["models"]) if m["genres"]]
+    return Section("more-data", "Would more tracks help?", blocks, found["sentences"], "More data")
+
+
+def _gains(model: Mapping[str, Any], scored: str, *, folded: bool) -> Table:
+    rows = [
+        (printable(genre), printable(g["verdict"]), points(g["gain"]), between(g["low"], g["high"], signed=True))
+        for genre, g in sorted(model["genres"].items(), key=lambda item: -(item[1]["gain"] or 0))
+    ]
+    caption = f"{printable(model['model'])}: gain in recall by the last doubling; {scored}"
+    return Table(caption, ("genre", "verdict", "points", "95 % interval"), rows, words=2, sortable=True, folded=folded)
+
+
+def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
+    """`robustness.json`: what is left when the audio is worse, and how much of a track must be heard."""
+    of = f"n = {found['n']:,} of {found['n_scored']:,} {found['part']} tracks"
+    blocks: list[Figure | Table] = []
+    for model in found["models"]:
+        if model["model"] == LINE:  # it answers without listening
+            continue
+        name = printable(names.get(model["model"], model["model"]))
+        worse = list(model["conditions"][1:])
+        rows = [
+            Interval(
+                c["label"], c["difference"], c["difference_low"], c["difference_high"],
+                strong=_apart(c["difference_low"], c["difference_high"]),
+            )
+            for c in worse
+        ]  # fmt: skip
+        worst = min(worse, key=lambda c: c["difference"], default=None)
+        said = f"; worst is {worst['label']}: {points(worst['difference'])} points" if worst else ""
+        spec = charts.intervals(rows, axis="accuracy less that of the clean audio, points", signed=True)
+        chart = Chart(spec, f"{name} when the audio is worse{said}")
+        blocks.append(Figure(f"{name}: worse audio", chart, f"{of}{said}.", _conditions(name, of, model["conditions"])))
+    if seconds := _seconds(found["models"], names, of):
+        blocks.append(seconds)
+    return Section("robustness", "How robust is it?", blocks, found["sentences"], "Robustness")
+
+
+def _apart(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _conditions(name: str, of: str, conditions: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        (
+            c["label"],
+            percent(c["accuracy"]),
+            between(c["low"], c["high"]),
+            points(c["difference"]),
+            between(c["difference_low"], c["difference_high"], signed=True),
+            percent(c["same_answer"]),
+        )
+        for c in conditions
+    ]
+    columns = ("audio", "accuracy %", "95 % interval", "points", "95 % interval", "same answer %")
+    return Table(f"{name}: {of}", columns, rows, folded=True)
+
+
+def _seconds(models: Sequence[Mapping[str, Any]], names: Mapping[str, str], of: str) -> Figure | None:
+    listen = [m for m in models if m["model"] != LINE]
+    heard = [(printable(names.get(m["model"], m["model"])), s) for m in listen for s in m["seconds"]]
+    if len({s["seconds"] for _, s in heard}) < 2:  # no curve; the sentences tell the figure
+        return None
+    values = [
+        {"series": name, "x": s["seconds"]} | {k: round(100 * s[v], 2) for k, v in _OF_SECONDS.items()}
+        for name, s in heard
+    ]
+    spec = charts.lines(values, x="seconds heard", y="accuracy, %", band=True, log=True)
+    rows = [
+        (name, f"{s['seconds']:g}", f"{s['n']:,}", percent(s["accuracy"]), between(s["low"], s["high"]))
+        for name, s in heard
+    ]
+    columns = ("model", "seconds", "n", "accuracy %", "95 % interval")
+    table = Table(f"Accuracy by seconds heard; {of}", columns, rows, folded=True)
+    return Figure("How much must be heard?", Chart(spec, "Accuracy by seconds heard"), f"{of}.", table)
+
+
+_OF_SECONDS = {"y": "accuracy", "low": "low", "high": "high"}

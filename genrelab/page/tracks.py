@@ -1,0 +1,147 @@
+"""7 Tracks as the page shows them: who made them, where their audio lies, what their mel spectrogram looks like."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab import records
+from genrelab.config import MelImageView
+from genrelab.errors import PreparedError, printable
+from genrelab.page import Heard
+from genrelab.prepared import Prepared
+from genrelab.storage import Folder
+
+Picture = NDArray[np.float16]  # (frames, mel bands), dB
+MOST_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the tracks, by their id, and where the page lies that shows them.
+
+    Attributes:
+        columns: path, genre, artist, album, duration_s by track, in the order of `number`.
+        number: place of each track id.
+        root: folder that paths are below; None where it is not known.
+        page: folder of the page.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    number: Mapping[str, int]
+    root: str | None
+    page: Folder
+    pictures: dict[str, str] = field(default_factory=dict)  # mel spectrograms by track id
+    seconds: dict[str, float] = field(default_factory=dict)  # that they span
+
+    def of(self, track: str, column: str) -> Any:
+        """One thing about a track; None where it is not known."""
+        values, i = self.columns.get(column), self.number.get(track)
+        return values[i] if values is not None and i is not None else None
+
+    def name(self, track: str) -> str:
+        """The track's file without its folder, or its id where it has no file."""
+        path = self.of(track, "path")
+        return printable(PurePosixPath(path).name if path else track)
+
+    def who(self, track: str) -> str:
+        """Artist and album, as far as they are known."""
+        parts = (self.of(track, "artist"), self.of(track, "album"))
+        return printable(" · ".join(p for p in parts if p)) or "unknown artist"
+
+    def heard(self, track: str, says: str) -> Heard:
+        """The track to hear and to look at."""
+        href, why = self.audio(track)
+        return Heard(
+            self.name(track), self.who(track), says, href, why, self.pictures.get(track), self._range(track)
+        )  # fmt: skip
+
+    def audio(self, track: str) -> tuple[str | None, str]:
+        """Address of the audio as seen from the page, or None and the reason."""
+        path = self.of(track, "path")
+        if not path:
+            return None, "no audio belongs to this row"
+        if not self.page.is_local or self.root is None:
+            return None, "the page does not lie on the disk of the audio"
+        file = Path(self.root) / path
+        if not file.is_file():
+            return None, f"the audio is not at {printable(str(file))} any more"
+        try:
+            relative = os.path.relpath(file.resolve(), self.page.local.resolve())
+        except ValueError:  # on another drive
+            return None, "the audio lies on another drive than the page"
+        return quote(os.fsencode(Path(relative).as_posix())), ""
+
+    def _range(self, track: str) -> str:
+        span = self.seconds.get(track)
+        return f"0 to {span:.0f} s across, low to high up" if span else ""
+
+
+def known(columns: Mapping[str, Sequence[Any]], root: str | None, page: Folder) -> Known:
+    """Of the columns of `split.parquet` or `tracks.parquet`."""
+    return Known(columns, {str(t): i for i, t in enumerate(columns["track_id"])}, root, page)
+
+
+def add_pictures(tracks: Known, prepared: Prepared | None, wanted: Collection[str]) -> None:
+    """Read the mel spectrograms of these tracks where the preparation holds them."""
+    if prepared is None or not isinstance(prepared.views.get("mel_image"), MelImageView):
+        return
+    number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
+    indices = {number[t]: t for t in sorted(wanted) if t in number and t not in tracks.pictures}
+    for i, picture in mel_pictures(prepared, sorted(indices)).items():
+        tracks.pictures[indices[i]] = data_address(picture)
+        whole = prepared.tracks["duration_s"][i] or 0.0
+        tracks.seconds[indices[i]] = min(whole, prepared.about["settings"].get("clips", {}).get("clip_s", whole))
+
+
+def mel_pictures(prepared: Prepared, indices: Collection[int]) -> dict[int, Picture]:
+    """The first window of `mel_image` of these tracks; those whose record is corrupt are left out."""
+    found: dict[int, Picture] = {}
+    names = prepared.shards("mel_image")
+    for name in [names[s] for s in _shards_of(prepared, indices) if s < len(names)]:
+        found |= {t: p for t, p in pictures_of(prepared, name) if t in indices and t not in found}
+    return found
+
+
+def pictures_of(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
+    """Track and picture of each readable record of a shard; none where the shard cannot be read here."""
+    if not prepared.folder.is_local:
+        return []
+    view, rows = prepared.view("mel_image"), []
+    try:
+        for _, _, record in records.read_records(Path(prepared.folder.path(shard))):
+            if isinstance(record, records.Record):
+                x = np.frombuffer(record.x, view.dtype).reshape(view.shape)
+                rows.append((record.track, x))
+    except OSError as e:
+        raise PreparedError(f"{prepared.folder}: {shard} cannot be read ({e})") from e
+    return rows
+
+
+def _shards_of(prepared: Prepared, indices: Collection[int]) -> list[int]:
+    """Numbers of the shards that hold these tracks: each holds as many tracks as the first, in the order of index."""
+    each = prepared.about["settings"].get("shard_tracks", 250)
+    return sorted({i // each for i in indices})
+
+
+def data_address(levels: Picture, colours: str = "magma") -> str:
+    """A spectrogram (frames, bands) as a picture of 224 by 112 points, lowest band at the bottom, for `src`.
+
+    JPEG: the noise of a spectrogram does not compress without loss.
+    """
+    from matplotlib.image import imsave
+
+    x = levels.astype(np.float32).T
+    halved = x[: len(x) // 2 * 2].reshape(len(x) // 2, 2, -1).mean(axis=1)
+    out = io.BytesIO()
+    imsave(out, halved, format="jpeg", cmap=colours, origin="lower", pil_kwargs={"quality": 72})
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,0 +1,78 @@
+"""charts.py and charts_models.py: the figures that a specification holds, in the units that its axis says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from genrelab.page import charts, charts_models
+from genrelab.page.charts import Interval
+
+HOSTILE = "</script>'\"[x] | datum.y"
+
+
+def values(spec: charts.Spec) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = spec["data"]["values"]
+    return found
+
+
+def test_intervals_are_percent_with_their_bounds() -> None:
+    rows = [Interval("a", 0.412, 0.3, 0.5, below="statistics"), Interval("b", 0.25, strong=False)]
+    spec = charts.intervals(rows, axis="accuracy, %", lines={"chance": 0.125}, bars=True)
+    first, second = values(spec)
+    assert (first["value"], first["low"], first["high"]) == (41.2, 30.0, 50.0)
+    assert (first["name"], first["figures"]) == ("a  ·  statistics", "41.2  [30.0, 50.0]")
+    assert (second["figures"], second["low"], second["strong"]) == ("25.0", 25.0, False)
+    assert {"line": "chance 12.5", "at": 12.5} in [
+        v for layer in spec["layer"] for v in layer.get("data", {}).get("values", [])
+    ]
+
+
+def test_differences_bear_their_sign() -> None:
+    spec = charts.intervals([Interval("a − b", -0.02, -0.1, 0.06)], axis="points", signed=True)
+    assert values(spec)[0]["figures"] == "−2.0  [−10.0, +6.0]"
+
+
+def test_a_matrix_tells_less_from_more_by_colour() -> None:
+    cells = [{"across": "a", "down": "b", "share": share, "text": "", "tip": ""} for share in (-0.5, 0.5)]
+    spec = charts.matrix(cells, across=["a"], down=["b"], x="x", y="y", numbered=False)
+    assert [v["depth"] for v in values(spec)] == [0.5, 0.5]
+    assert spec["layer"][0]["encoding"]["color"]["condition"]["test"] == "datum.share < 0"
+    assert len(spec["layer"]) == 1
+
+
+def test_empty_bins_are_not_drawn() -> None:
+    bins = [{"confidence": None, "accuracy": None, "n": 0}, {"confidence": 0.9, "accuracy": 0.5, "n": 4}]
+    assert values(charts_models.reliability(bins)) == [{"confidence": 90.0, "accuracy": 50.0, "n": 4}]
+
+
+def test_patches_are_as_deep_as_they_matter() -> None:
+    patches = [{"t0": 0, "t1": 1, "f0": 0, "f1": 8, "drop": d, "hz": "x"} for d in (20.0, -10.0, 0.0)]
+    spec = charts_models.over_picture(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
+    assert [v["depth"] for v in values(spec)] == [0.75, 0.375, 0.0]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        charts.intervals([Interval(HOSTILE, 0.5, 0.4, 0.6)], axis="a"),
+        charts.lines([{"series": HOSTILE, "x": 1, "y": 2}], x="x", y="y"),
+        charts.bars([{"name": HOSTILE, "part": "test", "n": 3}], of="genre", axis="tracks", parts=["test"]),
+        charts_models.field_of_points([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
+        charts.scatter([{"x": HOSTILE, "y": 1, "trial": 0, "best": True}], x="C", y="y", kind="names"),
+    ],
+)
+def test_names_never_become_fields_or_expressions(spec: charts.Spec) -> None:
+    def walk(node: object, path: tuple[str, ...] = ()) -> None:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                walk(child, (*path, str(key)))
+        elif isinstance(node, list):
+            for child in node:
+                walk(child, path)
+        elif isinstance(node, str) and HOSTILE in node:
+            assert path[-1] in ("domain", "sort") or "values" in path, path
+
+    walk(spec)
+    assert json.loads(json.dumps(spec)) == spec
