@@ -10,8 +10,9 @@ The recipe: multinomial logistic regression on `descriptors` of windows of 2.5 s
 (which tells the model that neither pitch nor tempo as such is a genre); features are scaled and cut off two deviations
 from their mean; every track weighs the same within its genre, every genre the same; a track's probabilities are the
 mean over its windows. The strength of the penalty and the temperature are chosen on artists that a model was not fitted
-on, and the figures of the card come from artists that had no part in either choice (nested cross-validation). Tracks of
-unknown artist are learned from and never scored: who knows on which side their artist stands?
+on, and what it answered there is kept as the bundle's calibration; the figures of the card come from artists that had
+no part in either choice (nested cross-validation). Tracks of unknown artist are learned from and never scored: who
+knows on which side their artist stands?
 
 Nothing depends on time or on the number of cores: running it again with the same packages gives the same bytes.
 """
@@ -46,6 +47,7 @@ from threadpoolctl import threadpool_limits
 from genrelab import decode, metrics, views
 from genrelab.bundle import write_bundle
 from genrelab.bundle_json import is_only_a_bundle
+from genrelab.calibration import evidence_of, tempered
 from genrelab.config import ClipSettings, DescriptorsView
 from genrelab.model import steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
@@ -183,13 +185,17 @@ def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
 
 def pooled(windows_p: list[Floats], temperature: float) -> Floats:
     """Probabilities of tracks (tracks, genres) from those of their windows, as a bundle gives them."""
-    p = np.concatenate(windows_p) ** (1 / temperature)
-    return pool(np.repeat(np.arange(len(windows_p)), [len(w) for w in windows_p]), p / p.sum(1, keepdims=True))[1]
+    p = tempered(np.concatenate(windows_p), temperature)
+    return pool(np.repeat(np.arange(len(windows_p)), [len(w) for w in windows_p]), p)[1]
 
 
-def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, float]:
-    """Penalty and temperature of least log loss on tracks that were not fitted on."""
-    best: tuple[float, float, float] | None = None
+def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, float, Floats]:
+    """Penalty and temperature of least log loss on tracks that were not fitted on; what they make of these tracks.
+
+    Returns:
+        Penalty, temperature, and the probabilities of the tracks of known artist (tracks.known, genres).
+    """
+    best: tuple[float, float, float, list[Floats]] | None = None
     y = tracks.y[tracks.known]
     for penalty in PENALTIES:
         held: dict[int, Floats] = {}
@@ -200,9 +206,10 @@ def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, f
             lambda t, answers=answers: metrics.log_loss(y, pooled(answers, t)), bounds=(0.3, 3), method="bounded"
         )
         if best is None or found.fun < best[0]:
-            best = (float(found.fun), penalty, round(float(found.x), 3))
+            best = (float(found.fun), penalty, round(float(found.x), 3), answers)
     assert best is not None
-    return best[1:]
+    _, penalty, temperature, answers = best
+    return penalty, temperature, pooled(answers, temperature)
 
 
 def folds(tracks: Tracks, n: int, seed: int, *, by_artist: bool) -> Iterator[tuple[Ints, Ints]]:
@@ -233,7 +240,7 @@ def cross_validated(tracks: Tracks, recipe: Recipe = Recipe(), *, by_artist: boo
 def answered(tracks: Tracks, fold: tuple[Ints, Ints], recipe: Recipe, by_artist: bool) -> Floats:
     """Probabilities of the held-out tracks of one fold."""
     learned = tracks.some(fold[0])
-    penalty, temperature = choose(learned, recipe, by_artist=by_artist)
+    penalty, temperature, _ = choose(learned, recipe, by_artist=by_artist)
     return pooled(fit(learned, penalty, recipe)(tracks.some(fold[1]).x), temperature)
 
 
@@ -256,7 +263,10 @@ def main() -> None:
         parser.error(f"{options.out} is no bundle: choose another --out")
     threadpool_limits(1)  # sums of several threads come in any order
     tracks, short = load(options.data, FOLDERS), load(options.data, FOLDERS[-1:])
-    penalty, temperature = choose(tracks, Recipe(), by_artist=True)
+    penalty, temperature, held = choose(tracks, Recipe(), by_artist=True)
+    y, artists = tracks.y[tracks.known], tracks.artist[tracks.known].tolist()
+    evidence = evidence_of(held, y, tracks.genres, artists=artists, fitted_on="training, out of fold")
+    assert evidence is not None
     model = fit(tracks, penalty, Recipe())
     figures = Figures(
         n_tracks=len(tracks.x),
@@ -273,7 +283,8 @@ def main() -> None:
     write_bundle(
         options.out, onnx=onnx, name="starter", genres=tracks.genres, view=VIEW, clips=CLIPS, metrics=figures.artist,
         dataset=f"gtzan ({len(tracks.x)} of its 1,000 tracks)", split=f"artist ({FOLDS}-fold cross-validation)",
-        licence=LICENCE, temperature=temperature, readme=card(figures, VIEW, CLIPS, LICENCE),
+        licence=LICENCE, temperature=temperature, calibration=evidence,
+        readme=card(figures, VIEW, CLIPS, LICENCE, temperature, evidence),
     )  # fmt: skip
     print(f"{options.out}: penalty {penalty}, temperature {temperature}, {len(onnx):,} bytes")
     for name in ("artist", "short", "leaking"):
