@@ -127,7 +127,7 @@ def treated(y: Samples, sr: int, how: str) -> Samples:
     return heard(encoded(y, container, int(rate or 64) * 1_000, sr))
 
 
-CONDITIONS = ("cut only", "mp3 128", "mp3 64", "mp3 32", "ogg", "low-pass 3.4 kHz", "-12 dB")
+CONDITIONS = ("cut only", "mp3 64", "mp3 32", "ogg", "low-pass 3.4 kHz", "-12 dB")
 SECONDS = (30, 5, 3, 2)
 
 
@@ -152,7 +152,10 @@ def robustness(data: Path, names: list[str], held: list[Print]) -> list[dict[str
             }
             rows.append({"how": how, "seconds": seconds, "n": len(names), "found": len(pairs & true),
                          "false": len(pairs - true - kin)})  # fmt: skip
-            print(f"  {how:<18}{seconds:>3} s: {rows[-1]['found']} of {len(names)}, {rows[-1]['false']} false alarms")
+            print(
+                f"  {how:<18}{seconds:>3} s: {rows[-1]['found']} of {len(names)}, {rows[-1]['false']} false alarms",
+                flush=True,
+            )
     return rows
 
 
