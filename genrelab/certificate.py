@@ -24,6 +24,7 @@ from genrelab.errors import printable
 from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault, named
 from genrelab.processes import cores
+from genrelab.shown import finding
 from genrelab.wording import count
 
 SHOWN = 5
@@ -99,9 +100,8 @@ class _Shown:
             self._line(f.state, f.part, f.name, f.found, f.remedy)
 
     def _line(self, state: str, part: str, name: str, found: str, remedy: str | None = None) -> None:
-        self._say(f"{state.upper() if state == REPAIR else state:<7} {part:<9} {name:<16} {printable(found)}")
-        if remedy:
-            self._say(f"{'':<35}→ {printable(remedy)}")
+        if not self._as_json:
+            finding(state, part, name, found, remedy)
 
     def _say(self, line: str) -> None:
         if not self._as_json:

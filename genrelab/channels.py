@@ -74,8 +74,8 @@ def _frames(path: Path) -> Iterator[tuple[int, Block]]:
     from genrelab import ffmpeg
 
     to_floats, like = AudioResampler(format="flt"), None
-    with ffmpeg._plain_faults(), ffmpeg._opened(path) as (container, stream):
-        for frame in (f for packet in ffmpeg._packets(container, stream) for f in ffmpeg._decoded(packet)):
+    with ffmpeg.plain_faults(), ffmpeg.opened(path) as (container, stream):
+        for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decoded(packet)):
             form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             like = like or form
             if form == like:

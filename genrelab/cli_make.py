@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab import console, options
+from genrelab import console, options, shown
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
@@ -76,8 +76,8 @@ def train(
 
     settings = program.train_settings(training)
     board = program.train(prepared, out, settings, asked, console.say, console.bar, training.from_study)
-    console.leaderboard(board, as_json, out)
-    console.studies(out, asked.studies, as_json)
+    shown.leaderboard(board, as_json, out)
+    shown.studies(out, asked.studies, as_json)
 
 
 @options.grouped
@@ -101,8 +101,8 @@ def run(
     program.check_run(out, settings, asked)  # before an hour of work, not after
     program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
     board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
-    console.leaderboard(board, as_json, out)
-    console.studies(out, asked.studies, as_json)
+    shown.leaderboard(board, as_json, out)
+    shown.studies(out, asked.studies, as_json)
 
 
 def tune(
@@ -133,7 +133,7 @@ def tune(
         strategy=strategy,
     )  # fmt: skip
     found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
-    console.study(found, as_json, out)
+    shown.study(found, as_json, out)
 
 
 def report(
@@ -155,9 +155,9 @@ def report(
     if len(runs) == 1:
         if out is not None:
             raise typer.BadParameter("--out goes with several RUNs: one has its page in RUN/report.html")
-        console.leaderboard(build(Folder(runs[0])), as_json, runs[0])
+        shown.leaderboard(build(Folder(runs[0])), as_json, runs[0])
         return
-    console.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
+    shown.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
 
 
 def explore(
@@ -199,7 +199,7 @@ def export(
         from genrelab.parity import check as program
 
         found = program(model, files, console.say)
-        console.parity(found, as_json)
+        shown.parity(found, as_json)
         if not found.ok:
             raise typer.Exit(1)
         return
@@ -207,4 +207,4 @@ def export(
         raise typer.BadParameter("give --format, or --check with FILEs")
     from genrelab.export import export as write
 
-    console.exported(write(model, form, out, overwrite=overwrite), as_json)
+    shown.exported(write(model, form, out, overwrite=overwrite), as_json)

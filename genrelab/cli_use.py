@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genrelab import console, options
+from genrelab import console, options, shown
 from genrelab.errors import printable
 from genrelab.processes import use_one_thread
 from genrelab.wording import count
@@ -131,7 +131,7 @@ def tag(
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
     bundle = _demanding(load_bundle(model), min_precision)
-    with console.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
+    with shown.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
         rows.journal = program.tag(folder, hear, settings, rows.show, touched)
 
 
@@ -150,7 +150,7 @@ def untag(
     """
     from genrelab import untag as program
 
-    with console.rows(as_json) as rows:
+    with shown.rows(as_json) as rows:
         program.untag(journal, rows.show)
 
 
@@ -177,7 +177,7 @@ def playlists(
     bundle = _demanding(load_bundle(model), min_precision)
     with console.bar("Listening") as progress, library.listening(bundle, jobs, progress) as (hear, _):
         written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
-    console.playlists(written, as_json)
+    shown.playlists(written, as_json)
 
 
 def doctor(
@@ -221,7 +221,7 @@ def doctor(
             raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
         from genrelab.doctor import examine
 
-        console.findings(examine(model), as_json)
+        shown.findings(examine(model), as_json)
         return
     from genrelab.certificate import Request, certify
 

@@ -9,11 +9,12 @@ from genrelab import prepare as preparing
 from genrelab import run
 from genrelab.answers import predict
 from genrelab.config import TrainSettings
-from genrelab.console import leaderboard, program
+from genrelab.console import program
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.errors import DatasetError
 from genrelab.options import Asked, Preparing, Source
 from genrelab.predict import load_bundle
+from genrelab.shown import leaderboard
 
 EPOCHS = 30
 

@@ -50,10 +50,10 @@ class FFmpeg:
         self._frames: Generator[_Frame, None, None] | None = None
         self._last: list[_Frame] = []  # the frame in which the last stretch ended
         self._end = 0
-        with _plain_faults(), _opened(path) as (container, stream):
+        with plain_faults(), opened(path) as (container, stream):
             first, end = None, 0
-            for packet in _packets(container, stream):
-                first = first or next(iter(_decoded(packet)), None)
+            for packet in packets(container, stream):
+                first = first or next(iter(decoded(packet)), None)
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
             if first is None:
                 raise ValueError("nothing in it can be decoded")
@@ -70,7 +70,7 @@ class FFmpeg:
             self._frames = self._frames_from(start_s)
         pieces, at = [np.empty(0, np.float32)], 0
         last, self._last = self._last, []  # after a fault there is nothing to go on from
-        with _plain_faults():
+        with plain_faults():
             for stamp, y in chain(last, self._frames):
                 # Time stamps say where the window begins; from there on frames follow each other without a gap.
                 if at <= start and stamp is not None:
@@ -90,11 +90,11 @@ class FFmpeg:
     def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
         """Every frame from a little before `start_s` on."""
         strange_s = 0.0
-        with _opened(self._path) as (container, stream):
+        with opened(self._path) as (container, stream):
             unit = _time_base(stream)
             if start_s > PREROLL_S:
                 container.seek(int((float(self._origin) + start_s - PREROLL_S) / unit), stream=stream)
-            for frame in (f for p in _packets(container, stream) for f in _decoded(p)):
+            for frame in (f for p in packets(container, stream) for f in decoded(p)):
                 if frame.sample_rate != self.sr:  # one frame: damage that looks sound; many: another recording
                     strange_s += frame.samples / frame.sample_rate
                     if strange_s > STRANGE_S:
@@ -112,7 +112,7 @@ class FFmpeg:
 
 
 @contextmanager
-def _plain_faults() -> Iterator[None]:
+def plain_faults() -> Iterator[None]:
     """FFmpeg's errors that are not also Python's own kind become ValueErrors in its words."""
     try:
         yield
@@ -123,7 +123,8 @@ def _plain_faults() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+def opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """A local file's container and its first stream of audio, closed at the end."""
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     with av.open(f"file:{path.absolute()}", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
@@ -136,12 +137,13 @@ def _time_base(stream: AudioStream) -> Fraction:
     return stream.time_base or Fraction(1, stream.rate)
 
 
-def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+def packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+    """Every packet of a stream, as far as there are whole ones."""
     with suppress(*FAULTS):  # cut off in the middle of a packet: what came before it counts
         yield from container.demux(stream)
 
 
-def _decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
+def decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
     try:
         return packet.decode()
     except FAULTS:  # a damaged packet is left out, as every player does

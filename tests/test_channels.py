@@ -48,9 +48,9 @@ def test_what_soundfile_cannot_read(tmp_path: Path) -> None:
 def test_frames_unlike_the_first_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from genrelab import ffmpeg
 
-    real = ffmpeg._decoded
+    real = ffmpeg.decoded
     other = next(iter(_frames(write(tmp_path / "b.wav", tune(5, 1)[:4_000], 8_000))))
-    monkeypatch.setattr(ffmpeg, "_decoded", lambda packet: [*real(packet), other])
+    monkeypatch.setattr(ffmpeg, "decoded", lambda packet: [*real(packet), other])
     x = np.concatenate(list(channels.blocks(write(tmp_path / "a.wav", tune(4, 2)), "av")))
     assert len(x) == 2 * SR
 

@@ -1,0 +1,218 @@
+"""Program: results on stdout, as a table for a person or as JSON for a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from genrelab.console import program
+from genrelab.errors import printable
+from genrelab.wording import count
+
+if TYPE_CHECKING:
+    from genrelab.doctor import Finding
+    from genrelab.library import Row
+    from genrelab.parity import Parity
+    from genrelab.playlists import Playlists
+    from genrelab.report import Leaderboard
+    from genrelab.side_by_side import SideBySide
+
+
+def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
+    """The leaderboard as a table with where everything is, or as the content of leaderboard.json."""
+    from rich.console import Console
+
+    from genrelab.report import print_leaderboard
+
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(board), indent=1))
+        return
+    width = None if sys.stdout.isatty() else 160
+    print_leaderboard(board, Console(width=width))
+    best = f"{run}/{board.rows[0].folder}/bundle"
+    typer.echo(
+        f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle\n"
+        f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', best])}"
+    )
+
+
+def studies(run: str, names: Iterable[str], as_json: bool) -> None:
+    """The tables of the studies that were asked for."""
+    if as_json:
+        return
+    from importlib import import_module
+
+    from genrelab.storage import Folder
+
+    for name in names:
+        module = import_module(f"genrelab.studies.{name.replace('-', '_')}")
+        if Folder(run).exists(module.FILE):
+            _table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
+
+
+def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for n, name in enumerate(headers):
+        shown.add_column(name, justify="left" if n < 2 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else 160).print(shown)
+
+
+def study(found: dict[str, Any], as_json: bool, run: str) -> None:
+    """What a search for hyper-parameters found, and how it is used."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
+    typer.echo(f"Best of {count(len(found['trials']), 'trial')}: {printable(best)}")
+    typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
+    typer.echo(f"Next:    {shlex.join([*program(), 'train'])} PREPARED --out NEW_RUN --from-study {shlex.quote(run)}")
+
+
+def side_by_side(found: SideBySide, as_json: bool, page: Path | None) -> None:
+    """Models of several runs in one ranking, and the runs that cannot stand in it, with the reason."""
+    if as_json:
+        ranked = [{"run": run.name, **dataclasses.asdict(row)} for run, row in found.ranked]
+        unranked = [{"run": run.name, "reason": reason} for run, reason in found.unranked]
+        typer.echo(json.dumps({"ranked": ranked, "unranked": unranked, "winner": found.winner}, indent=1))
+        return
+    typer.echo(found.first.board.facts)
+    for run, row in found.ranked:
+        typer.echo(f"  {printable(run.name)}: {printable(row.model)} ({row.view}): {row.cells[2]}")
+    typer.echo(printable(found.winner))
+    for run, reason in found.unranked:
+        typer.echo(f"\nNot ranked: {printable(run.name)}: {printable(reason)}")
+        for row in run.board.rows:
+            typer.echo(f"  {printable(row.model)} ({row.view}): {row.cells[2]}")
+    if page is not None:
+        typer.echo(f"\nPage: {page}")
+
+
+def exported(folder: Path, as_json: bool) -> None:
+    """Where an export lies, or what its settings.json says with its `path`."""
+    if not as_json:
+        typer.echo(str(folder))
+        return
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    typer.echo(json.dumps({"path": str(folder), **settings}, indent=1))
+
+
+def parity(found: Parity, as_json: bool) -> None:
+    """How far the forms of a model are apart, as a table or as an object."""
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    typer.echo(f"{found.model} on {len(found.files)} files; a probability may differ by {found.limit:g}\n")
+    typer.echo(f"{'path':<15}{'largest difference':<20}{'ok':<4}")
+    for row in found.paths:
+        off = "–" if row.largest_difference is None else f"{row.largest_difference:.1e}"
+        ok = {True: "yes", False: "NO", None: "–"}[row.ok]
+        typer.echo(f"{row.path:<15}{off:<20}{ok:<4}{printable(row.note)}".rstrip())
+
+
+class Rows:
+    """What becomes of the files of a library, shown as it happens, or kept for JSON.
+
+    Attributes:
+        journal: where it was written down, None where nothing was.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.journal: Path | None = None
+        self.count: Counter[str] = Counter()
+        self._as_json, self._rows = as_json, list[dict[str, Any]]()
+
+    def show(self, row: Row) -> None:
+        """One file."""
+        self.count[row.status] += 1
+        if self._as_json:
+            self._rows.append(row.to_json())
+            return
+        change = f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGES else None
+        sure = None if row.confidence is None else f"{row.confidence:.0%}"
+        genre = change or ", ".join(row.before) or None
+        said = "; ".join(printable(part) for part in (genre, sure, row.reason) if part)
+        typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {said}")
+
+    def end(self) -> None:
+        """How many of each, and the way back."""
+        if self._as_json:
+            journal = str(self.journal) if self.journal else None
+            typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
+            return
+        typer.echo(", ".join(f"{n:,} {status}" for status, n in self.count.items()) or "nothing to do")
+        if self.journal:
+            typer.echo(f"Undo with: {shlex.join([*program(), 'untag', str(self.journal)])}")
+
+
+CHANGES = ("tagged", "would tag", "restored")
+
+
+@contextmanager
+def rows(as_json: bool) -> Iterator[Rows]:
+    """Takes the rows of `tag` and `untag`; exit 1 where one failed."""
+    taken = Rows(as_json)
+    try:
+        yield taken
+    except KeyboardInterrupt as e:
+        taken.journal = getattr(e, "journal", None)  # the way back from what was tagged so far
+        taken.end()
+        raise
+    taken.end()
+    if taken.count["failed"]:
+        raise typer.Exit(1)
+
+
+def playlists(written: Playlists, as_json: bool) -> None:
+    """What each playlist holds and which tracks are in none; exit 1 where there are such."""
+    if as_json:
+        lists = {str(file): n for file, n in written.files.items()}
+        removed = [str(file) for file in written.removed]
+        typer.echo(json.dumps({"playlists": lists, "removed": removed, "failed": written.failed}, indent=1))
+    else:
+        for track, reason in written.failed.items():
+            typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
+        for file, n in written.files.items():
+            typer.echo(f"{printable(str(file))}: {count(n, 'track')}")
+        for file in written.removed:
+            typer.echo(f"{printable(str(file))}: removed, it would be empty")
+    if written.failed:
+        raise typer.Exit(1)
+
+
+def findings(found: Iterable[Finding], as_json: bool) -> None:
+    """A check-up, each line as soon as it is known; exit 1 where something must be repaired."""
+    kept = []
+    for f in found:
+        kept.append(f)
+        if not as_json:
+            finding(f.state, f.part, f.name, f.found, f.remedy)
+    broken = [f.name for f in kept if f.state == "repair"]
+    if as_json:
+        typer.echo(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in kept]}, indent=1))
+    else:
+        typer.echo(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
+    if broken:
+        raise typer.Exit(1)
+
+
+def finding(state: str, part: str, name: str, found: str, remedy: str | None = None) -> None:
+    """One line of a check-up, and what to do about it on the next."""
+    typer.echo(f"{state.upper() if state == 'repair' else state:<7} {part:<9} {name:<16} {printable(found)}")
+    if remedy:
+        typer.echo(f"{'':<35}→ {printable(remedy)}")
