@@ -22,6 +22,7 @@ from genrelab.folds import folds
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prediction import Decision, Prediction
+from genrelab.tune_spaces import quickly
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -123,12 +124,13 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
         notes.append("calibrated on tracks whose artists were learned from: it may be surer than it should be")
     elif len(np.unique(labels.group[spared])) == len(spared):
         notes.append("calibrated on tracks whose artists are unknown: if they were learned from, it is too sure")
+    settings = replace(model.settings, params=quickly(model.settings.params, model.name))
     found: list[tuple[Ints, Floats]] = []
     for _, out in splits:
         away = np.isin(np.arange(len(labels.role)), spared[out])
         rest = replace(examples, labels=replace(labels, role=np.where(away, "choose", labels.role)))
         try:
-            again = type(model)(model.settings, model.genres).fit(rest, scratch)
+            again = type(model)(settings, model.genres).fit(rest, scratch)
         except ModelError as e:
             return replace(held, notes=(f"it could not be fitted again to be calibrated: {e}",))
         rows = rest.rows("choose")

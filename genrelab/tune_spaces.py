@@ -146,7 +146,13 @@ UNSEARCHED: dict[str, Space] = {
 """Hyper-parameters that make nothing better, only quicker."""
 
 QUICK: dict[str, Params] = {"svm": {"calibration_folds": 1}}
-"""What a trial has of them: two machines in place of six."""
+"""What a model of many fits has of them: two machines in place of six."""
+
+
+def quickly(params: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Mapping[str, Any]]:
+    """`TrainSettings.params` with which a model answers nearly the same in less time, where it is fitted many times."""
+    return {**params, name: {**params.get(name, {}), **QUICK[name]}} if name in QUICK else dict(params)
+
 
 DEFAULTS: dict[str, Params] = {
     "logistic_regression": {"solver": "lbfgs", "penalty": "l2", "C": 1.0},

@@ -19,7 +19,7 @@ from genrelab.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.predict import pool
 from genrelab.studies import folding
 from genrelab.task import Task
-from genrelab.tune_spaces import QUICK
+from genrelab.tune_spaces import quickly
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -180,9 +180,7 @@ def refits(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Ite
 
 def quick(settings: TrainSettings, name: str) -> TrainSettings:
     """Settings with which the model answers nearly the same in less time, for a study of many fits."""
-    if name not in QUICK:
-        return settings
-    return replace(settings, params={**settings.params, name: {**settings.params.get(name, {}), **QUICK[name]}})
+    return replace(settings, params=quickly(settings.params, name))
 
 
 def joined(found: list[Answers]) -> Answers:
