@@ -17,11 +17,10 @@ import dataclasses
 import glob
 import hashlib
 import os
-import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from genrelab.bundle_json import (
     stored_clips,
     stored_view,
     verified,
+    versions,
     written,
 )
 from genrelab.calibration import Evidence, tempered
@@ -53,9 +53,6 @@ OUTPUT = "probabilities"
 
 ROWS_AT_ONCE = 32
 """Windows that go through the network together: bounds the memory of convolutional ones."""
-
-MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
-"""Packages whose versions a bundle names."""
 
 THREADS = 0
 """Of one session; 0 leaves the number to onnxruntime: one for each core."""
@@ -179,7 +176,7 @@ def write_bundle(
         "dataset": dataset,
         "split": split,
         "licence": licence,
-        "versions": _versions(),
+        "versions": versions(),
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "created_by": f"genrelab {version('genrelab')}",
     }
@@ -293,14 +290,3 @@ def _refuse_misfit(graph: Graph, view: View, where: Path) -> None:
         raise refusal(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
     if [end.name for end in graph.outputs] != [OUTPUT.encode()]:
         raise refusal(where, f"must have one output, {OUTPUT!r}, and has {len(graph.outputs)}")
-
-
-def _versions() -> dict[str, str]:
-    """Of what made the model, as far as it is installed."""
-    found = {"python": platform.python_version()}
-    for package in MAKERS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import platform
 import re
 import stat
 import unicodedata
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,9 @@ MOST_OVERLAP = 100
 MOST_BYTES = {MODEL: 1 << 30, CARD: 1 << 24, ABOUT: 1 << 24}
 MOST_LETTERS = 1_000  # of a name, a genre, a data set, a split, a licence
 MOST_DEPTH = 20  # of lists and objects within each other
+
+MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
+"""Packages whose versions a bundle names."""
 
 KINDS: dict[str, tuple[type, ...]] = {
     "name": (str,), "genres": (list,), "view": (dict,), "clips": (dict,), "pooling": (str,),
@@ -84,6 +89,17 @@ def written(about: Mapping[str, Any]) -> bytes:
     """bundle.json: a key a line, numbers that lie side by side on one."""
     text = json.dumps(about, indent=1, ensure_ascii=False)
     return (re.sub(r"\[\n[\s\d,]+\]", lambda m: " ".join(m[0].split()), text) + "\n").encode()
+
+
+def versions() -> dict[str, str]:
+    """Of what made the model, as far as it is installed."""
+    found = {"python": platform.python_version()}
+    for package in MAKERS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
