@@ -205,7 +205,7 @@ class Candidates:
         y = self.task.labels(chooses=False).y[tracks[scored]]
         artists = self.task.artists()
         groups = [artists[i] for i in tracks[scored]] if artists is not None else None
-        return metrics.score(y, probabilities[scored], self.task.genres, groups, seed=self.settings.seed)
+        return metrics.score(y, probabilities[scored], self.task.genres, groups)
 
     def _metrics(self, model: Model, examples: Examples, scores: dict[str, Any]) -> dict[str, Any]:
         notes = list(model.notes)

@@ -226,7 +226,6 @@ def score(
     probabilities: Floats,
     genres: Sequence[str],
     groups: Sequence[str | None] | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Every score of one model on one part, as plain JSON.
 
@@ -235,7 +234,6 @@ def score(
         probabilities: shape (n, genres).
         genres: names in the order of the columns.
         groups: artist of each row, or None where no artist is known.
-        seed: of nothing any more: intervals are not drawn.
 
     Raises:
         ModelError: no rows, or probabilities that are none.

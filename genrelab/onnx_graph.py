@@ -36,6 +36,9 @@ def finished(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: 
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *shape]))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", n_genres]))
     proto.ir_version = IR_VERSION
+    opsets = sorted((o.domain, o.version) for o in proto.opset_import)  # skl2onnx lists them in any order
+    del proto.opset_import[:]
+    proto.opset_import.extend(helper.make_opsetid(*o) for o in opsets)
     check_model(proto)
     return bytes(proto.SerializeToString())
 

@@ -65,7 +65,6 @@ Windows = Annotated[
         "--windows", parser=_windows, metavar="N|all", help="Stretches of each track to hear.  [default: the model's]"
     ),
 ]
-MinConfidence = Annotated[float, typer.Option(min=0.0, max=1.0, help="Below it an answer counts as unsure.")]
 Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist.")]
 SplitFiles = Annotated[
     Path | None, typer.Option(help="GTZAN: folder with {train,valid,test}_filtered.txt, or `download`.")

@@ -234,7 +234,7 @@ def cross_validated(tracks: Tracks, recipe: Recipe = Recipe(), *, by_artist: boo
         for (_, out), answer in zip(outer, answers, strict=True):
             p[out] = answer
     artists = [str(n) for n in tracks.artist[known]]
-    return metrics.score(tracks.y[known], p[known], tracks.genres, artists, seed=recipe.seed)
+    return metrics.score(tracks.y[known], p[known], tracks.genres, artists)
 
 
 def answered(tracks: Tracks, fold: tuple[Ints, Ints], recipe: Recipe, by_artist: bool) -> Floats:
