@@ -110,7 +110,8 @@ def params_of(
             continue
         params[model] = best["params"]
         against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
-        say(f"{model}: {_shown(best['params'])} (trial {best['number']} of {n}: {against})")
+        noise = "" if (about.get("gain") or {}).get("beyond_noise") else "; no more than chance"
+        say(f"{model}: {_shown(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
     without = [m for m in wanted if m not in found and m in SPACES]
     if without:
         say(f"no search, so defaults: {', '.join(without)}")

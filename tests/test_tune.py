@@ -263,6 +263,7 @@ def test_a_training_uses_what_was_found_and_says_so(prepared: Prepared, searched
     params = params_of(str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), say=said.append)
     assert params == {"svm": wanted} == params_of(str(searched / "tune" / "svm"))
     assert [s.split(":")[0] for s in said] == ["gaussian_nb", "svm", "no search, so defaults"]
+    assert said[1].endswith("; no more than chance)")
     assert "its defaults were the best of 3 trials" in said[0] and said[2].endswith(": knn")
     settings = replace(SETTINGS, models=("svm", "gaussian_nb"), params=params)
     run = tmp_path / "run"
