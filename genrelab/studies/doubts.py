@@ -49,18 +49,20 @@ def study(
 ) -> dict[str, Any]:
     """Doubt the labels of training and validation tracks; write RUN/doubts.json and doubts.csv and return the first.
 
-    Decisions that stand in a doubts.csv of before are kept for tracks whose label is the same.
+    Decisions that stand in a doubts.csv of before are kept, with their rows where the track is no longer doubted; where
+    another genre is suggested now, the question is asked anew.
 
     Args:
         prepared, settings: of RUN: the parts are the same.
-        models: to choose among; used is the one with the lowest log loss in RUN that is no network.
+        models: to choose among; used is the one with the lowest log loss on its calibration tracks that is no network.
 
     Raises:
+        DatasetError: the doubts.csv that is there is damaged.
         ModelError: none of the models can be fitted so often, or the tracks cannot be held out in folds.
         SplitError: the run's own split is none any more.
     """
     task = make_task(prepared, settings)
-    name = _best(run, models)
+    name, decided = _best(run, models), _decided(run)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
     with bar("Label doubts", "fits") as progress, refits(task, quick(settings, name), among) as fits:
@@ -74,7 +76,7 @@ def study(
         "model": name, "accuracy": right, "n_examined": len(held.tracks), "n_doubted": len(rows),
         "sentences": _sentences(task, name, right, fold, rows), "rows": rows,
     }  # fmt: skip
-    _write_csv(run, rows)
+    _write_csv(run, rows, decided)
     run.write_json(FILE, about)
     for sentence in about["sentences"]:
         say(sentence)
@@ -138,14 +140,16 @@ def decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
 
 
 def _best(run: Folder, models: Sequence[str]) -> str:
-    """Of the models that are fitted in seconds the one whose probabilities were worth most in RUN."""
+    """Of the models that are fitted in seconds the one whose probabilities were worth most on calibration tracks.
+
+    Those are no scored ones: labels that are changed by what it finds must owe nothing to these. All such models have
+    the same calibration tracks; the first is taken where none was calibrated.
+    """
     quick = [m for m in models if m != "majority" and not model_class(m).needs_validation]
     if not quick:
         raise ModelError(f"label doubts need a model that is quickly trained: add one that reads {FLAT_VIEWS[0]}")
-    losses = {}
-    for name in quick:
-        if run.exists(f"{name}/metrics.json"):
-            losses[name] = run.read_json(f"{name}/metrics.json")["scores"]["log_loss"]
+    scored = {name: run.read_json(f"{name}/metrics.json") for name in quick if run.exists(f"{name}/metrics.json")}
+    losses = {m: about["calibration"]["after"]["log_loss"] for m, about in scored.items() if about.get("calibration")}
     return min(losses, key=lambda m: losses[m]) if losses else quick[0]
 
 
@@ -210,15 +214,25 @@ def _sentences(
 # === Deciding ===
 
 
-def _write_csv(run: Folder, rows: Sequence[dict[str, Any]]) -> None:
-    """doubts.csv, with the decisions that it held."""
-    held = decisions(run) if run.exists(CSV) else {}
+def _decided(run: Folder) -> dict[str, dict[str, Any]]:
+    """Rows of doubts.csv that a person has decided, by track_id; none where there is no such file."""
+    if not run.exists(CSV):
+        return {}
+    decision = {track: said for track, (_, said) in decisions(run).items()}
+    rows = csv.DictReader(io.StringIO(run.read_bytes(CSV).decode("utf-8-sig"), newline=""))
+    return {r["track_id"]: r | {"decision": decision[r["track_id"]]} for r in rows if r["track_id"] in decision}
+
+
+def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
+    """doubts.csv, with what was decided before, behind the rest where it is not doubted any more."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        suggested, decision = held.get(row["track_id"], ("", ""))
-        writer.writerow(row | {"decision": decision if suggested == row["suggested"] else ""})
+        held = decided.get(row["track_id"], {"suggested": "", "decision": ""})
+        writer.writerow(row | {"decision": held["decision"] if held["suggested"] == row["suggested"] else ""})
+    doubted_now = {row["track_id"] for row in rows}
+    writer.writerows(row for track, row in decided.items() if track not in doubted_now)
     run.write_bytes(CSV, text.getvalue().encode())
 
 

@@ -81,11 +81,14 @@ def test_tracks_of_an_album_stand_together_the_clearest_first(tmp_path: Path) ->
     assert {r["decision"] for r in _rows(tmp_path / "run")} == {""}
 
 
-def test_the_model_whose_probabilities_were_best_is_asked(tmp_path: Path) -> None:
+def test_the_model_whose_probabilities_were_best_is_asked_whatever_the_scores_say(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=96)
     run = Folder(tmp_path / "run")
-    for name, loss in (("gaussian_nb", 2.0), ("knn", 1.0), ("majority", 0.1)):
-        run.write_json(f"{name}/metrics.json", {"scores": {"log_loss": loss}})
+    assert _study(prepared, tmp_path / "run", "svm", "knn")["model"] == "svm"  # none was calibrated
+    for name, loss, scored in (("gaussian_nb", 2.0, 0.2), ("knn", 1.0, 3.0), ("majority", 0.1, 0.1)):
+        about = {"scores": {"log_loss": scored}, "calibration": {"after": {"log_loss": loss}}}
+        run.write_json(f"{name}/metrics.json", about)
+    run.write_json("svm/metrics.json", {"scores": {"log_loss": 0.1}, "calibration": None})
     assert _study(prepared, tmp_path / "run", "majority", "gaussian_nb", "knn")["model"] == "knn"
     with pytest.raises(ModelError, match="label doubts need a model that is quickly trained"):
         _study(prepared, tmp_path / "run", "majority", "raw_cnn")
@@ -100,11 +103,30 @@ def test_decisions_outlive_a_second_study(tmp_path: Path) -> None:
     assert [r["decision"] for r in _rows(tmp_path / "run")[:3]] == ["accept", "reject", ""]
 
 
-def test_a_damaged_decision_is_named_before_anything_is_overwritten(tmp_path: Path) -> None:
+def test_decisions_on_tracks_that_are_not_doubted_any_more_are_not_lost(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=240, genre=0.8)
+    first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
+    with (tmp_path / "run" / "doubts.csv").open("a", newline="") as f:
+        f.write(f"t09999,,ska,rock,,,,,,,accept\n{_unlike(first)},,ska,rock,,,,,,,\n")
+    assert _study(prepared, tmp_path / "run", "gaussian_nb")["rows"] == first
+    rows = _rows(tmp_path / "run")
+    assert [r["track_id"] for r in rows] == [*(r["track_id"] for r in first), "t09999"]
+    assert (rows[-1]["suggested"], rows[-1]["decision"]) == ("rock", "accept")
+
+
+def _unlike(rows: list[dict[str, Any]]) -> str:
+    """A track that is not among the doubted ones."""
+    return next(t for t in (f"t{i:05d}" for i in range(240)) if t not in {r["track_id"] for r in rows})
+
+
+def test_a_damaged_decision_is_named_before_anything_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared, _ = collection(tmp_path, n=240, genre=0.8)
     first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
     _decide(tmp_path / "run", **{first[0]["track_id"]: "maybe"})
     before = (tmp_path / "run" / "doubts.csv").read_bytes()
+    monkeypatch.setattr(doubts, "refits", None)  # and before anything is fitted
     with pytest.raises(DatasetError, match=r"doubts\.csv: line 2: a decision is accept, reject or empty, not 'maybe'"):
         _study(prepared, tmp_path / "run", "gaussian_nb")
     assert (tmp_path / "run" / "doubts.csv").read_bytes() == before
