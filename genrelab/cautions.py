@@ -200,7 +200,8 @@ def _choice(run: _Run) -> Found | None:
 
 
 def _wide(run: _Run) -> Found | None:
-    if len(run.learners) < 2:
+    """Silent where pairs of answers tell any two models apart: intervals that overlap do not make them alike."""
+    if len(run.learners) < 2 or any(p["separable"] for p in run.comparisons):
         return None
     best, worst = run.scores(run.learners[0]), run.scores(run.learners[-1])
     width, spread = best["accuracy_high"] - best["accuracy_low"], best["accuracy"] - worst["accuracy"]

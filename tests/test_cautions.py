@@ -136,6 +136,8 @@ def test_intervals_wider_than_the_field() -> None:
     said = told(models)["wide_intervals"]["sentence"]
     assert "20.0 points wide" in said
     assert "within 8.0 points: 400 tracks of 90 artists are too few" in said
+    assert "wide_intervals" in told(models, comparisons=[pair("svm", "knn", separable=False)])
+    assert "wide_intervals" not in told(models, comparisons=SURE), "the answers rank them"
     assert "wide_intervals" not in told({"svm": model(0.80, half=0.1)})
 
 
