@@ -28,6 +28,10 @@ RUNS = {
     " --split artist --artist-column artist",
     "fma_small-table-article": "tables/fma_small_46_features.csv --label genre_top --split article --preset article",
     "gtzan-table-official": "tables/gtzan_57_features.csv --label label --split-column split",
+    "gtzan-table-honesty": "tables/gtzan_57_features.csv --label label --split-column split"
+    " --artists {d}/gtzan_fault_filtered/artists.csv --models majority,svm,knn --honesty",
+    "fma_small-table-honesty": "tables/fma_small_46_features.csv --label genre_top --split-column split"
+    " --artist-column artist --models majority,svm,knn --honesty",
     "gtzan-table-article": "tables/gtzan_57_features.csv --label label --split article --preset article",
 }
 """What follows `genrelab run $GENRELAB_DATA/`; `{d}` is $GENRELAB_DATA."""
@@ -56,12 +60,22 @@ def _run(name: str, data: str, out: Path) -> bool:
     shown = " ".join(["genrelab run", f"$GENRELAB_DATA/{RUNS[name].format(d='$GENRELAB_DATA')}"])
     board = out / name / "leaderboard.md"
     text = f"## {name}\n\n`{shown}` ({seconds:.0f} s)\n\n"
-    text += board.read_text() if result.returncode == 0 else f"FAILED ({result.returncode}): {result.stderr[-2000:]}\n"
+    if result.returncode == 0:
+        text += board.read_text() + _studies(result.stdout)
+    else:
+        text += f"FAILED ({result.returncode}): {result.stderr[-2000:]}\n"
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text)
     (out / f"{name}.log").write_text(result.stderr)
     print(text, flush=True)
     return result.returncode == 0
+
+
+def _studies(printed: str) -> str:
+    """The tables that follow the leaderboard's last line on a terminal, as they stand there."""
+    tables = printed.partition("\nNext: ")[2].partition("\n")[2].rstrip()
+    lines = [line.rstrip() for line in tables.splitlines()]
+    return "\n".join(["", "```", *lines, "```", ""]) if tables else ""
 
 
 if __name__ == "__main__":

@@ -98,7 +98,8 @@ def run(
 
     settings = program.train_settings(training)
     where = prepared or f"{out.rstrip('/')}/prepared"
-    program.check_run(out, settings, asked)  # before an hour of work, not after
+    if not (asked.resume and training.from_study):  # what a study found is not known before PREPARED is there
+        program.check_run(out, settings, asked)  # before an hour of work, not after
     program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
     board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
     shown.leaderboard(board, as_json, out)
@@ -110,13 +111,16 @@ def tune(
     out: options.RunOut,
     model: Annotated[str, typer.Option("--model", help="One of the models that `train` knows.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many in all.  [default: 50]")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes of this call.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop once all trials together took so many minutes.")] = None,
     split: options.Split = "auto",
     seed: options.Seed = 42,
     epochs: options.Epochs = 100,
+    preset: options.Preset = "default",
     view: options.View = None,
+    pca: options.Pca = None,
     class_weight: options.ClassWeight = "auto",
     imagenet_weights: options.Weights = "auto",
+    fine_tune: options.FineTune = 0,
     strategy: options.Strategy = "auto",
     as_json: options.AsJson = False,
 ) -> None:
@@ -129,8 +133,7 @@ def tune(
     from genrelab import run as program
 
     training = options.Training(
-        model, split, epochs, seed, view=view, class_weight=class_weight, imagenet_weights=imagenet_weights,
-        strategy=strategy,
+        model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
     )  # fmt: skip
     found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
     shown.study(found, as_json, out)

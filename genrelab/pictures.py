@@ -72,13 +72,13 @@ def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, m
         axes.set_xlim(0, min(1.1, max(0.2, high.max() * 1.15)))
         axes.set_ylim(-0.6, len(bars) - 0.4)
         axes.set_yticks([])
-        axes.xaxis.set_major_formatter(_tick)
+        axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(axis="x", color=FAINT, zorder=0)
         axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
         _beside(axes, f"accuracy on {below}", (0, 1), (0, 9), xycoords="axes fraction", ha="left", color=GREY)
         figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
 
-    return _png(draw, width=8.4, height=1.7 + 0.5 * len(bars))
+    return png(draw, width=8.4, height=1.7 + 0.5 * len(bars))
 
 
 def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -> bytes:
@@ -112,13 +112,13 @@ def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -
             for i, j in zip(*np.nonzero(counts), strict=True):
                 ink = "white" if share[i, j] > 0.55 else INK
                 axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, fontsize=8)
-        bar = figure.colorbar(image, ax=axes, shrink=0.7, format=_tick)
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, format=percent_tick)
         bar.outline.set_visible(False)
         bar.set_label("of the true genre")
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
 
     side = min(16.0, 3.4 + 0.36 * n)
-    return _png(draw, width=side + 1.6, height=side)
+    return png(draw, width=side + 1.6, height=side)
 
 
 def _beside(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
@@ -129,7 +129,8 @@ def _percent(value: float, decimals: int = 0) -> str:
     return f"{100 * value:.{decimals}f} %"
 
 
-def _tick(value: float, _position: float = 0) -> str:
+def percent_tick(value: float, _position: float = 0) -> str:
+    """A share on an axis: `40 %`."""
     return _percent(value)
 
 
@@ -137,7 +138,8 @@ def _label_size(n: int) -> float:
     return 9 if n <= NUMBERS_UP_TO else max(3.0, 200 / n)
 
 
-def _png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
+def png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
+    """What `draw` draws, in the style of all pictures; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -48,7 +48,8 @@ def check_run(
         if run.exists("run.json"):
             raise PreparedError(f"{run} holds the results of a finished run: {REMEDY}")
         raise PreparedError(f"{run} holds an unfinished training: --resume goes on with it, {REMEDY}")
-    wanted = json.loads(json.dumps(settings.to_json()))
+    wanted, usual = (json.loads(json.dumps(s.to_json())) for s in (settings, TrainSettings()))
+    held = {**usual, **held}  # a RUN of before a setting was there was made as if it had its usual value
     different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
     if different:
         raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")

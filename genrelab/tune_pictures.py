@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genrelab.pictures import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, _png, _tick
+from genrelab.pictures import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, percent_tick, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def parameters(found: Mapping[str, Any]) -> bytes:
         figure.suptitle(f"{found['model']}: {found['score']}", x=0.01, ha="left", fontsize=11, fontweight="bold")
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
-    return _png(draw, width=max(5.5, 3.4 * across), height=1.3 + 2.7 * down)
+    return png(draw, width=max(5.5, 3.4 * across), height=1.3 + 2.7 * down)
 
 
 def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
@@ -63,7 +63,7 @@ def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
     else:
         axes.set_xticks(range(len(choices)), choices, rotation=20 if max(map(len, choices)) > 7 else 0)
         axes.set_xlim(-0.5, len(choices) - 0.5)
-    axes.yaxis.set_major_formatter(_tick)
+    axes.yaxis.set_major_formatter(percent_tick)
     axes.grid(axis="y", color=FAINT, zorder=0)
     axes.set_title(name, loc="left", fontsize=10, color=INK)
 
