@@ -18,7 +18,7 @@ from genrelab import metrics
 from genrelab.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
 from genrelab.errors import ModelError
 from genrelab.examples import Examples
-from genrelab.folds import folds
+from genrelab.folds import folds, spared
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prediction import Decision, Prediction
@@ -106,28 +106,40 @@ def _held_out(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...
         return _out_of_fold(model, examples, scratch)
     track = examples.track[chosen]
     fitted_on = VALIDATION if all(parts[i] == "validation" for i in np.unique(track)) else HELD_OUT
-    return _Held(track, p[chosen], fitted_on)
+    learned, asked = (np.unique(examples.track[examples.role == role]) for role in ("fit", "choose"))
+    group = examples.labels.group
+    shared = bool(np.isin(group[asked], group[learned]).any())
+    return _Held(track, p[chosen], fitted_on, _shared_artists(group[np.append(learned, asked)], shared))
+
+
+def _shared_artists(group: Ints, shared: bool) -> tuple[str, ...]:
+    """What must be said where artists of calibration tracks were, or may have been, learned from.
+
+    Args:
+        group: artist of each track that is learned from or asked about; one of its own where it is unknown.
+        shared: is an artist known to be on both sides?
+    """
+    if shared:
+        return ("calibrated on tracks whose artists were learned from: it may be surer than it should be",)
+    if len(np.unique(group)) == len(group):
+        return ("calibrated on tracks whose artists are unknown: if they were learned from, it is too sure",)
+    return ()
 
 
 def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
     """Training tracks, each answered by a model that was fitted on tracks of other artists."""
-    labels, notes = examples.labels, []
+    labels = examples.labels
     tracks = np.unique(examples.track[examples.role == "fit"])
-    y, group = labels.y[tracks], labels.group[tracks]
-    lone = [i for i in np.unique(y) if len(np.unique(group[y == i])) < 2]  # nothing would be left to learn them from
-    spared = tracks[~np.isin(y, lone)]
+    asked = tracks[spared(labels.y[tracks], labels.group[tracks])]
     held = _Held(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
-    if len(spared) < FEWEST:
+    if len(asked) < FEWEST:
         return held
-    splits, apart = folds(labels.y[spared], labels.group[spared], seed=model.settings.seed)
-    if not apart:
-        notes.append("calibrated on tracks whose artists were learned from: it may be surer than it should be")
-    elif len(np.unique(labels.group[spared])) == len(spared):
-        notes.append("calibrated on tracks whose artists are unknown: if they were learned from, it is too sure")
+    splits, apart = folds(labels.y[asked], labels.group[asked], seed=model.settings.seed)
+    notes = _shared_artists(labels.group[asked], not apart)
     settings = replace(model.settings, params=quickly(model.settings.params, model.name))
     found: list[tuple[Ints, Floats]] = []
     for _, out in splits:
-        away = np.isin(np.arange(len(labels.role)), spared[out])
+        away = np.isin(np.arange(len(labels.role)), asked[out])
         rest = replace(examples, labels=replace(labels, role=np.where(away, "choose", labels.role)))
         try:
             again = type(model)(settings, model.genres).fit(rest, scratch)
@@ -136,7 +148,7 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
         rows = rest.rows("choose")
         found.append((rows.track, again._proba(rows.x)))
     track, p = (np.concatenate(column) for column in zip(*found, strict=True))
-    return replace(held, track=track, p=p, notes=tuple(notes))
+    return replace(held, track=track, p=p, notes=notes)
 
 
 def _figures(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:

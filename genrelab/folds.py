@@ -28,6 +28,27 @@ def with_pairs(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]
     return rows, np.where(np.isin(y[rows], lone), own, group[rows]), lone
 
 
+def spared(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
+    """Rows that can be held out artist by artist: no genre of theirs would be left without another artist.
+
+    All rows of an artist who is the only one of some genre are out, also those of other genres: the artist would be
+    learned from and asked about.
+
+    Args:
+        y, group: genre and artist number, shape (rows,).
+
+    Returns:
+        Shape (rows,).
+    """
+    free = np.ones(len(y), bool)
+    while True:
+        of_genre = [np.unique(group[free & (y == genre)]) for genre in np.unique(y[free])]
+        lone = [artists[0] for artists in of_genre if len(artists) == 1]
+        if not lone:
+            return free
+        free &= ~np.isin(group, lone)
+
+
 def folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers, Numbers]], bool]:
     """(fitted, held-out) row numbers of up to 5 folds with every genre among the fitted rows of each.
 

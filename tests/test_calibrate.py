@@ -125,6 +125,10 @@ def test_what_is_doubtful_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert notes_of(thin) == (
         "calibrated on tracks whose artists were learned from: it may be surer than it should be",
     )
+    chooses = hard(roles=("fit", "fit", "choose", "score"))
+    assert notes_of(chooses) == ()
+    for group, note in ((chooses.labels.group // 4, notes_of(thin)), (np.arange(len(chooses)), (unknown,))):
+        assert notes_of(replace(chooses, labels=replace(chooses.labels, group=group))) == note
     model, p = trained(hard(), tmp_path)
 
     def refuse(*_: object) -> None:
@@ -146,3 +150,22 @@ def test_a_genre_of_one_artist_is_learned_from_and_not_held_out(tmp_path: Path) 
     found = calibrate(model, examples, p, parts=("training",) * len(examples), scratch=tmp_path)
     assert found.about is not None
     assert found.about["n"] == ((examples.role == "fit") & (examples.y != 2)).sum()
+
+
+def test_the_only_artist_of_a_genre_is_not_asked_about_others_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = hard()
+    y, group, role = examples.labels.y, examples.labels.group.copy(), examples.labels.role
+    group[y == 2] = 1_000
+    group[np.flatnonzero((y == 0) & (role == "fit"))[:6]] = 1_000
+    role = np.where((y == 2) & (role == "score"), "fit", role)
+    examples = replace(examples, labels=replace(examples.labels, group=group, role=role))
+    model, p = trained(examples, tmp_path)
+    fitted: list[np.ndarray[Any, Any]] = []
+    fit = GaussianNB.fit
+    monkeypatch.setattr(GaussianNB, "fit", lambda m, e, f: (fitted.append(e.role.copy()), fit(m, e, f))[1])
+    found = calibrate(model, examples, p, parts=("training",) * len(examples), scratch=tmp_path)
+    assert len(fitted) == 5 and found.notes == ()
+    for role in fitted:
+        assert not set(examples.group[role == "choose"]) & set(examples.group[role == "fit"])

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.errors import SplitError
+from genrelab.folds import spared
 from genrelab.grouping import share_out
+from genrelab.intervals import group_index
 from genrelab.split import CHOOSING
 
 N_FOLDS = 5
@@ -38,8 +40,7 @@ def by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int)
         SplitError: fewer than two genres have two known artists.
     """
     free = np.array([a is not None for a in artists]) & among
-    while lone := _lone_artists(y, artists, free):
-        free &= np.array([a not in lone for a in artists])
+    free[free] = spared(y[free], group_index(artists, len(y))[free])
     _check(y, free, "known artists")
     rows = np.flatnonzero(free).tolist()
     genres, groups = [f"{y[i]:06d}" for i in rows], [artists[i] for i in rows]
@@ -98,14 +99,6 @@ def choosing(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, see
     chosen = np.zeros(len(y), bool)
     chosen[[i for i, part in zip(rows, placed, strict=True) if part == 1]] = True
     return chosen
-
-
-def _lone_artists(y: Ints, artists: Sequence[str | None], free: Mask) -> set[str | None]:
-    """Artists of `free` tracks who are the only ones of one of their genres."""
-    of_genre = {
-        genre: {artists[i] for i in np.flatnonzero(free & (y == genre)).tolist()} for genre in np.unique(y[free])
-    }
-    return {artist for names in of_genre.values() if len(names) == 1 for artist in names}
 
 
 def _check(y: Ints, free: Mask, things: str) -> None:
