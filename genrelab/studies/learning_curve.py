@@ -35,6 +35,9 @@ DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
 FLAT = 0.02
 """Where the last doubling of the tracks brought less than this, the next one is hardly worth the trouble."""
 
+MOST_OF_ALL = 0.75
+"""Of the training tracks that the half may hold, artists being whole: the step from more to all doubles nothing."""
+
 RISING, LEVEL, NOISY = "still rising", "flat", "too noisy to tell"
 HEADERS = ("model", "share %", "tracks", "accuracy % [95 %]", "from half to all")
 
@@ -68,6 +71,7 @@ def study(
         for name in names:
             try:
                 fits.check(name)
+                _check_half(fits, name)
                 curve = [_point(fits, name, share) for share in DRAWS]
             except ModelError as e:
                 sentences.append(f"{name}: no learning curve: {e}")
@@ -134,6 +138,15 @@ class _Point:
 
 def _draws(name: str) -> dict[float, int]:
     return dict.fromkeys(DRAWS, 1) if model_class(name).needs_validation else DRAWS
+
+
+def _check_half(fits: Refits, name: str) -> None:
+    whole = fits.task.labels(chooses=model_class(name).needs_validation)
+    learned = whole.role == "fit"
+    half = int(subset(whole.y, whole.group, learned, 0.5, seed=fits.settings.seed).sum())
+    n = int(learned.sum())
+    if half > MOST_OF_ALL * n:
+        raise ModelError(f"artists cannot be halved: {half:,} of {count(n, 'training track')} come nearest; add artists")
 
 
 def _point(fits: Refits, name: str, share: float) -> _Point:

@@ -46,6 +46,15 @@ def test_a_genre_of_one_artist_is_kept_and_an_artist_of_two_genres_comes_whole()
     assert all(chosen[groups == g].all() or not chosen[groups == g].any() for g in groups)
 
 
+def test_where_artists_cannot_be_halved_nothing_is_said_of_doubling(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=96, per_artist=12, splits=("training", "test"))  # one artist a genre and part
+    found = _study(prepared, tmp_path / "run", "gaussian_nb")
+    assert found["models"] == []
+    assert found["sentences"] == [
+        "gaussian_nb: no learning curve: artists cannot be halved: 48 of 48 training tracks come nearest; add artists"
+    ]
+
+
 def test_a_curve_that_rises_is_told(tmp_path: Path) -> None:
     # Tracks are only known by their artist, and with more tracks come more artists.
     prepared, _ = collection(tmp_path, n=480, genre=0.3, artist=2.0, noise=0.3, splits=PARTS, leaky=True)
