@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab import metrics
 from genrelab.candidates import Bar, Say
 from genrelab.config import TrainSettings
 from genrelab.errors import ModelError, SplitError, printable
-from genrelab.intervals import share_interval
 from genrelab.models import model_class
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, read_parquet
@@ -213,8 +213,10 @@ def _segments(fits: Refits, name: str) -> Outcome:
     right = held.correct(windows.y)
     tracks, probabilities = pool(windows.track[held.tracks], held.probabilities)
     correct = np.asarray(probabilities.argmax(axis=1) == fits.labels.y[tracks], bool)
-    low, high = share_interval(right, [str(t) for t in windows.track[held.tracks]])
-    figures = {"n": len(right), "accuracy": float(right.mean()), "accuracy_low": low, "accuracy_high": high}
+    figures = metrics.segment_scores(
+        windows.y[held.tracks], held.probabilities, windows.track[held.tracks], fits.task.artists()
+    )
+    assert figures is not None
     note = f"of the {len(right):,} windows by themselves {percent(figures['accuracy'])} % are right; folds are of these"
     folds = [float(right[held.fold == k].mean()) for k in np.unique(held.fold)]
     learned = [len(np.unique(windows.track[fold != k])) for k in range(folding.N_FOLDS)]

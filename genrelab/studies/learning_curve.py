@@ -146,7 +146,8 @@ def _check_half(fits: Refits, name: str) -> None:
     half = int(subset(whole.y, whole.group, learned, 0.5, seed=fits.settings.seed).sum())
     n = int(learned.sum())
     if half > MOST_OF_ALL * n:
-        raise ModelError(f"artists cannot be halved: {half:,} of {count(n, 'training track')} come nearest; add artists")
+        nearest = f"{half:,} of {count(n, 'training track')} come nearest"
+        raise ModelError(f"artists cannot be halved: {nearest}; add artists")
 
 
 def _point(fits: Refits, name: str, share: float) -> _Point:

@@ -133,6 +133,14 @@ def test_windows_of_a_track_that_was_learned_from_give_it_away(tmp_path: Path) -
     assert gap["low"] > 0.1 and "recordings recognised, not genres" in gap["sentence"]
 
 
+def test_windows_are_counted_by_their_artists(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=120, genre=0.5, artist=2.0, noise=0.5)
+    found = _study(_in_windows(prepared, each=8, noise=2.0), tmp_path / "run", "knn")
+    windows = _policies(found["models"][0])["segment"]["windows"]
+    assert windows["n"] == 960 and 0.5 < windows["accuracy"] < 0.7
+    assert windows["accuracy_high"] - windows["accuracy_low"] > 0.12, "0.08 were all 120 tracks of other artists"
+
+
 # === Real tables ===
 
 
