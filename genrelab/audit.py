@@ -86,13 +86,14 @@ def audit_key(prepared: Prepared) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str) -> None:
+def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest: str = "FILE") -> None:
     """Stop where an exact copy of a scored track is learned from.
 
     Args:
         found: of `audit_run`.
         allow: go on all the same (`--allow-leaks`).
         where: what the message begins with, such as `the official split`.
+        manifest: file with the rows of `left_out`.
 
     Raises:
         SplitError: there is one; the message names the first pairs and the remedies.
@@ -106,18 +107,25 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str) -> None:
     n = max(c["leaking"] for c in exact)
     raise SplitError(
         f"{where}: {n:,} of {count(found['n_scored'], 'scored track')} {_is(n)} learned from, too, as an exact copy "
-        f"({named}{more}): leave the learned copies out with `prepare --exclude FILE`, or go on with --allow-leaks"
+        f"({named}{more}): leave the copies out with `prepare --exclude {manifest}`, or go on with --allow-leaks"
     )
 
 
 def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
-    """Rows for `prepare --exclude` that would mend a split: the learned copy goes, the scored part stays as it is."""
+    """Rows for `prepare --exclude` that would mend a split.
+
+    Of the official one the learned copy goes, so that the scored part stays as published. Any other is dealt out anew
+    when tracks go, so of all copies only the first stays.
+    """
     t = prepared.tracks
+    published = split.policy == "official"
+    used = {i for i, role in enumerate(split.roles) if role != "none"}
     rows: dict[int, Exclusion] = {}
-    for check in copies(prepared, _sides(split)):
+    for check in copies(prepared, _sides(split) if published else Sides(used, used)):
         for a, b, what, _, _ in check.pairs():
-            reason = f"{what} as {t['track_id'][b]}, which is scored"
-            rows.setdefault(a, Exclusion(t["track_id"][a], t["path"][a] or "", reason))
+            goes, stays = (a, b) if published else (max(a, b), min(a, b))
+            reason = f"{what} as {t['track_id'][stays]}{', which is scored' if published else ''}"
+            rows.setdefault(goes, Exclusion(t["track_id"][goes], t["path"][goes] or "", reason))
     return [rows[i] for i in sorted(rows)]
 
 

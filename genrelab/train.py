@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, audit, metrics, models, run_folder
+from genrelab import __version__, audit, exclusions, metrics, models, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.config import SCHEMA_VERSION, TrainSettings, View
-from genrelab.errors import MissingNeed, ModelError, SettingsError
+from genrelab.errors import MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.prepared import Prepared
 from genrelab.report import Leaderboard, build
 from genrelab.storage import Folder
@@ -89,7 +90,15 @@ def train(
 
 
 def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
-    audit.refuse_copies(found, allow=allow, where=f"the {task.split.policy} split")
+    """See `audit.refuse_copies`; what would mend the split is written into a PREPARED on this disk."""
+    folder, policy = task.prepared.folder, task.split.policy
+    manifest = str(folder.local / exclusions.NAME) if folder.is_local else "FILE"
+    try:
+        audit.refuse_copies(found, allow=allow, where=f"the {policy} split", manifest=shlex.quote(manifest))
+    except SplitError:
+        if folder.is_local:
+            exclusions.write(Path(manifest), audit.left_out(task.prepared, task.split))
+        raise
 
 
 def _study(task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Say, bar: Bar) -> None:
