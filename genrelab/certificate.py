@@ -51,6 +51,8 @@ class Request:
 def certify(request: Request, as_json: bool) -> bool:
     """Look at machine and data, print what is found, write the manifest where there is something to exclude.
 
+    An earlier manifest is replaced also where nothing is left to exclude; rows that a person added stay in it.
+
     Returns:
         whether nothing must be repaired.
 
@@ -59,16 +61,17 @@ def certify(request: Request, as_json: bool) -> bool:
         SettingsError: options that cannot be.
     """
     exclusions.check_replaceable(request.file)
+    added = exclusions.by_hand(request.file, [kind.name for kind in KINDS.values() if kind.excluded])
     dataset = find(request.root, request.dataset, DatasetOptions(**request.options))
     shown = _Shown(as_json)
     try:
         checkup = _looked_at(request, dataset, shown)
     except KeyboardInterrupt:
         raise console.NothingKept from None
-    rows = checkup.exclusions if dataset.name != PLAIN else []
-    if rows:
+    rows = [] if dataset.name == PLAIN else [*checkup.exclusions, *added]
+    if rows or (request.file.exists() and dataset.name != PLAIN):
         exclusions.write(request.file, rows)
-    return shown.end(request, checkup, rows)
+    return shown.end(request, checkup, rows, len(added))
 
 
 def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
@@ -124,8 +127,8 @@ class _Shown:
             self._say(f"{'':<35}→ {KINDS[kind].remedy}")
         self._say("")
 
-    def end(self, request: Request, checkup: Checkup, rows: list[Exclusion]) -> bool:
-        """The verdict and what to do now; is all well?"""
+    def end(self, request: Request, checkup: Checkup, rows: list[Exclusion], n_added: int) -> bool:
+        """The verdict and what to do now; is all well? The last `n_added` rows of the manifest are a person's own."""
         broken = [f.name for f in self._findings if f.state == REPAIR]
         broken += [f"{kind} ({len(of_kind)})" for kind, of_kind in _by_kind(checkup) if KINDS[kind].state == REPAIR]
         following = _next(request, rows) if rows else None
@@ -136,8 +139,9 @@ class _Shown:
             return not broken
         self._say(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
         if following:
-            excluded = f"{len(rows):,} of {count(checkup.dataset.tracks, 'track')}"
-            self._say(f"{request.file} leaves out {excluded} until then. Next:\n  {following}")
+            excluded = f"{len(rows) - n_added:,} of {count(checkup.dataset.tracks, 'track')} until then"
+            kept = f", and keeps {count(n_added, 'row')} that you added" if n_added else ""
+            self._say(f"{request.file} leaves out {excluded}{kept}. Next:\n  {following}")
         return not broken
 
 

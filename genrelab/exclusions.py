@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -62,6 +62,16 @@ def write(file: Path, rows: Iterable[Exclusion]) -> None:
     writer.writerows((row.track_id, row.path, row.reason) for row in rows)
     content = text.getvalue().encode("utf-8", "backslashreplace")  # a name that is no Unicode: by its id it still fits
     Folder(file.absolute().parent).write_bytes(file.name, content)
+
+
+def by_hand(file: Path, kinds: Collection[str]) -> tuple[Exclusion, ...]:
+    """Rows that a person added to a manifest: whose reason begins with none of `kinds`; none where there is no file.
+
+    Raises:
+        DatasetError: as `read`.
+    """
+    rows = read(file) if file.exists() else ()
+    return tuple(row for row in rows if row.reason.partition(":")[0] not in kinds)
 
 
 def read(file: Path) -> tuple[Exclusion, ...]:

@@ -67,6 +67,29 @@ def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) ->
     assert call("doctor", root)[0] == 1, "its own manifest is replaced"
 
 
+def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    (root / "rock" / "empty.mp3").touch()
+    assert call("doctor", root)[0] == 1
+    manifest = tmp_path / NAME
+    manifest.write_text(f"{manifest.read_text()}rock/0.wav,rock/0.wav,near duplicate: I keep the other one\n")
+    _, out, _ = call("doctor", root)
+    assert [row.track_id for row in read(manifest)] == ["rock/empty.mp3", "rock/0.wav"]
+    assert f"{NAME} leaves out 1 of 4 tracks until then, and keeps 1 row that you added." in out
+    (root / "rock" / "empty.mp3").unlink()
+    status, out, _ = call("doctor", root)
+    assert status == 0 and [row.track_id for row in read(manifest)] == ["rock/0.wav"]
+
+
+def test_an_earlier_manifest_does_not_go_on_excluding_what_was_repaired(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    (root / "rock" / "empty.mp3").touch()
+    assert call("doctor", root)[0] == 1 and len(read(tmp_path / NAME)) == 1
+    write(root / "rock" / "new.wav", tune(9)).replace(root / "rock" / "empty.mp3")
+    status, out, _ = call("doctor", root)
+    assert status == 0 and out.endswith("All is well.\n") and read(tmp_path / NAME) == ()
+
+
 def test_only_the_first_of_many_are_named(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     for i in range(9):
