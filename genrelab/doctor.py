@@ -29,8 +29,8 @@ from genrelab.devices import Answer
 from genrelab.processes import cores
 
 TRAIN_HALF = (
-    "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "pandas", "pooch", "pyarrow", "requests", "skl2onnx",
-    "sklearn", "tensorflow", "tf2onnx",
+    "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
+    "skl2onnx", "sklearn", "tensorflow", "tf2onnx",
 )  # fmt: skip
 """What only training imports."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -128,6 +129,16 @@ def test_the_train_half_is_looked_for_and_need_not_be_there(
     finding = found()["train half"]
     assert (finding.state, finding.found) == (NOTE, words)
     assert finding.remedy is not None and "genrelab[train]" in finding.remedy
+
+
+def test_the_train_half_is_what_the_extra_installs() -> None:
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    needs = {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in (*extras["train"], *extras["train-base"])}
+    renamed = {"scikit_learn": "sklearn", "tensorflow_cpu": "tensorflow"}
+    found = {renamed.get(n, n) for n in needs} - {"genrelab", "protobuf"}  # protobuf is imported as google.protobuf
+    assert found == set(doctor.TRAIN_HALF)
 
 
 def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

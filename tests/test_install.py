@@ -21,7 +21,7 @@ import soundfile
 ROOT = Path(__file__).resolve().parents[1]
 NOT_THERE = (
     "tensorflow", "keras", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib", "jinja2", "onnx", "skl2onnx",
-    "tf2onnx",
+    "tf2onnx", "optuna",
 )  # fmt: skip
 PROBE = "mdurl"  # a package of 10 kB that constraints.txt names
 
