@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from genrelab.errors import SettingsError
-from genrelab.processes import worker_pool
+from genrelab.processes import refuse_if_none_begins, worker_pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,7 +70,7 @@ def _alone(function: Callable[[T], R], things: Sequence[T], lost: list[int]) -> 
     """One by one, so that it shows which of them brings a worker down."""
     while lost:
         with worker_pool(1) as pool:
-            _refuse_if_none_begins(pool)
+            refuse_if_none_begins(pool)
             while lost:
                 place = lost.pop(0)
                 try:
@@ -80,13 +78,3 @@ def _alone(function: Callable[[T], R], things: Sequence[T], lost: list[int]) -> 
                 except BrokenProcessPool:
                     yield place, None
                     break
-
-
-def _refuse_if_none_begins(pool: ProcessPoolExecutor) -> None:
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenProcessPool as e:
-        raise SettingsError(
-            "worker processes die before they begin: is there enough memory, and does the script that asks for them "
-            "begin with `if __name__ == '__main__':`?"
-        ) from e

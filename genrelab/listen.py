@@ -7,7 +7,6 @@ answers count is decided last, here: workers and the memory know probabilities o
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,7 +24,7 @@ from genrelab.errors import BundleError, SettingsError
 from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier, load_bundle, must_hear, predict_file
 from genrelab.prediction import Decision, Prediction
-from genrelab.processes import CRASHED, cores, worker_pool
+from genrelab.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
 
 if TYPE_CHECKING:
     from genrelab.memory import Memory, Stamp
@@ -220,7 +219,7 @@ class _Line:
 
         while self._lost:
             with worker_pool(1) as pool:
-                _refuse_if_none_begins(pool)
+                refuse_if_none_begins(pool, " --jobs 1 does without them")
                 while self._lost:
                     slot = self._lost.pop(0)
                     stamp = stamp_of(slot.path)
@@ -231,16 +230,6 @@ class _Line:
                         crashed = Prediction(str(slot.path), None, None, {}, None, self._bundle.name, CRASHED)
                         self._answered(slot, Heard(crashed, stamp))
                         break
-
-
-def _refuse_if_none_begins(pool: ProcessPoolExecutor) -> None:
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenProcessPool as e:
-        raise SettingsError(
-            "worker processes die before they hear anything: is there enough memory, and does the script that asks for "
-            "them begin with `if __name__ == '__main__':`? --jobs 1 does without them"
-        ) from e
 
 
 def _work(order: Order, path: Path) -> Heard:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from genrelab.errors import SettingsError
+
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing.process import BaseProcess
@@ -58,6 +60,26 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             # Waits for the pool's own thread: at the interpreter's end it would be woken through a pipe that is gone.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def refuse_if_none_begins(pool: ProcessPoolExecutor, else_do: str = "") -> None:
+    """Refuse a pool whose workers die before they do anything, so that nobody tries for ever.
+
+    Args:
+        else_do: how to do without workers, as a sentence's end.
+
+    Raises:
+        SettingsError: they die.
+    """
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool as e:
+        raise SettingsError(
+            "worker processes die before they begin: is there enough memory, and does the script that asks for them "
+            f"begin with `if __name__ == '__main__':`?{else_do}"
+        ) from e
 
 
 @contextmanager
