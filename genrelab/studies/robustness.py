@@ -4,12 +4,14 @@ RUN/robustness.json:
     {"part", "n", "n_scored",
      "models": [{"model",
                  "conditions": [{"name", "label", "accuracy", "low", "high", "difference", "difference_low",
-                                 "difference_high", "same_answer", "refused"}],       the first of them is `clean`
+                                 "difference_high", "p_adjusted", "same_answer",
+                                 "refused"}],                                         the first of them is `clean`
                  "seconds": [{"seconds", "accuracy", "low", "high", "n"}]}],          of the track's middle
      "sentences": [str]}
 
-A difference is paired: the same tracks, heard so and as they are. A track that a model refuses (nothing but silence is
-left of it) counts as wrong. The table stands in each model's card, too.
+A difference is paired: the same tracks, heard so and as they are. Of so many models and ways one would seem to differ
+by chance, so sentences go by p-values that are adjusted for their number, not by single intervals. A track that a model
+refuses (nothing but silence is left of it) counts as wrong. The table stands in each model's card, too.
 """
 
 from __future__ import annotations
@@ -23,8 +25,7 @@ from numpy.typing import NDArray
 
 from genrelab.bundle import replace_card
 from genrelab.bundle_json import CARD
-from genrelab.card import FEEDING
-from genrelab.comparison import compare
+from genrelab.comparison import ALPHA, compare, holm
 from genrelab.config import TrainSettings
 from genrelab.errors import printable
 from genrelab.intervals import share_interval
@@ -32,6 +33,7 @@ from genrelab.processes import cores
 from genrelab.storage import Folder
 from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
 from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition, each, sample, subjects
+from genrelab.studies.robustness_card import section, with_section
 from genrelab.wording import count, some
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 FILE = "robustness.json"
-HEADING = "## Robustness"
 MOST_TRACKS = 200
 
 LONG_ENOUGH = 0.9
@@ -80,8 +81,7 @@ def study(
     """
     who = subjects(run)
     if who.why_not:
-        say(f"robustness: not measured: {who.why_not}")
-        return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [who.why_not]}
+        return _nothing(who, who.why_not, say)
     tracks = sample(who.tracks, at_most, seed=settings.seed)
     conditions = (*_conditions(say), *map(excerpt, _lengths(tracks)))
     models = count(who.ears, "model")
@@ -89,7 +89,10 @@ def study(
     orders = [Audition(who.ears, track, conditions, settings.seed) for track in tracks]
     with bar("Hearing altered tracks", "tracks") as progress:
         heard = np.stack(each(audition, orders, jobs=jobs or cores(), progress=progress))
-    found = measured(who, tracks, conditions, answers(heard))
+    answered = answers(heard)
+    if (answered[:, 0] == REFUSED).all():
+        return _nothing(who, f"none of {count(tracks, 'track')} could be read any more", say)
+    found = measured(who, tracks, conditions, answered)
     run.write_json(FILE, found)
     for ear in who.ears:
         text = (Path(ear.bundle) / CARD).read_text(encoding="utf-8")
@@ -97,6 +100,11 @@ def study(
     for sentence in found["sentences"]:
         say(f"  {sentence}")
     return found
+
+
+def _nothing(who: Subjects, why: str, say: Say) -> dict[str, Any]:
+    say(f"robustness: not measured: {why}")
+    return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [why]}
 
 
 HEADERS = ("model", "heard", "accuracy % [95 %]", "points [95 %]", "same answer %")
@@ -161,6 +169,9 @@ def measured(who: Subjects, tracks: Sequence[Track], conditions: Sequence[Condit
         {"model": ear.name, **_of_one_model(tracks, conditions, ear.genres, answered[:, :, m])}
         for m, ear in enumerate(who.ears)
     ]
+    altered = [c for model in models for c in model["conditions"][1:]]
+    for c, p in zip(altered, holm([c["p_adjusted"] for c in altered]), strict=True):
+        c["p_adjusted"] = p
     unread = int((~read).sum())
     sentences = [f"{count(unread, 'track')} could not be read any more and counted nowhere"] if unread else []
     return {
@@ -185,6 +196,8 @@ def _of_one_model(
             rows["conditions"].append(_row(condition, answer, answered[:, 0], truth, artists))
         else:
             long = np.array([t.duration_s * WHOLE >= condition.seconds for t in tracks])
+            if not long.any():
+                continue
             right = (answer == truth)[long]
             low, high = share_interval(right, [a for a, ok in zip(artists, long, strict=True) if ok])
             about = {"accuracy": float(right.mean()), "low": low, "high": high, "n": int(long.sum())}
@@ -204,6 +217,7 @@ def _row(condition: Condition, answer: Ints, clean: Ints, truth: Ints, artists: 
         "difference": paired["difference"],
         "difference_low": paired["low"],
         "difference_high": paired["high"],
+        "p_adjusted": paired["p_value"],  # by `measured`, which knows how many there are
         "same_answer": float(((answer == clean) & (answer != REFUSED)).mean()),
         "refused": int((answer == REFUSED).sum()),
     }
@@ -218,7 +232,7 @@ def _sentences(models: list[dict[str, Any]], n: int) -> list[str]:
     unsure: list[tuple[str, dict[str, Any]]] = []
     for model in models:
         altered = model["conditions"][1:]
-        sure = [c for c in altered if c["difference_low"] > 0 or c["difference_high"] < 0]
+        sure = [c for c in altered if c["p_adjusted"] < ALPHA]
         if sure:
             losses = [_change(c) for c in sorted(sure, key=lambda c: c["difference"])]
             told.append(f"{model['model']} {', '.join(losses)}")
@@ -255,46 +269,3 @@ def _seconds_sentence(models: list[dict[str, Any]]) -> list[str]:
     told = [f"{s['accuracy']:.0%} right with {s['seconds']:g} s" for s in best["seconds"]]
     clean = f"{best['conditions'][0]['accuracy']:.0%} with all of it"
     return [f"{best['model']}, from the middle of each track: {', '.join(told)}, {clean}"] if told else []
-
-
-def section(found: dict[str, Any], model: str) -> str:
-    """The part of a model's card, in Markdown, that says how it fares; ends with an empty line."""
-    rows = next(m for m in found["models"] if m["model"] == model)
-    of_all = "" if found["n"] == found["n_scored"] else f" of {found['n_scored']}"
-    lines = [
-        HEADING,
-        "",
-        f"The same n = {found['n']}{of_all} tracks of the {found['part']} part, heard in other ways. A difference is "
-        "paired with what it answers to the tracks as they are; intervals are over artists where they are known.",
-        "",
-        "| heard | accuracy | 95 % interval | difference | 95 % interval | same answer |",
-        "|---|---|---|---|---|---|",
-        *map(_card_row, rows["conditions"]),
-        "",
-    ]
-    if rows["seconds"]:
-        lines += ["| seconds heard, of the middle | n | accuracy | 95 % interval |", "|---|---|---|---|"]
-        lines += [
-            f"| {s['seconds']:g} | {s['n']} | {s['accuracy']:.3f} | {s['low']:.3f} to {s['high']:.3f} |"
-            for s in rows["seconds"]
-        ]
-        lines.append("")
-    return "\n".join(lines) + "\n"
-
-
-def _card_row(c: dict[str, Any]) -> str:
-    own = f"| {c['label']} | {c['accuracy']:.3f} | {c['low']:.3f} to {c['high']:.3f} |"
-    if c["name"] == "clean":
-        return f"{own} | | |"
-    difference = f"{c['difference']:+.3f} | {c['difference_low']:+.3f} to {c['difference_high']:+.3f}"
-    return f"{own} {difference} | {c['same_answer']:.0%} |"
-
-
-def with_section(card: str, text: str) -> str:
-    """A card with a section of this study before its last one, how the model is fed; an earlier one is replaced."""
-    before, heading, rest = card.partition(f"{HEADING}\n")
-    if heading:
-        _, mark, after = rest.partition("\n## ")
-        card = before + (mark.lstrip("\n") + after)
-    before, heading, after = card.partition(FEEDING)
-    return f"{before.rstrip()}\n\n{text}{heading}{after}"

@@ -17,7 +17,8 @@ from genrelab.storage import Folder
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
 from genrelab.studies.hearing import Ear, Subjects, Track
-from genrelab.studies.robustness import REFUSED, answers, measured, section, study, with_section
+from genrelab.studies.robustness import REFUSED, answers, measured, study
+from genrelab.studies.robustness_card import HEADING, section, with_section
 
 VIEW = MelImageView(sr=SR, n_fft=512, size=16)
 SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}
@@ -71,14 +72,14 @@ def test_every_card_says_it_once(tmp_path: Path) -> None:
     after = load_bundle(run.local / "mel" / "bundle")
     card = (run.local / "mel" / "bundle" / "README.md").read_text()
     assert after.fingerprint != before.fingerprint
-    assert card.count(robustness.HEADING) == 1
+    assert card.count(HEADING) == 1
     assert section(found, "mel") in card
     assert card == CARD.replace(FEEDING, section(found, "mel") + FEEDING)
     assert card.count("| through a telephone (300 to 3,400 Hz, 8 kHz) |") == 1
 
 
 def test_a_section_is_put_before_the_last_and_replaced() -> None:
-    first, second = (f"{robustness.HEADING}\n\n{text}\n\n" for text in ("Some.", "Other."))
+    first, second = (f"{HEADING}\n\n{text}\n\n" for text in ("Some.", "Other."))
     once = with_section(CARD, first)
     assert once == CARD.replace(FEEDING, first + FEEDING)
     assert with_section(once, second) == CARD.replace(FEEDING, second + FEEDING)
@@ -119,6 +120,15 @@ def test_a_track_that_cannot_be_read_counts_nowhere(tmp_path: Path) -> None:
     found = heard(run)
     assert found["n"] == 5
     assert found["sentences"][0] == "1 track could not be read any more and counted nowhere"
+
+
+def test_where_no_track_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
+    run, said = a_run(tmp_path), list[str]()
+    for name in SOUNDS:
+        (tmp_path / "root" / name).write_bytes(b"no audio")
+    assert heard(run, said)["models"] == []
+    assert said[-1] == "robustness: not measured: none of 6 tracks could be read any more"
+    assert not run.exists("robustness.json")
 
 
 # --- from answers to rows, by hand ---
@@ -170,6 +180,17 @@ def test_what_may_be_chance_is_said_to_be() -> None:
     assert sentence.startswith(
         "svm: no difference that could not be chance on 100 tracks; the largest: svm loses 1 point ["
     )
+
+
+def test_one_of_many_ways_that_seems_to_differ_is_no_news() -> None:
+    clean, worse = TRUTH.copy(), TRUTH.copy()
+    worse[:8] = (TRUTH[:8] + 1) % 3
+    clean[99] = (TRUTH[99] + 1) % 3  # 8 lost, 1 gained: p = 0.039
+    alone = rows(clean, worse)
+    assert alone["sentences"][0].startswith("svm loses 7 points [")
+    many = rows(clean, worse, clean, clean)
+    assert many["models"][0]["conditions"][1]["difference_high"] < 0
+    assert many["sentences"][0].startswith("svm: no difference that could not be chance")
 
 
 def test_a_model_that_does_not_listen_is_not_talked_about() -> None:
