@@ -30,6 +30,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from genrelab import decode
+from genrelab.dataset import AUDIO_SUFFIXES
 from genrelab.fingerprint import BINS, FRAME_S, RATE, landmarks, pack
 from genrelab.near import Pair, Print, near_duplicates
 
@@ -45,7 +46,7 @@ Samples = NDArray[np.float32]
 
 def files(data: Path) -> list[str]:
     """Audio of the four folders, relative to DATA."""
-    found = [p for f in FOLDERS for p in sorted((data / f).rglob("*")) if p.suffix in (".mp3", ".flac", ".wav")]
+    found = [p for f in FOLDERS for p in sorted((data / f).rglob("*")) if p.suffix in AUDIO_SUFFIXES]
     return [p.relative_to(data).as_posix() for p in found]
 
 
