@@ -58,7 +58,8 @@ def build_many(runs: Sequence[Folder], out: Path | None = None) -> SideBySide:
         SettingsError: fewer than two runs, or one of them twice.
         PreparedError: as `build`, of any of them.
     """
-    if len({str(run) for run in runs}) != len(runs) or len(runs) < 2:
+    places = {run.local.resolve() if run.is_local else run.address.rstrip("/") for run in runs}
+    if len(places) != len(runs) or len(runs) < 2:
         raise SettingsError(f"give two runs or more, each once. Received: {', '.join(map(str, runs))}")
     found = side_by_side([_compared(run, name) for run, name in zip(runs, names_of([*map(str, runs)]), strict=True)])
     if out is not None:

@@ -97,7 +97,7 @@ def _rows(table: object) -> list[list[float]]:
 
 
 def test_one_run_or_one_twice_is_refused(runs: list[Folder]) -> None:
-    for given in (runs[:1], [runs[0], runs[0]]):
+    for given in (runs[:1], [runs[0], runs[0]], [runs[0], Folder(f"{runs[0]}/../{runs[0].local.name}/")]):
         with pytest.raises(SettingsError, match="two runs or more, each once"):
             build_many(given)
 
