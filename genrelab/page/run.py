@@ -40,7 +40,7 @@ def page(run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json
     studies = _read_studies(run)
     add_pictures(tracks, prepared, _to_see(given, studies))
     models = [_model(run, board, row, stored[row.folder], given[row.folder], tracks) for row in board.rows]
-    sections = _studies(run, board, studies, tracks)
+    sections = _studies(run, board, studies, tracks, _strangers(run, studies, split))
     data = _data(prepared, board, split, given, tracks)
     return render(
         "report.html",
@@ -81,6 +81,21 @@ def _read_studies(run: Folder) -> dict[str, Any]:
     return found
 
 
+def _strangers(run: Folder, studies: Json, split: Json) -> list[str]:
+    """Models whose search of hyper-parameters saw other tracks than this run learned from.
+
+    A search outlives `--overwrite`, for it took hours: what is trained beside it may be another collection.
+    """
+    keys = zip(split["track_id"], split["part"], split.get("sha256") or (), strict=False)
+    learned = {f"{track}\t{sha or ''}" for track, part, sha in keys if part == "training"}
+    found = []
+    for model in studies.get("tuning", ()):
+        if learned and run.exists(name := f"tune/{model}/tracks.txt"):
+            seen = run.read_bytes(name).decode().splitlines()
+            found += [] if learned.issuperset(seen) else [model]
+    return found
+
+
 def _read(run: Folder, name: str) -> dict[str, Any]:
     try:
         return run.read_json(name)
@@ -96,7 +111,7 @@ def _to_see(given: Mapping[str, Answers], studies: Json) -> set[str]:
     return wanted
 
 
-def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known) -> list[Section]:
+def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known, strangers: Sequence[str]) -> list[Section]:
     names = {row.folder: row.model for row in board.rows}
     makers = {
         "audit": lambda found: page_audit.audit(found, tracks),
@@ -104,7 +119,7 @@ def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known) -> l
         "learning_curve": lambda found: page_studies.learning_curve(found, board.scored),
         "robustness": lambda found: page_studies.robustness(found, names),
         "doubts": lambda found: page_audit.doubts(found, tracks),
-        "tuning": page_tuning.tuning,
+        "tuning": lambda found: page_tuning.tuning(found, strangers),
     }
     made = [_comparisons(board)] if board.comparisons else []
     for name, make in makers.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from genrelab.errors import printable
@@ -10,13 +10,18 @@ from genrelab.page import ABSENT, Figure, Section, Table, charts, percent
 from genrelab.page.charts import Chart, Interval
 
 
-def tuning(studies: Mapping[str, Mapping[str, Any]]) -> Section:
+def tuning(studies: Mapping[str, Mapping[str, Any]], strangers: Collection[str] = ()) -> Section:
     """All `tune/<model>/trials.json` of a run, by model.
 
     No row that was scored took part: what is drawn is the mean over folds of the training part.
+
+    Args:
+        strangers: models whose search saw tracks that the run did not learn from: it is named, not shown.
     """
-    blocks = [block for name, study in studies.items() for block in _study(printable(name), study)]
-    sentences = [s for study in studies.values() for s in study["sentences"]]
+    ours = {name: study for name, study in studies.items() if name not in strangers}
+    blocks = [block for name, study in ours.items() for block in _study(printable(name), study)]
+    sentences = [s for study in ours.values() for s in study["sentences"]]
+    sentences += [f"The search in tune/{printable(n)} is of other tracks, so it is not shown." for n in strangers]
     return Section("tuning", "Which settings suit best?", blocks, sentences, "Tuning")
 
 

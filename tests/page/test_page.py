@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scored_run import CLEAN, HOSTILE, write_run, write_studies
+from scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 
 from genrelab.errors import PreparedError
 from genrelab.page import Table, between, percent, points, sentence, stopped
+from genrelab.prepared import read_parquet, write_parquet
 from genrelab.report import build
 from genrelab.storage import Folder
 
@@ -74,6 +75,23 @@ def test_the_page_needs_no_network_and_escapes_every_name(page: str) -> None:
     assert "sourceMappingURL" not in page
     assert "<title>music &amp; more: genrelab report</title>" in html
     assert len(page) < 5_000_000
+
+
+def test_a_search_of_other_tracks_is_named_and_not_shown(tmp_path: Path) -> None:
+    run = Folder(tmp_path / "RUN")
+    write_run(run)
+    write_studies(run)
+    split = read_parquet(run, "split.parquet")
+    parts = ["training"] * 9 + ["test"] * (len(split) - 9)
+    write_parquet(run, "split.parquet", split.set_column(split.schema.get_field_index("part"), "part", [parts]))
+    learned = [f"{t}\t{sha}\n" for t, sha in zip(ids(9), split["sha256"].to_pylist()[:9], strict=True)]
+    said = "The search in tune/svm is of other tracks"
+    for seen, shown in ((learned, True), (learned[:5], True), ([*learned, "<b>9</b>\tf00\n"], False)):
+        run.write_bytes("tune/svm/tracks.txt", "".join(seen).encode())
+        build(run)
+        page = run.read_bytes("report.html").decode()
+        assert ("svm: tuned against default" in page) == shown
+        assert (said in page) != shown
 
 
 def test_every_study_has_a_part_and_every_link_a_target(page: str) -> None:
