@@ -18,7 +18,7 @@ import numpy as np
 from genrelab import __version__, audit, exclusions, metrics, models, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.config import SCHEMA_VERSION, TrainSettings, View
-from genrelab.errors import MissingNeed, ModelError, SettingsError, SplitError
+from genrelab.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.prepared import Prepared
 from genrelab.report import Leaderboard, build
 from genrelab.storage import Folder
@@ -83,8 +83,11 @@ def train(
             not_run = work.all_models()
         run.write_json("run.json", _about(task, settings, work, not_run, time.perf_counter() - began))
         build(run)  # what a study that fails cannot take away
-        _study(task, run, settings, studies, say, bar)
-        return build(run)
+        refused = _study(task, run, settings, studies, say, bar)
+        board = build(run)
+        if refused:
+            raise refused[0]
+        return board
     except KeyboardInterrupt as e:
         raise run_folder.Interrupted from e
 
@@ -101,18 +104,30 @@ def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
         raise
 
 
-def _study(task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Say, bar: Bar) -> None:
-    """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from."""
+def _study(
+    task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Say, bar: Bar
+) -> list[GenrelabError]:
+    """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from.
+
+    Returns:
+        Why some could not be answered: what one refuses takes nothing from the others, which may have taken hours.
+    """
     from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
 
     prepared = task.prepared
     trained = tuple(m for m in settings.models or models.known_models() if run.exists(f"{m}/metrics.json"))
+    refused: list[GenrelabError] = []
     for name, module in (("honesty", honesty), ("learning-curve", learning_curve), ("doubts", doubts)):
-        if name in names:
+        if name not in names:
+            continue
+        try:
             module.study(prepared, run, settings, models=trained, say=say, bar=bar)
+        except (ModelError, SplitError, DatasetError) as e:
+            refused.append(e)
     if "robustness" in names:
         robustness.study(prepared, run, settings, jobs=None, say=say, bar=bar)
     occlusion.study(prepared, run, settings, jobs=None, say=say, bar=bar)
+    return refused
 
 
 def check(settings: TrainSettings, views: Mapping[str, View]) -> None:

@@ -12,11 +12,12 @@ from genrelab import export
 from genrelab.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsError
+from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, read_parquet
 from genrelab.run_folder import Interrupted
 from genrelab.storage import Folder
+from genrelab.studies import doubts, robustness
 from genrelab.task import make_task
 from genrelab.train import check, train
 
@@ -57,6 +58,23 @@ def test_the_same_seed_gives_the_same_numbers(prepared: Prepared, tmp_path: Path
     assert boards[0].split_digest == boards[1].split_digest
     other = train(prepared, Folder(tmp_path / "c"), replace(SETTINGS, seed=1))
     assert other.split_digest != boards[0].split_digest
+
+
+def test_a_study_that_refuses_takes_nothing_from_the_others(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise SplitError("label doubts: too few artists")
+
+    asked: list[str] = []
+    monkeypatch.setattr(doubts, "study", refuse)
+    monkeypatch.setattr(robustness, "study", lambda *_, **__: asked.append("robustness"))
+    run = tmp_path / "run"
+    with pytest.raises(SplitError, match="too few artists"):
+        train(prepared, Folder(run), SETTINGS, studies=("honesty", "doubts", "robustness"))
+    assert asked == ["robustness"]
+    page = (run / "report.html").read_text()
+    assert json.loads((run / "honesty.json").read_text())["sentences"][0][:40] in page
 
 
 def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from genrelab.calibration import fit_temperature, tempered
 from genrelab.candidates import Bar, Say
 from genrelab.config import FLAT_VIEWS, TrainSettings
-from genrelab.errors import DatasetError, ModelError, printable
+from genrelab.errors import DatasetError, ModelError, SplitError, printable
 from genrelab.models import model_class
 from genrelab.prepared import Prepared
 from genrelab.storage import Folder
@@ -157,7 +157,10 @@ def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]
     """Folds with whole artists; a track of unknown artist is one by itself, so that its label is examined too."""
     artists = task.artists() or [None] * len(among)
     groups = [f"\t{i}" if artist is None else artist for i, artist in enumerate(artists)]
-    return folding.by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
+    try:
+        return folding.by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
+    except SplitError as e:
+        raise SplitError(f"label doubts: folding by artist {e}") from e
 
 
 def _evened(held: Answers, y: NDArray[np.int64]) -> NDArray[np.float64]:

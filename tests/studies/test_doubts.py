@@ -12,7 +12,7 @@ from feature_tables import collection, no_bar, silent
 from genrelab.config import PrepareSettings, StatisticsView, TrainSettings
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder, table
-from genrelab.errors import DatasetError, ModelError
+from genrelab.errors import DatasetError, ModelError, SplitError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
 from genrelab.storage import Folder
@@ -92,6 +92,12 @@ def test_the_model_whose_probabilities_were_best_is_asked_whatever_the_scores_sa
     assert _study(prepared, tmp_path / "run", "majority", "gaussian_nb", "knn")["model"] == "knn"
     with pytest.raises(ModelError, match="label doubts need a model that is quickly trained"):
         _study(prepared, tmp_path / "run", "majority", "raw_cnn")
+
+
+def test_genres_of_one_artist_cannot_be_doubted(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=96, per_artist=24)
+    with pytest.raises(SplitError, match="label doubts: folding by artist can score fewer than two genres"):
+        _study(prepared, tmp_path / "run", "gaussian_nb", split="random")
 
 
 def test_decisions_outlive_a_second_study(tmp_path: Path) -> None:
