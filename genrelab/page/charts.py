@@ -200,14 +200,15 @@ def matrix(
     """Cells coloured by their share: the deeper, the more; below zero in the other colour.
 
     Args:
-        cells: `across`, `down` (names), `share` (-1 to 1), `text` (what stands in the cell), `tip` (what it means).
+        cells: `across`, `down` (names), `share` (-1 to 1), `text` (what stands in the cell), `tip` (what it means);
+            those that are not given stay blank.
         across, down: names in order.
         x, y: titles of the axes.
     """
     step = 30 if len(down) <= NUMBERED_UP_TO else max(6, 600 // len(down))
     place = {
-        "x": {"field": "across", "sort": list(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
-        "y": {"field": "down", "sort": list(down), "title": y} | ORDER,
+        "x": {"field": "across", **_all(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
+        "y": {"field": "down", **_all(down), "title": y} | ORDER,
         "tooltip": {"field": "tip"},
     }
     deepest = NUMBERED_DEPTH if numbered else 1
@@ -220,6 +221,11 @@ def matrix(
         "encoding": place,
         "layer": [layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
     }
+
+
+def _all(names: Sequence[str]) -> Spec:
+    """Every name has its place, in order, also one without a cell."""
+    return {"sort": list(names), "scale": {"domain": list(names)}}
 
 
 def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> Spec:

@@ -22,6 +22,7 @@ from genrelab.prepared import read_parquet
 from genrelab.storage import Folder
 
 HARDEST = 6  # tracks shown for each model, the most confident mistakes
+MOST_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table
 Histories = Mapping[str, Sequence[float]]
 
 
@@ -112,7 +113,7 @@ def _confusion(board: Leaderboard, row: Row, scores: Mapping[str, Any]) -> Figur
     counts = np.array(scores["confusion"], np.int64)
     order = similarity_order(counts)
     counts, genres = counts[order][:, order], [printable(board.genres[i]) for i in order]
-    rows = counts.sum(axis=1)
+    rows, numbered = counts.sum(axis=1), len(genres) <= charts.NUMBERED_UP_TO
     down = [f"{g}  {n}" for g, n in zip(genres, rows, strict=True)]
     cells = [
         {
@@ -124,16 +125,29 @@ def _confusion(board: Leaderboard, row: Row, scores: Mapping[str, Any]) -> Figur
         }
         for i in range(len(genres))
         for j in range(len(genres))
+        if numbered or counts[i, j]  # with many genres nearly all are 0, and make the page heavy
     ]
     worst = max(((counts[i, j], i, j) for i in range(len(genres)) for j in range(len(genres)) if i != j), default=None)
     said = f"Most often {genres[worst[1]]} is taken for {genres[worst[2]]}." if worst and worst[0] else ""
-    numbered = len(genres) <= charts.NUMBERED_UP_TO
     spec = charts.matrix(cells, across=genres, down=down, x="answered", y="true genre, n", numbered=numbered)
     label = f"Confusion matrix of {printable(row.model)} on {board.scored}. {said}"
-    body = [(g, *map(str, counts[i])) for i, g in enumerate(genres)]
-    table = Table(f"True genre down, answer across; {board.scored}", ("true genre", *genres), body, folded=True)
+    table = _whole(board, counts, genres) if numbered else _mistakes(board, counts, genres)
     note = f"{board.scored}; genres that are confused stand together. {said}"
     return Figure("What it confuses", Chart(spec, label), note, table)
+
+
+def _whole(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
+    body = [(g, *map(str, counts[i])) for i, g in enumerate(genres)]
+    return Table(f"True genre down, answer across; {board.scored}", ("true genre", *genres), body, folded=True)
+
+
+def _mistakes(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
+    """A matrix of so many genres that nobody reads it as a table: what is confused most often."""
+    wrong = [(int(n), i, j) for (i, j), n in np.ndenumerate(counts) if n and i != j]
+    wrong.sort(key=lambda found: (-found[0], *found[1:]))
+    body = [(genres[i], genres[j], f"{n:,}", f"{counts[i].sum():,}") for n, i, j in wrong[:MOST_MISTAKES]]
+    caption = f"Most frequent mistakes, {len(body):,} of {len(wrong):,} kinds; {board.scored}"
+    return Table(caption, ("true genre", "answered", "n", "of"), body, words=2, folded=True)
 
 
 def _reliability(board: Leaderboard, row: Row, metrics: Mapping[str, Any]) -> list[Figure]:

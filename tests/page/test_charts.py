@@ -42,6 +42,12 @@ def test_a_matrix_tells_less_from_more_by_colour() -> None:
     assert len(spec["layer"]) == 1
 
 
+def test_a_name_without_a_cell_keeps_its_place_in_a_matrix() -> None:
+    spec = charts.matrix([], across=["a", "b"], down=["c"], x="x", y="y", numbered=False)
+    assert spec["encoding"]["x"]["scale"] == {"domain": ["a", "b"]}
+    assert spec["encoding"]["y"]["scale"] == {"domain": ["c"]}
+
+
 def test_empty_bins_are_not_drawn() -> None:
     bins = [{"confidence": None, "accuracy": None, "n": 0}, {"confidence": 0.9, "accuracy": 0.5, "n": 4}]
     assert values(charts_models.reliability(bins)) == [{"confidence": 90.0, "accuracy": 50.0, "n": 4}]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scored_run
 from scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 
 from genrelab.errors import PreparedError
@@ -92,6 +93,22 @@ def test_a_search_of_other_tracks_is_named_and_not_shown(tmp_path: Path) -> None
         page = run.read_bytes("report.html").decode()
         assert ("svm: tuned against default" in page) == shown
         assert (said in page) != shown
+
+
+def test_a_page_of_many_genres_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genres = tuple(f"genre {i}" for i in range(90))
+    monkeypatch.setattr(scored_run, "GENRES", genres)
+    run, rng, n = Folder(tmp_path / "RUN"), np.random.default_rng(0), 1_000
+    truth, artists = rng.integers(0, 90, n), [f"artist {i // 3}" for i in range(n)]
+    for i in range(10):
+        p = np.exp(rng.normal(size=(n, 90)) + np.eye(90)[truth])
+        scored_run.write_model(run, f"model_{i}", "test", truth, p / p.sum(axis=1, keepdims=True), artists)
+    scored_run.write_split(run, "test", truth, artists)
+    run.write_json("run.json", scored_run.about("test", n))
+    build(run)
+    page = run.read_bytes("report.html").decode()
+    assert len(page) < 5_000_000
+    assert "Most frequent mistakes, 100 of " in page and "0 of " not in "".join(re.findall(r'"tip": "(.{5})', page))
 
 
 def test_every_study_has_a_part_and_every_link_a_target(page: str) -> None:
