@@ -50,7 +50,8 @@ def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:
     for rows, powers in power_blocks(samples, N_FFT, HOP):
         levels[rows] = powers[:, FIRST_BIN : FIRST_BIN + BINS]
     loudest = _running_max(_running_max(levels, AROUND_FRAMES).T, AROUND_BINS).T
-    return np.argwhere((levels == loudest) & (levels > FLOOR)).astype(np.uint16)
+    peaks = np.flatnonzero((levels == loudest) & (levels > FLOOR))  # half of what argwhere costs
+    return np.stack(np.divmod(peaks, BINS), axis=1).astype(np.uint16)
 
 
 def pack(marks: Landmarks) -> bytes:
