@@ -16,9 +16,10 @@ from genrelab.intervals import group_index
 def mean_interval(
     values: NDArray[Any], groups: Sequence[str | None] | None = None, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Student's interval of a mean, its variance taken over groups (Liang and Zeger 1986), with groups - 1 degrees.
+    """Student's interval of a mean, its variance from leaving out one group after the other (Bell and McCaffrey 2002).
 
-    For what `intervals` does not cover: means over several trainings, which are neither right nor wrong.
+    Degrees of freedom are those of `intervals`: fewer than groups - 1 where a few groups hold most tracks. It is for
+    what `intervals` does not cover: means over several trainings, which are neither right nor wrong.
 
     Args:
         values: one a track, shape (tracks,), at least one.
@@ -38,7 +39,9 @@ def mean_interval(
         return -math.inf, math.inf
     if not np.ptp(y):
         return float(y[0]) - 3 / n_groups, float(y[0]) + 3 / n_groups
-    residuals = np.bincount(index, weights=y - y.mean())
-    variance = n_groups / (n_groups - 1) * float((residuals**2).sum()) / len(y) ** 2
-    half = float(stdtrit(n_groups - 1, (1 + level) / 2)) * math.sqrt(variance)
+    share = np.bincount(index) / len(y)
+    moved = np.bincount(index, weights=y - y.mean()) / (len(y) * (1 - share))  # by each group, when it is left out
+    variance = (n_groups - 1) / n_groups * float((moved**2).sum())
+    degrees = max(1.0, math.sqrt(n_groups / float((share**2).sum())) - 1)
+    half = float(stdtrit(degrees, (1 + level) / 2)) * math.sqrt(variance)
     return float(y.mean()) - half, float(y.mean()) + half

@@ -34,6 +34,16 @@ def test_it_holds_the_truth_as_often_as_it_says() -> None:
     assert 930 <= held <= 970
 
 
+def test_it_does_so_where_a_few_artists_hold_most_tracks() -> None:
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(1_000):
+        index = np.repeat(np.arange(6), np.maximum(1, rng.geometric(1 / 8, 6)))
+        values = rng.normal(size=6)[index] + rng.normal(size=len(index))
+        low, high = mean_interval(values, [f"a{i}" for i in index])
+        held += low <= 0 <= high
+    assert 900 <= held <= 970  # of six artists; with their number less one for degrees of freedom it is 865
+
+
 def test_what_cannot_be_known_is_wide() -> None:
     assert mean_interval(np.zeros(12)) == (-0.25, 0.25)
     assert mean_interval(np.array([1.0])) == (-math.inf, math.inf)
