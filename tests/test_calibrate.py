@@ -169,3 +169,10 @@ def test_the_only_artist_of_a_genre_is_not_asked_about_others_either(
     assert len(fitted) == 5 and found.notes == ()
     for role in fitted:
         assert not set(examples.group[role == "choose"]) & set(examples.group[role == "fit"])
+
+
+def test_of_a_model_that_does_not_listen_nothing_is_said_of_artists(tmp_path: Path) -> None:
+    alone = hard()
+    alone = replace(alone, labels=replace(alone.labels, group=np.arange(len(alone))))
+    model, p = trained(alone, tmp_path, "majority")
+    assert calibrate(model, alone, p, parts=("training",) * len(alone), scratch=tmp_path).notes == ()
