@@ -73,7 +73,7 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
     """
     held, y = _held_out(model, examples, p, parts, scratch), examples.labels.y
     temperature = fit_temperature(held.track, held.p, y)
-    listens = not len(held.p) or bool((held.p != held.p[0]).any())
+    listens = bool((p != p[:1]).any())
     probabilities, notes = tempered(p, temperature), held.notes if listens else ()
     if not len(held.track):
         return Calibration(temperature, None, probabilities, None, (*notes, _few(0)))
