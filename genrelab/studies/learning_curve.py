@@ -221,9 +221,11 @@ def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
         LEVEL: f"as many tracks again would hardly bring {100 * FLAT:.0f} points",
         NOISY: f"{count(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
     }[step["verdict"]]
+    once = model_class(name).needs_validation
+    unsaid = "; each share was trained once, and how far trainings differ is not in the interval" if once else ""
     first = (
         f"{name}: {half['n_tracks']:,} training tracks {100 * half['accuracy']:.1f} %, {all_['n_tracks']:,} "
-        f"{100 * all_['accuracy']:.1f} %: {_points(step)}: {step['verdict']}: {meaning}"
+        f"{100 * all_['accuracy']:.1f} %: {_points(step)}: {step['verdict']}: {meaning}{unsaid}"
     )
     rising = [f"{printable(g)} {_points(s)}" for g, s in model["genres"].items() if s["verdict"] == RISING]
     return [first, *([f"{name}: still rising by genre: {some(rising, most=len(rising))}"] if rising else [])]

@@ -102,6 +102,15 @@ def test_a_network_says_first_how_long_it_will_take(tmp_path: Path) -> None:
     assert learning_curve._draws("raw_cnn") == {0.1: 1, 0.25: 1, 0.5: 1, 1.0: 1}
 
 
+@pytest.mark.parametrize(("name", "told"), [("raw_cnn", True), ("svm", False)])
+def test_what_was_trained_once_is_said_to_be(name: str, told: bool) -> None:
+    point = learning_curve._Point(1.0, 80, np.arange(40), np.ones(40))
+    step = {"gain": 0.1, "low": 0.05, "high": 0.15, "verdict": learning_curve.RISING}
+    points = [{"n_tracks": n, "accuracy": a} for n, a in ((40, 0.6), (80, 0.7))]
+    (said,) = learning_curve._sentences({"model": name, "points": points, "step": step, "genres": {}}, [point])
+    assert ("trained once" in said) is told
+
+
 @pytest.mark.real
 def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, tmp_path: Path) -> None:
     from genrelab.config import PrepareSettings
