@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from genrelab.artists import NO_ARTIST
 from genrelab.config import PARTS
 from genrelab.errors import SettingsError, SplitError, printable
 from genrelab.grouping import share_out
@@ -133,8 +134,9 @@ def make_split(
 
 
 def artist_key(artist: str | None) -> str | None:
-    """What tells artists apart: case, spacing and the way accents are encoded do not; None where unknown."""
-    return unicodedata.normalize("NFKC", " ".join((artist or "").split())).casefold() or None
+    """What tells artists apart: case, spacing and the way accents are encoded do not; None where no one is named."""
+    key = unicodedata.normalize("NFKC", " ".join((artist or "").split())).casefold()
+    return None if key in NO_ARTIST else key
 
 
 def _named(policy: str, tracks: _Tracks) -> Split:

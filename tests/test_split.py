@@ -151,6 +151,7 @@ def test_spelling_does_not_make_two_artists() -> None:
     assert artist_key(" The  Beatles ") == artist_key("the beatles") != artist_key("beatles")
     assert artist_key("Beyonce\u0301") == artist_key("Beyonc\u00e9")
     assert artist_key("  ") is artist_key(None) is None
+    assert artist_key("Various  Artists") is artist_key("UNKNOWN") is None, "they would tie strangers together"
     spellings = [("rock", name, None, 3) for name in ("ABBA", "Abba", " abba  ", "abba")]
     table = Table(*spellings, *albums("rock", 6), *albums("jazz", 6))
     split = table.split("artist")
