@@ -32,6 +32,7 @@ for _command in (
     cli_make.run,
     cli_make.report,
     cli_make.explore,
+    cli_make.relabel,
     cli_make.export,
     cli_use.predict,
     cli_use.tag,

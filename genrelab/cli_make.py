@@ -136,7 +136,7 @@ def tune(
         model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
     )  # fmt: skip
     found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
-    shown.study(found, as_json, out)
+    shown.study(found, as_json, prepared, out)
 
 
 def report(
@@ -161,6 +161,25 @@ def report(
         shown.leaderboard(build(Folder(runs[0])), as_json, runs[0])
         return
     shown.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
+
+
+def relabel(
+    prepared: options.Prep,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Where `--doubts` wrote doubts.csv, now decided.")],
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Gets relabelled.csv.")],
+) -> None:
+    """Write the tracks with the genres that were accepted in doubts.csv, as a table to be prepared like any other.
+
+    In doubts.csv the column `decision` says accept or reject; what is left empty keeps its label.
+
+    Example: genrelab relabel prepared runs/asked --out relabelled
+    """
+    from genrelab.prepared import open_prepared
+    from genrelab.storage import Folder
+    from genrelab.studies.doubts import relabelled
+
+    n = relabelled(open_prepared(prepared), Folder(run), Folder(out))
+    shown.relabelled(n, f"{out.rstrip('/')}/relabelled.csv")
 
 
 def explore(

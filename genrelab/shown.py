@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
     )
 
 
-def studies(run: str, names: Iterable[str], as_json: bool) -> None:
+def studies(run: str, names: Collection[str], as_json: bool) -> None:
     """The tables of the studies that were asked for."""
     if as_json:
         return
@@ -57,6 +57,18 @@ def studies(run: str, names: Iterable[str], as_json: bool) -> None:
         module = import_module(f"genrelab.studies.{name.replace('-', '_')}")
         if Folder(run).exists(module.FILE):
             _table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
+
+    if "doubts" in names:
+        typer.echo(
+            f"Labels in doubt: fill in `decision` (accept or reject) in {run}/doubts.csv, then\n"
+            f"  {shlex.join([*program(), 'relabel', 'PREPARED', run, '--out', 'FOLDER'])}"
+        )
+
+
+def relabelled(n: int, table: str) -> None:
+    """How many tracks have another genre now, and how the table is used."""
+    typer.echo(f"{count(n, 'track')} relabelled: {table}")
+    typer.echo(f"Next: {shlex.join([*program(), 'run', table, '--out', 'NEW_RUN'])}")
 
 
 def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
@@ -73,7 +85,7 @@ def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) 
     Console(width=None if sys.stdout.isatty() else 160).print(shown)
 
 
-def study(found: dict[str, Any], as_json: bool, run: str) -> None:
+def study(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None:
     """What a search for hyper-parameters found, and how it is used."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -81,7 +93,7 @@ def study(found: dict[str, Any], as_json: bool, run: str) -> None:
     best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
     typer.echo(f"Best of {count(len(found['trials']), 'trial')}: {printable(best)}")
     typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
-    typer.echo(f"Next:    {shlex.join([*program(), 'train'])} PREPARED --out NEW_RUN --from-study {shlex.quote(run)}")
+    typer.echo(f"Next:    {shlex.join([*program(), 'train', prepared, '--out', 'NEW_RUN', '--from-study', run])}")
 
 
 def side_by_side(found: SideBySide, as_json: bool, page: Path | None) -> None:
@@ -99,8 +111,7 @@ def side_by_side(found: SideBySide, as_json: bool, page: Path | None) -> None:
         typer.echo(f"\nNot ranked: {printable(run.name)}: {printable(reason)}")
         for row in run.board.rows:
             typer.echo(f"  {printable(row.model)} ({row.view}): {row.cells[2]}")
-    if page is not None:
-        typer.echo(f"\nPage: {page}")
+    typer.echo(f"\nPage: {page}" if page is not None else "\n--out PAGE writes this as a page")
 
 
 def exported(folder: Path, as_json: bool) -> None:

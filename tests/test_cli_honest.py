@@ -69,6 +69,18 @@ def test_studies_searches_and_comparisons(music: Path, tmp_path: Path) -> None:
     assert json.loads((run / "gaussian_nb" / "occlusion.json").read_text())["tracks"]
     assert "## Robustness" in (run / "gaussian_nb" / "bundle" / "README.md").read_text()
 
+    doubts = run / "doubts.csv"
+    header, _, rest = doubts.read_text().partition("\n")
+    columns = header.split(",")
+    planted = dict.fromkeys(columns, "") | {"track_id": "beat/0.wav", "suggested": "choir", "decision": "accept"}
+    doubts.write_text(f"{header}\n{','.join(planted[c] for c in columns)}\n{rest}")
+    status, out, err = call("relabel", prepared, run, "--out", tmp_path / "relabelled")
+    assert status == 0 and "1 track relabelled" in out, err
+    again = ("prepare", tmp_path / "relabelled" / "relabelled.csv", "--out", tmp_path / "prepared again")
+    assert call(*again, "--views", "statistics", "--jobs", 1)[0] == 0
+    counts = json.loads((tmp_path / "prepared again" / "dataset.json").read_text())["by_genre"]
+    assert (counts["beat"]["ok"], counts["choir"]["ok"]) == (8, 10)
+
     status, out, err = call("tune", prepared, "--model", "knn", "--out", tuned, "--trials", 3, "--split", "random")
     assert status == 0 and "--from-study" in out, err
     words = ("train", prepared, "--out", tmp_path / "better", "--models", "knn", "--split", "random")

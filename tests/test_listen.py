@@ -325,7 +325,7 @@ def test_workers_that_cannot_begin_are_no_error_of_every_file(
         yield Broken()
 
     monkeypatch.setattr(listening, "worker_pool", pool)
-    with pytest.raises(SettingsError, match="worker processes die before they begin.* --jobs 1 does without them"):
+    with pytest.raises(SettingsError, match=r"worker processes die before they begin.* --jobs 1 does without them"):
         list(listen(bundle, songs(tmp_path / "music", 3), jobs=2))
 
 
