@@ -13,6 +13,8 @@ from genrelab.config import TrainSettings
 from genrelab.prepared import Prepared
 from genrelab.storage import Folder
 from genrelab.studies import learning_curve
+from genrelab.studies.clustered import mean_interval
+from genrelab.task import make_task
 
 PARTS = ("training", "training", "test")
 
@@ -92,6 +94,20 @@ def test_a_model_that_cannot_be_fitted_does_not_stop_the_others(tmp_path: Path) 
     found = _study(prepared, tmp_path / "run", "raw_cnn", "gaussian_nb")
     assert [m["model"] for m in found["models"]] == ["gaussian_nb"]
     assert found["sentences"][0].startswith("raw_cnn: no learning curve: raw_cnn reads the view samples")
+
+
+def test_of_several_genres_one_does_not_rise_by_chance(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, artists=False, splits=("training", "test"))
+    task = make_task(prepared, TrainSettings(split="official"))
+    tracks = np.flatnonzero(np.array(task.split.roles) == "score")
+    first = np.flatnonzero(task.labels(chooses=False).y[tracks] == 0)
+    assert len(first) == 30
+    half = np.ones(len(tracks))
+    half[first[:5]] = 0  # 5 of 30 gained: p = 0.02
+    curve = [learning_curve._Point(s, 1, tracks, c) for s, c in ((0.5, half), (1.0, np.ones(len(tracks))))]
+    (genre, *_) = learning_curve._judged(task, "svm", curve)["genres"].values()
+    gain = 1 - half[first]
+    assert mean_interval(gain)[0] > 0 > genre["low"] and genre["verdict"] == learning_curve.NOISY
 
 
 def test_a_network_says_first_how_long_it_will_take(tmp_path: Path) -> None:
