@@ -133,6 +133,13 @@ def test_windows_of_a_track_that_was_learned_from_give_it_away(tmp_path: Path) -
     assert gap["low"] > 0.1 and "recordings recognised, not genres" in gap["sentence"]
 
 
+def test_hyper_parameters_that_may_have_seen_the_folds_are_told(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, n=96)
+    tuned = _study(prepared, tmp_path / "a", "knn", "gaussian_nb", params={"knn": {"k": 3}})["sentences"]
+    assert [s for s in tuned if "hyper-parameters" in s and s.startswith("knn: ")]
+    assert not any("hyper-parameters" in s for s in _study(prepared, tmp_path / "b", "knn")["sentences"])
+
+
 def test_windows_are_counted_by_their_artists(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=120, genre=0.5, artist=2.0, noise=0.5)
     found = _study(_in_windows(prepared, each=8, noise=2.0), tmp_path / "run", "knn")
