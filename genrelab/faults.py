@@ -40,6 +40,13 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
+        Kind(
+            "two labels",
+            REPAIR,
+            "one recording under two genres",
+            "decide which is right: remove the other file",
+            excluded=True,
+        ),
         Kind("missing", REPAIR, "named by the tables, and not on disk", "fetch or copy them; training goes without"),
         Kind("empty", REPAIR, "of 0 bytes", "fetch or copy them anew", excluded=True),
         Kind("undecodable", REPAIR, "read by no decoder", "fetch or copy them anew", excluded=True),
@@ -70,7 +77,7 @@ KINDS = {
         Kind("known", NOTE, "known to be faulty, and sound in this copy", "none needed"),
     )
 }
-"""In the order in which they are told."""
+"""In the order in which they are told: first what only a person can decide, and no new copy mends."""
 
 CLIP_S, CLIP_OFF_S = 30.0, 1.0
 """Length of the clips that FMA and GTZAN publish, and by how much one may differ."""
@@ -161,16 +168,23 @@ PARTS_KEPT = ("test", "validation", "training")
 
 
 def copies(dataset: Dataset, sounds: Sequence[Sound], harmed: set[int]) -> Iterator[Fault]:
-    """Tracks that hold the very audio of another one, which is kept; `harmed` ones are left aside."""
+    """Tracks that hold the very audio of another one, which is kept; `harmed` ones are left aside.
+
+    Where the genres differ none of those that have one is kept: a wrong label must not stay by chance.
+    """
     groups: dict[str, list[int]] = {}
     for i, sound in enumerate(sounds):
         if sound.state == "heard" and i not in harmed:
             groups.setdefault(sound.audio_sha256, []).append(i)
     for group in groups.values():
         kept, *others = sorted(group, key=lambda i: _rank(dataset.tracks[i], i))
-        for i in others:
-            same = "the same file as" if sounds[i].sha256 == sounds[kept].sha256 else "other tags, the same audio as"
-            yield Fault("copy", i, f"{same} {named(dataset.tracks[kept])}{_apart(dataset, i, kept)}")
+        genre = {i: dataset.tracks[i].genre for i in group if dataset.tracks[i].genre is not None}
+        for i in group if len({*genre.values()}) > 1 else others:
+            other = next((k for k in genre if i in genre and genre[k] != genre[i]), None)
+            kind, k = ("copy", kept) if other is None else ("two labels", other)
+            if k != i:
+                same = "the same file as" if sounds[i].sha256 == sounds[k].sha256 else "other tags, the same audio as"
+                yield Fault(kind, i, f"{same} {named(dataset.tracks[k])}{_apart(dataset, i, k)}")
 
 
 def _rank(track: Track, index: int) -> tuple[bool, int, int]:

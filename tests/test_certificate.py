@@ -59,11 +59,14 @@ def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) ->
     assert "                                   jazz/text.mp3: soundfile: Format not recognised" in out
     assert "note    data      clipped          1 track clipped" in out
     before, _, after = out.partition("To be repaired: ")
-    assert after.startswith("missing (1), empty (1), undecodable (2), too short (1), silent (2), copy (2), cut off (3)")
+    assert after.startswith(
+        "two labels (3), missing (1), empty (1), undecodable (2), too short (1), silent (2), cut off (3)"
+    )
+    assert "one recording under two genres" in before and "→ decide which is right" in before
     assert before.index("missing") < before.index("clipped") < before.index("TensorFlow")
-    assert f"{NAME} leaves out 8 of 21 tracks until then. Next:" in after
+    assert f"{NAME} leaves out 9 of 21 tracks until then. Next:" in after
     assert after.rstrip().endswith(f"prepare {root} --dataset folder --out prepared --exclude {NAME}")
-    assert len(read(tmp_path / NAME)) == 8
+    assert len(read(tmp_path / NAME)) == 9
     assert call("doctor", root)[0] == 1, "its own manifest is replaced"
 
 
@@ -105,7 +108,7 @@ def test_json_is_one_object_with_everything(tmp_path: Path) -> None:
     told = json.loads(out)
     assert (status, told["ok"], told["data"]["dataset"], told["data"]["tracks"]) == (1, False, "folder", 21)
     kinds = {kind["name"]: kind for kind in told["data"]["kinds"]}
-    assert kinds["copy"]["count"] == 2 and kinds["copy"]["excluded"] and kinds["clipped"]["state"] == "note"
+    assert kinds["two labels"]["count"] == 3 and kinds["two labels"]["excluded"] and kinds["clipped"]["state"] == "note"
     assert kinds["clipped"]["tracks"][0]["path"] == "rock/clipped.wav"
     files = {f["path"]: f for f in told["data"]["files"]}
     assert files["rock/clean0.wav"]["duration_s"] == 4.0 and len(files["rock/clean0.wav"]["audio_sha256"]) == 64

@@ -48,7 +48,7 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
         "undecodable": ["jazz/nan.wav", "jazz/text.mp3"],
         "too short": ["jazz/short.wav"],
         "silent": ["rock/against.wav", "rock/silent.wav"],
-        "copy": ["jazz/tagged.mp3", "rock/same.mp3"],
+        "two labels": ["jazz/one.mp3", "jazz/tagged.mp3", "rock/same.mp3"],
         "cut off": ["jazz/lies.mp3", "jazz/lies.wav", "jazz/truncated.flac"],
         "mostly silent": ["rock/half.wav"],
         "clipped": ["rock/clipped.wav"],
@@ -58,12 +58,14 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
     }
     assert steps[0] == (0, 21) and steps[-1] == (21, 21) and len(found.sounds) == len(dataset.tracks) == 21
     assert [row.track_id for row in found.exclusions] == [
-        "jazz/empty.mp3", "jazz/nan.wav", "jazz/short.wav", "jazz/tagged.mp3", "jazz/text.mp3",
+        "jazz/empty.mp3", "jazz/nan.wav", "jazz/one.mp3", "jazz/short.wav", "jazz/tagged.mp3", "jazz/text.mp3",
         "rock/against.wav", "rock/same.mp3", "rock/silent.wav",
     ]  # fmt: skip
     reasons = {row.path: row.reason for row in found.exclusions}
-    assert reasons["jazz/tagged.mp3"] == "copy: other tags, the same audio as jazz/one.mp3"
-    assert reasons["rock/same.mp3"] == "copy: the same file as jazz/one.mp3; here rock, there jazz"
+    assert (
+        reasons["jazz/tagged.mp3"] == "two labels: other tags, the same audio as rock/same.mp3; here jazz, there rock"
+    )
+    assert reasons["rock/same.mp3"] == "two labels: the same file as jazz/one.mp3; here rock, there jazz"
     assert reasons["jazz/empty.mp3"] == "empty"
 
 

@@ -56,7 +56,9 @@ def test_each_fault_has_its_kind(change: dict[str, object], expected: list[str])
 
 
 def test_what_does_harm_is_excluded_and_what_is_only_worth_knowing_is_not() -> None:
-    assert {k.name for k in KINDS.values() if k.excluded} == {"empty", "undecodable", "too short", "silent", "copy"}
+    assert {k.name for k in KINDS.values() if k.excluded} == {
+        "two labels", "empty", "undecodable", "too short", "silent", "copy",
+    }  # fmt: skip
     assert {k.name for k in KINDS.values() if k.state == faults.REPAIR and not k.excluded} == {"missing", "cut off"}
 
 
@@ -94,7 +96,19 @@ def test_of_copies_the_first_is_kept_unless_another_is_scored_or_has_a_label() -
     first, second = _copies(parts, sounds)
     assert (first.index, second.index) == (0, 2), "the test part stays whole"
     assert first.detail.endswith("1.mp3; here training, there test") and "there" not in second.detail
-    assert "here jazz, there rock" in _copies([tracks[1], replace(tracks[2], genre="jazz")], sounds[1:])[0].detail
+
+
+def test_of_one_recording_under_two_genres_none_is_kept() -> None:
+    names = {"pop/wrong.mp3": "pop", "rock/030.mp3": "rock", "rock/031.mp3": "rock", "x.mp3": None}
+    tracks = [Track(name, name, genre) for name, genre in names.items()]
+    found = _copies(tracks, [replace(CLEAN, audio_sha256="same")] * 4)
+    assert next(iter(KINDS)) == "two labels", "named first"
+    assert found == [
+        Fault("two labels", 0, "the same file as rock/030.mp3; here pop, there rock"),
+        Fault("two labels", 1, "the same file as pop/wrong.mp3; here rock, there pop"),
+        Fault("two labels", 2, "the same file as pop/wrong.mp3; here rock, there pop"),
+        Fault("copy", 3, "the same file as pop/wrong.mp3"),
+    ]
 
 
 def test_what_is_harmed_is_no_copy() -> None:
