@@ -72,7 +72,8 @@ def predict(
         genres = bundle.genres if bundle.decision.thresholds is None else (*bundle.genres, UNKNOWN)
         printed = Table(genres, [_name(f) for f in found], top or 3, timeline)
     try:
-        return write(printed, _answers(bundle, found, jobs, remember, fresh))
+        tell = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was said beforehand
+        return write(printed, _answers(bundle, found, jobs, remember, fresh), all_genres=tell)
     except KeyboardInterrupt:
         if fresh or not remember:  # the same command begins anew
             raise console.NothingKept from None
@@ -219,18 +220,25 @@ class Csv:
         return (probabilities.get(g) for g in self._genres)
 
 
-def write(form: Table | Json | Csv, predictions: Iterator[Prediction]) -> bool:
-    """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?"""
-    done = failed = 0
+def write(form: Table | Json | Csv, predictions: Iterator[Prediction], *, all_genres: int = 0) -> bool:
+    """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?
+
+    Args:
+        all_genres: how many the model knows; where the set of every file holds all of them that is told, unless 0.
+    """
+    done = failed = whole = 0
     _echo(form.head)
     try:
         for prediction in predictions:
             _echo(form.row(prediction))
             done, failed = done + 1, failed + (prediction.error is not None)
+            whole += prediction.error is None and len(prediction.genre_set or ()) == all_genres > 0
     finally:
         _echo(form.tail)
         if failed and done > 1:
             console.say(f"{failed} of {count(done, 'file')} could not be classified")
+        if whole > 1 and whole == done - failed:
+            console.say(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
     return not failed
 
 

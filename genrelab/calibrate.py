@@ -162,7 +162,7 @@ def _scored(examples: Examples, before: Floats, after: Floats, evidence: Evidenc
     rows, y = examples.role == "score", examples.labels.y
     tracks, p = pool(examples.track[rows], after[rows])
     thresholds = {g: t.confidence for g, t in evidence.thresholds(ASKED).items()}
-    decision = Decision(thresholds, evidence.least_likely(ASKED))
+    decision = Decision(thresholds, evidence.least_likely(ASKED), ASKED)
     truth, said = [examples.genres[i] for i in y[tracks]], [decision(_said(examples.genres, row)) for row in p]
     sets = [s.genre_set or () for s in said]
     right = [s.genre == genre for s, genre in zip(said, truth, strict=True) if s.genre in thresholds]

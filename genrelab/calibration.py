@@ -96,6 +96,11 @@ def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float
 # --- evidence ---
 
 
+def fewest_tracks(coverage: float) -> int:
+    """Calibration tracks below which only a set of all genres has such a coverage: 9 for 0.9."""
+    return math.ceil(coverage / (1 - coverage) - 1e-9)
+
+
 @dataclass(frozen=True)
 class Threshold:
     """The confidence from which answers count.
@@ -156,8 +161,11 @@ class Evidence:
         Args:
             coverage: above 0, below 1.
 
+        Where no genre of a track reaches it the set would be empty: see `prediction.Decision` for what stands there.
+
         Returns:
-            0, so that a set holds all genres, where there are too few tracks for more.
+            0, so that a set holds all genres, where there are fewer tracks than `fewest_tracks`, or the true genre of
+            too many had a probability of nothing.
         """
         rank = math.ceil((self.n + 1) * coverage - 1e-9)  # 10 times 0.7 is 7.000000000000001
         return 0.0 if rank > self.n else sorted(self.true, reverse=True)[rank - 1] / GRAIN

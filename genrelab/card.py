@@ -146,7 +146,8 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         f"Temperature {temperature:g}.",
         "",
         f"`--coverage {COVERAGE:g}` names every genre with a probability of {evidence.least_likely(COVERAGE):g} or "
-        f"more; of tracks like these, a share of {COVERAGE:g} has its genre among them.",
+        f"more, and where none has, the most probable until they add up to {COVERAGE:g}; of tracks like these, a share "
+        f"of {COVERAGE:g} or more has its genre among them.",
         "",
         "With `--min-precision` an answer counts from these confidences on, and is `unknown` below. Each is the lowest "
         "for which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "

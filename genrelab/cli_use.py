@@ -65,6 +65,25 @@ def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
     return demanding
 
 
+def _covering(bundle: Classifier, coverage: float | None) -> Classifier:
+    """The bundle with `--coverage`; says on how many tracks that rests, and where it is worth little."""
+    covering = bundle.with_coverage(coverage)
+    if coverage is None or bundle.calibration is None:
+        return covering
+    from genrelab.calibration import FEWEST, fewest_tracks
+
+    n, needed, doubt = bundle.calibration.n, fewest_tracks(coverage), ""
+    if n < needed:
+        doubt = f"; {needed} or more are needed, so every set holds all {len(bundle.genres)} genres"
+    elif not covering.decision.least_likely:
+        doubt = f"; this model cannot tell at this coverage, so every set holds all {len(bundle.genres)} genres"
+    elif n < FEWEST:
+        doubt = "; so few say roughly at best how often the true genre is in its set"
+    artists = f"{count(bundle.calibration.n_artists, 'artist')} or single tracks"
+    console.say(f"--coverage {coverage:g}: {count(n, 'calibration track')} of {artists}{doubt}")
+    return covering
+
+
 def predict(
     names: Annotated[list[str], typer.Argument(metavar="FILE|DIR|-…", help="Files, folders, or - for a list of them.")],
     model: options.Model = None,
@@ -97,7 +116,7 @@ def predict(
     from genrelab import answers
     from genrelab.predict import load_bundle
 
-    bundle = _demanding(load_bundle(model).with_windows(windows), min_precision).with_coverage(coverage)
+    bundle = _covering(_demanding(load_bundle(model).with_windows(windows), min_precision), coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
     if not answers.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
         raise typer.Exit(1)

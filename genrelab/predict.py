@@ -120,7 +120,8 @@ class Classifier(Bundle):
     def with_coverage(self, coverage: float | None) -> Classifier:
         """The same model, that also names the set of genres that a track may have (`genre_set`).
 
-        Of tracks like the calibration tracks such a share has its genre in its set (`Evidence.least_likely`).
+        Of tracks like the calibration tracks such a share has its genre in its set (`Evidence.least_likely`); where
+        an answer is less sure than nearly all of theirs, the set grows until it adds up to the share (`Decision`).
 
         Args:
             coverage: above 0, below 1, or None: no sets.
@@ -132,7 +133,7 @@ class Classifier(Bundle):
         if coverage is None:
             return self
         least_likely = self._evidence("coverage", coverage).least_likely(coverage)
-        return replace(self, decision=replace(self.decision, least_likely=least_likely))
+        return replace(self, decision=replace(self.decision, least_likely=least_likely, coverage=coverage))
 
     def _evidence(self, name: str, share: float, otherwise: str = "") -> Evidence:
         if not 0 < share < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 UNKNOWN = "unknown"
@@ -83,10 +84,12 @@ class Decision:
     Attributes:
         thresholds: for each genre the confidence from which it is an answer, None where it never is one.
         least_likely: the probability from which a genre belongs to the set of those that a track may have.
+        coverage: how often the true genre is to be in its set; for answers in which no genre is that likely.
     """
 
     thresholds: Mapping[str, float | None] | None = None
     least_likely: float | None = None
+    coverage: float = 0.0
 
     def __call__(self, said: Prediction) -> Prediction:
         """The prediction with the genre and the set that follow from it."""
@@ -99,9 +102,19 @@ class Decision:
         return said
 
     def _set(self, probabilities: Mapping[str, float], least: float) -> tuple[str, ...]:
-        """Never empty where there are probabilities: the most probable genre makes a set only likelier to be right."""
+        """Never empty where there are probabilities.
+
+        Where no genre is likely enough the answer is less sure than most, and the best genre alone would look surer
+        than it is: there the set goes on until its probabilities add up to the coverage (the sets of Romano, Sesia
+        and Candes 2020, with the model taken at its word). More genres only make it likelier that the true one is
+        among them, so what is promised of all sets holds.
+        """
         order = sorted(probabilities, key=lambda g: -probabilities[g])
-        return tuple(g for i, g in enumerate(order) if i == 0 or probabilities[g] + ROUNDING >= least)
+        likely = tuple(g for g in order if probabilities[g] + ROUNDING >= least)
+        if likely or not order:
+            return likely
+        missing = [self.coverage - so_far - ROUNDING for so_far in accumulate(probabilities[g] for g in order)]
+        return tuple(order[: 1 + sum(m > 0 for m in missing)])
 
 
 def _best(probabilities: dict[str, float], top: int | None) -> dict[str, float]:

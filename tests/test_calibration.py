@@ -24,6 +24,7 @@ from genrelab.calibration import (
     Threshold,
     evidence_from_json,
     evidence_of,
+    fewest_tracks,
     fit_temperature,
     tempered,
 )
@@ -148,6 +149,14 @@ def test_the_rank_is_that_of_split_conformal_prediction() -> None:
     p = np.column_stack([np.arange(1, 10) / 10, 1 - np.arange(1, 10) / 10])
     found = kept(p, np.zeros(9, np.int64), ("a", "b"))  # the true genre has 0.1, 0.2 to 0.9
     assert [found.least_likely(c) for c in (0.1, 0.5, 0.7, 0.85, 0.9, 0.91)] == [0.9, 0.5, 0.3, 0.1, 0.1, 0.0]
+
+
+@pytest.mark.parametrize("coverage", [0.7, 0.8, 0.9, 0.95, 0.99])
+def test_the_fewest_tracks_are_the_first_that_have_the_rank(coverage: float) -> None:
+    fewest = fewest_tracks(coverage)
+    some, less = (kept(np.full((n, 2), 0.5), np.zeros(n, np.int64), ("a", "b")) for n in (fewest, fewest - 1))
+    assert some.least_likely(coverage) == 0.5
+    assert less.least_likely(coverage) == 0
 
 
 # --- thresholds with a stated precision ---

@@ -222,7 +222,8 @@ def test_what_is_not_precise_enough_is_unknown_in_every_form(library: Path, hear
 def test_sets_in_every_form(library: Path) -> None:
     status, out, err = call(library, "--json", "--coverage", "0.9", "--top", 1)
     found = json.loads(out)
-    assert status == 1 and list(found[0]) == [*FIELDS, "set"] and err.count("\n") == 1
+    assert status == 1 and list(found[0]) == [*FIELDS, "set"]
+    assert err.splitlines()[0] == "--coverage 0.9: 90 calibration tracks of 90 artists or single tracks"
     probabilities = [f["probabilities"] for f in json.loads(call(library, "--json")[1])]
     for f, p in zip(found, probabilities, strict=True):
         assert f["set"] == [g for g in sorted(p, key=lambda g, p=p: -p[g]) if p[g] >= 0.15]  # type: ignore[misc]
@@ -230,6 +231,32 @@ def test_sets_in_every_form(library: Path) -> None:
     assert [r["set"].split("; ") if r["set"] else [] for r in rows] == [f["set"] for f in found]
     lines = call(library, "--coverage", "0.9")[1].decode().splitlines()
     assert f"in {{{', '.join(found[0]['set'])}}}" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("n", "true", "said"),
+    [
+        (4, 150, "4 calibration tracks of 4 artists or single tracks; 9 or more are needed, so every set holds all 3"),
+        (12, 150, "so few say roughly at best how often the true genre is in its set"),
+        (30, 0, "this model cannot tell at this coverage, so every set holds all 3 genres"),
+    ],
+)
+def test_what_a_coverage_rests_on_is_said_once(bundle: Path, library: Path, n: int, true: int, said: str) -> None:
+    found = answered({}, {"Blues": [1_000], "Folk": [1_000], "Rock": [1_000] * (n - 2)}, [true] * n)
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
+    err = call(library, "--coverage", "0.9")[2].splitlines()
+    assert err[0].startswith("--coverage 0.9: ") and said in err[0] and len(err) == 2
+    assert "could not be classified" in err[1]
+
+
+def test_sets_that_always_hold_all_are_told(bundle: Path, library: Path) -> None:
+    found = answered({}, {"Blues": [900], "Folk": [900], "Rock": [900] * 28}, [1] * 30)
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
+    told = "all 3 genres are named for every file: this model cannot tell at this coverage"
+    assert call(library, "--coverage", "0.9")[2].splitlines()[-1] == told
+    assert "cannot tell" not in call(library / "a.wav", "--coverage", "0.9")[2], "its row shows it"
 
 
 def test_a_bundle_without_calibration_cannot_promise(library: Path) -> None:

@@ -50,11 +50,17 @@ def test_the_set_is_of_all_that_are_likely_enough_and_never_empty(least: float, 
     assert Decision(least_likely=least)(FAULT).to_json()["set"] == []
 
 
+def test_an_answer_less_sure_than_all_that_calibrated_has_a_larger_set() -> None:
+    sets = [Decision(least_likely=0.55, coverage=c)(FOLK).genre_set for c in (0.5, 0.6, 0.8, 0.9)]
+    assert sets == [("Folk",), ("Folk", "Blues"), ("Folk", "Blues"), ("Folk", "Blues", "Rock")]
+    assert Decision(least_likely=0.5, coverage=0.9)(FOLK).genre_set == ("Folk",), "it is as sure as they were"
+
+
 def test_a_bundle_is_asked_for_a_precision_and_a_coverage(tmp_path: Path) -> None:
     view = SamplesView(sr=SR, n_samples=4_000)
     plain = bundle_for(tmp_path / "bundle", view, calibration=evidence(folk=700))
     asked = plain.with_min_precision(0.9).with_coverage(0.6).with_windows(1)
-    assert asked.decision == Decision({"Blues": 0.9, "Folk": 0.7, "Rock": None}, 0.7)
+    assert asked.decision == Decision({"Blues": 0.9, "Folk": 0.7, "Rock": None}, 0.7, 0.6)
     assert plain.decision == plain.with_min_precision(None).with_coverage(None).decision == Decision()
     heard, decided = plain.predict(noise(1), SR), asked.predict(noise(1), SR)
     assert heard.genre in GENRES and heard.genre_set is None
