@@ -86,6 +86,18 @@
     }
   }
 
+  // Opened figures that need more room than their half of the page get all of it.
+  function spread(figures) {
+    const block = figures.closest(".blocks > .block");
+    if (!block) return;
+    block.classList.remove("spread");
+    const cramped = (table) => table.scrollWidth > table.clientWidth + 1;
+    block.classList.toggle("spread", figures.open && [...figures.querySelectorAll(".scroll")].some(cramped));
+  }
+  const folded = document.querySelectorAll("details.figures");
+  folded.forEach((figures) => figures.addEventListener("toggle", () => spread(figures)));
+  addEventListener("resize", () => folded.forEach(spread));
+
   // The contents stand open where there is room beside the page.
   const room = matchMedia("(min-width: 84rem)"), contents = document.querySelector(".contents");
   const fit = () => { contents.open = room.matches; };

@@ -122,3 +122,15 @@ def test_a_link_into_a_closed_model_opens_it(browser: Any, page_file: Path) -> N
     assert page.eval_on_selector("#model-knn", "d => d.open")
     assert not page.eval_on_selector("#model-majority", "d => d.open")
     page.close()
+
+
+@pytest.mark.slow
+def test_opened_figures_get_the_room_that_their_columns_need(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    page = opened.page
+    page.wait_for_function("document.querySelectorAll('.block.spread').length > 0")
+    cut_off = "all => all.filter(t => t.scrollWidth > t.clientWidth + 1).map(t => t.getAttribute('aria-label'))"
+    assert page.eval_on_selector_all("details.figures[open] .scroll", cut_off) == []
+    page.eval_on_selector_all(".spread > details.figures", "all => all.forEach(d => { d.open = false; })")
+    page.wait_for_function("document.querySelectorAll('.block.spread').length === 0")
+    page.close()
