@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -113,7 +113,7 @@ def _to_see(given: Mapping[str, Answers], studies: Json) -> set[str]:
 
 def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known, strangers: Sequence[str]) -> list[Section]:
     names = {row.folder: row.model for row in board.rows}
-    makers = {
+    makers: dict[str, Callable[[Json], Section]] = {
         "audit": lambda found: page_audit.audit(found, tracks),
         "honesty": page_studies.honesty,
         "learning_curve": lambda found: page_studies.learning_curve(found, board.scored),
@@ -180,7 +180,7 @@ def _scores(board: Leaderboard) -> Table:
         for row in board.rows
     ]
     columns = (*HEADERS[:4], "balanced %", *HEADERS[4:6], "ECE", *HEADERS[6:])
-    return Table(board.facts, columns, rows, words=2, sortable=True)
+    return Table(board.facts, columns, rows, words=2, sortable=True, cards=True)
 
 
 def _comparisons(board: Leaderboard) -> Section:
