@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.signal import convolve
+from scipy.stats import binom, binomtest
 
 from genrelab.errors import ModelError, printable
 from genrelab.intervals import difference_interval, group_index
@@ -82,16 +83,15 @@ def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> d
 
 def _sign_flip_p(won: NDArray[np.int64]) -> float:
     """Share of all ways to sign `won` (groups,) whose sum is at least as far from 0; the sums are counted exactly."""
-    steps = np.abs(won[won != 0])
-    reach = int(steps.sum())
-    chances = np.zeros(2 * reach + 1)  # of the sums -reach to reach
-    chances[reach] = 1.0
-    for step in steps:
-        up, down = np.zeros_like(chances), np.zeros_like(chances)
-        up[step:], down[:-step] = chances[:-step], chances[step:]
-        chances = (up + down) / 2
+    steps, times = np.unique(np.abs(won[won != 0]), return_counts=True)
+    chances = np.ones(1)  # of the sums -reach to reach
+    for step, n in zip(steps, times, strict=True):  # n artists of one step together: sums as coins fall
+        fallen = np.zeros(2 * step * n + 1)
+        fallen[:: 2 * step] = binom.pmf(np.arange(n + 1), n, 0.5)
+        chances = convolve(chances, fallen)
+    reach = int((steps * times).sum())
     far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(won.sum()))
-    return float(min(1.0, chances[far].sum()))
+    return float(np.clip(chances[far].sum(), 0.0, 1.0))
 
 
 def compare_all(correct: Mapping[str, Bools], groups: Sequence[str | None] | None = None) -> list[dict[str, Any]]:

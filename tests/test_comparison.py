@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 from artists import draw_correct, draw_groups
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
-from genrelab.comparison import common, compare, compare_all, holm, listed, winner
+from genrelab.comparison import _sign_flip_p, common, compare, compare_all, holm, listed, winner
 from genrelab.errors import ModelError
 
 
@@ -31,6 +31,13 @@ def test_all_flips_are_counted() -> None:
     sums = [sum(s * w for s, w in zip(signs, won, strict=True)) for signs in itertools.product((-1, 1), repeat=9)]
     expected = np.mean([abs(s) >= abs(sum(won)) for s in sums])
     assert compare(a, b, groups)["p_value"] == pytest.approx(expected)
+
+
+def test_so_many_artists_that_the_sums_are_nearly_normal() -> None:
+    rng = np.random.default_rng(0)
+    won = rng.integers(-3, 4, 30_000)
+    far = (abs(int(won.sum())) - 0.5) / np.sqrt((won**2).sum())
+    assert _sign_flip_p(won) == pytest.approx(2 * norm.sf(far), abs=1e-4)
 
 
 def test_models_that_answer_alike_are_not_told_apart() -> None:
