@@ -30,6 +30,9 @@ Ints = NDArray[np.int64]
 ASKED = 0.9
 """Precision and coverage that the card and `metrics.json` tell of."""
 
+WORSE = 0.02
+"""Expected calibration error, or log loss, that the temperature may add on the scored tracks before that is told."""
+
 VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "training, out of fold"
 
 
@@ -83,6 +86,7 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
     assert evidence is not None
     about: dict[str, Any] = {
         "temperature": temperature,
+        "fitted": len(tracks) >= FEWEST and bool((held.p != held.p[:1]).any()),
         "fitted_on": held.fitted_on,
         "n": len(tracks),
         "n_artists": len(set(artists)),
@@ -91,14 +95,24 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
         "scored": _scored(examples, p, probabilities, evidence),
     }
     if len(tracks) < FEWEST:
-        notes = (*notes, _few(len(tracks)))
+        notes = (_few(len(tracks)),)  # what is not calibrated is not calibrated on the wrong tracks either
     elif not LEAST < temperature < MOST:
         notes = (*notes, f"its temperature stopped at {temperature:g}, as far as it may go")
+    notes = (*notes, *_did_harm(temperature, about["scored"]))
     return Calibration(temperature, evidence, probabilities, about, notes)
 
 
 def _few(n: int) -> str:
     return f"its probabilities are as they came: {n} tracks to calibrate with, at least {FEWEST} are needed"
+
+
+def _did_harm(temperature: float, scored: dict[str, Any]) -> tuple[str, ...]:
+    """What is said where calibration tracks asked for a temperature that the scored tracks do not bear out."""
+    before, after = scored["before"], scored["after"]
+    if all(after[what] <= before[what] + WORSE for what in after):
+        return ()
+    moved = [f"{word} {before[k]:.3f} → {after[k]:.3f}" for k, word in (("ece", "ECE"), ("log_loss", "log loss"))]
+    return (f"its temperature of {temperature:g} does not fit the scored tracks: {', '.join(moved)}",)
 
 
 def _held_out(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> _Held:

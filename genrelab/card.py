@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genrelab import metrics
-from genrelab.calibration import LEVEL, Evidence, Threshold
+from genrelab.calibration import FEWEST, LEVEL, Evidence, Threshold
 from genrelab.config import ClipSettings, FramesView, SamplesView, TableView, View
 
 if TYPE_CHECKING:
@@ -112,21 +113,33 @@ def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) ->
     epochs = ", on which its epoch was chosen, too" if model.needs_validation else ""
     before, after, c, p = (found["scored"][key] for key in ("before", "after", "coverage", "precision"))
     right = "" if p["precision"] is None else f", and {p['precision']:.1%} of these answers are right"
+    fitted = was_fitted(found)
+    figures = (
+        f"the temperature took the log loss from {before['log_loss']:.3f} to {after['log_loss']:.3f} and the ECE from "
+        f"{before['ece']:.3f} to {after['ece']:.3f}"
+        if fitted
+        else f"the log loss is {after['log_loss']:.3f} and the ECE {after['ece']:.3f}"
+    )
     return [
-        *how_sure(found["temperature"], evidence, found["fitted_on"], epochs),
+        *how_sure(found["temperature"] if fitted else None, evidence, found["fitted_on"], epochs),
         "",
-        f"On the scored tracks the temperature took the log loss from {before['log_loss']:.3f} to "
-        f"{after['log_loss']:.3f} and the ECE from {before['ece']:.3f} to {after['ece']:.3f}. The sets hold the true "
-        f"genre of {c['covered']:.1%} of them, and {c['set_size']:.1f} genres on average. With a precision of "
-        f"{p['asked']:g} asked for, {p['answered']:.1%} of them are answered{right}.",
+        f"On the scored tracks {figures}. The sets hold the true genre of {c['covered']:.1%} of them, and "
+        f"{c['set_size']:.1f} genres on average. With a precision of {p['asked']:g} asked for, {p['answered']:.1%} of "
+        f"them are answered{right}.",
         "",
     ]
 
 
-def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
+def was_fitted(calibration: Mapping[str, Any]) -> bool:
+    """Was a temperature looked for? What stands under `calibration` in a `metrics.json`; older ones do not say."""
+    return bool(calibration.get("fitted", calibration.get("n", FEWEST) >= FEWEST))
+
+
+def how_sure(temperature: float | None, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
     """The card's section on what calibration tracks support, without what was measured elsewhere.
 
     Args:
+        temperature: None where none was fitted.
         fitted_on: which tracks they are, in words.
         remark: what else is to be known of them.
     """
@@ -138,12 +151,14 @@ def how_sure(temperature: float, evidence: Evidence, fitted_on: str, remark: str
         f"|---|{'---|' * len(PRECISIONS)}",
         *[f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in supported],
     ]
+    tracks = f"{evidence.n} tracks ({fitted_on}) of {evidence.n_artists} artists or single tracks{remark}"
     rest = [f"Supported at none of {', '.join(f'{p:g}' for p in PRECISIONS)}: {', '.join(never)}."]
     return [
         "## How sure",
         "",
-        f"Calibrated on {evidence.n} tracks ({fitted_on}) of {evidence.n_artists} artists or single tracks{remark}. "
-        f"Temperature {temperature:g}.",
+        f"No temperature was fitted: its probabilities are as they came. What follows rests on {tracks}."
+        if temperature is None
+        else f"Calibrated on {tracks}. Temperature {temperature:g}.",
         "",
         f"`--coverage {COVERAGE:g}` names every genre with a probability of {evidence.least_likely(COVERAGE):g} or "
         f"more, and where none has, the most probable until they add up to {COVERAGE:g}; of tracks like these, a share "

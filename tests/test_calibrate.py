@@ -103,10 +103,28 @@ def test_too_few_tracks_leave_probabilities_as_they_came(tmp_path: Path) -> None
     n = int((few.role == "choose").sum())
     assert n < FEWEST and found.temperature == 1 and found.evidence is not None and found.evidence.n == n
     assert found.notes == (f"its probabilities are as they came: {n} tracks to calibrate with, at least 20 are needed",)
+    assert found.about is not None and not found.about["fitted"] and found.about["before"] == found.about["after"]
+    alone = replace(few, labels=replace(few.labels, group=np.arange(40)))
+    notes = calibrate(model, alone, p, parts=("validation",) * 40, scratch=tmp_path).notes
+    assert notes == found.notes, "nothing is calibrated, on whatever tracks"
     fewer = blobs(20)
     model, p = trained(fewer, tmp_path)
     found = calibrate(model, fewer, p, parts=("training",) * 20, scratch=tmp_path)
     assert (found.temperature, found.evidence, found.about) == (1, None, None) and len(found.notes) == 1
+
+
+def test_a_temperature_that_the_scored_tracks_do_not_bear_out_is_told(tmp_path: Path) -> None:
+    examples = hard(roles=("fit", "fit", "choose", "score"))
+    model, p = trained(examples, tmp_path)
+    fine = calibrate(model, examples, p, parts=("validation",) * len(p), scratch=tmp_path)
+    assert fine.notes == () and fine.about is not None and fine.about["fitted"]
+    well = np.where((examples.role == "score")[:, None], tempered(p, fine.temperature), p)  # calibrated already
+    told = calibrate(model, examples, well, parts=("validation",) * len(p), scratch=tmp_path)
+    assert told.about is not None and told.temperature == fine.temperature
+    (note,) = told.notes
+    before, after = (told.about["scored"][when]["ece"] for when in ("before", "after"))
+    assert after > before and f"ECE {before:.3f} → {after:.3f}, log loss" in note
+    assert note.startswith(f"its temperature of {fine.temperature:g} does not fit the scored tracks: ")
 
 
 def test_what_is_doubtful_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from evidences import answered
 
 from genrelab import metrics
-from genrelab.card import card, feeding
+from genrelab.card import card, feeding, was_fitted
 from genrelab.config import (
     ClipSettings,
     FramesView,
@@ -105,7 +105,20 @@ def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> N
     assert f"Supported at none of 0.5, 0.7, 0.9: {second}, {third}." in text and f"| {second} | never" not in text
     assert "log loss from 2.500 to 1.250 and the ECE from 0.310 to 0.062" in text and "true genre of 87.5%" in text
     assert "40.0% of them are answered, and 95.0% of these answers are right" in text
+    assert "where none has, the most probable until they add up to 0.9" in text
     scored["precision"]["precision"] = None
     model.needs_validation = True  # type: ignore[misc]
     text = card(model, task, examples, about, ClipSettings(), evidence)
     assert "on which its epoch was chosen, too" in text and "40.0% of them are answered." in text
+    text = card(
+        model, task, examples, about | {"calibration": calibration | {"fitted": False}}, ClipSettings(), evidence
+    )
+    assert "No temperature was fitted: its probabilities are as they came. What follows rests on 59 tracks" in text
+    assert "the log loss is 1.250 and the ECE 0.062. The sets" in text
+    assert "Temperature" not in text and "alibrated on" not in text and "temperature took" not in text
+    assert [was_fitted(c) for c in ({"n": 16}, {"n": 20}, {}, {"n": 400, "fitted": False})] == [
+        False,
+        True,
+        True,
+        False,
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.card import was_fitted
 from genrelab.errors import PreparedError, printable
 from genrelab.leaderboard import Leaderboard, Row, percent
 from genrelab.metrics import similarity_order
@@ -173,16 +174,21 @@ def _calibration(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
     places = [(found["fitted_on"], found.get("n"), found)]
     if found.get("scored"):
         places.append((board.part, board.n, found["scored"]))
+    fitted = was_fitted(found)
+    times = ("before", "after") if fitted else ("after",)
     rows = [
         (
             words,
             f"{n:,}" if n else ABSENT,
-            *(f"{at[when][what]:.3f}" for what in ("log_loss", "ece") for when in ("before", "after")),
+            *(f"{at[when][what]:.3f}" for what in ("log_loss", "ece") for when in times),
         )
         for words, n, at in places
     ]
-    columns = ("tracks", "n", "log loss before", "after", "ECE before", "after")
+    columns: tuple[str, ...] = ("tracks", "n", "log loss before", "after", "ECE before", "after")
     caption = f"Temperature {found['temperature']:.2f}, fitted on {found['fitted_on']}; {board.scored}"
+    if not fitted:
+        columns = ("tracks", "n", "log loss", "ECE")
+        caption = f"Probabilities as they came, no temperature was fitted; {board.scored}"
     return [Table(caption, columns, rows)]
 
 

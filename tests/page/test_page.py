@@ -172,6 +172,18 @@ def test_what_the_studies_found_is_told(page: str) -> None:
         assert words in text, words
 
 
+def test_where_no_temperature_was_fitted_none_is_shown(tmp_path: Path) -> None:
+    run = Folder(tmp_path / "RUN")
+    write_run(run)
+    write_studies(run)
+    stored = run.read_json("svm/metrics.json")
+    run.write_json("svm/metrics.json", stored | {"calibration": stored["calibration"] | {"n": 16, "fitted": False}})
+    build(run)
+    text = " ".join(" ".join(Found(without_scripts(run.read_bytes("report.html").decode())).text).split())
+    assert "Probabilities as they came, no temperature was fitted" in text
+    assert "Temperature 1" not in text and "log loss before" not in text
+
+
 def test_a_clean_split_says_so_and_what_is_absent_is_left_out(tmp_path: Path) -> None:
     run = Folder(tmp_path / "RUN")
     write_run(run)
