@@ -155,7 +155,7 @@ def _ranking(found: SideBySide) -> Section:
     spec = intervals(rows, axis="accuracy, %", bars=True, lines={"chance": board.chance})
     chart = Chart(spec, f"Accuracy of {len(rows)} models with 95 % intervals; {board.scored}")
     cells = [(printable(r.name), *row.cells) for r, row in found.ranked]
-    table = Table(f"All models on the same {board.scored}", ("run", *HEADERS), cells, words=3, sortable=True, wide=True)
+    table = Table(f"All models on the same {board.scored}", ("run", *HEADERS), cells, words=3, sortable=True, wide=True, cards=True)
     figure = Figure("Accuracy", chart, f"With 95 % intervals; {board.scored}.", wide=True)
     return Section("leaderboard", "Who is first?", [figure, table], (), "Leaderboard")
 
@@ -184,7 +184,7 @@ def _pairs(found: SideBySide, scored: str) -> Section:
 
 def _apart(found: SideBySide) -> list[Section]:
     blocks = [
-        Table(f"{printable(r.name)}; {r.board.facts}", HEADERS, [row.cells for row in r.board.rows], words=2, wide=True)
+        Table(f"{printable(r.name)}; {r.board.facts}", HEADERS, [row.cells for row in r.board.rows], words=2, wide=True, cards=True)
         for r, _ in found.unranked
     ]
     sentences = [f"{printable(r.name)}: {why}." for r, why in found.unranked]

@@ -29,6 +29,7 @@ class Table:
         caption: what the figures are of.
         words: how many of the first columns hold words; the others hold numbers.
         folded: is it behind its caption until somebody asks?
+        cards: on a phone each row stands as a card, so that no column is off screen.
     """
 
     caption: str
@@ -38,6 +39,7 @@ class Table:
     folded: bool = False
     sortable: bool = False
     wide: bool = False
+    cards: bool = False
     kind: ClassVar[str] = "table"
 
 

@@ -117,7 +117,7 @@ def _failures(prepared: Prepared) -> list[Table]:
     said = ", ".join(f"{n:,} in {stage}" for stage, n in stages.most_common())
     more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
     caption = f"{count(found, 'file')} that cannot be used ({said}){more}"
-    return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True)]
+    return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
 
 
 def _spectrum(prepared: Prepared) -> list[Figure]:

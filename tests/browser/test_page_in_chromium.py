@@ -134,3 +134,14 @@ def test_opened_figures_get_the_room_that_their_columns_need(browser: Any, page_
     page.eval_on_selector_all(".spread > details.figures", "all => all.forEach(d => { d.open = false; })")
     page.wait_for_function("document.querySelectorAll('.block.spread').length === 0")
     page.close()
+
+
+@pytest.mark.slow
+def test_on_a_phone_every_figure_of_the_leaderboard_is_in_sight(browser: Any, page_file: Path) -> None:
+    page = Opened(browser, page_file, width=390, scheme="light").page
+    right = page.eval_on_selector_all(
+        "#leaderboard td", "all => all.map(c => [c.dataset.column, c.getBoundingClientRect().right])"
+    )
+    assert [column for column, _ in right][1] == "accuracy % [95 %]"
+    assert max(at for _, at in right) <= 390
+    page.close()
