@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
@@ -37,7 +37,7 @@ LEAKS = {
     "same_artist": "by an artist that was learned from",
     "same_album": "from an album that was learned from",
 }
-"""`3 of 76 scored tracks are` …"""
+"""`3 of 76 scored tracks are` …, or of near duplicates `may be` …"""
 
 COPIES = {
     "same_track": "the same file as another, under two ids",
@@ -53,7 +53,11 @@ SHARED = {
 }  # fmt: skip
 """`None of 76 scored tracks shares its` …"""
 
+RECORDINGS = ("same_track", "same_audio", "near_duplicate")
+"""Checks of one thing, the recording: where one of them found something, no other says that nothing is shared."""
+
 NAMED = 3  # pairs in a sentence
+WORDS = 2  # other sentences have another number, so that `prepare` writes them anew
 
 
 def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
@@ -83,7 +87,15 @@ def audit_prepared(prepared: Prepared) -> dict[str, Any]:
 def audit_key(prepared: Prepared) -> str:
     """Names what `audit_prepared` would look at: equal where it would find the same."""
     t = prepared.tracks
-    content = [SCHEMA, prepared.about["fingerprint"], fingerprints_of(prepared), t["path"], t["artist"], t["genre"]]
+    content = [
+        SCHEMA,
+        WORDS,
+        prepared.about["fingerprint"],
+        fingerprints_of(prepared),
+        t["path"],
+        t["artist"],
+        t["genre"],
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -116,7 +128,7 @@ def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
     """Rows for `prepare --exclude` that would mend a split.
 
     Of the official one the learned copy goes, so that the scored part stays as published. Any other is dealt out anew
-    when tracks go, so of all copies only the first stays.
+    when tracks go, so of all copies only the first stays, and of one recording under two genres none.
     """
     t = prepared.tracks
     published = split.policy == "official"
@@ -125,8 +137,10 @@ def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
     for check in copies(prepared, _sides(split) if published else Sides(used, used)):
         for a, b, what, _, _ in check.pairs():
             goes, stays = (a, b) if published else (max(a, b), min(a, b))
-            reason = f"{what} as {t['track_id'][stays]}{', which is scored' if published else ''}"
-            rows.setdefault(goes, Exclusion(t["track_id"][goes], t["path"][goes] or "", reason))
+            both = not published and a in check.two_genres and t["genre"][a] != t["genre"][b]
+            for i, other in ((goes, stays), (stays, goes)) if both else ((goes, stays),):
+                reason = f"{what} as {t['track_id'][other]}{', which is scored' if published else ''}"
+                rows.setdefault(i, Exclusion(t["track_id"][i], t["path"][i] or "", reason))
     return [rows[i] for i in sorted(rows)]
 
 
@@ -150,12 +164,14 @@ def _found(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
 
 def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = [
-        f"{c.leaking:,} of {count(of, 'scored track')} {_is(c.leaking)} {LEAKS[c.name]}{_first(c, prepared)}."
+    found = _two_genres(checks, prepared, "scored track")
+    found += [
+        f"{c.leaking:,} of {count(of, 'scored track')} {_are(c)} {LEAKS[c.name]}{_first(c, prepared)}."
         for c in checks
         if c.leaking
     ]
-    clean = [c for c in checks if c.known and not c.leaking]
+    heard = any(c.leaking for c in checks if c.name in RECORDINGS)
+    clean = [c for c in checks if c.known and not c.leaking and not (heard and c.name in RECORDINGS)]
     if clean:
         known = "" if all(c.known == of for c in clean) else ", as far as that is known"
         shared = f"shares its {_or([SHARED[c.name] for c in clean])} with a track that was learned from"
@@ -165,8 +181,9 @@ def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
 
 def _doubled(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = [
-        f"{c.leaking:,} of {count(of, 'track')} {_is(c.leaking)} {COPIES[c.name]}{_first(c, prepared)}."
+    found = _two_genres(checks, prepared, "track")
+    found += [
+        f"{c.leaking:,} of {count(of, 'track')} {_are(c)} {COPIES[c.name]}{_first(c, prepared)}."
         for c in checks
         if c.leaking
     ]
@@ -174,6 +191,17 @@ def _doubled(checks: Sequence[Check], prepared: Prepared) -> list[str]:
         return found
     clean = _or([SHARED[c.name] for c in checks if c.known])
     return [f"No two of {count(of, 'track')} share their {clean}."]
+
+
+def _two_genres(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:
+    """What matters most, for one of the labels is wrong."""
+    genres = prepared.tracks["genre"]
+    return [
+        f"{len(c.two_genres):,} of {count(c.of, what)} {_is(len(c.two_genres))} one recording under two genres "
+        f"(decide which is right){_first(c, prepared, lambda a, b: genres[a] != genres[b])}."
+        for c in checks
+        if c.two_genres
+    ]
 
 
 def _unknown(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[int], danger: str) -> list[str]:
@@ -186,15 +214,28 @@ def _unknown(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[in
     return found
 
 
-def _first(check: Check, prepared: Prepared) -> str:
-    """The first pairs; of artists and albums, the first of those."""
+def _first(check: Check, prepared: Prepared, wanted: Callable[[int, int], bool] | None = None) -> str:
+    """The first pairs, of near duplicates with their score; of artists and albums, the first of those."""
     ids = prepared.tracks["track_id"]
     if check.name in ("same_artist", "same_album"):
         named = list(dict.fromkeys(what for _, _, what, _, _ in islice(check.pairs(), MOST_PAIRS)))
         return f" ({some(named, most=NAMED)})" if check.n_pairs <= MOST_PAIRS else f" ({', '.join(named[:NAMED])}, …)"
-    pairs = [f"{ids[a]} = {ids[b]}" for a, b, *_ in islice(check.pairs(), NAMED)]
+    rows = ((*row[:2], row[4]) for row in check.pairs() if wanted is None or wanted(*row[:2]))
+    pairs = [_pair(ids[a], ids[b], score) for a, b, score in islice(rows, NAMED)]
+    if wanted is not None:
+        return f": {', '.join(pairs)}{', …' if next(rows, None) else ''}"
     more = f" and {count(check.n_pairs - NAMED, 'more pair')}" if check.n_pairs > NAMED else ""
-    return f": {', '.join(map(printable, pairs))}{more}"
+    return f": {', '.join(pairs)}{more}"
+
+
+def _pair(a: str, b: str, score: float | None) -> str:
+    alike = "=" if score is None else "~"
+    return printable(f"{a} {alike} {b}") + (f" ({score:.0%} alike)" if score is not None else "")
+
+
+def _are(check: Check) -> str:
+    """A score of landmarks that meet is no proof, however high."""
+    return "may be" if check.name == "near_duplicate" else _is(check.leaking)
 
 
 def _is(n: int) -> str:

@@ -70,8 +70,8 @@ KINDS = {
         Kind(
             "near duplicate",
             NOTE,
-            "sharing audio with another: a re-encoding, an excerpt, a remix",
-            "listen; keep both on one side of a split, or add one to the manifest",
+            "that may be the same recording as another: a re-encoding, an excerpt, a remix",
+            "no score proves it: listen; keep both on one side of a split, or add one to the manifest",
         ),
         Kind("split", NOTE, "by an artist on both sides of the official split", "measure with --split artist as well"),
         Kind("known", NOTE, "known to be faulty, and sound in this copy", "none needed"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
@@ -41,7 +42,7 @@ Row = tuple[int, int, str, float | None, float | None]
 
 @dataclass(frozen=True)
 class Check:
-    """One check, with all of its pairs to come."""
+    """One check, with all of its pairs to come; `two_genres` are those that leak under another genre."""
 
     name: str
     known: int
@@ -50,6 +51,7 @@ class Check:
     n_pairs: int
     pairs: Callable[[], Iterator[Row]] = field(repr=False)
     note: str | None = None
+    two_genres: AbstractSet[int] = frozenset()
 
     def to_json(self, ids: Sequence[str]) -> dict[str, Any]:
         rows = islice(self.pairs(), MOST_PAIRS)
@@ -74,6 +76,7 @@ def copies(prepared: Prepared, sides: Sides) -> list[Check]:
         lambda a, b: (same_file if t["sha256"][a] == t["sha256"][b] else other_tags)(a, b),
         None if prints is not None else "copies with other tags are unknown",
     )  # fmt: skip
+    same_audio = replace(same_audio, two_genres=_two_genres(audio, t["genre"], sides))
     return [same_track, same_audio, _near(prepared, sides, audio)]
 
 
@@ -85,6 +88,15 @@ def _same(
     of = len(sides.scored)
     return Check(name, known, found.leaking, of, found.n_pairs,
                   lambda: ((a, b, what(a, b), None, None) for a, b in found.pairs()), note)  # fmt: skip
+
+
+def _two_genres(keys: Sequence[str | None], genres: Sequence[str | None], sides: Sides) -> frozenset[int]:
+    """Scored tracks whose key a learned one has under another genre."""
+    learned: dict[str | None, set[str]] = {}
+    for i in sides.learned:
+        if keys[i] is not None and (genre := genres[i]) is not None:
+            learned.setdefault(keys[i], set()).add(genre)
+    return frozenset(i for i in sides.scored if genres[i] is not None and learned.get(keys[i], set()) - {genres[i]})
 
 
 def names(prepared: Prepared, sides: Sides) -> list[Check]:
@@ -139,7 +151,7 @@ def _near(prepared: Prepared, sides: Sides, audio: Sequence[str | None]) -> Chec
     if found is None:
         return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), UNHEARD)
     index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
-    what = _labelled(prepared.tracks, "shares audio")
+    what = _labelled(prepared.tracks, "may be the same recording")
     rows: list[Row] = []
     for pair in found[0]:
         a, b, offset = index[pair.a], index[pair.b], pair.offset_s

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,31 @@ def test_planted_leaks_are_found_for_what_they_are(collection: Prepared) -> None
         assert pair["offset_s"] == pytest.approx(-2.719, abs=0.1) and pair["score"] > 0.55
     assert any(s.startswith("2 of 6 scored tracks are learned from, too, as an exact copy") for s in found["sentences"])
     assert json.loads(json.dumps(found)) == found
+    assert found["sentences"][0].startswith("2 of 6 scored tracks are one recording under two genres (decide which")
+
+
+def test_what_was_found_is_not_denied_in_the_next_sentence(collection: Prepared) -> None:
+    found = audit.audit_run(collection, _split(collection, ("rock/retagged.flac",)))
+    assert any("learned from, too, as an exact copy" in s for s in found["sentences"])
+    none = next(s for s in found["sentences"] if s.startswith("None of"))
+    assert "artist" in none and not any(word in none for word in ("file", "audio", "recording"))
+
+
+def test_a_near_duplicate_is_a_guess_with_its_score(collection: Prepared) -> None:
+    run = audit.audit_run(collection, _split(collection, ("rock/whole.flac",)))
+    held = audit.audit_prepared(collection)
+    for sentences, words in ((run, "may be learned from, too"), (held, "may be the same recording as another")):
+        (said,) = (s for s in sentences["sentences"] if " may be " in s)
+        assert (
+            words in said and re.search(r"rock/whole\.flac|jazz/excerpt", said) and re.search(r"\(\d+% alike\)", said)
+        )
+    assert not any(s.startswith("None of") and ("file" in s or "audio" in s) for s in run["sentences"])
+
+
+def test_of_one_recording_under_two_genres_none_is_kept_in_a_split_that_is_dealt_out(collection: Prepared) -> None:
+    split = replace(_split(collection, LEARNED), policy="random")
+    gone = {r.track_id for r in audit.left_out(collection, split)}
+    assert {"rock/copied.flac", "jazz/copy.flac", "rock/retagged.flac", "jazz/tagged.flac"} <= gone
 
 
 def test_a_clean_split_gives_no_alarm(collection: Prepared) -> None:
@@ -129,7 +156,10 @@ def test_prepare_says_which_tracks_are_copies(collection: Prepared) -> None:
     assert held == audit.audit_prepared(collection)
     assert held["split"] is None
     assert {n: len(p) for n, p in _pairs(held).items()} == {"same_audio": 2, "near_duplicate": 3}
-    assert held["sentences"][0].startswith("4 of 12 tracks are exact copies of another: ")
+    assert held["sentences"][0].startswith(
+        "4 of 12 tracks are one recording under two genres (decide which is right): "
+    )
+    assert held["sentences"][1].startswith("4 of 12 tracks are exact copies of another: ")
 
 
 def test_what_is_unknown_is_said(collection: Prepared) -> None:

@@ -15,7 +15,7 @@ CHECKS = {
     "same_artist": "the same artist",
     "same_album": "the same album",
     "same_audio": "the same audio, byte for byte",
-    "near_duplicate": "the same recording, encoded or cut anew",
+    "near_duplicate": "maybe the same recording, encoded or cut anew",
     "same_features": "the same features",
 }
 VERDICTS = {
