@@ -107,7 +107,7 @@ def _judged(
     compared = comparison.compare_all(correct, _artists(run, tracks))
     models = {row.folder: stored[row.folder] for row in board.rows}
     winner = comparison.winner(compared, {row.folder: row.model for row in board.rows})
-    audit = run.read_json("audit.json") if run.exists("audit.json") else None
+    audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
     named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
     told = cautions.cautions(facts=named, models=models, comparisons=compared, audit=audit)
     verdict = cautions.verdict(facts=named, models=models, winner=winner, told=told)

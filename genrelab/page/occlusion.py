@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from genrelab.errors import printable
+from genrelab.errors import PreparedError, printable
 from genrelab.leaderboard import Row, percent
 from genrelab.page import Heard, Tracks, charts_models, sentence
 from genrelab.page.charts import Chart
@@ -20,7 +20,10 @@ def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
     """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
     if not run.exists(f"{row.folder}/occlusion.json"):
         return []
-    study = run.read_json(f"{row.folder}/occlusion.json")
+    try:
+        study = run.read_json(f"{row.folder}/occlusion.json")
+    except ValueError as e:
+        raise PreparedError(f"{run}: {row.folder}/occlusion.json is damaged ({e}); run `genrelab train` again") from e
     tracks = [_track(found, known, row.folder) for found in study["tracks"]]
     note = (
         "Silencing an orange patch lowers the probability of the answer, silencing a blue one raises it; "

@@ -205,6 +205,15 @@ def test_a_study_that_lacks_something_is_refused_by_name(tmp_path: Path, name: s
         build(run)
 
 
+@pytest.mark.parametrize("name", ["audit.json", "svm/occlusion.json", "honesty.json"])
+def test_half_a_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    run = Folder(tmp_path / "RUN")
+    write_run(run)
+    run.write_bytes(name, b'{"checks": [')
+    with pytest.raises(PreparedError, match=f"{name} is damaged"):
+        build(run)
+
+
 def test_figures_as_they_are_printed() -> None:
     assert (percent(0.4123), percent(None)) == ("41.2", "–")
     assert (points(-0.05), points(0.05), points(None)) == ("−5.0", "+5.0", "–")
