@@ -135,11 +135,18 @@ def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
     if not models:
         return {"folder": None, "sentence": "no model listens"}
     first, *others = models
-    separable = {pair["b"]: pair["separable"] for pair in comparisons if pair["a"] == first}
-    alike = [printable(names[m]) for m in others if not separable.get(m, False)]
+    pairs = {pair["b"]: pair for pair in comparisons if pair["a"] == first}
+    tied = [m for m in others if m in pairs and pairs[m].get("difference") == 0]
+    alike = [printable(names[m]) for m in others if m not in tied and not (m in pairs and pairs[m]["separable"])]
     name = printable(names[first])
     if not others:
         return {"folder": None, "sentence": f"{name} is the only model"}
+    if tied:
+        leading = f"{listed([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
+        return {
+            "folder": None,
+            "sentence": leading + (f"; {listed(alike)} cannot be told apart from them" if alike else ""),
+        }
     if not alike:
         others_words = "the other model" if len(others) == 1 else f"all {len(others)} others"
         return {"folder": first, "sentence": f"{name} is first, and better than {others_words} by more than chance"}

@@ -99,6 +99,17 @@ def test_the_winner_is_named_only_where_it_can_be_told_apart() -> None:
     assert winner([], {"majority": "majority"}) == {"folder": None, "sentence": "no model listens"}
 
 
+def test_of_equal_accuracies_none_is_first() -> None:
+    a, b = np.arange(20) % 2 == 0, np.arange(20) % 2 == 1
+    names = {"svm": "svm", "knn": "knn (tuned)", "mlp": "mlp", "majority": "majority"}
+    tie = winner(compare_all({"svm": a, "knn": b, "majority": a}), names)
+    assert tie["folder"] is None and tie["sentence"].startswith("svm and knn (tuned) lead with the same accuracy")
+    three = winner(compare_all({"svm": a, "knn": b, "mlp": b & (np.arange(20) > 2)}), names)
+    assert three["sentence"] == "svm and knn (tuned) lead with the same accuracy; mlp cannot be told apart from them"
+    two = winner(compare_all({"svm": a, "knn": b}), {"svm": "svm", "knn": "knn"})
+    assert two == {"folder": None, "sentence": "svm and knn lead with the same accuracy"}
+
+
 def test_common_keeps_the_tracks_that_all_answered() -> None:
     tracks, correct = common({"a": {"x": True, "y": False, "z": True}, "b": {"z": False, "x": True}})
     assert tracks == ["x", "z"]
