@@ -26,7 +26,9 @@
     chart.dataset.drawn = "begun";
     const spec = JSON.parse(chart.querySelector("script").textContent);
     const plot = chart.querySelector(".plot");
-    await vegaEmbed(plot, spec, { mode: "vega-lite", renderer: "svg", actions: false, config });
+    const tooltip = { theme: "custom" };  // its colours are the stylesheet's
+    await vegaEmbed(plot, spec, { mode: "vega-lite", renderer: "svg", actions: false, config, tooltip });
+    plot.addEventListener("click", (event) => tell(chart, event));
     const svg = plot.querySelector("svg");
     svg.removeAttribute("aria-hidden");
     svg.setAttribute("role", "img");
@@ -34,6 +36,26 @@
     [...svg.children].forEach((child) => child.setAttribute("aria-hidden", "true"));
     plot.style.minHeight = "";
     chart.dataset.drawn = "done";
+  }
+
+  const NEAR = 24;  // px between a finger and the point that it meant
+
+  // What was pressed stands in words under its chart: a finger cannot hover, and never hits a point exactly.
+  function tell(chart, event) {
+    const shown = chart.querySelector(".pressed");
+    const away = (mark) => {
+      const box = mark.getBoundingClientRect();
+      const [x, y] = [event.clientX, event.clientY];
+      return Math.hypot(x - Math.min(Math.max(x, box.left), box.right), y - Math.min(Math.max(y, box.top), box.bottom));
+    };
+    const told = (mark) => mark.__data__ && mark.__data__.tooltip;
+    const marks = [...chart.querySelectorAll(".role-mark path")].filter(told);
+    const hit = marks.includes(event.target) ? event.target : marks.reduce(
+      (best, mark) => (away(mark) < (best ? away(best) : NEAR) ? mark : best), null,
+    );
+    if (!hit) { shown.textContent = ""; return; }
+    const words = told(hit);
+    shown.textContent = typeof words === "string" ? words : Object.entries(words).map(([k, v]) => `${k}: ${v}`).join(" · ");
   }
 
   const charts = [...document.querySelectorAll(".chart")];
@@ -56,6 +78,18 @@
     document.querySelectorAll("details").forEach((d) => { d.open = true; });
     charts.forEach(draw);
   });
+
+  // A player whose file is not there is a grey button: it says in words what to do.
+  function missing(audio) {
+    if (audio.nextElementSibling && audio.nextElementSibling.matches(".missing")) return;
+    const words = document.createElement("p");
+    words.className = "who missing";
+    words.setAttribute("role", "status");
+    words.textContent = "Not found from here, or not to be played by this browser: " +
+      "the page must stay in its folder, and the music where it was.";
+    audio.after(words);
+  }
+  document.querySelectorAll("audio").forEach((audio) => audio.addEventListener("error", () => missing(audio)));
 
   function value(row, column) {
     const words = row.cells[column].textContent.trim();

@@ -145,3 +145,35 @@ def test_on_a_phone_every_figure_of_the_leaderboard_is_in_sight(browser: Any, pa
     assert [column for column, _ in right][1] == "accuracy % [95 %]"
     assert max(at for _, at in right) <= 390
     page.close()
+
+
+@pytest.mark.slow
+def test_a_finger_is_told_what_it_pressed_and_a_pointer_in_the_colours_of_the_page(
+    browser: Any, page_file: Path
+) -> None:
+    page = Opened(browser, page_file, width=1280, scheme="dark").page
+    chart = page.locator("#tuning .chart").last
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".role-mark path").first.bounding_box()
+    beside = (box["x"] + box["width"] + 6, box["y"] + box["height"] / 2)
+    page.mouse.click(*beside)
+    assert chart.locator(".pressed").inner_text().startswith("trial: ")
+    page.mouse.move(box["x"] + box["width"] / 2, beside[1])
+    tip = page.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert tip.evaluate("t => getComputedStyle(t).backgroundColor") == paper
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_page_that_was_moved_says_why_it_is_silent(browser: Any, page_file: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "report.html"
+    moved.write_bytes(page_file.read_bytes())
+    page = browser.new_page()
+    page.goto(moved.as_uri())
+    player = page.locator("audio").first
+    player.evaluate("a => { a.preload = 'metadata'; a.load(); }")
+    page.locator("audio + .missing").first.wait_for(state="attached")
+    assert "the page must stay in its folder" in page.locator("audio + .missing").first.text_content()
+    page.close()
