@@ -40,6 +40,11 @@ def test_a_run_holds_what_the_contract_says(prepared: Prepared, tmp_path: Path) 
     predictions = read_parquet(Folder(run), "gaussian_nb/predictions.parquet").to_pydict()
     assert list(predictions) == ["track_id", "part", "truth", "p_ambient", "p_beat", "p_choir"]
     assert len(predictions["track_id"]) == 27
+    told = json.loads((run / "gaussian_nb" / "metrics.json").read_text())
+    best = [max(prepared.genres, key=lambda g, i=i: predictions[f"p_{g}"][i]) for i in range(27)]
+    for name in ("training", "validation"):  # of a split with test tracks: what was fitted on, what chose
+        hits = [b == t for b, t, p in zip(best, predictions["truth"], predictions["part"], strict=True) if p == name]
+        assert (told[name]["n"], told[name]["accuracy"]) == (len(hits), np.mean(hits))
     total = np.sum([predictions[f"p_{g}"] for g in prepared.genres], axis=0)
     np.testing.assert_allclose(total, 1, atol=1e-9)
     about = json.loads((run / "run.json").read_text())
