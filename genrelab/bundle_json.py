@@ -11,7 +11,6 @@ import json
 import platform
 import re
 import stat
-import unicodedata
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from genrelab.calibration import Evidence, evidence_from_json
 from genrelab.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
 from genrelab.errors import BundleError, SettingsError, printable
+from genrelab.wording import is_a_line
 
 FORMAT_VERSION = 1
 MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"
@@ -34,7 +34,6 @@ MOST_OVERLAP = 100
 """Windows, or frames, that may hear the same sample: steps of a sample would make one for each."""
 
 MOST_BYTES = {MODEL: 1 << 30, CARD: 1 << 24, ABOUT: 1 << 24}
-MOST_LETTERS = 1_000  # of a name, a genre, a data set, a split, a licence
 MOST_DEPTH = 20  # of lists and objects within each other
 
 MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
@@ -76,7 +75,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
         raise refusal(where, f"genres must be two names or more, sorted, each once. Received: {_said(genres)}")
     for key, text in [(k, about[k]) for k, v in about.items() if isinstance(v, str)] + [("genres", g) for g in genres]:
-        if not _is_a_line(text):
+        if not is_a_line(text):
             raise refusal(where, f"{key} cannot be {_said(text)}")
     if about["pooling"] != "mean":
         raise refusal(where, f"pooling must be 'mean'. Received: {_said(about['pooling'])}")
@@ -113,11 +112,6 @@ def _is_deeper(value: Any, depth: int) -> bool:
 def _said(value: Any) -> str:
     """A value for an error, not at any length."""
     return repr(value)[:200]
-
-
-def _is_a_line(text: str) -> bool:
-    """Something to print: no control characters, which could rewrite a terminal, and no halves of characters."""
-    return len(text) <= MOST_LETTERS and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def _bytes(file: Path, most: int) -> bytes:
@@ -206,7 +200,7 @@ def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
         return None
     try:
         found = evidence_from_json(about["calibration"], about["genres"])
-        if not _is_a_line(found.fitted_on):
+        if not is_a_line(found.fitted_on):
             raise ValueError(f"fitted_on cannot be {_said(found.fitted_on)}")
     except ValueError as e:
         raise refusal(where, f"calibration: {one_line(e)}") from e

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Collection, Sized
 
 from genrelab.errors import printable
+
+MOST_LETTERS = 1_000
+"""Of a name, a genre, a data set, a split, a licence."""
+
+
+def is_a_line(text: str) -> bool:
+    """Something to print: no control characters, which could rewrite a terminal, and no halves of characters."""
+    return len(text) <= MOST_LETTERS and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def some(names: Collection[str], *, most: int = 5) -> str:

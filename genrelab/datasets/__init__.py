@@ -15,6 +15,8 @@ from typing import Protocol, cast
 
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.errors import DatasetError, SettingsError, printable
+from genrelab.tabular import SUFFIXES
+from genrelab.wording import is_a_line, some
 
 LOOKED_AT = ("fma", "gtzan", "table", "folder")
 """Modules in the order in which they look at a ROOT: FMA's own CSV files before any table."""
@@ -60,10 +62,10 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
     root = _existing(root)
     if name != "auto":
         with _readable(root):
-            return _module("fma" if name in FMA_NAMES else name).load(root, options)
+            return _named(_module("fma" if name in FMA_NAMES else name).load(root, options))
     found, reason = detect(root)
     with _readable(root):
-        dataset = _module(found).load(root, options)
+        dataset = _named(_module(found).load(root, options))
     return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
 
 
@@ -80,7 +82,22 @@ def detect(root: str | Path) -> tuple[str, str]:
             if reason is not None:
                 return name, reason
     looked_for = "; ".join(f"{name}: {_module(name).LOOKS_FOR}" for name in LOOKED_AT)
-    raise DatasetError(f"{printable(str(root))} fits no dataset. Looked for {looked_for}")
+    raise DatasetError(f"{printable(str(root))} fits no dataset{_tables_in(root)}. Looked for {looked_for}")
+
+
+def _tables_in(root: Path) -> str:
+    """A folder of tables is none; the user may have meant one of them."""
+    tables = [str(p) for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
+    which = some(tables) if len(tables) == 1 else f"one of its tables ({some(tables)})"
+    return f"; did you mean {which}?" if tables else ""
+
+
+def _named(dataset: Dataset) -> Dataset:
+    """The dataset, unless a genre has a name that no bundle can hold: refused now, not after an hour of training."""
+    for genre in dataset.genres:
+        if not is_a_line(genre):
+            raise DatasetError(f"{printable(str(dataset.root))}: no genre can be called {genre[:80]!r}: rename it")
+    return dataset
 
 
 @contextmanager

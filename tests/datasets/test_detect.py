@@ -142,3 +142,10 @@ def test_looking_loads_nothing_heavy() -> None:
     ]
     done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["auto", "folder"])
+def test_a_genre_that_no_bundle_can_hold_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "rock/a.mp3", "po\x1b[31mp/b.mp3")
+    with pytest.raises(DatasetError, match=r"no genre can be called 'po\\x1b\[31mp': rename it"):
+        load_dataset(tmp_path, name=name)
