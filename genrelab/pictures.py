@@ -63,10 +63,12 @@ def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, m
             _beside(axes, _percent(bar.value, 1), (bar.high, at), (7, 0), ha="left", fontweight="bold")
             _beside(axes, bar.label, (0, at), (-8, 5), ha="right")
             _beside(axes, bar.below, (0, at), (-8, -8), ha="right", color=GREY, fontsize=8)
-        dashed: dict[str, Any] = {"color": RED, "linestyle": "--", "linewidth": 1.4, "zorder": 3}
-        axes.axvline(majority, label=f"majority line {_percent(majority, 1)}", **dashed)
-        dotted = {**dashed, "color": INK, "linestyle": ":"}
-        axes.axvline(chance, label=f"chance {_percent(chance, 1)}", **dotted)
+        line: dict[str, Any] = {"color": ORANGE, "linewidth": 1.4, "zorder": 3}
+        if _percent(chance, 1) == _percent(majority, 1):  # one would hide the other
+            axes.axvline(majority, label=f"chance and majority line {_percent(majority, 1)}", linestyle="--", **line)
+        else:
+            axes.axvline(majority, label=f"majority line {_percent(majority, 1)}", linestyle="--", **line)
+            axes.axvline(chance, label=f"chance {_percent(chance, 1)}", linestyle=":", **line)
         if not all(b.strong for b in bars):
             axes.barh(0, 0, color=PALE, label="not above majority or chance")
         axes.set_xlim(0, min(1.1, max(0.2, high.max() * 1.15)))

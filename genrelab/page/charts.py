@@ -16,7 +16,7 @@ INK, MUTED = "var(--ink)", "var(--muted)"
 ACCENT, WARM, PALE, BAR = "var(--accent)", "var(--warm)", "var(--pale)", "var(--bar)"
 COLOURS = [f"var(--c{i})" for i in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-DASHES = [[6, 4], [2, 3], [1, 0]]  # of lines through a chart
+DASHES = [[2, 3], [6, 4], [1, 0]]  # of lines through a chart: chance dotted, majority dashed, as in leaderboard.png
 DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: after eight colours the next dash
 STEP = 40  # px of a row whose name stands above its bar
 NUMBERED_UP_TO = 24  # genres; above that a cell of a matrix is too small to hold a number
@@ -73,8 +73,8 @@ def intervals(
     room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
     layers: list[Spec] = [
         *([layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
-        *([layer({"type": "rule"}, x={"datum": 0} | QUANTITY, y=None, color={"value": MUTED})] if signed else []),
-        *([_through(lines, scale)] if lines else []),
+        *([_through({"": 0.0}, len(rows), scale, MUTED)] if signed else []),
+        *([_through(lines, len(rows), scale, WARM)] if lines else []),
         {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
         *([] if bars else [layer(point, x=x | QUANTITY, color=strong)]),
         {"name": "halo_name", **layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
@@ -103,17 +103,29 @@ def _interval(i: int, row: Interval, signed: bool, scale: float, digits: int) ->
     }
 
 
-def _through(lines: Mapping[str, float], scale: float) -> Spec:
-    names = [f"{name} {scale * value:.1f}" for name, value in lines.items()]
-    dash = {"domain": names, "range": DASHES[: len(names)]}
+def _through(lines: Mapping[str, float], n: int, scale: float, colour: str) -> Spec:
+    """Values through all of `n` rows, beside the bar or dot only: names and figures are not struck through.
+
+    Lines of one value are one line that bears both names; a line without a name is solid and in no legend.
+    """
+    named: dict[str, tuple[str, float, list[int]]] = {}
+    for (name, value), dash in zip(lines.items(), DASHES, strict=False):
+        printed = f"{scale * value:.1f}"
+        same = named.get(printed)
+        named[printed] = (f"{same[0]} and {name}" if same else name, scale * value, dash)
+    names = [f"{name} {printed}" if name else "" for printed, (name, _, _) in named.items()]
+    dashes = {"domain": names, "range": [dash if name else [1, 0] for name, _, dash in named.values()]}
+    legend: Spec = {"title": None, "symbolSize": 400, "symbolStrokeColor": colour, "labelLimit": {"expr": "width - 40"}}
+    legend["columns"] = {"expr": "width < 500 ? 1 : 3"}
+    places = [{"line": name, "at": at} for name, (_, at, _) in zip(names, named.values(), strict=True)]
     return {
-        "data": {"values": [{"line": n, "at": scale * v} for n, v in zip(names, lines.values(), strict=True)]},
-        "mark": {"type": "rule", "strokeWidth": 1.5, "color": WARM},
+        "data": {"values": [{"i": i, **place} for i in range(n) for place in places]},
+        "mark": {"type": "rule", "strokeWidth": 1.5, "color": colour, "yOffset": 3, "y2Offset": STEP // 2},
         "encoding": {
             "x": {"field": "at"} | QUANTITY,
-            "y": None,
-            "strokeDash": {"field": "line", "scale": dash, "legend": {"title": None, "symbolSize": 400}} | NAME,
-            "tooltip": {"field": "line"},
+            "y2": {"field": "i", "bandPosition": 0.5},
+            "strokeDash": {"field": "line", "scale": dashes, "legend": legend if any(lines) else None} | NAME,
+            "tooltip": {"field": "line"} if any(lines) else {"value": None},
         },
     }
 

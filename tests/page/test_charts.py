@@ -24,7 +24,7 @@ def test_intervals_are_percent_with_their_bounds() -> None:
     assert (first["value"], first["low"], first["high"]) == (41.2, 30.0, 50.0)
     assert (first["name"], first["figures"]) == ("a  ·  statistics", "41.2  [30.0, 50.0]")
     assert (second["figures"], second["low"], second["strong"]) == ("25.0", 25.0, False)
-    assert {"line": "chance 12.5", "at": 12.5} in [
+    assert {"i": 1, "line": "chance 12.5", "at": 12.5} in [
         v for layer in spec["layer"] for v in layer.get("data", {}).get("values", [])
     ]
 
@@ -82,3 +82,28 @@ def test_names_never_become_fields_or_expressions(spec: charts.Spec) -> None:
 
     walk(spec)
     assert json.loads(json.dumps(spec)) == spec
+
+
+def lines_of(spec: charts.Spec) -> charts.Spec:
+    """The layer of the lines through all rows."""
+    return next(layer for layer in spec["layer"] if "strokeDash" in layer["encoding"])
+
+
+def test_chance_is_dotted_and_majority_dashed_in_the_colour_of_the_lines() -> None:
+    rows = [Interval("a", 0.4), Interval("b", 0.3)]
+    drawn = lines_of(charts.intervals(rows, axis="a", lines={"chance": 0.125, "majority": 0.2}, bars=True))
+    dash = drawn["encoding"]["strokeDash"]
+    assert dash["scale"] == {"domain": ["chance 12.5", "majority 20.0"], "range": [[2, 3], [6, 4]]}
+    assert dash["legend"]["symbolStrokeColor"] == drawn["mark"]["color"]
+
+
+def test_lines_of_one_value_are_one_line_with_both_names() -> None:
+    drawn = lines_of(charts.intervals([Interval("a", 0.4)], axis="a", lines={"chance": 0.25, "majority": 0.25}))
+    assert [v["line"] for v in drawn["data"]["values"]] == ["chance and majority 25.0"]
+
+
+def test_no_line_is_drawn_through_the_words_of_a_row() -> None:
+    for more in ({"signed": True}, {"lines": {"chance": 0.25}}):
+        drawn = lines_of(charts.intervals([Interval("a", 0.4)] * 3, axis="a", **more))  # type: ignore[arg-type]
+        assert [v["i"] for v in drawn["data"]["values"]] == [0, 1, 2]
+        assert 0 < drawn["mark"]["yOffset"] < drawn["mark"]["y2Offset"] == charts.STEP / 2
