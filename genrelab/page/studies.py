@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrelab.comparison import LINE
+from genrelab.comparison import LINE, listed
 from genrelab.errors import printable
 from genrelab.page import ABSENT, Figure, Section, Table, between, charts, percent, points
 from genrelab.page.charts import Chart, Interval
@@ -19,6 +19,8 @@ POLICIES = {
     "random": "random tracks",
     "segment": "random windows",
 }
+NOISY = "too noisy to tell"  # the verdict of learning_curve.py where chance may explain both
+MOST_TOLD = 3  # models whose differences stand as sentences; of more there is a table
 
 
 def honesty(found: Mapping[str, Any]) -> Section:
@@ -34,14 +36,21 @@ def honesty(found: Mapping[str, Any]) -> Section:
         label = f"Accuracy of {name} by split: highest with {POLICIES.get(best['policy'], best['policy'])}"
         chart = Chart(charts.intervals(rows, axis="accuracy, %"), label)
         blocks.append(Figure(f"{name} under every split", chart, _measured_on(policies), _honest_table(name, policies)))
-    blocks += [_differences(found["models"])] if any(m["differences"] for m in found["models"]) else []
+    differences = [d for m in found["models"] for d in m["differences"]]
+    sentences = list(found["sentences"])
+    blocks += [_differences(found["models"])] if differences else []
+    if len(found["models"]) > MOST_TOLD:
+        told = {d["sentence"] for d in differences}
+        sentences = [s for s in sentences if s not in told]
+        said = [(printable(d["sentence"]),) for d in differences]
+        blocks += [Table("The differences in words", ("difference",), said, wide=True, folded=True)] if said else []
     if found.get("not_run"):
         reasons = [
             (printable(r.get("model") or "all models"), POLICIES.get(r["policy"], r["policy"]), printable(r["reason"]))
             for r in found["not_run"]
         ]
         blocks.append(Table("Not measured", ("model", "split", "why"), reasons, words=3, wide=True, folded=True))
-    return Section("honesty", "How much of the accuracy is the split's?", blocks, found["sentences"], "Honesty")
+    return Section("honesty", "How much of the accuracy is the split's?", blocks, sentences, "Honesty")
 
 
 def _on(policy: Mapping[str, Any]) -> str:
@@ -76,15 +85,15 @@ def _differences(models: Sequence[Mapping[str, Any]]) -> Table:
         (
             printable(m["model"]),
             f"{POLICIES.get(d['a'], d['a'])} − {POLICIES.get(d['b'], d['b'])}",
-            printable(d["sentence"]),
             points(d["difference"]),
             between(d["low"], d["high"], signed=True),
         )
         for m in models
         for d in m["differences"]
     ]
-    columns = ("model", "between", "meaning", "points", "95 % interval")
-    return Table("Differences between the splits", columns, rows, words=3, wide=True, folded=True)
+    columns = ("model", "between", "points", "95 % interval")
+    folded = len(models) <= MOST_TOLD  # the sentences above tell them
+    return Table("Differences between the splits", columns, rows, words=2, wide=True, folded=folded)
 
 
 def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
@@ -118,8 +127,22 @@ def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
     blocks: list[Figure | Table] = [
         Figure("Accuracy with more tracks", Chart(spec, f"Learning curve. {verdicts}"), f"{scored}.", table)
     ]
-    blocks += [_gains(m, scored, folded=i > 0) for i, m in enumerate(found["models"]) if m["genres"]]
-    return Section("more-data", "Would more tracks help?", blocks, found["sentences"], "More data")
+    told, untold = _told_by_genre(found["models"])
+    blocks += [_gains(m, scored, folded=i > 0) for i, m in enumerate(told)]
+    sentences = [*found["sentences"], *([_of_no_genre(untold)] if untold else [])]
+    return Section("more-data", "Would more tracks help?", blocks, sentences, "More data")
+
+
+def _told_by_genre(models: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Models of which anything is known of any genre, and those of which nothing is."""
+    of_genres = [m for m in models if m["genres"]]
+    nothing = [m for m in of_genres if {g["verdict"] for g in m["genres"].values()} <= {NOISY, "not measured"}]
+    return [m for m in of_genres if m not in nothing], nothing
+
+
+def _of_no_genre(models: Sequence[Mapping[str, Any]]) -> str:
+    names = listed([printable(m["model"]) for m in models])
+    return f"{names}: too few scored tracks of each genre to tell which genre gained from the last doubling"
 
 
 def _gains(model: Mapping[str, Any], scored: str, *, folded: bool) -> Table:
@@ -149,7 +172,7 @@ def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
         ]  # fmt: skip
         worst = min(worse, key=lambda c: c["difference"], default=None)
         said = f"; worst is {worst['label']}: {points(worst['difference'])} points" if worst else ""
-        spec = charts.intervals(rows, axis="accuracy less that of the clean audio, points", signed=True)
+        spec = charts.intervals(rows, axis="points won (+) or lost (−) against the clean audio", signed=True)
         chart = Chart(spec, f"{name} when the audio is worse{said}")
         blocks.append(Figure(f"{name}: worse audio", chart, f"{of}{said}.", _conditions(name, of, model["conditions"])))
     if seconds := _seconds(found["models"], names, of):
