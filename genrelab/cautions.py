@@ -8,7 +8,7 @@ figures, or nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,18 @@ CEILINGS = {
 
 MORE_TEST = "score more tracks, of more artists"
 FOLDS = "compare with `--honesty`, which repeats each policy over 5 folds"
+FOLDED = "compare with the honesty study of this run, which repeats each policy over 5 folds"
 OVERFITTING = ["more training tracks", "augmentation", "dropout", "earlier stopping", "fewer parameters"]
 """What the article names against it."""
 
 
 def cautions(
-    *, facts: Facts, models: Mapping[str, Facts], comparisons: Sequence[Facts], audit: Facts | None
+    *,
+    facts: Facts,
+    models: Mapping[str, Facts],
+    comparisons: Sequence[Facts],
+    audit: Facts | None,
+    studies: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Everything that a reader of the figures must know, the gravest first.
 
@@ -56,11 +62,12 @@ def cautions(
         models: `metrics.json` of each model by its folder, best first.
         comparisons: of `comparison.compare_all`; may be empty where there is one model.
         audit: `audit.json` of the run, None where there was none.
+        studies: names of those that were made already, such as `honesty`: none of them is advised.
 
     Returns:
         Dicts of `rule`, `sentence` and `remedies` (a list of str, which may be empty); none for a clean run.
     """
-    run = _Run(facts, models, comparisons, audit)
+    run = _Run(facts, models, comparisons, audit, "honesty" in studies)
     found = [(rule, said) for rule, check in RULES.items() if (said := check(run)) is not None]
     return [{"rule": rule, "sentence": sentence, "remedies": remedies} for rule, (sentence, remedies) in found]
 
@@ -74,19 +81,32 @@ def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: S
         told: of `cautions`.
     """
     run = _Run(facts, models, (), None)
-    best = (run.learners or list(models))[0]
+    best, rules = (run.learners or list(models))[0], {caution["rule"] for caution in told}
     scores = run.scores(best)
     asked = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
-    interval = f"[{100 * scores['accuracy_low']:.1f}, {100 * scores['accuracy_high']:.1f}]"
     above = "above" if scores["accuracy_low"] > run.line else "not safely above"
     sentences = (
         f"{count(len(models), 'model')} answered {asked}, {facts['split']['policy']} split",
         winner["sentence"],
-        f"{run.name(best)} reaches {_pc(scores['accuracy'])} {interval}, {above} chance ({_pc(facts['chance'])}) and "
+        f"{run.name(best)} reaches {_interval(scores)}, {above} chance ({_pc(facts['chance'])}) and "
         f"the majority line ({_pc(facts['majority'])})",
-        _whom_to_believe(run, winner, {caution["rule"] for caution in told}),
+        *(
+            [
+                f"{run.chose.capitalize()} would have chosen {run.name(run.chosen)}, which reaches "
+                f"{_interval(run.scores(run.chosen))}: quote that figure, for it was not picked on the {run.part} part"
+            ]
+            if "choice" in rules
+            else []
+        ),
+        _whom_to_believe(run, winner, rules),
     )
     return ". ".join(sentences) + "."
+
+
+def to_use(*, facts: Facts, models: Mapping[str, Facts], told: Sequence[Facts]) -> str:
+    """Folder of the model that the page advises: the first, or whose figure may be quoted where that is another's."""
+    run = _Run(facts, models, (), None)
+    return run.chosen if any(caution["rule"] == "choice" for caution in told) else next(iter(models))
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,17 @@ class _Run:
     models: Mapping[str, Facts]
     comparisons: Sequence[Facts]
     audit: Facts | None
+    folded: bool = False
+
+    @property
+    def folds(self) -> str:
+        """The remedy that compares policies of splitting."""
+        return FOLDED if self.folded else FOLDS
+
+    @property
+    def chosen(self) -> str:
+        """Folder of the learner that is best on what chooses; of equal ones the first."""
+        return max(self.learners, key=lambda m: self.models[m]["validation"]["accuracy"])
 
     @property
     def learners(self) -> list[str]:
@@ -156,7 +187,7 @@ def _too_good(run: _Run) -> Found | None:
     figures = listed([f"{run.name(m)} {_pc(run.scores(m)['accuracy'])}" for m in high])
     return (
         f"{figures} on the genres of {known[0]}: above {_pc(known[1])} assume leakage, for {known[2]}",
-        ["look at the audit: repeats, re-encoded copies, artists on both sides", FOLDS],
+        ["look at the audit: repeats, re-encoded copies, artists on both sides", run.folds],
     )
 
 
@@ -165,13 +196,13 @@ def _split(run: _Run) -> Found | None:
     if any(note.startswith("artists are unknown") for note in run.facts["split"]["notes"]):
         return (
             "artists are unknown, so the same artist may be on both sides of the split: the figures may be too high",
-            ["tell the artists: `genrelab prepare … --artists FILE`", FOLDS],
+            ["tell the artists: `genrelab prepare … --artists FILE`", run.folds],
         )
     if policy not in ("random", "article"):
         return None
     return (
         f"the {policy} split puts one artist's tracks on both sides: the figures say how well models know artists, too",
-        ["--split artist", FOLDS],
+        ["--split artist", run.folds],
     )
 
 
@@ -188,14 +219,17 @@ def _choice(run: _Run) -> Found | None:
     """Is the first on the scored part another one than validation would have chosen, by no more than chance?"""
     if not run.learners or not all(run.models[m].get("validation") for m in run.learners):
         return None
-    first, chosen = run.learners[0], max(run.learners, key=lambda m: run.models[m]["validation"]["accuracy"])
-    if chosen == first or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
+    if _leaks(run) or _too_good(run):  # no figure may be quoted then
+        return None
+    first, chosen = run.learners[0], run.chosen
+    reached, quoted = (run.scores(m)["accuracy"] for m in (first, chosen))
+    if quoted == reached or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
         return None
     return (
-        f"{run.chose} would have chosen {run.name(chosen)} ({_pc(run.models[chosen]['validation']['accuracy'])}), and "
-        f"the {run.part} part cannot tell {run.name(first)} from it: quote the figure of "
-        f"{run.name(chosen)}, {_pc(run.scores(chosen)['accuracy'])}, which was chosen without looking at it",
-        [MORE_TEST, FOLDS],
+        f"{run.name(first)} is first on the {run.part} part ({_pc(reached)}), {run.chose} would have chosen "
+        f"{run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {_pc(quoted)}, of "
+        f"{run.name(chosen)}; {_pc(reached)} is the highest of {len(run.learners)}, so luck is in it",
+        [MORE_TEST, run.folds],
     )
 
 
@@ -210,7 +244,7 @@ def _wide(run: _Run) -> Found | None:
     return (
         f"the interval of {run.name(run.learners[0])} is {100 * width:.1f} points wide, and all models that listen lie "
         f"within {100 * spread:.1f} points: {run.n:,} tracks{run.of_artists} are too few to rank them",
-        [MORE_TEST, FOLDS],
+        [MORE_TEST, run.folds],
     )
 
 
@@ -293,6 +327,11 @@ def _whom_to_believe(run: _Run, winner: Facts, rules: set[str]) -> str:
 def _half(share: Facts) -> float:
     """Half the width of its 95 % interval."""
     return float(share["accuracy_high"] - share["accuracy_low"]) / 2
+
+
+def _interval(scores: Facts) -> str:
+    low, high = 100 * scores["accuracy_low"], 100 * scores["accuracy_high"]
+    return f"{_pc(scores['accuracy'])} [{low:.1f}, {high:.1f}]"
 
 
 def _pc(share: float) -> str:

@@ -92,6 +92,7 @@ class Leaderboard:
     winner: Mapping[str, Any] = field(default_factory=lambda: {"folder": None, "sentence": ""})
     cautions: tuple[Mapping[str, Any], ...] = ()  # `rule`, `sentence` and `remedies`
     verdict: str = ""
+    to_use: str = ""  # folder of the model that is advised; empty where nothing was compared
 
     @property
     def scored(self) -> str:

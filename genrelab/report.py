@@ -109,10 +109,16 @@ def _judged(
     winner = comparison.winner(compared, {row.folder: row.model for row in board.rows})
     audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
     named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
-    told = cautions.cautions(facts=named, models=models, comparisons=compared, audit=audit)
+    studies = ["honesty"] if run.exists("honesty.json") else []
+    told = cautions.cautions(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
     verdict = cautions.verdict(facts=named, models=models, winner=winner, told=told)
     return dataclasses.replace(
-        board, comparisons=tuple(compared), winner=winner, cautions=tuple(told), verdict=verdict
+        board,
+        comparisons=tuple(compared),
+        winner=winner,
+        to_use=cautions.to_use(facts=named, models=models, told=told),
+        cautions=tuple(told),
+        verdict=verdict,
     )  # fmt: skip
 
 
@@ -192,6 +198,12 @@ def _rounded(value: Any) -> Any:
 
 
 def _read_json(run: Folder, name: str) -> dict[str, Any]:
+    if not run.exists():
+        raise PreparedError(f"{run} does not exist: give a RUN that `genrelab train` has written")
+    if not run.exists(name) and run.exists("dataset.json"):
+        raise PreparedError(
+            f"{run} is a preparation: give the RUN that was trained on it (`genrelab explore` shows it)"
+        )
     if not run.exists(name):
         raise PreparedError(f"{run}: {name} is missing, so the run is unfinished; run `genrelab train` again")
     try:

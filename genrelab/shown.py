@@ -38,11 +38,13 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
         return
     width = None if sys.stdout.isatty() else 160
     print_leaderboard(board, Console(width=width))
-    best = f"{run}/{board.rows[0].folder}/bundle"
     typer.echo(
-        f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle\n"
-        f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', best])}"
+        f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle"
     )
+    best = next((row for row in board.rows if row.folder == board.to_use), board.rows[0])
+    if best.view != "table":  # what reads columns of a table hears no song
+        bundle = f"{run}/{best.folder}/bundle"
+        typer.echo(f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', bundle])}")
 
 
 def studies(run: str, names: Collection[str], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.cautions import OVERFITTING, cautions, verdict
+from genrelab.cautions import OVERFITTING, cautions, to_use, verdict
 
 GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 
@@ -123,12 +123,41 @@ def test_the_choice_of_validation_counts_where_the_test_cannot_tell() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     unsure = [pair("svm", "knn", separable=False)]
     said = told(models, comparisons=unsure)["choice"]["sentence"]
-    assert said.startswith("validation would have chosen knn (74.0 %), and the test part cannot tell svm from it")
-    assert "quote the figure of knn, 72.0 %" in said
+    assert said == (
+        "svm is first on the test part (80.0 %), validation would have chosen knn, and the test part cannot tell them "
+        "apart: quote 72.0 %, of knn; 80.0 % is the highest of 2, so luck is in it"
+    )
     assert "choice" not in told(models, comparisons=SURE)
     assert "choice" not in told(
         {"svm": model(0.80, validation=0.75), "knn": model(0.72, validation=0.7)}, comparisons=unsure
     )
+
+
+def test_headline_caution_and_hint_name_one_model() -> None:
+    models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
+    unsure, first = [pair("svm", "knn", separable=False)], {"folder": None, "sentence": "svm is first"}
+    named = {folder: {**m, "display": folder} for folder, m in models.items()}
+    given: dict[str, Any] = {"facts": facts(), "models": named}
+    found = cautions(**given, comparisons=unsure, audit=None)
+    said = verdict(**given, winner=first, told=found)
+    assert "svm reaches 80.0 % [75.0, 85.0]" in said
+    assert (
+        "Validation would have chosen knn, which reaches 72.0 % [67.0, 77.0]: quote that figure, for it was not picked "
+        "on the test part. Believe"
+    ) in said
+    assert to_use(**given, told=found) == "knn" and to_use(**given, told=[]) == "svm"
+    leaking = {"verdict": "leaks", "checks": [{"name": "same_audio", "leaking": 1, "of": 4}]}
+    assert "choice" not in told(models, comparisons=unsure, audit=leaking), "no figure is to be quoted"
+    tie = {"svm": model(0.8, validation=0.7), "knn": model(0.8, validation=0.74)}
+    assert "choice" not in told(tie, comparisons=unsure), "it is the same figure"
+
+
+def test_a_study_that_was_made_is_not_advised() -> None:
+    models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
+    for policy in ("artist", "random"):
+        found = told(models, facts(policy=policy), studies=["honesty"])
+        assert "--honesty" not in str(found) and "honesty study of this run" in str(found)
+        assert "--honesty" in str(told(models, facts(policy=policy)))
 
 
 def test_intervals_wider_than_the_field() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 from scored_run import GENRES, LINE, write_model, write_run
 
-from genrelab import pictures
+from genrelab import pictures, shown
 from genrelab.errors import PreparedError
 from genrelab.leaderboard import COLUMNS, Leaderboard, size
 from genrelab.page.models import gap_words
@@ -161,6 +162,22 @@ def test_a_narrow_terminal_loses_no_number(built: tuple[Folder, Leaderboard]) ->
     assert "…" not in text
 
 
+def test_the_hint_names_the_model_that_the_page_advises(
+    built: tuple[Folder, Leaderboard], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, board = built
+
+    def printed(board: Leaderboard) -> str:
+        shown.leaderboard(board, False, "RUN")
+        return capsys.readouterr().out
+
+    assert f"--model RUN/{board.rows[0].folder}/bundle" in printed(replace(board, to_use=""))
+    other = board.rows[1].folder
+    assert f"--model RUN/{other}/bundle" in printed(replace(board, to_use=other))
+    rows = tuple(replace(row, view="table") for row in board.rows)
+    assert "predict song.mp3" not in printed(replace(board, rows=rows)), "what reads columns hears no song"
+
+
 def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
     rng = np.random.default_rng(1)
     truth, p = rng.integers(0, 4, 50), rng.dirichlet(np.ones(4), 50)
@@ -174,6 +191,8 @@ def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
     ("damage", "words"),
     [
         (lambda run: run.remove("run.json"), "run.json is missing"),
+        (lambda run: run.remove(), "does not exist: give a RUN"),
+        (lambda run: [run.remove("run.json"), run.write_json("dataset.json", {})], "is a preparation: give the RUN"),
         (lambda run: run.write_bytes("run.json", b'{"dataset": '), "run.json is damaged"),
         (lambda run: run.write_json("run.json", {"split": {}}), "is missing from its files"),
         (
