@@ -51,6 +51,15 @@ def _least(min_confidence: float | None, min_precision: float | None) -> float:
     return default if min_confidence is None else min_confidence
 
 
+def _hearing(model: Path | None) -> Classifier:
+    """The bundle; one that cannot hear is refused before anything else is said of it."""
+    from genrelab.predict import load_bundle, must_hear
+
+    bundle = load_bundle(model)
+    must_hear(bundle)
+    return bundle
+
+
 def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
     """The bundle with `--min-precision`; says for which genres the calibration tracks do not support it."""
     demanding = bundle.with_min_precision(precision)
@@ -114,9 +123,8 @@ def predict(
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
     from genrelab import answers
-    from genrelab.predict import load_bundle
 
-    bundle = _covering(_demanding(load_bundle(model).with_windows(windows), min_precision), coverage)
+    bundle = _covering(_demanding(_hearing(model).with_windows(windows), min_precision), coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
     if not answers.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
         raise typer.Exit(1)
@@ -146,10 +154,9 @@ def tag(
     """
     use_one_thread()
     from genrelab import library as program
-    from genrelab.predict import load_bundle
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
-    bundle = _demanding(load_bundle(model), min_precision)
+    bundle = _demanding(_hearing(model), min_precision)
     with shown.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
         rows.journal = program.tag(folder, hear, settings, rows.show, touched)
 
@@ -191,9 +198,8 @@ def playlists(
     use_one_thread()
     from genrelab import library
     from genrelab import playlists as program
-    from genrelab.predict import load_bundle
 
-    bundle = _demanding(load_bundle(model), min_precision)
+    bundle = _demanding(_hearing(model), min_precision)
     with console.bar("Listening") as progress, library.listening(bundle, jobs, progress) as (hear, _):
         written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
     shown.playlists(written, as_json)

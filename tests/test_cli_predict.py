@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from genrelab import answers, listen
 from genrelab.calibration import Evidence
 from genrelab.cli import app
-from genrelab.config import ClipSettings, LogMelView, StatisticsView
+from genrelab.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.errors import SettingsError
 from genrelab.predict import load_bundle, predict_file
 from genrelab.prediction import Prediction
@@ -263,6 +263,13 @@ def test_a_bundle_without_calibration_cannot_promise(library: Path) -> None:
     for option in ("--min-precision", "--coverage"):
         status, out, err = call(library, option, "0.9")
         assert (status, out, err.count("\n")) == (1, b"", 1) and "keeps no calibration" in err
+
+
+def test_a_bundle_that_cannot_hear_is_refused_before_anything_is_said_of_it(bundle: Path) -> None:
+    found = answered({}, {g: [900] * 10 for g in GENRES})
+    bundle_for(bundle, TableView(columns=("a", "b")), calibration=found)
+    status, out, err = call("song.mp3", "--min-precision", "0.9", "--coverage", "0.9")
+    assert (status, out) == (1, b"") and "cannot hear audio" in err and err.count("\n") == 1
 
 
 # --- which files ---
