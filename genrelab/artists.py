@@ -14,6 +14,9 @@ from genrelab.wording import count, some
 NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
 """What players write where no one artist is meant; grouping by it would tie strangers together."""
 
+UNKNOWN = "artists are unknown: name them with --artists FILE (columns id, artist)"
+"""What is said of a dataset where no artist is known."""
+
 
 def folded(name: str) -> str:
     """Form under which two spellings of one name are equal."""

@@ -17,9 +17,10 @@ from typing import Any
 import typer
 
 from genrelab import console, devices, doctor, exclusions
+from genrelab.artists import UNKNOWN
 from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
 from genrelab.dataset import Dataset, DatasetOptions
-from genrelab.doctor import REPAIR, Finding
+from genrelab.doctor import NOTE, REPAIR, Finding
 from genrelab.errors import printable
 from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault, named
@@ -115,7 +116,7 @@ class _Shown:
         dataset = checkup.dataset
         self._say(f"\nData: {printable(str(dataset.root))}")
         for name, found in _summary(checkup):
-            self._line("ok", "data", name, found)
+            self._line(NOTE if found == UNKNOWN else "ok", "data", name, found)
         for kind, of_kind in _by_kind(checkup):
             files = f"{count(len({f.index for f in of_kind}), 'track')} {KINDS[kind].what}"
             self._line(KINDS[kind].state, "data", kind, files)

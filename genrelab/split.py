@@ -162,7 +162,8 @@ def _auto(tracks: _Tracks) -> Split:
     for policy in ("official", "artist", "random") if published else ("artist", "random"):
         try:
             if policy == "artist" and 2 * known < n:
-                raise SplitError(f"knows the artists of only {known:,} of {n:,} tracks")
+                remedy = "`prepare --artists FILE` takes a table of id and artist"
+                raise SplitError(f"knows the artists of only {known:,} of {n:,} tracks ({remedy})")
             split = _split(policy, tracks)
         except SplitError as refused:
             notes.append(f"auto passed over the {policy} split: it {refused}")

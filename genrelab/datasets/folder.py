@@ -16,7 +16,7 @@ from typing import Any
 
 import mutagen
 
-from genrelab.artists import NO_ARTIST, folded, stated_artists
+from genrelab.artists import NO_ARTIST, UNKNOWN, folded, stated_artists
 from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.errors import DatasetError, printable
 from genrelab.wording import count, some
@@ -189,6 +189,8 @@ def _artist_notes(artists: dict[str, str | None], tags: dict[str, _Tags], stated
     names = [a for a in artists.values() if a is not None]
     source = f"tags, for {len(stated)} the artist table" if stated else "tags"
     notes = [f"{count(set(names), 'artist')} known for {len(names)} of {count(artists, 'file')}, from {source}"]
+    if not names:
+        notes.append(UNKNOWN)
     unreadable = [i for i, t in tags.items() if not t.readable]
     collective = [i for i, t in tags.items() if t.collective and i not in stated]
     if unreadable:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from genrelab.artists import UNKNOWN
 from genrelab.config import PARTS
 from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.errors import DatasetError, DownloadError, printable
@@ -84,6 +85,8 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         )
         for track_id, path in files.items()
     ]
+    if not artists:
+        artist_notes.append(UNKNOWN)
     return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes))
 
 

@@ -179,6 +179,7 @@ def test_where_no_artist_is_given_others_stand_in(tmp_path: Path) -> None:
     dataset = load(tmp_path)
     assert list(artists(dataset).values()) == ["Band", "Singer", "Singer", None, None]
     assert note(dataset, "known for") == "2 artists known for 3 of 5 files, from tags"
+    assert not any("--artists" in n for n in dataset.notes)
 
 
 def test_one_artist_in_several_spellings_is_one_artist(tmp_path: Path) -> None:
@@ -192,6 +193,7 @@ def test_collective_names_are_no_artist(tmp_path: Path, artist: str) -> None:
     write(tmp_path / "pop" / "a.mp3", artist=artist)
     dataset = load(tmp_path)
     assert artists(dataset) == {"pop/a.mp3": None}
+    assert note(dataset, "--artists FILE").startswith("artists are unknown")
     assert note(dataset, "Various Artists").startswith("1 file tagged Various Artists")
 
 
