@@ -20,6 +20,9 @@ from genrelab.wording import count, some
 NAME = "genrelab-exclude.csv"
 """What `doctor ROOT` calls it, in the current folder."""
 
+EXCLUDED = "excluded: "
+"""What the problem of such a track begins with."""
+
 COLUMNS = ("track_id", "path", "reason")
 
 
@@ -78,10 +81,16 @@ def read(file: Path) -> tuple[Exclusion, ...]:
     """The rows of a manifest; columns in any order, `;` or tab between them as spreadsheets write.
 
     Raises:
-        DatasetError: it cannot be read, has neither column `track_id` nor `path`, or a row that names no track.
+        DatasetError: it cannot be read, is a list of doubts, has neither column `track_id` nor `path`, or a row that
+            names no track.
     """
     header, *rows = _rows(file) or [[]]
     names = [cell.strip().casefold() for cell in header]
+    if "decision" in names and "reason" not in names:  # its rows are tracks to listen to: all would be left out
+        raise DatasetError(
+            f"{file}: this is a list of doubts, not of exclusions: fill in its column decision, then "
+            "`genrelab relabel PREPARED RUN --out FOLDER` makes a table with the labels that you accepted"
+        )
     if not {"track_id", "path"} & set(names):
         raise DatasetError(
             f"{file}: no manifest of exclusions: it needs a column track_id or path, and may have reason. "
@@ -132,7 +141,7 @@ def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
     if len(reasons) == len(dataset.tracks):
         raise DatasetError(f"{dataset.root}: every one of {count(reasons, 'track')} is excluded: nothing is left")
     tracks = tuple(
-        replace(t, problem=f"excluded: {'; '.join(reasons[i])}") if i in reasons else t
+        replace(t, problem=f"{EXCLUDED}{'; '.join(reasons[i])}") if i in reasons else t
         for i, t in enumerate(dataset.tracks)
     )
     return replace(dataset, tracks=tracks, notes=(*dataset.notes, *_notes(dataset, list(reasons), strangers)))

@@ -236,13 +236,13 @@ def n_tracks(some: list[Piece]) -> int:
 
 
 def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: Folder, say: Say) -> None:
-    n = n_tracks(todo)
+    n = sum(i.problem is None for p in todo for i in p.items)  # the others are only counted
     cost = estimate(todo, settings)
     names = ", ".join(v.name for v in settings.views)
     if not n or cost is None:
         say(f"{n} tracks to prepare into {folder} ({names})")
         return
-    fresh = sum(i.kept is None and Path(i.path).is_file() for p in todo for i in p.items)
+    fresh = sum(i.kept is None and i.problem is None and Path(i.path).is_file() for p in todo for i in p.items)
     seconds, size = fresh * cost.seconds / jobs, fresh * cost.n_bytes
     say(
         f"{n} tracks to prepare into {folder} ({names}): about {seconds:.0f} s with {jobs} workers, {size / 1e6:.0f} MB"

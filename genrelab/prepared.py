@@ -136,6 +136,10 @@ def open_prepared(address: str | Folder) -> Prepared:
     """
     folder = address if isinstance(address, Folder) else Folder(address)
     if not folder.exists("dataset.json"):
+        if folder.exists("prepared/dataset.json"):
+            raise PreparedError(f"{folder} is no preparation and holds one: did you mean {folder}/prepared?")
+        if folder.exists("run.json"):  # preparing into it would be refused, or mix the two
+            raise PreparedError(f"{folder} is a RUN: give the preparation that it was trained on")
         state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
         empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{folder}`"
         raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +22,7 @@ from genrelab.config import (
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import load_dataset
 from genrelab.errors import SettingsError, printable
-from genrelab.exclusions import exclude
+from genrelab.exclusions import EXCLUDED, exclude
 from genrelab.exclusions import read as read_exclusions
 from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepared import Prepared, open_prepared
@@ -96,11 +96,20 @@ def outcome(prepared: Prepared) -> list[str]:
     counts, t = prepared.about["counts"], prepared.tracks
     unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
     bad = [i for i, status in enumerate(t["status"]) if status != "ok"]
-    named = [f"  {t['status'][i]}: {printable(t['path'][i] or t['track_id'][i])}: {t['error'][i]}" for i in bad[:NAMED]]
+    left_out = {i for i in bad if (t["error"][i] or "").startswith(EXCLUDED)}
+    bad.sort(key=lambda i: i in left_out)  # what nobody has asked for is named first
+    named = [_named(t, i, i in left_out) for i in bad[:NAMED]]
     more = [f"  … and {len(bad) - NAMED} more"] if len(bad) > NAMED else []
     where = f"; all in {prepared.folder}/failures.csv" if bad else ""
-    head = f"{counts['tracks']} tracks: {counts['ok']} ok, {counts['failed']} failed, {counts['missing']} missing"
+    excluded = f"{len(left_out)} excluded, " if left_out else ""
+    failed = sum(t["status"][i] == "failed" for i in bad if i not in left_out)
+    head = f"{counts['tracks']} tracks: {counts['ok']} ok, {excluded}{failed} failed, {counts['missing']} missing"
     return [f"{head}{unlabelled}{where}", *named, *more]
+
+
+def _named(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:
+    status = "" if left_out else f"{tracks['status'][i]}: "
+    return f"  {status}{printable(tracks['path'][i] or tracks['track_id'][i])}: {tracks['error'][i]}"
 
 
 def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]:

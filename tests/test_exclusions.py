@@ -56,6 +56,7 @@ def test_a_manifest_edited_by_hand(tmp_path: Path) -> None:
     [
         (b"id,why\n1,x\n", r"needs a column track_id or path, and may have reason. Found: id, why"),
         (b"", r"Found: nothing"),
+        (b"track_id,path,genre,decision\n1,a.mp3,rock,\n", r"a list of doubts, not of exclusions: .*genrelab relabel"),
         (b"track_id,path,reason\n1,,x\n,,because\n", r"row 3: names no track"),
         (b"\xff\xfe\x00binary", r"cannot be read as a manifest"),
         (b'track_id,reason\n1,"never closed\n', r"cannot be read as a manifest"),

@@ -19,10 +19,12 @@ from genrelab.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
 from genrelab.errors import PreparedError, SettingsError
+from genrelab.exclusions import Exclusion, exclude
 from genrelab.fingerprint import landmarks
 from genrelab.payload import payload_sha256
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
+from genrelab.run import outcome
 from genrelab.storage import Folder
 from genrelab.workers import estimate
 
@@ -135,6 +137,28 @@ def test_an_unfinished_preparation_is_not_read(tmp_path: Path) -> None:
         open_prepared(str(tmp_path / "out"))
     with pytest.raises(PreparedError, match="holds no preparation"):
         open_prepared(str(tmp_path / "nothing"))
+
+
+def test_a_run_is_no_preparation(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(PreparedError, match=r"run is a RUN: give the preparation"):
+        open_prepared(str(tmp_path / "run"))
+    (tmp_path / "run" / "prepared").mkdir()
+    (tmp_path / "run" / "prepared" / "dataset.json").write_text("{}")
+    with pytest.raises(PreparedError, match=r"did you mean .*run/prepared\?"):
+        open_prepared(str(tmp_path / "run"))
+
+
+def test_what_is_excluded_is_told_apart_from_what_failed(music: Path, tmp_path: Path) -> None:
+    rows = [Exclusion("", f"choir/{i}.wav", "copy: of another") for i in range(3)]
+    said: list[str] = []
+    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert any("25 tracks to prepare" in s for s in said)
+    head, failed, *named = outcome(prepared)
+    assert head.startswith("28 tracks: 24 ok, 3 excluded, 1 failed, 0 missing;")
+    assert failed.startswith("  failed: beat/broken.mp3: ")
+    assert named[0] == "  choir/0.wav: excluded: copy: of another"
 
 
 def test_a_missing_file_is_counted(music: Path, tmp_path: Path) -> None:
