@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from genrelab.config import PARTS
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
 from genrelab.errors import DatasetError, SettingsError, printable
-from genrelab.tabular import SUFFIXES, cell_texts, open_table
+from genrelab.tabular import SUFFIXES, Table, cell_texts, open_table
 from genrelab.wording import count, some
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ LOOKS_FOR = "a .csv, .tsv or .parquet file with a column of genres"
 
 LABELS = ("genre", "genre_top", "label")
 """Columns that are taken for the label, the first that is there."""
+
+SHOWN = 20
+"""Columns that an error names."""
 
 NOT_FEATURES = frozenset((*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres"))
 """Columns that are no features whatever they hold: a second label or a row number would give the answer away."""
@@ -58,7 +61,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     if options.impute not in (None, "median"):
         raise SettingsError(f"--impute must be median. Received: {options.impute}")
     table = open_table(root)
-    roles = _roles(root, table.columns, options)
+    roles = _roles(root, table, options)
     frame = table.read([c for c in table.columns if c in roles.named or c.casefold() in NOT_FEATURES])
     if frame.empty:
         raise DatasetError(f"{root}: has a header and no rows")
@@ -93,18 +96,20 @@ class _Roles:
         return not (unnamed or folded in NOT_FEATURES or column in self.named or column in self.dropped)
 
 
-def _roles(root: Path, columns: Sequence[str], options: DatasetOptions) -> _Roles:
+def _roles(root: Path, table: Table, options: DatasetOptions) -> _Roles:
+    columns = table.columns
     usual = {c.casefold(): c for c in reversed(columns)}
 
     def stated(option: str, column: str | None) -> str | None:
         if column is not None and column not in columns:
-            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_there_are(columns)}")
+            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_there_are(table.read(()))}")
         return column
 
     label = stated("--label", options.label) or next((usual[c] for c in LABELS if c in usual), None)
     if label is None:
         raise DatasetError(
-            f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; {_there_are(columns)}"
+            f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; "
+            f"{_there_are(table.read(()))}"
         )
     for column in options.drop:
         stated("--drop", column)
@@ -119,8 +124,17 @@ def _roles(root: Path, columns: Sequence[str], options: DatasetOptions) -> _Role
     )
 
 
-def _there_are(columns: Sequence[str]) -> str:
-    return f"{count(columns, 'column')}: {some(columns, most=20)}"
+def _there_are(frame: pd.DataFrame) -> str:
+    """The columns; where there are many those of words first, for a label or a split is one of them."""
+    columns = list(map(str, frame.columns))
+    if len(columns) <= SHOWN:
+        return f"{count(columns, 'column')}: {some(columns, most=SHOWN)}"
+    numeric = {*map(str, frame.select_dtypes("number").columns)}
+    words = [c for c in columns if c not in numeric]
+    numbers = some([c for c in columns if c in numeric])
+    told = [f"of words {some(words, most=SHOWN)}"] if words else []
+    told += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
+    return f"{count(columns, 'column')}: {'; '.join(told)}"
 
 
 # === Both kinds ===
@@ -240,9 +254,7 @@ def _numbers(root: Path, frame: pd.DataFrame, roles: _Roles) -> tuple[tuple[str,
     words = [c for c, column in parsed.items() if column is None]
     if not numbers:
         example = f", such as {printable(str(frame[words[0]].iloc[0]))!r} in {words[0]}" if words else ""
-        raise DatasetError(
-            f"{root}: no numeric column is left for a feature{example}; {_there_are(list(frame.columns))}"
-        )
+        raise DatasetError(f"{root}: no numeric column is left for a feature{example}; {_there_are(frame)}")
     apart = [c for c in frame.columns if not roles.is_feature(c)]
     names = list(numbers)
     shown = some(names, most=10) if len(names) <= 10 else printable(f"{names[0]}, {names[1]}, ... {names[-1]}")

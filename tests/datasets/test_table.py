@@ -271,6 +271,11 @@ def test_names_with_newlines_and_unicode(tmp_path: Path) -> None:
         ("\n \n", {}, "is empty"),
         ("genre,x\n", {}, "has a header and no rows"),
         ("path,title\na.mp3,t\n", {}, "no column genre or genre_top or label; .* 2 columns: path, title"),
+        (
+            f"{','.join(f'f{i}' for i in range(40))},file,style\n{'1,' * 40}a.wav,rock\n",
+            {},
+            r"42 columns: of words file, style; 40 of numbers \(f0, f1, f2, f3, f4 and 35 more\)",
+        ),
         ("genre,x\na,1\n", {"label": "mood"}, r"no column mood \(--label\); 2 columns: genre, x"),
         ("genre,x\na,1\n", {"split_column": "s"}, r"no column s \(--split-column\)"),
         ("genre,x\na,1\n", {"artist_column": "s"}, r"no column s \(--artist-column\)"),
