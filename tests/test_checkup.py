@@ -160,6 +160,15 @@ def test_a_folder_that_is_no_dataset_is_looked_at_all_the_same(tmp_path: Path) -
         find(tmp_path / "t.csv", "auto", DatasetOptions())
 
 
+def test_a_folder_of_tables_names_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("genre,x\nrock,1\n")
+    with pytest.raises(DatasetError, match=r"fits no dataset; did you mean .*/t\.csv\?"):
+        find(tmp_path, "auto", DatasetOptions())
+    (tmp_path / "u.parquet").touch()
+    with pytest.raises(DatasetError, match=r"did you mean one of its tables \(.*t\.csv, .*u\.parquet\)\?"):
+        find(tmp_path, "auto", DatasetOptions())
+
+
 def test_a_table_of_features_has_only_its_split_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,artist,split,x\nrock,Ann,train,1\nrock,Ann,test,2\njazz,Bob,train,3\n")
     found = check(find(tmp_path / "t.csv", "auto", DatasetOptions()), progress=_nothing)
