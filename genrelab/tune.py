@@ -290,7 +290,12 @@ def _check_unseen(home: Folder, task: Task) -> None:
     seen = set(home.read_bytes(TRACKS).decode().splitlines())
     scored = _keys(task, [role == "score" for role in task.split.roles])
     if both := len(seen & scored):
+        elsewhere = len(seen - _keys(task, [True] * len(task.prepared)))
+        remedy = (
+            f"{elsewhere:,} of its {count(len(seen), 'track')} are not here, so these are other data: tune on them anew"
+            if elsewhere
+            else "tune and train on one preparation, with the same --split and --seed"
+        )
         raise SettingsError(
-            f"{home} was tuned on {both:,} of the {count(len(scored), 'track')} that this split scores: tune and train "
-            f"with the same --split and --seed"
+            f"{home} was tuned on {both:,} of the {count(len(scored), 'track')} that this split scores: {remedy}"
         )

@@ -282,6 +282,19 @@ def test_a_search_that_has_seen_what_is_scored_is_refused(prepared: Prepared, se
         params_of(str(searched), task=make_task(prepared, TrainSettings(split="random")))
 
 
+def test_a_search_of_other_data_is_told_apart_from_one_of_other_parts(prepared: Prepared, searched: Path) -> None:
+    tracks = tuple(f"{t}\told" for t in ("a", "b"))
+    task = make_task(prepared, TrainSettings(split="random"))
+    file = next(searched.rglob("tracks.txt"))
+    held = file.read_text()
+    try:
+        file.write_text(held + "".join(f"{t}\n" for t in tracks))
+        with pytest.raises(SettingsError, match=r"2 of its \d+ tracks are not here, so these are other data: tune on"):
+            params_of(str(searched), task=task)
+    finally:
+        file.write_text(held)
+
+
 def test_what_is_no_search_is_refused(searched: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no search: give a RUN in which"):
         params_of(str(tmp_path))
