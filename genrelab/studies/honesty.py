@@ -115,7 +115,7 @@ def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | No
     try:
         return task, make_task(prepared, replace(settings, split="official")), {}
     except SplitError as e:
-        return task, None, {"official": str(e)}
+        return task, None, {"official": str(e).removeprefix("official split ").removeprefix("is not there: ")}
 
 
 def _among(task: Task, official: Task | None) -> NDArray[np.bool_]:

@@ -79,7 +79,7 @@ def test_policies_that_cannot_be_are_told_with_the_reason(tmp_path: Path) -> Non
     prepared, _ = collection(tmp_path, n=80, artists=False)
     found = _study(prepared, tmp_path / "run", "gaussian_nb", "raw_cnn")
     told = " | ".join(found["sentences"])
-    assert "not run: the official split: official split is not there: this dataset has none" in told
+    assert "not run: the official split: this dataset has none" in told
     assert "not run: artists apart: no artist is known: name them with --artist-column" in told
     assert "not run: random windows (gaussian_nb): every track has one window" in told
     assert "not run: random tracks (raw_cnn): raw_cnn reads the view samples" in told
