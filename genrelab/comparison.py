@@ -143,6 +143,8 @@ def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
         return {"folder": None, "sentence": f"{name} is the only model"}
     if tied:
         leading = f"{listed([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
+        if all(pairs[m]["only_a"] == 0 for m in tied):  # nor is the other right alone, for their accuracy is the same
+            leading += f", right and wrong on the same of all {pairs[tied[0]]['n']:,} tracks"
         return {
             "folder": None,
             "sentence": leading + (f"; {listed(alike)} cannot be told apart from them" if alike else ""),

@@ -62,6 +62,10 @@ def difference_interval(
     Wald's interval with one row added to either kind of disagreement (Bonett and Price 2012), which does not
     collapse where two models hardly disagree; the number of rows is that of independent ones worth as much.
 
+    Where they never disagree the difference of these rows is exactly 0, and what is left is how much they may differ
+    on other artists': 2.8 / (artists + 2) either way, about the rule of three (Hanley and Lippman-Hand 1983). Half a
+    row in place of one would be narrower by a sixth, and fall to 93 % where only one of the models is ever wrong alone.
+
     Args:
         a, b: is each row right? shape (rows,), at least one.
         groups: as of `share_interval`.

@@ -108,6 +108,8 @@ def test_of_equal_accuracies_none_is_first() -> None:
     assert three["sentence"] == "svm and knn (tuned) lead with the same accuracy; mlp cannot be told apart from them"
     two = winner(compare_all({"svm": a, "knn": b}), {"svm": "svm", "knn": "knn"})
     assert two == {"folder": None, "sentence": "svm and knn lead with the same accuracy"}
+    same = winner(compare_all({"svm": a, "knn": a}), {"svm": "svm", "knn": "knn"})["sentence"]
+    assert same == "svm and knn lead with the same accuracy, right and wrong on the same of all 20 tracks"
 
 
 def test_common_keeps_the_tracks_that_all_answered() -> None:

@@ -109,3 +109,6 @@ def test_models_that_never_disagree_may_still_differ_elsewhere() -> None:
     low, high = difference_interval(same, same)
     assert low == -high
     assert 0.03 < high < 0.12
+    for n_artists in (6, 12, 25, 50):  # whose tracks may all be alike
+        by = difference_interval(same, same, [f"artist {i % n_artists}" for i in range(50)])
+        assert by[1] == -by[0] and 0.03 < by[1] < 3 / n_artists, "the rule of three"
