@@ -16,6 +16,7 @@ from genrelab.processes import use_one_thread
 from genrelab.wording import count
 
 if TYPE_CHECKING:
+    from genrelab.calibration import Evidence
     from genrelab.predict import Classifier
 
 
@@ -64,14 +65,31 @@ def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
     """The bundle with `--min-precision`; says for which genres the calibration tracks do not support it."""
     demanding = bundle.with_min_precision(precision)
     thresholds = demanding.decision.thresholds
-    if thresholds is not None and bundle.calibration is not None:
+    if thresholds is not None and precision is not None and bundle.calibration is not None:
         supported = [printable(g) for g, least in thresholds.items() if least is not None]
         support = f"--min-precision {precision:g}: {count(bundle.calibration.n, 'calibration track')} support it"
         if not supported:
-            console.say(f"{support} for no genre, so every answer is unknown: ask for less, or train with more tracks")
+            less = "; ".join(_supported_below(bundle.calibration, precision))
+            instead = f"ask for less ({less}), or" if less else "ask for less, or"
+            console.say(f"{support} for no genre, so every answer is unknown: {instead} train with more tracks")
         elif len(supported) < len(thresholds):
             console.say(f"{support} for {', '.join(supported)} only; any other answer is unknown")
     return demanding
+
+
+def _supported_below(calibration: Evidence, precision: float) -> list[str]:
+    """The highest lower precision, in tenths, that is supported for a genre, and 0.5 where that has more genres."""
+    told: list[str] = []
+    most = 0
+    for asked in (p / 10 for p in (9, 8, 7, 6, 5) if p / 10 < precision):
+        if told and asked > 0.5:
+            continue
+        thresholds = calibration.thresholds(asked)
+        supported = [printable(g) for g, t in thresholds.items() if t.confidence is not None]
+        if len(supported) > most:
+            told.append(f"at {asked:g}: {', '.join(supported)}")
+            most = len(supported)
+    return told
 
 
 def _covering(bundle: Classifier, coverage: float | None) -> Classifier:

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from genrelab import answers, listen
 from genrelab.calibration import Evidence
 from genrelab.cli import app
+from genrelab.cli_use import _supported_below
 from genrelab.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.errors import SettingsError
 from genrelab.predict import load_bundle, predict_file
@@ -216,6 +217,21 @@ def test_what_is_not_precise_enough_is_unknown_in_every_form(library: Path, hear
     name, genre, confidence, best, *_ = next(line for line in lines if "unknown" in line).split()
     asked = next(f for f in plain if f["path"] == name)
     assert (genre, confidence, best) == ("unknown", f"{asked['confidence']:.0%}", asked["genre"])
+
+
+@pytest.mark.usefixtures("rock")
+def test_where_no_genre_is_precise_enough_it_is_said_which_would_be_for_less(library: Path) -> None:
+    err = call(library / "a.wav", "--min-precision", "0.95")[2].splitlines()
+    assert err == [
+        "--min-precision 0.95: 90 calibration tracks support it for no genre, so every answer is unknown: ask for less "
+        "(at 0.9: Rock), or train with more tracks"
+    ]
+
+
+def test_the_highest_lower_precision_is_named_and_one_half() -> None:
+    found = answered({"a": [900] * 20, "b": [900] * 20}, {"b": [950] * 6, "c": [900] * 4})
+    assert _supported_below(found, 0.95) == ["at 0.8: a", "at 0.5: a, b"]
+    assert _supported_below(found, 0.4) == []
 
 
 @pytest.mark.usefixtures("rock")
