@@ -215,7 +215,7 @@ def _judged(candidate: _Candidate, prediction: Prediction, settings: TagSettings
         return Row(path, "unsure", before, None, sure, f"unknown: perhaps {prediction.guess}")
     if sure < settings.min_confidence:
         return Row(path, "unsure", before, None, sure, f"perhaps {genre}")
-    if before == (genre,):
+    if [g.casefold() for g in before] == [genre.casefold()]:  # how it is spelled is its owner's choice
         return Row(path, "kept", before, None, sure, "says the same already")
     return Row(path, "would tag" if settings.dry_run else "tagged", before, genre, sure)
 

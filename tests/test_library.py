@@ -109,6 +109,13 @@ def test_overwrite_writes_over_genres_but_not_over_the_same_one(tmp_path: Path) 
     assert tags.read(tmp_path / "jazz 20 c.mp3").genres == ("Metal",)
 
 
+def test_overwrite_leaves_how_a_genre_is_spelled(tmp_path: Path) -> None:
+    path = add(tmp_path, "jazz 83 a", genres=("Jazz",))
+    (row,) = tagged(tmp_path, overwrite=True).values()
+    assert (row.status, row.before, row.reason) == ("kept", ("Jazz",), "says the same already")
+    assert tags.read(path).genres == ("Jazz",)
+
+
 def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a")
     add(tmp_path, "jazz 83 own", genres=("Metal",))
