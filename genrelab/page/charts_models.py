@@ -73,7 +73,7 @@ def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str],
     """A map: one point a track, told apart by colour and shape; pressing a genre in the legend brings it out.
 
     Args:
-        rows: `genre`, `track`, `artist`, `answer`, and x0, y0, x1, y1 … for each of `views`.
+        rows: `genre`, `track`, `artist`, `answer` where there is one, and x0, y0, x1, y1 … for each of `views`.
         series: genres in order.
         views: names of the maps, of which one is shown at a time.
     """
@@ -93,7 +93,7 @@ def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str],
             "color": series_colours(list(series), field="genre"),
             "shape": {"field": "genre", "scale": marks, "title": None} | NAME,
             "opacity": {"condition": {"param": "picked", "value": 0.8}, "value": 0.06},
-            "tooltip": tooltip({"track": "track", "genre": "genre", "artist": "artist", "answer": "answer"}),
+            "tooltip": tooltip({k: k for k in ("track", "genre", "artist", "answer") if not rows or k in rows[0]}),
         },
     }
 
@@ -110,7 +110,8 @@ def over_picture(
         bands: places of the ticks in mel bands, and their words.
     """
     top = max((p["f1"] for p in patches), default=1)
-    most = max((abs(p["drop"]) for p in patches), default=0) or 1
+    most = max((abs(p["drop"]) for p in patches), default=0)
+    most = max(most, 1.0)  # point: what changes next to nothing has next to no colour
     values = [{**p, "depth": round(0.75 * abs(p["drop"]) / most, 3)} for p in patches]
     names = " : ".join(f"datum.value == {at:g} ? '{words}'" for at, words in bands) + " : ''"
     time = {"field": "t0", "title": "seconds", "scale": {"domain": list(span), "nice": False}, "axis": {"grid": False}}

@@ -15,6 +15,8 @@ from genrelab.page.charts import Chart
 from genrelab.page.tracks import Known, data_address
 from genrelab.storage import Folder
 
+LEAST = 0.05  # points of probability that are not printed as 0.0
+
 
 def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
     """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
@@ -42,16 +44,25 @@ def _track(found: Mapping[str, Any], known: Known, folder: str) -> Heard:
         patches, data_address(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
     )  # fmt: skip
     says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {percent(found['p'])}"
-    most = max(patches, key=lambda p: p["drop"])
-    label = (
-        f"Most decided {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}: "
-        f"without it the probability falls by {most['drop']:.1f} points"
-    )
+    label, decisive = _what_decided(patches)
     track = known.heard(found["track_id"], says)
-    evidence = quote(f"{folder}/{found['evidence']}") if found.get("evidence") else None
+    evidence = quote(f"{folder}/{found['evidence']}") if decisive and found.get("evidence") else None
     return Heard(
         track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
     )
+
+
+def _what_decided(patches: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
+    """The patch that decided most, and whether any did: what is printed as 0.0 points is nothing."""
+    most, least = (pick(patches, key=lambda p: p["drop"]) for pick in (max, min))
+    if most["drop"] >= LEAST:
+        return (
+            f"Most decided {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}: "
+            f"without it the probability falls by {most['drop']:.1f} points"
+        ), True
+    if least["drop"] > -LEAST:
+        return "No single patch changes this answer", False
+    return "No single patch carries this answer: without any one of them its probability does not fall", False
 
 
 def _patches(found: Mapping[str, Any], drop: Any) -> list[dict[str, Any]]:

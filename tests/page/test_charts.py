@@ -57,6 +57,8 @@ def test_patches_are_as_deep_as_they_matter() -> None:
     patches = [{"t0": 0, "t1": 1, "f0": 0, "f1": 8, "drop": d, "hz": "x"} for d in (20.0, -10.0, 0.0)]
     spec = charts_models.over_picture(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
     assert [v["depth"] for v in values(spec)] == [0.75, 0.375, 0.0]
+    spec = charts_models.over_picture([{**p, "drop": p["drop"] / 1000} for p in patches], "", span=(0, 1), bands=[])
+    assert [v["depth"] for v in values(spec)] == [0.015, 0.007, 0.0]
 
 
 @pytest.mark.parametrize(
