@@ -59,7 +59,7 @@ def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_pa
     titles = ("Tracks by genre", "Map of 12 tracks", "Mean spectrum of 3", "Harmony", "Timbre", "Spectral centroid")
     assert all(any(label.startswith(t) for label in shown) for t in titles), list(shown)
     points = next(s for label, s in shown.items() if label.startswith("Map"))["data"]["values"]  # type: ignore[index]
-    assert len(points) == 12 and {"x0", "y0", "x1", "x2", "genre", "track", "answer"} <= points[0].keys()
+    assert len(points) == 12 and {"x0", "y0", "x1", "x2", "genre", "track"} <= points[0].keys()
     centroid = next(label for label in shown if label.startswith("Spectral centroid"))
     assert "brightest beat" in centroid or "brightest &lt;choir&gt;" in centroid
 

@@ -130,15 +130,18 @@ def _through(lines: Mapping[str, float], n: int, scale: float, colour: str) -> S
     }
 
 
-def bars(rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequence[str]) -> Spec:
+def bars(
+    rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequence[str], pale: Sequence[str] = ()
+) -> Spec:
     """Counts by name as stacked bars.
 
     Args:
         rows: `name`, `part` and `n`.
-        parts: from left to right.
+        parts: from left to right; those of `pale` are drawn so.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
-    colour = {"domain": list(parts), "range": [*COLOURS, PALE][: len(parts)]}
+    colours = [PALE if part in pale else c for part, c in zip(parts, COLOURS, strict=False)]
+    colour = {"domain": list(parts), "range": colours}
     order = {part: i for i, part in enumerate(parts)}
     return {
         **plain([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genrelab.config import MelImageView
 from genrelab.errors import printable
@@ -21,7 +22,10 @@ from genrelab.spectrogram import mel_filters
 from genrelab.wording import count
 
 PARTS = ("training", "validation", "test", "excluded")
+NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}
 MOST_FAILURES = 200  # on the page; the file holds all
+ALIKE_S = 0.5  # tracks that differ by less are alike
+FEW = 0.05  # of the tracks may last longer or shorter, and still one sentence says how long they last
 BANDS = 56  # of the mean spectrum: what a line of the page can show
 
 
@@ -38,17 +42,23 @@ def sections(
     blocks: list[Block] = [*_counts(prepared, parts), *_durations(prepared), *_failures(prepared)]
     made = [Section("data", "What was there to learn from?", blocks, _sentences(prepared), "Data")]
     if found is not None:
-        made.append(
-            Section("map", "Which tracks sound alike?", [tracks_on_a_map(found, known, answered, model)], (), "Map")
-        )
+        drawn = tracks_on_a_map(found, known, _answers(parts, answered), model)
+        made.append(Section("map", "Which tracks sound alike?", [drawn], (), "Map"))
     sound = [*_spectrum(prepared), *(profiles(found) if found is not None else ())]
     if sound:
         made.append(Section("sound", "How do the genres sound?", sound, (), "Sound"))
     return made
 
 
+def _answers(parts: Mapping[str, str], answered: Mapping[str, str]) -> dict[str, str]:
+    """What the map tells of each track of a split: the answer, or why there is none."""
+    return {t: NO_ANSWER.get(part, NO_ANSWER["excluded"]) for t, part in parts.items()} | dict(answered)
+
+
 def _sentences(prepared: Prepared) -> list[str]:
-    n, about = prepared.about["counts"], prepared.about
+    about = prepared.about
+    became = Counter(_became(prepared))
+    n = about["counts"] | {k: became[k] for k in ("failed", "excluded")}
     lost = [f"{n[k]:,} {words}" for k, words in _LOST.items() if n.get(k)]
     artists = {a for a, ok in zip(prepared.tracks["artist"], prepared.usable, strict=True) if ok and a}
     return [
@@ -61,26 +71,49 @@ def _sentences(prepared: Prepared) -> list[str]:
 
 
 def _duration(prepared: Prepared) -> list[str]:
-    seconds = [d for d in prepared.tracks["duration_s"] if d]
-    alike = len({round(d, 1) for d in seconds}) == 1
-    return [f"Each lasts {seconds[0]:.1f} s, {sum(seconds) / 3600:.1f} hours in all."] if alike else []
+    """How long the tracks last, where one sentence says it: nearly all of them last as long as the others."""
+    seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
+    others = _unlike(seconds)
+    if not len(seconds) or len(others) > FEW * len(seconds):
+        return []
+    hours, long = f"{seconds.sum() / 3600:.1f} hours in all", f"{np.median(seconds):.1f} s"
+    if not len(others):
+        return [f"Each lasts {long}, {hours}."]
+    low, high = f"{others.min():.1f}", f"{others.max():.1f}"
+    rest = f"{len(others):,} last{'s' if len(others) == 1 else ''} {low if low == high else f'{low} to {high}'} s"
+    return [f"{len(seconds) - len(others):,} tracks last {long}, {rest}; {hours}."]
 
 
-_LOST = {"failed": "failed", "missing": "missing on this disk", "unlabelled": "without a genre"}
+def _unlike(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Those that are not as long as most."""
+    return seconds[np.abs(seconds - np.median(seconds)) > ALIKE_S] if len(seconds) else seconds
+
+
+def _became(prepared: Prepared) -> list[str]:
+    """Of each track: `ok`, `failed`, `missing`, or `excluded`, which is a failure that somebody asked for."""
+    tracks = prepared.tracks
+    return [
+        "excluded" if status == "failed" and (error or "").startswith("excluded: ") else status
+        for status, error in zip(tracks["status"], tracks["error"], strict=True)
+    ]
+
+
+_LOST = {"failed": "failed", "excluded": "excluded", "missing": "missing on this disk", "unlabelled": "without a genre"}
 
 
 def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
     tracks = prepared.tracks
     n: Counter[tuple[str, str]] = Counter()
-    for track, genre, status in zip(tracks["track_id"], tracks["genre"], tracks["status"], strict=True):
+    for track, genre, status in zip(tracks["track_id"], tracks["genre"], _became(prepared), strict=True):
         if genre is not None:
             n[genre, (parts.get(track, "excluded") if parts else "usable") if status == "ok" else status] += 1
-    kinds = [p for p in (*(PARTS if parts else ("usable",)), "failed", "missing") if any(k == p for _, k in n)]
+    among = PARTS if parts else ("usable", "excluded")
+    kinds = [p for p in (*among, "failed", "missing") if any(k == p for _, k in n)]
     genres = sorted({g for g, _ in n}, key=lambda g: -sum(n[g, k] for k in kinds))
     rows = [{"name": printable(g), "part": k, "n": n[g, k]} for g in genres for k in kinds if n[g, k]]
     if not rows:
         return []
-    spec = charts.bars(rows, of="genre", axis="tracks", parts=kinds)
+    spec = charts.bars(rows, of="genre", axis="tracks", parts=kinds, pale=("excluded",))
     cells = [(printable(g), *(f"{n[g, k]:,}" for k in kinds), f"{sum(n[g, k] for k in kinds):,}") for g in genres]
     table = Table("Tracks by genre", ("genre", *kinds, "all"), cells, folded=True, sortable=True)
     most, least = cells[0], cells[-1]
@@ -92,9 +125,9 @@ def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
 
 def _durations(prepared: Prepared) -> list[Figure]:
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
-    if len(np.unique(seconds.round(1))) < 2:  # all alike: the sentences say how long
+    if _duration(prepared) or not len(seconds):  # a sentence says it
         return []
-    n, edges = np.histogram(seconds, bins=min(24, max(1, len(np.unique(seconds)))))
+    n, edges = np.histogram(seconds, bins=_edges(seconds))
     bins = [(round(float(a), 2), round(float(b), 2), int(c)) for a, b, c in zip(edges, edges[1:], n, strict=False)]
     low, middle, high = np.percentile(seconds, [0, 50, 100])
     words = f"{low:.1f} to {high:.1f} s, median {middle:.1f} s; {seconds.sum() / 3600:.1f} hours in all"
@@ -104,17 +137,28 @@ def _durations(prepared: Prepared) -> list[Figure]:
     return [Figure("Duration", Chart(spec, f"Duration of the tracks: {words}"), f"{words}.", table)]
 
 
+def _edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of 10 to 25 bins that are as wide as 1, 2 or 5 of something."""
+    low, high = float(seconds.min()), float(seconds.max())
+    rough = (high - low) / 20
+    ten = 10.0 ** np.floor(np.log10(rough))
+    step = ten * next(d for d in (1, 2, 5, 10) if d * ten >= rough)
+    first = np.floor(low / step)
+    edges: NDArray[np.float64] = step * np.arange(first, np.floor(high / step) + 2)
+    return edges
+
+
 def _failures(prepared: Prepared) -> list[Table]:
     if not prepared.folder.exists("failures.csv"):
         return []
     found = list(csv.DictReader(io.StringIO(prepared.folder.read_bytes("failures.csv").decode("utf-8", "replace"))))
     if not found:
         return []
-    stages = Counter(f["stage"] for f in found)
+    stages = Counter("excluded" if f["error"].startswith("excluded: ") else f"in {f['stage']}" for f in found)
     rows = [
         tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in found[:MOST_FAILURES]
     ]  # fmt: skip
-    said = ", ".join(f"{n:,} in {stage}" for stage, n in stages.most_common())
+    said = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
     more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
     caption = f"{count(found, 'file')} that cannot be used ({said}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]

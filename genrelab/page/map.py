@@ -128,8 +128,9 @@ def _point(
         "genre": printable(str(found.genre[i])),
         "track": known.name(track),
         "artist": printable(known.of(track, "artist") or "unknown"),
-        "answer": printable(answered.get(track, "not scored")),
     }
+    if answered:
+        row["answer"] = printable(answered.get(track, "none, left out"))
     for number, (places, _) in enumerate(planes):
         row[f"x{number}"], row[f"y{number}"] = (round(float(v), 2) for v in places[i])
     return row
