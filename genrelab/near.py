@@ -27,7 +27,8 @@ MAX_AHEAD = 60  # frames, 2.1 s: no further behind
 STEP = 2  # frames: distances in time are hashed this coarsely
 MAX_KEYS = 1 << 26  # of 8 bytes
 CHUNK = 1 << 22  # keys looked at at once
-COMMON = 32  # clips: a hash that more of them have is no evidence
+COMMON = 32  # clips: where more have a hash, each is compared with the NEXT few alone, so that the work stays linear
+NEXT = 4
 MAX_PAIRS = 1 << 22  # pairs of hashes that are voted on at once
 VOTES = 6  # hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least; of thinned
 LEAST_VOTES = 2  # ones fewer, but never one alone
@@ -164,7 +165,7 @@ def _sorted_keys(prints: Sequence[Print], layout: _Layout) -> Keys:
 
 
 def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
-    """Of sorted keys those whose hash two to `COMMON` clips have, and how many clips with that hash follow each.
+    """Of sorted keys those whose hash two clips or more have, and with how many of those that follow each is compared.
 
     Of a hash that a clip has several times its first is kept. They are written over `keys`, a chunk at a time.
     """
@@ -176,7 +177,8 @@ def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
         starts = np.flatnonzero(_changes(chunk >> layout.low))
         sizes = np.diff(starts, append=len(chunk))
         after = np.repeat(starts + sizes, sizes) - np.arange(len(chunk)) - 1
-        kept = np.repeat((sizes > 1) & (sizes <= COMMON), sizes)
+        after = np.where(np.repeat(sizes > COMMON, sizes), np.minimum(after, NEXT), after)
+        kept = np.repeat(sizes > 1, sizes)
         behind.append(after[kept].astype(np.uint8))
         keys[n : n + len(behind[-1])] = chunk[kept]
         n += len(behind[-1])

@@ -54,10 +54,12 @@ def test_little_memory_finds_the_same(library: list[Print], monkeypatch: pytest.
     assert [(p.a, p.b) for p in near_duplicates(prints)] == [(f"{genres()[4]}/0", "copy")]
 
 
-def test_what_many_have_is_no_evidence(library: list[Print]) -> None:
-    many = [Print(str(i), 0.0, library[0].marks) for i in range(near.COMMON + 1)]
-    assert near_duplicates(many) == []  # exact copies are found by their hashes, see audit.py
-    assert len(near_duplicates(many[:3])) == 3
+@pytest.mark.parametrize("versions", [2, near.COMMON, near.COMMON + 1, 3 * near.COMMON])
+def test_each_of_many_versions_is_found_with_another(library: list[Print], versions: int) -> None:
+    many = [Print(str(i), 0.0, library[0].marks) for i in range(versions)]
+    pairs = near_duplicates([*library[2:], *many])
+    assert {name for p in pairs for name in (p.a, p.b)} == {p.track_id for p in many}
+    assert len(pairs) <= versions * max(near.NEXT, near.COMMON - 1), "as many versions, as much work"
 
 
 def test_nothing_to_compare(library: list[Print]) -> None:
