@@ -62,6 +62,7 @@ class Candidates:
     examples: dict[tuple[str, bool], Examples] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     corrupt: dict[str, list[str]] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
     def all_models(self) -> list[dict[str, str]]:
         """Train each; those that cannot run here, with the reason.
@@ -149,7 +150,9 @@ class Candidates:
             shutil.rmtree(local)
         self.say(f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s")
         for note in about["notes"]:
-            self.say(f"  {note}")
+            if note not in self.said:  # what is true of every model is said of the first; the leaderboard names all
+                self.say(f"  {note}")
+        self.said.update(about["notes"])
 
     def _calibrated(self, model: Model, examples: Examples) -> Calibration:
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:

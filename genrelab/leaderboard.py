@@ -24,6 +24,9 @@ HEADERS = (
 )  # fmt: skip
 """Of the printed tables."""
 
+CAUTIONED = {"thin_genre": "thin, with fewer than", "split": "artists are unknown"}
+"""How a note of the split begins that need not stand where there is a caution of this rule: it says the same."""
+
 WIDE = 104  # columns of a terminal; in a narrower one the view stands under the model
 
 
@@ -120,13 +123,19 @@ class Leaderboard:
         averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
         absent = ", ".join(map(printable, self.not_measured))
         line = "chance line" if self.chance > self.majority else "majority line"
+        noted: dict[str, list[str]] = {}
+        for row in self.rows:
+            for note in row.notes:
+                noted.setdefault(note, []).append(row.model)
+        rules = {caution["rule"] for caution in self.cautions}
+        cautioned = tuple(note for rule, note in CAUTIONED.items() if rule in rules)
         return (
             *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
-            *(f"{printable(r.model)}: {note}" for r in self.rows for note in r.notes),
+            *(f"{', '.join(map(printable, models))}: {note}" for note, models in noted.items()),
             f"95 % intervals over {self.interval_over}; macro-F1 averages {averaged}",
             *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),
             f"{self.split} split {self.split_digest[:12]}: {sizes} tracks",
-            *(f"{self.split} split: {note}" for note in self.split_notes),
+            *(f"{self.split} split: {note}" for note in self.split_notes if not note.startswith(cautioned)),
             *(f"not run: {printable(m['model'])}: {m['reason']}" for m in self.not_run),
         )
 

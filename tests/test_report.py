@@ -162,6 +162,19 @@ def test_a_narrow_terminal_loses_no_number(built: tuple[Folder, Leaderboard]) ->
     assert "…" not in text
 
 
+def test_what_is_true_of_several_models_or_stands_in_a_caution_is_said_once(built: tuple[Folder, Leaderboard]) -> None:
+    _, board = built
+    rows = tuple(replace(row, notes=("as it came", *row.notes)) for row in board.rows)
+    notes = ("thin, with fewer than 5 scored tracks: pop (3)", "artists are unknown: the same artist may be", "kept")
+    told = replace(board, rows=rows, split_notes=notes, cautions=())
+    assert [line for line in told.lines if "as it came" in line] == [
+        f"{', '.join(row.model for row in rows)}: as it came"
+    ]
+    assert [line for line in told.lines if "artist split: " in line] == [f"artist split: {note}" for note in notes]
+    cautions = tuple({"rule": r, "sentence": "", "remedies": []} for r in ("thin_genre", "split"))
+    assert [n for n in replace(told, cautions=cautions).lines if "artist split: " in n] == ["artist split: kept"]
+
+
 def test_the_hint_names_the_model_that_the_page_advises(
     built: tuple[Folder, Leaderboard], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,16 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
         train(prepared, run, replace(SETTINGS, seed=1), resume=True)
 
 
+def test_what_is_true_of_every_model_is_said_once(prepared: Prepared, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = replace(SETTINGS, models=("gaussian_nb", "knn"))
+    board = train(prepared, Folder(tmp_path / "run"), settings, say=said.append)
+    few = [note for note in board.rows[0].notes if note.startswith("its probabilities are as they came")]
+    assert few and all(few[0] in row.notes for row in board.rows)
+    assert sum(few[0] in words for words in said) == 1
+    assert sum(few[0] in line for line in board.lines) == 1
+
+
 def test_resume_refuses_a_preparation_that_was_labelled_anew(prepared: Prepared, music: Path, tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
     train(prepared, run, SETTINGS)
