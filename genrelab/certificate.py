@@ -78,12 +78,18 @@ def certify(request: Request, as_json: bool) -> bool:
 def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
     """The data, with the machine before it and what is needed for a training behind it."""
     trains = dataset.name != PLAIN and doctor.can_train()
+    if trains and dataset.features is not None:
+        shown.add(doctor.examine(request.model))
+        shown.data(checkup := check(dataset, progress=lambda done, total: None))
+        shown.add([doctor.untried()])
+        return checkup
     with devices.asking() if trains else nullcontext() as tensorflow:
         shown.add(doctor.examine(request.model))
         with console.bar("Decoding") as progress:
             checkup = check(dataset, jobs=request.jobs, progress=progress)
         shown.data(checkup)
         if tensorflow is not None:
+            console.say("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
             shown.add(doctor.training(tensorflow))
     if trains and checkup.sounds:
         shown.add(doctor.room(prepared_bytes(checkup), request.jobs or cores()))

@@ -250,6 +250,11 @@ def training(answer: Callable[[], Answer]) -> Iterator[Finding]:
         yield Finding("training", "GPU", NOTE, "there is one by NVIDIA, and TensorFlow does not find it", remedy)
 
 
+def untried() -> Finding:
+    """What is said of TensorFlow where a table of features is looked at: no model that learns from one uses it."""
+    return Finding("training", "TensorFlow", OK, "not tried: models that learn from a table do without")
+
+
 def room(n_bytes: float, jobs: int) -> Iterator[Finding]:
     """Room for a PREPARED of so many bytes, which stand on disk twice for a while, and memory for the workers."""
     free, needed = shutil.disk_usage(Path.cwd()).free, 2 * n_bytes

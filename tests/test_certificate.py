@@ -42,7 +42,7 @@ def clean(root: Path) -> Path:
 def test_a_clean_folder_is_well_and_nothing_is_written(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     status, out, err = call("doctor", root)
-    assert (status, err) == (0, "")
+    assert status == 0 and err.startswith("TensorFlow begins") and err.count("\n") == 1, "who waits knows for what"
     lines = out.splitlines()
     assert lines[-1] == "All is well." and "REPAIR" not in out
     assert [line.split()[:5] for line in lines if line.startswith("note ")] == [
@@ -153,6 +153,14 @@ def test_without_the_train_half_tensorflow_is_not_asked_for(tmp_path: Path, monk
     monkeypatch.setattr(devices, "asking", None)
     status, out, _ = call("doctor", clean(tmp_path / "music"))
     assert status == 0 and "TensorFlow" not in out
+
+
+def test_a_table_of_features_asks_for_no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "asking", None)
+    (tmp_path / "t.csv").write_text("genre,x\nrock,1\njazz,2\n")
+    status, out, _ = call("doctor", tmp_path / "t.csv")
+    assert status == 0 and "TensorFlow       not tried" in out and "2 tracks" in out
+    assert out.endswith("All is well.\n")
 
 
 def test_names_that_would_break_the_table_are_escaped(tmp_path: Path) -> None:

@@ -82,14 +82,16 @@ def detect(root: str | Path) -> tuple[str, str]:
             if reason is not None:
                 return name, reason
     looked_for = "; ".join(f"{name}: {_module(name).LOOKS_FOR}" for name in LOOKED_AT)
-    raise DatasetError(f"{printable(str(root))} fits no dataset{_tables_in(root)}. Looked for {looked_for}")
+    raise DatasetError(f"{printable(str(root))} fits no dataset.{_tables_in(root)} Looked for {looked_for}")
 
 
 def _tables_in(root: Path) -> str:
     """A folder of tables is none; the user may have meant one of them."""
-    tables = [str(p) for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
-    which = some(tables) if len(tables) == 1 else f"one of its tables ({some(tables)})"
-    return f"; did you mean {which}?" if tables else ""
+    tables = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
+    if not tables:
+        return ""
+    more = f" (or another of its tables: {some([p.name for p in tables[1:]])})" if tables[1:] else ""
+    return f" Did you mean {printable(str(tables[0]))}?{more}"
 
 
 def _named(dataset: Dataset) -> Dataset:
