@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -43,6 +45,10 @@ def check_run(
             raise PreparedError(f"{run} holds {foreign[0]}, and not from a run of genrelab: choose another --out")
         return
     if overwrite:
+        if _decided(run):
+            raise PreparedError(
+                f"{run}/doubts.csv holds decisions, which --overwrite would lose: move it, or choose another --out"
+            )
         return
     if not resume:
         if run.exists("run.json"):
@@ -53,6 +59,14 @@ def check_run(
     different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
     if different:
         raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")
+
+
+def _decided(run: Folder) -> bool:
+    """Has somebody accepted or rejected doubts? That is a person's work, and no result."""
+    if not run.exists("doubts.csv"):
+        return False
+    rows = csv.DictReader(io.StringIO(run.read_bytes("doubts.csv").decode("utf-8-sig", "replace"), newline=""))
+    return any((row.get("decision") or "").strip() for row in rows)
 
 
 def begin(

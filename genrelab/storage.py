@@ -118,11 +118,13 @@ class Folder:
         """Path of a temporary file beside `name` that takes its place when the block ends well.
 
         Raises:
-            SettingsError: the folder cannot be made.
+            SettingsError: the folder cannot be made, or `name` is one.
         """
         final = self.path(name)
         folder, _, last = final.rpartition("/")
         self.make_folder(folder)
+        if self.is_local and Path(final).is_dir():
+            raise SettingsError(f"{final} is a folder: name a file")
         temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             yield temporary
