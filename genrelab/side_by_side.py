@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from genrelab import comparison
+from genrelab.comparison import listed
 from genrelab.errors import printable
 from genrelab.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.page import Figure, Section, Table, between, points, render
@@ -16,6 +17,7 @@ from genrelab.page.models import Answers
 from genrelab.wording import count, some
 
 Pairs = Sequence[Mapping[str, Any]]
+LEAKS = "leaks"  # the rule of cautions.py that looks at the audit
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Run:
     given: Mapping[str, Answers]
     artist: Mapping[str, str | None]
     sha256: Mapping[str, str | None]
+
+    @property
+    def leaks(self) -> bool:
+        """Does its audit say that what is scored was partly learned from?"""
+        return any(c["rule"] == LEAKS for c in self.board.cautions)
 
     @property
     def truth(self) -> dict[str, str]:
@@ -140,36 +147,65 @@ def page(found: SideBySide) -> str:
 
 def _verdict(found: SideBySide) -> str:
     apart = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
-    return " ".join(f"{sentence}." for sentence in (found.winner, *apart))
+    names = [printable(r.name) for r in _runs(found) if r.leaks]
+    its = "its" if len(names) == 1 else "their"
+    leaking = [f"What {listed(names)} scored was partly learned from: believe none of {its} figures"]
+    return " ".join(f"{sentence}." for sentence in (found.winner, *apart, *(leaking if names else ())))
+
+
+def _runs(found: SideBySide) -> list[Run]:
+    """Each once: those that are ranked, then the others."""
+    return list({r.name: r for r, _ in (*found.ranked, *found.unranked)}.values())
+
+
+def _named(run: Run) -> str:
+    """The run as it stands beside its figures."""
+    return f"{printable(run.name)} (leaks)" if run.leaks else printable(run.name)
+
+
+def _cautions(run: Run) -> list[str]:
+    """What must be known of the run's figures: its leaks, and the gravest of its cautions."""
+    told = [c["sentence"] for i, c in enumerate(run.board.cautions) if i == 0 or c["rule"] == LEAKS]
+    return [f"{printable(run.name)}: {sentence}" for sentence in told]
 
 
 def _ranking(found: SideBySide) -> Section:
     board = found.first.board
     rows = [
         Interval(
-            f"{printable(r.name)}: {printable(row.model)}", row.accuracy, row.accuracy_low, row.accuracy_high,
+            f"{_named(r)}: {printable(row.model)}", row.accuracy, row.accuracy_low, row.accuracy_high,
             row.above_majority, row.view,
         )
         for r, row in found.ranked
     ]  # fmt: skip
     spec = intervals(rows, axis="accuracy, %", bars=True, lines={"chance": board.chance})
     chart = Chart(spec, f"Accuracy of {len(rows)} models with 95 % intervals; {board.scored}")
-    cells = [(printable(r.name), *row.cells) for r, row in found.ranked]
-    table = Table(f"All models on the same {board.scored}", ("run", *HEADERS), cells, words=3, sortable=True, wide=True, cards=True)
+    cells = [(_named(r), *row.cells) for r, row in found.ranked]
+    ranked = {r.name: r for r, _ in found.ranked}.values()
+    table = Table(
+        f"All models on the same {board.scored}",
+        ("run", *HEADERS),
+        cells,
+        words=3,
+        sortable=True,
+        wide=True,
+        cards=True,
+    )
     figure = Figure("Accuracy", chart, f"With 95 % intervals; {board.scored}.", wide=True)
-    return Section("leaderboard", "Who is first?", [figure, table], (), "Leaderboard")
+    told = [sentence for r in ranked for sentence in _cautions(r)]
+    return Section("leaderboard", "How do they compare?", [figure, table], told, "Leaderboard")
 
 
 def _pairs(found: SideBySide, scored: str) -> Section:
-    first = found.first
+    first, names = found.first, {r.name: _named(r) for r, _ in found.ranked}
     rows = [
-        Interval(printable(p["model"]), p["difference"], p["low"], p["high"], p["separable"], printable(p["run"]))
+        Interval(printable(p["model"]), p["difference"], p["low"], p["high"], p["separable"], names[p["run"]])
         for p in found.pairs
     ]
-    axis = f"accuracy less that in {printable(first.name)}, points"
+    axis = f"points won (+) or lost (−) against {_named(first)}"
     cells = [
         (
-            printable(p["model"]), printable(p["run"]), "yes" if p["separable"] else "no", points(p["difference"]),
+            printable(p["model"]), names[p["run"]], "yes" if p["separable"] else "no", points(p["difference"]),
             between(p["low"], p["high"], signed=True), f"{p['p_value']:.3f}",
         )
         for p in found.pairs
@@ -184,8 +220,15 @@ def _pairs(found: SideBySide, scored: str) -> Section:
 
 def _apart(found: SideBySide) -> list[Section]:
     blocks = [
-        Table(f"{printable(r.name)}; {r.board.facts}", HEADERS, [row.cells for row in r.board.rows], words=2, wide=True, cards=True)
+        Table(
+            f"{_named(r)}; {r.board.facts}",
+            HEADERS,
+            [row.cells for row in r.board.rows],
+            words=2,
+            wide=True,
+            cards=True,
+        )
         for r, _ in found.unranked
     ]
-    sentences = [f"{printable(r.name)}: {why}." for r, why in found.unranked]
+    sentences = [s for r, why in found.unranked for s in (f"{printable(r.name)}: {why}", *_cautions(r))]
     return [Section("unranked", "Not to be ranked with the others", blocks, sentences, "Unranked")] if blocks else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from scored_run import GENRES, write_model, write_run
 from genrelab.errors import SettingsError
 from genrelab.prepared import read_parquet, write_parquet
 from genrelab.report import build_many
-from genrelab.side_by_side import names_of
+from genrelab.side_by_side import Run, names_of, page, side_by_side
 from genrelab.storage import Folder
 
 
@@ -42,8 +43,8 @@ def test_one_ranking_and_paired_differences(runs: list[Folder], tmp_path: Path) 
     assert by_model["knn"]["separable"] and by_model["knn"]["low"] > 0
     assert by_model["knn"]["run"] == "second"
     assert found.winner.startswith("second: knn is first")
-    page = (tmp_path / "out" / "both.html").read_text()
-    assert "2 runs side by side" in page and "<b>" not in page.partition("<script>")[0]
+    html = (tmp_path / "out" / "both.html").read_text()
+    assert "2 runs side by side" in html and "<b>" not in html.partition("<script>")[0]
     assert not any(run.exists("report.html") for run in runs)
 
 
@@ -55,8 +56,8 @@ def test_other_tracks_are_not_ranked(runs: list[Folder], tmp_path: Path) -> None
         ("fewer", "another test set: 0 scored tracks that first did not score, 10 of its tracks not scored")
     ]
     assert {r.name for r, _ in found.ranked} == {"first", "second"}
-    page = (tmp_path / "all.html").read_text()
-    assert "Not to be ranked with the others" in page and "fewer is not ranked" in page
+    html = (tmp_path / "all.html").read_text()
+    assert "Not to be ranked with the others" in html and "fewer is not ranked" in html
 
 
 @pytest.mark.parametrize(
@@ -105,3 +106,32 @@ def test_one_run_or_one_twice_is_refused(runs: list[Folder]) -> None:
 def test_runs_of_one_name_are_told_apart() -> None:
     assert names_of(["a/run", "b/other/"]) == ["run", "other"]
     assert names_of(["a/run", "b/run"]) == ["a/run", "b/run"]
+
+
+def told(run: Run, *cautions: tuple[str, str]) -> Run:
+    """The run with these cautions, rule and sentence."""
+    found = tuple({"rule": rule, "sentence": sentence, "remedies": []} for rule, sentence in cautions)
+    return dataclasses.replace(run, board=dataclasses.replace(run.board, cautions=found))
+
+
+def test_leaks_and_the_gravest_caution_stand_beside_the_figures_of_a_run(runs: list[Folder], tmp_path: Path) -> None:
+    write_run(Folder(tmp_path / "fewer"), n=50)
+    found = build_many([*runs, Folder(tmp_path / "fewer")])
+    first, second, fewer = (
+        next(r for r, _ in (*found.ranked, *found.unranked) if r.name == name) for name in ("first", "second", "fewer")
+    )
+    html = page(
+        side_by_side(
+            [
+                told(first, ("choice", "svm was not chosen"), ("thin_genre", "few tracks of pop")),
+                told(second, ("leaks", "scored tracks were learned from")),
+                told(fewer, ("leaks", "tracks stand on both sides")),
+            ]
+        )
+    )
+    ranked, _, unranked = html.partition('<section id="unranked"')
+    assert "What second and fewer scored was partly learned from: believe none of their figures." in ranked
+    assert "second (leaks): svm" in ranked and 'class="words">second (leaks)</th>' in ranked
+    assert "second: scored tracks were learned from." in ranked and "first: svm was not chosen." in ranked
+    assert "fewer (leaks); n = 50" in unranked and "fewer: tracks stand on both sides." in unranked
+    assert "first (leaks)" not in html and "few tracks of pop" not in html
