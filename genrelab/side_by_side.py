@@ -211,7 +211,7 @@ def _pairs(found: SideBySide, scored: str) -> Section:
         for p in found.pairs
     ]  # fmt: skip
     columns = ("model", "run", "told apart", "points", "95 % interval", "p")
-    table = Table(f"{axis}; {scored}", columns, cells, words=3, folded=True)
+    table = Table(f"{axis}; {scored}", columns, cells, words=3, folded=True, cards=True)
     note = f"Paired on the same tracks; pale where chance may explain it. {scored}."
     chart = Chart(intervals(rows, axis=axis, signed=True), f"Difference of each model to {printable(first.name)}")
     figure = Figure("The same model in another run", chart, note, table, wide=True)

@@ -80,7 +80,7 @@ def doubts(found: Mapping[str, Any], known: Known) -> Section:
         for r in found["rows"]
     ]
     of = f"{found['n_doubted']:,} of {found['n_examined']:,} labels that {printable(found['model'])} doubts"
-    table = Table(of, columns, rows, words=5, folded=True, sortable=True, wide=True)
+    table = Table(of, columns, rows, words=5, folded=True, sortable=True, wide=True, cards=True)
     note = f"The clearest ones, at most {OF_ONE_ARTIST} by one artist."
     heard = Tracks("Listen first to these", [_doubted(r, known) for r in clearest(found["rows"])], note)
     audible = any(track.href or track.picture for track in heard.tracks)

@@ -207,7 +207,9 @@ def _comparisons(board: Leaderboard) -> Section:
         for c in board.comparisons
     ]
     columns = ("model", "against", "told apart", "points", "95 % interval", "p", "p, Holm", "tracks", "groups")
-    table = Table(f"Every two models, on the same tracks; {board.scored}", columns, cells, words=3, folded=True)
+    table = Table(
+        f"Every two models, on the same tracks; {board.scored}", columns, cells, words=3, folded=True, cards=True
+    )
     spec = intervals(rows, axis="difference in accuracy, points", signed=True)
     note = f"Paired on the same tracks, artists kept whole; pale where chance may explain it. {board.scored}."
     figure = Figure("The first against each other model", Chart(spec, board.winner["sentence"]), note, table, wide=True)

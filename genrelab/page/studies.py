@@ -77,7 +77,7 @@ def _honest_table(name: str, policies: Sequence[Mapping[str, Any]]) -> Table:
         for p in policies
     ]
     columns = ("split", "note", "n learned", "n scored", "accuracy %", "95 % interval", "folds %")
-    return Table(f"{name}: {_measured_on(policies)}", columns, rows, words=2, folded=True)
+    return Table(f"{name}: {_measured_on(policies)}", columns, rows, words=2, folded=True, cards=True)
 
 
 def _differences(models: Sequence[Mapping[str, Any]]) -> Table:
@@ -197,7 +197,7 @@ def _conditions(name: str, of: str, conditions: Sequence[Mapping[str, Any]]) -> 
         for c in conditions
     ]
     columns = ("audio", "accuracy %", "95 % interval", "points", "95 % interval", "same answer %")
-    return Table(f"{name}: {of}", columns, rows, folded=True)
+    return Table(f"{name}: {of}", columns, rows, folded=True, cards=True)
 
 
 def _seconds(models: Sequence[Mapping[str, Any]], names: Mapping[str, str], of: str) -> Figure | None:
