@@ -187,6 +187,14 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
 
 
+def tried(path: str, settings: PrepareSettings) -> int | None:
+    """Make all of one track as `make` does, and keep nothing: how many bytes it is, None where it fails."""
+    outcome, made = _track(Item(0, path), Piece(0, "", (), settings))
+    if outcome.status != "ok":
+        return None
+    return sum(len(r) for _, r in made.records) + sum(v.nbytes for _, v in made.rows)
+
+
 def _track(item: Item, piece: Piece) -> tuple[Outcome, Made]:
     path = Path(item.path)
     outcome = Outcome(item.index, "ok", stamp=_stamp(path))

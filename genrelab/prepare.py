@@ -20,6 +20,7 @@ from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared
 from genrelab.processes import cores
 from genrelab.storage import Folder
+from genrelab.wording import count
 from genrelab.workers import estimate
 
 PIECE_TRACKS = 10
@@ -243,10 +244,9 @@ def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: F
         say(f"{n} tracks to prepare into {folder} ({names})")
         return
     fresh = sum(i.kept is None and i.problem is None and Path(i.path).is_file() for p in todo for i in p.items)
-    seconds, size = fresh * cost.seconds / jobs, fresh * cost.n_bytes
-    say(
-        f"{n} tracks to prepare into {folder} ({names}): about {seconds:.0f} s with {jobs} workers, {size / 1e6:.0f} MB"
-    )
+    working, size = min(jobs, len(todo)), fresh * cost.n_bytes
+    took = f"about {cost.total_s(fresh, working, cores()):.0f} s with {count(working, 'worker')}"
+    say(f"{n} tracks to prepare into {folder} ({names}): {took}, {size / 1e6:.0f} MB")
     if folder.is_local:
         free = shutil.disk_usage(folder.local).free
         if free < 2 * size:  # pieces and shards stand side by side at the end

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genrelab import decode, pieces, views
+from genrelab import pieces
 from genrelab.config import PrepareSettings
-from genrelab.errors import DecodeError, PreparedError, SettingsError
+from genrelab.errors import PreparedError
 from genrelab.pieces import Piece
 from genrelab.processes import worker_pool
 
@@ -83,10 +83,21 @@ def _guilty(piece: Piece) -> int:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one track costs on this machine, from a few of them: seconds on one core, bytes on disk."""
+    """What preparing costs on this machine as busy as it is, from a few tracks by the clock.
+
+    Attributes:
+        seconds: that a worker takes for a track.
+        n_bytes: of a track on disk.
+        begin_s: until a worker has begun: its interpreter, imports and filter banks.
+    """
 
     seconds: float
     n_bytes: float
+    begin_s: float = 0.0
+
+    def total_s(self, tracks: int, workers: int, cores: int) -> float:
+        """Seconds for so many tracks; more workers than cores share these."""
+        return (self.begin_s * max(1.0, workers / cores)) + tracks * self.seconds / max(1, min(workers, cores))
 
 
 def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -> Estimate | None:
@@ -98,24 +109,25 @@ def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -
     if not paths:
         return None
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)]
+    began = time.perf_counter()
     with worker_pool(1) as pool:
         try:
-            return pool.submit(measure, chosen, settings).result()
+            found = pool.submit(measure, chosen, settings).result()
         except BrokenProcessPool:
             return None
+    if found is None:
+        return None
+    spent, worked = time.perf_counter() - began, found.seconds * len(chosen)
+    return replace(found, begin_s=max(0.0, spent - worked))
 
 
 def measure(paths: list[str], settings: PrepareSettings) -> Estimate | None:
     """Mean cost of these tracks; None where none can be read. Runs in a worker process."""
     costs = []
     for path in paths[:1] + paths:  # the first one also builds filter banks and kernels, so it is taken twice
-        began, n_bytes = time.process_time(), 0
-        try:
-            for clip in decode.clips(path, settings.clips):
-                made = views.compute_all(settings.views, clip.y, clip.sr, start_s=clip.start_s)
-                n_bytes += sum(w.x.nbytes for ws in made.values() for w in ws)
-        except (DecodeError, SettingsError):
-            continue
-        costs.append((time.process_time() - began, n_bytes))
+        began = time.perf_counter()
+        n_bytes = pieces.tried(path, settings)
+        if n_bytes is not None:
+            costs.append((time.perf_counter() - began, n_bytes))
     costs = costs[1:] or costs
     return Estimate(*(float(np.mean(c)) for c in zip(*costs, strict=True))) if costs else None

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from genrelab import workers
 from genrelab.config import PrepareSettings, SamplesView
 from genrelab.errors import PreparedError
+from genrelab.fingerprint import Landmarks
 from genrelab.pieces import Item, Piece
 from genrelab.prepared import open_prepared
 
@@ -84,6 +87,31 @@ def test_workers_that_die_before_they_begin_are_no_endless_loop(
     monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
     with pytest.raises(PreparedError, match="memory"):
         workers.make_all(_orders(tmp_path, 3), jobs=2, done=lambda _: None)
+
+
+def test_the_estimate_counts_all_that_a_track_costs_and_how_workers_begin(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genrelab import pieces
+    from genrelab.workers import Estimate
+
+    fingerprinted: list[int] = []
+    landmarks = pieces.landmarks
+
+    def heard(y: NDArray[np.float32], sr: int) -> Landmarks:
+        fingerprinted.append(len(y))
+        return landmarks(y, sr)
+
+    monkeypatch.setattr(pieces, "landmarks", heard)
+    assert workers.measure([str(music / "beat" / "0.wav")], PrepareSettings(views=(SamplesView(),))) is not None
+    assert fingerprinted, "every clip is fingerprinted, too"
+    cost = Estimate(seconds=2.0, n_bytes=1.0, begin_s=3.0)
+    assert cost.total_s(tracks=10, workers=2, cores=2) == 13.0
+    assert cost.total_s(tracks=10, workers=4, cores=2) == 16.0, "no more than the cores can do"
+    assert cost.total_s(tracks=0, workers=0, cores=2) == 3.0
+    orders = [Piece(0, "", (Item(0, str(music / "beat" / "0.wav")),), PrepareSettings(views=(SamplesView(),)))]
+    found = workers.estimate(orders, orders[0].settings)
+    assert found is not None and found.begin_s > 0
 
 
 def test_a_view_that_a_track_cannot_have_gives_no_estimate(music: Path) -> None:
