@@ -71,6 +71,7 @@ def _compared(run: Folder, name: str) -> Run:
     facts, stored = _read(run)
     try:
         board, given = _answered(run, facts, stored)
+        board = _judged(run, board, facts, stored, given)
         split = read_parquet(run, "split.parquet").to_pydict()
         ids = list(map(str, split["track_id"]))
         artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
