@@ -43,7 +43,7 @@ KINDS = {
         Kind(
             "two labels",
             REPAIR,
-            "one recording under two genres",
+            "holding one recording under two genres",
             "decide which is right: remove the other file",
             excluded=True,
         ),
