@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from scored_run import HOSTILE, write_run, write_studies
+from test_cli import call
 
 from genrelab.report import build
 from genrelab.storage import Folder
@@ -177,3 +178,22 @@ def test_a_page_that_was_moved_says_why_it_is_silent(browser: Any, page_file: Pa
     page.locator("audio + .missing").first.wait_for(state="attached")
     assert "the page must stay in its folder" in page.locator("audio + .missing").first.text_content()
     page.close()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_ten_models_on_real_audio(browser: Any, shared: Path, tmp_path: Path) -> None:
+    artists = shared / "data" / "gtzan_fault_filtered" / "artists.csv"
+    words = ("--artists", artists, "--split", "artist", "--models", "majority,gaussian_nb,svm")
+    status, _, err = call("run", shared / "data" / "gtzan_2s", "--out", tmp_path, *words)
+    assert status == 0, err
+    for i in range(7):
+        shutil.copytree(tmp_path / "svm", tmp_path / f"svm {i}")
+    assert len(build(Folder(tmp_path)).rows) == 10
+    page_file = tmp_path / "report.html"
+    assert page_file.stat().st_size < 5_000_000
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    assert opened.troubles == []
+    sources = opened.page.eval_on_selector_all("audio", "all => all.map(a => a.src)")
+    assert sources and all(Path(unquote(urlparse(s).path)).is_file() for s in sources)
+    opened.page.close()
