@@ -96,7 +96,7 @@ def _meaning(d: dict[str, Any], a: Outcome, b: Outcome, points: str) -> str:
         fewer = f"; it learns from {b.n_learned:,} tracks, the folds from {a.n_learned:,}"
         return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{_judged(d, OFFICIAL[d['a']])}"
     if d["low"] <= 0 <= d["high"]:
-        return f"{points}: no difference that chance could not make"
+        return f"{points}: chance may explain the difference"
     if d["high"] < 0:
         return f"{points}: the stricter policy is no worse, so nothing leaks that this model could use"
     return f"{points} of the first figure are {OWED[d['a'], d['b']]}"
@@ -116,7 +116,7 @@ OFFICIAL = {
 
 def _judged(d: dict[str, Any], meaning: str) -> str:
     if d["low"] <= 0 <= d["high"]:
-        return ": no difference that chance could not make"
+        return ": chance may explain the difference"
     return f": {meaning}" if d["low"] > 0 else ": the published split is no harder"
 
 
