@@ -190,6 +190,7 @@ class Candidates:
         settings = self.settings
         hparams = {"model": about["model"], "view": about["view"], "split": about["split"], "seed": settings.seed}
         hparams |= {"preset": settings.preset, "pca": settings.pca, "class_weight": settings.class_weight}
+        hparams |= settings.params.get(about["model"], {})  # what a search found
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
         tensorboard.write(local, hparams=hparams, metrics={n: about["scores"][n] for n in shown}, confusion_png=picture)
 
