@@ -72,10 +72,10 @@ def _run(name: str, data: str, out: Path) -> bool:
 
 
 def _studies(printed: str) -> str:
-    """The tables that follow the leaderboard's last line on a terminal, as they stand there."""
-    tables = printed.partition("\nNext: ")[2].partition("\n")[2].rstrip()
-    lines = [line.rstrip() for line in tables.splitlines()]
-    return "\n".join(["", "```", *lines, "```", ""]) if tables else ""
+    """The tables that follow the leaderboard on a terminal, as they stand there."""
+    tables = printed.partition("\nBundles: ")[2].partition("\n")[2].rstrip()
+    lines = [line.rstrip() for line in tables.splitlines() if not line.startswith("Next: ")]
+    return "\n".join(["", "```", *lines, "```", ""]) if lines else ""
 
 
 if __name__ == "__main__":
