@@ -164,12 +164,7 @@ def _found(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
 
 def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = _two_genres(checks, prepared, "scored track")
-    found += [
-        f"{c.leaking:,} of {count(of, 'scored track')} {_are(c)} {LEAKS[c.name]}{_first(c, prepared)}."
-        for c in checks
-        if c.leaking
-    ]
+    found = _counted(checks, prepared, "scored track", LEAKS)
     heard = any(c.leaking for c in checks if c.name in RECORDINGS)
     clean = [c for c in checks if c.known and not c.leaking and not (heard and c.name in RECORDINGS)]
     if clean:
@@ -179,14 +174,21 @@ def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     return found
 
 
+def _counted(checks: Sequence[Check], prepared: Prepared, thing: str, words: Mapping[str, str]) -> list[str]:
+    """What was found, one sentence a check; recordings under two genres first."""
+    return [
+        *_two_genres(checks, prepared, thing),
+        *(
+            f"{c.leaking:,} of {count(checks[0].of, thing)} {_are(c)} {words[c.name]}{_first(c, prepared)}."
+            for c in checks
+            if c.leaking
+        ),
+    ]
+
+
 def _doubled(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = _two_genres(checks, prepared, "track")
-    found += [
-        f"{c.leaking:,} of {count(of, 'track')} {_are(c)} {COPIES[c.name]}{_first(c, prepared)}."
-        for c in checks
-        if c.leaking
-    ]
+    found = _counted(checks, prepared, "track", COPIES)
     if found or not of:
         return found
     clean = _or([SHARED[c.name] for c in checks if c.known])
