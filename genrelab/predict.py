@@ -169,11 +169,22 @@ def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
     try:
         with closing(Audio(path)) as audio:
             duration_s = audio.frames / audio.sr
-            return _prediction(bundle, path, duration_s, decode.clips_of(audio, bundle.clips))
+            return replace(predict_audio(bundle, audio), path=str(path))  # as it was given
     except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, path, duration_s, e)
     except MemoryError:
         return _refused(bundle, path, duration_s, DecodeError(path, "there is not enough memory for it", stage="read"))
+
+
+def predict_audio(bundle: Bundle, audio: Audio) -> Prediction:
+    """Classify a file that is open: what `predict_file` answers, for those who want to know what went wrong.
+
+    Raises:
+        DecodeError: it cannot be decoded, or nothing in it is usable.
+        BundleError: the bundle cannot hear audio, or its network cannot take what is heard.
+    """
+    must_hear(bundle)
+    return _prediction(bundle, audio.path, audio.frames / audio.sr, decode.clips_of(audio, bundle.clips))
 
 
 def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:

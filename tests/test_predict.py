@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 import genrelab
 from genrelab import predict
 from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
+from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, SettingsError
-from genrelab.predict import pool, predict_file, predict_samples
+from genrelab.predict import pool, predict_audio, predict_file, predict_samples
 
 
 @pytest.fixture
@@ -118,6 +120,26 @@ def test_the_last_window_ends_with_the_track(tmp_path: Path) -> None:
     prediction = bundle.predict(noise(1.25, 22_050), 22_050)
     (window,) = prediction.timeline
     assert (window.start_s, window.end_s) == (0, pytest.approx(1.25, abs=1e-3))
+
+
+def test_an_open_file_is_answered_like_its_path_and_says_what_is_wrong(
+    tmp_path: Path, samples_bundle: predict.Classifier
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(2), SR)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
+    with closing(Audio(tmp_path / "a.wav")) as audio:
+        assert predict_audio(samples_bundle, audio) == predict_file(samples_bundle, tmp_path / "a.wav")
+    with closing(Audio(tmp_path / "silent.wav")) as audio, pytest.raises(DecodeError, match="silent") as found:
+        predict_audio(samples_bundle, audio)
+    assert found.value.stage == "check"
+
+
+def test_the_path_stays_as_it_was_given(
+    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(2), SR)
+    monkeypatch.chdir(tmp_path)
+    assert predict_file(samples_bundle, "./a.wav").path == "./a.wav"
 
 
 def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
