@@ -1,0 +1,65 @@
+"""Program: why a file cannot be heard: no audio, a codec that nothing here reads, damage, or nothing to hear in it.
+
+What the decoders say does not tell these apart, so the file is looked at once more. Runs in the worker.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from genrelab import ffmpeg
+from genrelab.errors import DecodeError
+
+BEGINNING = re.compile(
+    rb"RIFF....(WAVE|AVI )|RF64|riff|FORM....AIF[FC]|\.snd|fLaC|OggS|ID3|\xff[\xe2-\xfd]|MAC |wvPk|.{4}(ftyp|moov|mdat)"
+    rb"|\x30\x26\xb2\x75|\x1a\x45\xdf\xa3|caff|FLV\x01|TTA1|MPCK|MP\+|DSD |tBaK|ajkg|\.RMF|#!AMR|\x0b\x77",
+    re.DOTALL,
+)
+"""How audio, or what holds it, begins: a file like that is damaged where no decoder opens it; any other is no audio."""
+
+LOOSE = frozenset({"aac", "ac3", "eac3", "mp3", "mpeg", "mpegts"})
+"""What FFmpeg takes a file for because of a few bytes somewhere in it."""
+
+FORMATS = "such as MP3, FLAC, WAV, Ogg, Opus, M4A or WebM"
+
+NO_SOUND = "there is no sound in it"
+"""What `ffmpeg.opened` says of a film without sound, and of pictures."""
+
+NO_MEMORY = "it asks for more memory than one file is given"
+
+
+def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tuple[str, str]:
+    """The kind of a problem (see `problems.py`) and its detail, which names no file.
+
+    Args:
+        fault: what a decoder or `decode` raised.
+        path: the file, which is still there.
+        stated_s: how long it says that it is, where it got so far.
+    """
+    reason = fault.reason.replace(str(path), "the file")
+    if isinstance(fault.__cause__, MemoryError):
+        return "unusable", NO_MEMORY
+    if fault.stage == "check":
+        if reason.startswith("too short") and stated_s and not reason.startswith(f"too short: {stated_s:.2f} s"):
+            return "damaged", f"it states {stated_s:.2f} s, and what can be decoded of it is {reason}"
+        return "unusable", reason
+    if fault.stage == "read":
+        return ("not-audio", reason) if reason == "the file is empty" else ("internal", "the file cannot be read")
+    return _looked_at(path, reason)
+
+
+def _looked_at(path: Path, reason: str) -> tuple[str, str]:
+    with path.open("rb") as file:
+        begins = BEGINNING.match(file.read(16)) is not None
+    if reason.endswith(NO_SOUND):
+        return "not-audio", NO_SOUND
+    with suppress(*ffmpeg.FAULTS), ffmpeg.opened(path) as (container, stream):
+        if stream.codec_context is None:
+            format_ = container.format.long_name
+            return "unsupported-codec", f"no decoder here reads the codec of the sound in it ({format_}): convert it"
+        begins = begins or container.format.name not in LOOSE
+    if begins:
+        return "damaged", f"it cannot be decoded ({reason})"
+    return "not-audio", f"no format that is known here, {FORMATS} ({reason})"

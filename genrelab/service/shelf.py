@@ -1,0 +1,228 @@
+"""Program: the bundles that are served, by name: copies of our own, loaded again when those they were made of change."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrelab.bundle_json import ABOUT, CARD, MODEL, read_about
+from genrelab.config import FramesView, LogMelView, SamplesView
+from genrelab.errors import BundleError, SettingsError, printable
+from genrelab.predict import STARTER, Classifier, load_bundle, must_hear
+
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+SCORES = (
+    "n", "accuracy", "accuracy_low", "accuracy_high", "interval_over", "n_groups", "balanced_accuracy", "macro_f1",
+    "top3", "log_loss", "ece",
+)  # fmt: skip
+"""What a client is told of a bundle's metrics."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A bundle as it is served. Its copy stays on disk for as long as anybody holds this object.
+
+    Attributes:
+        name: by which clients choose it.
+        path: our own copy of the bundle, which nobody changes: what a worker loads.
+        bundle: loaded, with the decision that `min_precision` and `coverage` ask for.
+        card: the bundle's README.md.
+        min_precision, coverage: see `Classifier.with_min_precision` and `with_coverage`.
+    """
+
+    name: str
+    path: Path
+    bundle: Classifier
+    card: str
+    min_precision: float | None = None
+    coverage: float | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `GET /v1/models` says of it."""
+        bundle = self.bundle
+        return {
+            "name": self.name,
+            "genres": list(bundle.genres),
+            "view": bundle.view.name,
+            "dataset": bundle.dataset,
+            "split": bundle.split,
+            "licence": bundle.licence,
+            "created_by": bundle.created_by,
+            "fingerprint": bundle.fingerprint,
+            "window_s": _window_s(bundle),
+            "max_windows": 1 if isinstance(bundle.view, SamplesView | FramesView) else bundle.clips.max_clips,
+            "metrics": {key: bundle.metrics[key] for key in SCORES if key in bundle.metrics},
+            "min_precision": self.min_precision,
+        }
+
+
+class Shelf:
+    """Bundles by name. May be used by several threads.
+
+    Args:
+        sources: folders of bundles by name; the first is the default.
+        folder: for our copies; made where it is not there.
+        min_precision, coverage: which answers count; a bundle that cannot tell is refused.
+
+    Raises:
+        BundleError: one is not usable, or cannot hear audio.
+        SettingsError: no source, or a `min_precision` or `coverage` that cannot be.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Path],
+        folder: Path,
+        *,
+        min_precision: float | None = None,
+        coverage: float | None = None,
+    ) -> None:
+        if not sources:
+            raise SettingsError("there is no model to serve")
+        self.default = next(iter(sources))
+        self._sources, self._folder = dict(sources), folder
+        self._min_precision, self._coverage = min_precision, coverage
+        self._lock, self._copies = threading.Lock(), 0
+        self._watchers: list[Callable[[], None]] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._seen = {name: _stamp(source) for name, source in sources.items()}
+        self._models = {name: self._load(name) for name in sources}
+
+    def get(self, name: str | None) -> Model:
+        """The model of that name; of None the default.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._models[self.default if name is None else name]
+
+    def models(self) -> list[Model]:
+        """All of them, the default first."""
+        return list(self._models.values())
+
+    def changed(self) -> bool:
+        """Has a file of a source changed since it was looked at last? Cheap: nothing is read."""
+        return any(_stamp(source) != self._seen[name] for name, source in self._sources.items())
+
+    def reload(self) -> list[str]:
+        """Load what changed beside what is in use, then put it in its place. One that cannot be used changes nothing.
+
+        Returns:
+            what was done, a sentence for each bundle that is not what it was.
+        """
+        with self._lock:
+            said, models = [], dict(self._models)
+            for name, source in self._sources.items():
+                self._seen[name] = _stamp(source)  # before it is read: a change meanwhile is seen the next time
+                try:
+                    if read_about(source)["fingerprint"] == models[name].bundle.fingerprint:
+                        continue
+                    models[name] = self._load(name)
+                except (BundleError, OSError) as e:
+                    said.append(f"model {name}: the earlier one stays in use, for this one cannot be: {e}")
+                else:
+                    said.append(f"model {name}: loaded again from {printable(str(source))}")
+            self._models = models  # at once for all: whoever asks meanwhile gets the earlier ones
+        for watcher in self._watchers:
+            watcher()
+        return said
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called after every `reload`, by its thread."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Let it be called no more."""
+        self._watchers.remove(watcher)
+
+    def _load(self, name: str) -> Model:
+        source = self._sources[name]
+        self._copies += 1
+        copy = self._folder / str(self._copies)
+        try:
+            read_about(source)  # says best what is wrong with a folder that is no bundle
+            copy.mkdir()
+            for file in (ABOUT, MODEL, CARD):
+                shutil.copyfile(source / file, copy / file)
+            bundle = load_bundle(copy)
+            must_hear(bundle)
+            bundle = bundle.with_min_precision(self._min_precision).with_coverage(self._coverage)
+            card = (copy / CARD).read_text(encoding="utf-8", errors="replace")
+        except BaseException as e:
+            shutil.rmtree(copy, ignore_errors=True)
+            if isinstance(e, BundleError):  # the user knows the source, not the copy
+                raise BundleError(str(e).replace(str(copy), printable(str(source)))) from e
+            if isinstance(e, OSError):
+                raise BundleError(f"{printable(str(source))}: {e.strerror or e}") from e
+            raise
+        model = Model(name, copy, bundle, card, self._min_precision, self._coverage)
+        weakref.finalize(model, shutil.rmtree, copy, ignore_errors=True)
+        return model
+
+
+def named(texts: Sequence[str]) -> dict[str, Path]:
+    """Names and folders of bundles, as `--model` gives them.
+
+    Args:
+        texts: `NAME=PATH`, or `PATH` of a bundle that goes by its own name; none: what `predict` takes by default.
+
+    Raises:
+        SettingsError: a name that cannot be, or that stands there twice.
+        BundleError: no bundle is there to say its own name.
+    """
+    found: dict[str, Path] = {}
+    for text in texts or (os.environ.get("GENRELAB_MODEL") or str(STARTER),):
+        name, path = _named(text)
+        if name in found:
+            raise SettingsError(f"two models are called {name}: give one another name, as in --model NAME=BUNDLE")
+        found[name] = path
+    return found
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if equals and path and NAME.fullmatch(name):
+        return name, Path(path)
+    if equals and "/" not in name and os.sep not in name and not Path(text).exists():
+        raise SettingsError(
+            f"a model's name is up to 64 letters, digits, dots, dashes and underscores, as in --model NAME=BUNDLE. "
+            f"Received: {printable(text)}"
+        )
+    own = read_about(Path(text))["name"]
+    if not NAME.fullmatch(own):
+        raise SettingsError(f"the bundle {printable(text)} calls itself {own}: name it, as in --model NAME=BUNDLE")
+    return own, Path(text)
+
+
+def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
+    """What shows that a file is another one, or was written to; of all three, for they may arrive one by one."""
+    found: list[tuple[int, ...] | None] = []
+    for file in (ABOUT, MODEL, CARD):
+        try:
+            status = (source / file).stat()
+        except (OSError, ValueError):
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(found)
+
+
+def _window_s(bundle: Classifier) -> float:
+    """Seconds that a window looks at, at most."""
+    match bundle.view:
+        case LogMelView(window_s=window_s):
+            return window_s
+        case SamplesView(n_samples=n_samples, sr=sr):
+            return n_samples / sr
+        case FramesView(n_frames=n_frames, hop_length=hop_length, sr=sr):
+            return n_frames * hop_length / sr
+    return bundle.clips.clip_s
