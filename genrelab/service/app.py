@@ -1,0 +1,195 @@
+"""Program: the service as an ASGI application: its addresses, what every request passes, what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from genrelab.service import schemas
+from genrelab.service.desk import Desk
+from genrelab.service.ears import Ears
+from genrelab.service.gauges import Gauges, State
+from genrelab.service.guard import Borders, Door, Draining, Watch
+from genrelab.service.limits import Limits
+from genrelab.service.problems import Problem, quoted, response
+from genrelab.service.shelf import Shelf
+from genrelab.service.uploads import Gone, Uploads
+
+CLIENT_GONE = 499
+"""The status in the log and the figures of a request whose client went away; nobody receives it."""
+
+LIMITS_OF_BODIES = ("bad-request", "too-slow", "too-large", "busy", "not-ready")
+FAULTS_OF_FILES = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
+
+
+def create_app(
+    limits: Limits,
+    shelf: Shelf,
+    ears: Ears,
+    *,
+    token: str | None = None,
+    origins: Sequence[str] = (),
+    folder: Path,
+) -> FastAPI:
+    """The service.
+
+    Its `state.draining` is what says that it is stopping, and how many requests are under way. Ears begin and end with
+    its lifespan.
+
+    Args:
+        token: that clients must know; None: anybody may ask.
+        origins: web sites that may ask, such as `https://music.example.com`; our own page always may.
+        folder: ours, for what is sent.
+    """
+    gauges, draining, uploads = Gauges(), Draining(), Uploads(limits, folder)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await ears.start()
+        try:
+            yield
+        finally:
+            await ears.stop()
+
+    app = FastAPI(
+        title="genrelab",
+        version=version("genrelab"),
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=_passed(gauges, draining, token, origins),
+    )
+    app.state.draining = draining
+    desk = Desk(limits, shelf, ears, uploads, gauges, draining)
+    _add_addresses(app, desk, secured=token is not None)
+    _add_errors(app)
+    described = schemas.Described(app, secured=token is not None)
+    app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
+    app.openapi = described.schema  # type: ignore[method-assign]
+    streams = _Streams()
+    gauges.watch(State(ears, shelf, uploads, streams, draining, app.version))
+    return app
+
+
+class _Streams:
+    streams_open = 0
+
+
+def _passed(gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str]) -> list[Middleware]:
+    """What a request passes, the outermost first."""
+    passed = [
+        Middleware(Watch, gauges=gauges, draining=draining),
+        Middleware(Borders, origins=origins, has_token=token is not None),
+        Middleware(Door, token=token, draining=draining),
+    ]
+    if origins:  # before the door: browsers ask whether they may send the token without sending it
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
+        passed.insert(2, cors)
+    return passed
+
+
+def _add_addresses(app: FastAPI, desk: Desk, *, secured: bool) -> None:
+    common = ("foreign-origin", "internal", "stopping", *(("unauthorized",) if secured else ()))
+
+    def add(path: str, endpoint: Any, model: Any, *kinds: str, **settings: Any) -> None:
+        about = {200: {"model": model}, **schemas.refusals(*kinds, *common)}
+        app.add_api_route(path, endpoint, responses=about, **{"methods": ["GET"], **settings})
+
+    for path, endpoint, model, batch in (
+        ("/v1/predict", desk.predict, schemas.Heard, None),
+        ("/v1/predict/batch", desk.batch, list[schemas.Heard | schemas.Refused], desk.limits.batch_files),
+    ):
+        kinds = ("unknown-model", "bad-parameter", *LIMITS_OF_BODIES, *(FAULTS_OF_FILES if batch is None else ()))
+        body, needs = schemas.a_body(batch=batch), [Depends(_no_repeats)]
+        add(path, endpoint, model, *kinds, methods=["POST"], openapi_extra=body, dependencies=needs, tags=["hear"])
+    needs = [Depends(_no_query)]
+    add("/v1/models", desk.models, schemas.Models, "bad-parameter", dependencies=needs, tags=["models"])
+    add(
+        "/v1/models/{name}",
+        desk.model,
+        schemas.AboutWithCard,
+        "unknown-model",
+        "bad-parameter",
+        dependencies=needs,
+        tags=["models"],
+    )
+    add("/v1/health", desk.health, schemas.Health, tags=["service"])
+    add("/v1/ready", desk.ready, schemas.Ready, "not-ready", tags=["service"])
+    add("/metrics", desk.metrics, None, tags=["service"])
+
+
+async def _no_query(request: Request) -> None:
+    """A mistyped name must not be passed over in silence."""
+    for name in request.query_params:
+        raise Problem("bad-parameter", f"There is no parameter {quoted(name)} here: this address takes none.")
+
+
+async def _no_repeats(request: Request) -> None:
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise Problem("bad-parameter", f"The parameter {quoted(name)} stands there twice: which one counts?")
+        seen.add(name)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_: Request, e: Problem) -> Response:
+        return response(e)
+
+    @app.exception_handler(Gone)
+    async def gone(_: Request, e: Gone) -> Response:
+        return Response(status_code=CLIENT_GONE)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, e: RequestValidationError) -> Response:
+        return response(_misspelt(e))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, e: HTTPException) -> Response:
+        return response(_of_framework(request, e))
+
+
+def _misspelt(error: RequestValidationError) -> Problem:
+    """What is wrong with which parameter."""
+    said = []
+    for fault in error.errors():
+        name = str(fault["loc"][1]) if len(fault["loc"]) > 1 else "the request"
+        if fault["type"] == "extra_forbidden":
+            said.append(f"there is no parameter {quoted(name)}")
+        else:
+            reason = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+            said.append(f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(fault['input']))}")
+    return Problem("bad-parameter", "; ".join(dict.fromkeys(said)))
+
+
+def _of_framework(request: Request, error: HTTPException) -> Problem:
+    """What Starlette and FastAPI refuse by themselves, and pages that are not there."""
+    method = quoted(request.method)
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        allow = f"{allow}, HEAD" if "GET" in allow and "HEAD" not in allow else allow
+        return Problem("method-not-allowed", f"{method} is not for this address: {allow} is.", headers={"Allow": allow})
+    if error.status_code == 404:
+        return Problem("not-found", "Nothing has this address. /docs tells what there is.")
+    if 400 <= error.status_code < 500:
+        return Problem("bad-request", f"The request cannot be understood: {error.detail}.", headers=error.headers)
+    raise error

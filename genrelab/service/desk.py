@@ -1,0 +1,214 @@
+"""Program: what the addresses of the service answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from importlib.metadata import version
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from genrelab.service.ears import Ears, Order, Refused
+from genrelab.service.gauges import CONTENT_TYPE, Gauges
+from genrelab.service.guard import Draining
+from genrelab.service.limits import Limits
+from genrelab.service.problems import KINDS, Problem, internal, later, quoted
+from genrelab.service.schemas import Wish
+from genrelab.service.shelf import Model, Shelf
+from genrelab.service.spool import Upload
+from genrelab.service.uploads import Gone, Uploads
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+"""Seconds that a file of a batch waits for a place among the files that wait for a worker."""
+FIRST_GUESS_S = 1.0
+"""Seconds that a file takes, before one has been heard."""
+
+
+class Pace:
+    """How fast files are heard, to tell clients when to come again."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers, self._file_s = max(1, workers), FIRST_GUESS_S
+
+    def heard(self, seconds: float, ahead: int) -> None:
+        """A file was heard in so many seconds, its waiting for so many others with it."""
+        alone_s = seconds / (1 + ahead / self._workers)
+        self._file_s += 0.2 * (alone_s - self._file_s)
+
+    def until_done(self, files: int) -> float:
+        """Seconds until so many are heard."""
+        return min(self._file_s * files / self._workers, 300.0)
+
+
+class Desk:
+    """Answers requests.
+
+    Args:
+        draining: whether the service is stopping.
+    """
+
+    def __init__(
+        self, limits: Limits, shelf: Shelf, ears: Ears, uploads: Uploads, gauges: Gauges, draining: Draining
+    ) -> None:
+        self.limits, self.shelf, self.ears, self.uploads = limits, shelf, ears, uploads
+        self.gauges, self.draining = gauges, draining
+        self.pace = Pace(limits.workers)
+
+    async def health(self) -> Response:
+        """Does the service run?"""
+        return answer({"status": "live"})
+
+    async def ready(self) -> Response:
+        """Can a file be heard now?"""
+        if self.draining.begun:
+            raise later("not-ready", "The service is being stopped.", 5)
+        self._refuse_if_deaf()
+        return answer({"status": "ready"})
+
+    async def metrics(self) -> Response:
+        """Figures for Prometheus."""
+        return Response(self.gauges.text(), media_type=CONTENT_TYPE)
+
+    async def models(self) -> Response:
+        """Which models are served, which is the default, and what may be sent."""
+        limits = self.limits
+        offer = {"upload_bytes": limits.upload_bytes, "audio_s": limits.audio_s, "batch_files": limits.batch_files}
+        offer |= {"batch_bytes": limits.batch_bytes, "streams": limits.streams}
+        models = [model.about for model in self.shelf.models()]
+        return answer(
+            {"default": self.shelf.default, "version": version("genrelab"), "models": models, "limits": offer}
+        )
+
+    async def model(self, name: str) -> Response:
+        """One of them, with its card."""
+        model = self._model(name)
+        return answer({**model.about, "card": model.card})
+
+    async def predict(self, request: Request, wish: Annotated[Wish, Query()]) -> Response:
+        """The genre of a recording.
+
+        Send the file as a form's or as the body itself; its content says what format it has, neither its name nor its
+        type.
+        """
+        model = self._model(wish.model)
+        self._refuse_if_full()
+        async with self.uploads.received(request.headers, request.receive, batch=False) as files:
+            return answer(await unless_gone(request, self._heard(files[0], model, wish)))
+
+    async def batch(self, request: Request, wish: Annotated[Wish, Query()]) -> Response:
+        """The genres of several recordings, in their order. One that cannot be heard says so in its place."""
+        model = self._model(wish.model)
+        self._refuse_if_full()
+        async with self.uploads.received(request.headers, request.receive, batch=True) as files:
+            return answer(await unless_gone(request, self._all_heard(files, model, wish)))
+
+    def _model(self, name: str | None) -> Model:
+        try:
+            return self.shelf.get(name)
+        except KeyError:
+            names = ", ".join(model.name for model in self.shelf.models())
+            raise Problem("unknown-model", f"No model is called {quoted(name or '')}. There is: {names}.") from None
+
+    def _refuse_if_deaf(self) -> None:
+        if not self.ears.ready:
+            raise later("not-ready", "No worker is there to hear a file; one is being begun.", 3)
+
+    def _refuse_if_full(self) -> None:
+        self._refuse_if_deaf()
+        if self.ears.full:
+            raise self._busy()
+
+    def _busy(self) -> Problem:
+        waiting = self.ears.waiting
+        return later("busy", f"{waiting} files wait to be heard.", self.pace.until_done(waiting + self.ears.hearing))
+
+    async def _heard(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+        """What the model says of a file.
+
+        Raises:
+            Problem: it cannot be heard.
+        """
+        order = Order(file.path, model, wish.top, wish.timeline, wish.windows)
+        loop, ahead = asyncio.get_running_loop(), self.ears.waiting
+        began = loop.time()
+        try:
+            said = await self.ears.hear(order)
+        except Refused as e:
+            self.gauges.file(model.name, e.kind)
+            raise self._problem(e) from e
+        self.pace.heard(loop.time() - began, ahead)
+        self.gauges.file(model.name, "heard", said["duration_s"])
+        return {**said, "path": file.name, "model": model.name}
+
+    def _problem(self, refused: Refused) -> Problem:
+        if refused.kind == "busy":
+            return self._busy()
+        if refused.kind in ("not-ready", "stopping"):
+            return later(refused.kind, refused.detail, 5)
+        return Problem(refused.kind, refused.detail) if refused.kind in KINDS else internal()
+
+    async def _all_heard(self, files: list[Upload], model: Model, wish: Wish) -> list[dict[str, Any]]:
+        """One after the other: a batch never takes more than one place."""
+        return [await self._heard_or_not(file, model, wish) for file in files]
+
+    async def _heard_or_not(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+        try:
+            return await self._heard_in_time(file, model, wish)
+        except Problem as e:
+            nothing: dict[str, Any] = {
+                "genre": None,
+                "confidence": None,
+                "probabilities": {},
+                "duration_s": None,
+                "model": model.name,
+            }
+            return {"path": file.name, **nothing, "error": f"{e.title}: {e.detail}", "problem": e.kind}
+
+    async def _heard_in_time(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+        """Waits for a place where there is none."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
+        while True:
+            while self.ears.full and loop.time() < until:
+                await asyncio.sleep(0.05)
+            try:
+                return await self._heard(file, model, wish)
+            except Problem as e:
+                if e.kind != "busy" or loop.time() >= until:
+                    raise
+                await asyncio.sleep(0.05)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives; where the client goes away meanwhile, the work is called off.
+
+    Raises:
+        Gone: it went.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Gone
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    """Returns when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def answer(content: Any) -> Response:
+    """JSON, built once."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(body.encode("utf-8", "replace"), media_type="application/json")

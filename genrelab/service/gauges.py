@@ -1,0 +1,122 @@
+"""Leaf: what `/metrics` tells, in Prometheus's text. No label is a client's word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+NO_ROUTE = "none"
+"""The route of a request that none of ours fits."""
+
+
+class Served(Protocol):
+    """What is told of a model."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def about(self) -> dict[str, Any]: ...
+
+
+class Hearing(Protocol):
+    """What is told of the workers."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def hearing(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+
+
+class Gauges:
+    """The figures of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "genrelab_requests", "Requests that were answered.", ["route", "method", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "genrelab_request_seconds",
+            "Seconds from a request's head to the end of its answer.",
+            ["route", "method"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._files = Counter(
+            "genrelab_files", "Files that were heard or refused.", ["model", "outcome"], registry=self.registry
+        )
+        self._audio = Counter(
+            "genrelab_audio_seconds", "Seconds that heard files last.", ["model"], registry=self.registry
+        )
+        ProcessCollector(registry=self.registry)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered.
+
+        Args:
+            route: its template, never the path that was asked for.
+        """
+        method = method if method in METHODS else "other"
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(seconds)
+
+    def file(self, model: str, outcome: str, audio_s: float | None = None) -> None:
+        """A file was heard by a model that is served: `heard`, or the kind of the problem."""
+        self._files.labels(model, outcome).inc()
+        if audio_s is not None:
+            self._audio.labels(model).inc(audio_s)
+
+    def watch(self, state: Collector) -> None:
+        """What is looked up when somebody asks."""
+        self.registry.register(state)
+
+    def text(self) -> bytes:
+        """What `/metrics` answers, of `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+
+class State(Collector):
+    """What is so at the moment, and which models are served."""
+
+    def __init__(self, ears: Hearing, shelf: Any, uploads: Any, streams: Any, draining: Any, version: str) -> None:
+        self._ears, self._shelf, self._uploads, self._streams = ears, shelf, uploads, streams
+        self._draining, self._version = draining, version
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # or registering would collect
+
+    def collect(self) -> Iterator[Metric]:
+        ears = self._ears
+        yield GaugeMetricFamily("genrelab_files_waiting", "Files that wait for a worker.", ears.waiting)
+        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", ears.hearing)
+        yield CounterMetricFamily(
+            "genrelab_worker_restarts", "Workers that were begun in the place of another.", ears.restarts
+        )
+        yield GaugeMetricFamily("genrelab_uploads", "Bodies that are kept at the moment.", self._uploads.under_way)
+        yield GaugeMetricFamily("genrelab_streams", "Streams that are open.", self._streams.streams_open)
+        yield GaugeMetricFamily("genrelab_requests_in_flight", "Requests under way.", self._draining.in_flight)
+        yield GaugeMetricFamily("genrelab_draining", "1 while the service is stopping.", int(self._draining.begun))
+        build = GaugeMetricFamily("genrelab_build_info", "The version that runs.", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
+        yield self._bundles()
+
+    def _bundles(self) -> Metric:
+        found = GaugeMetricFamily(
+            "genrelab_bundle_info", "The models that are served.", labels=["model", "fingerprint", "created_by"]
+        )
+        for model in self._shelf.models():
+            about = model.about
+            found.add_metric([model.name, str(about["fingerprint"]), str(about["created_by"])], 1)
+        return found

@@ -1,0 +1,248 @@
+"""Leaf: what every request passes on its way in, and what is added to every answer.
+
+Plain ASGI, so that nothing stands between a body and who reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from genrelab.service.gauges import NO_ROUTE, Gauges
+from genrelab.service.problems import Problem, internal, later, response
+
+LINGER_S = 3.0
+"""Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self)",
+}
+NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
+"""Content-Security-Policy of what is no page."""
+
+ALIVE = ("/v1/health", "/v1/ready")
+OPEN = frozenset(("/", "/docs", "/openapi.json", *ALIVE))
+OPEN_FOLDERS = ("/web/", "/docs/")
+"""What is the same for everybody, and so needs no token."""
+
+PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "test")
+"""Top-level names that nobody on the internet can register."""
+
+_log = logging.getLogger("genrelab.service")
+
+
+class Draining:
+    """Whether the service is stopping, and how many requests are still under way (streams not counted)."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.in_flight = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def begin(self) -> None:
+        """From now on every new request is refused."""
+        self.begun = True
+
+    def enter(self) -> None:
+        self.in_flight += 1
+        self._none.clear()
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._none.set()
+
+    async def finished(self) -> None:
+        """Returns when no request is under way."""
+        await self._none.wait()
+
+
+class Watch:
+    """The outermost: counts and times requests, sets headers, and answers what nobody caught.
+
+    A HEAD is a GET whose answer has no body. Where an answer comes before the body has, the rest of it is thrown away
+    for a while first, and the connection is closed where that did not suffice.
+    """
+
+    def __init__(self, app: ASGIApp, *, gauges: Gauges, draining: Draining) -> None:
+        self.app, self.gauges, self.draining = app, gauges, draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, method = time.perf_counter(), scope["method"]
+        answer = _Answer(scope, receive, send)
+        scope = {**scope, "method": "GET"} if method == "HEAD" else scope
+        self.draining.enter()
+        try:
+            await self._answered(scope, answer)
+        finally:
+            self.draining.leave()
+            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            self.gauges.answered(route, method, answer.status, time.perf_counter() - began)
+
+    async def _answered(self, scope: Scope, answer: _Answer) -> None:
+        try:
+            await self.app(scope, answer.receive, answer.send)
+        except Exception:  # whatever it was, a client gets a problem, and the log its trace
+            _log.exception("%s %s: not answered", scope["method"], scope["path"])
+            if answer.status:
+                raise
+            await response(internal())(scope, answer.receive, answer.send)
+
+
+class _Answer:
+    """One answer on its way out, and the body on its way in."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._head, self._path = scope["method"] == "HEAD", scope["path"]
+        headers = Headers(scope=scope)
+        self._more = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._silent = "expect" in headers
+        """Has nothing been sent yet, since the client waits for our word?"""
+        self.status = 0
+
+    async def receive(self) -> Message:
+        self._silent = False
+        message = await self._receive()
+        self._more = self._more and message["type"] == "http.request" and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._more:
+                await self._throw_away()
+            self._dress(MutableHeaders(scope=message))
+        elif self._head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def _throw_away(self) -> None:
+        """The rest of a body; not that of a client that has not begun to send it, or that is too slow anyway."""
+        if self._silent or self.status == 408:
+            return
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while self._more:
+                    await self.receive()
+        except TimeoutError:
+            pass
+
+    def _dress(self, headers: MutableHeaders) -> None:
+        for name, value in SECURITY.items():
+            headers.setdefault(name, value)
+        headers.setdefault("Content-Security-Policy", NO_CONTENT)
+        if self._path.startswith("/v1/") or self._path == "/metrics":
+            headers.setdefault("Cache-Control", "no-store")
+        if self._more:
+            headers["Connection"] = "close"
+
+
+class Door:
+    """Refuses other web sites, and those who do not know the token; while stopping, everybody."""
+
+    def __init__(self, app: ASGIApp, *, token: str | None, draining: Draining) -> None:
+        self.app, self.draining = app, draining
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = self._problem(scope) if scope["type"] == "http" else None
+        if problem is None:
+            await self.app(scope, receive, send)
+        else:
+            await response(problem)(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> Problem | None:
+        path = scope["path"]
+        if self.draining.begun and path not in ALIVE:
+            problem = later("stopping", "The service is being stopped. Ask again when it is back.", 5)
+            problem.headers["Connection"] = "close"
+            return problem
+        if self.token is None or path in OPEN or path.startswith(OPEN_FOLDERS):
+            return None
+        return None if knows(Headers(scope=scope), self.token) else unauthorized()
+
+
+class Borders:
+    """Refuses what another web site makes a visitor's browser ask; before CORS, which would only hide the answer."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], has_token: bool) -> None:
+        self.app, self.origins, self.has_token = app, frozenset(origins), has_token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_foreign(Headers(scope=scope), self.origins, has_token=self.has_token):
+            await response(foreign())(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def knows(headers: Headers, token: str) -> bool:
+    """Does a request bear the token? The time it takes tells nothing of it."""
+    said = headers.getlist("authorization")
+    scheme, _, given = said[0].partition(" ") if len(said) == 1 else ("", "", "")
+    return scheme.lower() == "bearer" and is_token(given.strip(" ").encode("latin-1"), token)
+
+
+def is_token(given: bytes, token: str) -> bool:
+    """Is it the token? The time it takes tells nothing of it."""
+    return hmac.compare_digest(given, token.encode())
+
+
+def unauthorized() -> Problem:
+    return Problem(
+        "unauthorized", "Send the service's token: Authorization: Bearer TOKEN.", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def foreign() -> Problem:
+    return Problem(
+        "foreign-origin",
+        "Web sites may not ask this service, unless it was started with --origin and theirs, "
+        "such as --origin https://music.example.com.",
+    )
+
+
+def is_foreign(headers: Headers, origins: Iterable[str], *, has_token: bool) -> bool:
+    """Does the page of another web site ask?
+
+    One whose host and port are those that were asked is our own page. Anybody can have a name of theirs lead to this
+    machine, though (DNS rebinding), and their page is then taken for ours: without a token, only an address or a name
+    that nobody can register is believed.
+    """
+    said = headers.getlist("origin")
+    if not said:
+        return False
+    origin = said[0]
+    if len(said) > 1 or origin in origins:
+        return len(said) > 1
+    _, _, place = origin.partition("://")
+    own = place != "" and place.lower() == headers.get("host", "").lower()
+    return not (own and (has_token or _is_private(place)))
+
+
+def _is_private(place: str) -> bool:
+    """An address, or a name that nobody on the internet can have."""
+    try:
+        name = urlsplit(f"//{place}").hostname or ""
+        ipaddress.ip_address(name)
+    except ValueError:
+        name = place.partition(":")[0].lower()
+        return "." not in name or name.endswith(tuple(f".{n}" for n in PRIVATE_NAMES))
+    return True

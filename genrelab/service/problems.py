@@ -1,0 +1,106 @@
+"""Leaf: what is said where a request cannot be answered: one JSON object for every reason (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:genrelab:problem:"
+LONGEST = 300
+"""Characters of a client's own words that an answer repeats."""
+
+KINDS: dict[str, tuple[int, str]] = {
+    "bad-request": (400, "The request is malformed"),
+    "unauthorized": (401, "A token is needed"),
+    "foreign-origin": (403, "Another web site asks"),
+    "not-found": (404, "There is nothing here"),
+    "unknown-model": (404, "There is no such model"),
+    "method-not-allowed": (405, "This address knows other methods"),
+    "too-slow": (408, "The file came too slowly"),
+    "too-large": (413, "That is too much to send"),
+    "not-audio": (415, "This is no audio"),
+    "unsupported-codec": (415, "This codec is not supported"),
+    "damaged": (422, "The file is damaged"),
+    "unusable": (422, "There is nothing to hear"),
+    "too-long": (422, "The recording is too long"),
+    "took-too-long": (422, "Hearing it took too long"),
+    "crashed": (422, "The decoder crashed on this file"),
+    "bad-parameter": (422, "A parameter cannot be"),
+    "busy": (429, "Too many files at a time"),
+    "internal": (500, "Something went wrong here"),
+    "not-ready": (503, "The service is not ready"),
+    "stopping": (503, "The service is stopping"),
+}
+"""Of each kind the HTTP status, and the title, which is the same for every problem of the kind."""
+
+
+class Problem(Exception):  # noqa: N818 - reads as what it is
+    """A request that is answered with a problem.
+
+    Args:
+        kind: one of `KINDS`.
+        detail: what, which, what now; never a path of ours, a class of Python or a stack trace.
+        headers: of the answer, besides those of its content.
+        extra: what else the object says.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.kind, self.detail = kind, detail
+        self.headers, self.extra = dict(headers or {}), dict(extra or {})
+        super().__init__(f"{kind}: {detail}")
+
+    @property
+    def status(self) -> int:
+        return KINDS[self.kind][0]
+
+    @property
+    def title(self) -> str:
+        return KINDS[self.kind][1]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The object that is answered."""
+        said = {"type": TYPE + self.kind, "title": self.title, "status": self.status, "detail": self.detail}
+        return {**self.extra, **said}
+
+
+class ProblemResponse(JSONResponse):
+    """A problem as an answer."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def response(problem: Problem) -> ProblemResponse:
+    """The answer that tells a problem."""
+    return ProblemResponse(problem.about, status_code=problem.status, headers=problem.headers)
+
+
+def internal() -> Problem:
+    """What is said where the fault is ours; the log says more."""
+    return Problem("internal", "The fault is the service's, not yours. Its log says more.")
+
+
+def later(kind: str, detail: str, seconds: float) -> Problem:
+    """A problem that may be gone in so many seconds (told in whole ones, at least 1)."""
+    return Problem(kind, detail, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+def quoted(text: str) -> str:
+    """A client's own words in a detail: not at any length, on one line, no halves of characters."""
+    short = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"

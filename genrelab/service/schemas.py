@@ -1,0 +1,260 @@
+"""Leaf: what the service takes and answers, as /openapi.json tells it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from genrelab.service.guard import ALIVE
+from genrelab.service.problems import KINDS, MEDIA_TYPE, TYPE
+
+MOST_WINDOWS = 1_000
+MOST_TOP = 1_000
+A_NUMBER = re.compile(r"[0-9]{1,9}")
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Probabilities = Annotated[dict[str, Probability], Field(description="Of each genre; with `top` of the best ones.")]
+
+
+def _whole(value: Any) -> Any:
+    """Digits only: Python also reads `1_000`, ` 3 ` and `3.0`."""
+    return int(value) if isinstance(value, str) and A_NUMBER.fullmatch(value) else value
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not A_NUMBER.fullmatch(value):
+        raise ValueError("must be a whole number")
+    return _whole(value)
+
+
+def _yes_or_no(value: Any) -> Any:
+    """`true` and `false` only: Pydantic also reads `on`, `1` and `y`."""
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
+def _windows(value: Any) -> Any:
+    if isinstance(value, str) and value != "all" and not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MOST_WINDOWS):
+        raise ValueError(f"must be a number from 1 to {MOST_WINDOWS:,}, or all")
+    return _whole(value)
+
+
+class Wish(BaseModel):
+    """The query of a prediction."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | SkipJsonSchema[None] = Field(
+        default=None, description="A name that `GET /v1/models` tells; by default its `default`."
+    )
+    top: Annotated[
+        int | SkipJsonSchema[None],
+        BeforeValidator(_digits),
+        Field(ge=1, le=MOST_TOP, description="Only so many genres, the most probable first.", examples=[3]),
+    ] = None
+    timeline: Annotated[
+        bool, BeforeValidator(_yes_or_no), Field(description="Also what is said of every window of the recording.")
+    ] = False
+    windows: Annotated[
+        Annotated[int, Field(ge=1, le=MOST_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
+        BeforeValidator(_windows),
+        Field(description="Stretches of the recording that are listened to at most, spread evenly over it, or `all`."),
+    ] = None
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WindowOut(_Answer):
+    """What the model says of one window."""
+
+    start_s: float
+    end_s: float
+    probabilities: Probabilities
+
+
+class Heard(_Answer):
+    """What the model says of a recording: the object that `genrelab predict --json` prints."""
+
+    path: str = Field(description="The file's name as it was sent, as text; empty for a raw body.")
+    genre: str = Field(description="The most probable genre, or `unknown` where that is not sure enough.")
+    confidence: Probability = Field(description="Of the most probable genre, also where the answer is `unknown`.")
+    probabilities: Probabilities
+    duration_s: float | None = Field(description="Seconds that the recording lasts.")
+    model: str = Field(description="The name that the model is served by.")
+    error: None = None
+    timeline: list[WindowOut] | SkipJsonSchema[None] = Field(default=None, description="With `timeline=true`.")
+    set: list[str] | SkipJsonSchema[None] = Field(
+        default=None, description="The genres that the recording may have; where the service runs with a coverage."
+    )
+
+
+class Refused(_Answer):
+    """A file of a batch that was not heard."""
+
+    path: str
+    genre: None = None
+    confidence: None = None
+    probabilities: dict[str, Probability] = Field(max_length=0)
+    duration_s: None = None
+    model: str
+    error: str = Field(description="The title and the detail of the problem.")
+    problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
+
+
+class About(_Answer):
+    """A model that is served."""
+
+    name: str
+    genres: list[str]
+    view: str = Field(description="What it reads of the audio.")
+    dataset: str = Field(description="That it learned from.")
+    split: str = Field(description="How its tracks were divided for its scores.")
+    licence: str | None
+    created_by: str
+    fingerprint: str = Field(description="Two models that share it answer alike.")
+    window_s: float | None = Field(description="Seconds that a window looks at.")
+    max_windows: int | None = Field(description="Stretches that are listened to unless `windows` says otherwise.")
+    metrics: dict[str, Any] = Field(description="Its scores on tracks that it had not learned from.")
+    min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")
+
+
+class AboutWithCard(About):
+    """A model that is served, with its card."""
+
+    card: str = Field(description="Markdown.")
+
+
+class Offer(_Answer):
+    """What a client may send."""
+
+    upload_bytes: int
+    audio_s: float
+    batch_files: int
+    batch_bytes: int
+    streams: int
+
+
+class Models(_Answer):
+    """The models that are served."""
+
+    default: str
+    version: str
+    models: list[About]
+    limits: Offer
+
+
+class Health(_Answer):
+    """The service runs."""
+
+    status: Literal["live"]
+
+
+class Ready(_Answer):
+    """The service hears."""
+
+    status: Literal["ready"]
+
+
+class ProblemOut(BaseModel):
+    """Why there is no other answer (RFC 9457)."""
+
+    type: str = Field(json_schema_extra={"enum": [TYPE + kind for kind in KINDS]})
+    title: str
+    status: int
+    detail: str = Field(description="What, which, what now: for people.")
+
+
+RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+HEADERS: Mapping[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    405: {"Allow": {"schema": {"type": "string"}}},
+    429: RETRY,
+}
+
+
+def refusals(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """Documentation of the problems that an address may answer with, by status."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({KINDS[kind][0] for kind in kinds}):
+        these = [kind for kind in kinds if KINDS[kind][0] == status]
+        title = KINDS[these[0]][1]
+        example = {"type": TYPE + these[0], "title": title, "status": status, "detail": "What, which, what now."}
+        found[status] = {
+            "description": "; ".join(f"{KINDS[kind][1]} (`{kind}`)" for kind in these),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "example": example}},
+        }
+        if status in HEADERS:
+            found[status]["headers"] = HEADERS[status]
+    return found
+
+
+def a_body(*, batch: int | None = None) -> dict[str, Any]:
+    """Documentation of a body.
+
+    Args:
+        batch: files that it may have; None: one, also as it is.
+    """
+    file = {"type": "string", "format": "binary", "description": "An audio file. The part's name does not matter."}
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": batch}
+    name, what = ("files", files) if batch else ("file", file)
+    form = {"type": "object", "properties": {name: what}, "required": [name], "additionalProperties": False}
+    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
+    if not batch:
+        content |= {kind: {"schema": file} for kind in ("audio/*", "application/octet-stream")}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+DESCRIPTION = """Genres of recordings. Every answer is JSON, every refusal an object of RFC 9457, whose `type` ends with
+a kind that programs can go by. A parameter that is not named here is refused. Where the service runs with a token, it
+is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1/stream`, a WebSocket."""
+
+
+class Described:
+    """The description of an application, made when it is first asked for.
+
+    Args:
+        secured: a token is needed.
+    """
+
+    def __init__(self, app: FastAPI, *, secured: bool) -> None:
+        self._app, self._secured = app, secured
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        found = get_openapi(
+            title=self._app.title, version=self._app.version, description=DESCRIPTION, routes=self._app.routes
+        )
+        parts = found.setdefault("components", {})
+        parts.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        if self._secured:
+            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            for path, operations in found["paths"].items():
+                for operation in operations.values():
+                    operation["security"] = [] if path in ALIVE else [{"token": []}]
+        return found
+
+    @cached_property
+    def _text(self) -> bytes:
+        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def schema(self) -> dict[str, Any]:
+        """As an object."""
+        return self._schema
+
+    async def answer(self) -> Response:
+        """As JSON."""
+        return Response(self._text, media_type="application/json")

@@ -1,0 +1,173 @@
+"""A shelf and ears without models and workers, with the signatures of the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+
+from genrelab.service.app import create_app
+from genrelab.service.ears import Order, Refused
+from genrelab.service.limits import Limits
+
+GENRES = ("Blues", "Folk", "Rock")
+
+
+def model(name: str) -> Any:
+    """A model as it is served."""
+    about = {
+        "name": name, "genres": list(GENRES), "view": "statistics", "dataset": "a test", "split": "artist",
+        "licence": None, "created_by": "genrelab 0", "fingerprint": "f" * 64, "window_s": 30.0, "max_windows": 10,
+        "metrics": {"n": 8, "accuracy": 0.5}, "min_precision": None,
+    }  # fmt: skip
+    return SimpleNamespace(name=name, about=about, card=f"# {name}\n", path=Path("model"), bundle=None)
+
+
+class FakeShelf:
+    """Two models, `first` and `second`."""
+
+    default = "first"
+
+    def __init__(self) -> None:
+        self._models = {name: model(name) for name in ("first", "second")}
+
+    def get(self, name: str | None) -> Any:
+        return self._models[self.default if name is None else name]
+
+    def models(self) -> list[Any]:
+        return list(self._models.values())
+
+
+class FakeEars:
+    """Hears that every file is Rock; one whose content is `refuse KIND` is refused.
+
+    Attributes:
+        orders, contents: what was to be heard.
+        gate: where it is not set, files wait.
+    """
+
+    def __init__(self) -> None:
+        self.full, self.ready = False, True
+        self.heard = self.waiting = self.hearing = self.restarts = self.cancelled = 0
+        self.orders: list[Order] = []
+        self.contents: list[bytes] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.running = False
+
+    async def start(self) -> None:
+        self.running = True
+
+    async def stop(self) -> None:
+        self.running = False
+
+    async def hear(self, order: Order) -> dict[str, Any]:
+        if self.full:
+            raise Refused("busy", "no place")
+        self.orders.append(order)
+        self.contents.append(order.path.read_bytes())
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.contents[-1].startswith(b"refuse "):
+            raise Refused(self.contents[-1].decode().split()[1], "as it was told")
+        self.heard += 1
+        said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
+        said |= {"duration_s": 2.5, "model": order.model.name, "error": None}
+        if order.timeline:
+            said["timeline"] = [{"start_s": 0.0, "end_s": 2.5, "probabilities": {"Rock": 1.0}}]
+        return said
+
+
+def service(folder: Path, limits: Limits = Limits(), **settings: Any) -> Any:  # noqa: B008
+    """The application with fakes; `app.state.ears` are its ears."""
+    ears = FakeEars()
+    app = create_app(limits, FakeShelf(), ears, folder=folder, **settings)  # type: ignore[arg-type]
+    app.state.ears = ears
+    return app
+
+
+class Exchange:
+    """One request over ASGI, whose body comes message by message.
+
+    Args:
+        pieces: of the body; None: the client goes away; a number: seconds until the next piece.
+        unfinished: the last piece is not the body's end.
+    """
+
+    def __init__(
+        self, app: Any, method: str, path: str, *, headers: Iterable[tuple[str, str]] = (),
+        pieces: Iterable[bytes | float | None] = (b"",), unfinished: bool = False,
+    ) -> None:  # fmt: skip
+        self.app, self._pieces, self.status, self.body = app, list(pieces), 0, b""
+        self._unfinished = unfinished
+        self.headers: dict[str, str] = {}
+        path, _, query = path.partition("?")
+        self._scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
+            "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "scheme": "http",
+            "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in headers],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000), "state": {},
+        }  # fmt: skip
+        self.received = 0
+
+    async def run(self) -> Exchange:
+        await self.app(self._scope, self._receive, self._send)
+        return self
+
+    async def _receive(self) -> dict[str, Any]:
+        while self._pieces and isinstance(self._pieces[0], float | int):
+            await asyncio.sleep(self._pieces.pop(0))  # type: ignore[arg-type]
+        if not self._pieces:
+            await asyncio.Event().wait()  # the client waits for the answer
+        piece = self._pieces.pop(0)
+        self.received += 1
+        if piece is None:
+            return {"type": "http.disconnect"}
+        more = self._unfinished or any(isinstance(p, bytes) for p in self._pieces)
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {n.decode().lower(): v.decode() for n, v in message["headers"]}
+        else:
+            self.body += message.get("body", b"")
+
+
+class Client:
+    """Asks an application whose lifespan it begins and ends; `get`, `post` and so on as those of httpx."""
+
+    def __init__(self, app: Any) -> None:
+        self._app, self._runner = app, asyncio.Runner()
+
+    def __enter__(self) -> Client:
+        self._lifespan = self._app.router.lifespan_context(self._app)
+        self._runner.run(self._enter())
+        return self
+
+    async def _enter(self) -> None:
+        await self._lifespan.__aenter__()
+        transport = httpx.ASGITransport(self._app)
+        self._client = await httpx.AsyncClient(transport=transport, base_url="http://localhost").__aenter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._leave())
+        self._runner.close()
+
+    async def _leave(self) -> None:
+        await self._client.aclose()
+        await self._lifespan.__aexit__(None, None, None)
+
+    def request(self, method: str, url: str, **settings: Any) -> httpx.Response:
+        return self._runner.run(self._client.request(method, url, **settings))
+
+    def __getattr__(self, method: str) -> Any:
+        return partial(self.request, method.upper())
