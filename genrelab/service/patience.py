@@ -1,0 +1,142 @@
+"""Leaf: how long a connection is waited for, and how many there may be: what uvicorn has no setting for.
+
+A body that comes slowly is the application's to refuse (`uploads.py`), and a connection between two requests is
+uvicorn's to close (`timeout_keep_alive`). Here is what no request is yet, and what nobody fetches any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from genrelab.service.limits import Limits
+from genrelab.service.problems import Problem, response
+
+
+def patient(limits: Limits) -> type[H11Protocol]:
+    """For `uvicorn.Config(http=...)`."""
+    return type("Patient", (Patient,), {"limits": limits})
+
+
+class Patient(H11Protocol):
+    """A connection.
+
+    It is closed at once where there are too many; after `idle_s` where the head of a request has not come, counted
+    from its opening or, after an answer, from the first byte of the next head; and where an answer is not fetched.
+    """
+
+    limits = Limits()
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._head: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._heard_something = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.close()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_something = True
+        super().data_received(data)
+        self._look()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._forget()
+        super().handle_websocket_upgrade(event)
+
+    def on_response_complete(self) -> None:
+        self._heard_something = False
+        super().on_response_complete()
+        self._look()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._look()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._look()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_stall()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("bad-request", "That is no request as HTTP/1.1 has them, or its head is too long."))
+
+    def _look(self) -> None:
+        """Is a head being waited for, or somebody who fetches the last answer?"""
+        if self.transport.get_protocol() is not self:  # a WebSocket from now on
+            return
+        if self.transport.is_closing():
+            self._wait_for_reader()
+        elif not self._waits_for_head():
+            self._stop_head()
+        elif self._head is None:
+            self._head = self.loop.call_later(self.limits.idle_s, self._no_head)
+
+    def _waits_for_head(self) -> bool:
+        """Not between two requests: that is uvicorn's, until the first byte of the next."""
+        unread_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        return unread_body or (self.conn.their_state is h11.IDLE and (self._heard_something or self.cycle is None))
+
+    def _no_head(self) -> None:
+        self._head = None
+        if self.transport.is_closing():
+            return
+        if self._heard_something:
+            idle_s = self.limits.idle_s
+            self._refuse(Problem("too-slow", f"The head of a request must be here within {idle_s:g} s."))
+        else:
+            self.transport.close()
+        self._look()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Say what is wrong, where an answer can still be given, and close."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            answer = response(problem)
+            headers = [*answer.raw_headers, (b"connection", b"close")]
+            for event in (
+                h11.Response(status_code=problem.status, headers=headers, reason=problem.title.encode()),
+                h11.Data(data=bytes(answer.body)),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:  # what the application says is too late
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def _wait_for_reader(self) -> None:
+        if self._stall is None:
+            self._stall = self.loop.call_later(self.limits.idle_s, self.transport.abort)
+
+    def _forget(self) -> None:
+        self._stop_head()
+        self._stop_stall()
+
+    def _stop_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _stop_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
