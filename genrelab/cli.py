@@ -1,4 +1,5 @@
-"""Program: table of contents: all commands in road order; what each takes stands in `cli_make.py` and `cli_use.py`.
+"""Program: table of contents: all commands in road order; what each takes stands in `cli_make.py`,
+`cli_use.py` and `cli_serve.py`.
 
 Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of a second.
 """
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab import cli_make, cli_use, console
+from genrelab import cli_make, cli_serve, cli_use, console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -38,6 +39,7 @@ for _command in (
     cli_use.tag,
     cli_use.untag,
     cli_use.playlists,
+    cli_serve.serve,
     cli_use.doctor,
 ):
     app.command()(console.command(_command))

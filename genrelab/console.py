@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+SERVE_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "websockets", "python_multipart", "prometheus_client")
+"""What the extra `serve` brings."""
+
 
 class NothingKept(KeyboardInterrupt):
     """Ctrl-C where nothing is kept but what was printed."""
@@ -55,7 +58,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             if os.environ.get("GENRELAB_DEBUG"):
                 raise
             if isinstance(e, ModuleNotFoundError) and e.name and not e.name.startswith("genrelab"):
-                _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[train]'")
+                extra = "serve" if e.name in SERVE_EXTRA else "train"
+                _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[{extra}]'")
             _fail(f"unexpected {type(e).__name__}: {e}; set GENRELAB_DEBUG=1 to see where, and please report it")
 
     return wrapped

@@ -19,7 +19,7 @@ from genrelab.cli import app
 
 COMMANDS = (
     *("demo", "download", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),
-    *("predict", "tag", "untag", "playlists", "doctor"),
+    *("predict", "tag", "untag", "playlists", "serve", "doctor"),
 )
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 

@@ -1,0 +1,167 @@
+"""A service under load: requests a second, waiting times, what 64 clients are answered, and whether memory stays flat.
+
+    python benchmarks/serve.py DATA [--model BUNDLE] [--seconds 30] [--requests 5000]
+
+`genrelab serve` with one worker, which is bound to a core of its own where there is another for the service and the
+clients; MP3 of about 30 s from anywhere under DATA. Exits 1 where what is wanted is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from throughput import whole_clips
+
+P99_S, GROWTH = 2.0, 0.10
+"""What is wanted: the 99th percentile of eight clients' waiting, and growth of memory over all requests."""
+
+
+@dataclass
+class Seen:
+    """Answers: seconds and statuses, and the faults of connections."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        p50, p99 = (float(np.percentile(self.seconds, q)) for q in (50, 99)) if self.seconds else (0.0, 0.0)
+        faults = f", faults {dict(self.faults)}" if self.faults else ""
+        return f"{dict(self.statuses)}{faults}, median {p50:.2f} s, 99 % {p99:.2f} s"
+
+
+@contextmanager
+def service(model: str | None) -> Iterator[tuple[str, int, subprocess.Popen[str]]]:
+    """Host and port of a service with one worker, and its process."""
+    words = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1"]
+    process = subprocess.Popen([*words, *(["--model", model] if model else [])], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        address = urlsplit(next(w for w in line.split() if w.startswith("http://")))
+        bind(process.pid)
+        yield str(address.hostname), int(address.port or 80), process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def bind(pid: int) -> None:
+    """The worker gets a core of its own; the service and the clients share the others."""
+    free = sorted(os.sched_getaffinity(0))
+    if len(free) < 2:
+        return
+    for mine in (pid, os.getpid()):
+        for task in Path(f"/proc/{mine}/task").iterdir():
+            os.sched_setaffinity(int(task.name), free[1:])
+    for child in children(pid):
+        for task in Path(f"/proc/{child}/task").iterdir():
+            os.sched_setaffinity(int(task.name), free[:1])
+
+
+def children(pid: int) -> list[int]:
+    """Worker processes: spawned interpreters; the tracker of resources is none."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in found if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def memory(pid: int) -> float:
+    """MB that the service and its workers hold."""
+    pages = [int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in (pid, *children(pid))]
+    return sum(pages) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def ask(host: str, port: int, songs: list[bytes], clients: int, until: float, most: int = 1 << 60) -> Seen:
+    """`clients` threads, each of which sends the next song as soon as it has an answer."""
+    seen, lock, turn = Seen(), threading.Lock(), iter(range(most))
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(host, port, timeout=60)
+        while time.monotonic() < until:
+            with lock:
+                number = next(turn, None)
+            if number is None:
+                break
+            began = time.monotonic()
+            try:
+                connection.request(
+                    "POST", "/v1/predict?top=3", songs[number % len(songs)], {"Content-Type": "audio/mpeg"}
+                )
+                answer = connection.getresponse()
+                json.loads(answer.read())
+            except (OSError, http.client.HTTPException, ValueError) as e:
+                connection.close()
+                with lock:
+                    seen.faults[type(e).__name__] += 1
+                continue
+            with lock:
+                seen.statuses[answer.status] += 1
+                if answer.status == 200:
+                    seen.seconds.append(time.monotonic() - began)
+            if answer.status == 429:  # as a client should; a tenth of what it is told, to be a hard one
+                time.sleep(float(answer.headers["Retry-After"]) / 10)
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return seen
+
+
+def main() -> int:
+    """Prints the three parts; 1 where one misses what is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--wanted", type=float, default=8.0, help="requests a second")
+    args = parser.parse_args()
+    songs = [path.read_bytes() for path in whole_clips(args.data, args.clips)]
+    missed = []
+    with service(args.model) as (host, port, process):
+        ask(host, port, songs, 2, time.monotonic() + 3)
+        rates = []
+        for _ in range(3):
+            began = time.monotonic()
+            seen = ask(host, port, songs, 8, began + args.seconds)
+            rates.append(seen.statuses[200] / (time.monotonic() - began))
+            print(f"8 clients: {rates[-1]:.1f} a second, {seen}", flush=True)
+            missed += ["99 %"] * (np.percentile(seen.seconds, 99) > P99_S) + ["8 clients"] * (
+                set(seen.statuses) != {200}
+            )
+        print(f"8 clients, median of 3: {np.median(rates):.1f} a second (wanted: {args.wanted:g})", flush=True)
+        missed += ["requests a second"] * (np.median(rates) < args.wanted)
+        seen = ask(host, port, songs, 64, time.monotonic() + args.seconds)
+        print(f"64 clients: {seen}", flush=True)
+        missed += ["64 clients"] * bool(seen.faults or set(seen.statuses) - {200, 429})
+        before = memory(process.pid)
+        for part in range(5):
+            seen = ask(host, port, songs, 8, time.monotonic() + 3600, most=args.requests // 5)
+            now = memory(process.pid)
+            print(f"{(part + 1) * args.requests // 5} requests: {before:.0f} → {now:.0f} MB, {seen}", flush=True)
+        missed += ["memory"] * (now > before * (1 + GROWTH))
+    print(f"missed: {', '.join(sorted(set(missed)))}" if missed else "all met")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
