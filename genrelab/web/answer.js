@@ -1,0 +1,89 @@
+// One answer: the genre in large, how sure in words, the most probable ones as bars, and the ribbon.
+import { announce, byId, make, show } from "./dom.js";
+import { genresOf, served } from "./models.js";
+import { drawRibbon, swatch } from "./ribbon.js";
+import { best } from "./timeline.js";
+import { clock, genreName, listed, percent, say, sure, sureness } from "./words.js";
+
+const FEW = 5;
+
+let shown = null; // {answer, name, remark}
+let all = false;
+
+/**
+ * @param answer the object of POST /v1/predict, with its timeline
+ * @param name what was heard, for people
+ * @param remark key of a sentence to say with it, or null
+ */
+export function showAnswer(answer, name, { remark = null, quiet = false } = {}) {
+  shown = { answer, name, remark };
+  show(byId("heard"));
+  show(byId("verdict"));
+  show(byId("player"));
+  draw();
+  if (!quiet) announce(inOneSentence(answer, name));
+}
+
+export function hideAnswer() {
+  shown = null;
+  all = false;
+  show(byId("verdict"), false);
+  show(byId("player"), false);
+}
+
+function draw() {
+  const { answer, name, remark } = shown;
+  byId("heard-name").textContent = name;
+  drawVerdict(answer, remark);
+  drawBars(answer);
+  byId("length").textContent = clock(answer.duration_s ?? 0);
+  drawRibbon(answer.timeline ?? [], answer.duration_s ?? 0, genresOf(answer));
+}
+
+const guessOf = (answer) => best(answer.probabilities)[0];
+
+function drawVerdict(answer, remark) {
+  const [guess, p] = guessOf(answer);
+  const unknown = answer.genre === "unknown";
+  byId("genre").textContent = genreName(answer.genre);
+  byId("genre").classList.toggle("unknown", unknown);
+  byId("sureness").textContent = unknown ? say("best_guess", { genre: genreName(guess), percent: percent(p) }) : sure(p);
+  const remarks = [unknown && why(answer), answer.set && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
+  const text = remarks.filter(Boolean).join(" ");
+  byId("remark").textContent = text;
+  show(byId("remark"), text !== "");
+}
+
+function why(answer) {
+  const precision = served.models.find((m) => m.name === answer.model)?.min_precision;
+  return precision ? say("unknown_why", { percent: percent(precision) }) : say("unknown_why_not");
+}
+
+function drawBars(answer) {
+  const known = genresOf(answer);
+  const order = best(answer.probabilities);
+  const rows = order.slice(0, all ? order.length : FEW).map(([genre, p]) => bar(genre, p, known));
+  byId("bars").replaceChildren(...rows);
+  const button = byId("all-genres");
+  show(button, order.length > FEW);
+  button.textContent = all ? say("fewer_genres") : say("all_genres", { n: order.length });
+  button.setAttribute("aria-expanded", all);
+}
+
+function bar(genre, p, known) {
+  const length = make("span", { className: "bar", "aria-hidden": "true" }, swatch(genre, known));
+  length.firstChild.style.width = `${Math.max(0.5, 100 * p)}%`;
+  return make("li", {}, make("span", { className: "bar-name", textContent: genreName(genre) }), length, make("span", { className: "bar-share", textContent: percent(p) }));
+}
+
+function inOneSentence(answer, name) {
+  const [guess, p] = guessOf(answer);
+  if (answer.genre === "unknown") return say("heard_unknown", { name, genre: genreName(guess), percent: percent(p) });
+  return say("heard", { name, genre: genreName(answer.genre), sureness: sureness(p), percent: percent(p) });
+}
+
+byId("all-genres").addEventListener("click", () => {
+  all = !all;
+  drawBars(shown.answer);
+});
+document.addEventListener("language", () => shown && draw());

@@ -1,0 +1,195 @@
+// The microphone: what it hears goes to the service as it comes, and the answers come back once a second.
+import { Problem, network, socketAddress } from "./api.js";
+import { showAnswer } from "./answer.js";
+import { announce, byId, show } from "./dom.js";
+import { remember } from "./history.js";
+import { drawLevel } from "./level.js";
+import { current } from "./models.js";
+import { openPlayer } from "./player.js";
+import { moveCursor } from "./ribbon.js";
+import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
+import { mean } from "./timeline.js";
+import { askForToken, token } from "./token.js";
+import { showTrouble } from "./trouble.js";
+import { clock, genreName, say, when } from "./words.js";
+
+const CHUNK_MS = 250;
+const END_MS = 10_000; // that the last answers may take after the end
+const LEAST_RIBBON_S = 30; // so that the ribbon grows, instead of shrinking from the first second on
+const FORMATS = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
+const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false }; // all made for speech: they would mar music
+
+/** Records until it is stopped, then shows the recording with its ribbon. */
+export async function useMicrophone() {
+  const session = new Session(say("mic_name", { when: when(Date.now()) }));
+  takeStage(session.name, () => session.drop());
+  onStop(() => session.stop());
+  work(say("mic_asking"));
+  try {
+    await session.begin();
+  } catch (problem) {
+    session.fail(problem);
+  }
+}
+
+class Session {
+  constructor(name) {
+    Object.assign(this, { name, chunks: [], timeline: [], last: null, heard_s: 0, needs_s: 0, over: false, microphone: null });
+  }
+
+  async begin() {
+    this.microphone = await openMicrophone();
+    if (this.over) return this.close();
+    this.socket = await openSocket();
+    if (this.over) return this.close();
+    this.socket.onmessage = ({ data }) => this.hear(JSON.parse(data));
+    this.socket.onclose = () => this.over || this.fail(network());
+    this.record();
+  }
+
+  record() {
+    const mimeType = FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
+    this.recorder = new MediaRecorder(this.microphone, { mimeType });
+    this.recorder.ondataavailable = ({ data }) => this.send(data);
+    this.recorder.onstop = () => this.lastSent();
+    const start = { type: "start", format: "webm", model: current()?.name, token: token() ?? undefined };
+    this.socket.send(JSON.stringify(start));
+    this.recorder.start(CHUNK_MS);
+    this.started = performance.now();
+    show(byId("live"));
+    this.stopLevel = drawLevel(this.microphone, byId("level"));
+    this.ticking = setInterval(() => this.tick(), 250);
+    announce(say("mic_listening"));
+    byId("work-stop").focus();
+  }
+
+  send(data) {
+    if (!data.size) return;
+    this.chunks.push(data);
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(data);
+  }
+
+  elapsed() {
+    return (performance.now() - this.started) / 1000;
+  }
+
+  tick() {
+    const first = this.last ? "" : ` ${say("mic_first", { seconds: Math.ceil(this.needs_s || 1) })}`;
+    work(say("recording", { time: clock(this.elapsed()) }) + first);
+    if (this.last) this.draw();
+  }
+
+  /** One message of the service. */
+  hear(message) {
+    if (message.type === "ready") this.needs_s = Math.min(message.window_s, current()?.window_s ?? message.window_s);
+    else if (message.type === "prediction") this.take(message);
+    else if (message.type === "end") this.finish(message.audio_s);
+    else if (message.type === "problem") this.fail(problemOf(message));
+  }
+
+  take(prediction) {
+    this.heard_s = prediction.end_s;
+    if (prediction.genre === null) return void announce(say("mic_silent"));
+    if (this.last?.genre !== prediction.genre) announce(genreName(prediction.genre));
+    this.timeline.push({ start_s: prediction.start_s, end_s: prediction.end_s, genre: prediction.genre, probabilities: prediction.probabilities });
+    this.last = prediction;
+    this.draw();
+  }
+
+  draw() {
+    const duration_s = Math.max(LEAST_RIBBON_S, this.elapsed());
+    showAnswer({ ...this.last, timeline: this.timeline, duration_s }, this.name, { quiet: true });
+    moveCursor(this.last.end_s);
+  }
+
+  /** The reader has heard enough: what is recorded is sent to its end, and what is still said of it is awaited. */
+  stop() {
+    if (this.over || !this.recorder || this.recorder.state === "inactive") return this.recorder ? undefined : clearStage();
+    this.recorder.stop();
+    clearInterval(this.ticking);
+    work(say("hearing"));
+  }
+
+  lastSent() {
+    if (this.over) return;
+    this.seconds = this.elapsed();
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: "stop" }));
+    this.lateEnd = setTimeout(() => this.finish(this.seconds), END_MS);
+  }
+
+  finish(seconds) {
+    if (this.over) return;
+    this.close();
+    idle();
+    show(byId("live"), false);
+    announce(say("mic_done", { time: clock(seconds) }));
+    if (!this.timeline.length) {
+      clearStage();
+      const detail = say("mic_nothing_detail", { seconds: Math.ceil(this.needs_s || 1) });
+      return void showTrouble(ownProblem("mic_nothing", detail));
+    }
+    const file = new File(this.chunks, this.name, { type: this.recorder.mimeType });
+    const answer = this.whole(seconds);
+    showAnswer(answer, this.name, { remark: "average" });
+    openPlayer(file, { plays: true, seconds });
+    remember(answer, this.name);
+  }
+
+  /** Of the whole recording: the mean, and unknown where the model declined more often than not. */
+  whole(duration_s) {
+    const probabilities = mean(this.timeline);
+    const declined = this.timeline.filter((w) => w.genre === "unknown").length > this.timeline.length / 2;
+    const [guess, confidence] = Object.entries(probabilities)[0];
+    const { model } = this.last;
+    return { genre: declined ? "unknown" : guess, confidence, probabilities, duration_s, model, timeline: this.timeline };
+  }
+
+  /** What was said until then stays, where there is something. */
+  async fail(problem) {
+    if (this.over) return;
+    if (this.recorder && this.timeline.length) this.finish(this.elapsed());
+    else {
+      this.close();
+      clearStage();
+    }
+    if (problem.kind === "unauthorized" && (await askForToken())) return void useMicrophone();
+    showTrouble(problem, { onAgain: useMicrophone });
+  }
+
+  /** Another took the place. */
+  drop() {
+    if (!this.over) this.close();
+  }
+
+  close() {
+    this.over = true;
+    clearInterval(this.ticking);
+    clearTimeout(this.lateEnd);
+    this.stopLevel?.();
+    if (this.recorder?.state === "recording") this.recorder.stop();
+    for (const track of this.microphone?.getTracks() ?? []) track.stop(); // the browser's red light goes out
+    this.socket?.close();
+  }
+}
+
+const ownProblem = (key, detail = say(`${key}_detail`)) => new Problem(key, detail, { ours: true });
+
+/** Here `type` says that it is a problem, and `problem` of which kind. */
+const problemOf = ({ problem, detail, title, status }) => new Problem(problem, detail || title, { status });
+
+async function openMicrophone() {
+  if (!navigator.mediaDevices || !window.MediaRecorder) throw ownProblem("mic_insecure");
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS });
+  } catch (error) {
+    throw ownProblem(error.name === "NotAllowedError" || error.name === "SecurityError" ? "mic_refused" : "mic_none");
+  }
+}
+
+function openSocket() {
+  const socket = new WebSocket(socketAddress("v1/stream"));
+  return new Promise((resolve, reject) => {
+    socket.onopen = () => resolve(socket);
+    socket.onclose = () => reject(network());
+  });
+}

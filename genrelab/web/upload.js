@@ -1,0 +1,65 @@
+// One file: is it within the limits, then to the service with it, and meanwhile into the player.
+import { patiently, upload } from "./api.js";
+import { showAnswer } from "./answer.js";
+import { announce, byId } from "./dom.js";
+import { remember } from "./history.js";
+import { current, served } from "./models.js";
+import { inspect, openPlayer } from "./player.js";
+import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
+import { showTrouble, tooLarge, tooLong } from "./trouble.js";
+import { lasting, percent, say, size } from "./words.js";
+
+/**
+ * Hears one file, and shows what is said of it.
+ * @param anyway also where it seems to be too long: what a browser says of a length may be a guess
+ */
+export async function hear(file, { anyway = false } = {}) {
+  const control = new AbortController();
+  takeStage(file.name, () => control.abort());
+  onStop(() => {
+    clearStage();
+    byId("choose-file").focus();
+  });
+  try {
+    refuseTooLarge(file);
+    const known = await inspect(file);
+    control.signal.throwIfAborted();
+    if (!anyway) refuseTooLong(known.seconds);
+    openPlayer(file, known);
+    const answer = await ask(file, control.signal);
+    idle();
+    showAnswer(answer, file.name);
+    remember(answer, file.name);
+  } catch (problem) {
+    if (control.signal.aborted) return; // another has the stage
+    clearStage();
+    showTrouble(problem, { name: file.name, ...ways(problem, file) });
+  }
+}
+
+/** What the reader can do about it. */
+function ways(problem, file) {
+  if (problem.kind === "too-long" && problem.ours) return { onAnyway: () => hear(file, { anyway: true }) };
+  if (problem.passes || problem.kind === "network") return { onAgain: () => hear(file) };
+  return {};
+}
+
+function refuseTooLarge(file) {
+  const { upload_bytes } = served.limits;
+  if (upload_bytes && file.size > upload_bytes) throw tooLarge({ size: size(file.size), most: size(upload_bytes) });
+}
+
+function refuseTooLong(seconds) {
+  const { audio_s } = served.limits;
+  if (seconds !== null && audio_s && seconds > audio_s) throw tooLong({ time: lasting(seconds), most: lasting(audio_s) });
+}
+
+function ask(file, signal) {
+  const query = { timeline: true, windows: "all" };
+  if (current()) query.model = current().name;
+  work(say("hearing"));
+  announce(say("hearing"));
+  const onProgress = (share) => (share < 1 ? work(say("sending", { percent: percent(share) }), share) : work(say("hearing")));
+  const onWait = (seconds) => work(say("waiting", { seconds }));
+  return patiently(() => upload(file, query, { onProgress, signal }), { signal, onWait });
+}
