@@ -86,7 +86,9 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
         models = named(settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),))
         names = settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),)
         shelf = Shelf(named(names), folder / "models", min_precision=settings.min_precision)
-        asyncio.run(_Service(settings, shelf, folder / "uploads", door).run(listening))
+        uploads = folder / "uploads"
+        uploads.mkdir()
+        asyncio.run(_Service(settings, shelf, uploads, door).run(listening))
 
 
 def refuse_open_door(settings: ServeSettings) -> None:
@@ -222,7 +224,9 @@ class _Service:
                 break
             await asyncio.sleep(0.02)
         if draining.in_flight:
-            log.warning("stopped before %d requests were answered", draining.in_flight)
+            log.warning("stopped before %d requests could be heard: they are refused", draining.in_flight)
+            await self.ears.stop()
+            await asyncio.sleep(QUIET_S)
         self.server.should_exit = True
 
     def _hup(self) -> None:

@@ -110,7 +110,7 @@ def test_what_was_accepted_is_answered_when_it_is_stopped_under_load(
     started: Callable[..., Service], tmp_path: Path
 ) -> None:
     service = started("--model", bundle(tmp_path / "b"))
-    content, stop = song(), threading.Event()
+    content, stop = song(6.0), threading.Event()
     seen: list[tuple[float, str]] = []
 
     def client() -> None:
