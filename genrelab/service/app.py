@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -28,7 +28,6 @@ from genrelab.service.uploads import Gone, Uploads
 CLIENT_GONE = 499
 """The status in the log and the figures of a request whose client went away; nobody receives it."""
 
-LIMITS_OF_BODIES = ("bad-request", "too-slow", "too-large", "busy", "not-ready")
 FAULTS_OF_FILES = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
 
 
@@ -109,31 +108,25 @@ def _passed(gauges: Gauges, draining: Draining, token: str | None, origins: Sequ
 def _add_addresses(app: FastAPI, desk: Desk, *, secured: bool) -> None:
     common = ("foreign-origin", "internal", "stopping", *(("unauthorized",) if secured else ()))
 
-    def add(path: str, endpoint: Any, model: Any, *kinds: str, **settings: Any) -> None:
-        about = {200: {"model": model}, **schemas.refusals(*kinds, *common)}
-        app.add_api_route(path, endpoint, responses=about, **{"methods": ["GET"], **settings})
+    def add(path: str, endpoint: Any, summary: str, model: Any, *kinds: str, **settings: Any) -> None:
+        about = {200: {"model": model, "description": summary}, **schemas.refusals(*kinds, *common)}
+        settings = {"methods": ["GET"], "tags": ["service"], "operation_id": endpoint.__name__, **settings}
+        app.add_api_route(path, endpoint, summary=summary, responses=about, **settings)
 
-    for path, endpoint, model, batch in (
-        ("/v1/predict", desk.predict, schemas.Heard, None),
-        ("/v1/predict/batch", desk.batch, list[schemas.Heard | schemas.Refused], desk.limits.batch_files),
-    ):
-        kinds = ("unknown-model", "bad-parameter", *LIMITS_OF_BODIES, *(FAULTS_OF_FILES if batch is None else ()))
-        body, needs = schemas.a_body(batch=batch), [Depends(_no_repeats)]
-        add(path, endpoint, model, *kinds, methods=["POST"], openapi_extra=body, dependencies=needs, tags=["hear"])
-    needs = [Depends(_no_query)]
-    add("/v1/models", desk.models, schemas.Models, "bad-parameter", dependencies=needs, tags=["models"])
-    add(
-        "/v1/models/{name}",
-        desk.model,
-        schemas.AboutWithCard,
-        "unknown-model",
-        "bad-parameter",
-        dependencies=needs,
-        tags=["models"],
-    )
-    add("/v1/health", desk.health, schemas.Health, tags=["service"])
-    add("/v1/ready", desk.ready, schemas.Ready, "not-ready", tags=["service"])
-    add("/metrics", desk.metrics, None, tags=["service"])
+    hears = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
+    once: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
+    one, batch = schemas.a_body(), schemas.a_body(batch=desk.limits.batch_files)
+    answers = list[schemas.Heard | schemas.Refused]
+    add("/v1/predict", desk.predict, "The genre", schemas.Heard, *hears, *FAULTS_OF_FILES, openapi_extra=one, **once)
+    add("/v1/predict/batch", desk.batch, "The genres", answers, *hears, openapi_extra=batch, **once)
+
+    plain: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
+    add("/v1/models", desk.models, "The models", schemas.Models, "bad-parameter", **plain)
+    kinds = ("unknown-model", "bad-parameter")
+    add("/v1/models/{name}", desk.model, "A model and its card", schemas.AboutWithCard, *kinds, **plain)
+    add("/v1/health", desk.health, "It runs", schemas.Health)
+    add("/v1/ready", desk.ready, "It hears", schemas.Ready, "not-ready")
+    add("/metrics", desk.metrics, "Figures", None, response_class=PlainTextResponse)
 
 
 async def _no_query(request: Request) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from genrelab.service.guard import ALIVE
-from genrelab.service.problems import KINDS, MEDIA_TYPE, TYPE
+from genrelab.service.problems import KINDS, MEDIA_TYPE, TYPE, Problem
 
 MOST_WINDOWS = 1_000
 MOST_TOP = 1_000
@@ -25,30 +25,26 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[dict[str, Probability], Field(description="Of each genre; with `top` of the best ones.")]
 
 
-def _whole(value: Any) -> Any:
-    """Digits only: Python also reads `1_000`, ` 3 ` and `3.0`."""
-    return int(value) if isinstance(value, str) and A_NUMBER.fullmatch(value) else value
-
-
-def _digits(value: Any) -> Any:
-    if isinstance(value, str) and not A_NUMBER.fullmatch(value):
+def _number(value: str) -> Any:
+    """Digits only: Pydantic also reads `1_000`, ` 3 ` and `3.0`."""
+    if not A_NUMBER.fullmatch(value):
         raise ValueError("must be a whole number")
-    return _whole(value)
+    return int(value)
 
 
-def _yes_or_no(value: Any) -> Any:
+def _truth(value: str) -> Any:
     """`true` and `false` only: Pydantic also reads `on`, `1` and `y`."""
-    if isinstance(value, str):
-        if value not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return value == "true"
-    return value
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
 
 
-def _windows(value: Any) -> Any:
-    if isinstance(value, str) and value != "all" and not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MOST_WINDOWS):
-        raise ValueError(f"must be a number from 1 to {MOST_WINDOWS:,}, or all")
-    return _whole(value)
+def _windows(value: str) -> Any:
+    if value == "all":
+        return value
+    if not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MOST_WINDOWS):
+        raise ValueError(f"must be a whole number from 1 to {MOST_WINDOWS:,}, or all")
+    return int(value)
 
 
 class Wish(BaseModel):
@@ -60,18 +56,24 @@ class Wish(BaseModel):
         default=None, description="A name that `GET /v1/models` tells; by default its `default`."
     )
     top: Annotated[
-        int | SkipJsonSchema[None],
-        BeforeValidator(_digits),
-        Field(ge=1, le=MOST_TOP, description="Only so many genres, the most probable first.", examples=[3]),
+        Annotated[int, Field(ge=1, le=MOST_TOP)] | SkipJsonSchema[None],
+        BeforeValidator(_number),
+        Field(description="Only so many genres, the most probable first.", examples=[3]),
     ] = None
     timeline: Annotated[
-        bool, BeforeValidator(_yes_or_no), Field(description="Also what is said of every window of the recording.")
+        bool, BeforeValidator(_truth), Field(description="Also what is said of every window of the recording.")
     ] = False
     windows: Annotated[
         Annotated[int, Field(ge=1, le=MOST_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
         BeforeValidator(_windows),
         Field(description="Stretches of the recording that are listened to at most, spread evenly over it, or `all`."),
     ] = None
+
+
+EXAMPLE: dict[str, Any] = {
+    "path": "song.mp3", "genre": "Rock", "confidence": 0.71, "probabilities": {"Rock": 0.71, "Folk": 0.29},
+    "duration_s": 201.4, "model": "starter", "error": None,
+}  # fmt: skip
 
 
 class _Answer(BaseModel):
@@ -88,6 +90,8 @@ class WindowOut(_Answer):
 
 class Heard(_Answer):
     """What the model says of a recording: the object that `genrelab predict --json` prints."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     path: str = Field(description="The file's name as it was sent, as text; empty for a raw body.")
     genre: str = Field(description="The most probable genre, or `unknown` where that is not sure enough.")
@@ -178,11 +182,20 @@ class ProblemOut(BaseModel):
     detail: str = Field(description="What, which, what now: for people.")
 
 
+DETAILS = {
+    "bad-parameter": "there is no parameter 'tpo'",
+    "unknown-model": "No model is called 'blues'. There is: starter.",
+    "too-large": "A file may have 67,108,864 bytes.",
+    "busy": "16 files wait to be heard.",
+}
+"""What is said, for instance."""
+
 RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 HEADERS: Mapping[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     405: {"Allow": {"schema": {"type": "string"}}},
     429: RETRY,
+    503: RETRY,
 }
 
 
@@ -191,11 +204,10 @@ def refusals(*kinds: str) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted({KINDS[kind][0] for kind in kinds}):
         these = [kind for kind in kinds if KINDS[kind][0] == status]
-        title = KINDS[these[0]][1]
-        example = {"type": TYPE + these[0], "title": title, "status": status, "detail": "What, which, what now."}
+        examples = {kind: {"value": Problem(kind, DETAILS.get(kind, KINDS[kind][1] + ".")).about} for kind in these}
         found[status] = {
             "description": "; ".join(f"{KINDS[kind][1]} (`{kind}`)" for kind in these),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "example": example}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": examples}},
         }
         if status in HEADERS:
             found[status]["headers"] = HEADERS[status]

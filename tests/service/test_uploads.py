@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from fake_ears import Exchange, service
+from starlette.datastructures import Headers
+
+from genrelab.service.limits import Limits
+from genrelab.service.problems import Problem
+from genrelab.service.uploads import Gone, Uploads
+
+FORM = [("content-type", "multipart/form-data; boundary=b")]
+SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4, idle_s=0.2, upload_s=0.5)
+END = b"--b--\r\n"
+
+
+def part(content: bytes = b"sound", name: str | None = "a.mp3", *, headers: bytes = b"", field: str = "f") -> bytes:
+    filename = "" if name is None else f'; filename="{name}"'
+    head = f'--b\r\nContent-Disposition: form-data; name="{field}"{filename}\r\n'.encode()
+    return head + headers + b"\r\n" + content + b"\r\n"
+
+
+def ask(
+    folder: Path, pieces: Any, headers: Any = (), *, limits: Limits = SMALL, path: str = "/v1/predict", **more: Any
+) -> tuple[Exchange, Any]:
+    """One request and the application that it went to; afterwards no file is left."""
+    app = service(folder, limits)
+    pieces = [pieces] if isinstance(pieces, bytes) else pieces
+    exchange = Exchange(app, "POST", path, headers=headers, pieces=pieces, **more)
+    asyncio.run(asyncio.wait_for(exchange.run(), 10))
+    assert list(folder.iterdir()) == []
+    assert app.state.draining.in_flight == 0
+    return exchange, app.state.ears
+
+
+def refused(exchange: Exchange) -> tuple[int, str]:
+    about = json.loads(exchange.body)
+    assert exchange.status == about["status"]
+    return exchange.status, about["type"].rpartition(":")[2]
+
+
+def in_pieces(body: bytes, sizes: Any) -> list[bytes]:
+    pieces, at = [], 0
+    while at < len(body):
+        size = next(sizes)
+        pieces.append(body[at : at + size])
+        at += size
+    return pieces
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
+def test_however_a_form_is_cut_its_file_is_the_same(tmp_path: Path, size: int) -> None:
+    content = b"\r\n--bb\r--\r\n-" + bytes(range(256)) + b"\r\n--"
+    body = part(content) + END
+    exchange, ears = ask(tmp_path, in_pieces(body, itertools.repeat(size)), FORM)
+    assert (exchange.status, ears.contents) == (200, [content])
+
+
+def test_a_batch_cut_anywhere(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(20):
+        contents = [rng.randbytes(rng.randrange(300)) for _ in range(3)]
+        body = b"".join(part(c, f"{i}") for i, c in enumerate(contents)) + END
+        pieces = in_pieces(body, iter(lambda: rng.randrange(1, 200), None))
+        exchange, ears = ask(tmp_path, pieces, FORM, path="/v1/predict/batch")
+        assert ears.contents == contents
+        assert [a["path"] for a in json.loads(exchange.body)] == ["0", "1", "2"]
+
+
+def test_a_large_file_is_written_as_it_comes(tmp_path: Path) -> None:
+    content = random.Random(0).randbytes(3 << 20)
+    limits = Limits()
+    for body, headers in ((content, ()), (part(content) + END, FORM)):
+        exchange, ears = ask(tmp_path, in_pieces(body, itertools.repeat(65_536)), headers, limits=limits)
+        assert exchange.status == 200
+        assert ears.contents == [content]
+
+
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [
+        ("../../../etc/passwd", "../../../etc/passwd"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("a\\\\b.mp3", "a\\b.mp3"),
+        ('x\\"y.mp3', 'x"y.mp3'),
+        ("Größe \u2013 \U0001f3b5.mp3", "Größe \u2013 \U0001f3b5.mp3"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("nul\x00.mp3", "nul\x00.mp3"),
+        ("x" * 3000, "x" * 1000),
+        ("a; name=b", "a; name=b"),
+    ],
+)
+def test_a_name_is_only_repeated(tmp_path: Path, filename: str, said: str) -> None:
+    exchange, ears = ask(tmp_path, part(name=filename) + END, FORM)
+    assert json.loads(exchange.body)["path"] == said
+    assert ears.orders[0].path.parent == tmp_path
+    assert ears.orders[0].path.name.isdigit()
+
+
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    body = part(name="PLACE").replace(b"PLACE", b"caf\xe9.mp3") + END
+    assert json.loads(ask(tmp_path, body, FORM)[0].body)["path"] == "café.mp3"
+
+
+def test_a_part_that_a_browser_sends_for_no_choice_does_not_count(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, part(b"", "") + part() + END, FORM)
+    assert (exchange.status, ears.contents) == (200, [b"sound"])
+    assert refused(ask(tmp_path, part(b"", "") + END, FORM)[0]) == (400, "bad-request")
+    exchange, ears = ask(tmp_path, part(b"sound", "") + END, FORM)  # content without a name is a file all the same
+    assert (exchange.status, ears.contents) == (200, [b"sound"])
+
+
+def test_an_empty_file_of_a_batch_is_the_ears_business(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, part(b"") + part(b"x") + END, FORM, path="/v1/predict/batch")
+    assert (exchange.status, ears.contents) == (200, [b"", b"x"])
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "multipart/form-data; boundary=b"),
+        (b"sound", "multipart/form-data; boundary=b"),
+        (part(), "multipart/form-data; boundary=b"),  # cut off
+        (part()[:30], "multipart/form-data; boundary=b"),
+        (END, "multipart/form-data; boundary=b"),
+        (part() + END, "multipart/form-data"),
+        (part() + END, "multipart/form-data; boundary="),
+        (part() + END, "multipart/form-data; boundary=" + "b" * 300),
+        (part() + END, "multipart/form-data; boundary=other"),
+        (b"--b\r\n\r\nsound\r\n" + END, "multipart/form-data; boundary=b"),
+        (
+            b"--b\r\nContent-Disposition: attachment; filename=a\r\n\r\nsound\r\n" + END,
+            "multipart/form-data; boundary=b",
+        ),
+        (b"--b\r\nContent-\x00: x\r\n\r\nsound\r\n" + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"X: " + b"a" * 10_000 + b"\r\n") + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"".join(b"X%d: a\r\n" % i for i in range(30))) + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"Content-Disposition: form-data; filename=b\r\n") + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"Content-Transfer-Encoding: base64\r\n") + END, "multipart/form-data; boundary=b"),
+        (part() + part() + END, "multipart/form-data; boundary=b"),  # two files
+        (part(b"", "") * 9 + part() + END, "multipart/form-data; boundary=b"),
+        (b"", "audio/wav"),
+    ],
+)
+def test_what_is_malformed_is_a_bad_request(tmp_path: Path, body: bytes, content_type: str) -> None:
+    exchange, ears = ask(tmp_path, body, [("content-type", content_type)])
+    assert refused(exchange) == (400, "bad-request")
+    assert ears.orders == []
+
+
+def test_a_batch_is_a_form(tmp_path: Path) -> None:
+    assert refused(ask(tmp_path, b"sound", path="/v1/predict/batch")[0]) == (400, "bad-request")
+
+
+def test_options_do_not_go_into_the_form(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, part(b"3", None, field="top") + part() + END, FORM)
+    assert refused(exchange) == (422, "bad-parameter")
+    assert "'top'" in json.loads(exchange.body)["detail"]
+
+
+def test_what_is_too_large_is_refused_by_its_head(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, b"x" * 1001, [("content-length", "1001")])
+    assert refused(exchange) == (413, "too-large")
+    assert json.loads(exchange.body)["limit"] == 1000
+
+
+@pytest.mark.parametrize("length", [[], [("content-length", "10")], [("content-length", "nonsense")]])
+def test_what_is_too_large_is_refused_whatever_its_head_says(tmp_path: Path, length: Any) -> None:
+    assert refused(ask(tmp_path, [b"x" * 600, b"x" * 600], length)[0]) == (413, "too-large")
+    assert refused(ask(tmp_path, part(b"x" * 1001) + END, [*FORM, *length])[0]) == (413, "too-large")
+
+
+def test_a_batch_has_its_limits(tmp_path: Path) -> None:
+    path = "/v1/predict/batch"
+    assert ask(tmp_path, part(b"x" * 1000) * 3 + END, FORM, path=path)[0].status == 200
+    assert refused(ask(tmp_path, part() * 4 + END, FORM, path=path)[0]) == (413, "too-large")
+    assert refused(ask(tmp_path, part(b"x" * 1001) + END, FORM, path=path)[0]) == (413, "too-large")
+    limits = Limits(batch_bytes=3000, batch_files=300)
+    body = part(b"x" * 1_000_000) * 10 + END
+    assert refused(ask(tmp_path, body, FORM, path=path, limits=limits)[0]) == (413, "too-large")
+
+
+def test_an_endless_body_ends(tmp_path: Path) -> None:
+    pieces = itertools.chain(itertools.repeat(b"x" * 500, 10_000))
+    exchange, _ = ask(tmp_path, pieces, [("transfer-encoding", "chunked")])
+    assert refused(exchange) == (413, "too-large")
+    forever = itertools.chain([part()[:-2]], itertools.repeat(b"", 10_000))
+    assert refused(ask(tmp_path, forever, FORM)[0]) == (400, "bad-request")
+
+
+def test_a_body_that_is_shorter_than_was_said(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, b"sound", [("content-length", "6")])
+    assert (refused(exchange), ears.orders) == ((400, "bad-request"), [])
+
+
+def test_a_pause_that_is_too_long(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, [b"x", 5.0, b"x"], [("transfer-encoding", "chunked")])
+    assert refused(exchange) == (408, "too-slow")
+    assert exchange.headers["connection"] == "close"
+
+
+def test_pieces_that_never_end_in_time(tmp_path: Path) -> None:
+    pieces = [p for _ in range(100) for p in (b"x", 0.05)]
+    began = time.monotonic()
+    assert refused(ask(tmp_path, pieces, [("transfer-encoding", "chunked")])[0]) == (408, "too-slow")
+    assert time.monotonic() - began < 2
+
+
+def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
+    limits = Limits()
+    for pieces in ([b"x" * 300_000, None], [part(b"x" * 300_000), None]):
+        headers = FORM if len(pieces[0] or b"") > 300_000 else ()
+        exchange, ears = ask(tmp_path, pieces, headers, limits=limits, unfinished=True)
+        assert (exchange.status, ears.orders) == (499, [])
+
+
+def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
+    async def talk() -> list[Exchange]:
+        app = service(tmp_path, SMALL)  # a batch takes 3 of 4 places, a file one
+        app.state.ears.gate.clear()
+        batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
+        file = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
+        running = [asyncio.create_task(x.run()) for x in (batch, file)]
+        while len(app.state.ears.orders) < 2:
+            await asyncio.sleep(0.01)
+        late = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        app.state.ears.gate.set()
+        await asyncio.gather(*running)
+        again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        return [batch, file, late, again]
+
+    batch, file, late, again = asyncio.run(talk())
+    assert [x.status for x in (batch, file, late, again)] == [200, 200, 429, 200]
+    assert int(late.headers["retry-after"]) >= 1
+
+
+def test_a_batch_that_is_larger_than_all_places_finds_room_when_nothing_else_is_there(tmp_path: Path) -> None:
+    limits = Limits(upload_bytes=1000, batch_bytes=100_000, uploads=2)
+    assert ask(tmp_path, part() + END, FORM, path="/v1/predict/batch", limits=limits)[0].status == 200
+
+
+def test_a_disk_that_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path / "not there", SMALL)
+        return await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+
+    exchange = asyncio.run(talk())
+    assert refused(exchange) == (503, "not-ready")
+    assert str(tmp_path) not in exchange.body.decode()
+    assert "cannot be kept" in caplog.text
+
+
+def test_strangers_do_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(tmp_path, b"nonsense", FORM)
+    assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
+
+
+def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_path: Path) -> None:
+    async def talk(wait_s: float) -> None:
+        uploads = Uploads(Limits(), tmp_path)
+        pieces: list[Any] = [b"x" * 300_000] * 50
+        exchange = Exchange(None, "POST", "/", pieces=pieces, unfinished=True)
+
+        async def read() -> None:
+            async with uploads.received(Headers({}), exchange._receive, batch=False):
+                raise AssertionError("it never ends")
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(wait_s)
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert uploads.under_way == 0
+
+    for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
+        asyncio.run(talk(wait_s))  # its end waits for the threads
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
+    async def talk() -> None:
+        uploads = Uploads(SMALL, tmp_path)
+        receive = Exchange(None, "POST", "/", pieces=[b"sound"])._receive
+        with pytest.raises(ZeroDivisionError):
+            async with uploads.received(Headers({}), receive, batch=False) as files:
+                assert [(f.name, f.size, f.path.read_bytes()) for f in files] == [("", 5, b"sound")]
+                assert uploads.under_way == 1
+                raise ZeroDivisionError
+        receive = Exchange(None, "POST", "/", pieces=[None])._receive
+        with pytest.raises(Gone):
+            async with uploads.received(Headers({}), receive, batch=False):
+                pass
+        with pytest.raises(Problem):
+            async with uploads.received(Headers({"content-length": "99999"}), receive, batch=False):
+                pass
+        assert (uploads.under_way, list(tmp_path.iterdir())) == (0, [])
+
+    asyncio.run(talk())
