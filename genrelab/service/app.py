@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from genrelab.service import schemas
+from genrelab.service import pages, schemas
 from genrelab.service.desk import Desk
 from genrelab.service.ears import Ears
 from genrelab.service.gauges import Gauges, State
@@ -78,6 +78,7 @@ def create_app(
     app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
     app.openapi = described.schema  # type: ignore[method-assign]
     streams = _Streams()
+    app.include_router(pages.router())
     gauges.watch(State(ears, shelf, uploads, streams, draining, app.version))
     return app
 
