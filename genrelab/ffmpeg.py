@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -30,6 +31,18 @@ MOST_PLANES = 7
 
 FAULTS = (av.FFmpegError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
 """What PyAV raises on bad input."""
+
+
+PIPE_PROBE_BYTES, PIPE_PROBE_US = "65536", "1000000"
+"""What FFmpeg may look at of a pipe before it gives the first packet: of WAV it would wait for seconds otherwise."""
+
+
+class Readable(Protocol):
+    """Bytes that come one after the other."""
+
+    def read(self, n: int, /) -> bytes:
+        """At most `n`, as soon as there are any; none at the end."""
+        ...
 
 
 _Frame = tuple[int | None, NDArray[np.float32]]
@@ -101,7 +114,7 @@ class FFmpeg:
                         raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
                     continue
                 stamp = None if frame.pts is None else round((frame.pts * unit - self._origin) * self.sr)
-                yield stamp, _mono(frame)
+                yield stamp, mono(frame)
 
     def close(self) -> None:
         """Lets the file go."""
@@ -125,8 +138,21 @@ def plain_faults() -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
     """A local file's container and its first stream of audio, closed at the end."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    with av.open(f"file:{path.absolute()}", metadata_errors="ignore", options=options) as container:
+    with _opened(f"file:{path.absolute()}", protocol_whitelist="file") as both:
+        yield both
+
+
+@contextmanager
+def opened_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The same of bytes that come one after the other, for ever maybe; the first are decoded soon."""
+    with _opened(source, protocol_whitelist="none", probesize=PIPE_PROBE_BYTES, analyzeduration=PIPE_PROBE_US) as both:
+        yield both
+
+
+@contextmanager
+def _opened(file: str | Readable, **options: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    options["format_whitelist"] = FORMATS
+    with av.open(file, "r", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
             raise ValueError("there is no sound in it")
         yield container, container.streams.audio[0]
@@ -150,7 +176,7 @@ def decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
         return []
 
 
-def _mono(frame: AudioFrame) -> NDArray[np.float32]:
+def mono(frame: AudioFrame) -> NDArray[np.float32]:
     """Mean of the channels, shape (samples,); integer formats become -1 to 1."""
     channels = frame.layout.nb_channels
     if frame.format.is_planar and channels > MOST_PLANES:

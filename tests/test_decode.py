@@ -350,8 +350,8 @@ def test_ten_minutes_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
         path.write_bytes(without_first_frame(path.read_bytes()))
     assert probe(path).decoder == ("soundfile" if first_frame else "av")
     decoded = []
-    mono = ffmpeg._mono
-    monkeypatch.setattr(ffmpeg, "_mono", lambda frame: decoded.append(frame.samples) or mono(frame))
+    mono = ffmpeg.mono
+    monkeypatch.setattr(ffmpeg, "mono", lambda frame: decoded.append(frame.samples) or mono(frame))
     tracemalloc.start()
     found = [(c.start_s, len(c.y) / sr) for c in clips(path, ClipSettings(clip_s=10, max_clips=3))]
     peak = tracemalloc.get_traced_memory()[1]
