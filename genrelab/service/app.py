@@ -19,7 +19,7 @@ from genrelab.service import pages, schemas
 from genrelab.service.desk import Desk
 from genrelab.service.ears import Ears
 from genrelab.service.gauges import Gauges, State
-from genrelab.service.guard import Borders, Door, Draining, Watch
+from genrelab.service.guard import ALIVE, Borders, Door, Draining, Watch
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, quoted, response
 from genrelab.service.shelf import Shelf
@@ -74,7 +74,8 @@ def create_app(
     desk = Desk(limits, shelf, ears, uploads, gauges, draining)
     _add_addresses(app, desk, secured=token is not None)
     _add_errors(app)
-    described = schemas.Described(app, secured=token is not None)
+    names = [model.name for model in shelf.models()]
+    described = schemas.Described(app, names=names, secured=token is not None)
     app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
     app.openapi = described.schema  # type: ignore[method-assign]
     streams = _Streams()
@@ -107,10 +108,11 @@ def _passed(gauges: Gauges, draining: Draining, token: str | None, origins: Sequ
 
 
 def _add_addresses(app: FastAPI, desk: Desk, *, secured: bool) -> None:
-    common = ("foreign-origin", "internal", "stopping", *(("unauthorized",) if secured else ()))
+    closed = ("stopping", "unauthorized") if secured else ("stopping",)
 
     def add(path: str, endpoint: Any, summary: str, model: Any, *kinds: str, **settings: Any) -> None:
-        about = {200: {"model": model, "description": summary}, **schemas.refusals(*kinds, *common)}
+        kinds += ("foreign-origin", "internal", *(() if path in ALIVE else closed))
+        about = {200: {"model": model, "description": summary}, **schemas.refusals(*kinds)}
         settings = {"methods": ["GET"], "tags": ["service"], "operation_id": endpoint.__name__, **settings}
         app.add_api_route(path, endpoint, summary=summary, responses=about, **settings)
 

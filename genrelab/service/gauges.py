@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -42,6 +42,7 @@ class Gauges:
     """The figures of one application."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each one, that says when it began
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "genrelab_requests", "Requests that were answered.", ["route", "method", "status"], registry=self.registry
@@ -49,7 +50,7 @@ class Gauges:
         self._seconds = Histogram(
             "genrelab_request_seconds",
             "Seconds from a request's head to the end of its answer.",
-            ["route", "method"],
+            ["route"],
             buckets=BUCKETS,
             registry=self.registry,
         )
@@ -69,7 +70,7 @@ class Gauges:
         """
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        self._seconds.labels(route).observe(seconds)
 
     def file(self, model: str, outcome: str, audio_s: float | None = None) -> None:
         """A file was heard by a model that is served: `heard`, or the kind of the problem."""

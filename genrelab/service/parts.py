@@ -37,6 +37,7 @@ class Parts:
         if not boundary:
             raise _malformed("its Content-Type names no boundary")
         self._spool, self._most = spool, most
+        self._delimiter, self._delimiters = b"\r\n--" + boundary, 0
         self._parts, self._ended = 0, False
         self._headers: dict[str, bytes] = {}
         self._field = self._value = b""
@@ -59,6 +60,10 @@ class Parts:
         Raises:
             Problem: bad-request, bad-parameter, or what the spool refuses.
         """
+        # Content that nearly is a boundary, over and over, would keep the parser busy for seconds.
+        self._delimiters += data.count(self._delimiter)
+        if self._delimiters > self._most + 1:
+            raise _malformed("its boundary stands in it too often")
         try:
             self._parser.write(data)
         except FormParserError as e:

@@ -7,6 +7,7 @@ uvicorn's to close (`timeout_keep_alive`). Here is what no request is yet, and w
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import h11
@@ -38,6 +39,11 @@ class Patient(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        door: socket.socket | None = transport.get_extra_info("socket")
+        if door is not None and door.family in (socket.AF_INET, socket.AF_INET6):
+            # asyncio does so only where the listening socket names its protocol; else an answer, which is written in
+            # two pieces, waits 40 ms for the client's system to acknowledge the first.
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.limits.connections:
             transport.close()
         self._look()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -239,24 +239,28 @@ class Described:
     """The description of an application, made when it is first asked for.
 
     Args:
+        names: of the models that are served.
         secured: a token is needed.
     """
 
-    def __init__(self, app: FastAPI, *, secured: bool) -> None:
-        self._app, self._secured = app, secured
+    def __init__(self, app: FastAPI, *, names: Sequence[str], secured: bool) -> None:
+        self._app, self._names, self._secured = app, names, secured
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
         found = get_openapi(
             title=self._app.title, version=self._app.version, description=DESCRIPTION, routes=self._app.routes
         )
-        parts = found.setdefault("components", {})
-        parts.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        found["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
         if self._secured:
-            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            for path, operations in found["paths"].items():
-                for operation in operations.values():
-                    operation["security"] = [] if path in ALIVE else [{"token": []}]
+            found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in found["paths"].items():
+            for operation in operations.values():
+                if self._secured and path not in ALIVE:
+                    operation["security"] = [{"token": []}]
+                for parameter in operation.get("parameters", ()):
+                    if parameter["name"] in ("model", "name"):
+                        parameter["schema"]["enum"] = list(self._names)
         return found
 
     @cached_property

@@ -78,6 +78,17 @@ def test_a_second_head_that_trickles_is_refused_too(port: int) -> None:
     assert said.startswith(b"HTTP/1.1 408 ")
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
+    with connected(port) as connection:
+        times = []
+        for _ in range(20):
+            began = time.monotonic()
+            connection.sendall(HEALTH)
+            assert answered(connection).startswith(b"HTTP/1.1 200 ")
+            times.append(time.monotonic() - began)
+    assert sorted(times)[5] < 0.03  # 40 ms where it waits
+
+
 def test_a_slow_answer_is_no_slow_head(port: int) -> None:
     body = b"x" * 10
     head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
