@@ -6,7 +6,9 @@ only the same order gives the same noise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,21 +57,23 @@ def spectral_peaks(
     return np.stack((columns.astype(np.float32), flat[places - 1], flat[places], flat[places + 1], loudest[rows]))
 
 
-def tuning(found: NDArray[np.float32], sr: int, n_fft: int, *, squared: bool) -> float:
-    """How far a recording is from A = 440 Hz, from its spectral peaks, each refined by a parabola.
+def tunings(of_clips: Sequence[NDArray[np.float32]], sr: int, n_fft: int, *, squared: bool) -> list[float]:
+    """How far recordings are from A = 440 Hz, from their spectral peaks, each refined by a parabola.
 
     Args:
-        found: peaks from `spectral_peaks` of all frames, (5, peaks).
+        of_clips: peaks from `spectral_peaks` of all frames of each clip, (5, peaks).
         squared: whether peaks are those of the power (librosa's `chroma_stft`) or of the magnitude (its
             `cqt`): other peaks pass a tenth of the loudest bin, and the parabola is another.
 
     Returns:
-        part of a semitone, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
+        part of a semitone of each clip, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
 
     Source: J. O. Smith, Spectral Audio Signal Processing (2011); `librosa.estimate_tuning`.
     """
     low, high = peak_bins(sr, n_fft)
     least = _PEAK_THRESHOLD if squared else _PEAK_THRESHOLD**2
+    clip = np.repeat(np.arange(len(of_clips)), [found.shape[1] for found in of_clips])
+    found = np.concatenate(of_clips, axis=1)
     bins, below, at, above, loudest = found
     counted = (bins >= low) & (bins < high) & (at > least * loudest)
     bins, below, at, above = found[:4].compress(counted, axis=1)
@@ -79,20 +83,28 @@ def tuning(found: NDArray[np.float32], sr: int, n_fft: int, *, squared: bool) ->
     flat = np.abs(slope) >= np.abs(curve)
     shift = np.where(flat, np.float32(0), -slope / np.where(flat, np.float32(1), curve))
     hz = ((bins + shift) * (float(sr) / n_fft)).astype(np.float32)
-    return _commonest_part(hz, heights=at + np.float32(0.5) * slope * shift)
+    return _commonest_parts(hz, at + np.float32(0.5) * slope * shift, clip[counted], len(of_clips))
 
 
-def _commonest_part(hz: NDArray[np.float32], heights: NDArray[np.float32]) -> float:
-    """The part of a semitone that most of the louder half of the peaks share."""
-    if not len(hz):
-        return 0.0
-    middle = len(heights) // 2
-    hz = hz[heights >= np.partition(heights, middle)[middle]]
-    semitones = N_CHROMA * np.log2(hz / np.float32(_A0_HZ))
+def _commonest_parts(
+    hz: NDArray[np.float32], heights: NDArray[np.float32], clip: NDArray[np.int64], n_clips: int
+) -> list[float]:
+    """The part of a semitone that most of the louder half of a clip's peaks share, for each clip.
+
+    Args:
+        hz, heights, clip: of each peak, (peaks,), in the order of the clips.
+    """
+    loud = np.empty(len(hz), bool)
+    for start, stop in pairwise(np.searchsorted(clip, np.arange(n_clips + 1))):
+        of_clip, middle = heights[start:stop], (stop - start) // 2
+        loud[start:stop] = of_clip >= np.partition(of_clip, middle)[middle] if len(of_clip) else False
+    semitones = N_CHROMA * np.log2(hz[loud] / np.float32(_A0_HZ))
     part = semitones - np.floor(semitones)
     part = np.where(part >= 0.5, part - 1, part).astype(np.float64)
-    counts = np.bincount(((part + 0.5) * _TUNING_STEPS).astype(np.int64))
-    return float(np.linspace(-0.5, 0.5, _TUNING_STEPS + 1)[np.argmax(counts)])
+    step, parts = ((part + 0.5) * _TUNING_STEPS).astype(np.int64), np.linspace(-0.5, 0.5, _TUNING_STEPS + 1)
+    counts = np.bincount(clip[loud] * len(parts) + step, minlength=n_clips * len(parts)).reshape(n_clips, -1)
+    commonest: list[float] = np.where(counts.any(axis=1), parts[counts.argmax(axis=1)], 0.0).tolist()
+    return commonest
 
 
 @lru_cache(maxsize=256)
@@ -140,40 +152,48 @@ def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     """Chroma of a constant-Q transform, and its smoothed and quantised form (CENS).
 
     Args:
-        cqt: magnitudes, (frames, octaves * 12), 12 bins an octave from C.
+        cqt: magnitudes, (..., frames, octaves * 12), 12 bins an octave from C.
 
     Returns:
-        chroma (frames, 12), the strongest class of a frame being 1; CENS (frames, 12), of unit length.
+        chroma (..., frames, 12), the strongest class of a frame being 1; CENS (..., frames, 12), of unit length.
 
     Source: M. Müller and S. Ewert, Chroma Toolbox (2011).
     """
-    raw = np.sum([cqt[:, k : k + N_CHROMA] for k in range(0, cqt.shape[1], N_CHROMA)], axis=0)
-    share = _divided(raw, raw.sum(axis=1, keepdims=True, dtype=np.float64))
+    raw = np.sum([cqt[..., k : k + N_CHROMA] for k in range(0, cqt.shape[-1], N_CHROMA)], axis=0)
+    share = _divided(raw, raw.sum(axis=-1, keepdims=True, dtype=np.float64))
     steps = np.zeros_like(raw)
     for step in _CENS_STEPS:
         steps += (share > np.float32(step)) * np.float32(0.25)
+    cens = _smoothed(steps)
+    length = np.sqrt((cens.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
+    return _divided(raw, raw.max(axis=-1, keepdims=True)), _divided(cens, length)
+
+
+def _smoothed(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., frames, 12) averaged over `_CENS_SMOOTH` frames: all rows are one signal, with silence between them."""
     smooth = np.hanning(_CENS_SMOOTH + 2)
-    middle = slice(len(smooth) // 2, len(smooth) // 2 + len(steps))
-    cens = np.stack([np.convolve(row, smooth / smooth.sum())[middle] for row in steps.T], axis=1).astype(np.float32)
-    length = np.sqrt((cens.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    return _divided(raw, raw.max(axis=1, keepdims=True)), _divided(cens, length)
+    n_frames = steps.shape[-2]
+    spaced = np.zeros((*steps.shape[:-2], N_CHROMA, n_frames + len(smooth)))
+    spaced[..., :n_frames] = steps.swapaxes(-1, -2)
+    smoothed = np.convolve(spaced.reshape(-1), smooth / smooth.sum(), mode="same").reshape(spaced.shape)
+    return smoothed[..., :n_frames].swapaxes(-1, -2).astype(np.float32, order="C")
 
 
 def tonnetz(chroma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tonal centroids of chroma: coordinates on the circles of fifths, minor and major thirds.
 
     Args:
-        chroma: (frames, 12).
+        chroma: (..., frames, 12).
 
     Returns:
-        (frames, 6).
+        (..., frames, 6).
 
     Source: C. Harte, M. Sandler and M. Gasser, Detecting harmonic change in musical audio (2006).
     """
     turns = np.outer([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3], np.arange(float(N_CHROMA)))
     turns[::2] -= 0.5  # a cosine half a turn back is the sine
     radius = np.array([1, 1, 1, 1, 0.5, 0.5])[:, None]
-    share = _divided(chroma, np.abs(chroma).sum(axis=1, keepdims=True, dtype=np.float64))
+    share = _divided(chroma, np.abs(chroma).sum(axis=-1, keepdims=True, dtype=np.float64))
     centroids: NDArray[np.float64] = share @ (radius * np.cos(np.pi * turns)).T
     return centroids.astype(np.float32)
 

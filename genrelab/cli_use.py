@@ -12,7 +12,7 @@ import typer
 
 from genrelab import console, options, shown
 from genrelab.errors import printable
-from genrelab.processes import use_one_thread
+from genrelab.processes import keep_memory, use_one_thread
 from genrelab.wording import count
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def predict(
     if "" in names:
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
+    keep_memory()
     from genrelab import answers
 
     bundle = _covering(_demanding(_hearing(model).with_windows(windows), min_precision), coverage)
@@ -171,6 +172,7 @@ def tag(
     Example: genrelab tag ~/Music --dry-run
     """
     use_one_thread()
+    keep_memory()
     from genrelab import library as program
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
@@ -214,6 +216,7 @@ def playlists(
     Example: genrelab playlists ~/Music --out ~/Music/playlists
     """
     use_one_thread()
+    keep_memory()
     from genrelab import library
     from genrelab import playlists as program
 

@@ -6,6 +6,7 @@ Here these filters are folded into one real matrix in the time domain: an octave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,36 +25,41 @@ _HANN_BANDWIDTH = 1.50018310546875  # of the Hann window, in bins
 _SPARSITY = 0.01  # share of a filter's spectrum that librosa leaves out
 
 
-def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tuning: float) -> NDArray[np.float32]:
-    """Magnitudes of the constant-Q transform.
+def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tunings: Sequence[float]) -> NDArray[np.float32]:
+    """Magnitudes of the constant-Q transform of clips of one length.
 
     Args:
-        y: mono samples, (n,).
+        y: mono samples, (clips, n).
         sr: Hz; about 8,500 at least.
         hop_length: samples, a multiple of 64.
-        tuning: part of a semitone by which the recording is above A = 440 Hz.
+        tunings: part of a semitone by which each recording is above A = 440 Hz, (clips,).
 
     Returns:
-        (frames, 84), frames of `hop_length` centred from sample 0.
+        (clips, frames, 84), frames of `hop_length` centred from sample 0.
 
     Raises:
         SettingsError: the highest filter reaches beyond the Nyquist frequency.
 
     Source: C. Schörkhuber and A. Klapuri, Constant-Q transform toolbox for music processing (2010).
     """
-    factor = _early_factor(sr, hop_length, tuning)
-    y, sr, hop_length = _decimated(y, factor), sr / factor, hop_length // factor
-    kernel, lengths = _kernel(sr, tuning)
+    factors = [_early_factor(sr, hop_length, tuning) for tuning in tunings]
+    found = [_kernel(sr / factor, tuning) for factor, tuning in zip(factors, tunings, strict=True)]
+    if len({(factor, len(kernel)) for factor, (kernel, _) in zip(factors, found, strict=True)}) > 1:
+        # At a few odd rates it depends on the tuning by how much the rate is halved first.
+        return np.concatenate([cqt(y[[i]], sr, hop_length, [tuning]) for i, tuning in enumerate(tunings)])
+    y, hop_length = _decimated(y, factors[0]), hop_length // factors[0]
+    kernels, scales = (np.stack(parts) for parts in zip(*found, strict=True))
     octaves = []
     for octave in range(_N_OCTAVES):
         if octave:
             y, hop_length = _decimated(y, 2), hop_length // 2
-        response = np.dot(frame(y, len(kernel), hop_length), kernel)  # `@` is slow on overlapping rows
+        # As rows that do not overlap, for of others `@` makes no call of BLAS.
+        response = np.ascontiguousarray(frame(y, kernels.shape[1], hop_length)) @ kernels
         np.square(response, out=response)
-        magnitude = np.sqrt(response[:, :_OCTAVE] + response[:, _OCTAVE:])
-        octaves.append(magnitude / np.sqrt(lengths))
-    n_frames = min(len(magnitude) for magnitude in octaves)
-    return np.concatenate([magnitude[:n_frames] for magnitude in reversed(octaves)], axis=1)
+        magnitude = np.sqrt(response[:, :, :_OCTAVE] + response[:, :, _OCTAVE:])
+        octaves.append(magnitude / scales[:, None])
+    n_frames = min(magnitude.shape[1] for magnitude in octaves)
+    return np.concatenate([magnitude[:, :n_frames] for magnitude in reversed(octaves)], axis=2)
 
 
 def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
@@ -69,24 +75,25 @@ def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
 
 
 def _decimated(y: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """The signal at 1/factor of its rate with its energy kept, ceil(n / factor) samples.
+    """Signals (clips, n) at 1/factor of their rate with their energy kept, (clips, ceil(n / factor)).
 
-    Where the signal is silent the result is rounding noise, which chroma brings up to full scale: to be
+    Where a signal is silent the result is rounding noise, which chroma brings up to full scale: to be
     librosa's noise, the scaling is librosa's, to the last bit and before the next halving.
     """
     if factor == 1:
         return y
-    n_samples = -(-len(y) // factor)
-    fewer: NDArray[np.float32] = soxr.resample(y, factor, 1, quality="HQ")[:n_samples]
+    n_samples = -(-y.shape[1] // factor)
+    fewer: NDArray[np.float32] = soxr.resample(y.T, factor, 1, quality="HQ").T[:, :n_samples]
     fewer /= np.sqrt(1 / factor)
-    return fewer if len(fewer) == n_samples else np.pad(fewer, (0, n_samples - len(fewer)))
+    missing = n_samples - fewer.shape[1]
+    return np.pad(fewer, ((0, 0), (0, missing))) if missing else fewer
 
 
 @lru_cache(maxsize=256)
 def _kernel(sr: float, tuning: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The filters of the highest octave in the time domain: (n_fft, 24), real parts then imaginary ones.
 
-    With them the filters' lengths in samples, (12,).
+    With them what their responses are divided by: the square roots of the filters' lengths in samples, (12,).
     """
     hz = _C1_HZ * 2.0 ** ((tuning + np.arange(N_BINS - _OCTAVE, N_BINS)) / _OCTAVE)
     lengths = _Q * sr / hz
@@ -101,7 +108,7 @@ def _kernel(sr: float, tuning: float) -> tuple[NDArray[np.float32], NDArray[np.f
     kernel = np.fft.fft(_sparse(spectra), n=n_fft, axis=1)
     folded = np.concatenate((kernel.real, kernel.imag)).T.astype(np.float32, order="C")
     folded.setflags(write=False)
-    return folded, lengths.astype(np.float32)
+    return folded, np.sqrt(lengths.astype(np.float32))
 
 
 def _sparse(spectra: NDArray[np.complex128]) -> NDArray[np.complex128]:

@@ -150,12 +150,17 @@ def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None
 
 
 def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
-    """`y` of shape (samples,) at another rate (soxr, quality HQ); `y` itself where the rates are equal."""
+    """`y` at another rate (soxr, quality HQ); `y` itself where the rates are equal.
+
+    Args:
+        y: mono samples, (samples,), or of several clips of one length, (clips, samples): each gets the same bytes as
+            alone, and the filters are made once.
+    """
     if sr == target_sr:
         return y
     import soxr
 
-    resampled: NDArray[np.float32] = soxr.resample(y, sr, target_sr, quality="HQ")
+    resampled: NDArray[np.float32] = soxr.resample(y.T, sr, target_sr, quality="HQ").T
     return resampled
 
 

@@ -1,19 +1,21 @@
 """3 A clip in numbers: FMA's 518 statistics, 230 more of how the timbre moves, the article's 35 features a frame.
 
 Both follow librosa 0.11 with its defaults. What a frame is described by stands in `spectral`, `chroma` and
-`cqt`; here it is computed in one pass over the spectrum and summed up.
+`cqt`; here it is computed in one pass over the spectrum and summed up. Clips of one length are computed together: of
+short ones most of the time would go into the calls, not into the numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import spectral
-from genrelab.chroma import chroma_cqt, chroma_stft, peak_bins, spectral_peaks, tonnetz, tuning
+from genrelab.chroma import chroma_cqt, chroma_stft, peak_bins, spectral_peaks, tonnetz, tunings
 from genrelab.config import DescriptorsView, FramesView, StatisticsView
 from genrelab.cqt import cqt
 from genrelab.errors import SettingsError
@@ -80,25 +82,27 @@ FRAMES: tuple[str, ...] = (
 
 
 def statistics(y: NDArray[np.float32], sr: int, *, view: StatisticsView) -> NDArray[np.float32]:
-    """FMA's 518 statistics of a clip: 7 moments over the frames of 74 rows of 11 features.
+    """FMA's 518 statistics of clips: 7 moments over the frames of 74 rows of 11 features.
 
     Skewness and kurtosis of a row that does not vary (no more than float32 rounds) are 0; SciPy answers NaN.
     With `view.fma_exact` the rate is taken to be 22,050 Hz by chroma_stft, centroid, bandwidth,
     contrast and roll-off whatever it is, as in FMA's published columns.
 
     Args:
-        y: mono samples, (n,), half a second or more.
+        y: mono samples, (n,) or (clips, n), half a second or more.
         sr: Hz; `view.sr` unless `view.fma_exact`.
 
     Returns:
-        (518,) in the order of `STATISTICS`.
+        (518,) or (clips, 518) in the order of `STATISTICS`.
 
     Raises:
         SettingsError: a rate below 12,800 Hz, or a hop that the octaves of the constant-Q transform cannot halve.
 
     Source: M. Defferrard et al., FMA: a dataset for music analysis (2017).
     """
-    return _statistics(y, _listen(y, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr), sr, view.hop_length)
+    clips = np.atleast_2d(y)
+    heard = _listen(clips, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr)
+    return _statistics(clips, heard, sr, view.hop_length).reshape(*y.shape[:-1], -1)
 
 
 def descriptors(y: NDArray[np.float32], sr: int, view: DescriptorsView) -> NDArray[np.float32]:
@@ -106,28 +110,32 @@ def descriptors(y: NDArray[np.float32], sr: int, view: DescriptorsView) -> NDArr
     that each of them takes over two frames.
 
     Args:
-        y: mono samples, (n,), half a second or more.
+        y: mono samples, (n,) or (clips, n), half a second or more.
         sr: Hz.
 
     Returns:
-        `view.shape`, in the order of `DESCRIPTORS`.
+        `view.shape`, or that of each clip, in the order of `DESCRIPTORS`.
 
     Raises:
         SettingsError: as `statistics`.
     """
-    heard = _listen(y, sr, view, stated_sr=sr)
+    clips = np.atleast_2d(y)
+    heard = _listen(clips, sr, view, stated_sr=sr)
     mfcc = heard.rows["mfcc"].astype(np.float64)
-    covariance = np.cov(mfcc.T)[np.triu_indices(view.n_mfcc)]
-    steps = np.log(np.var(mfcc[2:] - mfcc[:-2], axis=0, ddof=1) + _MOST_STILL)
-    moves = np.concatenate((covariance, steps)).astype(np.float32)
-    return np.concatenate((_statistics(y, heard, sr, view.hop_length), moves))
+    away = mfcc - mfcc.mean(axis=1, keepdims=True)
+    covariance = away.swapaxes(1, 2) @ away / (mfcc.shape[1] - 1)
+    steps = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + _MOST_STILL)
+    moves = np.concatenate((covariance[:, *np.triu_indices(view.n_mfcc)], steps), axis=1).astype(np.float32)
+    found = np.concatenate((_statistics(clips, heard, sr, view.hop_length), moves), axis=1)
+    return found.reshape(*y.shape[:-1], -1)
 
 
-def _statistics(y: NDArray[np.float32], heard: _Heard, sr: int, hop_length: int) -> NDArray[np.float32]:
-    rows = dict(heard.rows)
-    rows["chroma_cqt"], rows["chroma_cens"] = chroma_cqt(cqt(y, sr, hop_length, heard.tuning))
-    rows["tonnetz"] = tonnetz(rows["chroma_cens"])
-    return np.concatenate([_moments(rows[feature]).ravel() for feature in _FEATURES])
+def _statistics(clips: NDArray[np.float32], heard: _Heard, sr: int, hop_length: int) -> NDArray[np.float32]:
+    """(clips, 518)."""
+    chroma, cens = chroma_cqt(cqt(clips, sr, hop_length, heard.tunings))
+    pitch = {"chroma_cqt": chroma, "chroma_cens": cens, "tonnetz": tonnetz(cens)}
+    found = _moments(heard.rows) | _moments(pitch)
+    return np.concatenate([found[feature].reshape(len(clips), -1) for feature in _FEATURES], axis=1)
 
 
 def frames(y: NDArray[np.float32], sr: int, view: FramesView) -> NDArray[np.float32]:
@@ -145,33 +153,33 @@ def frames(y: NDArray[np.float32], sr: int, view: FramesView) -> NDArray[np.floa
     Raises:
         SettingsError: as `statistics`.
     """
-    rows = _listen(y, sr, view, stated_sr=sr).rows
-    columns = [rows[f] for f in ("chroma_stft", "spectral_centroid", "spectral_rolloff", "zcr", "mfcc")]
+    rows = _listen(y[None], sr, view, stated_sr=sr).rows
+    columns = [rows[f][0] for f in ("chroma_stft", "spectral_centroid", "spectral_rolloff", "zcr", "mfcc")]
     return np.resize(np.concatenate(columns, axis=1)[: view.n_frames], view.shape)
 
 
 @dataclass(frozen=True)
 class _Heard:
-    """What one pass over the spectrum finds."""
+    """What one pass over the spectrum of clips finds."""
 
-    rows: dict[str, NDArray[np.float32]]  # (frames, size) of each feature
-    tuning: float  # for the constant-Q transform: from magnitudes, at the true rate
+    rows: dict[str, NDArray[np.float32]]  # (clips, frames, size) of each feature
+    tunings: list[float]  # of each clip, for the constant-Q transform: from magnitudes, at the true rate
 
 
 @dataclass(frozen=True)
 class _Spectra:
-    """The power spectra of all frames, and what is cheaper to take from a block while it is in cache."""
+    """The power spectra of all frames, clip by clip, and what is cheaper to take from a block while it is in cache."""
 
     powers: NDArray[np.float32]  # (frames, padded bins)
     moments: NDArray[np.float32]  # of chunks of bins, (frames, chunks, 3)
     mel: NDArray[np.float32]  # (frames, mel bands)
     mean_square: NDArray[np.float32]  # (frames,)
     edges: NDArray[np.float32]  # of the contrast bands, (frames, edges)
-    peaks: NDArray[np.float32]  # (5, peaks)
+    peaks: list[NDArray[np.float32]]  # of each clip, (5, peaks)
 
 
 def _listen(
-    y: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, *, stated_sr: int
+    clips: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, *, stated_sr: int
 ) -> _Heard:
     """The features that come from the short-time spectrum and from the samples themselves."""
     if view.hop_length not in _HOPS or view.n_fft % view.hop_length or min(sr, stated_sr) < _LEAST_SR:
@@ -179,80 +187,87 @@ def _listen(
             f"{view.name} needs a hop_length of {', '.join(map(str, _HOPS))} that divides n_fft, and a rate of"
             f" {_LEAST_SR} Hz or more. Received: hop_length={view.hop_length}, n_fft={view.n_fft}, sr={sr}"
         )
-    n_fft, s = view.n_fft, _spectra(y, sr, view, stated_sr)
-    shape = spectral.shape(s.moments, s.powers, stated_sr, n_fft)
-    pitch = tuning(s.peaks, stated_sr, n_fft, squared=True)
+    n_fft, s = view.n_fft, _spectra(clips, sr, view, stated_sr)
+    pitches = tunings(s.peaks, stated_sr, n_fft, squared=True)
+    powers, edges, mel = (x.reshape(len(clips), -1, x.shape[1]) for x in (s.powers, s.edges, s.mel))
+    shape = spectral.shape(s.moments, s.powers, stated_sr, n_fft).reshape(len(clips), -1, 3)
     rows = {
-        "chroma_stft": chroma_stft(s.powers, stated_sr, n_fft, pitch),
-        "mfcc": _mfcc(s.mel, view.n_mfcc),
-        "rmse": np.sqrt(s.mean_square)[:, None],
-        "spectral_centroid": shape[:, 0:1],
-        "spectral_bandwidth": shape[:, 1:2],
-        "spectral_rolloff": shape[:, 2:3],
-        "spectral_contrast": spectral.contrast(s.edges, stated_sr, n_fft),
-        "zcr": spectral.zero_crossing_rate(y, n_fft, view.hop_length)[:, None],
+        "chroma_stft": np.stack([chroma_stft(p, stated_sr, n_fft, t) for p, t in zip(powers, pitches, strict=True)]),
+        "mfcc": _mfcc(mel, view.n_mfcc),
+        "rmse": np.sqrt(s.mean_square).reshape(len(clips), -1, 1),
+        "spectral_centroid": shape[:, :, 0:1],
+        "spectral_bandwidth": shape[:, :, 1:2],
+        "spectral_rolloff": shape[:, :, 2:3],
+        "spectral_contrast": spectral.contrast(edges, stated_sr, n_fft),
+        "zcr": spectral.zero_crossing_rate(clips, n_fft, view.hop_length)[:, :, None],
     }
-    return _Heard(rows, tuning(s.peaks, sr, n_fft, squared=False))
+    return _Heard(rows, tunings(s.peaks, sr, n_fft, squared=False))
 
 
 def _spectra(
-    y: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, stated_sr: int
+    clips: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, stated_sr: int
 ) -> _Spectra:
-    n_fft, windows = view.n_fft, frame(y, view.n_fft, view.hop_length)
-    powers = np.empty((len(windows), spectral.padded_bins(n_fft)), np.float32)
-    powers[:, 1 + n_fft // 2 :] = 0
-    mel = np.empty((len(windows), _N_MELS), np.float32)
+    # float64: contrast looks into valleys (above an MP3's low-pass) where a float32 FFT is noise.
+    n_fft, windows = view.n_fft, frame(clips, view.n_fft, view.hop_length, dtype=np.float64)
+    powers = np.empty((*windows.shape[:2], spectral.padded_bins(n_fft)), np.float32)
+    powers[:, :, 1 + n_fft // 2 :] = 0
+    mel = np.empty((*windows.shape[:2], _N_MELS), np.float32)
     lows, highs = zip(peak_bins(sr, n_fft), peak_bins(stated_sr, n_fft), strict=True)
-    moments, mean_square, edges, peaks = [], [], [], []
-    for start in range(0, len(windows), BLOCK):
-        rows = slice(start, start + BLOCK)
+    moments, mean_square, edges = [], [], []
+    peaks: list[list[NDArray[np.float32]]] = [[] for _ in clips]
+    for clip, start in product(range(len(clips)), range(0, windows.shape[1], BLOCK)):
+        rows = clip, slice(start, start + BLOCK)
         block = powers[rows]
-        # float64: contrast looks into valleys (above an MP3's low-pass) where a float32 FFT is noise.
         power(windows[rows], out=block[:, : 1 + n_fft // 2], double=True)
         mel_power(block, sr, n_fft, _N_MELS, out=mel[rows])
         moments.append(spectral.chunk_moments(block))
         mean_square.append(spectral.mean_square(block, n_fft))
         edges.append(spectral.contrast_edges(block, stated_sr, n_fft))
         loudest = edges[-1].max(axis=1)  # of all bins: every bin belongs to one of the bands
-        peaks.append(spectral_peaks(block, loudest, (min(lows), max(highs))))
+        peaks[clip].append(spectral_peaks(block, loudest, (min(lows), max(highs))))
     return _Spectra(
-        powers,
+        powers.reshape(-1, powers.shape[-1]),
         np.concatenate(moments),
-        mel,
+        mel.reshape(-1, _N_MELS),
         np.concatenate(mean_square),
         np.concatenate(edges),
-        np.concatenate(peaks, axis=1),
+        [np.concatenate(of_clip, axis=1) for of_clip in peaks],
     )
 
 
 def _mfcc(mel: NDArray[np.float32], n_mfcc: int) -> NDArray[np.float32]:
-    """Cosine transform of the level in mel bands, (frames, n_mfcc)."""
+    """Cosine transform of the level in mel bands (clips, frames, bands): (clips, frames, n_mfcc)."""
     level = decibels(mel, top_db=_TOP_DB, ref=1.0)
     # The floor is the same in all bands and so belongs to the first coefficient alone: taken out before the
     # product, it cannot leave its rounding in the others, and silence has coefficients of exactly 0.
-    floor = level.min()
-    coefficients: NDArray[np.float32] = (level - floor) @ _dct(mel.shape[1], n_mfcc)
-    coefficients[:, 0] += floor * np.float32(np.sqrt(mel.shape[1]))
+    floor = level.min(axis=(1, 2), keepdims=True)
+    coefficients: NDArray[np.float32] = (level - floor) @ _dct(mel.shape[2], n_mfcc)
+    coefficients[:, :, 0] += floor[:, 0] * np.float32(np.sqrt(mel.shape[2]))
     return coefficients
 
 
-def _moments(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Statistics of each column over the frames, (7, size), in the order of `_STATISTICS`."""
-    x = np.ascontiguousarray(rows.T)
-    ordered, n = np.sort(x, axis=1), x.shape[1]
-    mean = x.mean(axis=1, dtype=np.float64)
-    away = x - mean[:, None]
+def _moments(rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Statistics over the frames of features that have equally many, (clips, frames, size), all at once.
+
+    Returns:
+        (clips, 7, size) of each feature, in the order of `_STATISTICS`.
+    """
+    x = np.ascontiguousarray(np.concatenate(list(rows.values()), axis=2).swapaxes(1, 2))
+    ordered, n = np.sort(x, axis=2), x.shape[2]
+    mean = x.mean(axis=2, dtype=np.float64)
+    away = x - mean[:, :, None]
     squares = away * away
-    m2 = squares.mean(axis=1)
-    m3 = np.einsum("ij,ij->i", squares, away) / n
-    m4 = np.einsum("ij,ij->i", squares, squares) / n
+    m2 = squares.mean(axis=2)
+    m3 = np.einsum("ijk,ijk->ij", squares, away) / n
+    m4 = np.einsum("ijk,ijk->ij", squares, squares) / n
     still = m2 <= (np.finfo(np.float32).eps * mean) ** 2  # no more than rounding
     m2_ = np.where(still, 1.0, m2)
     skew = np.where(still, 0.0, m3 / m2_**1.5)
     kurtosis = np.where(still, 0.0, m4 / m2_**2 - 3.0)
-    median = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
-    table = (kurtosis, ordered[:, -1], mean, median, ordered[:, 0], skew, np.sqrt(m2))
-    return np.stack(table).astype(np.float32)
+    median = (ordered[:, :, (n - 1) // 2] + ordered[:, :, n // 2]) / 2
+    table = np.stack((kurtosis, ordered[:, :, -1], mean, median, ordered[:, :, 0], skew, np.sqrt(m2)), axis=1)
+    ends = np.cumsum([feature.shape[2] for feature in rows.values()])
+    return dict(zip(rows, np.split(table.astype(np.float32), ends[:-1], axis=2), strict=True))
 
 
 @lru_cache(maxsize=4)

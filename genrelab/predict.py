@@ -26,7 +26,7 @@ from genrelab.config import FramesView, LogMelView, SamplesView, View
 from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.prediction import Decision, Prediction, WindowScore
-from genrelab.views import compute
+from genrelab.views import compute_many
 
 Windows = int | Literal["all"]
 """How many stretches of a track are listened to at most."""
@@ -252,9 +252,9 @@ def _scores(bundle: Bundle, stretches: Iterable[decode.Clip]) -> Iterator[tuple[
         stretches = islice(stretches, 1)
     spans: list[tuple[float, float]] = []
     arrays: list[NDArray[Any]] = []
-    for clip in stretches:
+    for clip, windows in compute_many(bundle.view, stretches):
         clip_end_s = clip.start_s + len(clip.y) / clip.sr
-        for window in compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s):
+        for window in windows:
             spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
             arrays.append(window.x)
         if len(arrays) >= ROWS_AT_ONCE:

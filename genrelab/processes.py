@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 CRASHED = "the decoder crashed on this file"
 """What is said of a file that brings a worker down."""
@@ -33,6 +36,21 @@ def use_one_thread() -> None:
     """
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+
+
+def keep_memory() -> None:
+    """Memory that is freed stays with this process for the next song, up to 128 MiB; to be called by programs.
+
+    glibc gives large arrays back to the system at once, and most of what a song needs are large arrays: having them
+    back page by page costs up to a quarter of its time. Where the C library knows no such setting, nothing is done.
+    """
+    import ctypes
+    import platform
+
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that glibc allows
+        mallopt(_M_TRIM_THRESHOLD, 128 << 20)
 
 
 def cores() -> int:
@@ -108,6 +126,7 @@ def _begin_worker() -> None:
     import multiprocessing
     import signal
 
+    keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -111,23 +111,23 @@ def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[
 
 
 def contrast(edges: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
-    """Spectral contrast of a clip: how far the peaks of each octave band stand above its valleys.
+    """Spectral contrast of clips: how far the peaks of each octave band stand above its valleys.
 
     Args:
-        edges: from `contrast_edges`, of all frames of the clip, (frames, edges).
+        edges: from `contrast_edges`, of all frames of each clip, (..., frames, edges).
 
     Returns:
-        (frames, 7), dB.
+        (..., frames, 7), dB.
 
     Source: D.-N. Jiang et al., Music type classification by spectral contrast feature (2002).
     """
     magnitudes = np.sqrt(edges)
-    peaks, valleys = (np.empty((len(edges), _CONTRAST_BANDS), np.float32) for _ in range(2))
+    peaks, valleys = (np.empty((*edges.shape[:-1], _CONTRAST_BANDS), np.float32) for _ in range(2))
     start = 0
     for band, (_, n_edge) in enumerate(_contrast_bands(sr, n_fft)):
         middle, stop = start + n_edge, start + 2 * n_edge
-        valleys[:, band] = magnitudes[:, start:middle].mean(axis=1)
-        peaks[:, band] = magnitudes[:, middle:stop].mean(axis=1)
+        valleys[..., band] = magnitudes[..., start:middle].mean(axis=-1)
+        peaks[..., band] = magnitudes[..., middle:stop].mean(axis=-1)
         start = stop
     return decibels(peaks, ref=1.0, top_db=_TOP_DB) - decibels(valleys, ref=1.0, top_db=_TOP_DB)
 
@@ -136,22 +136,22 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
     """Share of the samples of each centred frame whose sign differs from the sample before.
 
     Args:
-        y: mono samples, (n,); before and after it the outermost samples are repeated.
+        y: mono samples, (..., n); before and after them the outermost samples are repeated.
         n_fft: frame length, a multiple of `hop_length`; that is a multiple of 8, and 2,040 at most.
 
     Returns:
-        (1 + n // hop_length,).
+        (..., 1 + n // hop_length).
     """
-    negative = y < -_ZERO
-    crossing = np.zeros(len(y) + 2 * n_fft, bool)  # enough for whole hops after the last frame
-    start = n_fft // 2
-    np.not_equal(negative[1:], negative[:-1], out=crossing[start + 1 : start + len(y)])
-    n_frames, per_frame = 1 + len(y) // hop_length, n_fft // hop_length
-    hops = crossing[: (n_frames + per_frame - 1) * hop_length].reshape(-1, hop_length)
+    n, start, negative = y.shape[-1], n_fft // 2, y < -_ZERO
+    n_frames, per_frame = 1 + n // hop_length, n_fft // hop_length
+    hops = np.zeros((*y.shape[:-1], n_frames + per_frame - 1, hop_length), bool)
+    crossing = hops.reshape(*y.shape[:-1], -1)
+    end = min(start + n, crossing.shape[-1])  # whole hops: the last frame may end before the samples do
+    np.not_equal(negative[..., 1 : end - start], negative[..., : end - start - 1], out=crossing[..., start + 1 : end])
     # Eight booleans are summed at once, as the bytes of one number: none of them can pass 255.
-    counts = hops.view(np.uint64).sum(axis=1).view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.int64)
-    within: NDArray[np.int64] = np.lib.stride_tricks.sliding_window_view(counts, per_frame).sum(axis=1)
-    within -= hops[:, 0][:n_frames]  # a frame's first sample has none before it within the frame
+    counts = hops.view(np.uint64).sum(axis=-1, keepdims=True).view(np.uint8).sum(axis=-1, dtype=np.int64)
+    within: NDArray[np.int64] = sum(counts[..., k : k + n_frames] for k in range(per_frame))
+    within -= hops[..., :n_frames, 0]  # a frame's first sample has none before it within the frame
     return (within / n_fft).astype(np.float32)
 
 

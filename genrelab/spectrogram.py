@@ -25,25 +25,29 @@ _BANDS = 16  # mel bands multiplied at once: a group reads only the bins that it
 _DB = np.float32(10.0 / np.log(10.0))  # 10 log10(x) = _DB ln(x); NumPy has a vectorised float32 ln
 
 
-def frame(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.float32]:
-    """Centred frames of a signal with zeros around it, as a view.
+def frame(
+    y: NDArray[np.float32], n_fft: int, hop_length: int, *, dtype: type[np.floating[Any]] = np.float32
+) -> NDArray[Any]:
+    """Centred frames of signals with zeros around them, as a view.
 
     Args:
-        y: mono samples, (n,).
+        y: mono samples, (..., n).
+        dtype: of the frames.
 
     Returns:
-        (1 + n // hop_length, n_fft), overlapping: read only.
+        (..., 1 + n // hop_length, n_fft), overlapping: read only.
     """
-    margin = np.zeros(n_fft // 2, np.float32)
-    padded = np.concatenate((margin, y, margin))
-    return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+    n, margin = y.shape[-1], n_fft // 2
+    padded = np.zeros((*y.shape[:-1], n + 2 * margin), dtype)
+    padded[..., margin : margin + n] = y
+    return np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[..., ::hop_length, :]
 
 
-def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
+def power(frames: NDArray[Any], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
     """Power spectra of frames.
 
     Args:
-        frames: (n, n_fft).
+        frames: (n, n_fft); a transform in float64 is quicker where they are float64 already.
         out: where to write, (n, 1 + n_fft // 2).
         double: transform in float64: for those who look at what is 140 dB below the loudest bin, and those who have
             few frames and would wait longer for SciPy to load than for NumPy's transform.
@@ -118,25 +122,29 @@ def mel_power(
 
 
 def decibels(powers: NDArray[np.float32], *, top_db: float, ref: float | None = None) -> NDArray[np.float32]:
-    """Power in dB, no lower than `top_db` below the loudest value (`librosa.power_to_db`).
+    """Power in dB, no lower than `top_db` below the loudest value of a picture (`librosa.power_to_db`).
 
     Where nothing reaches `AMIN` and the reference is the loudest value, all is `-top_db`: silence has no
     loudest bin to be compared with (librosa answers 0 dB).
 
     Args:
-        powers: any shape.
+        powers: one picture, or several, each with levels of its own: (..., frames, bands).
         ref: power of 0 dB; the loudest value unless given.
 
     Returns:
         float32 dB, same shape.
     """
-    loudest = float(powers.max())
-    if ref is None and loudest <= AMIN:
-        return np.full(powers.shape, -top_db, np.float32)
-    level = np.log(np.maximum(powers, np.float32(AMIN)))
+    level = np.maximum(powers, np.float32(AMIN))
+    np.log(level, out=level)
     level *= _DB
-    level -= np.float32(10.0 * np.log10(max(AMIN, loudest if ref is None else ref)))
-    np.maximum(level, level.max() - np.float32(top_db), out=level)
+    if ref is None:
+        loudest = powers.max(axis=(-2, -1), keepdims=True)
+        level -= (10.0 * np.log10(np.maximum(AMIN, loudest, dtype=np.float64))).astype(np.float32)
+    else:
+        level -= np.float32(10.0 * np.log10(max(AMIN, ref)))
+    np.maximum(level, level.max(axis=(-2, -1), keepdims=True) - np.float32(top_db), out=level)
+    if ref is None:
+        np.copyto(level, np.float32(-top_db), where=loudest <= AMIN)
     return level
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from genrelab.config import (
     TableView,
     View,
 )
-from genrelab.decode import resample
+from genrelab.decode import Clip, resample
 from genrelab.errors import DecodeError, SettingsError
 from genrelab.features import descriptors, frames, statistics
 from genrelab.spectrogram import log_mel_windows, mel_image
@@ -33,9 +34,41 @@ class Window:
     x: NDArray[Any]
 
 
+TOGETHER_S = 30.0
+"""Seconds of sound that are looked at together: short clips share what a call costs, and memory stays that of one."""
+
+
 def compute(view: View, y: NDArray[np.float32], sr: int, *, start_s: float = 0.0) -> list[Window]:
     """The windows of one view of a clip; see `compute_all`."""
     return compute_all((view,), y, sr, start_s=start_s)[view.name]
+
+
+def compute_many(view: View, clips: Iterable[Clip]) -> Iterator[tuple[Clip, list[Window]]]:
+    """Clips of a track, each with its windows of one view: those that `compute` gives, sooner where clips are short.
+
+    `statistics` and `descriptors` of clips of one length are computed together, up to `TOGETHER_S` at once.
+
+    Raises:
+        SettingsError, DecodeError: as `compute_all`.
+    """
+    if not isinstance(view, StatisticsView | DescriptorsView):
+        yield from ((clip, compute(view, clip.y, clip.sr, start_s=clip.start_s)) for clip in clips)
+        return
+    for alike in _alike(clips):
+        sr, rate = alike[0].sr, _rate(view, alike[0].sr)
+        y = resample(np.stack([clip.y for clip in alike]), sr, rate)
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `_windows`
+            rows = _in_numbers(view, y, rate)
+        for clip, x in zip(alike, rows, strict=True):
+            yield clip, [Window(clip.start_s, _stored(view, x, clip.start_s))]
+
+
+def _alike(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """Neighbours of one length and rate, as many as last `TOGETHER_S`; one at least."""
+    for (n_samples, sr), run in groupby(clips, key=lambda clip: (len(clip.y), clip.sr)):
+        at_once = max(1, round(TOGETHER_S * sr / n_samples))
+        while alike := list(islice(run, at_once)):
+            yield alike
 
 
 def compute_all(
@@ -80,17 +113,24 @@ def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: i
                 found = [(0.0, _first(samples_at(view.sr), view.n_samples))]
             case FramesView():
                 found = [(0.0, frames(samples_at(view.sr), view.sr, view))]
-            case StatisticsView():
-                # A rate below the view's own is too low for FMA's constant-Q transform: it is raised to it.
-                rate = max(sr, view.sr) if view.fma_exact else view.sr
-                found = [(0.0, statistics(samples_at(rate), rate, view=view))]
-            case DescriptorsView():
-                found = [(0.0, descriptors(samples_at(view.sr), view.sr, view))]
+            case StatisticsView() | DescriptorsView():
+                rate = _rate(view, sr)
+                found = [(0.0, _in_numbers(view, samples_at(rate), rate))]
             case MelImageView():
                 found = [(0.0, mel_image(samples_at(view.sr), view))]
             case LogMelView():
                 found = log_mel_windows(samples_at(view.sr), view)
     return [Window(start_s + offset, _stored(view, x, start_s)) for offset, x in found]
+
+
+def _rate(view: StatisticsView | DescriptorsView, sr: int) -> int:
+    """The rate that a clip is looked at; below the view's own FMA's constant-Q transform would have no room."""
+    return max(sr, view.sr) if isinstance(view, StatisticsView) and view.fma_exact else view.sr
+
+
+def _in_numbers(view: StatisticsView | DescriptorsView, y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
+    """(n,) or (clips, n) samples at the rate `_rate`: `view.shape`, or that of each clip."""
+    return statistics(y, sr, view=view) if isinstance(view, StatisticsView) else descriptors(y, sr, view)
 
 
 def _first(y: NDArray[np.float32], n_samples: int) -> NDArray[np.float32]:

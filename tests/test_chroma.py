@@ -15,7 +15,7 @@ from genrelab.chroma import (
     peak_bins,
     spectral_peaks,
     tonnetz,
-    tuning,
+    tunings,
 )
 
 
@@ -37,7 +37,7 @@ def test_tuning_is_librosas(sr: int, seed: int) -> None:
     peaks = spectral_peaks(magnitudes**2, (magnitudes**2).max(axis=1), peak_bins(sr, 2048))
     for squared, spectra in ((False, magnitudes), (True, magnitudes**2)):
         wanted = librosa.estimate_tuning(S=spectra.T, sr=sr)
-        assert tuning(peaks, sr, 2048, squared=squared) == pytest.approx(wanted, abs=1e-9)
+        assert tunings([peaks], sr, 2048, squared=squared) == [pytest.approx(wanted, abs=1e-9)]
 
 
 @pytest.mark.parametrize("cents", [-40, -7, 0, 13, 45])
@@ -46,7 +46,7 @@ def test_tuning_of_a_detuned_scale(cents: int) -> None:
     scale = [np.sin(2 * np.pi * 440 * 2 ** ((k + cents / 100) / 12) * t) for k in range(0, 12, 2)]
     powers = spectrum(np.concatenate(scale).astype(np.float32)) ** 2
     peaks = spectral_peaks(powers, powers.max(axis=1), peak_bins(22_050, 2048))
-    found = tuning(peaks, 22_050, 2048, squared=False)
+    (found,) = tunings([peaks], 22_050, 2048, squared=False)
     assert found == pytest.approx(cents / 100, abs=0.03)
 
 
@@ -54,7 +54,7 @@ def test_nothing_to_tune_by_is_concert_pitch() -> None:
     silence = np.zeros((10, 1025), np.float32)
     peaks = spectral_peaks(silence, np.zeros(10, np.float32), peak_bins(22_050, 2048))
     assert peaks.shape == (5, 0)
-    assert tuning(peaks, 22_050, 2048, squared=True) == 0.0
+    assert tunings([peaks, peaks], 22_050, 2048, squared=True) == [0.0, 0.0]
 
 
 def test_chroma_of_a_spectrum_is_librosas() -> None:

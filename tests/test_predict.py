@@ -182,7 +182,7 @@ def test_a_view_that_cannot_be_computed_is_the_files_error(
     def refuse(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(predict, "compute", refuse)
+    monkeypatch.setattr(predict, "compute_many", refuse)
     assert samples_bundle.predict(noise(1), SR).error == "far too loud"
 
 

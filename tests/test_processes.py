@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -90,3 +91,19 @@ def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
             pytest.fail("the worker goes on without orders")
+
+
+def test_memory_that_is_freed_stays_for_the_next_array() -> None:
+    program = (
+        "import resource, numpy as np\n"
+        "from genrelab.processes import keep_memory\n"
+        "keep_memory()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(1 << 20)\n"
+        "before = faults()\n"
+        "for _ in range(20): np.ones(1 << 20)\n"
+        "print(faults() - before)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if platform.libc_ver()[0] == "glibc":
+        assert int(result.stdout) < 2_048, "8 MiB are 2,048 pages: they came once"

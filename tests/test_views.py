@@ -23,7 +23,7 @@ from genrelab.config import (
 )
 from genrelab.errors import DecodeError, SettingsError
 from genrelab.features import STATISTICS, STORAGE_BOUND
-from genrelab.views import compute, compute_all
+from genrelab.views import compute, compute_all, compute_many
 
 VIEWS: tuple[View, ...] = (
     StatisticsView(),
@@ -158,3 +158,43 @@ def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rat
         levels = np.abs(one["mel_image"] - other["mel_image"])
         assert levels.mean() < 0.03
         assert levels[:, :210].max() < 2.0
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_clips_together_have_the_bytes_that_each_has_alone(view: View) -> None:
+    sr, y = 44_100, music(44_100, 33.0)
+    y[sr * 4 : sr * 6] = 0
+    starts, lengths = [0.0, 2.5, 5.0, 7.5, 9.0, 9.5, 12.0], [2.5, 2.5, 2.5, 2.5, 0.5, 2.5, 20.0]
+    clips = [
+        decode.Clip(start_s, y[round(start_s * sr) : round((start_s + s) * sr)], sr)
+        for start_s, s in zip(starts, lengths, strict=True)
+    ]
+    together = list(compute_many(view, clips))
+    assert [clip for clip, _ in together] == clips
+    for clip, windows in together:
+        alone = compute(view, clip.y, clip.sr, start_s=clip.start_s)
+        assert [w.start_s for w in windows] == [w.start_s for w in alone]
+        for one, other in zip(windows, alone, strict=True):
+            assert one.x.dtype == other.x.dtype
+            np.testing.assert_array_equal(one.x, other.x)
+
+
+def test_no_more_is_looked_at_together_than_one_clip_of_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def seen(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
+        shapes.append(y.shape)
+        return decode.resample(y, sr, target_sr)
+
+    monkeypatch.setattr(views, "resample", seen)
+    y = music(22_050, 2.0)
+    clips = (decode.Clip(2.0 * i, y, 22_050) for i in range(20))
+    assert len(list(compute_many(DescriptorsView(), clips))) == 20
+    assert shapes == [(15, 44_100), (5, 44_100)]
+
+
+def test_of_clips_together_the_one_that_is_too_loud_is_named() -> None:
+    loud = np.full(44_100, 3e38, np.float32)
+    clips = [decode.Clip(0.0, music(22_050, 2.0), 22_050), decode.Clip(2.0, loud, 22_050)]
+    with pytest.raises(DecodeError, match="clip at 2 s"):
+        list(compute_many(DescriptorsView(), clips))
