@@ -50,6 +50,7 @@ def create_app(
         origins: web sites that may ask, such as `https://music.example.com`; our own page always may.
         folder: ours, for what is sent.
     """
+    origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
     gauges, draining, uploads = Gauges(), Draining(), Uploads(limits, folder)
 
     @asynccontextmanager

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 60.0
 """Seconds that a file of a batch waits for a place among the files that wait for a worker."""
+OF_THE_SERVICE = ("busy", "not-ready", "stopping")
+"""Refusals that say nothing of a file: another time it may be heard."""
 FIRST_GUESS_S = 1.0
 """Seconds that a file takes, before one has been heard."""
 
@@ -139,8 +141,10 @@ class Desk:
         try:
             said = await self.ears.hear(order)
         except Refused as e:
-            self.gauges.file(model.name, e.kind)
-            raise self._problem(e) from e
+            problem = self._problem(e)
+            if problem.kind not in OF_THE_SERVICE:
+                self.gauges.file(model.name, problem.kind)
+            raise problem from e
         self.pace.heard(loop.time() - began, ahead)
         self.gauges.file(model.name, "heard", said["duration_s"])
         return {**said, "path": file.name, "model": model.name}
@@ -148,7 +152,7 @@ class Desk:
     def _problem(self, refused: Refused) -> Problem:
         if refused.kind == "busy":
             return self._busy()
-        if refused.kind in ("not-ready", "stopping"):
+        if refused.kind in OF_THE_SERVICE:
             return later(refused.kind, refused.detail, 5)
         return Problem(refused.kind, refused.detail) if refused.kind in KINDS else internal()
 

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genrelab.service.gauges import NO_ROUTE, Gauges
-from genrelab.service.problems import Problem, internal, later, response
+from genrelab.service.problems import Problem, internal, later, quoted, response
 
 LINGER_S = 3.0
 """Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""
@@ -86,7 +86,7 @@ class Watch:
             await self.app(scope, receive, send)
             return
         began, method = time.perf_counter(), scope["method"]
-        answer = _Answer(scope, receive, send)
+        answer = _Answer(scope, receive, send, self.draining)
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
         self.draining.enter()
         try:
@@ -100,7 +100,7 @@ class Watch:
         try:
             await self.app(scope, answer.receive, answer.send)
         except Exception:  # whatever it was, a client gets a problem, and the log its trace
-            _log.exception("%s %s: not answered", scope["method"], scope["path"])
+            _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
             if answer.status:
                 raise
             await response(internal())(scope, answer.receive, answer.send)
@@ -109,8 +109,8 @@ class Watch:
 class _Answer:
     """One answer on its way out, and the body on its way in."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, draining: Draining) -> None:
+        self._receive, self._send, self._draining = receive, send, draining
         self._head, self._path = scope["method"] == "HEAD", scope["path"]
         headers = Headers(scope=scope)
         self._more = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
@@ -151,7 +151,7 @@ class _Answer:
         headers.setdefault("Content-Security-Policy", NO_CONTENT)
         if self._path.startswith("/v1/") or self._path == "/metrics":
             headers.setdefault("Cache-Control", "no-store")
-        if self._more:
+        if self._more or self._draining.begun:
             headers["Connection"] = "close"
 
 
@@ -172,9 +172,7 @@ class Door:
     def _problem(self, scope: Scope) -> Problem | None:
         path = scope["path"]
         if self.draining.begun and path not in ALIVE:
-            problem = later("stopping", "The service is being stopped. Ask again when it is back.", 5)
-            problem.headers["Connection"] = "close"
-            return problem
+            return later("stopping", "The service is being stopped. Ask again when it is back.", 5)
         if self.token is None or path in OPEN or path.startswith(OPEN_FOLDERS):
             return None
         return None if knows(Headers(scope=scope), self.token) else unauthorized()

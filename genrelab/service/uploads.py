@@ -107,6 +107,8 @@ class _Body:
 
     def __init__(self, headers: Headers, receive: Receive, spool: Spool, limits: Limits, *, batch: bool) -> None:
         self._receive, self._spool, self._limits = receive, spool, limits
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise Problem("bad-request", "The body has a Content-Encoding: send the file as it is.")
         content_type, options = parse_options_header(headers.get("content-type", ""))
         multipart = content_type == b"multipart/form-data"
         if batch and not multipart:

@@ -103,7 +103,7 @@ def test_another_web_site_is_refused(tmp_path: Path) -> None:
 
 def test_a_web_site_that_was_named_may_ask_and_read_also_refusals(tmp_path: Path) -> None:
     friend = {"origin": "https://friend.example"}
-    with Client(service(tmp_path, token=TOKEN, origins=["https://friend.example"])) as client:
+    with Client(service(tmp_path, token=TOKEN, origins=["https://Friend.example/"])) as client:
         asking = {**friend, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
         answer = client.options("/v1/predict", headers=asking)
         assert answer.status_code == 200

@@ -164,6 +164,11 @@ def test_a_batch_is_a_form(tmp_path: Path) -> None:
     assert refused(ask(tmp_path, b"sound", path="/v1/predict/batch")[0]) == (400, "bad-request")
 
 
+def test_a_body_is_not_unpacked(tmp_path: Path) -> None:
+    assert refused(ask(tmp_path, b"\x1f\x8b", [("content-encoding", "gzip")])[0]) == (400, "bad-request")
+    assert ask(tmp_path, b"sound", [("content-encoding", "identity")])[0].status == 200
+
+
 def test_options_do_not_go_into_the_form(tmp_path: Path) -> None:
     exchange, _ = ask(tmp_path, part(b"3", None, field="top") + part() + END, FORM)
     assert refused(exchange) == (422, "bad-parameter")
