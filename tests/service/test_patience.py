@@ -156,3 +156,27 @@ def test_an_answer_that_nobody_fetches_is_given_up(tmp_path: Path) -> None:
         time.sleep(IDLE_S * 3)
         assert lost
         assert lost[0] < IDLE_S + 1
+
+
+def test_a_websocket_is_no_slow_head_and_counts_as_a_connection() -> None:
+    websockets = pytest.importorskip("websockets.sync.client")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message["text"]})
+
+    one = Limits(idle_s=IDLE_S, connections=1)
+    with served(app, one, lifespan="off", ws="websockets-sansio") as port:
+        with websockets.connect(f"ws://127.0.0.1:{port}/") as talk:
+            time.sleep(IDLE_S * 3)
+            talk.send("still here?")
+            assert talk.recv(timeout=5) == "still here?"
+            with connected(port) as extra:
+                assert until_closed(extra) == b""
+        time.sleep(0.1)
+        with connected(port) as another:
+            another.sendall(b"nonsense\r\n\r\n")
+            assert until_closed(another).startswith(b"HTTP/1.1 400 ")
