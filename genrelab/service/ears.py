@@ -8,21 +8,18 @@ orders are refused meanwhile instead of waiting for ever.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import sys
+import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genrelab.errors import SettingsError, printable
-from genrelab.processes import ONE_THREAD
+from genrelab.errors import SettingsError
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Model, Shelf
+from genrelab.service.worker_process import Dead, WorkerProcess, begun
 
 log = logging.getLogger("genrelab.serve")
 
@@ -32,14 +29,11 @@ BEGIN_S = 60.0
 SOON_S, LATE_S = 0.5, 30.0
 """Seconds until a worker that died before it did anything is begun again: at first, and at most."""
 
-LONGEST_ANSWER = 1 << 25
-"""Bytes: a timeline of every window of the longest file is far below."""
+PROVEN_S = 10.0
+"""Seconds after which a worker that dies with nothing to do had begun well."""
 
-TAIL_BYTES = 2_000
-"""Of what a worker said last on its standard error; written to the log when it dies."""
-
-KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Of our environment; the rest, a token among it, is not for who reads strangers' files."""
+STOPPING = "The service stops. Ask again in a moment."
+NOBODY = "No worker is there to hear files; one is being begun. Ask again in a moment."
 
 
 @dataclass(frozen=True)
@@ -96,20 +90,23 @@ class Ears:
         self._idle: deque[asyncio.Future[_Job | None]] = deque()  # a turn of each worker that has nothing to do
         self._alive = self._failing = 0
         self._places: list[asyncio.Task[None]] = []
-        self._begun = asyncio.Event()  # something is known of the first workers
+        self._known = asyncio.Event()  # something is known of the first workers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble = ""
 
     async def start(self) -> None:
-        """Begin the workers, and wait until one is warm.
+        """Begin the workers, and wait until one is warm. Nothing where they have begun.
 
         Raises:
             SettingsError: they die before they begin.
         """
+        if self._loop is not None:
+            return
+        self._known.clear()
         self._loop = asyncio.get_running_loop()
         self.shelf.watch(self._wake)
         self._places = [asyncio.create_task(self._place()) for _ in range(max(1, self.limits.workers))]
-        await self._begun.wait()
+        await self._known.wait()
         if not self._alive:
             await self.stop()
             raise SettingsError(f"workers that hear files die before they begin: {self._trouble}")
@@ -123,7 +120,7 @@ class Ears:
             place.cancel()
         await asyncio.gather(*self._places, return_exceptions=True)
         self._places.clear()
-        self._refuse_all("stopping", "the service stops: ask again in a moment")
+        self._refuse_all("stopping", STOPPING)
 
     @property
     def waiting(self) -> int:
@@ -138,7 +135,7 @@ class Ears:
     @property
     def ready(self) -> bool:
         """Does a worker live, or is one being begun in the place of one that had worked?"""
-        return self._loop is not None and (self._alive > 0 or (self._begun.is_set() and not self._failing))
+        return self._loop is not None and (self._alive > 0 or (self._known.is_set() and not self._failing))
 
     async def hear(self, order: Order) -> dict[str, Any]:
         """Hear a file when its turn comes.
@@ -152,9 +149,9 @@ class Ears:
             Refused: it was not heard.
         """
         if not self.ready:
-            raise Refused("not-ready", "nobody is here to hear files: ask again in a moment")
+            raise Refused("not-ready", NOBODY)
         if self.full:
-            raise Refused("busy", f"{self.waiting} files wait already: ask again in a moment")
+            raise Refused("busy", f"{self.waiting} files wait to be heard. Ask again in a moment.")
         job = _Job(order, asyncio.get_running_loop().create_future())
         self._line.append(job)
         self._dispatch()
@@ -183,193 +180,137 @@ class Ears:
 
     def _refuse_all(self, kind: str, detail: str) -> None:
         while self._line:
-            _answered(self._line.popleft(), {"kind": kind, "detail": detail})
+            _answer(self._line.popleft(), _refusal(kind, detail))
 
     # --- one place: a worker, and after it the next ---
 
     async def _place(self) -> None:
         while True:
-            process = await _Process.begin(self.limits)
+            well = False
             try:
-                if await self._learned(process):
-                    self._alive += 1
-                    self._begun.set()
-                    try:
-                        await self._serve(process)
-                    finally:
-                        self._alive -= 1
-            finally:
-                await process.end()
-            await self._pause(process)
+                worker = await begun(self.limits)
+            except OSError as e:
+                self._trouble = str(e)
+            else:
+                try:
+                    well = await self._live(worker)
+                finally:
+                    await worker.end()
+                    self._trouble = worker.last_words
+            await self._pause(well)
             self.restarts += 1
 
-    async def _pause(self, process: _Process) -> None:
-        """At once after a worker that has heard something; ever later after such as died before."""
-        if process.worked:
+    async def _live(self, worker: WorkerProcess) -> bool:
+        """A worker's life; False where it was over before it was any good."""
+        if await self._learned(worker):
+            self._alive += 1
+            self._known.set()
+            try:
+                await self._serve(worker)
+            finally:
+                self._alive -= 1
+        return worker.worked or time.monotonic() - worker.since > PROVEN_S
+
+    async def _pause(self, well: bool) -> None:
+        """None after a worker that was good for something, ever longer ones after others."""
+        if well:
             self._failing = 0
             return
         self._failing += 1
-        self._trouble = printable(process.tail) or "they say nothing"
         log.error("a worker died before it heard a file: %s", self._trouble)
-        self._begun.set()
+        self._known.set()
         if not self._alive:
-            self._refuse_all("not-ready", "nobody is here to hear files: ask again in a moment")
-        await asyncio.sleep(min(LATE_S, SOON_S * 2 ** (self._failing - 1)))
+            self._refuse_all("not-ready", NOBODY)
+        await asyncio.sleep(min(LATE_S, SOON_S * 2 ** min(self._failing - 1, 10)))
 
-    async def _learned(self, process: _Process) -> bool:
-        """Have a worker load what is served; False where it dies of it."""
+    async def _learned(self, worker: WorkerProcess) -> bool:
+        """Have a worker load what is served; False where it dies of it, or can load nothing."""
         models = self.shelf.models()
-        with suppress(_Dead, TimeoutError):
-            said = await process.ask({"learn": [_described(m) for m in models]}, BEGIN_S)
-            learned = said.get("learned", [])
-            if missing := [m.name for m in models if str(m.path) not in learned]:
-                log.error("a worker cannot load %s: %s", ", ".join(missing), printable(process.tail))
-            process.models = models
-            return bool(learned)
-        return False
+        try:
+            said = await worker.ask({"learn": [_described(m) for m in models]}, BEGIN_S)
+        except (Dead, TimeoutError):
+            return False
+        learned = said.get("learned")
+        lost = [m.name for m in models if not isinstance(learned, list) or str(m.path) not in learned]
+        if lost:
+            log.error("a worker cannot load %s: %s", ", ".join(lost), worker.tail)
+        worker.models = models
+        return len(lost) < len(models)
 
-    async def _serve(self, process: _Process) -> None:
+    async def _serve(self, worker: WorkerProcess) -> None:
         """Until it dies."""
-        while True:
-            if process.models != self.shelf.models() and not await self._learned(process):
+        while worker.models == self.shelf.models() or await self._learned(worker):
+            job = await self._turn(worker)
+            if worker.ended.done():  # of something else than a file
+                self._put_back(job)
                 return
-            turn: asyncio.Future[_Job | None] = asyncio.get_running_loop().create_future()
-            self._idle.append(turn)
-            self._dispatch()
-            await asyncio.wait((turn, process.ended), return_when=asyncio.FIRST_COMPLETED)
-            job = turn.result() if turn.done() else None
+            if job is not None and not await self._heard(worker, job):
+                return
+
+    async def _turn(self, worker: WorkerProcess) -> _Job | None:
+        """The next job for a worker; None where it died, or where there may be something to load."""
+        turn: asyncio.Future[_Job | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(turn)
+        self._dispatch()
+        try:
+            await asyncio.wait((turn, worker.ended), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._put_back(turn.result() if turn.done() else None)
+            raise
+        finally:
             with suppress(ValueError):
                 self._idle.remove(turn)
-            if process.ended.done():  # of something else than a file
-                if job is not None:
-                    self._line.appendleft(job)
-                    self._dispatch()
-                return
-            if job is not None and not await self._heard(process, job):
-                return
+        return turn.result() if turn.done() else None
 
-    async def _heard(self, process: _Process, job: _Job) -> bool:
+    def _put_back(self, job: _Job | None) -> None:
+        if job is not None and not job.answer.done():
+            self._line.appendleft(job)
+            self._dispatch()
+
+    async def _heard(self, worker: WorkerProcess, job: _Job) -> bool:
         """Have a worker hear a file; False where the worker must go."""
         self.hearing += 1
-        order = job.order
         try:
-            said = await process.ask(
-                {
-                    "hear": str(order.path),
-                    "model": _described(order.model),
-                    "top": order.top,
-                    "timeline": order.timeline,
-                    "windows": order.windows,
-                },
-                self.limits.hear_s,
-            )
+            said = await worker.ask(_asked(job.order), self.limits.hear_s)
         except TimeoutError:
-            said = {"kind": "took-too-long", "detail": f"hearing it took more than {self.limits.hear_s:g} s"}
-        except _Dead:
-            log.warning("a worker died of a file: %s", printable(process.tail))
-            said = {"kind": "crashed", "detail": "the decoder crashed on this file"}
+            said = _refusal("took-too-long", f"After {self.limits.hear_s:g} s it was not heard yet.")
+        except Dead:
+            if not worker.begun:  # it was dead already
+                self._put_back(job)
+                return False
+            log.warning("a worker died of a file: %s", worker.tail)
+            said = _refusal("crashed", "The decoder crashed on it. Decode it elsewhere and send it as FLAC or WAV.")
         except asyncio.CancelledError:
-            _answered(job, {"kind": "stopping", "detail": "the service stops: ask again in a moment"})
+            _answer(job, _refusal("stopping", STOPPING))
             raise
         finally:
             self.hearing -= 1
         self.heard += 1
-        process.worked = True
         if said.get("kind") == "internal":
-            log.error("a worker failed: %s", printable(process.tail))
-        _answered(job, said)
+            log.error("a worker failed: %s", worker.tail)
+        _answer(job, said)
         return said.get("kind") not in ("took-too-long", "crashed")
 
 
-class _Dead(Exception):  # noqa: N818 - reads as what it is
-    """A worker that ended, or that says what no worker of ours says."""
-
-
-@dataclass(eq=False)
-class _Process:
-    """A worker process, as it is seen from here.
-
-    Attributes:
-        ended: done when the process is.
-        worked: a file was answered.
-        models: what it has loaded; held here, so that their copies stay.
-        tail: what it said last on its standard error.
-    """
-
-    process: asyncio.subprocess.Process
-    ended: asyncio.Task[None] = field(init=False)
-    worked: bool = False
-    models: Sequence[Model] = ()
-    _said: bytes = b""
-
-    @classmethod
-    async def begin(cls, limits: Limits) -> _Process:
-        """Begun, not yet warm."""
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "genrelab.service.worker", str(limits.audio_s), str(limits.worker_bytes))
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=LONGEST_ANSWER, env=_environment()
-        )
-        began = cls(process)
-        began.ended = asyncio.create_task(began._listen())
-        return began
-
-    @property
-    def tail(self) -> str:
-        return self._said.decode(errors="replace").strip()
-
-    async def _listen(self) -> None:
-        assert self.process.stderr is not None
-        while said := await self.process.stderr.read(TAIL_BYTES):
-            self._said = (self._said + said)[-TAIL_BYTES:]
-
-    async def ask(self, order: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """One answer to one order.
-
-        Raises:
-            TimeoutError: it takes longer.
-            _Dead: there is none.
-        """
-        stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        try:
-            async with asyncio.timeout(seconds):
-                stdin.write(json.dumps(order).encode() + b"\n")
-                await stdin.drain()
-                said = json.loads(await stdout.readline())
-        except (OSError, ValueError, RecursionError) as e:
-            if isinstance(e, TimeoutError):
-                raise
-            raise _Dead from e
-        if not isinstance(said, dict):
-            raise _Dead
-        return said
-
-    async def end(self) -> None:
-        """Kill it, and wait until nothing is left."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        await self.ended
-        await self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-
-
-def _environment() -> dict[str, str]:
-    found = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return found | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
-
-
-def _described(model: Model) -> dict[str, Any]:
+def _asked(order: Order) -> dict[str, Any]:
     return {
-        "path": str(model.path),
-        "name": model.name,
-        "min_precision": model.min_precision,
-        "coverage": model.coverage,
+        "hear": str(order.path),
+        "model": _described(order.model),
+        "top": order.top,
+        "timeline": order.timeline,
+        "windows": order.windows,
     }
 
 
-def _answered(job: _Job, said: dict[str, Any]) -> None:
-    if not job.answer.done():  # nobody waits for it any more
+def _described(model: Model) -> dict[str, Any]:
+    coverage, min_precision = model.coverage, model.min_precision
+    return {"path": str(model.path), "name": model.name, "min_precision": min_precision, "coverage": coverage}
+
+
+def _refusal(kind: str, detail: str) -> dict[str, Any]:
+    return {"kind": kind, "detail": detail}
+
+
+def _answer(job: _Job, said: dict[str, Any]) -> None:
+    if not job.answer.done():  # somebody waits for it still
         job.answer.set_result(said)

@@ -22,12 +22,14 @@ BEGINNING = re.compile(
 LOOSE = frozenset({"aac", "ac3", "eac3", "mp3", "mpeg", "mpegts"})
 """What FFmpeg takes a file for because of a few bytes somewhere in it."""
 
-FORMATS = "such as MP3, FLAC, WAV, Ogg, Opus, M4A or WebM"
+CONVERT = "Send MP3, FLAC, WAV, Ogg, Opus, M4A or WebM."
 
 NO_SOUND = "there is no sound in it"
 """What `ffmpeg.opened` says of a film without sound, and of pictures."""
 
-NO_MEMORY = "it asks for more memory than one file is given"
+EMPTY = "the file is empty"
+
+NO_MEMORY = "Hearing it takes more memory than a file is given."
 
 
 def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tuple[str, str]:
@@ -40,26 +42,30 @@ def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tu
     """
     reason = fault.reason.replace(str(path), "the file")
     if isinstance(fault.__cause__, MemoryError):
-        return "unusable", NO_MEMORY
+        return "damaged", NO_MEMORY
     if fault.stage == "check":
         if reason.startswith("too short") and stated_s and not reason.startswith(f"too short: {stated_s:.2f} s"):
-            return "damaged", f"it states {stated_s:.2f} s, and what can be decoded of it is {reason}"
-        return "unusable", reason
+            return "damaged", f"It says that it lasts {stated_s:.2f} s; what can be decoded of it is {reason}."
+        return "unusable", _sentence(reason)
     if fault.stage == "read":
-        return ("not-audio", reason) if reason == "the file is empty" else ("internal", "the file cannot be read")
+        return ("not-audio", _sentence(reason)) if reason == EMPTY else ("internal", "The file cannot be read here.")
     return _looked_at(path, reason)
 
 
 def _looked_at(path: Path, reason: str) -> tuple[str, str]:
+    if reason.endswith(NO_SOUND):
+        return "not-audio", _sentence(NO_SOUND)
     with path.open("rb") as file:
         begins = BEGINNING.match(file.read(16)) is not None
-    if reason.endswith(NO_SOUND):
-        return "not-audio", NO_SOUND
     with suppress(*ffmpeg.FAULTS), ffmpeg.opened(path) as (container, stream):
         if stream.codec_context is None:
-            format_ = container.format.long_name
-            return "unsupported-codec", f"no decoder here reads the codec of the sound in it ({format_}): convert it"
+            what = container.format.long_name
+            return "unsupported-codec", f"No decoder here reads the sound in it (container: {what}). {CONVERT}"
         begins = begins or container.format.name not in LOOSE
     if begins:
-        return "damaged", f"it cannot be decoded ({reason})"
-    return "not-audio", f"no format that is known here, {FORMATS} ({reason})"
+        return "damaged", f"It cannot be decoded: {reason}"
+    return "not-audio", f"It is in no format that is known here. {CONVERT} ({reason})"
+
+
+def _sentence(reason: str) -> str:
+    return reason[0].upper() + reason[1:] + "."

@@ -1,4 +1,4 @@
-"""Program: the bundles that are served, by name: copies of our own, loaded again when those they were made of change."""
+"""Program: the bundles that are served, by name: copies of our own, made again when the originals change."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
 """Program: a process that hears files which strangers sent: `python -m genrelab.service.worker`, begun by `ears.py`.
 
-Orders come as lines of JSON on standard input, and each is answered by one line on standard output; at the end of the
+Orders come as lines of JSON on standard input, and are answered by lines on standard output; at the end of the
 input the process ends at once, even in the middle of a file. It writes no file, its memory has an end, and
 nobody trusts it: `ears.py` kills it when it takes too long, and reads nothing but JSON from it.
 
     {"learn": [model…]}                                       → {"learned": [path…]}
-    {"hear": path, "model": model, "top": …, "timeline": …, "windows": …}  → {"answer": {…}} or {"kind": …, "detail": …}
+    {"hear": path, "model": model, "top": …, "timeline": …, "windows": …}
+                                                              → {"begun": true}, then {"answer": {…}}
+                                                                or {"kind": …, "detail": …}
 
 A model is {"path", "name", "min_precision", "coverage"}.
 """
@@ -43,19 +45,33 @@ WARM_SR, WARM_S = 44_100, 3.0
 
 def main() -> None:
     """Serve until the input ends. Arguments: seconds that a file may last, bytes of memory."""
-    audio_s, memory = float(sys.argv[1]), int(sys.argv[2])
+    audio_s, answers = float(sys.argv[1]), begin(int(sys.argv[2]))
+    worker = Worker(audio_s)
+    for order in _orders(sys.stdin.buffer):
+        if "hear" in order:
+            answers.write(b'{"begun": true}\n')
+        answers.write(json.dumps(worker.answer(order)).encode() + b"\n")
+        if worker.spent:
+            return
+
+
+def begin(memory: int) -> BinaryIO:
+    """Make this process one that may read strangers' bytes: confined, of one thread, and ended by the service only.
+
+    Args:
+        memory: bytes of its own.
+
+    Returns:
+        where answers go; whatever else is printed is none.
+    """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # meant for the service, which ends its workers itself
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    os.dup2(2, 1)
     bundles.THREADS = 1
     _confine(memory)
-    worker = Worker(audio_s)
-    for order in _orders(sys.stdin.buffer):
-        answers.write(json.dumps(worker.answer(order)).encode() + b"\n")
-        if worker.spent:
-            return
+    return answers
 
 
 def _confine(memory: int) -> None:
@@ -100,10 +116,10 @@ class Worker:
             return self._learn(order["learn"]) if "learn" in order else self._hear(order)
         except MemoryError:
             self.spent = True
-            return {"kind": "unusable", "detail": NO_MEMORY}
+            return {"kind": "damaged", "detail": NO_MEMORY}
         except Exception:  # noqa: BLE001 - a fault of ours: the next file may be well all the same
             traceback.print_exc()
-            return {"kind": "internal", "detail": "hearing this file failed; the log of the service says why"}
+            return {"kind": "internal", "detail": "The fault is the service's, not yours. Its log says more."}
 
     def _learn(self, models: list[dict[str, Any]]) -> dict[str, Any]:
         """Load what is not loaded yet, and let go what is not served any more."""
@@ -134,7 +150,10 @@ class Worker:
             with closing(Audio(path)) as audio:
                 stated_s = audio.frames / audio.sr
                 if stated_s > self.audio_s:
-                    return {"kind": "too-long", "detail": f"it lasts {stated_s:.0f} s, {self.audio_s:.0f} are allowed"}
+                    return {
+                        "kind": "too-long",
+                        "detail": f"It lasts {stated_s:,.0f} s; up to {self.audio_s:g} s are heard.",
+                    }
                 prediction = bundle.decision(predict_audio(bundle, audio))
         except DecodeError as e:
             kind, detail = kind_of(e, path, stated_s)
@@ -142,7 +161,7 @@ class Worker:
             return {"kind": kind, "detail": detail}
         except GenrelabError as e:  # its words name files of ours
             print(e, file=sys.stderr, flush=True)
-            return {"kind": "unusable", "detail": "what is heard in it becomes numbers that the model cannot take"}
+            return {"kind": "unusable", "detail": "What is heard in it becomes numbers that the model cannot take."}
         said = replace(prediction, path="", model=order["model"]["name"])
         return {"answer": said.to_json(timeline=order["timeline"], top=order["top"])}
 
