@@ -1,0 +1,151 @@
+"""Program: WS /v1/stream: music as it sounds, answered once a second; each stream is heard by a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Literal
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genrelab.service import guard
+from genrelab.service.leash import Leash
+from genrelab.service.limits import Limits
+from genrelab.service.problems import Problem, internal, quoted
+from genrelab.service.shelf import Model, Shelf
+from genrelab.service.talk import Talk, object_in, received, send, stopping
+from genrelab.service.wire import HIGHEST_SR, LOWEST_SR, MOST_CHANNELS, Order
+
+POLICY, TOO_BIG, FAILED, GOING_AWAY, LATER = 1008, 1009, 1011, 1001, 1013
+
+CLOSES = {
+    "busy": LATER, "not-ready": LATER, "crashed": FAILED, "internal": FAILED, "took-too-long": FAILED,
+    "stopping": GOING_AWAY, "too-large": TOO_BIG,
+}  # fmt: skip
+"""The close code of a problem; of all others 1008."""
+
+_log = logging.getLogger("genrelab.serve")
+
+
+class Start(BaseModel):
+    """The first message of a stream.
+
+    Attributes:
+        format: `pcm16` (interleaved little-endian samples), or `webm`: any container that can be read from a pipe.
+        sr, channels: of pcm16.
+        model: a name; by default the first model.
+        top: only so many genres, the most probable first.
+        window_s: seconds that a prediction looks back.
+        token: where the service asks for one and no header bears it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    type: Literal["start"]
+    format: Literal["pcm16", "webm"]
+    sr: int = Field(48_000, ge=LOWEST_SR, le=HIGHEST_SR)
+    channels: int = Field(1, ge=1, le=MOST_CHANNELS)
+    model: str | None = None
+    top: int | None = Field(None, ge=1)
+    window_s: float = Field(10.0, ge=3, le=30)
+    token: str | None = None
+
+
+class Streams(APIRouter):
+    """The route, and how many streams are being heard.
+
+    Args:
+        shelf: the models.
+        limits: `streams`, `stream_s`, `stream_idle_s`, `idle_s`, `hear_s` and `worker_bytes` count here.
+        token: that clients must show.
+        origins: web sites whose pages may use the service.
+    """
+
+    def __init__(self, shelf: Shelf, limits: Limits, token: str | None, origins: Sequence[str]) -> None:
+        super().__init__()
+        self.shelf, self.limits, self.token, self.origins = shelf, limits, token, frozenset(origins)
+        self.streams_open = 0
+        self.add_api_websocket_route("/v1/stream", self.stream)
+
+    async def stream(self, websocket: WebSocket) -> None:
+        """One stream from its first message to its end."""
+        try:
+            await websocket.accept()
+            await self._answered(websocket)
+            await websocket.close()
+        except Problem as problem:
+            await _tell(websocket, problem)
+        except WebSocketDisconnect:
+            pass
+        except Exception:  # noqa: BLE001 - a client gets a problem, and the log its trace
+            _log.exception("a stream was not answered")
+            await _tell(websocket, internal())
+
+    async def _answered(self, websocket: WebSocket) -> None:
+        if guard.is_foreign(websocket.headers, self.origins, has_token=self.token is not None):
+            raise guard.foreign()
+        if problem := stopping(websocket):
+            raise problem
+        start = await self._start(websocket)
+        if self.token is not None and not self._knows(websocket, start):
+            raise Problem(
+                "unauthorized", "Send the service's token: Authorization: Bearer TOKEN, or `token` in `start`."
+            )
+        order, model = self._order(start)
+        if self.streams_open >= self.limits.streams:
+            raise Problem("busy", f"No more than {self.limits.streams} streams are heard at a time. Try again later.")
+        self.streams_open += 1
+        try:
+            async with Leash(order, self.limits.worker_bytes) as leash:
+                await Talk(websocket, leash, self.limits, order).run()
+        finally:
+            self.streams_open -= 1
+            del model  # its copy had to stay on disk so long
+
+    async def _start(self, websocket: WebSocket) -> Start:
+        try:
+            async with asyncio.timeout(self.limits.idle_s):
+                message = await received(websocket)
+        except TimeoutError:
+            raise Problem("too-slow", f"No start message came in {self.limits.idle_s:g} s.") from None
+        try:
+            return Start.model_validate(object_in(message))
+        except ValidationError as e:
+            first = e.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = " ".join(quoted(str(part)) for part in first["loc"])
+            raise Problem("bad-parameter", f"The start message: {where} {first['msg']}.".replace("  ", " ")) from None
+
+    def _knows(self, websocket: WebSocket, start: Start) -> bool:
+        assert self.token is not None
+        in_start = start.token is not None and guard.is_token(start.token.encode("utf-8", "replace"), self.token)
+        return in_start or guard.knows(websocket.headers, self.token)
+
+    def _order(self, start: Start) -> tuple[Order, Model]:
+        try:
+            model = self.shelf.get(start.model)
+        except KeyError:
+            names = ", ".join(model.name for model in self.shelf.models())
+            raise Problem("unknown-model", f"{quoted(start.model or '')} is not served. Served: {names}.") from None
+        window_s = max(start.window_s, model.bundle.clips.min_s)
+        return Order(
+            str(model.path), model.name, start.format, start.sr, start.channels, window_s, start.top,
+            model.min_precision, model.coverage,
+        ), model  # fmt: skip
+
+
+def router(shelf: Shelf, limits: Limits, token: str | None = None, origins: Sequence[str] = ()) -> Streams:
+    """The route /v1/stream; `.streams_open` says how many are being heard."""
+    return Streams(shelf, limits, token, origins)
+
+
+async def _tell(websocket: WebSocket, problem: Problem) -> None:
+    """What went wrong, and the end."""
+    about = {**problem.about, "type": "problem", "problem": problem.kind}
+    try:
+        async with asyncio.timeout(1):
+            await send(websocket, about)
+            await websocket.close(CLOSES.get(problem.kind, POLICY), problem.title)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError):
+        pass

@@ -1,0 +1,174 @@
+"""Program: what passes between a client and the process that hears its stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from genrelab.service.leash import Leash
+from genrelab.service.limits import MIB, Limits
+from genrelab.service.problems import KINDS, Problem
+from genrelab.service.wire import PIECE_BYTES, Order
+
+CHUNK_BYTES = MIB
+"""Of one binary message."""
+
+TEXT_BYTES = 1 << 13
+"""Of a text message."""
+
+LOOK_S = 0.05
+"""Between two looks at the clock."""
+
+BEGIN_S = 30.0
+"""Seconds that a process may take to begin."""
+
+
+class Talk:
+    """What passes between a client and the process that hears it.
+
+    Nothing piles up: a piece is handed over when the process asks for one, and a chunk is received when the one
+    before it has been handed over. Somebody is always waited for, and `_watch` ends what waits too long.
+    """
+
+    def __init__(self, websocket: WebSocket, leash: Leash, limits: Limits, order: Order) -> None:
+        self._websocket, self._leash, self._limits, self._order = websocket, leash, limits, order
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)  # an empty one is the end
+        self._wanted = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._wait_for(max(BEGIN_S, limits.hear_s), "not-ready", "Who is to hear it did not begin in {:g} s.")
+
+    async def run(self) -> None:
+        """Until the client has got its `end`.
+
+        Raises:
+            Problem: what ends it otherwise.
+            WebSocketDisconnect: the client has gone.
+        """
+        await self._leash.begin()
+        await _first(self._receive(), self._feed(), self._relay(), self._watch())
+
+    async def _receive(self) -> None:
+        """Takes what the client sends; after its stop only to see whether it has gone."""
+        stopped = False
+        while True:
+            message = await received(self._websocket)
+            if stopped:
+                continue
+            if isinstance(message, str):
+                if object_in(message) != {"type": "stop"}:
+                    raise Problem("bad-parameter", 'After `start` come binary chunks, and {"type":"stop"} at the end.')
+                stopped = True
+                await self._chunks.put(b"")
+            elif message:
+                await self._chunks.put(message)
+
+    async def _feed(self) -> None:
+        """Hands over what came, as the process asks for it."""
+        while True:
+            chunk = await self._chunks.get()
+            for at in range(0, max(len(chunk), 1), PIECE_BYTES):
+                await self._wanted.wait()
+                self._wanted.clear()
+                self._wait_for_ears()
+                await self._leash.tell(chunk[at : at + PIECE_BYTES])
+
+    async def _relay(self) -> None:
+        """Passes on what the process says."""
+        while True:
+            news = await self._leash.news()
+            match news.get("type"):
+                case "more":
+                    self._wait_for(self._limits.stream_idle_s, "too-slow", "Nothing came for {:g} s.")
+                    self._wanted.set()
+                    continue
+                case "ready":
+                    await self._send({"type": "ready", "model": self._order.name, "window_s": self._order.window_s})
+                case "refused" if news.get("kind") in KINDS:
+                    raise Problem(news["kind"], str(news.get("detail")))
+                case "prediction":
+                    await self._send(news)
+                case "end":
+                    await self._send(news)
+                    return
+                case _:
+                    raise await self._leash.crashed()
+            self._wait_for_ears()
+
+    async def _send(self, news: dict[str, Any]) -> None:
+        self._wait_for(self._limits.stream_idle_s, "too-slow", "What is answered was not taken for {:g} s.")
+        await send(self._websocket, news)
+
+    def _wait_for_ears(self) -> None:
+        self._wait_for(self._limits.hear_s, "took-too-long", "Hearing it got no further for {:g} s.")
+
+    def _wait_for(self, seconds: float, kind: str, detail: str) -> None:
+        self._until, self._else = self._loop.time() + seconds, Problem(kind, detail.format(seconds))
+
+    async def _watch(self) -> None:
+        """Ends what has lasted too long."""
+        until = self._loop.time() + self._limits.stream_s
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._loop.time() > self._until:
+                raise self._else
+            if self._loop.time() > until:
+                raise Problem("too-long", f"A stream may last {self._limits.stream_s:g} s. Begin another one.")
+            if problem := stopping(self._websocket):
+                raise problem
+
+
+def stopping(websocket: WebSocket) -> Problem | None:
+    """What is said while the service is being stopped."""
+    draining = getattr(websocket.app.state, "draining", None)
+    if draining is None or not draining.begun:
+        return None
+    return Problem("stopping", "The service is being stopped. Ask again when it is back.")
+
+
+async def _first(*works: Coroutine[Any, Any, None]) -> None:
+    """Returns when the first of them does, or raises what it raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def received(websocket: WebSocket) -> str | bytes:
+    """The next message.
+
+    Raises:
+        Problem: a chunk that is too large.
+        WebSocketDisconnect: the client has gone.
+    """
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1005))
+    if (text := message.get("text")) is not None:
+        return str(text)
+    chunk = bytes(message["bytes"])
+    if len(chunk) > CHUNK_BYTES:
+        raise Problem("too-large", f"A chunk may have {CHUNK_BYTES >> 20} MiB.")
+    return chunk
+
+
+def object_in(message: str | bytes) -> Any:
+    """What a text message says; None where it is no JSON."""
+    if isinstance(message, bytes) or len(message) > TEXT_BYTES:
+        return None
+    try:
+        return json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+
+
+async def send(websocket: WebSocket, news: dict[str, Any]) -> None:
+    await websocket.send_text(json.dumps(news))

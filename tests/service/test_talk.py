@@ -1,0 +1,139 @@
+"""What passes between client and process, step by step, with both of them made up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fastapi import WebSocketDisconnect
+
+from genrelab.service.limits import Limits
+from genrelab.service.problems import Problem
+from genrelab.service.talk import CHUNK_BYTES, Talk, object_in
+from genrelab.service.wire import PIECE_BYTES, Order
+
+ORDER = Order("bundle", "served", "webm", 48_000, 1, 10.0)
+MORE, END = {"type": "more"}, {"type": "end", "audio_s": 1.0}
+
+
+class FakeSocket:
+    """A client that sends these messages and then nothing."""
+
+    def __init__(self, *messages: dict[str, Any], takes: bool = True) -> None:
+        self.app = SimpleNamespace(state=SimpleNamespace())
+        self.messages, self.takes = list(messages), takes
+        self.got: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.messages:
+            await asyncio.Event().wait()
+        return {"type": "websocket.receive"} | self.messages.pop(0)
+
+    async def send_text(self, text: str) -> None:
+        if not self.takes:
+            await asyncio.Event().wait()
+        self.got.append(json.loads(text))
+
+
+class FakeLeash:
+    """A process that says this, one after the other; behind each `more` it waits for a piece."""
+
+    def __init__(self, *news: dict[str, Any]) -> None:
+        self.says, self.pieces = list(news), list[bytes]()
+        self.asked, self._told = 0, asyncio.Event()
+
+    async def begin(self) -> None:
+        pass
+
+    async def tell(self, piece: bytes) -> None:
+        assert len(self.pieces) < self.asked, "nothing is handed over that was not asked for"
+        self.pieces.append(piece)
+        self._told.set()
+
+    async def news(self) -> dict[str, Any]:
+        if self.asked > len(self.pieces):
+            self._told.clear()
+            await self._told.wait()
+        if not self.says:
+            await asyncio.Event().wait()
+        said = self.says.pop(0)
+        self.asked += said == MORE
+        return said
+
+    async def crashed(self) -> Problem:
+        return Problem("crashed", "It has died.")
+
+
+def run(socket: FakeSocket, leash: FakeLeash, **limits: float) -> None:
+    async def both() -> None:
+        await Talk(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
+
+    asyncio.run(asyncio.wait_for(both(), 10))
+
+
+def problem(socket: FakeSocket, leash: FakeLeash, **limits: float) -> str:
+    with pytest.raises(Problem) as e:
+        run(socket, leash, **limits)
+    return e.value.kind
+
+
+def test_pieces_go_in_and_answers_come_out() -> None:
+    chunk = bytes(range(256)) * 1_024  # four pieces
+    socket = FakeSocket({"bytes": chunk}, {"bytes": b""}, {"bytes": b"more"}, {"text": '{"type":"stop"}'})
+    heard = {"type": "prediction", "genre": "Rock"}
+    leash = FakeLeash({"type": "ready"}, MORE, MORE, heard, MORE, MORE, MORE, MORE, heard, END)
+    run(socket, leash)
+    assert [len(p) for p in leash.pieces] == [PIECE_BYTES] * 4 + [4, 0]
+    assert b"".join(leash.pieces) == chunk + b"more"
+    assert socket.got == [{"type": "ready", "model": "served", "window_s": 10.0}, heard, heard, END]
+
+
+def test_who_does_not_take_the_answers_is_not_waited_for() -> None:
+    assert problem(FakeSocket(takes=False), FakeLeash({"type": "ready"}), stream_idle_s=0.1) == "too-slow"
+
+
+def test_who_sends_nothing_is_not_waited_for() -> None:
+    assert problem(FakeSocket(), FakeLeash({"type": "ready"}, MORE), stream_idle_s=0.1) == "too-slow"
+
+
+def test_the_time_that_hearing_takes_is_not_the_client_s() -> None:
+    socket, leash = FakeSocket({"bytes": b"1"}), FakeLeash({"type": "ready"}, MORE)
+    assert problem(socket, leash, stream_idle_s=0.1, hear_s=0.5) == "took-too-long"
+
+
+def test_a_process_that_does_not_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrelab.service.talk.BEGIN_S", 0.1)
+    assert problem(FakeSocket(), FakeLeash(), hear_s=0.1) == "not-ready"
+
+
+def test_what_a_process_refuses_is_the_client_s_problem() -> None:
+    refused = {"type": "refused", "kind": "not-audio", "detail": "These bytes are none."}
+    assert problem(FakeSocket(), FakeLeash({"type": "ready"}, refused)) == "not-audio"
+
+
+@pytest.mark.parametrize("said", [{}, {"type": "refused"}, {"type": "refused", "kind": "made up"}, {"type": "secret"}])
+def test_a_process_is_not_believed(said: dict[str, Any]) -> None:
+    assert problem(FakeSocket(), FakeLeash(said)) == "crashed"
+
+
+def test_chunks_have_a_size() -> None:
+    assert problem(FakeSocket({"bytes": bytes(CHUNK_BYTES + 1)}), FakeLeash()) == "too-large"
+
+
+def test_who_goes_ends_it() -> None:
+    with pytest.raises(WebSocketDisconnect):
+        run(FakeSocket({"type": "websocket.disconnect", "code": 1006}), FakeLeash())
+
+
+def test_who_goes_after_the_stop_ends_it_too() -> None:
+    gone = {"type": "websocket.disconnect", "code": 1006}
+    with pytest.raises(WebSocketDisconnect):
+        run(FakeSocket({"text": '{"type":"stop"}'}, {"bytes": b"late"}, gone), FakeLeash({"type": "ready"}, MORE))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 8_000, '"' * 9_000, "1" * 5_000, b"{}"])
+def test_what_is_no_json_is_none(text: str | bytes) -> None:
+    assert object_in(text) is None
