@@ -1,9 +1,10 @@
 // One answer: the genre in large, how sure in words, the most probable ones as bars, and the ribbon.
+import { colour, dark } from "./colours.js";
 import { announce, byId, make, show } from "./dom.js";
 import { genresOf, served } from "./models.js";
-import { drawRibbon, swatch } from "./ribbon.js";
+import { drawRibbon } from "./ribbon.js";
 import { best } from "./timeline.js";
-import { clock, genreName, listed, percent, say, sure, sureness } from "./words.js";
+import { clock, genreName, listed, percent, probability, say, sure, sureness } from "./words.js";
 
 const FEW = 5;
 
@@ -29,6 +30,7 @@ export function hideAnswer() {
   all = false;
   show(byId("verdict"), false);
   show(byId("player"), false);
+  drawRibbon([], 0, []);
 }
 
 function draw() {
@@ -47,7 +49,7 @@ function drawVerdict(answer, remark) {
   const unknown = answer.genre === "unknown";
   byId("genre").textContent = genreName(answer.genre);
   byId("genre").classList.toggle("unknown", unknown);
-  byId("sureness").textContent = unknown ? say("best_guess", { genre: genreName(guess), percent: percent(p) }) : sure(p);
+  byId("sureness").textContent = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
   const remarks = [unknown && why(answer), answer.set && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
   const text = remarks.filter(Boolean).join(" ");
   byId("remark").textContent = text;
@@ -62,24 +64,33 @@ function why(answer) {
 function drawBars(answer) {
   const known = genresOf(answer);
   const order = best(answer.probabilities);
-  const rows = order.slice(0, all ? order.length : FEW).map(([genre, p]) => bar(genre, p, known));
-  byId("bars").replaceChildren(...rows);
+  const list = byId("bars");
+  const n = all ? order.length : Math.min(FEW, order.length);
+  while (list.children.length < n) list.append(emptyBar());
+  while (list.children.length > n) list.lastChild.remove();
+  order.slice(0, n).forEach(([genre, p], i) => fillBar(list.children[i], genre, p, known));
   const button = byId("all-genres");
   show(button, order.length > FEW);
   button.textContent = all ? say("fewer_genres") : say("all_genres", { n: order.length });
   button.setAttribute("aria-expanded", all);
 }
 
-function bar(genre, p, known) {
-  const length = make("span", { className: "bar", "aria-hidden": "true" }, swatch(genre, known));
-  length.firstChild.style.width = `${Math.max(0.5, 100 * p)}%`;
-  return make("li", {}, make("span", { className: "bar-name", textContent: genreName(genre) }), length, make("span", { className: "bar-share", textContent: percent(p) }));
+const emptyBar = () =>
+  make("li", {}, make("span", { className: "bar-name" }), make("span", { className: "bar", "aria-hidden": "true" }, make("span")), make("span", { className: "bar-share" }));
+
+/** The same bars again and again, so that those of a microphone move instead of jumping. */
+function fillBar(item, genre, p, known) {
+  const [name, bar, share] = item.children;
+  name.textContent = genreName(genre);
+  bar.firstChild.style.width = `${Math.max(0.5, 100 * p)}%`;
+  bar.firstChild.style.background = colour(genre, known);
+  share.textContent = probability(p);
 }
 
 function inOneSentence(answer, name) {
   const [guess, p] = guessOf(answer);
-  if (answer.genre === "unknown") return say("heard_unknown", { name, genre: genreName(guess), percent: percent(p) });
-  return say("heard", { name, genre: genreName(answer.genre), sureness: sureness(p), percent: percent(p) });
+  if (answer.genre === "unknown") return say("heard_unknown", { name, genre: genreName(guess), percent: probability(p) });
+  return say("heard", { name, genre: genreName(answer.genre), sureness: sureness(p), percent: probability(p) });
 }
 
 byId("all-genres").addEventListener("click", () => {
@@ -87,3 +98,4 @@ byId("all-genres").addEventListener("click", () => {
   drawBars(shown.answer);
 });
 document.addEventListener("language", () => shown && draw());
+dark.addEventListener("change", () => shown && draw());

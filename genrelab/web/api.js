@@ -52,6 +52,7 @@ const authorization = () => (token() ? { Authorization: `Bearer ${token()}` } : 
 
 /** JSON of GET; asks for a token where one is needed. */
 export async function get(path) {
+  const tried = token();
   let response;
   try {
     response = await fetch(address(path), { headers: authorization(), cache: "no-store" });
@@ -60,7 +61,7 @@ export async function get(path) {
   }
   if (response.ok) return response.json();
   const problem = refusal(response.status, await response.text(), response.headers.get("Retry-After"));
-  if (response.status === 401 && (await askForToken())) return get(path);
+  if (response.status === 401 && (await askForToken(tried))) return get(path);
   throw problem;
 }
 
@@ -68,10 +69,11 @@ export async function get(path) {
 export async function upload(file, query, { onProgress = () => {}, signal } = {}) {
   const url = address("v1/predict");
   url.search = new URLSearchParams(query);
+  const tried = token();
   try {
     return await send(url, file, onProgress, signal);
   } catch (problem) {
-    if (problem.status === 401 && (await askForToken())) return upload(file, query, { onProgress, signal });
+    if (problem.status === 401 && (await askForToken(tried))) return upload(file, query, { onProgress, signal });
     throw problem;
   }
 }

@@ -44,9 +44,9 @@ export default {
   pause: "暂停",
   ribbon: "各时间的流派",
   ribbon_help: "每种颜色代表该处最可能的流派，颜色越浓越有把握。点击或用方向键跳转，空格键播放。",
-  ribbon_value: "{time}：{genre}，{percent}",
-  ribbon_gap: "{time}：没有声音",
-  also: "其次是{genres}",
+  ribbon_value: "{time} · {genre} {percent}",
+  ribbon_gap: "{time} · 没有声音",
+  also: "其次是 {genres}",
   legend: "各流派所占时间",
   legend_item: "{genre} {percent}",
   silent: "浏览器无法播放这种文件，因此没有波形。服务器能读取它：回答依然有效。",
@@ -74,7 +74,6 @@ export default {
   mic_nothing: "什么也没听到",
   mic_nothing_detail: "录音太短，无法回答：至少需要 {seconds} 秒。",
 
-  folder_title: "{name}",
   several: "多个文件",
   files_count: "已听 {done} / {n} 个文件",
   files_failed: "{n} 个没有回答",
@@ -105,7 +104,7 @@ export default {
   about_brief: "{name} 在 {n} 首从未听过的曲目中答对了 {percent}。",
   about_note: "这是在与训练数据相似的音乐上测得的。对你的音乐，正确率可能更低。",
   accuracy: "正确率",
-  accuracy_value: "{n} 首曲目中的 {percent}（95% 区间：{low} 至 {high}）",
+  accuracy_value: "{n} 首曲目中的 {percent}（95% 区间：{low} 至 {high}）。",
   accuracy_over: "区间按 {n} 位艺人计算，因为同一艺人的歌曲彼此相似。",
   top3: "前三名命中率",
   chance: "随机猜测",
@@ -122,6 +121,7 @@ export default {
 
   token_title: "此服务需要令牌",
   token_note: "令牌由服务的运行者提供，只保存到关闭此标签页为止。",
+  token_wrong: "令牌不对，请重试。",
   token: "令牌",
   token_use: "使用",
 

@@ -47,8 +47,8 @@ export default {
   pause: "Pause",
   ribbon: "Genres over time",
   ribbon_help: "Each colour is the most probable genre there, the fuller the surer. Click to jump, or use the arrow keys; space plays.",
-  ribbon_value: "{time}: {genre}, {percent}",
-  ribbon_gap: "{time}: nothing to hear",
+  ribbon_value: "{time} · {genre} {percent}",
+  ribbon_gap: "{time} · nothing to hear",
   also: "then {genres}",
   legend: "Share of the time for each genre",
   legend_item: "{genre} {percent}",
@@ -79,7 +79,6 @@ export default {
   mic_nothing_detail: "The recording was too short for an answer: it takes {seconds} s or more.",
 
   // folder
-  folder_title: "{name}",
   several: "Several files",
   files_count: { one: "{done} of {n} file heard", other: "{done} of {n} files heard" },
   files_failed: { one: "{n} without an answer", other: "{n} without an answer" },
@@ -111,8 +110,8 @@ export default {
   about_plain: "{name}",
   about_brief: "{name} was right for {percent} of {n} tracks it had never heard.",
   about_note: "That was measured on music like the music it learned from. On yours it may be right less often.",
-  accuracy: "Right",
-  accuracy_value: "{percent} of {n} tracks (95 % interval: {low} to {high})",
+  accuracy: "Accuracy",
+  accuracy_value: "{percent} of {n} tracks (95% interval: {low} to {high}).",
   accuracy_over: "The interval counts {n} artists, since songs of one artist are alike.",
   top3: "Among its best three",
   chance: "Guessing",
@@ -130,6 +129,7 @@ export default {
   // token
   token_title: "This service asks for a token",
   token_note: "Whoever runs it has one. It is kept until this tab is closed.",
+  token_wrong: "That is not it. Try again.",
   token: "Token",
   token_use: "Use it",
 

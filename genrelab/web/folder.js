@@ -7,7 +7,7 @@ import { hideTrouble, showTrouble, tooLarge } from "./trouble.js";
 import { csv, genresIn, m3u8, UNSURE } from "./tables.js";
 import { best } from "./timeline.js";
 import { hear } from "./upload.js";
-import { genreName, languageTag, percent, say, size, sure } from "./words.js";
+import { genreName, languageTag, probability, say, size, sure } from "./words.js";
 
 const AT_ONCE = 2;
 const MUSIC = /\.(aac|aif|aifc|aiff|alac|amr|ape|au|caf|flac|m4a|m4b|mka|mp2|mp3|mp4|mpc|oga|ogg|opus|spx|tta|wav|wave|weba|webm|wma|wv)$/i;
@@ -25,7 +25,7 @@ export async function hearAll(found, title) {
   const music = found.filter(({ path, file }) => MUSIC.test(path) || file.type.startsWith("audio/"));
   if (!music.length) return showTrouble(new Problem("files_none", say("files_none_detail"), { ours: true }), { name: title });
   const { compare } = new Intl.Collator(languageTag(), { numeric: true });
-  rows = music.sort((a, b) => compare(a.path, b.path)).map((each) => ({ ...each, row: make("tr"), answer: null, problem: null }));
+  rows = music.sort((a, b) => compare(a.path, b.path)).map((each) => ({ ...each, row: make("tr", { role: "row" }), answer: null, problem: null }));
   [name, leftOut] = [title, found.length - music.length];
   byId("files-table").tBodies[0].replaceChildren(...rows.map((each) => each.row));
   show(byId("files"));
@@ -71,15 +71,24 @@ function drawAll() {
 
 function drawRow(each) {
   const { row, path, answer, problem, busy } = each;
-  const title = make("th", { scope: "row" }, opener(each));
+  const title = make("th", { scope: "row", role: "rowheader" }, opener(each));
   if (answer) row.replaceChildren(title, ...answerCells(answer));
-  else if (problem) row.replaceChildren(title, make("td", { colSpan: 2, className: "bad", textContent: `${problem.title ?? say("problem_other")}. ${problem.message}` }));
-  else row.replaceChildren(title, make("td", { colSpan: 2, className: "soft", textContent: busy ? say("hearing") : say("pending") }));
+  else row.replaceChildren(title, problem ? problemCell(problem) : wide({ className: "soft", textContent: say(busy ? "hearing" : "pending") }));
   row.title = path;
 }
 
+// Roles are said outright, because on a narrow screen the rows are no table's rows any more (page.css).
+const cell = (properties, ...children) => make("td", { role: "cell", ...properties }, ...children);
+const wide = (properties, ...children) => cell({ colSpan: 2, "aria-colspan": 2, ...properties }, ...children);
+
+function problemCell({ title, message, ours }) {
+  const lang = ours ? languageTag() : "en"; // the service speaks English
+  return wide({}, make("span", { className: "bad", textContent: title ?? say("problem_other") }), make("p", { className: "fine", textContent: message, lang }));
+}
+
 function opener({ path, file }) {
-  const button = make("button", { type: "button", className: "plain", textContent: path, "aria-label": say("open_file", { name: path }) });
+  const shown = path.startsWith(`${name}/`) ? path.slice(name.length + 1) : path;
+  const button = make("button", { type: "button", className: "plain", textContent: shown, "aria-label": say("open_file", { name: shown }) });
   button.addEventListener("click", () => hear(file));
   return button;
 }
@@ -87,9 +96,9 @@ function opener({ path, file }) {
 function answerCells(answer) {
   const [guess, p] = best(answer.probabilities)[0];
   const unknown = answer.genre === "unknown";
-  const genre = make("td", {}, swatch(guess, genresOf(answer)), genreName(answer.genre));
-  const words = unknown ? say("best_guess", { genre: genreName(guess), percent: percent(p) }) : sure(p);
-  const confidence = make("td", { className: unknown ? "soft" : "", textContent: words });
+  const genre = cell({ className: "genre-cell" }, swatch(guess, genresOf(answer)), genreName(answer.genre));
+  const words = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
+  const confidence = cell({ className: unknown ? "soft" : "", textContent: words });
   return [genre, confidence];
 }
 

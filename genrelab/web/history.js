@@ -6,7 +6,7 @@ import { swatch } from "./ribbon.js";
 import { takeStage } from "./stage.js";
 import { forget, keep, recall } from "./storage.js";
 import { best } from "./timeline.js";
-import { genreName, percent, say, sure, when } from "./words.js";
+import { genreName, probability, say, sure, when } from "./words.js";
 
 const MOST = 30;
 
@@ -32,7 +32,7 @@ function draw() {
 
 function item({ name, at, answer }) {
   const [guess, p] = best(answer.probabilities)[0];
-  const confidence = answer.genre === "unknown" ? say("best_guess", { genre: genreName(guess), percent: percent(p) }) : sure(p);
+  const confidence = answer.genre === "unknown" ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
   const words = make(
     "span",
     { className: "past-words" },

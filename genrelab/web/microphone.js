@@ -75,7 +75,7 @@ class Session {
 
   tick() {
     const first = this.last ? "" : ` ${say("mic_first", { seconds: Math.ceil(this.needs_s || 1) })}`;
-    work(say("recording", { time: clock(this.elapsed()) }) + first);
+    work(say("recording", { time: clock(this.elapsed()) }) + first, null);
     if (this.last) this.draw();
   }
 
@@ -138,6 +138,8 @@ class Session {
   /** Of the whole recording: the mean, and unknown where the model declined more often than not. */
   whole(duration_s) {
     const probabilities = mean(this.timeline);
+    const last = this.timeline.at(-1);
+    if (duration_s - last.end_s < 1) last.end_s = duration_s; // an answer stands until the next one, a second later
     const declined = this.timeline.filter((w) => w.genre === "unknown").length > this.timeline.length / 2;
     const [guess, confidence] = Object.entries(probabilities)[0];
     const { model } = this.last;
@@ -152,7 +154,7 @@ class Session {
       this.close();
       clearStage();
     }
-    if (problem.kind === "unauthorized" && (await askForToken())) return void useMicrophone();
+    if (problem.kind === "unauthorized" && (await askForToken(token()))) return void useMicrophone();
     showTrouble(problem, { onAgain: useMicrophone });
   }
 

@@ -2,7 +2,7 @@
 import { colour, dark, fullness } from "./colours.js";
 import { byId, make, show } from "./dom.js";
 import { best, indexAt, runs, shares, stretches } from "./timeline.js";
-import { clock, genreName, listed, percent, say } from "./words.js";
+import { clock, genreName, listed, percent, probability, say } from "./words.js";
 
 const [bar, canvas, marks, legend, here] = ["ribbon", "ribbon-canvas", "marks", "legend", "here"].map(byId);
 const LEAPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
@@ -46,14 +46,14 @@ export function moveCursor(seconds) {
 
 function partAt(seconds) {
   const part = parts[indexAt(parts, seconds)];
-  return part && (seconds < part.to || seconds >= duration) ? part : null;
+  return part && (seconds <= part.to || seconds >= duration) ? part : null;
 }
 
 function valueText(seconds) {
   const part = partAt(seconds);
   const time = clock(seconds);
   return part
-    ? say("ribbon_value", { time, genre: genreName(part.genre), percent: percent(part.p) })
+    ? say("ribbon_value", { time, genre: genreName(part.genre), percent: probability(part.p) })
     : say("ribbon_gap", { time });
 }
 
@@ -61,8 +61,8 @@ function textAt(seconds) {
   const part = partAt(seconds);
   if (!part) return parts.length ? valueText(seconds) : "";
   const others = best(part.probabilities, 3).slice(1).filter(([, p]) => p >= 0.1);
-  const also = others.map(([genre, p]) => `${genreName(genre)} ${percent(p)}`);
-  return also.length ? `${valueText(seconds)}, ${say("also", { genres: listed(also) })}` : valueText(seconds);
+  const also = others.map(([genre, p]) => `${genreName(genre)} ${probability(p)}`);
+  return also.length ? `${valueText(seconds)} · ${say("also", { genres: listed(also) })}` : valueText(seconds);
 }
 
 // --- how it is drawn ---
@@ -117,7 +117,7 @@ function drawLegend() {
 function drawTable() {
   const head = ["from", "to", "genre", "confidence"].map((key) => make("th", { scope: "col", textContent: say(key) }));
   const rows = runs(parts).map(({ from, to, genre, p }) => {
-    const cells = [clock(from), clock(to), genreName(genre), percent(p)];
+    const cells = [clock(from), clock(to), genreName(genre), probability(p)];
     return make("tr", {}, ...cells.map((text) => make("td", { textContent: text })));
   });
   byId("spans").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));

@@ -36,16 +36,19 @@ export function clearStage() {
 
 /**
  * Says what is being done.
- * @param share that is done; undefined: nobody knows
+ * @param share that is done; undefined: nobody knows; null: it has no end
  */
 export function work(text, share) {
   show(byId("work"));
+  byId("heard").classList.add("waiting");
   byId("work-text").textContent = text;
+  show(byId("work-bar"), share !== null);
   if (share === undefined) byId("work-bar").removeAttribute("value");
   else byId("work-bar").value = share;
 }
 
 export function idle() {
+  byId("heard").classList.remove("waiting");
   show(byId("work"), false);
 }
 

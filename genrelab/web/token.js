@@ -1,6 +1,7 @@
 // The token of a service that asks for one: kept as long as the tab is open, never longer, and never left in the address.
 import { byId } from "./dom.js";
 import { forget, keep, recall } from "./storage.js";
+import { say } from "./words.js";
 
 let known = recall("session", "token");
 let asking = null;
@@ -15,10 +16,16 @@ export function takeTokenFromAddress() {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** Asks for it, once for all who need it at the same time. Was one given? */
-export function askForToken() {
+/**
+ * Asks for it, once for all who need it at the same time.
+ * @param tried the token that was refused, or null
+ * @returns is there another one now?
+ */
+export async function askForToken(tried) {
+  if (known !== null && known !== tried) return true; // it was given while that answer was on its way
   known = null;
   forget("session", "token");
+  byId("token-note").textContent = say(tried === null ? "token_note" : "token_wrong");
   asking ??= dialog().finally(() => {
     asking = null;
   });

@@ -5,6 +5,7 @@ import { announce, byId } from "./dom.js";
 import { remember } from "./history.js";
 import { current, served } from "./models.js";
 import { inspect, openPlayer } from "./player.js";
+import { drawRibbon } from "./ribbon.js";
 import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
 import { showTrouble, tooLarge, tooLong } from "./trouble.js";
 import { lasting, percent, say, size } from "./words.js";
@@ -26,6 +27,7 @@ export async function hear(file, { anyway = false } = {}) {
     control.signal.throwIfAborted();
     if (!anyway) refuseTooLong(known.seconds);
     openPlayer(file, known);
+    drawRibbon([], known.seconds ?? 0, []); // it can be played already
     const answer = await ask(file, control.signal);
     idle();
     showAnswer(answer, file.name);

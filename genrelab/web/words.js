@@ -58,10 +58,11 @@ export function number(value, digits = 0) {
 }
 
 export function percent(share, digits = 0) {
-  // Nothing is wholly certain or impossible, whatever rounding says.
-  const shown = digits ? share : Math.min(0.99, Math.max(0.01, share));
-  return new Intl.NumberFormat(TAGS[language], { style: "percent", maximumFractionDigits: digits }).format(shown);
+  return new Intl.NumberFormat(TAGS[language], { style: "percent", maximumFractionDigits: digits }).format(share);
 }
+
+/** In whole per cent; nothing is wholly certain or impossible, whatever rounding says. */
+export const probability = (p) => percent(Math.min(0.99, Math.max(0.01, p)));
 
 /** Seconds as 1:02 or 1:02:03, as players show them in both languages. */
 export function clock(seconds) {
@@ -96,7 +97,7 @@ export function genreName(genre) {
 export const listed = (names) => names.join(say("between"));
 
 /** Sure in words and in per cent. */
-export const sure = (confidence) => say("sure", { sureness: sureness(confidence), percent: percent(confidence) });
+export const sure = (confidence) => say("sure", { sureness: sureness(confidence), percent: probability(confidence) });
 
 /** How sure an answer is: bounds in falling order, for readers who do not think in per cent. */
 export function sureness(confidence) {
