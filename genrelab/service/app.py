@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from genrelab.service import pages, schemas
+from genrelab.service import pages, schemas, stream
 from genrelab.service.desk import Desk
 from genrelab.service.ears import Ears
 from genrelab.service.gauges import Gauges, State
@@ -79,14 +79,11 @@ def create_app(
     described = schemas.Described(app, names=names, secured=token is not None)
     app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
     app.openapi = described.schema  # type: ignore[method-assign]
-    streams = _Streams()
+    streams = stream.router(shelf, limits, token, origins)
+    app.include_router(streams)
     app.include_router(pages.router())
     gauges.watch(State(ears, shelf, uploads, streams, draining, app.version))
     return app
-
-
-class _Streams:
-    streams_open = 0
 
 
 def _passed(gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str]) -> list[Middleware]:
