@@ -83,7 +83,6 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
     refuse_open_door(settings)
     _log_to_stderr(settings.access_log)
     with scratch.folder() as folder, closing(listen(settings.host, settings.port)) as door:
-        models = named(settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),))
         names = settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),)
         shelf = Shelf(named(names), folder / "models", min_precision=settings.min_precision)
         uploads = folder / "uploads"

@@ -103,6 +103,7 @@ def _top_imports(path: Path) -> set[str]:
         "import genrelab.predict; genrelab.load_bundle",
         "import genrelab.pieces",
         "import genrelab.certificate",
+        "import genrelab.serve, genrelab.service.worker, genrelab.service.listener",
     ],
 )
 def test_the_use_half_loads_nothing_of_the_train_half(code: str) -> None:
