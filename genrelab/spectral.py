@@ -102,11 +102,12 @@ def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[
     Returns:
         (frames, edges) power, in the order that `contrast` knows.
     """
-    edges = []
+    # Floats that are not negative are in the order of their bits, and integers sort a quarter faster.
+    ordered, edges = powers[:, : 1 + n_fft // 2].view(np.int32).copy(), []
     for bins, n_edge in _contrast_bands(sr, n_fft):
-        # Floats that are not negative are in the order of their bits, and integers sort a quarter faster.
-        ordered = np.sort(powers[:, bins].view(np.int32), axis=1)
-        edges += [ordered[:, :n_edge], ordered[:, -n_edge:]]
+        band = ordered[:, bins]
+        band.sort(axis=1)
+        edges += [band[:, :n_edge], band[:, -n_edge:]]
     return np.concatenate(edges, axis=1).view(np.float32)
 
 
