@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genrelab.errors import SettingsError
+from genrelab.service.child import Dead
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Model, Shelf
-from genrelab.service.worker_process import Dead, WorkerProcess, begun
+from genrelab.service.worker_process import WorkerProcess, begun
 
 log = logging.getLogger("genrelab.serve")
 

@@ -102,7 +102,7 @@ class Watched(Leash):
 
     async def __aenter__(self) -> Leash:
         await super().__aenter__()
-        self.pids.append(self._process.pid)
+        self.pids.append(self._child._process.pid)
         return self
 
 

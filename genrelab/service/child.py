@@ -1,0 +1,141 @@
+"""Program: a process that reads strangers' bytes, as the service sees it: it knows no secret and can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from genrelab.errors import printable
+from genrelab.processes import ONE_THREAD
+
+TAIL_BYTES = 2_000
+"""Of what a process said last on its standard error; it goes into the log when the process fails."""
+
+KEPT = (
+    "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "SYSTEMROOT",
+    "TEMP", "TMP", "TMPDIR",
+)  # fmt: skip
+"""Of our environment; the rest, a token among it, is not for who reads strangers' files."""
+
+
+class Dead(Exception):  # noqa: N818 - reads as what it is
+    """A process that ended, or that says what no process of ours says."""
+
+
+class Child:
+    """One process, made by `begin`.
+
+    Attributes:
+        ended: done when the process is.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process, self._said = process, b""
+        self.ended = asyncio.create_task(self._overhear())
+
+    @classmethod
+    async def begin(cls, module: str, *arguments: str, longest: int) -> Self:
+        """A process that has begun to begin. Who is cancelled meanwhile leaves none behind.
+
+        Args:
+            module: what it runs.
+            longest: bytes of a line that it may say.
+
+        Raises:
+            OSError: this machine has no room for one more process.
+        """
+        beginning = asyncio.create_task(cls._begun(module, arguments, longest))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await (await beginning).end()
+            raise
+
+    @classmethod
+    async def _begun(cls, module: str, arguments: Sequence[str], longest: int) -> Self:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", module, *arguments,
+            stdin=pipe, stdout=pipe, stderr=pipe, limit=longest, env=environment(),
+        )  # fmt: skip
+        return cls(process)
+
+    @property
+    def tail(self) -> str:
+        """What it said last on its standard error, on one line."""
+        return printable(self._said.decode(errors="replace").strip()) or "it says nothing"
+
+    @property
+    def last_words(self) -> str:
+        """The last line of that."""
+        return printable(self._said.decode(errors="replace").strip().rpartition("\n")[2]) or "it says nothing"
+
+    async def write(self, data: bytes) -> None:
+        """Hand over bytes; returns when there is room for more.
+
+        Raises:
+            Dead: nobody is there to take them.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        except OSError as e:
+            raise Dead from e
+
+    async def line(self) -> dict[str, Any]:
+        """What it says next.
+
+        Raises:
+            Dead: nothing, or no line with a JSON object.
+        """
+        assert self._process.stdout is not None
+        try:
+            said = json.loads(await self._process.stdout.readline())
+        except (OSError, ValueError, RecursionError) as e:
+            raise Dead from e
+        if not isinstance(said, dict):
+            raise Dead
+        return said
+
+    async def end(self) -> None:
+        """Kill it, and wait until nothing is left of it, even if who waits is cancelled meanwhile."""
+        ending = asyncio.create_task(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _end(self) -> None:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        stdin.close()
+        await self.ended
+        while await stdout.read(1 << 16):  # what nobody has read would be waited for without end
+            pass
+        await self._process.wait()
+        with suppress(OSError):
+            await stdin.wait_closed()
+
+    async def _overhear(self) -> None:
+        """Until the end, for then its standard error ends, too."""
+        assert self._process.stderr is not None
+        while said := await self._process.stderr.read(TAIL_BYTES):
+            self._said = (self._said + said)[-TAIL_BYTES:]
+
+
+def environment() -> dict[str, str]:
+    """Of a process that reads strangers' bytes: one thread, the same packages as here, and no secret of ours."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    same = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)  # it must find what we found
+    return kept | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": same}
