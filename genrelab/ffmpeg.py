@@ -26,6 +26,9 @@ FORMATS = (
 )
 """What a file may be taken for. Play lists are not among them: they make FFmpeg open other files and addresses."""
 
+NO_SOUND = "there is no sound in it"
+"""What is said of a film without sound, and of pictures."""
+
 MOST_PLANES = 7
 """Channels of a planar frame that PyAV can hand out: with more it reads past their end, and the process dies."""
 
@@ -154,7 +157,7 @@ def _opened(file: str | Readable, **options: str) -> Iterator[tuple[InputContain
     options["format_whitelist"] = FORMATS
     with av.open(file, "r", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
-            raise ValueError("there is no sound in it")
+            raise ValueError(NO_SOUND if len(container.streams) else "it ends before it says what is in it")
         yield container, container.streams.audio[0]
 
 

@@ -24,9 +24,6 @@ LOOSE = frozenset({"aac", "ac3", "eac3", "mp3", "mpeg", "mpegts"})
 
 CONVERT = "Send MP3, FLAC, WAV, Ogg, Opus, M4A or WebM."
 
-NO_SOUND = "there is no sound in it"
-"""What `ffmpeg.opened` says of a film without sound, and of pictures."""
-
 EMPTY = "the file is empty"
 
 NO_MEMORY = "Hearing it takes more memory than a file is given."
@@ -53,8 +50,8 @@ def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tu
 
 
 def _looked_at(path: Path, reason: str) -> tuple[str, str]:
-    if reason.endswith(NO_SOUND):
-        return "not-audio", _sentence(NO_SOUND)
+    if reason.endswith(ffmpeg.NO_SOUND):
+        return "not-audio", _sentence(ffmpeg.NO_SOUND)
     with path.open("rb") as file:
         begins = BEGINNING.match(file.read(16)) is not None
     with suppress(*ffmpeg.FAULTS), ffmpeg.opened(path) as (container, stream):

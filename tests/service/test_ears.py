@@ -233,7 +233,7 @@ def test_a_worker_that_dies_of_a_file_is_replaced(
         async with listening(shelf) as ears:
             for i in range(2):
                 first = asyncio.create_task(ears.hear(Order(long, shelf.get(None), windows="all")))
-                await until(lambda: ears.hearing == 1)
+                await until(lambda: workers[-1].begun)
                 kill(workers[-1], how)
                 assert await refusal(first) == "crashed"
                 assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
@@ -278,7 +278,7 @@ def test_other_workers_go_on_while_one_is_dead(shelf: Shelf, song: Path, workers
     async def program() -> None:
         async with listening(shelf, replace(LIMITS, workers=2)) as ears:
             await until(lambda: len(ears._idle) == 2)
-            kill(workers[0])
+            kill(workers[0])  # nobody has noticed when the first file comes to it
             for _ in range(5):
                 assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
 

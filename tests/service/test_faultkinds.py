@@ -108,7 +108,7 @@ def test_a_codec_of_mp4_that_ffmpeg_knows_by_name_only(tmp_path: Path) -> None:
     assert told(tmp_path / "7")[0] == "unsupported-codec"
 
 
-@pytest.mark.parametrize("name", ["m4a", "wma", "wavpack", "flac", "ogg", "opus"])
+@pytest.mark.parametrize("name", ["m4a", "m4a, moov first", "wma", "wavpack", "flac", "ogg", "opus"])
 def test_only_the_first_bytes_of_a_file_are_damage(tmp_path: Path, name: str) -> None:
     path = make(tmp_path / "made", name)
     (tmp_path / "7").write_bytes(path.read_bytes()[:60])

@@ -98,6 +98,17 @@ def test_what_is_too_long_is_not_decoded(song: Path, model: dict[str, Any], monk
     assert said == {"kind": "too-long", "detail": "It lasts 3 s; up to 2.5 s are heard."}
 
 
+def test_what_does_not_say_how_long_it_is_is_measured(tmp_path: Path, model: dict[str, Any]) -> None:
+    """A FLAC that was streamed states 0 samples, in 36 bits of its first block."""
+    soundfile.write(tmp_path / "7", noise(3), SR, format="FLAC")
+    content = bytearray((tmp_path / "7").read_bytes())
+    content[21], content[22:26] = content[21] & 0xF0, bytes(4)
+    (tmp_path / "7").write_bytes(content)
+    assert Worker(audio_s=2.5).answer(order(tmp_path / "7", model))["kind"] == "too-long"
+    said = Worker(audio_s=60).answer(order(tmp_path / "7", model))["answer"]
+    assert said["duration_s"] == pytest.approx(3, abs=0.01)
+
+
 def test_why_a_file_cannot_be_heard(tmp_path: Path, model: dict[str, Any]) -> None:
     (tmp_path / "1").write_text("no sound\n" * 100)
     soundfile.write(tmp_path / "2", np.zeros(SR), SR, format="WAV")
