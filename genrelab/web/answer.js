@@ -20,9 +20,23 @@ export function showAnswer(answer, name, { remark = null, quiet = false } = {}) 
   shown = { answer, name, remark };
   show(byId("heard"));
   show(byId("verdict"));
+  byId("verdict").classList.remove("pending");
+  byId("verdict").removeAttribute("aria-hidden");
   show(byId("player"));
   draw();
   if (!quiet) announce(inOneSentence(answer, name));
+}
+
+/** Room for an answer that is still to come, so that nothing jumps when it does. */
+export function awaitAnswer() {
+  hideAnswer();
+  const verdict = byId("verdict");
+  verdict.classList.add("pending");
+  verdict.setAttribute("aria-hidden", "true"); // there is nothing to be read
+  [byId("genre").textContent, byId("sureness").textContent] = ["…", "\u00a0"];
+  byId("bars").replaceChildren(...Array.from({ length: FEW }, emptyBar));
+  for (const id of ["remark", "all-genres"]) show(byId(id), false);
+  show(verdict);
 }
 
 export function hideAnswer() {
@@ -76,7 +90,7 @@ function drawBars(answer) {
 }
 
 const emptyBar = () =>
-  make("li", {}, make("span", { className: "bar-name" }), make("span", { className: "bar", "aria-hidden": "true" }, make("span")), make("span", { className: "bar-share" }));
+  make("li", {}, make("span", { className: "bar-name", textContent: "\u00a0" }), make("span", { className: "bar", "aria-hidden": "true" }, make("span")), make("span", { className: "bar-share" }));
 
 /** The same bars again and again, so that those of a microphone move instead of jumping. */
 function fillBar(item, genre, p, known) {

@@ -38,6 +38,7 @@ export default {
   all_genres: "全部 {n} 个流派",
   fewer_genres: "收起",
   average: "整段录音的平均值",
+  sampled: "全部听完耗时太久，所以只听了其中几段。",
   kept_answer: "这是以前的回答。要听音乐，请重新选择文件。",
 
   play: "播放",
@@ -45,7 +46,7 @@ export default {
   ribbon: "各时间的流派",
   ribbon_help: "每种颜色代表该处最可能的流派，颜色越浓越有把握。点击或用方向键跳转，空格键播放。",
   ribbon_value: "{time} · {genre} {percent}",
-  ribbon_gap: "{time} · 没有声音",
+  ribbon_gap: "{time} · 此处没有回答",
   also: "其次是 {genres}",
   legend: "各流派所占时间",
   legend_item: "{genre} {percent}",

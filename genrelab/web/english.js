@@ -40,6 +40,7 @@ export default {
   all_genres: "All {n} genres",
   fewer_genres: "Fewer",
   average: "The mean over the whole recording",
+  sampled: "It takes long to hear: so only some stretches of it were heard.",
   kept_answer: "An answer from before. To hear the music, choose the file again.",
 
   // player and ribbon
@@ -48,7 +49,7 @@ export default {
   ribbon: "Genres over time",
   ribbon_help: "Each colour is the most probable genre there, the fuller the surer. Click to jump, or use the arrow keys; space plays.",
   ribbon_value: "{time} · {genre} {percent}",
-  ribbon_gap: "{time} · nothing to hear",
+  ribbon_gap: "{time} · no answer here",
   also: "then {genres}",
   legend: "Share of the time for each genre",
   legend_item: "{genre} {percent}",

@@ -96,7 +96,7 @@ function opener({ path, file }) {
 function answerCells(answer) {
   const [guess, p] = best(answer.probabilities)[0];
   const unknown = answer.genre === "unknown";
-  const genre = cell({ className: "genre-cell" }, swatch(guess, genresOf(answer)), genreName(answer.genre));
+  const genre = cell({ className: "genre-cell" }, swatch(answer.genre, genresOf(answer)), genreName(answer.genre));
   const words = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
   const confidence = cell({ className: unknown ? "soft" : "", textContent: words });
   return [genre, confidence];

@@ -42,7 +42,7 @@ function item({ name, at, answer }) {
   const said = make(
     "span",
     { className: "past-said" },
-    make("span", { className: "past-genre" }, swatch(guess, genresOf(answer)), genreName(answer.genre)),
+    make("span", { className: "past-genre" }, swatch(answer.genre, genresOf(answer)), genreName(answer.genre)),
     make("span", { className: "soft", textContent: confidence }),
   );
   const button = make("button", { type: "button", className: "row" }, words, said);

@@ -1,6 +1,6 @@
 // The microphone: what it hears goes to the service as it comes, and the answers come back once a second.
 import { Problem, network, socketAddress } from "./api.js";
-import { showAnswer } from "./answer.js";
+import { awaitAnswer, showAnswer } from "./answer.js";
 import { announce, byId, show } from "./dom.js";
 import { remember } from "./history.js";
 import { drawLevel } from "./level.js";
@@ -56,6 +56,7 @@ class Session {
     this.socket.send(JSON.stringify(start));
     this.recorder.start(CHUNK_MS);
     this.started = performance.now();
+    awaitAnswer();
     show(byId("live"));
     this.stopLevel = drawLevel(this.microphone, byId("level"));
     this.ticking = setInterval(() => this.tick(), 250);

@@ -100,6 +100,7 @@ function drawMarks() {
   }
 }
 
+/** A little of a genre's colour; grey for what is none. */
 export function swatch(genre, known) {
   const dot = make("span", { className: "swatch", "aria-hidden": "true" });
   dot.style.background = colour(genre, known);

@@ -1,6 +1,6 @@
 // One file: is it within the limits, then to the service with it, and meanwhile into the player.
 import { patiently, upload } from "./api.js";
-import { showAnswer } from "./answer.js";
+import { awaitAnswer, showAnswer } from "./answer.js";
 import { announce, byId } from "./dom.js";
 import { remember } from "./history.js";
 import { current, served } from "./models.js";
@@ -26,11 +26,12 @@ export async function hear(file, { anyway = false } = {}) {
     const known = await inspect(file);
     control.signal.throwIfAborted();
     if (!anyway) refuseTooLong(known.seconds);
+    awaitAnswer();
     openPlayer(file, known);
     drawRibbon([], known.seconds ?? 0, []); // it can be played already
-    const answer = await ask(file, control.signal);
+    const { answer, remark } = await wholeOrSome(file, control.signal);
     idle();
-    showAnswer(answer, file.name);
+    showAnswer(answer, file.name, { remark });
     remember(answer, file.name);
   } catch (problem) {
     if (control.signal.aborted) return; // another has the stage
@@ -56,8 +57,17 @@ function refuseTooLong(seconds) {
   if (seconds !== null && audio_s && seconds > audio_s) throw tooLong({ time: lasting(seconds), most: lasting(audio_s) });
 }
 
-function ask(file, signal) {
-  const query = { timeline: true, windows: "all" };
+/** Every window, for the ribbon; where the service has no time for that, as many as the model listens to by itself. */
+async function wholeOrSome(file, signal) {
+  try {
+    return { answer: await ask(file, { timeline: true, windows: "all" }, signal), remark: null };
+  } catch (problem) {
+    if (problem.kind !== "took-too-long") throw problem;
+    return { answer: await ask(file, { timeline: true }, signal), remark: "sampled" };
+  }
+}
+
+function ask(file, query, signal) {
   if (current()) query.model = current().name;
   work(say("hearing"));
   announce(say("hearing"));

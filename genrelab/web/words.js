@@ -80,7 +80,7 @@ export function lasting(seconds) {
 }
 
 export function size(bytes) {
-  const [value, unit] = bytes < 1 << 20 ? [bytes / 1024, "KB"] : [bytes / (1 << 20), "MB"];
+  const [value, unit] = bytes < 1e6 ? [bytes / 1e3, "kB"] : [bytes / 1e6, "MB"];
   return `${number(value, value < 10 ? 1 : 0)} ${unit}`;
 }
 

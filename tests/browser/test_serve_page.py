@@ -1,4 +1,4 @@
-"""The page of `genrelab serve` in a browser, the real service behind it: what a listener does, with and without a mouse."""
+"""The page of `genrelab serve` in a browser, the real service behind it: all that a listener does, mouse or none."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ av = pytest.importorskip("av")
 pytestmark = pytest.mark.slow
 
 SR = 22_050
+ANSWERED = "#verdict:not(.pending):not([hidden])"
 TOKEN = "a token of ours + more"
 REFUSED = "the server responded with a status of"  # the console says it of every refusal; the page says more
 
@@ -155,7 +156,7 @@ class Visit:
 
     def hear(self, file: Path) -> None:
         self.choose(file)
-        self.page.wait_for_selector("#verdict:not([hidden])")
+        self.page.wait_for_selector(ANSWERED)
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector)).strip()
@@ -281,7 +282,7 @@ def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> N
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
     it.choose(songs / "clip.wav")
     it.page.wait_for_selector("#trouble:not([hidden])")
-    assert re.fullmatch(r"It has 861 KB; the service takes \d+ KB at most\.", it.text("#trouble-detail"))
+    assert re.fullmatch(r"It has 882 kB; the service takes 100 kB at most\.", it.text("#trouble-detail"))
     assert sent == []
 
 
@@ -374,7 +375,7 @@ def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str)
     assert lines[3:] and {"#EXTINF:20,10 last", "An album/disc 2/10 last.mp3"} <= set(lines)
 
     it.page.get_by_role("button", name="Listen to disc 2/10 last.mp3").click()
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
     assert it.text("#heard-name") == "10 last.mp3"
 
 
@@ -384,7 +385,7 @@ def test_several_files_are_a_table_and_one_is_not(visit: Callable[..., Visit], s
     it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
     assert it.text("#files-title") == "Several files"
     drop(it, songs / "song.mp3")
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
 
 
 def test_a_busy_service_is_asked_again(visit: Callable[..., Visit], songs: Path) -> None:
@@ -402,8 +403,20 @@ def test_a_busy_service_is_asked_again(visit: Callable[..., Visit], songs: Path)
     it.page.route("**/v1/predict*", busy_at_first)
     it.choose(songs / "song.mp3")
     it.until("document.getElementById('work-text').textContent.includes('trying again in 1 s')")
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
     assert len(asked) == 3
+
+
+def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    problem = {"type": "urn:genrelab:problem:took-too-long", "title": "Too long", "status": 422, "detail": "20 s."}
+    it.page.route(
+        "**/v1/predict*windows=all*",
+        lambda route: route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    it.hear(songs / "song.mp3")
+    assert "only some stretches" in it.text("#remark")
+    assert not it.page.is_visible("#trouble")
 
 
 def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> None:
@@ -423,7 +436,7 @@ def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> Non
 def test_the_microphone_is_heard_as_it_sounds(visit: Callable[..., Visit]) -> None:
     it = visit()
     it.page.click("#use-microphone")
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
     assert it.page.is_visible("#level")
     first = it.value("document.getElementById('ribbon').getAttribute('aria-valuenow')")
     it.until(f"Number(document.getElementById('ribbon').getAttribute('aria-valuenow')) > {first} + 2")
@@ -491,7 +504,7 @@ def test_a_token_in_the_address_does_not_stay_there(visit: Callable[..., Visit],
     it = visit("--token", TOKEN, path="/#token=" + TOKEN.replace(" ", "%20").replace("+", "%2B"))
     assert it.page.url == f"{it.address}/"
     it.page.click("#use-microphone")
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
 
 
 # --- everybody ---
@@ -514,7 +527,7 @@ def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> 
     with it.page.expect_file_chooser() as chooser:
         it.page.keyboard.press("Enter")
     chooser.value.set_files(str(songs / "song.mp3"))
-    it.page.wait_for_selector("#verdict:not([hidden])")
+    it.page.wait_for_selector(ANSWERED)
     it.page.wait_for_selector("#transport:not([hidden])")
     assert it.value("document.activeElement.id") == "heard-name"
     reach("#all-genres")
