@@ -238,6 +238,26 @@ def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypat
             assert len(opened) == n_opened, start_s
 
 
+@pytest.mark.parametrize(("sr", "n_reads"), [(22_050, 3), (11_025, 14)])  # 2.5 s are no whole samples at the latter
+def test_short_windows_without_a_gap_are_read_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sr: int, n_reads: int
+) -> None:
+    soundfile.write(tmp_path / "a.flac", sound(34.0, sr), sr)
+    whole, asked, original = read(tmp_path / "a.flac")[0], list[float | None](), decoders.Audio.read
+
+    def counted(audio: decoders.Audio, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        asked.append(seconds)
+        return original(audio, start_s, seconds)
+
+    monkeypatch.setattr(decoders.Audio, "read", counted)
+    found = list(clips(tmp_path / "a.flac", ClipSettings(clip_s=2.5, max_clips=20)))
+    assert [c.start_s for c in found] == [*(2.5 * i for i in range(13)), 31.5]
+    for clip in found:
+        start = round(clip.start_s * sr)
+        np.testing.assert_array_equal(clip.y, whole[start : start + round(2.5 * sr)])
+    assert len(asked) == n_reads and max(s or 0 for s in asked) <= 30, "30 s, what is left, and the end"
+
+
 def test_time_stamps_of_thousandths_place_a_window_within_one(tmp_path: Path) -> None:
     sr = 48_000
     write_av(tmp_path / "a.webm", "libopus", stereo(12, sr), sr)
