@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-fast lint bench-real clean
+.PHONY: demo test test-fast lint bench bench-real clean
 
 demo: $(VENV)/.train
 	$(BIN)/genrelab demo --out demo
@@ -20,6 +20,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every row of docs/performance.md, in about a quarter of an hour; needs the folder that GENRELAB_DATA names.
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run_all.py "$(GENRELAB_DATA)"
 
 # The main job on real audio; needs the folder that GENRELAB_DATA names (see docs/results.md).
 bench-real: $(VENV)/.train

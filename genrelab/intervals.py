@@ -4,7 +4,7 @@ Tracks of one artist are right or wrong together, so n tracks are worth fewer in
 design effect 1 + (m - 1) r, where m is how many tracks the artist of a track has on average, and r the correlation of
 two tracks of an artist (Kish 1965, 1987; Korn and Graubard 1998). The score interval takes that number (Wilson 1927;
 Dean and Pagano 2015). The percentile bootstrap over artists is too narrow where artists are few or accuracy is near
-0 or 1: `benchmarks/coverage.py` measures both. Nothing is drawn, so there is no seed.
+0 or 1: `benchmarks/interval_coverage.py` measures both. Nothing is drawn, so there is no seed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How often a 95 % interval holds the true accuracy, and how often two equal models are called different.
 
-    python benchmarks/coverage.py [--draws 1000]
+    python benchmarks/interval_coverage.py [--draws 1000]
 
 Draws collections whose artists have as many tracks as real ones (tests/artists.py) and models whose true accuracy is
 known and whose answers agree within artists, and prints two tables. Coverage of the percentile bootstrap over artists

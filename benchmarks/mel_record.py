@@ -1,0 +1,110 @@
+"""From an MP3 of 30 s to a record with its mel image: genrelab, librosa, the article's way, and decoding alone.
+
+What `record_librosa.py`, `record_article.py` and `record_floor.py` share: the four ways, and one row.
+"""
+
+from __future__ import annotations
+
+from sides import Row, alternate, arguments, mp3_clips, one_core, report  # isort: skip
+
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from genrelab import decode, records, views
+from genrelab.accelerator import load_tensorflow
+from genrelab.config import MelImageView
+
+VIEW = MelImageView()
+Way = Callable[[Path], object]
+
+
+def ours(folder: Path) -> Way:
+    """What `prepare` does with one view: the clip's image as a record with raw bytes, written to a shard."""
+    shard = (folder / "ours.tfrecord").open("wb")
+
+    def way(path: Path) -> None:
+        y, sr = decode.read(path)
+        (window,) = views.compute(VIEW, y, sr)
+        shard.write(records.encode(records.Record(0, window.start_s, window.x.tobytes())))
+
+    return way
+
+
+def with_librosa(folder: Path) -> Way:
+    """librosa.load, melspectrogram, float_list: what a notebook does."""
+    write = float_list_writer(folder / "librosa.tfrecord")
+
+    def way(path: Path) -> None:
+        y, _ = librosa.load(path, sr=VIEW.sr, mono=True)
+        write(picture(y))
+
+    return way
+
+
+def article(folder: Path) -> Way:
+    """MP3 to WAV by FFmpeg, which TensorFlow decodes; then as above."""
+    tf, _ = load_tensorflow()
+    write, wav = float_list_writer(folder / "article.tfrecord"), folder / "clip.wav"
+
+    def way(path: Path) -> None:
+        subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-threads", "1", "-i", path, wav], check=True)
+        y, sr = tf.audio.decode_wav(tf.io.read_file(str(wav)))
+        mono = librosa.to_mono(y.numpy().T)
+        write(picture(librosa.resample(mono, orig_sr=int(sr), target_sr=VIEW.sr)))
+
+    return way
+
+
+def decoding(_: Path) -> Way:
+    """libsndfile alone: samples of all channels, of which nothing is made."""
+    return lambda path: soundfile.read(path, dtype="float32")
+
+
+def picture(y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same picture by librosa: 224 frames of 224 bands in dB."""
+    hop = VIEW.hop_length(len(y))
+    power = librosa.feature.melspectrogram(y=y, sr=VIEW.sr, n_fft=VIEW.n_fft, hop_length=hop, n_mels=VIEW.size)
+    levels: NDArray[np.float32] = librosa.power_to_db(power, ref=np.max, top_db=VIEW.top_db)
+    return levels.T[: VIEW.size]
+
+
+def float_list_writer(path: Path) -> Callable[[NDArray[np.float32]], None]:
+    """Writes pictures as `tf.train.Example` with a list of floats."""
+    tf, _ = load_tensorflow()
+    writer = tf.io.TFRecordWriter(str(path))
+
+    def write(x: NDArray[np.float32]) -> None:
+        feature: dict[str, Any] = {
+            "x": tf.train.Feature(float_list=tf.train.FloatList(value=x.ravel().tolist())),
+            "track": tf.train.Feature(int64_list=tf.train.Int64List(value=[0])),
+        }
+        writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+    return write
+
+
+def measure(name: str, way: Callable[[Path], Way], against: str, **wanted: float) -> int:
+    """Our way and another in turn; `wanted` is `at_least` (theirs over ours) or `at_most` (ours over theirs)."""
+    parser = arguments(f"MP3 to mel-image record: genrelab against {against}")
+    parser.add_argument("--clips", type=int, default=60)
+    options = parser.parse_args()
+    one_core()
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {against: way(Path(folder)), "genrelab": ours(Path(folder))}
+        measured = alternate(sides, mp3_clips(options.data, options.clips), warm_up=2)
+    pair = (against, "genrelab") if "at_least" in wanted else ("genrelab", against)
+    ratio, quartiles = measured.ratio(*pair)
+    row = Row(
+        name, "MP3 to mel-image record", against, ratio, quartiles, len(measured.seconds["genrelab"]),
+        medians={f"{side}, ms of CPU a clip": 1000 * measured.median(side) for side in sides},
+        **wanted,
+    )  # fmt: skip
+    return report(row, options.json)

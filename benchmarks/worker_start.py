@@ -1,0 +1,75 @@
+"""A worker of `prepare`, from the order to its first answer, against a process that imports TensorFlow.
+
+    python benchmarks/worker_start.py [--rounds 5] [--json PATH]
+
+New processes in turn; memory is the most that each ever had. At least 10 times as fast, and a tenth of the memory.
+"""
+
+from __future__ import annotations
+
+from sides import Row, alternate, arguments, one_core, report  # isort: skip
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+PEAK = "int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])"
+"""KB. Not getrusage: there a new process begins with the memory of the one that it came from."""
+
+TENSORFLOW = f"import tensorflow; print({PEAK})"
+
+
+def main() -> int:
+    """Measures, prints, writes."""
+    parser = arguments("a worker's start against TensorFlow's", data=False)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    one_core()
+    from genrelab import pieces  # noqa: F401 - what is in the cache of the disk for one side is for the other
+
+    sides = {"import tensorflow": lambda _: ran(TENSORFLOW), "a worker": lambda _: begun()}
+    measured = alternate(sides, range(options.rounds), keep=True)
+    memory = {side: float(np.median([kb / 1e3 for kb, _ in measured.answers[side]])) for side in sides}
+    wall = {side: float(np.median([s for _, s in measured.answers[side]])) for side in sides}
+    ratio, quartiles = measured.ratio("import tensorflow", "a worker")
+    less = memory["import tensorflow"] / memory["a worker"]
+    row = Row(
+        "worker_start", "the start of a worker of `prepare`", "importing TensorFlow", ratio, quartiles, options.rounds,
+        at_least=10,
+        medians={f"{side}, s of CPU": measured.median(side) for side in sides},
+        checks={
+            "a tenth of the memory or less": less >= 10,
+            "begins in half a second of CPU": measured.median("a worker") < 0.5,
+        },
+        extra={
+            "times less memory": less,
+            **{f"{side}, MB at most": mb for side, mb in memory.items()},
+            **{f"{side}, s by the clock": s for side, s in wall.items()},
+        },
+    )  # fmt: skip
+    return report(row, options.json)
+
+
+def ran(program: str) -> tuple[int, float]:
+    """KB that a program says, and seconds by the clock."""
+    began = time.perf_counter()
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return int(said), time.perf_counter() - began
+
+
+def begun() -> tuple[int, float]:
+    """The same of a worker: of a pool of this process, as `prepare` has them."""
+    from genrelab import pieces
+    from genrelab.processes import worker_pool
+
+    began = time.perf_counter()
+    with worker_pool(1) as pool:
+        pool.submit(pieces.tried, "no such file", pieces.PrepareSettings()).result()
+        took = time.perf_counter() - began
+        return pool.submit(eval, PEAK).result(), took
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
