@@ -13,8 +13,6 @@ from genrelab.processes import cores
 if TYPE_CHECKING:
     from genrelab.service.shelf import Shelf
 
-MB = 1_000_000
-
 
 def serve(
     model: Annotated[
@@ -60,7 +58,7 @@ def serve(
     """
     from genrelab.serve import ServeSettings
     from genrelab.serve import serve as program
-    from genrelab.service.limits import Limits
+    from genrelab.service.limits import MB, Limits
 
     limits = Limits(
         upload_bytes=round(max_upload * MB), audio_s=max_seconds, hear_s=timeout, workers=workers or cores(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIB = 1 << 20
+MB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Limits:
         stop_s: seconds that accepted requests are given when the service is stopped.
     """
 
-    upload_bytes: int = 64 * MIB
+    upload_bytes: int = 64 * MB
     batch_files: int = 32
-    batch_bytes: int = 256 * MIB
+    batch_bytes: int = 256 * MB
     audio_s: float = 1200.0
     hear_s: float = 20.0
     upload_s: float = 60.0
@@ -42,5 +42,5 @@ class Limits:
     streams: int = 4
     stream_s: float = 3600.0
     stream_idle_s: float = 15.0
-    worker_bytes: int = 3072 * MIB
+    worker_bytes: int = 3000 * MB
     stop_s: float = 8.0
