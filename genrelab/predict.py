@@ -267,7 +267,7 @@ def _asked(
     bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]
 ) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
     if arrays:
-        rows = bundle.probabilities(np.stack(arrays).astype(np.float32))
+        rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
         yield from ((*span, row) for span, row in zip(spans, rows, strict=True))
 
 

@@ -100,6 +100,18 @@ def test_the_base_runs_once_and_not_again_on_resume(tmp_path: Path, monkeypatch:
     assert len(asked) == 2
 
 
+def test_every_record_goes_through_the_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples, shown, outputs = images(), dict[str, int](), MobileNetV2._outputs
+
+    def counted(self: MobileNetV2, network: Any, part: Any) -> Any:
+        shown[network.name] = shown.get(network.name, 0) + len(part.y)
+        return outputs(self, network, part)
+
+    monkeypatch.setattr(MobileNetV2, "_outputs", counted)
+    model_of(examples).fit(examples, tmp_path).predict_proba(examples)
+    assert shown == {"mobilenet_v2": len(examples), "head": len(examples)}
+
+
 def test_image_stands_with_low_frequencies_at_the_bottom() -> None:
     _, keras = load_tensorflow()
     seen = keras.Sequential([keras.Input((2, 3, 3)), keras.layers.Flatten()])
