@@ -27,6 +27,7 @@ def _genrelab(
 for _command in (
     cli_make.demo,
     cli_make.download,
+    cli_make.bench,
     cli_make.prepare,
     cli_make.train,
     cli_make.tune,

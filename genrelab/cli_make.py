@@ -61,6 +61,33 @@ def prepare(
 
 
 @options.grouped
+def bench(
+    preparing: options.Preparing,
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=options.path_of, metavar="ROOT", help="Measure on some of its files.  [default: synthesised music]"
+        ),
+    ] = None,
+    dataset: options.DatasetName = "auto",
+    label: options.Label = None,
+    id_column: options.IdColumn = None,
+    models: options.Models = "all",
+    tracks: Annotated[int | None, typer.Option(min=1, help="Predict for so many tracks.  [default: ROOT's]")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to measure, about.")] = 60.0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure every stage on this machine; predict time and disk for ROOT and for each part of the Free Music Archive.
+
+    Example: genrelab bench ~/Music/by-genre
+    """
+    from genrelab import run as program
+
+    source = None if root is None else options.Source(root, dataset, label=label, id_column=id_column)
+    shown.bench(program.bench(source, preparing, models, tracks, seconds, console.say), as_json, root)
+
+
+@options.grouped
 def train(
     prepared: options.Prep,
     out: options.RunOut,

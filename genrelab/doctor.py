@@ -208,7 +208,7 @@ def _room(where: Path) -> str:
 
 
 def _memory() -> str:
-    free = _free_memory()
+    free = free_memory()
     if free is None:
         return "not known on this system"
     if free < LEAST_MEMORY:
@@ -216,7 +216,7 @@ def _memory() -> str:
     return f"{free / 1e9:.1f} GB free"
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Bytes that programs can still have, where the system tells."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
@@ -266,7 +266,7 @@ def room(n_bytes: float, jobs: int) -> Iterator[Finding]:
         if needed < free
         else Finding("training", "PREPARED", NOTE, said, remedy)
     )
-    memory, wanted = _free_memory(), jobs * LEAST_MEMORY
+    memory, wanted = free_memory(), jobs * LEAST_MEMORY
     if memory is not None and memory < wanted:
         said = f"{memory / 1e9:.1f} GB free, {jobs} workers want about {wanted / 1e9:.1f} GB"
         yield Finding("training", "workers", NOTE, said, f"use --jobs {max(1, memory // LEAST_MEMORY)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -29,6 +30,7 @@ from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
 
 if TYPE_CHECKING:
+    from genrelab.bench import Bench
     from genrelab.report import Leaderboard
 
 Params = Mapping[str, Mapping[str, Any]]
@@ -124,6 +126,27 @@ def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]
     if unknown:
         raise SettingsError(f"unknown view {unknown[0]!r}: known are {', '.join(audible)} and all")
     return tuple(StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names)
+
+
+def bench(
+    source: Source | None, preparing: Preparing, models: str, tracks: int | None, seconds: float, say: program.Say
+) -> Bench:
+    """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
+    from genrelab.bench import bench as measured
+    from genrelab.models import known_models, model_class
+
+    names = train_settings(Training(models=models)).models
+    read = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
+    clips = ClipSettings(clip_s=preparing.clip_s)
+    settings = PrepareSettings(views=parse_views(preparing.views or read, preparing.fma_exact), clips=clips)
+    began = time.perf_counter()
+    dataset = None if source is None else dataset_of(source)
+    for note in () if dataset is None else dataset.notes:
+        say(f"  {note}")
+    return measured(
+        dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
+        find_s=time.perf_counter() - began, say=say,
+    )  # fmt: skip
 
 
 def train_settings(training: Training) -> TrainSettings:

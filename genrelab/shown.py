@@ -19,6 +19,7 @@ from genrelab.errors import printable
 from genrelab.wording import count
 
 if TYPE_CHECKING:
+    from genrelab.bench import Bench
     from genrelab.doctor import Finding
     from genrelab.library import Row
     from genrelab.parity import Parity
@@ -73,7 +74,24 @@ def relabelled(n: int, table: str) -> None:
     typer.echo(f"Next: {shlex.join([*program(), 'run', table, '--out', 'NEW_RUN'])}")
 
 
-def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+def bench(found: Bench, as_json: bool, root: Path | None) -> None:
+    """What was measured and what follows, as tables and sentences or as one object."""
+    from genrelab import bench_words as words
+
+    again = words.command(found, program(), None if root is None else str(root))
+    if as_json:
+        typer.echo(json.dumps({**dataclasses.asdict(found), "command": again}, indent=1))
+        return
+    said = f"{found.source}, means of {count(found.heard, 'track')}, one core"
+    _table(f"Stages: {said}", words.STAGES, words.stage_rows(found), left=1)
+    workers = count(found.forecast.jobs, "worker")
+    _table(f"Predicted, prepare with {workers}", words.amount_headers(found), words.amount_rows(found), left=1)
+    for sentence in words.sentences(found):
+        typer.echo(printable(sentence))
+    typer.echo(f"\nRecommended: {again}")
+
+
+def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], *, left: int = 2) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -81,7 +99,7 @@ def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]]) 
 
     shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for n, name in enumerate(headers):
-        shown.add_column(name, justify="left" if n < 2 else "right", overflow="fold")
+        shown.add_column(name, justify="left" if n < left else "right", overflow="fold")
     for row in rows:
         shown.add_row(*map(Text, row))
     Console(width=None if sys.stdout.isatty() else 160).print(shown)

@@ -194,7 +194,7 @@ def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     wrong = Device("CPU:0", 1.0, "learns wrongly")
     states = {f.name: f.state for f in doctor.training(lambda: ("2.20", [wrong]))}
     assert states == {"TensorFlow": OK, "CPU:0": REPAIR, "GPU": NOTE}
-    monkeypatch.setattr(doctor, "_free_memory", lambda: 10**9)
+    monkeypatch.setattr(doctor, "free_memory", lambda: 10**9)
     (disk, memory) = doctor.room(1e15, jobs=8)
     assert disk.state == memory.state == NOTE and memory.remedy == "use --jobs 3"
     assert [f.state for f in doctor.room(1e6, jobs=2)] == [OK]

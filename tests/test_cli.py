@@ -18,7 +18,7 @@ from genrelab import console
 from genrelab.cli import app
 
 COMMANDS = (
-    *("demo", "download", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),
+    *("demo", "download", "bench", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),
     *("predict", "tag", "untag", "playlists", "serve", "doctor"),
 )
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()

@@ -153,12 +153,12 @@ def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: p
 
 def test_too_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
-    monkeypatch.setattr(doctor, "_free_memory", lambda: 10**6)
+    monkeypatch.setattr(doctor, "free_memory", lambda: 10**6)
     by_name = found()
     for name in ("this folder", "temporary files", "memory"):
         assert by_name[name].state == REPAIR
         assert "1 MB free" in by_name[name].found
-    monkeypatch.setattr(doctor, "_free_memory", lambda: None)
+    monkeypatch.setattr(doctor, "free_memory", lambda: None)
     assert found()["memory"].state == OK
 
 

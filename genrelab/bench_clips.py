@@ -1,0 +1,86 @@
+"""Program: what `bench` measures on: tracks spread over a dataset, or music that is synthesised as FMA's clips are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from genrelab.crew import answers
+from genrelab.dataset import Dataset, Track
+from genrelab.errors import DatasetError, printable
+from genrelab.processes import cores
+
+SECONDS, SR = 30.0, 44_100
+"""Of a clip of FMA's small, medium and large; stereo, and at 256 kbit/s (93 GiB are 106,574 clips)."""
+
+LEVEL = 0.2
+"""libsndfile's compression level for 256 kbit/s at a constant rate."""
+
+
+def synthesised(folder: Path, n: int) -> Dataset:
+    """So many clips like FMA's in a folder, each of another style, the same at every call."""
+    orders = [(str(folder / f"{i}.mp3"), i) for i in range(n)]
+    if lost := [orders[place][0] for place, done in answers(_write, orders, jobs=cores()) if done is None]:
+        raise DatasetError(f"{lost[0]} cannot be encoded as MP3: give a ROOT to measure on")
+    tracks = tuple(Track(str(i), Path(path).name, genre) for (path, i), genre in zip(orders, _genres(n), strict=True))
+    return Dataset("synthesised", folder, tracks)
+
+
+def _genres(n: int) -> list[str]:
+    from genrelab.synth import STYLES
+
+    return [list(STYLES)[i % len(STYLES)] for i in range(n)]
+
+
+def _write(order: tuple[str, int]) -> bool:
+    """Render and encode one clip; the second channel is a little late, as of a room. Runs in a worker process."""
+    import soundfile
+
+    from genrelab.decode import resample
+    from genrelab.synth import Colour, artist_style, render
+    from genrelab.voices import SR as RENDERED
+
+    path, number = order
+    rng = np.random.default_rng((7, number))
+    style = artist_style(_genres(number + 1)[-1], rng)
+    y = resample(render(style, Colour.random(rng), rng, SECONDS), RENDERED, SR)
+    y = y + 0.002 * rng.standard_normal(len(y)).astype(np.float32)  # above 11 kHz there would be nothing to encode
+    stereo = np.stack([y, np.roll(y, 37)], axis=1)
+    soundfile.write(path, stereo, SR, format="MP3", bitrate_mode="CONSTANT", compression_level=LEVEL)
+    return True
+
+
+def usable(dataset: Dataset) -> Dataset:
+    """The tracks of a dataset that `prepare` decodes: with a genre, no known fault, and a file that is there.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    root = printable(str(dataset.root))
+    if dataset.features is not None:
+        raise DatasetError(f"{root} holds precomputed features: there is no audio in it to measure on")
+    there = tuple(t for t in dataset.tracks if t.genre is not None and t.problem is None and _is_there(dataset, t))
+    if not there:
+        raise DatasetError(f"{root}: of {len(dataset.tracks):,} tracks none has a genre and a file to measure on")
+    return replace(dataset, tracks=there)
+
+
+def _is_there(dataset: Dataset, track: Track) -> bool:
+    return track.path is not None and (dataset.root / track.path).is_file()
+
+
+def spread(dataset: Dataset, n: int, *, but: frozenset[str] = frozenset()) -> Dataset:
+    """So many tracks, spread evenly; where there are fewer they come again, under other ids.
+
+    Args:
+        but: ids that are left for later: those whose files were read before are in memory.
+    """
+    fresh = [t for t in dataset.tracks if t.track_id not in but]
+    pool = fresh if len(fresh) >= n else [*fresh, *(t for t in dataset.tracks if t.track_id in but)]
+    places = np.linspace(0, len(pool) - 1, min(n, len(pool))).round().astype(int)
+    chosen = [pool[i] for i in places]
+    again = [replace(chosen[i % len(chosen)], track_id=f"{chosen[i % len(chosen)].track_id} ({i})") for i in
+             range(len(chosen), n)]  # fmt: skip
+    return replace(dataset, tracks=(*chosen, *again))

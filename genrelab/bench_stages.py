@@ -1,0 +1,158 @@
+"""Program: what each stage of a track's way costs: CPU time of one core, in a worker process as `prepare` has them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from genrelab import decode, pieces, records, views
+from genrelab.config import IN_TABLE, FramesView, PrepareSettings, SamplesView, StatisticsView, View
+from genrelab.crew import answers
+from genrelab.errors import DecodeError, GenrelabError
+from genrelab.fingerprint import landmarks, pack
+from genrelab.payload import payload_sha256
+from genrelab.processes import CRASHED
+
+DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
+WRITE, READ, PREDICT = "record write", "record read", "predict"
+"""Stages besides the views, which go by their names."""
+
+BESIDE = (READ, PREDICT)
+"""Stages that are no part of `prepare`."""
+
+AT_THE_BEGINNING = (SamplesView.name, FramesView.name)
+"""Views that a track has once, however long it is."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A track to be measured; crosses process borders."""
+
+    path: str
+    settings: PrepareSettings
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one track costs.
+
+    Attributes:
+        seconds: of CPU, by stage.
+        n_bytes: of the arrays that are kept of it, by view.
+        clips: stretches of the track that are looked at.
+        file_bytes: of its file.
+        error: why nothing is measured.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    n_bytes: dict[str, int] = field(default_factory=dict)
+    clips: int = 0
+    file_bytes: int = 0
+    error: str | None = None
+
+
+def hear_all(paths: list[str], settings: PrepareSettings, *, seconds: float) -> Iterator[tuple[str, Heard]]:
+    """Measure files, one after the other, until they are done or the time is over; at least one is measured.
+
+    The first one is heard twice: filter banks and kernels are built once in a worker's life.
+    """
+    orders = [Order(path, settings) for path in paths[:1] + paths]
+    end = time.perf_counter() + seconds
+    for place, heard in answers(hear, orders, jobs=1):
+        if place:
+            yield orders[place].path, heard or Heard(error=CRASHED)
+            if time.perf_counter() > end:
+                return
+
+
+def hear(order: Order) -> Heard:
+    """Take one track through every stage. Runs in a worker process."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _heard(Path(order.path), order.settings, Path(folder) / "records")
+    except DecodeError as e:
+        return Heard(error=e.reason)
+    except (GenrelabError, OSError) as e:
+        return Heard(error=str(e))
+
+
+class Clock:
+    """CPU seconds of this process, by stage."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    @contextmanager
+    def on(self, stage: str) -> Iterator[None]:
+        """What happens in the block counts for this stage."""
+        began = time.process_time()
+        try:
+            yield
+        finally:
+            self.spent[stage] = self.spent.get(stage, 0.0) + time.process_time() - began
+
+
+def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
+    clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
+    with clock.on(PRINTS):
+        pieces.file_sha256(path), payload_sha256(path)
+    stretches = decode.clips(path, settings.clips)
+    while True:
+        with clock.on(DECODE):
+            clip = next(stretches, None)
+        if clip is None:
+            break
+        n_clips += 1
+        for name, payload in _windows(clip, settings, clock):
+            n_bytes[name] += len(payload)
+            if name not in IN_TABLE:
+                with clock.on(WRITE), scratch.open("ab") as f:
+                    f.write(records.encode(records.Record(0, clip.start_s, payload)))
+        with clock.on(PRINTS):
+            pack(landmarks(clip.y, clip.sr))
+    if scratch.exists():
+        with clock.on(READ):
+            deque(records.read_records(scratch), maxlen=0)
+    model = _model()
+    with clock.on(PREDICT):
+        model.predict(path)
+    return Heard(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
+
+
+def _windows(clip: decode.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:
+    """View and payload of each window of a clip, each view's time by itself."""
+    at_rate = {clip.sr: clip.y}
+    for view in settings.views:
+        if clip.start_s > 0 and view.name in AT_THE_BEGINNING:
+            continue
+        rate = _rate(view, clip.sr)
+        if rate not in at_rate:
+            with clock.on(RESAMPLE):
+                at_rate[rate] = decode.resample(clip.y, clip.sr, rate)
+        with clock.on(view.name):
+            found = views.compute(view, at_rate[rate], rate, start_s=clip.start_s)
+        for window in found:
+            yield view.name, window.x.tobytes()
+
+
+def _rate(view: View, sr: int) -> int:
+    """At which a view is computed of a clip at `sr`."""
+    if isinstance(view, StatisticsView) and view.fma_exact:
+        return max(sr, view.sr)
+    return int(getattr(view, "sr", sr))
+
+
+@cache
+def _model() -> Any:
+    from genrelab import bundle as bundles
+    from genrelab.predict import load_bundle
+
+    bundles.THREADS = 1
+    return load_bundle()

@@ -1,0 +1,158 @@
+"""Program: what an epoch of each network takes here, measured in a process of its own: TensorFlow starts slowly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genrelab.config import MelImageView, SamplesView, TrainSettings
+from genrelab.wording import some
+
+if TYPE_CHECKING:
+    from genrelab.training import Part
+
+FEW, MANY = 32, 128
+"""Windows of a whole epoch with its checkpoint, and of one of steps alone."""
+
+EPOCHS = 2
+"""The first is not counted: TensorFlow builds its graphs in it."""
+
+GENRES = 8
+NETWORKS = ("mobilenet_v2", "raw_cnn")
+"""The quicker one first: where the time does not do for both it is known at least."""
+
+FIT_SHARE = 0.8
+"""Of all windows are learned from; what the others cost is measured with them."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network's times here, seconds by the clock.
+
+    Attributes:
+        name: the model's.
+        once_s: for each window, before the first epoch: the frozen base runs once.
+        epoch_s, window_s: an epoch takes the first, and the second for each window.
+    """
+
+    name: str
+    once_s: float
+    epoch_s: float
+    window_s: float
+
+    def seconds(self, windows: int, epochs: int) -> float:
+        """Of a training with so many windows in all."""
+        fit = FIT_SHARE * windows
+        return windows * self.once_s + epochs * (self.epoch_s + fit * self.window_s)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was measured, and on what; `reason`: why a network, or all, could not be."""
+
+    networks: tuple[Network, ...] = ()
+    device: str = ""
+    start_s: float = 0.0
+    reason: str | None = None
+
+
+def measured(names: Iterable[str], *, seconds: float) -> Trained:
+    """The networks among these models, as far as the time goes."""
+    wanted = [n for n in NETWORKS if n in names]
+    if not wanted:
+        return Trained(reason="no network among the models")
+    if find_spec("tensorflow") is None:
+        return Trained(reason="TensorFlow is not installed: pip install 'genrelab[train]'")
+    words = [sys.executable, "-c", "from genrelab.bench_training import tell; tell()", *wanted]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as child:
+        try:
+            out, err = child.communicate(timeout=max(1.0, seconds))
+            over = ""
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, err = child.communicate()
+            over = f"no answer within {seconds:.0f} s: allow more --seconds"
+        except BaseException:
+            child.kill()
+            raise
+    return _said(out, wanted, over or (err.strip() or f"ends with status {child.returncode}").splitlines()[-1])
+
+
+def _said(out: str, wanted: list[str], trouble: str) -> Trained:
+    """From the lines of the process: what it runs on, then a network each."""
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    networks = tuple(Network(**line) for line in lines[1:])
+    missing = [name for name in wanted if name not in {n.name for n in networks}]
+    reason = f"{some(missing)}: {trouble}" if missing else None
+    return Trained(networks, lines[0]["device"], lines[0]["start_s"], reason) if lines else Trained(reason=reason)
+
+
+def tell() -> None:
+    """Print what `measured` asks for, a JSON object a line, as soon as it is known."""
+    began = time.perf_counter()
+    from genrelab.accelerator import load_tensorflow
+
+    tf, _ = load_tensorflow()
+    gpus = tf.config.list_logical_devices("GPU")
+    device = f"{len(gpus)} GPU" if gpus else "CPU"
+    print(json.dumps({"device": device, "start_s": time.perf_counter() - began}), flush=True)
+    measures: dict[str, Callable[[], Network]] = {"raw_cnn": _raw_cnn, "mobilenet_v2": _mobilenet}
+    for name in sys.argv[1:]:
+        print(json.dumps(asdict(measures[name]())), flush=True)
+
+
+def _raw_cnn() -> Network:
+    from genrelab.models.raw_cnn import build_network
+
+    shape = SamplesView().shape
+    return Network("raw_cnn", 0.0, *_epoch(build_network(shape, GENRES), shape))
+
+
+def _mobilenet() -> Network:
+    from genrelab.models.mobilenet import build_head, join, load_base
+
+    shape = MelImageView().shape
+    network = join(shape, load_base(shape, "none"))
+    images = np.random.default_rng(0).uniform(-80, 0, (FEW, *shape)).astype(np.float32)
+    network.predict(images, verbose=0)
+    began = time.perf_counter()
+    network.predict(images, verbose=0)
+    once_s = (time.perf_counter() - began) / FEW
+    outputs = np.random.default_rng(0).uniform(0, 6, (MANY, network.output_shape[-1])).astype(np.float32)
+    return Network("mobilenet_v2", once_s, *_epoch(build_head(outputs, GENRES), outputs.shape[1:]))
+
+
+def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+    """What an epoch takes besides its windows, its checkpoint above all, and what each window takes."""
+    from genrelab.training import fit_network, full_batches
+
+    settings, stamps = TrainSettings(epochs=EPOCHS), list[float]()
+    with tempfile.TemporaryDirectory() as folder:
+        fit_network(
+            network, _noise(shape, FEW), _noise(shape, FEW // 4), settings=settings, folder=Path(folder),
+            progress=lambda done, total: stamps.append(time.perf_counter()),
+        )  # fmt: skip
+    many = _noise(shape, MANY)
+    data = full_batches(many, many.data.unbatch(), settings.batch_size)
+    began = time.perf_counter()
+    network.fit(data, verbose=0)  # its graph is there already
+    window_s = (time.perf_counter() - began) / MANY
+    return max(0.0, stamps[-1] - stamps[0] - FEW * window_s), window_s
+
+
+def _noise(shape: tuple[int, ...], n: int) -> Part:
+    from genrelab.training import part_of_arrays
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, *shape)).astype(np.float32), rng.integers(0, GENRES, n)
+    return part_of_arrays(x, y, batch_size=TrainSettings().batch_size)

@@ -1,0 +1,127 @@
+"""Program: what `bench` found, in words: rows of its tables, what would help, and the command to copy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from genrelab.bench import Amount, Bench
+from genrelab.bench_stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
+from genrelab.config import DEFAULT_VIEWS
+from genrelab.processes import cores
+from genrelab.wording import count
+
+STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare")
+AMOUNTS = ("what", "tracks", "prepare", "PREPARED", "download")
+
+BUSY = 0.15
+"""Share of the cores that others may take before it is said."""
+
+MB = 1e6
+
+
+def stage_rows(found: Bench) -> Iterator[tuple[str, ...]]:
+    """Stages of a track's way, then those of training, by window and epoch."""
+    for s in found.stages:
+        mb_s = "" if s.mb_s is None else f"{s.mb_s:,.0f}"
+        yield s.name, f"{s.ms:.2f}", _rate(s.ms), mb_s, "" if s.share is None else f"{s.share:.0%}"
+    for n in found.trained.networks:
+        if n.once_s:
+            yield f"train {n.name}: frozen base, once", f"{1000 * n.once_s:.2f}", _rate(1000 * n.once_s), "", ""
+        yield f"train {n.name}: a step, each epoch", f"{1000 * n.window_s:.2f}", _rate(1000 * n.window_s), "", ""
+    if found.trained.reason:
+        yield "train: a step, each epoch", "not measured", "", "", ""
+
+
+def amount_headers(found: Bench) -> tuple[str, ...]:
+    """Of the table of predictions."""
+    fewest, most = found.epochs
+    networks = (f"train {n.name}, {fewest} to {most} epochs" for n in found.trained.networks)
+    return (*AMOUNTS, *networks)
+
+
+def amount_rows(found: Bench) -> Iterator[tuple[str, ...]]:
+    """What is predicted, a row a number of tracks."""
+    for a in found.amounts:
+        networks = (_between(a, n.name) for n in found.trained.networks)
+        download = "" if a.download_bytes is None else size(a.download_bytes)
+        yield a.name, f"{a.tracks:,}", lasting(a.seconds), size(a.n_bytes), download, *networks
+
+
+def sentences(found: Bench) -> Iterator[str]:
+    """What the tables do not say by themselves."""
+    slowest = next(s for s in found.stages if s.name == found.slowest)
+    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of it. {_help(found)}"
+    if found.trained.reason:
+        yield f"Training step not measured: {found.trained.reason}"
+    yield from _reading(found)
+    if found.busy > BUSY:
+        yield f"Other programs took {found.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
+    n, workers = count(found.rehearsed, "track"), count(found.forecast.jobs, "worker")
+    yield f"prepare is predicted from {n} that {workers} prepared; for tracks like them, and a machine as busy,"
+    yield "it should be right within a quarter. PREPARED stands on disk twice for a while."
+    if found.trained.networks:
+        yield "Training is an interval, not a prediction: how many epochs a network needs shows only while it trains;"
+        yield "models without epochs, calibration and scores come on top."
+    for failure in found.failed:
+        yield f"Left out: {failure}"
+
+
+def command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
+    """The recommended preparation."""
+    words = [*program, "prepare", root or "data", "--out", out]
+    if set(found.views) != set(DEFAULT_VIEWS):
+        words += ["--views", ",".join(found.views)]
+    return shlex.join([*words, "--jobs", str(found.forecast.jobs)])
+
+
+def lasting(seconds: float) -> str:
+    """`8 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:,.1f} h"
+
+
+def size(n_bytes: float) -> str:
+    """`12 MB`, `3.4 GB`."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:.1f} MB"
+
+
+def _rate(ms: float) -> str:
+    return f"{1000 / ms:,.1f}" if ms else ""
+
+
+def _between(amount: Amount, network: str) -> str:
+    fewest, most = amount.networks_s[network]
+    return f"{lasting(fewest)} to {lasting(most)}"
+
+
+def _help(found: Bench) -> str:
+    name, more = found.slowest, _more_workers(found)
+    if name == DECODE:
+        return f"No decoder is much quicker: only {more} help, and for `predict` fewer --windows."
+    if name == WRITE:
+        return "A faster disk helps, or fewer --views."
+    if name in (PRINTS, RESAMPLE):
+        return f"Every track needs it: {more} help."
+    others = ",".join(v for v in found.views if v != name)
+    without = f"--views {others} saves it where no model is wanted that reads {name}; else " if others else ""
+    sentence = f"{without}{more} help."
+    return sentence if without else sentence.capitalize()
+
+
+def _more_workers(found: Bench) -> str:
+    return "more --jobs" if found.forecast.jobs < cores() else "more cores"
+
+
+def _reading(found: Bench) -> Iterator[str]:
+    """Does training wait for its records?"""
+    read_ms = next((s.ms for s in found.stages if s.name == READ), None)
+    steps = [1000 * (n.once_s or n.window_s) for n in found.trained.networks]
+    if read_ms is None or not steps:
+        return
+    quickest, device = min(steps), found.trained.device
+    waits = "waits for reading: keep shards on a faster disk" if read_ms > quickest else "does not wait for reading"
+    yield f"On the {device} a step takes {quickest:.1f} ms a window, reading its records {read_ms:.1f} ms: it {waits}."
+    if device == "CPU":
+        yield "A GPU (pip install 'genrelab[train-gpu]') makes steps quicker."
