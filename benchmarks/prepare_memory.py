@@ -53,7 +53,7 @@ def long_files(clips: list[Path], folder: Path, seconds: int) -> dict[str, Path]
     bare, flac = folder / "bare.mp3", folder / "long.flac"
     quiet = ["ffmpeg", "-y", "-loglevel", "error", "-i", stated]
     subprocess.run([*quiet, "-c", "copy", "-write_xing", "0", "-id3v2_version", "0", bare], check=True)
-    subprocess.run([*quiet, "-compression_level", "0", flac], check=True)
+    subprocess.run([*quiet, "-ac", "1", "-ar", "22050", "-sample_fmt", "s16", flac], check=True)
     return {"MP3": stated, "MP3 without a header": bare, "FLAC": flac}
 
 
