@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MB = 1_000_000
+MB, MIB = 1_000_000, 1 << 20
 
 
 @dataclass(frozen=True)
