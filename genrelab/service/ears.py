@@ -20,12 +20,9 @@ from genrelab.errors import SettingsError
 from genrelab.service.child import Dead
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Model, Shelf
-from genrelab.service.worker_process import WorkerProcess, begun
+from genrelab.service.worker_process import WorkerProcess, begun, described
 
 log = logging.getLogger("genrelab.serve")
-
-BEGIN_S = 60.0
-"""Seconds that a worker may take to begin, and to load what was loaded again."""
 
 SOON_S, LATE_S = 0.5, 30.0
 """Seconds until a worker that died before it did anything is begun again: at first, and at most."""
@@ -91,7 +88,7 @@ class Ears:
         self._idle: deque[asyncio.Future[_Job | None]] = deque()  # a turn of each worker that has nothing to do
         self._alive = self._failing = 0
         self._places: list[asyncio.Task[None]] = []
-        self._known = asyncio.Event()  # something is known of the first workers
+        self._known = asyncio.Event()  # set when something is known of the first workers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._trouble = ""
 
@@ -103,7 +100,7 @@ class Ears:
         """
         if self._loop is not None:
             return
-        self._known.clear()
+        self._known, self._failing = asyncio.Event(), 0
         self._loop = asyncio.get_running_loop()
         self.shelf.watch(self._wake)
         self._places = [asyncio.create_task(self._place()) for _ in range(max(1, self.limits.workers))]
@@ -172,8 +169,9 @@ class Ears:
 
     def _wake(self) -> None:
         """Called by whatever thread loads bundles: workers with nothing to do load them now, the others afterwards."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake_idle)
+        with suppress(RuntimeError):  # the loop ends just now
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._wake_idle)
 
     def _wake_idle(self) -> None:
         while self._idle:
@@ -228,14 +226,11 @@ class Ears:
         """Have a worker load what is served; False where it dies of it, or can load nothing."""
         models = self.shelf.models()
         try:
-            said = await worker.ask({"learn": [_described(m) for m in models]}, BEGIN_S)
+            lost = await worker.learn(models)
         except (Dead, TimeoutError):
             return False
-        learned = said.get("learned")
-        lost = [m.name for m in models if not isinstance(learned, list) or str(m.path) not in learned]
         if lost:
-            log.error("a worker cannot load %s: %s", ", ".join(lost), worker.tail)
-        worker.models = models
+            log.error("a worker cannot load %s: %s", ", ".join(m.name for m in lost), worker.tail)
         return len(lost) < len(models)
 
     async def _serve(self, worker: WorkerProcess) -> None:
@@ -270,11 +265,13 @@ class Ears:
 
     async def _heard(self, worker: WorkerProcess, job: _Job) -> bool:
         """Have a worker hear a file; False where the worker must go."""
+        if job.answer.done():  # nobody waits for it any more
+            return True
         self.hearing += 1
         try:
             said = await worker.ask(_asked(job.order), self.limits.hear_s)
         except TimeoutError:
-            said = _refusal("took-too-long", f"After {self.limits.hear_s:g} s it was not heard yet.")
+            said = _refusal("took-too-long", f"{self.limits.hear_s:g} s were not enough. Send an excerpt of it.")
         except Dead:
             if not worker.begun:  # it was dead already
                 self._put_back(job)
@@ -294,18 +291,8 @@ class Ears:
 
 
 def _asked(order: Order) -> dict[str, Any]:
-    return {
-        "hear": str(order.path),
-        "model": _described(order.model),
-        "top": order.top,
-        "timeline": order.timeline,
-        "windows": order.windows,
-    }
-
-
-def _described(model: Model) -> dict[str, Any]:
-    coverage, min_precision = model.coverage, model.min_precision
-    return {"path": str(model.path), "name": model.name, "min_precision": min_precision, "coverage": coverage}
+    asked = {"hear": str(order.path), "model": described(order.model)}
+    return asked | {"top": order.top, "timeline": order.timeline, "windows": order.windows}
 
 
 def _refusal(kind: str, detail: str) -> dict[str, Any]:
@@ -313,5 +300,5 @@ def _refusal(kind: str, detail: str) -> dict[str, Any]:
 
 
 def _answer(job: _Job, said: dict[str, Any]) -> None:
-    if not job.answer.done():  # somebody waits for it still
+    if not job.answer.done():
         job.answer.set_result(said)

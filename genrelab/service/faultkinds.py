@@ -35,13 +35,13 @@ def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tu
     Args:
         fault: what a decoder or `decode` raised.
         path: the file, which is still there.
-        stated_s: how long it says that it is, where it got so far.
+        stated_s: how long it says that it is, where that would be enough.
     """
     reason = fault.reason.replace(str(path), "the file")
     if isinstance(fault.__cause__, MemoryError):
         return "damaged", NO_MEMORY
     if fault.stage == "check":
-        if reason.startswith("too short") and stated_s and not reason.startswith(f"too short: {stated_s:.2f} s"):
+        if reason.startswith("too short") and stated_s is not None:
             return "damaged", f"It says that it lasts {stated_s:.2f} s; what can be decoded of it is {reason}."
         return "unusable", _sentence(reason)
     if fault.stage == "read":

@@ -156,7 +156,8 @@ class Worker:
                     }
                 prediction = bundle.decision(predict_audio(bundle, audio))
         except DecodeError as e:
-            kind, detail = kind_of(e, path, stated_s)
+            enough = stated_s is not None and stated_s >= bundle.clips.min_s
+            kind, detail = kind_of(e, path, stated_s if enough else None)
             self.spent = detail == NO_MEMORY
             return {"kind": kind, "detail": detail}
         except GenrelabError as e:  # its words name files of ours

@@ -15,6 +15,9 @@ from genrelab.service.shelf import Model
 BEGUN = {"begun": True}
 """What a worker says before it opens a file: from then on a death is the file's fault."""
 
+BEGIN_S = 60.0
+"""Seconds that a worker may take to begin, or to load what was loaded again."""
+
 LONGEST_ANSWER = 1 << 24
 """Bytes; a timeline of all windows of the longest file is far below."""
 
@@ -34,6 +37,19 @@ class WorkerProcess(Child):
         self.models: Sequence[Model] = ()
         self.begun = self.worked = False
         self.since = time.monotonic()
+
+    async def learn(self, models: Sequence[Model]) -> list[Model]:
+        """Have it load what is served, and let go all else.
+
+        Returns:
+            those that it cannot load.
+
+        Raises:
+            TimeoutError, Dead: as `ask`.
+        """
+        said = await self.ask({"learn": [described(model) for model in models]}, BEGIN_S)
+        self.models, learned = models, said.get("learned")
+        return [m for m in models if not isinstance(learned, list) or str(m.path) not in learned]
 
     async def ask(self, order: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Its answer to an order (see `worker.py`).
@@ -58,3 +74,9 @@ async def begun(limits: Limits) -> WorkerProcess:
     """
     arguments = (str(limits.audio_s), str(limits.worker_bytes))
     return await WorkerProcess.begin("genrelab.service.worker", *arguments, longest=LONGEST_ANSWER)
+
+
+def described(model: Model) -> dict[str, Any]:
+    """A model as a worker is told of it."""
+    decision = {"min_precision": model.min_precision, "coverage": model.coverage}
+    return {"path": str(model.path), "name": model.name} | decision

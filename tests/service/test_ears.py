@@ -233,7 +233,7 @@ def test_a_worker_that_dies_of_a_file_is_replaced(
         async with listening(shelf) as ears:
             for i in range(2):
                 first = asyncio.create_task(ears.hear(Order(long, shelf.get(None), windows="all")))
-                await until(lambda: workers[-1].begun)
+                await until(lambda: ears.hearing == 1 and workers[-1].begun)
                 kill(workers[-1], how)
                 assert await refusal(first) == "crashed"
                 assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None

@@ -25,7 +25,7 @@ def told(path: Path) -> tuple[str, str]:
     stated_s = None
     try:
         with closing(Audio(path)) as audio:
-            stated_s = audio.frames / audio.sr
+            stated_s = audio.frames / audio.sr if audio.frames >= 0.5 * audio.sr else None
             for _ in clips_of(audio, ClipSettings()):
                 pass
     except DecodeError as e:
