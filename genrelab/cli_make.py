@@ -84,7 +84,11 @@ def bench(
     from genrelab import run as program
 
     source = None if root is None else options.Source(root, dataset, label=label, id_column=id_column)
-    shown.bench(program.bench(source, preparing, models, tracks, seconds, console.say), as_json, root)
+    try:
+        found = program.bench(source, preparing, models, tracks, seconds, console.say)
+    except KeyboardInterrupt as e:
+        raise console.NothingKept from e
+    shown.bench(found, as_json, root)
 
 
 @options.grouped
