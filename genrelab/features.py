@@ -207,8 +207,7 @@ def _listen(
 def _spectra(
     clips: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, stated_sr: int
 ) -> _Spectra:
-    # float64: contrast looks into valleys (above an MP3's low-pass) where a float32 FFT is noise.
-    n_fft, windows = view.n_fft, frame(clips, view.n_fft, view.hop_length, dtype=np.float64)
+    n_fft, windows = view.n_fft, frame(clips, view.n_fft, view.hop_length)
     powers = np.empty((*windows.shape[:2], spectral.padded_bins(n_fft)), np.float32)
     powers[:, :, 1 + n_fft // 2 :] = 0
     mel = np.empty((*windows.shape[:2], _N_MELS), np.float32)
@@ -218,6 +217,7 @@ def _spectra(
     for clip, start in product(range(len(clips)), range(0, windows.shape[1], BLOCK)):
         rows = clip, slice(start, start + BLOCK)
         block = powers[rows]
+        # float64: contrast looks into valleys (above an MP3's low-pass) where a float32 FFT is noise.
         power(windows[rows], out=block[:, : 1 + n_fft // 2], double=True)
         mel_power(block, sr, n_fft, _N_MELS, out=mel[rows])
         moments.append(spectral.chunk_moments(block))

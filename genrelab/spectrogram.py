@@ -25,29 +25,26 @@ _BANDS = 16  # mel bands multiplied at once: a group reads only the bins that it
 _DB = np.float32(10.0 / np.log(10.0))  # 10 log10(x) = _DB ln(x); NumPy has a vectorised float32 ln
 
 
-def frame(
-    y: NDArray[np.float32], n_fft: int, hop_length: int, *, dtype: type[np.floating[Any]] = np.float32
-) -> NDArray[Any]:
+def frame(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.float32]:
     """Centred frames of signals with zeros around them, as a view.
 
     Args:
         y: mono samples, (..., n).
-        dtype: of the frames.
 
     Returns:
         (..., 1 + n // hop_length, n_fft), overlapping: read only.
     """
     n, margin = y.shape[-1], n_fft // 2
-    padded = np.zeros((*y.shape[:-1], n + 2 * margin), dtype)
+    padded = np.zeros((*y.shape[:-1], n + 2 * margin), np.float32)
     padded[..., margin : margin + n] = y
     return np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[..., ::hop_length, :]
 
 
-def power(frames: NDArray[Any], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
+def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
     """Power spectra of frames.
 
     Args:
-        frames: (n, n_fft); a transform in float64 is quicker where they are float64 already.
+        frames: (n, n_fft).
         out: where to write, (n, 1 + n_fft // 2).
         double: transform in float64: for those who look at what is 140 dB below the loudest bin, and those who have
             few frames and would wait longer for SciPy to load than for NumPy's transform.
