@@ -40,6 +40,11 @@ FAULTS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeE
 class Audio:
     """One audio file, open for reading.
 
+    Args:
+        path: the file.
+        most_s: how far the length of a file that does not state it is measured; a longer one is said to last somewhat
+            longer than that. None: to its end, for which all of it is read.
+
     Attributes:
         sr, channels, frames: rate, channels, and length in samples of one channel.
         decoder: `soundfile` or `av`.
@@ -48,10 +53,10 @@ class Audio:
         DecodeError: no file (stage `read`), or no decoder reads it; with the decoder's words, or both decoders'.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, most_s: float | None = None) -> None:
+        self.path, self._most_s = Path(path), most_s
         _refuse_what_is_no_file(self.path)
-        self._use(_choose(self.path))
+        self._use(_choose(self.path, most_s))
 
     def _use(self, source: _SoundFile | FFmpeg) -> None:
         self._source, self.decoder = source, source.decoder
@@ -66,7 +71,7 @@ class Audio:
         if self.decoder == "av":
             raise DecodeError(self.path, _words(fault)) from fault
         self._source.close()
-        ffmpeg = _ffmpeg_instead(self.path, fault)
+        ffmpeg = _ffmpeg_instead(self.path, fault, self._most_s)
         self._use(ffmpeg)
         try:
             return ffmpeg.read(start_s, seconds)
@@ -91,15 +96,15 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise DecodeError(path, _words(e), stage="read") from e
 
 
-def _choose(path: Path) -> _SoundFile | FFmpeg:
+def _choose(path: Path, most_s: float | None) -> _SoundFile | FFmpeg:
     try:
         source = _SoundFile(path)
     except FAULTS as e:
-        return _ffmpeg_instead(path, e)
+        return _ffmpeg_instead(path, e, most_s)
     if source.reaches_its_end():
         return source
     try:
-        ffmpeg = _ffmpeg(path)
+        ffmpeg = _ffmpeg(path, most_s)
     except FAULTS:
         return source  # its length is doubtful, yet it is the only one that reads it
     if abs(ffmpeg.frames / ffmpeg.sr - source.frames / source.sr) <= SLACK_S:
@@ -108,15 +113,15 @@ def _choose(path: Path) -> _SoundFile | FFmpeg:
     return ffmpeg
 
 
-def _ffmpeg(path: Path) -> FFmpeg:
+def _ffmpeg(path: Path, most_s: float | None) -> FFmpeg:
     from genrelab import ffmpeg  # late: most files never need it
 
-    return ffmpeg.FFmpeg(path)
+    return ffmpeg.FFmpeg(path, most_s)
 
 
-def _ffmpeg_instead(path: Path, fault: BaseException) -> FFmpeg:
+def _ffmpeg_instead(path: Path, fault: BaseException, most_s: float | None) -> FFmpeg:
     try:
-        return _ffmpeg(path)
+        return _ffmpeg(path, most_s)
     except FAULTS as e:
         raise DecodeError(path, f"soundfile: {_words(fault)}; FFmpeg: {_words(e)}") from e
 

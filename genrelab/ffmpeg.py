@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -53,7 +54,7 @@ _Frame = tuple[int | None, NDArray[np.float32]]
 
 
 class FFmpeg:
-    """One file.
+    """One file, and its length as far as `most_s` (see `decoders.Audio`).
 
     A stretch that begins where the last one ended, or soon after, goes on in the same decoder: where a format has no
     index, each seek would read the file from its beginning. Any other stretch opens the file anew.
@@ -61,16 +62,19 @@ class FFmpeg:
 
     decoder = "av"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_s: float | None = None) -> None:
         self._path = path
         self._frames: Generator[_Frame, None, None] | None = None
         self._last: list[_Frame] = []  # the frame in which the last stretch ended
         self._end = 0
         with plain_faults(), opened(path) as (container, stream):
             first, end = None, 0
+            far = math.inf if most_s is None else most_s / _time_base(stream)
             for packet in packets(container, stream):
                 first = first or next(iter(decoded(packet)), None)
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
+                if first is not None and end - (first.pts or 0) > far:
+                    break
             if first is None:
                 raise ValueError("nothing in it can be decoded")
             self.sr, self.channels = first.sample_rate, first.layout.nb_channels

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from fractions import Fraction
@@ -635,3 +636,28 @@ def test_windows_of_a_real_song_are_slices_of_it(shared: Path) -> None:
     for clip in found:
         at = round(clip.start_s * sr)
         np.testing.assert_array_equal(clip.y, whole[at : at + 30 * sr])
+
+
+def test_a_length_is_measured_only_as_far_as_it_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who takes a minute at most has to read the packets of a day."""
+    sr = 22_050
+    write_av(tmp_path / "a.aac", "aac", stereo(20, sr), sr)  # frames that follow each other, and no length anywhere
+    with closing(decoders.Audio(tmp_path / "a.aac")) as audio:
+        whole_s = audio.frames / audio.sr
+    seen = 0
+    real = ffmpeg.packets
+
+    def packets(*given: object) -> Iterator[object]:
+        nonlocal seen
+        for packet in real(*given):  # type: ignore[arg-type]
+            seen += 1
+            yield packet
+
+    monkeypatch.setattr(ffmpeg, "packets", packets)
+    for most_s in (whole_s + 1, whole_s):
+        with closing(decoders.Audio(tmp_path / "a.aac", most_s=most_s)) as audio:
+            assert audio.frames / audio.sr == whole_s
+    seen = 0
+    with closing(decoders.Audio(tmp_path / "a.aac", most_s=5.0)) as audio:
+        assert 5.0 < audio.frames / audio.sr < 5.1
+    assert 5 * sr / 1_024 <= seen < 5.2 * sr / 1_024 + 4
