@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genrelab.processes import use_one_thread
+from genrelab.processes import keep_memory, use_one_thread
 
 use_one_thread()  # before NumPy is loaded
 
@@ -64,6 +64,7 @@ def begin(memory: int) -> BinaryIO:
     Returns:
         where answers go; whatever else is printed is none.
     """
+    keep_memory()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # meant for the service, which ends its workers itself
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
