@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -30,15 +29,40 @@ def test_it_is_gone_after_a_fault_too() -> None:
     assert not folder.exists()
 
 
+HOLD = """
+import sys, tempfile
+from genrelab.service import scratch
+tempfile.tempdir = sys.argv[1]
+with scratch.folder() as folder:
+    (folder / "song").write_bytes(b"x")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
 def test_what_a_killed_service_left_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, living = tmp_path / f"{scratch.PREFIX}{ended.pid}-abc", tmp_path / f"{scratch.PREFIX}{os.getpid()}-abc"
-    strange, link = tmp_path / f"{scratch.PREFIX}notes", tmp_path / f"{scratch.PREFIX}{ended.pid}-link"
-    for folder in (left, living, strange):
-        folder.mkdir()
-        (folder / "song").write_bytes(b"x")
-    link.symlink_to(living)
-    with scratch.folder():
-        assert not left.exists()
-        assert (living / "song").exists() and (strange / "song").exists() and link.is_symlink()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        held = Path(other.stdout.readline().strip())
+        with scratch.folder() as ours:
+            assert (held / "song").exists()
+            assert scratch.sweep(tmp_path) == []
+            assert ours.exists()
+        other.kill()
+    assert (held / "song").exists()
+    assert scratch.sweep(tmp_path) == [held]
+    assert not held.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
+def test_other_folders_and_links_stay(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for kept in (elsewhere, tmp_path / f"{scratch.PREFIX}notes"):
+        kept.mkdir()
+        (kept / "song").write_bytes(b"x")
+    (tmp_path / f"{scratch.PREFIX}abcdefgh").symlink_to(elsewhere)
+    (tmp_path / f"{scratch.PREFIX}12345678").write_bytes(b"x")
+    assert scratch.sweep(tmp_path) == []
+    assert (elsewhere / "song").exists()
