@@ -17,9 +17,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from genrelab.service import pages, schemas, stream
 from genrelab.service.desk import Desk
+from genrelab.service.draining import Draining
 from genrelab.service.ears import Ears
 from genrelab.service.gauges import Gauges, State
-from genrelab.service.guard import ALIVE, Borders, Door, Draining, Watch
+from genrelab.service.guard import ALIVE, Borders, Door, Watch
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, quoted, response
 from genrelab.service.shelf import Shelf

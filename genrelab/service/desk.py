@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query, Request
 from fastapi.responses import Response
 
+from genrelab.service.draining import Draining
 from genrelab.service.ears import Ears, Order, Refused
 from genrelab.service.gauges import CONTENT_TYPE, Gauges
-from genrelab.service.guard import Draining
 from genrelab.service.limits import Limits
 from genrelab.service.problems import KINDS, Problem, internal, later, quoted
 from genrelab.service.schemas import Wish

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genrelab.service.draining import Draining, stopping
 from genrelab.service.gauges import NO_ROUTE, Gauges
-from genrelab.service.problems import Problem, internal, later, quoted, response
+from genrelab.service.problems import Problem, internal, quoted, response
 
 LINGER_S = 3.0
 """Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""
@@ -42,33 +43,6 @@ PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "test")
 """Top-level names that nobody on the internet can register."""
 
 _log = logging.getLogger("genrelab.service")
-
-
-class Draining:
-    """Whether the service is stopping, and how many requests are still under way (streams not counted)."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.in_flight = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    def begin(self) -> None:
-        """From now on every new request is refused."""
-        self.begun = True
-
-    def enter(self) -> None:
-        self.in_flight += 1
-        self._none.clear()
-
-    def leave(self) -> None:
-        self.in_flight -= 1
-        if not self.in_flight:
-            self._none.set()
-
-    async def finished(self) -> None:
-        """Returns when no request is under way."""
-        await self._none.wait()
 
 
 class Watch:
@@ -172,7 +146,7 @@ class Door:
     def _problem(self, scope: Scope) -> Problem | None:
         path = scope["path"]
         if self.draining.begun and path not in ALIVE:
-            return later("stopping", "The service is being stopped. Ask again when it is back.", 5)
+            return stopping()
         if self.token is None or path in OPEN or path.startswith(OPEN_FOLDERS):
             return None
         return None if knows(Headers(scope=scope), self.token) else unauthorized()

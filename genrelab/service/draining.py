@@ -1,0 +1,61 @@
+"""Leaf: whether the service is stopping, and what is given up because of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from genrelab.service.problems import Problem, later
+
+T = TypeVar("T")
+
+
+class Draining:
+    """How far the service is with stopping, and how many requests are still under way (streams not counted).
+
+    Attributes:
+        begun: every new request is refused.
+        over: set when bodies that still come are waited for no longer.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.over = asyncio.Event()
+        self.in_flight = 0
+
+    def begin(self) -> None:
+        """From now on every new request is refused."""
+        self.begun = True
+
+    def end(self) -> None:
+        """From now on also those whose body is not here yet."""
+        self.begin()
+        self.over.set()
+
+    def enter(self) -> None:
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+
+    async def unless_over(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives; it is called off when nothing is waited for any longer.
+
+        Raises:
+            Problem: stopping.
+        """
+        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.over.wait())
+        try:
+            await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise stopping()
+            return working.result()
+        finally:
+            working.cancel()
+            ending.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
+
+
+def stopping() -> Problem:
+    return later("stopping", "The service is being stopped. Ask again when it is back.", 5)
