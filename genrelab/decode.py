@@ -123,7 +123,7 @@ def _stretches(
 
     soundfile seeks after every read, which in an MP3 costs as much as decoding a fifth of a second.
     """
-    if seconds is None or not (seconds * audio.sr).is_integer():
+    if seconds is None or not float(seconds * audio.sr).is_integer():
         yield from ((start_s, audio.read(start_s, seconds)) for start_s in starts)
         return
     n_samples, at_once = int(seconds * audio.sr), max(1, int(_AT_ONCE_S / seconds))
