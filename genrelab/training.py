@@ -95,8 +95,8 @@ def fit_network(
 ) -> History:
     """Train a network that answers with logits: Adam, cross-entropy, early stopping, best weights at the end.
 
-    Each epoch's order depends on seed and epoch alone, and each epoch ends in a checkpoint with all that the next
-    one starts from: a training that was killed and resumed gives the numbers of one that was not.
+    Each epoch's order depends on seed and epoch alone, and a checkpoint holds all that the next one starts from: a
+    training that was killed and resumed gives the numbers of one that was not.
 
     Args:
         network: a Keras model, built in the strategy that it is to be trained in.
@@ -115,15 +115,17 @@ def fit_network(
     journal = Journal(folder, stage=stage, key=key, earlier=earlier)
     _restore(network, journal.begin(resume=resume))
     validation = None if choose is None else full_batches(choose, choose.data.unbatch(), size)
-    for epoch in range(len(journal.rows), settings.epochs):
-        if journal.is_over(settings.patience):
-            break
-        data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
-        row = _figures(network, data, validation)
-        journal.add(row, [as_numpy(v) for v in _state(network)], network.get_weights())
-        if progress is not None:
-            progress(earlier + epoch + 1, earlier + settings.epochs)
-    journal.close()
+    try:
+        for epoch in range(len(journal.rows), settings.epochs):
+            if journal.is_over(settings.patience):
+                break
+            data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
+            row = _figures(network, data, validation)
+            journal.add(row, [as_numpy(v) for v in _state(network)], network.get_weights())
+            if progress is not None:
+                progress(earlier + epoch + 1, earlier + settings.epochs)
+    finally:
+        journal.close()  # also at Ctrl-C: no finished epoch is lost
     return _history(network, journal, fit, choose, class_weights)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genrelab import journal as journal_module
 from genrelab.journal import Journal, drop_state, read_history
 
 pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
@@ -131,3 +132,24 @@ def test_tensorboard_can_read_the_scalars(tmp_path: Path) -> None:
     assert found["validation", "epoch_loss", 2] == 1.0
     assert found["train", "epoch_accuracy", 1] == 0.5
     assert len(found) == 8
+
+
+def test_a_dear_state_is_saved_seldom_and_a_kill_meanwhile_costs_epochs_not_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "SAVED_AGAIN", 1e9)
+    journal = Journal(tmp_path, stage="fit", key="k")
+    journal.begin(resume=False)
+    for i, val_loss in enumerate((3.0, 1.0, 2.0)):
+        journal.add(row(val_loss), [np.array([i, 1.5])], [np.array([float(i)])])
+
+    killed = Journal(tmp_path, stage="fit", key="k")
+    values = killed.begin(resume=True)
+    assert values is not None and values[0][0] == 0
+    assert (len(killed.rows), killed.best, killed.best_weights()) == (1, 0, [[0.0]])
+
+    journal.close()  # as at Ctrl-C
+    again = Journal(tmp_path, stage="fit", key="k")
+    values = again.begin(resume=True)
+    assert values is not None and values[0][0] == 2
+    assert (len(again.rows), again.best, again.best_weights()) == (3, 1, [[1.0]])
