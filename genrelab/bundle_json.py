@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 import re
 import stat
@@ -56,7 +57,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     where = folder / ABOUT
     content = _bytes(where, MOST_BYTES[ABOUT])
     try:
-        about = json.loads(content)
+        about = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as e:
         raise refusal(where, f"not JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
@@ -99,6 +100,24 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _no_number(text: str) -> float:
+    """What Python writes and reads, and no other reader of JSON knows.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    """A number that Python would read as infinite is none.
+
+    Raises:
+        ValueError: it is one.
+    """
+    return value if math.isfinite(value := float(text)) else _no_number(text[:50])
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

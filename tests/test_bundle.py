@@ -287,7 +287,7 @@ def test_whatever_stands_in_bundle_json_is_loaded_or_refused(tmp_path: Path, key
 @pytest.mark.parametrize("value", [*ODD, {**EVIDENCE.to_json(), "fitted_on": "a\nb"}, {**EVIDENCE.to_json(), "n": 1}])
 def test_a_calibration_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
     edit(write(tmp_path / "bundle"), lambda about: about.update(calibration=value))
-    with pytest.raises(BundleError, match=r"bundle\.json: calibration: ") as e:
+    with pytest.raises(BundleError, match=r"bundle\.json: (calibration: |not JSON: \S+ is no number)") as e:
         load_bundle(tmp_path / "bundle")
     assert str(e.value).isprintable()
 

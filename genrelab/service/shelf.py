@@ -23,7 +23,13 @@ SCORES = (
     "n", "accuracy", "accuracy_low", "accuracy_high", "interval_over", "n_groups", "balanced_accuracy", "macro_f1",
     "top3", "log_loss", "ece",
 )  # fmt: skip
-"""What a client is told of a bundle's metrics."""
+"""What a client is told of a bundle's metrics, and, where there are any, the bins of its reliability."""
+
+BIN, MOST_BINS = ("low", "high", "n", "accuracy"), 20
+"""What it is told of a bin, and of how many at most."""
+
+BEYOND, LONGEST = 1e15, 200
+"""No number of a bundle that is told is as far from 0, and no text has more characters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,7 @@ class Model:
             "fingerprint": bundle.fingerprint,
             "window_s": _window_s(bundle),
             "max_windows": 1 if isinstance(bundle.view, SamplesView | FramesView) else bundle.clips.max_clips,
-            "metrics": {key: bundle.metrics[key] for key in SCORES if key in bundle.metrics},
+            "metrics": _scores(bundle.metrics),
             "min_precision": self.min_precision,
         }
 
@@ -117,20 +123,23 @@ class Shelf:
         """Load what changed beside what is in use, then put it in its place. One that cannot be used changes nothing.
 
         Returns:
-            what was done, a sentence for each bundle that is not what it was.
+            what was done, a sentence for each bundle whose files are not what they were; for all where none is.
         """
         with self._lock:
             said, models = [], dict(self._models)
             for name, source in self._sources.items():
+                seen = self._seen[name]
                 self._seen[name] = _stamp(source)  # before it is read: a change meanwhile is seen the next time
                 try:
                     if read_about(source)["fingerprint"] == models[name].bundle.fingerprint:
+                        said += [f"model {name}: unchanged"] if seen != self._seen[name] else []
                         continue
                     models[name] = self._load(name)
                 except (BundleError, OSError) as e:
                     said.append(f"model {name}: the earlier one stays in use, for this one cannot be: {e}")
                 else:
                     said.append(f"model {name}: loaded again from {printable(str(source))}")
+            said = said or [f"model {name}: unchanged" for name in models]
             self._models = models  # at once for all: whoever asks meanwhile gets the earlier ones
         for watcher in self._watchers:
             watcher()
@@ -173,7 +182,8 @@ def named(texts: Sequence[str]) -> dict[str, Path]:
     """Names and folders of bundles, as `--model` gives them.
 
     Args:
-        texts: `NAME=PATH`, or `PATH` of a bundle that goes by its own name; none: what `predict` takes by default.
+        texts: `NAME=PATH`, or `PATH` of a bundle that goes by its own name; none: what `predict` takes by default. The
+            PATH `starter` is the bundle of this package, unless a folder is called so.
 
     Raises:
         SettingsError: a name that cannot be, or that stands there twice.
@@ -189,18 +199,24 @@ def named(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def _named(text: str) -> tuple[str, Path]:
+    if "://" in text and not Path(text).exists():
+        raise SettingsError(f"a model is a folder here, and no address: fetch it first. Received: {printable(text)}")
     name, equals, path = text.partition("=")
     if equals and path and NAME.fullmatch(name):
-        return name, Path(path)
+        return name, _folder(path)
     if equals and "/" not in name and os.sep not in name and not Path(text).exists():
         raise SettingsError(
             f"a model's name is up to 64 letters, digits, dots, dashes and underscores, as in --model NAME=BUNDLE. "
             f"Received: {printable(text)}"
         )
-    own = read_about(Path(text))["name"]
+    own = read_about(_folder(text))["name"]
     if not NAME.fullmatch(own):
         raise SettingsError(f"the bundle {printable(text)} calls itself {own}: name it, as in --model NAME=BUNDLE")
-    return own, Path(text)
+    return own, _folder(text)
+
+
+def _folder(text: str) -> Path:
+    return STARTER if text == STARTER.name and not Path(text).exists() else Path(text)
 
 
 def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
@@ -214,6 +230,25 @@ def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
         else:
             found.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(found)
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a bundle says of itself: what is as it should be, so that no bundle can spoil what is told of others."""
+    found = {key: metrics[key] for key in SCORES if _is_number(metrics.get(key)) or _is_text(metrics.get(key))}
+    bins = metrics.get("reliability")
+    if not isinstance(bins, list) or not 0 < len(bins) <= MOST_BINS:
+        return found
+    if not all(isinstance(b, dict) and all(_is_number(b.get(key)) for key in BIN) for b in bins):
+        return found
+    return found | {"reliability": [{key: b[key] for key in BIN} for b in bins]}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -BEYOND < value < BEYOND
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
 
 
 def _window_s(bundle: Classifier) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundles import GENRES, SR, bundle_for, noise
@@ -43,7 +44,7 @@ def test_the_first_is_the_default(shelf: Shelf) -> None:
 
 
 def test_what_is_told_of_a_model(tmp_path: Path) -> None:
-    metrics = {"n": 8, "accuracy": 0.5, "reliability": [{"n": 3}], "confusion": [[1]], "macro_f1": 0.4}
+    metrics = {"n": 8, "accuracy": 0.5, "confusion": [[1]], "macro_f1": 0.4}
     source = bundle(tmp_path / "one", metrics=metrics, licence="CC0")
     about = Shelf({"mine": source}, tmp_path / "copies").get(None).about
     assert about == {
@@ -62,6 +63,41 @@ def test_what_is_told_of_a_model(tmp_path: Path) -> None:
     }
     assert about["created_by"].startswith("genrelab ")
     assert len(about["fingerprint"]) == 64
+
+
+def told_metrics(tmp_path: Path, metrics: dict[str, object]) -> dict[str, Any]:
+    source = bundle(tmp_path / "one", metrics=metrics)
+    told: dict[str, Any] = Shelf({"mine": source}, tmp_path / "copies").get(None).about["metrics"]
+    return told
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], None, True, 10**400, -1e300, "x" * 1_000])
+def test_scores_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
+    metrics = {"n": 8, "accuracy": odd, "interval_over": "artists", "reliability": odd}
+    assert told_metrics(tmp_path, metrics) == {"n": 8, "interval_over": "artists"}
+
+
+def test_how_far_it_can_be_relied_on(tmp_path: Path) -> None:
+    some = {"low": 0.5, "high": 0.6, "n": 3, "accuracy": 0.7}
+    assert told_metrics(tmp_path, {"reliability": [some | {"confidence": 0.55}] * 15}) == {"reliability": [some] * 15}
+
+
+@pytest.mark.parametrize("odd", [[], [{"low": 0.5}], [{"low": 0.5, "high": 0.6, "n": "3", "accuracy": 1}], [7]])
+def test_bins_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
+    assert told_metrics(tmp_path, {"n": 8, "reliability": odd}) == {"n": 8}
+
+
+def test_more_bins_than_anybody_draws_are_not_told(tmp_path: Path) -> None:
+    assert told_metrics(tmp_path, {"reliability": [{"low": 0, "high": 1, "n": 3, "accuracy": 1}] * 21}) == {}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> None:
+    source = bundle(tmp_path / "one", metrics={"accuracy": 0.125})
+    about = (source / "bundle.json").read_text()
+    (source / "bundle.json").write_text(about.replace("0.125", number))
+    with pytest.raises(BundleError, match=f"bundle.json: not JSON: {number} is no number"):
+        Shelf({"mine": source}, tmp_path / "copies")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +126,7 @@ def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf
     assert not shelf.changed()
     assert shelf.get("one").bundle.predict(noise(1), SR).genre == "Rock"
     assert shelf.get(None) is shelf.get("one")
-    assert shelf.reload() == []
+    assert shelf.reload() == ["model one: unchanged", "model two: unchanged"]
 
 
 def test_the_other_models_stay_as_they_are(shelf: Shelf, tmp_path: Path) -> None:
@@ -151,6 +187,15 @@ def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: Shelf, t
     bundle(tmp_path / "one", (0, 0, 9))
     assert shelf.changed()
     assert shelf.reload() == [f"model one: loaded again from {tmp_path / 'one'}"]
+
+
+def test_what_is_repaired_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    content = (tmp_path / "one" / "bundle.json").read_bytes()
+    _not_json(tmp_path / "one")
+    assert "cannot be" in shelf.reload()[0]
+    (tmp_path / "one" / "bundle.json").write_bytes(content)
+    bundle(tmp_path / "two", (0, 0, 9))
+    assert shelf.reload() == ["model one: unchanged", f"model two: loaded again from {tmp_path / 'two'}"]
 
 
 def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: Shelf, tmp_path: Path) -> None:
@@ -270,3 +315,17 @@ def test_a_bundle_whose_own_name_cannot_be_in_an_address(tmp_path: Path) -> None
 def test_a_path_without_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such folder"):
         named([str(tmp_path / "nowhere")])
+
+
+def test_the_one_of_this_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named(["starter"]) == {"starter": STARTER}
+    assert named(["best=starter"]) == {"best": STARTER}
+    bundle(tmp_path / "starter", name="mine")
+    assert named(["starter"]) == {"mine": Path("starter")}
+
+
+@pytest.mark.parametrize("text", ["http://localhost/svm", "best=http://localhost/svm"])
+def test_an_address_is_no_model(text: str) -> None:
+    with pytest.raises(SettingsError, match=f"Received: {text}"):
+        named([text])
