@@ -28,8 +28,10 @@ from numpy.typing import NDArray  # noqa: E402
 from genrelab import ffmpeg  # noqa: E402
 from genrelab.config import FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict import Classifier, load_bundle  # noqa: E402
+from genrelab.prediction import Prediction  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY  # noqa: E402
 from genrelab.service.limits import MIB  # noqa: E402
+from genrelab.service.whole import Whole  # noqa: E402
 from genrelab.service.wire import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, Order, unpacked  # noqa: E402
 from genrelab.service.worker import begin  # noqa: E402
 
@@ -99,11 +101,16 @@ def hear(wire: Wire, order: Order) -> None:
     """
     bundle = _model(order)
     wire.say(type="ready")
-    windows = Windows(order.window_s, need_s(bundle, order.window_s))
-    for sr, y in heard(Source(wire), order):
+    windows, whole = Windows(order.window_s, need_s(bundle, order.window_s)), Whole(bundle, order.window_s)
+    source = Source(wire)
+    for sr, y in heard(source, order):
         for start_s, end_s, window in windows.add(sr, y):
-            wire.say(type="prediction", start_s=start_s, end_s=end_s, **_answer(bundle, order, window, sr))
-    wire.say(type="end", audio_s=windows.audio_s)
+            said = bundle.predict(window, sr)
+            whole.add(start_s, end_s, said)
+            wire.say(type="prediction", start_s=start_s, end_s=end_s, **_answer(said, order))
+        source.audio_s = windows.audio_s
+    recording = whole.prediction(windows.audio_s)
+    wire.say(type="end", audio_s=windows.audio_s, recording=recording and _answer(recording, order))
 
 
 def _model(order: Order) -> Classifier:
@@ -114,8 +121,8 @@ def _model(order: Order) -> Classifier:
     return bundle
 
 
-def _answer(bundle: Classifier, order: Order, y: NDArray[np.float32], sr: int) -> dict[str, Any]:
-    return replace(bundle.predict(y, sr), model=order.name).to_json(top=order.top)
+def _answer(said: Prediction, order: Order) -> dict[str, Any]:
+    return replace(said, model=order.name).to_json(top=order.top)
 
 
 # --- bytes to samples ---
@@ -128,17 +135,19 @@ class Source:
         taken: bytes so far.
         over: has the last one come?
         sounded: was there sound in them?
+        audio_s: seconds of it that were heard.
     """
 
     def __init__(self, wire: Wire) -> None:
         self._wire, self._rest = wire, memoryview(b"")
         self.taken = self._unheard = 0
         self.over = self.sounded = False
+        self.audio_s = 0.0
 
     def read(self, n: int, /) -> bytes:
         """At most `n` bytes, as soon as there are any; none at the end, or where nothing is heard in any."""
         if not self._rest and not self.over and not self.lost:
-            self._wire.say(type="more")
+            self._wire.say(type="more", audio_s=self.audio_s)
             self._rest = memoryview(self._wire.piece())
             self.over = not self._rest
         given, self._rest = bytes(self._rest[:n]), self._rest[n:]

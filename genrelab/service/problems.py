@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "took-too-long": (422, "Hearing it took too long"),
     "crashed": (422, "The decoder crashed on this file"),
     "bad-parameter": (422, "A parameter cannot be"),
+    "upgrade-required": (426, "This address is a WebSocket"),
     "busy": (429, "Too many files at a time"),
     "internal": (500, "Something went wrong here"),
     "not-ready": (503, "The service is not ready"),

@@ -194,6 +194,7 @@ RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"
 HEADERS: Mapping[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     405: {"Allow": {"schema": {"type": "string"}}},
+    426: {"Upgrade": {"schema": {"type": "string"}}},
     429: RETRY,
     503: RETRY,
 }
@@ -232,7 +233,8 @@ def a_body(*, batch: int | None = None) -> dict[str, Any]:
 
 DESCRIPTION = """Genres of recordings. Every answer is JSON, every refusal an object of RFC 9457, whose `type` ends with
 a kind that programs can go by. A parameter that is not named here is refused. Where the service runs with a token, it
-is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1/stream`, a WebSocket."""
+is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1/stream`, a WebSocket: what is
+said there stands below, at `GET /v1/stream`."""
 
 
 class Described:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from genrelab.service import guard
+from genrelab.service import guard, protocol, schemas
 from genrelab.service.leash import Leash
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, internal, quoted
+from genrelab.service.protocol import Start
 from genrelab.service.shelf import Model, Shelf
 from genrelab.service.talk import Talk, object_in, received, send, stopping
-from genrelab.service.wire import HIGHEST_SR, LOWEST_SR, MOST_CHANNELS, Order
+from genrelab.service.wire import Order
 
 POLICY, TOO_BIG, FAILED, GOING_AWAY, LATER = 1008, 1009, 1011, 1001, 1013
 
@@ -26,31 +25,10 @@ CLOSES = {
 }  # fmt: skip
 """The close code of a problem; of all others 1008."""
 
+LATER_S = 10
+"""After which who finds all places taken may ask again."""
+
 _log = logging.getLogger("genrelab.serve")
-
-
-class Start(BaseModel):
-    """The first message of a stream.
-
-    Attributes:
-        format: `pcm16` (interleaved little-endian samples), or `webm`: any container that can be read from a pipe.
-        sr, channels: of pcm16.
-        model: a name; by default the first model.
-        top: only so many genres, the most probable first.
-        window_s: seconds that a prediction looks back.
-        token: where the service asks for one and no header bears it.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    type: Literal["start"]
-    format: Literal["pcm16", "webm"]
-    sr: int = Field(48_000, ge=LOWEST_SR, le=HIGHEST_SR)
-    channels: int = Field(1, ge=1, le=MOST_CHANNELS)
-    model: str | None = None
-    top: int | None = Field(None, ge=1)
-    window_s: float = Field(10.0, ge=3, le=30)
-    token: str | None = None
 
 
 class Streams(APIRouter):
@@ -68,6 +46,21 @@ class Streams(APIRouter):
         self.shelf, self.limits, self.token, self.origins = shelf, limits, token, frozenset(origins)
         self.streams_open = 0
         self.add_api_websocket_route("/v1/stream", self.stream)
+        kinds = ("upgrade-required", "foreign-origin", "internal", "stopping")
+        self.add_api_route(
+            "/v1/stream", self.plain, methods=["GET"], tags=["stream"], operation_id="stream",
+            summary="Music as it sounds: a WebSocket", description=protocol.TEXT, status_code=101,
+            response_description="From here on messages are exchanged.", response_model=None,
+            responses=schemas.refusals(*kinds, *(() if token is None else ("unauthorized",))),
+        )  # fmt: skip
+
+    async def plain(self) -> None:
+        """A request that wants no WebSocket."""
+        raise Problem(
+            "upgrade-required",
+            "This address is a WebSocket: ws://HOST:PORT/v1/stream. /docs tells what is said there.",
+            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        )
 
     async def stream(self, websocket: WebSocket) -> None:
         """One stream from its first message to its end."""
@@ -88,6 +81,8 @@ class Streams(APIRouter):
             raise guard.foreign()
         if problem := stopping(websocket):
             raise problem
+        if websocket.query_params:
+            raise _query([*websocket.query_params])
         start = await self._start(websocket)
         if self.token is not None and not self._knows(websocket, start):
             raise Problem(
@@ -95,7 +90,7 @@ class Streams(APIRouter):
             )
         order, model = self._order(start)
         if self.streams_open >= self.limits.streams:
-            raise Problem("busy", f"No more than {self.limits.streams} streams are heard at a time. Try again later.")
+            raise _busy(self.limits.streams)
         self.streams_open += 1
         try:
             async with Leash(order, self.limits.worker_bytes) as leash:
@@ -110,12 +105,7 @@ class Streams(APIRouter):
                 message = await received(websocket)
         except TimeoutError:
             raise Problem("too-slow", f"No start message came in {self.limits.idle_s:g} s.") from None
-        try:
-            return Start.model_validate(object_in(message))
-        except ValidationError as e:
-            first = e.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = " ".join(quoted(str(part)) for part in first["loc"])
-            raise Problem("bad-parameter", f"The start message: {where} {first['msg']}.".replace("  ", " ")) from None
+        return protocol.started(object_in(message))
 
     def _knows(self, websocket: WebSocket, start: Start) -> bool:
         assert self.token is not None
@@ -138,6 +128,21 @@ class Streams(APIRouter):
 def router(shelf: Shelf, limits: Limits, token: str | None = None, origins: Sequence[str] = ()) -> Streams:
     """The route /v1/stream; `.streams_open` says how many are being heard."""
     return Streams(shelf, limits, token, origins)
+
+
+def _query(names: Sequence[str]) -> Problem:
+    """Their values are not repeated: a token may be among them."""
+    said = ", ".join(quoted(name) for name in names[:3])
+    return Problem(
+        "bad-parameter",
+        f"This address takes no query ({said}): what is wished for stands in the `start` message. {protocol.FIRST}",
+    )
+
+
+def _busy(streams: int) -> Problem:
+    return Problem(
+        "busy", f"No more than {streams} streams are heard at a time, and so many are. Try again in {LATER_S} s."
+    )
 
 
 async def _tell(websocket: WebSocket, problem: Problem) -> None:

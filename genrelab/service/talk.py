@@ -11,6 +11,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from genrelab.service.leash import Leash
 from genrelab.service.limits import MIB, Limits
+from genrelab.service.pace import Pace
 from genrelab.service.problems import KINDS, Problem
 from genrelab.service.wire import PIECE_BYTES, Order
 
@@ -39,6 +40,7 @@ class Talk:
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)  # an empty one is the end
         self._wanted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._pace = Pace(self._loop.time())
         self._wait_for(max(BEGIN_S, limits.hear_s), "not-ready", "Who is to hear it did not begin in {:g} s.")
 
     async def run(self) -> None:
@@ -81,8 +83,10 @@ class Talk:
         while True:
             news = await self._leash.news()
             match news.get("type"):
-                case "more":
-                    self._wait_for(self._limits.stream_idle_s, "too-slow", "Nothing came for {:g} s.")
+                case "more" if isinstance(news.get("audio_s"), int | float):
+                    self._wait_for_client("Nothing came for {:g} s.")
+                    if slow := self._pace.problem(news["audio_s"]):
+                        raise Problem("too-slow", slow)
                     self._wanted.set()
                     continue
                 case "ready":
@@ -99,10 +103,15 @@ class Talk:
             self._wait_for_ears()
 
     async def _send(self, news: dict[str, Any]) -> None:
-        self._wait_for(self._limits.stream_idle_s, "too-slow", "What is answered was not taken for {:g} s.")
+        self._wait_for_client("What is answered was not taken for {:g} s.")
         await send(self._websocket, news)
 
+    def _wait_for_client(self, detail: str) -> None:
+        self._pace.turn(self._loop.time(), theirs=True)
+        self._wait_for(self._limits.stream_idle_s, "too-slow", detail)
+
     def _wait_for_ears(self) -> None:
+        self._pace.turn(self._loop.time(), theirs=False)
         self._wait_for(self._limits.hear_s, "took-too-long", "Hearing it got no further for {:g} s.")
 
     def _wait_for(self, seconds: float, kind: str, detail: str) -> None:

@@ -4,9 +4,9 @@ To the process: pieces, each behind its length in four bytes; the first is the o
 client's bytes, an empty one is the end of them. From it: lines of JSON,
 
     {"type": "ready"}
-    {"type": "more"}                                     it has used up all and wants a piece
+    {"type": "more", "audio_s"}                          it has used up all and wants a piece; so much was heard
     {"type": "prediction", "start_s", "end_s", …}
-    {"type": "end", "audio_s"} or {"type": "refused", "kind", "detail"}        the last
+    {"type": "end", "audio_s", "recording"} or {"type": "refused", "kind", "detail"}        the last
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ PIECE_BYTES = 1 << 16
 LOWEST_SR, HIGHEST_SR = 8_000, 192_000
 """Rates in Hz that a stream may have."""
 
+OTHER_SR = 48_000
+"""In Hz, of which a model is asked once before anything is heard, where a container will state the rate."""
+
 MOST_CHANNELS = 8
 """Of pcm16."""
 
@@ -35,7 +38,7 @@ class Order:
     Attributes:
         bundle: folder of the model.
         name: by which clients know it.
-        format: `pcm16`, or `webm`: any container.
+        format: `pcm16`; with every other any container is meant.
         sr, channels: of pcm16.
         window_s: seconds that a prediction looks back.
         top: only so many genres, the most probable first.

@@ -56,7 +56,7 @@ class FakeWire:
         self.told.append(json.loads(json.dumps(news, allow_nan=False)))
 
     def piece(self) -> bytes:
-        assert self.told[-1] == {"type": "more"}, "it takes only what it has asked for"
+        assert self.told[-1]["type"] == "more", "it takes only what it has asked for"
         piece = next(self._pieces, self._endless)
         self.given += len(piece)
         return piece
@@ -119,12 +119,14 @@ def test_every_window_of_pcm16_is_answered_as_the_same_samples_are(
         assert said["start_s"] == max(0.0, said["end_s"] - window_s)
         same(said, bundle, y, sr, tolerance=1e-12 if channels == 1 else 1e-4)  # float32's mean of channels
     assert wire.told[0] == {"type": "ready"}
-    assert wire.told[-1] == {"type": "end", "audio_s": pytest.approx(len(y) / sr)}
+    end = wire.told[-1]
+    assert (end["type"], end["audio_s"]) == ("end", pytest.approx(len(y) / sr))
+    assert (end["recording"] is None) == (not wire.predictions)
 
 
 def test_half_a_sample_at_the_end_is_left_out(order: Order) -> None:
     wire = heard(replace(order, channels=2), [pcm16(noise(4)) + b"\x01"])
-    assert wire.told[-1] == {"type": "end", "audio_s": 2.0}
+    assert (wire.told[-1]["type"], wire.told[-1]["audio_s"]) == ("end", 2.0)
 
 
 def test_the_first_answer_comes_as_soon_as_the_model_can_be_asked(tmp_path: Path) -> None:
@@ -163,10 +165,28 @@ def test_only_the_best_genres_where_only_those_are_asked_for(order: Order) -> No
         assert (said["path"], said["model"]) == ("", "served")
 
 
+def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: Order) -> None:
+    wire = heard(order, [pcm16(np.concatenate([noise(4), np.zeros(2 * SR, np.float32), noise(4.5)]))])
+    rows = [p["probabilities"] for p in wire.predictions if p["end_s"] in (3, 6, 9)]
+    said = wire.told[-1]["recording"]
+    assert said["probabilities"] == pytest.approx({g: np.mean([row[g] for row in rows]) for g in rows[0]})
+    assert said["confidence"] == said["probabilities"][said["genre"]] == max(said["probabilities"].values())
+    assert (said["path"], said["model"], said["duration_s"], said["error"]) == ("", "served", 10.5, None)
+    assert list(heard(replace(order, top=1), [pcm16(noise(4))]).told[-1]["recording"]["probabilities"]) == [
+        said["genre"]
+    ]
+
+
+def test_of_silence_the_end_tells_nothing(order: Order) -> None:
+    assert heard(order, [pcm16(np.zeros(4 * SR, np.float32))]).told[-1]["recording"] is None
+
+
 def test_answers_count_as_the_service_was_told(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
     monkeypatch.setattr(listener, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
-    assert {p["genre"] for p in heard(order, [pcm16(noise(2))]).predictions} == {"unknown"}
+    wire = heard(order, [pcm16(noise(2))])
+    assert {p["genre"] for p in wire.predictions} == {"unknown"}
+    assert wire.told[-1]["recording"]["genre"] == "unknown"
 
 
 # --- containers ---
@@ -245,7 +265,7 @@ def test_a_recording_that_is_cut_off_counts_as_far_as_it_goes(order: Order) -> N
 
 def test_nothing_at_all_is_no_fault(order: Order) -> None:
     for form in ("pcm16", "webm"):
-        assert heard(replace(order, format=form), []).told[-1] == {"type": "end", "audio_s": 0.0}
+        assert heard(replace(order, format=form), []).told[-1] == {"type": "end", "audio_s": 0.0, "recording": None}
 
 
 RANDOM = random.Random(0).randbytes(1 << 16)
@@ -351,12 +371,14 @@ def line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 def test_it_says_what_it_wants_and_what_it_hears(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     assert line(process) == {"type": "ready"}
-    assert line(process) == {"type": "more"}
+    assert line(process) == {"type": "more", "audio_s": 0.0}
     process.stdin.write(packed(pcm16(noise(1))))
-    assert line(process)["type"] == "prediction"
-    assert line(process) == {"type": "more"}
+    said = line(process)
+    assert said["type"] == "prediction"
+    assert line(process) == {"type": "more", "audio_s": 1.0}
     process.stdin.write(packed(b""))
-    assert line(process) == {"type": "end", "audio_s": 1.0}
+    recording = {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
+    assert line(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
     assert process.wait(10) == 0
 
 

@@ -33,7 +33,10 @@ CONFIG = """\
 hooks = "wav_hooks.py"
 [checks.negative_data_rejection]
 # Besides what it expects anyway: 413, of a batch of too many files.
-expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 426, 428, 429, "5xx"]
+[checks.positive_data_acceptance]
+# Besides what it expects anyway: 426, where a WebSocket is to be asked for.
+expected-statuses = ["2xx", 401, 403, 404, 409, 426, "5xx"]
 """
 
 
@@ -45,7 +48,7 @@ def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 def test_it_names_all_addresses(tmp_path: Path) -> None:
     assert [name for name, _ in operations(service(tmp_path).openapi())] == [
         "post /v1/predict", "post /v1/predict/batch", "get /v1/models", "get /v1/models/{name}", "get /v1/health",
-        "get /v1/ready", "get /metrics",
+        "get /v1/ready", "get /metrics", "get /v1/stream",
     ]  # fmt: skip
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import uvicorn
 from bundles import SR, bundle_for, noise
 from fastapi import FastAPI
@@ -23,7 +27,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from genrelab.config import ClipSettings, LogMelView
-from genrelab.service import stream, talk
+from genrelab.service import protocol, stream, talk
 from genrelab.service.guard import Draining
 from genrelab.service.leash import Leash
 from genrelab.service.limits import Limits
@@ -166,7 +170,9 @@ def test_a_stream_from_start_to_end(server: Server) -> None:
             said = told(client)
             assert (said["type"], said["start_s"], said["end_s"]) == ("prediction", max(0, n - 2), n + 1)
         client.send('{"type":"stop"}')
-        assert rest(client) == ([{"type": "end", "audio_s": 5.0}], 1000, "")
+        (end,), code, reason = rest(client)
+    assert (end["type"], end["audio_s"], code, reason) == ("end", 5.0, 1000, "")
+    assert end["recording"]["genre"] in end["recording"]["probabilities"]
 
 
 def test_answers_are_those_of_predict(server: Server, shelf: Shelf) -> None:
@@ -195,7 +201,7 @@ def test_answers_are_those_of_predict(server: Server, shelf: Shelf) -> None:
         ({"type": "stop"}, "bad-parameter"),
         ({"type": "start"}, "bad-parameter"),
         (START | {"type": "begin"}, "bad-parameter"),
-        (START | {"format": "mp3"}, "bad-parameter"),
+        (START | {"format": "midi"}, "bad-parameter"),
         (START | {"sr": 7_999}, "bad-parameter"),
         (START | {"sr": 192_001}, "bad-parameter"),
         (START | {"sr": "8000"}, "bad-parameter"),
@@ -208,7 +214,7 @@ def test_answers_are_those_of_predict(server: Server, shelf: Shelf) -> None:
         (START | {"window_s": 31}, "bad-parameter"),
         (json.dumps(START | {"window_s": float("nan")}), "bad-parameter"),
         (START | {"surprise": 1}, "bad-parameter"),
-        ('{"type":"start","format":"pcm16","model":"\\ud800"}', "unknown-model"),
+        ('{"type":"start","format":"auto","model":"\\ud800"}', "unknown-model"),
         (START | {"model": "three"}, "unknown-model"),
     ],
 )
@@ -217,9 +223,28 @@ def test_a_start_that_cannot_be_is_refused(server: Server, start: Any, kind: str
         assert refusal(client) == (kind, 1008)
 
 
-def test_what_is_wrong_with_a_start_is_said(server: Server) -> None:
-    with talking(server, START | {"sr": 5}) as client:
-        assert told(client)["detail"] == "The start message: 'sr' Input should be greater than or equal to 8000."
+@pytest.mark.parametrize("query", ["?model=one", "?token=secret", "?"])
+def test_a_query_is_not_passed_over(server: Server, query: str) -> None:
+    with connect(server.url + query) as client:
+        if query == "?":
+            client.send(json.dumps(START | {"model": "three"}))
+            assert refusal(client) == ("unknown-model", 1008)
+            return
+        found, code, _ = rest(client)
+    assert (found[-1]["problem"], code) == ("bad-parameter", 1008)
+    assert "takes no query" in found[-1]["detail"]
+    assert "secret" not in found[-1]["detail"]
+
+
+def test_the_example_runs(server: Server, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", protocol.TEXT, re.DOTALL)
+    (tmp_path / "example.py").write_text(code.replace("ws://127.0.0.1:8000/v1/stream", server.url))
+    soundfile.write(tmp_path / "song.wav", noise(2.5), SR)
+    ran = subprocess.run(
+        [sys.executable, "example.py", "song.wav"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = ran.stdout.splitlines()
+    assert [line[:9] for line in lines] == ["   1.0 s ", "   2.0 s ", "all of it"]
 
 
 @pytest.mark.parametrize("middle", ["", "x", "{}", '{"type":"start"}', '{"type":"stop","now":true}', "[" * 9_000])
@@ -303,7 +328,9 @@ def test_no_more_streams_than_may_be(server: Server) -> None:
         assert told(one)["type"] == told(two)["type"] == "ready"
         assert server.streams.streams_open == 2
         with talking(server) as three:
-            assert refusal(three) == ("busy", 1013)
+            found, code, _ = rest(three)
+        assert (found[-1]["problem"], code) == ("busy", 1013)
+        assert found[-1]["detail"].endswith("Try again in 10 s.")
     eventually(lambda: server.streams.streams_open == 0)
     with talking(server) as again:
         assert told(again)["type"] == "ready"

@@ -16,7 +16,7 @@ from genrelab.service.talk import CHUNK_BYTES, Talk, object_in
 from genrelab.service.wire import PIECE_BYTES, Order
 
 ORDER = Order("bundle", "served", "webm", 48_000, 1, 10.0)
-MORE, END = {"type": "more"}, {"type": "end", "audio_s": 1.0}
+MORE, END = {"type": "more", "audio_s": 0.0}, {"type": "end", "audio_s": 1.0}
 
 
 class FakeSocket:
@@ -60,7 +60,7 @@ class FakeLeash:
         if not self.says:
             await asyncio.Event().wait()
         said = self.says.pop(0)
-        self.asked += said == MORE
+        self.asked += said.get("type") == "more"
         return said
 
     async def crashed(self) -> Problem:
@@ -114,7 +114,23 @@ def test_what_a_process_refuses_is_the_client_s_problem() -> None:
     assert problem(FakeSocket(), FakeLeash({"type": "ready"}, refused)) == "not-audio"
 
 
-@pytest.mark.parametrize("said", [{}, {"type": "refused"}, {"type": "refused", "kind": "made up"}, {"type": "secret"}])
+def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genrelab.service.pace.SPAN_S", 0.3)
+
+    class Trickle(FakeSocket):
+        async def receive(self) -> dict[str, Any]:
+            await asyncio.sleep(0.05)
+            return {"type": "websocket.receive", "bytes": b"1"}
+
+    assert problem(Trickle(), FakeLeash({"type": "ready"}, *[MORE] * 100), stream_idle_s=1) == "too-slow"
+    fast = [{"type": "more", "audio_s": 0.02 * n} for n in range(20)]
+    run(Trickle(), FakeLeash({"type": "ready"}, *fast, END), stream_idle_s=1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"type": "refused"}, {"type": "refused", "kind": "made up"}, {"type": "secret"}, {"type": "more"}],
+)
 def test_a_process_is_not_believed(said: dict[str, Any]) -> None:
     assert problem(FakeSocket(), FakeLeash(said)) == "crashed"
 
