@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import os
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -50,3 +54,88 @@ def until_closed(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return said
+
+
+def upgraded(connection: socket.socket, port: int, path: str = "/v1/stream") -> None:
+    """Make a WebSocket of a bare connection."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    connection.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        said += connection.recv(1)
+    assert said.startswith(b"HTTP/1.1 101 "), said
+
+
+def frame(opcode: int, content: bytes = b"", *, last: bool = True) -> bytes:
+    """A frame of a client, up to 64 KiB."""
+    size = len(content)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
+    return bytes([last << 7 | opcode]) + length + bytes(4) + content
+
+
+TEXT, BINARY, PING = 1, 2, 9
+
+
+def tiny_chunks(connection: socket.socket, port: int) -> bytes:
+    """Begins a body whose every byte is a chunk; what goes on for ever."""
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head.encode())
+    return b"1\r\nx\r\n" * 20_000
+
+
+def empty_messages(connection: socket.socket, port: int) -> bytes:
+    """Begins a stream of messages without content."""
+    upgraded(connection, port)
+    connection.sendall(frame(TEXT, b'{"type":"start","format":"pcm16","sr":8000}'))
+    return frame(BINARY) * 20_000
+
+
+def empty_pieces(connection: socket.socket, port: int) -> bytes:
+    """Begins a message of pieces without content."""
+    upgraded(connection, port)
+    connection.sendall(frame(BINARY, last=False))
+    return frame(0, last=False) * 20_000
+
+
+def pings(connection: socket.socket, port: int) -> bytes:
+    """Begins a stream of pings."""
+    upgraded(connection, port)
+    return frame(PING) * 20_000
+
+
+FLOODS = (tiny_chunks, empty_messages, empty_pieces, pings)
+"""What costs a server much more than a client."""
+
+
+def looks_while(port: int, flood: Callable[[socket.socket, int], bytes], clients: int, seconds: float) -> list[float]:
+    """How long each look at its health takes while a server is flooded."""
+    until = time.monotonic() + seconds
+
+    def attack() -> None:
+        while time.monotonic() < until:
+            with suppress(OSError, AssertionError), connected(port) as connection:
+                block = flood(connection, port)
+                while time.monotonic() < until:
+                    connection.sendall(block)
+
+    attackers = [threading.Thread(target=attack) for _ in range(clients)]
+    for attacker in attackers:
+        attacker.start()
+    looks = []
+    while time.monotonic() < until:
+        looks.append(health(port))
+        time.sleep(0.1)
+    for attacker in attackers:
+        attacker.join()
+    return looks
+
+
+def health(port: int) -> float:
+    """Seconds that a look takes."""
+    began = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/v1/health")
+    assert connection.getresponse().status == 200
+    connection.close()
+    return time.monotonic() - began

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from genrelab.service.frames import Frames
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, response
+from genrelab.service.purse import Purse
 
 
 def patient(limits: Limits) -> type[H11Protocol]:
@@ -26,7 +29,8 @@ class Patient(H11Protocol):
     """A connection.
 
     It is closed at once where there are too many; after `idle_s` where the head of a request has not come, counted
-    from its opening or, after an answer, from the first byte of the next head; and where an answer is not fetched.
+    from its opening or, after an answer, from the first byte of the next head; where an answer is not fetched; and
+    where reading it costs too much (`purse.py`).
     """
 
     limits = Limits()
@@ -36,9 +40,12 @@ class Patient(H11Protocol):
         self._head: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._heard_something = False
+        if self.ws_protocol_class is not None:
+            self.ws_protocol_class = Frames
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._purse = Purse(transport)
         door: socket.socket | None = transport.get_extra_info("socket")
         if door is not None and door.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so only where the listening socket names its protocol; else an answer, which is written in
@@ -54,7 +61,11 @@ class Patient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_something = True
+        began = time.thread_time()
         super().data_received(data)
+        dear = not self._purse.pay(len(data), time.thread_time() - began)
+        if dear and self.transport.get_protocol() is self and not self.transport.is_closing():
+            self._refuse(Problem("bad-request", "The request comes in pieces that are too small. Send larger ones."))
         self._look()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
@@ -63,6 +74,7 @@ class Patient(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._heard_something = False
+        self._purse.fill()  # each request pays for itself
         super().on_response_complete()
         self._look()
 

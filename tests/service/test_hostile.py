@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import io
 import json
 import os
@@ -25,6 +24,7 @@ import pytest
 import soundfile
 from bundles import bundle_for
 from containers import MADE, make
+from live_service import FLOODS, health, looks_while
 
 from genrelab.config import ClipSettings, StatisticsView
 
@@ -32,13 +32,16 @@ UPLOADS = 1_000
 MOST_BYTES = 2_000_000
 ANSWER_S, HEALTH_S = 40.0, 8.0
 """Seconds after which an upload, or a look at the health of a service on a machine that is busy, counts as hanging."""
+FLOODED_S = 2.0
+"""A look at its health while it is flooded by a few clients."""
 
 START = """
 import sys
 from genrelab import serve
 from genrelab.service.limits import Limits
+from genrelab.service.settings import ServeSettings
 limits = Limits(upload_bytes={most}, audio_s=600, hear_s=8, upload_s=6, idle_s=2, workers=2, queue=16, uploads=48)
-settings = serve.ServeSettings(models=sys.argv[1:], port=0, limits=limits)
+settings = ServeSettings(models=sys.argv[1:], port=0, limits=limits)
 serve.serve(settings, lambda address, _: print(address, flush=True))
 """
 
@@ -78,7 +81,7 @@ class Service:
         return self.raw(f"{head}Content-Length: {len(content) if length is None else length}\r\n\r\n".encode(), content)
 
     def form(self, body: bytes, boundary: bytes = b"edge", path: str = "/v1/predict") -> int:
-        head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % (path.encode(), len(body))
+        head = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n" % (path.encode(), len(body))
         return self.raw(head + b"Content-Type: multipart/form-data; boundary=" + boundary + b"\r\n\r\n", body)
 
     def raw(self, *pieces: bytes, pause: float = 0.0, then: Callable[[socket.socket], None] | None = None) -> int:
@@ -96,15 +99,6 @@ class Service:
                     return status_of(connection)
                 except OSError:
                     return 0
-
-    def health(self) -> float:
-        """Seconds that a look takes."""
-        began = time.monotonic()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
-        connection.request("GET", "/v1/health")
-        assert connection.getresponse().status == 200
-        connection.close()
-        return time.monotonic() - began
 
 
 def status_of(connection: socket.socket) -> int:
@@ -218,7 +212,7 @@ FORMS = (
 def attacks(service: Service, sounds: list[bytes], rng: random.Random) -> list[tuple[str, Callable[[], int]]]:
     """(kind, upload) of all that is sent but mutated sounds, which fill up what is missing."""
     song = sounds[0]
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\n"
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
     chunk = b"8000\r\n" + bytes(0x8000) + b"\r\n"
     made: list[tuple[str, Callable[[], int]]] = []
 
@@ -277,7 +271,7 @@ def test_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
 
     def watch() -> None:
         while not stop.wait(0.1):
-            looks.append(service.health())
+            looks.append(health(service.port))
 
     def send(attack: tuple[str, Callable[[], int]]) -> None:
         kind, upload = attack
@@ -328,3 +322,9 @@ def assert_kinds_are_told(seen: Counter[tuple[str, int | str]], told: str) -> No
     assert statuses("waits") == {408}, told
     assert statuses("drips") <= {408, 0}, told
     assert statuses("name") <= {200, 400}, told
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_nobody_keeps_it_from_the_others(service: Service, flood: Callable[[socket.socket, int], bytes]) -> None:
+    looks = looks_while(service.port, flood, clients=4, seconds=3)
+    assert max(looks) < FLOODED_S, looks

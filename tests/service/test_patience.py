@@ -11,13 +11,14 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 from fake_ears import service
-from live_service import connected, served, until_closed
+from live_service import connected, served, tiny_chunks, until_closed
 
+from genrelab.service import purse
 from genrelab.service.limits import Limits
 
 IDLE_S = 0.4
 LIMITS = Limits(idle_s=IDLE_S, connections=8)
-HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"
+HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
 
 def test_a_slow_answer_is_no_slow_head(port: int) -> None:
     body = b"x" * 10
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
     with connected(port) as connection:
         connection.sendall(head)
         for byte in body:  # longer than IDLE_S in sum, in pieces that come in time
@@ -113,11 +114,46 @@ def test_what_is_no_http_gets_a_problem(port: int) -> None:
 def test_a_broken_chunk_gets_a_problem(port: int) -> None:
     with connected(port) as connection:
         connection.sendall(
-            b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nXYZ\r\n"
+            b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nXYZ\r\n"
         )
         said = until_closed(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"bad-request" in said
+
+
+def test_a_body_whose_every_byte_is_a_chunk_is_refused(port: int) -> None:
+    with connected(port) as connection:
+        block, sent = tiny_chunks(connection, port), 0
+        with pytest.raises(OSError, match=r"reset|pipe|abort"):
+            while sent < 20_000_000:
+                connection.sendall(block)
+                sent += len(block)
+
+
+def test_who_is_refused_for_small_chunks_can_read_why(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purse, "MOST_S", 0.002)
+    with connected(port) as connection:
+        connection.sendall(tiny_chunks(connection, port)[:12_000])
+        said = until_closed(connection)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"too small" in said
+
+
+def test_small_chunks_are_none_the_worse(port: int) -> None:
+    with connected(port) as connection:
+        tiny_chunks(connection, port)
+        for _ in range(10):
+            connection.sendall((b"100\r\n" + bytes(256) + b"\r\n") * 400)
+        connection.sendall(b"0\r\n\r\n")
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_may_serve_for_ever(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purse, "MOST_S", 0.02)
+    with connected(port) as connection:
+        for _ in range(200):
+            connection.sendall(HEALTH)
+            assert answered(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_one_connection_too_many_is_closed_at_once(port: int) -> None:
