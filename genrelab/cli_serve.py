@@ -56,9 +56,9 @@ def serve(
 
     Example: genrelab serve --port 8000
     """
-    from genrelab.serve import ServeSettings
     from genrelab.serve import serve as program
     from genrelab.service.limits import MB, Limits
+    from genrelab.service.settings import ServeSettings
 
     limits = Limits(
         upload_bytes=round(max_upload * MB), audio_s=max_seconds, hear_s=timeout, workers=workers or cores(),

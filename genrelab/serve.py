@@ -7,15 +7,14 @@ SIGHUP            bundles that changed are loaded again; requests under way keep
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from genrelab.predict import STARTER
 from genrelab.service import scratch
 from genrelab.service.app import create_app
 from genrelab.service.ears import Ears
-from genrelab.service.limits import Limits
 from genrelab.service.patience import patient
+from genrelab.service.settings import ServeSettings
 from genrelab.service.shelf import Shelf, named
 
 log = logging.getLogger("genrelab.serve")
@@ -38,35 +37,11 @@ WATCH_S = 1.0
 QUIET_S = 0.2
 """For so long nothing must be under way before a service that stops closes its door: what knocks meanwhile is told."""
 
-SHORTEST_TOKEN = 8
+BODIES_S = 2.0
+"""Before the end of `stop_s` bodies that still arrive are refused, so that what is here already can be heard."""
 
-
-@dataclass(frozen=True)
-class ServeSettings:
-    """What is served, to whom, and how.
-
-    Attributes:
-        models: `NAME=BUNDLE` or `BUNDLE`; the first is the default. None: as `load_bundle()`.
-        host, port: where to listen; port 0 takes a free one.
-        token: that clients must show; None: none.
-        insecure: listen to others without a token.
-        watch: load bundles again as soon as they change.
-        origins: web sites whose pages may use the service.
-        min_precision: see `Classifier.with_min_precision`.
-        limits: see `Limits`.
-        access_log: one line a request, on stderr.
-    """
-
-    models: Sequence[str] = ()
-    host: str = "127.0.0.1"
-    port: int = 8000
-    token: str | None = None
-    insecure: bool = False
-    watch: bool = False
-    origins: Sequence[str] = ()
-    min_precision: float | None = None
-    limits: Limits = field(default_factory=Limits)
-    access_log: bool = False
+BACKLOG = 2048
+"""Connections that the system keeps for us; uvicorn's own number."""
 
 
 def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
@@ -80,37 +55,20 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
         SettingsError: settings that cannot be, an address that is taken, workers that do not begin.
         BundleError: a bundle cannot be used.
     """
-    refuse_open_door(settings)
+    settings.verify()
     _log_to_stderr(settings.access_log)
+    _keep_to_itself()
+    asyncio.run(_serve(settings, listening))
+
+
+async def _serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
+    stop = _Signals()
     with scratch.folder() as folder, closing(listen(settings.host, settings.port)) as door:
         names = settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),)
-        shelf = Shelf(named(names), folder / "models", min_precision=settings.min_precision)
+        shelf = await asyncio.to_thread(Shelf, named(names), folder / "models", min_precision=settings.min_precision)
         uploads = folder / "uploads"
         uploads.mkdir()
-        asyncio.run(_Service(settings, shelf, uploads, door).run(listening))
-
-
-def refuse_open_door(settings: ServeSettings) -> None:
-    """Others are let in only with a token, or where it is said that this is meant.
-
-    Raises:
-        SettingsError: they would be.
-    """
-    if settings.token is not None:
-        if len(settings.token) < SHORTEST_TOKEN or not settings.token.isascii() or not settings.token.isprintable():
-            raise SettingsError(f"the token must be {SHORTEST_TOKEN} or more printable ASCII characters")
-    elif not settings.insecure and not is_loopback(settings.host):
-        raise SettingsError(
-            f"--host {settings.host} lets others in: give a --token (or set GENRELAB_TOKEN), or say --insecure"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Can only this machine reach it?"""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        await _Service(settings, shelf, uploads, door, stop).run(listening)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -129,6 +87,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(address)
+        door.listen(BACKLOG)
     except (OSError, OverflowError) as e:
         door.close()
         reason = e.strerror if isinstance(e, OSError) else str(e)
@@ -144,8 +103,40 @@ def _log_to_stderr(access_log: bool) -> None:
     logging.getLogger("uvicorn.access").disabled = not access_log
 
 
+def _keep_to_itself() -> None:
+    """Other processes of this user, workers among them, may not look into this one: it knows the token."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+_PR_SET_DUMPABLE = 4
+"""From linux/prctl.h."""
+
+
+class _Signals:
+    """What this process was told by signals since it began to listen to them.
+
+    Attributes:
+        stop: end, when what was accepted is answered.
+        hurry: end now.
+        reload: look at the bundles.
+    """
+
+    def __init__(self) -> None:
+        self.stop, self.hurry, self.reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name, told in (("SIGTERM", self._end), ("SIGINT", self._end), ("SIGHUP", self.reload.set)):
+            if hasattr(signal, name):  # Windows has no SIGHUP, and no loop.add_signal_handler
+                signal.signal(getattr(signal, name), lambda *_, told=told: loop.call_soon_threadsafe(told))
+
+    def _end(self) -> None:
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
 class _Server(uvicorn.Server):
-    """Leaves signals to `_Service`: uvicorn's own handlers would end the process by the signal, not with 0."""
+    """Leaves signals to `_Signals`: uvicorn's own handlers would end the process by the signal, not with 0."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -153,16 +144,15 @@ class _Server(uvicorn.Server):
 
 
 class _Service:
-    def __init__(self, settings: ServeSettings, shelf: Shelf, uploads: Path, door: socket.socket) -> None:
-        self.settings, self.shelf, self.door = settings, shelf, door
+    def __init__(
+        self, settings: ServeSettings, shelf: Shelf, uploads: Path, door: socket.socket, signals: _Signals
+    ) -> None:
+        self.settings, self.shelf, self.door, self.signals = settings, shelf, door, signals
         self.ears = Ears(settings.limits, shelf)
         self.app: Any = create_app(
             settings.limits, shelf, self.ears, token=settings.token, origins=settings.origins, folder=uploads
         )
         self.server = _Server(self._config())
-        self.stopping: asyncio.Task[None] | None = None
-        self.reloading = asyncio.Lock()
-        self.tasks: set[asyncio.Task[None]] = set()
 
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
@@ -181,69 +171,77 @@ class _Service:
         )
 
     async def run(self, listening: Callable[[str, Shelf], None]) -> None:
-        self._hear_signals()
-        await self.ears.start()
+        """From the first worker to the last answer."""
         try:
+            if not await self._begun():
+                return
+            address = self._address()
             serving = asyncio.create_task(self.server.serve(sockets=[self.door]))
             while not self.server.started and not serving.done():
                 await asyncio.sleep(0.02)
-            if self.server.started:
-                listening(self._address(), self.shelf)
-            if self.settings.watch:
-                self._task(self._watch())
-            await serving
+            listening(address, self.shelf)
+            work = [asyncio.create_task(part) for part in (self._drain(), self._reload(), self._watch())]
+            try:
+                await serving
+            finally:
+                for task in work:
+                    task.cancel()
         finally:
             await self.ears.stop()
+
+    async def _begun(self) -> bool:
+        """Do workers hear? Not where the service is told to end before they do."""
+        start, stop = asyncio.create_task(self.ears.start()), asyncio.create_task(self.signals.stop.wait())
+        await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+            return False
+        stop.cancel()
+        start.result()
+        return True
 
     def _address(self) -> str:
         host, port = self.door.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def _hear_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for name, function in (("SIGTERM", self._stop), ("SIGINT", self._stop), ("SIGHUP", self._hup)):
-            if hasattr(signal, name):  # Windows has no SIGHUP, and no loop.add_signal_handler
-                signal.signal(getattr(signal, name), lambda *_, do=function: loop.call_soon_threadsafe(do))
-
-    def _stop(self) -> None:
-        if self.stopping is None:
-            self.stopping = asyncio.create_task(self._drain())
-        else:
-            self.server.should_exit = self.server.force_exit = True
-
     async def _drain(self) -> None:
-        """Let what was accepted be answered; who comes meanwhile is told that nobody will be here."""
-        draining = self.app.state.draining
+        """When it is told to end: let what was accepted be answered; who comes meanwhile is told that nobody will."""
+        await self.signals.stop.wait()
+        draining, stop_s = self.app.state.draining, self.settings.limits.stop_s
         draining.begin()
-        began = quiet_since = time.monotonic()
-        while (now := time.monotonic()) - began < self.settings.limits.stop_s:
-            if draining.in_flight:
-                quiet_since = now
-            elif now - quiet_since >= QUIET_S:
-                break
-            await asyncio.sleep(0.02)
-        if draining.in_flight:
-            log.warning("stopped before %d requests could be heard: they are refused", draining.in_flight)
-            await self.ears.stop()
-            await asyncio.sleep(QUIET_S)
+        if not await self._quiet(stop_s - BODIES_S):
+            draining.end()  # bodies that still arrive; what is here is heard
+            if not await self._quiet(BODIES_S):
+                log.warning("stopped before %d requests could be heard: they are refused", draining.in_flight)
+                await self.ears.stop()
+                await self._quiet(QUIET_S)
         self.server.should_exit = True
 
-    def _hup(self) -> None:
-        self._task(self._reload())
+    async def _quiet(self, seconds: float) -> bool:
+        """Waits until nothing has been under way for a while, at most so long; at once where it is told to hurry."""
+        began = quiet_since = time.monotonic()
+        while (now := time.monotonic()) - began < seconds and not self.signals.hurry.is_set():
+            if self.app.state.draining.in_flight:
+                quiet_since = now
+            elif now - quiet_since >= QUIET_S:
+                return True
+            await asyncio.sleep(0.02)
+        return False
 
     async def _reload(self) -> None:
-        async with self.reloading:
-            for sentence in await asyncio.to_thread(self.shelf.reload):
-                log.info("%s", sentence)
+        """Whenever it is told to, or a bundle has changed."""
+        while True:
+            await self.signals.reload.wait()
+            self.signals.reload.clear()
+            try:
+                for sentence in await asyncio.to_thread(self.shelf.reload):
+                    log.info("%s", sentence)
+            except Exception:  # the service goes on with what it has
+                log.exception("bundles could not be looked at")
 
     async def _watch(self) -> None:
-        while True:
+        while self.settings.watch:
             await asyncio.sleep(WATCH_S)
             if await asyncio.to_thread(self.shelf.changed):
-                await self._reload()
-
-    def _task(self, work: Any) -> None:
-        """Kept, for the loop itself would forget it half-way."""
-        task = asyncio.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+                self.signals.reload.set()

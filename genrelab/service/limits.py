@@ -43,4 +43,4 @@ class Limits:
     stream_s: float = 3600.0
     stream_idle_s: float = 15.0
     worker_bytes: int = 3000 * MB
-    stop_s: float = 8.0
+    stop_s: float = 7.0

@@ -1,0 +1,69 @@
+"""Leaf: what a service is told before it begins, and which of it is refused."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from genrelab.errors import SettingsError, printable
+from genrelab.service.limits import Limits
+
+SHORTEST_TOKEN = 8
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What is served, to whom, and how.
+
+    Attributes:
+        models: `NAME=BUNDLE` or `BUNDLE`; the first is the default. None: as `load_bundle()`.
+        host, port: where to listen; port 0 takes a free one.
+        token: that clients must show; None: none.
+        insecure: listen to others without a token.
+        watch: load bundles again as soon as they change.
+        origins: web sites whose pages may use the service.
+        min_precision: see `Classifier.with_min_precision`.
+        limits: see `Limits`.
+        access_log: one line a request, on stderr.
+    """
+
+    models: Sequence[str] = ()
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    insecure: bool = False
+    watch: bool = False
+    origins: Sequence[str] = ()
+    min_precision: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    access_log: bool = False
+
+    def verify(self) -> None:
+        """Refuses what would be met by nobody, or by too many.
+
+        Raises:
+            SettingsError: a token that cannot be, an origin that is none, or others would be let in without a token.
+        """
+        if self.token is not None and not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", self.token):
+            raise SettingsError(f"the token must be {SHORTEST_TOKEN} or more printable ASCII characters, no spaces")
+        if self.token is None and not self.insecure and not is_loopback(self.host):
+            raise SettingsError(
+                f"--host {printable(self.host)} lets others in: give a --token (or set GENRELAB_TOKEN), or say "
+                "--insecure"
+            )
+        for origin in self.origins:
+            if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", origin):
+                raise SettingsError(
+                    "--allow-origin must be a web site as browsers name it, such as https://example.org or "
+                    f"http://example.org:8080, in small letters and without a path. Received: {printable(origin)}"
+                )
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach it?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
