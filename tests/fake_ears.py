@@ -44,7 +44,7 @@ class FakeShelf:
 
 
 class FakeEars:
-    """Hears that every file is Rock; one whose content is `refuse KIND` is refused.
+    """Hears that every file is Rock; one whose content is `refuse KIND WORDS` is refused.
 
     Attributes:
         orders, contents: what was to be heard.
@@ -77,7 +77,8 @@ class FakeEars:
             self.cancelled += 1
             raise
         if self.contents[-1].startswith(b"refuse "):
-            raise Refused(self.contents[-1].decode().split()[1], "as it was told")
+            _, kind, *words = self.contents[-1].decode().split(maxsplit=2)
+            raise Refused(kind, "as it was told", {"decoders": words[0]} if words else None)
         self.heard += 1
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
         said |= {"duration_s": 2.5, "model": order.model.name, "error": None}

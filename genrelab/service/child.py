@@ -1,4 +1,7 @@
-"""Program: a process that reads strangers' bytes, as the service sees it: it knows no secret and can be killed."""
+"""Program: a process that reads strangers' bytes, as the service sees it: it is told no secret and can be killed.
+
+It runs as the service's own user, so what that user may read it may read, too.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ KEPT = (
     "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "SYSTEMROOT",
     "TEMP", "TMP", "TMPDIR",
 )  # fmt: skip
-"""Of our environment; the rest, a token among it, is not for who reads strangers' files."""
+"""Of our environment; the rest, a token among it, is not handed on to who reads strangers' files."""
 
 
 class Dead(Exception):  # noqa: N818 - reads as what it is
@@ -135,7 +138,7 @@ class Child:
 
 
 def environment() -> dict[str, str]:
-    """Of a process that reads strangers' bytes: one thread, the same packages as here, and no secret of ours."""
+    """Of a process that reads strangers' bytes: one thread, the same packages as here, and of ours only `KEPT`."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     same = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)  # it must find what we found
     return kept | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": same}

@@ -154,7 +154,9 @@ class Desk:
             return self._busy()
         if refused.kind in OF_THE_SERVICE:
             return later(refused.kind, refused.detail, 5)
-        return Problem(refused.kind, refused.detail) if refused.kind in KINDS else internal()
+        if refused.kind not in KINDS:
+            return internal()
+        return Problem(refused.kind, refused.detail, extra=refused.extra)
 
     async def _all_heard(self, files: list[Upload], model: Model, wish: Wish) -> list[dict[str, Any]]:
         """One after the other: a batch never takes more than one place."""

@@ -11,16 +11,18 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from genrelab.errors import SettingsError
 from genrelab.service.child import Dead
 from genrelab.service.limits import Limits
-from genrelab.service.shelf import Model, Shelf
-from genrelab.service.worker_process import WorkerProcess, begun, described
+from genrelab.service.shelf import Shelf
+from genrelab.service.worker_process import Order, WorkerProcess, begun
+
+__all__ = ["Ears", "Order", "Refused"]
 
 log = logging.getLogger("genrelab.serve")
 
@@ -34,33 +36,17 @@ STOPPING = "The service stops. Ask again in a moment."
 NOBODY = "No worker is there to hear files; one is being begun. Ask again in a moment."
 
 
-@dataclass(frozen=True)
-class Order:
-    """A file to be heard.
-
-    Attributes:
-        path: of a file that is there until `Ears.hear` is done.
-        top, timeline: see `Prediction.to_json`.
-        windows: see `Classifier.with_windows`.
-    """
-
-    path: Path
-    model: Model
-    top: int | None = None
-    timeline: bool = False
-    windows: int | Literal["all"] | None = None
-
-
 class Refused(Exception):  # noqa: N818 - reads as what it is
     """A file that was not heard.
 
     Args:
         kind: of the problem, see `problems.py`.
         detail: what was found, and what now; names no file.
+        extra: what else is known: `decoders`, in their words.
     """
 
-    def __init__(self, kind: str, detail: str) -> None:
-        self.kind, self.detail = kind, detail
+    def __init__(self, kind: str, detail: str, extra: Mapping[str, str] | None = None) -> None:
+        self.kind, self.detail, self.extra = kind, detail, dict(extra or {})
         super().__init__(f"{kind}: {detail}")
 
 
@@ -95,6 +81,8 @@ class Ears:
     async def start(self) -> None:
         """Begin the workers, and wait until one is warm. Nothing where they have begun.
 
+        Who is cancelled meanwhile leaves none behind.
+
         Raises:
             SettingsError: they die before they begin.
         """
@@ -104,10 +92,13 @@ class Ears:
         self._loop = asyncio.get_running_loop()
         self.shelf.watch(self._wake)
         self._places = [asyncio.create_task(self._place()) for _ in range(max(1, self.limits.workers))]
-        await self._known.wait()
-        if not self._alive:
+        try:
+            await self._known.wait()
+            if not self._alive:
+                raise SettingsError(f"workers that hear files die before they begin: {self._trouble}")
+        except BaseException:
             await self.stop()
-            raise SettingsError(f"workers that hear files die before they begin: {self._trouble}")
+            raise
 
     async def stop(self) -> None:
         """End the workers; orders that are under way are refused."""
@@ -138,7 +129,8 @@ class Ears:
     async def hear(self, order: Order) -> dict[str, Any]:
         """Hear a file when its turn comes.
 
-        Who is cancelled while it waits gives its place back; a file that is being heard is heard to its end.
+        Who is cancelled while it waits gives its place back. A file that is being heard is heard on, as far as it is
+        still there; what is said of it then is thrown away.
 
         Returns:
             the object of `Prediction.to_json`, `path` empty, `model` the name under which it is served.
@@ -159,7 +151,8 @@ class Ears:
             with suppress(ValueError):
                 self._line.remove(job)
         if "answer" not in said:
-            raise Refused(str(said.get("kind")), str(said.get("detail")))
+            extra = {key: str(said[key]) for key in ("decoders",) if key in said}
+            raise Refused(str(said.get("kind")), str(said.get("detail")), extra)
         answer: dict[str, Any] = said["answer"]
         return answer
 
@@ -269,7 +262,7 @@ class Ears:
             return True
         self.hearing += 1
         try:
-            said = await worker.ask(_asked(job.order), self.limits.hear_s)
+            said = await worker.hear(job.order, self.limits.hear_s)
         except TimeoutError:
             said = _refusal("took-too-long", f"{self.limits.hear_s:g} s were not enough. Send an excerpt of it.")
         except Dead:
@@ -284,15 +277,10 @@ class Ears:
         finally:
             self.hearing -= 1
         self.heard += 1
-        if said.get("kind") == "internal":
+        if said.get("kind") == "internal" and not job.answer.done():  # else the file went with who had sent it
             log.error("a worker failed: %s", worker.tail)
         _answer(job, said)
         return said.get("kind") not in ("took-too-long", "crashed")
-
-
-def _asked(order: Order) -> dict[str, Any]:
-    asked = {"hear": str(order.path), "model": described(order.model)}
-    return asked | {"top": order.top, "timeline": order.timeline, "windows": order.windows}
 
 
 def _refusal(kind: str, detail: str) -> dict[str, Any]:

@@ -29,39 +29,53 @@ EMPTY = "the file is empty"
 NO_MEMORY = "Hearing it takes more memory than a file is given."
 
 
-def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> tuple[str, str]:
-    """The kind of a problem (see `problems.py`) and its detail, which names no file.
+def kind_of(fault: DecodeError, path: Path, stated_s: float | None = None) -> dict[str, str]:
+    """Why a file cannot be heard.
 
     Args:
         fault: what a decoder or `decode` raised.
-        path: the file, which is still there.
+        path: the file; it may be gone meanwhile.
         stated_s: how long it says that it is, where that would be enough.
+
+    Returns:
+        `kind` of a problem (see `problems.py`) and `detail`; where that does not say it, `decoders`: what they said. No
+        file is named.
     """
     reason = fault.reason.replace(str(path), "the file")
     if isinstance(fault.__cause__, MemoryError):
-        return "damaged", NO_MEMORY
+        return _told("damaged", NO_MEMORY)
     if fault.stage == "check":
         if reason.startswith("too short") and stated_s is not None:
-            return "damaged", f"It says that it lasts {stated_s:.2f} s; what can be decoded of it is {reason}."
-        return "unusable", _sentence(reason)
+            return _told("damaged", f"It says that it lasts {stated_s:.2f} s; what can be decoded of it is {reason}.")
+        silent, _, measure = reason.partition(": ")
+        return _told("unusable", f"It is silent. {_sentence(measure)}" if silent == "silent" else _sentence(reason))
     if fault.stage == "read":
-        return ("not-audio", _sentence(reason)) if reason == EMPTY else ("internal", "The file cannot be read here.")
+        if reason == EMPTY:
+            return _told("not-audio", _sentence(reason))
+        return _told("internal", "The file cannot be read here.")
     return _looked_at(path, reason)
 
 
-def _looked_at(path: Path, reason: str) -> tuple[str, str]:
+def _looked_at(path: Path, reason: str) -> dict[str, str]:
     if reason.endswith(ffmpeg.NO_SOUND):
-        return "not-audio", _sentence(ffmpeg.NO_SOUND)
-    with path.open("rb") as file:
-        begins = BEGINNING.match(file.read(16)) is not None
+        return _told("not-audio", _sentence(ffmpeg.NO_SOUND))
+    try:
+        with path.open("rb") as file:
+            begins = BEGINNING.match(file.read(16)) is not None
+    except OSError:  # it was there a moment ago: who had sent it is gone, and waits for no answer
+        begins = True
     with suppress(*ffmpeg.FAULTS), ffmpeg.opened(path) as (container, stream):
         if stream.codec_context is None:
             what = container.format.long_name
-            return "unsupported-codec", f"No decoder here reads the sound in it (container: {what}). {CONVERT}"
+            return _told("unsupported-codec", f"No decoder here reads the sound in it (container: {what}). {CONVERT}")
         begins = begins or container.format.name not in LOOSE
     if begins:
-        return "damaged", f"It cannot be decoded: {reason}"
-    return "not-audio", f"It is in no format that is known here. {CONVERT} ({reason})"
+        return _told("damaged", f"It cannot be decoded: {reason}")
+    return _told("not-audio", f"It is in no format that is known here. {CONVERT}", decoders=reason)
+
+
+def _told(kind: str, detail: str, **more: str) -> dict[str, str]:
+    return {"kind": kind, "detail": detail} | more
 
 
 def _sentence(reason: str) -> str:

@@ -9,21 +9,25 @@ nobody trusts it: `ears.py` kills it when it takes too long, and reads nothing b
                                                               → {"begun": true}, then {"answer": {…}}
                                                                 or {"kind": …, "detail": …}
 
-A model is {"path", "name", "min_precision", "coverage"}.
+A model is {"path", "name", "min_precision", "coverage"}. Every order has a `number`, which stands in what is said of
+it, so that nothing that is said of one file is taken for what is said of the next. `begun` is said when the model is
+loaded and the file is about to be opened.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,17 +46,26 @@ from genrelab.service.faultkinds import NO_MEMORY, kind_of  # noqa: E402
 WARM_SR, WARM_S = 44_100, 3.0
 """The sound that a worker hears before its first order: filter banks, kernels and buffers are then there."""
 
+ROOM = 100
+"""Bytes of an answer's line besides the object of the prediction."""
+
+NO_NEW_PRIVS = 38
+"""From linux/prctl.h."""
+
 
 def main() -> None:
-    """Serve until the input ends. Arguments: seconds that a file may last, bytes of memory."""
+    """Serve until the input ends. Arguments: seconds that a file may last, bytes of memory, and of an answer."""
     audio_s, answers = float(sys.argv[1]), begin(int(sys.argv[2]))
-    worker = Worker(audio_s)
+    worker = Worker(audio_s, int(sys.argv[3]))
     for order in _orders(sys.stdin.buffer):
-        if "hear" in order:
-            answers.write(b'{"begun": true}\n')
-        answers.write(json.dumps(worker.answer(order)).encode() + b"\n")
+        say = partial(_say, answers, order["number"])
+        say(worker.answer(order, opening=partial(say, {"begun": True})))
         if worker.spent:
             return
+
+
+def _say(answers: BinaryIO, number: int, said: dict[str, Any]) -> None:
+    answers.write(json.dumps({"number": number} | said).encode() + b"\n")
 
 
 def begin(memory: int) -> BinaryIO:
@@ -76,7 +89,15 @@ def begin(memory: int) -> BinaryIO:
 
 
 def _confine(memory: int) -> None:
-    """No file may be written, no core left, and memory of its own has an end. Where there is no such thing, nothing."""
+    """No file may be written, no core left, no program gives it more rights, and memory of its own has an end.
+
+    What the system does not know is left out.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
+        ctypes.CDLL(None).prctl(NO_NEW_PRIVS, one, none, none, none)
     with suppress(ImportError):
         import resource
 
@@ -104,17 +125,23 @@ class Worker:
 
     Attributes:
         audio_s: seconds that a file may last.
+        longest: bytes that an answer may have.
         spent: memory ran out, so that this process should make room for another.
     """
 
     audio_s: float
+    longest: int = 1 << 24
     spent: bool = False
     _loaded: dict[str, Classifier] = field(default_factory=dict)
 
-    def answer(self, order: dict[str, Any]) -> dict[str, Any]:
-        """The object to send back; never an exception."""
+    def answer(self, order: dict[str, Any], opening: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """The object to send back; never an exception.
+
+        Args:
+            opening: called when the model is there, and the file is about to be opened.
+        """
         try:
-            return self._learn(order["learn"]) if "learn" in order else self._hear(order)
+            return self._learn(order["learn"]) if "learn" in order else self._hear(order, opening)
         except MemoryError:
             self.spent = True
             return {"kind": "damaged", "detail": NO_MEMORY}
@@ -144,28 +171,48 @@ class Worker:
             self._loaded[path] = bundle
         return self._loaded[path]
 
-    def _hear(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _hear(self, order: dict[str, Any], opening: Callable[[], None]) -> dict[str, Any]:
         path, stated_s = Path(order["hear"]), None
         bundle = self._model(order["model"]).with_windows(order["windows"])
+        opening()
         try:
-            with closing(Audio(path)) as audio:
+            with closing(Audio(path, most_s=self.audio_s)) as audio:
                 stated_s = audio.frames / audio.sr
                 if stated_s > self.audio_s:
-                    return {
-                        "kind": "too-long",
-                        "detail": f"It lasts {stated_s:,.0f} s; up to {self.audio_s:g} s are heard.",
-                    }
+                    return _too_long(None if audio.decoder == "av" else stated_s, self.audio_s)
                 prediction = bundle.decision(predict_audio(bundle, audio))
         except DecodeError as e:
             enough = stated_s is not None and stated_s >= bundle.clips.min_s
-            kind, detail = kind_of(e, path, stated_s if enough else None)
-            self.spent = detail == NO_MEMORY
-            return {"kind": kind, "detail": detail}
+            refusal = kind_of(e, path, stated_s if enough else None)
+            self.spent = refusal["detail"] == NO_MEMORY
+            return refusal
         except GenrelabError as e:  # its words name files of ours
             print(e, file=sys.stderr, flush=True)
             return {"kind": "unusable", "detail": "What is heard in it becomes numbers that the model cannot take."}
         said = replace(prediction, path="", model=order["model"]["name"])
-        return {"answer": said.to_json(timeline=order["timeline"], top=order["top"])}
+        answer = said.to_json(timeline=order["timeline"], top=order["top"])
+        if len(json.dumps(answer)) > self.longest - ROOM:
+            return {"kind": "too-long", "detail": TOO_MUCH}
+        return {"answer": answer}
+
+
+TOO_MUCH = (
+    "What is to be said of its windows is more than an answer may hold. Ask without timeline, for fewer windows, or "
+    "for the best genres only (top)."
+)
+
+
+def _too_long(seconds: float | None, most_s: float) -> dict[str, Any]:
+    """What is said of a file that lasts so long; None: nobody knows how much longer than may be."""
+    most = _lasting(most_s, math.floor)
+    lasts = f"more than the {most} that" if seconds is None else f"{_lasting(seconds, math.ceil)}; at most {most}"
+    way_out = "Send an excerpt; who runs the service can raise --max-seconds."
+    return {"kind": "too-long", "detail": f"It lasts {lasts} are heard. {way_out}"}
+
+
+def _lasting(seconds: float, rounded: Callable[[float], int]) -> str:
+    unit, name = (1.0, "s") if seconds < 120 else (60.0, "minutes")
+    return f"{rounded(round(10 * seconds / unit, 6)) / 10:,.6g} {name}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Program: a worker as the service sees it: a process that is asked in JSON."""
+"""Program: a worker as the service sees it: a process that is asked in JSON, and believed as far as its numbers go."""
 
 from __future__ import annotations
 
@@ -6,20 +6,39 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-from genrelab.service.child import Child
+from genrelab.service.child import Child, Dead
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Model
 
 BEGUN = {"begun": True}
-"""What a worker says before it opens a file: from then on a death is the file's fault."""
+"""What a worker says before it opens a file: from then on a death is the file's fault, and its time runs."""
 
 BEGIN_S = 60.0
 """Seconds that a worker may take to begin, or to load what was loaded again."""
 
 LONGEST_ANSWER = 1 << 24
-"""Bytes; a timeline of all windows of the longest file is far below."""
+"""Bytes; a worker refuses to say more."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A file to be heard.
+
+    Attributes:
+        path: of the file; where it goes away meanwhile, so does the answer.
+        top, timeline: see `Prediction.to_json`.
+        windows: see `Classifier.with_windows`.
+    """
+
+    path: Path
+    model: Model
+    top: int | None = None
+    timeline: bool = False
+    windows: int | Literal["all"] | None = None
 
 
 class WorkerProcess(Child):
@@ -37,6 +56,7 @@ class WorkerProcess(Child):
         self.models: Sequence[Model] = ()
         self.begun = self.worked = False
         self.since = time.monotonic()
+        self._number = 0
 
     async def learn(self, models: Sequence[Model]) -> list[Model]:
         """Have it load what is served, and let go all else.
@@ -47,22 +67,45 @@ class WorkerProcess(Child):
         Raises:
             TimeoutError, Dead: as `ask`.
         """
-        said = await self.ask({"learn": [described(model) for model in models]}, BEGIN_S)
+        said = await self.ask({"learn": [_described(model) for model in models]}, BEGIN_S)
         self.models, learned = models, said.get("learned")
         return [m for m in models if not isinstance(learned, list) or str(m.path) not in learned]
 
-    async def ask(self, order: dict[str, Any], seconds: float) -> dict[str, Any]:
+    async def hear(self, order: Order, seconds: float) -> dict[str, Any]:
+        """What it says of a file. A model that is served no more may have to be loaded first; that time is not counted.
+
+        Raises:
+            TimeoutError, Dead: as `ask`.
+        """
+        asked: dict[str, Any] = {"hear": str(order.path), "model": _described(order.model)}
+        asked |= {"top": order.top, "timeline": order.timeline, "windows": order.windows}
+        return await self.ask(asked, seconds if order.model in self.models else BEGIN_S, seconds)
+
+    async def ask(self, order: dict[str, Any], seconds: float, begun_s: float = 0.0) -> dict[str, Any]:
         """Its answer to an order (see `worker.py`).
+
+        Args:
+            seconds: that it may take.
+            begun_s: that it may take from when it has begun, where it says so.
 
         Raises:
             TimeoutError: it takes longer.
-            Dead: there is none.
+            Dead: there is none, or one to another order.
         """
-        self.begun = False
-        async with asyncio.timeout(seconds):
-            await self.write(json.dumps(order).encode() + b"\n")
-            while (said := await self.line()) == BEGUN:
+        self._number, self.begun = self._number + 1, False
+        async with asyncio.timeout(seconds) as end:
+            await self.write(json.dumps(order | {"number": self._number}).encode() + b"\n")
+            said = await self._answered()
+            if said == BEGUN:
                 self.begun = self.worked = True
+                end.reschedule(asyncio.get_running_loop().time() + begun_s)
+                said = await self._answered()
+        return said
+
+    async def _answered(self) -> dict[str, Any]:
+        said = await self.line()
+        if said.pop("number", None) != self._number:
+            raise Dead
         return said
 
 
@@ -72,11 +115,11 @@ async def begun(limits: Limits) -> WorkerProcess:
     Raises:
         OSError: this machine has no room for one more process.
     """
-    arguments = (str(limits.audio_s), str(limits.worker_bytes))
+    arguments = (str(limits.audio_s), str(limits.worker_bytes), str(LONGEST_ANSWER))
     return await WorkerProcess.begin("genrelab.service.worker", *arguments, longest=LONGEST_ANSWER)
 
 
-def described(model: Model) -> dict[str, Any]:
+def _described(model: Model) -> dict[str, Any]:
     """A model as a worker is told of it."""
     decision = {"min_precision": model.min_precision, "coverage": model.coverage}
     return {"path": str(model.path), "name": model.name} | decision

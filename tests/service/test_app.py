@@ -115,6 +115,12 @@ def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
 def test_what_the_ears_refuse_is_a_problem(client: Client, kind: str, status: int) -> None:
     about = is_problem(client.post("/v1/predict", content=f"refuse {kind}"), kind, status)
     assert about["detail"] == "as it was told"
+    assert "decoders" not in about
+
+
+def test_what_decoders_say_stands_apart(client: Client) -> None:
+    about = is_problem(client.post("/v1/predict", content="refuse not-audio their words"), "not-audio", 415)
+    assert (about["detail"], about["decoders"]) == ("as it was told", "their words")
 
 
 def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:

@@ -184,6 +184,39 @@ def test_who_goes_away_while_the_file_is_heard_costs_no_worker(
     asyncio.run(program())
 
 
+def test_a_file_that_goes_with_who_had_sent_it_is_no_news(
+    shelf: Shelf, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def program() -> None:
+        async with listening(shelf) as ears:
+            kill(workers[0], signal.SIGSTOP)
+            first = asyncio.create_task(ears.hear(Order(song, shelf.get(None))))
+            await until(lambda: ears.hearing == 1)
+            first.cancel()
+            song.unlink()
+            kill(workers[0], signal.SIGCONT)
+            await until(lambda: ears.heard == 1)
+            assert not caplog.text
+            assert workers[0].tail == "it says nothing"
+            assert await refusal(ears.hear(Order(song, shelf.get(None)))) == "internal", "this one waits for an answer"
+
+    asyncio.run(program())
+    assert "a worker failed" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_what_decoders_say_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("words\n" * 50)
+
+    async def program() -> None:
+        async with listening(shelf) as ears:
+            with pytest.raises(Refused) as e:
+                await ears.hear(Order(tmp_path / "text", shelf.get(None)))
+            assert list(e.value.extra) == ["decoders"]
+
+    asyncio.run(program())
+
+
 def test_a_worker_that_takes_too_long_is_killed_and_replaced(
     shelf: Shelf, song: Path, workers: list[WorkerProcess]
 ) -> None:
@@ -378,6 +411,26 @@ def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: Shelf) -> N
     asyncio.run(program())  # a process that is left makes a warning, and a warning is an error
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.2, 0.5])
+def test_who_gives_up_the_start_leaves_no_worker_behind(
+    pause: float, shelf: Shelf, workers: list[WorkerProcess]
+) -> None:
+    async def program() -> None:
+        ears = Ears(replace(LIMITS, workers=2), shelf)
+        starting = asyncio.create_task(ears.start())
+        await asyncio.sleep(pause)
+        began = time.monotonic()
+        starting.cancel()
+        await asyncio.sleep(0)
+        starting.cancel()  # who presses Ctrl-C presses it twice
+        await asyncio.gather(starting, ears.stop(), ears.stop(), return_exceptions=True)
+        assert time.monotonic() - began < 5
+        assert not ears.ready
+        assert [w._process.returncode for w in workers] == [-signal.SIGKILL] * len(workers)
+
+    asyncio.run(program())
+
+
 def test_a_worker_knows_nothing_of_our_environment(
     shelf: Shelf, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,15 +452,16 @@ def test_what_no_worker_says_ends_it(
     shelf: Shelf, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that was taken over may write what it likes; nothing of it is believed or kept."""
+    stray = b'{"number": 1, "answer": {"genre": "Rock"}}\n'
 
     async def program() -> None:
         async with listening(shelf) as ears:
             worker = workers[0]
-            for said in (b"[1]\n", b"no json\n", b"[" * 100_000 + b"\n", b"x" * (1 << 26)):
+            for said in (b"[1]\n", b"no json\n", b"[" * 100_000 + b"\n", b"x" * (1 << 26), stray):
                 kill(worker, signal.SIGSTOP)
                 reader = worker._process.stdout
                 assert reader is not None
-                reader.feed_data(b'{"begun": true}\n' + said)
+                reader.feed_data(b'{"number": %d, "begun": true}\n' % (worker._number + 1) + said)
                 assert await refusal(ears.hear(Order(song, shelf.get(None)))) == "crashed"
                 assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
                 worker = workers[-1]

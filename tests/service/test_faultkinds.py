@@ -29,7 +29,9 @@ def told(path: Path) -> tuple[str, str]:
             for _ in clips_of(audio, ClipSettings()):
                 pass
     except DecodeError as e:
-        kind, detail = kind_of(e, path, stated_s)
+        said = kind_of(e, path, stated_s)
+        assert str(path.parent) not in said.get("decoders", "")
+        kind, detail = said["kind"], said["detail"]
         assert str(path.parent) not in detail
         assert path.name not in detail
         assert detail[0].isupper()
@@ -137,7 +139,7 @@ def test_a_file_that_holds_next_to_nothing_of_what_it_says_is_damaged(tmp_path: 
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (np.zeros(22_050, np.float32), "Silent: no sample reaches -80 dBFS."),
+        (np.zeros(22_050, np.float32), "It is silent. No sample reaches -80 dBFS."),
         (tune(2)[:2_205], "Too short: 0.10 s, at least 0.5 s are needed."),
         (np.append(tune(3), np.float32(np.nan)), "Holds samples that are not finite."),
     ],
@@ -154,7 +156,7 @@ def test_a_short_wav_that_lies_is_short_all_the_same(tmp_path: Path) -> None:
 def test_too_little_memory_is_told(tmp_path: Path) -> None:
     fault = DecodeError(tmp_path / "7", "what the decoder says")
     fault.__cause__ = MemoryError()
-    assert kind_of(fault, tmp_path / "7") == ("damaged", NO_MEMORY)
+    assert kind_of(fault, tmp_path / "7") == {"kind": "damaged", "detail": NO_MEMORY}
 
 
 def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
@@ -164,5 +166,20 @@ def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
 def test_words_of_a_decoder_that_name_the_file_are_changed(tmp_path: Path) -> None:
     path = tmp_path / "7"
     path.write_bytes(b"fLaC" + bytes(100))
-    _, detail = kind_of(DecodeError(path, f"cannot read {path} at all"), path)
-    assert detail == "It cannot be decoded: cannot read the file at all"
+    said = kind_of(DecodeError(path, f"cannot read {path} at all"), path)
+    assert said["detail"] == "It cannot be decoded: cannot read the file at all"
+
+
+def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> None:
+    (tmp_path / "7").write_text("just words\n" * 300)
+    with pytest.raises(DecodeError) as e:
+        Audio(tmp_path / "7")
+    said = kind_of(e.value, tmp_path / "7")
+    assert said["detail"].endswith("Ogg, Opus, M4A or WebM.")
+    assert said["decoders"] == e.value.reason
+    assert "FFmpeg: " in said["decoders"]
+
+
+def test_a_file_that_goes_away_while_it_is_decoded_is_no_fault_of_ours(tmp_path: Path) -> None:
+    fault = DecodeError(tmp_path / "7", "soundfile: x; FFmpeg: No such file or directory")
+    assert kind_of(fault, tmp_path / "7")["kind"] == "damaged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -95,7 +96,38 @@ def test_what_is_too_long_is_not_decoded(song: Path, model: dict[str, Any], monk
 
     monkeypatch.setattr(Audio, "read", read)
     said = Worker(audio_s=2.5).answer(order(song, model))
-    assert said == {"kind": "too-long", "detail": "It lasts 3 s; up to 2.5 s are heard."}
+    assert said["kind"] == "too-long"
+    assert said["detail"].startswith("It lasts 3 s; at most 2.5 s are heard. Send an excerpt; ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most_s", "said"),
+    [
+        (1_500.0, 1_200.0, "It lasts 25 minutes; at most 20 minutes are heard."),
+        (1_200.01, 1_200.0, "It lasts 20.1 minutes; at most 20 minutes are heard."),
+        (36_000_000.0, 1_200.0, "It lasts 600,000 minutes; at most 20 minutes are heard."),
+        (100.01, 100.0, "It lasts 100.1 s; at most 100 s are heard."),
+        (None, 1_200.0, "It lasts more than the 20 minutes that are heard."),
+    ],
+)
+def test_how_long_is_too_long(seconds: float | None, most_s: float, said: str) -> None:
+    assert worker._too_long(seconds, most_s)["detail"].startswith(said + " Send an excerpt")
+
+
+def test_an_answer_has_an_end(song: Path, model: dict[str, Any]) -> None:
+    ear = Worker(audio_s=60, longest=600)
+    said = ear.answer(order(song, model, timeline=True))
+    assert said["kind"] == "too-long"
+    assert "without timeline" in said["detail"]
+    assert len(ear.answer(order(song, model))["answer"]["probabilities"]) == 3
+
+
+def test_it_says_when_the_model_is_there_and_the_file_is_about_to_be_opened(
+    model: dict[str, Any], tmp_path: Path
+) -> None:
+    ear, loaded = Worker(audio_s=60), list[list[str]]()
+    said = ear.answer(order(tmp_path / "gone", model), lambda: loaded.append(list(ear._loaded)))
+    assert (said["kind"], loaded) == ("internal", [[model["path"]]])
 
 
 def test_what_does_not_say_how_long_it_is_is_measured(tmp_path: Path, model: dict[str, Any]) -> None:
@@ -104,7 +136,8 @@ def test_what_does_not_say_how_long_it_is_is_measured(tmp_path: Path, model: dic
     content = bytearray((tmp_path / "7").read_bytes())
     content[21], content[22:26] = content[21] & 0xF0, bytes(4)
     (tmp_path / "7").write_bytes(content)
-    assert Worker(audio_s=2.5).answer(order(tmp_path / "7", model))["kind"] == "too-long"
+    said = Worker(audio_s=2.5).answer(order(tmp_path / "7", model))
+    assert said["detail"].startswith("It lasts more than the 2.5 s that are heard."), "it is measured no further"
     said = Worker(audio_s=60).answer(order(tmp_path / "7", model))["answer"]
     assert said["duration_s"] == pytest.approx(3, abs=0.01)
 
@@ -155,20 +188,25 @@ def test_a_fault_of_ours_is_told_to_the_log_only(
 
 # --- the process ---
 
+NUMBERS = itertools.count(7)
+
 
 def begun(memory: int = 3 << 30) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "genrelab.service.worker", "60", str(memory)]
+    command = [sys.executable, "-m", "genrelab.service.worker", "60", str(memory), "10000"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def asked(process: subprocess.Popen[bytes], said: dict[str, Any]) -> Any:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps(said).encode() + b"\n")
+    number = {"number": next(NUMBERS)}
+    process.stdin.write(json.dumps(said | number).encode() + b"\n")
     process.stdin.flush()
     if "hear" in said:
-        assert json.loads(process.stdout.readline()) == {"begun": True}
-    return json.loads(process.stdout.readline())
+        assert json.loads(process.stdout.readline()) == number | {"begun": True}
+    answer = json.loads(process.stdout.readline())
+    assert answer.pop("number") == number["number"]
+    return answer
 
 
 @pytest.fixture
@@ -196,7 +234,7 @@ def test_it_ends_in_the_middle_of_a_file(
     soundfile.write(tmp_path / "long", noise(50), SR, format="WAV")
     asked(process, {"learn": [model]})
     assert process.stdin is not None
-    many = [json.dumps(order(tmp_path / "long", model, windows="all")) for _ in range(1_000)]
+    many = [json.dumps(order(tmp_path / "long", model, windows="all", number=i)) for i in range(1_000)]
     process.stdin.write("\n".join(many).encode())
     process.stdin.close()
     assert process.wait(10) == 0
@@ -210,6 +248,7 @@ def test_what_it_may_take_has_an_end(song: Path, model: dict[str, Any]) -> None:
             assert asked(process, order(song, model))["answer"]["genre"] in GENRES
             text = Path(f"/proc/{process.pid}/limits").read_text()
             limits = {line[:26].strip(): line[26:].split()[0] for line in text.splitlines()}
+            assert "NoNewPrivs:\t1\n" in Path(f"/proc/{process.pid}/status").read_text()
             assert limits["Max data size"] == str(250 << 20)
             assert limits["Max file size"] == limits["Max core file size"] == "0"
         finally:
