@@ -13,14 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from genrelab.service import pages, schemas, stream
+from genrelab.service.borders import Borders
+from genrelab.service.cors import Cors
 from genrelab.service.desk import Desk
 from genrelab.service.draining import Draining
 from genrelab.service.ears import Ears
 from genrelab.service.gauges import Gauges, State
-from genrelab.service.guard import ALIVE, Borders, Door, Watch
+from genrelab.service.guard import ALIVE, Door, Faults, Watch
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, quoted, response
 from genrelab.service.shelf import Shelf
@@ -39,6 +40,7 @@ def create_app(
     *,
     token: str | None = None,
     origins: Sequence[str] = (),
+    hosts: Sequence[str] = (),
     folder: Path,
 ) -> FastAPI:
     """The service.
@@ -49,6 +51,7 @@ def create_app(
     Args:
         token: that clients must know; None: anybody may ask.
         origins: web sites that may ask, such as `https://music.example.com`; our own page always may.
+        hosts: names by which the service may be asked where it has no token, besides `localhost` and addresses.
         folder: ours, for what is sent.
     """
     origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
@@ -70,7 +73,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=_passed(gauges, draining, token, origins),
+        middleware=_passed(gauges, draining, token, origins, hosts),
     )
     app.state.draining = draining
     desk = Desk(limits, shelf, ears, uploads, gauges, draining)
@@ -87,23 +90,18 @@ def create_app(
     return app
 
 
-def _passed(gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str]) -> list[Middleware]:
+def _passed(
+    gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str]
+) -> list[Middleware]:
     """What a request passes, the outermost first."""
-    passed = [
+    return [
         Middleware(Watch, gauges=gauges, draining=draining),
-        Middleware(Borders, origins=origins, has_token=token is not None),
+        Middleware(Borders, origins=origins, hosts=hosts if token is None else None),
+        # Before the door: browsers ask whether they may send the token without sending it.
+        *([Middleware(Cors, origins=origins)] if origins else []),
+        Middleware(Faults, draining=draining),
         Middleware(Door, token=token, draining=draining),
     ]
-    if origins:  # before the door: browsers ask whether they may send the token without sending it
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Retry-After"],
-        )
-        passed.insert(2, cors)
-    return passed
 
 
 def _add_addresses(app: FastAPI, desk: Desk, *, secured: bool) -> None:

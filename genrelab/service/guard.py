@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,14 +37,11 @@ OPEN = frozenset(("/", "/docs", "/openapi.json", *ALIVE))
 OPEN_FOLDERS = ("/web/", "/docs/")
 """What is the same for everybody, and so needs no token."""
 
-PRIVATE_NAMES = ("localhost", "local", "internal", "lan", "home.arpa", "test")
-"""Top-level names that nobody on the internet can register."""
-
 _log = logging.getLogger("genrelab.service")
 
 
 class Watch:
-    """The outermost: counts and times requests, sets headers, and answers what nobody caught.
+    """The outermost: counts and times requests, and sets headers.
 
     A HEAD is a GET whose answer has no body. Where an answer comes before the body has, the rest of it is thrown away
     for a while first, and the connection is closed where that did not suffice.
@@ -62,22 +57,19 @@ class Watch:
         began, method = time.perf_counter(), scope["method"]
         answer = _Answer(scope, receive, send, self.draining)
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
-        self.draining.enter()
+        accepted = not self.draining.begun  # who comes later is refused, and keeps nobody waiting
+        if accepted:
+            self.draining.enter()
         try:
-            await self._answered(scope, answer)
+            if answer.two_lengths:
+                await response(two_lengths())(scope, answer.receive, answer.send)
+            else:
+                await self.app(scope, answer.receive, answer.send)
         finally:
-            self.draining.leave()
+            if accepted:
+                self.draining.leave()
             route = getattr(scope.get("route"), "path", NO_ROUTE)
             self.gauges.answered(route, method, answer.status, time.perf_counter() - began)
-
-    async def _answered(self, scope: Scope, answer: _Answer) -> None:
-        try:
-            await self.app(scope, answer.receive, answer.send)
-        except Exception:  # whatever it was, a client gets a problem, and the log its trace
-            _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
-            if answer.status:
-                raise
-            await response(internal())(scope, answer.receive, answer.send)
 
 
 class _Answer:
@@ -88,6 +80,7 @@ class _Answer:
         self._head, self._path = scope["method"] == "HEAD", scope["path"]
         headers = Headers(scope=scope)
         self._more = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self.two_lengths = "content-length" in headers and "transfer-encoding" in headers
         self._silent = "expect" in headers
         """Has nothing been sent yet, since the client waits for our word?"""
         self.status = 0
@@ -112,12 +105,13 @@ class _Answer:
         """The rest of a body; not that of a client that has not begun to send it, or that is too slow anyway."""
         if self._silent or self.status == 408:
             return
-        try:
+        with suppress(TimeoutError, Problem):
             async with asyncio.timeout(LINGER_S):
-                while self._more:
-                    await self.receive()
-        except TimeoutError:
-            pass
+                await self._draining.unless_over(self._rest())
+
+    async def _rest(self) -> None:
+        while self._more:
+            await self.receive()
 
     def _dress(self, headers: MutableHeaders) -> None:
         for name, value in SECURITY.items():
@@ -125,12 +119,43 @@ class _Answer:
         headers.setdefault("Content-Security-Policy", NO_CONTENT)
         if self._path.startswith("/v1/") or self._path == "/metrics":
             headers.setdefault("Cache-Control", "no-store")
-        if self._more or self._draining.begun:
+        if self._more or self.two_lengths or self._draining.begun:
             headers["Connection"] = "close"
 
 
+class Faults:
+    """Answers what nobody caught, and those who are no longer waited for: with a problem, whatever it was."""
+
+    def __init__(self, app: ASGIApp, *, draining: Draining) -> None:
+        self.app, self.draining = app, draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            await send(message)
+            begun = True
+
+        try:
+            await self.app(scope, receive, sent)
+        except asyncio.CancelledError:
+            if self.draining.begun and not begun:
+                self.draining.end()  # nobody waits for the rest of a body, either
+                await response(stopping())(scope, receive, send)
+            raise
+        except Exception:
+            _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
+            if begun:
+                raise
+            await response(internal())(scope, receive, send)
+
+
 class Door:
-    """Refuses other web sites, and those who do not know the token; while stopping, everybody."""
+    """Refuses those who do not know the token; while stopping, everybody."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, draining: Draining) -> None:
         self.app, self.draining = app, draining
@@ -152,19 +177,6 @@ class Door:
         return None if knows(Headers(scope=scope), self.token) else unauthorized()
 
 
-class Borders:
-    """Refuses what another web site makes a visitor's browser ask; before CORS, which would only hide the answer."""
-
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str], has_token: bool) -> None:
-        self.app, self.origins, self.has_token = app, frozenset(origins), has_token
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and is_foreign(Headers(scope=scope), self.origins, has_token=self.has_token):
-            await response(foreign())(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-
 def knows(headers: Headers, token: str) -> bool:
     """Does a request bear the token? The time it takes tells nothing of it."""
     said = headers.getlist("authorization")
@@ -177,44 +189,12 @@ def is_token(given: bytes, token: str) -> bool:
     return hmac.compare_digest(given, token.encode())
 
 
+def two_lengths() -> Problem:
+    """Whoever stood between may have believed the other one: what follows may be part of the body, or a request."""
+    return Problem("bad-request", "The request has a Content-Length and a Transfer-Encoding: which one counts?")
+
+
 def unauthorized() -> Problem:
     return Problem(
         "unauthorized", "Send the service's token: Authorization: Bearer TOKEN.", headers={"WWW-Authenticate": "Bearer"}
     )
-
-
-def foreign() -> Problem:
-    return Problem(
-        "foreign-origin",
-        "Web sites may not ask this service, unless it was started with --origin and theirs, "
-        "such as --origin https://music.example.com.",
-    )
-
-
-def is_foreign(headers: Headers, origins: Iterable[str], *, has_token: bool) -> bool:
-    """Does the page of another web site ask?
-
-    One whose host and port are those that were asked is our own page. Anybody can have a name of theirs lead to this
-    machine, though (DNS rebinding), and their page is then taken for ours: without a token, only an address or a name
-    that nobody can register is believed.
-    """
-    said = headers.getlist("origin")
-    if not said:
-        return False
-    origin = said[0]
-    if len(said) > 1 or origin in origins:
-        return len(said) > 1
-    _, _, place = origin.partition("://")
-    own = place != "" and place.lower() == headers.get("host", "").lower()
-    return not (own and (has_token or _is_private(place)))
-
-
-def _is_private(place: str) -> bool:
-    """An address, or a name that nobody on the internet can have."""
-    try:
-        name = urlsplit(f"//{place}").hostname or ""
-        ipaddress.ip_address(name)
-    except ValueError:
-        name = place.partition(":")[0].lower()
-        return "." not in name or name.endswith(tuple(f".{n}" for n in PRIVATE_NAMES))
-    return True

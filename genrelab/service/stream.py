@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from genrelab.service import guard, protocol, schemas
+from genrelab.service import borders, guard, protocol, schemas
 from genrelab.service.leash import Leash
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, internal, quoted
@@ -77,8 +77,8 @@ class Streams(APIRouter):
             await _tell(websocket, internal())
 
     async def _answered(self, websocket: WebSocket) -> None:
-        if guard.is_foreign(websocket.headers, self.origins, has_token=self.token is not None):
-            raise guard.foreign()
+        if borders.is_foreign(websocket.headers, self.origins):
+            raise borders.foreign()
         if problem := stopping(websocket):
             raise problem
         if websocket.query_params:

@@ -82,7 +82,7 @@ def test_who_sends_too_much_can_read_why(port: int) -> None:
             status, headers, about = answer(connection)
             assert (status, kind(about)) == (413, "too-large")
             assert "connection" not in headers  # all of it was read
-            connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert answer(connection)[0] == 200
 
 
@@ -158,10 +158,13 @@ def test_more_than_was_said_is_no_part_of_the_file(port: int, app: Any) -> None:
 
 
 def test_two_lengths_are_no_request(port: int, app: Any) -> None:
-    for lengths in (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"Content-Length: -1\r\n\r\n"):
+    both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    both += b"GET /v1/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for lengths in (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"Content-Length: -1\r\n\r\n", both):
         with connected(port) as connection:
             connection.sendall(HEAD + lengths)
             assert answer(connection)[0] == 400
+            assert until_closed(connection) == b""
     assert app.state.ears.orders == []
 
 

@@ -23,12 +23,13 @@ import soundfile
 import uvicorn
 from bundles import SR, bundle_for, noise
 from fastapi import FastAPI
+from live_service import BINARY, TEXT, connected, frame, upgraded
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from genrelab.config import ClipSettings, LogMelView
-from genrelab.service import protocol, stream, talk
-from genrelab.service.guard import Draining
+from genrelab.service import hangup, protocol, stream, talk
+from genrelab.service.draining import Draining
 from genrelab.service.leash import Leash
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Shelf
@@ -59,13 +60,14 @@ def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterato
         uvicorn.Config(
             app,
             log_level="critical",
-            ws="websockets-sansio",
+            ws=hangup.HangsUp,
             ws_max_size=talk.CHUNK_BYTES,
             timeout_graceful_shutdown=5,
         )
     )
     door = socket.create_server(("127.0.0.1", 0))
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)  # so that it shows who waits
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        door.setsockopt(socket.SOL_SOCKET, buffer, 1 << 16)  # so that it shows who waits
     port = door.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
@@ -379,6 +381,21 @@ def test_who_sends_faster_than_is_heard_waits(server: Server) -> None:
         client.socket.shutdown(2)
         thread.join()
     eventually(lambda: not alive(), 3)
+
+
+def test_who_reads_no_answer_is_let_go(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process, its place, and in the end its connection, which no system would close by itself."""
+    monkeypatch.setattr(hangup, "GOODBYE_S", 0.5)
+    with serving(shelf, Limits(stream_idle_s=1)) as served, connected(served.port) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        upgraded(client, served.port)
+        client.sendall(frame(TEXT, json.dumps(START).encode()))
+        eventually(lambda: served.streams.streams_open == 1)
+        with contextlib.suppress(OSError):
+            for _ in range(3_000):
+                client.sendall(frame(BINARY, SECOND))
+        eventually(lambda: served.streams.streams_open == 0)
+        eventually(lambda: not served.server.server_state.connections, 3)
 
 
 def test_a_chunk_has_a_size(server: Server) -> None:
