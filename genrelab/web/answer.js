@@ -1,30 +1,32 @@
 // One answer: the genre in large, how sure in words, the most probable ones as bars, and the ribbon.
 import { colour, dark } from "./colours.js";
-import { announce, byId, make, show } from "./dom.js";
-import { genresOf, served } from "./models.js";
+import { announce, byId, make, nameOf, show } from "./dom.js";
+import { current, genresOf, modelOf, narrowness, served } from "./models.js";
 import { drawRibbon } from "./ribbon.js";
+import { sure, surely } from "./sureness.js";
 import { best } from "./timeline.js";
-import { clock, genreName, listed, percent, probability, say, sure, sureness } from "./words.js";
+import { clock, genreName, listed, percent, probability, say } from "./words.js";
 
 const FEW = 5;
 
-let shown = null; // {answer, name, remark}
+let shown = null; // {answer, name, remark, onAgain}
 let all = false;
 
 /**
  * @param answer the object of POST /v1/predict, with its timeline
- * @param name what was heard, for people
+ * @param name what was heard, for people: a text, or a function that says it in the language of the moment
  * @param remark key of a sentence to say with it, or null
+ * @param onAgain hears it once more, with the model that is chosen then; null where that cannot be
  */
-export function showAnswer(answer, name, { remark = null, quiet = false } = {}) {
-  shown = { answer, name, remark };
+export function showAnswer(answer, name, { remark = null, quiet = false, onAgain = null } = {}) {
+  shown = { answer, name, remark, onAgain };
   show(byId("heard"));
   show(byId("verdict"));
   byId("verdict").classList.remove("pending");
   byId("verdict").removeAttribute("aria-hidden");
   show(byId("player"));
   draw();
-  if (!quiet) announce(inOneSentence(answer, name));
+  if (!quiet) announce(inOneSentence(answer, nameOf(name)));
 }
 
 /** Room for an answer that is still to come, so that nothing jumps when it does. */
@@ -35,7 +37,11 @@ export function awaitAnswer() {
   verdict.setAttribute("aria-hidden", "true"); // there is nothing to be read
   [byId("genre").textContent, byId("sureness").textContent] = ["…", "\u00a0"];
   byId("bars").replaceChildren(...Array.from({ length: FEW }, emptyBar));
-  for (const id of ["remark", "all-genres"]) show(byId(id), false);
+  byId("evidence").textContent = "\u00a0";
+  show(byId("evidence"));
+  for (const id of ["remark", "all-genres", "whose"]) show(byId(id), false);
+  const model = current();
+  byId("whatever").textContent = model ? narrowness(model.genres.length, model) : "";
   show(verdict);
 }
 
@@ -49,8 +55,9 @@ export function hideAnswer() {
 
 function draw() {
   const { answer, name, remark } = shown;
-  byId("heard-name").textContent = name;
+  byId("heard-name").textContent = nameOf(name);
   drawVerdict(answer, remark);
+  drawWhose();
   drawBars(answer);
   byId("length").textContent = clock(answer.duration_s ?? 0);
   drawRibbon(answer.timeline ?? [], answer.duration_s ?? 0, genresOf(answer));
@@ -63,15 +70,30 @@ function drawVerdict(answer, remark) {
   const unknown = answer.genre === "unknown";
   byId("genre").textContent = genreName(answer.genre);
   byId("genre").classList.toggle("unknown", unknown);
-  byId("sureness").textContent = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
+  const [words, grounds] = unknown ? [say("best_guess", { genre: genreName(guess), percent: probability(p) }), null] : surely(answer);
+  byId("sureness").textContent = words;
+  byId("evidence").textContent = grounds ?? "";
+  show(byId("evidence"), grounds !== null);
+  byId("whatever").textContent = narrowness(genresOf(answer).length, modelOf(answer));
   const remarks = [unknown && why(answer), answer.set && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
   const text = remarks.filter(Boolean).join(" ");
   byId("remark").textContent = text;
   show(byId("remark"), text !== "");
 }
 
+/** Which model said it, where that could be asked; another one that is chosen meanwhile may hear it, too. */
+function drawWhose() {
+  const { answer, onAgain } = shown;
+  const chosen = current();
+  const other = chosen !== null && chosen.name !== answer.model;
+  byId("by").textContent = say("by_model", { name: answer.model });
+  byId("hear-again").textContent = chosen ? say("hear_again", { name: chosen.name }) : "";
+  show(byId("hear-again"), other && onAgain !== null);
+  show(byId("whose"), other || served.models.length > 1);
+}
+
 function why(answer) {
-  const precision = served.models.find((m) => m.name === answer.model)?.min_precision;
+  const precision = modelOf(answer)?.min_precision;
   return precision ? say("unknown_why", { percent: percent(precision) }) : say("unknown_why_not");
 }
 
@@ -104,12 +126,14 @@ function fillBar(item, genre, p, known) {
 function inOneSentence(answer, name) {
   const [guess, p] = guessOf(answer);
   if (answer.genre === "unknown") return say("heard_unknown", { name, genre: genreName(guess), percent: probability(p) });
-  return say("heard", { name, genre: genreName(answer.genre), sureness: sureness(p), percent: probability(p) });
+  return say("heard", { name, genre: genreName(answer.genre), sureness: sure(answer) });
 }
 
 byId("all-genres").addEventListener("click", () => {
   all = !all;
   drawBars(shown.answer);
 });
+byId("hear-again").addEventListener("click", () => shown?.onAgain());
 document.addEventListener("language", () => shown && draw());
+document.addEventListener("model", () => shown && drawWhose());
 dark.addEventListener("change", () => shown && draw());

@@ -8,11 +8,16 @@ const WAIT_AT_MOST_S = 30;
 export class Problem extends Error {
   /**
    * @param kind what the service calls it, or "network"
-   * @param detail a sentence; the service's are in English, those of ours in the reader's language
+   * @param detail a sentence; the service's are in English, those of ours in the reader's language (a function of no values then)
+   * @param extra what else the service says of it: numbers
    */
-  constructor(kind, detail, { status = 0, wait = null, ours = false } = {}) {
-    super(detail);
-    Object.assign(this, { kind, detail, status, wait, ours });
+  constructor(kind, detail, { status = 0, wait = null, ours = false, extra = {} } = {}) {
+    super();
+    Object.assign(this, { kind, detail, status, wait, ours, extra });
+  }
+
+  get message() {
+    return typeof this.detail === "function" ? this.detail() : this.detail;
   }
 
   /** What happened, in the reader's words. */
@@ -26,14 +31,14 @@ export class Problem extends Error {
   }
 }
 
-export const network = () => new Problem("network", say("network_detail"), { ours: true });
+export const network = () => new Problem("network", () => say("network_detail"), { ours: true });
 
 /** @param body text of a refusal, which a proxy between us may have written, too */
 function refusal(status, body, retryAfter) {
   const wait = Number(retryAfter) > 0 ? Number(retryAfter) : null;
   try {
-    const { type, detail, title } = JSON.parse(body);
-    return new Problem(String(type).split(":").pop(), detail || title || "", { status, wait });
+    const { type, detail, title, ...extra } = JSON.parse(body);
+    return new Problem(String(type).split(":").pop(), detail || title || "", { status, wait, extra });
   } catch {
     return new Problem("other", `HTTP ${status}`, { status, wait });
   }

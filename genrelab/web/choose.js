@@ -1,25 +1,30 @@
 // Ways in: the buttons, the choosers of files and folders, and whatever is dropped on the page.
 import { byId } from "./dom.js";
-import { say } from "./words.js";
 
-/** @param onFile(file); @param onFiles([{path, file}], title); @param onMicrophone() */
+/** @param onFile(file); @param onFiles([{path, file}], name of the folder or null); @param onMicrophone() */
 export function waitForMusic({ onFile, onFiles, onMicrophone }) {
   byId("choose-file").addEventListener("click", () => byId("file").click());
   byId("choose-folder").addEventListener("click", () => byId("folder").click());
   byId("use-microphone").addEventListener("click", onMicrophone);
   byId("file").addEventListener("change", ({ target }) => {
-    if (target.files.length) onFile(target.files[0]);
+    const files = [...target.files];
     target.value = ""; // the same file again is a change, too
+    oneOrMore(files);
   });
   byId("folder").addEventListener("change", ({ target }) => {
     const found = [...target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
     target.value = "";
     if (found.length) onFiles(found, found[0].path.split("/")[0]);
   });
-  waitForDrops(onFile, onFiles);
+  waitForDrops(oneOrMore, onFiles);
+
+  function oneOrMore(files) {
+    if (files.length === 1) onFile(files[0]);
+    else if (files.length) onFiles(files.map((file) => ({ file, path: file.name })), null);
+  }
 }
 
-function waitForDrops(onFile, onFiles) {
+function waitForDrops(onLoose, onFiles) {
   const over = (on) => document.body.classList.toggle("dropping", on);
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
@@ -34,13 +39,9 @@ function waitForDrops(onFile, onFiles) {
     // All at once: after the first wait the items are gone.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const files = [...event.dataTransfer.files];
-    if (!entries.some((entry) => entry.isDirectory)) {
-      if (files.length === 1) onFile(files[0]);
-      else if (files.length) onFiles(files.map((file) => ({ file, path: file.name })), say("several"));
-      return;
-    }
+    if (!entries.some((entry) => entry.isDirectory)) return onLoose(files);
     const found = (await Promise.all(entries.map(below))).flat();
-    onFiles(found, entries.length === 1 ? entries[0].name : say("several"));
+    onFiles(found, entries.length === 1 ? entries[0].name : null);
   });
 }
 
@@ -56,6 +57,6 @@ async function below(entry) {
     // A folder is told in portions, of a hundred mostly, until one is empty.
     const some = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
     if (!some.length) return found;
-    for (const each of some) found.push(...(await below(each)));
+    for (const each of some) if (!each.name.startsWith(".")) found.push(...(await below(each)));
   }
 }

@@ -12,6 +12,9 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Names that depend on the language are functions. */
+export const nameOf = (name) => (typeof name === "function" ? name() : name);
+
 export function show(element, shown = true) {
   element.hidden = !shown;
 }

@@ -3,40 +3,56 @@ import { patiently, Problem, upload } from "./api.js";
 import { announce, byId, download, make, show } from "./dom.js";
 import { current, genresOf, served } from "./models.js";
 import { swatch } from "./ribbon.js";
-import { hideTrouble, showTrouble, tooLarge } from "./trouble.js";
-import { csv, genresIn, m3u8, UNSURE } from "./tables.js";
+import { sure } from "./sureness.js";
+import { csv, genresIn, listable, m3u8, UNSURE } from "./tables.js";
 import { best } from "./timeline.js";
-import { hear } from "./upload.js";
-import { genreName, languageTag, probability, say, size, sure } from "./words.js";
+import { explained, hideTrouble, showTrouble } from "./trouble.js";
+import { hear, refuseTooLarge, wholeOrSome } from "./upload.js";
+import { genreName, languageTag, probability, say } from "./words.js";
 
 const AT_ONCE = 2;
 const MUSIC = /\.(aac|aif|aifc|aiff|alac|amr|ape|au|caf|flac|m4a|m4b|mka|mp2|mp3|mp4|mpc|oga|ogg|opus|spx|tta|wav|wave|weba|webm|wma|wv)$/i;
 
-let name = null;
-let rows = []; // {path, file, row, answer, problem}
+let name = null; // of the folder, where it is one
+let rows = []; // {path, file, row, answer, sampled, problem}
 let leftOut = 0;
+let asked = null; // the model that hears them, from the first to the last
 let control = new AbortController();
 
-/** @param found [{path, file}], in any order; @param title of what they are */
-export async function hearAll(found, title) {
+/** Below a folder, as for the command line: what its system or its owner hides is nobody's music. */
+const hidden = ({ path }) => path.split("/").slice(1).some((part) => part.startsWith("."));
+
+/** @param all [{path, file}], in any order; @param title name of the folder that they are in, or null */
+export async function hearAll(all, title) {
   control.abort();
-  control = new AbortController();
   hideTrouble();
+  const found = all.filter((each) => !hidden(each));
   const music = found.filter(({ path, file }) => MUSIC.test(path) || file.type.startsWith("audio/"));
-  if (!music.length) return showTrouble(new Problem("files_none", say("files_none_detail"), { ours: true }), { name: title });
+  if (!music.length) return showTrouble(new Problem("files_none", () => say("files_none_detail"), { ours: true }), { name: title ?? "" });
   const { compare } = new Intl.Collator(languageTag(), { numeric: true });
-  rows = music.sort((a, b) => compare(a.path, b.path)).map((each) => ({ ...each, row: make("tr", { role: "row" }), answer: null, problem: null }));
+  rows = music.sort((a, b) => compare(a.path, b.path)).map((each) => ({ ...each, row: make("tr", { role: "row" }) }));
   [name, leftOut] = [title, found.length - music.length];
   byId("files-table").tBodies[0].replaceChildren(...rows.map((each) => each.row));
   show(byId("files"));
   document.body.classList.add("has-heard");
-  drawAll();
   byId("files").scrollIntoView({ block: "start" });
-  await hearRows(control.signal);
+  await hearAnew();
 }
 
-async function hearRows(signal) {
-  const waiting = [...rows];
+/** All of them, by the model that is chosen now. */
+async function hearAnew() {
+  for (const each of rows) Object.assign(each, { answer: null, problem: null, sampled: false });
+  asked = current();
+  await hearRows();
+}
+
+/** Those that have no answer yet. */
+async function hearRows() {
+  control.abort();
+  control = new AbortController();
+  const { signal } = control;
+  drawAll();
+  const waiting = rows.filter((each) => !each.answer && !each.problem);
   const one = async () => {
     for (let next = waiting.shift(); next && !signal.aborted; next = waiting.shift()) await hearRow(next, signal);
   };
@@ -47,17 +63,19 @@ async function hearRows(signal) {
 }
 
 async function hearRow(each, signal) {
-  const { upload_bytes } = served.limits;
+  const query = asked ? { model: asked.name } : {};
   each.busy = true;
   drawRow(each);
+  let found;
   try {
-    if (upload_bytes && each.file.size > upload_bytes) throw tooLarge({ size: size(each.file.size), most: size(upload_bytes) });
-    const query = current() ? { model: current().name } : {};
-    each.answer = await patiently(() => upload(each.file, query, { signal }), { signal, times: Infinity });
+    refuseTooLarge(each.file);
+    const ask = (more) => patiently(() => upload(each.file, { ...query, ...more }, { signal }), { signal, times: Infinity });
+    found = await wholeOrSome(ask);
   } catch (problem) {
-    if (problem.name !== "AbortError") each.problem = problem;
+    found = problem.name === "AbortError" ? {} : { problem };
   }
-  each.busy = false;
+  if (signal !== control.signal) return; // all is asked anew meanwhile
+  Object.assign(each, found, { busy: false });
   drawRow(each);
   drawHead();
 }
@@ -72,18 +90,24 @@ function drawAll() {
 function drawRow(each) {
   const { row, path, answer, problem, busy } = each;
   const title = make("th", { scope: "row", role: "rowheader" }, opener(each));
-  if (answer) row.replaceChildren(title, ...answerCells(answer));
-  else row.replaceChildren(title, problem ? problemCell(problem) : wide({ className: "soft", textContent: say(busy ? "hearing" : "pending") }));
+  if (answer) row.replaceChildren(title, ...answerCells(each));
+  else row.replaceChildren(title, problem ? problemCell(problem) : wide({ className: "soft", textContent: say(waitingWord(busy)) }));
   row.title = path;
+}
+
+function waitingWord(busy) {
+  if (control.signal.aborted) return "not_heard";
+  return busy ? "hearing" : "pending";
 }
 
 // Roles are said outright, because on a narrow screen the rows are no table's rows any more (page.css).
 const cell = (properties, ...children) => make("td", { role: "cell", ...properties }, ...children);
 const wide = (properties, ...children) => cell({ colSpan: 2, "aria-colspan": 2, ...properties }, ...children);
 
-function problemCell({ title, message, ours }) {
-  const lang = ours ? languageTag() : "en"; // the service speaks English
-  return wide({}, make("span", { className: "bad", textContent: title ?? say("problem_other") }), make("p", { className: "fine", textContent: message, lang }));
+function problemCell(problem) {
+  const title = problem.title ?? say("problem_other"); // a fault of the page has none
+  const detail = problem instanceof Problem ? explained(problem, "fine") : [make("p", { className: "fine", textContent: problem.message })];
+  return wide({}, make("span", { className: "bad", textContent: title }), ...detail);
 }
 
 function opener({ path, file }) {
@@ -93,30 +117,37 @@ function opener({ path, file }) {
   return button;
 }
 
-function answerCells(answer) {
+function answerCells({ answer, sampled }) {
   const [guess, p] = best(answer.probabilities)[0];
   const unknown = answer.genre === "unknown";
   const genre = cell({ className: "genre-cell" }, swatch(answer.genre, genresOf(answer)), genreName(answer.genre));
-  const words = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
-  const confidence = cell({ className: unknown ? "soft" : "", textContent: words });
+  const words = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(answer);
+  const confidence = cell({ className: unknown ? "soft" : "", textContent: sampled ? `${words} · ${say("files_sampled")}` : words });
   return [genre, confidence];
 }
 
 function drawHead() {
-  const done = rows.filter((each) => each.answer || each.problem).length;
-  const failed = rows.filter((each) => each.problem).length;
-  const all = done === rows.length;
+  const [heard, failed, n] = [rows.filter((each) => each.answer).length, rows.filter((each) => each.problem).length, rows.length];
+  const stopped = control.signal.aborted && heard + failed < n;
+  const running = !stopped && heard + failed < n;
   byId("files-title").textContent = name ?? say("several");
-  const said = [say(all ? "files_done" : "files_count", { done, n: rows.length })];
+  const said = [running ? say("files_count", { done: heard + failed, n }) : say(heard === n ? "files_done" : "files_part", { heard, n })];
   if (failed) said.push(say("files_failed", { n: failed }));
   if (leftOut) said.push(say("files_left_out", { n: leftOut }));
-  if (control.signal.aborted && !all) said.push(say("files_stopped"));
+  if (stopped) said.push(say("files_stopped"));
+  if (served.models.length > 1 && asked) said.push(say("by_model", { name: asked.name }));
   byId("files-count").textContent = said.join(" · ");
-  byId("files-bar").value = done / rows.length;
-  const running = !all && !control.signal.aborted;
-  show(byId("files-bar"), running);
-  show(byId("files-stop"), running);
+  byId("files-bar").value = (heard + failed) / n;
+  for (const id of ["files-bar", "files-stop"]) show(byId(id), running);
+  show(byId("files-more"), stopped);
+  drawAgain();
   drawPlaylistChoice();
+}
+
+function drawAgain() {
+  const other = current()?.name !== asked?.name;
+  show(byId("files-again"), other);
+  if (other) byId("files-again").textContent = say("hear_again", { name: current().name });
 }
 
 function drawPlaylistChoice() {
@@ -129,6 +160,13 @@ function drawPlaylistChoice() {
   choice.value = counts.some(([genre]) => genre === before) ? before : "";
   byId("files-csv").disabled = !rows.some((each) => each.answer || each.problem);
   for (const id of ["files-m3u8", "files-genre"]) byId(id).disabled = n === 0;
+  byId("files-hint").textContent = hint();
+}
+
+function hint() {
+  const without = rows.filter(({ answer, path }) => answer && !listable(path)).length;
+  const place = name !== null ? say("playlist_hint", { name }) : say("playlist_loose");
+  return without ? `${place} ${say("playlist_without", { n: without })}` : place;
 }
 
 // --- what is done with it ---
@@ -136,7 +174,15 @@ function drawPlaylistChoice() {
 byId("files-stop").addEventListener("click", () => {
   control.abort();
   drawAll();
-  byId("files-csv").focus();
+  byId("files-more").focus();
+});
+byId("files-more").addEventListener("click", () => {
+  hearRows();
+  byId("files-stop").focus();
+});
+byId("files-again").addEventListener("click", () => {
+  hearAnew();
+  byId("files-stop").focus();
 });
 byId("files-csv").addEventListener("click", () => {
   const genres = served.models.find((m) => rows.some((each) => each.answer?.model === m.name))?.genres ?? [];
@@ -148,5 +194,6 @@ byId("files-m3u8").addEventListener("click", () => {
   download(`${fileName()}${ending}.m3u8`.replace(/[\\/:*?"<>|]/g, "_"), m3u8(rows, genre || null, served.version), "audio/x-mpegurl;charset=utf-8");
 });
 document.addEventListener("language", () => rows.length && drawAll());
+document.addEventListener("model", () => rows.length && drawAgain());
 
 const fileName = () => name ?? "genrelab";

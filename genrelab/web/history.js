@@ -1,19 +1,22 @@
 // Answers of before, kept in this browser and nowhere else: what was said, never the music.
 import { showAnswer } from "./answer.js";
-import { announce, byId, make, show } from "./dom.js";
-import { genresOf } from "./models.js";
+import { announce, byId, make, nameOf, show } from "./dom.js";
+import { genresOf, modelOf } from "./models.js";
 import { swatch } from "./ribbon.js";
 import { takeStage } from "./stage.js";
 import { forget, keep, recall } from "./storage.js";
+import { sure } from "./sureness.js";
 import { best } from "./timeline.js";
-import { genreName, probability, say, sure, when } from "./words.js";
+import { genreName, probability, say, when } from "./words.js";
 
 const MOST = 30;
 
 let entries = recall("local", "history") ?? [];
 
+/** @param name of a file; null: a recording, which is called by its time */
 export function remember(answer, name) {
-  const slim = { ...answer, timeline: (answer.timeline ?? []).map(slimmer) };
+  // A model of the same name that was trained anew is another one: the figures of that say nothing of this answer.
+  const slim = { ...answer, fingerprint: modelOf(answer)?.fingerprint, timeline: (answer.timeline ?? []).map(slimmer) };
   entries = [{ name, at: Date.now(), answer: slim }, ...entries].slice(0, MOST);
   while (entries.length && !keep("local", "history", entries)) entries.pop(); // the oldest make room
   draw();
@@ -30,13 +33,17 @@ function draw() {
   byId("past-list").replaceChildren(...entries.map(item));
 }
 
-function item({ name, at, answer }) {
+/** What recordings of the microphone are called, in the language of the moment. */
+export const recordingOf = (at) => () => say("mic_name", { when: when(at) });
+
+function item({ name: file, at, answer }) {
+  const name = file ?? recordingOf(at);
   const [guess, p] = best(answer.probabilities)[0];
-  const confidence = answer.genre === "unknown" ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(p);
+  const confidence = answer.genre === "unknown" ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(answer);
   const words = make(
     "span",
     { className: "past-words" },
-    make("span", { className: "past-name", textContent: name }),
+    make("span", { className: "past-name", textContent: nameOf(name) }),
     make("span", { className: "soft", textContent: `${when(at)} · ${answer.model}` }),
   );
   const said = make(

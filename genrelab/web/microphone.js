@@ -2,16 +2,17 @@
 import { Problem, network, socketAddress } from "./api.js";
 import { awaitAnswer, showAnswer } from "./answer.js";
 import { announce, byId, show } from "./dom.js";
-import { remember } from "./history.js";
+import { recordingOf, remember } from "./history.js";
 import { drawLevel } from "./level.js";
 import { current } from "./models.js";
 import { openPlayer } from "./player.js";
 import { moveCursor } from "./ribbon.js";
 import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
-import { mean } from "./timeline.js";
+import { whole } from "./timeline.js";
 import { askForToken, token } from "./token.js";
 import { showTrouble } from "./trouble.js";
-import { clock, genreName, say, when } from "./words.js";
+import { hear } from "./upload.js";
+import { clock, genreName, say } from "./words.js";
 
 const CHUNK_MS = 250;
 const END_MS = 10_000; // that the last answers may take after the end
@@ -21,7 +22,7 @@ const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainCon
 
 /** Records until it is stopped, then shows the recording with its ribbon. */
 export async function useMicrophone() {
-  const session = new Session(say("mic_name", { when: when(Date.now()) }));
+  const session = new Session(recordingOf(Date.now()));
   takeStage(session.name, () => session.drop());
   onStop(() => session.stop());
   work(say("mic_asking"));
@@ -126,25 +127,14 @@ class Session {
     announce(say("mic_done", { time: clock(seconds) }));
     if (!this.timeline.length) {
       clearStage();
-      const detail = say("mic_nothing_detail", { seconds: Math.ceil(this.needs_s || 1) });
+      const detail = () => say("mic_nothing_detail", { seconds: Math.ceil(this.needs_s || 1) });
       return void showTrouble(ownProblem("mic_nothing", detail));
     }
-    const file = new File(this.chunks, this.name, { type: this.recorder.mimeType });
-    const answer = this.whole(seconds);
-    showAnswer(answer, this.name, { remark: "average" });
+    const file = new File(this.chunks, this.name(), { type: this.recorder.mimeType });
+    const answer = whole(this.timeline, seconds, this.last.model);
+    showAnswer(answer, this.name, { remark: "average", onAgain: () => hear(file, { anyway: true }) });
     openPlayer(file, { plays: true, seconds });
-    remember(answer, this.name);
-  }
-
-  /** Of the whole recording: the mean, and unknown where the model declined more often than not. */
-  whole(duration_s) {
-    const probabilities = mean(this.timeline);
-    const last = this.timeline.at(-1);
-    if (duration_s - last.end_s < 1) last.end_s = duration_s; // an answer stands until the next one, a second later
-    const declined = this.timeline.filter((w) => w.genre === "unknown").length > this.timeline.length / 2;
-    const [guess, confidence] = Object.entries(probabilities)[0];
-    const { model } = this.last;
-    return { genre: declined ? "unknown" : guess, confidence, probabilities, duration_s, model, timeline: this.timeline };
+    remember(answer, null);
   }
 
   /** What was said until then stays, where there is something. */
@@ -175,10 +165,13 @@ class Session {
   }
 }
 
-const ownProblem = (key, detail = say(`${key}_detail`)) => new Problem(key, detail, { ours: true });
+const ownProblem = (key, detail = () => say(`${key}_detail`)) => new Problem(key, detail, { ours: true });
 
 /** Here `type` says that it is a problem, and `problem` of which kind. */
-const problemOf = ({ problem, detail, title, status }) => new Problem(problem, detail || title, { status });
+function problemOf({ problem, detail, title, status, ...extra }) {
+  if (problem === "too-long") return ownProblem("mic_long"); // of streams: a limit of their own
+  return new Problem(problem, detail || title, { status, extra });
+}
 
 async function openMicrophone() {
   if (!navigator.mediaDevices || !window.MediaRecorder) throw ownProblem("mic_insecure");

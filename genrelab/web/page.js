@@ -15,7 +15,7 @@ window.addEventListener("hashchange", () => {
   takeTokenFromAddress();
   start();
 });
-speak();
+await speak();
 listenToRibbon({ onJump: seek, onToggle: toggle });
 waitForMusic({
   onFile: hear,

@@ -108,8 +108,8 @@ export function swatch(genre, known) {
 }
 
 function drawLegend() {
-  const items = shares(parts).map(([genre, share]) =>
-    make("li", {}, swatch(genre, genres), say("legend_item", { genre: genreName(genre), percent: share < 0.005 ? `<${percent(0.01)}` : percent(share) })),
+  const items = shares(parts).map(([genre, share], i) =>
+    make("li", {}, swatch(genre, genres), say(i ? "legend_item" : "legend_first", { genre: genreName(genre), percent: share < 0.005 ? `<${percent(0.01)}` : percent(share) })),
   );
   legend.replaceChildren(...items);
   show(legend, items.length > 0);

@@ -1,6 +1,6 @@
 // The place where one answer is shown at a time: whoever takes it drops what was there before.
 import { hideAnswer } from "./answer.js";
-import { byId, show } from "./dom.js";
+import { byId, nameOf, show } from "./dom.js";
 import { closePlayer } from "./player.js";
 import { moveCursor } from "./ribbon.js";
 import { hideTrouble } from "./trouble.js";
@@ -8,14 +8,14 @@ import { hideTrouble } from "./trouble.js";
 let occupant = () => {};
 
 /**
- * @param name what will be heard, for people
+ * @param name what will be heard, for people: a text, or a function that says it in the language of the moment
  * @param onLeave called once another takes the place, or it is cleared
  */
 export function takeStage(name, onLeave = () => {}) {
   clearStage();
   occupant = onLeave;
   document.body.classList.add("has-heard"); // the greeting makes room
-  byId("heard-name").textContent = name;
+  byId("heard-name").textContent = nameOf(name);
   show(byId("heard"));
   byId("heard-name").focus({ preventScroll: true });
   byId("heard").scrollIntoView({ block: "start" });

@@ -1,4 +1,6 @@
 // What a table of answers is saved as: the CSV of `genrelab predict --csv`, and extended M3U8. Nothing here knows the page.
+// Unlike that CSV, which programs read, this one is for spreadsheets: it begins with a byte order mark, without which Excel
+// takes it for another encoding, and has four digits.
 import { best } from "./timeline.js";
 
 export const UNSURE = "\0unsure"; // no genre of a model is called so
@@ -13,14 +15,14 @@ export function csv(rows, genres) {
     const error = problem ? `${problem.kind}: ${problem.message}` : null;
     return [path, genre, confidence, ...(sets ? [(set ?? []).join("; ")] : []), duration_s, model, error, ...genres.map((name) => probabilities[name])];
   });
-  return [head, ...lines].map((values) => `${values.map(cell).join(",")}\n`).join("");
+  return `\ufeff${[head, ...lines].map((values) => `${values.map(cell).join(",")}\n`).join("")}`;
 }
 
 /** A name that begins like a formula would be one in a spreadsheet, and could send away what stands beside it: an apostrophe defuses it. */
 function cell(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value === "number") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  if (typeof value === "number") return String(Math.round(1e4 * value) / 1e4);
+  const text = /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
@@ -36,7 +38,7 @@ export function genresIn(rows) {
 }
 
 const listOf = (answer) => (answer.genre === "unknown" ? UNSURE : answer.genre);
-const listable = (path) => !/[\r\n]/.test(path); // a playlist has one line for each
+export const listable = (path) => !/[\r\n]/.test(path); // a playlist has one line for each
 
 /** @param genre of which; null: all, genre by genre. The surest tracks come first, as in `genrelab playlists`. */
 export function m3u8(rows, genre, version) {

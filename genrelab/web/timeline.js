@@ -22,7 +22,7 @@ export function stretches(timeline) {
   });
 }
 
-/** Genres with their probabilities, the most probable first. */
+/** Genres with their probabilities, the most probable first. An object is in no such order by itself: keys like "80" come first in it. */
 export function best(probabilities, n = Infinity) {
   return Object.entries(probabilities)
     .sort((a, b) => b[1] - a[1])
@@ -62,6 +62,16 @@ export function indexAt(parts, seconds) {
     else high = middle;
   }
   return low - 1;
+}
+
+/** Of a whole recording that was heard in parts: the mean, and unknown where the model declined more often than not. */
+export function whole(timeline, duration_s, model) {
+  const probabilities = mean(timeline);
+  const last = timeline.at(-1);
+  if (duration_s - last.end_s < 1) last.end_s = duration_s; // an answer stands until the next one, a second later
+  const declined = timeline.filter((w) => w.genre === "unknown").length > timeline.length / 2;
+  const [guess, confidence] = best(probabilities)[0];
+  return { genre: declined ? "unknown" : guess, confidence, probabilities, duration_s, model, timeline };
 }
 
 /** The mean of what was said of windows, as the service pools them. */

@@ -1,9 +1,15 @@
-// What went wrong, in words for people: the kind in the reader's language, and what the service says of it.
+// What went wrong, in words for people: by the kind in the reader's language, and what the service says of it one click away.
 import { Problem } from "./api.js";
-import { byId, show } from "./dom.js";
-import { say } from "./words.js";
+import { byId, make, show } from "./dom.js";
+import { served } from "./models.js";
+import { knows, languageTag, lasting, say, size } from "./words.js";
 
 const [box, title, detail, again, anyway] = ["trouble", "trouble-title", "trouble-detail", "trouble-again", "trouble-anyway"].map(byId);
+
+// To those who read English the service's own words say more than those of the kind, except for numbers of seconds and bytes, and
+// what decoders say.
+const IN_NUMBERS = new Set(["too-long", "too-large"]);
+const JARGON = /soundfile|FFmpeg/;
 
 let shown = null;
 let actions = {};
@@ -32,8 +38,25 @@ export function hideTrouble() {
 function draw() {
   const { problem, name } = shown;
   title.textContent = name ? `${name}: ${problem.title}` : problem.title;
-  detail.textContent = problem.message;
-  detail.lang = problem.ours ? document.documentElement.lang : "en"; // the service speaks English
+  detail.replaceChildren(...explained(problem));
+}
+
+/** A problem's detail as elements: one that people understand, and what else the service said one click away. */
+export function explained({ kind, message, ours, extra }, className = "") {
+  const key = `${kind}_detail`;
+  const lang = languageTag();
+  const words = (textContent, tag) => make("p", { className, textContent, lang: tag });
+  if (ours) return [words(message, lang)];
+  const plain = !knows(key) || (lang === "en" && !IN_NUMBERS.has(kind) && !JARGON.test(message));
+  const first = plain ? words(message, "en") : words(say(key, { most: mostOf(kind, extra) }), lang); // the service speaks English
+  const rest = [plain ? "" : message, extra.decoders].filter(Boolean).join(" ");
+  if (!rest) return [first];
+  return [first, make("details", { className }, make("summary", { textContent: say("said_by_service") }), words(rest, "en"))];
+}
+
+function mostOf(kind, { limit, limit_s }) {
+  if (kind === "too-long") return lasting(limit_s ?? served.limits.audio_s);
+  return kind === "too-large" ? size(limit ?? served.limits.upload_bytes) : "";
 }
 
 for (const [button, name] of [[again, "onAgain"], [anyway, "onAnyway"]])
@@ -43,5 +66,8 @@ for (const [button, name] of [[again, "onAgain"], [anyway, "onAnyway"]])
   });
 document.addEventListener("language", () => shown && draw());
 
-export const tooLarge = (detailValues) => new Problem("too-large", say("too_large_detail", detailValues), { ours: true });
-export const tooLong = (detailValues) => new Problem("too-long", say("too_long_detail", detailValues), { ours: true });
+// Of ours: said anew in each language that the reader switches to.
+export const tooLarge = (bytes, most) =>
+  new Problem("too-large", () => say("too_large_detail", { size: size(bytes), most: size(most) }), { ours: true });
+export const tooLong = (seconds, most) =>
+  new Problem("too-long", () => say("too_long_detail", { time: lasting(seconds), most: lasting(most) }), { ours: true });

@@ -8,7 +8,7 @@ import { inspect, openPlayer } from "./player.js";
 import { drawRibbon } from "./ribbon.js";
 import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
 import { showTrouble, tooLarge, tooLong } from "./trouble.js";
-import { lasting, percent, say, size } from "./words.js";
+import { percent, say } from "./words.js";
 
 /**
  * Hears one file, and shows what is said of it.
@@ -29,9 +29,10 @@ export async function hear(file, { anyway = false } = {}) {
     awaitAnswer();
     openPlayer(file, known);
     drawRibbon([], known.seconds ?? 0, []); // it can be played already
-    const { answer, remark } = await wholeOrSome(file, control.signal);
+    const query = { timeline: true, ...(current() && { model: current().name }) };
+    const { answer, sampled } = await wholeOrSome((more) => ask(file, { ...query, ...more }, control.signal));
     idle();
-    showAnswer(answer, file.name, { remark });
+    showAnswer(answer, file.name, { remark: sampled ? "sampled" : null, onAgain: () => hear(file, { anyway }) });
     remember(answer, file.name);
   } catch (problem) {
     if (control.signal.aborted) return; // another has the stage
@@ -47,28 +48,31 @@ function ways(problem, file) {
   return {};
 }
 
-function refuseTooLarge(file) {
+/** Throws where the service would not take it. */
+export function refuseTooLarge(file) {
   const { upload_bytes } = served.limits;
-  if (upload_bytes && file.size > upload_bytes) throw tooLarge({ size: size(file.size), most: size(upload_bytes) });
+  if (upload_bytes && file.size > upload_bytes) throw tooLarge(file.size, upload_bytes);
 }
 
 function refuseTooLong(seconds) {
   const { audio_s } = served.limits;
-  if (seconds !== null && audio_s && seconds > audio_s) throw tooLong({ time: lasting(seconds), most: lasting(audio_s) });
+  if (seconds !== null && audio_s && seconds > audio_s) throw tooLong(seconds, audio_s);
 }
 
-/** Every window, for the ribbon; where the service has no time for that, as many as the model listens to by itself. */
-async function wholeOrSome(file, signal) {
+/**
+ * Every window; where the service has no time for that, as many as the model listens to by itself.
+ * @param attempt asks, with what it is given in the query
+ */
+export async function wholeOrSome(attempt) {
   try {
-    return { answer: await ask(file, { timeline: true, windows: "all" }, signal), remark: null };
+    return { answer: await attempt({ windows: "all" }), sampled: false };
   } catch (problem) {
     if (problem.kind !== "took-too-long") throw problem;
-    return { answer: await ask(file, { timeline: true }, signal), remark: "sampled" };
+    return { answer: await attempt({}), sampled: true };
   }
 }
 
 function ask(file, query, signal) {
-  if (current()) query.model = current().name;
   work(say("hearing"));
   announce(say("hearing"));
   const onProgress = (share) => (share < 1 ? work(say("sending", { percent: percent(share) }), share) : work(say("hearing")));

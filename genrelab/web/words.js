@@ -1,25 +1,24 @@
 // Everything that the page says, in the language of its reader: texts, numbers, times, names of genres.
-import chinese, { genreNames } from "./chinese.js";
-import english from "./english.js";
 import { recall, keep } from "./storage.js";
 
-const TEXTS = { en: english, zh: chinese };
 const TAGS = { en: "en", zh: "zh-CN" };
-const GENRES = { en: {}, zh: genreNames };
+const NAMES = { en: "English", zh: "中文" }; // as each calls itself
+const SOURCES = { en: () => import("./english.js"), zh: () => import("./chinese.js") }; // only what is read is fetched
 
 let language = chosen();
+let { default: texts, genreNames = {} } = await SOURCES[language]();
 
 /** The language that was switched to before, else the first of the reader's that there is. */
 function chosen() {
   const before = recall("local", "language");
-  if (before in TEXTS) return before;
+  if (Object.hasOwn(TAGS, before)) return before;
   const read = navigator.languages.map((tag) => tag.toLowerCase().split("-")[0]);
-  return read.find((name) => name in TEXTS) ?? "en";
+  return read.find((name) => Object.hasOwn(TAGS, name)) ?? "en";
 }
 
 /** The text of a key, with {values} put in; where there is a form for one and for many, `n` chooses. */
 export function say(key, values = {}) {
-  let text = TEXTS[language][key] ?? key;
+  let text = texts[key] ?? key;
   if (typeof text === "object") {
     const form = new Intl.PluralRules(TAGS[language]).select(values.n);
     text = text[form] ?? text.other;
@@ -27,12 +26,13 @@ export function say(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name]));
 }
 
-export const knows = (key) => key in TEXTS[language];
+export const knows = (key) => Object.hasOwn(texts, key);
 
 export const languageTag = () => TAGS[language];
 
 /** Puts the texts into the page, and tells those who draw that they have to draw anew. */
-export function speak(name = language) {
+export async function speak(name = language) {
+  ({ default: texts, genreNames = {} } = await SOURCES[name]());
   language = name;
   document.documentElement.lang = TAGS[name];
   for (const each of document.querySelectorAll("[data-say]")) each.textContent = say(each.dataset.say);
@@ -44,9 +44,9 @@ export function speak(name = language) {
 
 /** The switch is called as the other language calls itself. */
 function drawSwitch() {
-  const other = Object.keys(TEXTS).find((name) => name !== language);
+  const other = Object.keys(TAGS).find((name) => name !== language);
   const button = document.getElementById("other-language");
-  [button.textContent, button.lang] = [TEXTS[other].own_name, TAGS[other]];
+  [button.textContent, button.lang] = [NAMES[other], TAGS[other]];
   button.onclick = () => {
     keep("local", "language", other);
     speak(other);
@@ -72,10 +72,10 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-/** How long, in words: 20 minutes, 45 seconds. */
+/** How long, in words: 20 minutes, 45 seconds, 24 hours. */
 export function lasting(seconds) {
-  const [value, unit] = seconds < 120 ? [seconds, "second"] : [seconds / 60, "minute"];
-  const form = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: unit === "minute" ? 1 : 0 };
+  const [value, unit] = seconds < 60 ? [seconds, "second"] : seconds < 7200 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
+  const form = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: unit === "second" ? 0 : 1 };
   return new Intl.NumberFormat(TAGS[language], form).format(value);
 }
 
@@ -91,16 +91,8 @@ export function when(time) {
 /** A genre as its model calls it, or in the reader's language where that has a word for it. */
 export function genreName(genre) {
   if (genre === "unknown") return say("unknown");
-  return GENRES[language][genre.toLowerCase()] ?? genre;
+  const name = genre.toLowerCase();
+  return Object.hasOwn(genreNames, name) ? genreNames[name] : genre;
 }
 
 export const listed = (names) => names.join(say("between"));
-
-/** Sure in words and in per cent. */
-export const sure = (confidence) => say("sure", { sureness: sureness(confidence), percent: probability(confidence) });
-
-/** How sure an answer is: bounds in falling order, for readers who do not think in per cent. */
-export function sureness(confidence) {
-  const step = [0.9, 0.7, 0.5, 0.3].findIndex((bound) => confidence >= bound);
-  return say(`sure_${step < 0 ? 1 : 5 - step}`);
-}

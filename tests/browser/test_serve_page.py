@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 SR = 22_050
 ANSWERED = "#verdict:not(.pending):not([hidden])"
-TOKEN = "a token of ours + more"
+TOKEN = "a-token-of-ours+more%"
 REFUSED = "the server responded with a status of"  # the console says it of every refusal; the page says more
 
 
@@ -79,6 +79,9 @@ def album(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(songs / "song.m4a", folder / "disc 2" / "# hash.m4a")
     shutil.copy(songs / "broken.mp3", folder / "broken.mp3")
     (folder / "cover.jpg").write_bytes(b"no music")
+    (folder / ".snapshots").mkdir()
+    shutil.copy(songs / "song.mp3", folder / ".snapshots" / "song.mp3")
+    (folder / "disc 2" / "._10 last.mp3").write_bytes(b"the shadow that macOS leaves on other disks")
     return folder
 
 
@@ -201,12 +204,13 @@ def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Pa
     assert it.text("#heard-name") == name
     genres = it.page.locator("#bars li").all_inner_texts()
     assert len(genres) == 5 and it.text("#genre") in genres[0]
-    assert it.text("#sureness").endswith("%")
+    assert re.search(r"\d+%", it.text("#sureness"))
+    assert it.text("#whatever") == "It names one of its 10 genres whatever it hears, even speech or noise."
     it.until("document.querySelector('#spectrogram canvas')?.width > 0")
     assert it.value("document.querySelector('#wave > div').shadowRoot.querySelector('canvas').width") > 0
     assert not it.page.is_visible("#silent")
     assert it.text("#length") == "0:20"
-    assert it.page.locator("#legend li").count() >= 1
+    assert re.search(r"\d+% of the time$", it.page.locator("#legend li").first.inner_text())
     it.page.click("#play")
     it.until("document.getElementById('now').textContent >= '0:01'")
     assert it.page.get_attribute("#play", "aria-label") == "Pause"
@@ -254,7 +258,10 @@ def test_a_broken_file_is_told_of_in_words(visit: Callable[..., Visit], songs: P
     it.choose(songs / "broken.mp3")
     it.page.wait_for_selector("#trouble:not([hidden])")
     assert it.text("#trouble-title") == "broken.mp3: This is no audio file"
-    assert len(it.text("#trouble-detail")) > 20
+    said = it.text("#trouble-detail")
+    assert said.startswith("It is in no format that is known here.") and "FFmpeg" not in said
+    it.page.click("#trouble-detail summary")  # for those who can read what decoders say
+    assert "FFmpeg" in it.text("#trouble-detail")
     assert not it.page.is_visible("#heard")
     assert it.page.get_attribute("#trouble", "role") == "alert"
     it.hear(songs / "song.mp3")
@@ -265,15 +272,18 @@ def test_a_long_file_is_told_of_before_it_is_sent_and_after(visit: Callable[...,
     it = visit("--max-seconds", "40")
     sent: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
-    assert "40 seconds" in it.text("#limits")
+    assert "40 seconds" in it.text("#limits")  # those of more than a minute are told in minutes
     it.choose(songs / "long.ogg")
     it.page.wait_for_selector("#trouble-anyway:not([hidden])")
-    assert it.text("#trouble-detail") == "It lasts 60 seconds, it seems; the service hears 40 seconds at most."
+    said = it.text("#trouble-detail")
+    assert said.startswith("By its own account it lasts 1 minute; the service hears 40 seconds at most.")
+    assert "shorter excerpt" in said and "--max-seconds" in said and "send it anyway" in said
     assert sent == []
     it.page.click("#trouble-anyway")
-    it.until("document.getElementById('trouble-detail').lang === 'en' && !document.getElementById('trouble').hidden")
+    it.page.wait_for_selector("#trouble-detail summary")
     assert it.text("#trouble-title") == "long.ogg: This is too long"
-    assert "40" in it.text("#trouble-detail") and len(sent) == 1
+    assert "40 seconds at most. Choose a shorter excerpt" in it.text("#trouble-detail") and len(sent) == 1
+    assert not it.page.is_visible("#trouble-anyway")
 
 
 def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> None:
@@ -282,7 +292,7 @@ def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> N
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
     it.choose(songs / "clip.wav")
     it.page.wait_for_selector("#trouble:not([hidden])")
-    assert re.fullmatch(r"It has 882 kB; the service takes 100 kB at most\.", it.text("#trouble-detail"))
+    assert re.fullmatch(r"It has 882 kB; the service takes 100 kB at most\. Choose .*", it.text("#trouble-detail"))
     assert sent == []
 
 
@@ -305,7 +315,9 @@ def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> N
     assert it.text("#remark") == "It names a genre only where answers like it were right 90% of the time."
     assert "unknown" in it.text("#past-list")
     it.page.click("#about-button")
+    it.page.wait_for_selector("#card h3")
     assert "only where 90% of such answers were right" in it.text("#about-facts")
+    assert "or none" in it.text("#whatever") and not it.page.is_visible("#evidence")
 
 
 def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], songs: Path) -> None:
@@ -319,10 +331,124 @@ def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], so
     facts = it.text("#about-facts")
     for said in ("49.8% of 287 tracks", "40.8% to 58.9%", "gtzan", "103 artists", "none: learned from GTZAN", "2.5 s"):
         assert said in facts, said
+    assert "hear 12 stretches" in facts and "songs of artists that it had not learned from" in facts
     assert it.page.locator("#card table").count() >= 2
     assert "Not tested on" in it.text("#card")
     it = visit()
     assert not it.page.is_visible("#model")
+
+
+BINS = [
+    {"low": 0.0, "high": 0.5, "n": 30, "accuracy": 0.3},
+    {"low": 0.5, "high": 0.6, "n": 25, "accuracy": 0.6},
+    {"low": 0.6, "high": 0.7, "n": 12, "accuracy": 0.75},
+    {"low": 0.7, "high": 0.8, "n": 10, "accuracy": 0.9},
+    {"low": 0.8, "high": 1.0, "n": 3, "accuracy": 1.0},
+]
+
+
+def measured(it: Visit, **figures: Any) -> Visit:
+    """Opens the page with other figures of the models; `None` takes one away."""
+
+    def told(route: Any) -> None:
+        said = route.fetch().json()
+        for model in said["models"]:
+            model["metrics"] = {k: v for k, v in (model["metrics"] | figures).items() if v is not None}
+        route.fulfill(json=said)
+
+    it.page.route("**/v1/models", told)
+    return it.open()
+
+
+def imported(it: Visit, module: str, function: str, *arguments: Any) -> Any:
+    """What a function of the page returns."""
+    call = "async ([address, name, values]) => (await import(address))[name](...values)"
+    return it.page.evaluate(call, [f"{it.address}/web/{module}", function, arguments])
+
+
+def test_how_sure_an_answer_is_comes_from_a_test(visit: Callable[..., Visit]) -> None:
+    it = visit()
+
+    def evidence(confidence: float, bins: Any = BINS) -> Any:
+        return imported(it, "sureness.js", "evidence", bins, confidence)
+
+    assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 25, "right": 15}
+    assert evidence(0.6) == evidence(0.55)  # a bin holds its upper end
+    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 22, "right": 18}  # with the neighbour that is nearer
+    assert evidence(0.62)["low"] == 0.5
+    assert evidence(0.81) is None  # it takes answers from 0.6 to 1 to have 20 tracks: not as sure as each other
+    assert evidence(0.55, BINS[2:]) is None and evidence(0.65, BINS[2:3]) is None and evidence(0.5, None) is None
+
+
+def test_words_promise_no_more_than_was_measured(visit: Callable[..., Visit], songs: Path) -> None:
+    bins = [{"low": i / 10, "high": (i + 1) / 10, "n": 40, "accuracy": 0.25} for i in range(10)]
+    it = measured(visit(opened=False), reliability=bins)
+    it.hear(songs / "song.mp3")
+    assert re.fullmatch(r"a wild guess, \d+%", it.text("#sureness"))
+    assert re.fullmatch(
+        r"Of 40 test tracks answered this surely \(\d+–\d+%\), it was right for 10\.", it.text("#evidence")
+    )
+    assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
+    it = measured(visit(opened=False), reliability=None)
+    it.hear(songs / "song.mp3")
+    assert re.fullmatch(r"\d+%; nobody measured how often that is right", it.text("#sureness"))
+    assert not it.page.is_visible("#evidence")
+
+
+def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> None:
+    it = measured(visit(opened=False), n=2, accuracy=1.0, accuracy_low=0.16)
+    assert it.text("#about-button") == "starter · measured on 2 tracks: says nothing"
+    it.page.click("#about-button")
+    it.page.wait_for_selector("#card h3")
+    assert "2 tracks are too few" in it.text("#about-facts") and "best three" not in it.text("#about-facts")
+    it = visit()
+    assert it.text("#about-button") == "starter · 50% right"
+    assert "95% interval: 40.8% to 58.9%" in str(it.page.get_attribute("#about-button", "title"))
+
+
+def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) -> None:
+    starter = Path(__file__).resolve().parents[2] / "genrelab" / "starter"
+    it = visit("--model", f"first={starter}", "--model", f"second={starter}")
+    it.hear(songs / "song.mp3")
+    assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
+    it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
+    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
+    it.page.select_option("#model", "second")
+    assert it.text("#by") == "Heard with first"
+    assert it.text("#hear-again") == it.text("#files-again") == "Hear again with second"
+    it.page.click("#hear-again")
+    it.page.wait_for_selector(ANSWERED)
+    assert it.text("#by") == "Heard with second" and not it.page.is_visible("#hear-again")
+    it.page.click("#files-again")
+    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with second')")
+    assert not it.page.is_visible("#files-again")
+
+
+def test_genres_that_are_numbers_are_ranked_all_the_same(visit: Callable[..., Visit]) -> None:
+    it = visit()
+    window = {"start_s": 0, "end_s": 10, "genre": "90", "probabilities": {"10": 0.2, "90": 0.8}}
+    said = imported(it, "timeline.js", "whole", [window], 10, "decades")
+    assert (said["genre"], said["confidence"]) == ("90", pytest.approx(0.8))
+
+
+def test_nothing_is_dropped_by_a_finger(visit: Callable[..., Visit]) -> None:
+    it = visit(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    assert not it.page.is_visible(".hint")
+    assert visit().page.is_visible(".hint")
+
+
+def test_who_reads_chinese_reads_chinese(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit(locale="zh-CN")
+    assert "蓝调" in it.text("#knows")
+    it.choose(songs / "broken.mp3")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    said = it.text("#trouble-title") + it.text("#trouble-detail")
+    assert re.search("[a-z]{4}", said.replace("broken.mp3", "").replace("FLAC", "").replace("WebM", "")) is None
+    it.page.click("#about summary")
+    it.page.wait_for_selector("#card h3")
+    facts = it.text("#about-facts")
+    assert "测试曲目的艺人" in facts and "1,000 首中的 314 首" in facts and "只有英文" in it.text("#card-note")
+    assert not it.value("performance.getEntriesByType('resource').some(r => r.name.includes('english.js'))")
 
 
 # --- many files ---
@@ -340,25 +466,30 @@ def saved(it: Visit, button: str) -> tuple[str, str]:
     """Name and text of a file that is downloaded."""
     with it.page.expect_download() as download:
         it.page.click(button)
-    return download.value.suggested_filename, Path(download.value.path()).read_bytes().decode()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes().decode("utf-8")
 
 
 @pytest.mark.parametrize("way", ["dropped", "chosen"])
 def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str) -> None:
     it = visit()
+    asked: list[str] = []
+    it.page.on("request", lambda r: r.method == "POST" and asked.append(r.url))
     if way == "dropped":
         drop(it, album)
     else:
         it.page.set_input_files("#folder", str(album))
-    it.until("document.getElementById('files-count').textContent.startsWith('4 files heard')")
-    assert it.text("#files-count") == "4 files heard · 1 without an answer · 1 that is no music left out"
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    assert it.text("#files-count") == "3 of 4 files heard · 1 could not be heard · 1 other file left out"
+    assert len(asked) == 4 and all("windows=all" in url for url in asked)  # as for one file: no song has two answers
+    assert "next to the folder “An album”" in it.text("#files-hint")
     assert it.text("#files-title") == "An album"
     names = [name.strip() for name in it.page.locator("#files-table tbody th").all_inner_texts()]
     assert names == ["broken.mp3", "disc 2/# hash.m4a", 'disc 2/2 "quoted", with comma.mp3', "disc 2/10 last.mp3"]
     assert "This is no audio file" in it.text("#files-table tbody tr:first-child")
 
     name, text = saved(it, "#files-csv")
-    table = list(csv.DictReader(io.StringIO(text)))
+    assert text.startswith("\ufeff")  # which Excel knows UTF-8 by
+    table = list(csv.DictReader(io.StringIO(text[1:])))
     assert name == "An album.csv" and "\r" not in text
     assert list(table[0])[:7] == ["path", "genre", "confidence", "duration_s", "model", "error", "p_blues"]
     assert [row["path"] for row in table][3] == "An album/disc 2/10 last.mp3"
@@ -374,16 +505,22 @@ def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str)
     assert lines[0] == "#EXTM3U" and lines[1].startswith("# Written by genrelab ") and lines[2] == f"#PLAYLIST:{genre}"
     assert lines[3:] and {"#EXTINF:20,10 last", "An album/disc 2/10 last.mp3"} <= set(lines)
 
+    assert re.fullmatch(r"0\.\d{1,4}", answer["p_blues"])
+
     it.page.get_by_role("button", name="Listen to disc 2/10 last.mp3").click()
     it.page.wait_for_selector(ANSWERED)
     assert it.text("#heard-name") == "10 last.mp3"
+    assert f"{float(answer['confidence']):.0%}" in it.text("#sureness")
 
 
 def test_several_files_are_a_table_and_one_is_not(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    drop(it, songs / "song.mp3", songs / "song.m4a")
-    it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
-    assert it.text("#files-title") == "Several files"
+    for way in (lambda *files: drop(it, *files), it.choose):
+        way(songs / "song.mp3", songs / "song.m4a")
+        it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+        assert it.text("#files-title") == "Several files"
+        assert "no more than the names" in it.text("#files-hint")
+        it.page.reload()
     drop(it, songs / "song.mp3")
     it.page.wait_for_selector(ANSWERED)
 
@@ -422,12 +559,41 @@ def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Vi
 def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> None:
     it = visit()
     rows = [
-        {"path": path, "answer": None, "problem": {"kind": "k", "message": "m\n"}} for path in ("=1+1", "@a", "-b", "c")
+        {"path": path, "answer": None, "problem": {"kind": "k", "message": "m\n"}}
+        for path in ("=1+1", "@a", "-b", "\n=c", "＝1", "d")
     ]
     text = it.page.evaluate(
         "async ([address, rows]) => (await import(address)).csv(rows, ['jazz'])", [f"{it.address}/web/tables.js", rows]
     )
-    assert [row[0] for row in csv.reader(io.StringIO(text))] == ["path", "'=1+1", "'@a", "'-b", "c"]
+    paths = [row[0] for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
+    assert paths == ["path", "'=1+1", "'@a", "'-b", "'\n=c", "'＝1", "d"]
+
+
+def test_a_folder_that_was_stopped_goes_on(visit: Callable[..., Visit], album: Path) -> None:
+    it = visit()
+    it.page.route("**/v1/predict*", lambda route: None)  # no answer ever comes
+    it.page.set_input_files("#folder", str(album))
+    it.until("document.querySelectorAll('#files-table tbody tr').length === 4")
+    assert "waiting" in it.text("#files-table tbody") and it.text("#files-count").startswith("0 of 4 files done")
+    it.page.click("#files-stop")
+    assert it.text("#files-count").startswith("0 of 4 files heard") and it.text("#files-count").endswith("stopped")
+    assert it.page.locator("#files-table tbody tr", has_text="not heard").count() == 4
+    it.page.unroute("**/v1/predict*")
+    it.page.click("#files-more")
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    assert not it.page.is_visible("#files-more") and not it.page.is_visible("#files-stop")
+
+
+def test_what_no_playlist_can_name_is_told_of(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(songs / "song.mp3", folder / "two\nlines.mp3")
+    shutil.copy(songs / "song.mp3", folder / "one line.mp3")
+    it = visit()
+    it.page.set_input_files("#folder", str(folder))
+    it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    assert it.text("#files-hint").endswith("1 file is not in it: its name has a line break.")
+    assert "two" not in saved(it, "#files-m3u8")[1]
 
 
 # --- the microphone ---
@@ -501,7 +667,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], 
 
 
 def test_a_token_in_the_address_does_not_stay_there(visit: Callable[..., Visit], songs: Path) -> None:
-    it = visit("--token", TOKEN, path="/#token=" + TOKEN.replace(" ", "%20").replace("+", "%2B"))
+    it = visit("--token", TOKEN, path="/#token=" + TOKEN.replace("%", "%25").replace("+", "%2B"))
     assert it.page.url == f"{it.address}/"
     it.page.click("#use-microphone")
     it.page.wait_for_selector(ANSWERED)
@@ -561,7 +727,7 @@ def test_it_is_accessible_and_fits(
     it.page.click("#as-text summary")
     it.page.click("#all-genres")
     it.page.set_input_files("#folder", str(album))
-    it.until("document.getElementById('files-count').textContent.startsWith('4 files heard')")
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
     it.page.click("#about summary")
     it.page.wait_for_selector("#card h3")
     assert it.violations() == []
@@ -589,6 +755,7 @@ def test_both_languages(
     it.hear(songs / "song.mp3")
     said = it.text("#heard")
     it.page.click("#other-language")
+    it.until(f"document.documentElement.lang !== '{lang}'")
     now = it.value("document.documentElement.lang")
     assert it.text("#heard") != said and now != lang
     it.page.reload()
