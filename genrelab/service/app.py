@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from genrelab.service import pages, schemas, stream
+from genrelab.service.body import Gone
 from genrelab.service.borders import Borders
 from genrelab.service.cors import Cors
 from genrelab.service.desk import Desk
@@ -25,10 +26,13 @@ from genrelab.service.guard import ALIVE, Door, Faults, Watch
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem, quoted, response
 from genrelab.service.shelf import Shelf
-from genrelab.service.uploads import Gone, Uploads
+from genrelab.service.uploads import Uploads
 
 CLIENT_GONE = 499
 """The status in the log and the figures of a request whose client went away; nobody receives it."""
+
+MOST_FAULTS = 10
+"""Of a query that are told."""
 
 FAULTS_OF_FILES = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
 
@@ -55,7 +59,8 @@ def create_app(
         folder: ours, for what is sent.
     """
     origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
-    gauges, draining, uploads = Gauges(), Draining(), Uploads(limits, folder)
+    gauges, draining = Gauges(), Draining()
+    uploads = Uploads(limits, folder, draining)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -162,16 +167,20 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _misspelt(error: RequestValidationError) -> Problem:
-    """What is wrong with which parameter."""
-    said = []
-    for fault in error.errors():
-        name = str(fault["loc"][1]) if len(fault["loc"]) > 1 else "the request"
-        if fault["type"] == "extra_forbidden":
-            said.append(f"there is no parameter {quoted(name)}")
-        else:
-            reason = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-            said.append(f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(fault['input']))}")
-    return Problem("bad-parameter", "; ".join(dict.fromkeys(said)))
+    """What is wrong with which parameter; not of all, where somebody sends thousands."""
+    faults = error.errors()
+    said = list(dict.fromkeys(_fault(fault) for fault in faults[:MOST_FAULTS]))
+    if len(faults) > MOST_FAULTS:
+        said.append(f"and {len(faults) - MOST_FAULTS:,} more")
+    return Problem("bad-parameter", "; ".join(said))
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    name = str(fault["loc"][1]) if len(fault["loc"]) > 1 else "the request"
+    if fault["type"] == "extra_forbidden":
+        return f"there is no parameter {quoted(name)}"
+    reason = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    return f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(fault['input']))}"
 
 
 def _of_framework(request: Request, error: HTTPException) -> Problem:

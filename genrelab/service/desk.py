@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
 from importlib.metadata import version
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 
+from genrelab.service.body import Gone
 from genrelab.service.draining import Draining
 from genrelab.service.ears import Ears, Order, Refused
 from genrelab.service.gauges import CONTENT_TYPE, Gauges
@@ -19,9 +19,8 @@ from genrelab.service.problems import KINDS, Problem, internal, later, quoted
 from genrelab.service.schemas import Wish
 from genrelab.service.shelf import Model, Shelf
 from genrelab.service.spool import Upload
-from genrelab.service.uploads import Gone, Uploads
-
-T = TypeVar("T")
+from genrelab.service.unless import unless
+from genrelab.service.uploads import Uploads
 
 PATIENCE_S = 60.0
 """Seconds that a file of a batch waits for a place among the files that wait for a worker."""
@@ -38,7 +37,7 @@ class Pace:
         self._workers, self._file_s = max(1, workers), FIRST_GUESS_S
 
     def heard(self, seconds: float, ahead: int) -> None:
-        """A file was heard in so many seconds, its waiting for so many others with it."""
+        """A file was heard, or refused, in so many seconds, its waiting for so many others with it."""
         alone_s = seconds / (1 + ahead / self._workers)
         self._file_s += 0.2 * (alone_s - self._file_s)
 
@@ -99,15 +98,15 @@ class Desk:
         """
         model = self._model(wish.model)
         self._refuse_if_full()
-        async with self.uploads.received(request.headers, request.receive, batch=False) as files:
-            return answer(await unless_gone(request, self._heard(files[0], model, wish)))
+        async with self.uploads.received(request, batch=False, again_s=self._line_s()) as files:
+            return answer(await unless(_left(request), self._heard(files[0], model, wish), Gone))
 
     async def batch(self, request: Request, wish: Annotated[Wish, Query()]) -> Response:
         """The genres of several recordings, in their order. One that cannot be heard says so in its place."""
         model = self._model(wish.model)
         self._refuse_if_full()
-        async with self.uploads.received(request.headers, request.receive, batch=True) as files:
-            return answer(await unless_gone(request, self._all_heard(files, model, wish)))
+        async with self.uploads.received(request, batch=True, again_s=self._line_s()) as files:
+            return answer(await unless(_left(request), self._all_heard(files, model, wish), Gone))
 
     def _model(self, name: str | None) -> Model:
         try:
@@ -127,7 +126,12 @@ class Desk:
 
     def _busy(self) -> Problem:
         waiting = self.ears.waiting
-        return later("busy", f"{waiting} files wait to be heard.", self.pace.until_done(waiting + self.ears.hearing))
+        many = f"{waiting} files wait to be heard." if waiting > 1 else "A file waits to be heard."
+        return later("busy", many if waiting else "All workers are hearing files.", self._line_s())
+
+    def _line_s(self) -> float:
+        """Seconds until all that are here now are heard."""
+        return self.pace.until_done(self.ears.waiting + self.ears.hearing)
 
     async def _heard(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
         """What the model says of a file.
@@ -143,6 +147,7 @@ class Desk:
         except Refused as e:
             problem = self._problem(e)
             if problem.kind not in OF_THE_SERVICE:
+                self.pace.heard(loop.time() - began, ahead)
                 self.gauges.file(model.name, problem.kind)
             raise problem from e
         self.pace.heard(loop.time() - began, ahead)
@@ -176,11 +181,11 @@ class Desk:
             return {"path": file.name, **nothing, "error": f"{e.title}: {e.detail}", "problem": e.kind}
 
     async def _heard_in_time(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
-        """Waits for a place where there is none."""
+        """Waits for a place where half of them are taken: the others are for who sends one file."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
         while True:
-            while self.ears.full and loop.time() < until:
+            while self._is_crowded() and loop.time() < until:
                 await asyncio.sleep(0.05)
             try:
                 return await self._heard(file, model, wish)
@@ -189,23 +194,8 @@ class Desk:
                     raise
                 await asyncio.sleep(0.05)
 
-
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives; where the client goes away meanwhile, the work is called off.
-
-    Raises:
-        Gone: it went.
-    """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Gone
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+    def _is_crowded(self) -> bool:
+        return self.ears.full or 0 < self.limits.queue <= 2 * self.ears.waiting
 
 
 async def _left(request: Request) -> None:

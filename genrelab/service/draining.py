@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from genrelab.service.problems import Problem, later
+from genrelab.service.unless import unless
 
 T = TypeVar("T")
 
@@ -45,16 +46,7 @@ class Draining:
         Raises:
             Problem: stopping.
         """
-        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.over.wait())
-        try:
-            await asyncio.wait((working, ending), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise stopping()
-            return working.result()
-        finally:
-            working.cancel()
-            ending.cancel()
-            await asyncio.gather(working, ending, return_exceptions=True)
+        return await unless(self.over.wait(), work, stopping)
 
 
 def stopping() -> Problem:

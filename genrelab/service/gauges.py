@@ -18,15 +18,6 @@ NO_ROUTE = "none"
 """The route of a request that none of ours fits."""
 
 
-class Served(Protocol):
-    """What is told of a model."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def about(self) -> dict[str, Any]: ...
-
-
 class Hearing(Protocol):
     """What is told of the workers."""
 

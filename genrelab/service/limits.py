@@ -18,6 +18,7 @@ class Limits:
         hear_s: seconds that a worker may take for one file; then it is killed.
         upload_s, idle_s: seconds that a body may take to arrive, and that may pass between two pieces of it or of the
             head of a request.
+        body_bytes_s: bytes a second that a body must have come at when `idle_s` are over.
         workers: processes that hear files.
         queue: files that may wait for a worker; one more is answered 429.
         uploads: bodies that are received at a time.
@@ -35,6 +36,7 @@ class Limits:
     hear_s: float = 20.0
     upload_s: float = 60.0
     idle_s: float = 10.0
+    body_bytes_s: int = 8_000
     workers: int = 1
     queue: int = 16
     uploads: int = 64

@@ -137,7 +137,8 @@ class Parts:
 
 
 def _text(name: bytes) -> str:
-    """A client's name; no more of it than a name needs."""
+    """A client's name; no more of it than a name needs. Browsers write the characters that would end it in this way."""
+    name = name.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
     try:
         return name.decode()[:NAME_LETTERS]
     except UnicodeDecodeError:

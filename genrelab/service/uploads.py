@@ -1,178 +1,117 @@
-"""Leaf: the body of a request, as it comes, into files of ours, which are gone when the request is answered."""
+"""Leaf: the bodies that are kept: how many at a time, and which of them make room for others."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers
-from starlette.types import Receive
+from starlette.requests import Request
 
+from genrelab.service.body import Body
+from genrelab.service.draining import Draining
 from genrelab.service.limits import Limits
-from genrelab.service.parts import Parts
 from genrelab.service.problems import Problem, later
 from genrelab.service.spool import Spool, Upload
+from genrelab.service.unless import unless
 
-OVERHEAD = 1 << 14
-"""Bytes of boundaries and headers that a part may have."""
-SPARE_PARTS = 4
-"""Of a form without a file: where nothing was chosen, browsers send an empty part."""
-
-_log = logging.getLogger("genrelab.service")
+SLOW_BYTES_S = 100_000
+"""Bytes a second from which on a body keeps its place whoever comes."""
+GRACE_S = 1.0
+"""Seconds that each body has to show how fast it is."""
 
 
-class Gone(Exception):  # noqa: N818 - reads as what it is
-    """The client is gone: there is nobody to answer."""
+@dataclass(eq=False)
+class _Guest:
+    """A body that has its places.
+
+    Attributes:
+        places: one of a file, several of a batch: as many as files of full size would take.
+        gone: set when they are another's.
+    """
+
+    body: Body
+    places: int
+    batch: bool
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def is_slow(self) -> bool:
+        """Does it still come, and may be sent away for others?"""
+        began, now = self.body.began, asyncio.get_running_loop().time()
+        if self.body.is_here or began is None or now - began < GRACE_S:
+            return False
+        return self.body.rate() < SLOW_BYTES_S
 
 
 class Uploads:
     """Receives bodies: so many at a time, so that what they hold on disk has an end, too.
 
-    Attributes:
-        under_way: places that are taken; one by a file, several by a batch: as many as files of full size would take.
+    Where no place is left the slowest bodies that still come make room for a new one, so that places cannot be held
+    by sending nearly nothing. Whose they are does not matter: behind a proxy all clients have one address. Batches
+    take up to half of the places: they keep them for as long as it takes to hear all of their files.
     """
 
-    def __init__(self, limits: Limits, folder: Path) -> None:
-        self.limits, self.folder, self.under_way = limits, folder, 0
+    def __init__(self, limits: Limits, folder: Path, draining: Draining) -> None:
+        self.limits, self.folder, self.draining = limits, folder, draining
+        self._guests: set[_Guest] = set()
         self._numbers = itertools.count(1)
 
-    def refuse_if_full(self, *, batch: bool) -> None:
-        """Raises Problem busy."""
-        if self.under_way + self._places(batch) > self.limits.uploads:
-            raise later("busy", "The service keeps as many files as it can. Send it again later.", 1)
+    @property
+    def under_way(self) -> int:
+        """Places that are taken."""
+        return sum(guest.places for guest in self._guests)
 
     @asynccontextmanager
-    async def received(self, headers: Headers, receive: Receive, *, batch: bool) -> AsyncIterator[list[Upload]]:
+    async def received(self, request: Request, *, batch: bool, again_s: float = 1) -> AsyncIterator[list[Upload]]:
         """The files of a body; they are there for as long as the block lasts.
 
         Args:
             batch: several files, as multipart; else exactly one.
+            again_s: seconds after which a client for whom there is no place may come again.
 
         Raises:
-            Problem: bad-request, bad-parameter, too-large, too-slow, busy, not-ready.
+            Problem: bad-request, bad-parameter, too-large, too-slow, busy, not-ready, stopping.
             Gone: the client went away.
         """
-        self.refuse_if_full(batch=batch)
-        self.under_way += self._places(batch)
         spool = Spool(self.folder, self._numbers, self.limits, batch=batch)
+        body = Body(request.headers, request.receive, spool, self.limits, batch=batch)
+        guest = _Guest(body, self._places(batch=batch), batch)
+        self._make_room(guest, again_s)
+        self._guests.add(guest)
         try:
-            await _Body(headers, receive, spool, self.limits, batch=batch).read()
+            reading = self.draining.unless_over(body.read())
+            await unless(guest.gone.wait(), reading, lambda: _busy("Others wait that send faster.", again_s))
             yield spool.files
         finally:
             try:
                 await spool.remove()
             finally:
-                self.under_way -= self._places(batch)
+                self._guests.discard(guest)
 
-    def _places(self, batch: bool) -> int:
+    def _places(self, *, batch: bool) -> int:
         places = -(-self.limits.batch_bytes // self.limits.upload_bytes) if batch else 1
-        return min(max(places, 1), self.limits.uploads)
+        return max(1, min(places, self.limits.uploads // 2))
 
+    def _make_room(self, guest: _Guest, again_s: float) -> None:
+        """Raises Problem busy where that does not suffice."""
+        slow = sorted((g for g in self._guests if g.is_slow()), key=lambda g: (g.batch < guest.batch, g.body.rate()))
+        going = next((slow[:n] for n in range(len(slow) + 1) if self._fits(guest, slow[:n])), None)
+        if going is None:
+            raise _busy("The service keeps as many files as it can.", again_s)
+        for other in going:
+            other.gone.set()
+            self._guests.discard(other)
 
-class _Sink(Protocol):
-    """Where the bytes of a body go."""
-
-    def feed(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
-class _Raw:
-    """A body that is a file."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-
-    def feed(self, data: bytes) -> None:
-        if data and not self._spool.files:
-            self._spool.begin("")
-        if data:
-            self._spool.add(data)
-
-    def close(self) -> None:
-        pass
-
-
-class _Body:
-    """One body on its way in.
-
-    Raises:
-        Problem: its head says already that it cannot be.
-    """
-
-    def __init__(self, headers: Headers, receive: Receive, spool: Spool, limits: Limits, *, batch: bool) -> None:
-        self._receive, self._spool, self._limits = receive, spool, limits
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Problem("bad-request", "The body has a Content-Encoding: send the file as it is.")
-        content_type, options = parse_options_header(headers.get("content-type", ""))
-        multipart = content_type == b"multipart/form-data"
-        if batch and not multipart:
-            raise Problem("bad-request", "A batch is sent as multipart/form-data, a part for each file.")
-        self._files = limits.batch_files if batch else 1
-        parts = self._files + SPARE_PARTS
-        self._bytes = limits.batch_bytes if batch else limits.upload_bytes
-        self._most = self._bytes + (parts * OVERHEAD if multipart else 0)
-        self._stated = _stated_length(headers)
-        if self._stated is not None and self._stated > self._most:
-            raise self._too_large()
-        self._sink: _Sink = Parts(options.get(b"boundary", b""), spool, parts) if multipart else _Raw(spool)
-
-    async def read(self) -> None:
-        """Until its end."""
-        size, more, deadline = 0, True, asyncio.get_running_loop().time() + self._limits.upload_s
-        while more:
-            piece, more = await self._piece(deadline)
-            size += len(piece)
-            if size > self._most:
-                raise self._too_large()
-            self._sink.feed(piece)
-            if self._spool.wants_flush:
-                await self._flush()
-        if self._stated is not None and size != self._stated:
-            raise Problem("bad-request", f"The body has {size:,} bytes, its Content-Length says {self._stated:,}.")
-        self._sink.close()
-        if not self._spool.files:
-            raise Problem("bad-request", "There is no file in the body. Send an audio file, as it is or as a form's.")
-        await self._flush()
-
-    async def _piece(self, deadline: float) -> tuple[bytes, bool]:
-        """The next bytes, and whether more come."""
-        now = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout_at(min(now + self._limits.idle_s, deadline)):
-                message = await self._receive()
-        except TimeoutError:
-            raise self._too_slow() from None
-        if message["type"] == "http.disconnect":
-            raise Gone
-        if now > deadline:  # bytes that trickle without a pause are never waited for
-            raise self._too_slow()
-        return message.get("body", b""), message.get("more_body", False)
-
-    async def _flush(self) -> None:
-        try:
-            await self._spool.flush()
-        except OSError as e:
-            _log.error("an upload cannot be kept: %s", e)
-            raise later("not-ready", "The service has no room for files at the moment.", 10) from e
-
-    def _too_large(self) -> Problem:
-        what = "A batch" if self._files > 1 else "A file"
-        return Problem("too-large", f"{what} may have {self._bytes:,} bytes.", extra={"limit": self._bytes})
-
-    def _too_slow(self) -> Problem:
-        idle_s, upload_s = self._limits.idle_s, self._limits.upload_s
-        return Problem(
-            "too-slow", f"The body must be here within {upload_s:g} s, with no pause of more than {idle_s:g} s."
+    def _fits(self, guest: _Guest, without: list[_Guest]) -> bool:
+        staying = self._guests.difference(without)
+        of_batches = sum(g.places for g in (*staying, guest) if g.batch)
+        return sum(g.places for g in (*staying, guest)) <= self.limits.uploads and of_batches <= max(
+            1, self.limits.uploads // 2
         )
 
 
-def _stated_length(headers: Headers) -> int | None:
-    """What Content-Length says; None where it says nothing."""
-    said = headers.get("content-length", "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None
+def _busy(why: str, again_s: float) -> Problem:
+    return later("busy", f"{why} Send it again later.", again_s)

@@ -12,6 +12,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fake_ears import Client, Exchange, service
 
+from genrelab.service.desk import Pace
 from genrelab.service.limits import Limits
 
 
@@ -72,6 +73,12 @@ def test_a_parameter_that_cannot_be_is_named(client: Client, app: Any, query: st
     assert app.state.ears.orders == []
 
 
+def test_thousands_of_faults_are_not_all_told(client: Client) -> None:
+    query = "&".join(f"parameter{n}=1" for n in range(2_000))
+    detail = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)["detail"]
+    assert detail.endswith("there is no parameter 'parameter9'; and 1,990 more")
+
+
 def test_an_unknown_model_is_named_with_those_that_are_there(client: Client) -> None:
     about = is_problem(client.post("/v1/predict?model=nein", content=b"x"), "unknown-model", 404)
     assert about["detail"] == "No model is called 'nein'. There is: first, second."
@@ -109,6 +116,23 @@ def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
     assert [a["genre"] for a in answer] == ["Rock"] * 3
 
 
+def test_a_batch_leaves_half_of_the_line_to_others(tmp_path: Path) -> None:
+    async def talk() -> None:
+        app = service(tmp_path, Limits(queue=4))
+        form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+        headers = [("content-type", "multipart/form-data; boundary=b")]
+        app.state.ears.waiting = 2
+        batch = asyncio.create_task(Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[form]).run())
+        await asyncio.sleep(0.2)
+        assert app.state.ears.orders == []
+        single = await Exchange(app, "POST", "/v1/predict", pieces=[b"x"]).run()
+        assert (single.status, len(app.state.ears.orders)) == (200, 1)
+        app.state.ears.waiting = 1
+        assert (await batch).status == 200
+
+    asyncio.run(talk())
+
+
 @pytest.mark.parametrize(
     ("kind", "status"), [("not-audio", 415), ("damaged", 422), ("took-too-long", 422), ("crashed", 422)]
 )
@@ -129,6 +153,32 @@ def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
     is_problem(answer, "busy", 429)
     assert int(answer.headers["retry-after"]) >= 1
     assert app.state.ears.orders == []
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [(0, "All workers are hearing files."), (1, "A file waits to be heard."), (7, "7 files wait to be heard.")],
+)
+def test_busy_says_how_busy(client: Client, app: Any, waiting: int, said: str) -> None:
+    app.state.ears.full, app.state.ears.waiting, app.state.ears.hearing = True, waiting, 1
+    assert is_problem(client.post("/v1/predict", content=b"x"), "busy", 429)["detail"] == said
+
+
+def test_it_learns_how_long_files_take_also_from_those_that_took_too_long() -> None:
+    pace = Pace(1)
+    before_s = pace.until_done(4)
+    for _ in range(20):
+        pace.heard(20, 0)
+    assert pace.until_done(4) > 70 > before_s
+
+
+def test_files_that_took_too_long_are_part_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[float, int]] = []
+    monkeypatch.setattr(Pace, "heard", lambda _, seconds, ahead: told.append((seconds, ahead)))
+    with Client(service(tmp_path)) as client:
+        for content, files in ((b"refuse took-too-long", 1), (b"sound", 2), (b"refuse not-ready", 2)):
+            client.post("/v1/predict", content=content)
+            assert len(told) == files
 
 
 def test_models_and_their_cards(client: Client) -> None:

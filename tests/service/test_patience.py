@@ -17,7 +17,7 @@ from genrelab.service import purse
 from genrelab.service.limits import Limits
 
 IDLE_S = 0.4
-LIMITS = Limits(idle_s=IDLE_S, connections=8)
+LIMITS = Limits(idle_s=IDLE_S, body_bytes_s=1, connections=8)
 HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 

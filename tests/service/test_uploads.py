@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fake_ears import Exchange, service
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
+from genrelab.service import uploads
+from genrelab.service.body import Gone
+from genrelab.service.draining import Draining
 from genrelab.service.limits import Limits
 from genrelab.service.problems import Problem
-from genrelab.service.uploads import Gone, Uploads
+from genrelab.service.uploads import Uploads
 
 FORM = [("content-type", "multipart/form-data; boundary=b")]
 SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4, idle_s=0.2, upload_s=0.5)
@@ -42,6 +46,10 @@ def ask(
     assert list(folder.iterdir()) == []
     assert app.state.draining.in_flight == 0
     return exchange, app.state.ears
+
+
+def request(exchange: Exchange) -> Request:
+    return Request(exchange._scope, exchange._receive)
 
 
 def refused(exchange: Exchange) -> tuple[int, str]:
@@ -99,6 +107,7 @@ def test_a_large_file_is_written_as_it_comes(tmp_path: Path) -> None:
         ("nul\x00.mp3", "nul\x00.mp3"),
         ("x" * 3000, "x" * 1000),
         ("a; name=b", "a; name=b"),
+        ("a%22b%0D%0Ac%25%0a.mp3", 'a"b\r\nc%25%0a.mp3'),  # as browsers write what would end it
     ],
 )
 def test_a_name_is_only_repeated(tmp_path: Path, filename: str, said: str) -> None:
@@ -231,22 +240,98 @@ def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
     async def talk() -> list[Exchange]:
-        app = service(tmp_path, SMALL)  # a batch takes 3 of 4 places, a file one
+        app = service(tmp_path, SMALL)  # a batch takes 2 of 4 places, a file one
         app.state.ears.gate.clear()
         batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
-        file = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
-        running = [asyncio.create_task(x.run()) for x in (batch, file)]
-        while len(app.state.ears.orders) < 2:
+        files = [Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]) for _ in range(2)]
+        running = [asyncio.create_task(x.run()) for x in (batch, *files)]
+        while len(app.state.ears.orders) < 3:
             await asyncio.sleep(0.01)
+        app.state.ears.waiting = 50
         late = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         app.state.ears.gate.set()
         await asyncio.gather(*running)
         again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
-        return [batch, file, late, again]
+        return [batch, *files, late, again]
 
-    batch, file, late, again = asyncio.run(talk())
-    assert [x.status for x in (batch, file, late, again)] == [200, 200, 429, 200]
-    assert int(late.headers["retry-after"]) >= 1
+    exchanges = asyncio.run(talk())
+    assert [x.status for x in exchanges] == [200, 200, 200, 429, 200]
+    assert int(exchanges[3].headers["retry-after"]) == 50
+
+
+def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
+    async def talk() -> None:
+        app = service(tmp_path, SMALL)
+        app.state.ears.gate.clear()
+        batch, late = (
+            Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END]) for _ in range(2)
+        )
+        running = asyncio.create_task(batch.run())
+        while not app.state.ears.orders:
+            await asyncio.sleep(0.01)
+        assert (await late.run()).status == 429
+        app.state.ears.gate.set()
+        assert (await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()).status == 200
+        await running
+
+    asyncio.run(talk())
+
+
+def coming(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
+    """A body that has begun, and that goes on after a second."""
+    exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"x" * size, 1.0, b"x"])
+    return exchange, asyncio.create_task(exchange.run())
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "slow_bytes_s", "statuses"),
+    [(0.1, 100_000, (200, 429, 200)), (60, 100_000, (200, 200, 429)), (0.1, 0, (200, 200, 429))],
+    ids=["the slowest makes room", "not at once", "not who is fast"],
+)
+def test_where_places_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(uploads, "GRACE_S", grace_s)
+    monkeypatch.setattr(uploads, "SLOW_BYTES_S", slow_bytes_s)
+
+    async def talk() -> None:
+        app = service(tmp_path, Limits(uploads=2))
+        slow, slower = coming(app, 200), coming(app, 100)
+        await asyncio.sleep(0.2)
+        new = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        await asyncio.gather(slow[1], slower[1])
+        assert (slow[0].status, slower[0].status, new.status) == statuses
+        for exchange in (slower[0], new):
+            assert exchange.status == 200 or int(exchange.headers["retry-after"]) >= 1
+        assert (app.state.draining.in_flight, list(tmp_path.iterdir())) == (0, [])
+
+    asyncio.run(talk())
+
+
+def test_a_body_must_come_at_some_rate(tmp_path: Path) -> None:
+    pieces = [p for _ in range(20) for p in (b"x" * 20, 0.05)]
+    limits = replace(SMALL, upload_s=60, body_bytes_s=1000)
+    exchange, _ = ask(tmp_path, pieces, limits=limits)
+    assert refused(exchange) == (408, "too-slow")
+    assert exchange.received < 10
+    assert "1,000 bytes a second" in json.loads(exchange.body)["detail"]
+    assert ask(tmp_path, pieces, limits=replace(limits, body_bytes_s=100))[0].status == 200
+
+
+def test_what_still_comes_when_the_service_ends_is_refused(tmp_path: Path) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path, Limits())
+        _, running = coming(app, 300_000)
+        await asyncio.sleep(0.2)
+        app.state.draining.begin()
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        app.state.draining.end()
+        return await asyncio.wait_for(running, 0.5)
+
+    exchange = asyncio.run(talk())
+    assert refused(exchange) == (503, "stopping")
+    assert (exchange.headers["connection"], list(tmp_path.iterdir())) == ("close", [])
 
 
 def test_a_batch_that_is_larger_than_all_places_finds_room_when_nothing_else_is_there(tmp_path: Path) -> None:
@@ -273,19 +358,19 @@ def test_strangers_do_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCapture
 
 def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_path: Path) -> None:
     async def talk(wait_s: float) -> None:
-        uploads = Uploads(Limits(), tmp_path)
+        received = Uploads(Limits(), tmp_path, Draining())
         pieces: list[Any] = [b"x" * 300_000] * 50
         exchange = Exchange(None, "POST", "/", pieces=pieces, unfinished=True)
 
         async def read() -> None:
-            async with uploads.received(Headers({}), exchange._receive, batch=False):
+            async with received.received(request(exchange), batch=False):
                 raise AssertionError("it never ends")
 
         reading = asyncio.create_task(read())
         await asyncio.sleep(wait_s)
         reading.cancel()
         await asyncio.wait([reading])
-        assert uploads.under_way == 0
+        assert received.under_way == 0
 
     for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
         asyncio.run(talk(wait_s))  # its end waits for the threads
@@ -294,20 +379,21 @@ def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_pa
 
 def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
     async def talk() -> None:
-        uploads = Uploads(SMALL, tmp_path)
-        receive = Exchange(None, "POST", "/", pieces=[b"sound"])._receive
+        kept = Uploads(SMALL, tmp_path, Draining())
+        sound = Exchange(None, "POST", "/", pieces=[b"sound"])
         with pytest.raises(ZeroDivisionError):
-            async with uploads.received(Headers({}), receive, batch=False) as files:
+            async with kept.received(request(sound), batch=False) as files:
                 assert [(f.name, f.size, f.path.read_bytes()) for f in files] == [("", 5, b"sound")]
-                assert uploads.under_way == 1
+                assert kept.under_way == 1
                 raise ZeroDivisionError
-        receive = Exchange(None, "POST", "/", pieces=[None])._receive
+        gone = Exchange(None, "POST", "/", pieces=[None])
         with pytest.raises(Gone):
-            async with uploads.received(Headers({}), receive, batch=False):
+            async with kept.received(request(gone), batch=False):
                 pass
         with pytest.raises(Problem):
-            async with uploads.received(Headers({"content-length": "99999"}), receive, batch=False):
+            large = Exchange(None, "POST", "/", headers=[("content-length", "99999")])
+            async with kept.received(request(large), batch=False):
                 pass
-        assert (uploads.under_way, list(tmp_path.iterdir())) == (0, [])
+        assert (kept.under_way, list(tmp_path.iterdir())) == (0, [])
 
     asyncio.run(talk())
