@@ -129,6 +129,7 @@ export default {
   top3: "前三名命中率",
   chance: "随机猜测",
   genres: "流派",
+  genres_value: "{n} 个：{genres}。",
   data: "训练数据",
   data_part: "{name}（{all} 首中的 {some} 首）",
   split: "测试方式",
@@ -143,7 +144,7 @@ export default {
   made_by: "制作工具",
   window: "每次聆听",
   window_value: "{seconds} 秒的片段。",
-  window_number: "本页会听完整首歌；API 和命令行只听其中 {n} 段，除非指定“windows=all”。",
+  window_number: "本页会听完整首歌；API 和命令行只听其中 {n} 段，除非指定听全部（windows=all，--windows all）。",
   min_precision: "回答条件",
   min_precision_value: "同类回答的正确率须达到 {percent}，否则回答“未知”",
 

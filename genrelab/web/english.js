@@ -136,6 +136,7 @@ export default {
   top3: "Among its best three",
   chance: "Guessing",
   genres: "Genres",
+  genres_value: "{n}: {genres}.",
   data: "Learned from",
   data_part: "{name} ({some} of its {all} tracks)",
   split: "Tested on",
@@ -150,7 +151,7 @@ export default {
   made_by: "Made by",
   window: "Listens to",
   window_value: "stretches of {seconds} s.",
-  window_number: "This page hears the whole song; the API and the command line hear {n} stretches of it, unless they are told “windows=all”.",
+  window_number: "This page hears the whole song; the API and the command line hear {n} stretches of it, unless they are told to hear all (windows=all, --windows all).",
   min_precision: "Answers",
   min_precision_value: "only where {percent} of such answers were right, else “unknown”",
 

@@ -23,7 +23,7 @@ export function drawFacts(model) {
 function facts(model) {
   const found = [...scores(model)];
   found.push(["chance", percent(1 / model.genres.length)]);
-  const genres = `${number(model.genres.length)}: ${listed(model.genres.map(genreName))}.`;
+  const genres = say("genres_value", { n: model.genres.length, genres: listed(model.genres.map(genreName)) });
   found.push(["genres", `${genres} ${narrowness(model.genres.length, model)}`]);
   found.push(["data", dataset(model.dataset)], ["split", split(model.split)], licence(model.licence));
   if (model.window_s) found.push(["window", windows(model)]);
