@@ -6,36 +6,33 @@ Stages are measured one by one, in CPU time of one core. What a preparation take
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from statistics import fmean
 
 from genrelab import bench_clips, bench_rehearsal, bench_training
+from genrelab.bench_amounts import Amount, amounts, prepare_s
 from genrelab.bench_rehearsal import Forecast, Rehearsal
-from genrelab.bench_stages import AT_THE_BEGINNING, BESIDE, DECODE, READ, WRITE, Heard, hear_all
+from genrelab.bench_stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
 from genrelab.bench_training import Trained
 from genrelab.config import PrepareSettings, TrainSettings
 from genrelab.dataset import Dataset
-from genrelab.datasets.fma import SUBSETS
 from genrelab.doctor import LEAST_MEMORY, free_memory
-from genrelab.download import CATALOGUE
 from genrelab.errors import DatasetError, SettingsError, printable
 from genrelab.prepare import PIECE_TRACKS, Say
 from genrelab.processes import cores
-
-FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
-FMA_CLIPS = {"full": 9}
-"""Clips of 30 s of one track: whole ones last 270 s on average (Defferrard et al. 2017); elsewhere it is 1."""
 
 SYNTHESISED, HEARD_TRACKS = 4, 6
 MOST_ROUNDS = 5
 """Pieces that each worker makes in the larger rehearsal."""
 
-TRAINING_SHARE = 0.45
-"""Of the time in all, kept for the training step."""
+TRAINING_SHARE = 0.55
+"""Of the time in all, kept for the networks: half of that TensorFlow takes to start on a busy machine."""
 
 DEAR_S = 1.0
 """Below it a track is cheap enough for whole pieces, even if the time is over before they are made."""
@@ -45,31 +42,12 @@ LEAST_S = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What a track costs in one stage; `share`: of what `prepare` takes, None for what is no part of it."""
+    """What a track costs in one stage; `share`: of the CPU time of `prepare`, None for what is no part of it."""
 
     name: str
     ms: float
     mb_s: float | None
     share: float | None
-
-
-@dataclass(frozen=True)
-class Amount:
-    """What is predicted for some tracks.
-
-    Attributes:
-        seconds: of `prepare` by the clock, with `jobs` workers.
-        n_bytes: of PREPARED, which stands on disk twice for a while.
-        download_bytes: of the archive; None where nothing is fetched.
-        networks_s: of training each network for the fewest and the most epochs.
-    """
-
-    name: str
-    tracks: int
-    seconds: float
-    n_bytes: float
-    download_bytes: int | None
-    networks_s: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +59,7 @@ class Bench:
         slowest: stage of `prepare`.
         busy: share of the cores that other programs took from the rehearsals.
         epochs: fewest and most of a training.
+        free_bytes: on the disk of the current folder.
         failed: `path: why` of what could not be used; left out of all means.
         heard, rehearsed: tracks behind the stages, and behind the larger rehearsal.
     """
@@ -94,6 +73,7 @@ class Bench:
     trained: Trained
     epochs: tuple[int, int]
     amounts: tuple[Amount, ...]
+    free_bytes: int
     failed: tuple[str, ...]
     heard: int
     rehearsed: int
@@ -139,8 +119,10 @@ def bench(
         jobs = jobs or recommended_jobs()
         say(f"prepare, rehearsed with {jobs} workers")
         small, large = _rehearsals(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds)
-    say("a training step of the networks")
-    trained = bench_training.measured(models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds))
+    say("training of the networks")
+    trained = bench_training.measured(
+        models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
+    )
     forecast = bench_rehearsal.forecast(
         small, large, jobs, find_track_s=find_s / len(dataset.tracks) if dataset is not None else 0.0
     )
@@ -176,7 +158,7 @@ def _rehearsals(
     sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float
 ) -> tuple[Rehearsal, Rehearsal]:
     """One in which each worker makes a piece or less, and one in which it makes as many as the time allows."""
-    track_s = fmean(_prepare_s(h) for h in heard) * max(1.0, jobs / cores())
+    track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = PIECE_TRACKS * jobs if most >= PIECE_TRACKS or track_s < DEAR_S else max(2, most)
     small = bench_rehearsal.rehearse(bench_clips.spread(sample, n), settings, jobs)
@@ -184,10 +166,6 @@ def _rehearsals(
     rounds = min(MOST_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))
     first = frozenset(t.track_id for t in bench_clips.spread(sample, n).tracks)
     return small, bench_rehearsal.rehearse(bench_clips.spread(sample, rounds * n, but=first), settings, jobs)
-
-
-def _prepare_s(heard: Heard) -> float:
-    return sum(s for name, s in heard.seconds.items() if name not in BESIDE)
 
 
 def _bench(
@@ -198,42 +176,21 @@ def _bench(
     in_prepare = [s for s in stages if s.share is not None]
     training = TrainSettings()
     epochs = (training.patience + 1, training.epochs)
-    alone_s = fmean(map(_prepare_s, heard))
-    amounts = []
-    if tracks is not None:
-        clips_each = fmean(h.clips for h in heard)
-        amounts.append(
-            _amount(sample.root.name or sample.name, tracks, forecast, trained, epochs, 1.0, 1.0, clips_each)
-        )
-    for subset, n in FMA_TRACKS.items():
-        clips = FMA_CLIPS.get(subset, 1)
-        time_of = fmean(_prepare_s(h) * clips - (clips - 1) * _once(h.seconds) for h in like_fma)
-        size_of = fmean(_size(h) * clips - (clips - 1) * _once(h.n_bytes) for h in like_fma)
-        scales = time_of / alone_s, size_of / fmean(map(_size, heard))
-        made = _amount(f"fma-{subset}", n, forecast, trained, epochs, *scales, clips)
-        amounts.append(replace(made, download_bytes=CATALOGUE[made.name].size))
+    named = None if tracks is None else (sample.root.name or sample.name, tracks)
+    found = amounts(named, heard, like_fma, forecast, trained, epochs)
     had = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, cores()))
     return Bench(
         sample.name, tuple(v.name for v in settings.views), stages, max(in_prepare, key=lambda s: s.ms).name,
-        max(0.0, 1 - had), forecast, trained, epochs, tuple(amounts), tuple(dict.fromkeys(failed)), len(heard),
-        large.tracks,
+        max(0.0, 1 - had), forecast, trained, epochs, found, disk_usage(Path.cwd()).free,
+        tuple(dict.fromkeys(failed)), len(heard), large.tracks,
     )  # fmt: skip
-
-
-def _once(values: dict[str, float] | dict[str, int]) -> float:
-    """Of what only the first clip of a track has."""
-    return sum(values.get(name, 0) for name in AT_THE_BEGINNING)
-
-
-def _size(heard: Heard) -> float:
-    return max(1, sum(heard.n_bytes.values()))
 
 
 def _stages(heard: list[Heard]) -> tuple[Stage, ...]:
     """Means over the tracks, in the order of a track's way."""
     names = list(dict.fromkeys(name for h in heard for name in h.seconds))
     names.sort(key=lambda name: (name in BESIDE, name == WRITE))
-    in_all, found = sum(map(_prepare_s, heard)), []
+    in_all, found = sum(map(prepare_s, heard)), []
     for name in names:
         spent = sum(h.seconds.get(name, 0.0) for h in heard)
         n_bytes = {DECODE: sum(h.file_bytes for h in heard)}
@@ -241,17 +198,3 @@ def _stages(heard: list[Heard]) -> tuple[Stage, ...]:
         mb_s = n_bytes[name] / spent / 1e6 if name in n_bytes and spent else None
         found.append(Stage(name, 1000 * spent / len(heard), mb_s, None if name in BESIDE else spent / in_all))
     return tuple(found)
-
-
-def _amount(
-    name: str, tracks: int, forecast: Forecast, trained: Trained, epochs: tuple[int, int], scale: float,
-    size_scale: float, clips: float,
-) -> Amount:  # fmt: skip
-    """`clips`: of a track; `raw_cnn` hears the first only."""
-    networks_s = {}
-    for network in trained.networks:
-        windows = tracks if network.name == "raw_cnn" else round(tracks * clips)
-        fewest, most = (trained.start_s + network.seconds(windows, e) for e in epochs)
-        networks_s[network.name] = (fewest, most)
-    seconds, n_bytes = forecast.seconds(tracks, scale=scale), forecast.n_bytes(tracks, scale=size_scale)
-    return Amount(name, tracks, seconds, n_bytes, None, networks_s)

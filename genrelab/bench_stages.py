@@ -21,7 +21,7 @@ from genrelab.payload import payload_sha256
 from genrelab.processes import CRASHED
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
-WRITE, READ, PREDICT = "record write", "record read", "predict"
+WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
 """Stages besides the views, which go by their names."""
 
 BESIDE = (READ, PREDICT)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from genrelab.training import Part
 
 FEW, MANY = 32, 128
-"""Windows of a whole epoch with its checkpoint, and of one of steps alone."""
+"""Windows of a whole epoch with its checkpoint, and of one of steps alone: of a network that is quick."""
+
+AT_ONCE = 8
+"""Windows of a batch of a network that is slow; of its time nearly all is the windows'."""
 
 EPOCHS = 2
 """The first is not counted: TensorFlow builds its graphs in it."""
@@ -31,8 +34,8 @@ GENRES = 8
 NETWORKS = ("mobilenet_v2", "raw_cnn")
 """The quicker one first: where the time does not do for both it is known at least."""
 
-FIT_SHARE = 0.8
-"""Of all windows are learned from; what the others cost is measured with them."""
+FIT_SHARE, LOOK = 0.8, 1 / 3
+"""Of all windows are learned from; to look at one of the others takes a third: there and not back."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Network:
     Attributes:
         name: the model's.
         once_s: for each window, before the first epoch: the frozen base runs once.
-        epoch_s, window_s: an epoch takes the first, and the second for each window.
+        epoch_s: of an epoch besides its windows.
+        window_s: for each window that is learned from, each epoch.
     """
 
     name: str
@@ -52,27 +56,32 @@ class Network:
 
     def seconds(self, windows: int, epochs: int) -> float:
         """Of a training with so many windows in all."""
-        fit = FIT_SHARE * windows
-        return windows * self.once_s + epochs * (self.epoch_s + fit * self.window_s)
+        each = FIT_SHARE + (1 - FIT_SHARE) * LOOK
+        return windows * self.once_s + epochs * (self.epoch_s + windows * each * self.window_s)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What was measured, and on what; `reason`: why a network, or all, could not be."""
+    """What was measured, and on what; `reason`: why the `missing` ones, or all, were not."""
 
     networks: tuple[Network, ...] = ()
     device: str = ""
     start_s: float = 0.0
     reason: str | None = None
+    missing: tuple[str, ...] = ()
 
 
-def measured(names: Iterable[str], *, seconds: float) -> Trained:
-    """The networks among these models, as far as the time goes."""
+def measured(names: Iterable[str], *, seconds: float, more_s: int) -> Trained:
+    """The networks among these models, as far as the time goes.
+
+    Args:
+        more_s: of `--seconds`, that would give twice the time.
+    """
     wanted = [n for n in NETWORKS if n in names]
     if not wanted:
         return Trained(reason="no network among the models")
     if find_spec("tensorflow") is None:
-        return Trained(reason="TensorFlow is not installed: pip install 'genrelab[train]'")
+        return Trained(reason="TensorFlow is not installed: pip install 'genrelab[train]'", missing=tuple(wanted))
     words = [sys.executable, "-c", "from genrelab.bench_training import tell; tell()", *wanted]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as child:
         try:
@@ -81,7 +90,7 @@ def measured(names: Iterable[str], *, seconds: float) -> Trained:
         except subprocess.TimeoutExpired:
             child.kill()
             out, err = child.communicate()
-            over = f"no answer within {seconds:.0f} s: allow more --seconds"
+            over = f"no answer within {seconds:.0f} s; --seconds {more_s} allows twice as long"
         except BaseException:
             child.kill()
             raise
@@ -92,9 +101,10 @@ def _said(out: str, wanted: list[str], trouble: str) -> Trained:
     """From the lines of the process: what it runs on, then a network each."""
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     networks = tuple(Network(**line) for line in lines[1:])
-    missing = [name for name in wanted if name not in {n.name for n in networks}]
+    missing = tuple(name for name in wanted if name not in {n.name for n in networks})
     reason = f"{some(missing)}: {trouble}" if missing else None
-    return Trained(networks, lines[0]["device"], lines[0]["start_s"], reason) if lines else Trained(reason=reason)
+    device, start_s = (lines[0]["device"], lines[0]["start_s"]) if lines else ("", 0.0)
+    return Trained(networks, device, start_s, reason, missing)
 
 
 def tell() -> None:
@@ -115,7 +125,7 @@ def _raw_cnn() -> Network:
     from genrelab.models.raw_cnn import build_network
 
     shape = SamplesView().shape
-    return Network("raw_cnn", 0.0, *_epoch(build_network(shape, GENRES), shape))
+    return Network("raw_cnn", 0.0, *_steps(build_network(shape, GENRES), shape))
 
 
 def _mobilenet() -> Network:
@@ -123,11 +133,11 @@ def _mobilenet() -> Network:
 
     shape = MelImageView().shape
     network = join(shape, load_base(shape, "none"))
-    images = np.random.default_rng(0).uniform(-80, 0, (FEW, *shape)).astype(np.float32)
-    network.predict(images, verbose=0)
+    images = np.random.default_rng(0).uniform(-80, 0, (2 * AT_ONCE, *shape)).astype(np.float32)
+    network.predict(images[:AT_ONCE], batch_size=AT_ONCE, verbose=0)  # builds its graph
     began = time.perf_counter()
-    network.predict(images, verbose=0)
-    once_s = (time.perf_counter() - began) / FEW
+    network.predict(images, batch_size=AT_ONCE, verbose=0)
+    once_s = (time.perf_counter() - began) / len(images)
     outputs = np.random.default_rng(0).uniform(0, 6, (MANY, network.output_shape[-1])).astype(np.float32)
     return Network("mobilenet_v2", once_s, *_epoch(build_head(outputs, GENRES), outputs.shape[1:]))
 
@@ -148,6 +158,20 @@ def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     network.fit(data, verbose=0)  # its graph is there already
     window_s = (time.perf_counter() - began) / MANY
     return max(0.0, stamps[-1] - stamps[0] - FEW * window_s), window_s
+
+
+def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Without a checkpoint, which is never more than a share of the time and would take longer here than all steps."""
+    from genrelab.journal import SAVED_AGAIN
+    from genrelab.training import full_batches
+
+    network.compile("adam", "sparse_categorical_crossentropy")  # from logits or not takes the same time
+    few, more = _noise(shape, AT_ONCE), _noise(shape, 2 * AT_ONCE)
+    network.fit(full_batches(few, few.data.unbatch(), AT_ONCE), verbose=0)  # builds its graph
+    data = full_batches(more, more.data.unbatch(), AT_ONCE)
+    began = time.perf_counter()
+    network.fit(data, verbose=0)
+    return 0.0, (1 + 1 / SAVED_AGAIN) * (time.perf_counter() - began) / (2 * AT_ONCE)
 
 
 def _noise(shape: tuple[int, ...], n: int) -> Part:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from genrelab.bench import Amount, Bench
+from genrelab.bench import Bench
+from genrelab.bench_amounts import NIGHT_S, Amount, fitting
 from genrelab.bench_stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
 from genrelab.config import DEFAULT_VIEWS
 from genrelab.processes import cores
 from genrelab.wording import count
 
-STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare")
-AMOUNTS = ("what", "tracks", "prepare", "PREPARED", "download")
+STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare's CPU")
+PARTS = ("of prepare, by the clock", "takes", "of it")
+AMOUNTS = ("what", "tracks", "prepare", "PREPARED", "download", "peak disk")
 
 BUSY = 0.15
 """Share of the cores that others may take before it is said."""
@@ -27,10 +29,17 @@ def stage_rows(found: Bench) -> Iterator[tuple[str, ...]]:
         yield s.name, f"{s.ms:.2f}", _rate(s.ms), mb_s, "" if s.share is None else f"{s.share:.0%}"
     for n in found.trained.networks:
         if n.once_s:
-            yield f"train {n.name}: frozen base, once", f"{1000 * n.once_s:.2f}", _rate(1000 * n.once_s), "", ""
-        yield f"train {n.name}: a step, each epoch", f"{1000 * n.window_s:.2f}", _rate(1000 * n.window_s), "", ""
-    if found.trained.reason:
-        yield "train: a step, each epoch", "not measured", "", "", ""
+            yield f"train {n.name}: a window, once (frozen base)", *_each(n.once_s)
+        yield f"train {n.name}: a window, each epoch", *_each(n.window_s)
+    for name in found.trained.missing:
+        yield f"train {name}: a window, each epoch", "not measured", "", "", ""
+
+
+def part_rows(amount: Amount) -> Iterator[tuple[str, ...]]:
+    """What the prediction for an amount is the sum of."""
+    for name, seconds in amount.parts.items():
+        yield name, lasting(seconds), f"{seconds / amount.seconds:.0%}"
+    yield "in all", lasting(amount.seconds), "100%"
 
 
 def amount_headers(found: Bench) -> tuple[str, ...]:
@@ -45,34 +54,51 @@ def amount_rows(found: Bench) -> Iterator[tuple[str, ...]]:
     for a in found.amounts:
         networks = (_between(a, n.name) for n in found.trained.networks)
         download = "" if a.download_bytes is None else size(a.download_bytes)
-        yield a.name, f"{a.tracks:,}", lasting(a.seconds), size(a.n_bytes), download, *networks
+        yield a.name, f"{a.tracks:,}", lasting(a.seconds), size(a.n_bytes), download, size(a.peak_bytes), *networks
 
 
 def sentences(found: Bench) -> Iterator[str]:
     """What the tables do not say by themselves."""
     slowest = next(s for s in found.stages if s.name == found.slowest)
-    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of it. {_help(found)}"
+    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of its CPU time. {_help(found)}"
     if found.trained.reason:
-        yield f"Training step not measured: {found.trained.reason}"
+        yield f"Training not measured: {found.trained.reason}"
     yield from _reading(found)
     if found.busy > BUSY:
         yield f"Other programs took {found.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
     n, workers = count(found.rehearsed, "track"), count(found.forecast.jobs, "worker")
     yield f"prepare is predicted from {n} that {workers} prepared; for tracks like them, and a machine as busy,"
-    yield "it should be right within a quarter. PREPARED stands on disk twice for a while."
+    yield "it should be right within a quarter. Peak disk: PREPARED stands there twice for a while;"
+    yield "of FMA its clips, too, and the archive until it is unpacked."
     if found.trained.networks:
         yield "Training is an interval, not a prediction: how many epochs a network needs shows only while it trains;"
         yield "models without epochs, calibration and scores come on top."
+    yield _tonight(found)
     for failure in found.failed:
         yield f"Left out: {failure}"
 
 
+def _tonight(found: Bench) -> str:
+    """Which part of FMA can be prepared and trained on."""
+    trained, fit = " and ".join(n.name for n in found.trained.networks), fitting(found.amounts, found.free_bytes)
+    what = "prepare" + (f", then {trained} for the most epochs," if trained else "")
+    room = f"in a night of {lasting(NIGHT_S)} and {size(found.free_bytes)} of free disk"
+    if fit is None:
+        least = next(a for a in found.amounts if a.download_bytes is not None)
+        return f"No part of FMA fits {room}: {least.name} takes {lasting(least.most_s)} and {size(least.peak_bytes)}."
+    takes = f"takes {lasting(fit.most_s)} without the download, and {size(fit.peak_bytes)} of disk at the peak"
+    return f"Of FMA, {fit.name} fits {room}: {what} {takes}."
+
+
 def command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
-    """The recommended preparation."""
+    """The recommended preparation; without a ROOT, of the part of FMA that fits, which is fetched first."""
     words = [*program, "prepare", root or "data", "--out", out]
     if set(found.views) != set(DEFAULT_VIEWS):
         words += ["--views", ",".join(found.views)]
-    return shlex.join([*words, "--jobs", str(found.forecast.jobs)])
+    fit = None if root is not None else fitting(found.amounts, found.free_bytes)
+    names = [] if fit is None else ["fma-metadata", fit.name]
+    fetched = [shlex.join([*program, "download", name, "--out", "data"]) for name in names]
+    return " && ".join([*fetched, shlex.join([*words, "--jobs", str(found.forecast.jobs)])])
 
 
 def lasting(seconds: float) -> str:
@@ -85,6 +111,10 @@ def lasting(seconds: float) -> str:
 def size(n_bytes: float) -> str:
     """`12 MB`, `3.4 GB`."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:.1f} MB"
+
+
+def _each(seconds: float) -> tuple[str, ...]:
+    return f"{1000 * seconds:.2f}", _rate(1000 * seconds), "", ""
 
 
 def _rate(ms: float) -> str:
@@ -117,11 +147,12 @@ def _more_workers(found: Bench) -> str:
 def _reading(found: Bench) -> Iterator[str]:
     """Does training wait for its records?"""
     read_ms = next((s.ms for s in found.stages if s.name == READ), None)
-    steps = [1000 * (n.once_s or n.window_s) for n in found.trained.networks]
-    if read_ms is None or not steps:
+    if read_ms is None or not found.trained.networks:
         return
-    quickest, device = min(steps), found.trained.device
-    waits = "waits for reading: keep shards on a faster disk" if read_ms > quickest else "does not wait for reading"
-    yield f"On the {device} a step takes {quickest:.1f} ms a window, reading its records {read_ms:.1f} ms: it {waits}."
+    quickest, device = min(found.trained.networks, key=lambda n: n.once_s or n.window_s), found.trained.device
+    ms = 1000 * (quickest.once_s or quickest.window_s)
+    waits = "waits for reading: keep shards on a faster disk" if read_ms > ms else "does not wait for reading"
+    once = " once" if quickest.once_s else ""
+    yield f"On the {device} {quickest.name} takes {ms:.1f} ms a window{once}, reading it {read_ms:.1f} ms: it {waits}."
     if device == "CPU":
-        yield "A GPU (pip install 'genrelab[train-gpu]') makes steps quicker."
+        yield "A GPU (pip install 'genrelab[train-gpu]') makes training quicker."

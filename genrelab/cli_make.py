@@ -74,7 +74,7 @@ def bench(
     id_column: options.IdColumn = None,
     models: options.Models = "all",
     tracks: Annotated[int | None, typer.Option(min=1, help="Predict for so many tracks.  [default: ROOT's]")] = None,
-    seconds: Annotated[float, typer.Option(help="How long to measure, about.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=5.0, help="How long to measure, about.")] = 60.0,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure every stage on this machine; predict time and disk for ROOT and for each part of the Free Music Archive.

@@ -86,6 +86,8 @@ def bench(found: Bench, as_json: bool, root: Path | None) -> None:
     _table(f"Stages: {said}", words.STAGES, words.stage_rows(found), left=1)
     workers = count(found.forecast.jobs, "worker")
     _table(f"Predicted, prepare with {workers}", words.amount_headers(found), words.amount_rows(found), left=1)
+    first = found.amounts[0]
+    _table(f"{printable(first.name)}, {count(first.tracks, 'track')}", words.PARTS, words.part_rows(first), left=1)
     for sentence in words.sentences(found):
         typer.echo(printable(sentence))
     typer.echo(f"\nRecommended: {again}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import soundfile
 from conftest import write_tone
 from typer.testing import CliRunner
 
-from genrelab import bench, bench_clips, bench_rehearsal, bench_stages, bench_training, bench_words
-from genrelab.bench_rehearsal import Rehearsal, busiest, forecast
+from genrelab import bench, bench_amounts, bench_clips, bench_rehearsal, bench_stages, bench_training, bench_words
+from genrelab.bench_rehearsal import Forecast, Rehearsal, busiest, forecast
 from genrelab.bench_training import Network, Trained
 from genrelab.cli import app
 from genrelab.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
@@ -27,7 +29,7 @@ STAGES = [
     *("hash and fingerprint", "decode", "samples", "resample", "mel_image"),
     "record write",
     "record read",
-    "predict",
+    "predict with the starter model",
 ]
 
 
@@ -116,9 +118,10 @@ def test_a_clip_is_synthesised_as_fma_has_it(tmp_path: Path, monkeypatch: pytest
 def test_without_tensorflow_the_training_step_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(bench_training, "find_spec", lambda name: None if name == "tensorflow" else real(name))
-    found = bench_training.measured(["svm", "raw_cnn"], seconds=60)
+    found = bench_training.measured(["svm", "raw_cnn"], seconds=60, more_s=120)
     assert found.networks == () and found.reason == "TensorFlow is not installed: pip install 'genrelab[train]'"
-    assert bench_training.measured(["svm"], seconds=60).reason == "no network among the models"
+    assert found.missing == ("raw_cnn",)
+    assert bench_training.measured(["svm"], seconds=60, more_s=120).reason == "no network among the models"
 
 
 def test_what_a_process_of_tensorflow_says_is_kept_as_far_as_it_came() -> None:
@@ -127,7 +130,7 @@ def test_what_a_process_of_tensorflow_says_is_kept_as_far_as_it_came() -> None:
     assert found == Trained((Network("raw_cnn", 0, 1.0, 0.5),), "CPU", 5.0)
     for said in ("", lines[0], "\n".join(lines)):
         assert bench_training._said(said, ["mobilenet_v2"], "killed").reason == "mobilenet_v2: killed"
-    assert Network("x", 2.0, 1.0, 0.5).seconds(100, 10) == pytest.approx(200 + 10 * (1 + 40))
+    assert Network("x", 2.0, 1.0, 0.5).seconds(100, 10) == pytest.approx(200 + 10 * (1 + 0.5 * (80 + 20 / 3)))
 
 
 @pytest.fixture
@@ -140,7 +143,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         bench_rehearsal, "rehearse", lambda dataset, settings, jobs: _rehearsal(len(dataset.tracks), jobs=jobs)
     )
     trained = Trained((Network("raw_cnn", 0.0, 1.0, 0.01), Network("mobilenet_v2", 0.02, 0.5, 0.001)), "CPU", 5.0)
-    monkeypatch.setattr(bench_training, "measured", lambda names, seconds: trained)
+    monkeypatch.setattr(bench_training, "measured", lambda names, seconds, more_s: trained)
 
 
 def _called(*words: object) -> tuple[int, str, str]:
@@ -158,7 +161,13 @@ def test_the_command_names_the_slowest_stage_and_predicts_every_subset(music: Pa
     assert status == 0, err
     assert "Slowest of prepare: " in said and "Left out: " in said and "broken" in said
     assert "Recommended: " in said and f"prepare {music} --out prepared --views samples,mel_image --jobs 2" in said
-    for name in ("fma-small", "fma-medium", "fma-large", "fma-full", "train mobilenet_v2: frozen base, once"):
+    for name in (
+        "fma-small",
+        "fma-medium",
+        "fma-large",
+        "fma-full",
+        "train mobilenet_v2: a window, once (frozen base)",
+    ):
         assert name in said
     found: dict[str, Any] = json.loads(_called(music, *views, "--tracks", "80", "--json")[1])
     assert {a["name"]: a["tracks"] for a in found["amounts"]} == {
@@ -169,10 +178,49 @@ def test_the_command_names_the_slowest_stage_and_predicts_every_subset(music: Pa
     assert by_name["fma-full"]["download_bytes"] == CATALOGUE["fma-full"].size
     assert by_name["fma-full"]["seconds"] > 7 * by_name["fma-large"]["seconds"]
     assert sum(s["share"] for s in found["stages"] if s["share"] is not None) == pytest.approx(1.0)
+    for amount in found["amounts"]:
+        assert sum(amount["parts"].values()) == pytest.approx(amount["seconds"])
+        assert all(s >= 0 for s in amount["parts"].values())
     slowest = max((s for s in found["stages"] if s["share"] is not None), key=lambda s: s["ms"])
     assert found["slowest"] == slowest["name"]
     few, most = by_name["fma-small"]["networks_s"]["raw_cnn"]
-    assert few == pytest.approx(5 + 11 * (1 + 64)) and most == pytest.approx(5 + 100 * (1 + 64))
+    assert few == pytest.approx(5 + 11 * (1 + 80 * (0.8 + 0.2 / 3)))
+    assert most == pytest.approx(5 + 100 * (1 + 80 * (0.8 + 0.2 / 3)))
+
+
+def test_seconds_that_do_not_do_are_refused_before_root_is_looked_at(tmp_path: Path) -> None:
+    status, out, err = _called(tmp_path / "nothing", "--seconds", "0.1")
+    assert (status, out) == (2, "") and "--seconds" in err and "nothing" not in err
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_fits_in_a_night_is_named_and_fetched() -> None:
+    found = bench.bench(None, SETTINGS, models=(), jobs=2, seconds=30)
+    amounts = {a.name: replace(a, seconds=3_600.0 * hours, networks_s={}) for a, hours in zip(
+        found.amounts, (1, 2, 9, 50), strict=True)}  # fmt: skip
+    medium = CATALOGUE["fma-medium"]
+    assert amounts["fma-medium"].peak_bytes == pytest.approx(medium.unpacked + medium.size)
+    fits = replace(found, amounts=tuple(amounts.values()), free_bytes=10**15)
+    said, again = " ".join(bench_words.sentences(fits)), bench_words.command(fits, ["genrelab"], None)
+    assert "Of FMA, fma-medium fits" in said and "2.0 h" in said
+    assert again.startswith("genrelab download fma-metadata --out data && genrelab download fma-medium --out data && ")
+    assert "download" not in bench_words.command(fits, ["genrelab"], "music")
+    small = replace(fits, free_bytes=medium.size)
+    assert "Of FMA, fma-small fits" in " ".join(bench_words.sentences(small))
+    none = replace(fits, free_bytes=10)
+    assert "No part of FMA fits" in " ".join(bench_words.sentences(none))
+    assert "download" not in bench_words.command(none, ["genrelab"], None)
+    slow = replace(found, trained=Trained(reason="raw_cnn: no answer", missing=("raw_cnn",)))
+    assert ("train raw_cnn: a window, each epoch", "not measured", "", "", "") in bench_words.stage_rows(slow)
+
+
+@pytest.mark.parametrize(("track_s", "waiting"), [(1.0, True), (0.01, False)])
+def test_what_workers_take_beyond_their_stages_is_waiting(track_s: float, waiting: bool) -> None:
+    line = Forecast(1, 2.0, 1.0, track_s, 0.05, 0.0, 100.0, 1.0, 0.1)
+    parts = bench_amounts._parts(100, line, 1.0, 0.1)
+    assert sum(parts.values()) == pytest.approx(line.seconds(100))
+    assert parts[bench_amounts.BEGIN] == pytest.approx(3.0) and parts[bench_amounts.ENDING] == pytest.approx(5.0)
+    assert (parts[bench_amounts.WAITING] > 0) == waiting
 
 
 @pytest.mark.usefixtures("quick")
@@ -214,8 +262,29 @@ def test_a_rehearsal_is_a_preparation(music: Path) -> None:
 
 
 @pytest.mark.slow
+def test_copies_that_are_only_repeated_are_not_timed(
+    music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from genrelab import audit
+
+    def slow(prepared: object) -> dict[str, object]:
+        time.sleep(3.0)
+        return {"sentences": []}
+
+    monkeypatch.setattr(audit, "audit_prepared", slow)
+    dataset = bench_clips.usable(folder.load(music, DatasetOptions()))
+    small = replace(dataset, tracks=dataset.tracks[:2])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    began = time.time()
+    alone = bench_rehearsal._prepared(small, SETTINGS, 1, str(tmp_path / "a"), began)
+    again = bench_rehearsal._prepared(bench_clips.spread(small, 4), SETTINGS, 1, str(tmp_path / "b"), began)
+    assert again.ending_s < 3.0 < alone.ending_s
+
+
+@pytest.mark.slow
 def test_networks_are_measured() -> None:
-    found = bench_training.measured(["raw_cnn", "mobilenet_v2"], seconds=300)
+    found = bench_training.measured(["raw_cnn", "mobilenet_v2"], seconds=300, more_s=600)
     assert [n.name for n in found.networks] == ["mobilenet_v2", "raw_cnn"] and found.start_s > 0
     assert found.networks[1].once_s == 0 < found.networks[0].once_s
     assert all(n.epoch_s >= 0 and n.window_s >= 0 for n in found.networks)

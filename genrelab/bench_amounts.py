@@ -1,0 +1,117 @@
+"""Program: what `bench` predicts for a data set: time by its parts, disk, training; and which part of FMA fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from genrelab.bench_rehearsal import Forecast, busiest
+from genrelab.bench_stages import AT_THE_BEGINNING, BESIDE, Heard
+from genrelab.bench_training import Trained
+from genrelab.datasets.fma import SUBSETS
+from genrelab.download import CATALOGUE
+from genrelab.processes import cores
+
+FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
+FMA_CLIPS = {"full": 9}
+"""Clips of 30 s of one track: whole ones last 270 s on average (Defferrard et al. 2017); elsewhere it is 1."""
+
+NIGHT_S = 8 * 3_600.0
+
+BEGIN, STAGES = "begin: the program, its look at three tracks, workers", "workers: the stages above, CPU time"
+WAITING, ENDING = "workers: waiting for a core or the disk", "one process: write tables, look for copies"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What is predicted for some tracks.
+
+    Attributes:
+        seconds: of `prepare` by the clock, with `jobs` workers.
+        parts: what these seconds are the sum of.
+        n_bytes: of PREPARED, which stands on disk twice for a while.
+        download_bytes: of the archive; None where nothing is fetched.
+        peak_bytes: the most that is on disk at a time; what is there already (ROOT) does not count.
+        networks_s: of training each network for the fewest and the most epochs.
+    """
+
+    name: str
+    tracks: int
+    seconds: float
+    parts: dict[str, float]
+    n_bytes: float
+    download_bytes: int | None
+    peak_bytes: float
+    networks_s: dict[str, tuple[float, float]]
+
+    @property
+    def most_s(self) -> float:
+        """Of `prepare`, and of every network that was measured for the most epochs."""
+        return self.seconds + sum(most for _, most in self.networks_s.values())
+
+
+def amounts(
+    named: tuple[str, int] | None, heard: list[Heard], like_fma: list[Heard], forecast: Forecast, trained: Trained,
+    epochs: tuple[int, int],
+) -> tuple[Amount, ...]:  # fmt: skip
+    """For so many tracks like those that were heard, if any, and for each part of FMA."""
+    alone_s, alone_bytes, found = fmean(map(prepare_s, heard)), fmean(map(_size, heard)), []
+    if named is not None:
+        clips = fmean(h.clips for h in heard)
+        found.append(_amount(*named, (1.0, 1.0), alone_s, clips, forecast, trained, epochs))
+    for subset, n in FMA_TRACKS.items():
+        clips = FMA_CLIPS.get(subset, 1)
+        cpu_s = fmean(prepare_s(h) * clips - (clips - 1) * _once(h.seconds) for h in like_fma)
+        n_bytes = fmean(_size(h) * clips - (clips - 1) * _once(h.n_bytes) for h in like_fma)
+        scales = cpu_s / alone_s, n_bytes / alone_bytes
+        found.append(_amount(f"fma-{subset}", n, scales, cpu_s, clips, forecast, trained, epochs))
+    return tuple(found)
+
+
+def fitting(found: Iterable[Amount], free_bytes: float, seconds: float = NIGHT_S) -> Amount | None:
+    """The largest part of FMA that this time and disk do for; the first named of equals."""
+    fma = [a for a in found if a.download_bytes is not None]
+    fit = [a for a in fma if a.peak_bytes <= free_bytes and a.most_s <= seconds]
+    return max(fit, key=lambda a: a.tracks, default=None)
+
+
+def prepare_s(heard: Heard) -> float:
+    """CPU seconds of the stages of `prepare`."""
+    return sum(s for name, s in heard.seconds.items() if name not in BESIDE)
+
+
+def _once(values: dict[str, float] | dict[str, int]) -> float:
+    """Of what only the first clip of a track has."""
+    return sum(values.get(name, 0) for name in AT_THE_BEGINNING)
+
+
+def _size(heard: Heard) -> float:
+    return max(1, sum(heard.n_bytes.values()))
+
+
+def _amount(
+    name: str, tracks: int, scales: tuple[float, float], cpu_s: float, clips: float, forecast: Forecast,
+    trained: Trained, epochs: tuple[int, int],
+) -> Amount:  # fmt: skip
+    """`scales`: time and bytes of a track, in tracks of the sample. `clips`: of a track; `raw_cnn` hears the first."""
+    networks_s = {}
+    for network in trained.networks:
+        windows = tracks if network.name == "raw_cnn" else round(tracks * clips)
+        fewest, most = (trained.start_s + network.seconds(windows, e) for e in epochs)
+        networks_s[network.name] = (fewest, most)
+    n_bytes, archive = forecast.n_bytes(tracks, scale=scales[1]), CATALOGUE.get(name)
+    peak, download = 2 * n_bytes, None
+    if archive is not None:  # the archive goes once it is unpacked
+        peak, download = archive.unpacked + max(archive.size, peak), archive.size
+    parts = _parts(tracks, forecast, scales[0], cpu_s)
+    return Amount(name, tracks, sum(parts.values()), parts, n_bytes, download, peak, networks_s)
+
+
+def _parts(tracks: int, forecast: Forecast, scale: float, cpu_s: float) -> dict[str, float]:
+    """Seconds of `prepare` by the clock. What workers take beyond the CPU time of their stages is waiting."""
+    most = busiest(tracks, forecast.jobs)
+    making_s, ending_s = scale * most * forecast.track_s, scale * tracks * forecast.single_s
+    working_s = min(making_s, most * cpu_s * max(1.0, forecast.jobs / cores()))
+    begin_s = forecast.seconds(tracks, scale=scale) - making_s - ending_s
+    return {BEGIN: begin_s, STAGES: working_s, WAITING: making_s - working_s, ENDING: ending_s}
