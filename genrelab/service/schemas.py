@@ -241,7 +241,7 @@ class Described:
     """The description of an application, made when it is first asked for.
 
     Args:
-        names: of the models that are served.
+        names: of the models that are served; they are told where everybody may ask for them.
         secured: a token is needed.
     """
 
@@ -261,7 +261,7 @@ class Described:
                 if self._secured and path not in ALIVE:
                     operation["security"] = [{"token": []}]
                 for parameter in operation.get("parameters", ()):
-                    if parameter["name"] in ("model", "name"):
+                    if parameter["name"] in ("model", "name") and not self._secured:
                         parameter["schema"]["enum"] = list(self._names)
         return found
 

@@ -83,6 +83,11 @@ def test_it_names_the_models(tmp_path: Path) -> None:
     assert [p["schema"]["enum"] for p in found if p["name"] in ("model", "name")] == [["first", "second"]] * 3
 
 
+def test_it_names_no_models_to_who_may_not_ask_for_them(tmp_path: Path) -> None:
+    found = [p for _, o in operations(service(tmp_path, token=TOKEN).openapi()) for p in o.get("parameters", [])]
+    assert [p["schema"].get("enum") for p in found if p["name"] in ("model", "name")] == [None] * 3
+
+
 def test_it_is_what_the_address_answers(tmp_path: Path) -> None:
     app = service(tmp_path)
     with Client(app) as client:
