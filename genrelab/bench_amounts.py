@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from genrelab.bench_rehearsal import Forecast, busiest
+from genrelab.bench_rehearsal import Forecast
 from genrelab.bench_stages import AT_THE_BEGINNING, BESIDE, Heard
 from genrelab.bench_training import Trained
 from genrelab.datasets.fma import SUBSETS
 from genrelab.download import CATALOGUE
+from genrelab.prepare import busiest
 from genrelab.processes import cores
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))

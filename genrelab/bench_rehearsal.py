@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import math
 import os
 import tempfile
 import time
@@ -16,7 +14,7 @@ import numpy as np
 from genrelab.config import PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DatasetError
-from genrelab.prepare import PIECE_TRACKS, prepare
+from genrelab.prepare import busiest, prepare
 from genrelab.processes import worker_pool
 
 
@@ -123,14 +121,6 @@ class Forecast:
     def n_bytes(self, tracks: int, *, scale: float = 1.0) -> float:
         """Of PREPARED."""
         return self.fixed_bytes + scale * tracks * self.track_bytes
-
-
-def busiest(tracks: int, jobs: int) -> int:
-    """Tracks of the worker that has most, where each takes the next piece as it is done with one."""
-    loads = [0] * min(jobs, max(1, math.ceil(tracks / PIECE_TRACKS)))
-    for first in range(0, tracks, PIECE_TRACKS):
-        heapq.heapreplace(loads, loads[0] + min(PIECE_TRACKS, tracks - first))
-    return max(loads)
 
 
 def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: float = 0.0) -> Forecast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 import shutil
@@ -25,6 +26,9 @@ from genrelab.workers import estimate
 
 PIECE_TRACKS = 10
 """Tracks a piece: what a kill can cost each worker."""
+
+SIDE_BY_SIDE = 4
+"""Workers at most that an estimate is measured with."""
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -236,16 +240,26 @@ def n_tracks(some: list[Piece]) -> int:
     return sum(len(p.items) for p in some)
 
 
+def busiest(tracks: int, jobs: int) -> int:
+    """Tracks of the worker that has most, where each takes the next piece as it is done with one."""
+    loads = [0] * max(1, min(jobs, -(-tracks // PIECE_TRACKS)))
+    for first in range(0, tracks, PIECE_TRACKS):
+        heapq.heapreplace(loads, loads[0] + min(PIECE_TRACKS, tracks - first))
+    return max(loads)
+
+
 def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: Folder, say: Say) -> None:
     n = sum(i.problem is None for p in todo for i in p.items)  # the others are only counted
-    cost = estimate(todo, settings)
+    working = min(jobs, len(todo))
+    cost = estimate(todo, settings, max(1, min(working, cores(), SIDE_BY_SIDE)))
     names = ", ".join(v.name for v in settings.views)
     if not n or cost is None:
         say(f"{n} tracks to prepare into {folder} ({names})")
         return
     fresh = sum(i.kept is None and i.problem is None and Path(i.path).is_file() for p in todo for i in p.items)
-    working, size = min(jobs, len(todo)), fresh * cost.n_bytes
-    took = f"about {cost.total_s(fresh, working, cores()):.0f} s with {count(working, 'worker')}"
+    size = fresh * cost.n_bytes
+    seconds = cost.total_s(working * busiest(fresh, working), working, cores())  # the others wait for the last one
+    took = f"about {seconds:.0f} s with {count(working, 'worker')}"
     say(f"{n} tracks to prepare into {folder} ({names}): {took}, {size / 1e6:.0f} MB")
     if folder.is_local:
         free = shutil.disk_usage(folder.local).free

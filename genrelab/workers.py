@@ -100,25 +100,31 @@ class Estimate:
         return (self.begin_s * max(1.0, workers / cores)) + tracks * self.seconds / max(1, min(workers, cores))
 
 
-def estimate(todo: list[Piece], settings: PrepareSettings, *, sample: int = 3) -> Estimate | None:
+def estimate(
+    todo: list[Piece], settings: PrepareSettings, side_by_side: int = 1, *, sample: int = 3
+) -> Estimate | None:
     """Measured on up to `sample` tracks spread over what is to be done; None where none can be read.
 
-    A worker does it, for a file among them may bring its decoder down: then there is no estimate.
+    Workers do it, for a file among them may bring its decoder down: then there is no estimate.
+
+    Args:
+        side_by_side: workers that measure the same tracks at a time, for they will share the machine later, too.
     """
     paths = [i.path for p in todo for i in p.items if i.kept is None and i.problem is None and Path(i.path).is_file()]
     if not paths:
         return None
     chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)]
     began = time.perf_counter()
-    with worker_pool(1) as pool:
+    with worker_pool(side_by_side) as pool:
         try:
-            found = pool.submit(measure, chosen, settings).result()
+            asked = [pool.submit(measure, chosen, settings) for _ in range(side_by_side)]
+            found = [f for f in (a.result() for a in asked) if f is not None]
         except BrokenProcessPool:
             return None
-    if found is None:
+    if not found:
         return None
-    spent, worked = time.perf_counter() - began, found.seconds * len(chosen)
-    return replace(found, begin_s=max(0.0, spent - worked))
+    spent, seconds = time.perf_counter() - began, float(np.mean([f.seconds for f in found]))
+    return Estimate(seconds, found[0].n_bytes, max(0.0, spent - seconds * len(chosen)))
 
 
 def measure(paths: list[str], settings: PrepareSettings) -> Estimate | None:

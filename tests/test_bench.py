@@ -15,7 +15,7 @@ from conftest import write_tone
 from typer.testing import CliRunner
 
 from genrelab import bench, bench_amounts, bench_clips, bench_rehearsal, bench_stages, bench_training, bench_words
-from genrelab.bench_rehearsal import Forecast, Rehearsal, busiest, forecast
+from genrelab.bench_rehearsal import Forecast, Rehearsal, forecast
 from genrelab.bench_training import Network, Trained
 from genrelab.cli import app
 from genrelab.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
@@ -23,6 +23,7 @@ from genrelab.dataset import Dataset, DatasetOptions, Track
 from genrelab.datasets import folder
 from genrelab.download import CATALOGUE
 from genrelab.errors import DatasetError, SettingsError
+from genrelab.prepare import busiest
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))
 STAGES = [

@@ -112,6 +112,8 @@ def test_the_estimate_counts_all_that_a_track_costs_and_how_workers_begin(
     orders = [Piece(0, "", (Item(0, str(music / "beat" / "0.wav")),), PrepareSettings(views=(SamplesView(),)))]
     found = workers.estimate(orders, orders[0].settings)
     assert found is not None and found.begin_s > 0
+    together = workers.estimate(orders, orders[0].settings, 2)
+    assert together is not None and together.n_bytes == found.n_bytes
 
 
 def test_a_view_that_a_track_cannot_have_gives_no_estimate(music: Path) -> None:
