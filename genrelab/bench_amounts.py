@@ -46,11 +46,6 @@ class Amount:
     peak_bytes: float
     networks_s: dict[str, tuple[float, float]]
 
-    @property
-    def most_s(self) -> float:
-        """Of `prepare`, and of every network that was measured for the most epochs."""
-        return self.seconds + sum(most for _, most in self.networks_s.values())
-
 
 def amounts(
     named: tuple[str, int] | None, heard: list[Heard], like_fma: list[Heard], forecast: Forecast, trained: Trained,
@@ -71,9 +66,9 @@ def amounts(
 
 
 def fitting(found: Iterable[Amount], free_bytes: float, seconds: float = NIGHT_S) -> Amount | None:
-    """The largest part of FMA that this time and disk do for; the first named of equals."""
+    """The largest part of FMA that can be prepared in this time, and on this disk; the first named of equals."""
     fma = [a for a in found if a.download_bytes is not None]
-    fit = [a for a in fma if a.peak_bytes <= free_bytes and a.most_s <= seconds]
+    fit = [a for a in fma if a.peak_bytes <= free_bytes and a.seconds <= seconds]
     return max(fit, key=lambda a: a.tracks, default=None)
 
 

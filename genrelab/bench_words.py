@@ -79,15 +79,16 @@ def sentences(found: Bench) -> Iterator[str]:
 
 
 def _tonight(found: Bench) -> str:
-    """Which part of FMA can be prepared and trained on."""
-    trained, fit = " and ".join(n.name for n in found.trained.networks), fitting(found.amounts, found.free_bytes)
-    what = "prepare" + (f", then {trained} for the most epochs," if trained else "")
-    room = f"in a night of {lasting(NIGHT_S)} and {size(found.free_bytes)} of free disk"
+    """Which part of FMA can be prepared, and which networks be trained on it then for as long as they may be."""
+    fit, room = fitting(found.amounts, found.free_bytes), f"a night of {lasting(NIGHT_S)} and {size(found.free_bytes)}"
     if fit is None:
         least = next(a for a in found.amounts if a.download_bytes is not None)
-        return f"No part of FMA fits {room}: {least.name} takes {lasting(least.most_s)} and {size(least.peak_bytes)}."
-    takes = f"takes {lasting(fit.most_s)} without the download, and {size(fit.peak_bytes)} of disk at the peak"
-    return f"Of FMA, {fit.name} fits {room}: {what} {takes}."
+        takes = f"{least.name} takes {lasting(least.seconds)} and {size(least.peak_bytes)}"
+        return f"No part of FMA fits in {room} of free disk: {takes}."
+    takes = f"prepare takes {lasting(fit.seconds)} without the download, {size(fit.peak_bytes)} at the peak"
+    networks = [name for name, (_, most) in fit.networks_s.items() if fit.seconds + most <= NIGHT_S]
+    trained = f"; then training {' or '.join(networks)} for the most epochs fits, too" if networks else ""
+    return f"Of FMA, {fit.name} fits in {room} of free disk: {takes}{trained}."
 
 
 def command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
