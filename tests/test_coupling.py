@@ -4,8 +4,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from sklearn.svm import SVC
 
-from genrelab.coupling import best_beta, coupled
+from genrelab import coupling
+from genrelab.coupling import best_beta, coupled, pair_scores
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -33,3 +35,16 @@ def test_beta_is_found_where_the_scores_were_scaled() -> None:
     y[wrong] = (y[wrong] + 1) % 3
     assert best_beta(scores, y, 3, np.where(wrong, 1e-9, 1.0)) == pytest.approx(2.5, rel=0.1)
     assert best_beta(scores, y, 3, None) < 1.5
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
+@pytest.mark.parametrize("k", [2, 4])
+def test_scores_are_those_of_the_machine(kernel: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(k)
+    y = rng.integers(0, k, 120)
+    z = rng.normal(size=(120, 7)) + y[:, None] / 2
+    svc = SVC(kernel=kernel, gamma=0.1, degree=2, decision_function_shape="ovo").fit(z, y)
+    monkeypatch.setattr(coupling, "KERNEL_VALUES", 10 * len(svc.support_vectors_))  # several blocks, a short one last
+    expected = svc.decision_function(z[:77])
+    np.testing.assert_allclose(pair_scores(svc, z[:77]), -expected[:, None] if k == 2 else expected, atol=1e-10)
+    assert pair_scores(svc, z[:0]).shape == (0, k * (k - 1) // 2)

@@ -69,10 +69,11 @@ class Classical(Model):
         if np.isinf(x).any():
             raise ModelError(f"{self.name}: {int(np.isinf(x).any(1).sum())} rows hold an infinite feature")
         self._keep_probes(rows.x[fit])
-        self.medians_ = medians_of(x[fit]) if np.isnan(x).any() else None
-        raw = x[fit] if self.medians_ is None else np.where(np.isnan(x[fit]), self.medians_, x[fit])
-        self.bounds_ = bounds_of(raw)
-        filled = self._filled(x[fit])
+        missing = np.isnan(x).any()
+        x = x[fit]
+        self.medians_ = medians_of(x) if missing else None
+        self.bounds_ = bounds_of(self._whole(x))
+        filled = self._filled(x)
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
         self.steps_ = self._steps(filled.shape)
@@ -115,13 +116,17 @@ class Classical(Model):
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Windows (n, *shape) as rows (n, columns) of what the model looks at."""
-        flat = x.reshape(len(x), -1).astype(np.float32)
+        flat = x.reshape(len(x), -1).astype(np.float32, copy=False)
         return flat if self.columns_ is None else flat[:, self.columns_]
 
     def _filled(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Rows (n, columns) in float64, training medians where a value is missing, none out of bounds."""
-        whole = x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)
-        return whole.clip(*self.bounds_).astype(np.float64)
+        whole = self._whole(x)
+        return whole.clip(*self.bounds_, out=np.empty(whole.shape))
+
+    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows (n, columns) with training medians where a value is missing; the same ones where none ever was."""
+        return x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)
 
     def _steps(self, fit_shape: tuple[int, ...]) -> list[Any]:
         from sklearn.decomposition import PCA
@@ -267,7 +272,7 @@ class Svm(Classical):
         steps = 2_000 if self.is_article else SVM_STEPS if self.is_tuned else -1
         svc = SVC(
             kernel=self.chosen["kernel"], C=self.chosen["C"], degree=self.chosen["degree"], max_iter=steps,
-            gamma="scale" if gamma == 1 else gamma / (z.shape[1] * z.var()), decision_function_shape="ovo",
+            gamma=gamma / (z.shape[1] * z.var() or 1.0), decision_function_shape="ovo",
         )  # fmt: skip
         return svc.fit(z, y, sample_weight=by_row)
 
