@@ -105,11 +105,14 @@ class Examples:
         return self.labels.group[self.track]
 
     def rows(self, *roles: str, at_most: int | None = None) -> Rows:
-        """Windows of these roles (all without any), or the first of them, in memory, in order, in the view's dtype."""
+        """Windows of these roles (all without any), or the first of them, in memory, in order, in the view's dtype.
+
+        All windows of a table are the table itself, not to be written to.
+        """
         chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
         if at_most is not None:
             chosen[np.flatnonzero(chosen)[at_most:]] = False
-        x = self._values[chosen] if self._values is not None else self._read(chosen)
+        x = self._read(chosen) if self._values is None else _those(self._values, chosen)
         return Rows(x, self.y[chosen], self.group[chosen], self.track[chosen])
 
     def batches(self, *roles: str, batch_size: int, in_order: bool = True) -> Any:
@@ -269,4 +272,10 @@ def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
     track = np.array([number[i] for i in ids], np.int64)
     keep = labels.role[track] != "none"
     fingerprint = prepared.about["fingerprint"]
-    return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=values[keep])
+    values.flags.writeable = False  # every model of a run is given the same numbers
+    return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=_those(values, keep))
+
+
+def _those(values: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Rows of `values` (n, columns) that `rows` (n,) marks; no copy of hundreds of megabytes where it marks all."""
+    return values if rows.all() else values[rows]

@@ -13,13 +13,27 @@ import pytest
 import scipy.fft
 import soundfile
 from bundles import bundle_for
+from in_memory import examples_of, table_view
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab import decode, decoders, pieces, records, spectrogram
-from genrelab.config import VIEWS, ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView
+from genrelab import decode, decoders, examples, pieces, records, spectrogram
+from genrelab.config import (
+    VIEWS,
+    ClipSettings,
+    LogMelView,
+    MelImageView,
+    PrepareSettings,
+    StatisticsView,
+    TrainSettings,
+)
+from genrelab.dataset import DatasetOptions
+from genrelab.datasets import folder
 from genrelab.features import statistics
+from genrelab.prepare import prepare
 from genrelab.records import Record
+from genrelab.storage import Folder
+from genrelab.train import train
 
 SR = 22_050
 ALL = PrepareSettings(views=tuple(view() for name, view in VIEWS.items() if name != "table"))
@@ -102,6 +116,24 @@ def test_a_payload_is_checksummed_and_framed_once(counted: Callable[..., Counter
     calls = counted((google_crc32c, "value"), of=len)
     records.encode(Record(3, 0.0, bytes(1_000)))
     assert 1_000 <= calls["value"] < 1_100  # the payload once, not twice
+
+
+@pytest.mark.slow
+def test_the_table_is_read_once_for_all_classical_models(
+    request: pytest.FixtureRequest, tmp_path: Path, counted: Callable[..., Counter[str]]
+) -> None:
+    dataset = folder.load(request.getfixturevalue("music"), DatasetOptions())
+    prepared = prepare(dataset, tmp_path / "prepared", PrepareSettings(views=(StatisticsView(),)), jobs=1)
+    calls = counted((examples, "_from_table"))
+    models = ("gaussian_nb", "knn", "svm")
+    train(prepared, Folder(tmp_path / "run"), TrainSettings(models=models, split="random"))
+    assert calls["_from_table"] == 1
+
+
+def test_all_rows_of_a_table_are_not_copied() -> None:
+    x = np.zeros((6, 4), np.float32)
+    made = examples_of(x, np.arange(6) % 2, view=table_view(4))
+    assert all(np.shares_memory(made.rows().x, made.rows(*roles).x) for roles in ((), set(made.role)))
 
 
 class Session:

@@ -14,6 +14,7 @@ from genrelab.examples import Labels, load_examples
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.storage import Folder
+from genrelab.training import _shuffled, part_of
 
 ROLES = ("fit", "choose", "score", "none")
 
@@ -73,6 +74,22 @@ def test_shards_read_side_by_side_give_the_same_windows_in_one_other_order(prepa
     np.testing.assert_array_equal(side_by_side, read(False))
     assert not np.array_equal(side_by_side, ordered)
     np.testing.assert_array_equal(np.sort(side_by_side, axis=0), np.sort(ordered, axis=0))
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_into_memory_is_shuffled_alike(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
+
+    def epochs() -> list[np.ndarray]:
+        part = part_of(examples, "fit", batch_size=4, in_order=False)
+        return [np.concatenate([x for x, _ in _shuffled(part, seed).batch(4).as_numpy_iterator()]) for seed in (0, 1)]
+
+    cached = epochs()
+    monkeypatch.setattr("genrelab.examples.CACHE_BYTES", 0)
+    np.testing.assert_array_equal(cached, epochs())
+    assert not np.array_equal(*cached)
 
 
 @pytest.mark.parametrize("view", ["statistics", "samples"])
