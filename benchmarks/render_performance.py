@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 ORDER = (
     *("statistics", "statistics_exact", "log_mel", "record_librosa", "record_article", "record_floor", "windows"),
     *("cold", "record_write", "head_epoch", "input_pipeline_raw_cnn", "input_pipeline_short_chunk"),
-    *("worker_start", "prepare_memory", "prepare_workers"),
+    *("svm_fit", "worker_start", "prepare_memory", "prepare_workers"),
 )
 
 HEAD = """# Performance

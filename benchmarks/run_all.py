@@ -32,6 +32,7 @@ SCRIPTS = {
     "head_epoch": "head_epoch.py {data}",
     "input_pipeline_raw_cnn": "input_pipeline.py {data} raw_cnn",
     "input_pipeline_short_chunk": "input_pipeline.py {data} short_chunk",
+    "svm_fit": "svm_fit.py",
     "worker_start": "worker_start.py",
     "prepare_memory": "prepare_memory.py {data}",
     "prepare_workers": "prepare_workers.py {data}",
