@@ -33,11 +33,16 @@ def serve(
             help="Clients must show it; others on this machine see options: better set GENRELAB_TOKEN.",
         ),
     ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Let others in without a token.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let others in without a token, by whatever name.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Load a bundle again when it changes (SIGHUP: once).")] = False,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Web site whose pages may use this service, such as https://example.org."),
+        typer.Option(
+            metavar="URL",
+            help="Web site whose pages may use this service, or behind which it stands: https://example.org.",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that hear files.  [default: one a core]")

@@ -150,7 +150,13 @@ class _Service:
         self.settings, self.shelf, self.door, self.signals = settings, shelf, door, signals
         self.ears = Ears(settings.limits, shelf)
         self.app: Any = create_app(
-            settings.limits, shelf, self.ears, token=settings.token, origins=settings.origins, folder=uploads
+            settings.limits,
+            shelf,
+            self.ears,
+            token=settings.token,
+            origins=settings.origins,
+            hosts=None if settings.insecure else (settings.host,),
+            folder=uploads,
         )
         self.server = _Server(self._config())
 

@@ -44,7 +44,7 @@ def create_app(
     *,
     token: str | None = None,
     origins: Sequence[str] = (),
-    hosts: Sequence[str] = (),
+    hosts: Sequence[str] | None = (),
     folder: Path,
 ) -> FastAPI:
     """The service.
@@ -55,7 +55,8 @@ def create_app(
     Args:
         token: that clients must know; None: anybody may ask.
         origins: web sites that may ask, such as `https://music.example.com`; our own page always may.
-        hosts: names by which the service may be asked where it has no token, besides `localhost` and addresses.
+        hosts: names by which the service may be asked where it has no token, besides `localhost` and addresses;
+            None: any.
         folder: ours, for what is sent.
     """
     origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
@@ -96,7 +97,7 @@ def create_app(
 
 
 def _passed(
-    gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str]
+    gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str] | None
 ) -> list[Middleware]:
     """What a request passes, the outermost first."""
     return [

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from genrelab.errors import SettingsError, printable
+from genrelab.service.borders import ORIGIN
 from genrelab.service.limits import Limits
 
 SHORTEST_TOKEN = 8
@@ -54,7 +55,7 @@ class ServeSettings:
                 "--insecure"
             )
         for origin in self.origins:
-            if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", origin):
+            if origin != origin.lower() or not ORIGIN.fullmatch(origin):
                 raise SettingsError(
                     "--allow-origin must be a web site as browsers name it, such as https://example.org or "
                     f"http://example.org:8080, in small letters and without a path. Received: {printable(origin)}"

@@ -233,3 +233,15 @@ def test_a_bundle_that_is_none_is_one_line(tmp_path: Path) -> None:
     assert status == 1 and err.startswith("Error: ") and len(err.splitlines()) == 1
     left = list(Path(tempfile.gettempdir()).glob(f"genrelab-serve-{os.getpid()}-*"))
     assert not left
+
+
+def test_whom_a_name_lets_in(started: Callable[..., Service], tmp_path: Path) -> None:
+    closed, proxied = (
+        started("--model", bundle(tmp_path / "b"), *words)
+        for words in ((), ("--allow-origin", "https://music.example.org"))
+    )
+    assert closed.ask("GET", "/v1/models", Host="music.example.org")[0] == 403
+    assert proxied.ask("GET", "/v1/models", Host="music.example.org")[0] == 200
+    assert closed.ask("GET", "/v1/models", Host="localhost")[0] == 200
+    insecure = started("--model", bundle(tmp_path / "b"), "--insecure")
+    assert insecure.ask("GET", "/v1/models", Host="music.lan")[0] == 200
