@@ -1,10 +1,11 @@
 """Training through genrelab's input pipeline against the bare step on batches that are in memory.
 
-    python benchmarks/input_pipeline.py DATA raw_cnn|short_chunk [--json PATH]
+    python benchmarks/input_pipeline.py DATA raw_cnn|short_chunk [--uncached] [--json PATH]
 
 An epoch as `fit_network` runs it, from shards through cache, shuffle and batches, against Keras on tensors that lie
 there ready. At most 1.05 times the CPU seconds. `short_chunk` is a network of the size of the short-chunk CNN (Won et
-al., Evaluation of CNN-based automatic music tagging models, 2020), on log-mel windows of 3 s.
+al., Evaluation of CNN-based automatic music tagging models, 2020), on log-mel windows of 3 s. With `--uncached` records
+are read again each epoch, as those that do not fit into memory are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from training_rows import examples_of
 
+from genrelab import examples
 from genrelab.accelerator import load_tensorflow, seed_everything
 from genrelab.config import LogMelView, SamplesView, View
 from genrelab.keras_model import part_of
@@ -57,10 +59,14 @@ def main() -> int:
     parser = arguments("training through the pipeline against the bare step")
     parser.add_argument("network", choices=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--uncached", action="store_true")
     options = parser.parse_args()
     one_core()
     seed_everything(0)
     task = TASKS[options.network]
+    name = f"input_pipeline_{options.network}"
+    if options.uncached:
+        examples.CACHE_BYTES, name = 0, f"{name}_uncached"
     with tempfile.TemporaryDirectory() as folder:
         part = part_of(examples_of(options.data, task.view, task.rows, Path(folder)), "fit", batch_size=task.batch,
                        in_order=False)  # fmt: skip
@@ -76,7 +82,7 @@ def main() -> int:
         measured = alternate(sides, range(options.rounds))
     ratio, quartiles = measured.ratio("genrelab", "in memory")
     row = Row(
-        f"input_pipeline_{options.network}", f"training {options.network} through the input pipeline",
+        name, f"training {options.network} through the input pipeline",
         "the same steps on batches in memory", ratio, quartiles, options.rounds,
         at_most=1.05,
         medians={f"{side}, s of CPU an epoch": measured.median(side) for side in sides},
