@@ -84,10 +84,12 @@ import threading
 
 from websockets.sync.client import connect  # pip install websockets
 
+
 def send(stream, file):
     while chunk := file.read(4_096):
         stream.send(chunk)
     stream.send(json.dumps({"type": "stop"}))
+
 
 with connect("ws://127.0.0.1:8000/v1/stream") as stream, open(sys.argv[1], "rb") as file:
     stream.send(json.dumps({"type": "start", "format": "auto"}))
