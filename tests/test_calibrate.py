@@ -67,7 +67,7 @@ def test_the_scored_figures_are_those_of_scored_tracks(tmp_path: Path) -> None:
     assert found.about is not None and found.evidence is not None
     scored, rows = found.about["scored"], examples.role == "score"
     y, after = examples.y[rows], found.probabilities[rows]
-    assert scored["after"] == {"log_loss": metrics.log_loss(y, after), "ece": metrics.ece(y, after)}
+    assert scored["after"] == pytest.approx({"log_loss": metrics.log_loss(y, after), "ece": metrics.ece(y, after)})
     least = found.evidence.least_likely(0.9)
     inside = (after >= least) | (after == after.max(axis=1, keepdims=True))
     assert scored["coverage"]["covered"] == pytest.approx(inside[np.arange(len(y)), y].mean())

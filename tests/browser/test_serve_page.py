@@ -708,7 +708,7 @@ def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> 
     it.until("document.getElementById('now').textContent === '0:20'")
     reach("#as-text summary")
     it.page.keyboard.press("Enter")
-    assert it.page.is_visible("#spans")
+    it.page.wait_for_selector("#spans", state="visible")
     reach("#past-list button")
     it.page.keyboard.press("Enter")
     assert it.value("document.activeElement.id") == "heard-name"

@@ -95,7 +95,8 @@ def test_reaches_the_machine() -> None:
     svc = model.classifier_.svc
     assert (svc.kernel, svc.C, svc.degree, svc.max_iter) == ("poly", 3.0, 2, 100_000)
     assert svc.gamma == pytest.approx(2 / 12, rel=1e-6)  # scaled columns have variance 1
-    assert fitted("svm", examples, {}).classifier_.svc.gamma == "scale"
+    plain = fitted("svm", examples, {}).classifier_.svc
+    assert plain.gamma == pytest.approx(1 / 12, rel=1e-6)  # what scikit-learn calls "scale"
     assert fitted("svm", examples, {}).classifier_.svc.max_iter == -1
 
 
