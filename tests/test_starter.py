@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 from sounds import music
 
@@ -71,19 +74,30 @@ def test_the_rate_that_a_file_is_stored_at_does_not_matter() -> None:
 @pytest.mark.real
 @pytest.mark.slow
 def test_the_script_gives_the_bundle_in_the_box(shared: Path, tmp_path: Path) -> None:
-    """Byte for byte where the packages are those that it was made with; its figures are those promised anywhere."""
+    """The same but for what processors round differently, where the packages are those that it was made with.
+
+    Its figures are those promised anywhere.
+    """
     command = [sys.executable, str(SCRIPT), str(shared / "data"), "--out", str(tmp_path / "starter")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     made, kept = (json.loads((p / "bundle.json").read_text()) for p in (tmp_path / "starter", predict.STARTER))
     if made["versions"] == kept["versions"]:
-        for name in ("model.onnx", "bundle.json", "README.md"):
-            same = (tmp_path / "starter" / name).read_bytes() == (predict.STARTER / name).read_bytes()
-            assert same, f"{name} differs"  # of the bytes themselves pytest would draw a difference for minutes
+        assert {k: v for k, v in made.items() if k != "files"} == {k: v for k, v in kept.items() if k != "files"}
+        assert (tmp_path / "starter" / "README.md").read_text() == (predict.STARTER / "README.md").read_text()
+        for name, values in numbers_of(predict.STARTER).items():
+            # Coefficients stop where the optimiser is content, which the last bits of the features move.
+            off = 1e-3 * np.abs(values).max() if name in ("coef", "intercept") else 1e-4
+            np.testing.assert_allclose(numbers_of(tmp_path / "starter")[name], values, rtol=1e-4, atol=off)
     assert made["metrics"]["accuracy"] >= 0.42
     assert made["metrics"]["top3"] >= 0.72
     short = next(line.split() for line in said.splitlines() if line.startswith("short:"))
     assert float(short[1]) >= 0.42
     assert float(short[-1]) >= 0.72
+
+
+def numbers_of(bundle: Path) -> dict[str, Any]:
+    """The constants of a bundle's network by name."""
+    return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(bundle / "model.onnx").graph.initializer}
 
 
 @pytest.mark.real
