@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    paths = mp3_clips(options.data, options.clips)
+    paths = mp3_clips(options.data.resolve(), options.clips)  # tracks stand below /, wherever they are
     tracks = tuple(Track(f"{i:06d}", str(p), f"genre {i % 2}") for i, p in enumerate(paths))
     dataset = Dataset("clips", Path("/"), tracks)
 
