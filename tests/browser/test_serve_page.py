@@ -707,8 +707,12 @@ def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> 
     it.page.keyboard.press("End")
     it.until("document.getElementById('now').textContent === '0:20'")
     reach("#as-text summary")
-    it.page.keyboard.press("Enter")
-    it.page.wait_for_selector("#spans", state="visible")
+    for _ in range(3):  # on a machine that is busy Chromium now and then drops the key of a summary
+        it.page.keyboard.press("Enter")
+        it.page.wait_for_timeout(2_000)
+        if it.page.is_visible("#spans"):
+            break
+    assert it.page.is_visible("#spans")
     reach("#past-list button")
     it.page.keyboard.press("Enter")
     assert it.value("document.activeElement.id") == "heard-name"
