@@ -146,6 +146,11 @@ class Classifier(Bundle):
         return self.calibration
 
 
+def default_bundle() -> Path:
+    """The folder of the bundle that is used where none is named."""
+    return Path(os.environ.get("GENRELAB_MODEL") or STARTER)
+
+
 def load_bundle(path: str | Path | None = None) -> Classifier:
     """The bundle in a folder, ready to be asked.
 
@@ -155,7 +160,7 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
     Raises:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
     """
-    return Classifier(**vars(bundles.load_bundle(path or os.environ.get("GENRELAB_MODEL") or STARTER)))
+    return Classifier(**vars(bundles.load_bundle(path or default_bundle())))
 
 
 def predict_file(bundle: Bundle, path: str | Path) -> Prediction:

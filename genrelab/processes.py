@@ -53,6 +53,15 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 128 << 20)
 
 
+def prctl(option: int, value: int) -> None:
+    """Tells Linux something of this process (see prctl(2)); elsewhere nothing is done."""
+    if sys.platform == "linux":
+        import ctypes
+
+        none = ctypes.c_ulong(0)
+        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), none, none, none)
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

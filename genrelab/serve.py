@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,13 +19,14 @@ from typing import Any
 import uvicorn
 
 from genrelab.errors import SettingsError
-from genrelab.predict import STARTER
+from genrelab.processes import prctl
 from genrelab.service import scratch
 from genrelab.service.app import create_app
 from genrelab.service.ears import Ears
 from genrelab.service.patience import patient
 from genrelab.service.settings import ServeSettings
 from genrelab.service.shelf import Shelf, named
+from genrelab.service.unless import unless
 
 log = logging.getLogger("genrelab.serve")
 
@@ -64,8 +63,8 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
 async def _serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
     stop = _Signals()
     with scratch.folder() as folder, closing(listen(settings.host, settings.port)) as door:
-        names = settings.models or (os.environ.get("GENRELAB_MODEL") or str(STARTER),)
-        shelf = await asyncio.to_thread(Shelf, named(names), folder / "models", min_precision=settings.min_precision)
+        sources = named(settings.models)
+        shelf = await asyncio.to_thread(Shelf, sources, folder / "models", min_precision=settings.min_precision)
         uploads = folder / "uploads"
         uploads.mkdir()
         await _Service(settings, shelf, uploads, door, stop).run(listening)
@@ -105,13 +104,10 @@ def _log_to_stderr(access_log: bool) -> None:
 
 def _keep_to_itself() -> None:
     """Other processes of this user, workers among them, may not look into this one: it knows the token."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(_SET_DUMPABLE, 0)
 
 
-_PR_SET_DUMPABLE = 4
+_SET_DUMPABLE = 4
 """From linux/prctl.h."""
 
 
@@ -133,6 +129,10 @@ class _Signals:
 
     def _end(self) -> None:
         (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+class _Stopped(Exception):  # noqa: N818 - reads as what it is
+    """Told to end before anything was heard."""
 
 
 class _Server(uvicorn.Server):
@@ -197,14 +197,10 @@ class _Service:
 
     async def _begun(self) -> bool:
         """Do workers hear? Not where the service is told to end before they do."""
-        start, stop = asyncio.create_task(self.ears.start()), asyncio.create_task(self.signals.stop.wait())
-        await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
-        if not start.done():
-            start.cancel()
-            await asyncio.gather(start, return_exceptions=True)
+        try:
+            await unless(self.signals.stop.wait(), self.ears.start(), _Stopped)
+        except _Stopped:
             return False
-        stop.cancel()
-        start.result()
         return True
 
     def _address(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from genrelab.bundle_json import ABOUT, CARD, MODEL, read_about
 from genrelab.config import FramesView, LogMelView, SamplesView
 from genrelab.errors import BundleError, SettingsError, printable
-from genrelab.predict import STARTER, Classifier, load_bundle, must_hear
+from genrelab.predict import STARTER, Classifier, default_bundle, load_bundle, must_hear
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
@@ -190,7 +190,7 @@ def named(texts: Sequence[str]) -> dict[str, Path]:
         BundleError: no bundle is there to say its own name.
     """
     found: dict[str, Path] = {}
-    for text in texts or (os.environ.get("GENRELAB_MODEL") or str(STARTER),):
+    for text in texts or (str(default_bundle()),):
         name, path = _named(text)
         if name in found:
             raise SettingsError(f"two models are called {name}: give one another name, as in --model NAME=BUNDLE")

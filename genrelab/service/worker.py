@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genrelab.processes import keep_memory, use_one_thread
+from genrelab.processes import keep_memory, prctl, use_one_thread
 
 use_one_thread()  # before NumPy is loaded
 
@@ -93,11 +93,7 @@ def _confine(memory: int) -> None:
 
     What the system does not know is left out.
     """
-    if sys.platform == "linux":
-        import ctypes
-
-        one, none = ctypes.c_ulong(1), ctypes.c_ulong(0)
-        ctypes.CDLL(None).prctl(NO_NEW_PRIVS, one, none, none, none)
+    prctl(NO_NEW_PRIVS, 1)
     with suppress(ImportError):
         import resource
 
