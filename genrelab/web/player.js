@@ -49,9 +49,9 @@ export async function openPlayer(file, { plays, seconds }) {
 export function closePlayer() {
   opened = null;
   audio.pause();
+  letGo(audio);
   drawn?.destroy();
   drawn = null;
-  audio.removeAttribute("src");
   tellWhatIsMissing(null);
   showWave(false);
   show(byId("transport"), false);
@@ -75,9 +75,15 @@ export async function inspect(file) {
   probe.src = source;
   const found = await Promise.race([event(probe, "loadedmetadata"), event(probe, "error"), after(1500)]);
   const seconds = Number.isFinite(probe.duration) ? probe.duration : null;
-  probe.removeAttribute("src");
+  letGo(probe);
   URL.revokeObjectURL(source);
   return { plays: found !== "error", seconds };
+}
+
+/** Without `load` it would go on reading, and fail as soon as the address of its file is revoked. */
+function letGo(player) {
+  player.removeAttribute("src");
+  player.load();
 }
 
 const event = (target, name) => new Promise((resolve) => target.addEventListener(name, () => resolve(name), { once: true }));
