@@ -24,7 +24,8 @@ from genrelab.config import PrepareSettings, TrainSettings
 from genrelab.dataset import Dataset
 from genrelab.doctor import LEAST_MEMORY, free_memory
 from genrelab.errors import DatasetError, SettingsError, printable
-from genrelab.prepare import PIECE_TRACKS, Say
+from genrelab.pieces import PIECE_TRACKS
+from genrelab.prepare import Say
 from genrelab.processes import cores
 
 SYNTHESISED, HEARD_TRACKS = 4, 6

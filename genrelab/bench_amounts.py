@@ -11,7 +11,7 @@ from genrelab.bench_stages import AT_THE_BEGINNING, BESIDE, Heard
 from genrelab.bench_training import Trained
 from genrelab.datasets.fma import SUBSETS
 from genrelab.download import CATALOGUE
-from genrelab.prepare import busiest
+from genrelab.outlook import busiest
 from genrelab.processes import cores
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
@@ -20,7 +20,7 @@ FMA_CLIPS = {"full": 9}
 
 NIGHT_S = 8 * 3_600.0
 
-BEGIN, STAGES = "begin: the program, its look at three tracks, workers", "workers: the stages above, CPU time"
+BEGIN, STAGES = "begin: the program, workers", "workers: the stages above, CPU time"
 WAITING, ENDING = "workers: waiting for a core or the disk", "one process: write tables, look for copies"
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from genrelab.config import PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DatasetError
-from genrelab.prepare import busiest, prepare
+from genrelab.outlook import busiest
+from genrelab.prepare import prepare
 from genrelab.processes import worker_pool
 
 
@@ -91,7 +92,7 @@ class Forecast:
 
     Attributes:
         jobs: worker processes.
-        start_s: before workers begin: the program, its look at three tracks, and after them what does not grow.
+        start_s: before workers begin: the program, and after its tracks what does not grow.
         begin_s: until workers have begun.
         track_s: that a worker takes for a track while all work.
         single_s: what each track adds besides, in one process: looking for it, its place in the tables.

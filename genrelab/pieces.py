@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,9 @@ from genrelab.errors import DecodeError, SettingsError
 from genrelab.fingerprint import landmarks, pack
 from genrelab.payload import payload_sha256
 from genrelab.processes import CRASHED
+
+PIECE_TRACKS = 10
+"""Tracks a piece: what a kill can cost each worker."""
 
 Mark = tuple[float, str, bytes]
 """Of a clip: start_s, SHA-256 of its track's audio without tags, its landmarks as `fingerprint.pack` packs them."""
@@ -115,8 +119,9 @@ class Made:
     prints: list[Mark] = field(default_factory=list)
 
 
-def make(piece: Piece) -> int:
-    """Make a piece; how many tracks it has. Runs in a worker process."""
+def make(piece: Piece) -> float:
+    """Make a piece; how many seconds that took. Runs in a worker process."""
+    began = time.perf_counter()
     temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir(parents=True)
     outcomes: list[Outcome] = []
@@ -147,7 +152,7 @@ def make(piece: Piece) -> int:
     (temporary / "piece.json").write_text(json.dumps(about))
     _replace(temporary, piece.folder)
     piece.marker.unlink(missing_ok=True)
-    return len(piece.items)
+    return time.perf_counter() - began
 
 
 def read(piece: Piece) -> tuple[list[Outcome], list[tuple[int, float]], NDArray[np.float32]]:
@@ -183,16 +188,13 @@ def is_done(piece: Piece) -> bool:
     )
 
 
+def n_bytes(piece: Piece) -> int:
+    """Bytes of a whole piece."""
+    return sum(_sizes(piece.folder).values())
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
-
-
-def tried(path: str, settings: PrepareSettings) -> int | None:
-    """Make all of one track as `make` does, and keep nothing: how many bytes it is, None where it fails."""
-    outcome, made = _track(Item(0, path), Piece(0, "", (), settings))
-    if outcome.status != "ok":
-        return None
-    return sum(len(r) for _, r in made.records) + sum(v.nbytes for _, v in made.rows)
 
 
 def _track(item: Item, piece: Piece) -> tuple[Outcome, Made]:

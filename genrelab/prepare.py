@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
 import os
 import shutil
@@ -17,18 +16,11 @@ from genrelab import assemble, audit, earlier, pieces, workers
 from genrelab.config import PrepareSettings, TableView
 from genrelab.dataset import Dataset, FeatureTable, Track
 from genrelab.errors import PreparedError, SettingsError
+from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared
 from genrelab.processes import cores
 from genrelab.storage import Folder
-from genrelab.wording import count
-from genrelab.workers import estimate
-
-PIECE_TRACKS = 10
-"""Tracks a piece: what a kill can cost each worker."""
-
-SIDE_BY_SIDE = 4
-"""Workers at most that an estimate is measured with."""
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -103,10 +95,10 @@ def _prepare_audio(
     if old is not None:
         kept = earlier.kept(found, cache=work / "old")
         items = [replace(i, kept=kept.get(t.track_id)) for i, t in zip(items, dataset.tracks, strict=True)]
-    order = pieces.plan(items, work, settings, tracks=PIECE_TRACKS)
+    order = pieces.plan(items, work, settings, tracks=pieces.PIECE_TRACKS)
     todo = _todo(order, say)
-    _announce(todo, settings, jobs, folder, say)
-    _make(order, todo, jobs, progress)
+    jobs = min(jobs, len(todo))
+    _make(order, todo, jobs, Outlook(todo, jobs, folder, say), progress)
     assemble.assemble(folder, dataset, settings, order)
     return open_prepared(folder)
 
@@ -240,41 +232,15 @@ def n_tracks(some: list[Piece]) -> int:
     return sum(len(p.items) for p in some)
 
 
-def busiest(tracks: int, jobs: int) -> int:
-    """Tracks of the worker that has most, where each takes the next piece as it is done with one."""
-    loads = [0] * max(1, min(jobs, -(-tracks // PIECE_TRACKS)))
-    for first in range(0, tracks, PIECE_TRACKS):
-        heapq.heapreplace(loads, loads[0] + min(PIECE_TRACKS, tracks - first))
-    return max(loads)
-
-
-def _announce(todo: list[Piece], settings: PrepareSettings, jobs: int, folder: Folder, say: Say) -> None:
-    n = sum(i.problem is None for p in todo for i in p.items)  # the others are only counted
-    working = min(jobs, len(todo))
-    cost = estimate(todo, settings, max(1, min(working, cores(), SIDE_BY_SIDE)))
-    names = ", ".join(v.name for v in settings.views)
-    if not n or cost is None:
-        say(f"{n} tracks to prepare into {folder} ({names})")
-        return
-    fresh = sum(i.kept is None and i.problem is None and Path(i.path).is_file() for p in todo for i in p.items)
-    size = fresh * cost.n_bytes
-    seconds = cost.total_s(working * busiest(fresh, working), working, cores())  # the others wait for the last one
-    took = f"about {seconds:.0f} s with {count(working, 'worker')}"
-    say(f"{n} tracks to prepare into {folder} ({names}): {took}, {size / 1e6:.0f} MB")
-    if folder.is_local:
-        free = shutil.disk_usage(folder.local).free
-        if free < 2 * size:  # pieces and shards stand side by side at the end
-            raise PreparedError(f"{folder}: about {2 * size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free")
-
-
-def _make(order: list[Piece], todo: list[Piece], jobs: int, progress: Progress) -> None:
+def _make(order: list[Piece], todo: list[Piece], jobs: int, outlook: Outlook, progress: Progress) -> None:
     total, done = n_tracks(order), n_tracks(order) - n_tracks(todo)
 
-    def report(tracks: int) -> None:
+    def report(piece: Piece, seconds: float) -> None:
         nonlocal done
-        done += tracks
+        done += len(piece.items)
         progress(done, total)
+        outlook.after(piece, seconds)
 
     progress(done, total)
     if todo:
-        workers.make_all(todo, jobs=min(jobs, len(todo)), done=report)
+        workers.make_all(todo, jobs=jobs, done=report)

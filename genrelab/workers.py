@@ -6,24 +6,22 @@ does not grow with the number of tracks.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
+from dataclasses import replace
 
 from genrelab import pieces
-from genrelab.config import PrepareSettings
 from genrelab.errors import PreparedError
 from genrelab.pieces import Piece
 from genrelab.processes import worker_pool
 
+Done = Callable[[Piece, float], None]
+"""Is told of a piece that is whole, and of the seconds that a worker took for it."""
 
-def make_all(orders: list[Piece], *, jobs: int, done: Callable[[int], None]) -> None:
-    """Make every piece in `jobs` processes; `done(tracks)` is called after each.
+
+def make_all(orders: list[Piece], *, jobs: int, done: Done) -> None:
+    """Make every piece in `jobs` processes; `done` is called after each, and may stop them all by raising.
 
     Pieces that were in work when a worker died are made again, each by itself; the track that brings a worker down
     then is counted as failed. The others go back to the pool.
@@ -40,13 +38,13 @@ def make_all(orders: list[Piece], *, jobs: int, done: Callable[[int], None]) -> 
         orders = [p for p in lost if p not in suspects]
 
 
-def _make_alone(piece: Piece, done: Callable[[int], None]) -> None:
+def _make_alone(piece: Piece, done: Done) -> None:
     piece.marker.unlink(missing_ok=True)
     while _make_in_pool([piece], 1, done):
         piece = replace(piece, crashed=piece.crashed | {_guilty(piece)})
 
 
-def _make_in_pool(orders: list[Piece], jobs: int, done: Callable[[int], None]) -> list[Piece]:
+def _make_in_pool(orders: list[Piece], jobs: int, done: Done) -> list[Piece]:
     """Pieces that were not made because a worker died."""
     waiting, out, lost = iter(orders), {}, list[Piece]()
     with worker_pool(min(jobs, len(orders))) as pool:
@@ -62,13 +60,15 @@ def _make_in_pool(orders: list[Piece], jobs: int, done: Callable[[int], None]) -
     return lost + (list(waiting) if lost else [])
 
 
-def _collect(out: dict[Future[int], Piece], lost: list[Piece], done: Callable[[int], None]) -> None:
+def _collect(out: dict[Future[float], Piece], lost: list[Piece], done: Done) -> None:
     for future in wait(out, return_when=FIRST_COMPLETED).done:
         piece = out.pop(future)
         try:
-            done(future.result())
+            seconds = future.result()
         except BrokenProcessPool:
             lost.append(piece)
+        else:
+            done(piece, seconds)
 
 
 def _guilty(piece: Piece) -> int:
@@ -79,61 +79,3 @@ def _guilty(piece: Piece) -> int:
     if index in piece.crashed:
         raise PreparedError(f"a worker died twice on the track with index {index}; is there enough memory and disk?")
     return index
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What preparing costs on this machine as busy as it is, from a few tracks by the clock.
-
-    Attributes:
-        seconds: that a worker takes for a track.
-        n_bytes: of a track on disk.
-        begin_s: until a worker has begun: its interpreter, imports and filter banks.
-    """
-
-    seconds: float
-    n_bytes: float
-    begin_s: float = 0.0
-
-    def total_s(self, tracks: int, workers: int, cores: int) -> float:
-        """Seconds for so many tracks; more workers than cores share these."""
-        return (self.begin_s * max(1.0, workers / cores)) + tracks * self.seconds / max(1, min(workers, cores))
-
-
-def estimate(
-    todo: list[Piece], settings: PrepareSettings, side_by_side: int = 1, *, sample: int = 3
-) -> Estimate | None:
-    """Measured on up to `sample` tracks spread over what is to be done; None where none can be read.
-
-    Workers do it, for a file among them may bring its decoder down: then there is no estimate.
-
-    Args:
-        side_by_side: workers that measure the same tracks at a time, for they will share the machine later, too.
-    """
-    paths = [i.path for p in todo for i in p.items if i.kept is None and i.problem is None and Path(i.path).is_file()]
-    if not paths:
-        return None
-    chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(sample, len(paths))).astype(int)]
-    began = time.perf_counter()
-    with worker_pool(side_by_side) as pool:
-        try:
-            asked = [pool.submit(measure, chosen, settings) for _ in range(side_by_side)]
-            found = [f for f in (a.result() for a in asked) if f is not None]
-        except BrokenProcessPool:
-            return None
-    if not found:
-        return None
-    spent, seconds = time.perf_counter() - began, float(np.mean([f.seconds for f in found]))
-    return Estimate(seconds, found[0].n_bytes, max(0.0, spent - seconds * len(chosen)))
-
-
-def measure(paths: list[str], settings: PrepareSettings) -> Estimate | None:
-    """Mean cost of these tracks; None where none can be read. Runs in a worker process."""
-    costs = []
-    for path in paths[:1] + paths:  # the first one also builds filter banks and kernels, so it is taken twice
-        began = time.perf_counter()
-        n_bytes = pieces.tried(path, settings)
-        if n_bytes is not None:
-            costs.append((time.perf_counter() - began, n_bytes))
-    costs = costs[1:] or costs
-    return Estimate(*(float(np.mean(c)) for c in zip(*costs, strict=True))) if costs else None

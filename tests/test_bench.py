@@ -23,7 +23,7 @@ from genrelab.dataset import Dataset, DatasetOptions, Track
 from genrelab.datasets import folder
 from genrelab.download import CATALOGUE
 from genrelab.errors import DatasetError, SettingsError
-from genrelab.prepare import busiest
+from genrelab.outlook import busiest
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))
 STAGES = [

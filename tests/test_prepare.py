@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_tone
 
-from genrelab import records, views
+from genrelab import outlook, records, views
 from genrelab.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
@@ -26,7 +27,6 @@ from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.run import outcome
 from genrelab.storage import Folder
-from genrelab.workers import estimate
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
 
@@ -182,11 +182,24 @@ def test_memory_addresses_work_like_folders(music: Path, tmp_path: Path) -> None
         assert remote.folder.read_bytes(name) == (tmp_path / "local" / name).read_bytes(), name
 
 
-def test_estimate_is_measured(music: Path, tmp_path: Path) -> None:
+def test_what_is_left_is_told_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
     said: list[str] = []
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
-    assert any("28 tracks to prepare" in s and "MB" in s for s in said)
-    assert estimate([], SETTINGS) is None
+    assert said[0] == f"28 tracks to prepare into {tmp_path / 'out'} (statistics, samples)"
+    assert [s for s in said if "more with 1 worker" in s] == [said[1]]
+
+
+def test_where_the_disk_is_too_small_it_stops_and_goes_on_later(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = namedtuple("used", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr(outlook.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
+        with pytest.raises(PreparedError, match=r"GB more are needed and 0\.0 GB are free\. What is done is kept"):
+            prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    said: list[str] = []
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert said[0] in {f"going on where it stopped: {n} tracks are done" for n in (10, 20)}
 
 
 KILLER = """
@@ -223,8 +236,7 @@ def kill_once(root, out, moments):
     return os.WIFSIGNALED(status) and in_work and not (Path(out) / "dataset.json").exists()
 
 if __name__ == "__main__":
-    program.PIECE_TRACKS = 1
-    program.estimate = lambda *_: None  # it is tested elsewhere, and costs half a second at each of these starts
+    program.pieces.PIECE_TRACKS = 1
     root, out, finished = sys.argv[1:]
     moments, met, n_finished = random.Random(5), 0, 0
     for _ in range(80):
@@ -273,7 +285,7 @@ def small(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine tracks, a piece each."""
     for genre in ("beat", "choir"):
         shutil.rmtree(music / genre)
-    monkeypatch.setattr("genrelab.prepare.PIECE_TRACKS", 1)
+    monkeypatch.setattr("genrelab.pieces.PIECE_TRACKS", 1)
     return music
 
 

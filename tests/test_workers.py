@@ -5,14 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from genrelab import workers
 from genrelab.config import PrepareSettings, SamplesView
 from genrelab.errors import PreparedError
-from genrelab.fingerprint import Landmarks
 from genrelab.pieces import Item, Piece
 from genrelab.prepared import open_prepared
 
@@ -50,7 +47,7 @@ def test_a_file_that_brings_the_decoder_down_is_a_counted_failure(music: Path, t
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, str(script), str(music), str(tmp_path / "out")]
     said = subprocess.run(command, check=True, timeout=120, env=environment, stdout=subprocess.PIPE, text=True).stdout
-    assert "28 tracks to prepare" in said  # and no estimate: the first file is among those that it looks at
+    assert "28 tracks to prepare" in said
     prepared = open_prepared(str(tmp_path / "out"))
     broken = [prepared.tracks["track_id"][i] for i, s in enumerate(prepared.tracks["status"]) if s == "failed"]
     assert broken == ["ambient/0.wav", "beat/broken.mp3", "choir/5.wav"]
@@ -77,7 +74,7 @@ def test_after_a_crash_only_the_pieces_in_work_go_alone(tmp_path: Path, monkeypa
         return lost
 
     monkeypatch.setattr(workers, "_make_in_pool", pool)
-    workers.make_all(orders, jobs=2, done=lambda _: None)
+    workers.make_all(orders, jobs=2, done=lambda *_: None)
     assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [2], [3], [3], [4, 5, 6, 7]]
 
 
@@ -86,38 +83,20 @@ def test_workers_that_die_before_they_begin_are_no_endless_loop(
 ) -> None:
     monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
     with pytest.raises(PreparedError, match="memory"):
-        workers.make_all(_orders(tmp_path, 3), jobs=2, done=lambda _: None)
+        workers.make_all(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
 
 
-def test_the_estimate_counts_all_that_a_track_costs_and_how_workers_begin(
-    music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from genrelab import pieces
-    from genrelab.workers import Estimate
+def test_who_is_told_of_a_piece_may_stop_them_all(music: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
 
-    fingerprinted: list[int] = []
-    landmarks = pieces.landmarks
+    def done(piece: Piece, seconds: float) -> None:
+        told.append((piece.number, seconds))
+        raise PreparedError("enough")
 
-    def heard(y: NDArray[np.float32], sr: int) -> Landmarks:
-        fingerprinted.append(len(y))
-        return landmarks(y, sr)
-
-    monkeypatch.setattr(pieces, "landmarks", heard)
-    assert workers.measure([str(music / "beat" / "0.wav")], PrepareSettings(views=(SamplesView(),))) is not None
-    assert fingerprinted, "every clip is fingerprinted, too"
-    cost = Estimate(seconds=2.0, n_bytes=1.0, begin_s=3.0)
-    assert cost.total_s(tracks=10, workers=2, cores=2) == 13.0
-    assert cost.total_s(tracks=10, workers=4, cores=2) == 16.0, "no more than the cores can do"
-    assert cost.total_s(tracks=0, workers=0, cores=2) == 3.0
-    orders = [Piece(0, "", (Item(0, str(music / "beat" / "0.wav")),), PrepareSettings(views=(SamplesView(),)))]
-    found = workers.estimate(orders, orders[0].settings)
-    assert found is not None and found.begin_s > 0
-    together = workers.estimate(orders, orders[0].settings, 2)
-    assert together is not None and together.n_bytes == found.n_bytes
-
-
-def test_a_view_that_a_track_cannot_have_gives_no_estimate(music: Path) -> None:
-    from genrelab.config import TableView
-
-    assert workers.measure([str(music / "beat" / "0.wav")], PrepareSettings(views=(TableView(),))) is None
-    assert workers.measure([str(music / "beat" / "broken.mp3")], PrepareSettings(views=(SamplesView(),))) is None
+    settings = PrepareSettings(views=(SamplesView(),))
+    orders = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
+    with pytest.raises(PreparedError, match="enough"):
+        workers.make_all(orders, jobs=1, done=done)
+    ((first, seconds),) = told
+    assert first == 0 and seconds > 0
+    assert orders[0].folder.exists() and not orders[-1].folder.exists()
