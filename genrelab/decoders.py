@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ SLACK_S = 0.1
 PREROLL_S = 0.5
 """What is decoded before a window and thrown away: overlaps and bit reservoirs have filled up by then."""
 
-BLOCK_VALUES = 1 << 22
-"""Values (frames x channels) that are in memory before they become mono: 16 MiB."""
+BLOCK_VALUES = 1 << 17
+"""Values (frames x channels) that are decoded before they become mono: half a MiB, which stays in the cache."""
 
 MP3_TAG_BYTES = 4_096
 """How far an MP3 may differ from the size that its first frame states: tags at its end."""
@@ -134,6 +135,13 @@ def _words(e: BaseException) -> str:
 # --- libsndfile ---
 
 
+class _Onward(soundfile.SoundFile):  # type: ignore[misc]
+    """Reads on from where it is: soundfile would seek after every read, which an MP3 pays for by decoding again."""
+
+    def seekable(self) -> bool:
+        return False  # soundfile asks only to know whether to seek by itself; `seek` seeks all the same
+
+
 class _SoundFile:
     decoder = "soundfile"
 
@@ -142,7 +150,7 @@ class _SoundFile:
         self._path, self._handle = path, path.open("rb")
         try:
             with quiet_c_stderr:
-                self._file = soundfile.SoundFile(self._handle.fileno(), closefd=False)
+                self._file = _Onward(self._handle.fileno(), closefd=False)
         except BaseException:
             self._handle.close()
             raise
@@ -169,25 +177,33 @@ class _SoundFile:
         wanted = self.frames - start
         if seconds is not None:
             wanted = min(wanted, round(seconds * self.sr))
-        mp3 = self._file.format == "MP3"
         lead = self._lead(start)
-        weights = np.full(self.channels, 1 / self.channels, np.float32)
-        pieces, missing = [np.empty(0, np.float32)], lead + wanted
+        y, got = np.empty(lead + wanted, np.float32), 0
         with quiet_c_stderr:
             if start - lead != self._at:
                 self._file.seek(start - lead)
             self._at = None  # unless all goes well
-            while missing > 0:
-                block = missing if mp3 else min(missing, max(BLOCK_VALUES // self.channels, 1))
-                x = self._file.read(block, dtype="float32", always_2d=True)
-                pieces.append(x @ weights if self.channels > 1 else x[:, 0])
-                missing -= len(x)
-                if len(x) < block:
-                    break
-        if missing > SLACK_S * self.sr:
-            raise ValueError(f"stops {missing / self.sr:.2f} s before its end")
-        self._at = start + wanted if missing == 0 else None
-        return (pieces[1] if len(pieces) == 2 else np.concatenate(pieces))[lead:]
+            for x in self._blocks(len(y)):
+                self._to_mono(x, y[got : got + len(x)])
+                got += len(x)
+        if len(y) - got > SLACK_S * self.sr:
+            raise ValueError(f"stops {(len(y) - got) / self.sr:.2f} s before its end")
+        self._at = start + wanted if got == len(y) else None
+        return y[lead:got]
+
+    def _blocks(self, n: int) -> Iterator[NDArray[np.float32]]:
+        """The next `n` samples, (samples, channels), fewer where the file ends; a block overwrites the last."""
+        block = np.empty((max(BLOCK_VALUES // self.channels, 1), self.channels), np.float32)
+        while n > 0:
+            x = self._file.read(min(n, len(block)), out=block)
+            yield x
+            n = n - len(x) if len(x) == len(block) else 0
+
+    def _to_mono(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        if self.channels == 1:
+            out[:] = x[:, 0]
+        else:
+            np.matmul(x, np.full(self.channels, 1 / self.channels, np.float32), out=out)
 
     def _lead(self, start: int) -> int:
         """Samples to read before a stretch: none, or few, where it follows the last one; then nothing is sought."""
