@@ -22,7 +22,8 @@ from genrelab.errors import DecodeError
 SILENT_PEAK = 1e-4
 """-80 dBFS: below it there is nothing to hear."""
 
-_AT_ONCE_S = 30.0  # are in memory at a time
+_MIDDLE = 0.5
+_ELSEWHERE = (_MIDDLE + (math.sqrt(5) - 1) / 2) % 1  # steps of the golden ratio are the farthest from any rhythm
 
 NOT_FINITE = "holds samples that are not finite"
 
@@ -69,22 +70,27 @@ def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator
         yield from clips_of(audio, settings)
 
 
-def clips_of(audio: Audio, settings: ClipSettings) -> Iterator[Clip]:
+def clips_of(audio: Audio, settings: ClipSettings, *, more: bool = False) -> Iterator[Clip]:
     """The same stretches of a file that is open.
+
+    Args:
+        more: those that a second look is for (see `clip_starts`); there may be none.
 
     Raises:
         DecodeError: as `clips`.
     """
-    yield from _usable(audio, audio.path, settings)
+    yield from _usable(audio, audio.path, settings, more)
 
 
-def clips_of_samples(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> Iterator[Clip]:
+def clips_of_samples(
+    y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings, *, more: bool = False
+) -> Iterator[Clip]:
     """The same stretches of samples that are in memory already: `y` of shape (samples,); errors name `path`.
 
     Raises:
         DecodeError: as `clips`.
     """
-    yield from _usable(_Samples(y, sr), path, settings)
+    yield from _usable(_Samples(y, sr), path, settings, more)
 
 
 @dataclass(frozen=True)
@@ -101,63 +107,51 @@ class _Samples:
         return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
 
 
-def _usable(audio: Audio | _Samples, path: str | Path, settings: ClipSettings) -> Iterator[Clip]:
+def _usable(audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool) -> Iterator[Clip]:
     duration_s = audio.frames / audio.sr
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
     kept, fault = 0, None
-    for start_s, y in _stretches(audio, clip_starts(duration_s, settings), seconds):
+    for start_s in clip_starts(duration_s, settings, more=more):
+        y = audio.read(start_s, seconds)
         fault = _fault(y, audio.sr, settings)
         if fault == NOT_FINITE:
             break
         if fault is None:
             kept += 1
             yield Clip(start_s, y, audio.sr)
-    if fault is not None and (fault == NOT_FINITE or not kept):
+    if fault == NOT_FINITE or (fault is not None and not kept and not more):
         raise DecodeError(path, fault, stage="check")
 
 
-def _stretches(
-    audio: Audio | _Samples, starts: tuple[float, ...], seconds: float | None
-) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """The samples at each start; short stretches without a gap between them are read in one go.
-
-    soundfile seeks after every read, which in an MP3 costs as much as decoding a fifth of a second.
-    """
-    if seconds is None or not float(seconds * audio.sr).is_integer():
-        yield from ((start_s, audio.read(start_s, seconds)) for start_s in starts)
-        return
-    n_samples, at_once = int(seconds * audio.sr), max(1, int(_AT_ONCE_S / seconds))
-    for run in _runs(starts, seconds, at_once):
-        y = audio.read(run[0], len(run) * seconds)
-        for i, start_s in enumerate(run):
-            yield start_s, y[i * n_samples : (i + 1) * n_samples]
-
-
-def _runs(starts: tuple[float, ...], seconds: float, at_once: int) -> Iterator[list[float]]:
-    """Starts in groups of at most `at_once`, each beginning where the stretch before it in the group ends."""
-    run: list[float] = []
-    for start_s in starts:
-        if run and (len(run) == at_once or start_s != run[0] + len(run) * seconds):
-            yield run
-            run = []
-        run.append(start_s)
-    yield run
-
-
-def clip_starts(duration_s: float, settings: ClipSettings) -> tuple[float, ...]:
-    """Starts in seconds of the clips of a track that lasts `duration_s`.
+def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False) -> tuple[float, ...]:
+    """Starts in seconds of the clips of a track that lasts `duration_s`, in order.
 
     Up to `clip_s` and its tolerance the whole track is one clip. A longer one gives every full window, and one more
-    that ends where the track ends if at least half a window is left; of all these at most `max_clips`, spread evenly.
+    that ends where the track ends if at least half a window is left. Where these are more than `max_clips`, so many of
+    them are taken: the first, for some views look at nothing else, and the middles of equal parts but the first.
+
+    Args:
+        more: instead, at most as many of those that are left. They lie elsewhere in their parts, so that what comes
+            again and again, such as a bar, is met at other places.
     """
     if _is_one_clip(duration_s, settings):
-        return (0.0,)
+        return () if more else (0.0,)
     clip_s = settings.clip_s
     full = math.floor(duration_s / clip_s + 1e-9)  # 60 s are two windows, whatever the rounding of frames / sr
     n = full + (duration_s - full * clip_s >= clip_s / 2)
-    # Which, before where: a file may say that it lasts for years.
-    chosen = np.linspace(0, n - 1, min(n, settings.max_clips)).round().astype(np.int64)
+    chosen = _spread(n, settings.max_clips, _MIDDLE)
+    chosen[0] = 0
+    if more:
+        left = _spread(n - len(chosen), settings.max_clips, _ELSEWHERE)
+        chosen = left + np.searchsorted(chosen - np.arange(len(chosen)), left, side="right")
     return tuple(np.where(chosen < full, chosen * clip_s, duration_s - clip_s).tolist())
+
+
+def _spread(n: int, most: int, place: float) -> NDArray[np.int64]:
+    """At most so many of `n` numbers, one in each of equal parts; `n` may be that of years, which need no memory."""
+    parts = min(n, most)
+    spread: NDArray[np.int64] = np.floor((np.arange(parts) + place) * (n / max(parts, 1))).astype(np.int64)
+    return spread
 
 
 def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrelab import bundle as bundles
-from genrelab.bundle import Bundle
 from genrelab.config import ClipSettings
 from genrelab.errors import BundleError, SettingsError
 from genrelab.payload import payload_sha256
@@ -43,6 +42,7 @@ class Order:
     bundle: str
     fingerprint: str
     clips: ClipSettings
+    looks_again: bool
     remembers: bool
     fresh: bool
 
@@ -83,7 +83,7 @@ def listen(
     return _counted(answers, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
-def hear(bundle: Bundle, memory: Memory | None, path: Path) -> Heard:
+def hear(bundle: Classifier, memory: Memory | None, path: Path) -> Heard:
     """Classify a file, unless `memory` knows its audio from elsewhere."""
     if memory is None:
         return Heard(predict_file(bundle, path))
@@ -108,7 +108,7 @@ def _counted(
         yield decision(answer)
 
 
-def _answers(bundle: Bundle, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
+def _answers(bundle: Classifier, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
     """What is remembered at once; from the first file on that is not, whoever is the quickest for so many."""
     begin = 0
     for path in files:
@@ -126,11 +126,11 @@ def _answers(bundle: Bundle, files: list[Path], jobs: int | None, memory: Memory
         yield from (_here(bundle, path, memory) for path in rest)
 
 
-def _known(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction | None:
+def _known(bundle: Classifier, path: Path, memory: Memory | None) -> Prediction | None:
     return None if memory is None else memory.lookup(bundle, path)
 
 
-def _here(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction:
+def _here(bundle: Classifier, path: Path, memory: Memory | None) -> Prediction:
     known = _known(bundle, path, memory)
     if known is not None:
         return known
@@ -139,7 +139,7 @@ def _here(bundle: Bundle, path: Path, memory: Memory | None) -> Prediction:
     return heard.prediction
 
 
-def _keep(bundle: Bundle, heard: Heard, memory: Memory | None) -> None:
+def _keep(bundle: Classifier, heard: Heard, memory: Memory | None) -> None:
     if memory is not None and heard.stamp is not None:
         memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
 
@@ -158,10 +158,12 @@ class _Slot:
 class _Line:
     """Files on their way through worker processes."""
 
-    def __init__(self, bundle: Bundle, files: list[Path], jobs: int, memory: Memory | None) -> None:
+    def __init__(self, bundle: Classifier, files: list[Path], jobs: int, memory: Memory | None) -> None:
         self._bundle, self._jobs, self._memory = bundle, jobs, memory
         fresh = memory is not None and memory.fresh
-        self._order = Order(str(bundle.path), bundle.fingerprint, bundle.clips, memory is not None, fresh)
+        self._order = Order(
+            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, memory is not None, fresh
+        )
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
         self._out: dict[Future[Heard], _Slot] = {}
@@ -248,4 +250,4 @@ def _loaded(order: Order) -> tuple[Classifier, Memory | None]:
         from genrelab.memory import open_memory
 
         memory = open_memory(lambda sentence: None, fresh=order.fresh)
-    return replace(bundle, clips=order.clips), memory
+    return replace(bundle, clips=order.clips, looks_again=order.looks_again), memory

@@ -24,17 +24,19 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from genrelab import __version__
-from genrelab.bundle import Bundle
 from genrelab.config import ClipSettings
 from genrelab.errors import printable
 from genrelab.payload import payload_sha256
 from genrelab.prediction import Prediction
 from genrelab.sqlite_file import is_damage, move_aside, opened
+
+if TYPE_CHECKING:
+    from genrelab.predict import Classifier
 
 T = TypeVar("T")
 
@@ -149,7 +151,7 @@ class Memory:
             self._database.close()
             self._database = None
 
-    def lookup(self, bundle: Bundle, path: str | Path) -> Prediction | None:
+    def lookup(self, bundle: Classifier, path: str | Path) -> Prediction | None:
         """What this model said of a file that has the same path, size and mtime; without its timeline."""
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
@@ -161,7 +163,7 @@ class Memory:
         rows = self._ask(lambda d: d.execute(BY_FILE, where).fetchall())
         return _prediction(bundle, path, rows[0]) if rows else None
 
-    def lookup_payload(self, bundle: Bundle, path: str | Path, payload: bytes) -> Prediction | None:
+    def lookup_payload(self, bundle: Classifier, path: str | Path, payload: bytes) -> Prediction | None:
         """What this model said of the same audio, wherever that stood.
 
         Args:
@@ -174,7 +176,7 @@ class Memory:
         rows = [new] if new is not None else self._ask(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
         return _prediction(bundle, path, rows[0]) if rows else None
 
-    def remember(self, bundle: Bundle, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
+    def remember(self, bundle: Classifier, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Keep an answer that lasts.
 
         Args:
@@ -231,20 +233,21 @@ class Memory:
             return None
 
 
-def _key(bundle: Bundle) -> str:
-    return _key_of(bundle.fingerprint, __version__, bundle.clips)
+def _key(bundle: Classifier) -> str:
+    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.looks_again)
 
 
 @lru_cache(maxsize=8)
-def _key_of(fingerprint: str, version: str, clips: ClipSettings) -> str:
-    return f"{fingerprint} {version} {json.dumps(dataclasses.asdict(clips))}"
+def _key_of(fingerprint: str, version: str, clips: ClipSettings, looks_again: bool) -> str:
+    heard = dataclasses.asdict(clips) | {"looks_again": looks_again}
+    return f"{fingerprint} {version} {json.dumps(heard)}"
 
 
 def _name(path: str | Path) -> bytes:
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - as above
 
 
-def _prediction(bundle: Bundle, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
+def _prediction(bundle: Classifier, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
     """The answer in a row; None where that does not add up: then the file is heard."""
     blob, duration_s = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):

@@ -62,7 +62,10 @@ def _windows(text: str) -> int | str:
 Windows = Annotated[
     Any,
     typer.Option(
-        "--windows", parser=_windows, metavar="N|all", help="Stretches of each track to hear.  [default: the model's]"
+        "--windows",
+        parser=_windows,
+        metavar="N|all",
+        help="Stretches of each track to hear; up to N more where two genres are close.  [default: the model's]",
     ),
 ]
 Artists = Annotated[Path | None, typer.Option(help="CSV with the columns id and artist.")]

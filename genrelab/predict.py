@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +21,21 @@ from numpy.typing import NDArray
 
 from genrelab import bundle as bundles
 from genrelab import decode
-from genrelab.bundle import ROWS_AT_ONCE, Bundle
+from genrelab.bundle import Bundle
 from genrelab.calibration import Evidence
-from genrelab.config import FramesView, LogMelView, SamplesView, View
 from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.prediction import Decision, Prediction, WindowScore
-from genrelab.views import compute_many
+from genrelab.scores import Score, hears_the_beginning, scores_of
 
 Windows = int | Literal["all"]
-"""How many stretches of a track are listened to at most."""
+"""How many stretches of a track are listened to (see `Classifier.with_windows`)."""
+
+CLOSE = 0.1
+"""Two likeliest genres whose probabilities differ by less are close: another look often changes their order. Measured
+with the starter model on 57 songs of four minutes, each begun at 96 places: five stretches find the genre that the
+whole song gets for 84.5 %, ten for 91.0 %, five and, where these are close, five more (6.4 on average) for 90.4 %.
+"""
 
 STARTER = Path(__file__).with_name("starter")
 """The bundle that comes with the package (see its README.md)."""
@@ -41,9 +47,11 @@ class Classifier(Bundle):
 
     Attributes:
         decision: which answers count (see `with_min_precision` and `with_coverage`).
+        looks_again: it listens to as many stretches again where two genres are close (see `with_windows`).
     """
 
     decision: Decision = field(default_factory=Decision)
+    looks_again: bool = False
 
     def predict(self, track: str | Path | NDArray[Any], sr: int | None = None) -> Prediction:
         """Classify a file, or mono samples of shape (samples,) with their rate `sr`.
@@ -84,10 +92,11 @@ class Classifier(Bundle):
         return listen(bundle, paths, jobs=jobs)
 
     def with_windows(self, windows: Windows | None) -> Classifier:
-        """The same model, listening to at most so many stretches of a track, spread evenly over it.
+        """The same model, listening to so many stretches of a track, spread evenly over it.
 
         Args:
-            windows: a number, `all`, or None: as many as the bundle says.
+            windows: a number, and where the two likeliest genres are `CLOSE` then, up to as many again; `all`; or None:
+                as many as the bundle says.
 
         Raises:
             SettingsError: another number.
@@ -96,7 +105,8 @@ class Classifier(Bundle):
             return self
         if windows != "all" and not (isinstance(windows, int) and windows > 0):
             raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
-        return replace(self, clips=replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows))
+        clips = replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows)
+        return replace(self, clips=clips, looks_again=windows != "all")
 
     def with_min_precision(self, precision: float | None) -> Classifier:
         """The same model, that answers `unknown` unless calibration tracks support that such a share is right.
@@ -163,7 +173,7 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
     return Classifier(**vars(bundles.load_bundle(path or default_bundle())))
 
 
-def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
+def predict_file(bundle: Classifier, path: str | Path) -> Prediction:
     """Classify one file, clip by clip, so that memory does not grow with its length.
 
     Raises:
@@ -181,7 +191,7 @@ def predict_file(bundle: Bundle, path: str | Path) -> Prediction:
         return _refused(bundle, path, duration_s, DecodeError(path, "there is not enough memory for it", stage="read"))
 
 
-def predict_audio(bundle: Bundle, audio: Audio) -> Prediction:
+def predict_audio(bundle: Classifier, audio: Audio) -> Prediction:
     """Classify a file that is open: what `predict_file` answers, for those who want to know what went wrong.
 
     Raises:
@@ -189,10 +199,11 @@ def predict_audio(bundle: Bundle, audio: Audio) -> Prediction:
         BundleError: the bundle cannot hear audio, or its network cannot take what is heard.
     """
     must_hear(bundle)
-    return _prediction(bundle, audio.path, audio.frames / audio.sr, decode.clips_of(audio, bundle.clips))
+    stretches = partial(decode.clips_of, audio, bundle.clips)
+    return _prediction(bundle, audio.path, audio.frames / audio.sr, stretches)
 
 
-def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:
+def predict_samples(bundle: Classifier, y: NDArray[Any], sr: int) -> Prediction:
     """Classify samples in memory: mono, shape (samples,), full scale 1.
 
     Raises:
@@ -206,7 +217,7 @@ def predict_samples(bundle: Bundle, y: NDArray[Any], sr: int) -> Prediction:
             f"Received: {y.dtype} {y.shape} at {sr}"
         )
     try:
-        stretches = decode.clips_of_samples(y.astype(np.float32), sr, "samples", bundle.clips)
+        stretches = partial(decode.clips_of_samples, y.astype(np.float32), sr, "samples", bundle.clips)
         return _prediction(bundle, "", len(y) / sr, stretches)
     except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, "", len(y) / sr, e)
@@ -239,41 +250,26 @@ def must_hear(bundle: Bundle) -> None:
         raise BundleError(f"{bundle.path}: {bundle.name} reads columns of a table of features: it cannot hear audio")
 
 
-def _prediction(bundle: Bundle, path: str | Path, duration_s: float, stretches: Iterable[decode.Clip]) -> Prediction:
-    scores = list(_scores(bundle, stretches))
+def _prediction(
+    bundle: Classifier, path: str | Path, duration_s: float, stretches: Callable[..., Iterable[decode.Clip]]
+) -> Prediction:
+    scores = list(scores_of(bundle, stretches()))
     if not scores:
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
-    rows = np.stack([row for _, _, row in scores])
-    _, pooled = pool(np.zeros(len(rows), np.int64), rows)
-    best = int(pooled[0].argmax())
-    confidence, named = float(pooled[0, best]), _named(bundle, pooled[0])
+    pooled = _pooled(scores)
+    if bundle.looks_again and not hears_the_beginning(bundle) and np.diff(np.sort(pooled)[-2:]) < CLOSE:
+        scores = sorted([*scores, *scores_of(bundle, stretches(more=True))], key=itemgetter(0))
+        pooled = _pooled(scores)
+    best = int(pooled.argmax())
     timeline = tuple(WindowScore(start_s, end_s, _named(bundle, row)) for start_s, end_s, row in scores)
+    named, confidence = _named(bundle, pooled), float(pooled[best])
     return Prediction(str(path), bundle.genres[best], confidence, named, duration_s, bundle.name, None, timeline)
 
 
-def _scores(bundle: Bundle, stretches: Iterable[decode.Clip]) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
-    """Start, end and probabilities of every window; those of several clips go through the network together."""
-    if isinstance(bundle.view, SamplesView | FramesView):  # these look at the beginning only
-        stretches = islice(stretches, 1)
-    spans: list[tuple[float, float]] = []
-    arrays: list[NDArray[Any]] = []
-    for clip, windows in compute_many(bundle.view, stretches):
-        clip_end_s = clip.start_s + len(clip.y) / clip.sr
-        for window in windows:
-            spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
-            arrays.append(window.x)
-        if len(arrays) >= ROWS_AT_ONCE:
-            yield from _asked(bundle, spans, arrays)
-            spans, arrays = [], []
-    yield from _asked(bundle, spans, arrays)
-
-
-def _asked(
-    bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]
-) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
-    if arrays:
-        rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
-        yield from ((*span, row) for span, row in zip(spans, rows, strict=True))
+def _pooled(scores: list[Score]) -> NDArray[np.float64]:
+    rows = np.stack([row for _, _, row in scores])
+    pooled: NDArray[np.float64] = pool(np.zeros(len(rows), np.int64), rows)[1][0]
+    return pooled
 
 
 def _refused(bundle: Bundle, path: str | Path, duration_s: float | None, fault: GenrelabError) -> Prediction:
@@ -282,13 +278,6 @@ def _refused(bundle: Bundle, path: str | Path, duration_s: float | None, fault: 
     lasting = lasting and not isinstance(fault.__cause__, OSError | MemoryError)
     reason = fault.reason if isinstance(fault, DecodeError) else str(fault)
     return Prediction(str(path), None, None, {}, duration_s, bundle.name, reason, (), lasting)
-
-
-def _window_s(view: View) -> float:
-    """Seconds that a window looks at; views of a whole clip end with it."""
-    if isinstance(view, LogMelView):
-        return view.window_s
-    return view.n_samples / view.sr if isinstance(view, SamplesView) else float("inf")
 
 
 def _named(bundle: Bundle, row: NDArray[np.float64]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from bundles import GENRES, SR, bundle_for, noise
@@ -130,7 +131,7 @@ def test_timelines_in_every_form(library: Path) -> None:
     assert (rows[12]["path"], rows[12]["start_s"], rows[12]["genre"]) == (str(library / "text.mp3"), "", "")
     lines = call(library / "a.wav", "--timeline")[1].decode().splitlines()
     assert len(lines) == 6
-    assert "0:00.0 to 0:00.5" in lines[2] and "0:04.0 to 0:04.5" in lines[5]
+    assert "0:00.0 to 0:00.5" in lines[2] and "0:03.5 to 0:04.0" in lines[5], "the first and the fourth of five clips"
 
 
 def test_windows(library: Path) -> None:
@@ -139,6 +140,21 @@ def test_windows(library: Path) -> None:
         for n in (1, 3, "all")
     }
     assert counts == {1: 2, 3: 6, "all": 10}
+
+
+def test_with_windows_a_close_answer_is_looked_at_again(bundle: Path, library: Path) -> None:
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    undecided = np.zeros((int(np.prod(view.shape)), 3), np.float32)
+    bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), undecided)
+    timelines = [
+        json.loads(call(library / "a.wav", *words, "--timeline", "--json")[1])[0]["timeline"]
+        for words in ((), ("--windows", 2), ("--windows", 3))
+    ]
+    assert [[w["start_s"] for w in timeline] for timeline in timelines] == [
+        [0.0, 0.5, 3.0, 3.5],
+        [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5],
+        [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.5, 4.0],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +209,7 @@ def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
 def rock(bundle: Path) -> Evidence:
     """Of the three genres only Rock was answered right, from a confidence of 0.2 on."""
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
-    found = answered({"Rock": [200] * 30}, {"Blues": [180] * 30, "Folk": [180] * 30}, [150] * 60)
+    found = answered({"Rock": [200] * 30}, {"Blues": [180] * 30, "Folk": [180] * 30}, [170] * 60)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     return found
 
@@ -242,7 +258,8 @@ def test_sets_in_every_form(library: Path) -> None:
     assert err.splitlines()[0] == "--coverage 0.9: 90 calibration tracks of 90 artists or single tracks"
     probabilities = [f["probabilities"] for f in json.loads(call(library, "--json")[1])]
     for f, p in zip(found, probabilities, strict=True):
-        assert f["set"] == [g for g in sorted(p, key=lambda g, p=p: -p[g]) if p[g] >= 0.15]  # type: ignore[misc]
+        assert f["set"] == [g for g in sorted(p, key=lambda g, p=p: -p[g]) if p[g] >= 0.17]  # type: ignore[misc]
+    assert {len(f["set"]) for f in found} == {0, 2, 3}, "else this tests little"
     rows = list(csv.DictReader(io.StringIO(call(library, "--csv", "--coverage", "0.9")[1].decode())))
     assert [r["set"].split("; ") if r["set"] else [] for r in rows] == [f["set"] for f in found]
     lines = call(library, "--coverage", "0.9")[1].decode().splitlines()
@@ -252,8 +269,8 @@ def test_sets_in_every_form(library: Path) -> None:
 @pytest.mark.parametrize(
     ("n", "true", "said"),
     [
-        (4, 150, "4 calibration tracks of 4 artists or single tracks; 9 or more are needed, so every set holds all 3"),
-        (12, 150, "so few say roughly at best how often the true genre is in its set"),
+        (4, 170, "4 calibration tracks of 4 artists or single tracks; 9 or more are needed, so every set holds all 3"),
+        (12, 170, "so few say roughly at best how often the true genre is in its set"),
         (30, 0, "this model cannot tell at this coverage, so every set holds all 3 genres"),
     ],
 )

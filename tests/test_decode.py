@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from genrelab import decoders, ffmpeg
 from genrelab.config import ClipSettings
-from genrelab.decode import check, clip_starts, clips, clips_of_samples, probe, read, resample
+from genrelab.decode import Clip, check, clip_starts, clips, clips_of, clips_of_samples, probe, read, resample
 from genrelab.errors import DecodeError
 
 SECOND = ClipSettings(clip_s=1.0)
@@ -129,11 +130,46 @@ def test_mono_is_the_mean_of_six_channels(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(tmp_path / "six.wav")[0], x.mean(axis=1), atol=1e-7)
 
 
-def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_vbr(tmp_path / "a.mp3", stereo(3, 44_100), 44_100)
-    at_once, _ = read(tmp_path / "a.mp3")
-    monkeypatch.setattr(decoders, "BLOCK_VALUES", 10_000)
-    np.testing.assert_array_equal(read(tmp_path / "a.mp3")[0], at_once)
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many samples each block that libsndfile fills has room for."""
+    asked: list[int] = []
+    original = decoders._Onward.read
+
+    def counted(file: decoders._Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
+        asked.extend([len(named["out"])] if "out" in named else [])
+        return original(file, *given, **named)
+
+    monkeypatch.setattr(decoders._Onward, "read", counted)
+    return asked
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg"])
+def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], name: str) -> None:
+    soundfile.write(tmp_path / name, stereo(3, 44_100), 44_100)
+    found = []
+    for values in (300_000, 10_000):
+        monkeypatch.setattr(decoders, "BLOCK_VALUES", values)
+        found.append(read(tmp_path / name)[0])
+    assert blocks == [150_000, *27 * [5_000]], "at once, and in many"
+    np.testing.assert_array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize(("n", "n_blocks"), [(900, 1), (2_999, 3), (3_000, 3), (3_001, 4)])
+def test_the_last_block_may_be_full_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], channels: int, n: int, n_blocks: int
+) -> None:
+    monkeypatch.setattr(decoders, "BLOCK_VALUES", 1_000 * channels + channels // 2)
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (n, channels))
+    soundfile.write(tmp_path / "a.wav", x, 8_000, subtype="FLOAT")
+    whole = soundfile.read(tmp_path / "a.wav", always_2d=True)[0].mean(axis=1)
+    y, _ = read(tmp_path / "a.wav")
+    assert blocks == [1_000] * n_blocks
+    assert (y.shape, y.dtype) == (whole.shape, np.float32)
+    np.testing.assert_allclose(y, whole, rtol=0, atol=1e-7)
+    window, _ = read(tmp_path / "a.wav", start_s=0.1, seconds=0.25)  # 2,000 samples from the 800th on, if so many
+    np.testing.assert_allclose(window, whole[800:2_800], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["a b.mp3", "naïve 日本.mp3", "two\nlines.mp3", "a:b|c?d=%20#.mp3", "-x.mp3"])
@@ -224,9 +260,7 @@ def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypat
     opened, sought = [], []
     av_open, seek = av.open, soundfile.SoundFile.seek
     monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a) or av_open(*a, **k))
-    monkeypatch.setattr(
-        soundfile.SoundFile, "seek", lambda self, *a: sought.extend(a[:1] if len(a) == 1 else ()) or seek(self, *a)
-    )
+    monkeypatch.setattr(soundfile.SoundFile, "seek", lambda self, *a: sought.append(a[0]) or seek(self, *a))
     every = ClipSettings(clip_s=1.0, max_clips=100)
     assert len(list(clips(tmp_path / "a.mp3", every))) == 12
     assert (opened, sought) == ([], [0])
@@ -239,24 +273,21 @@ def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypat
             assert len(opened) == n_opened, start_s
 
 
-@pytest.mark.parametrize(("sr", "n_reads"), [(22_050, 3), (11_025, 14)])  # 2.5 s are no whole samples at the latter
-def test_short_windows_without_a_gap_are_read_in_one_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sr: int, n_reads: int
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+@pytest.mark.parametrize("sr", [22_050, 11_025])  # 2.5 s are no whole samples at the latter
+def test_short_windows_without_a_gap_are_read_without_a_seek(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sr: int
 ) -> None:
-    soundfile.write(tmp_path / "a.flac", sound(34.0, sr), sr)
-    whole, asked, original = read(tmp_path / "a.flac")[0], list[float | None](), decoders.Audio.read
-
-    def counted(audio: decoders.Audio, start_s: float, seconds: float | None) -> NDArray[np.float32]:
-        asked.append(seconds)
-        return original(audio, start_s, seconds)
-
-    monkeypatch.setattr(decoders.Audio, "read", counted)
-    found = list(clips(tmp_path / "a.flac", ClipSettings(clip_s=2.5, max_clips=20)))
-    assert [c.start_s for c in found] == [*(2.5 * i for i in range(13)), 31.5]
+    """Neither by us nor by soundfile, which seeks after each of its reads where it may."""
+    soundfile.write(tmp_path / name, stereo(35.0, sr), sr)
+    whole, sought, seek = read(tmp_path / name)[0], list[int](), soundfile.SoundFile.seek
+    monkeypatch.setattr(soundfile.SoundFile, "seek", lambda self, *a: sought.append(a[0]) or seek(self, *a))
+    found = list(clips(tmp_path / name, ClipSettings(clip_s=2.5, max_clips=20)))
+    assert [c.start_s for c in found] == [2.5 * i for i in range(14)]
     for clip in found:
         start = round(clip.start_s * sr)
         np.testing.assert_array_equal(clip.y, whole[start : start + round(2.5 * sr)])
-    assert len(asked) == n_reads and max(s or 0 for s in asked) <= 30, "30 s, what is left, and the end"
+    assert sought == ([0] if name == "a.mp3" else [35 * sr - 64, 0]), "to look whether it ends there, and to begin"
 
 
 def test_time_stamps_of_thousandths_place_a_window_within_one(tmp_path: Path) -> None:
@@ -293,26 +324,61 @@ def test_a_window_ends_with_the_file(tmp_path: Path) -> None:
         (70.0, (0, 30)),
         (76.0, (0, 30, 46)),
         (300.0, tuple(range(0, 300, 30))),
+        (900.0, (0, *range(120, 900, 90))),  # the first, and of every further three the middle one
+        (316.0, (0, 30, 60, 90, 120, 180, 210, 240, 270, 286)),  # of eleven one is left out, in the middle
     ],
 )
 def test_clip_starts(duration_s: float, starts: tuple[float, ...]) -> None:
     assert clip_starts(duration_s, ClipSettings()) == pytest.approx(starts)
 
 
-@given(st.floats(0, 40_000), st.integers(2, 12), st.floats(0.5, 60))
+@pytest.mark.parametrize(
+    ("duration_s", "max_clips", "first", "more"),
+    [
+        (8, 1, (0,), (1,)),
+        (8, 3, (0, 4, 6), (1, 2, 5)),
+        (8, 5, (0, 2, 4, 5, 7), (1, 3, 6)),  # no more are left
+        (8.5, 8, (0, 1, 2, 3, 5, 6, 7, 7.5), (4,)),
+        (8.5, 9, (0, 1, 2, 3, 4, 5, 6, 7, 7.5), ()),
+        (8.5, 4, (0, 3, 5, 7), (1, 2, 4, 6)),
+        (96, 5, (0, 28, 48, 67, 86), (3, 21, 40, 59, 78)),  # near the beginning of each fifth
+        (1, 3, (0,), ()),
+        (1.4, 3, (0,), ()),
+    ],
+)
+def test_a_second_look_is_elsewhere(
+    duration_s: float, max_clips: int, first: tuple[float, ...], more: tuple[float, ...]
+) -> None:
+    settings = ClipSettings(clip_s=1.0, max_clips=max_clips)
+    assert (clip_starts(duration_s, settings), clip_starts(duration_s, settings, more=True)) == (first, more)
+
+
+@given(st.floats(0, 40_000), st.integers(1, 12), st.floats(0.5, 60))
 def test_clip_starts_hold_what_they_promise(duration_s: float, max_clips: int, clip_s: float) -> None:
     settings = ClipSettings(clip_s=clip_s, max_clips=max_clips)
-    starts = clip_starts(duration_s, settings)
-    assert 1 <= len(starts) <= max_clips
-    assert starts[0] == 0
-    assert list(starts) == sorted(set(starts))
-    if len(starts) > 1:
-        assert starts[-1] + clip_s <= duration_s + 1e-6 * duration_s
-        assert starts[-1] + 1.5 * clip_s + 1e-6 * duration_s >= duration_s
+    every = clip_starts(duration_s, ClipSettings(clip_s=clip_s, max_clips=sys.maxsize))
+    n, slack = len(every), 1e-6 * duration_s
+    assert every[0] == 0
+    assert list(every) == sorted(set(every))
+    if n > 1:
+        assert every[-1] + clip_s <= duration_s + slack
+        assert every[-1] + 1.5 * clip_s + slack >= duration_s
+    first, more = clip_starts(duration_s, settings), clip_starts(duration_s, settings, more=True)
+    assert (len(first), len(more)) == (min(n, max_clips), min(n - len(first), max_clips))
+    assert {*first, *more} <= set(every)
+    assert list(first) == sorted(set(first)) and list(more) == sorted(set(more) - set(first))
+    assert first[0] == 0, "some views look at nothing else"
+    middles = (np.arange(1, len(first)) + 0.5) * n / len(first)
+    off = np.abs(np.searchsorted(every, first[1:]) + 0.5 - middles)
+    assert off.max(initial=0) < 0.5 + 1e-6, "each of the others holds its part's middle"
+    assert clip_starts(duration_s, ClipSettings(clip_s=clip_s, max_clips=sys.maxsize), more=True) == ()
 
 
 def test_what_lasts_for_years_needs_no_memory_for_its_starts() -> None:
-    assert clip_starts(1e15, ClipSettings(max_clips=3)) == pytest.approx((0, 5e14, 1e15 - 30), rel=1e-9)
+    years = ClipSettings(max_clips=3)
+    assert clip_starts(1e15, years) == pytest.approx((0, 5e14, 1e15 * 5 / 6), rel=1e-9)
+    more = clip_starts(1e15, years, more=True)
+    assert more == pytest.approx([1e15 * (i + 0.118) / 3 for i in range(3)], rel=1e-3)
 
 
 def write_channels(path: Path, channels: int, sr: int = 48_000) -> None:
@@ -377,7 +443,7 @@ def test_ten_minutes_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
     found = [(c.start_s, len(c.y) / sr) for c in clips(path, ClipSettings(clip_s=10, max_clips=3))]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found == [(0, 10), (pytest.approx(300, abs=11), 10), (590, 10)]
+    assert found == [(0, 10), (300, 10), (500, 10)]
     assert peak < 8 * 10 * sr * 4  # all of it would be 60 windows
     assert sum(decoded) / sr < 33
 
@@ -587,6 +653,64 @@ def test_a_silent_stretch_among_others_is_left_out(tmp_path: Path) -> None:
     x[16_000:24_000] = 0
     soundfile.write(tmp_path / "a.wav", x, 8_000)
     assert [c.start_s for c in clips(tmp_path / "a.wav", SECOND)] == [1, 3]
+
+
+SECOND_LOOK = ClipSettings(clip_s=1.0, max_clips=2)
+"""Of eight seconds it hears those that begin at 0 and 6, and the second time those at 1 and 4."""
+
+
+def looked(path: Path, x: NDArray[np.float32], *, more: bool) -> list[float]:
+    """Starts of the stretches, in a file and in memory alike; the error, too."""
+    soundfile.write(path, x, 8_000, subtype="FLOAT")
+    with closing(decoders.Audio(path)) as audio:
+        ways = [clips_of(audio, SECOND_LOOK, more=more), clips_of_samples(x, 8_000, path, SECOND_LOOK, more=more)]
+        in_file, in_memory = [_starts_or_error(way, x) for way in ways]
+    assert in_file == in_memory
+    if isinstance(in_file, str):
+        raise DecodeError(path, in_file, stage="check")
+    return in_file
+
+
+def _starts_or_error(found: Iterator[Clip], x: NDArray[np.float32]) -> list[float] | str:
+    starts = []
+    try:
+        for clip in found:
+            at = round(clip.start_s * clip.sr)
+            np.testing.assert_array_equal(clip.y, x[at : at + clip.sr])
+            starts.append(clip.start_s)
+    except DecodeError as e:
+        assert e.stage == "check"
+        return e.reason
+    return starts
+
+
+def test_a_second_look_hears_what_the_first_left_out(tmp_path: Path) -> None:
+    x = sound(8, 8_000)
+    assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
+    assert looked(tmp_path / "a.wav", x, more=True) == [1, 4]
+    x[8_000:16_000] = 0
+    assert looked(tmp_path / "a.wav", x, more=True) == [4]
+
+
+def test_a_silent_rest_refuses_nothing_in_a_second_look(tmp_path: Path) -> None:
+    x = sound(8, 8_000)
+    x[8_000:48_000] = x[56_000:] = 0
+    assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
+    assert looked(tmp_path / "a.wav", x, more=True) == []
+    with pytest.raises(DecodeError, match="silent"):
+        looked(tmp_path / "a.wav", np.roll(x, 8_000), more=False)
+
+
+def test_samples_that_are_not_finite_are_refused_in_a_second_look(tmp_path: Path) -> None:
+    for second, first_too in ((4, False), (6, True)):
+        x = sound(8, 8_000)
+        x[8_000 * second + 5_000] = np.inf
+        for more in (False, True):
+            if more is not first_too:
+                with pytest.raises(DecodeError, match="not finite"):
+                    looked(tmp_path / "a.wav", x, more=more)
+            else:
+                assert looked(tmp_path / "a.wav", x, more=more) == ([1, 4] if more else [0, 6])
 
 
 def test_check_accepts_what_clips_gives() -> None:

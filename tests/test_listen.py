@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
@@ -250,6 +251,20 @@ def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_pa
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
+    own = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=2), weights * np.float32(0.4))
+    paths = songs(tmp_path / "music", 8, seconds=4)
+    n_heard = {}
+    for name, bundle in (("own", own), ("asked for", own.with_windows(2))):
+        found = list(listen(bundle, paths, jobs=2))
+        assert found == list(listen(bundle, paths, jobs=1))
+        n_heard[name] = {len(p.timeline) for p in found}
+    assert n_heard == {"own": {2}, "asked for": {2, 4}}, "else no song is close, or none is clear"
 
 
 @pytest.mark.slow

@@ -93,6 +93,26 @@ def test_another_model_is_asked_itself(bundle: Classifier, song: Path, tmp_path:
         assert (memory.lookup(bundle, song), memory.lookup(other, song)) == (said, said_by_other)
 
 
+def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path: Path) -> None:
+    """As many, but where two genres are close more are heard."""
+    own = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(max_clips=12))
+    asked = own.with_windows(12)
+    assert asked.clips == own.clips
+    for first, second in ((own, asked), (asked, own)):
+        with open_memory(refuse, fresh=True) as memory:
+            said = keep(memory, first, song)
+        with open_memory(refuse) as memory:
+            assert memory.lookup(first, song) == said
+            if first is own:
+                assert memory.lookup(second, song) is memory.lookup_payload(second, song, payload(song)) is None
+            other = dict(zip(own.genres, reversed(said.probabilities.values()), strict=True))
+            memory.remember(second, replace(said, probabilities=other), stamp(song), payload(song))
+            assert memory.lookup_payload(second, song, payload(song)) != said, "before it is written, too"
+            memory.flush()
+            found = memory.lookup(second, song)
+            assert found is not None and (found.probabilities, memory.lookup(first, song)) == (other, said)
+
+
 def test_another_version_of_genrelab_hears_anew(
     bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

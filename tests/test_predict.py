@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import genrelab
-from genrelab import predict
+from genrelab import predict, scores
 from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, SettingsError
@@ -182,7 +182,7 @@ def test_a_view_that_cannot_be_computed_is_the_files_error(
     def refuse(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(predict, "compute_many", refuse)
+    monkeypatch.setattr(scores, "compute_many", refuse)
     assert samples_bundle.predict(noise(1), SR).error == "far too loud"
 
 

@@ -66,7 +66,10 @@ class Wish(BaseModel):
     windows: Annotated[
         Annotated[int, Field(ge=1, le=MOST_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
         BeforeValidator(_windows),
-        Field(description="Stretches of the recording that are listened to at most, spread evenly over it, or `all`."),
+        Field(
+            description="Stretches of the recording that are listened to, spread evenly over it, and up to as many "
+            "again where two genres are close; or `all`."
+        ),
     ] = None
 
 

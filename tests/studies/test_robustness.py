@@ -9,10 +9,9 @@ import pytest
 from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
-from genrelab.bundle import load_bundle
 from genrelab.card import FEEDING
 from genrelab.config import ClipSettings, MelImageView, SamplesView, TrainSettings
-from genrelab.predict import predict_file
+from genrelab.predict import load_bundle, predict_file
 from genrelab.storage import Folder
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt

@@ -1,0 +1,53 @@
+"""6 What a bundle says of each window of a track, before anything is pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.bundle import ROWS_AT_ONCE, Bundle
+from genrelab.config import FramesView, LogMelView, SamplesView, View
+from genrelab.decode import Clip
+from genrelab.views import compute_many
+
+Score = tuple[float, float, NDArray[np.float64]]
+"""Of a window: start and end in seconds, and the probabilities of the genres."""
+
+
+def hears_the_beginning(bundle: Bundle) -> bool:
+    """Does it look at the first clip only, as the article's models do?"""
+    return isinstance(bundle.view, SamplesView | FramesView)
+
+
+def scores_of(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[Score]:
+    """Start, end and probabilities of every window; those of several clips go through the network together."""
+    if hears_the_beginning(bundle):
+        stretches = islice(stretches, 1)
+    spans: list[tuple[float, float]] = []
+    arrays: list[NDArray[Any]] = []
+    for clip, windows in compute_many(bundle.view, stretches):
+        clip_end_s = clip.start_s + len(clip.y) / clip.sr
+        for window in windows:
+            spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
+            arrays.append(window.x)
+        if len(arrays) >= ROWS_AT_ONCE:
+            yield from _asked(bundle, spans, arrays)
+            spans, arrays = [], []
+    yield from _asked(bundle, spans, arrays)
+
+
+def _asked(bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]) -> Iterator[Score]:
+    if arrays:
+        rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
+        yield from ((*span, row) for span, row in zip(spans, rows, strict=True))
+
+
+def _window_s(view: View) -> float:
+    """Seconds that a window looks at; views of a whole clip end with it."""
+    if isinstance(view, LogMelView):
+        return view.window_s
+    return view.n_samples / view.sr if isinstance(view, SamplesView) else float("inf")
