@@ -249,6 +249,7 @@ def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) ->
     it.page.keyboard.press("End")
     assert it.text("#now") == "0:20"
     it.page.click("#as-text summary")
+    it.page.wait_for_selector("#spans tbody tr")
     spans = it.page.locator("#spans tbody tr").all_inner_texts()
     assert spans[0].startswith("0:00") and spans[-1].split()[1] in ("0:19", "0:20")
 
