@@ -2,9 +2,9 @@
 
     python benchmarks/throughput.py DATA [--model BUNDLE] [--clips 24] [--songs 6]
 
-The songs are made here, from eight of the clips each, and heard at five places (`--windows 5`). Prints songs a second
-by the clock and by the CPU, and how the CPU time is shared out between decoding, the view and the network; exits 1
-below 8 clips or 8 songs a second of CPU time.
+The songs are made here, from eight of the clips each, and heard at five places, or ten (`--windows 5`). Prints songs a
+second by the clock and by the CPU, and how the CPU time is shared out between decoding, the view and the network; exits
+1 below 8 clips or 8 songs a second of CPU time.
 """
 
 # ruff: noqa: E402 - the number of threads is fixed before NumPy is imported

@@ -11,6 +11,7 @@ from sides import Row, alternate, arguments, one_core, report  # isort: skip
 
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -66,7 +67,8 @@ def begun() -> tuple[int, float]:
 
     began = time.perf_counter()
     with worker_pool(1) as pool:
-        pool.submit(pieces.tried, "no such file", pieces.PrepareSettings()).result()
+        with tempfile.TemporaryDirectory() as folder:
+            pool.submit(pieces.make, pieces.Piece(0, folder, (), pieces.PrepareSettings())).result()
         took = time.perf_counter() - began
         return pool.submit(eval, PEAK).result(), took
 

@@ -30,7 +30,7 @@ from genrelab.processes import cores
 
 SYNTHESISED, HEARD_TRACKS = 4, 6
 MOST_ROUNDS = 5
-"""Pieces that each worker makes in the larger rehearsal."""
+"""How many times as large the larger rehearsal may be."""
 
 TRAINING_SHARE = 0.55
 """Of the time in all, kept for the networks: half of that TensorFlow takes to start on a busy machine."""
@@ -158,10 +158,10 @@ def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tup
 def _rehearsals(
     sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float
 ) -> tuple[Rehearsal, Rehearsal]:
-    """One in which each worker makes a piece or less, and one in which it makes as many as the time allows."""
+    """One in which each worker makes two pieces or less, and one in which it makes as many as the time allows."""
     track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / cores())
     most = int((end - time.perf_counter()) / track_s / 2)
-    n = PIECE_TRACKS * jobs if most >= PIECE_TRACKS or track_s < DEAR_S else max(2, most)
+    n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < DEAR_S else max(2, most)
     small = bench_rehearsal.rehearse(bench_clips.spread(sample, n), settings, jobs)
     left = end - time.perf_counter() - (small.total_s - small.making_s)
     rounds = min(MOST_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))

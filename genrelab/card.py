@@ -253,7 +253,8 @@ def _cuts(view: View, clips: ClipSettings) -> str:
         return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
     return (
         f"A track of up to {clips.clip_s * (1 + clips.tolerance):g} s is one clip. A longer one is cut into clips of "
-        f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left; of these at "
-        f"most {clips.max_clips}, spread evenly, without silent ones. The probabilities of a track are the mean "
-        "over its clips."
+        f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left. Of n "
+        f"clips, more than {clips.max_clips}, the first is heard and, counted from 0, those with the numbers "
+        f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}; silent ones are left out. The "
+        "probabilities of a track are the mean over its clips."
     )

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from genrelab.decoders import Onward
 from genrelab.quiet import quiet_c_stderr
 
 BLOCK_S = 5.0
@@ -38,7 +38,7 @@ def blocks(path: Path, decoder: str) -> Iterator[Block]:
 def _by_soundfile(path: Path) -> Iterator[Block]:
     with path.open("rb") as handle:  # a descriptor, for the reason that `decoders` gives
         with quiet_c_stderr:
-            file = soundfile.SoundFile(handle.fileno(), closefd=False)
+            file = Onward(handle.fileno(), closefd=False)
         try:
             n = max(round(BLOCK_S * file.samplerate), 1)
             while True:

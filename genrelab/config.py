@@ -238,6 +238,7 @@ class PrepareSettings:
         return {
             "views": {v.name: view_to_json(v) for v in sorted(self.views, key=lambda v: v.name)},
             "clips": dataclasses.asdict(self.clips),
+            "clips_of_more": "the first, middles of parts",  # earlier versions chose others, which must not be mixed
             "shard_tracks": self.shard_tracks,
         }
 

@@ -135,7 +135,7 @@ def _words(e: BaseException) -> str:
 # --- libsndfile ---
 
 
-class _Onward(soundfile.SoundFile):  # type: ignore[misc]
+class Onward(soundfile.SoundFile):  # type: ignore[misc]
     """Reads on from where it is: soundfile would seek after every read, which an MP3 pays for by decoding again."""
 
     def seekable(self) -> bool:
@@ -150,7 +150,7 @@ class _SoundFile:
         self._path, self._handle = path, path.open("rb")
         try:
             with quiet_c_stderr:
-                self._file = _Onward(self._handle.fileno(), closefd=False)
+                self._file = Onward(self._handle.fileno(), closefd=False)
         except BaseException:
             self._handle.close()
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genrelab import pieces
 from genrelab.errors import PreparedError
-from genrelab.pieces import PIECE_TRACKS, Piece
+from genrelab.pieces import PIECE_TRACKS, Item, Piece
 from genrelab.storage import Folder
 from genrelab.wording import count
 
@@ -23,16 +23,27 @@ def busiest(tracks: int, jobs: int) -> int:
 
 
 class Outlook:
-    """Says what is to be done, and as soon as each worker may have made a piece, how long the rest will take.
+    """Says what is to be done; as soon as each worker may have made a piece, how long the rest will take; and after
+    every piece whether the disk holds it.
 
-    Tracks that are taken over from an earlier preparation, or fail before they are read, cost next to nothing: they
-    count on neither side.
+    Time is that of tracks that are read, disk that of all that may have records: those that are taken over from an
+    earlier preparation cost next to nothing, and lie in pieces and shards like the others.
+
+    Args:
+        order: all pieces.
+        todo: those that are not done.
+        jobs: workers.
     """
 
-    def __init__(self, todo: list[Piece], jobs: int, folder: Folder, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, order: list[Piece], todo: list[Piece], jobs: int, folder: Folder, say: Callable[[str], None]
+    ) -> None:
         self._jobs, self._folder, self._say = jobs, folder, say
-        self._left, self._n_pieces, self._told = sum(map(_costly, todo)), 0, False
-        self._tracks, self._seconds, self._bytes = 0, 0.0, 0
+        self._read_left, self._left = sum(map(_read, todo)), sum(map(_usable, todo))
+        self._read, self._seconds, self._n_pieces, self._told = 0, 0.0, 0, False
+        waiting = {p.number for p in todo}
+        done = [p for p in order if p.number not in waiting]
+        self._made, self._bytes = sum(map(_usable, done)), sum(map(pieces.n_bytes, done))
         if todo:
             n = sum(i.problem is None for p in todo for i in p.items)
             names = ", ".join(v.name for v in todo[0].settings.views)
@@ -44,29 +55,41 @@ class Outlook:
         Raises:
             PreparedError: the disk is too small for the rest.
         """
-        if self._told:
-            return
+        read, usable = _read(piece), _usable(piece)
         self._n_pieces += 1
-        self._left -= _costly(piece)
-        self._tracks, self._seconds = self._tracks + _costly(piece), self._seconds + seconds
-        self._bytes += pieces.n_bytes(piece)
-        if self._n_pieces >= self._jobs and self._tracks and self._left:
-            self._told = True
-            self._tell(self._seconds / self._tracks, self._bytes / self._tracks)
-
-    def _tell(self, track_s: float, track_bytes: float) -> None:
-        left_s, left_bytes = track_s * busiest(self._left, self._jobs), track_bytes * self._left
-        self._say(f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, {left_bytes / 1e6:.0f} MB")
-        if not self._folder.is_local:
+        self._read_left, self._left = self._read_left - read, self._left - usable
+        self._made, self._bytes = self._made + usable, self._bytes + pieces.n_bytes(piece)
+        if read and read == usable:  # else the time of others, too, would be laid to these
+            self._read, self._seconds = self._read + read, self._seconds + seconds
+        if self._n_pieces < self._jobs:
             return
-        free = shutil.disk_usage(self._folder.local).free
-        needed = 2 * left_bytes + self._bytes  # pieces and shards stand side by side at the end
+        left_bytes = self._left * self._bytes / max(self._made, 1)
+        if self._read and self._read_left and not self._told:
+            self._told = True
+            left_s = busiest(self._read_left, self._jobs) * self._seconds / self._read
+            self._say(f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, {left_bytes / 1e6:.0f} MB")
+        self._refuse_too_small_a_disk(Path(piece.work), left_bytes)
+
+    def _refuse_too_small_a_disk(self, work: Path, left_bytes: float) -> None:
+        # Pieces and shards stand side by side at the end; where shards go elsewhere, the room there is not known.
+        needed = 2 * left_bytes + self._bytes if self._folder.is_local else left_bytes
+        free = shutil.disk_usage(work).free
         if free < needed:
             raise PreparedError(
-                f"{self._folder}: about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free. What "
-                "is done is kept: make room, and the same command goes on"
+                f"{work}: about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free. What is done "
+                "is kept: make room, and the same command goes on"
             )
 
 
-def _costly(piece: Piece) -> int:
-    return sum(i.kept is None and i.problem is None and Path(i.path).is_file() for i in piece.items)
+def _usable(piece: Piece) -> int:
+    """Tracks that may have records."""
+    return sum(_is_usable(i) for i in piece.items)
+
+
+def _read(piece: Piece) -> int:
+    """Tracks that are decoded: what an earlier preparation without fingerprints holds is, too."""
+    return sum((i.kept is None or i.kept.prints is None) and _is_usable(i) for i in piece.items)
+
+
+def _is_usable(item: Item) -> bool:
+    return item.problem is None and Path(item.path).is_file()

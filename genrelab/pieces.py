@@ -25,7 +25,7 @@ from genrelab.fingerprint import landmarks, pack
 from genrelab.payload import payload_sha256
 from genrelab.processes import CRASHED
 
-PIECE_TRACKS = 10
+PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""
 
 Mark = tuple[float, str, bytes]

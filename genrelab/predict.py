@@ -258,7 +258,10 @@ def _prediction(
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     pooled = _pooled(scores)
     if bundle.looks_again and not hears_the_beginning(bundle) and np.diff(np.sort(pooled)[-2:]) < CLOSE:
-        scores = sorted([*scores, *scores_of(bundle, stretches(more=True))], key=itemgetter(0))
+        heard = {start_s for start_s, _, _ in scores}
+        # What was heard comes again where another decoder has taken over meanwhile, to whom the file is not as long.
+        more = (score for score in scores_of(bundle, stretches(more=True)) if score[0] not in heard)
+        scores = sorted([*scores, *more], key=itemgetter(0))
         pooled = _pooled(scores)
     best = int(pooled.argmax())
     timeline = tuple(WindowScore(start_s, end_s, _named(bundle, row)) for start_s, end_s, row in scores)

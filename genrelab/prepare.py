@@ -98,7 +98,7 @@ def _prepare_audio(
     order = pieces.plan(items, work, settings, tracks=pieces.PIECE_TRACKS)
     todo = _todo(order, say)
     jobs = min(jobs, len(todo))
-    _make(order, todo, jobs, Outlook(todo, jobs, folder, say), progress)
+    _make(order, todo, jobs, Outlook(order, todo, jobs, folder, say), progress)
     assemble.assemble(folder, dataset, settings, order)
     return open_prepared(folder)
 

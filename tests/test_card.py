@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from genrelab.config import (
 )
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.decode import clip_starts
 from genrelab.examples import Examples, load_examples
 from genrelab.models import create
 from genrelab.prepare import prepare
@@ -76,7 +78,11 @@ def test_how_each_form_is_fed() -> None:
     clips = ClipSettings(clip_s=10.0, max_clips=4)
     mel = "\n".join(feeding("litert", MelImageView(), clips, 8))
     assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
-    assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel and "at most 4" in mel
+    assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel
+    assert "Of n clips, more than 4, the first is heard" in mel and "floor((i + 1/2) n / 4) for i from 1 to 3" in mel
+    for n in (5, 30, 31):
+        numbers = [0, *(math.floor((i + 1 / 2) * n / 4) for i in range(1, 4))]
+        assert clip_starts(n * 10.0, clips) == tuple(10.0 * i for i in numbers)
     wave = "\n".join(feeding("waveform-onnx", MelImageView(), clips, 8))
     assert "mono, full scale 1, at 22,050 Hz" in wave and "float32 (8,)" in wave and "views.compute" not in wave
     assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))

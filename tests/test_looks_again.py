@@ -145,3 +145,16 @@ def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> 
     assert starts(bundle.predict(y, SR)) == [0, 6]
     refused = bundle.with_windows(2).predict(y, SR)
     assert (refused.genre, refused.error, refused.timeline) == (None, "holds samples that are not finite", ())
+
+
+def test_no_window_counts_twice_where_the_file_has_another_length_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where FFmpeg takes over in the first look: what is left is then counted from another end."""
+    y, bundle = noise(12), close(tmp_path / "bundle").with_windows(3)
+    longer = clip_starts(14.0, ClipSettings(1.0, max_clips=3), more=True)
+    first = clip_starts(12.0, ClipSettings(1.0, max_clips=3))
+    again = tuple(sorted({*first[1:], *longer[:1]}))
+    monkeypatch.setattr(decode, "clip_starts", lambda *_, more: again if more else first)
+    prediction = bundle.predict(y, SR)
+    assert starts(prediction) == sorted({*first, *longer[:1]}) and len(prediction.timeline) == 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from genrelab.pieces import Item, Kept, Piece
 from genrelab.storage import Folder
 
 SETTINGS = PrepareSettings(views=(SamplesView(),))
-KEPT = Kept("", 1.0, {}, [], None)
+KEPT = Kept("", 1.0, {}, [], [])
 
 
 @pytest.fixture
@@ -31,9 +32,14 @@ def _pieces(work: Path, *tracks: list[Item]) -> list[Piece]:
     return made
 
 
+def _told(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> tuple[Outlook, list[str]]:
+    said: list[str] = []
+    return Outlook(pieces, pieces[done:], jobs, folder, said.append), said
+
+
 def test_seconds_and_bytes_of_what_is_left(song: str, tmp_path: Path) -> None:
-    todo, said = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(6))), list[str]()
-    it = Outlook(todo, 2, Folder(tmp_path), said.append)
+    todo = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(6)))
+    it, said = _told(todo, 2, Folder(tmp_path))
     assert said == [f"60 tracks to prepare into {tmp_path} (samples)"]
     it.after(todo[0], 20.0)
     assert len(said) == 1, "the other worker may be at dearer ones"
@@ -43,37 +49,53 @@ def test_seconds_and_bytes_of_what_is_left(song: str, tmp_path: Path) -> None:
     assert len(said) == 2
 
 
-def test_what_costs_nothing_counts_on_neither_side(song: str, tmp_path: Path) -> None:
-    missing, unlabelled, kept = Item(0, song + "?"), Item(0, song, "no genre label"), Item(0, song, kept=KEPT)
-    free = [missing, unlabelled, kept] * 3
-    todo, said = _pieces(tmp_path, free, [*free, Item(0, song)], [*free, Item(0, song)], free), list[str]()
-    it = Outlook(todo, 1, Folder(tmp_path), said.append)
-    assert said == [f"{3 * 4 + 3 * 4 + 3 * 4 + 2 - 12} tracks to prepare into {tmp_path} (samples)"], (
-        "missing ones are tried"
-    )
+def test_what_is_taken_over_takes_room_and_no_time(song: str, tmp_path: Path) -> None:
+    missing, unlabelled, kept, new = Item(0, song + "?"), Item(0, song, "none"), Item(0, song, kept=KEPT), Item(0, song)
+    old = Item(0, song, kept=replace(KEPT, prints=None))
+    todo = _pieces(tmp_path, [missing, unlabelled, kept, kept], [kept, kept, new], [new, old], [kept, kept, new, old])
+    it, said = _told(todo, 1, Folder(tmp_path))
+    assert said == [f"12 tracks to prepare into {tmp_path} (samples)"], "all but the unlabelled"
     it.after(todo[0], 0.1)
-    assert len(said) == 1
     it.after(todo[1], 7.0)
-    assert len(said) == 2 and said[1].startswith("about 7 s more with 1 worker")
+    assert len(said) == 1, "whose time that was nobody knows"
+    it.after(todo[2], 5.0)
+    assert said[1:] == [f"about 5 s more with 1 worker, {4 * 9 / 7:.0f} MB"], "two are read, four have records"
 
 
 def test_nothing_is_told_of_nothing(song: str, tmp_path: Path) -> None:
     said: list[str] = []
-    Outlook([], 1, Folder(tmp_path), said.append)
+    Outlook([], [], 1, Folder(tmp_path), said.append)
     assert not said
-    (only,) = _pieces(tmp_path, [Item(0, song)])
-    Outlook([only], 1, Folder(tmp_path), said.append).after(only, 1.0)
+    only = _pieces(tmp_path, [Item(0, song)])
+    it, said = _told(only, 1, Folder(tmp_path))
+    it.after(only[0], 1.0)
     assert said == [f"1 tracks to prepare into {tmp_path} (samples)"]
 
 
-def test_the_disk_must_hold_pieces_and_shards(song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    todo, usage = _pieces(tmp_path, [Item(0, song)] * 10, [Item(0, song)] * 10), namedtuple("usage", "free")
-    for free, fits in ((30_000_000, True), (29_999_999, False)):
+@pytest.mark.parametrize(("address", "done", "needed_mb"), [("", 0, 50), ("", 1, 60), ("memory://elsewhere", 0, 20)])
+def test_the_disk_must_hold_pieces_and_shards(
+    song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, done: int, needed_mb: int
+) -> None:
+    """Pieces of 10 MB. Twice the two that are left, and once those that are made, in this run or before; where shards
+    go elsewhere only the two that are left.
+    """
+    made = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(3 + done)))
+    usage, folder = namedtuple("usage", "free"), Folder(address or tmp_path)
+    for free, fits in ((needed_mb * 1_000_000, True), (needed_mb * 1_000_000 - 1, False)):
         monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _, free=free: usage(free))
-        Outlook(todo, 1, Folder("memory://elsewhere"), str).after(todo[0], 1.0)
-        it = Outlook(todo, 1, Folder(tmp_path), str)
+        it, _ = _told(made, 1, folder, done=done)
         if fits:
-            it.after(todo[0], 1.0)
+            it.after(made[done], 1.0)
         else:
-            with pytest.raises(PreparedError, match=r"about 0\.0 GB more are needed and 0\.0 GB are free"):
-                it.after(todo[0], 1.0)
+            with pytest.raises(PreparedError, match=r"about 0\.\d GB more are needed and 0\.\d GB are free"):
+                it.after(made[done], 1.0)
+
+
+def test_the_disk_is_looked_at_after_every_piece(song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    todo, usage = _pieces(tmp_path, *([Item(0, song)] for _ in range(4))), namedtuple("usage", "free")
+    (todo[0].folder / "samples.tfrecord").write_bytes(b"")  # every track of it fails
+    monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _: usage(1_000_000))
+    it, _ = _told(todo, 1, Folder(tmp_path))
+    it.after(todo[0], 1.0)
+    with pytest.raises(PreparedError, match="make room"):
+        it.after(todo[1], 1.0)
