@@ -70,16 +70,20 @@ def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator
         yield from clips_of(audio, settings)
 
 
-def clips_of(audio: Audio, settings: ClipSettings, *, more: bool = False) -> Iterator[Clip]:
+def clips_of(
+    audio: Audio, settings: ClipSettings, *, more: bool = False, duration_s: float | None = None
+) -> Iterator[Clip]:
     """The same stretches of a file that is open.
 
     Args:
+        duration_s: its length, where stretches of more than one look are not to overlap: a decoder that takes over on
+            the way may count otherwise.
         more: those that a second look is for (see `clip_starts`); there may be none.
 
     Raises:
         DecodeError: as `clips`.
     """
-    yield from _usable(audio, audio.path, settings, more)
+    yield from _usable(audio, audio.path, settings, more, duration_s or audio.frames / audio.sr)
 
 
 def clips_of_samples(
@@ -90,7 +94,7 @@ def clips_of_samples(
     Raises:
         DecodeError: as `clips`.
     """
-    yield from _usable(_Samples(y, sr), path, settings, more)
+    yield from _usable(_Samples(y, sr), path, settings, more, len(y) / sr)
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,14 @@ class _Samples:
     y: NDArray[np.float32]
     sr: int
 
-    @property
-    def frames(self) -> int:
-        return len(self.y)
-
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
         start = round(start_s * self.sr)
         return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
 
 
-def _usable(audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool) -> Iterator[Clip]:
-    duration_s = audio.frames / audio.sr
+def _usable(
+    audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float
+) -> Iterator[Clip]:
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
     kept, fault = 0, None
     for start_s in clip_starts(duration_s, settings, more=more):

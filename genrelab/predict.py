@@ -199,8 +199,9 @@ def predict_audio(bundle: Classifier, audio: Audio) -> Prediction:
         BundleError: the bundle cannot hear audio, or its network cannot take what is heard.
     """
     must_hear(bundle)
-    stretches = partial(decode.clips_of, audio, bundle.clips)
-    return _prediction(bundle, audio.path, audio.frames / audio.sr, stretches)
+    duration_s = audio.frames / audio.sr
+    stretches = partial(decode.clips_of, audio, bundle.clips, duration_s=duration_s)
+    return _prediction(bundle, audio.path, duration_s, stretches)
 
 
 def predict_samples(bundle: Classifier, y: NDArray[Any], sr: int) -> Prediction:
@@ -258,10 +259,7 @@ def _prediction(
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     pooled = _pooled(scores)
     if bundle.looks_again and not hears_the_beginning(bundle) and np.diff(np.sort(pooled)[-2:]) < CLOSE:
-        heard = {start_s for start_s, _, _ in scores}
-        # What was heard comes again where another decoder has taken over meanwhile, to whom the file is not as long.
-        more = (score for score in scores_of(bundle, stretches(more=True)) if score[0] not in heard)
-        scores = sorted([*scores, *more], key=itemgetter(0))
+        scores = sorted([*scores, *scores_of(bundle, stretches(more=True))], key=itemgetter(0))
         pooled = _pooled(scores)
     best = int(pooled.argmax())
     timeline = tuple(WindowScore(start_s, end_s, _named(bundle, row)) for start_s, end_s, row in scores)

@@ -134,13 +134,13 @@ def test_mono_is_the_mean_of_six_channels(tmp_path: Path) -> None:
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each block that libsndfile fills has room for."""
     asked: list[int] = []
-    original = decoders._Onward.read
+    original = decoders.Onward.read
 
-    def counted(file: decoders._Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
+    def counted(file: decoders.Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
         asked.extend([len(named["out"])] if "out" in named else [])
         return original(file, *given, **named)
 
-    monkeypatch.setattr(decoders._Onward, "read", counted)
+    monkeypatch.setattr(decoders.Onward, "read", counted)
     return asked
 
 

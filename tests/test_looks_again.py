@@ -28,9 +28,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     for name in ("clips_of", "clips_of_samples"):
         original = getattr(decode, name)
 
-        def look(*given: Any, original: Any = original, more: bool = False) -> Iterator[decode.Clip]:
+        def look(*given: Any, original: Any = original, more: bool = False, **more_of: Any) -> Iterator[decode.Clip]:
             seen.append(more)
-            yield from original(*given, more=more)
+            yield from original(*given, more=more, **more_of)
 
         monkeypatch.setattr(decode, name, look)
     return seen
@@ -147,14 +147,17 @@ def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> 
     assert (refused.genre, refused.error, refused.timeline) == (None, "holds samples that are not finite", ())
 
 
-def test_no_window_counts_twice_where_the_file_has_another_length_by_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where FFmpeg takes over in the first look: what is left is then counted from another end."""
-    y, bundle = noise(12), close(tmp_path / "bundle").with_windows(3)
-    longer = clip_starts(14.0, ClipSettings(1.0, max_clips=3), more=True)
-    first = clip_starts(12.0, ClipSettings(1.0, max_clips=3))
-    again = tuple(sorted({*first[1:], *longer[:1]}))
-    monkeypatch.setattr(decode, "clip_starts", lambda *_, more: again if more else first)
-    prediction = bundle.predict(y, SR)
-    assert starts(prediction) == sorted({*first, *longer[:1]}) and len(prediction.timeline) == 4
+def test_both_looks_go_by_one_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where FFmpeg takes over in the first look, the file may be longer for it: what was heard is not heard again."""
+    soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
+    read = predict.Audio.read
+
+    def longer(audio: predict.Audio, start_s: float, seconds: float | None) -> Any:
+        audio.frames = 14 * SR
+        return read(audio, start_s, seconds)
+
+    bundle = close(tmp_path / "bundle").with_windows(3)
+    expected = bundle.predict(tmp_path / "a.wav")
+    assert len(expected.timeline) == 6
+    monkeypatch.setattr(predict.Audio, "read", longer)
+    assert bundle.predict(tmp_path / "a.wav") == expected

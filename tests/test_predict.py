@@ -64,7 +64,7 @@ def test_pool_renormalises_and_takes_float32() -> None:
 def test_too_little_memory_is_no_last_word(
     tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def clips(*_: object) -> NoReturn:
+    def clips(*_: object, **__: object) -> NoReturn:
         raise MemoryError
 
     soundfile.write(tmp_path / "a.wav", noise(1), SR)
