@@ -251,10 +251,11 @@ def _cuts(view: View, clips: ClipSettings) -> str:
         return "The probabilities of a track are the mean over its rows."
     if isinstance(view, SamplesView | FramesView):
         return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
+    numbers = f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}"
+    others = f" and, counted from 0, those with the numbers {numbers}" if clips.max_clips > 1 else ""
     return (
         f"A track of up to {clips.clip_s * (1 + clips.tolerance):g} s is one clip. A longer one is cut into clips of "
         f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left. Of n "
-        f"clips, more than {clips.max_clips}, the first is heard and, counted from 0, those with the numbers "
-        f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}; silent ones are left out. The "
-        "probabilities of a track are the mean over its clips."
+        f"clips, more than {clips.max_clips}, the first is heard{others}; silent ones are left out. The probabilities "
+        "of a track are the mean over its clips."
     )

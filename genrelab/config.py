@@ -219,6 +219,12 @@ def view_from_json(stored: dict[str, Any]) -> View:
     return view
 
 
+CHOICE, CLIPS_OF_MORE = "clips_of_more", "first and middles"
+"""What settings say of how clips are chosen where a track has more than `max_clips` (`decode.clip_starts`): earlier
+versions chose others, and said nothing; the two must not be mixed.
+"""
+
+
 @dataclass(frozen=True)
 class PrepareSettings:
     """What `prepare` computes; two preparations with equal settings and inputs hold equal bytes."""
@@ -238,7 +244,7 @@ class PrepareSettings:
         return {
             "views": {v.name: view_to_json(v) for v in sorted(self.views, key=lambda v: v.name)},
             "clips": dataclasses.asdict(self.clips),
-            "clips_of_more": "the first, middles of parts",  # earlier versions chose others, which must not be mixed
+            CHOICE: CLIPS_OF_MORE,
             "shard_tracks": self.shard_tracks,
         }
 

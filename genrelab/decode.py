@@ -22,8 +22,7 @@ from genrelab.errors import DecodeError
 SILENT_PEAK = 1e-4
 """-80 dBFS: below it there is nothing to hear."""
 
-_MIDDLE = 0.5
-_ELSEWHERE = (_MIDDLE + (math.sqrt(5) - 1) / 2) % 1  # steps of the golden ratio are the farthest from any rhythm
+_ELSEWHERE = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # a golden step from the middle: the farthest from any rhythm
 
 NOT_FINITE = "holds samples that are not finite"
 
@@ -140,19 +139,15 @@ def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False
     clip_s = settings.clip_s
     full = math.floor(duration_s / clip_s + 1e-9)  # 60 s are two windows, whatever the rounding of frames / sr
     n = full + (duration_s - full * clip_s >= clip_s / 2)
-    chosen = _spread(n, settings.max_clips, _MIDDLE)
+    parts = np.arange(min(n, settings.max_clips))  # which, before where: a file may say that it lasts for years
+    chosen = (2 * parts + 1) * n // (2 * len(parts))
     chosen[0] = 0
     if more:
-        left = _spread(n - len(chosen), settings.max_clips, _ELSEWHERE)
+        n_left = n - len(chosen)
+        parts = np.arange(min(n_left, settings.max_clips))
+        left = np.floor((parts + _ELSEWHERE) * (n_left / max(len(parts), 1))).astype(np.int64)
         chosen = left + np.searchsorted(chosen - np.arange(len(chosen)), left, side="right")
     return tuple(np.where(chosen < full, chosen * clip_s, duration_s - clip_s).tolist())
-
-
-def _spread(n: int, most: int, place: float) -> NDArray[np.int64]:
-    """At most so many of `n` numbers, one in each of equal parts; `n` may be that of years, which need no memory."""
-    parts = min(n, most)
-    spread: NDArray[np.int64] = np.floor((np.arange(parts) + place) * (n / max(parts, 1))).astype(np.int64)
-    return spread
 
 
 def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import assemble, pieces, records
-from genrelab.config import IN_TABLE, PrepareSettings
+from genrelab.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
 from genrelab.dataset import Dataset
 from genrelab.errors import DecodeError, PreparedError
 from genrelab.pieces import Item, Kept, Mark, Outcome
@@ -40,7 +40,10 @@ def look(
         if about["name"] != dataset.name:
             raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
         _check_settings(folder, about["settings"], settings, "it")
-        return _read(folder, about, dataset, say)
+        old = _read(folder, about, dataset, say)
+        if old is not None and CHOICE not in about["settings"]:
+            _check_choice(old, settings)
+        return old
     if held is not None:
         _check_settings(folder, held, settings, str(work))
     elif [n for n in folder.names() if not n.startswith(".work")]:
@@ -63,9 +66,19 @@ def plain(settings: PrepareSettings) -> dict[str, Any]:
 
 
 def _check_settings(folder: Folder, held: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
-    differences = "; ".join(_differences(held, plain(settings)))
+    differences = "; ".join(_differences({CHOICE: CLIPS_OF_MORE, **held}, plain(settings)))
     if differences:
         raise PreparedError(f"{folder} holds other settings ({differences}): choose another --out, or remove {remove}")
+
+
+def _check_choice(old: Prepared, settings: PrepareSettings) -> None:
+    """Versions that did not say which clips of long tracks they choose chose others."""
+    longest = (settings.clips.max_clips + 0.5) * settings.clips.clip_s
+    if any(seconds is not None and seconds >= longest for seconds in old.tracks["duration_s"]):
+        raise PreparedError(
+            f"{old.folder} was prepared by an earlier version, which chose other clips of tracks of {longest:g} s and "
+            "more: choose another --out, or remove it"
+        )
 
 
 def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, say: Callable[[str], None]) -> Prepared | None:

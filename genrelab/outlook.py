@@ -26,8 +26,8 @@ class Outlook:
     """Says what is to be done; as soon as each worker may have made a piece, how long the rest will take; and after
     every piece whether the disk holds it.
 
-    Time is that of tracks that are read, disk that of all that may have records: those that are taken over from an
-    earlier preparation cost next to nothing, and lie in pieces and shards like the others.
+    Time is laid to tracks that are read, disk to all that may have records: those that are taken over from an earlier
+    preparation cost next to no time, and lie in pieces and shards like the others.
 
     Args:
         order: all pieces.
@@ -44,6 +44,8 @@ class Outlook:
         waiting = {p.number for p in todo}
         done = [p for p in order if p.number not in waiting]
         self._made, self._bytes = sum(map(_usable, done)), sum(map(pieces.n_bytes, done))
+        self._work = Path(order[0].work) if order else None
+        self._old_bytes = _shard_bytes(folder)
         if todo:
             n = sum(i.problem is None for p in todo for i in p.items)
             names = ", ".join(v.name for v in todo[0].settings.views)
@@ -59,26 +61,42 @@ class Outlook:
         self._n_pieces += 1
         self._read_left, self._left = self._read_left - read, self._left - usable
         self._made, self._bytes = self._made + usable, self._bytes + pieces.n_bytes(piece)
-        if read and read == usable:  # else the time of others, too, would be laid to these
+        if read:
             self._read, self._seconds = self._read + read, self._seconds + seconds
-        if self._n_pieces < self._jobs:
+        if self._n_pieces < self._jobs or not self._made:
             return
-        left_bytes = self._left * self._bytes / max(self._made, 1)
         if self._read and self._read_left and not self._told:
             self._told = True
             left_s = busiest(self._read_left, self._jobs) * self._seconds / self._read
-            self._say(f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, {left_bytes / 1e6:.0f} MB")
-        self._refuse_too_small_a_disk(Path(piece.work), left_bytes)
+            mb = self._left_bytes() / 1e6
+            self._say(f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, {mb:.0f} MB")
+        self.look_at_the_disk()
 
-    def _refuse_too_small_a_disk(self, work: Path, left_bytes: float) -> None:
-        # Pieces and shards stand side by side at the end; where shards go elsewhere, the room there is not known.
-        needed = 2 * left_bytes + self._bytes if self._folder.is_local else left_bytes
-        free = shutil.disk_usage(work).free
+    def look_at_the_disk(self) -> None:
+        """Is there room for the pieces that are left, and for the shards that all of them become?
+
+        Raises:
+            PreparedError: there is not.
+        """
+        if self._work is None:
+            return
+        needed = self._left_bytes()
+        if self._folder.is_local:  # elsewhere nobody knows the room; here both stand side by side at the end
+            needed += max(0.0, self._left_bytes() + self._bytes - self._old_bytes)
+        free = shutil.disk_usage(self._work).free
         if free < needed:
             raise PreparedError(
-                f"{work}: about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free. What is done "
-                "is kept: make room, and the same command goes on"
+                f"{self._work}: about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free. What is "
+                "done is kept: make room, and the same command goes on"
             )
+
+    def _left_bytes(self) -> float:
+        return self._left * self._bytes / max(self._made, 1)
+
+
+def _shard_bytes(folder: Folder) -> int:
+    """Of an earlier preparation, whose shards the new ones replace one by one."""
+    return sum(p.stat().st_size for p in folder.local.glob("*/*.tfrecord")) if folder.is_local else 0
 
 
 def _usable(piece: Piece) -> int:

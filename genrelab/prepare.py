@@ -98,7 +98,9 @@ def _prepare_audio(
     order = pieces.plan(items, work, settings, tracks=pieces.PIECE_TRACKS)
     todo = _todo(order, say)
     jobs = min(jobs, len(todo))
-    _make(order, todo, jobs, Outlook(order, todo, jobs, folder, say), progress)
+    outlook = Outlook(order, todo, jobs, folder, say)
+    _make(order, todo, jobs, outlook, progress)
+    outlook.look_at_the_disk()
     assemble.assemble(folder, dataset, settings, order)
     return open_prepared(folder)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +82,10 @@ def test_how_each_form_is_fed() -> None:
     assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
     assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel
     assert "Of n clips, more than 4, the first is heard" in mel and "floor((i + 1/2) n / 4) for i from 1 to 3" in mel
-    for n in (5, 30, 31):
-        numbers = [0, *(math.floor((i + 1 / 2) * n / 4) for i in range(1, 4))]
-        assert clip_starts(n * 10.0, clips) == tuple(10.0 * i for i in numbers)
+    for heard, n in product((1, 4, 10, 12), range(13, 1_000)):
+        numbers = [0, *(math.floor(Fraction(2 * i + 1, 2) * n / heard) for i in range(1, heard))]
+        assert clip_starts(n * 10.0, ClipSettings(clip_s=10.0, max_clips=heard)) == tuple(10.0 * i for i in numbers)
+    assert "the first is heard; silent" in "\n".join(feeding("litert", MelImageView(), ClipSettings(max_clips=1), 8))
     wave = "\n".join(feeding("waveform-onnx", MelImageView(), clips, 8))
     assert "mono, full scale 1, at 22,050 Hz" in wave and "float32 (8,)" in wave and "views.compute" not in wave
     assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import write_tone
 
-from genrelab.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab import assemble
+from genrelab.config import CHOICE, ClipSettings, PrepareSettings, SamplesView, StatisticsView
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import folder
+from genrelab.earlier import outcomes_of
 from genrelab.errors import PreparedError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
@@ -215,3 +217,26 @@ def test_a_damaged_table_names_the_remedy(out: Path) -> None:
     (out / "tracks.parquet").write_text("no table")
     with pytest.raises(PreparedError, match="run the same `prepare` again"):
         open_prepared(str(out))
+
+
+@pytest.mark.parametrize(("clip_s", "refused"), [(30.0, False), (0.1, True)])
+def test_where_an_earlier_version_chose_other_clips_nothing_is_mixed(
+    root: Path, tmp_path: Path, clip_s: float, refused: bool
+) -> None:
+    settings = PrepareSettings(views=(StatisticsView(),), clips=ClipSettings(clip_s=clip_s, max_clips=2, min_s=0.05))
+    out = tmp_path / "out"
+    if clip_s < 1:  # statistics need half a second
+        settings = replace(settings, views=(SamplesView(n_samples=500),))
+    prepare(_load(root), out, settings, jobs=1)
+    fresh = _bytes(out)
+    about = json.loads((out / "dataset.json").read_text())
+    del about["settings"][CHOICE]  # as earlier versions wrote it
+    old = open_prepared(out)
+    about["fingerprint"] = assemble.fingerprint(old.tracks["track_id"], about["settings"], outcomes_of(old))
+    (out / "dataset.json").write_text(json.dumps(about))
+    if refused:
+        with pytest.raises(PreparedError, match=r"by an earlier version, which chose other clips of tracks of 0\.25 s"):
+            prepare(_load(root), out, settings, jobs=1)
+    else:
+        prepare(_load(root), out, settings, jobs=1)
+        assert _bytes(out) == fresh
