@@ -47,9 +47,11 @@ class Outlook:
         self._work = Path(order[0].work) if order else None
         self._old_bytes = _shard_bytes(folder)
         if todo:
-            n = sum(i.problem is None for p in todo for i in p.items)
+            items = [i for p in todo for i in p.items if i.problem is None]
+            kept = sum(i.kept is not None for i in items)
+            taken_over = f" and {kept:,} to take over" if kept else ""
             names = ", ".join(v.name for v in todo[0].settings.views)
-            say(f"{n} tracks to prepare into {folder} ({names})")
+            say(f"{count(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
 
     def after(self, piece: Piece, seconds: float) -> None:
         """A piece is whole; a worker took so long for it.
@@ -68,8 +70,10 @@ class Outlook:
         if self._read and self._read_left and not self._told:
             self._told = True
             left_s = busiest(self._read_left, self._jobs) * self._seconds / self._read
-            mb = self._left_bytes() / 1e6
-            self._say(f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, {mb:.0f} MB")
+            mb = self._needed() / 1e6
+            self._say(
+                f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, and {mb:,.0f} MB of disk meanwhile"
+            )
         self.look_at_the_disk()
 
     def look_at_the_disk(self) -> None:
@@ -80,18 +84,18 @@ class Outlook:
         """
         if self._work is None:
             return
-        needed = self._left_bytes()
-        if self._folder.is_local:  # elsewhere nobody knows the room; here both stand side by side at the end
-            needed += max(0.0, self._left_bytes() + self._bytes - self._old_bytes)
-        free = shutil.disk_usage(self._work).free
+        needed, free = self._needed(), shutil.disk_usage(self._work).free
         if free < needed:
             raise PreparedError(
-                f"{self._work}: about {needed / 1e9:.1f} GB more are needed and {free / 1e9:.1f} GB are free. What is "
-                "done is kept: make room, and the same command goes on"
+                f"{self._work}: about {needed / 1e6:,.0f} MB more are needed and {free / 1e6:,.0f} MB are free. What "
+                "is done is kept: make room, and the same command goes on"
             )
 
-    def _left_bytes(self) -> float:
-        return self._left * self._bytes / max(self._made, 1)
+    def _needed(self) -> float:
+        left = self._left * self._bytes / max(self._made, 1)
+        if not self._folder.is_local:
+            return left  # of the room elsewhere nothing is known
+        return left + max(0.0, left + self._bytes - self._old_bytes)  # pieces and shards stand side by side at the end
 
 
 def _shard_bytes(folder: Folder) -> int:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genrelab.errors import SettingsError
 
@@ -76,8 +76,15 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    class Pool(ProcessPoolExecutor):
+        """Its workers are spawned by `submit`, where Ctrl-C waits: one that has not begun could not but tell of it."""
+
+        def submit(self, *given: Any, **more: Any) -> Any:
+            with _interrupts_wait():
+                return super().submit(*given, **more)
+
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker) as pool:
+    with _one_thread_each(), Pool(jobs, mp_context=context, initializer=_begin_worker) as pool:
         try:
             yield pool
         except BaseException:
@@ -130,6 +137,21 @@ def _one_thread_each() -> Iterator[None]:
                     os.environ[name] = value
 
 
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C counts after this block, and for a process that is spawned in it once that process allows it."""
+    import signal
+
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin_worker() -> None:
     """Leave Ctrl-C to the parent, and end at once when the parent was killed instead of waiting for orders for ever."""
     import multiprocessing
@@ -137,6 +159,8 @@ def _begin_worker() -> None:
 
     keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what waited is ignored with the rest
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()

@@ -195,7 +195,7 @@ def test_where_the_disk_is_too_small_it_stops_and_goes_on_later(
     used = namedtuple("used", "total used free")
     with monkeypatch.context() as patch:
         patch.setattr(outlook.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
-        with pytest.raises(PreparedError, match=r"GB more are needed and 0\.0 GB are free\. What is done is kept"):
+        with pytest.raises(PreparedError, match=r"MB more are needed and 0 MB are free\. What is done is kept"):
             prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     said: list[str] = []
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)

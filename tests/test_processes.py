@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +109,25 @@ def test_memory_that_is_freed_stays_for_the_next_array() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     if platform.libc_ver()[0] == "glibc":
         assert int(result.stdout) < 2_048, "8 MiB are 2,048 pages: they came once"
+
+
+def _sigint() -> tuple[bool, bool]:
+    """Is it ignored in this process, and is it blocked?"""
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN, blocked
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
+def test_ctrl_c_waits_while_a_worker_is_spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before a worker ignores it would end the worker with a traceback."""
+    while_spawned: list[bool] = []
+    original = ProcessPoolExecutor.submit
+
+    def submit(*given: Any, **more: Any) -> Any:
+        while_spawned.append(_sigint()[1])
+        return original(*given, **more)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with worker_pool(1) as pool:
+        assert pool.submit(_sigint).result() == (True, False)
+    assert while_spawned == [True] and _sigint() == (False, False)

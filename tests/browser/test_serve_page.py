@@ -154,6 +154,10 @@ class Visit:
         self.page.wait_for_selector("#about-button:not(:empty)", state="attached")
         return self
 
+    def reload(self) -> None:
+        self.page.reload()
+        self.page.wait_for_selector("#about-button:not(:empty)", state="attached")
+
     def choose(self, *files: Path) -> None:
         self.page.set_input_files("#file", [str(f) for f in files])
 
@@ -521,7 +525,7 @@ def test_several_files_are_a_table_and_one_is_not(visit: Callable[..., Visit], s
         it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
         assert it.text("#files-title") == "Several files"
         assert "no more than the names" in it.text("#files-hint")
-        it.page.reload()
+        it.reload()
     drop(it, songs / "song.mp3")
     it.page.wait_for_selector(ANSWERED)
 
@@ -639,7 +643,7 @@ def test_history_stays_in_the_browser_and_can_be_cleared(visit: Callable[..., Vi
     it = visit()
     assert not it.page.is_visible("#past")
     it.hear(songs / "song.mp3")
-    it.page.reload()
+    it.reload()
     it.page.wait_for_selector("#past:not([hidden])")
     it.page.locator("#past-list button").click()
     assert it.text("#heard-name") == "song.mp3"
@@ -763,7 +767,7 @@ def test_both_languages(
     it.until(f"document.documentElement.lang !== '{lang}'")
     now = it.value("document.documentElement.lang")
     assert it.text("#heard") != said and now != lang
-    it.page.reload()
+    it.reload()
     it.page.wait_for_selector("#about-button:not(:empty)")
     assert it.value("document.documentElement.lang") == now  # it is remembered
     assert it.text("#other-language") != other
