@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genrelab import pieces
 from genrelab.errors import PreparedError
-from genrelab.pieces import PIECE_TRACKS, Item, Piece
+from genrelab.pieces import PIECE_TRACKS, Piece
 from genrelab.storage import Folder
 from genrelab.wording import count
 
@@ -39,11 +39,13 @@ class Outlook:
         self, order: list[Piece], todo: list[Piece], jobs: int, folder: Folder, say: Callable[[str], None]
     ) -> None:
         self._jobs, self._folder, self._say = jobs, folder, say
-        self._read_left, self._left = sum(map(_read, todo)), sum(map(_usable, todo))
-        self._read, self._seconds, self._n_pieces, self._told = 0, 0.0, 0, False
+        self._tracks = {p.number: _tracks(p) for p in order}  # looked up once: there may be 100,000 files
         waiting = {p.number for p in todo}
         done = [p for p in order if p.number not in waiting]
-        self._made, self._bytes = sum(map(_usable, done)), sum(map(pieces.n_bytes, done))
+        self._read_left = sum(self._tracks[p.number][0] for p in todo)
+        self._left = sum(self._tracks[p.number][1] for p in todo)
+        self._made, self._bytes = sum(self._tracks[p.number][1] for p in done), sum(map(pieces.n_bytes, done))
+        self._read, self._seconds, self._n_pieces, self._told = 0, 0.0, 0, False
         self._work = Path(order[0].work) if order else None
         self._old_bytes = _shard_bytes(folder)
         if todo:
@@ -59,7 +61,7 @@ class Outlook:
         Raises:
             PreparedError: the disk is too small for the rest.
         """
-        read, usable = _read(piece), _usable(piece)
+        read, usable = self._tracks[piece.number]
         self._n_pieces += 1
         self._read_left, self._left = self._read_left - read, self._left - usable
         self._made, self._bytes = self._made + usable, self._bytes + pieces.n_bytes(piece)
@@ -103,15 +105,10 @@ def _shard_bytes(folder: Folder) -> int:
     return sum(p.stat().st_size for p in folder.local.glob("*/*.tfrecord")) if folder.is_local else 0
 
 
-def _usable(piece: Piece) -> int:
-    """Tracks that may have records."""
-    return sum(_is_usable(i) for i in piece.items)
+def _tracks(piece: Piece) -> tuple[int, int]:
+    """Tracks that are decoded, and tracks that may have records: those, and what is taken over.
 
-
-def _read(piece: Piece) -> int:
-    """Tracks that are decoded: what an earlier preparation without fingerprints holds is, too."""
-    return sum((i.kept is None or i.kept.prints is None) and _is_usable(i) for i in piece.items)
-
-
-def _is_usable(item: Item) -> bool:
-    return item.problem is None and Path(item.path).is_file()
+    What an earlier preparation without fingerprints holds is decoded, too.
+    """
+    usable = [i for i in piece.items if i.problem is None and Path(i.path).is_file()]
+    return sum(i.kept is None or i.kept.prints is None for i in usable), len(usable)

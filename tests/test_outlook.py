@@ -24,7 +24,7 @@ def song(tmp_path: Path) -> str:
 
 
 def _pieces(work: Path, *tracks: list[Item]) -> list[Piece]:
-    """Orders for these tracks; each is made already, of 1,000 bytes a track."""
+    """Orders for these tracks; each is made already, of 1 MB a track."""
     made = [Piece(n, str(work), tuple(items), SETTINGS) for n, items in enumerate(tracks)]
     for piece in made:
         piece.folder.mkdir(parents=True)
