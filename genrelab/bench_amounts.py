@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from genrelab.bench_rehearsal import Forecast
-from genrelab.bench_stages import AT_THE_BEGINNING, BESIDE, Heard
+from genrelab.bench_stages import BESIDE, Heard
 from genrelab.bench_training import Trained
+from genrelab.config import AT_THE_BEGINNING
 from genrelab.datasets.fma import SUBSETS
 from genrelab.download import CATALOGUE
 from genrelab.outlook import busiest

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import decode, pieces, records, views
-from genrelab.config import IN_TABLE, FramesView, PrepareSettings, SamplesView, StatisticsView, View
+from genrelab.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
 from genrelab.crew import answers
 from genrelab.errors import DecodeError, GenrelabError
 from genrelab.fingerprint import landmarks, pack
@@ -26,9 +26,6 @@ WRITE, READ, PREDICT = "record write", "record read", "predict with the starter 
 
 BESIDE = (READ, PREDICT)
 """Stages that are no part of `prepare`."""
-
-AT_THE_BEGINNING = (SamplesView.name, FramesView.name)
-"""Views that a track has once, however long it is."""
 
 
 @dataclass(frozen=True)

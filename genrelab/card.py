@@ -11,7 +11,7 @@ import numpy as np
 
 from genrelab import metrics
 from genrelab.calibration import FEWEST, LEVEL, Evidence, Threshold
-from genrelab.config import ClipSettings, FramesView, SamplesView, TableView, View
+from genrelab.config import AT_THE_BEGINNING, ClipSettings, TableView, View
 
 if TYPE_CHECKING:
     from genrelab.examples import Examples
@@ -249,7 +249,7 @@ def _window(form: str, view: View) -> str:
 def _cuts(view: View, clips: ClipSettings) -> str:
     if isinstance(view, TableView):
         return "The probabilities of a track are the mean over its rows."
-    if isinstance(view, SamplesView | FramesView):
+    if view.name in AT_THE_BEGINNING:
         return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
     numbers = f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}"
     others = f" and, counted from 0, those with the numbers {numbers}" if clips.max_clips > 1 else ""

@@ -182,6 +182,8 @@ VIEWS: dict[str, type[View]] = {
 }
 IN_TABLE = ("statistics", "table")
 """Views that stand in `features.parquet`; the others stand in shards."""
+AT_THE_BEGINNING = ("samples", "frames")
+"""Views that look at the first clip of a track only, however long it is, as the article's models do."""
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 """What the models of `--models all` read."""
 

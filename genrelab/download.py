@@ -240,7 +240,7 @@ def _unpack(zip_path: Path, archive: Archive, progress: Progress) -> None:
                 _unpack_one(source, member, target)
                 done += member.file_size
                 progress("unpack", done, total)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:  # the last: an unknown compression
         raise DownloadError(f"{printable(str(zip_path))} cannot be unpacked: {printable(str(e))}") from e
     mark = out / archive.folder / MARK
     temporary = mark.with_name(f"{MARK}.tmp")

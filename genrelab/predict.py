@@ -23,10 +23,11 @@ from genrelab import bundle as bundles
 from genrelab import decode
 from genrelab.bundle import Bundle
 from genrelab.calibration import Evidence
+from genrelab.config import AT_THE_BEGINNING
 from genrelab.decoders import Audio
 from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.prediction import Decision, Prediction, WindowScore
-from genrelab.scores import Score, hears_the_beginning, scores_of
+from genrelab.scores import Score, scores_of
 
 Windows = int | Literal["all"]
 """How many stretches of a track are listened to (see `Classifier.with_windows`)."""
@@ -258,7 +259,7 @@ def _prediction(
     if not scores:
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     pooled = _pooled(scores)
-    if bundle.looks_again and not hears_the_beginning(bundle) and np.diff(np.sort(pooled)[-2:]) < CLOSE:
+    if bundle.looks_again and bundle.view.name not in AT_THE_BEGINNING and np.diff(np.sort(pooled)[-2:]) < CLOSE:
         scores = sorted([*scores, *scores_of(bundle, stretches(more=True))], key=itemgetter(0))
         pooled = _pooled(scores)
     best = int(pooled.argmax())

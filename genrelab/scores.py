@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, Bundle
-from genrelab.config import FramesView, LogMelView, SamplesView, View
+from genrelab.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
 from genrelab.decode import Clip
 from genrelab.views import compute_many
 
@@ -18,14 +18,9 @@ Score = tuple[float, float, NDArray[np.float64]]
 """Of a window: start and end in seconds, and the probabilities of the genres."""
 
 
-def hears_the_beginning(bundle: Bundle) -> bool:
-    """Does it look at the first clip only, as the article's models do?"""
-    return isinstance(bundle.view, SamplesView | FramesView)
-
-
 def scores_of(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[Score]:
     """Start, end and probabilities of every window; those of several clips go through the network together."""
-    if hears_the_beginning(bundle):
+    if bundle.view.name in AT_THE_BEGINNING:
         stretches = islice(stretches, 1)
     spans: list[tuple[float, float]] = []
     arrays: list[NDArray[Any]] = []

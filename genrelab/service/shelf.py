@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.bundle_json import ABOUT, CARD, MODEL, read_about
-from genrelab.config import FramesView, LogMelView, SamplesView
+from genrelab.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
 from genrelab.errors import BundleError, SettingsError, printable
 from genrelab.predict import STARTER, Classifier, default_bundle, load_bundle, must_hear
 
@@ -65,7 +65,7 @@ class Model:
             "created_by": bundle.created_by,
             "fingerprint": bundle.fingerprint,
             "window_s": _window_s(bundle),
-            "max_windows": 1 if isinstance(bundle.view, SamplesView | FramesView) else bundle.clips.max_clips,
+            "max_windows": 1 if bundle.view.name in AT_THE_BEGINNING else bundle.clips.max_clips,
             "metrics": _scores(bundle.metrics),
             "min_precision": self.min_precision,
         }
