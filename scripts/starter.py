@@ -1,6 +1,6 @@
 """Trains the starter model that comes with genrelab, from scratch, on the parts of GTZAN that lie below DATA.
 
-    python scripts/starter.py DATA [--out genrelab/starter]
+    python scripts/starter.py DATA [--out src/genrelab/starter]
 
 DATA holds the folders gtzan_2s, gtzan_15s and gtzan_30s and the table gtzan_fault_filtered/artists.csv. Many tracks lie
 in several of the folders: they are merged by their id, and the longest file counts. The folders of emotify_30s are only
@@ -257,7 +257,7 @@ def elsewhere(data: Path, model: Fitted, temperature: float, genres: tuple[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "genrelab/starter")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/genrelab/starter")
     options = parser.parse_args()
     if options.out.exists() and not is_only_a_bundle(options.out):
         parser.error(f"{options.out} is no bundle: choose another --out")

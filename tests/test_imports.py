@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "genrelab"
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "genrelab"
 MODULES = {
     ".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p
     for p in sorted(PACKAGE.rglob("*.py"))

@@ -37,7 +37,7 @@ def pip(*words: object) -> subprocess.CompletedProcess[str]:
 def build(tmp: Path) -> Path:
     """The wheel of a copy of the tree: nothing is left in the tree itself."""
     tree = tmp / "tree"
-    shutil.copytree(ROOT / "genrelab", tree / "genrelab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     built = pip("wheel", "--no-deps", "--wheel-dir", tmp, tree)
@@ -48,7 +48,7 @@ def build(tmp: Path) -> Path:
 
 def check_contents(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
-    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "genrelab").rglob("*") if p.is_file()}
+    ours = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src").rglob("*") if p.is_file()}
     ours = {name for name in ours if "__pycache__" not in name}
     assert ours - held == set()
     assert {"genrelab/py.typed", "genrelab/starter/model.onnx", "genrelab/starter/bundle.json"} <= held

@@ -326,7 +326,7 @@ def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> N
 
 
 def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], songs: Path) -> None:
-    starter = Path(__file__).resolve().parents[2] / "genrelab" / "starter"
+    starter = Path(__file__).resolve().parents[2] / "src" / "genrelab" / "starter"
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
     it.page.select_option("#model", "second")
     it.hear(songs / "song.mp3")
@@ -412,7 +412,7 @@ def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> N
 
 
 def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) -> None:
-    starter = Path(__file__).resolve().parents[2] / "genrelab" / "starter"
+    starter = Path(__file__).resolve().parents[2] / "src" / "genrelab" / "starter"
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
     it.hear(songs / "song.mp3")
     assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
