@@ -11,7 +11,7 @@ Exits 1 where a true excerpt is missed or a pair is raised whose samples do not 
 # ruff: noqa: E402 - the number of threads is fixed before NumPy is imported
 from __future__ import annotations
 
-from genrelab.processes import use_one_thread
+from genrelab.core.processes import use_one_thread
 
 use_one_thread()
 

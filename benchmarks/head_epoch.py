@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from training_rows import examples_of
 
-from genrelab.accelerator import seed_everything
-from genrelab.config import MelImageView, TrainSettings
+from genrelab.core.config import MelImageView, TrainSettings
+from genrelab.core.tensorflow import seed_everything
 from genrelab.keras_model import Part, part_of, part_of_arrays
 from genrelab.models.mobilenet import build_head, join, load_base
 from genrelab.training import fit_network, full_batches

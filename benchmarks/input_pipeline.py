@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from training_rows import examples_of
 
 from genrelab import examples
-from genrelab.accelerator import load_tensorflow, seed_everything
-from genrelab.config import LogMelView, SamplesView, View
+from genrelab.core.config import LogMelView, SamplesView, View
+from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.keras_model import part_of
 from genrelab.models import raw_cnn
 from genrelab.training import LEARNING_RATE, _compile, _shuffled, full_batches

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode
-from genrelab.config import LogMelView
+from genrelab.core.config import LogMelView
 from genrelab.spectrogram import log_mel
 
 VIEW = LogMelView()

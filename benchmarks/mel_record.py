@@ -19,8 +19,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from genrelab import decode, records, views
-from genrelab.accelerator import load_tensorflow
-from genrelab.config import MelImageView
+from genrelab.core.config import MelImageView
+from genrelab.core.tensorflow import load_tensorflow
 
 VIEW = MelImageView()
 Way = Callable[[Path], object]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode, views
-from genrelab.config import StatisticsView
+from genrelab.core.config import StatisticsView
 from genrelab.features import STATISTICS
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))

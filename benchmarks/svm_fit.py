@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import TrainSettings
+from genrelab.core.config import TrainSettings
 from genrelab.models.classical import Svm
 
 ROWS, COLUMNS, GENRES, CAUSES, TRACKS_AN_ARTIST = 6_400, 518, 8, 40, 5

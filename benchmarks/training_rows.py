@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sides import mp3_clips
 
 from genrelab import decode, records, views
-from genrelab.config import View
+from genrelab.core.config import View
 from genrelab.examples import Examples, Labels
 
 EXCERPT_S = 10.0

@@ -63,7 +63,7 @@ def ran(program: str) -> tuple[int, float]:
 def begun() -> tuple[int, float]:
     """The same of a worker: of a pool of this process, as `prepare` has them."""
     from genrelab import pieces
-    from genrelab.processes import worker_pool
+    from genrelab.core.processes import worker_pool
 
     began = time.perf_counter()
     with worker_pool(1) as pool:

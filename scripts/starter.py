@@ -31,7 +31,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from genrelab.processes import ONE_THREAD
+from genrelab.core.processes import ONE_THREAD
 
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before NumPy: sums of several threads come in any order
 
@@ -48,7 +48,7 @@ from genrelab import decode, metrics, views
 from genrelab.bundle import write_bundle
 from genrelab.bundle_json import is_only_a_bundle
 from genrelab.calibration import evidence_of, tempered
-from genrelab.config import ClipSettings, DescriptorsView
+from genrelab.core.config import ClipSettings, DescriptorsView
 from genrelab.model import steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
 from genrelab.predict import pool

@@ -8,7 +8,7 @@ from typing import Any
 
 from genrelab.calibration import Evidence
 from genrelab.card import feeding, how_sure
-from genrelab.config import ClipSettings, View
+from genrelab.core.config import ClipSettings, View
 
 
 @dataclass(frozen=True)

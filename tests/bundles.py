@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from genrelab.bundle import write_bundle
-from genrelab.config import ClipSettings, View
+from genrelab.core.config import ClipSettings, View
 from genrelab.predict import Classifier, load_bundle
 
 onnx = pytest.importorskip("onnx")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import PrepareSettings
+from genrelab.core.config import PrepareSettings
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import table
 from genrelab.prepare import prepare

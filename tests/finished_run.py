@@ -13,9 +13,9 @@ import soundfile
 from bundles import GENRES
 from numpy.typing import NDArray
 
+from genrelab.core.storage import Folder
 from genrelab.predict import Classifier
 from genrelab.prepared import write_parquet
-from genrelab.storage import Folder
 
 Sounds = Mapping[str, tuple[str, NDArray[np.float32], int]]
 """Of each file below ROOT: genre, samples, rate."""

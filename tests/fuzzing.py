@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from genrelab import bundle as bundles
-from genrelab.errors import BundleError
+from genrelab.core.errors import BundleError
 from genrelab.onnx_shapes import RULES
 
 MEMORY = 4 << 30

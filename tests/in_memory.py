@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab.config import SamplesView, TableView, View
+from genrelab.core.config import SamplesView, TableView, View
 from genrelab.examples import Examples, Labels
 
 

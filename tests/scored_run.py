@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genrelab import metrics
-from genrelab.storage import Folder
+from genrelab.core.storage import Folder
 
 GENRES = ("blues", "jazz [cool] | $x$", "metal", "pop")
 LINE = 0.30  # accuracy of always answering pop

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from genrelab import accelerator
-from genrelab.accelerator import load_tensorflow, pick_strategy
-from genrelab.errors import MissingNeed, ModelError
+from genrelab.core import tensorflow
+from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.tensorflow import load_tensorflow, pick_strategy
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
 
 def test_tensorflow_starts_without_a_word() -> None:
-    code = "from genrelab.accelerator import load_tensorflow; print(load_tensorflow()[1].backend.backend())"
+    code = "from genrelab.core.tensorflow import load_tensorflow; print(load_tensorflow()[1].backend.backend())"
     env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | {"KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("tensorflow\n", "")
@@ -52,7 +52,7 @@ def test_all_gpus_are_used(monkeypatch: pytest.MonkeyPatch, gpus: int, kind: str
 
 
 def test_what_is_asked_for_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerator, "_tpu_may_exist", lambda: False)
+    monkeypatch.setattr(tensorflow, "_tpu_may_exist", lambda: False)
     with pytest.raises(ModelError, match="--strategy gpu: TensorFlow finds no GPU here"):
         pick_strategy("gpu", data_is_local=True)
     with pytest.raises(ModelError, match="--strategy tpu: no TPU here"):

@@ -15,10 +15,10 @@ import soundfile
 from songs import encoded, genres, song
 
 from genrelab import audit, exclusions
-from genrelab.config import PrepareSettings, SamplesView
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.core.errors import SplitError
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
-from genrelab.errors import SplitError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
 from genrelab.split import Split

@@ -11,7 +11,15 @@ from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
 from genrelab import pieces, records
-from genrelab.config import ClipSettings, FramesView, MelImageView, PrepareSettings, SamplesView, TrainSettings, View
+from genrelab.core.config import (
+    ClipSettings,
+    FramesView,
+    MelImageView,
+    PrepareSettings,
+    SamplesView,
+    TrainSettings,
+    View,
+)
 from genrelab.parity import _hear
 from genrelab.pieces import Item
 from genrelab.predict import load_bundle

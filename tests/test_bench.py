@@ -18,11 +18,11 @@ from genrelab import bench, bench_amounts, bench_clips, bench_rehearsal, bench_s
 from genrelab.bench_rehearsal import Forecast, Rehearsal, forecast
 from genrelab.bench_training import Network, Trained
 from genrelab.cli import app
-from genrelab.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
+from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.dataset import Dataset, DatasetOptions, Track
 from genrelab.datasets import folder
 from genrelab.download import CATALOGUE
-from genrelab.errors import DatasetError, SettingsError
 from genrelab.outlook import busiest
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
-from genrelab.config import (
+from genrelab.core.config import (
     ClipSettings,
     LogMelView,
     MelImageView,
@@ -30,7 +30,7 @@ from genrelab.config import (
     View,
     view_to_json,
 )
-from genrelab.errors import BundleError
+from genrelab.core.errors import BundleError
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

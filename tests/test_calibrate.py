@@ -13,8 +13,8 @@ from in_memory import blobs, examples_of, table_view
 from genrelab import metrics, models
 from genrelab.calibrate import HELD_OUT, OUT_OF_FOLD, VALIDATION, calibrate
 from genrelab.calibration import FEWEST, tempered
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
 from genrelab.examples import Examples
 from genrelab.model import Model
 from genrelab.models.classical import GaussianNB

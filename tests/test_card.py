@@ -14,7 +14,7 @@ from evidences import answered
 
 from genrelab import metrics
 from genrelab.card import card, feeding, was_fitted
-from genrelab.config import (
+from genrelab.core.config import (
     ClipSettings,
     FramesView,
     MelImageView,

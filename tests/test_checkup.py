@@ -10,12 +10,12 @@ from faulty import SR, collection, tune, write
 
 from genrelab import checkup
 from genrelab.checkup import PLAIN, Checkup, check, find, known_faults, prepared_bytes
-from genrelab.config import PrepareSettings
+from genrelab.core.config import PrepareSettings
+from genrelab.core.errors import DatasetError, SettingsError
+from genrelab.core.processes import CRASHED
 from genrelab.dataset import Dataset, DatasetOptions, Track
 from genrelab.datasets import load_dataset
 from genrelab.datasets.demo import synthesise
-from genrelab.errors import DatasetError, SettingsError
-from genrelab.processes import CRASHED
 
 
 @pytest.fixture

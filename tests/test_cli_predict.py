@@ -25,8 +25,8 @@ from genrelab import answers, listen
 from genrelab.calibration import Evidence
 from genrelab.cli import app
 from genrelab.cli_use import _supported_below
-from genrelab.config import ClipSettings, LogMelView, StatisticsView, TableView
-from genrelab.errors import SettingsError
+from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
+from genrelab.core.errors import SettingsError
 from genrelab.predict import load_bundle, predict_file
 from genrelab.prediction import Prediction
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sounds import music
 
 from genrelab import decode, decoders, examples, pieces, records, spectrogram
-from genrelab.config import (
+from genrelab.core.config import (
     VIEWS,
     ClipSettings,
     LogMelView,
@@ -27,12 +27,12 @@ from genrelab.config import (
     StatisticsView,
     TrainSettings,
 )
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
 from genrelab.features import statistics
 from genrelab.prepare import prepare
 from genrelab.records import Record
-from genrelab.storage import Folder
 from genrelab.train import train
 
 SR = 22_050

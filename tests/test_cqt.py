@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sounds import awkward, music
 
+from genrelab.core.errors import SettingsError
 from genrelab.cqt import N_BINS, cqt
-from genrelab.errors import SettingsError
 
 
 @pytest.mark.parametrize("sr", [16_000, 22_050, 44_100, 96_000])  # halved early 0, 0, 1 and 2 times

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from genrelab import crew
-from genrelab.crew import answers
-from genrelab.errors import SettingsError
+from genrelab.core import worker_pool
+from genrelab.core.errors import SettingsError
+from genrelab.core.worker_pool import answers
 
 
 def work(n: int) -> int:
@@ -31,7 +31,7 @@ def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_
 
 
 def test_nothing_to_do_begins_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "worker_pool", None)
+    monkeypatch.setattr(worker_pool, "worker_pool", None)
     assert list(answers(work, [], jobs=2)) == []
 
 
@@ -58,6 +58,6 @@ def test_workers_that_cannot_begin_are_no_endless_loop(monkeypatch: pytest.Monke
             future.set_exception(BrokenProcessPool("dead"))
             return future
 
-    monkeypatch.setattr(crew, "worker_pool", lambda jobs: nullcontext(Broken()))
+    monkeypatch.setattr(worker_pool, "worker_pool", lambda jobs: nullcontext(Broken()))
     with pytest.raises(SettingsError, match="die before they begin"):
         list(answers(_dead, [1, 2, 3], jobs=2))

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab import decoders, ffmpeg
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import DecodeError
 from genrelab.decode import Clip, check, clip_starts, clips, clips_of, clips_of_samples, probe, read, resample
-from genrelab.errors import DecodeError
 
 SECOND = ClipSettings(clip_s=1.0)
 

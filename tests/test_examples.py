@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import PreparedError
 from genrelab.examples import Labels, load_examples
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
-from genrelab.storage import Folder
 from genrelab.training import _shuffled, part_of
 
 ROLES = ("fit", "choose", "score", "none")

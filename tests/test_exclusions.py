@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import write_tone
 
+from genrelab.core.errors import DatasetError
 from genrelab.dataset import Dataset, Track
-from genrelab.errors import DatasetError
 from genrelab.exclusions import Exclusion, check_replaceable, exclude, read, write
 
 ROWS = (
@@ -111,7 +111,7 @@ def test_excluding_everything_is_refused() -> None:
 
 
 def test_prepare_counts_and_names_what_is_excluded(tmp_path: Path) -> None:
-    from genrelab.config import PrepareSettings, SamplesView
+    from genrelab.core.config import PrepareSettings, SamplesView
     from genrelab.datasets import load_dataset
     from genrelab.prepare import prepare
 

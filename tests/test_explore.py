@@ -15,16 +15,16 @@ from conftest import write_tone
 from PIL import Image
 from scored_run import AUDIT
 
-from genrelab.config import MelImageView, PrepareSettings, StatisticsView
+from genrelab.core.config import MelImageView, PrepareSettings, StatisticsView
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import PreparedError, SettingsError
 from genrelab.explore import explore
 from genrelab.page.map import Features, features, plane
 from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
-from genrelab.storage import Folder
 
 
 @pytest.fixture(scope="module")

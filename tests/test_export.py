@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from genrelab import formats
 from genrelab.bundle import load_bundle
 from genrelab.cli import app
-from genrelab.config import MelImageView, SamplesView, StatisticsView, TableView
-from genrelab.errors import BundleError, MissingNeed, ModelError, SettingsError
+from genrelab.core.config import MelImageView, SamplesView, StatisticsView, TableView
+from genrelab.core.errors import BundleError, MissingNeed, ModelError, SettingsError
 from genrelab.export import export, find
 
 TRAIN_ONLY = ("tensorflow", "keras", "tf2onnx", "skl2onnx", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib")

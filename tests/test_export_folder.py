@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 from genrelab.export_folder import finish, is_export, replacing
 
 

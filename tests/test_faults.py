@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genrelab import faults
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
 from genrelab.dataset import Dataset, Track
 from genrelab.faults import KINDS, Fault, collection_clip_s, faults_of
 from genrelab.soundness import Sound

@@ -17,8 +17,8 @@ from scipy import stats
 from sounds import awkward, music
 
 from genrelab import decode
-from genrelab.config import DescriptorsView, FramesView, StatisticsView
-from genrelab.errors import SettingsError
+from genrelab.core.config import DescriptorsView, FramesView, StatisticsView
+from genrelab.core.errors import SettingsError
 from genrelab.features import DESCRIPTORS, FRAMES, STATISTICS, STORAGE_BOUND, descriptors, frames, statistics
 
 # How far a statistic may be from librosa's on synthesised music, as |ours - theirs| <= absolute + 1e-4 |theirs|.
@@ -162,7 +162,7 @@ def test_the_same_bytes_in_every_process_of_one_thread() -> None:
     program = (
         "import hashlib, sys; sys.path.insert(0, sys.argv[1])\n"
         "from sounds import music\n"
-        "from genrelab.config import StatisticsView\n"
+        "from genrelab.core.config import StatisticsView\n"
         "from genrelab.features import statistics\n"
         "x = [statistics(music(22_050), 22_050, view=StatisticsView()).tobytes() for _ in range(2)]\n"
         "assert x[0] == x[1]\n"

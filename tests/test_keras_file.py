@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab.errors import ModelError
+from genrelab.core.errors import ModelError
 from genrelab.keras_file import load_network
 
 
@@ -40,7 +40,7 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
             r"function genrelab\.models\.mobilenet",
         ),
         ({"class_name": "main", "module": "genrelab.__main__", "registered_name": "genrelab>x"}, "genrelab.__main__"),
-        ({"class_name": "Folder", "module": "genrelab.storage"}, r"names genrelab\.storage\.Folder"),
+        ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.storage\.Folder"),
         *[
             ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
             for module in ("genrelab.models.nothing", "genrelab.cli", "genrelab..models")

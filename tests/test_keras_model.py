@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from in_memory import examples_of, tones
 
-from genrelab.accelerator import load_tensorflow
-from genrelab.config import SamplesView, TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import SamplesView, TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.core.tensorflow import load_tensorflow
 from genrelab.keras_model import KerasModel
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import

@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 from genrelab import cli, library, patch, retag, tag_journal, tags
 from genrelab.cli import app
-from genrelab.config import SamplesView
-from genrelab.errors import SettingsError, TagError
+from genrelab.core.config import SamplesView
+from genrelab.core.errors import SettingsError, TagError
 from genrelab.library import Row, TagSettings
 from genrelab.memory import open_memory
 from genrelab.prediction import Prediction

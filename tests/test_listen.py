@@ -20,13 +20,13 @@ import soundfile
 from bundles import SR, bundle_for, noise
 
 from genrelab import listen as listening
-from genrelab.config import ClipSettings, LogMelView, SamplesView, TableView
-from genrelab.errors import BundleError, SettingsError
+from genrelab.core.config import ClipSettings, LogMelView, SamplesView, TableView
+from genrelab.core.errors import BundleError, SettingsError
+from genrelab.core.processes import CRASHED
 from genrelab.listen import FEW, Heard, listen
 from genrelab.memory import open_memory
 from genrelab.predict import Classifier, predict_file
 from genrelab.prediction import Decision, Prediction
-from genrelab.processes import CRASHED
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.errors import DecodeError
+from genrelab.core.errors import DecodeError
 from genrelab.listing import search
 
 

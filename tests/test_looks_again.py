@@ -12,7 +12,7 @@ import soundfile
 from bundles import SR, bundle_for, noise
 
 from genrelab import decode, predict
-from genrelab.config import ClipSettings, FramesView, LogMelView, SamplesView, View
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, View
 from genrelab.decode import clip_starts
 from genrelab.predict import CLOSE, Classifier
 

@@ -16,8 +16,8 @@ import soundfile
 from bundles import SR, bundle_for, noise
 
 from genrelab import memory as memories
-from genrelab import sqlite_file
-from genrelab.config import ClipSettings, SamplesView
+from genrelab.core import sqlite
+from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.memory import Memory, Stamp, cache_folder, open_memory, stamp_of
 from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier
@@ -336,7 +336,7 @@ def test_a_folder_that_cannot_be_made_is_said(
 def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
     bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_file, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.05)
     said: list[str] = []
     with open_memory(said.append) as memory:
         other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)

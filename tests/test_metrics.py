@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as theirs
 
 from genrelab import metrics as ours
-from genrelab.errors import ModelError
+from genrelab.core.errors import ModelError
 
 GENRES = ("blues", "jazz", "metal", "pop", "rock")
 

@@ -8,8 +8,8 @@ import pytest
 from in_memory import blobs
 
 from genrelab import models
-from genrelab.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
-from genrelab.errors import ModelError
+from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
+from genrelab.core.errors import ModelError
 from genrelab.features import DESCRIPTORS, STATISTICS, STORAGE_BOUND
 from genrelab.model import Model, steady_columns
 from genrelab.models.majority import Majority

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from genrelab import outlook
-from genrelab.config import PrepareSettings, SamplesView
-from genrelab.errors import PreparedError
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
 from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Kept, Piece
-from genrelab.storage import Folder
 
 SETTINGS = PrepareSettings(views=(SamplesView(),))
 KEPT = Kept("", 1.0, {}, [], [])

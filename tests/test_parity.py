@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 
 from genrelab import formats, parity
 from genrelab.cli import app
-from genrelab.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.errors import DecodeError, ModelError
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import DecodeError, ModelError
 from genrelab.export import export
 from genrelab.parity import check
 from genrelab.prepare import prepare
-from genrelab.storage import Folder
 from genrelab.train import train
 
 MEL = MelImageView(sr=8_000, n_fft=256, size=16)
@@ -50,7 +50,7 @@ def rows_of(found: parity.Parity) -> dict[str, parity.Row]:
 def test_all_forms_of_a_keras_network_answer_alike(
     files: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from genrelab.accelerator import load_tensorflow
+    from genrelab.core.tensorflow import load_tensorflow
     from genrelab.onnx_graph import network_to_onnx
 
     _, keras = load_tensorflow()
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_heard_is_left_out_and_named(
 
 
 def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
-    from genrelab.config import SamplesView, TableView
+    from genrelab.core.config import SamplesView, TableView
 
     with pytest.raises(ModelError, match="reads columns of a table"):
         check(model_of(tmp_path / "a", TableView(columns=("a", "b"))), files)

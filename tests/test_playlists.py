@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from genrelab import library
 from genrelab.cli import app
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 from genrelab.playlists import MARK, Playlists, playlists
 from genrelab.prediction import Prediction
 

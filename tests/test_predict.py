@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 import genrelab
 from genrelab import predict, scores
-from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
+from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
+from genrelab.core.errors import BundleError, DecodeError, SettingsError
 from genrelab.decoders import Audio
-from genrelab.errors import BundleError, DecodeError, SettingsError
 from genrelab.predict import pool, predict_audio, predict_file, predict_samples
 
 

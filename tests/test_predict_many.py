@@ -11,8 +11,8 @@ from bundles import SR, bundle_for, noise
 
 from genrelab import predict
 from genrelab.bundle import ROWS_AT_ONCE
-from genrelab.config import ClipSettings, LogMelView, SamplesView, StatisticsView
-from genrelab.errors import SettingsError
+from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView
+from genrelab.core.errors import SettingsError
 
 
 @pytest.fixture

@@ -16,17 +16,17 @@ import pytest
 from conftest import write_tone
 
 from genrelab import outlook, records, views
-from genrelab.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.storage import Folder
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
-from genrelab.errors import PreparedError, SettingsError
 from genrelab.exclusions import Exclusion, exclude
 from genrelab.fingerprint import landmarks
 from genrelab.payload import payload_sha256
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.run import outcome
-from genrelab.storage import Folder
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
 

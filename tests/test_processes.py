@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.processes import ONE_THREAD, use_one_thread, worker_pool
+from genrelab.core.processes import ONE_THREAD, use_one_thread, worker_pool
 
 
 def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
 def test_memory_that_is_freed_stays_for_the_next_array() -> None:
     program = (
         "import resource, numpy as np\n"
-        "from genrelab.processes import keep_memory\n"
+        "from genrelab.core.processes import keep_memory\n"
         "keep_memory()\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "np.ones(1 << 20)\n"

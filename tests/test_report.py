@@ -16,11 +16,11 @@ from rich.console import Console
 from scored_run import GENRES, LINE, write_model, write_run
 
 from genrelab import pictures, shown
-from genrelab.errors import PreparedError
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
 from genrelab.leaderboard import COLUMNS, Leaderboard, size
 from genrelab.page.models import gap_words
 from genrelab.report import build, print_leaderboard
-from genrelab.storage import Folder
 
 
 @pytest.fixture

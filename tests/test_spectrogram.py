@@ -10,7 +10,7 @@ import pytest
 from sounds import music
 
 from genrelab import decode
-from genrelab.config import LogMelView, MelImageView
+from genrelab.core.config import LogMelView, MelImageView
 from genrelab.spectrogram import decibels, frame, log_mel, log_mel_windows, mel_filters, mel_image, power
 
 SR = 22_050

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from genrelab.errors import SettingsError, SplitError
+from genrelab.core.errors import SettingsError, SplitError
 from genrelab.split import Split, artist_key, make_split
 
 

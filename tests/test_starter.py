@@ -33,7 +33,7 @@ def test_it_answers_without_being_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_another_model_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GENRELAB_MODEL", str(tmp_path / "none"))
-    with pytest.raises(genrelab.errors.BundleError, match="none"):
+    with pytest.raises(genrelab.core.errors.BundleError, match="none"):
         genrelab.load_bundle()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.errors import SettingsError
-from genrelab.storage import Folder
+from genrelab.core.errors import SettingsError
+from genrelab.core.storage import Folder
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -59,7 +59,7 @@ def test_an_address_whose_package_is_absent_is_refused(monkeypatch: pytest.Monke
     def absent(address: str) -> None:
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr("genrelab.storage.url_to_fs", absent)
+    monkeypatch.setattr("genrelab.core.storage.url_to_fs", absent)
     with pytest.raises(SettingsError, match="Install s3fs"):
         Folder("s3://bucket/out")
 

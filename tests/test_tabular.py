@@ -1,4 +1,4 @@
-"""genrelab/tabular.py: what a file holds is read as it stands, or refused by name."""
+"""genrelab/core/csv_tables.py: what a file holds is read as it stands, or refused by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genrelab.errors import DatasetError
-from genrelab.tabular import cell_texts, open_table
+from genrelab.core.csv_tables import cell_texts, open_table
+from genrelab.core.errors import DatasetError
 
 
 def put(folder: Path, content: bytes, name: str = "t.csv") -> Path:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from genrelab import export
-from genrelab.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
+from genrelab.core.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
+from genrelab.core.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, read_parquet
 from genrelab.run_folder import Interrupted
-from genrelab.storage import Folder
 from genrelab.studies import doubts, robustness
 from genrelab.task import make_task
 from genrelab.train import check, train

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab.accelerator import load_tensorflow, seed_everything
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.journal import read_history
 from genrelab.training import fit_network, full_batches, part_of_arrays
 

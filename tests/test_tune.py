@@ -17,14 +17,14 @@ from feature_tables import collection
 
 from genrelab import tune_search
 from genrelab.bundle import load_bundle
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError, PreparedError, SettingsError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError, PreparedError, SettingsError
+from genrelab.core.hyperparameters import DEFAULTS
+from genrelab.core.storage import Folder
 from genrelab.prepared import Prepared, open_prepared, read_parquet, write_parquet
-from genrelab.storage import Folder
 from genrelab.task import make_task
 from genrelab.train import train
 from genrelab.tune import params_of, tune
-from genrelab.tune_spaces import DEFAULTS
 
 SETTINGS = TrainSettings(split="official", seed=3)
 

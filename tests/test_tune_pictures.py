@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genrelab import tune_pictures
-from genrelab.tune_spaces import SPACES
+from genrelab.core.hyperparameters import SPACES
 
 mpimg = pytest.importorskip("matplotlib.image")
 

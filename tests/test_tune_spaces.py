@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from genrelab import models
-from genrelab.config import TrainSettings
-from genrelab.errors import SettingsError
-from genrelab.tune_spaces import (
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import SettingsError
+from genrelab.core.hyperparameters import (
     ALSO,
     ARTICLE,
     DEFAULTS,

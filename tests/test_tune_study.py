@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab.errors import PreparedError
-from genrelab.tune_spaces import SPACES, Params, Space
+from genrelab.core.errors import PreparedError
+from genrelab.core.hyperparameters import SPACES, Params, Space
 from genrelab.tune_study import FILE, Study, Tried, opened
 
 SPACE: Space = SPACES["svm"]

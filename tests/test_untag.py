@@ -22,7 +22,7 @@ from containers import MADE, id3v1, make, tag_richly
 from hearing import Ear
 
 from genrelab import library, patch, retag, tag_journal, tags
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 from genrelab.library import Row, TagSettings
 from genrelab.payload import payload_sha256
 from genrelab.untag import untag

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sounds import awkward, music
 
 from genrelab import decode, views
-from genrelab.config import (
+from genrelab.core.config import (
     DescriptorsView,
     FramesView,
     LogMelView,
@@ -21,7 +21,7 @@ from genrelab.config import (
     TableView,
     View,
 )
-from genrelab.errors import DecodeError, SettingsError
+from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.features import STATISTICS, STORAGE_BOUND
 from genrelab.views import compute, compute_all, compute_many
 

@@ -18,9 +18,9 @@ from sounds import awkward, music
 from trained import bundle_of
 
 from genrelab.bundle import load_bundle
-from genrelab.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.errors import ModelError
 from genrelab.decode import Clip, clips, resample
-from genrelab.errors import ModelError
 from genrelab.formats import hear
 from genrelab.waveform import waveform_onnx
 

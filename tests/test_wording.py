@@ -1,8 +1,8 @@
-"""genrelab/wording.py: counts and lists of names, on one line."""
+"""genrelab/core/text.py: counts and lists of names, on one line."""
 
 from __future__ import annotations
 
-from genrelab.wording import count, some
+from genrelab.core.text import count, some
 
 
 def test_some_names_the_first_and_counts_the_rest() -> None:

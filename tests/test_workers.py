@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from genrelab import workers
-from genrelab.config import PrepareSettings, SamplesView
-from genrelab.errors import PreparedError
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.core.errors import PreparedError
 from genrelab.pieces import Item, Piece
 from genrelab.prepared import open_prepared
 

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from genrelab.bundle import write_bundle
-from genrelab.config import ClipSettings, SamplesView, View
+from genrelab.core.config import ClipSettings, SamplesView, View
 
 GENRES = ("Blues", "Folk", "Rock", "Ska")
 

@@ -1,4 +1,4 @@
-"""Program: `predict`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
+"""`predict`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from genrelab import console
-from genrelab.errors import DecodeError, SettingsError, printable
+from genrelab.core.errors import DecodeError, SettingsError, printable
+from genrelab.core.text import count
 from genrelab.listing import search
 from genrelab.predict import Classifier, must_hear, predict_file
 from genrelab.prediction import UNKNOWN, Prediction
-from genrelab.wording import count
 
 if TYPE_CHECKING:
     from genrelab.memory import Memory

@@ -1,4 +1,4 @@
-"""Leaf: names of artists, and those that a CSV states of tracks, by whatever name it knows these."""
+"""Names of artists, and those that a CSV states of tracks, by whatever name it knows these."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from genrelab.errors import DatasetError, printable
-from genrelab.wording import count, some
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.text import count, some
 
 NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
 """What players write where no one artist is meant; grouping by it would tie strangers together."""

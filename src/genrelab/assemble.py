@@ -1,4 +1,4 @@
-"""4 Whole pieces become PREPARED: shards, tables, and last `dataset.json`, which says that all is there."""
+"""Whole pieces become PREPARED: shards, tables, and last `dataset.json`, which says that all is there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrelab import __version__, pieces, records
-from genrelab.config import SCHEMA_VERSION, PrepareSettings
+from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
+from genrelab.core.storage import Folder
 from genrelab.dataset import Dataset, Track
 from genrelab.features import STATISTICS
 from genrelab.pieces import Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
-from genrelab.storage import Folder
 
 
 def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: list[Piece]) -> None:

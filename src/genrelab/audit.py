@@ -1,4 +1,4 @@
-"""4 What stands on both sides of a split, and which tracks of a collection are copies of each other.
+"""What stands on both sides of a split, and which tracks of a collection are copies of each other.
 
 An audit is a JSON object: `checks` with counts and the first pairs, a `verdict`, and `sentences` for people. In the
 audit of a split `a` is a track that was learned from (role fit or choose) and `b` a scored one; in that of a
@@ -15,12 +15,12 @@ from itertools import islice
 from typing import Any
 
 from genrelab.collisions import Sides
-from genrelab.errors import SplitError, printable
+from genrelab.core.errors import SplitError, printable
+from genrelab.core.text import count, some
 from genrelab.exclusions import Exclusion
 from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
 from genrelab.prepared import Prepared
 from genrelab.split import Split, artist_key
-from genrelab.wording import count, some
 
 FILE = AUDIT
 """Its name in PREPARED and RUN."""

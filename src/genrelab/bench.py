@@ -1,4 +1,4 @@
-"""Program: what genrelab takes on this machine: each stage, the slowest, and what follows for whole data sets.
+"""What genrelab takes on this machine: each stage, the slowest, and what follows for whole data sets.
 
 Stages are measured one by one, in CPU time of one core. What a preparation takes is not their sum: it is rehearsed
 (`bench_rehearsal.py`), with its workers, on as many tracks as the time allows.
@@ -20,13 +20,13 @@ from genrelab.bench_amounts import Amount, amounts, prepare_s
 from genrelab.bench_rehearsal import Forecast, Rehearsal
 from genrelab.bench_stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
 from genrelab.bench_training import Trained
-from genrelab.config import PrepareSettings, TrainSettings
+from genrelab.core.config import PrepareSettings, TrainSettings
+from genrelab.core.errors import DatasetError, SettingsError, printable
+from genrelab.core.processes import cores
 from genrelab.dataset import Dataset
 from genrelab.doctor import LEAST_MEMORY, free_memory
-from genrelab.errors import DatasetError, SettingsError, printable
 from genrelab.pieces import PIECE_TRACKS
 from genrelab.prepare import Say
-from genrelab.processes import cores
 
 SYNTHESISED, HEARD_TRACKS = 4, 6
 MOST_ROUNDS = 5

@@ -1,4 +1,4 @@
-"""Program: what `bench` predicts for a data set: time by its parts, disk, training; and which part of FMA fits."""
+"""What `bench` predicts for a data set: time by its parts, disk, training; and which part of FMA fits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from statistics import fmean
 from genrelab.bench_rehearsal import Forecast
 from genrelab.bench_stages import BESIDE, Heard
 from genrelab.bench_training import Trained
-from genrelab.config import AT_THE_BEGINNING
+from genrelab.core.config import AT_THE_BEGINNING
+from genrelab.core.processes import cores
 from genrelab.datasets.fma import SUBSETS
 from genrelab.download import CATALOGUE
 from genrelab.outlook import busiest
-from genrelab.processes import cores
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
 FMA_CLIPS = {"full": 9}

@@ -1,4 +1,4 @@
-"""Program: what `bench` measures on: tracks spread over a dataset, or music that is synthesised as FMA's clips are."""
+"""What `bench` measures on: tracks spread over a dataset, or music that is synthesised as FMA's clips are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genrelab.crew import answers
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.processes import cores
+from genrelab.core.worker_pool import answers
 from genrelab.dataset import Dataset, Track
-from genrelab.errors import DatasetError, printable
-from genrelab.processes import cores
 
 SECONDS, SR = 30.0, 44_100
 """Of a clip of FMA's small, medium and large; stereo, and at 256 kbit/s (93 GiB are 106,574 clips)."""

@@ -1,4 +1,4 @@
-"""Program: `prepare` itself, on a sample: what a preparation of any size takes follows from two of different sizes."""
+"""`prepare` itself, on a sample: what a preparation of any size takes follows from two of different sizes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from genrelab.config import PrepareSettings
+from genrelab.core.config import PrepareSettings
+from genrelab.core.errors import DatasetError
+from genrelab.core.processes import worker_pool
 from genrelab.dataset import Dataset
-from genrelab.errors import DatasetError
 from genrelab.outlook import busiest
 from genrelab.prepare import prepare
-from genrelab.processes import worker_pool
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Program: what each stage of a track's way costs: CPU time of one core, in a worker process as `prepare` has them."""
+"""What each stage of a track's way costs: CPU time of one core, in a worker process as `prepare` has them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import decode, pieces, records, views
-from genrelab.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
-from genrelab.crew import answers
-from genrelab.errors import DecodeError, GenrelabError
+from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
+from genrelab.core.errors import DecodeError, GenrelabError
+from genrelab.core.processes import CRASHED
+from genrelab.core.worker_pool import answers
 from genrelab.fingerprint import landmarks, pack
 from genrelab.payload import payload_sha256
-from genrelab.processes import CRASHED
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"

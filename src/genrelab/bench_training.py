@@ -1,4 +1,4 @@
-"""Program: what an epoch of each network takes here, measured in a process of its own: TensorFlow starts slowly."""
+"""What an epoch of each network takes here, measured in a process of its own: TensorFlow starts slowly."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrelab.config import MelImageView, SamplesView, TrainSettings
-from genrelab.wording import some
+from genrelab.core.config import MelImageView, SamplesView, TrainSettings
+from genrelab.core.text import some
 
 if TYPE_CHECKING:
     from genrelab.training import Part
@@ -110,7 +110,7 @@ def _said(out: str, wanted: list[str], trouble: str) -> Trained:
 def tell() -> None:
     """Print what `measured` asks for, a JSON object a line, as soon as it is known."""
     began = time.perf_counter()
-    from genrelab.accelerator import load_tensorflow
+    from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()
     gpus = tf.config.list_logical_devices("GPU")

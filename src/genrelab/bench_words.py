@@ -1,4 +1,4 @@
-"""Program: what `bench` found, in words: rows of its tables, what would help, and the command to copy."""
+"""What `bench` found, in words: rows of its tables, what would help, and the command to copy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from genrelab.bench import Bench
 from genrelab.bench_amounts import NIGHT_S, Amount, fitting
 from genrelab.bench_stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
-from genrelab.config import DEFAULT_VIEWS
-from genrelab.processes import cores
-from genrelab.wording import count
+from genrelab.core.config import DEFAULT_VIEWS
+from genrelab.core.processes import cores
+from genrelab.core.text import count
 
 STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare's CPU")
 PARTS = ("of prepare, by the clock", "takes", "of it")

@@ -1,4 +1,4 @@
-"""6 The portable model: a folder with a network, everything that is needed to use it, and a card.
+"""The portable model: a folder with a network, everything that is needed to use it, and a card.
 
     BUNDLE/
     ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
@@ -44,8 +44,8 @@ from genrelab.bundle_json import (
     written,
 )
 from genrelab.calibration import Evidence, tempered
-from genrelab.config import ClipSettings, TableView, View, view_to_json
-from genrelab.errors import BundleError, printable
+from genrelab.core.config import ClipSettings, TableView, View, view_to_json
+from genrelab.core.errors import BundleError, printable
 from genrelab.onnx_guard import measure
 from genrelab.onnx_proto import FLOAT, Graph, read_graph
 

@@ -1,4 +1,4 @@
-"""6 What stands in a bundle's `bundle.json`: read, and refused by name where it cannot be.
+"""What stands in a bundle's `bundle.json`: read, and refused by name where it cannot be.
 
 The number that a reader knows is `format_version`; another number means that another genrelab must read it.
 """
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.calibration import Evidence, evidence_from_json
-from genrelab.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
-from genrelab.errors import BundleError, SettingsError, printable
-from genrelab.wording import is_a_line
+from genrelab.core.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
+from genrelab.core.errors import BundleError, SettingsError, printable
+from genrelab.core.text import is_a_line
 
 FORMAT_VERSION = 1
 MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"

@@ -1,4 +1,4 @@
-"""6 A trained model's temperature, and what its answers to calibration tracks are kept as.
+"""A trained model's temperature, and what its answers to calibration tracks are kept as.
 
 Calibration tracks are those that the split sets aside to choose on. Where it has none for a model, because validation
 is what is scored, each training track is answered by the same model fitted again without it and without its artist.
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from genrelab import metrics
 from genrelab.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
-from genrelab.errors import ModelError
+from genrelab.core.errors import ModelError
+from genrelab.core.hyperparameters import quickly
 from genrelab.examples import Examples
 from genrelab.folds import folds, spared
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prediction import Decision, Prediction
-from genrelab.tune_spaces import quickly
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Leaf: how sure is sure: one temperature, and what tracks that were not fitted on say of answers of a confidence.
+"""How sure is sure: one temperature, and what tracks that were not fitted on say of answers of a confidence.
 
 A model's answers are kept as `Evidence`: with them a bundle can say "unknown" where the precision that is asked for is
 not supported, and name every genre that a track may have. Both promises are about tracks that are drawn as the

@@ -1,4 +1,4 @@
-"""Program: the models of a run, one after the other: each is fitted, calibrated, scored and bundled."""
+"""The models of a run, one after the other: each is fitted, calibrated, scored and bundled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pyarrow as pa
 
 from genrelab import export, metrics, models, pictures, tensorboard
 from genrelab.calibrate import Calibration, calibrate
-from genrelab.config import TrainSettings
-from genrelab.errors import MissingNeed, ModelError, PreparedError, printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
+from genrelab.core.storage import Folder
 from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prepared import write_parquet
-from genrelab.storage import Folder
 from genrelab.task import Task
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""6 The model card: what a model learned from, how good it is, what nobody knows about it, and how it is fed."""
+"""The model card: what a model learned from, how good it is, what nobody knows about it, and how it is fed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from genrelab import metrics
 from genrelab.calibration import FEWEST, LEVEL, Evidence, Threshold
-from genrelab.config import AT_THE_BEGINNING, ClipSettings, TableView, View
+from genrelab.core.config import AT_THE_BEGINNING, ClipSettings, TableView, View
 
 if TYPE_CHECKING:
     from genrelab.examples import Examples

@@ -1,4 +1,4 @@
-"""Leaf: what must be said about the figures of a run, by rule, and what can be done about it.
+"""What must be said about the figures of a run, by rule, and what can be done about it.
 
 Accuracies in this field are broken by leakage more than by models, and rankings by too few artists. Each rule looks
 at what stands in `run.json`, the models' `metrics.json`, the comparisons and the audit, and says one sentence, with
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrelab.comparison import LINE, listed
-from genrelab.errors import printable
-from genrelab.wording import count
+from genrelab.core.errors import printable
+from genrelab.core.text import count
 
 Facts = Mapping[str, Any]
 Found = tuple[str, list[str]]  # a sentence, and its remedies

@@ -1,4 +1,4 @@
-"""Program: `doctor ROOT`: the check-up of machine and data as a table for a person, or as one JSON object.
+"""`doctor ROOT`: the check-up of machine and data as a table for a person, or as one JSON object.
 
 The table is printed as things become known: the machine at once, the data when all is decoded, TensorFlow last.
 """
@@ -19,14 +19,14 @@ import typer
 from genrelab import console, devices, doctor, exclusions
 from genrelab.artists import UNKNOWN
 from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
+from genrelab.core.errors import printable
+from genrelab.core.processes import cores
+from genrelab.core.text import count
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.doctor import NOTE, REPAIR, Finding
-from genrelab.errors import printable
 from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault, named
-from genrelab.processes import cores
 from genrelab.shown import finding
-from genrelab.wording import count
 
 SHOWN = 5
 """Tracks that are named of each kind; JSON names all."""

@@ -1,4 +1,4 @@
-"""2 All samples of a file, block by block and channel by channel: what a mean of the channels would hide.
+"""All samples of a file, block by block and channel by channel: what a mean of the channels would hide.
 
 Models hear the mean (`decoders.Audio.read`); who judges a file must see every channel, and may not stop early without
 a word. Memory is that of one block, however long the file is.
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.core.stderr import quiet_c_stderr
 from genrelab.decoders import Onward
-from genrelab.quiet import quiet_c_stderr
 
 BLOCK_S = 5.0
 """Least length of a block but the last."""

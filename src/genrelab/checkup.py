@@ -1,4 +1,4 @@
-"""Program: the check-up of a dataset: every file is decoded by worker processes, and judged with all others in view.
+"""The check-up of a dataset: every file is decoded by worker processes, and judged with all others in view.
 
 Nothing is written here. `certificate.py` prints what is found.
 """
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import faults
-from genrelab.config import DEFAULT_VIEWS, VIEWS, ClipSettings
-from genrelab.crew import answers
+from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
+from genrelab.core.errors import DatasetError, SettingsError
+from genrelab.core.processes import CRASHED, cores
+from genrelab.core.worker_pool import answers
 from genrelab.dataset import Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.datasets import fma, gtzan, load_dataset
-from genrelab.errors import DatasetError, SettingsError
 from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault
 from genrelab.fingerprint import unpack
 from genrelab.listing import search
 from genrelab.near import Print, near_duplicates
-from genrelab.processes import CRASHED, cores
 from genrelab.soundness import Sound, examine
 
 PLAIN = "files"

@@ -1,4 +1,4 @@
-"""3 Energy by pitch class: the tuning of a recording, chroma from a spectrum or a constant-Q transform, tonnetz.
+"""Energy by pitch class: the tuning of a recording, chroma from a spectrum or a constant-Q transform, tonnetz.
 
 Follows librosa 0.11 operation by operation: normalised chroma of near-silent frames is rounding noise, and
 only the same order gives the same noise.

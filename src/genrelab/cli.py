@@ -1,4 +1,4 @@
-"""Program: table of contents: all commands in road order; what each takes stands in `cli_make.py`,
+"""Table of contents: all commands in road order; what each takes stands in `cli_make.py`,
 `cli_use.py` and `cli_serve.py`.
 
 Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of a second.

@@ -1,4 +1,4 @@
-"""Program: the commands that make a model: each parses, calls one function, prints.
+"""The commands that make a model: each parses, calls one function, prints.
 
 What they need is imported when they run, so that `--help` does not wait for it.
 """
@@ -183,8 +183,8 @@ def report(
 
     Example: genrelab report runs/first runs/second --out compared.html
     """
+    from genrelab.core.storage import Folder
     from genrelab.report import build, build_many
-    from genrelab.storage import Folder
 
     if len(runs) == 1:
         if out is not None:
@@ -205,8 +205,8 @@ def relabel(
 
     Example: genrelab relabel prepared runs/asked --out relabelled
     """
+    from genrelab.core.storage import Folder
     from genrelab.prepared import open_prepared
-    from genrelab.storage import Folder
     from genrelab.studies.doubts import relabelled
 
     n = relabelled(open_prepared(prepared), Folder(run), Folder(out))

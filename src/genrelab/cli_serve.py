@@ -1,4 +1,4 @@
-"""Program: the command that lets others use a model: genres over HTTP, and the page."""
+"""The command that lets others use a model: genres over HTTP, and the page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genrelab.cli_use import MinPrecision
-from genrelab.errors import printable
-from genrelab.processes import cores
+from genrelab.core.errors import printable
+from genrelab.core.processes import cores
 
 if TYPE_CHECKING:
     from genrelab.service.shelf import Shelf

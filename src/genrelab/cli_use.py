@@ -1,4 +1,4 @@
-"""Program: the commands that use a model: each parses, calls one function, prints.
+"""The commands that use a model: each parses, calls one function, prints.
 
 What they need is imported when they run, so that `--help` does not wait for it.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genrelab import console, options, shown
-from genrelab.errors import printable
-from genrelab.processes import keep_memory, use_one_thread
-from genrelab.wording import count
+from genrelab.core.errors import printable
+from genrelab.core.processes import keep_memory, use_one_thread
+from genrelab.core.text import count
 
 if TYPE_CHECKING:
     from genrelab.calibration import Evidence

@@ -1,4 +1,4 @@
-"""Leaf: which tracks have something in common, counted and listed without writing out every pair."""
+"""Which tracks have something in common, counted and listed without writing out every pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: can two models be told apart by the tracks that both were asked about?
+"""Can two models be told apart by the tracks that both were asked about?
 
 Two models of 42 % and 39 % are seldom two different answers: what counts is on how many tracks, of how many artists,
 they disagree. Every comparison is paired, and artists are kept whole.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal import convolve
 from scipy.stats import binom, binomtest
 
-from genrelab.errors import ModelError, printable
+from genrelab.core.errors import ModelError, printable
 from genrelab.intervals import difference_interval, group_index
 
 Bools = NDArray[np.bool_]

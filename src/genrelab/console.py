@@ -1,4 +1,4 @@
-"""Program: what a person sees: news and progress on stderr, results on stdout, a failure as one line."""
+"""What a person sees: news and progress on stderr, results on stdout, a failure as one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 
-from genrelab.errors import GenrelabError, printable
+from genrelab.core.errors import GenrelabError, printable
 
 if TYPE_CHECKING:
     pass

@@ -1,4 +1,4 @@
-"""Leaf: probabilities of several genres from scores of every two: pairwise coupling with one temperature.
+"""Probabilities of several genres from scores of every two: pairwise coupling with one temperature.
 
 Each pair's score d_ij (above 0: rather i than j) becomes r_ij = 1 / (1 + exp(-beta d_ij)), and p_i is in proportion to
 1 / (sum_j 1/r_ij - (k - 2)) = 1 / (1 + sum_j exp(-beta d_ij)) (Price, Knerr, Personnaz and Dreyfus 1995).

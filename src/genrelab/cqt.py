@@ -1,4 +1,4 @@
-"""3 Constant-Q transform: seven octaves of twelve semitones from C1, tuned to the recording.
+"""Constant-Q transform: seven octaves of twelve semitones from C1, tuned to the recording.
 
 librosa 0.11's `cqt` goes down the octaves by halving the rate, so that one set of twelve filters serves all.
 Here these filters are folded into one real matrix in the time domain: an octave is one matrix product.
@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 from genrelab.spectrogram import frame
 
 N_BINS = 84

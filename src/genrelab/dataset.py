@@ -1,4 +1,4 @@
-"""1 What a dataset is: tracks with their genres, artists and official parts, and what was found on the way.
+"""What a dataset is: tracks with their genres, artists and official parts, and what was found on the way.
 
 Every module of `genrelab/datasets/` makes a `Dataset` from a ROOT. Nothing is decoded here, and nothing is
 left out in silence: what a source holds but cannot be used stands in `notes`, counted.
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.artists import stated_artists
-from genrelab.errors import DatasetError, printable
-from genrelab.wording import count
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.text import count
 
 AUDIO_SUFFIXES = frozenset(
     (

@@ -1,4 +1,4 @@
-"""2 From an audio file to mono float32 waveforms at the file's own rate, whole or in windows.
+"""From an audio file to mono float32 waveforms at the file's own rate, whole or in windows.
 
 Which decoder reads a file, and how, stands in `decoders.py`; here stands what is looked at of a track, and what of it
 can be used. A long file is read by seeking, so that memory and work follow what is looked at.
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import DecodeError
 from genrelab.decoders import Audio
-from genrelab.errors import DecodeError
 
 SILENT_PEAK = 1e-4
 """-80 dBFS: below it there is nothing to hear."""

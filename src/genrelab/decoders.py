@@ -1,4 +1,4 @@
-"""2 The two decoders behind one face: libsndfile (soundfile) reads what it can, FFmpeg (PyAV) the rest.
+"""The two decoders behind one face: libsndfile (soundfile) reads what it can, FFmpeg (PyAV) the rest.
 
 FFmpeg also takes over where libsndfile would stop early without a word: an MP3 of varying bit rate whose first frame
 does not say how long it is (libsndfile then guesses), a file that is shorter than it says, damage in the middle.
@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.errors import DecodeError
-from genrelab.quiet import quiet_c_stderr
+from genrelab.core.errors import DecodeError
+from genrelab.core.stderr import quiet_c_stderr
 
 if TYPE_CHECKING:
     from genrelab.ffmpeg import FFmpeg

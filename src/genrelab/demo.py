@@ -1,4 +1,4 @@
-"""Program: the whole road on a corpus that is synthesised here, from nothing to a classified song."""
+"""The whole road on a corpus that is synthesised here, from nothing to a classified song."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from genrelab import prepare as preparing
 from genrelab import run
 from genrelab.answers import predict
-from genrelab.config import TrainSettings
 from genrelab.console import program
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import DatasetError
 from genrelab.datasets.demo import MARK, synthesise
-from genrelab.errors import DatasetError
 from genrelab.options import Asked, Preparing, Source
 from genrelab.predict import load_bundle
 from genrelab.shown import leaderboard
@@ -51,8 +51,8 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
 
 
 def _a_test_song(corpus: Path, results: Path) -> Path:
+    from genrelab.core.storage import Folder
     from genrelab.prepared import open_prepared, read_parquet
-    from genrelab.storage import Folder
 
     split = read_parquet(Folder(results), "split.parquet").to_pydict()
     tracks = open_prepared(str(results / "prepared")).tracks

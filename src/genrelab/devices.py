@@ -1,4 +1,4 @@
-"""Leaf: what TensorFlow finds to compute with, and whether each of these devices learns what it should.
+"""What TensorFlow finds to compute with, and whether each of these devices learns what it should.
 
 Importing TensorFlow takes seconds and may fail in C++: `asking` does it in a process of its own.
 """
@@ -66,7 +66,7 @@ def _answer(process: subprocess.Popen[str]) -> Answer:
 
 def tell() -> None:
     """Print what `asking` asks for, as JSON on the last line."""
-    from genrelab.accelerator import load_tensorflow
+    from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()
     names = [f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in tf.config.list_logical_devices()]
@@ -85,7 +85,7 @@ def _tried(name: str) -> Device:
 
 def learn(name: str) -> float:
     """Fit a linear model without noise on a device: largest difference between its weights and the true ones."""
-    from genrelab.accelerator import load_tensorflow
+    from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Program: the check-up of this machine: packages, decoders, the model, the place for the cache, room for work.
+"""The check-up of this machine: packages, decoders, the model, the place for the cache, room for work.
 
 What is looked at only before a training (`doctor ROOT`) stands last: TensorFlow, room for PREPARED, memory for workers.
 
@@ -25,8 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genrelab import __version__, tiny_sounds
+from genrelab.core.processes import cores
 from genrelab.devices import Answer
-from genrelab.processes import cores
 
 TRAIN_HALF = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
@@ -157,7 +157,7 @@ def _answer(model: str | Path | None) -> str:
     """Loads the model and lets it hear a chord."""
     import numpy as np
 
-    from genrelab.errors import BundleError
+    from genrelab.core.errors import BundleError
     from genrelab.predict import load_bundle
 
     t = np.arange(3 * 22_050) / 22_050

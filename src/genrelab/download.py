@@ -1,4 +1,4 @@
-"""Program: fetch FMA's archives, resume what broke off, check the SHA-1, unpack in Python.
+"""Fetch FMA's archives, resume what broke off, check the SHA-1, unpack in Python.
 
 The archives hold bzip2 members, which the unzip programs of some systems refuse; Python's zipfile reads them.
 Clips appear under their own names only when they are whole, and `.genrelab.json` is written last, so that
@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 import requests
 
-from genrelab.errors import DownloadError, SettingsError, printable
+from genrelab.core.errors import DownloadError, SettingsError, printable
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma"
 GIB = 1 << 30

@@ -1,4 +1,4 @@
-"""4 What an earlier preparation in the same place holds, and what of it is still true and whole."""
+"""What an earlier preparation in the same place holds, and what of it is still true and whole."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import assemble, pieces, records
-from genrelab.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
+from genrelab.core.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
+from genrelab.core.errors import DecodeError, PreparedError
+from genrelab.core.storage import Folder
 from genrelab.dataset import Dataset
-from genrelab.errors import DecodeError, PreparedError
 from genrelab.pieces import Item, Kept, Mark, Outcome
 from genrelab.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
-from genrelab.storage import Folder
 
 STAGES = ("find", "read", "label", "decode", "check", "view")
 """Where a track can fail."""

@@ -1,4 +1,4 @@
-"""Leaf: what stands around scikit-learn's estimators: columns made fit for them, and where its versions differ."""
+"""What stands around scikit-learn's estimators: columns made fit for them, and where its versions differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""4 Prepared windows with their genres and roles: as arrays in memory, or as batches from TFRecord shards.
+"""Prepared windows with their genres and roles: as arrays in memory, or as batches from TFRecord shards.
 
 One object serves every model: classical ones take `rows`, deep ones `batches`. Both give the windows in the same
 order, so that a model's probabilities line up with `track`.
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import records
-from genrelab.accelerator import load_tensorflow
-from genrelab.config import IN_TABLE, View
-from genrelab.errors import PreparedError
+from genrelab.core.config import IN_TABLE, View
+from genrelab.core.errors import PreparedError
+from genrelab.core.tensorflow import load_tensorflow
 from genrelab.prepared import Prepared
 
 BALANCED_BELOW = 1.5

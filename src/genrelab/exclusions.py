@@ -1,4 +1,4 @@
-"""1 Tracks that are left out with a reason: a small CSV, written by `doctor ROOT`, edited by hand, kept by `prepare`.
+"""Tracks that are left out with a reason: a small CSV, written by `doctor ROOT`, edited by hand, kept by `prepare`.
 
 An excluded track stays in the dataset with its reason as its `problem`: it is counted and named in failures.csv.
 """
@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from genrelab.core.errors import DatasetError
+from genrelab.core.storage import Folder
+from genrelab.core.text import count, some
 from genrelab.dataset import Dataset
-from genrelab.errors import DatasetError
-from genrelab.storage import Folder
-from genrelab.wording import count, some
 
 NAME = "genrelab-exclude.csv"
 """What `doctor ROOT` calls it, in the current folder."""

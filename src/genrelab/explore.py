@@ -1,17 +1,17 @@
-"""7 The data page of a preparation alone: what there is to learn from, before any model."""
+"""The data page of a preparation alone: what there is to learn from, before any model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from genrelab.errors import PreparedError, SettingsError, printable
+from genrelab.core.errors import PreparedError, SettingsError, printable
+from genrelab.core.storage import Folder
 from genrelab.page import audit as page_audit
 from genrelab.page import data as page_data
 from genrelab.page import render
 from genrelab.page.tracks import known
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 
 Say = Callable[[str], None]
 

@@ -1,4 +1,4 @@
-"""Program: trained model → bundle, with a card that says how good it is; RUN/MODEL → a folder in another form."""
+"""Trained model → bundle, with a card that says how good it is; RUN/MODEL → a folder in another form."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from genrelab.bundle import Bundle, load_bundle, write_bundle
 from genrelab.bundle_json import ABOUT, CARD
 from genrelab.card import FEEDING, card, feeding
-from genrelab.config import ClipSettings, view_to_json
+from genrelab.core.config import ClipSettings, view_to_json
+from genrelab.core.errors import ModelError, SettingsError, printable
+from genrelab.core.storage import Folder
 from genrelab.decode import Clip
-from genrelab.errors import ModelError, SettingsError, printable
 from genrelab.export_folder import finish, replacing
 from genrelab.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
 from genrelab.onnx_graph import INPUT
-from genrelab.storage import Folder
 from genrelab.waveform import SAMPLES
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Leaf: the folder of an export: told from all others by its `settings.json`, and only then ever replaced."""
+"""The folder of an export: told from all others by its `settings.json`, and only then ever replaced."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genrelab.errors import SettingsError, printable
+from genrelab.core.errors import SettingsError, printable
 
 SETTINGS = "settings.json"
 MARK = "genrelab_export"

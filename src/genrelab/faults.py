@@ -1,4 +1,4 @@
-"""3 What is wrong with a track, judged from what was measured of its file: a table of kinds, and one rule for each.
+"""What is wrong with a track, judged from what was measured of its file: a table of kinds, and one rule for each.
 
 A kind does harm (the track teaches nothing, or teaches twice: it is excluded), asks for a repair (the track can be
 used, yet there should be more of it), or is a note. Limits are such that clean music raises nothing (docs/results.md).
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import printable
 from genrelab.dataset import Dataset, Track
 from genrelab.decode import NOT_FINITE, SILENT_PEAK
-from genrelab.errors import printable
 from genrelab.soundness import Sound
 from genrelab.split import artist_key
 

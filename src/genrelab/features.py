@@ -1,4 +1,4 @@
-"""3 A clip in numbers: FMA's 518 statistics, 230 more of how the timbre moves, the article's 35 features a frame.
+"""A clip in numbers: FMA's 518 statistics, 230 more of how the timbre moves, the article's 35 features a frame.
 
 Both follow librosa 0.11 with its defaults. What a frame is described by stands in `spectral`, `chroma` and
 `cqt`; here it is computed in one pass over the spectrum and summed up. Clips of one length are computed together: of
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from genrelab import spectral
 from genrelab.chroma import chroma_cqt, chroma_stft, peak_bins, spectral_peaks, tonnetz, tunings
-from genrelab.config import DescriptorsView, FramesView, StatisticsView
+from genrelab.core.config import DescriptorsView, FramesView, StatisticsView
+from genrelab.core.errors import SettingsError
 from genrelab.cqt import cqt
-from genrelab.errors import SettingsError
 from genrelab.spectrogram import BLOCK, decibels, frame, mel_power, power
 
 _TOP_DB = 80.0

@@ -1,4 +1,4 @@
-"""2 FFmpeg (PyAV): what libsndfile cannot read, packet by packet. Imported when the first such file is met."""
+"""FFmpeg (PyAV): what libsndfile cannot read, packet by packet. Imported when the first such file is met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""3 A compact acoustic fingerprint of a clip: where its spectrum peaks, and nothing else.
+"""A compact acoustic fingerprint of a clip: where its spectrum peaks, and nothing else.
 
 A landmark is a point of the spectrogram that is louder than all around it. Levels do not change where those points
 are, MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of the stretch that it was cut from.

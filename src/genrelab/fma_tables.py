@@ -1,4 +1,4 @@
-"""Leaf: FMA's own tables as they are published: where they lie, their header rows, every cell parsed.
+"""FMA's own tables as they are published: where they lie, their header rows, every cell parsed.
 
 tracks.csv has two header rows, features.csv and echonest.csv have three, and each has one more row that
 says `track_id`; lists stand in the cells as Python literals. They lie in the folder `fma_metadata`, or in
@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
-from genrelab.errors import DatasetError, printable
+from genrelab.core.errors import DatasetError, printable
 
 LOOKS_FOR = "tracks.csv, fma_metadata/ or fma_metadata.zip (in ROOT, or beside a folder of clips)"
 

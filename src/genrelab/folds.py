@@ -1,4 +1,4 @@
-"""Leaf: folds on which a classifier's probabilities are calibrated, artists kept together as far as there are any."""
+"""Folds on which a classifier's probabilities are calibrated, artists kept together as far as there are any."""
 
 from __future__ import annotations
 

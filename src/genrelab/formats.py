@@ -1,4 +1,4 @@
-"""Program: the forms that a trained model can take: how each is written into a folder, and how it is asked again."""
+"""The forms that a trained model can take: how each is written into a folder, and how it is asked again."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from genrelab.accelerator import load_tensorflow
 from genrelab.bundle import Bundle, load_bundle
 from genrelab.bundle_json import ABOUT, CARD, MODEL, written
+from genrelab.core.errors import SettingsError
+from genrelab.core.stderr import quiet_c_stderr
+from genrelab.core.tensorflow import load_tensorflow
 from genrelab.decode import Clip, resample
-from genrelab.errors import SettingsError
 from genrelab.keras_file import load_network
 from genrelab.onnx_graph import INPUT, with_temperature
-from genrelab.quiet import quiet_c_stderr
 from genrelab.views import compute
 from genrelab.waveform import SAMPLES, missing_operators, waveform_onnx
 

@@ -1,4 +1,4 @@
-"""Leaf: sharing out groups of tracks among parts, so that every part holds its fraction of every genre.
+"""Sharing out groups of tracks among parts, so that every part holds its fraction of every genre.
 
 A group (an artist, or a single track) is never divided. Large groups are placed first where they are
 missed most, then single moves and swaps lower what is left of the squared deviation.

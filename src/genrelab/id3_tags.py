@@ -1,4 +1,4 @@
-"""Leaf: ID3v2 in MP3, WAV and AIFF: our frames change, every other one stays as it is, byte for byte.
+"""ID3v2 in MP3, WAV and AIFF: our frames change, every other one stays as it is, byte for byte.
 
 Mutagen writes frames as it understood them: one that it cannot read, or a date in words, would be lost. What it is told
 to be an unknown frame it writes as it was; only a frame without content, which the standard forbids, it drops.

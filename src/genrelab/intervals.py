@@ -1,4 +1,4 @@
-"""Leaf: how far a share, or the difference of two shares, may be from the truth, where tracks come by artists.
+"""How far a share, or the difference of two shares, may be from the truth, where tracks come by artists.
 
 Tracks of one artist are right or wrong together, so n tracks are worth fewer independent ones: n divided by Kish's
 design effect 1 + (m - 1) r, where m is how many tracks the artist of a track has on average, and r the correlation of

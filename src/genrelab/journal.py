@@ -1,4 +1,4 @@
-"""Leaf: what a training leaves behind as it goes on, so that a killed one goes on where it stood or a little before."""
+"""What a training leaves behind as it goes on, so that a killed one goes on where it stood or a little before."""
 
 from __future__ import annotations
 

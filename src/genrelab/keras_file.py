@@ -1,4 +1,4 @@
-"""5 `model.keras` → the network, without running code that the file brings along.
+"""`model.keras` → the network, without running code that the file brings along.
 
 Keras' own safe mode refuses Lambda layers; what a file may name at all is decided here first: Keras' building blocks
 and genrelab's own layers, whatever the installed Keras would import besides.
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import models
-from genrelab.accelerator import load_tensorflow
-from genrelab.errors import ModelError, printable
+from genrelab.core.errors import ModelError, printable
+from genrelab.core.tensorflow import load_tensorflow
 
 CONFIG = "config.json"
 MOST_CONFIG = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it

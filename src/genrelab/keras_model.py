@@ -1,4 +1,4 @@
-"""5 The Keras half of the model contract: networks that are trained, answer with probabilities, and become ONNX."""
+"""The Keras half of the model contract: networks that are trained, answer with probabilities, and become ONNX."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.special import softmax
 
-from genrelab.accelerator import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
-from genrelab.config import TrainSettings
+from genrelab.core.config import TrainSettings
+from genrelab.core.tensorflow import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
 from genrelab.model import N_PROBES, Model
 from genrelab.onnx_graph import network_to_onnx
 from genrelab.training import History, Part, batch_size_of, fit_network, full_batches, part_of, part_of_arrays

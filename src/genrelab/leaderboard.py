@@ -1,4 +1,4 @@
-"""7 The leaderboard: its rows, the words that belong to them, and how it looks as CSV, Markdown and in a terminal."""
+"""The leaderboard: its rows, the words that belong to them, and how it looks as CSV, Markdown and in a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""4 Checks for what tracks have in common: a file, audio, an artist, an album, a row of features.
+"""Checks for what tracks have in common: a file, audio, an artist, an album, a row of features.
 
 Each is asked either of two sides, those that are learned from and those that are scored, or of any two tracks of a
 collection. What is not known is counted, never taken for clean.
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from genrelab.collisions import Sides, collide
-from genrelab.errors import printable
+from genrelab.core.errors import printable
+from genrelab.core.text import count
 from genrelab.near import LEAST_MARKS, Pair, near_duplicates
 from genrelab.prepared import FINGERPRINTS, Prepared
 from genrelab.split import artist_key
-from genrelab.wording import count
 
 AUDIT = "audit.json"
 SCHEMA = 1

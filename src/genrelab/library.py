@@ -1,4 +1,4 @@
-"""Program: genres into the tags of a library; `untag.py` is the way back.
+"""Genres into the tags of a library; `untag.py` is the way back.
 
 A file is tagged in a copy, the copy is proven (same audio, same other tags, a way back that ends in the very bytes of
 the file), a line of the journal is on the disk, and only then the copy takes the file's place.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import __version__, patch, retag, tags
-from genrelab.errors import DecodeError, SettingsError, TagError
+from genrelab.core.errors import DecodeError, SettingsError, TagError
 from genrelab.listen import listen
 from genrelab.listing import search
 from genrelab.memory import open_memory

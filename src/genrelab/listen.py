@@ -1,4 +1,4 @@
-"""6 Many files to answers: what is remembered is not heard again, and what is heard is shared out to worker processes.
+"""Many files to answers: what is remembered is not heard again, and what is heard is shared out to worker processes.
 
 Workers take one thread each and load the model once. As many files are out as there are workers, so memory does not
 grow with the library; a file that brings its worker down is answered with an error, and the others go on. Which
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrelab import bundle as bundles
-from genrelab.config import ClipSettings
-from genrelab.errors import BundleError, SettingsError
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import BundleError, SettingsError
+from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
 from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier, load_bundle, must_hear, predict_file
 from genrelab.prediction import Decision, Prediction
-from genrelab.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
 
 if TYPE_CHECKING:
     from genrelab.memory import Memory, Stamp

@@ -1,4 +1,4 @@
-"""1 Which audio files a list of names means: named files as they are, and what looks like audio below named folders.
+"""Which audio files a list of names means: named files as they are, and what looks like audio below named folders.
 
 Below a folder whatever is hidden stays so: snapshots, bins, macOS's shadow files, genrelab's own journals. Links to
 files are followed, links to folders are not (they may lead in a circle).
@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from genrelab.core.errors import DecodeError
 from genrelab.dataset import AUDIO_SUFFIXES
-from genrelab.errors import DecodeError
 
 
 def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:

@@ -1,4 +1,4 @@
-"""6 What was heard before: answers by the audio that they are about, so that a second run hears only what changed.
+"""What was heard before: answers by the audio that they are about, so that a second run hears only what changed.
 
     <cache>/answers.sqlite
     ├── models   who answers: a bundle's fingerprint, the version of genrelab, which stretches are listened to
@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from genrelab import __version__
-from genrelab.config import ClipSettings
-from genrelab.errors import printable
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import printable
+from genrelab.core.sqlite import is_damage, move_aside, opened
 from genrelab.payload import payload_sha256
 from genrelab.prediction import Prediction
-from genrelab.sqlite_file import is_damage, move_aside, opened
 
 if TYPE_CHECKING:
     from genrelab.predict import Classifier

@@ -1,4 +1,4 @@
-"""Leaf: what a model's probabilities are worth: pure functions on arrays.
+"""What a model's probabilities are worth: pure functions on arrays.
 
 `truth` is always shape (n,), int, an index into the sorted genres; `probabilities` is shape (n, genres),
 rows adding up to 1. A genre without rows in the scored part is not measured: it enters no average, and
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.errors import ModelError
+from genrelab.core.errors import ModelError
 from genrelab.intervals import group_index, share_interval
 
 Ints = NDArray[np.int64]

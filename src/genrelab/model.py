@@ -1,4 +1,4 @@
-"""5 What a model is: it learns from examples, answers with probabilities, and turns itself into one ONNX graph."""
+"""What a model is: it learns from examples, answers with probabilities, and turns itself into one ONNX graph."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from genrelab.config import DescriptorsView, StatisticsView, TrainSettings, View
-from genrelab.errors import ModelError
+from genrelab.core.config import DescriptorsView, StatisticsView, TrainSettings, View
+from genrelab.core.errors import ModelError
 from genrelab.features import DESCRIPTORS, STATISTICS, STORAGE_BOUND
 from genrelab.onnx_graph import INPUT, OUTPUT
 

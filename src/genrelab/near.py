@@ -1,4 +1,4 @@
-"""4 Which tracks share audio: landmarks of all of them compared through one index, never each with each.
+"""Which tracks share audio: landmarks of all of them compared through one index, never each with each.
 
 1. Three landmarks that follow each other closely are a hash: their bins, and how far apart in time they are.
 2. All hashes are sorted: clips that share one may share audio. One that many clips have says nothing and is dropped.

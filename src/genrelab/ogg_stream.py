@@ -1,4 +1,4 @@
-"""Leaf: what of an Ogg stream is sound, and what is comment."""
+"""What of an Ogg stream is sound, and what is comment."""
 
 from __future__ import annotations
 

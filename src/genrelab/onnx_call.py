@@ -1,4 +1,4 @@
-"""Leaf: an ONNX operator and what it reads, as far as its sizes are known before anything is computed."""
+"""An ONNX operator and what it reads, as far as its sizes are known before anything is computed."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Leaf: ONNX graphs: what all of genrelab's have in common, and Keras networks as such."""
+"""ONNX graphs: what all of genrelab's have in common, and Keras networks as such."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from genrelab.accelerator import as_numpy, load_tensorflow
+from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.tensorflow import as_numpy, load_tensorflow
 from genrelab.coupling import FARTHEST, pairs
-from genrelab.errors import MissingNeed, ModelError
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`

@@ -1,4 +1,4 @@
-"""Leaf: what a network from elsewhere may not do: stands between a bundle's model.onnx and onnxruntime.
+"""What a network from elsewhere may not do: stands between a bundle's model.onnx and onnxruntime.
 
 onnxruntime opens no foreign code, yet it trusts a graph: it follows names of other files, repeats without end, makes
 what 50 bytes ask for a terabyte, and some damage brings the interpreter down. A sha256 in a bundle tells of accidents,
@@ -14,7 +14,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.onnx_call import Call, Shape, Value
 from genrelab.onnx_proto import FLOATING, INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, shown
 from genrelab.onnx_shapes import RULES, axes_shown, slices

@@ -1,4 +1,4 @@
-"""Leaf: an ONNX file read without the package onnx, and more strictly than onnxruntime reads it.
+"""An ONNX file read without the package onnx, and more strictly than onnxruntime reads it.
 
 What a network of genrelab never has is refused: parts in other files, functions, training, sparse tensors, strings.
 Field numbers are those of onnx.proto (github.com/onnx/onnx).
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.protobuf import I32, I64, LENGTH, VARINT, Field, Message, Reader, count_varints, signed, varints
 
 MOST_NODES = 20_000

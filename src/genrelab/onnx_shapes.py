@@ -1,4 +1,4 @@
-"""Leaf: ONNX operators that a network may have, and how large what they give becomes.
+"""ONNX operators that a network may have, and how large what they give becomes.
 
 Every operator that genrelab's exporters write has a rule here: from the shapes of what it reads to the shapes of what
 it gives. None of them runs code, opens files or repeats anything for an unknown number of times. Sizes that follow

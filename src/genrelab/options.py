@@ -1,4 +1,4 @@
-"""Leaf: options and arguments that several commands share, each with its one sentence of help.
+"""Options and arguments that several commands share, each with its one sentence of help.
 
 Options that go together are fields of a dataclass: a command takes the group as one parameter (`grouped` shows typer
 its fields), and so does the program behind it.

@@ -1,4 +1,4 @@
-"""4 What is left of a preparation: seconds and bytes, told once its first pieces show what a track costs here."""
+"""What is left of a preparation: seconds and bytes, told once its first pieces show what a track costs here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genrelab import pieces
-from genrelab.errors import PreparedError
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
+from genrelab.core.text import count
 from genrelab.pieces import PIECE_TRACKS, Piece
-from genrelab.storage import Folder
-from genrelab.wording import count
 
 
 def busiest(tracks: int, jobs: int) -> int:

@@ -1,4 +1,4 @@
-"""Program: the same files through every form of a model: do they all give the same probabilities?"""
+"""The same files through every form of a model: do they all give the same probabilities?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from genrelab import decode
 from genrelab.bundle import Bundle
 from genrelab.calibration import tempered
-from genrelab.errors import DecodeError, GenrelabError, MissingNeed, ModelError
+from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
 from genrelab.export import find
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
 from genrelab.predict import load_bundle, pool, predict_file

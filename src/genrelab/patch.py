@@ -1,4 +1,4 @@
-"""Leaf: what to remember of a file so that it can be made again, byte for byte, from one that differs in its tags.
+"""What to remember of a file so that it can be made again, byte for byte, from one that differs in its tags.
 
 A patch says which stretches to take from the later file and which bytes to put between them. Writing tags changes the
 size of one region, and perhaps single numbers elsewhere (sizes, offsets, page numbers): what lies before the region

@@ -1,4 +1,4 @@
-"""Leaf: the audio of a file without its tags: what stays when a file is renamed, moved or tagged anew.
+"""The audio of a file without its tags: what stays when a file is renamed, moved or tagged anew.
 
 Only sizes and markers are read here, never a decoder; memory does not grow with the file. Where a file does not add up,
 all of it counts as audio: an answer that is remembered for it is then right for these very bytes only.

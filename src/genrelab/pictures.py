@@ -1,4 +1,4 @@
-"""7 Pictures that stand alone: leaderboard and confusion. Numbers in, PNG bytes out.
+"""Pictures that stand alone: leaderboard and confusion. Numbers in, PNG bytes out.
 
 Drawn with matplotlib's own defaults and without a display; the same numbers give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""4 One piece of a preparation: a few tracks, each decoded once, become records of every view.
+"""One piece of a preparation: a few tracks, each decoded once, become records of every view.
 
 Pieces are what a worker does and what survives a kill: a piece is a folder that appears under its name only when
 it is whole. What is in it depends on its tracks and the settings alone, never on the worker.
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode, records, views
-from genrelab.config import IN_TABLE, PrepareSettings, View
-from genrelab.errors import DecodeError, SettingsError
+from genrelab.core.config import IN_TABLE, PrepareSettings, View
+from genrelab.core.errors import DecodeError, SettingsError
+from genrelab.core.processes import CRASHED
 from genrelab.fingerprint import landmarks, pack
 from genrelab.payload import payload_sha256
-from genrelab.processes import CRASHED
 
 PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""

@@ -1,4 +1,4 @@
-"""Program: one extended M3U8 for each genre of a library, the surest tracks first, and one of what is unsure."""
+"""One extended M3U8 for each genre of a library, the surest tracks first, and one of what is unsure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import __version__, tags
-from genrelab.errors import DecodeError, SettingsError, TagError, printable
+from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.library import Hear, refuse_no_folder
 from genrelab.listing import search
 from genrelab.prediction import UNKNOWN, Prediction

@@ -1,4 +1,4 @@
-"""6 From a file to a `Prediction`: the only place where the windows of a track are pooled.
+"""From a file to a `Prediction`: the only place where the windows of a track are pooled.
 
 >>> prediction = load_bundle("RUN/svm/bundle").predict("song.mp3")             # doctest: +SKIP
 >>> prediction.genre, prediction.confidence, prediction.timeline               # doctest: +SKIP
@@ -23,9 +23,9 @@ from genrelab import bundle as bundles
 from genrelab import decode
 from genrelab.bundle import Bundle
 from genrelab.calibration import Evidence
-from genrelab.config import AT_THE_BEGINNING
+from genrelab.core.config import AT_THE_BEGINNING
+from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.decoders import Audio
-from genrelab.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.prediction import Decision, Prediction, WindowScore
 from genrelab.scores import Score, scores_of
 

@@ -1,4 +1,4 @@
-"""6 What a model says of a track, and whether that is sure enough to be an answer."""
+"""What a model says of a track, and whether that is sure enough to be an answer."""
 
 from __future__ import annotations
 

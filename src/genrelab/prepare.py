@@ -1,4 +1,4 @@
-"""Program: dataset → records. Parallel, resumable after a kill at any moment, the same bytes at every run."""
+"""Dataset → records. Parallel, resumable after a kill at any moment, the same bytes at every run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import assemble, audit, earlier, pieces, workers
-from genrelab.config import PrepareSettings, TableView
+from genrelab.core.config import PrepareSettings, TableView
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.processes import cores
+from genrelab.core.storage import Folder
 from genrelab.dataset import Dataset, FeatureTable, Track
-from genrelab.errors import PreparedError, SettingsError
 from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared
-from genrelab.processes import cores
-from genrelab.storage import Folder
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]

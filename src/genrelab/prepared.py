@@ -1,4 +1,4 @@
-"""4 PREPARED as a reader sees it: settings, the table of tracks, shards by view, columns of statistics."""
+"""PREPARED as a reader sees it: settings, the table of tracks, shards by view, columns of statistics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from genrelab.config import SCHEMA_VERSION, View, view_from_json
-from genrelab.errors import PreparedError, SettingsError
+from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.storage import Folder
 from genrelab.fingerprint import unpack
 from genrelab.near import Print
-from genrelab.storage import Folder
 
 TRACKS = pa.schema(
     [

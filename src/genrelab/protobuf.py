@@ -1,4 +1,4 @@
-"""Leaf: protobuf's wire format, read strictly: what two readers could understand in two ways is refused.
+"""Protobuf's wire format, read strictly: what two readers could understand in two ways is refused.
 
 See protobuf.dev/programming-guides/encoding. Where a singular field stands twice protobuf merges the two, and fields
 that it does not know it keeps: here both are errors. Work is bounded by `MOST_FIELDS`, not only by the file's size.

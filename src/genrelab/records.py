@@ -1,4 +1,4 @@
-"""4 One table of fields: how a window of a track is written to TFRecord, and read back.
+"""One table of fields: how a window of a track is written to TFRecord, and read back.
 
 A record is a `tf.train.Example` with the fields below. The payload travels as raw little-endian bytes whose
 dtype and shape stand in `dataset.json`: a list of floats costs twenty times as much to write. TensorFlow reads

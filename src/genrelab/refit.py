@@ -1,4 +1,4 @@
-"""Program: the trained object again, for models of which only the ONNX graph is kept (nothing here is ever pickled)."""
+"""The trained object again, for models of which only the ONNX graph is kept (nothing here is ever pickled)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from genrelab import models
 from genrelab.bundle import Bundle
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError, PreparedError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError, PreparedError
+from genrelab.core.storage import Folder
 from genrelab.examples import load_examples
 from genrelab.model import Model
 from genrelab.prepared import Prepared, open_prepared
-from genrelab.storage import Folder
 from genrelab.task import make_task
 
 

@@ -1,4 +1,4 @@
-"""7 From what the models answered to a leaderboard, pictures and a page.
+"""From what the models answered to a leaderboard, pictures and a page.
 
 RUN holds `run.json` and one folder a model with `metrics.json`, `predictions.parquet` and, of networks,
 `history.csv`. The report reads and arranges them; it computes no score that a model could be chosen by.
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import cautions, comparison, pictures
-from genrelab.errors import PreparedError, SettingsError, printable
+from genrelab.core.errors import PreparedError, SettingsError, printable
+from genrelab.core.storage import Folder
 from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
 from genrelab.page import run as page_run
 from genrelab.page.models import Answers, answers
@@ -20,7 +21,6 @@ from genrelab.prepared import read_parquet
 from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
 from genrelab.side_by_side import page as side_by_side_page
 from genrelab.split import artist_key
-from genrelab.storage import Folder
 
 __all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard"]
 

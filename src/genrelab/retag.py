@@ -1,4 +1,4 @@
-"""Leaf: one file gives way to a copy of itself with other tags; at no moment is there less than one whole file.
+"""One file gives way to a copy of itself with other tags; at no moment is there less than one whole file.
 
 The copy lies beside the file under a hidden name that no player takes for music, and takes its place by a rename. A
 kill leaves it behind; `sweep` takes it away.
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 from genrelab.tag_journal import is_locked
 
 SUFFIX = ".genrelab-tmp"

@@ -1,4 +1,4 @@
-"""Program: the whole road, prepare + train + report, from what the command line says."""
+"""The whole road, prepare + train + report, from what the command line says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from genrelab import prepare as program
 from genrelab import run_folder
-from genrelab.config import (
+from genrelab.core.config import (
     DEFAULT_VIEWS,
     VIEWS,
     ClipSettings,
@@ -20,14 +20,14 @@ from genrelab.config import (
     TrainSettings,
     View,
 )
+from genrelab.core.errors import SettingsError, printable
+from genrelab.core.storage import Folder
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import load_dataset
-from genrelab.errors import SettingsError, printable
 from genrelab.exclusions import EXCLUDED, exclude
 from genrelab.exclusions import read as read_exclusions
 from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepared import Prepared, open_prepared
-from genrelab.storage import Folder
 
 if TYPE_CHECKING:
     from genrelab.bench import Bench

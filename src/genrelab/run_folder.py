@@ -1,4 +1,4 @@
-"""4 RUN as a folder: results that are there are neither lost nor mixed."""
+"""RUN as a folder: results that are there are neither lost nor mixed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import json
 from typing import Any
 
-from genrelab.config import TrainSettings
-from genrelab.errors import PreparedError, SettingsError
-from genrelab.storage import Folder
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.storage import Folder
 
 RUN_FILES = (
     "run.json", "split.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png",

@@ -1,4 +1,4 @@
-"""6 What a bundle says of each window of a track, before anything is pooled."""
+"""What a bundle says of each window of a track, before anything is pooled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import ROWS_AT_ONCE, Bundle
-from genrelab.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
+from genrelab.core.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
 from genrelab.decode import Clip
 from genrelab.views import compute_many
 

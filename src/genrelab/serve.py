@@ -1,4 +1,4 @@
-"""Program: `genrelab serve`: the service of `service/`, from the settings to the last answer.
+"""`genrelab serve`: the service of `service/`, from the settings to the last answer.
 
 SIGTERM, SIGINT   nothing new is accepted, what was accepted is answered, exit 0; a second one ends it at once
 SIGHUP            bundles that changed are loaded again; requests under way keep the model that they began with
@@ -18,8 +18,8 @@ from typing import Any
 
 import uvicorn
 
-from genrelab.errors import SettingsError
-from genrelab.processes import prctl
+from genrelab.core.errors import SettingsError
+from genrelab.core.processes import prctl
 from genrelab.service import scratch
 from genrelab.service.app import create_app
 from genrelab.service.ears import Ears

@@ -1,4 +1,4 @@
-"""Program: results on stdout, as a table for a person or as JSON for a program."""
+"""Results on stdout, as a table for a person or as JSON for a program."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from genrelab.console import program
-from genrelab.errors import printable
-from genrelab.wording import count
+from genrelab.core.errors import printable
+from genrelab.core.text import count
 
 if TYPE_CHECKING:
     from genrelab.bench import Bench
@@ -54,7 +54,7 @@ def studies(run: str, names: Collection[str], as_json: bool) -> None:
         return
     from importlib import import_module
 
-    from genrelab.storage import Folder
+    from genrelab.core.storage import Folder
 
     for name in names:
         module = import_module(f"genrelab.studies.{name.replace('-', '_')}")

@@ -1,4 +1,4 @@
-"""7 Runs side by side: one table, differences on the same tracks, no rank for a run that was asked something else."""
+"""Runs side by side: one table, differences on the same tracks, no rank for a run that was asked something else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from genrelab import comparison
 from genrelab.comparison import listed
-from genrelab.errors import printable
+from genrelab.core.errors import printable
+from genrelab.core.text import count, some
 from genrelab.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.page import Figure, Section, Table, between, points, render
 from genrelab.page.charts import Chart, Interval, intervals
 from genrelab.page.models import Answers
-from genrelab.wording import count, some
 
 Pairs = Sequence[Mapping[str, Any]]
 LEAKS = "leaks"  # the rule of cautions.py that looks at the audit

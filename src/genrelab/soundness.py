@@ -1,4 +1,4 @@
-"""3 What a file holds, measured on every sample of it: lengths, levels, equal channels, and what identifies its audio.
+"""What a file holds, measured on every sample of it: lengths, levels, equal channels, and what identifies its audio.
 
 Only numbers here; which of them are a fault stands in `faults.py`. A file is read block by block, so that memory does
 not grow with it, and by the decoders that training and prediction use: what fails here fails there.
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.channels import Block, blocks
+from genrelab.core.errors import DecodeError
 from genrelab.decode import SILENT_PEAK
 from genrelab.decoders import FAULTS, SLACK_S, Audio
-from genrelab.errors import DecodeError
 from genrelab.fingerprint import landmarks, pack
 from genrelab.payload import payload_sha256
 

@@ -1,4 +1,4 @@
-"""3 What one frame sounds like: loudness, centre, width, roll-off and contrast of its spectrum, zero crossings.
+"""What one frame sounds like: loudness, centre, width, roll-off and contrast of its spectrum, zero crossings.
 
 All take time-major spectra whose rows are padded with zeros to a whole number of chunks (`padded_bins`), so
 that the moments of 64 bins are one product and a frame's moments follow from its 17 chunks in float64.

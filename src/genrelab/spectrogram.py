@@ -1,4 +1,4 @@
-"""3 Waveform → power spectra → log-mel: the pictures that convolutional networks look at.
+"""Waveform → power spectra → log-mel: the pictures that convolutional networks look at.
 
 Frames are centred and zero-padded, windowed by a periodic Hann window, and transformed in float32 in blocks
 small enough to stay in cache; the reference is librosa 0.11 (`stft`, `filters.mel`, `power_to_db`).
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import LogMelView, MelImageView
+from genrelab.core.config import LogMelView, MelImageView
 
 BLOCK = 96
 """Frames transformed at once: 96 spectra of 2,048 samples are less than a megabyte."""

@@ -1,4 +1,4 @@
-"""1 Which track is learned from, which chooses, and which is scored.
+"""Which track is learned from, which chooses, and which is scored.
 
 A split gives every track a part (training, validation, test, excluded) and a role: models are fitted on
 `fit`, epochs and hyper-parameters are chosen on `choose`, and `score` is read once, by the report.
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from genrelab.artists import NO_ARTIST
-from genrelab.config import PARTS
-from genrelab.errors import SettingsError, SplitError, printable
+from genrelab.core.config import PARTS
+from genrelab.core.errors import SettingsError, SplitError, printable
+from genrelab.core.text import count
 from genrelab.grouping import share_out
-from genrelab.wording import count
 
 POLICIES = ("auto", "official", "artist", "random", "article")
 

@@ -1,4 +1,4 @@
-"""Leaf: tracks from numbers: a style says what is played, a colour what an artist's gear makes of it.
+"""Tracks from numbers: a style says what is played, a colour what an artist's gear makes of it.
 
 A style is a set of layers, each a voice and a bar of sixteen steps. A step is `.` (rest), `x` (the chord, or
 a stroke of a drum), a digit (that many scale steps above the chord's root) or `?` (the next note of a melody).

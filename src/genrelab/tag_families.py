@@ -1,4 +1,4 @@
-"""Leaf: the kinds of tags that mutagen writes, behind one face: how each names a field and is saved without loss.
+"""The kinds of tags that mutagen writes, behind one face: how each names a field and is saved without loss.
 
 ID3v2, the most tangled of them, has a file of its own: `id3_tags.py`.
 
@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 from genrelab.payload import atoms
 
 Own = Mapping[str, list[str]]

@@ -1,4 +1,4 @@
-"""Leaf: the journal of one tagging, DIR/.genrelab/tags-<UTC time>.jsonl: one line for each file, before it is replaced.
+"""The journal of one tagging, DIR/.genrelab/tags-<UTC time>.jsonl: one line for each file, before it is replaced.
 
 A line holds what makes the earlier file again, byte for byte (see `patch.py`), so that a library is restored without a
 copy of it. Paths are relative to DIR, which may be moved.
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 
 FOLDER = ".genrelab"
 VERSION = 1

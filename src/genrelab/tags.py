@@ -1,4 +1,4 @@
-"""Leaf: the genre in the tags of one file, and where it comes from, whatever the container."""
+"""The genre in the tags of one file, and where it comes from, whatever the container."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 from genrelab.id3_tags import Id3, Mp3, Wave
 from genrelab.tag_families import Ape, Asf, Family, Flac, Mp4, Vorbis
 

@@ -1,4 +1,4 @@
-"""4 The task that models are compared on: genres, split, labels of a preparation."""
+"""The task that models are compared on: genres, split, labels of a preparation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab.config import TrainSettings
+from genrelab.core.config import TrainSettings
+from genrelab.core.storage import Folder
 from genrelab.examples import Labels
 from genrelab.prepared import TRACKS, Prepared, write_parquet
 from genrelab.split import Split, artist_key, make_split
-from genrelab.storage import Folder
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Leaf: what TensorBoard shows of a trained model: its settings and scores (HParams, scalars) and its confusion matrix.
+"""What TensorBoard shows of a trained model: its settings and scores (HParams, scalars) and its confusion matrix.
 
 `tensorboard --logdir RUN` finds one file a model, in `<model>/tensorboard/`; the curves of networks, which `journal.py`
 writes, lie in folders below it, so that its HParams page has their last values, too. TensorBoard's messages are few

@@ -1,4 +1,4 @@
-"""Leaf: a quarter of a second of a tone, encoded by us in the formats for which few machines have an encoder.
+"""A quarter of a second of a tone, encoded by us in the formats for which few machines have an encoder.
 
 440 Hz, mono, 8 kHz (Opus: 48 kHz); made with PyAV from `0.5 * sin(2 * pi * 440 * t)`, then zlib and base 85.
 """

@@ -1,4 +1,4 @@
-"""Program: records → models → predictions. Every model of a run answers the same question on the same tracks."""
+"""Records → models → predictions. Every model of a run answers the same question on the same tracks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import numpy as np
 
 from genrelab import __version__, audit, exclusions, metrics, models, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
-from genrelab.config import SCHEMA_VERSION, TrainSettings, View
-from genrelab.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
+from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
+from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
+from genrelab.core.storage import Folder
 from genrelab.prepared import Prepared
 from genrelab.report import Leaderboard, build
-from genrelab.storage import Folder
 from genrelab.task import Task, make_task, write_split
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")

@@ -1,4 +1,4 @@
-"""5 The training loop of a Keras network: it can be killed and resumed, and shared by several devices."""
+"""The training loop of a Keras network: it can be killed and resumed, and shared by several devices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrelab.accelerator import as_numpy, is_tpu, load_tensorflow
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.core.tensorflow import as_numpy, is_tpu, load_tensorflow
 from genrelab.journal import Journal
 
 if TYPE_CHECKING:

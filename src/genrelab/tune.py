@@ -1,4 +1,4 @@
-"""Program: the article's hyper-parameter study, on training tracks alone (`genrelab tune`).
+"""The article's hyper-parameter study, on training tracks alone (`genrelab tune`).
 
 Every trial is a model with other hyper-parameters, fitted on four fifths of the training tracks and asked about the
 last one, five times, artists kept whole. The first trial has our defaults, the second the article's values, so the
@@ -18,16 +18,16 @@ import numpy as np
 
 from genrelab import models, tune_pictures, tune_verdict
 from genrelab.candidates import Bar, Say
-from genrelab.config import TrainSettings
-from genrelab.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.core.hyperparameters import SPACES, Params
+from genrelab.core.storage import Folder
+from genrelab.core.text import count
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 from genrelab.studies.refits import refits
 from genrelab.task import Task, make_task
 from genrelab.tune_search import Search, share_out
-from genrelab.tune_spaces import SPACES, Params
 from genrelab.tune_study import Study, Tried, opened
-from genrelab.wording import count
 
 TRIALS = 50  # where neither a number nor a time is given
 FOLDER, TOLD, TRACKS, PICTURE = "tune", "trials.json", "tracks.txt", "parameters.png"

@@ -1,4 +1,4 @@
-"""7 The article's plots of a search: accuracy against each hyper-parameter. Numbers in, PNG bytes out."""
+"""The article's plots of a search: accuracy against each hyper-parameter. Numbers in, PNG bytes out."""
 
 from __future__ import annotations
 

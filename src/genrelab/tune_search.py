@@ -1,4 +1,4 @@
-"""Program: what a trial of a search is worth: a model is asked about folds of training tracks that it did not learn."""
+"""What a trial of a search is worth: a model is asked about folds of training tracks that it did not learn."""
 
 from __future__ import annotations
 
@@ -14,14 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import models
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError, SplitError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError, SplitError
+from genrelab.core.hyperparameters import (
+    ALSO,
+    PCA,
+    QUICK,
+    SHARED,
+    SPACES,
+    Choice,
+    Params,
+    Space,
+    chosen,
+    relevant,
+    widened,
+)
 from genrelab.folds import folds
 from genrelab.intervals import difference_interval
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits
 from genrelab.task import Task
-from genrelab.tune_spaces import ALSO, PCA, QUICK, SHARED, SPACES, Choice, Params, Space, chosen, relevant, widened
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Leaf: the trials of one search, in an SQLite database of Optuna's that goes on after any kill.
+"""The trials of one search, in an SQLite database of Optuna's that goes on after any kill.
 
 Optuna's sampler (TPE, Bergstra et al. 2011) gets a seed for every trial, made of the search's seed and the number of
 the trial. So a search that was killed and gone on with tries what one that was not killed tries.
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.errors import PreparedError
-from genrelab.tune_spaces import Choice, Number, Params, Space, applies
+from genrelab.core.errors import PreparedError
+from genrelab.core.hyperparameters import Choice, Number, Params, Space, applies
 
 if TYPE_CHECKING:
     import optuna

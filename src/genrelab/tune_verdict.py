@@ -1,4 +1,4 @@
-"""Leaf: what a search was worth: the best trial against the default one, and how much of it is the choosing itself.
+"""What a search was worth: the best trial against the default one, and how much of it is the choosing itself.
 
 The best of many is chosen on the very folds that its score is from, so the score flatters it. By how much tells a
 bootstrap of the answers that the folds gave (Tsamardinos, Greasidou and Borboudakis 2018): of drawn artists the best

@@ -1,4 +1,4 @@
-"""Program: the tags of a library as they were before `tag`, from its journal."""
+"""The tags of a library as they were before `tag`, from its journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from genrelab import patch, retag, tags
-from genrelab.errors import TagError
+from genrelab.core.errors import TagError
 from genrelab.library import Row, Show, failed
 from genrelab.payload import payload_sha256
 from genrelab.tag_journal import FOLDER, Entry, Unreadable, lock, newest_first

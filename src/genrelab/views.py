@@ -1,4 +1,4 @@
-"""3 A clip → the arrays that models read: the one place for it, in `prepare` and in `predict` alike."""
+"""A clip → the arrays that models read: the one place for it, in `prepare` and in `predict` alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import (
+from genrelab.core.config import (
     DescriptorsView,
     FramesView,
     LogMelView,
@@ -20,8 +20,8 @@ from genrelab.config import (
     TableView,
     View,
 )
+from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.decode import Clip, resample
-from genrelab.errors import DecodeError, SettingsError
 from genrelab.features import descriptors, frames, statistics
 from genrelab.spectrogram import log_mel_windows, mel_image
 

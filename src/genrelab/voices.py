@@ -1,4 +1,4 @@
-"""Leaf: one note or stroke of each of the voices that synthesised music is made of."""
+"""One note or stroke of each of the voices that synthesised music is made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""6 One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the network, pooling.
+"""One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the network, pooling.
 
 What `views` computes with NumPy stands here a second time, in ONNX operators; `genrelab export --check` and the tests
 hold the two against each other. Names are those of `spectrogram`.
@@ -15,8 +15,8 @@ from scipy.signal.windows import hann
 
 from genrelab.bundle import Bundle
 from genrelab.bundle_json import MODEL, read_about, verified
-from genrelab.config import LogMelView, MelImageView, SamplesView, TableView, View
-from genrelab.errors import ModelError
+from genrelab.core.config import LogMelView, MelImageView, SamplesView, TableView, View
+from genrelab.core.errors import ModelError
 from genrelab.onnx_graph import OUTPUT, Nodes, read_network, rename, tempered
 from genrelab.spectrogram import AMIN, mel_filters
 

@@ -1,4 +1,4 @@
-"""4 Pieces made side by side by worker processes that may be killed, or brought down by a hostile file.
+"""Pieces made side by side by worker processes that may be killed, or brought down by a hostile file.
 
 Workers import no TensorFlow and take one thread each; as many orders are out as there are workers, so memory
 does not grow with the number of tracks.
@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from genrelab import pieces
-from genrelab.errors import PreparedError
+from genrelab.core.errors import PreparedError
+from genrelab.core.processes import worker_pool
 from genrelab.pieces import Piece
-from genrelab.processes import worker_pool
 
 Done = Callable[[Piece, float], None]
 """Is told of a piece that is whole, and of the seconds that a worker took for it."""

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import demo, detect, fma
-from genrelab.errors import DatasetError, SettingsError
 from genrelab.synth import STYLES, render
 from genrelab.voices import SR
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import LOOKED_AT, NAMES, detect, load_dataset
-from genrelab.errors import DatasetError, SettingsError
 
 
 def touch(root: Path, *names: str) -> Path:

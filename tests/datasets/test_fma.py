@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import detect, fma, load_dataset
-from genrelab.errors import DatasetError, SettingsError
 from genrelab.fma_tables import Genre, read_genres, read_tracks
 
 HEADER = (

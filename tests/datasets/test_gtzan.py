@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from genrelab.artists import UNKNOWN
+from genrelab.core.errors import DatasetError, DownloadError
 from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import gtzan
-from genrelab.errors import DatasetError, DownloadError
 
 
 def files(root: Path, *names: str) -> Path:

@@ -12,8 +12,8 @@ import pytest
 from in_memory import blobs, examples_of, table_view
 
 from genrelab import models
-from genrelab.config import FramesView, TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import FramesView, TrainSettings
+from genrelab.core.errors import ModelError
 from genrelab.examples import Examples
 from genrelab.model import Model
 

@@ -13,9 +13,9 @@ from trained import bundle_of
 
 from genrelab import models
 from genrelab.bundle import load_bundle
-from genrelab.config import FramesView, TrainSettings
+from genrelab.core.config import FramesView, TrainSettings
+from genrelab.core.hyperparameters import DEFAULTS, SPACES, Choice
 from genrelab.examples import Examples
-from genrelab.tune_spaces import DEFAULTS, SPACES, Choice
 
 CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from in_memory import blobs, examples_of, table_view
 
-from genrelab.config import VIEWS, MelImageView, TrainSettings
+from genrelab.core.config import VIEWS, MelImageView, TrainSettings
 from genrelab.models.majority import Majority
 
 

@@ -13,9 +13,9 @@ import pytest
 from in_memory import examples_of
 
 from genrelab import models
-from genrelab.accelerator import load_tensorflow, seed_everything
-from genrelab.config import MelImageView, TrainSettings
-from genrelab.errors import MissingNeed, ModelError, SettingsError
+from genrelab.core.config import MelImageView, TrainSettings
+from genrelab.core.errors import MissingNeed, ModelError, SettingsError
+from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.examples import Examples
 from genrelab.models import mobilenet
 from genrelab.models.mobilenet import VARIABLE, MobileNetV2
@@ -253,7 +253,7 @@ def test_asking_for_needs_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from genrelab import models\n"
-        "from genrelab.config import TrainSettings\n"
+        "from genrelab.core.config import TrainSettings\n"
         "for n in models.known_models(): models.model_class(n).missing_need(TrainSettings())\n"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'onnx', 'pandas') if m in sys.modules])\n"
     )

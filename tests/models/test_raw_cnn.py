@@ -8,7 +8,7 @@ import pytest
 from in_memory import tones
 
 from genrelab import models
-from genrelab.config import SamplesView, TrainSettings
+from genrelab.core.config import SamplesView, TrainSettings
 from genrelab.models.raw_cnn import build_network
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import write_tone
 
-from genrelab.config import PrepareSettings, SamplesView
+from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.datasets import load_dataset
 from genrelab.exclusions import Exclusion, exclude
 from genrelab.page import Figure, Table

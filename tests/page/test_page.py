@@ -12,11 +12,11 @@ import pytest
 import scored_run
 from scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 
-from genrelab.errors import PreparedError
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
 from genrelab.page import Table, between, percent, points, sentence, stopped
 from genrelab.prepared import read_parquet, write_parquet
 from genrelab.report import build
-from genrelab.storage import Folder
 
 
 class Found(HTMLParser):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from scored_run import OCCLUSION, write_run
 
+from genrelab.core.storage import Folder
 from genrelab.report import build
-from genrelab.storage import Folder
 
 BY_ITSELF = "Only what decided:"
 

@@ -19,8 +19,8 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab.config import LogMelView
-from genrelab.errors import SettingsError
+from genrelab.core.config import LogMelView
+from genrelab.core.errors import SettingsError
 from genrelab.predict import load_bundle
 from genrelab.service import ears as module
 from genrelab.service.ears import Ears, Order, Refused

@@ -26,7 +26,7 @@ from bundles import bundle_for
 from containers import MADE, make
 from live_service import FLOODS, health, looks_while
 
-from genrelab.config import ClipSettings, StatisticsView
+from genrelab.core.config import ClipSettings, StatisticsView
 
 UPLOADS = 1_000
 MOST_BYTES = 2_000_000

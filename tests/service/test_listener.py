@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
 from genrelab.decode import read
 from genrelab.predict import Classifier, load_bundle
 from genrelab.prediction import Decision

@@ -18,7 +18,7 @@ from bundles import bundle_for
 from fake_ears import Client, service
 from live_service import served
 
-from genrelab.config import SamplesView
+from genrelab.core.config import SamplesView
 from genrelab.service import schemas
 from genrelab.service.app import create_app
 from genrelab.service.ears import Ears

@@ -24,7 +24,7 @@ import soundfile
 from bundles import bundle_for, noise
 from test_cli import call
 
-from genrelab.config import ClipSettings, StatisticsView
+from genrelab.core.config import ClipSettings, StatisticsView
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 

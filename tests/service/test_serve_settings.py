@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 from genrelab.service.settings import ServeSettings
 
 

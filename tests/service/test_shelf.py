@@ -11,8 +11,8 @@ import pytest
 from bundles import GENRES, SR, bundle_for, noise
 from evidences import answered
 
-from genrelab.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
-from genrelab.errors import BundleError, SettingsError
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict import STARTER, load_bundle
 from genrelab.service.shelf import Shelf, named
 

@@ -27,7 +27,7 @@ from live_service import BINARY, TEXT, connected, frame, upgraded
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from genrelab.config import ClipSettings, LogMelView
+from genrelab.core.config import ClipSettings, LogMelView
 from genrelab.service import hangup, protocol, stream, talk
 from genrelab.service.draining import Draining
 from genrelab.service.leash import Leash

@@ -19,7 +19,7 @@ import soundfile
 from bundles import GENRES, bundle_for, noise
 from live_service import served
 
-from genrelab.config import ClipSettings, SamplesView
+from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.service.app import create_app
 from genrelab.service.ears import Ears
 from genrelab.service.limits import Limits

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bundles import SR, bundle_for
 
-from genrelab.config import SamplesView
+from genrelab.core.config import SamplesView
 from genrelab.service import worker_process as module
 from genrelab.service.child import Dead
 from genrelab.service.shelf import Model, Shelf

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sounds import music
 
 from genrelab import decode
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
 from genrelab.studies import conditions
 from genrelab.studies.conditions import CLEAN, CONDITIONS, Altered, Condition, Held, excerpt, held
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from feature_tables import collection, no_bar, silent
 
-from genrelab.config import PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.config import PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.errors import DatasetError, ModelError, SplitError
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder, table
-from genrelab.errors import DatasetError, ModelError, SplitError
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 from genrelab.studies import doubts
 
 

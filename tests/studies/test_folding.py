@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genrelab.errors import SplitError
+from genrelab.core.errors import SplitError
 from genrelab.studies import folding
 
 Y = np.arange(200) % 4

@@ -10,8 +10,8 @@ import soundfile
 from bundles import GENRES, SR, bundle_for, noise
 from finished_run import finish
 
-from genrelab.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
-from genrelab.errors import BundleError
+from genrelab.core.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.errors import BundleError
 from genrelab.predict import Classifier
 from genrelab.studies import hearing
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt

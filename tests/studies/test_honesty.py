@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from feature_tables import collection, no_bar, silent
 
-from genrelab.config import PrepareSettings, TrainSettings
+from genrelab.core.config import PrepareSettings, TrainSettings
+from genrelab.core.storage import Folder
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import table
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared, read_parquet, write_parquet
-from genrelab.storage import Folder
 from genrelab.studies import honesty
 from genrelab.train import train
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from feature_tables import GENRES, collection, no_bar, silent
 
-from genrelab.config import TrainSettings
+from genrelab.core.config import TrainSettings
+from genrelab.core.storage import Folder
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 from genrelab.studies import learning_curve
 from genrelab.studies.clustered import mean_interval
 from genrelab.task import make_task
@@ -129,7 +129,7 @@ def test_what_was_trained_once_is_said_to_be(name: str, told: bool) -> None:
 
 @pytest.mark.real
 def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, tmp_path: Path) -> None:
-    from genrelab.config import PrepareSettings
+    from genrelab.core.config import PrepareSettings
     from genrelab.dataset import DatasetOptions
     from genrelab.datasets import table
     from genrelab.prepare import prepare

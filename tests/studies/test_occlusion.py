@@ -11,9 +11,9 @@ from bundles import GENRES, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 from numpy.typing import NDArray
 
-from genrelab.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.core.storage import Folder
 from genrelab.spectrogram import mel_filters
-from genrelab.storage import Folder
 from genrelab.studies import occlusion
 from genrelab.studies.hearing import subjects
 from genrelab.studies.occlusion import TIMES, hardest, study

@@ -10,9 +10,9 @@ from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
 from genrelab.card import FEEDING
-from genrelab.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.core.storage import Folder
 from genrelab.predict import load_bundle, predict_file
-from genrelab.storage import Folder
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
 from genrelab.studies.hearing import Ear, Subjects, Track

@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from genrelab.core.csv_tables import SUFFIXES
+from genrelab.core.errors import DatasetError, SettingsError, printable
+from genrelab.core.text import is_a_line, some
 from genrelab.dataset import Dataset, DatasetOptions
-from genrelab.errors import DatasetError, SettingsError, printable
-from genrelab.tabular import SUFFIXES
-from genrelab.wording import is_a_line, some
 
 LOOKED_AT = ("fma", "gtzan", "table", "folder")
 """Modules in the order in which they look at a ROOT: FMA's own CSV files before any table."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from genrelab.errors import DatasetError, SettingsError
+from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.synth import STYLES, Colour, Style, artist_style, render
 from genrelab.voices import SR, Samples
 

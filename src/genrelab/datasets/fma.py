@@ -17,12 +17,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import PARTS
+from genrelab.core.config import PARTS
+from genrelab.core.errors import DatasetError, SettingsError, printable
+from genrelab.core.text import count, some
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
-from genrelab.errors import DatasetError, SettingsError, printable
 from genrelab.fma_tables import LOOKS_FOR as METADATA
 from genrelab.fma_tables import Value, find_metadata, has_clips, kind_of_table, open_table, read_tracks
-from genrelab.wording import count, some
 
 NAME = "fma"
 LOOKS_FOR = f"{METADATA}, or FMA's own features.csv or echonest.csv"

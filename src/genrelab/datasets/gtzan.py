@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genrelab.artists import UNKNOWN
-from genrelab.config import PARTS
+from genrelab.core.config import PARTS
+from genrelab.core.errors import DatasetError, DownloadError, printable
+from genrelab.core.text import count, some
 from genrelab.dataset import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
-from genrelab.errors import DatasetError, DownloadError, printable
-from genrelab.wording import count, some
 
 NAME = "gtzan"
 LOOKS_FOR = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"

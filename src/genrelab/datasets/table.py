@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import PARTS
+from genrelab.core.config import PARTS
+from genrelab.core.csv_tables import SUFFIXES, Table, cell_texts, open_table
+from genrelab.core.errors import DatasetError, SettingsError, printable
+from genrelab.core.text import count, some
 from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
-from genrelab.errors import DatasetError, SettingsError, printable
-from genrelab.tabular import SUFFIXES, Table, cell_texts, open_table
-from genrelab.wording import count, some
 
 if TYPE_CHECKING:
     import pandas as pd

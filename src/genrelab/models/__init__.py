@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
 from genrelab.model import Model
 
 _HOMES = {

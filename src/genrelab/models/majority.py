@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from genrelab.config import VIEWS
+from genrelab.core.config import VIEWS
 from genrelab.model import Model
 from genrelab.onnx_graph import INPUT, OPSET, OUTPUT, finished
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from genrelab.accelerator import as_numpy, load_tensorflow
-from genrelab.config import TrainSettings
-from genrelab.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.core.hyperparameters import chosen
+from genrelab.core.tensorflow import as_numpy, load_tensorflow
 from genrelab.keras_model import KerasModel, part_of, part_of_arrays
-from genrelab.tune_spaces import chosen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

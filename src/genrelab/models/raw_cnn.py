@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genrelab.accelerator import load_tensorflow
-from genrelab.config import TrainSettings
+from genrelab.core.config import TrainSettings
+from genrelab.core.hyperparameters import chosen
+from genrelab.core.tensorflow import load_tensorflow
 from genrelab.keras_model import KerasModel
-from genrelab.tune_spaces import chosen
 
 if TYPE_CHECKING:
     from genrelab.examples import Examples

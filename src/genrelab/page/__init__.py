@@ -1,4 +1,4 @@
-"""7 What a page is made of, and how it becomes one HTML file that opens without a network.
+"""What a page is made of, and how it becomes one HTML file that opens without a network.
 
 A page is sections, a section is sentences and blocks, a block is a figure, a table or a list of tracks to hear.
 The templates know these shapes and nothing of models or studies.

@@ -1,4 +1,4 @@
-"""7 What the page shows of leaks and of doubtful labels: the audit of a split, and tracks to listen to again."""
+"""What the page shows of leaks and of doubtful labels: the audit of a split, and tracks to listen to again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.page import ABSENT, Heard, Section, Table, Tracks
 from genrelab.page.tracks import Known
 

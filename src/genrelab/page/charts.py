@@ -1,4 +1,4 @@
-"""Leaf: the page's charts as Vega-Lite specifications: figures in, plain dicts out, nothing drawn here.
+"""The page's charts as Vega-Lite specifications: figures in, plain dicts out, nothing drawn here.
 
 Colours are the page's own (`var(--accent)`): one drawing serves light, dark and paper. Shares are drawn in percent.
 Names stand in data only, never in a field or an expression, so that any name can be drawn.

@@ -1,4 +1,4 @@
-"""Leaf: charts for one purpose each: learning curves, reliability, the map of tracks, what decided."""
+"""Charts for one purpose each: learning curves, reliability, the map of tracks, what decided."""
 
 from __future__ import annotations
 

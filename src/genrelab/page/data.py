@@ -1,4 +1,4 @@
-"""7 What the page shows of the data: how many tracks of which genre, how long, what failed, how the genres sound."""
+"""What the page shows of the data: how many tracks of which genre, how long, what failed, how the genres sound."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.config import MelImageView
-from genrelab.errors import printable
+from genrelab.core.config import MelImageView
+from genrelab.core.errors import printable
+from genrelab.core.text import count
 from genrelab.page import ABSENT, Block, Figure, Section, Table, charts
 from genrelab.page.charts import Chart
 from genrelab.page.map import features, profiles, tracks_on_a_map
 from genrelab.page.tracks import MOST_SHARDS, Known, pictures_of
 from genrelab.prepared import Prepared
 from genrelab.spectrogram import mel_filters
-from genrelab.wording import count
 
 PARTS = ("training", "validation", "test", "excluded")
 NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}

@@ -1,4 +1,4 @@
-"""7 A map of the tracks by how they sound, and what their features say of each genre: from `features.parquet`."""
+"""A map of the tracks by how they sound, and what their features say of each genre: from `features.parquet`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.page import Figure, Table, charts, charts_models
 from genrelab.page.charts import Chart, Interval
 from genrelab.page.tracks import Known

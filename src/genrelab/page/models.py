@@ -1,4 +1,4 @@
-"""7 What the page shows of one model: where it was right, what it confuses, what it claims, its hardest tracks."""
+"""What the page shows of one model: where it was right, what it confuses, what it claims, its hardest tracks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.card import was_fitted
-from genrelab.errors import PreparedError, printable
+from genrelab.core.errors import PreparedError, printable
+from genrelab.core.storage import Folder
 from genrelab.leaderboard import Leaderboard, Row, percent
 from genrelab.metrics import similarity_order
 from genrelab.page import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between, charts, charts_models
@@ -20,7 +21,6 @@ from genrelab.page import percent as bare
 from genrelab.page.charts import Chart
 from genrelab.page.tracks import Known
 from genrelab.prepared import read_parquet
-from genrelab.storage import Folder
 
 HARDEST = 6  # tracks shown for each model, the most confident mistakes
 MOST_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table

@@ -1,4 +1,4 @@
-"""7 What decided: the mel spectrogram of a track, and the patches whose silencing changes the answer."""
+"""What decided: the mel spectrogram of a track, and the patches whose silencing changes the answer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from genrelab.errors import PreparedError, printable
+from genrelab.core.errors import PreparedError, printable
+from genrelab.core.storage import Folder
 from genrelab.leaderboard import Row, percent
 from genrelab.page import Heard, Tracks, charts_models, sentence
 from genrelab.page.charts import Chart
 from genrelab.page.tracks import Known, data_address
-from genrelab.storage import Folder
 
 LEAST = 0.05  # points of probability that are not printed as 0.0
 

@@ -1,4 +1,4 @@
-"""7 The page of one run: what was measured and what to believe of it, the studies, every model, the data."""
+"""The page of one run: what was measured and what to believe of it, the studies, every model, the data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from genrelab.errors import PreparedError, printable
+from genrelab.core.errors import PreparedError, printable
+from genrelab.core.storage import Folder
 from genrelab.leaderboard import HEADERS, Leaderboard, percent
 from genrelab.page import ABSENT, Figure, Section, Table, between, points, render
 from genrelab.page import audit as page_audit
@@ -20,7 +21,6 @@ from genrelab.page.models import Answers
 from genrelab.page.occlusion import decided
 from genrelab.page.tracks import Known, add_pictures, known
 from genrelab.prepared import Prepared, open_prepared, read_parquet
-from genrelab.storage import Folder
 
 Json = Mapping[str, Any]
 

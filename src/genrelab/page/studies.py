@@ -1,4 +1,4 @@
-"""7 What the page shows of the studies that train models again or let them hear worse: honesty, more data, robustness.
+"""What the page shows of the studies that train models again or let them hear worse: honesty, more data, robustness.
 
 Each reads the JSON that its study wrote, and is left out where there is none.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrelab.comparison import LINE, listed
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.page import ABSENT, Figure, Section, Table, between, charts, percent, points
 from genrelab.page.charts import Chart, Interval
 

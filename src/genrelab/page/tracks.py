@@ -1,4 +1,4 @@
-"""7 Tracks as the page shows them: who made them, where their audio lies, what their mel spectrogram looks like."""
+"""Tracks as the page shows them: who made them, where their audio lies, what their mel spectrogram looks like."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import records
-from genrelab.config import MelImageView
-from genrelab.errors import PreparedError, printable
+from genrelab.core.config import MelImageView
+from genrelab.core.errors import PreparedError, printable
+from genrelab.core.storage import Folder
 from genrelab.page import Heard
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
 MOST_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB

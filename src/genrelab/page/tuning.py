@@ -1,11 +1,11 @@
-"""7 What the page shows of tuning: the score against each hyper-parameter, the best setting against the default."""
+"""What the page shows of tuning: the score against each hyper-parameter, the best setting against the default."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 from genrelab.page import ABSENT, Figure, Section, Table, charts, percent
 from genrelab.page.charts import Chart, Interval
 

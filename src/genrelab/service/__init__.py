@@ -1,1 +1,1 @@
-"""Program: genres over HTTP: what `serve.py` runs, one file for each thing that a request meets on its way."""
+"""Genres over HTTP: what `serve.py` runs, one file for each thing that a request meets on its way."""

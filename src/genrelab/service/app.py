@@ -1,4 +1,4 @@
-"""Program: the service as an ASGI application: its addresses, what every request passes, what becomes of errors."""
+"""The service as an ASGI application: its addresses, what every request passes, what becomes of errors."""
 
 from __future__ import annotations
 

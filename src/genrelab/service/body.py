@@ -1,4 +1,4 @@
-"""Leaf: the body of one request, as it comes, into files of ours."""
+"""The body of one request, as it comes, into files of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: who asks, as browsers tell it: pages of other web sites are refused, and so are names that are not ours.
+"""Who asks, as browsers tell it: pages of other web sites are refused, and so are names that are not ours.
 
 Anybody can have a name of theirs lead to this machine (DNS rebinding). To a browser their page and the service are then
 one web site, and what is asked within one says nothing of where it comes from. But it says by which name we are asked.

@@ -1,4 +1,4 @@
-"""Program: a process that reads strangers' bytes, as the service sees it: it is told no secret and can be killed.
+"""A process that reads strangers' bytes, as the service sees it: it is told no secret and can be killed.
 
 It runs as the service's own user, so what that user may read it may read, too.
 """
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from genrelab.errors import printable
-from genrelab.processes import ONE_THREAD
+from genrelab.core.errors import printable
+from genrelab.core.processes import ONE_THREAD
 
 TAIL_BYTES = 2_000
 """Of what a process said last on its standard error; it goes into the log when the process fails."""

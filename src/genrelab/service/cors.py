@@ -1,4 +1,4 @@
-"""Leaf: what browsers are told of the web sites that may ask (CORS)."""
+"""What browsers are told of the web sites that may ask (CORS)."""
 
 from __future__ import annotations
 

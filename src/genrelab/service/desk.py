@@ -1,4 +1,4 @@
-"""Program: what the addresses of the service answer."""
+"""What the addresses of the service answer."""
 
 from __future__ import annotations
 

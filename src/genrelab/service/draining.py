@@ -1,4 +1,4 @@
-"""Leaf: whether the service is stopping, and what is given up because of it."""
+"""Whether the service is stopping, and what is given up because of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Program: who hears the files: a line of orders, and worker processes that take one after the other.
+"""Who hears the files: a line of orders, and worker processes that take one after the other.
 
 A worker is trusted with nothing: it is killed when it takes too long, another takes its place when it dies, and what it
 says is read as JSON. Workers that die before they have done anything are begun at longer and longer intervals, and
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 from genrelab.service.child import Dead
 from genrelab.service.limits import Limits
 from genrelab.service.shelf import Shelf

@@ -1,4 +1,4 @@
-"""Program: why a file cannot be heard: no audio, a codec that nothing here reads, damage, or nothing to hear in it.
+"""Why a file cannot be heard: no audio, a codec that nothing here reads, damage, or nothing to hear in it.
 
 What the decoders say does not tell these apart, so the file is looked at once more. Runs in the worker.
 """
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from genrelab import ffmpeg
-from genrelab.errors import DecodeError
+from genrelab.core.errors import DecodeError
 
 BEGINNING = re.compile(
     rb"RIFF....(WAVE|AVI )|RF64|riff|FORM....AIF[FC]|\.snd|fLaC|OggS|ID3|\xff[\xe2-\xfd]|MAC |wvPk|.{4}(ftyp|moov|mdat)"

@@ -1,4 +1,4 @@
-"""Leaf: a WebSocket whose frames must be worth their while: what uvicorn has no setting for."""
+"""A WebSocket whose frames must be worth their while: what uvicorn has no setting for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: what `/metrics` tells, in Prometheus's text. No label is a client's word."""
+"""What `/metrics` tells, in Prometheus's text. No label is a client's word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: what every request passes on its way in, and what is added to every answer.
+"""What every request passes on its way in, and what is added to every answer.
 
 Plain ASGI, so that nothing stands between a body and who reads it.
 """

@@ -1,4 +1,4 @@
-"""Leaf: a WebSocket that is let go even if its client fetches nothing more: what uvicorn has no setting for.
+"""A WebSocket that is let go even if its client fetches nothing more: what uvicorn has no setting for.
 
 Closing a transport waits until all is sent that was written, and so without end for who reads nothing.
 """

@@ -1,4 +1,4 @@
-"""Program: the process of a stream, as the service sees it: talked to while it hears, and ended whatever it does."""
+"""The process of a stream, as the service sees it: talked to while it hears, and ended whatever it does."""
 
 from __future__ import annotations
 

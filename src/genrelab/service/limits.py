@@ -1,4 +1,4 @@
-"""Leaf: everything that a stranger can ask for has an end; those that somebody may want to move stand here.
+"""Everything that a stranger can ask for has an end; those that somebody may want to move stand here.
 
 On disk at most `uploads` files of `upload_bytes` lie at a time, in memory `workers` and `streams` processes of
 `worker_bytes` each; a process that hears music takes about 120 MB.

@@ -1,4 +1,4 @@
-"""Program: the process of one stream, `python -m genrelab.service.listener`, begun by `leash.py`.
+"""The process of one stream, `python -m genrelab.service.listener`, begun by `leash.py`.
 
 It takes bytes as they come, keeps the last seconds of sound, and says what it hears (`wire.py` has the words). It asks
 for bytes only when it has used up the last, so that nothing piles up on the way. It writes no file, its memory has an
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, NoReturn
 
-from genrelab.processes import use_one_thread
+from genrelab.core.processes import use_one_thread
 
 use_one_thread()  # before NumPy is loaded
 
@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from genrelab import ffmpeg  # noqa: E402
-from genrelab.config import FramesView, LogMelView, SamplesView  # noqa: E402
+from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict import Classifier, load_bundle  # noqa: E402
 from genrelab.prediction import Prediction  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY  # noqa: E402

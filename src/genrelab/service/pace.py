@@ -1,4 +1,4 @@
-"""Leaf: whether sound is sent nearly as fast as it sounds: no place is held with a byte at a time."""
+"""Whether sound is sent nearly as fast as it sounds: no place is held with a byte at a time."""
 
 from __future__ import annotations
 

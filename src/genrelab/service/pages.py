@@ -1,4 +1,4 @@
-"""Leaf: the page and /docs with all of their parts, read once and served from memory."""
+"""The page and /docs with all of their parts, read once and served from memory."""
 
 from __future__ import annotations
 

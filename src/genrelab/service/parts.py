@@ -1,4 +1,4 @@
-"""Leaf: multipart/form-data, piece by piece, into a spool: a file for each part that has a file name."""
+"""Multipart/form-data, piece by piece, into a spool: a file for each part that has a file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: how long a connection is waited for, and how many there may be: what uvicorn has no setting for.
+"""How long a connection is waited for, and how many there may be: what uvicorn has no setting for.
 
 A body that comes slowly is the application's to refuse (`uploads.py`), and a connection between two requests is
 uvicorn's to close (`timeout_keep_alive`). Here is what no request is yet, and what nobody fetches any more.

@@ -1,4 +1,4 @@
-"""Leaf: what is said where a request cannot be answered: one JSON object for every reason (RFC 9457)."""
+"""What is said where a request cannot be answered: one JSON object for every reason (RFC 9457)."""
 
 from __future__ import annotations
 

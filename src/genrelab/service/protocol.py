@@ -1,4 +1,4 @@
-"""Leaf: the words of /v1/stream, as people read them, and the first message of a client."""
+"""The words of /v1/stream, as people read them, and the first message of a client."""
 
 from __future__ import annotations
 

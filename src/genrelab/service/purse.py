@@ -1,4 +1,4 @@
-"""Leaf: what reading from a connection may cost, so that nobody keeps the event loop from all others.
+"""What reading from a connection may cost, so that nobody keeps the event loop from all others.
 
 A byte is read in nanoseconds where it comes in large pieces, and in microseconds where each has a chunk or a frame of
 its own: then a few connections could take all the time that there is.

@@ -1,4 +1,4 @@
-"""Leaf: what the service takes and answers, as /openapi.json tells it."""
+"""What the service takes and answers, as /openapi.json tells it."""
 
 from __future__ import annotations
 

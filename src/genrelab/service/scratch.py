@@ -1,4 +1,4 @@
-"""Leaf: the folder of one service for what it keeps on disk: uploads while they are heard, copies of its models."""
+"""The folder of one service for what it keeps on disk: uploads while they are heard, copies of its models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: what a service is told before it begins, and which of it is refused."""
+"""What a service is told before it begins, and which of it is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from genrelab.errors import SettingsError, printable
+from genrelab.core.errors import SettingsError, printable
 from genrelab.service.borders import ORIGIN
 from genrelab.service.limits import Limits
 

@@ -1,4 +1,4 @@
-"""Program: the bundles that are served, by name: copies of our own, made again when the originals change."""
+"""The bundles that are served, by name: copies of our own, made again when the originals change."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.bundle_json import ABOUT, CARD, MODEL, read_about
-from genrelab.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
-from genrelab.errors import BundleError, SettingsError, printable
+from genrelab.core.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
+from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict import STARTER, Classifier, default_bundle, load_bundle, must_hear
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")

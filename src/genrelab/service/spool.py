@@ -1,4 +1,4 @@
-"""Leaf: what was sent, in files of ours: written by threads, counted, and gone at the end."""
+"""What was sent, in files of ours: written by threads, counted, and gone at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Program: WS /v1/stream: music as it sounds, answered once a second; each stream is heard by a process of its own."""
+"""WS /v1/stream: music as it sounds, answered once a second; each stream is heard by a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Program: what passes between a client and the process that hears its stream."""
+"""What passes between a client and the process that hears its stream."""
 
 from __future__ import annotations
 

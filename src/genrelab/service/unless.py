@@ -1,4 +1,4 @@
-"""Leaf: work that is called off when something else happens first."""
+"""Work that is called off when something else happens first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: the bodies that are kept: how many at a time, and which of them make room for others."""
+"""The bodies that are kept: how many at a time, and which of them make room for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Program: what is said at the end of a stream of all that was heard."""
+"""What is said at the end of a stream of all that was heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: what the service and the process of a stream say to each other.
+"""What the service and the process of a stream say to each other.
 
 To the process: pieces, each behind its length in four bytes; the first is the order as JSON, the others are the
 client's bytes, an empty one is the end of them. From it: lines of JSON,

@@ -1,4 +1,4 @@
-"""Program: a process that hears files which strangers sent: `python -m genrelab.service.worker`, begun by `ears.py`.
+"""A process that hears files which strangers sent: `python -m genrelab.service.worker`, begun by `ears.py`.
 
 Orders come as lines of JSON on standard input, and are answered by lines on standard output; at the end of the
 input the process ends at once, even in the middle of a file. It writes no file, its memory has an end, and
@@ -31,15 +31,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genrelab.processes import keep_memory, prctl, use_one_thread
+from genrelab.core.processes import keep_memory, prctl, use_one_thread
 
 use_one_thread()  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
 
 from genrelab import bundle as bundles  # noqa: E402
+from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.decoders import Audio  # noqa: E402
-from genrelab.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.predict import Classifier, load_bundle, predict_audio, predict_samples  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY, kind_of  # noqa: E402
 

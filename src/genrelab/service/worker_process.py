@@ -1,4 +1,4 @@
-"""Program: a worker as the service sees it: a process that is asked in JSON, and believed as far as its numbers go."""
+"""A worker as the service sees it: a process that is asked in JSON, and believed as far as its numbers go."""
 
 from __future__ import annotations
 

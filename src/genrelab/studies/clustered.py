@@ -1,4 +1,4 @@
-"""Leaf: how far a mean of any values of tracks may be from the truth, artists counted as wholes."""
+"""How far a mean of any values of tracks may be from the truth, artists counted as wholes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Program: the same track as it sounds elsewhere: re-encoded, by telephone, quieter, clipped, noisy, late, or shorter.
+"""The same track as it sounds elsewhere: re-encoded, by telephone, quieter, clipped, noisy, late, or shorter.
 
 A condition changes the waveform before anything is computed from it, so that it works for every view. What a model
 hears of the changed track is cut as `predict` cuts a file (`decode.clips_of`), stretch by stretch: memory does not grow
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import decode
-from genrelab.config import ClipSettings
+from genrelab.core.config import ClipSettings
 from genrelab.decoders import Audio
 
 Samples = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Program: tracks whose label a model that did not learn from them contradicts with confidence (`--doubts`).
+"""Tracks whose label a model that did not learn from them contradicts with confidence (`--doubts`).
 
 Confident learning (Northcutt, Jiang and Chuang 2021): a model is as sure of genre g as it should be where its
 probability reaches the mean probability of g among the tracks that are labelled g. A track that reaches this for
@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 from genrelab.calibration import fit_temperature, tempered
 from genrelab.candidates import Bar, Say
-from genrelab.config import FLAT_VIEWS, TrainSettings
-from genrelab.errors import DatasetError, ModelError, SplitError, printable
+from genrelab.core.config import FLAT_VIEWS, TrainSettings
+from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
+from genrelab.core.storage import Folder
+from genrelab.core.text import count
 from genrelab.models import model_class
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 from genrelab.studies import folding
 from genrelab.studies.refits import Answers, quick, refits
 from genrelab.task import Task, make_task
-from genrelab.wording import count
 
 FILE, CSV = "doubts.json", "doubts.csv"
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""Program: who is held out together, so that every track is asked once of a model that did not learn from it."""
+"""Who is held out together, so that every track is asked once of a model that did not learn from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.errors import SplitError
+from genrelab.core.errors import SplitError
 from genrelab.folds import spared
 from genrelab.grouping import share_out
 from genrelab.intervals import group_index

@@ -1,4 +1,4 @@
-"""Program: the finished models of a RUN hear altered audio of its scored tracks, each as `predict` would.
+"""The finished models of a RUN hear altered audio of its scored tracks, each as `predict` would.
 
 A track is decoded once for all conditions, and a view is computed once for all models that read it with the same
 numbers: five of the classical models read `statistics`. What one worker holds does not grow with a track's length.
@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from genrelab import bundle as bundles
 from genrelab.bundle import ROWS_AT_ONCE, Bundle, load_bundle
 from genrelab.bundle_json import ABOUT, read_about, stored_clips, stored_view
-from genrelab.config import ClipSettings, TableView, View
+from genrelab.core.config import ClipSettings, TableView, View
+from genrelab.core.errors import BundleError, DecodeError, ModelError
+from genrelab.core.processes import worker_pool
+from genrelab.core.storage import Folder
+from genrelab.core.text import count
 from genrelab.decode import Clip
 from genrelab.decoders import Audio
-from genrelab.errors import BundleError, DecodeError, ModelError
 from genrelab.prepared import read_parquet
-from genrelab.processes import worker_pool
 from genrelab.split import artist_key
-from genrelab.storage import Folder
 from genrelab.studies.conditions import Altered, Condition, Held, held
 from genrelab.views import compute
-from genrelab.wording import count
 
 Floats = NDArray[np.float64]
 Order = TypeVar("Order")

@@ -1,4 +1,4 @@
-"""Program: how much of a model's accuracy is owed to the way its tracks were split (`--honesty`).
+"""How much of a model's accuracy is owed to the way its tracks were split (`--honesty`).
 
 The same model is trained on the same tracks under four policies, from the most flattering to the strictest:
 
@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 
 from genrelab import metrics
 from genrelab.candidates import Bar, Say
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError, SplitError, printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError, SplitError, printable
+from genrelab.core.storage import Folder
+from genrelab.core.text import count, some
 from genrelab.models import model_class
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, read_parquet
-from genrelab.storage import Folder
 from genrelab.studies import folding
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
 from genrelab.studies.refits import Answers, Refits, n_learned, quick, refits
 from genrelab.task import Task, make_task
-from genrelab.wording import count, some
 
 FILE = "honesty.json"
 HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")

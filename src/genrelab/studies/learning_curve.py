@@ -1,4 +1,4 @@
-"""Program: would more tracks help? The model again on 10, 25, 50 and 100 % of its training tracks (`--learning-curve`).
+"""Would more tracks help? The model again on 10, 25, 50 and 100 % of its training tracks (`--learning-curve`).
 
 The shares are nested: what is learned from at 10 % is learned from at 25 % too. Artists are taken whole, genre by
 genre, so that each keeps its share and none is lost; the small shares are drawn several times, for much depends on
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.candidates import Bar, Say
-from genrelab.config import TrainSettings
-from genrelab.errors import ModelError, printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError, printable
+from genrelab.core.storage import Folder
+from genrelab.core.text import count, some
 from genrelab.intervals import share_interval
 from genrelab.models import model_class
 from genrelab.prepared import Prepared
-from genrelab.storage import Folder
 from genrelab.studies.clustered import mean_interval
 from genrelab.studies.refits import Refits, refits
 from genrelab.task import Task, make_task
-from genrelab.wording import count, some
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}

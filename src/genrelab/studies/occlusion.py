@@ -1,4 +1,4 @@
-"""Program: what decided? Patches of time x frequency of the hardest tracks are turned down, and the models asked again.
+"""What decided? Patches of time x frequency of the hardest tracks are turned down, and the models asked again.
 
 RUN/<model>/occlusion.json, for the three scored tracks that the model is most surely wrong about:
     {"tracks": [{"track_id", "path", "truth", "answer", "p", "duration_s", "start_s", "end_s",
@@ -28,17 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import Bundle
-from genrelab.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
+from genrelab.core.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
+from genrelab.core.errors import DecodeError, GenrelabError
+from genrelab.core.processes import cores
+from genrelab.core.storage import Folder
+from genrelab.core.text import count
 from genrelab.decode import Clip
-from genrelab.errors import DecodeError, GenrelabError
 from genrelab.prepared import read_parquet
-from genrelab.processes import cores
-from genrelab.storage import Folder
 from genrelab.studies.conditions import CLEAN, Altered, held
 from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
 from genrelab.views import compute
-from genrelab.wording import count
 
 if TYPE_CHECKING:
     from genrelab.candidates import Bar, Say

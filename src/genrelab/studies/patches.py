@@ -1,4 +1,4 @@
-"""Program: a stretch of sound in patches of time x frequency: taken apart, turned down one by one, and listened to.
+"""A stretch of sound in patches of time x frequency: taken apart, turned down one by one, and listened to.
 
 Patches are cut out of a short-time Fourier transform whose window, a sine, is used before and behind it with frames
 half overlapping: sin^2 + cos^2 = 1, so that all patches together are the sound again (Princen and Bradley 1986).

@@ -1,4 +1,4 @@
-"""Program: what it means that a model is more accurate under one policy of splitting than under another."""
+"""What it means that a model is more accurate under one policy of splitting than under another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.core.text import some
 from genrelab.intervals import difference_interval, share_interval
-from genrelab.wording import some
 
 POLICIES = ("segment", "random", "artist", "official")
 WORDS = {

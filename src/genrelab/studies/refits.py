@@ -1,4 +1,4 @@
-"""Program: a model fitted on any tracks and asked about any others, as often as a study needs it."""
+"""A model fitted on any tracks and asked about any others, as often as a study needs it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from genrelab import models
 from genrelab.candidates import view_of
-from genrelab.config import FLAT_VIEWS, TrainSettings
-from genrelab.errors import MissingNeed, ModelError
+from genrelab.core.config import FLAT_VIEWS, TrainSettings
+from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.hyperparameters import quickly
 from genrelab.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.predict import pool
 from genrelab.studies import folding
 from genrelab.task import Task
-from genrelab.tune_spaces import quickly
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

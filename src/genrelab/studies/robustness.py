@@ -1,4 +1,4 @@
-"""Program: how much of a model's accuracy is left when the same tracks are heard otherwise, and for how many seconds.
+"""How much of a model's accuracy is left when the same tracks are heard otherwise, and for how many seconds.
 
 RUN/robustness.json:
     {"part", "n", "n_scored",
@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 from genrelab.bundle import replace_card
 from genrelab.bundle_json import CARD
 from genrelab.comparison import ALPHA, compare, holm
-from genrelab.config import TrainSettings
-from genrelab.errors import printable
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import printable
+from genrelab.core.processes import cores
+from genrelab.core.storage import Folder
+from genrelab.core.text import count, some
 from genrelab.intervals import share_interval
-from genrelab.processes import cores
-from genrelab.storage import Folder
 from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
 from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition, each, sample, subjects
 from genrelab.studies.robustness_card import section, with_section
-from genrelab.wording import count, some
 
 if TYPE_CHECKING:
     from genrelab.candidates import Bar, Say

@@ -1,4 +1,4 @@
-"""Program: what a model's card says of how it fares when tracks are heard otherwise."""
+"""What a model's card says of how it fares when tracks are heard otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaf: CSV and Parquet files as frames; what is wrong with a file is named before pandas mends it in silence."""
+"""CSV and Parquet files as frames; what is wrong with a file is named before pandas mends it in silence."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrelab.errors import DatasetError, printable
-from genrelab.wording import count
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.text import count
 
 if TYPE_CHECKING:
     import pandas as pd

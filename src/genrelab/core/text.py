@@ -1,4 +1,4 @@
-"""Leaf: how numbers of things and lists of names read in notes and errors, always on one line."""
+"""How numbers of things and lists of names read in notes and errors, always on one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import unicodedata
 from collections.abc import Collection, Sized
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 
 MOST_LETTERS = 1_000
 """Of a name, a genre, a data set, a split, a licence."""

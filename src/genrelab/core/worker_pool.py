@@ -1,4 +1,4 @@
-"""Leaf: one function for many things, in worker processes; what brings its worker down costs only its own answer."""
+"""One function for many things, in worker processes; what brings its worker down costs only its own answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from genrelab.processes import refuse_if_none_begins, worker_pool
+from genrelab.core.processes import refuse_if_none_begins, worker_pool
 
 T = TypeVar("T")
 R = TypeVar("R")

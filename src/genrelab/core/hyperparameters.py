@@ -1,4 +1,4 @@
-"""Leaf: hyper-parameters of every model: what they are called, what they may be, where `tune` looks for better ones.
+"""Hyper-parameters of every model: what they are called, what they may be, where `tune` looks for better ones.
 
 The article's study stands inside each space: k from 1 to 100, variances smoothed by 1e-11 to 1e-9, all solvers and
 kernels, hidden sizes, PCA. What does not survive the way to ONNX is left out: neighbours weighted by distance (skl2onnx
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genrelab.errors import SettingsError, printable
+from genrelab.core.errors import SettingsError, printable
 
 Params = dict[str, Any]
 Where = Mapping[str, tuple[Any, ...]]

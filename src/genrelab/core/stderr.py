@@ -1,4 +1,4 @@
-"""Leaf: keeps C libraries from talking on the terminal; Python's own stderr does not go through it, in no thread.
+"""Keeps C libraries from talking on the terminal; Python's own stderr does not go through it, in no thread.
 
 mpg123, inside libsndfile, remarks on odd tags and damaged frames on C's `stderr` and cannot be told not to.
 """

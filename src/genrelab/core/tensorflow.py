@@ -1,4 +1,4 @@
-"""Leaf: TensorFlow, imported late and quietly, and what it runs on here: processor, GPUs or TPU."""
+"""TensorFlow, imported late and quietly, and what it runs on here: processor, GPUs or TPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genrelab.errors import MissingNeed, ModelError
+from genrelab.core.errors import MissingNeed, ModelError
 
 NO_TENSORFLOW = "needs TensorFlow, which is not installed: pip install 'genrelab[train]'"
 TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR")

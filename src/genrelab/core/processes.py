@@ -1,4 +1,4 @@
-"""Leaf: worker processes: fresh interpreters with one thread each, which end when their parent does."""
+"""Worker processes: fresh interpreters with one thread each, which end when their parent does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor

@@ -1,4 +1,4 @@
-"""Leaf: every failure that genrelab knows, in one small tree.
+"""Every failure that genrelab knows, in one small tree.
 
     GenrelabError
     ├── SettingsError      an option or a configuration value that cannot be

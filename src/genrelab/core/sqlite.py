@@ -1,4 +1,4 @@
-"""Leaf: an SQLite file that is begun where there is none, and moved aside where it is damaged or of another version."""
+"""An SQLite file that is begun where there is none, and moved aside where it is damaged or of another version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from genrelab.errors import printable
+from genrelab.core.errors import printable
 
 PATIENCE_S = 10.0
 """How long another run may keep the database to itself."""

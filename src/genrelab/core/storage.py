@@ -1,4 +1,4 @@
-"""Leaf: files of PREPARED and RUN, wherever they lie: a local folder, `gs://`, `memory://`, any fsspec address.
+"""Files of PREPARED and RUN, wherever they lie: a local folder, `gs://`, `memory://`, any fsspec address.
 
 Every write goes to a temporary name and is renamed; a reader never meets half a file.
 """
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from fsspec.core import url_to_fs
 
-from genrelab.errors import SettingsError
+from genrelab.core.errors import SettingsError
 
 
 class Folder:

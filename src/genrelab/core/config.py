@@ -1,4 +1,4 @@
-"""Leaf: settings as frozen dataclasses: a few numbers are chosen here, the rest is derived, nothing is repeated.
+"""Settings as frozen dataclasses: a few numbers are chosen here, the rest is derived, nothing is repeated.
 
 Views turn a clip (at most `clip_s` seconds of one track, mono float32) into arrays. A view's settings
 stand in `dataset.json` and in every bundle, so that serving uses the numbers that training used.
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from genrelab.errors import SettingsError
-from genrelab.tune_spaces import SHARED, plain_params
+from genrelab.core.errors import SettingsError
+from genrelab.core.hyperparameters import SHARED, plain_params
 
 SCHEMA_VERSION = 1
 """Version of what stands in PREPARED and RUN."""
