@@ -29,7 +29,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.dataset import AUDIO_SUFFIXES
 from genrelab.fingerprint import BINS, FRAME_S, RATE, landmarks, pack
 from genrelab.near import Pair, Print, near_duplicates
@@ -54,7 +54,7 @@ def prints_of(data: Path, names: list[str]) -> tuple[list[Print], dict[str, floa
     """Fingerprints of files, and what they cost: CPU milliseconds a clip of 30 s, bytes a second."""
     found, spent, seconds, n_bytes = [], 0.0, 0.0, 0
     for name in names:
-        y, sr = decode.read(data / name)
+        y, sr = audio_clips.read(data / name)
         began = time.process_time()
         marks = landmarks(y, sr)
         spent += time.process_time() - began
@@ -70,7 +70,7 @@ def correlation(data: Path, a: str, b: str, pair: Pair | None = None) -> tuple[f
     Args:
         pair: look at what the two share according to it, instead of all of the shorter one.
     """
-    x, y = (decode.resample(*decode.read(data / name), RATE) for name in (a, b))
+    x, y = (audio_clips.resample(*audio_clips.read(data / name), RATE) for name in (a, b))
     if pair is not None:
         start = max(0.0, -pair.offset_s)
         x = x[round(start * RATE) :][: round(min(4.0, len(y) / RATE - max(0.0, pair.offset_s)) * RATE)]
@@ -135,7 +135,7 @@ SECONDS = (30, 5, 3, 2)
 def robustness(data: Path, names: list[str], held: list[Print]) -> list[dict[str, Any]]:
     """Stretches of emotify's clips, begun anywhere and treated, against the clips: recall, and what else is raised."""
     rng = np.random.default_rng(0)
-    sounds = {n: decode.read(data / n) for n in names}
+    sounds = {n: audio_clips.read(data / n) for n in names}
     known = {(p.a, p.b) for p in near_duplicates(held)}
     rows = []
     for how in CONDITIONS:

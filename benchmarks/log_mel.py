@@ -14,7 +14,7 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import LogMelView
 from genrelab.spectrogram import log_mel
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=40)
     options = parser.parse_args()
     one_core()
-    clips = [decode.resample(*decode.read(p), VIEW.sr) for p in mp3_clips(options.data, options.clips)]
+    clips = [audio_clips.resample(*audio_clips.read(p), VIEW.sr) for p in mp3_clips(options.data, options.clips)]
     measured = alternate({"librosa": theirs, "genrelab": ours}, clips, keep=True)
     pairs = zip(measured.answers["genrelab"], measured.answers["librosa"], strict=True)
     off = max(float(np.abs(a - b.T).max()) for a, b in pairs)

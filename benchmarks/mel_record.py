@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab import decode, records, views
+from genrelab import records, views
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import MelImageView
 from genrelab.core.tensorflow import load_tensorflow
 
@@ -31,7 +32,7 @@ def ours(folder: Path) -> Way:
     shard = (folder / "ours.tfrecord").open("wb")
 
     def way(path: Path) -> None:
-        y, sr = decode.read(path)
+        y, sr = audio_clips.read(path)
         (window,) = views.compute(VIEW, y, sr)
         shard.write(records.encode(records.Record(0, window.start_s, window.x.tobytes())))
 

@@ -17,7 +17,8 @@ import numpy as np
 from mel_record import VIEW, float_list_writer
 from numpy.typing import NDArray
 
-from genrelab import decode, records, views
+from genrelab import records, views
+from genrelab.audio import clips as audio_clips
 
 IMAGES = 20
 """Written in one go: a single record takes too little to be timed."""
@@ -27,7 +28,7 @@ Images = list[NDArray[Any]]
 
 def images_of(data: Path) -> Images:
     """Mel images of real clips, (224, 224) float16."""
-    found = (views.compute(VIEW, *decode.read(path)) for path in mp3_clips(data, IMAGES))
+    found = (views.compute(VIEW, *audio_clips.read(path)) for path in mp3_clips(data, IMAGES))
     return [window.x for windows in found for window in windows]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.dataset import DatasetOptions, Track
 from genrelab.datasets import load_dataset
 
@@ -44,7 +44,7 @@ def join(clips: list[Path], song: Path, seconds: int) -> Path:
         words = ["ffmpeg", "-y", "-loglevel", "error", "-f", "concat", "-safe", "0", "-i", parts, "-t", str(seconds)]
         subprocess.run([*words, "-map", "a:0", "-c", "copy", song], check=True)
     else:
-        y = np.concatenate([decode.resample(*decode.read(clip), SR) for clip in clips])
+        y = np.concatenate([audio_clips.resample(*audio_clips.read(clip), SR) for clip in clips])
         soundfile.write(song, np.resize(y, seconds * SR), SR, bitrate_mode="CONSTANT", compression_level=0.2)
     return song
 

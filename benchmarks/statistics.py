@@ -19,7 +19,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import decode, views
+from genrelab import views
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import StatisticsView
 from genrelab.features import STATISTICS
 
@@ -39,7 +40,7 @@ def theirs(path: Path, rate: int | None) -> NDArray[np.float64]:
 
 def ours(path: Path, view: StatisticsView) -> NDArray[np.float64]:
     """The same on genrelab's own road."""
-    y, sr = decode.read(path)
+    y, sr = audio_clips.read(path)
     (window,) = views.compute(view, y, sr)
     return window.x.astype(np.float64)
 

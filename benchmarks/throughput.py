@@ -27,8 +27,9 @@ import numpy as np
 import soundfile
 
 from genrelab import bundle as bundles
-from genrelab import decode, predict
-from genrelab.decoders import Audio
+from genrelab import predict
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.reader import Audio
 
 WANTED = {"clips of 30 s": 8.0, "songs of 4 minutes": 8.0}
 """A second, on one core."""
@@ -36,7 +37,7 @@ WANTED = {"clips of 30 s": 8.0, "songs of 4 minutes": 8.0}
 
 def whole_clips(data: Path, n_clips: int) -> list[Path]:
     """MP3 files of about 30 s anywhere under `data`, chosen evenly."""
-    found = [p for p in sorted(data.rglob("*.mp3")) if 28 <= decode.probe(p).duration_s <= 32]
+    found = [p for p in sorted(data.rglob("*.mp3")) if 28 <= audio_clips.probe(p).duration_s <= 32]
     return found[:: max(1, len(found) // n_clips)][:n_clips]
 
 
@@ -45,7 +46,7 @@ def make_songs(clips: list[Path], folder: Path, n_songs: int) -> list[Path]:
     songs = []
     for i in range(n_songs):
         chosen = [clips[(3 * i + k) % len(clips)] for k in range(8)]
-        y = np.concatenate([decode.resample(*decode.read(c), 44_100) for c in chosen])
+        y = np.concatenate([audio_clips.resample(*audio_clips.read(c), 44_100) for c in chosen])
         songs.append(folder / f"{i}.mp3")
         soundfile.write(songs[-1], np.stack([y, y], axis=1), 44_100, bitrate_mode="CONSTANT", compression_level=0.2)
     return songs

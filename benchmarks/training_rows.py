@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sides import mp3_clips
 
-from genrelab import decode, records, views
+from genrelab import records, views
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import View
 from genrelab.examples import Examples, Labels
 
@@ -41,6 +42,6 @@ def _windows(data: Path, view: View, n: int) -> list[NDArray[Any]]:
 
 def _excerpts(paths: list[Path]) -> Iterator[tuple[NDArray[np.float32], int]]:
     for path in paths:
-        y, sr = decode.read(path)
+        y, sr = audio_clips.read(path)
         length = round(EXCERPT_S * sr)
         yield from ((y[start : start + length], sr) for start in range(0, len(y) - length + 1, length))

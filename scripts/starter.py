@@ -44,7 +44,8 @@ from sklearn.preprocessing import StandardScaler
 from starter_card import Figures, card
 from threadpoolctl import threadpool_limits
 
-from genrelab import decode, metrics, views
+from genrelab import metrics, views
+from genrelab.audio import clips as audio_clips
 from genrelab.bundle import write_bundle
 from genrelab.bundle_json import is_only_a_bundle
 from genrelab.calibration import evidence_of, tempered
@@ -137,9 +138,9 @@ def all_windows(paths: Sequence[Path]) -> list[NDArray[np.float32]]:
 def windows(path: Path) -> NDArray[np.float32]:
     """The windows of a file at every speed, shape (windows, speeds, *view.shape)."""
     found = []
-    for clip in decode.clips(path, CLIPS):
-        y = decode.resample(clip.y, clip.sr, VIEW.sr)
-        played = [decode.resample(y, VIEW.sr, round(VIEW.sr * speed)) for speed in SPEEDS]
+    for clip in audio_clips.clips(path, CLIPS):
+        y = audio_clips.resample(clip.y, clip.sr, VIEW.sr)
+        played = [audio_clips.resample(y, VIEW.sr, round(VIEW.sr * speed)) for speed in SPEEDS]
         found.append([views.compute(VIEW, faster, VIEW.sr)[0].x for faster in played])
     return np.array(found, np.float32)
 

@@ -13,6 +13,7 @@ import pytest
 from evidences import answered
 
 from genrelab import metrics
+from genrelab.audio.clips import clip_starts
 from genrelab.card import card, feeding, was_fitted
 from genrelab.core.config import (
     ClipSettings,
@@ -25,7 +26,6 @@ from genrelab.core.config import (
 )
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
-from genrelab.decode import clip_starts
 from genrelab.examples import Examples, load_examples
 from genrelab.models import create
 from genrelab.prepare import prepare

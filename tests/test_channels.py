@@ -8,9 +8,9 @@ import soundfile
 from containers import by_ffmpeg
 from faulty import SR, tune, write
 
-from genrelab import channels
-from genrelab.channels import BLOCK_S, blocks
-from genrelab.decoders import FAULTS
+from genrelab.audio import channels
+from genrelab.audio.channels import BLOCK_S, blocks
+from genrelab.audio.reader import FAULTS
 
 
 @pytest.mark.parametrize("decoder", ["soundfile", "av"])
@@ -46,7 +46,7 @@ def test_what_soundfile_cannot_read(tmp_path: Path) -> None:
 
 
 def test_frames_unlike_the_first_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genrelab import ffmpeg
+    from genrelab.audio import ffmpeg
 
     real = ffmpeg.decoded
     other = next(iter(_frames(write(tmp_path / "b.wav", tune(5, 1)[:4_000], 8_000))))

@@ -17,7 +17,9 @@ from in_memory import examples_of, table_view
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab import decode, decoders, examples, pieces, records, spectrogram
+from genrelab import examples, pieces, records, spectrogram
+from genrelab.audio import clips as audio_clips
+from genrelab.audio import reader
 from genrelab.core.config import (
     VIEWS,
     ClipSettings,
@@ -74,7 +76,7 @@ def made(track: Path, settings: PrepareSettings) -> pieces.Outcome:
 
 
 def test_a_track_is_decoded_once_for_all_views(track: Path, counted: Callable[..., Counter[str]]) -> None:
-    calls = counted((decoders.Audio, "read"))
+    calls = counted((reader.Audio, "read"))
     assert made(track, ALL).status == "ok"
     assert calls["read"] == 1
 
@@ -113,7 +115,7 @@ def test_filters_are_built_once_a_process() -> None:
 
 def test_samples_at_the_right_rate_are_not_copied() -> None:
     y = music(SR, 1.0)
-    assert decode.resample(y, SR, SR) is y
+    assert audio_clips.resample(y, SR, SR) is y
     assert not spectrogram.frame(y, 2_048, 512).flags.owndata
 
 

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab import decoders, ffmpeg
+from genrelab.audio import ffmpeg, reader
+from genrelab.audio.clips import Clip, check, clip_starts, clips, clips_of, clips_of_samples, probe, read, resample
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
-from genrelab.decode import Clip, check, clip_starts, clips, clips_of, clips_of_samples, probe, read, resample
 
 SECOND = ClipSettings(clip_s=1.0)
 
@@ -134,13 +134,13 @@ def test_mono_is_the_mean_of_six_channels(tmp_path: Path) -> None:
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each block that libsndfile fills has room for."""
     asked: list[int] = []
-    original = decoders.Onward.read
+    original = reader.Onward.read
 
-    def counted(file: decoders.Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
+    def counted(file: reader.Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
         asked.extend([len(named["out"])] if "out" in named else [])
         return original(file, *given, **named)
 
-    monkeypatch.setattr(decoders.Onward, "read", counted)
+    monkeypatch.setattr(reader.Onward, "read", counted)
     return asked
 
 
@@ -149,7 +149,7 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blo
     soundfile.write(tmp_path / name, stereo(3, 44_100), 44_100)
     found = []
     for values in (300_000, 10_000):
-        monkeypatch.setattr(decoders, "BLOCK_VALUES", values)
+        monkeypatch.setattr(reader, "BLOCK_VALUES", values)
         found.append(read(tmp_path / name)[0])
     assert blocks == [150_000, *27 * [5_000]], "at once, and in many"
     np.testing.assert_array_equal(found[1], found[0])
@@ -160,7 +160,7 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blo
 def test_the_last_block_may_be_full_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], channels: int, n: int, n_blocks: int
 ) -> None:
-    monkeypatch.setattr(decoders, "BLOCK_VALUES", 1_000 * channels + channels // 2)
+    monkeypatch.setattr(reader, "BLOCK_VALUES", 1_000 * channels + channels // 2)
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (n, channels))
     soundfile.write(tmp_path / "a.wav", x, 8_000, subtype="FLOAT")
     whole = soundfile.read(tmp_path / "a.wav", always_2d=True)[0].mean(axis=1)
@@ -266,7 +266,7 @@ def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypat
     assert (opened, sought) == ([], [0])
     assert len(list(clips(tmp_path / "bare.mp3", every))) == 12
     assert len(opened) == 2, "once to look, once to read"
-    with closing(decoders.Audio(tmp_path / "bare.mp3")) as audio:
+    with closing(reader.Audio(tmp_path / "bare.mp3")) as audio:
         opened.clear()
         for start_s, n_opened in ((0, 1), (1, 1), (1.5, 2), (2.6, 2), (9, 3), (3, 4)):
             assert len(audio.read(start_s, 1)) == 22_050
@@ -477,7 +477,7 @@ def test_an_mp3_behind_a_picture_is_trusted(tmp_path: Path) -> None:
     write_vbr(tmp_path / "a.mp3", stereo(2, 44_100), 44_100)
     picture = b"ID3\x03\x00\x00" + bytes([0, 0, 100, 0]) + bytes(12_800)
     (tmp_path / "b.mp3").write_bytes(picture + (tmp_path / "a.mp3").read_bytes() + bytes(128))
-    assert decoders._mp3_is_as_long_as_stated(tmp_path / "b.mp3")
+    assert reader._mp3_is_as_long_as_stated(tmp_path / "b.mp3")
     np.testing.assert_array_equal(read(tmp_path / "b.mp3")[0], read(tmp_path / "a.mp3")[0])
 
 
@@ -522,7 +522,7 @@ def test_mpg123_does_not_talk_on_the_terminal(
     content = (tmp_path / "a.mp3").read_bytes()
     (tmp_path / "a.mp3").write_bytes(content[:20_000] + bytes(5_000) + content[25_000:])
     if not quiet:
-        monkeypatch.setattr(decoders, "quiet_c_stderr", nullcontext())
+        monkeypatch.setattr(reader, "quiet_c_stderr", nullcontext())
     assert len(list(clips(tmp_path / "a.mp3"))) == 1
     assert ("mpg123" in capfd.readouterr().err) is not quiet
     print("Python's own", file=sys.stderr)
@@ -662,7 +662,7 @@ SECOND_LOOK = ClipSettings(clip_s=1.0, max_clips=2)
 def looked(path: Path, x: NDArray[np.float32], *, more: bool) -> list[float]:
     """Starts of the stretches, in a file and in memory alike; the error, too."""
     soundfile.write(path, x, 8_000, subtype="FLOAT")
-    with closing(decoders.Audio(path)) as audio:
+    with closing(reader.Audio(path)) as audio:
         ways = [clips_of(audio, SECOND_LOOK, more=more), clips_of_samples(x, 8_000, path, SECOND_LOOK, more=more)]
         in_file, in_memory = [_starts_or_error(way, x) for way in ways]
     assert in_file == in_memory
@@ -766,7 +766,7 @@ def test_a_length_is_measured_only_as_far_as_it_matters(tmp_path: Path, monkeypa
     """Nobody who takes a minute at most has to read the packets of a day."""
     sr = 22_050
     write_av(tmp_path / "a.aac", "aac", stereo(20, sr), sr)  # frames that follow each other, and no length anywhere
-    with closing(decoders.Audio(tmp_path / "a.aac")) as audio:
+    with closing(reader.Audio(tmp_path / "a.aac")) as audio:
         whole_s = audio.frames / audio.sr
     seen = 0
     real = ffmpeg.packets
@@ -779,9 +779,9 @@ def test_a_length_is_measured_only_as_far_as_it_matters(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(ffmpeg, "packets", packets)
     for most_s in (whole_s + 1, whole_s):
-        with closing(decoders.Audio(tmp_path / "a.aac", most_s=most_s)) as audio:
+        with closing(reader.Audio(tmp_path / "a.aac", most_s=most_s)) as audio:
             assert audio.frames / audio.sr == whole_s
     seen = 0
-    with closing(decoders.Audio(tmp_path / "a.aac", most_s=5.0)) as audio:
+    with closing(reader.Audio(tmp_path / "a.aac", most_s=5.0)) as audio:
         assert 5.0 < audio.frames / audio.sr < 5.1
     assert 5 * sr / 1_024 <= seen < 5.2 * sr / 1_024 + 4

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from genrelab import decode, doctor, tiny_sounds
+from genrelab import doctor
+from genrelab.audio import clips as audio_clips
+from genrelab.audio import test_tones
+from genrelab.audio.clips import probe
 from genrelab.cli import app
-from genrelab.decode import probe
 from genrelab.doctor import NOTE, OK, REPAIR, Finding, examine
 
 FORMATS = ("wav", "flac", "ogg", "aiff", "mp3", "m4a", "aac", "opus")
@@ -50,16 +52,14 @@ def test_the_packages_are_those_of_the_wheel() -> None:
     assert doctor.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
 
 
-@pytest.mark.parametrize("suffix", tiny_sounds.encoded())
+@pytest.mark.parametrize("suffix", test_tones.encoded())
 def test_the_sounds_that_come_along_are_tones(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.{suffix}").write_bytes(tiny_sounds.encoded()[suffix])
-    y, sr = decode.read(tmp_path / f"a.{suffix}")
+    (tmp_path / f"a.{suffix}").write_bytes(test_tones.encoded()[suffix])
+    y, sr = audio_clips.read(tmp_path / f"a.{suffix}")
     padded = suffix == "aac"  # its frames do not say where the sound begins and ends
-    assert probe(tmp_path / f"a.{suffix}").duration_s == pytest.approx(
-        tiny_sounds.SECONDS, abs=0.2 if padded else 0.001
-    )
+    assert probe(tmp_path / f"a.{suffix}").duration_s == pytest.approx(test_tones.SECONDS, abs=0.2 if padded else 0.001)
     assert 0.3 < np.abs(y).max() < 1
-    assert len(y) / sr >= tiny_sounds.SECONDS
+    assert len(y) / sr >= test_tones.SECONDS
 
 
 def test_a_broken_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_of_scipy_the_part_that_is_used_is_tried(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("wrong", ["nothing", "another tone"])
 def test_a_decoder_that_does_not_work_is_found(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    real = decode.read
+    real = audio_clips.read
 
     def broken(path: Path) -> Any:
         if path.suffix != ".m4a":
@@ -104,7 +104,7 @@ def test_a_decoder_that_does_not_work_is_found(monkeypatch: pytest.MonkeyPatch, 
             raise OSError("no decoder")
         return np.sin(np.arange(8_000) * 2 * np.pi * 880 / 8_000), 8_000
 
-    monkeypatch.setattr(decode, "read", broken)
+    monkeypatch.setattr(audio_clips, "read", broken)
     states = {name: f.state for name, f in found().items() if name in FORMATS}
     assert states == {name: REPAIR if name == "m4a" else OK for name in FORMATS}
 

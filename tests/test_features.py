@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sounds import awkward, music
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import DescriptorsView, FramesView, StatisticsView
 from genrelab.core.errors import SettingsError
 from genrelab.features import DESCRIPTORS, FRAMES, STATISTICS, STORAGE_BOUND, descriptors, frames, statistics
@@ -181,9 +181,9 @@ def real_clips(shared: Path, rate: int | None) -> list[tuple[NDArray[np.float32]
     gtzan, emotify = (sorted((shared / "data" / name).rglob("*.*")) for name in ("gtzan_15s", "emotify_30s"))
     gtzan, emotify = ([p for p in files if p.suffix in (".mp3", ".flac")] for files in (gtzan, emotify))
     chosen = emotify[::5] if rate is None else [*gtzan[:: len(gtzan) // 10][:10], *emotify[::10]]
-    clips = [decode.read(path) for path in chosen]
+    clips = [audio_clips.read(path) for path in chosen]
     assert len(clips) == 20
-    return [(decode.resample(y, sr, rate), rate) if rate else (y, sr) for y, sr in clips]
+    return [(audio_clips.resample(y, sr, rate), rate) if rate else (y, sr) for y, sr in clips]
 
 
 @pytest.mark.real

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError
-from genrelab.listing import search
 
 
 def audio_files(paths: Iterable[str | Path]) -> list[Path]:

@@ -11,9 +11,10 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab import decode, predict
+from genrelab import predict
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.clips import clip_starts
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, View
-from genrelab.decode import clip_starts
 from genrelab.predict import CLOSE, Classifier
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
@@ -26,13 +27,15 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of every look at a file or at samples: was it the second?"""
     seen: list[bool] = []
     for name in ("clips_of", "clips_of_samples"):
-        original = getattr(decode, name)
+        original = getattr(audio_clips, name)
 
-        def look(*given: Any, original: Any = original, more: bool = False, **more_of: Any) -> Iterator[decode.Clip]:
+        def look(
+            *given: Any, original: Any = original, more: bool = False, **more_of: Any
+        ) -> Iterator[audio_clips.Clip]:
             seen.append(more)
             yield from original(*given, more=more, **more_of)
 
-        monkeypatch.setattr(decode, name, look)
+        monkeypatch.setattr(audio_clips, name, look)
     return seen
 
 

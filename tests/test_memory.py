@@ -16,10 +16,10 @@ import soundfile
 from bundles import SR, bundle_for, noise
 
 from genrelab import memory as memories
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.memory import Memory, Stamp, cache_folder, open_memory, stamp_of
-from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier
 from genrelab.prediction import Prediction
 

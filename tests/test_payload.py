@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen import apev2, id3
 
-from genrelab.payload import payload_sha256
+from genrelab.audio.content_hash import payload_sha256
 
 
 def whole(path: Path) -> str:

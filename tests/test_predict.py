@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 import genrelab
 from genrelab import predict, scores
+from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, DecodeError, SettingsError
-from genrelab.decoders import Audio
 from genrelab.predict import pool, predict_audio, predict_file, predict_samples
 
 
@@ -205,8 +205,8 @@ def test_what_is_the_disks_fault_does_not_last(
         raise fault
 
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
-    monkeypatch.setattr("genrelab.decoders._SoundFile.read", fail)
-    monkeypatch.setattr("genrelab.ffmpeg.FFmpeg.read", fail)
+    monkeypatch.setattr("genrelab.audio.reader._SoundFile.read", fail)
+    monkeypatch.setattr("genrelab.audio.ffmpeg.FFmpeg.read", fail)
     prediction = samples_bundle.predict(tmp_path / "a.wav")
     assert prediction.error is not None and not prediction.lasting
 

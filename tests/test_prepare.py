@@ -16,6 +16,7 @@ import pytest
 from conftest import write_tone
 
 from genrelab import outlook, records, views
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
@@ -23,7 +24,6 @@ from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
 from genrelab.exclusions import Exclusion, exclude
 from genrelab.fingerprint import landmarks
-from genrelab.payload import payload_sha256
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.run import outcome

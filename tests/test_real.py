@@ -13,7 +13,7 @@ import soundfile
 import soxr
 from test_cli import call
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.prepared import open_prepared
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -89,7 +89,7 @@ def test_the_rate_at_which_a_clip_is_stored_does_not_change_its_genre(shared: Pa
     _run(tmp_path / "run", shared / "data" / "emotify_30s")
     clips = sorted((shared / "data" / "emotify_30s").rglob("*.mp3"))[::10]
     for clip in clips:
-        y, sr = decode.read(clip, seconds=20)
+        y, sr = audio_clips.read(clip, seconds=20)
         for rate in (22_050, 44_100, 48_000, 96_000):
             name = f"{clip.parent.name}-{clip.stem}-{rate}.wav"
             soundfile.write(tmp_path / name, soxr.resample(y, sr, rate), rate, subtype="PCM_16")

@@ -10,7 +10,7 @@ from faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav, tagged, tune
 from numpy.typing import NDArray
 
 from genrelab import soundness
-from genrelab.channels import blocks
+from genrelab.audio.channels import blocks
 from genrelab.fingerprint import unpack
 from genrelab.soundness import examine
 

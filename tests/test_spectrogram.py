@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sounds import music
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import LogMelView, MelImageView
 from genrelab.spectrogram import decibels, frame, log_mel, log_mel_windows, mel_filters, mel_image, power
 
@@ -61,8 +61,8 @@ def test_log_mel_is_within_a_thousandth_of_a_decibel_of_librosa(hop_length: int,
 @pytest.mark.real
 def test_log_mel_on_real_music(shared: Path) -> None:
     for path in sorted((shared / "data/emotify_30s").rglob("*.mp3"))[::20]:
-        y, sr = decode.read(path)
-        y = decode.resample(y, sr, SR)
+        y, sr = audio_clips.read(path)
+        y = audio_clips.resample(y, sr, SR)
         ours = log_mel(y, SR, n_fft=2048, hop_length=512, n_mels=128, top_db=80.0)
         np.testing.assert_allclose(ours, reference(y), atol=LEAST_DB)
 

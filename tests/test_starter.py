@@ -16,7 +16,7 @@ from sounds import music
 
 import genrelab
 from genrelab import predict
-from genrelab.listing import search
+from genrelab.audio.files import search
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts/starter.py"
 

@@ -15,8 +15,8 @@ from containers import COVER, MADE, by_ffmpeg, id3v1, make, samples, sound, tag_
 from mutagen import apev2, id3
 
 from genrelab import tags
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
-from genrelab.payload import payload_sha256
 
 SAID = "genrelab 0.2.0 svm p=0.83"
 ID3_KIND = ("MP3", "WAVE", "AIFF")

@@ -22,9 +22,9 @@ from containers import MADE, id3v1, make, tag_richly
 from hearing import Ear
 
 from genrelab import library, patch, retag, tag_journal, tags
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
 from genrelab.library import Row, TagSettings
-from genrelab.payload import payload_sha256
 from genrelab.untag import untag
 
 

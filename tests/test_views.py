@@ -10,7 +10,8 @@ import soxr
 from numpy.typing import NDArray
 from sounds import awkward, music
 
-from genrelab import decode, views
+from genrelab import views
+from genrelab.audio import clips as audio_clips
 from genrelab.core.config import (
     DescriptorsView,
     FramesView,
@@ -68,7 +69,7 @@ def test_several_views_are_those_computed_alone_with_one_resampling_a_rate(
 
     def counted(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
         calls.append(target_sr)
-        return decode.resample(y, sr, target_sr)
+        return audio_clips.resample(y, sr, target_sr)
 
     monkeypatch.setattr(views, "resample", counted)
     together = compute_all(VIEWS, y, sr)
@@ -113,11 +114,11 @@ def test_samples_that_cannot_be_are_refused(view: View, value: float) -> None:
 
 def test_fma_exact_keeps_the_clips_own_rate_but_for_one_that_is_too_low() -> None:
     view, y = StatisticsView(fma_exact=True), music(44_100)
-    lower = decode.resample(y, 44_100, 22_050)
+    lower = audio_clips.resample(y, 44_100, 22_050)
     exact, resampled = (compute(view, *clip)[0].x for clip in ((y, 44_100), (lower, 22_050)))
     centroid = STATISTICS.index("spectral_centroid_mean_01")
     assert exact[centroid] < 0.7 * resampled[centroid]
-    telephone = decode.resample(y, 44_100, 8_000)
+    telephone = audio_clips.resample(y, 44_100, 8_000)
     raised = compute(StatisticsView(), telephone, 8_000)[0].x
     np.testing.assert_array_equal(compute(view, telephone, 8_000)[0].x, raised)
 
@@ -146,7 +147,7 @@ def test_the_rate_at_which_a_clip_is_stored_hardly_matters(rate: int) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("rate", [22_050, 48_000, 96_000])
 def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rate: int) -> None:
-    clips = [decode.read(path) for path in sorted((shared / "data/emotify_30s").rglob("*.mp3"))[::10]]
+    clips = [audio_clips.read(path) for path in sorted((shared / "data/emotify_30s").rglob("*.mp3"))[::10]]
     wanted = [stored_at(y, sr, 44_100) for y, sr in clips]
     found = [stored_at(y, sr, rate) for y, sr in clips]
     ours, theirs = (np.array([clip["statistics"] for clip in side]) for side in (found, wanted))
@@ -166,7 +167,7 @@ def test_clips_together_have_the_bytes_that_each_has_alone(view: View) -> None:
     y[sr * 4 : sr * 6] = 0
     starts, lengths = [0.0, 2.5, 5.0, 7.5, 9.0, 9.5, 12.0], [2.5, 2.5, 2.5, 2.5, 0.5, 2.5, 20.0]
     clips = [
-        decode.Clip(start_s, y[round(start_s * sr) : round((start_s + s) * sr)], sr)
+        audio_clips.Clip(start_s, y[round(start_s * sr) : round((start_s + s) * sr)], sr)
         for start_s, s in zip(starts, lengths, strict=True)
     ]
     together = list(compute_many(view, clips))
@@ -184,17 +185,17 @@ def test_no_more_is_looked_at_together_than_one_clip_of_30_s(monkeypatch: pytest
 
     def seen(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
         shapes.append(y.shape)
-        return decode.resample(y, sr, target_sr)
+        return audio_clips.resample(y, sr, target_sr)
 
     monkeypatch.setattr(views, "resample", seen)
     y = music(22_050, 2.0)
-    clips = (decode.Clip(2.0 * i, y, 22_050) for i in range(20))
+    clips = (audio_clips.Clip(2.0 * i, y, 22_050) for i in range(20))
     assert len(list(compute_many(DescriptorsView(), clips))) == 20
     assert shapes == [(15, 44_100), (5, 44_100)]
 
 
 def test_of_clips_together_the_one_that_is_too_loud_is_named() -> None:
     loud = np.full(44_100, 3e38, np.float32)
-    clips = [decode.Clip(0.0, music(22_050, 2.0), 22_050), decode.Clip(2.0, loud, 22_050)]
+    clips = [audio_clips.Clip(0.0, music(22_050, 2.0), 22_050), audio_clips.Clip(2.0, loud, 22_050)]
     with pytest.raises(DecodeError, match="clip at 2 s"):
         list(compute_many(DescriptorsView(), clips))

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from sounds import awkward, music
 from trained import bundle_of
 
+from genrelab.audio.clips import Clip, clips, resample
 from genrelab.bundle import load_bundle
 from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import ModelError
-from genrelab.decode import Clip, clips, resample
 from genrelab.formats import hear
 from genrelab.waveform import waveform_onnx
 

@@ -29,12 +29,12 @@ CRASH = """
 import os
 import genrelab.decode
 from pathlib import Path
-clips = genrelab.decode.clips
+clips = genrelab.audio.clips.clips
 def crash(path, *args, **kwargs):
     if str(path).endswith((os.path.join("ambient", "0.wav"), os.path.join("choir", "5.wav"))):
         os._exit(11)  # as a decoder does that meets a hostile file
     return clips(path, *args, **kwargs)
-genrelab.decode.clips = crash
+genrelab.audio.clips.clips = crash
 """
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from genrelab import console
+from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.text import count
-from genrelab.listing import search
 from genrelab.predict import Classifier, must_hear, predict_file
 from genrelab.prediction import UNKNOWN, Prediction
 

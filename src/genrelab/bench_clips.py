@@ -38,7 +38,7 @@ def _write(order: tuple[str, int]) -> bool:
     """Render and encode one clip; the second channel is a little late, as of a room. Runs in a worker process."""
     import soundfile
 
-    from genrelab.decode import resample
+    from genrelab.audio.clips import resample
     from genrelab.synth import Colour, artist_style, render
     from genrelab.voices import SR as RENDERED
 

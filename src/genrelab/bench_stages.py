@@ -12,13 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genrelab import decode, pieces, records, views
+from genrelab import pieces, records, views
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
 from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import CRASHED
 from genrelab.core.worker_pool import answers
 from genrelab.fingerprint import landmarks, pack
-from genrelab.payload import payload_sha256
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
@@ -100,7 +101,7 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
     clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
     with clock.on(PRINTS):
         pieces.file_sha256(path), payload_sha256(path)
-    stretches = decode.clips(path, settings.clips)
+    stretches = audio_clips.clips(path, settings.clips)
     while True:
         with clock.on(DECODE):
             clip = next(stretches, None)
@@ -123,7 +124,7 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
     return Heard(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
 
 
-def _windows(clip: decode.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:
+def _windows(clip: audio_clips.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:
     """View and payload of each window of a clip, each view's time by itself."""
     at_rate = {clip.sr: clip.y}
     for view in settings.views:
@@ -132,7 +133,7 @@ def _windows(clip: decode.Clip, settings: PrepareSettings, clock: Clock) -> Iter
         rate = _rate(view, clip.sr)
         if rate not in at_rate:
             with clock.on(RESAMPLE):
-                at_rate[rate] = decode.resample(clip.y, clip.sr, rate)
+                at_rate[rate] = audio_clips.resample(clip.y, clip.sr, rate)
         with clock.on(view.name):
             found = views.compute(view, at_rate[rate], rate, start_s=clip.start_s)
         for window in found:

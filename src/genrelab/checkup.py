@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import faults
+from genrelab.audio.files import search
 from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import CRASHED, cores
@@ -19,7 +20,6 @@ from genrelab.datasets import fma, gtzan, load_dataset
 from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault
 from genrelab.fingerprint import unpack
-from genrelab.listing import search
 from genrelab.near import Print, near_duplicates
 from genrelab.soundness import Sound, examine
 
@@ -133,11 +133,12 @@ def prepared_bytes(checkup: Checkup) -> float:
     """About how much `prepare` will write for these tracks with its default views."""
     import numpy as np
 
-    from genrelab import decode, views
+    from genrelab import views
+    from genrelab.audio import clips as audio_clips
 
     settings, sr = ClipSettings(), 22_050
     noise = np.random.default_rng(0).standard_normal(round(settings.clip_s * sr)).astype(np.float32)
     chosen = tuple(VIEWS[name]() for name in DEFAULT_VIEWS)
     a_clip = sum(w.x.nbytes for windows in views.compute_all(chosen, noise, sr).values() for w in windows)
     heard = (s.duration_s for s in checkup.sounds if s.state == "heard")
-    return float(a_clip * sum(len(decode.clip_starts(seconds, settings)) for seconds in heard))
+    return float(a_clip * sum(len(audio_clips.clip_starts(seconds, settings)) for seconds in heard))

@@ -24,7 +24,8 @@ from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from genrelab import __version__, tiny_sounds
+from genrelab import __version__
+from genrelab.audio import test_tones
 from genrelab.core.processes import cores
 from genrelab.devices import Answer
 
@@ -78,7 +79,7 @@ def examine(model: str | Path | None = None) -> Iterator[Finding]:
         yield _tried("packages", package, partial(_package, package), _reinstall(package))
     yield _train_half()
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in (*MADE_HERE, *tiny_sounds.encoded()):
+        for suffix in (*MADE_HERE, *test_tones.encoded()):
             yield _tried("decoders", suffix, partial(_decoded, Path(folder), suffix), _reinstall("soundfile av"))
     yield _tried("model", "model", partial(_answer, model), _other(model))
     yield from _machine()
@@ -134,23 +135,23 @@ def _decoded(folder: Path, suffix: str) -> str:
     """Decodes a quarter of a second and listens whether it is the tone that went in."""
     import numpy as np
 
-    from genrelab import decode
+    from genrelab.audio import clips as audio_clips
 
     file = folder / f"tone.{suffix}"
     if suffix in MADE_HERE:
         import soundfile
 
-        y = 0.5 * np.sin(2 * np.pi * tiny_sounds.HZ * np.arange(int(tiny_sounds.SECONDS * 8_000)) / 8_000)
+        y = 0.5 * np.sin(2 * np.pi * test_tones.HZ * np.arange(int(test_tones.SECONDS * 8_000)) / 8_000)
         form, subtype = MADE_HERE[suffix]
         soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
     else:
-        file.write_bytes(tiny_sounds.encoded()[suffix])
-    heard, sr = decode.read(file)
+        file.write_bytes(test_tones.encoded()[suffix])
+    heard, sr = audio_clips.read(file)
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     hz = float(spectrum.argmax() * sr / len(heard))
-    if abs(hz - tiny_sounds.HZ) > 10:
-        raise ValueError(f"a tone of {tiny_sounds.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
-    return f"read by {decode.probe(file).decoder}"
+    if abs(hz - test_tones.HZ) > 10:
+        raise ValueError(f"a tone of {test_tones.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
+    return f"read by {audio_clips.probe(file).decoder}"
 
 
 def _answer(model: str | Path | None) -> str:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrelab.audio.clips import Clip
 from genrelab.bundle import Bundle, load_bundle, write_bundle
 from genrelab.bundle_json import ABOUT, CARD
 from genrelab.card import FEEDING, card, feeding
 from genrelab.core.config import ClipSettings, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
-from genrelab.decode import Clip
 from genrelab.export_folder import finish, replacing
 from genrelab.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
 from genrelab.onnx_graph import INPUT

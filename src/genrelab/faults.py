@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from genrelab.audio.clips import NOT_FINITE, SILENT_PEAK
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.dataset import Dataset, Track
-from genrelab.decode import NOT_FINITE, SILENT_PEAK
 from genrelab.soundness import Sound
 from genrelab.split import artist_key
 

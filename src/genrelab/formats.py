@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from genrelab.audio.clips import Clip, resample
 from genrelab.bundle import Bundle, load_bundle
 from genrelab.bundle_json import ABOUT, CARD, MODEL, written
 from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import quiet_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.decode import Clip, resample
 from genrelab.keras_file import load_network
 from genrelab.onnx_graph import INPUT, with_temperature
 from genrelab.views import compute

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genrelab.payload import Damaged, chunks
+from genrelab.audio.content_hash import Damaged, chunks
 from genrelab.tag_families import Family, Own, around, digest
 
 NEW_ID3_VERSION = 3

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import __version__, patch, retag, tags
+from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError
 from genrelab.listen import listen
-from genrelab.listing import search
 from genrelab.memory import open_memory
-from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier
 from genrelab.prediction import UNKNOWN, Prediction
 from genrelab.tag_journal import Entry, Journal, lock

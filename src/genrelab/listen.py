@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrelab import bundle as bundles
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
-from genrelab.payload import payload_sha256
 from genrelab.predict import Classifier, load_bundle, must_hear, predict_file
 from genrelab.prediction import Decision, Prediction
 

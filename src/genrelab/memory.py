@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from genrelab import __version__
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.core.sqlite import is_damage, move_aside, opened
-from genrelab.payload import payload_sha256
 from genrelab.prediction import Prediction
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
 from genrelab.bundle import Bundle
 from genrelab.calibration import tempered
 from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
@@ -113,7 +113,7 @@ def _hear_all(
 
 
 def _hear(bundle: Bundle, file: Path) -> Heard:
-    heard = hear(bundle, decode.clips(file, bundle.clips))
+    heard = hear(bundle, audio_clips.clips(file, bundle.clips))
     if not len(heard.windows):
         raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     return heard

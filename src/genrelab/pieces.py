@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import decode, records, views
+from genrelab import records, views
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import IN_TABLE, PrepareSettings, View
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.core.processes import CRASHED
 from genrelab.fingerprint import landmarks, pack
-from genrelab.payload import payload_sha256
 
 PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""
@@ -222,7 +223,7 @@ def _used(item: Item, settings: PrepareSettings, outcome: Outcome) -> Made:
         made = _taken_over(item, item.kept, settings)
         outcome.duration_s = item.kept.duration_s
     else:
-        outcome.duration_s = round(decode.probe(item.path).duration_s, 6)
+        outcome.duration_s = round(audio_clips.probe(item.path).duration_s, 6)
         made = _made(item, settings)
     names = [name for name, _ in made.records]
     outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in IN_TABLE}
@@ -238,7 +239,7 @@ def _taken_over(item: Item, kept: Kept, settings: PrepareSettings) -> Made:
 def _made(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> Made:
     """Everything that is made of a track whose clips are decoded once; `of`: only of these views."""
     path, made, sha256 = Path(item.path), Made(), _audio_sha256(Path(item.path))
-    for clip in decode.clips(path, settings.clips):
+    for clip in audio_clips.clips(path, settings.clips):
         found = views.compute_all(settings.views if of is None else of, clip.y, clip.sr, start_s=clip.start_s)
         for name, window in ((name, w) for name, windows in found.items() for w in windows):
             if name in IN_TABLE:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import __version__, tags
+from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.library import Hear, refuse_no_folder
-from genrelab.listing import search
 from genrelab.prediction import UNKNOWN, Prediction
 from genrelab.retag import unused_name
 

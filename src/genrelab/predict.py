@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import bundle as bundles
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.reader import Audio
 from genrelab.bundle import Bundle
 from genrelab.calibration import Evidence
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
-from genrelab.decoders import Audio
 from genrelab.prediction import Decision, Prediction, WindowScore
 from genrelab.scores import Score, scores_of
 
@@ -201,7 +201,7 @@ def predict_audio(bundle: Classifier, audio: Audio) -> Prediction:
     """
     must_hear(bundle)
     duration_s = audio.frames / audio.sr
-    stretches = partial(decode.clips_of, audio, bundle.clips, duration_s=duration_s)
+    stretches = partial(audio_clips.clips_of, audio, bundle.clips, duration_s=duration_s)
     return _prediction(bundle, audio.path, duration_s, stretches)
 
 
@@ -219,7 +219,7 @@ def predict_samples(bundle: Classifier, y: NDArray[Any], sr: int) -> Prediction:
             f"Received: {y.dtype} {y.shape} at {sr}"
         )
     try:
-        stretches = partial(decode.clips_of_samples, y.astype(np.float32), sr, "samples", bundle.clips)
+        stretches = partial(audio_clips.clips_of_samples, y.astype(np.float32), sr, "samples", bundle.clips)
         return _prediction(bundle, "", len(y) / sr, stretches)
     except (DecodeError, SettingsError, BundleError) as e:
         return _refused(bundle, "", len(y) / sr, e)
@@ -253,7 +253,7 @@ def must_hear(bundle: Bundle) -> None:
 
 
 def _prediction(
-    bundle: Classifier, path: str | Path, duration_s: float, stretches: Callable[..., Iterable[decode.Clip]]
+    bundle: Classifier, path: str | Path, duration_s: float, stretches: Callable[..., Iterable[audio_clips.Clip]]
 ) -> Prediction:
     scores = list(scores_of(bundle, stretches()))
     if not scores:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.clips import Clip
 from genrelab.bundle import ROWS_AT_ONCE, Bundle
 from genrelab.core.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
-from genrelab.decode import Clip
 from genrelab.views import compute_many
 
 Score = tuple[float, float, NDArray[np.float64]]

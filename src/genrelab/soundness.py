@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.channels import Block, blocks
+from genrelab.audio.channels import Block, blocks
+from genrelab.audio.clips import SILENT_PEAK
+from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.reader import FAULTS, SLACK_S, Audio
 from genrelab.core.errors import DecodeError
-from genrelab.decode import SILENT_PEAK
-from genrelab.decoders import FAULTS, SLACK_S, Audio
 from genrelab.fingerprint import landmarks, pack
-from genrelab.payload import payload_sha256
 
 FULL_SCALE = 0.999
 """Of a clipped peak: 16 bits end at 0.99997, and a lossy format leaves a little less or more of it."""

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from genrelab.audio.content_hash import atoms
 from genrelab.core.errors import TagError
-from genrelab.payload import atoms
 
 Own = Mapping[str, list[str]]
 """Keys and the values that they are to have; nothing: the key goes."""

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from genrelab import patch, retag, tags
+from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
 from genrelab.library import Row, Show, failed
-from genrelab.payload import payload_sha256
 from genrelab.tag_journal import FOLDER, Entry, Unreadable, lock, newest_first
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.clips import Clip, resample
 from genrelab.core.config import (
     DescriptorsView,
     FramesView,
@@ -21,7 +22,6 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import DecodeError, SettingsError
-from genrelab.decode import Clip, resample
 from genrelab.features import descriptors, frames, statistics
 from genrelab.spectrogram import log_mel_windows, mel_image
 

@@ -267,7 +267,7 @@ def test_imagenet_weights_on_real_music(shared: Path, tmp_path: Path) -> None:
     """2 s excerpts of GTZAN: ImageNet's features, and not random ones, tell genres of unknown artists apart."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from genrelab.decode import read
+    from genrelab.audio.clips import read
     from genrelab.views import compute
 
     files = sorted((shared / "data/gtzan_2s").glob("*/*"))

@@ -13,10 +13,10 @@ import soundfile
 from containers import make
 from faulty import cut, lying_wav, tune, write
 
+from genrelab.audio.clips import clips_of
+from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
-from genrelab.decode import clips_of
-from genrelab.decoders import Audio
 from genrelab.service.faultkinds import NO_MEMORY, kind_of
 
 

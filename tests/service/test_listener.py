@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from genrelab.audio.clips import read
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
-from genrelab.decode import read
 from genrelab.predict import Classifier, load_bundle
 from genrelab.prediction import Decision
 from genrelab.service import listener

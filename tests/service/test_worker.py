@@ -18,9 +18,9 @@ import soundfile
 from bundles import GENRES, SR, bundle_for, noise
 from evidences import answered
 
+from genrelab.audio.reader import Audio
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import BundleError
-from genrelab.decoders import Audio
 from genrelab.predict import load_bundle
 from genrelab.service import worker
 from genrelab.service.faultkinds import NO_MEMORY

@@ -9,7 +9,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from genrelab import ffmpeg
+from genrelab.audio import ffmpeg
 from genrelab.core.errors import DecodeError
 
 BEGINNING = re.compile(

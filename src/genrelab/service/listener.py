@@ -25,7 +25,7 @@ use_one_thread()  # before NumPy is loaded
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from genrelab import ffmpeg  # noqa: E402
+from genrelab.audio import ffmpeg  # noqa: E402
 from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict import Classifier, load_bundle  # noqa: E402
 from genrelab.prediction import Prediction  # noqa: E402

@@ -38,8 +38,8 @@ use_one_thread()  # before NumPy is loaded
 import numpy as np  # noqa: E402
 
 from genrelab import bundle as bundles  # noqa: E402
+from genrelab.audio.reader import Audio  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
-from genrelab.decoders import Audio  # noqa: E402
 from genrelab.predict import Classifier, load_bundle, predict_audio, predict_samples  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY, kind_of  # noqa: E402
 
@@ -147,7 +147,7 @@ class Worker:
 
     def _learn(self, models: list[dict[str, Any]]) -> dict[str, Any]:
         """Load what is not loaded yet, and let go what is not served any more."""
-        from genrelab import ffmpeg  # noqa: F401 - what the first file would have to wait for
+        from genrelab.audio import ffmpeg  # noqa: F401 - what the first file would have to wait for
 
         learned = {}
         for model in models:

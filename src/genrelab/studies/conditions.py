@@ -16,9 +16,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import decode
+from genrelab.audio import clips as audio_clips
+from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
-from genrelab.decoders import Audio
 
 Samples = NDArray[np.float32]
 Change = Callable[[Samples, int, np.random.Generator], Samples]
@@ -81,13 +81,13 @@ class Altered:
         lead = round(condition.lead_in_s * self.sr)
         self.frames = lead + (source.frames if whole else round(heard_s * self.sr))
 
-    def clips(self, settings: ClipSettings) -> Iterator[decode.Clip]:
+    def clips(self, settings: ClipSettings) -> Iterator[audio_clips.Clip]:
         """The stretches that a model with these settings hears, as `predict` cuts them.
 
         Raises:
             DecodeError: nothing usable is left of the track.
         """
-        return decode.clips_of(cast(Audio, self), settings)
+        return audio_clips.clips_of(cast(Audio, self), settings)
 
     def read(self, start_s: float, seconds: float | None) -> Samples:
         """Mono samples from `start_s` on, (samples,): `seconds` of them, or as many as there are."""
@@ -98,7 +98,7 @@ class Altered:
         y = self._track(max(start_s - self.condition.lead_in_s, 0.0), None if seconds is None else wanted_s - silent_s)
         if self.condition.change is not None:
             y = self.condition.change(y, self._source.sr, rng)
-        y = decode.resample(y, self._source.sr, self.sr)
+        y = audio_clips.resample(y, self._source.sr, self.sr)
         return np.concatenate((recorded_silence(round(silent_s * self.sr), rng), y)) if silent_s else y
 
     def _track(self, start_s: float, seconds: float | None) -> Samples:
@@ -153,8 +153,8 @@ def mp3(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
     with tempfile.TemporaryDirectory(prefix="genrelab-") as folder:
         path = Path(folder) / "altered.mp3"
         write_mp3(path, y, sr)
-        heard, rate = decode.read(path)
-    return _as_long_as(y, decode.resample(heard, rate, sr))
+        heard, rate = audio_clips.read(path)
+    return _as_long_as(y, audio_clips.resample(heard, rate, sr))
 
 
 def write_mp3(path: Path, y: Samples, sr: int) -> None:
@@ -162,7 +162,7 @@ def write_mp3(path: Path, y: Samples, sr: int) -> None:
     import av
 
     rate = next((r for r in MP3_RATES if r >= sr), MP3_RATES[-1])
-    planar = np.clip(decode.resample(y, sr, rate), -1, 1)[None, :]
+    planar = np.clip(audio_clips.resample(y, sr, rate), -1, 1)[None, :]
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(planar, np.float32), format="fltp", layout="mono")
     frame.sample_rate = rate
     with av.open(str(path), "w") as container:

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab import bundle as bundles
+from genrelab.audio.clips import Clip
+from genrelab.audio.reader import Audio
 from genrelab.bundle import ROWS_AT_ONCE, Bundle, load_bundle
 from genrelab.bundle_json import ABOUT, read_about, stored_clips, stored_view
 from genrelab.core.config import ClipSettings, TableView, View
@@ -28,8 +30,6 @@ from genrelab.core.errors import BundleError, DecodeError, ModelError
 from genrelab.core.processes import worker_pool
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
-from genrelab.decode import Clip
-from genrelab.decoders import Audio
 from genrelab.prepared import read_parquet
 from genrelab.split import artist_key
 from genrelab.studies.conditions import Altered, Condition, Held, held

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.clips import Clip
 from genrelab.bundle import Bundle
 from genrelab.core.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
 from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
-from genrelab.decode import Clip
 from genrelab.prepared import read_parquet
 from genrelab.studies.conditions import CLEAN, Altered, held
 from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.decode import resample
+from genrelab.audio.clips import resample
 from genrelab.spectrogram import decibels, mel_filters, mel_power, power_blocks
 
 Samples = NDArray[np.float32]

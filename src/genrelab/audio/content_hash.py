@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from genrelab.ogg_stream import OggStream, Stretch
+from genrelab.audio.ogg import OggStream, Stretch
 
 BLOCK = 1 << 20
 

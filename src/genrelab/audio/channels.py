@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.reader import Onward
 from genrelab.core.stderr import quiet_c_stderr
-from genrelab.decoders import Onward
 
 BLOCK_S = 5.0
 """Least length of a block but the last."""
@@ -71,7 +71,7 @@ def _frames(path: Path) -> Iterator[tuple[int, Block]]:
     """Rate and samples of every frame that is like the first one; damaged ones are left out, as every player does."""
     from av import AudioResampler  # late: most files never need it
 
-    from genrelab import ffmpeg
+    from genrelab.audio import ffmpeg
 
     to_floats, like = AudioResampler(format="flt"), None
     with ffmpeg.plain_faults(), ffmpeg.opened(path) as (container, stream):

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
-from genrelab.decoders import Audio
 
 SILENT_PEAK = 1e-4
 """-80 dBFS: below it there is nothing to hear."""

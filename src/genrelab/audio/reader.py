@@ -20,7 +20,7 @@ from genrelab.core.errors import DecodeError
 from genrelab.core.stderr import quiet_c_stderr
 
 if TYPE_CHECKING:
-    from genrelab.ffmpeg import FFmpeg
+    from genrelab.audio.ffmpeg import FFmpeg
 
 SLACK_S = 0.1
 """Two counts of one file's length that differ by less are the same: encoder delay, padding, trailing tags."""
@@ -115,7 +115,7 @@ def _choose(path: Path, most_s: float | None) -> _SoundFile | FFmpeg:
 
 
 def _ffmpeg(path: Path, most_s: float | None) -> FFmpeg:
-    from genrelab import ffmpeg  # late: most files never need it
+    from genrelab.audio import ffmpeg  # late: most files never need it
 
     return ffmpeg.FFmpeg(path, most_s)
 
