@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.comparison import compare
-from genrelab.intervals import group_index, share_interval
+from genrelab.evaluation.comparison import compare
+from genrelab.evaluation.intervals import group_index, share_interval
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from artists import draw_correct, draw_groups

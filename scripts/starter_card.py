@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from genrelab.calibration import Evidence
 from genrelab.card import feeding, how_sure
 from genrelab.core.config import ClipSettings, View
+from genrelab.evaluation.calibration import Evidence
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from genrelab.calibration import Evidence
+from genrelab.evaluation.calibration import Evidence
 
 
 def answered(

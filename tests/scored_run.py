@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrelab import metrics
 from genrelab.core.storage import Folder
+from genrelab.evaluation import metrics
 
 GENRES = ("blues", "jazz [cool] | $x$", "metal", "pop")
 LINE = 0.30  # accuracy of always answering pop

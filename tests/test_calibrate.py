@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from in_memory import blobs, examples_of, table_view
 
-from genrelab import metrics, models
+from genrelab import models
 from genrelab.calibrate import HELD_OUT, OUT_OF_FOLD, VALIDATION, calibrate
-from genrelab.calibration import FEWEST, tempered
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import FEWEST, tempered
 from genrelab.examples import Examples
 from genrelab.model import Model
 from genrelab.models.classical import GaussianNB

@@ -12,8 +12,8 @@ import pytest
 from evidences import answered
 from numpy.typing import NDArray
 
-from genrelab import metrics
-from genrelab.calibration import (
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import (
     FEWEST,
     GRAIN,
     LEAST,

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from evidences import answered
 
-from genrelab import metrics
 from genrelab.audio.clips import clip_starts
 from genrelab.card import card, feeding, was_fitted
 from genrelab.core.config import (
@@ -26,6 +25,7 @@ from genrelab.core.config import (
 )
 from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.evaluation import metrics
 from genrelab.examples import Examples, load_examples
 from genrelab.models import create
 from genrelab.prepare import prepare

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.cautions import OVERFITTING, cautions, to_use, verdict
+from genrelab.evaluation.warnings import OVERFITTING, cautions, to_use, verdict
 
 GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 

@@ -22,11 +22,11 @@ from evidences import answered
 from typer.testing import CliRunner
 
 from genrelab import answers, listen
-from genrelab.calibration import Evidence
 from genrelab.cli import app
 from genrelab.cli_use import _supported_below
 from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.core.errors import SettingsError
+from genrelab.evaluation.calibration import Evidence
 from genrelab.predict import load_bundle, predict_file
 from genrelab.prediction import Prediction
 

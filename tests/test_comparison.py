@@ -9,8 +9,8 @@ import pytest
 from artists import draw_correct, draw_groups
 from scipy.stats import binomtest, norm
 
-from genrelab.comparison import _sign_flip_p, common, compare, compare_all, holm, listed, winner
 from genrelab.core.errors import ModelError
+from genrelab.evaluation.comparison import _sign_flip_p, common, compare, compare_all, holm, listed, winner
 
 
 def test_without_artists_the_test_is_mcnemars() -> None:

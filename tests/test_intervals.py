@@ -7,7 +7,7 @@ import pytest
 from artists import draw_correct, draw_groups
 from scipy.stats import binomtest
 
-from genrelab.intervals import difference_interval, group_index, share_interval
+from genrelab.evaluation.intervals import difference_interval, group_index, share_interval
 
 DRAWS = 1_000
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from genrelab import metrics as ours
 from genrelab.core.errors import ModelError
+from genrelab.evaluation import metrics as ours
 
 GENRES = ("blues", "jazz", "metal", "pop", "rock")
 

@@ -15,9 +15,10 @@ import pytest
 from rich.console import Console
 from scored_run import GENRES, LINE, write_model, write_run
 
-from genrelab import pictures, shown
+from genrelab import shown
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
+from genrelab.evaluation import plots
 from genrelab.leaderboard import COLUMNS, Leaderboard, size
 from genrelab.page.models import gap_words
 from genrelab.report import build, print_leaderboard
@@ -247,6 +248,6 @@ def test_sizes_are_printed_in_three_digits() -> None:
 
 
 def test_a_confusion_bears_any_name_and_any_number_of_genres() -> None:
-    many = pictures.confusion(np.eye(30, dtype=np.int64), [f"genre {i}" for i in range(30)], title="many")
-    strange = pictures.confusion(np.array([[3, 0], [0, 0]]), ["日本 $", "{b}"], title="$ strange")
+    many = plots.confusion(np.eye(30, dtype=np.int64), [f"genre {i}" for i in range(30)], title="many")
+    strange = plots.confusion(np.array([[3, 0], [0, 0]]), ["日本 $", "{b}"], title="$ strange")
     assert many[:4] == strange[:4] == b"\x89PNG"

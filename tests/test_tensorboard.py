@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import pictures
+from genrelab.evaluation import plots
 from genrelab.protobuf import I64, LENGTH, VARINT, Field, Message, Reader
 from genrelab.tensorboard import FILE, write
 
@@ -44,7 +44,7 @@ def _value(message: Message) -> object:
 def test_settings_scores_and_picture_are_read_back(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    png = pictures.confusion(np.array([[3, 1], [0, 2]]), ["pop", "rock"], title="svm")
+    png = plots.confusion(np.array([[3, 1], [0, 2]]), ["pop", "rock"], title="svm")
     settings = {"model": "svm (größer)", "seed": 42, "pca": None, "learning_rate": 1e-3, "strict": False}
     write(tmp_path, hparams=settings, metrics={"test/accuracy": 0.53125, "train_s": 300.0}, confusion_png=png)
     first, *rest = events(tmp_path)

@@ -43,9 +43,9 @@ from genrelab.bundle_json import (
     versions,
     written,
 )
-from genrelab.calibration import Evidence, tempered
 from genrelab.core.config import ClipSettings, TableView, View, view_to_json
 from genrelab.core.errors import BundleError, printable
+from genrelab.evaluation.calibration import Evidence, tempered
 from genrelab.onnx_guard import measure
 from genrelab.onnx_proto import FLOAT, Graph, read_graph
 

@@ -17,10 +17,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from genrelab.calibration import Evidence, evidence_from_json
 from genrelab.core.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.core.text import is_a_line
+from genrelab.evaluation.calibration import Evidence, evidence_from_json
 
 FORMAT_VERSION = 1
 MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import metrics
-from genrelab.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
 from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import quickly
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
 from genrelab.examples import Examples
 from genrelab.folds import folds, spared
 from genrelab.model import Model

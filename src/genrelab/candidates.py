@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab import export, metrics, models, pictures, tensorboard
+from genrelab import export, models, tensorboard
 from genrelab.calibrate import Calibration, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
+from genrelab.evaluation import metrics, plots
 from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
@@ -186,7 +187,7 @@ class Candidates:
         counts = np.array(about["scores"]["confusion"], np.int64)
         order = metrics.similarity_order(counts)
         names = [printable(self.task.genres[i]) for i in order]
-        picture = pictures.confusion(counts[np.ix_(order, order)], names, title=printable(about["display"]))
+        picture = plots.confusion(counts[np.ix_(order, order)], names, title=printable(about["display"]))
         settings = self.settings
         hparams = {"model": about["model"], "view": about["view"], "split": about["split"], "seed": settings.seed}
         hparams |= {"preset": settings.preset, "pca": settings.pca, "class_weight": settings.class_weight}

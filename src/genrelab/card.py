@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrelab import metrics
-from genrelab.calibration import FEWEST, LEVEL, Evidence, Threshold
 from genrelab.core.config import AT_THE_BEGINNING, ClipSettings, TableView, View
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import FEWEST, LEVEL, Evidence, Threshold
 
 if TYPE_CHECKING:
     from genrelab.examples import Examples

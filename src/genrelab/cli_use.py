@@ -16,7 +16,7 @@ from genrelab.core.processes import keep_memory, use_one_thread
 from genrelab.core.text import count
 
 if TYPE_CHECKING:
-    from genrelab.calibration import Evidence
+    from genrelab.evaluation.calibration import Evidence
     from genrelab.predict import Classifier
 
 
@@ -97,7 +97,7 @@ def _covering(bundle: Classifier, coverage: float | None) -> Classifier:
     covering = bundle.with_coverage(coverage)
     if coverage is None or bundle.calibration is None:
         return covering
-    from genrelab.calibration import FEWEST, fewest_tracks
+    from genrelab.evaluation.calibration import FEWEST, fewest_tracks
 
     n, needed, doubt = bundle.calibration.n, fewest_tracks(coverage), ""
     if n < needed:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle import Bundle
-from genrelab.calibration import tempered
 from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
+from genrelab.evaluation.calibration import tempered
 from genrelab.export import find
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
 from genrelab.predict import load_bundle, pool, predict_file

@@ -23,9 +23,9 @@ from genrelab import bundle as bundles
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.reader import Audio
 from genrelab.bundle import Bundle
-from genrelab.calibration import Evidence
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
+from genrelab.evaluation.calibration import Evidence
 from genrelab.prediction import Decision, Prediction, WindowScore
 from genrelab.scores import Score, scores_of
 

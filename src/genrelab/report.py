@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genrelab import cautions, comparison, pictures
 from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.storage import Folder
+from genrelab.evaluation import comparison, plots, warnings
 from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
 from genrelab.page import run as page_run
 from genrelab.page.models import Answers, answers
@@ -111,13 +111,13 @@ def _judged(
     audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
     named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
     studies = ["honesty"] if run.exists("honesty.json") else []
-    told = cautions.cautions(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
-    verdict = cautions.verdict(facts=named, models=models, winner=winner, told=told)
+    told = warnings.cautions(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
+    verdict = warnings.verdict(facts=named, models=models, winner=winner, told=told)
     return dataclasses.replace(
         board,
         comparisons=tuple(compared),
         winner=winner,
-        to_use=cautions.to_use(facts=named, models=models, told=told),
+        to_use=warnings.to_use(facts=named, models=models, told=told),
         cautions=tuple(told),
         verdict=verdict,
     )  # fmt: skip
@@ -181,11 +181,11 @@ def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Row:
 
 def _picture(board: Leaderboard) -> bytes:
     bars = [
-        pictures.Bar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
+        plots.Bar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
         for r in board.rows
     ]
     scored = board.scored.removeprefix("n = ")
-    return pictures.leaderboard(
+    return plots.leaderboard(
         bars,
         title=f"{printable(board.title)}, {board.split} split",
         below=f"{scored}; intervals over {board.interval_over}",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from genrelab import comparison
-from genrelab.comparison import listed
 from genrelab.core.errors import printable
 from genrelab.core.text import count, some
+from genrelab.evaluation import comparison
+from genrelab.evaluation.comparison import listed
 from genrelab.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.page import Figure, Section, Table, between, points, render
 from genrelab.page.charts import Chart, Interval, intervals

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genrelab.pictures import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, percent_tick, png
+from genrelab.evaluation.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, percent_tick, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

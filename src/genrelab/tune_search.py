@@ -29,8 +29,8 @@ from genrelab.core.hyperparameters import (
     relevant,
     widened,
 )
+from genrelab.evaluation.intervals import difference_interval
 from genrelab.folds import folds
-from genrelab.intervals import difference_interval
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits
 from genrelab.task import Task

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.comparison import compare
-from genrelab.intervals import group_index, share_interval
+from genrelab.evaluation.comparison import compare
+from genrelab.evaluation.intervals import group_index, share_interval
 
 Bools = NDArray[np.bool_]
 Groups = Sequence[str | None] | None

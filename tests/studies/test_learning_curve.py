@@ -11,9 +11,9 @@ from feature_tables import GENRES, collection, no_bar, silent
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
+from genrelab.evaluation.clustered import mean_interval
 from genrelab.prepared import Prepared
 from genrelab.studies import learning_curve
-from genrelab.studies.clustered import mean_interval
 from genrelab.task import make_task
 
 PARTS = ("training", "training", "test")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from genrelab.card import was_fitted
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
+from genrelab.evaluation.metrics import similarity_order
 from genrelab.leaderboard import Leaderboard, Row, percent
-from genrelab.metrics import similarity_order
 from genrelab.page import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between, charts, charts_models
 from genrelab.page import percent as bare
 from genrelab.page.charts import Chart

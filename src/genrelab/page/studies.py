@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrelab.comparison import LINE, listed
 from genrelab.core.errors import printable
+from genrelab.evaluation.comparison import LINE, listed
 from genrelab.page import ABSENT, Figure, Section, Table, between, charts, percent, points
 from genrelab.page.charts import Chart, Interval
 

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.calibration import fit_temperature, tempered
 from genrelab.candidates import Bar, Say
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
+from genrelab.evaluation.calibration import fit_temperature, tempered
 from genrelab.models import model_class
 from genrelab.prepared import Prepared
 from genrelab.studies import folding

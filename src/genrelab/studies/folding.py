@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import SplitError
+from genrelab.evaluation.intervals import group_index
 from genrelab.folds import spared
 from genrelab.grouping import share_out
-from genrelab.intervals import group_index
 from genrelab.split import CHOOSING
 
 N_FOLDS = 5

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import metrics
 from genrelab.candidates import Bar, Say
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError, printable
 from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
+from genrelab.evaluation import metrics
 from genrelab.models import model_class
 from genrelab.predict import pool
 from genrelab.prepared import Prepared, read_parquet

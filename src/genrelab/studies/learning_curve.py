@@ -21,10 +21,10 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, printable
 from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
-from genrelab.intervals import share_interval
+from genrelab.evaluation.clustered import mean_interval
+from genrelab.evaluation.intervals import share_interval
 from genrelab.models import model_class
 from genrelab.prepared import Prepared
-from genrelab.studies.clustered import mean_interval
 from genrelab.studies.refits import Refits, refits
 from genrelab.task import Task, make_task
 

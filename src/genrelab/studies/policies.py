@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.text import some
-from genrelab.intervals import difference_interval, share_interval
+from genrelab.evaluation.intervals import difference_interval, share_interval
 
 POLICIES = ("segment", "random", "artist", "official")
 WORDS = {

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 from genrelab.bundle import replace_card
 from genrelab.bundle_json import CARD
-from genrelab.comparison import ALPHA, compare, holm
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
-from genrelab.intervals import share_interval
+from genrelab.evaluation.comparison import ALPHA, compare, holm
+from genrelab.evaluation.intervals import share_interval
 from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
 from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition, each, sample, subjects
 from genrelab.studies.robustness_card import section, with_section

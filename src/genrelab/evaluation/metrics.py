@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import ModelError
-from genrelab.intervals import group_index, share_interval
+from genrelab.evaluation.intervals import group_index, share_interval
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genrelab.comparison import LINE, listed
 from genrelab.core.errors import printable
 from genrelab.core.text import count
+from genrelab.evaluation.comparison import LINE, listed
 
 Facts = Mapping[str, Any]
 Found = tuple[str, list[str]]  # a sentence, and its remedies

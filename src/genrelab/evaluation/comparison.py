@@ -16,7 +16,7 @@ from scipy.signal import convolve
 from scipy.stats import binom, binomtest
 
 from genrelab.core.errors import ModelError, printable
-from genrelab.intervals import difference_interval, group_index
+from genrelab.evaluation.intervals import difference_interval, group_index
 
 Bools = NDArray[np.bool_]
 

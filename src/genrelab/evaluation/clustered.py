@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from genrelab.intervals import group_index
+from genrelab.evaluation.intervals import group_index
 
 
 def mean_interval(
