@@ -30,7 +30,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
-from genrelab.dataset import AUDIO_SUFFIXES
+from genrelab.datasets.base import AUDIO_SUFFIXES
 from genrelab.fingerprint import BINS, FRAME_S, RATE, landmarks, pack
 from genrelab.near import Pair, Print, near_duplicates
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from songs import join
 
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 from genrelab.prepare import prepare
 
 MOST_MB = 300

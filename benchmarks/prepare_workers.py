@@ -17,7 +17,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 from genrelab.prepare import prepare
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 
 from genrelab.audio import clips as audio_clips
-from genrelab.dataset import DatasetOptions, Track
-from genrelab.datasets import load_dataset
+from genrelab.datasets.base import DatasetOptions, Track
+from genrelab.datasets.registry import load_dataset
 
 CLIP_S = 30
 SR = 22_050

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from playwright.sync_api import sync_playwright
 
-from genrelab.synth import STYLES, Colour, artist_style, render
-from genrelab.voices import SR
+from genrelab.datasets.synth import STYLES, Colour, artist_style, render
+from genrelab.datasets.synth_voices import SR
 
 SECONDS = 12.0
 

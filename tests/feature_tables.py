@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import PrepareSettings
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import table
+from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
 

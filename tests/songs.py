@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.synth import STYLES, Colour, artist_style, render
-from genrelab.voices import SR
+from genrelab.datasets.synth import STYLES, Colour, artist_style, render
+from genrelab.datasets.synth_voices import SR
 
 Samples = NDArray[np.float32]
 

@@ -14,15 +14,15 @@ import pytest
 import soundfile
 from songs import encoded, genres, song
 
-from genrelab import audit, exclusions
+from genrelab import audit
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import SplitError
-from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
-from genrelab.datasets import folder
+from genrelab.datasets import exclusions, folder
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
+from genrelab.datasets.synth_voices import SR
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
 from genrelab.split import Split
-from genrelab.voices import SR
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500),))
 LEARNED = ("rock/copied.flac", "rock/retagged.flac", "rock/whole.flac", "rock/by-anna.flac", "rock/album-1.flac",

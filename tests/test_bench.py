@@ -20,9 +20,9 @@ from genrelab.bench_training import Network, Trained
 from genrelab.cli import app
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.dataset import Dataset, DatasetOptions, Track
 from genrelab.datasets import folder
-from genrelab.download import CATALOGUE
+from genrelab.datasets.base import Dataset, DatasetOptions, Track
+from genrelab.datasets.download import CATALOGUE
 from genrelab.outlook import busiest
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))

@@ -23,8 +23,8 @@ from genrelab.core.config import (
     TableView,
     TrainSettings,
 )
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.evaluation import metrics
 from genrelab.examples import Examples, load_examples
 from genrelab.models import create

@@ -14,9 +14,9 @@ from test_checkup import here  # noqa: F401 - a fixture
 from test_cli import call
 
 from genrelab import certificate, devices, doctor
+from genrelab.datasets.exclusions import NAME, read
 from genrelab.devices import Device
 from genrelab.doctor import NOTE, OK, REPAIR, Finding
-from genrelab.exclusions import NAME, read
 
 
 @pytest.fixture(autouse=True)

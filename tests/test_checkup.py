@@ -13,9 +13,9 @@ from genrelab.checkup import PLAIN, Checkup, check, find, known_faults, prepared
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import CRASHED
-from genrelab.dataset import Dataset, DatasetOptions, Track
-from genrelab.datasets import load_dataset
+from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.demo import synthesise
+from genrelab.datasets.registry import load_dataset
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
 @pytest.mark.usefixtures("here")
 def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None:
     """The check-up and the preparation agree on which files can be used."""
-    from genrelab.exclusions import exclude
+    from genrelab.datasets.exclusions import exclude
     from genrelab.pieces import Item, Piece, _track
 
     dataset = load_dataset(collection(tmp_path))

@@ -30,8 +30,8 @@ from genrelab.core.config import (
     TrainSettings,
 )
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.features import statistics
 from genrelab.prepare import prepare
 from genrelab.records import Record

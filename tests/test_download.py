@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from genrelab import download as module
 from genrelab.core.errors import DownloadError, SettingsError
-from genrelab.download import CATALOGUE, FMA_URL, MARK, Archive, download
+from genrelab.datasets import download as module
+from genrelab.datasets.download import CATALOGUE, FMA_URL, MARK, Archive, download
 
 CLIPS = {f"fma_small/000/{n:06d}.mp3": random.Random(n).randbytes(20_000 + n) for n in (2, 5, 10, 140, 141)} | {
     "fma_small/README.txt": b"eight genres\n"

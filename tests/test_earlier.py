@@ -14,8 +14,8 @@ from conftest import write_tone
 from genrelab import assemble
 from genrelab.core.config import CHOICE, ClipSettings, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError
-from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.earlier import outcomes_of
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared

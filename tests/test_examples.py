@@ -9,8 +9,8 @@ import pytest
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.examples import Labels, load_examples
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared

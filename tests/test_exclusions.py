@@ -7,8 +7,8 @@ import pytest
 from conftest import write_tone
 
 from genrelab.core.errors import DatasetError
-from genrelab.dataset import Dataset, Track
-from genrelab.exclusions import Exclusion, check_replaceable, exclude, read, write
+from genrelab.datasets.base import Dataset, Track
+from genrelab.datasets.exclusions import Exclusion, check_replaceable, exclude, read, write
 
 ROWS = (
     Exclusion("rock/a.mp3", "rock/a.mp3", 'copy: "the same", as rock/b.mp3'),
@@ -112,7 +112,7 @@ def test_excluding_everything_is_refused() -> None:
 
 def test_prepare_counts_and_names_what_is_excluded(tmp_path: Path) -> None:
     from genrelab.core.config import PrepareSettings, SamplesView
-    from genrelab.datasets import load_dataset
+    from genrelab.datasets.registry import load_dataset
     from genrelab.prepare import prepare
 
     for name in ("rock/a.wav", "rock/b.wav", "jazz/c.wav"):

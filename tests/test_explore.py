@@ -18,8 +18,8 @@ from scored_run import AUDIT
 from genrelab.core.config import MelImageView, PrepareSettings, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.explore import explore
 from genrelab.page.map import Features, features, plane
 from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures

@@ -7,7 +7,7 @@ import pytest
 
 from genrelab import faults
 from genrelab.core.config import ClipSettings
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 from genrelab.faults import KINDS, Fault, collection_clip_s, faults_of
 from genrelab.soundness import Sound
 

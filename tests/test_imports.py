@@ -20,7 +20,7 @@ TRAIN_ONLY = (
     "tensorflow", "keras", "sklearn", "pandas", "pyarrow", "librosa", "numba", "matplotlib", "jinja2", "optuna",
 )  # fmt: skip
 CONTRACTS = {
-    "genrelab.datasets": {"genrelab.dataset"},
+    "genrelab.datasets.registry": {"genrelab.datasets.base"},
     "genrelab.models": {"genrelab.model", "genrelab.keras_model", "genrelab.examples"},
 }
 """What a shelf file may import besides leaves."""

@@ -7,9 +7,9 @@ import pytest
 from songs import Samples, genres, song, through
 
 from genrelab import near
+from genrelab.datasets.synth_voices import SR
 from genrelab.fingerprint import landmarks
 from genrelab.near import Print, near_duplicates
-from genrelab.voices import SR
 
 
 def _print(name: str, y: Samples, start_s: float = 0.0) -> Print:

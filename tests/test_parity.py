@@ -21,8 +21,8 @@ from genrelab.cli import app
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
 from genrelab.core.errors import DecodeError, ModelError
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.export import export
 from genrelab.parity import check
 from genrelab.prepare import prepare

@@ -20,9 +20,9 @@ from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
-from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets import folder
-from genrelab.exclusions import Exclusion, exclude
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
+from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.fingerprint import landmarks
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared

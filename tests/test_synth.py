@@ -1,4 +1,4 @@
-"""genrelab/synth.py: styles that can be played, colours that can be heard."""
+"""genrelab/datasets/synth.py: styles that can be played, colours that can be heard."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from genrelab.synth import RELATED, SCALES, STEPS, STYLES, Colour, Layer, Style, artist_style, render
-from genrelab.voices import SR, VOICES
+from genrelab.datasets.synth import RELATED, SCALES, STEPS, STYLES, Colour, Layer, Style, artist_style, render
+from genrelab.datasets.synth_voices import SR, VOICES
 
 COLOUR = Colour.random(np.random.default_rng(0))
 DRY = dataclasses.replace(

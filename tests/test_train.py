@@ -12,8 +12,8 @@ from genrelab import export
 from genrelab.core.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, read_parquet
 from genrelab.run_folder import Interrupted

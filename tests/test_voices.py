@@ -1,11 +1,11 @@
-"""genrelab/voices.py: each voice makes the note that it is asked for."""
+"""genrelab/datasets/synth_voices.py: each voice makes the note that it is asked for."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from genrelab.voices import SR, VOICES, decay, noise, time
+from genrelab.datasets.synth_voices import SR, VOICES, decay, noise, time
 
 TUNED = ("pluck", "bass", "sub", "pad", "saw", "square", "organ", "piano", "keys", "flute", "sing")
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genrelab.datasets import load_dataset
+    from genrelab.datasets.registry import load_dataset
     from genrelab.predict import load_bundle
 
     __version__: str
@@ -21,7 +21,7 @@ __all__ = ["__version__", "load_bundle", "load_dataset"]
 # onnxruntime would tell its maker about every process; it looks here when it is first imported. Music is private.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets"}
+_HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets.registry"}
 
 
 def __getattr__(name: str) -> Any:

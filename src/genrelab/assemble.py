@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from genrelab import __version__, pieces, records
 from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
 from genrelab.core.storage import Folder
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 from genrelab.features import STATISTICS
 from genrelab.pieces import Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet

@@ -17,7 +17,7 @@ from typing import Any
 from genrelab.collisions import Sides
 from genrelab.core.errors import SplitError, printable
 from genrelab.core.text import count, some
-from genrelab.exclusions import Exclusion
+from genrelab.datasets.exclusions import Exclusion
 from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
 from genrelab.prepared import Prepared
 from genrelab.split import Split, artist_key

@@ -23,7 +23,7 @@ from genrelab.bench_training import Trained
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import cores
-from genrelab.dataset import Dataset
+from genrelab.datasets.base import Dataset
 from genrelab.doctor import LEAST_MEMORY, free_memory
 from genrelab.pieces import PIECE_TRACKS
 from genrelab.prepare import Say

@@ -11,8 +11,8 @@ from genrelab.bench_stages import BESIDE, Heard
 from genrelab.bench_training import Trained
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.processes import cores
+from genrelab.datasets.download import CATALOGUE
 from genrelab.datasets.fma import SUBSETS
-from genrelab.download import CATALOGUE
 from genrelab.outlook import busiest
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.processes import cores
 from genrelab.core.worker_pool import answers
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 
 SECONDS, SR = 30.0, 44_100
 """Of a clip of FMA's small, medium and large; stereo, and at 256 kbit/s (93 GiB are 106,574 clips)."""
@@ -29,7 +29,7 @@ def synthesised(folder: Path, n: int) -> Dataset:
 
 
 def _genres(n: int) -> list[str]:
-    from genrelab.synth import STYLES
+    from genrelab.datasets.synth import STYLES
 
     return [list(STYLES)[i % len(STYLES)] for i in range(n)]
 
@@ -39,8 +39,8 @@ def _write(order: tuple[str, int]) -> bool:
     import soundfile
 
     from genrelab.audio.clips import resample
-    from genrelab.synth import Colour, artist_style, render
-    from genrelab.voices import SR as RENDERED
+    from genrelab.datasets.synth import Colour, artist_style, render
+    from genrelab.datasets.synth_voices import SR as RENDERED
 
     path, number = order
     rng = np.random.default_rng((7, number))

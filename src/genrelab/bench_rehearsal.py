@@ -14,7 +14,7 @@ import numpy as np
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError
 from genrelab.core.processes import worker_pool
-from genrelab.dataset import Dataset
+from genrelab.datasets.base import Dataset
 from genrelab.outlook import busiest
 from genrelab.prepare import prepare
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import typer
 
-from genrelab import console, devices, doctor, exclusions
-from genrelab.artists import UNKNOWN
+from genrelab import console, devices, doctor
 from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 from genrelab.core.text import count
-from genrelab.dataset import Dataset, DatasetOptions
+from genrelab.datasets import exclusions
+from genrelab.datasets.artists import UNKNOWN
+from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.exclusions import Exclusion
 from genrelab.doctor import NOTE, REPAIR, Finding
-from genrelab.exclusions import Exclusion
 from genrelab.faults import KINDS, Fault, named
 from genrelab.shown import finding
 

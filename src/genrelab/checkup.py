@@ -15,9 +15,10 @@ from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import CRASHED, cores
 from genrelab.core.worker_pool import answers
-from genrelab.dataset import Dataset, DatasetOptions, Track, sort_tracks
-from genrelab.datasets import fma, gtzan, load_dataset
-from genrelab.exclusions import Exclusion
+from genrelab.datasets import fma, gtzan
+from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.datasets.exclusions import Exclusion
+from genrelab.datasets.registry import load_dataset
 from genrelab.faults import KINDS, Fault
 from genrelab.fingerprint import unpack
 from genrelab.near import Print, near_duplicates

@@ -33,7 +33,7 @@ def download(
 
     Example: genrelab download fma-metadata --out data && genrelab download fma-small --out data
     """
-    from genrelab.download import download as fetch
+    from genrelab.datasets.download import download as fetch
 
     with console.stages(name) as progress:
         folder = fetch(name, out, progress=progress, keep_archive=keep_archive)

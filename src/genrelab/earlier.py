@@ -18,7 +18,7 @@ from genrelab import assemble, pieces, records
 from genrelab.core.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
 from genrelab.core.errors import DecodeError, PreparedError
 from genrelab.core.storage import Folder
-from genrelab.dataset import Dataset
+from genrelab.datasets.base import Dataset
 from genrelab.pieces import Item, Kept, Mark, Outcome
 from genrelab.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
 

@@ -13,7 +13,7 @@ from statistics import median
 from genrelab.audio.clips import NOT_FINITE, SILENT_PEAK
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
-from genrelab.dataset import Dataset, Track
+from genrelab.datasets.base import Dataset, Track
 from genrelab.soundness import Sound
 from genrelab.split import artist_key
 

@@ -17,7 +17,7 @@ from genrelab.core.config import PrepareSettings, TableView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
-from genrelab.dataset import Dataset, FeatureTable, Track
+from genrelab.datasets.base import Dataset, FeatureTable, Track
 from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared

@@ -22,10 +22,10 @@ from genrelab.core.config import (
 )
 from genrelab.core.errors import SettingsError, printable
 from genrelab.core.storage import Folder
-from genrelab.dataset import Dataset, DatasetOptions
-from genrelab.datasets import load_dataset
-from genrelab.exclusions import EXCLUDED, exclude
-from genrelab.exclusions import read as read_exclusions
+from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.exclusions import EXCLUDED, exclude
+from genrelab.datasets.exclusions import read as read_exclusions
+from genrelab.datasets.registry import load_dataset
 from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepared import Prepared, open_prepared
 

@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from genrelab.artists import NO_ARTIST
 from genrelab.core.config import PARTS
 from genrelab.core.errors import SettingsError, SplitError, printable
 from genrelab.core.text import count
+from genrelab.datasets.artists import NO_ARTIST
 from genrelab.grouping import share_out
 
 POLICIES = ("auto", "official", "artist", "random", "article")

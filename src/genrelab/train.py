@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, audit, exclusions, models, run_folder
+from genrelab import __version__, audit, models, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
 from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.core.storage import Folder
+from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
 from genrelab.prepared import Prepared
 from genrelab.report import Leaderboard, build

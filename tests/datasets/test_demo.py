@@ -13,10 +13,11 @@ import pytest
 import soundfile
 
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.dataset import Dataset, DatasetOptions
-from genrelab.datasets import demo, detect, fma
-from genrelab.synth import STYLES, render
-from genrelab.voices import SR
+from genrelab.datasets import demo, fma
+from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.registry import detect
+from genrelab.datasets.synth import STYLES, render
+from genrelab.datasets.synth_voices import SR
 
 TRACKS_PER_GENRE, SECONDS = 4, 1.0
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.dataset import DatasetOptions
-from genrelab.datasets import LOOKED_AT, NAMES, detect, load_dataset
+from genrelab.datasets.base import DatasetOptions
+from genrelab.datasets.registry import LOOKED_AT, NAMES, detect, load_dataset
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -25,7 +25,7 @@ def touch(root: Path, *names: str) -> Path:
 
 @pytest.mark.parametrize("name", LOOKED_AT)
 def test_modules_look_alike(name: str) -> None:
-    module = import_module(f"genrelab.datasets.{name}")
+    module = import_module(f"genrelab.datasets.registry.{name}")
     assert name == module.NAME
     assert module.LOOKS_FOR
     assert callable(module.matches)
@@ -129,7 +129,7 @@ def test_what_cannot_be_listed_is_an_error_of_ours(tmp_path: Path, monkeypatch: 
 
 
 def test_looking_loads_nothing_heavy() -> None:
-    code = "import sys, genrelab.datasets; print([m for m in sys.argv[1:] if m in sys.modules])"
+    code = "import sys, genrelab.datasets.registry; print([m for m in sys.argv[1:] if m in sys.modules])"
     heavy = [
         "tensorflow",
         "keras",

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.dataset import Dataset, DatasetOptions
-from genrelab.datasets import detect, fma, load_dataset
-from genrelab.fma_tables import Genre, read_genres, read_tracks
+from genrelab.datasets import fma
+from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.fma_tables import Genre, read_genres, read_tracks
+from genrelab.datasets.registry import detect, load_dataset
 
 HEADER = (
     *("album.date_created", "album.id", "album.title", "artist.id", "artist.latitude", "artist.name"),

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genrelab.core.errors import DatasetError
-from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import Dataset, DatasetOptions
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, 4_000).astype(np.float32)
 

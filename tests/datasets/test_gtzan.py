@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from genrelab.artists import UNKNOWN
 from genrelab.core.errors import DatasetError, DownloadError
-from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import gtzan
+from genrelab.datasets.artists import UNKNOWN
+from genrelab.datasets.base import Dataset, DatasetOptions
 
 
 def files(root: Path, *names: str) -> Path:

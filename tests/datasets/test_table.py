@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.dataset import Dataset, DatasetOptions
 from genrelab.datasets import table
+from genrelab.datasets.base import Dataset, DatasetOptions
 
 FEATURES = "track_id,tempo,energy,genre,split,artist\n10,120.5,0.5,Rock,train,1.0\n9,90,0.25,Pop,test,\n"
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import write_tone
 
 from genrelab.core.config import PrepareSettings, SamplesView
-from genrelab.datasets import load_dataset
-from genrelab.exclusions import Exclusion, exclude
+from genrelab.datasets.exclusions import Exclusion, exclude
+from genrelab.datasets.registry import load_dataset
 from genrelab.page import Figure, Table
 from genrelab.page import data as page_data
 from genrelab.page.charts import PALE

@@ -12,8 +12,8 @@ from feature_tables import collection, no_bar, silent
 from genrelab.core.config import PrepareSettings, StatisticsView, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder, table
+from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
 from genrelab.studies import doubts

@@ -11,8 +11,8 @@ from feature_tables import collection, no_bar, silent
 
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import table
+from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.studies import honesty

@@ -130,8 +130,8 @@ def test_what_was_trained_once_is_said_to_be(name: str, told: bool) -> None:
 @pytest.mark.real
 def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, tmp_path: Path) -> None:
     from genrelab.core.config import PrepareSettings
-    from genrelab.dataset import DatasetOptions
     from genrelab.datasets import table
+    from genrelab.datasets.base import DatasetOptions
     from genrelab.prepare import prepare
 
     root = shared / "data" / "tables" / "fma_small_46_features.csv"

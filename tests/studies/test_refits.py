@@ -10,8 +10,8 @@ from feature_tables import collection
 from genrelab import models
 from genrelab.core.config import PrepareSettings, SamplesView, TrainSettings
 from genrelab.core.errors import MissingNeed
-from genrelab.dataset import DatasetOptions
 from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
 from genrelab.examples import load_examples
 from genrelab.predict import pool
 from genrelab.prepare import prepare

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from genrelab.core.errors import DecodeError
-from genrelab.dataset import AUDIO_SUFFIXES
+from genrelab.datasets.base import AUDIO_SUFFIXES
 
 
 def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:

@@ -3,7 +3,7 @@
 What: tracks of 8 genres that differ in rhythm, harmony and instruments, by artists that each have a sound of
 their own, with broken, short, silent, missing and unlabelled ones among them, as real collections have.
 How much: 160 tracks of 10 s, two of each artist, and 6 faulty ones, unless told otherwise.
-Who: genrelab (`genrelab/synth.py`). Licence: CC0 1.0; nobody played it.
+Who: genrelab (`genrelab/datasets/synth.py`). Licence: CC0 1.0; nobody played it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.synth import STYLES, Colour, Style, artist_style, render
-from genrelab.voices import SR, Samples
+from genrelab.datasets.synth import STYLES, Colour, Style, artist_style, render
+from genrelab.datasets.synth_voices import SR, Samples
 
 NAME = "demo"
 LOOKS_FOR = "nothing: `genrelab demo` makes it, and it is read as FMA"

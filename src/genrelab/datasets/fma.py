@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import count, some
-from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
-from genrelab.fma_tables import LOOKS_FOR as METADATA
-from genrelab.fma_tables import Value, find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
+from genrelab.datasets.fma_tables import LOOKS_FOR as METADATA
+from genrelab.datasets.fma_tables import Value, find_metadata, has_clips, kind_of_table, open_table, read_tracks
 
 NAME = "fma"
 LOOKS_FOR = f"{METADATA}, or FMA's own features.csv or echonest.csv"

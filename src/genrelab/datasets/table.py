@@ -21,7 +21,7 @@ from genrelab.core.config import PARTS
 from genrelab.core.csv_tables import SUFFIXES, Table, cell_texts, open_table
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import count, some
-from genrelab.dataset import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
 
 if TYPE_CHECKING:
     import pandas as pd

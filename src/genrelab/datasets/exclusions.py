@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from genrelab.core.errors import DatasetError
 from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
-from genrelab.dataset import Dataset
+from genrelab.datasets.base import Dataset
 
 NAME = "genrelab-exclude.csv"
 """What `doctor ROOT` calls it, in the current folder."""

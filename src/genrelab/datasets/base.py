@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.artists import stated_artists
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import count
+from genrelab.datasets.artists import stated_artists
 
 AUDIO_SUFFIXES = frozenset(
     (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from genrelab.voices import SR, VOICES, Samples, decay, noise
+from genrelab.datasets.synth_voices import SR, VOICES, Samples, decay, noise
 
 STEPS = 16
 """Steps of a bar."""
