@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import LogMelView
-from genrelab.spectrogram import log_mel
+from genrelab.features.spectrogram import log_mel
 
 VIEW = LogMelView()
 WANTED_DB = 1e-3

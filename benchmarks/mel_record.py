@@ -18,10 +18,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab import records, views
+from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import MelImageView
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.features import views
 
 VIEW = MelImageView()
 Way = Callable[[Path], object]

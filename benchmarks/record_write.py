@@ -17,8 +17,9 @@ import numpy as np
 from mel_record import VIEW, float_list_writer
 from numpy.typing import NDArray
 
-from genrelab import records, views
+from genrelab import records
 from genrelab.audio import clips as audio_clips
+from genrelab.features import views
 
 IMAGES = 20
 """Written in one go: a single record takes too little to be timed."""

@@ -19,10 +19,10 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import views
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import StatisticsView
-from genrelab.features import STATISTICS
+from genrelab.features import views
+from genrelab.features.statistics import STATISTICS
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from fma_recipe import correlations, fma_recipe

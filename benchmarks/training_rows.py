@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sides import mp3_clips
 
-from genrelab import records, views
+from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import View
 from genrelab.examples import Examples, Labels
+from genrelab.features import views
 
 EXCERPT_S = 10.0
 SHARDS = 4

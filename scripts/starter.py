@@ -44,13 +44,13 @@ from sklearn.preprocessing import StandardScaler
 from starter_card import Figures, card
 from threadpoolctl import threadpool_limits
 
-from genrelab import views
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle import write_bundle
 from genrelab.bundle_json import is_only_a_bundle
 from genrelab.core.config import ClipSettings, DescriptorsView
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import evidence_of, tempered
+from genrelab.features import views
 from genrelab.model import steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
 from genrelab.predict import pool

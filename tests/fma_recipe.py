@@ -1,4 +1,4 @@
-"""FMA's feature recipe (mdeff/fma, `features.py`) on librosa 0.11: what `genrelab.features` is held against."""
+"""FMA's feature recipe (mdeff/fma, `features.py`) on librosa 0.11: what `genrelab.features.statistics` is held against."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""genrelab/chroma.py against librosa."""
+"""genrelab/features/chroma.py against librosa."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab.chroma import (
+from genrelab.features.chroma import (
     chroma_cqt,
     chroma_filters,
     chroma_stft,

@@ -17,7 +17,7 @@ from in_memory import examples_of, table_view
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab import examples, pieces, records, spectrogram
+from genrelab import examples, pieces, records
 from genrelab.audio import clips as audio_clips
 from genrelab.audio import reader
 from genrelab.core.config import (
@@ -32,7 +32,8 @@ from genrelab.core.config import (
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.features import statistics
+from genrelab.features import spectrogram
+from genrelab.features.statistics import statistics
 from genrelab.prepare import prepare
 from genrelab.records import Record
 from genrelab.train import train
@@ -91,7 +92,7 @@ def test_a_clip_is_resampled_once_for_views_of_one_rate(track: Path, counted: Ca
 
 @pytest.mark.parametrize(("view", "frames"), [(MelImageView(), 224), (LogMelView(), 130), (StatisticsView(), 130)])
 def test_each_frame_is_transformed_once(view: Any, frames: int, counted: Callable[..., Counter[str]]) -> None:
-    from genrelab.views import compute
+    from genrelab.features.views import compute
 
     def rows(x: NDArray[Any], *_: Any, **__: Any) -> int:
         return len(x) if x.shape[-1] == view.n_fft else 0

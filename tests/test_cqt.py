@@ -1,4 +1,4 @@
-"""genrelab/cqt.py against librosa."""
+"""genrelab/features/cqt.py against librosa."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sounds import awkward, music
 
 from genrelab.core.errors import SettingsError
-from genrelab.cqt import N_BINS, cqt
+from genrelab.features.cqt import N_BINS, cqt
 
 
 @pytest.mark.parametrize("sr", [16_000, 22_050, 44_100, 96_000])  # halved early 0, 0, 1 and 2 times

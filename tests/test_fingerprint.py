@@ -1,4 +1,4 @@
-"""genrelab/fingerprint.py: landmarks stay where they are, whatever is done to the sound."""
+"""genrelab/features/fingerprint.py: landmarks stay where they are, whatever is done to the sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 from sounds import awkward, music
 
-from genrelab.fingerprint import (
+from genrelab.features.fingerprint import (
     AROUND_BINS,
     AROUND_FRAMES,
     BINS,
@@ -20,7 +20,7 @@ from genrelab.fingerprint import (
     pack,
     unpack,
 )
-from genrelab.spectrogram import power_blocks
+from genrelab.features.spectrogram import power_blocks
 
 
 def _found_again(excerpt: Landmarks, whole: Landmarks, frames: int) -> float:

@@ -10,7 +10,7 @@ from in_memory import blobs
 from genrelab import models
 from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.features import DESCRIPTORS, STATISTICS, STORAGE_BOUND
+from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
 from genrelab.model import Model, steady_columns
 from genrelab.models.majority import Majority
 

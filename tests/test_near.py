@@ -8,7 +8,7 @@ from songs import Samples, genres, song, through
 
 from genrelab import near
 from genrelab.datasets.synth_voices import SR
-from genrelab.fingerprint import landmarks
+from genrelab.features.fingerprint import landmarks
 from genrelab.near import Print, near_duplicates
 
 

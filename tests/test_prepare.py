@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import write_tone
 
-from genrelab import outlook, records, views
+from genrelab import outlook, records
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
@@ -23,7 +23,8 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.exclusions import Exclusion, exclude
-from genrelab.fingerprint import landmarks
+from genrelab.features import views
+from genrelab.features.fingerprint import landmarks
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared, open_prepared
 from genrelab.run import outcome

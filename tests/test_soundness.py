@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from genrelab import soundness
 from genrelab.audio.channels import blocks
-from genrelab.fingerprint import unpack
+from genrelab.features.fingerprint import unpack
 from genrelab.soundness import examine
 
 

@@ -1,4 +1,4 @@
-"""genrelab/spectral.py against librosa."""
+"""genrelab/features/spectral.py against librosa."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sounds import awkward, music
 
-from genrelab import spectral
+from genrelab.features import spectral
 
 
 def padded(y: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

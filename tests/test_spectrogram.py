@@ -1,4 +1,4 @@
-"""genrelab/spectrogram.py against librosa, on synthesised sounds and (marked `real`) on music."""
+"""genrelab/features/spectrogram.py against librosa, on synthesised sounds and (marked `real`) on music."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sounds import music
 
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import LogMelView, MelImageView
-from genrelab.spectrogram import decibels, frame, log_mel, log_mel_windows, mel_filters, mel_image, power
+from genrelab.features.spectrogram import decibels, frame, log_mel, log_mel_windows, mel_filters, mel_image, power
 
 SR = 22_050
 LEAST_DB = 1e-3  # agreement with librosa; 5e-4 dB was the worst of 20 real clips

@@ -1,4 +1,4 @@
-"""genrelab/views.py: what every view gives for every kind of clip."""
+"""genrelab/features/views.py: what every view gives for every kind of clip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import soxr
 from numpy.typing import NDArray
 from sounds import awkward, music
 
-from genrelab import views
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import (
     DescriptorsView,
@@ -23,8 +22,9 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import DecodeError, SettingsError
-from genrelab.features import STATISTICS, STORAGE_BOUND
-from genrelab.views import compute, compute_all, compute_many
+from genrelab.features import views
+from genrelab.features.statistics import STATISTICS, STORAGE_BOUND
+from genrelab.features.views import compute, compute_all, compute_many
 
 VIEWS: tuple[View, ...] = (
     StatisticsView(),

@@ -22,7 +22,7 @@ from genrelab import __version__, pieces, records
 from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
-from genrelab.features import STATISTICS
+from genrelab.features.statistics import STATISTICS
 from genrelab.pieces import Outcome, Piece
 from genrelab.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
 

@@ -12,14 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genrelab import pieces, records, views
+from genrelab import pieces, records
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
 from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import CRASHED
 from genrelab.core.worker_pool import answers
-from genrelab.fingerprint import landmarks, pack
+from genrelab.features import views
+from genrelab.features.fingerprint import landmarks, pack
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"

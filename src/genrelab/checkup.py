@@ -20,7 +20,7 @@ from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.datasets.registry import load_dataset
 from genrelab.faults import KINDS, Fault
-from genrelab.fingerprint import unpack
+from genrelab.features.fingerprint import unpack
 from genrelab.near import Print, near_duplicates
 from genrelab.soundness import Sound, examine
 
@@ -134,8 +134,8 @@ def prepared_bytes(checkup: Checkup) -> float:
     """About how much `prepare` will write for these tracks with its default views."""
     import numpy as np
 
-    from genrelab import views
     from genrelab.audio import clips as audio_clips
+    from genrelab.features import views
 
     settings, sr = ClipSettings(), 22_050
     noise = np.random.default_rng(0).standard_normal(round(settings.clip_s * sr)).astype(np.float32)

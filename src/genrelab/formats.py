@@ -22,9 +22,9 @@ from genrelab.bundle_json import ABOUT, CARD, MODEL, written
 from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import quiet_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.features.views import compute
 from genrelab.keras_file import load_network
 from genrelab.onnx_graph import INPUT, with_temperature
-from genrelab.views import compute
 from genrelab.waveform import SAMPLES, missing_operators, waveform_onnx
 
 OUTPUT = "probabilities"

@@ -18,7 +18,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.fingerprint import BINS, FRAME_S, Landmarks
+from genrelab.features.fingerprint import BINS, FRAME_S, Landmarks
 
 AHEAD = 6
 """A landmark is hashed with every two of the next six behind it."""

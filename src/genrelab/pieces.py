@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import records, views
+from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import IN_TABLE, PrepareSettings, View
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.core.processes import CRASHED
-from genrelab.fingerprint import landmarks, pack
+from genrelab.features import views
+from genrelab.features.fingerprint import landmarks, pack
 
 PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
-from genrelab.fingerprint import unpack
+from genrelab.features.fingerprint import unpack
 from genrelab.near import Print
 
 TRACKS = pa.schema(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genrelab.audio.clips import Clip
 from genrelab.bundle import ROWS_AT_ONCE, Bundle
 from genrelab.core.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
-from genrelab.views import compute_many
+from genrelab.features.views import compute_many
 
 Score = tuple[float, float, NDArray[np.float64]]
 """Of a window: start and end in seconds, and the probabilities of the genres."""

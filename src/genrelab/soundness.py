@@ -21,7 +21,7 @@ from genrelab.audio.clips import SILENT_PEAK
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.audio.reader import FAULTS, SLACK_S, Audio
 from genrelab.core.errors import DecodeError
-from genrelab.fingerprint import landmarks, pack
+from genrelab.features.fingerprint import landmarks, pack
 
 FULL_SCALE = 0.999
 """Of a clipped peak: 16 bits end at 0.99997, and a lossy format leaves a little less or more of it."""

@@ -268,7 +268,7 @@ def test_imagenet_weights_on_real_music(shared: Path, tmp_path: Path) -> None:
     from sklearn.model_selection import StratifiedGroupKFold
 
     from genrelab.audio.clips import read
-    from genrelab.views import compute
+    from genrelab.features.views import compute
 
     files = sorted((shared / "data/gtzan_2s").glob("*/*"))
     view = MelImageView()

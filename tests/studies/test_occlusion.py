@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.spectrogram import mel_filters
+from genrelab.features.spectrogram import mel_filters
 from genrelab.studies import occlusion
 from genrelab.studies.hearing import subjects
 from genrelab.studies.occlusion import TIMES, hardest, study

@@ -30,10 +30,10 @@ from genrelab.core.errors import BundleError, DecodeError, ModelError
 from genrelab.core.processes import worker_pool
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
+from genrelab.features.views import compute
 from genrelab.prepared import read_parquet
 from genrelab.split import artist_key
 from genrelab.studies.conditions import Altered, Condition, Held, held
-from genrelab.views import compute
 
 Floats = NDArray[np.float64]
 Order = TypeVar("Order")

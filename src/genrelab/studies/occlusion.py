@@ -34,11 +34,11 @@ from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
+from genrelab.features.views import compute
 from genrelab.prepared import read_parquet
 from genrelab.studies.conditions import CLEAN, Altered, held
 from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
-from genrelab.views import compute
 
 if TYPE_CHECKING:
     from genrelab.candidates import Bar, Say

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import resample
-from genrelab.spectrogram import decibels, mel_filters, mel_power, power_blocks
+from genrelab.features.spectrogram import decibels, mel_filters, mel_power, power_blocks
 
 Samples = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.spectrogram import decibels
+from genrelab.features.spectrogram import decibels
 
 _CHUNK = 64  # bins
 _ROLL_PERCENT = 0.85

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.spectrogram import power_blocks
+from genrelab.features.spectrogram import power_blocks
 
 RATE = 11_025  # Hz
 N_FFT = 1_024  # 93 ms, 10.8 Hz a bin

@@ -14,7 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from genrelab.core.errors import SettingsError
-from genrelab.spectrogram import frame
+from genrelab.features.spectrogram import frame
 
 N_BINS = 84
 _OCTAVE = 12

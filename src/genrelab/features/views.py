@@ -22,8 +22,8 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import DecodeError, SettingsError
-from genrelab.features import descriptors, frames, statistics
-from genrelab.spectrogram import log_mel_windows, mel_image
+from genrelab.features.spectrogram import log_mel_windows, mel_image
+from genrelab.features.statistics import descriptors, frames, statistics
 
 
 @dataclass(frozen=True)

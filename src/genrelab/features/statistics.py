@@ -14,12 +14,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import spectral
-from genrelab.chroma import chroma_cqt, chroma_stft, peak_bins, spectral_peaks, tonnetz, tunings
 from genrelab.core.config import DescriptorsView, FramesView, StatisticsView
 from genrelab.core.errors import SettingsError
-from genrelab.cqt import cqt
-from genrelab.spectrogram import BLOCK, decibels, frame, mel_power, power
+from genrelab.features import spectral
+from genrelab.features.chroma import chroma_cqt, chroma_stft, peak_bins, spectral_peaks, tonnetz, tunings
+from genrelab.features.cqt import cqt
+from genrelab.features.spectrogram import BLOCK, decibels, frame, mel_power, power
 
 _TOP_DB = 80.0
 _N_MELS = 128
