@@ -22,7 +22,7 @@ from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.synth_voices import SR
 from genrelab.prepare import prepare
 from genrelab.prepared import Prepared
-from genrelab.split import Split
+from genrelab.splits.split import Split
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500),))
 LEARNED = ("rock/copied.flac", "rock/retagged.flac", "rock/whole.flac", "rock/by-anna.flac", "rock/album-1.flac",

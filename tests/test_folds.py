@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genrelab.folds import folds, with_pairs
+from genrelab.splits.folds import folds, with_pairs
 
 
 def test_groups_are_kept_together_and_every_genre_is_fitted() -> None:

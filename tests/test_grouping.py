@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from genrelab.grouping import share_out
+from genrelab.splits.grouping import share_out
 
 THREE, NEEDS = (0.64, 0.16, 0.20), (1, 3, 2)
 

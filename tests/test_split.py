@@ -13,7 +13,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from genrelab.core.errors import SettingsError, SplitError
-from genrelab.split import Split, artist_key, make_split
+from genrelab.splits.split import Split, artist_key, make_split
 
 
 class Table:

@@ -20,7 +20,7 @@ from genrelab.core.text import count, some
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
 from genrelab.prepared import Prepared
-from genrelab.split import Split, artist_key
+from genrelab.splits.split import Split, artist_key
 
 FILE = AUDIT
 """Its name in PREPARED and RUN."""

@@ -15,7 +15,7 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.datasets.base import Dataset, Track
 from genrelab.soundness import Sound
-from genrelab.split import artist_key
+from genrelab.splits.split import artist_key
 
 REPAIR, NOTE = "repair", "note"
 

@@ -22,7 +22,7 @@ from genrelab.core.errors import printable
 from genrelab.core.text import count
 from genrelab.near import LEAST_MARKS, Pair, near_duplicates
 from genrelab.prepared import FINGERPRINTS, Prepared
-from genrelab.split import artist_key
+from genrelab.splits.split import artist_key
 
 AUDIT = "audit.json"
 SCHEMA = 1

@@ -20,7 +20,7 @@ from genrelab.page.models import Answers, answers
 from genrelab.prepared import read_parquet
 from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
 from genrelab.side_by_side import page as side_by_side_page
-from genrelab.split import artist_key
+from genrelab.splits.split import artist_key
 
 __all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard"]
 

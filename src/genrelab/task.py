@@ -14,7 +14,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.examples import Labels
 from genrelab.prepared import TRACKS, Prepared, write_parquet
-from genrelab.split import Split, artist_key, make_split
+from genrelab.splits.split import Split, artist_key, make_split
 
 
 @dataclass(frozen=True)

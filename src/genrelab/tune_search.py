@@ -30,7 +30,7 @@ from genrelab.core.hyperparameters import (
     widened,
 )
 from genrelab.evaluation.intervals import difference_interval
-from genrelab.folds import folds
+from genrelab.splits.folds import folds
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits
 from genrelab.task import Task

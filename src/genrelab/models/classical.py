@@ -16,9 +16,9 @@ from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import SPACES, chosen, relevant
 from genrelab.coupling import CoupledSVC, best_beta, pair_scores
 from genrelab.estimators import bounds_of, l1_penalty, medians_of, one_thread, planes
-from genrelab.folds import folds, with_pairs
 from genrelab.model import Model, steady_columns
 from genrelab.onnx_graph import pipeline_to_onnx
+from genrelab.splits.folds import folds, with_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

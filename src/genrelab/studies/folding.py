@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from genrelab.core.errors import SplitError
 from genrelab.evaluation.intervals import group_index
-from genrelab.folds import spared
-from genrelab.grouping import share_out
-from genrelab.split import CHOOSING
+from genrelab.splits.folds import spared
+from genrelab.splits.grouping import share_out
+from genrelab.splits.split import CHOOSING
 
 N_FOLDS = 5
 LEARNED = -1  # in no fold: always learned from, never scored

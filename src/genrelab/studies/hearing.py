@@ -32,7 +32,7 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import count
 from genrelab.features.views import compute
 from genrelab.prepared import read_parquet
-from genrelab.split import artist_key
+from genrelab.splits.split import artist_key
 from genrelab.studies.conditions import Altered, Condition, Held, held
 
 Floats = NDArray[np.float64]

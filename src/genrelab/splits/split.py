@@ -17,7 +17,7 @@ from genrelab.core.config import PARTS
 from genrelab.core.errors import SettingsError, SplitError, printable
 from genrelab.core.text import count
 from genrelab.datasets.artists import NO_ARTIST
-from genrelab.grouping import share_out
+from genrelab.splits.grouping import share_out
 
 POLICIES = ("auto", "official", "artist", "random", "article")
 
