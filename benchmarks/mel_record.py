@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import MelImageView
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.features import views
+from genrelab.records import tfrecord
 
 VIEW = MelImageView()
 Way = Callable[[Path], object]
@@ -35,7 +35,7 @@ def ours(folder: Path) -> Way:
     def way(path: Path) -> None:
         y, sr = audio_clips.read(path)
         (window,) = views.compute(VIEW, y, sr)
-        shard.write(records.encode(records.Record(0, window.start_s, window.x.tobytes())))
+        shard.write(tfrecord.encode(tfrecord.Record(0, window.start_s, window.x.tobytes())))
 
     return way
 

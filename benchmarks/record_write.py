@@ -17,9 +17,9 @@ import numpy as np
 from mel_record import VIEW, float_list_writer
 from numpy.typing import NDArray
 
-from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.features import views
+from genrelab.records import tfrecord
 
 IMAGES = 20
 """Written in one go: a single record takes too little to be timed."""
@@ -50,7 +50,7 @@ def main() -> int:
 
         def ours(_: int) -> None:
             for i, x in enumerate(images):
-                shard.write(records.encode(records.Record(i, 0.0, x.tobytes())))
+                shard.write(tfrecord.encode(tfrecord.Record(i, 0.0, x.tobytes())))
 
         measured = alternate({"float_list": theirs, "genrelab": ours}, range(options.rounds))
         shard.flush()

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sides import mp3_clips
 
-from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import View
-from genrelab.examples import Examples, Labels
 from genrelab.features import views
+from genrelab.records import tfrecord
+from genrelab.records.examples import Examples, Labels
 
 EXCERPT_S = 10.0
 SHARDS = 4
@@ -28,7 +28,7 @@ def examples_of(data: Path, view: View, n: int, folder: Path) -> Examples:
     for i in range(SHARDS):
         rows = range(i * n // SHARDS, (i + 1) * n // SHARDS)
         shards.append(folder / f"{view.name}-{i}.tfrecord")
-        records.write_records(shards[-1], (records.Record(r, 0.0, windows[r].tobytes()) for r in rows))
+        tfrecord.write_records(shards[-1], (tfrecord.Record(r, 0.0, windows[r].tobytes()) for r in rows))
     return Examples(view, labels, np.arange(n), np.zeros(n, np.float32), "a benchmark", _shards=tuple(shards))
 
 

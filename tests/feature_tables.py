@@ -14,7 +14,7 @@ from genrelab.core.config import PrepareSettings
 from genrelab.datasets import table
 from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 
 GENRES = ("blues", "folk", "rock", "ska")
 

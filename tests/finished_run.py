@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.storage import Folder
 from genrelab.predict import Classifier
-from genrelab.prepared import write_parquet
+from genrelab.records.prepared import write_parquet
 
 Sounds = Mapping[str, tuple[str, NDArray[np.float32], int]]
 """Of each file below ROOT: genre, samples, rate."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genrelab.core.config import SamplesView, TableView, View
-from genrelab.examples import Examples, Labels
+from genrelab.records.examples import Examples, Labels
 
 
 def examples_of(x: Any, y: Any, *, view: View, role: Any = None, group: Any = None) -> Examples:

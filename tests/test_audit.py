@@ -21,7 +21,7 @@ from genrelab.datasets import exclusions, folder
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.synth_voices import SR
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500),))

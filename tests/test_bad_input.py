@@ -11,7 +11,7 @@ import soundfile
 from conftest import write_tone
 from test_cli import call
 
-from genrelab.prepared import open_prepared
+from genrelab.records.prepared import open_prepared
 
 SR = 22_050
 

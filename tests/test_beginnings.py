@@ -10,7 +10,7 @@ import soundfile
 from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
-from genrelab import pieces, records
+from genrelab import pieces
 from genrelab.core.config import (
     ClipSettings,
     FramesView,
@@ -23,6 +23,7 @@ from genrelab.core.config import (
 from genrelab.parity import _hear
 from genrelab.pieces import Item
 from genrelab.predict import load_bundle
+from genrelab.records import tfrecord
 from genrelab.studies.hearing import subjects
 from genrelab.studies.occlusion import Order, Question, heard_stretch
 from genrelab.studies.robustness import study
@@ -59,7 +60,7 @@ def test_prepare(tmp_path: Path, view: View) -> None:
         assert len(made.records) - len(found[name]) == len(made.prints) == (2 if name == "two" else 6)
     assert found["two"] == found["all"]
     (only,) = found["two"]
-    assert records.decode(only[12:-4]).start_s == 0
+    assert tfrecord.decode(only[12:-4]).start_s == 0
 
 
 def test_robustness(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from in_memory import blobs, examples_of
 from genrelab import models
 from genrelab.bundle import load_bundle, write_bundle
 from genrelab.core.config import ClipSettings, MelImageView, TableView, TrainSettings, View
-from genrelab.examples import Examples
+from genrelab.records.examples import Examples
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

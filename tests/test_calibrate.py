@@ -16,9 +16,9 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, tempered
-from genrelab.examples import Examples
 from genrelab.model import Model
 from genrelab.models.classical import GaussianNB
+from genrelab.records.examples import Examples
 
 
 def hard(n: int = 300, *, roles: tuple[str, ...] = ("fit", "fit", "fit", "score"), artists: int = 60) -> Examples:

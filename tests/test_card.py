@@ -26,10 +26,10 @@ from genrelab.core.config import (
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.evaluation import metrics
-from genrelab.examples import Examples, load_examples
 from genrelab.models import create
 from genrelab.prepare import prepare
-from genrelab.task import Task, make_task
+from genrelab.records.examples import Examples, load_examples
+from genrelab.records.task import Task, make_task
 
 
 @pytest.fixture

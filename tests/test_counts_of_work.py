@@ -17,7 +17,7 @@ from in_memory import examples_of, table_view
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab import examples, pieces, records
+from genrelab import pieces
 from genrelab.audio import clips as audio_clips
 from genrelab.audio import reader
 from genrelab.core.config import (
@@ -35,7 +35,8 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.features import spectrogram
 from genrelab.features.statistics import statistics
 from genrelab.prepare import prepare
-from genrelab.records import Record
+from genrelab.records import examples, tfrecord
+from genrelab.records.tfrecord import Record
 from genrelab.train import train
 
 SR = 22_050
@@ -124,7 +125,7 @@ def test_a_payload_is_checksummed_and_framed_once(counted: Callable[..., Counter
     import google_crc32c
 
     calls = counted((google_crc32c, "value"), of=len)
-    records.encode(Record(3, 0.0, bytes(1_000)))
+    tfrecord.encode(Record(3, 0.0, bytes(1_000)))
     assert 1_000 <= calls["value"] < 1_100  # the payload once, not twice
 
 

@@ -18,7 +18,7 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.earlier import outcomes_of
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.records.prepared import Prepared, open_prepared
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=3)
 

@@ -11,9 +11,9 @@ from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.examples import Labels, load_examples
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.records.examples import Labels, load_examples
+from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.training import _shuffled, part_of
 
 ROLES = ("fit", "choose", "score", "none")
@@ -87,7 +87,7 @@ def test_what_does_not_fit_into_memory_is_shuffled_alike(
         return [np.concatenate([x for x, _ in _shuffled(part, seed).batch(4).as_numpy_iterator()]) for seed in (0, 1)]
 
     cached = epochs()
-    monkeypatch.setattr("genrelab.examples.CACHE_BYTES", 0)
+    monkeypatch.setattr("genrelab.records.examples.CACHE_BYTES", 0)
     np.testing.assert_array_equal(cached, epochs())
     assert not np.array_equal(*cached)
 

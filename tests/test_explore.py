@@ -24,7 +24,7 @@ from genrelab.explore import explore
 from genrelab.page.map import Features, features, plane
 from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.records.prepared import Prepared, open_prepared
 
 
 @pytest.fixture(scope="module")

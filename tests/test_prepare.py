@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import write_tone
 
-from genrelab import outlook, records
+from genrelab import outlook
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
@@ -26,7 +26,8 @@ from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.records import tfrecord
+from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.run import outcome
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
@@ -42,10 +43,10 @@ def _bytes(prepared: Path) -> dict[str, str]:
     return {p.relative_to(prepared).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def _records(prepared: Prepared, view: str) -> list[records.Record]:
+def _records(prepared: Prepared, view: str) -> list[tfrecord.Record]:
     shards = [prepared.folder.local / s for s in prepared.shards(view)]
-    found = [r for s in shards for _, _, r in records.read_records(s, expected=records.shard_records(s.name))]
-    assert all(isinstance(r, records.Record) for r in found)
+    found = [r for s in shards for _, _, r in tfrecord.read_records(s, expected=tfrecord.shard_records(s.name))]
+    assert all(isinstance(r, tfrecord.Record) for r in found)
     return found  # type: ignore[return-value]
 
 

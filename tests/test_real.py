@@ -14,7 +14,7 @@ import soxr
 from test_cli import call
 
 from genrelab.audio import clips as audio_clips
-from genrelab.prepared import open_prepared
+from genrelab.records.prepared import open_prepared
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 QUICK = "majority,gaussian_nb,svm"

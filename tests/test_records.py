@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrelab.records import (
+from genrelab.records.tfrecord import (
     Corrupt,
     Record,
     decode,

@@ -11,7 +11,7 @@ from scored_run import GENRES, write_model, write_run
 
 from genrelab.core.errors import SettingsError
 from genrelab.core.storage import Folder
-from genrelab.prepared import read_parquet, write_parquet
+from genrelab.records.prepared import read_parquet, write_parquet
 from genrelab.report import build_many
 from genrelab.side_by_side import Run, names_of, page, side_by_side
 

@@ -15,10 +15,10 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared, read_parquet
+from genrelab.records.prepared import Prepared, read_parquet
+from genrelab.records.task import make_task
 from genrelab.run_folder import Interrupted
 from genrelab.studies import doubts, robustness
-from genrelab.task import make_task
 from genrelab.train import check, train
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")

@@ -21,8 +21,8 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError, SettingsError
 from genrelab.core.hyperparameters import DEFAULTS
 from genrelab.core.storage import Folder
-from genrelab.prepared import Prepared, open_prepared, read_parquet, write_parquet
-from genrelab.task import make_task
+from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
+from genrelab.records.task import make_task
 from genrelab.train import train
 from genrelab.tune import params_of, tune
 

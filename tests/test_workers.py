@@ -11,7 +11,7 @@ from genrelab import workers
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import PreparedError
 from genrelab.pieces import Item, Piece
-from genrelab.prepared import open_prepared
+from genrelab.records.prepared import open_prepared
 
 PREPARE = """
 import sys

@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from genrelab import __version__, pieces, records
+from genrelab import __version__, pieces
 from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
 from genrelab.features.statistics import STATISTICS
 from genrelab.pieces import Outcome, Piece
-from genrelab.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
+from genrelab.records import tfrecord
+from genrelab.records.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
 
 
 def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: list[Piece]) -> None:
@@ -113,7 +114,7 @@ def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> dict[str
     written = {}
     for number, shard in enumerate(shards):
         outcomes = [o for piece in shard for o in pieces.read(piece)[0]]
-        name = f"{view}/{records.shard_name(number, len(shards), pieces.record_counts(outcomes).get(view, 0))}"
+        name = f"{view}/{tfrecord.shard_name(number, len(shards), pieces.record_counts(outcomes).get(view, 0))}"
         digest = hashlib.sha256()
         with out.replacing(name) as temporary, out.fs.open(temporary, "wb") as f:
             for piece in shard:

@@ -19,7 +19,7 @@ from genrelab.core.errors import SplitError, printable
 from genrelab.core.text import count, some
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split, artist_key
 
 FILE = AUDIT

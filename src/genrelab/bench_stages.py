@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genrelab import pieces, records
+from genrelab import pieces
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
@@ -21,6 +21,7 @@ from genrelab.core.processes import CRASHED
 from genrelab.core.worker_pool import answers
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
+from genrelab.records import tfrecord
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
@@ -113,12 +114,12 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
             n_bytes[name] += len(payload)
             if name not in IN_TABLE:
                 with clock.on(WRITE), scratch.open("ab") as f:
-                    f.write(records.encode(records.Record(0, clip.start_s, payload)))
+                    f.write(tfrecord.encode(tfrecord.Record(0, clip.start_s, payload)))
         with clock.on(PRINTS):
             pack(landmarks(clip.y, clip.sr))
     if scratch.exists():
         with clock.on(READ):
-            deque(records.read_records(scratch), maxlen=0)
+            deque(tfrecord.read_records(scratch), maxlen=0)
     model = _model()
     with clock.on(PREDICT):
         model.predict(path)

@@ -18,10 +18,10 @@ from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import quickly
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
-from genrelab.examples import Examples
 from genrelab.model import Model
 from genrelab.predict import pool
 from genrelab.prediction import Decision, Prediction
+from genrelab.records.examples import Examples
 from genrelab.splits.folds import folds, spared
 
 Floats = NDArray[np.float64]

@@ -20,12 +20,12 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
-from genrelab.examples import Examples, load_examples
 from genrelab.journal import drop_state
 from genrelab.model import Model
 from genrelab.predict import pool
-from genrelab.prepared import write_parquet
-from genrelab.task import Task
+from genrelab.records.examples import Examples, load_examples
+from genrelab.records.prepared import write_parquet
+from genrelab.records.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

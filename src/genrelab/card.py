@@ -14,9 +14,9 @@ from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, LEVEL, Evidence, Threshold
 
 if TYPE_CHECKING:
-    from genrelab.examples import Examples
     from genrelab.model import Model
-    from genrelab.task import Task
+    from genrelab.records.examples import Examples
+    from genrelab.records.task import Task
 
 FEEDING = "## How it is fed"
 """Heading of the card's last section; the rest of a card is the same in every format."""

@@ -206,7 +206,7 @@ def relabel(
     Example: genrelab relabel prepared runs/asked --out relabelled
     """
     from genrelab.core.storage import Folder
-    from genrelab.prepared import open_prepared
+    from genrelab.records.prepared import open_prepared
     from genrelab.studies.doubts import relabelled
 
     n = relabelled(open_prepared(prepared), Folder(run), Folder(out))
@@ -224,7 +224,7 @@ def explore(
     Example: genrelab explore prepared
     """
     from genrelab.explore import explore as program
-    from genrelab.prepared import open_prepared
+    from genrelab.records.prepared import open_prepared
 
     typer.echo(str(program(open_prepared(prepared), out, console.say)))
 

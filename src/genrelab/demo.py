@@ -52,7 +52,7 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
 
 def _a_test_song(corpus: Path, results: Path) -> Path:
     from genrelab.core.storage import Folder
-    from genrelab.prepared import open_prepared, read_parquet
+    from genrelab.records.prepared import open_prepared, read_parquet
 
     split = read_parquet(Folder(results), "split.parquet").to_pydict()
     tracks = open_prepared(str(results / "prepared")).tracks

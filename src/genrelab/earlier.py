@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import assemble, pieces, records
+from genrelab import assemble, pieces
 from genrelab.core.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
 from genrelab.core.errors import DecodeError, PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
 from genrelab.pieces import Item, Kept, Mark, Outcome
-from genrelab.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
+from genrelab.records import tfrecord
+from genrelab.records.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
 
 STAGES = ("find", "read", "label", "decode", "check", "view")
 """Where a track can fail."""
@@ -216,8 +217,8 @@ def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str
         number = int(shard.rpartition("/")[2].partition("-")[0])
         found |= {i: [] for i in range(number * tracks, (number + 1) * tracks)}
         local = old.folder.fetch(shard, cache)
-        for offset, length, record in records.read_records(local):
-            if isinstance(record, records.Corrupt):
+        for offset, length, record in tfrecord.read_records(local):
+            if isinstance(record, tfrecord.Corrupt):
                 raise PreparedError(f"{old.folder}: {shard} changed while it was read ({record.reason}): prepare again")
             found[record.track].append((str(local), offset, length))
     return found

@@ -11,7 +11,7 @@ from genrelab.page import audit as page_audit
 from genrelab.page import data as page_data
 from genrelab.page import render
 from genrelab.page.tracks import known
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 
 Say = Callable[[str], None]
 

@@ -24,9 +24,9 @@ from genrelab.waveform import SAMPLES
 
 if TYPE_CHECKING:
     from genrelab.calibrate import Calibration
-    from genrelab.examples import Examples
     from genrelab.model import Model
-    from genrelab.task import Task
+    from genrelab.records.examples import Examples
+    from genrelab.records.task import Task
 
 TIMED_WINDOWS = 20
 PROBE_S = 4.0  # of each noise that a written form is tried on

@@ -21,7 +21,7 @@ from genrelab.training import History, Part, batch_size_of, fit_network, full_ba
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 __all__ = ["History", "KerasModel", "Part", "part_of", "part_of_arrays"]
 

@@ -21,7 +21,7 @@ from genrelab.collisions import Sides, collide
 from genrelab.core.errors import printable
 from genrelab.core.text import count
 from genrelab.near import LEAST_MARKS, Pair, near_duplicates
-from genrelab.prepared import FINGERPRINTS, Prepared
+from genrelab.records.prepared import FINGERPRINTS, Prepared
 from genrelab.splits.split import artist_key
 
 AUDIT = "audit.json"

@@ -17,7 +17,7 @@ from genrelab.onnx_graph import INPUT, OUTPUT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 TOLERANCE = 1e-4
 """A graph whose probabilities are further from the model's own is not written."""

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import records
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import IN_TABLE, PrepareSettings, View
@@ -26,6 +25,7 @@ from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.core.processes import CRASHED
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
+from genrelab.records import tfrecord
 
 PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""
@@ -116,7 +116,7 @@ class Outcome:
 class Made:
     """What was made of one track: encoded records by view, rows of statistics, fingerprints."""
 
-    records: list[tuple[str, bytes]] = field(default_factory=list)
+    tfrecord: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
     prints: list[Mark] = field(default_factory=list)
 
@@ -246,8 +246,8 @@ def _made(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = N
             if name in IN_TABLE:
                 made.rows.append((window.start_s, window.x))
             else:
-                record = records.Record(item.index, window.start_s, window.x.tobytes())
-                made.records.append((name, records.encode(record)))
+                record = tfrecord.Record(item.index, window.start_s, window.x.tobytes())
+                made.records.append((name, tfrecord.encode(record)))
         made.prints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
     return made
 
@@ -257,8 +257,8 @@ def _renumbered(span: tuple[str, int, int], index: int) -> bytes:
     name, offset, length = span
     with Path(name).open("rb") as f:
         f.seek(offset)
-        record = records.decode(f.read(length)[12:-4])
-    return records.encode(records.Record(index, record.start_s, record.x))
+        record = tfrecord.decode(f.read(length)[12:-4])
+    return tfrecord.encode(tfrecord.Record(index, record.start_s, record.x))
 
 
 def file_sha256(path: Path) -> str:

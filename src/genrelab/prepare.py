@@ -20,7 +20,7 @@ from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, FeatureTable, Track
 from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Outcome, Piece
-from genrelab.prepared import FINGERPRINTS, Prepared, open_prepared
+from genrelab.records.prepared import FINGERPRINTS, Prepared, open_prepared
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]

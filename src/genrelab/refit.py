@@ -10,10 +10,10 @@ from genrelab.bundle import Bundle
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError
 from genrelab.core.storage import Folder
-from genrelab.examples import load_examples
 from genrelab.model import Model
-from genrelab.prepared import Prepared, open_prepared
-from genrelab.task import make_task
+from genrelab.records.examples import load_examples
+from genrelab.records.prepared import Prepared, open_prepared
+from genrelab.records.task import make_task
 
 
 def refit(home: Path, bundle: Bundle) -> Model:

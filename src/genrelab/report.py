@@ -17,7 +17,7 @@ from genrelab.evaluation import comparison, plots, warnings
 from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
 from genrelab.page import run as page_run
 from genrelab.page.models import Answers, answers
-from genrelab.prepared import read_parquet
+from genrelab.records.prepared import read_parquet
 from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
 from genrelab.side_by_side import page as side_by_side_page
 from genrelab.splits.split import artist_key

@@ -27,7 +27,7 @@ from genrelab.datasets.exclusions import EXCLUDED, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
 from genrelab.options import Asked, Preparing, Source, Training
-from genrelab.prepared import Prepared, open_prepared
+from genrelab.records.prepared import Prepared, open_prepared
 
 if TYPE_CHECKING:
     from genrelab.bench import Bench
@@ -202,7 +202,7 @@ def train(
 
 def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
     from genrelab.models import known_models
-    from genrelab.task import make_task
+    from genrelab.records.task import make_task
     from genrelab.tune import params_of
 
     task = make_task(prepared, settings)

@@ -22,9 +22,9 @@ from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, Model
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
+from genrelab.records.task import Task, make_task, write_split
 from genrelab.report import Leaderboard, build
-from genrelab.task import Task, make_task, write_split
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
 """Questions that `train` can be asked besides its own."""

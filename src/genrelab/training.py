@@ -20,7 +20,7 @@ from genrelab.journal import Journal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 LEARNING_RATE = 1e-3  # Adam's usual one
 TPU_BATCH = 16  # rows a core

@@ -23,9 +23,9 @@ from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printab
 from genrelab.core.hyperparameters import SPACES, Params
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
+from genrelab.records.task import Task, make_task
 from genrelab.studies.refits import refits
-from genrelab.task import Task, make_task
 from genrelab.tune_search import Search, share_out
 from genrelab.tune_study import Study, Tried, opened
 

@@ -30,10 +30,10 @@ from genrelab.core.hyperparameters import (
     widened,
 )
 from genrelab.evaluation.intervals import difference_interval
+from genrelab.records.task import Task
 from genrelab.splits.folds import folds
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits
-from genrelab.task import Task
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

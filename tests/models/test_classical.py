@@ -14,8 +14,8 @@ from in_memory import blobs, examples_of, table_view
 from genrelab import models
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.errors import ModelError
-from genrelab.examples import Examples
 from genrelab.model import Model
+from genrelab.records.examples import Examples
 
 NAMES = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 

@@ -15,7 +15,7 @@ from genrelab import models
 from genrelab.bundle import load_bundle
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.hyperparameters import DEFAULTS, SPACES, Choice
-from genrelab.examples import Examples
+from genrelab.records.examples import Examples
 
 CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 

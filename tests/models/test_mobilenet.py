@@ -16,9 +16,9 @@ from genrelab import models
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
-from genrelab.examples import Examples
 from genrelab.models import mobilenet
 from genrelab.models.mobilenet import VARIABLE, MobileNetV2
+from genrelab.records.examples import Examples
 from genrelab.training import fit_network, part_of
 
 pytestmark = [

@@ -15,7 +15,7 @@ from scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.page import Table, between, percent, points, sentence, stopped
-from genrelab.prepared import read_parquet, write_parquet
+from genrelab.records.prepared import read_parquet, write_parquet
 from genrelab.report import build
 
 

@@ -15,7 +15,7 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder, table
 from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare import prepare
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 from genrelab.studies import doubts
 
 
@@ -52,7 +52,7 @@ def test_planted_errors_are_the_top_doubts(tmp_path: Path) -> None:
 
 
 def _parts(prepared: Prepared) -> list[str]:
-    from genrelab.task import make_task
+    from genrelab.records.task import make_task
 
     return list(make_task(prepared, TrainSettings(split="random")).split.parts)
 

@@ -12,9 +12,9 @@ from feature_tables import GENRES, collection, no_bar, silent
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.evaluation.clustered import mean_interval
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
+from genrelab.records.task import make_task
 from genrelab.studies import learning_curve
-from genrelab.task import make_task
 
 PARTS = ("training", "training", "test")
 

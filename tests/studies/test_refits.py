@@ -12,12 +12,12 @@ from genrelab.core.config import PrepareSettings, SamplesView, TrainSettings
 from genrelab.core.errors import MissingNeed
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.examples import load_examples
 from genrelab.predict import pool
 from genrelab.prepare import prepare
+from genrelab.records.examples import load_examples
+from genrelab.records.task import Task, make_task
 from genrelab.studies import folding
 from genrelab.studies.refits import Refits, refits
-from genrelab.task import Task, make_task
 
 SETTINGS = TrainSettings(models=("svm",), split="artist")
 

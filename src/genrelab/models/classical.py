@@ -23,7 +23,7 @@ from genrelab.splits.folds import folds, with_pairs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 MOST_COLUMNS = 5_000
 """More than this (the article's frames have 90,370) needs --pca."""

@@ -14,7 +14,7 @@ from genrelab.onnx_graph import INPUT, OPSET, OUTPUT, finished
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 
 class Majority(Model):

@@ -22,8 +22,8 @@ from genrelab.keras_model import KerasModel, part_of, part_of_arrays
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.examples import Examples
     from genrelab.keras_model import History, Part
+    from genrelab.records.examples import Examples
 
 VARIABLE = "GENRELAB_IMAGENET_WEIGHTS"
 KERAS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"

@@ -11,7 +11,7 @@ from genrelab.core.tensorflow import load_tensorflow
 from genrelab.keras_model import KerasModel
 
 if TYPE_CHECKING:
-    from genrelab.examples import Examples
+    from genrelab.records.examples import Examples
 
 
 class RawCnn(KerasModel):

@@ -19,7 +19,7 @@ from genrelab.page import ABSENT, Block, Figure, Section, Table, charts
 from genrelab.page.charts import Chart
 from genrelab.page.map import features, profiles, tracks_on_a_map
 from genrelab.page.tracks import MOST_SHARDS, Known, pictures_of
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 
 PARTS = ("training", "validation", "test", "excluded")
 NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}

@@ -14,7 +14,7 @@ from genrelab.core.errors import printable
 from genrelab.page import Figure, Table, charts, charts_models
 from genrelab.page.charts import Chart, Interval
 from genrelab.page.tracks import Known
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
 
 MOST_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
 FAR = 5.0  # standard deviations at which a feature is cut off

@@ -20,7 +20,7 @@ from genrelab.page import ABSENT, Block, Figure, Section, Stack, Table, Tracks, 
 from genrelab.page import percent as bare
 from genrelab.page.charts import Chart
 from genrelab.page.tracks import Known
-from genrelab.prepared import read_parquet
+from genrelab.records.prepared import read_parquet
 
 HARDEST = 6  # tracks shown for each model, the most confident mistakes
 MOST_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table

@@ -20,7 +20,7 @@ from genrelab.page.charts import Chart, Interval, intervals
 from genrelab.page.models import Answers
 from genrelab.page.occlusion import decided
 from genrelab.page.tracks import Known, add_pictures, known
-from genrelab.prepared import Prepared, open_prepared, read_parquet
+from genrelab.records.prepared import Prepared, open_prepared, read_parquet
 
 Json = Mapping[str, Any]
 

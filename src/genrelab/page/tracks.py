@@ -14,12 +14,12 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import records
 from genrelab.core.config import MelImageView
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.page import Heard
-from genrelab.prepared import Prepared
+from genrelab.records import tfrecord
+from genrelab.records.prepared import Prepared
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
 MOST_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB
@@ -118,8 +118,8 @@ def pictures_of(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
         return []
     view, rows = prepared.view("mel_image"), []
     try:
-        for _, _, record in records.read_records(Path(prepared.folder.path(shard))):
-            if isinstance(record, records.Record):
+        for _, _, record in tfrecord.read_records(Path(prepared.folder.path(shard))):
+            if isinstance(record, tfrecord.Record):
                 x = np.frombuffer(record.x, view.dtype).reshape(view.shape)
                 rows.append((record.track, x))
     except OSError as e:

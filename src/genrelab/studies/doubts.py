@@ -28,10 +28,10 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import count
 from genrelab.evaluation.calibration import fit_temperature, tempered
 from genrelab.models import model_class
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
+from genrelab.records.task import Task, make_task
 from genrelab.studies import folding
 from genrelab.studies.refits import Answers, quick, refits
-from genrelab.task import Task, make_task
 
 FILE, CSV = "doubts.json", "doubts.csv"
 COLUMNS = (

@@ -31,7 +31,7 @@ from genrelab.core.processes import worker_pool
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
 from genrelab.features.views import compute
-from genrelab.prepared import read_parquet
+from genrelab.records.prepared import read_parquet
 from genrelab.splits.split import artist_key
 from genrelab.studies.conditions import Altered, Condition, Held, held
 

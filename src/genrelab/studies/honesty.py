@@ -29,11 +29,11 @@ from genrelab.core.text import count, some
 from genrelab.evaluation import metrics
 from genrelab.models import model_class
 from genrelab.predict import pool
-from genrelab.prepared import Prepared, read_parquet
+from genrelab.records.prepared import Prepared, read_parquet
+from genrelab.records.task import Task, make_task
 from genrelab.studies import folding
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
 from genrelab.studies.refits import Answers, Refits, n_learned, quick, refits
-from genrelab.task import Task, make_task
 
 FILE = "honesty.json"
 HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")

@@ -24,9 +24,9 @@ from genrelab.core.text import count, some
 from genrelab.evaluation.clustered import mean_interval
 from genrelab.evaluation.intervals import share_interval
 from genrelab.models import model_class
-from genrelab.prepared import Prepared
+from genrelab.records.prepared import Prepared
+from genrelab.records.task import Task, make_task
 from genrelab.studies.refits import Refits, refits
-from genrelab.task import Task, make_task
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}

@@ -35,14 +35,14 @@ from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
 from genrelab.features.views import compute
-from genrelab.prepared import read_parquet
+from genrelab.records.prepared import read_parquet
 from genrelab.studies.conditions import CLEAN, Altered, held
 from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
 
 if TYPE_CHECKING:
     from genrelab.candidates import Bar, Say
-    from genrelab.prepared import Prepared
+    from genrelab.records.prepared import Prepared
 
 Floats = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from genrelab.candidates import view_of
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError
 from genrelab.core.hyperparameters import quickly
-from genrelab.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.predict import pool
+from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
+from genrelab.records.task import Task
 from genrelab.studies import folding
-from genrelab.task import Task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

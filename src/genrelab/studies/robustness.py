@@ -38,7 +38,7 @@ from genrelab.studies.robustness_card import section, with_section
 
 if TYPE_CHECKING:
     from genrelab.candidates import Bar, Say
-    from genrelab.prepared import Prepared
+    from genrelab.records.prepared import Prepared
 
 Ints = NDArray[np.int64]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import records
 from genrelab.core.config import IN_TABLE, View
 from genrelab.core.errors import PreparedError
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.prepared import Prepared
+from genrelab.records import tfrecord
+from genrelab.records.prepared import Prepared
 
 BALANCED_BELOW = 1.5
 """`--class-weight auto` leaves genres alone while the largest has less than this many times the smallest."""
@@ -151,8 +151,8 @@ class Examples:
         if not len(x):
             return x
         for shard in self._shards:
-            for _, _, record in records.read_records(shard):
-                if isinstance(record, records.Corrupt):
+            for _, _, record in tfrecord.read_records(shard):
+                if isinstance(record, tfrecord.Corrupt):
                     raise PreparedError(f"{shard}: changed while it was read ({record.reason}); train again")
                 if self.labels.role[record.track] == "none":
                     continue
@@ -230,8 +230,8 @@ def _scan(path: Path, name: str) -> _Scan:
     """Every record's checksum, once, before training: TensorFlow's reader would stop at the first bad one."""
     scan = _Scan(path, [], [], [], [], 0)
     lost = 0
-    for offset, length, record in records.read_records(path, expected=records.shard_records(path.name)):
-        if isinstance(record, records.Corrupt):
+    for offset, length, record in tfrecord.read_records(path, expected=tfrecord.shard_records(path.name)):
+        if isinstance(record, tfrecord.Corrupt):
             more = f" and {record.lost - 1} behind it" if record.lost > 1 else ""
             scan.corrupt.append(f"{name}: corrupt record at byte {offset}{more}: {record.reason}")
             lost += record.lost

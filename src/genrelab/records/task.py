@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.examples import Labels
-from genrelab.prepared import TRACKS, Prepared, write_parquet
+from genrelab.records.examples import Labels
+from genrelab.records.prepared import TRACKS, Prepared, write_parquet
 from genrelab.splits.split import Split, artist_key, make_split
 
 
