@@ -20,9 +20,9 @@ from training_rows import examples_of
 
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.tensorflow import seed_everything
-from genrelab.keras_model import Part, part_of, part_of_arrays
+from genrelab.models.keras_base import Part, part_of, part_of_arrays
+from genrelab.models.keras_training import fit_network, full_batches
 from genrelab.models.mobilenet import build_head, join, load_base
-from genrelab.training import fit_network, full_batches
 
 EPOCHS = {"the base again": 2, "genrelab": 8}
 """That count, of each round."""

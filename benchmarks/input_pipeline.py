@@ -21,10 +21,10 @@ from training_rows import examples_of
 
 from genrelab.core.config import LogMelView, SamplesView, View
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
-from genrelab.keras_model import part_of
 from genrelab.models import raw_cnn
+from genrelab.models.keras_base import part_of
+from genrelab.models.keras_training import LEARNING_RATE, _compile, _shuffled, full_batches
 from genrelab.records import examples
-from genrelab.training import LEARNING_RATE, _compile, _shuffled, full_batches
 
 
 class Task(NamedTuple):

@@ -51,8 +51,8 @@ from genrelab.core.config import ClipSettings, DescriptorsView
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import evidence_of, tempered
 from genrelab.features import views
-from genrelab.model import steady_columns
-from genrelab.onnx_graph import pipeline_to_onnx
+from genrelab.models.base import steady_columns
+from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.predict import pool
 
 FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")

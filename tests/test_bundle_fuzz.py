@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from in_memory import blobs, examples_of
 
-from genrelab import models
 from genrelab.bundle import load_bundle, write_bundle
 from genrelab.core.config import ClipSettings, MelImageView, TableView, TrainSettings, View
+from genrelab.models import registry
 from genrelab.records.examples import Examples
 
 onnx = pytest.importorskip("onnx")
@@ -81,7 +81,7 @@ def write(folder: Path, network: bytes, view: View, n_genres: int) -> None:
 def write_all(folder: Path) -> None:
     examples = blobs(n=60, columns=6)
     for name in CLASSICAL:
-        model = models.create(name, TrainSettings(), examples.genres).fit(examples, folder)
+        model = registry.create(name, TrainSettings(), examples.genres).fit(examples, folder)
         write(folder / name, model.onnx(), examples.view, len(examples.genres))
     write(folder / "convolutional", convolutional(), MelImageView(size=24), 3)
 
@@ -163,7 +163,7 @@ def test_whatever_training_writes_is_loaded(
 ) -> None:
     x = blobs(n=80, columns=5, genres=genres)
     for i, examples in enumerate((x, with_holes(x)) if name != "majority" else (x,)):
-        model = models.create(name, TrainSettings(**settings), x.genres).fit(examples, tmp_path)  # type: ignore[arg-type]
+        model = registry.create(name, TrainSettings(**settings), x.genres).fit(examples, tmp_path)  # type: ignore[arg-type]
         write(tmp_path / str(i), model.onnx(), x.view, genres)
         p = load_bundle(tmp_path / str(i)).probabilities(examples.rows().x)
         np.testing.assert_allclose(p, model.predict_proba(examples), atol=1e-4)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from in_memory import blobs, examples_of, table_view
 
-from genrelab import models
 from genrelab.calibrate import HELD_OUT, OUT_OF_FOLD, VALIDATION, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, tempered
-from genrelab.model import Model
+from genrelab.models import registry
+from genrelab.models.base import Model
 from genrelab.models.classical import GaussianNB
 from genrelab.records.examples import Examples
 
@@ -31,7 +31,7 @@ def hard(n: int = 300, *, roles: tuple[str, ...] = ("fit", "fit", "fit", "score"
 
 
 def trained(examples: Examples, folder: Path, name: str = "gaussian_nb") -> tuple[Model, Any]:
-    model = models.create(name, TrainSettings(), examples.genres).fit(examples, folder)
+    model = registry.create(name, TrainSettings(), examples.genres).fit(examples, folder)
     return model, model.predict_proba(examples)
 
 

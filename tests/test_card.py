@@ -26,7 +26,7 @@ from genrelab.core.config import (
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.evaluation import metrics
-from genrelab.models import create
+from genrelab.models.registry import create
 from genrelab.prepare import prepare
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.task import Task, make_task

@@ -13,10 +13,11 @@ from faulty import collection, tune, write
 from test_checkup import here  # noqa: F401 - a fixture
 from test_cli import call
 
-from genrelab import certificate, devices, doctor
+from genrelab import certificate, doctor
 from genrelab.datasets.exclusions import NAME, read
-from genrelab.devices import Device
 from genrelab.doctor import NOTE, OK, REPAIR, Finding
+from genrelab.models import devices
+from genrelab.models.devices import Device
 
 
 @pytest.fixture(autouse=True)

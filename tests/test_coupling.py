@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from genrelab import coupling
-from genrelab.coupling import best_beta, coupled, pair_scores
+from genrelab.models import pairwise_coupling
+from genrelab.models.pairwise_coupling import best_beta, coupled, pair_scores
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -44,7 +44,9 @@ def test_scores_are_those_of_the_machine(kernel: str, k: int, monkeypatch: pytes
     y = rng.integers(0, k, 120)
     z = rng.normal(size=(120, 7)) + y[:, None] / 2
     svc = SVC(kernel=kernel, gamma=0.1, degree=2, decision_function_shape="ovo").fit(z, y)
-    monkeypatch.setattr(coupling, "KERNEL_VALUES", 10 * len(svc.support_vectors_))  # several blocks, a short one last
+    monkeypatch.setattr(
+        pairwise_coupling, "KERNEL_VALUES", 10 * len(svc.support_vectors_)
+    )  # several blocks, a short one last
     expected = svc.decision_function(z[:77])
     np.testing.assert_allclose(pair_scores(svc, z[:77]), -expected[:, None] if k == 2 else expected, atol=1e-10)
     assert pair_scores(svc, z[:0]).shape == (0, k * (k - 1) // 2)

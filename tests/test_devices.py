@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from genrelab import devices
-from genrelab.devices import Device, asking
+from genrelab.models import devices
+from genrelab.models.devices import Device, asking
 
 
 def _instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:

@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from genrelab.coupling import pair_scores
-from genrelab.estimators import FARTHEST, bounds_of, l1_penalty, medians_of, planes
+from genrelab.models.pairwise_coupling import pair_scores
+from genrelab.models.sklearn_tools import FARTHEST, bounds_of, l1_penalty, medians_of, planes
 
 
 def test_bounds_are_so_many_standard_deviations_off() -> None:

@@ -11,10 +11,10 @@ from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
+from genrelab.models.keras_training import _shuffled, part_of
 from genrelab.prepare import prepare
 from genrelab.records.examples import Labels, load_examples
 from genrelab.records.prepared import Prepared, open_prepared
-from genrelab.training import _shuffled, part_of
 
 ROLES = ("fit", "choose", "score", "none")
 

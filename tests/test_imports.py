@@ -21,7 +21,7 @@ TRAIN_ONLY = (
 )  # fmt: skip
 CONTRACTS = {
     "genrelab.datasets.registry": {"genrelab.datasets.base"},
-    "genrelab.models": {"genrelab.model", "genrelab.keras_model", "genrelab.records.examples"},
+    "genrelab.models.registry": {"genrelab.models.base", "genrelab.models.keras_base", "genrelab.records.examples"},
 }
 """What a shelf file may import besides leaves."""
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab import journal as journal_module
-from genrelab.journal import Journal, drop_state, read_history
+from genrelab.models import checkpoints as journal_module
+from genrelab.models.checkpoints import Journal, drop_state, read_history
 
 pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
 

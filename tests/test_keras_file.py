@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genrelab.core.errors import ModelError
-from genrelab.keras_file import load_network
+from genrelab.models.keras_loading import load_network
 
 
 def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
@@ -43,7 +43,7 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
         ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.storage\.Folder"),
         *[
             ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
-            for module in ("genrelab.models.nothing", "genrelab.cli", "genrelab..models")
+            for module in ("genrelab.models.registry.nothing", "genrelab.cli", "genrelab..models")
         ],
         ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "names genrelabx"),
     ],

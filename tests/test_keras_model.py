@@ -11,7 +11,7 @@ from in_memory import examples_of, tones
 from genrelab.core.config import SamplesView, TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.keras_model import KerasModel
+from genrelab.models.keras_base import KerasModel
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from in_memory import blobs
 
-from genrelab import models
 from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
 from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
-from genrelab.model import Model, steady_columns
+from genrelab.models import registry
+from genrelab.models.base import Model, steady_columns
 from genrelab.models.majority import Majority
 
 
@@ -52,11 +52,11 @@ def test_defaults_of_a_model() -> None:
 
 
 def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
-    assert models.known_models()[0] == "majority"
-    for name in models.known_models():
-        assert models.create(name, TrainSettings(), ("a", "b")).name == name
+    assert registry.known_models()[0] == "majority"
+    for name in registry.known_models():
+        assert registry.create(name, TrainSettings(), ("a", "b")).name == name
     with pytest.raises(ModelError, match=r"unknown model 'svn': known are majority, .*mobilenet_v2"):
-        models.create("svn", TrainSettings(), ("a", "b"))
+        registry.create("svn", TrainSettings(), ("a", "b"))
 
 
 @pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])

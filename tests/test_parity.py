@@ -51,7 +51,7 @@ def test_all_forms_of_a_keras_network_answer_alike(
     files: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from genrelab.core.tensorflow import load_tensorflow
-    from genrelab.onnx_graph import network_to_onnx
+    from genrelab.models.onnx_export import network_to_onnx
 
     _, keras = load_tensorflow()
     view = LogMelView(n_mels=32, window_s=0.9, hop_s=0.6)

@@ -12,8 +12,8 @@ import pytest
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
-from genrelab.journal import read_history
-from genrelab.training import fit_network, full_batches, part_of_arrays
+from genrelab.models.checkpoints import read_history
+from genrelab.models.keras_training import fit_network, full_batches, part_of_arrays
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from genrelab import models
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import SettingsError
 from genrelab.core.hyperparameters import (
@@ -25,6 +24,7 @@ from genrelab.core.hyperparameters import (
     relevant,
     widened,
 )
+from genrelab.models import registry
 
 
 def test_the_article_s_study_is_inside() -> None:
@@ -52,7 +52,7 @@ def test_the_article_s_study_is_inside() -> None:
 
 @pytest.mark.parametrize("model", SPACES)
 def test_defaults_are_whole_known_and_in_reach_of_the_search(model: str) -> None:
-    assert model in models.known_models()
+    assert model in registry.known_models()
     space = SPACES[model]
     assert set(DEFAULTS[model]) == {*space, *UNSEARCHED.get(model, {})} - set(SHARED)
     assert plain_params({model: DEFAULTS[model]}) == {model: DEFAULTS[model]}

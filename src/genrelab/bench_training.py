@@ -19,7 +19,7 @@ from genrelab.core.config import MelImageView, SamplesView, TrainSettings
 from genrelab.core.text import some
 
 if TYPE_CHECKING:
-    from genrelab.training import Part
+    from genrelab.models.keras_training import Part
 
 FEW, MANY = 32, 128
 """Windows of a whole epoch with its checkpoint, and of one of steps alone: of a network that is quick."""
@@ -144,7 +144,7 @@ def _mobilenet() -> Network:
 
 def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """What an epoch takes besides its windows, its checkpoint above all, and what each window takes."""
-    from genrelab.training import fit_network, full_batches
+    from genrelab.models.keras_training import fit_network, full_batches
 
     settings, stamps = TrainSettings(epochs=EPOCHS), list[float]()
     with tempfile.TemporaryDirectory() as folder:
@@ -162,8 +162,8 @@ def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """Without a checkpoint, which is never more than a share of the time and would take longer here than all steps."""
-    from genrelab.journal import SAVED_AGAIN
-    from genrelab.training import full_batches
+    from genrelab.models.checkpoints import SAVED_AGAIN
+    from genrelab.models.keras_training import full_batches
 
     network.compile("adam", "sparse_categorical_crossentropy")  # from logits or not takes the same time
     few, more = _noise(shape, AT_ONCE), _noise(shape, 2 * AT_ONCE)
@@ -175,7 +175,7 @@ def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _noise(shape: tuple[int, ...], n: int) -> Part:
-    from genrelab.training import part_of_arrays
+    from genrelab.models.keras_training import part_of_arrays
 
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((n, *shape)).astype(np.float32), rng.integers(0, GENRES, n)

@@ -18,7 +18,7 @@ from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import quickly
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
-from genrelab.model import Model
+from genrelab.models.base import Model
 from genrelab.predict import pool
 from genrelab.prediction import Decision, Prediction
 from genrelab.records.examples import Examples

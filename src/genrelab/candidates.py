@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab import export, models, tensorboard
+from genrelab import export, tensorboard
 from genrelab.calibrate import Calibration, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
-from genrelab.journal import drop_state
-from genrelab.model import Model
+from genrelab.models import registry
+from genrelab.models.base import Model
+from genrelab.models.checkpoints import drop_state
 from genrelab.predict import pool
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.prepared import write_parquet
@@ -72,12 +73,12 @@ class Candidates:
             ModelError: a model that was named cannot be trained, or none at all could.
         """
         not_run = []
-        names = self.settings.models or models.known_models()
+        names = self.settings.models or registry.known_models()
         for name in names:
             try:
-                if need := models.model_class(name).missing_need(self.settings):
+                if need := registry.model_class(name).missing_need(self.settings):
                     raise MissingNeed(need)
-                self._model(models.create(name, self.settings, self.task.genres))
+                self._model(registry.create(name, self.settings, self.task.genres))
             except ModelError as e:
                 if self.settings.models:
                     raise

@@ -14,7 +14,7 @@ from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, LEVEL, Evidence, Threshold
 
 if TYPE_CHECKING:
-    from genrelab.model import Model
+    from genrelab.models.base import Model
     from genrelab.records.examples import Examples
     from genrelab.records.task import Task
 

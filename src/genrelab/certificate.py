@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from genrelab import console, devices, doctor
+from genrelab import console, doctor
 from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
@@ -27,6 +27,7 @@ from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.doctor import NOTE, REPAIR, Finding
 from genrelab.faults import KINDS, Fault, named
+from genrelab.models import devices
 from genrelab.shown import finding
 
 SHOWN = 5

@@ -27,7 +27,7 @@ from pathlib import Path
 from genrelab import __version__
 from genrelab.audio import test_tones
 from genrelab.core.processes import cores
-from genrelab.devices import Answer
+from genrelab.models.devices import Answer
 
 TRAIN_HALF = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",

@@ -19,12 +19,12 @@ from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.export_folder import finish, replacing
 from genrelab.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
-from genrelab.onnx_graph import INPUT
+from genrelab.models.onnx_export import INPUT
 from genrelab.waveform import SAMPLES
 
 if TYPE_CHECKING:
     from genrelab.calibrate import Calibration
-    from genrelab.model import Model
+    from genrelab.models.base import Model
     from genrelab.records.examples import Examples
     from genrelab.records.task import Task
 

@@ -23,8 +23,8 @@ from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import quiet_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.features.views import compute
-from genrelab.keras_file import load_network
-from genrelab.onnx_graph import INPUT, with_temperature
+from genrelab.models.keras_loading import load_network
+from genrelab.models.onnx_export import INPUT, with_temperature
 from genrelab.waveform import SAMPLES, missing_operators, waveform_onnx
 
 OUTPUT = "probabilities"

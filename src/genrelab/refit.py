@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from genrelab import models
 from genrelab.bundle import Bundle
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError
 from genrelab.core.storage import Folder
-from genrelab.model import Model
+from genrelab.models import registry
+from genrelab.models.base import Model
 from genrelab.records.examples import load_examples
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.records.task import make_task
@@ -33,7 +33,7 @@ def refit(home: Path, bundle: Bundle) -> Model:
         places = dict.fromkeys([about["dataset"]["prepared"], str(run / "prepared")])
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise PreparedError(f"{run}: what the run was asked for cannot be read ({' '.join(str(e).split())})") from e
-    model_class = models.model_class(bundle.name)
+    model_class = registry.model_class(bundle.name)
     if model_class.needs_validation:
         raise ModelError(f"{home / 'model.keras'} is missing, and a network is not trained again for a comparison")
     prepared = _prepared(list(places), fingerprint)

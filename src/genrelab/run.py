@@ -133,7 +133,7 @@ def bench(
 ) -> Bench:
     """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
     from genrelab.bench import bench as measured
-    from genrelab.models import known_models, model_class
+    from genrelab.models.registry import known_models, model_class
 
     names = train_settings(Training(models=models)).models
     read = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
@@ -151,7 +151,7 @@ def bench(
 
 def train_settings(training: Training) -> TrainSettings:
     """Settings of a training, with the names of the models checked."""
-    from genrelab.models import known_models
+    from genrelab.models.registry import known_models
 
     names = [] if training.models == "all" else words(training.models)
     unknown = [n for n in names if n not in known_models()]
@@ -176,7 +176,7 @@ def views_for(preparing: Preparing, settings: TrainSettings) -> Preparing:
 
 def check_run(out: str, settings: TrainSettings, asked: Asked) -> None:
     """Refuse a RUN whose results would be lost or mixed; see `run_folder.check_run`."""
-    from genrelab.models import known_models
+    from genrelab.models.registry import known_models
 
     run_folder.check_run(Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, models=known_models())
 
@@ -201,7 +201,7 @@ def train(
 
 
 def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
-    from genrelab.models import known_models
+    from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
     from genrelab.tune import params_of
 

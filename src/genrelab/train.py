@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, audit, models, run_folder
+from genrelab import __version__, audit, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
 from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
+from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
 from genrelab.report import Leaderboard, build
@@ -66,7 +67,7 @@ def train(
         SettingsError, SplitError, ModelError: see the messages.
         Interrupted: Ctrl-C after RUN was begun.
     """
-    known = models.known_models()
+    known = registry.known_models()
     run_folder.check_run(run, settings, resume=resume, overwrite=overwrite, models=known)
     check(settings, prepared.views)
     began = time.perf_counter()
@@ -117,7 +118,7 @@ def _study(
     from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
 
     prepared = task.prepared
-    trained = tuple(m for m in settings.models or models.known_models() if run.exists(f"{m}/metrics.json"))
+    trained = tuple(m for m in settings.models or registry.known_models() if run.exists(f"{m}/metrics.json"))
     refused: list[GenrelabError] = []
     for name, module in (("honesty", honesty), ("learning-curve", learning_curve), ("doubts", doubts)):
         if name not in names:
@@ -147,8 +148,8 @@ def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
         raise SettingsError(f"--view {settings.view}: there is only {', '.join(views)}")
     if pca is not None and pca >= 1 and pca != int(pca):
         raise SettingsError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
-    for name in settings.models or models.known_models():
-        model = models.model_class(name)
+    for name in settings.models or registry.known_models():
+        model = registry.model_class(name)
         need = model.missing_need(settings)
         if settings.models and need:
             raise MissingNeed(need)

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import models, tune_pictures, tune_verdict
+from genrelab import tune_pictures, tune_verdict
 from genrelab.candidates import Bar, Say
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import SPACES, Params
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
+from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.studies.refits import refits
@@ -121,7 +122,7 @@ def params_of(
 
 def _check(run: Folder, model: str, trials: int | None, seconds: float | None) -> None:
     if model not in SPACES:
-        what = "has no hyper-parameters" if model in models.known_models() else "is not known"
+        what = "has no hyper-parameters" if model in registry.known_models() else "is not known"
         raise SettingsError(f"--model {printable(model)} {what}: choose one of {', '.join(SPACES)}")
     if not run.is_local:
         raise SettingsError(f"{run}: a search is a database on this machine's disk: choose a local --out")

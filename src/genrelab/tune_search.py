@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import models
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError
 from genrelab.core.hyperparameters import (
@@ -30,6 +29,7 @@ from genrelab.core.hyperparameters import (
     widened,
 )
 from genrelab.evaluation.intervals import difference_interval
+from genrelab.models import registry
 from genrelab.records.task import Task
 from genrelab.splits.folds import folds
 from genrelab.studies import folding
@@ -112,7 +112,7 @@ class Search:
         order = np.concatenate(self.held)
         self.groups = None if self.artists is None else [self.artists[i] for i in order]
         space, pca = dict(SPACES[self.model]), self.settings.pca
-        if models.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
+        if registry.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
             pca = NEEDED_PCA
             space["pca"] = Choice(tuple(c for c in PCA.choices if c is not None), more=True)
         usual = chosen(self.model, {}, preset=self.settings.preset)
@@ -172,9 +172,9 @@ class Search:
 
         Of networks it is known that they can.
         """
-        if models.model_class(self.model).needs_validation:
+        if registry.model_class(self.model).needs_validation:
             return None
-        model = models.create(self.model, replace(self.settings, params={self.model: params}), self.fits.task.genres)
+        model = registry.create(self.model, replace(self.settings, params={self.model: params}), self.fits.task.genres)
         try:
             model.fit(self.fits.windows(self.model), self.fits.scratch / self.model).onnx()
         except ModelError as e:
@@ -183,7 +183,7 @@ class Search:
 
     def _roles(self, held: int, y: Ints) -> NDArray[np.str_]:
         chooses = None
-        if models.model_class(self.model).needs_validation:
+        if registry.model_class(self.model).needs_validation:
             learned = (self.fold != held) & (self.fold != folding.OUT)
             chooses = folding.choosing(y, self.artists, learned, seed=self.settings.seed)
         return folding.roles(self.fold, held, chooses)

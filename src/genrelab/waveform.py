@@ -18,7 +18,7 @@ from genrelab.bundle_json import MODEL, read_about, verified
 from genrelab.core.config import LogMelView, MelImageView, SamplesView, TableView, View
 from genrelab.core.errors import ModelError
 from genrelab.features.spectrogram import AMIN, mel_filters
-from genrelab.onnx_graph import OUTPUT, Nodes, read_network, rename, tempered
+from genrelab.models.onnx_export import OUTPUT, Nodes, read_network, rename, tempered
 
 SAMPLES = "samples"
 """Name of the graph's input: mono samples, float32, any number of them."""

@@ -11,17 +11,17 @@ import onnxruntime
 import pytest
 from in_memory import blobs, examples_of, table_view
 
-from genrelab import models
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.errors import ModelError
-from genrelab.model import Model
+from genrelab.models import registry
+from genrelab.models.base import Model
 from genrelab.records.examples import Examples
 
 NAMES = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 
 
 def fitted(name: str, examples: Examples, **settings: Any) -> Any:
-    return models.create(name, TrainSettings(**settings), examples.genres).fit(examples, Path("not written to"))
+    return registry.create(name, TrainSettings(**settings), examples.genres).fit(examples, Path("not written to"))
 
 
 def off(model: Model, examples: Examples) -> float:

@@ -11,10 +11,10 @@ import pytest
 from in_memory import blobs, examples_of, table_view, tones
 from trained import bundle_of
 
-from genrelab import models
 from genrelab.bundle import load_bundle
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.hyperparameters import DEFAULTS, SPACES, Choice
+from genrelab.models import registry
 from genrelab.records.examples import Examples
 
 CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
@@ -22,7 +22,9 @@ CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 
 def fitted(name: str, examples: Examples, own: dict[str, Any], **settings: Any) -> Any:
     params = {name: own} if own else {}
-    return models.create(name, TrainSettings(params=params, **settings), examples.genres).fit(examples, Path("unused"))
+    return registry.create(name, TrainSettings(params=params, **settings), examples.genres).fit(
+        examples, Path("unused")
+    )
 
 
 def cases() -> Iterator[Any]:
@@ -114,10 +116,10 @@ def test_pca_of_one_model_is_not_that_of_another() -> None:
     settings = TrainSettings(pca=0.5, params=params)
     examples = blobs()
     steps = {
-        n: models.create(n, settings, examples.genres).fit(examples, Path("unused")).steps_ for n in ("knn", "mlp")
+        n: registry.create(n, settings, examples.genres).fit(examples, Path("unused")).steps_ for n in ("knn", "mlp")
     }
     assert len(steps["knn"]) == 2 and steps["knn"][1].n_components_ == 3 and len(steps["mlp"]) == 1
-    many, view = models.model_class("knn"), FramesView()
+    many, view = registry.model_class("knn"), FramesView()
     n = int(np.prod(view.shape))
     assert many.too_many_columns(TrainSettings(), n) and not many.too_many_columns(settings, n)
 
@@ -135,7 +137,7 @@ def test_one_calibration_fold_is_quicker_and_near() -> None:
 def test_the_networks_take_theirs(tmp_path: Path) -> None:
     examples = tones(n=30, samples=80)
     own = {"learning_rate": 5e-3, "dropout": 0.2, "dense": 33, "batch_size": 8}
-    model = models.create("raw_cnn", TrainSettings(epochs=2, params={"raw_cnn": own}), examples.genres)
+    model = registry.create("raw_cnn", TrainSettings(epochs=2, params={"raw_cnn": own}), examples.genres)
     model.fit(examples, tmp_path)
     assert model.display == "raw_cnn (tuned)" and model.settings.batch_size == 8
     assert [layer.units for layer in model.network_.layers if hasattr(layer, "units")] == [33, 20, 3]
@@ -154,5 +156,5 @@ def test_the_head_takes_its_own() -> None:
     assert [layer.units for layer in deep.layers if hasattr(layer, "units")] == [5, 3]
     assert [layer.rate for layer in deep.layers if hasattr(layer, "rate")] == [0.1, 0.1]
     settings = TrainSettings(imagenet_weights="none", params={"mobilenet_v2": {"hidden": 5, "fine_tune": 2}})
-    model = models.create("mobilenet_v2", settings, ("a", "b", "c"))
+    model = registry.create("mobilenet_v2", settings, ("a", "b", "c"))
     assert model.display == "mobilenet_v2 (random initialisation, tuned)" and model.settings.fine_tune == 2

@@ -12,14 +12,13 @@ import onnxruntime
 import pytest
 from in_memory import examples_of
 
-from genrelab import models
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
-from genrelab.models import mobilenet
+from genrelab.models import mobilenet, registry
+from genrelab.models.keras_training import fit_network, part_of
 from genrelab.models.mobilenet import VARIABLE, MobileNetV2
 from genrelab.records.examples import Examples
-from genrelab.training import fit_network, part_of
 
 pytestmark = [
     pytest.mark.slow,  # TensorFlow takes seconds to import
@@ -285,7 +284,7 @@ def test_imagenet_weights_on_real_music(shared: Path, tmp_path: Path) -> None:
     examples = examples_of(x, y, view=view, role=role, group=artist)
     accuracy = {}
     for weights in (str(shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"), "none"):
-        model = models.create("mobilenet_v2", TrainSettings(imagenet_weights=weights), examples.genres)
+        model = registry.create("mobilenet_v2", TrainSettings(imagenet_weights=weights), examples.genres)
         model.fit(examples, tmp_path / ("random" if weights == "none" else "imagenet"))
         right = model.predict_proba(examples).argmax(axis=1) == y
         accuracy[weights == "none"] = right[role == "score"].mean()

@@ -7,8 +7,8 @@ import onnxruntime
 import pytest
 from in_memory import tones
 
-from genrelab import models
 from genrelab.core.config import SamplesView, TrainSettings
+from genrelab.models import registry
 from genrelab.models.raw_cnn import build_network
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
@@ -36,7 +36,7 @@ def test_is_the_article_s_network() -> None:
 
 def test_learns_three_pitches(tmp_path: Path) -> None:
     examples = tones(n=90, samples=400)
-    model = models.create("raw_cnn", TrainSettings(epochs=25), examples.genres).fit(examples, tmp_path)
+    model = registry.create("raw_cnn", TrainSettings(epochs=25), examples.genres).fit(examples, tmp_path)
     probabilities = model.predict_proba(examples)
     assert (probabilities.argmax(axis=1) == examples.y)[examples.role == "score"].mean() > 0.8
     session = onnxruntime.InferenceSession(model.onnx())

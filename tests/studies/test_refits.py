@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from feature_tables import collection
 
-from genrelab import models
 from genrelab.core.config import PrepareSettings, SamplesView, TrainSettings
 from genrelab.core.errors import MissingNeed
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
+from genrelab.models import registry
 from genrelab.predict import pool
 from genrelab.prepare import prepare
 from genrelab.records.examples import load_examples
@@ -35,7 +35,7 @@ def _all(task: Task) -> np.ndarray:
 def test_the_runs_own_roles_give_the_runs_own_answers(task: Task, tmp_path: Path) -> None:
     labels = task.labels(chooses=False)
     examples = load_examples(task.prepared, "table", labels, cache=tmp_path)
-    model = models.create("svm", SETTINGS, task.genres).fit(examples, tmp_path)
+    model = registry.create("svm", SETTINGS, task.genres).fit(examples, tmp_path)
     tracks, expected = pool(examples.track, model.predict_proba(examples))
     with refits(task, SETTINGS, _all(task)) as fits:
         answers = fits.answers("svm", labels.role)

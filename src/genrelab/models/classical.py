@@ -14,10 +14,10 @@ import numpy as np
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import SPACES, chosen, relevant
-from genrelab.coupling import CoupledSVC, best_beta, pair_scores
-from genrelab.estimators import bounds_of, l1_penalty, medians_of, one_thread, planes
-from genrelab.model import Model, steady_columns
-from genrelab.onnx_graph import pipeline_to_onnx
+from genrelab.models.base import Model, steady_columns
+from genrelab.models.onnx_export import pipeline_to_onnx
+from genrelab.models.pairwise_coupling import CoupledSVC, best_beta, pair_scores
+from genrelab.models.sklearn_tools import bounds_of, l1_penalty, medians_of, one_thread, planes
 from genrelab.splits.folds import folds, with_pairs
 
 if TYPE_CHECKING:

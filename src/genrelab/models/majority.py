@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from genrelab.core.config import VIEWS
-from genrelab.model import Model
-from genrelab.onnx_graph import INPUT, OPSET, OUTPUT, finished
+from genrelab.models.base import Model
+from genrelab.models.onnx_export import INPUT, OPSET, OUTPUT, finished
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

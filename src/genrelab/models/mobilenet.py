@@ -17,12 +17,12 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import chosen
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.keras_model import KerasModel, part_of, part_of_arrays
+from genrelab.models.keras_base import KerasModel, part_of, part_of_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.keras_model import History, Part
+    from genrelab.models.keras_base import History, Part
     from genrelab.records.examples import Examples
 
 VARIABLE = "GENRELAB_IMAGENET_WEIGHTS"

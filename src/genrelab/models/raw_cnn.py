@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from genrelab.core.config import TrainSettings
 from genrelab.core.hyperparameters import chosen
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.keras_model import KerasModel
+from genrelab.models.keras_base import KerasModel
 
 if TYPE_CHECKING:
     from genrelab.records.examples import Examples

@@ -27,7 +27,7 @@ from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
 from genrelab.evaluation.calibration import fit_temperature, tempered
-from genrelab.models import model_class
+from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.studies import folding

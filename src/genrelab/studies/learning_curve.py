@@ -23,7 +23,7 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
 from genrelab.evaluation.clustered import mean_interval
 from genrelab.evaluation.intervals import share_interval
-from genrelab.models import model_class
+from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.studies.refits import Refits, refits

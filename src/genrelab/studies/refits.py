@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import models
 from genrelab.candidates import view_of
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError
 from genrelab.core.hyperparameters import quickly
+from genrelab.models import registry
 from genrelab.predict import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.records.task import Task
@@ -78,13 +78,13 @@ class Refits:
         Raises:
             MissingNeed: with the remedies.
         """
-        if need := models.model_class(name).missing_need(self.settings):
+        if need := registry.model_class(name).missing_need(self.settings):
             raise MissingNeed(need)
         self.view(name)
 
     def view(self, name: str) -> str:
         """What the model reads; the same as in `train`."""
-        return view_of(models.model_class(name), self.settings, self.task.prepared.views)
+        return view_of(registry.model_class(name), self.settings, self.task.prepared.views)
 
     def windows(self, name: str) -> Examples:
         """All windows that the model may be shown; flat ones in memory, others in their shards."""
@@ -146,7 +146,7 @@ class Refits:
         """The roles of each fold in turn."""
         for held in np.unique(fold[fold >= 0]):
             chooses = None
-            if models.model_class(name).needs_validation:
+            if registry.model_class(name).needs_validation:
                 learned = (fold != held) & (fold != folding.OUT)
                 chooses = folding.choosing(y, groups, learned, seed=self.settings.seed)
             yield folding.roles(fold, int(held), chooses)
@@ -154,7 +154,7 @@ class Refits:
     def _asked(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
         """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
         rows = np.flatnonzero(examples.role == "score")
-        model = models.create(name, self.settings, self.task.genres)
+        model = registry.create(name, self.settings, self.task.genres)
         model.resume = True  # what a frozen base said of a window is kept; all else begins anew with other rows
         model.data_is_local = self.task.prepared.folder.is_local
         folder = self.scratch / name
@@ -195,7 +195,7 @@ def joined(found: list[Answers]) -> Answers:
 
 def n_learned(name: str, role: Roles) -> int:
     """How many tracks (or windows) the model learns from: those that choose count where it chooses anything."""
-    learns = ("fit", "choose") if models.model_class(name).needs_validation else ("fit",)
+    learns = ("fit", "choose") if registry.model_class(name).needs_validation else ("fit",)
     return int(np.isin(role, learns).sum())
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import as_numpy, is_tpu, load_tensorflow
-from genrelab.journal import Journal
+from genrelab.models.checkpoints import Journal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

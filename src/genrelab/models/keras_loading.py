@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genrelab import models
 from genrelab.core.errors import ModelError, printable
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.models import registry
 
 CONFIG = "config.json"
 MOST_CONFIG = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
 
-SHELF = tuple(f"genrelab.models.{module.name}" for module in pkgutil.iter_modules(models.__path__))
+SHELF = tuple(f"genrelab.models.registry.{module.name}" for module in pkgutil.iter_modules(registry.__path__))
 """Modules of genrelab whose layers a network may hold."""
 
 HOMES = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from genrelab.core.errors import MissingNeed, ModelError
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.coupling import FARTHEST, pairs
+from genrelab.models.pairwise_coupling import FARTHEST, pairs
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`

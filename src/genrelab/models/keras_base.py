@@ -14,9 +14,17 @@ from scipy.special import softmax
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.tensorflow import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
-from genrelab.model import N_PROBES, Model
-from genrelab.onnx_graph import network_to_onnx
-from genrelab.training import History, Part, batch_size_of, fit_network, full_batches, part_of, part_of_arrays
+from genrelab.models.base import N_PROBES, Model
+from genrelab.models.keras_training import (
+    History,
+    Part,
+    batch_size_of,
+    fit_network,
+    full_batches,
+    part_of,
+    part_of_arrays,
+)
+from genrelab.models.onnx_export import network_to_onnx
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

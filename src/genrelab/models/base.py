@@ -12,7 +12,7 @@ import numpy as np
 from genrelab.core.config import DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
 from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
-from genrelab.onnx_graph import INPUT, OUTPUT
+from genrelab.models.onnx_export import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

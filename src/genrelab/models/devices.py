@@ -43,7 +43,7 @@ def asking() -> Iterator[Callable[[], Answer]]:
     The function raises a RuntimeError with TensorFlow's own last words where it does not start here. Where the block
     is left the process is ended.
     """
-    words = [sys.executable, "-c", "from genrelab.devices import tell; tell()"]
+    words = [sys.executable, "-c", "from genrelab.models.devices import tell; tell()"]
     with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
         try:
             yield lambda: _answer(process)

@@ -1,0 +1,47 @@
+"""The shelf of models: name → class, imported when it is asked for, so that listing them costs nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.models.base import Model
+
+_HOMES = {
+    "majority": "majority:Majority",
+    "logistic_regression": "classical:LogisticRegression",
+    "knn": "classical:Knn",
+    "gaussian_nb": "classical:GaussianNB",
+    "svm": "classical:Svm",
+    "mlp": "classical:Mlp",
+    "raw_cnn": "raw_cnn:RawCnn",
+    "mobilenet_v2": "mobilenet:MobileNetV2",
+}
+
+
+def known_models() -> tuple[str, ...]:
+    """Names of all models, in the order in which `--models all` trains them."""
+    return tuple(_HOMES)
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of a model.
+
+    Raises:
+        ModelError: an unknown name; the message lists the known ones.
+    """
+    if name not in _HOMES:
+        raise ModelError(f"unknown model {name!r}: known are {', '.join(_HOMES)}")
+    module, _, cls = _HOMES[name].partition(":")
+    return cast("type[Model]", getattr(import_module(f"genrelab.models.registry.{module}"), cls))
+
+
+def create(name: str, settings: TrainSettings, genres: tuple[str, ...]) -> Model:
+    """A model that is not trained yet.
+
+    Raises:
+        ModelError: an unknown name.
+    """
+    return model_class(name)(settings, genres)
