@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from genrelab.audio import clips as audio_clips
 from genrelab.datasets.base import AUDIO_SUFFIXES
 from genrelab.features.fingerprint import BINS, FRAME_S, RATE, landmarks, pack
-from genrelab.near import Pair, Print, near_duplicates
+from genrelab.leakage.near_duplicates import Pair, Print, near_duplicates
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from songs import encoded, heard

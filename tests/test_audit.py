@@ -1,4 +1,4 @@
-"""genrelab/audit.py: planted leaks are found, each for what it is, and where nothing leaks nothing is said."""
+"""genrelab/leakage/audit.py: planted leaks are found, each for what it is, and where nothing leaks nothing is said."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 import soundfile
 from songs import encoded, genres, song
 
-from genrelab import audit
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import SplitError
 from genrelab.datasets import exclusions, folder
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.synth_voices import SR
+from genrelab.leakage import audit
 from genrelab.prepare import prepare
 from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split

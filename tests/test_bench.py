@@ -266,7 +266,7 @@ def test_a_rehearsal_is_a_preparation(music: Path) -> None:
 def test_copies_that_are_only_repeated_are_not_timed(
     music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from genrelab import audit
+    from genrelab.leakage import audit
 
     def slow(prepared: object) -> dict[str, object]:
         time.sleep(3.0)

@@ -1,10 +1,10 @@
-"""genrelab/collisions.py: what is shared is counted without writing out every pair."""
+"""genrelab/leakage/collisions.py: what is shared is counted without writing out every pair."""
 
 from __future__ import annotations
 
 from itertools import islice
 
-from genrelab.collisions import Sides, collide
+from genrelab.leakage.collisions import Sides, collide
 
 
 def test_between_two_sides_only_pairs_across_count() -> None:

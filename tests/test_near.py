@@ -1,4 +1,4 @@
-"""genrelab/near.py: the same recording is found, however it was cut and encoded; different songs are not."""
+"""genrelab/leakage/near_duplicates.py: the same recording is found, however it was cut and encoded; different songs are not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from songs import Samples, genres, song, through
 
-from genrelab import near
 from genrelab.datasets.synth_voices import SR
 from genrelab.features.fingerprint import landmarks
-from genrelab.near import Print, near_duplicates
+from genrelab.leakage import near_duplicates as near
+from genrelab.leakage.near_duplicates import Print, near_duplicates
 
 
 def _print(name: str, y: Samples, start_s: float = 0.0) -> Print:

@@ -21,7 +21,7 @@ from genrelab.datasets.exclusions import Exclusion
 from genrelab.datasets.registry import load_dataset
 from genrelab.faults import KINDS, Fault
 from genrelab.features.fingerprint import unpack
-from genrelab.near import Print, near_duplicates
+from genrelab.leakage.near_duplicates import Print, near_duplicates
 from genrelab.soundness import Sound, examine
 
 PLAIN = "files"

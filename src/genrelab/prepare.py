@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genrelab import assemble, audit, earlier, pieces, workers
+from genrelab import assemble, earlier, pieces, workers
 from genrelab.core.config import PrepareSettings, TableView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, FeatureTable, Track
+from genrelab.leakage import audit
 from genrelab.outlook import Outlook
 from genrelab.pieces import Item, Outcome, Piece
 from genrelab.records.prepared import FINGERPRINTS, Prepared, open_prepared

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, audit, run_folder
+from genrelab import __version__, run_folder
 from genrelab.candidates import Bar, Candidates, Say, view_of
 from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
 from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
+from genrelab.leakage import audit
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split

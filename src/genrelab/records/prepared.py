@@ -15,7 +15,7 @@ from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
 from genrelab.features.fingerprint import unpack
-from genrelab.near import Print
+from genrelab.leakage.near_duplicates import Print
 
 TRACKS = pa.schema(
     [

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from genrelab.collisions import Sides, collide
 from genrelab.core.errors import printable
 from genrelab.core.text import count
-from genrelab.near import LEAST_MARKS, Pair, near_duplicates
+from genrelab.leakage.collisions import Sides, collide
+from genrelab.leakage.near_duplicates import LEAST_MARKS, Pair, near_duplicates
 from genrelab.records.prepared import FINGERPRINTS, Prepared
 from genrelab.splits.split import artist_key
 

@@ -14,11 +14,11 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
-from genrelab.collisions import Sides
 from genrelab.core.errors import SplitError, printable
 from genrelab.core.text import count, some
 from genrelab.datasets.exclusions import Exclusion
-from genrelab.leaks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
+from genrelab.leakage.checks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
+from genrelab.leakage.collisions import Sides
 from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split, artist_key
 
