@@ -41,7 +41,7 @@ def one_core() -> None:
     """This process, and all that it starts, on one core and one thread; NumPy's threads are sent home."""
     from threadpoolctl import threadpool_limits
 
-    from genrelab import bundle
+    from genrelab.bundle import bundle
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from genrelab import bundle as bundles
 from genrelab import predict
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.reader import Audio
+from genrelab.bundle import bundle as bundles
 
 WANTED = {"clips of 30 s": 8.0, "songs of 4 minutes": 8.0}
 """A second, on one core."""

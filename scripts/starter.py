@@ -45,8 +45,8 @@ from starter_card import Figures, card
 from threadpoolctl import threadpool_limits
 
 from genrelab.audio import clips as audio_clips
-from genrelab.bundle import write_bundle
-from genrelab.bundle_json import is_only_a_bundle
+from genrelab.bundle.bundle import write_bundle
+from genrelab.bundle.manifest import is_only_a_bundle
 from genrelab.core.config import ClipSettings, DescriptorsView
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import evidence_of, tempered

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from genrelab.card import feeding, how_sure
+from genrelab.bundle.model_card import feeding, how_sure
 from genrelab.core.config import ClipSettings, View
 from genrelab.evaluation.calibration import Evidence
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from genrelab.bundle import write_bundle
+from genrelab.bundle.bundle import write_bundle
 from genrelab.core.config import ClipSettings, View
 from genrelab.predict import Classifier, load_bundle
 

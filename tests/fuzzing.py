@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from genrelab import bundle as bundles
+from genrelab.bundle import bundle as bundles
+from genrelab.bundle.onnx_guard.shapes import RULES
 from genrelab.core.errors import BundleError
-from genrelab.onnx_shapes import RULES
 
 MEMORY = 4 << 30
 SECONDS = 60

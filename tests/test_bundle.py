@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
+from genrelab.bundle.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
 from genrelab.core.config import (
     ClipSettings,
     LogMelView,

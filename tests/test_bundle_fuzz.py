@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from in_memory import blobs, examples_of
 
-from genrelab.bundle import load_bundle, write_bundle
+from genrelab.bundle.bundle import load_bundle, write_bundle
 from genrelab.core.config import ClipSettings, MelImageView, TableView, TrainSettings, View
 from genrelab.models import registry
 from genrelab.records.examples import Examples
@@ -147,7 +147,7 @@ def looked_at_late() -> bytes:
 def test_memory_stays_what_was_measured(tmp_path: Path) -> None:
     """onnxruntime's own order goes from the end backwards, and would keep all the large arrays: 1.3 GB."""
     write(tmp_path / "bundle", looked_at_late(), TableView(columns=tuple("abcdef")), 3)
-    words = "import fuzzing, sys; from genrelab.bundle import load_bundle; load_bundle(sys.argv[1])"
+    words = "import fuzzing, sys; from genrelab.bundle.bundle import load_bundle; load_bundle(sys.argv[1])"
     words += "; print(fuzzing.peak_mb())"
     command = [sys.executable, "-c", words, str(tmp_path / "bundle")]
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])

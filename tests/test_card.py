@@ -13,7 +13,7 @@ import pytest
 from evidences import answered
 
 from genrelab.audio.clips import clip_starts
-from genrelab.card import card, feeding, was_fitted
+from genrelab.bundle.model_card import card, feeding, was_fitted
 from genrelab.core.config import (
     ClipSettings,
     FramesView,

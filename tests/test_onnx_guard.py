@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from genrelab.onnx_call import Call, Value
-from genrelab.onnx_guard import LEAST_WORK, measure
-from genrelab.onnx_proto import INT32, INT64, MOST_CONSTANTS, MOST_NODES, read_graph
-from genrelab.onnx_shapes import RULES
+from genrelab.bundle.onnx_guard.limits import LEAST_WORK, measure
+from genrelab.bundle.onnx_guard.operator import Call, Value
+from genrelab.bundle.onnx_guard.reader import INT32, INT64, MOST_CONSTANTS, MOST_NODES, read_graph
+from genrelab.bundle.onnx_guard.shapes import RULES
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

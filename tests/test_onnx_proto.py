@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrelab.onnx_proto import Tensor, read_graph
-from genrelab.protobuf import MOST_FIELDS
+from genrelab.bundle.onnx_guard.protobuf import MOST_FIELDS
+from genrelab.bundle.onnx_guard.reader import Tensor, read_graph
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

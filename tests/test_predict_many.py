@@ -10,7 +10,7 @@ import soundfile
 from bundles import SR, bundle_for, noise
 
 from genrelab import predict
-from genrelab.bundle import ROWS_AT_ONCE
+from genrelab.bundle.bundle import ROWS_AT_ONCE
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView
 from genrelab.core.errors import SettingsError
 

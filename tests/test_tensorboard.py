@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from genrelab.bundle.onnx_guard.protobuf import I64, LENGTH, VARINT, Field, Message, Reader
 from genrelab.evaluation import plots
-from genrelab.protobuf import I64, LENGTH, VARINT, Field, Message, Reader
 from genrelab.tensorboard import FILE, write
 
 PLUGIN = {1: Field("version", VARINT), 3: Field("start", LENGTH), 4: Field("end", LENGTH)}

@@ -16,7 +16,7 @@ import pytest
 from feature_tables import collection
 
 from genrelab import tune_search
-from genrelab.bundle import load_bundle
+from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError, SettingsError
 from genrelab.core.hyperparameters import DEFAULTS

@@ -18,7 +18,7 @@ from sounds import awkward, music
 from trained import bundle_of
 
 from genrelab.audio.clips import Clip, clips, resample
-from genrelab.bundle import load_bundle
+from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import ModelError
 from genrelab.formats import hear

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from genrelab.bundle import write_bundle
+from genrelab.bundle.bundle import write_bundle
 from genrelab.core.config import ClipSettings, SamplesView, View
 
 GENRES = ("Blues", "Folk", "Rock", "Ska")

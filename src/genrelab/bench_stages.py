@@ -151,7 +151,7 @@ def _rate(view: View, sr: int) -> int:
 
 @cache
 def _model() -> Any:
-    from genrelab import bundle as bundles
+    from genrelab.bundle import bundle as bundles
     from genrelab.predict import load_bundle
 
     bundles.THREADS = 1

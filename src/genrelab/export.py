@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab.audio.clips import Clip
-from genrelab.bundle import Bundle, load_bundle, write_bundle
-from genrelab.bundle_json import ABOUT, CARD
-from genrelab.card import FEEDING, card, feeding
+from genrelab.bundle.bundle import Bundle, load_bundle, write_bundle
+from genrelab.bundle.manifest import ABOUT, CARD
+from genrelab.bundle.model_card import FEEDING, card, feeding
 from genrelab.core.config import ClipSettings, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from genrelab.audio.clips import Clip, resample
-from genrelab.bundle import Bundle, load_bundle
-from genrelab.bundle_json import ABOUT, CARD, MODEL, written
+from genrelab.bundle.bundle import Bundle, load_bundle
+from genrelab.bundle.manifest import ABOUT, CARD, MODEL, written
 from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import quiet_c_stderr
 from genrelab.core.tensorflow import load_tensorflow

@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrelab import bundle as bundles
 from genrelab.audio.content_hash import payload_sha256
+from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool

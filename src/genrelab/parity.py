@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
-from genrelab.bundle import Bundle
+from genrelab.bundle.bundle import Bundle
 from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
 from genrelab.evaluation.calibration import tempered
 from genrelab.export import find

@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import bundle as bundles
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.reader import Audio
-from genrelab.bundle import Bundle
+from genrelab.bundle import bundle as bundles
+from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence

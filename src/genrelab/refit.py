@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from genrelab.bundle import Bundle
+from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError
 from genrelab.core.storage import Folder

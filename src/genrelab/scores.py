@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip
-from genrelab.bundle import ROWS_AT_ONCE, Bundle
+from genrelab.bundle.bundle import ROWS_AT_ONCE, Bundle
 from genrelab.core.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
 from genrelab.features.views import compute_many
 

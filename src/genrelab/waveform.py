@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.signal.windows import hann
 
-from genrelab.bundle import Bundle
-from genrelab.bundle_json import MODEL, read_about, verified
+from genrelab.bundle.bundle import Bundle
+from genrelab.bundle.manifest import MODEL, read_about, verified
 from genrelab.core.config import LogMelView, MelImageView, SamplesView, TableView, View
 from genrelab.core.errors import ModelError
 from genrelab.features.spectrogram import AMIN, mel_filters

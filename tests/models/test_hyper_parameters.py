@@ -11,7 +11,7 @@ import pytest
 from in_memory import blobs, examples_of, table_view, tones
 from trained import bundle_of
 
-from genrelab.bundle import load_bundle
+from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.hyperparameters import DEFAULTS, SPACES, Choice
 from genrelab.models import registry

@@ -9,7 +9,7 @@ import pytest
 from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
-from genrelab.card import FEEDING
+from genrelab.bundle.model_card import FEEDING
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.predict import load_bundle, predict_file

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.card import was_fitted
+from genrelab.bundle.model_card import was_fitted
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation.metrics import similarity_order

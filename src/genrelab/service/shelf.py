@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrelab.bundle_json import ABOUT, CARD, MODEL, read_about
+from genrelab.bundle.manifest import ABOUT, CARD, MODEL, read_about
 from genrelab.core.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict import STARTER, Classifier, default_bundle, load_bundle, must_hear

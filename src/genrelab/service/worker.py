@@ -37,8 +37,8 @@ use_one_thread()  # before NumPy is loaded
 
 import numpy as np  # noqa: E402
 
-from genrelab import bundle as bundles  # noqa: E402
 from genrelab.audio.reader import Audio  # noqa: E402
+from genrelab.bundle import bundle as bundles  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.predict import Classifier, load_bundle, predict_audio, predict_samples  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY, kind_of  # noqa: E402

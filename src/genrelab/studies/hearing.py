@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import bundle as bundles
 from genrelab.audio.clips import Clip
 from genrelab.audio.reader import Audio
-from genrelab.bundle import ROWS_AT_ONCE, Bundle, load_bundle
-from genrelab.bundle_json import ABOUT, read_about, stored_clips, stored_view
+from genrelab.bundle import bundle as bundles
+from genrelab.bundle.bundle import ROWS_AT_ONCE, Bundle, load_bundle
+from genrelab.bundle.manifest import ABOUT, read_about, stored_clips, stored_view
 from genrelab.core.config import ClipSettings, TableView, View
 from genrelab.core.errors import BundleError, DecodeError, ModelError
 from genrelab.core.processes import worker_pool

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip
-from genrelab.bundle import Bundle
+from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
 from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import cores

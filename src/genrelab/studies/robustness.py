@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.bundle import replace_card
-from genrelab.bundle_json import CARD
+from genrelab.bundle.bundle import replace_card
+from genrelab.bundle.manifest import CARD
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genrelab.card import FEEDING
+from genrelab.bundle.model_card import FEEDING
 
 HEADING = "## Robustness"
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 
-from genrelab.onnx_call import Call, Shape, axis_of
-from genrelab.onnx_proto import ITEM_BYTES
+from genrelab.bundle.onnx_guard.operator import Call, Shape, axis_of
+from genrelab.bundle.onnx_guard.reader import ITEM_BYTES
 
 
 def _same(c: Call) -> list[Shape]:

@@ -14,10 +14,10 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.bundle.onnx_guard.operator import Call, Shape, Value
+from genrelab.bundle.onnx_guard.reader import FLOATING, INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, shown
+from genrelab.bundle.onnx_guard.shapes import RULES, axes_shown, slices
 from genrelab.core.errors import printable
-from genrelab.onnx_call import Call, Shape, Value
-from genrelab.onnx_proto import FLOATING, INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, shown
-from genrelab.onnx_shapes import RULES, axes_shown, slices
 
 MOST_ELEMENTS = 1 << 28
 """In memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.onnx_proto import Node
+from genrelab.bundle.onnx_guard.reader import Node
 
 Shape = tuple[int, ...]
 T = TypeVar("T")

@@ -15,8 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.bundle.onnx_guard.protobuf import (
+    I32,
+    I64,
+    LENGTH,
+    VARINT,
+    Field,
+    Message,
+    Reader,
+    count_varints,
+    signed,
+    varints,
+)
 from genrelab.core.errors import printable
-from genrelab.protobuf import I32, I64, LENGTH, VARINT, Field, Message, Reader, count_varints, signed, varints
 
 MOST_NODES = 20_000
 MOST_CONSTANTS = 2_000  # onnxruntime takes their square; MobileNetV2 has 288

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.bundle_json import (
+from genrelab.bundle.manifest import (
     ABOUT,
     CARD,
     FORMAT_VERSION,
@@ -43,11 +43,11 @@ from genrelab.bundle_json import (
     versions,
     written,
 )
+from genrelab.bundle.onnx_guard.limits import measure
+from genrelab.bundle.onnx_guard.reader import FLOAT, Graph, read_graph
 from genrelab.core.config import ClipSettings, TableView, View, view_to_json
 from genrelab.core.errors import BundleError, printable
 from genrelab.evaluation.calibration import Evidence, tempered
-from genrelab.onnx_guard import measure
-from genrelab.onnx_proto import FLOAT, Graph, read_graph
 
 OUTPUT = "probabilities"
 
