@@ -18,7 +18,7 @@ from pathlib import Path
 from songs import join
 
 from genrelab.datasets.base import Dataset, Track
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 
 MOST_MB = 300
 FEW, TIMES = 12, 8

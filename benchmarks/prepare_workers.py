@@ -18,7 +18,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from genrelab.datasets.base import Dataset, Track
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 
 
 def main() -> int:

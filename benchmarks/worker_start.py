@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     one_core()
-    from genrelab import pieces  # noqa: F401 - what is in the cache of the disk for one side is for the other
+    from genrelab.prepare import work_unit  # noqa: F401 - what is in the cache of the disk for one side is for the other
 
     sides = {"import tensorflow": lambda _: ran(TENSORFLOW), "a worker": lambda _: begun()}
     measured = alternate(sides, range(options.rounds), keep=True)
@@ -62,13 +62,13 @@ def ran(program: str) -> tuple[int, float]:
 
 def begun() -> tuple[int, float]:
     """The same of a worker: of a pool of this process, as `prepare` has them."""
-    from genrelab import pieces
     from genrelab.core.processes import worker_pool
+    from genrelab.prepare import work_unit
 
     began = time.perf_counter()
     with worker_pool(1) as pool:
         with tempfile.TemporaryDirectory() as folder:
-            pool.submit(pieces.make, pieces.Piece(0, folder, (), pieces.PrepareSettings())).result()
+            pool.submit(work_unit.make, work_unit.Piece(0, folder, (), work_unit.PrepareSettings())).result()
         took = time.perf_counter() - began
         return pool.submit(eval, PEAK).result(), took
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import PrepareSettings
 from genrelab.datasets import table
 from genrelab.datasets.base import DatasetOptions
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared
 
 GENRES = ("blues", "folk", "rock", "ska")

@@ -20,7 +20,7 @@ from genrelab.datasets import exclusions, folder
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.synth_voices import SR
 from genrelab.leakage import audit
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split
 

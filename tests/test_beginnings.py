@@ -10,7 +10,6 @@ import soundfile
 from bundles import GENRES, SR, bundle_for, noise
 from finished_run import Sounds, finish, no_bar
 
-from genrelab import pieces
 from genrelab.core.config import (
     ClipSettings,
     FramesView,
@@ -21,8 +20,9 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.parity import _hear
-from genrelab.pieces import Item
 from genrelab.predict import load_bundle
+from genrelab.prepare import work_unit
+from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord
 from genrelab.studies.hearing import subjects
 from genrelab.studies.occlusion import Order, Question, heard_stretch
@@ -55,7 +55,7 @@ def test_prepare(tmp_path: Path, view: View) -> None:
     soundfile.write(tmp_path / "a.wav", noise(3.2), SR, subtype="FLOAT")
     found = {}
     for name, clips in (("two", CLIPS), ("all", ClipSettings(clip_s=0.5, max_clips=100))):
-        made = pieces._made(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
+        made = work_unit._made(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
         found[name] = [content for view_name, content in made.records if view_name == view.name]
         assert len(made.records) - len(found[name]) == len(made.prints) == (2 if name == "two" else 6)
     assert found["two"] == found["all"]

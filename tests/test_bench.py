@@ -23,7 +23,7 @@ from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.download import CATALOGUE
-from genrelab.outlook import busiest
+from genrelab.prepare.estimate import busiest
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))
 STAGES = [

@@ -27,7 +27,7 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.evaluation import metrics
 from genrelab.models.registry import create
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.task import Task, make_task
 

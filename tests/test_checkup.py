@@ -73,7 +73,7 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
 def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None:
     """The check-up and the preparation agree on which files can be used."""
     from genrelab.datasets.exclusions import exclude
-    from genrelab.pieces import Item, Piece, _track
+    from genrelab.prepare.work_unit import Item, Piece, _track
 
     dataset = load_dataset(collection(tmp_path))
     excluded = exclude(dataset, check(dataset, progress=_nothing).exclusions)
@@ -182,7 +182,7 @@ def test_fewer_than_one_worker_is_refused(music: Path) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_the_estimate_of_prepared_is_near(tmp_path: Path) -> None:
-    from genrelab.prepare import prepare
+    from genrelab.prepare.pipeline import prepare
 
     for i in range(4):
         write(tmp_path / "music" / "rock" / f"{i}.wav", tune(i))

@@ -17,7 +17,6 @@ from in_memory import examples_of, table_view
 from numpy.typing import NDArray
 from sounds import music
 
-from genrelab import pieces
 from genrelab.audio import clips as audio_clips
 from genrelab.audio import reader
 from genrelab.core.config import (
@@ -34,7 +33,8 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.features import spectrogram
 from genrelab.features.statistics import statistics
-from genrelab.prepare import prepare
+from genrelab.prepare import work_unit
+from genrelab.prepare.pipeline import prepare
 from genrelab.records import examples, tfrecord
 from genrelab.records.tfrecord import Record
 from genrelab.train import train
@@ -70,11 +70,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counter[str]]:
     return count
 
 
-def made(track: Path, settings: PrepareSettings) -> pieces.Outcome:
+def made(track: Path, settings: PrepareSettings) -> work_unit.Outcome:
     """Everything of a track is made, in this process."""
-    piece = pieces.Piece(0, str(track.parent), (pieces.Item(0, str(track)),), settings)
-    pieces.make(piece)
-    return pieces.read(piece)[0][0]
+    piece = work_unit.Piece(0, str(track.parent), (work_unit.Item(0, str(track)),), settings)
+    work_unit.make(piece)
+    return work_unit.read(piece)[0][0]
 
 
 def test_a_track_is_decoded_once_for_all_views(track: Path, counted: Callable[..., Counter[str]]) -> None:

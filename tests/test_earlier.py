@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import write_tone
 
-from genrelab import assemble
 from genrelab.core.config import CHOICE, ClipSettings, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions
-from genrelab.earlier import outcomes_of
-from genrelab.prepare import prepare
+from genrelab.prepare import assemble
+from genrelab.prepare.pipeline import prepare
+from genrelab.prepare.previous import outcomes_of
 from genrelab.records.prepared import Prepared, open_prepared
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=3)
@@ -175,8 +175,8 @@ def test_a_kill_between_the_tables_costs_no_decoding(
     dataset = _load(root)
     other = replace(dataset, tracks=(replace(dataset.tracks[0], genre="new"), *dataset.tracks[1:]))
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr("genrelab.assemble.failures", _interrupt)
-        m.setattr("genrelab.prepare._is_up_to_date", lambda *_: False)
+        m.setattr("genrelab.prepare.assemble.failures", _interrupt)
+        m.setattr("genrelab.prepare.pipeline._is_up_to_date", lambda *_: False)
         _again(other, out)
     with pytest.raises(PreparedError, match=r"does not fit dataset\.json: run the same `prepare` again"):
         open_prepared(str(out))

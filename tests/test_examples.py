@@ -12,7 +12,7 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.models.keras_training import _shuffled, part_of
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Labels, load_examples
 from genrelab.records.prepared import Prepared, open_prepared
 

@@ -113,7 +113,7 @@ def test_excluding_everything_is_refused() -> None:
 def test_prepare_counts_and_names_what_is_excluded(tmp_path: Path) -> None:
     from genrelab.core.config import PrepareSettings, SamplesView
     from genrelab.datasets.registry import load_dataset
-    from genrelab.prepare import prepare
+    from genrelab.prepare.pipeline import prepare
 
     for name in ("rock/a.wav", "rock/b.wav", "jazz/c.wav"):
         write_tone(tmp_path / "music" / name, hz=300)

@@ -23,7 +23,7 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.explore import explore
 from genrelab.page.map import Features, features, plane
 from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from genrelab import outlook
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
-from genrelab.outlook import Outlook
-from genrelab.pieces import Item, Kept, Piece
+from genrelab.prepare import estimate
+from genrelab.prepare.estimate import Outlook
+from genrelab.prepare.work_unit import Item, Kept, Piece
 
 SETTINGS = PrepareSettings(views=(SamplesView(),))
 KEPT = Kept("", 1.0, {}, [], [])
@@ -85,7 +85,7 @@ def test_the_disk_must_hold_pieces_and_shards(
     made = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(3 + done)))
     usage, folder = namedtuple("usage", "free"), Folder(address or tmp_path / "out")
     for free, fits in ((needed_mb * 1_000_000, True), (needed_mb * 1_000_000 - 1, False)):
-        monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _, free=free: usage(free))
+        monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _, free=free: usage(free))
         it, _ = _told(made, 1, folder, done=done)
         if fits:
             it.after(made[done], 1.0)
@@ -101,7 +101,7 @@ def test_shards_that_are_replaced_make_room(song: str, tmp_path: Path, monkeypat
     (tmp_path / "out" / "samples" / "00000-of-00001-0030.tfrecord").write_bytes(bytes(30_000_000))
     usage = namedtuple("usage", "free")
     for free, fits in ((22_000_000, True), (21_999_999, False)):  # pieces of 20 and of 1 MB, and shards grow by 1
-        monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _, free=free: usage(free))
+        monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _, free=free: usage(free))
         it, _ = _told(todo, 1, Folder(tmp_path / "out"))
         if fits:
             it.after(todo[0], 1.0)
@@ -115,7 +115,7 @@ def test_the_disk_is_looked_at_after_every_piece_and_before_the_shards(
 ) -> None:
     todo, usage = _pieces(tmp_path, *([Item(0, song)] for _ in range(4))), namedtuple("usage", "free")
     (todo[0].folder / "samples.tfrecord").write_bytes(b"")  # every track of it fails
-    monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _: usage(1_000_000))
+    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: usage(1_000_000))
     it, _ = _told(todo, 1, Folder(tmp_path / "out"))
     it.after(todo[0], 1.0)
     with pytest.raises(PreparedError, match="make room"):
@@ -131,6 +131,6 @@ def test_pieces_without_a_track_say_nothing_of_the_disk(
 ) -> None:
     """As of a folder that is half unpacked: what a table's head takes is no track's."""
     todo = _pieces(tmp_path, [Item(0, song + "?")] * 10, [Item(0, song)] * 10)
-    monkeypatch.setattr(outlook.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(0))
+    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(0))
     it, _ = _told(todo, 1, Folder(tmp_path / "out"))
     it.after(todo[0], 1.0)

@@ -25,7 +25,7 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.export import export
 from genrelab.parity import check
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.train import train
 
 MEL = MelImageView(sr=8_000, n_fft=256, size=16)

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from conftest import write_tone
 
-from genrelab import outlook
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
@@ -25,7 +24,8 @@ from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks
-from genrelab.prepare import prepare
+from genrelab.prepare import estimate
+from genrelab.prepare.pipeline import prepare
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.run import outcome
@@ -196,7 +196,7 @@ def test_where_the_disk_is_too_small_it_stops_and_goes_on_later(
 ) -> None:
     used = namedtuple("used", "total used free")
     with monkeypatch.context() as patch:
-        patch.setattr(outlook.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
+        patch.setattr(estimate.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
         with pytest.raises(PreparedError, match=r"MB more are needed and 0 MB are free\. What is done is kept"):
             prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     said: list[str] = []
@@ -287,7 +287,7 @@ def small(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine tracks, a piece each."""
     for genre in ("beat", "choir"):
         shutil.rmtree(music / genre)
-    monkeypatch.setattr("genrelab.pieces.PIECE_TRACKS", 1)
+    monkeypatch.setattr("genrelab.prepare.work_unit.PIECE_TRACKS", 1)
     return music
 
 
@@ -354,7 +354,7 @@ def _table(tmp_path: Path, *, genre: str = "jazz") -> Dataset:
 
 def test_a_table_again_does_nothing_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr("genrelab.assemble.write_tables", _interrupt)
+        m.setattr("genrelab.prepare.assemble.write_tables", _interrupt)
         prepare(_table(tmp_path), tmp_path / "out")
     prepare(_table(tmp_path), tmp_path / "out")
     said: list[str] = []

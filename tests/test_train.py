@@ -14,7 +14,7 @@ from genrelab.core.errors import MissingNeed, ModelError, PreparedError, Setting
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import make_task
 from genrelab.run_folder import Interrupted

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from genrelab import workers
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import PreparedError
-from genrelab.pieces import Item, Piece
+from genrelab.prepare import workers
+from genrelab.prepare.work_unit import Item, Piece
 from genrelab.records.prepared import open_prepared
 
 PREPARE = """

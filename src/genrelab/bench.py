@@ -25,8 +25,8 @@ from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import cores
 from genrelab.datasets.base import Dataset
 from genrelab.doctor import LEAST_MEMORY, free_memory
-from genrelab.pieces import PIECE_TRACKS
-from genrelab.prepare import Say
+from genrelab.prepare.pipeline import Say
+from genrelab.prepare.work_unit import PIECE_TRACKS
 
 SYNTHESISED, HEARD_TRACKS = 4, 6
 MOST_ROUNDS = 5

@@ -13,7 +13,7 @@ from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.processes import cores
 from genrelab.datasets.download import CATALOGUE
 from genrelab.datasets.fma import SUBSETS
-from genrelab.outlook import busiest
+from genrelab.prepare.estimate import busiest
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
 FMA_CLIPS = {"full": 9}

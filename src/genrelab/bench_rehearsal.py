@@ -15,8 +15,8 @@ from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError
 from genrelab.core.processes import worker_pool
 from genrelab.datasets.base import Dataset
-from genrelab.outlook import busiest
-from genrelab.prepare import prepare
+from genrelab.prepare.estimate import busiest
+from genrelab.prepare.pipeline import prepare
 
 
 @dataclass(frozen=True)

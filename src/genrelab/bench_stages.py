@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genrelab import pieces
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
@@ -21,6 +20,7 @@ from genrelab.core.processes import CRASHED
 from genrelab.core.worker_pool import answers
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
+from genrelab.prepare import work_unit
 from genrelab.records import tfrecord
 
 DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
@@ -102,7 +102,7 @@ class Clock:
 def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
     clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
     with clock.on(PRINTS):
-        pieces.file_sha256(path), payload_sha256(path)
+        work_unit.file_sha256(path), payload_sha256(path)
     stretches = audio_clips.clips(path, settings.clips)
     while True:
         with clock.on(DECODE):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from genrelab import prepare as preparing
 from genrelab import run
 from genrelab.answers import predict
 from genrelab.console import program
@@ -14,6 +13,7 @@ from genrelab.core.errors import DatasetError
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.options import Asked, Preparing, Source
 from genrelab.predict import load_bundle
+from genrelab.prepare import pipeline as preparing
 from genrelab.shown import leaderboard
 
 EPOCHS = 30

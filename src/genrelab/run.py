@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genrelab import prepare as program
 from genrelab import run_folder
 from genrelab.core.config import (
     DEFAULT_VIEWS,
@@ -27,6 +26,7 @@ from genrelab.datasets.exclusions import EXCLUDED, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
 from genrelab.options import Asked, Preparing, Source, Training
+from genrelab.prepare import pipeline as program
 from genrelab.records.prepared import Prepared, open_prepared
 
 if TYPE_CHECKING:

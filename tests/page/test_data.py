@@ -17,7 +17,7 @@ from genrelab.page import Figure, Table
 from genrelab.page import data as page_data
 from genrelab.page.charts import PALE
 from genrelab.page.tracks import known
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 
 
 def lasting(*seconds: float) -> Any:

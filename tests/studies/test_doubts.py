@@ -14,7 +14,7 @@ from genrelab.core.errors import DatasetError, ModelError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder, table
 from genrelab.datasets.base import DatasetOptions
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared
 from genrelab.studies import doubts
 

@@ -13,7 +13,7 @@ from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets import table
 from genrelab.datasets.base import DatasetOptions
-from genrelab.prepare import prepare
+from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.studies import honesty
 from genrelab.train import train

@@ -132,7 +132,7 @@ def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, t
     from genrelab.core.config import PrepareSettings
     from genrelab.datasets import table
     from genrelab.datasets.base import DatasetOptions
-    from genrelab.prepare import prepare
+    from genrelab.prepare.pipeline import prepare
 
     root = shared / "data" / "tables" / "fma_small_46_features.csv"
     options = DatasetOptions(label="genre_top", split_column="split", artist_column="artist")

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from genrelab import __version__, pieces
+from genrelab import __version__
 from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
 from genrelab.features.statistics import STATISTICS
-from genrelab.pieces import Outcome, Piece
+from genrelab.prepare import work_unit
+from genrelab.prepare.work_unit import Outcome, Piece
 from genrelab.records import tfrecord
 from genrelab.records.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
 
@@ -31,7 +32,7 @@ from genrelab.records.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
 def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: list[Piece]) -> None:
     """Write PREPARED from whole pieces; they stay until the caller removes them."""
     out.remove("dataset.json")  # from here on an earlier preparation in the same place is no longer whole
-    outcomes = [o for piece in made for o in pieces.read(piece)[0]]
+    outcomes = [o for piece in made for o in work_unit.read(piece)[0]]
     shards = _shards(made, settings)
     files: dict[str, str] = {}
     for view in sorted(settings.views, key=lambda v: v.name):
@@ -80,7 +81,7 @@ def about(
         "genres": list(dataset.genres),
         "counts": counts(dataset.tracks, outcomes),
         "by_genre": {g: dict(sorted(c.items())) for g, c in by_genre.items()},
-        "records": pieces.record_counts(outcomes),
+        "records": work_unit.record_counts(outcomes),
         "settings": settings.to_json(),
         "fingerprint": fingerprint([t.track_id for t in dataset.tracks], settings.to_json(), outcomes),
         "files": files,
@@ -113,8 +114,8 @@ def _shards(made: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
 def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> dict[str, str]:
     written = {}
     for number, shard in enumerate(shards):
-        outcomes = [o for piece in shard for o in pieces.read(piece)[0]]
-        name = f"{view}/{tfrecord.shard_name(number, len(shards), pieces.record_counts(outcomes).get(view, 0))}"
+        outcomes = [o for piece in shard for o in work_unit.read(piece)[0]]
+        name = f"{view}/{tfrecord.shard_name(number, len(shards), work_unit.record_counts(outcomes).get(view, 0))}"
         digest = hashlib.sha256()
         with out.replacing(name) as temporary, out.fs.open(temporary, "wb") as f:
             for piece in shard:
@@ -137,13 +138,13 @@ def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) 
             for where, values in _rows(shard):
                 names = [ids[i] for i, _ in where]
                 writer.write_table(_features(names, [s for _, s in where], values, schema))
-    digest = pieces.file_sha256(local)
+    digest = work_unit.file_sha256(local)
     out.publish(local, "features.parquet")
     return {"features.parquet": digest}
 
 
 def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
-    parts = [pieces.read(piece)[1:] for piece in shard]
+    parts = [work_unit.read(piece)[1:] for piece in shard]
     where = [w for part in parts for w in part[0]]
     if where:
         yield where, np.concatenate([part[1] for part in parts if part[0]])
@@ -154,10 +155,10 @@ def _write_prints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> d
     local = Path(shards[0][0].work) / FINGERPRINTS
     with pq.ParquetWriter(local, MARKS, compression="zstd") as writer:
         for shard in shards:
-            found = [(dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in pieces.read_prints(piece)]
+            found = [(dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in work_unit.read_prints(piece)]
             columns = zip(*found, strict=True) if found else [()] * len(MARKS)
             writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, MARKS, strict=True)], MARKS))
-    digest = pieces.file_sha256(local)
+    digest = work_unit.file_sha256(local)
     out.publish(local, FINGERPRINTS)
     return {FINGERPRINTS: digest}
 

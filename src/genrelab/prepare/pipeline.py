@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genrelab import assemble, earlier, pieces, workers
 from genrelab.core.config import PrepareSettings, TableView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.processes import cores
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, FeatureTable, Track
 from genrelab.leakage import audit
-from genrelab.outlook import Outlook
-from genrelab.pieces import Item, Outcome, Piece
+from genrelab.prepare import assemble, previous, work_unit, workers
+from genrelab.prepare.estimate import Outlook
+from genrelab.prepare.work_unit import Item, Outcome, Piece
 from genrelab.records.prepared import FINGERPRINTS, Prepared, open_prepared
 
 Say = Callable[[str], None]
@@ -82,21 +82,21 @@ def _audit(prepared: Prepared, say: Say) -> None:
 def _prepare_audio(
     dataset: Dataset, folder: Folder, work: Path, settings: PrepareSettings, jobs: int, say: Say, progress: Progress
 ) -> Prepared:
-    old = earlier.look(folder, dataset, settings, work, say)
+    old = previous.look(folder, dataset, settings, work, say)
     items = [
         Item(index, str(dataset.root / t.path) if t.path is not None else "", _problem(t))
         for index, t in enumerate(dataset.tracks)
     ]
     if old is not None:
-        found = earlier.compare(dataset, old, threads=cores())
+        found = previous.compare(dataset, old, threads=cores())
         _tell(found, items, dataset, say)
-        if earlier.only_labels_differ(dataset, found, items):
+        if previous.only_labels_differ(dataset, found, items):
             return _relabel(dataset, settings, old, say)
     _begin(work, settings)
     if old is not None:
-        kept = earlier.kept(found, cache=work / "old")
+        kept = previous.kept(found, cache=work / "old")
         items = [replace(i, kept=kept.get(t.track_id)) for i, t in zip(items, dataset.tracks, strict=True)]
-    order = pieces.plan(items, work, settings, tracks=pieces.PIECE_TRACKS)
+    order = work_unit.plan(items, work, settings, tracks=work_unit.PIECE_TRACKS)
     todo = _todo(order, say)
     jobs = min(jobs, len(todo))
     outlook = Outlook(order, todo, jobs, folder, say)
@@ -110,7 +110,7 @@ def _problem(track: Track) -> str | None:
     return track.problem or ("no genre label" if track.genre is None else None)
 
 
-def _tell(found: earlier.Earlier, items: list[Item], dataset: Dataset, say: Say) -> None:
+def _tell(found: previous.Earlier, items: list[Item], dataset: Dataset, say: Say) -> None:
     same = sum(found.unchanged(t.track_id) for t in dataset.tracks)
     say(f"{same} of {len(items)} tracks have not changed since they were prepared")
     if FINGERPRINTS not in found.old.about.get("files", {}):
@@ -122,7 +122,7 @@ def _tell(found: earlier.Earlier, items: list[Item], dataset: Dataset, say: Say)
 
 def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: Path, say: Say) -> Prepared:
     settings = PrepareSettings(views=(TableView(columns=table.columns),))
-    old = earlier.look(folder, dataset, settings, work, say)
+    old = previous.look(folder, dataset, settings, work, say)
     outcomes = [
         Outcome(i, "failed", "label", _problem(t))
         if _problem(t) is not None
@@ -132,8 +132,8 @@ def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: 
     if old is not None:
         rows = {*zip(old.tracks["track_id"], old.tracks["sha256"], strict=True)}
         same = any((t.track_id, o.sha256) in rows for t, o in zip(dataset.tracks, outcomes, strict=True))
-        earlier.check_root(folder, old.about, dataset, same)
-        damaged = earlier.check_files(old, threads=1)[1]
+        previous.check_root(folder, old.about, dataset, same)
+        damaged = previous.check_files(old, threads=1)[1]
         if not damaged and _is_up_to_date(old, dataset, outcomes, _about(dataset, settings, outcomes, old)):
             say(f"{folder} is up to date: {len(dataset.tracks)} tracks")
             return old
@@ -189,7 +189,7 @@ def _discard(work: Path) -> None:
 
 
 def _relabel(dataset: Dataset, settings: PrepareSettings, old: Prepared, say: Say) -> Prepared:
-    outcomes = earlier.outcomes_of(old)
+    outcomes = previous.outcomes_of(old)
     about = _about(dataset, settings, outcomes, old)
     if _is_up_to_date(old, dataset, outcomes, about):
         say(f"{old.folder} is up to date: {len(old)} tracks")
@@ -216,7 +216,7 @@ def _is_up_to_date(old: Prepared, dataset: Dataset, outcomes: list[Outcome], abo
 
 def _begin(work: Path, settings: PrepareSettings) -> None:
     """A work folder with the pieces of an interrupted preparation with these settings, if there are any."""
-    if earlier.held_settings(work) != earlier.plain(settings):
+    if previous.held_settings(work) != previous.plain(settings):
         _discard(work)
     Folder(work).write_json("settings.json", settings.to_json())
     for half in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
@@ -224,7 +224,7 @@ def _begin(work: Path, settings: PrepareSettings) -> None:
 
 
 def _todo(order: list[Piece], say: Say) -> list[Piece]:
-    todo = [p for p in order if not pieces.is_done(p)]
+    todo = [p for p in order if not work_unit.is_done(p)]
     if len(todo) < len(order):
         say(f"going on where it stopped: {n_tracks(order) - n_tracks(todo)} tracks are done")
     return todo

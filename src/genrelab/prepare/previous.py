@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab import assemble, pieces
 from genrelab.core.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
 from genrelab.core.errors import DecodeError, PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
-from genrelab.pieces import Item, Kept, Mark, Outcome
+from genrelab.prepare import assemble, work_unit
+from genrelab.prepare.work_unit import Item, Kept, Mark, Outcome
 from genrelab.records import tfrecord
 from genrelab.records.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
 
@@ -226,7 +226,7 @@ def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str
 
 def _sha256(path: Path) -> str | None:
     try:
-        return pieces.file_sha256(path)
+        return work_unit.file_sha256(path)
     except DecodeError:
         return None
 

@@ -11,10 +11,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
-from genrelab import pieces
 from genrelab.core.errors import PreparedError
 from genrelab.core.processes import worker_pool
-from genrelab.pieces import Piece
+from genrelab.prepare import work_unit
+from genrelab.prepare.work_unit import Piece
 
 Done = Callable[[Piece, float], None]
 """Is told of a piece that is whole, and of the seconds that a worker took for it."""
@@ -50,7 +50,7 @@ def _make_in_pool(orders: list[Piece], jobs: int, done: Done) -> list[Piece]:
     with worker_pool(min(jobs, len(orders))) as pool:
         try:
             for piece in waiting:
-                out[pool.submit(pieces.make, piece)] = piece
+                out[pool.submit(work_unit.make, piece)] = piece
                 if len(out) > jobs:  # one waits behind each that works
                     _collect(out, lost, done)
             while out:

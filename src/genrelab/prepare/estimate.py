@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from genrelab import pieces
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.core.text import count
-from genrelab.pieces import PIECE_TRACKS, Piece
+from genrelab.prepare import work_unit
+from genrelab.prepare.work_unit import PIECE_TRACKS, Piece
 
 
 def busiest(tracks: int, jobs: int) -> int:
@@ -44,7 +44,7 @@ class Outlook:
         done = [p for p in order if p.number not in waiting]
         self._read_left = sum(self._tracks[p.number][0] for p in todo)
         self._left = sum(self._tracks[p.number][1] for p in todo)
-        self._made, self._bytes = sum(self._tracks[p.number][1] for p in done), sum(map(pieces.n_bytes, done))
+        self._made, self._bytes = sum(self._tracks[p.number][1] for p in done), sum(map(work_unit.n_bytes, done))
         self._read, self._seconds, self._n_pieces, self._told = 0, 0.0, 0, False
         self._work = Path(order[0].work) if order else None
         self._old_bytes = _shard_bytes(folder)
@@ -64,7 +64,7 @@ class Outlook:
         read, usable = self._tracks[piece.number]
         self._n_pieces += 1
         self._read_left, self._left = self._read_left - read, self._left - usable
-        self._made, self._bytes = self._made + usable, self._bytes + pieces.n_bytes(piece)
+        self._made, self._bytes = self._made + usable, self._bytes + work_unit.n_bytes(piece)
         if read:
             self._read, self._seconds = self._read + read, self._seconds + seconds
         if self._n_pieces < self._jobs or not self._made:
