@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from genrelab import predict
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.reader import Audio
 from genrelab.bundle import bundle as bundles
+from genrelab.predict import classifier
 
 WANTED = {"clips of 30 s": 8.0, "songs of 4 minutes": 8.0}
 """A second, on one core."""
@@ -65,7 +65,7 @@ def timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any
     return wrapped
 
 
-def measure(title: str, model: predict.Classifier, paths: list[Path]) -> bool:
+def measure(title: str, model: classifier.Classifier, paths: list[Path]) -> bool:
     """Prints what these files cost; is it quick enough?"""
     for path in paths[:2]:  # filters and kernels are built once
         model.predict(path)
@@ -99,7 +99,7 @@ def main() -> int:
         print(f"{args.data} holds no MP3 file of 30 s", file=sys.stderr)
         return 1
     bundles.THREADS = 1
-    model = predict.load_bundle(args.model)
+    model = classifier.load_bundle(args.model)
     print(f"{model.name}, {model.view.name} of {model.clips.clip_s:g} s, at most {model.clips.max_clips} a track")
     well = [measure("clips of 30 s", model, clips)]
     with tempfile.TemporaryDirectory() as folder:

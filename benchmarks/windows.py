@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from songs import clips_by_artist, join
 
-from genrelab.predict import load_bundle
+from genrelab.predict.classifier import load_bundle
 
 SONG_S = 240
 WANTED_SHARE, WANTED_SAME = 0.15, 0.9

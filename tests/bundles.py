@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genrelab.bundle.bundle import write_bundle
 from genrelab.core.config import ClipSettings, View
-from genrelab.predict import Classifier, load_bundle
+from genrelab.predict.classifier import Classifier, load_bundle
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

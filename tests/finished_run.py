@@ -14,7 +14,7 @@ from bundles import GENRES
 from numpy.typing import NDArray
 
 from genrelab.core.storage import Folder
-from genrelab.predict import Classifier
+from genrelab.predict.classifier import Classifier
 from genrelab.records.prepared import write_parquet
 
 Sounds = Mapping[str, tuple[str, NDArray[np.float32], int]]

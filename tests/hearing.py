@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genrelab.prediction import Prediction
+from genrelab.predict.prediction import Prediction
 
 
 class Ear:

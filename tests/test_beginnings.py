@@ -20,7 +20,7 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.parity import _hear
-from genrelab.predict import load_bundle
+from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord

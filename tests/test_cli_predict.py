@@ -21,14 +21,15 @@ from bundles import GENRES, SR, bundle_for, noise
 from evidences import answered
 from typer.testing import CliRunner
 
-from genrelab import answers, listen
+from genrelab import answers
 from genrelab.cli import app
 from genrelab.cli_use import _supported_below
 from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.core.errors import SettingsError
 from genrelab.evaluation.calibration import Evidence
-from genrelab.predict import load_bundle, predict_file
-from genrelab.prediction import Prediction
+from genrelab.predict import batch
+from genrelab.predict.classifier import load_bundle, predict_file
+from genrelab.predict.prediction import Prediction
 
 FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
 
@@ -61,7 +62,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return predict_file(bundle, path)
 
-    for module in (answers, listen):
+    for module in (answers, batch):
         monkeypatch.setattr(module, "predict_file", predict)
     return names
 
@@ -386,7 +387,7 @@ def test_a_fresh_run_replaces_what_is_remembered(
         return fault if path.suffix == ".wav" else predict_file(bundle, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(listen, "predict_file", mistaken)
+        patch.setattr(batch, "predict_file", mistaken)
         call(library, "--fresh")
     assert [f["error"] for f in json.loads(call(library, "--json")[1])][::2] == ["not today"] * 2
     heard.clear()
@@ -417,7 +418,7 @@ def test_a_memory_that_fails_is_said_and_nothing_else_changes(library: Path, tmp
 def test_ctrl_c_closes_the_list_and_says_how_to_go_on(
     library: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = listen.predict_file
+    predict = batch.predict_file
 
     def interrupt(bundle: Any, path: Path) -> Prediction:
         if path.name == "c.wav":
@@ -425,7 +426,7 @@ def test_ctrl_c_closes_the_list_and_says_how_to_go_on(
         return predict(bundle, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(listen, "predict_file", interrupt)
+        patch.setattr(batch, "predict_file", interrupt)
         patch.setattr("sys.argv", ["genrelab", "predict", str(library), "--json"])
         status, out, err = call(library, "--json")
         assert (status, len(json.loads(out))) == (130, 2)

@@ -113,7 +113,7 @@ def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytes
     named = found(model=tmp_path / "nowhere")["model"]
     assert (named.state, "nowhere: no such folder" in named.found) == (REPAIR, True)
     assert named.remedy is not None and "another bundle" in named.remedy
-    monkeypatch.setattr("genrelab.predict.STARTER", tmp_path / "gone")
+    monkeypatch.setattr("genrelab.predict.classifier.STARTER", tmp_path / "gone")
     shipped = found()["model"]
     assert shipped.state == REPAIR and shipped.remedy is not None and shipped.remedy.endswith("genrelab")
 

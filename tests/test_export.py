@@ -198,7 +198,7 @@ def test_without_onnx_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def load_classifier(model: Path) -> Any:
-    from genrelab.predict import load_bundle as load
+    from genrelab.predict.classifier import load_bundle as load
 
     return load(model / "bundle")
 

@@ -100,7 +100,7 @@ def _top_imports(path: Path) -> set[str]:
     [
         "import genrelab",
         "import genrelab.cli; genrelab.cli.app",
-        "import genrelab.predict; genrelab.load_bundle",
+        "import genrelab.predict.classifier; genrelab.load_bundle",
         "import genrelab.prepare.work_unit",
         "import genrelab.certificate",
         "import genrelab.serve, genrelab.service.worker, genrelab.service.listener",

@@ -26,8 +26,8 @@ from genrelab.cli import app
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import SettingsError, TagError
 from genrelab.library import Row, TagSettings
-from genrelab.memory import open_memory
-from genrelab.prediction import Prediction
+from genrelab.predict.cache import open_memory
+from genrelab.predict.prediction import Prediction
 from genrelab.tag_journal import Entry, newest_first
 
 

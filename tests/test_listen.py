@@ -19,14 +19,14 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab import listen as listening
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, TableView
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import CRASHED
-from genrelab.listen import FEW, Heard, listen
-from genrelab.memory import open_memory
-from genrelab.predict import Classifier, predict_file
-from genrelab.prediction import Decision, Prediction
+from genrelab.predict import batch as listening
+from genrelab.predict.batch import FEW, Heard, listen
+from genrelab.predict.cache import open_memory
+from genrelab.predict.classifier import Classifier, predict_file
+from genrelab.predict.prediction import Decision, Prediction
 
 
 @pytest.fixture(autouse=True)

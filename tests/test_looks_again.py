@@ -11,11 +11,11 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab import predict
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.clips import clip_starts
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, View
-from genrelab.predict import CLOSE, Classifier
+from genrelab.predict import classifier
+from genrelab.predict.classifier import CLOSE, Classifier
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
 WEIGHTS = np.random.default_rng(0).standard_normal((int(np.prod(VIEW.shape)), 3)).astype(np.float32)
@@ -44,11 +44,11 @@ def close(folder: Path, clips: ClipSettings = CLIPS) -> Classifier:
     return bundle_for(folder, VIEW, clips, WEIGHTS * np.float32(0.03))
 
 
-def starts(prediction: predict.Prediction) -> list[float]:
+def starts(prediction: classifier.Prediction) -> list[float]:
     return [w.start_s for w in prediction.timeline]
 
 
-def difference(prediction: predict.Prediction) -> float:
+def difference(prediction: classifier.Prediction) -> float:
     *_, second, first = sorted(prediction.probabilities.values())
     return first - second
 
@@ -99,15 +99,15 @@ def test_it_is_the_first_look_that_is_close_or_not(tmp_path: Path, monkeypatch: 
     bundle = bundle_for(tmp_path / "bundle", VIEW, CLIPS, WEIGHTS).with_windows(3)
     first = bundle.predict(noise(12), SR)
     assert len(first.timeline) == 3 and difference(first) > CLOSE
-    monkeypatch.setattr(predict, "CLOSE", difference(first) + 1e-9)
+    monkeypatch.setattr(classifier, "CLOSE", difference(first) + 1e-9)
     assert len(bundle.predict(noise(12), SR).timeline) == 6
-    monkeypatch.setattr(predict, "CLOSE", difference(first) - 1e-9)
+    monkeypatch.setattr(classifier, "CLOSE", difference(first) - 1e-9)
     assert bundle.predict(noise(12), SR) == first
 
 
 @pytest.mark.parametrize(("windows", "n_heard"), [(None, 2), ("all", 12), (12, 12), (2, 4)])
 def test_only_a_number_that_is_asked_for_looks_again(
-    tmp_path: Path, looks: list[bool], windows: predict.Windows | None, n_heard: int
+    tmp_path: Path, looks: list[bool], windows: classifier.Windows | None, n_heard: int
 ) -> None:
     bundle = close(tmp_path / "bundle").with_windows(windows)
     prediction = bundle.predict(noise(12), SR)
@@ -125,8 +125,8 @@ def test_who_hears_the_beginning_decodes_nothing_twice(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(12), SR)
     decoded = []
-    read = predict.Audio.read
-    monkeypatch.setattr(predict.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
+    read = classifier.Audio.read
+    monkeypatch.setattr(classifier.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
     undecided = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=2.0), undecided)
     prediction = bundle.with_windows(6).predict(tmp_path / "a.wav")
@@ -153,14 +153,14 @@ def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> 
 def test_both_looks_go_by_one_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where FFmpeg takes over in the first look, the file may be longer for it: what was heard is not heard again."""
     soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
-    read = predict.Audio.read
+    read = classifier.Audio.read
 
-    def longer(audio: predict.Audio, start_s: float, seconds: float | None) -> Any:
+    def longer(audio: classifier.Audio, start_s: float, seconds: float | None) -> Any:
         audio.frames = 14 * SR
         return read(audio, start_s, seconds)
 
     bundle = close(tmp_path / "bundle").with_windows(3)
     expected = bundle.predict(tmp_path / "a.wav")
     assert len(expected.timeline) == 6
-    monkeypatch.setattr(predict.Audio, "read", longer)
+    monkeypatch.setattr(classifier.Audio, "read", longer)
     assert bundle.predict(tmp_path / "a.wav") == expected

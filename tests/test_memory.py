@@ -15,13 +15,13 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab import memory as memories
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
-from genrelab.memory import Memory, Stamp, cache_folder, open_memory, stamp_of
-from genrelab.predict import Classifier
-from genrelab.prediction import Prediction
+from genrelab.predict import cache as memories
+from genrelab.predict.cache import Memory, Stamp, cache_folder, open_memory, stamp_of
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.prediction import Prediction
 
 
 @pytest.fixture(autouse=True)

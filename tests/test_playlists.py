@@ -19,7 +19,7 @@ from genrelab import library
 from genrelab.cli import app
 from genrelab.core.errors import SettingsError
 from genrelab.playlists import MARK, Playlists, playlists
-from genrelab.prediction import Prediction
+from genrelab.predict.prediction import Prediction
 
 
 def music(folder: Path, *names: str) -> Path:

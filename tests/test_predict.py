@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import genrelab
-from genrelab import predict, scores
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, DecodeError, SettingsError
-from genrelab.predict import pool, predict_audio, predict_file, predict_samples
+from genrelab.predict import classifier, window_scores
+from genrelab.predict.classifier import pool, predict_audio, predict_file, predict_samples
 
 
 @pytest.fixture
-def samples_bundle(tmp_path: Path) -> predict.Classifier:
+def samples_bundle(tmp_path: Path) -> classifier.Classifier:
     return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
 
 
@@ -62,18 +62,18 @@ def test_pool_renormalises_and_takes_float32() -> None:
 
 
 def test_too_little_memory_is_no_last_word(
-    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def clips(*_: object, **__: object) -> NoReturn:
         raise MemoryError
 
     soundfile.write(tmp_path / "a.wav", noise(1), SR)
-    monkeypatch.setattr(predict.decode, "clips_of", clips)
+    monkeypatch.setattr(classifier.decode, "clips_of", clips)
     found = predict_file(samples_bundle, tmp_path / "a.wav")
     assert (found.error, found.duration_s, found.lasting) == ("there is not enough memory for it", 1.0, False)
 
 
-def test_a_file_is_classified(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_a_file_is_classified(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR, subtype="FLOAT")
     prediction = samples_bundle.predict(tmp_path / "a.wav")
     expected = samples_bundle.probabilities(noise(2)[None, :4_000])[0]
@@ -87,7 +87,7 @@ def test_a_file_is_classified(tmp_path: Path, samples_bundle: predict.Classifier
     assert (window.start_s, window.end_s, window.probabilities) == (0, 0.5, pytest.approx(prediction.probabilities))
 
 
-def test_genrelab_itself_offers_it(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_genrelab_itself_offers_it(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
     assert genrelab.load_bundle(tmp_path / "bundle").predict(str(tmp_path / "a.wav")).genre in GENRES
 
@@ -123,7 +123,7 @@ def test_the_last_window_ends_with_the_track(tmp_path: Path) -> None:
 
 
 def test_an_open_file_is_answered_like_its_path_and_says_what_is_wrong(
-    tmp_path: Path, samples_bundle: predict.Classifier
+    tmp_path: Path, samples_bundle: classifier.Classifier
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
     soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
@@ -135,14 +135,14 @@ def test_an_open_file_is_answered_like_its_path_and_says_what_is_wrong(
 
 
 def test_the_path_stays_as_it_was_given(
-    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
     monkeypatch.chdir(tmp_path)
     assert predict_file(samples_bundle, "./a.wav").path == "./a.wav"
 
 
-def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
     soundfile.write(tmp_path / "good.wav", noise(1), SR)
@@ -158,7 +158,7 @@ def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: predict.
         assert (p.confidence, p.probabilities, p.timeline, p.model) == (None, {}, (), "linear")
 
 
-def test_predictions_come_one_by_one(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_predictions_come_one_by_one(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     def paths():  # type: ignore[no-untyped-def]
         yield tmp_path / "missing.mp3"
         raise AssertionError("asked for too early")
@@ -177,29 +177,29 @@ def test_a_view_of_the_beginning_says_so_where_that_is_silent(tmp_path: Path) ->
     "fault", [DecodeError("clip at 0 s", "far too loud", stage="check"), SettingsError("far too loud")]
 )
 def test_a_view_that_cannot_be_computed_is_the_files_error(
-    samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(scores, "compute_many", refuse)
+    monkeypatch.setattr(window_scores, "compute_many", refuse)
     assert samples_bundle.predict(noise(1), SR).error == "far too loud"
 
 
 def test_numbers_that_the_network_cannot_take_are_the_files_error(
-    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise BundleError("answers numbers that are no probabilities")
 
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
-    monkeypatch.setattr(predict.Bundle, "probabilities", refuse)
+    monkeypatch.setattr(classifier.Bundle, "probabilities", refuse)
     assert samples_bundle.predict(tmp_path / "a.wav").error == "answers numbers that are no probabilities"
 
 
 @pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), MemoryError()])
 def test_what_is_the_disks_fault_does_not_last(
-    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def fail(*_: object) -> None:
         raise fault
@@ -228,14 +228,14 @@ def test_a_table_cannot_hear(tmp_path: Path) -> None:
     ],
 )
 def test_samples_that_cannot_be_are_refused(
-    samples_bundle: predict.Classifier, y: NDArray[np.float32], sr: int
+    samples_bundle: classifier.Classifier, y: NDArray[np.float32], sr: int
 ) -> None:
     with pytest.raises(SettingsError, match="samples"):
         samples_bundle.predict(y, sr)
 
 
 @pytest.mark.parametrize("y", [np.zeros(0), np.full(SR, np.nan), np.full(SR, np.inf), np.zeros(SR), np.ones(10)])
-def test_samples_that_tell_nothing_are_an_answer(samples_bundle: predict.Classifier, y: NDArray[np.float64]) -> None:
+def test_samples_that_tell_nothing_are_an_answer(samples_bundle: classifier.Classifier, y: NDArray[np.float64]) -> None:
     assert predict_samples(samples_bundle, y, SR).error is not None
 
 
@@ -249,7 +249,7 @@ def test_the_rate_of_the_file_does_not_matter(tmp_path: Path, sr: int) -> None:
     assert list(there.probabilities.values()) == pytest.approx(list(here.probabilities.values()), abs=0.05)
 
 
-def test_a_long_file_costs_the_memory_of_a_clip(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_a_long_file_costs_the_memory_of_a_clip(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     with soundfile.SoundFile(tmp_path / "long.wav", "w", SR, 1, subtype="PCM_16") as file:
         for _ in range(20):
             file.write(noise(60))
@@ -264,7 +264,7 @@ def test_a_long_file_costs_the_memory_of_a_clip(tmp_path: Path, samples_bundle: 
 # --- JSON ---
 
 
-def test_json_is_the_contracts_object(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_json_is_the_contracts_object(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     prediction = samples_bundle.predict(noise(2), SR)
     plain = json.loads(json.dumps(prediction.to_json()))
     assert list(plain) == ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]

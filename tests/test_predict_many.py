@@ -9,14 +9,14 @@ import pytest
 import soundfile
 from bundles import SR, bundle_for, noise
 
-from genrelab import predict
 from genrelab.bundle.bundle import ROWS_AT_ONCE
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView
 from genrelab.core.errors import SettingsError
+from genrelab.predict import classifier
 
 
 @pytest.fixture
-def samples_bundle(tmp_path: Path) -> predict.Classifier:
+def samples_bundle(tmp_path: Path) -> classifier.Classifier:
     return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
 
 
@@ -38,25 +38,25 @@ def test_windows_go_through_the_network_in_few_batches(tmp_path: Path, monkeypat
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=1.0)).with_windows("all")
     sizes = []
-    answers = predict.Bundle.answers
-    monkeypatch.setattr(predict.Bundle, "answers", lambda self, x: sizes.append(len(x)) or answers(self, x))
+    answers = classifier.Bundle.answers
+    monkeypatch.setattr(classifier.Bundle, "answers", lambda self, x: sizes.append(len(x)) or answers(self, x))
     prediction = bundle.predict(noise(50), SR)
     assert len(prediction.timeline) == sum(sizes) == 100
     assert sizes == [ROWS_AT_ONCE] * 3 + [4]
 
 
 def test_of_a_long_track_a_view_of_the_beginning_decodes_no_more(
-    tmp_path: Path, samples_bundle: predict.Classifier, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(100), SR)
     decoded = []
-    read = predict.Audio.read
-    monkeypatch.setattr(predict.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
+    read = classifier.Audio.read
+    monkeypatch.setattr(classifier.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
     assert samples_bundle.predict(tmp_path / "a.wav").error is None
     assert decoded == [0]
 
 
-def test_many_files_one_model(tmp_path: Path, samples_bundle: predict.Classifier) -> None:
+def test_many_files_one_model(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     for i in range(3):
         soundfile.write(tmp_path / f"{i}.wav", noise(2, seed=i), SR)
     paths = [tmp_path / f"{i}.wav" for i in (2, 0, 1)]

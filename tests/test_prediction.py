@@ -11,7 +11,7 @@ from evidences import answered
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.evaluation.calibration import Evidence
-from genrelab.prediction import Decision, Prediction
+from genrelab.predict.prediction import Decision, Prediction
 
 FOLK = Prediction("a.wav", "Folk", 0.5, {"Blues": 0.3, "Folk": 0.5, "Rock": 0.2}, 1.0, "svm", None)
 FAULT = Prediction("b.wav", None, None, {}, None, "svm", "no audio")

@@ -15,8 +15,8 @@ import pytest
 from sounds import music
 
 import genrelab
-from genrelab import predict
 from genrelab.audio.files import search
+from genrelab.predict import classifier
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts/starter.py"
 
@@ -38,11 +38,11 @@ def test_another_model_is_named_by_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
-    files = {p.name: p.stat().st_size for p in predict.STARTER.iterdir()}
+    files = {p.name: p.stat().st_size for p in classifier.STARTER.iterdir()}
     assert set(files) == {"model.onnx", "bundle.json", "README.md"}
     assert sum(files.values()) < 5_000_000
-    bundle = genrelab.load_bundle(predict.STARTER)
-    card = (predict.STARTER / "README.md").read_text()
+    bundle = genrelab.load_bundle(classifier.STARTER)
+    card = (classifier.STARTER / "README.md").read_text()
     s = bundle.metrics
     assert len(bundle.genres) == 10
     assert bundle.licence is not None and "demonstration" in bundle.licence
@@ -56,7 +56,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
 
 
 def test_what_is_promised_elsewhere_is_what_the_card_says() -> None:
-    s = genrelab.load_bundle(predict.STARTER).metrics
+    s = genrelab.load_bundle(classifier.STARTER).metrics
     low, high = (f"{100 * s[k]:.1f}" for k in ("accuracy_low", "accuracy_high"))
     readme, results = ((SCRIPT.parents[1] / name).read_text() for name in ("README.md", "docs/results.md"))
     assert f"{100 * s['accuracy']:.1f} % of the tracks of artists that it has not heard" in readme
@@ -65,7 +65,7 @@ def test_what_is_promised_elsewhere_is_what_the_card_says() -> None:
 
 
 def test_the_rate_that_a_file_is_stored_at_does_not_matter() -> None:
-    bundle = genrelab.load_bundle(predict.STARTER)
+    bundle = genrelab.load_bundle(classifier.STARTER)
     answers = [list(bundle.predict(music(sr, 5.0), sr=sr).probabilities.values()) for sr in (44_100, 48_000, 96_000)]
     for other in answers[1:]:
         np.testing.assert_allclose(other, answers[0], atol=0.05)
@@ -80,12 +80,12 @@ def test_the_script_gives_the_bundle_in_the_box(shared: Path, tmp_path: Path) ->
     """
     command = [sys.executable, str(SCRIPT), str(shared / "data"), "--out", str(tmp_path / "starter")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    made, kept = (json.loads((p / "bundle.json").read_text()) for p in (tmp_path / "starter", predict.STARTER))
+    made, kept = (json.loads((p / "bundle.json").read_text()) for p in (tmp_path / "starter", classifier.STARTER))
     if made["versions"] == kept["versions"]:
         figures = ("files", "metrics", "calibration")  # the card tells them, rounded
         assert {k: v for k, v in made.items() if k not in figures} == {k: kept[k] for k in made if k not in figures}
-        assert (tmp_path / "starter" / "README.md").read_text() == (predict.STARTER / "README.md").read_text()
-        for name, values in numbers_of(predict.STARTER).items():
+        assert (tmp_path / "starter" / "README.md").read_text() == (classifier.STARTER / "README.md").read_text()
+        for name, values in numbers_of(classifier.STARTER).items():
             # Coefficients stop where the optimiser is content, which the last bits of the features move.
             off = 1e-3 * np.abs(values).max() if name in ("coef", "intercept") else 1e-4
             np.testing.assert_allclose(numbers_of(tmp_path / "starter")[name], values, rtol=1e-4, atol=off)
@@ -103,7 +103,7 @@ def numbers_of(bundle: Path) -> dict[str, Any]:
 
 @pytest.mark.real
 def test_every_real_file_is_answered(shared: Path) -> None:
-    bundle = genrelab.load_bundle(predict.STARTER)
+    bundle = genrelab.load_bundle(classifier.STARTER)
     paths = list(search([shared / "data/assorted"]))
     assert len(paths) == 16
     for path in paths:

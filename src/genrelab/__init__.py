@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genrelab.datasets.registry import load_dataset
-    from genrelab.predict import load_bundle
+    from genrelab.predict.classifier import load_bundle
 
     __version__: str
 
@@ -21,7 +21,7 @@ __all__ = ["__version__", "load_bundle", "load_dataset"]
 # onnxruntime would tell its maker about every process; it looks here when it is first imported. Music is private.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_HOMES = {"load_bundle": "genrelab.predict", "load_dataset": "genrelab.datasets.registry"}
+_HOMES = {"load_bundle": "genrelab.predict.classifier", "load_dataset": "genrelab.datasets.registry"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,11 +20,11 @@ from genrelab import console
 from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.text import count
-from genrelab.predict import Classifier, must_hear, predict_file
-from genrelab.prediction import UNKNOWN, Prediction
+from genrelab.predict.classifier import Classifier, must_hear, predict_file
+from genrelab.predict.prediction import UNKNOWN, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.memory import Memory
+    from genrelab.predict.cache import Memory
 
 STANDARD_INPUT = "-"
 
@@ -117,7 +117,7 @@ def _heard(
     if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
         yield bundle.decision(predict_file(bundle, files[0]))
         return
-    from genrelab.listen import listen
+    from genrelab.predict.batch import listen
 
     with ExitStack() as opened:
         memory = opened.enter_context(_memory(fresh)) if remember else None
@@ -127,7 +127,7 @@ def _heard(
 
 
 def _memory(fresh: bool) -> Memory:
-    from genrelab.memory import open_memory  # late: only a library needs its database
+    from genrelab.predict.cache import open_memory  # late: only a library needs its database
 
     return open_memory(console.say, fresh=fresh)
 

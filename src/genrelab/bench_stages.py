@@ -152,7 +152,7 @@ def _rate(view: View, sr: int) -> int:
 @cache
 def _model() -> Any:
     from genrelab.bundle import bundle as bundles
-    from genrelab.predict import load_bundle
+    from genrelab.predict.classifier import load_bundle
 
     bundles.THREADS = 1
     return load_bundle()

@@ -19,8 +19,8 @@ from genrelab.core.hyperparameters import quickly
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
 from genrelab.models.base import Model
-from genrelab.predict import pool
-from genrelab.prediction import Decision, Prediction
+from genrelab.predict.classifier import pool
+from genrelab.predict.prediction import Decision, Prediction
 from genrelab.records.examples import Examples
 from genrelab.splits.folds import folds, spared
 

@@ -23,7 +23,7 @@ from genrelab.evaluation import metrics, plots
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state
-from genrelab.predict import pool
+from genrelab.predict.classifier import pool
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.prepared import write_parquet
 from genrelab.records.task import Task

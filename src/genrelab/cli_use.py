@@ -17,7 +17,7 @@ from genrelab.core.text import count
 
 if TYPE_CHECKING:
     from genrelab.evaluation.calibration import Evidence
-    from genrelab.predict import Classifier
+    from genrelab.predict.classifier import Classifier
 
 
 def _share(text: str) -> float:
@@ -54,7 +54,7 @@ def _least(min_confidence: float | None, min_precision: float | None) -> float:
 
 def _hearing(model: Path | None) -> Classifier:
     """The bundle; one that cannot hear is refused before anything else is said of it."""
-    from genrelab.predict import load_bundle, must_hear
+    from genrelab.predict.classifier import load_bundle, must_hear
 
     bundle = load_bundle(model)
     must_hear(bundle)

@@ -12,7 +12,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
 from genrelab.datasets.demo import MARK, synthesise
 from genrelab.options import Asked, Preparing, Source
-from genrelab.predict import load_bundle
+from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import pipeline as preparing
 from genrelab.shown import leaderboard
 

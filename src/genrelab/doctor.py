@@ -159,7 +159,7 @@ def _answer(model: str | Path | None) -> str:
     import numpy as np
 
     from genrelab.core.errors import BundleError
-    from genrelab.predict import load_bundle
+    from genrelab.predict.classifier import load_bundle
 
     t = np.arange(3 * 22_050) / 22_050
     y = np.sum([np.sin(2 * np.pi * hz * t) / i for i, hz in enumerate((220, 277, 330, 440), 1)], axis=0) / 4
@@ -191,7 +191,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _cache() -> str:
-    from genrelab.memory import cache_folder
+    from genrelab.predict.cache import cache_folder
 
     folder = cache_folder()
     there = next(p for p in (folder, *folder.parents) if p.exists())

@@ -21,10 +21,10 @@ from genrelab import __version__, patch, retag, tags
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError
-from genrelab.listen import listen
-from genrelab.memory import open_memory
-from genrelab.predict import Classifier
-from genrelab.prediction import UNKNOWN, Prediction
+from genrelab.predict.batch import listen
+from genrelab.predict.cache import open_memory
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.tag_journal import Entry, Journal, lock
 
 MIN_CONFIDENCE = 0.5

@@ -20,7 +20,7 @@ from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelE
 from genrelab.evaluation.calibration import tempered
 from genrelab.export import find
 from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
-from genrelab.predict import load_bundle, pool, predict_file
+from genrelab.predict.classifier import load_bundle, pool, predict_file
 
 TRAINED, BUNDLE, COMMAND = "trained object", "bundle", "command line"
 EXPORTED = ("litert", "saved-model", "waveform-onnx")

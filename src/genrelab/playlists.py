@@ -13,7 +13,7 @@ from genrelab import __version__, tags
 from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.library import Hear, refuse_no_folder
-from genrelab.prediction import UNKNOWN, Prediction
+from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.retag import unused_name
 
 UNSURE = "unsure"

@@ -21,7 +21,7 @@ from bundles import SR, bundle_for, noise
 
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import SettingsError
-from genrelab.predict import load_bundle
+from genrelab.predict.classifier import load_bundle
 from genrelab.service import ears as module
 from genrelab.service.ears import Ears, Order, Refused
 from genrelab.service.limits import Limits

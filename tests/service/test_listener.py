@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from genrelab.audio.clips import read
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
-from genrelab.predict import Classifier, load_bundle
-from genrelab.prediction import Decision
+from genrelab.predict.classifier import Classifier, load_bundle
+from genrelab.predict.prediction import Decision
 from genrelab.service import listener
 from genrelab.service.listener import Refusal, Windows, hear, need_s
 from genrelab.service.wire import PIECE_BYTES, Order, packed, unpacked

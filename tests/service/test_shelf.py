@@ -13,7 +13,7 @@ from evidences import answered
 
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError, SettingsError
-from genrelab.predict import STARTER, load_bundle
+from genrelab.predict.classifier import STARTER, load_bundle
 from genrelab.service.shelf import Shelf, named
 
 VIEW = SamplesView(sr=SR, n_samples=400)

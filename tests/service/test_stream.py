@@ -465,7 +465,7 @@ def test_a_server_that_ends_takes_the_process_along(shelf: Shelf) -> None:
 def test_music_is_answered_while_it_sounds(shared: Path, tmp_path: Path) -> None:
     """The starter, in real time: an answer every second, soon after its last sample."""
     from genrelab.audio.clips import read
-    from genrelab.predict import STARTER
+    from genrelab.predict.classifier import STARTER
 
     song = next((shared / "data" / "gtzan_30s").rglob("*.flac"))
     y, sr = read(song, seconds=12)

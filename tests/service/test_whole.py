@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.prediction import Decision, Prediction
+from genrelab.predict.prediction import Decision, Prediction
 from genrelab.service.whole import Whole
 
 BUNDLE: Any = SimpleNamespace(genres=("Blues", "Rock"), name="served", decision=Decision())

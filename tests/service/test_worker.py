@@ -21,7 +21,7 @@ from evidences import answered
 from genrelab.audio.reader import Audio
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import BundleError
-from genrelab.predict import load_bundle
+from genrelab.predict.classifier import load_bundle
 from genrelab.service import worker
 from genrelab.service.faultkinds import NO_MEMORY
 from genrelab.service.worker import Worker

@@ -12,7 +12,7 @@ from finished_run import finish
 
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError
-from genrelab.predict import Classifier
+from genrelab.predict.classifier import Classifier
 from genrelab.studies import hearing
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt
 from genrelab.studies.hearing import Audition, Subjects, Track, audition, each, opened, sample, subjects

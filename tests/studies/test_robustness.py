@@ -12,7 +12,7 @@ from finished_run import Sounds, finish, no_bar
 from genrelab.bundle.model_card import FEEDING
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.predict import load_bundle, predict_file
+from genrelab.predict.classifier import load_bundle, predict_file
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
 from genrelab.studies.hearing import Ear, Subjects, Track

@@ -27,8 +27,8 @@ from numpy.typing import NDArray  # noqa: E402
 
 from genrelab.audio import ffmpeg  # noqa: E402
 from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E402
-from genrelab.predict import Classifier, load_bundle  # noqa: E402
-from genrelab.prediction import Prediction  # noqa: E402
+from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
+from genrelab.predict.prediction import Prediction  # noqa: E402
 from genrelab.service.faultkinds import NO_MEMORY  # noqa: E402
 from genrelab.service.limits import MIB  # noqa: E402
 from genrelab.service.whole import Whole  # noqa: E402

@@ -26,8 +26,8 @@ from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
-from genrelab.prediction import Decision, Prediction, WindowScore
-from genrelab.scores import Score, scores_of
+from genrelab.predict.prediction import Decision, Prediction, WindowScore
+from genrelab.predict.window_scores import Score, scores_of
 
 Windows = int | Literal["all"]
 """How many stretches of a track are listened to (see `Classifier.with_windows`)."""
@@ -88,7 +88,7 @@ class Classifier(Bundle):
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
             return (bundle.decision(predict_file(bundle, path)) for path in paths)
-        from genrelab.listen import listen
+        from genrelab.predict.batch import listen
 
         return listen(bundle, paths, jobs=jobs)
 

@@ -22,11 +22,11 @@ from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
-from genrelab.predict import Classifier, load_bundle, must_hear, predict_file
-from genrelab.prediction import Decision, Prediction
+from genrelab.predict.classifier import Classifier, load_bundle, must_hear, predict_file
+from genrelab.predict.prediction import Decision, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.memory import Memory, Stamp
+    from genrelab.predict.cache import Memory, Stamp
 
 FEW = 16
 """Files that are heard sooner here than by workers, which take a second to begin."""
@@ -87,7 +87,7 @@ def hear(bundle: Classifier, memory: Memory | None, path: Path) -> Heard:
     """Classify a file, unless `memory` knows its audio from elsewhere."""
     if memory is None:
         return Heard(predict_file(bundle, path))
-    from genrelab.memory import stamp_of
+    from genrelab.predict.cache import stamp_of
 
     stamp = stamp_of(path)
     try:
@@ -217,7 +217,7 @@ class _Line:
 
     def _hear_alone(self) -> None:
         """One by one, so that it shows which of the lost files brings a worker down."""
-        from genrelab.memory import stamp_of
+        from genrelab.predict.cache import stamp_of
 
         while self._lost:
             with worker_pool(1) as pool:
@@ -247,7 +247,7 @@ def _loaded(order: Order) -> tuple[Classifier, Memory | None]:
         raise BundleError(f"{order.bundle} was changed while it was in use: begin again")
     memory = None
     if order.remembers:
-        from genrelab.memory import open_memory
+        from genrelab.predict.cache import open_memory
 
         memory = open_memory(lambda sentence: None, fresh=order.fresh)
     return replace(bundle, clips=order.clips, looks_again=order.looks_again), memory

@@ -33,10 +33,10 @@ from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.core.sqlite import is_damage, move_aside, opened
-from genrelab.prediction import Prediction
+from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
-    from genrelab.predict import Classifier
+    from genrelab.predict.classifier import Classifier
 
 T = TypeVar("T")
 
