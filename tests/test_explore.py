@@ -20,11 +20,11 @@ from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.explore import explore
-from genrelab.page.map import Features, features, plane
-from genrelab.page.tracks import add_pictures, data_address, known, mel_pictures
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared
+from genrelab.report.explore import explore
+from genrelab.report.page.map import Features, features, plane
+from genrelab.report.page.tracks import add_pictures, data_address, known, mel_pictures
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from genrelab import shown
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.evaluation import plots
-from genrelab.leaderboard import COLUMNS, Leaderboard, size
-from genrelab.page.models import gap_words
-from genrelab.report import build, print_leaderboard
+from genrelab.report.leaderboard import COLUMNS, Leaderboard, size
+from genrelab.report.page.models import gap_words
+from genrelab.report.report import build, print_leaderboard
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from scored_run import GENRES, write_model, write_run
 from genrelab.core.errors import SettingsError
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import read_parquet, write_parquet
-from genrelab.report import build_many
-from genrelab.side_by_side import Run, names_of, page, side_by_side
+from genrelab.report.report import build_many
+from genrelab.report.run_comparison import Run, names_of, page, side_by_side
 
 
 def better(run: Folder, *, n: int = 60) -> None:

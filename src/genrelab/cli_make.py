@@ -184,7 +184,7 @@ def report(
     Example: genrelab report runs/first runs/second --out compared.html
     """
     from genrelab.core.storage import Folder
-    from genrelab.report import build, build_many
+    from genrelab.report.report import build, build_many
 
     if len(runs) == 1:
         if out is not None:
@@ -223,8 +223,8 @@ def explore(
 
     Example: genrelab explore prepared
     """
-    from genrelab.explore import explore as program
     from genrelab.records.prepared import open_prepared
+    from genrelab.report.explore import explore as program
 
     typer.echo(str(program(open_prepared(prepared), out, console.say)))
 

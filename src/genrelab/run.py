@@ -31,7 +31,7 @@ from genrelab.records.prepared import Prepared, open_prepared
 
 if TYPE_CHECKING:
     from genrelab.bench import Bench
-    from genrelab.report import Leaderboard
+    from genrelab.report.report import Leaderboard
 
 Params = Mapping[str, Mapping[str, Any]]
 """Hyper-parameters by model."""

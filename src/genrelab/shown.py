@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from genrelab.library import Row
     from genrelab.parity import Parity
     from genrelab.playlists import Playlists
-    from genrelab.report import Leaderboard
-    from genrelab.side_by_side import SideBySide
+    from genrelab.report.report import Leaderboard
+    from genrelab.report.run_comparison import SideBySide
 
 
 def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
     """The leaderboard as a table with where everything is, or as the content of leaderboard.json."""
     from rich.console import Console
 
-    from genrelab.report import print_leaderboard
+    from genrelab.report.report import print_leaderboard
 
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(board), indent=1))

@@ -26,7 +26,7 @@ from genrelab.leakage import audit
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
-from genrelab.report import Leaderboard, build
+from genrelab.report.report import Leaderboard, build
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
 """Questions that `train` can be asked besides its own."""

@@ -16,7 +16,7 @@ from scored_run import HOSTILE, write_run, write_studies
 from test_cli import call
 
 from genrelab.core.storage import Folder
-from genrelab.report import build
+from genrelab.report.report import build
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")

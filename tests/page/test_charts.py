@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from genrelab.page import charts, charts_models
-from genrelab.page.charts import Interval
+from genrelab.report.page import charts, charts_models
+from genrelab.report.page.charts import Interval
 
 HOSTILE = "</script>'\"[x] | datum.y"
 

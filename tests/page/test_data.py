@@ -13,11 +13,11 @@ from conftest import write_tone
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.datasets.registry import load_dataset
-from genrelab.page import Figure, Table
-from genrelab.page import data as page_data
-from genrelab.page.charts import PALE
-from genrelab.page.tracks import known
 from genrelab.prepare.pipeline import prepare
+from genrelab.report.page import data as page_data
+from genrelab.report.page.blocks import Figure, Table
+from genrelab.report.page.charts import PALE
+from genrelab.report.page.tracks import known
 
 
 def lasting(*seconds: float) -> Any:

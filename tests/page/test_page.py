@@ -14,9 +14,9 @@ from scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
-from genrelab.page import Table, between, percent, points, sentence, stopped
 from genrelab.records.prepared import read_parquet, write_parquet
-from genrelab.report import build
+from genrelab.report.page.blocks import Table, between, percent, points, sentence, stopped
+from genrelab.report.report import build
 
 
 class Found(HTMLParser):

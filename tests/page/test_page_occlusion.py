@@ -10,7 +10,7 @@ import pytest
 from scored_run import OCCLUSION, write_run
 
 from genrelab.core.storage import Folder
-from genrelab.report import build
+from genrelab.report.report import build
 
 BY_ITSELF = "Only what decided:"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from scored_run import HONESTY, LEARNING_CURVE
 
-from genrelab.page import Section, Table
-from genrelab.page import studies as page_studies
+from genrelab.report.page import studies as page_studies
+from genrelab.report.page.blocks import Section, Table
 from genrelab.studies import learning_curve
 
 

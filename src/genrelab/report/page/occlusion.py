@@ -10,10 +10,11 @@ import numpy as np
 
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
-from genrelab.leaderboard import Row, percent
-from genrelab.page import Heard, Tracks, charts_models, sentence
-from genrelab.page.charts import Chart
-from genrelab.page.tracks import Known, data_address
+from genrelab.report.leaderboard import Row, percent
+from genrelab.report.page import charts_models
+from genrelab.report.page.blocks import Heard, Tracks, sentence
+from genrelab.report.page.charts import Chart
+from genrelab.report.page.tracks import Known, data_address
 
 LEAST = 0.05  # points of probability that are not printed as 0.0
 

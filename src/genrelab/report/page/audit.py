@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.page import ABSENT, Heard, Section, Table, Tracks
-from genrelab.page.tracks import Known
+from genrelab.report.page.blocks import ABSENT, Heard, Section, Table, Tracks
+from genrelab.report.page.tracks import Known
 
 CHECKS = {
     "same_track": "the same track",

@@ -11,10 +11,10 @@ from genrelab.core.errors import printable
 from genrelab.core.text import count, some
 from genrelab.evaluation import comparison
 from genrelab.evaluation.comparison import listed
-from genrelab.leaderboard import HEADERS, Leaderboard, Row
-from genrelab.page import Figure, Section, Table, between, points, render
-from genrelab.page.charts import Chart, Interval, intervals
-from genrelab.page.models import Answers
+from genrelab.report.leaderboard import HEADERS, Leaderboard, Row
+from genrelab.report.page.blocks import Figure, Section, Table, between, points, render
+from genrelab.report.page.charts import Chart, Interval, intervals
+from genrelab.report.page.models import Answers
 
 Pairs = Sequence[Mapping[str, Any]]
 LEAKS = "leaks"  # the rule of cautions.py that looks at the audit

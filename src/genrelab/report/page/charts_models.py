@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrelab.page.charts import (
+from genrelab.report.page.charts import (  # fmt: skip
     ACCENT,
     MUTED,
     NAME,
@@ -18,7 +18,7 @@ from genrelab.page.charts import (
     plain,
     series_colours,
     tooltip,
-)  # fmt: skip
+)
 
 
 def gap(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:

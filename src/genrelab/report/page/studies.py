@@ -10,8 +10,9 @@ from typing import Any
 
 from genrelab.core.errors import printable
 from genrelab.evaluation.comparison import LINE, listed
-from genrelab.page import ABSENT, Figure, Section, Table, between, charts, percent, points
-from genrelab.page.charts import Chart, Interval
+from genrelab.report.page import charts
+from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, between, percent, points
+from genrelab.report.page.charts import Chart, Interval
 
 POLICIES = {
     "official": "official split",

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from genrelab.core.errors import printable
-from genrelab.page import Figure, Table, charts, charts_models
-from genrelab.page.charts import Chart, Interval
-from genrelab.page.tracks import Known
 from genrelab.records.prepared import Prepared
+from genrelab.report.page import charts, charts_models
+from genrelab.report.page.blocks import Figure, Table
+from genrelab.report.page.charts import Chart, Interval
+from genrelab.report.page.tracks import Known
 
 MOST_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
 FAR = 5.0  # standard deviations at which a feature is cut off

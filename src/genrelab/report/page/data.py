@@ -15,11 +15,12 @@ from genrelab.core.config import MelImageView
 from genrelab.core.errors import printable
 from genrelab.core.text import count
 from genrelab.features.spectrogram import mel_filters
-from genrelab.page import ABSENT, Block, Figure, Section, Table, charts
-from genrelab.page.charts import Chart
-from genrelab.page.map import features, profiles, tracks_on_a_map
-from genrelab.page.tracks import MOST_SHARDS, Known, pictures_of
 from genrelab.records.prepared import Prepared
+from genrelab.report.page import charts
+from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Table
+from genrelab.report.page.charts import Chart
+from genrelab.report.page.map import features, profiles, tracks_on_a_map
+from genrelab.report.page.tracks import MOST_SHARDS, Known, pictures_of
 
 PARTS = ("training", "validation", "test", "excluded")
 NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}

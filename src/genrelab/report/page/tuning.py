@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.page import ABSENT, Figure, Section, Table, charts, percent
-from genrelab.page.charts import Chart, Interval
+from genrelab.report.page import charts
+from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, percent
+from genrelab.report.page.charts import Chart, Interval
 
 
 def tuning(studies: Mapping[str, Mapping[str, Any]], strangers: Collection[str] = ()) -> Section:

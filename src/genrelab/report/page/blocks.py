@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from genrelab.page.charts import Chart
+from genrelab.report.page.charts import Chart
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -15,12 +15,13 @@ from genrelab.bundle.model_card import was_fitted
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation.metrics import similarity_order
-from genrelab.leaderboard import Leaderboard, Row, percent
-from genrelab.page import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between, charts, charts_models
-from genrelab.page import percent as bare
-from genrelab.page.charts import Chart
-from genrelab.page.tracks import Known
 from genrelab.records.prepared import read_parquet
+from genrelab.report.leaderboard import Leaderboard, Row, percent
+from genrelab.report.page import charts, charts_models
+from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between
+from genrelab.report.page.blocks import percent as bare
+from genrelab.report.page.charts import Chart
+from genrelab.report.page.tracks import Known
 
 HARDEST = 6  # tracks shown for each model, the most confident mistakes
 MOST_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table

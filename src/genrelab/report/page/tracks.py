@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from genrelab.core.config import MelImageView
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
-from genrelab.page import Heard
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
+from genrelab.report.page.blocks import Heard
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
 MOST_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB

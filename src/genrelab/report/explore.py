@@ -7,11 +7,11 @@ from pathlib import Path
 
 from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.storage import Folder
-from genrelab.page import audit as page_audit
-from genrelab.page import data as page_data
-from genrelab.page import render
-from genrelab.page.tracks import known
 from genrelab.records.prepared import Prepared
+from genrelab.report.page import audit as page_audit
+from genrelab.report.page import data as page_data
+from genrelab.report.page.blocks import render
+from genrelab.report.page.tracks import known
 
 Say = Callable[[str], None]
 

@@ -8,19 +8,19 @@ from typing import Any
 
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
-from genrelab.leaderboard import HEADERS, Leaderboard, percent
-from genrelab.page import ABSENT, Figure, Section, Table, between, points, render
-from genrelab.page import audit as page_audit
-from genrelab.page import data as page_data
-from genrelab.page import models as page_models
-from genrelab.page import percent as bare
-from genrelab.page import studies as page_studies
-from genrelab.page import tuning as page_tuning
-from genrelab.page.charts import Chart, Interval, intervals
-from genrelab.page.models import Answers
-from genrelab.page.occlusion import decided
-from genrelab.page.tracks import Known, add_pictures, known
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet
+from genrelab.report.leaderboard import HEADERS, Leaderboard, percent
+from genrelab.report.page import audit as page_audit
+from genrelab.report.page import data as page_data
+from genrelab.report.page import models as page_models
+from genrelab.report.page import studies as page_studies
+from genrelab.report.page import tuning as page_tuning
+from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, between, points, render
+from genrelab.report.page.blocks import percent as bare
+from genrelab.report.page.charts import Chart, Interval, intervals
+from genrelab.report.page.models import Answers
+from genrelab.report.page.occlusion import decided
+from genrelab.report.page.tracks import Known, add_pictures, known
 
 Json = Mapping[str, Any]
 

@@ -14,12 +14,12 @@ from typing import Any
 from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import comparison, plots, warnings
-from genrelab.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
-from genrelab.page import run as page_run
-from genrelab.page.models import Answers, answers
 from genrelab.records.prepared import read_parquet
-from genrelab.side_by_side import Run, SideBySide, names_of, side_by_side
-from genrelab.side_by_side import page as side_by_side_page
+from genrelab.report.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
+from genrelab.report.page import run as page_run
+from genrelab.report.page.models import Answers, answers
+from genrelab.report.run_comparison import Run, SideBySide, names_of, side_by_side
+from genrelab.report.run_comparison import page as side_by_side_page
 from genrelab.splits.split import artist_key
 
 __all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard"]
