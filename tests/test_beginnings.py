@@ -19,7 +19,7 @@ from genrelab.core.config import (
     TrainSettings,
     View,
 )
-from genrelab.parity import _hear
+from genrelab.export.parity_check import _hear
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Item

@@ -17,12 +17,12 @@ from sounds import music
 from trained import GENRES, bundle_of, model_of
 from typer.testing import CliRunner
 
-from genrelab import formats
 from genrelab.bundle.bundle import load_bundle
 from genrelab.cli import app
 from genrelab.core.config import MelImageView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, MissingNeed, ModelError, SettingsError
-from genrelab.export import export, find
+from genrelab.export import formats
+from genrelab.export.export import export, find
 
 TRAIN_ONLY = ("tensorflow", "keras", "tf2onnx", "skl2onnx", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib")
 MEL = MelImageView(sr=8_000, n_fft=256, size=16)
@@ -170,7 +170,7 @@ def test_a_form_that_mixes_up_its_windows_is_not_written(
 def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL)
     look = (
-        "import sys\nfrom genrelab.export import export\n"
+        "import sys\nfrom genrelab.export.export import export\n"
         f"for form in ('onnx', 'waveform-onnx'): export({str(model)!r}, form)\n"
         f"print(*[m for m in {TRAIN_ONLY!r} if m in sys.modules])"
     )

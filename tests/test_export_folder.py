@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genrelab.core.errors import SettingsError
-from genrelab.export_folder import finish, is_export, replacing
+from genrelab.export.export_folder import finish, is_export, replacing
 
 
 def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Path("/nowhere")) -> None:

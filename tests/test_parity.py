@@ -16,15 +16,15 @@ from sounds import music
 from trained import model_of
 from typer.testing import CliRunner
 
-from genrelab import formats, parity
 from genrelab.cli import app
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
 from genrelab.core.errors import DecodeError, ModelError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.export import export
-from genrelab.parity import check
+from genrelab.export import formats, parity_check
+from genrelab.export.export import export
+from genrelab.export.parity_check import check
 from genrelab.prepare.pipeline import prepare
 from genrelab.train import train
 
@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(home.iterdir())
 
 
-def rows_of(found: parity.Parity) -> dict[str, parity.Row]:
+def rows_of(found: parity_check.Parity) -> dict[str, parity_check.Row]:
     return {row.path: row for row in found.paths}
 
 
@@ -134,8 +134,8 @@ def test_where_it_cannot_be_fitted_again_that_is_said(
     about["dataset"]["prepared"] = str(tmp_path / "run" / "prepared")
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     change(tmp_path / "run")
-    with pytest.raises(parity._Absent, match=f"not compared: .*{reason}"):
-        parity._by_trained(parity.find(tmp_path / "run" / "svm"), [])
+    with pytest.raises(parity_check._Absent, match=f"not compared: .*{reason}"):
+        parity_check._by_trained(parity_check.find(tmp_path / "run" / "svm"), [])
 
 
 def _set(file: Path, key: str, value: object) -> None:
@@ -146,8 +146,8 @@ def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL, name="raw_cnn")
     for name in ("settings.json", "run.json"):
         shutil.copy(run / name, tmp_path / name)
-    with pytest.raises(parity._Absent, match=r"model\.keras is missing, and a network is not trained again"):
-        parity._by_trained(parity.find(model), [])
+    with pytest.raises(parity_check._Absent, match=r"model\.keras is missing, and a network is not trained again"):
+        parity_check._by_trained(parity_check.find(model), [])
 
 
 def test_what_lies_in_an_export_folder_is_never_run(files: list[Path], tmp_path: Path) -> None:
@@ -160,18 +160,18 @@ def test_the_command_line_hears_whatever_it_remembers(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    bundle = parity.find(model_of(tmp_path, MEL)).bundle
-    assert parity._by_command(bundle, files[:2]).shape == (2, 4)
+    bundle = parity_check.find(model_of(tmp_path, MEL)).bundle
+    assert parity_check._by_command(bundle, files[:2]).shape == (2, 4)
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_path: Path) -> None:
-    trained = parity.find(model_of(tmp_path, MEL, temperature=9e5))
-    reference = parity._by_bundle(trained.bundle, files)
+    trained = parity_check.find(model_of(tmp_path, MEL, temperature=9e5))
+    reference = parity_check._by_bundle(trained.bundle, files)
     same = "all files get the same answer: this compares nothing"
-    assert parity._row("bundle", lambda: (reference, ""), None)[0] == parity.Row("bundle", 0.0, True, same)
+    assert parity_check._row("bundle", lambda: (reference, ""), None)[0] == parity_check.Row("bundle", 0.0, True, same)
     for n, scale in ((1, 1.0), (3, 1e5)):  # of one file nothing can be said
-        row, _ = parity._row("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
+        row, _ = parity_check._row("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
         assert row.note == "what the others are compared with"
 
 
@@ -179,7 +179,7 @@ def test_a_form_that_answers_otherwise_is_told_and_exits_1(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path / "run", MEL)
-    other, right = parity.find(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
+    other, right = parity_check.find(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
     broken = replace(right, write=lambda _, folder: right.write(other, folder))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
     words = ["export", str(model), "--check", *map(str, files[:2])]
@@ -202,13 +202,13 @@ def test_a_form_that_fails_is_a_row_and_the_others_go_on(
 ) -> None:
     model = model_of(tmp_path, MEL)
     fault: Exception = ModelError("no, not today")
-    monkeypatch.setattr("genrelab.parity.predict_file", lambda *_: (_ for _ in ()).throw(fault))
-    monkeypatch.setattr("genrelab.parity.sys.executable", "false")
+    monkeypatch.setattr("genrelab.export.parity_check.predict_file", lambda *_: (_ for _ in ()).throw(fault))
+    monkeypatch.setattr("genrelab.export.parity_check.sys.executable", "false")
     found = rows_of(check(model, files[:1]))
-    assert found["bundle"] == parity.Row("bundle", None, False, "no, not today")
+    assert found["bundle"] == parity_check.Row("bundle", None, False, "no, not today")
     fault = ValueError("of what no one\nhas thought")
     found = rows_of(check(model, files[:1]))
-    assert found["bundle"] == parity.Row("bundle", None, False, "ValueError: of what no one has thought")
+    assert found["bundle"] == parity_check.Row("bundle", None, False, "ValueError: of what no one has thought")
     assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` fails: exit 1"
     assert found["waveform-onnx"].ok
 
@@ -219,7 +219,7 @@ def test_numbers_that_are_no_probabilities_are_not_ok(
     form = formats.FORMATS["waveform-onnx"]
     empty = formats.Format(form.file, form.missing, form.write, lambda _: lambda h: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", empty)
-    monkeypatch.setattr("genrelab.parity._by_command", parity._by_bundle)
+    monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
     row = rows_of(check(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
     assert row.ok is False and row.note == "answers numbers that are no probabilities"
 
@@ -229,7 +229,7 @@ def test_a_file_that_cannot_be_heard_is_left_out_and_named(
 ) -> None:
     (tmp_path / "no.mp3").write_text("this is no audio")
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 8_000)
-    monkeypatch.setattr("genrelab.parity._by_command", parity._by_bundle)
+    monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
     said: list[str] = []
     found = check(model_of(tmp_path, MEL), [tmp_path / "no.mp3", *files[:2], tmp_path / "silent.wav"], said.append)
     assert found.ok and found.files == tuple(map(str, files[:2]))

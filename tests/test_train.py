@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab import export
 from genrelab.core.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
+from genrelab.export import export
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import make_task
@@ -160,7 +160,7 @@ def test_an_interrupt_tells_whether_the_run_had_begun(
         train(prepared, run, SETTINGS, overwrite=True)
     assert not isinstance(caught.value, Interrupted) and run.exists("run.json")
     monkeypatch.undo()
-    monkeypatch.setattr("genrelab.export.bundle", interrupt)
+    monkeypatch.setattr("genrelab.export.export.bundle", interrupt)
     with pytest.raises(Interrupted):
         train(prepared, run, SETTINGS, overwrite=True)
     assert not run.exists("run.json")

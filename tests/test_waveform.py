@@ -21,8 +21,8 @@ from genrelab.audio.clips import Clip, clips, resample
 from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import ModelError
-from genrelab.formats import hear
-from genrelab.waveform import waveform_onnx
+from genrelab.export.formats import hear
+from genrelab.export.waveform_graph import waveform_onnx
 
 VIEWS: dict[str, View] = {
     "mel_image": MelImageView(sr=8_000, n_fft=512, size=32),

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab import export, tensorboard
+from genrelab import tensorboard
 from genrelab.calibrate import Calibration, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
+from genrelab.export import export
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state

@@ -249,7 +249,7 @@ def export(
     if check:
         if not files or form or out or overwrite:
             raise typer.BadParameter("--check takes files, and none of --format, --out and --overwrite")
-        from genrelab.parity import check as program
+        from genrelab.export.parity_check import check as program
 
         found = program(model, files, console.say)
         shown.parity(found, as_json)
@@ -258,6 +258,6 @@ def export(
         return
     if files or form is None:
         raise typer.BadParameter("give --format, or --check with FILEs")
-    from genrelab.export import export as write
+    from genrelab.export.export import export as write
 
     shown.exported(write(model, form, out, overwrite=overwrite), as_json)

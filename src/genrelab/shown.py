@@ -21,8 +21,8 @@ from genrelab.core.text import count
 if TYPE_CHECKING:
     from genrelab.bench import Bench
     from genrelab.doctor import Finding
+    from genrelab.export.parity_check import Parity
     from genrelab.library import Row
-    from genrelab.parity import Parity
     from genrelab.playlists import Playlists
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import SideBySide

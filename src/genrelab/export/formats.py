@@ -22,10 +22,10 @@ from genrelab.bundle.manifest import ABOUT, CARD, MODEL, written
 from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import quiet_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.export.waveform_graph import SAMPLES, missing_operators, waveform_onnx
 from genrelab.features.views import compute
 from genrelab.models.keras_loading import load_network
 from genrelab.models.onnx_export import INPUT, with_temperature
-from genrelab.waveform import SAMPLES, missing_operators, waveform_onnx
 
 OUTPUT = "probabilities"
 SIGNATURE = "serving_default"

@@ -18,8 +18,8 @@ from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
 from genrelab.evaluation.calibration import tempered
-from genrelab.export import find
-from genrelab.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
+from genrelab.export.export import find
+from genrelab.export.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
 from genrelab.predict.classifier import load_bundle, pool, predict_file
 
 TRAINED, BUNDLE, COMMAND = "trained object", "bundle", "command line"
@@ -157,7 +157,7 @@ def _by_trained(trained: Trained, heard: list[Heard]) -> tuple[Floats, str]:
         return _asked(ask_network(trained.keras, trained.bundle.temperature), heard), ""
     if trained.home is None:
         raise _Absent("not compared: a bundle alone, without its RUN")
-    from genrelab.refit import refit  # needs what training needs
+    from genrelab.export.refit import refit  # needs what training needs
 
     try:
         model = refit(trained.home, trained.bundle)

@@ -17,10 +17,10 @@ from genrelab.bundle.model_card import FEEDING, card, feeding
 from genrelab.core.config import ClipSettings, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
-from genrelab.export_folder import finish, replacing
-from genrelab.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
+from genrelab.export.export_folder import finish, replacing
+from genrelab.export.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
+from genrelab.export.waveform_graph import SAMPLES
 from genrelab.models.onnx_export import INPUT
-from genrelab.waveform import SAMPLES
 
 if TYPE_CHECKING:
     from genrelab.calibrate import Calibration
