@@ -11,8 +11,9 @@ from typing import Any
 
 from hearing import Ear
 
-from genrelab import library, retag, tag_journal, untag
-from genrelab.library import TagSettings
+from genrelab.tagging import journal as tag_journal
+from genrelab.tagging import replace_file, tag, untag
+from genrelab.tagging.tag import TagSettings
 
 
 def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[..., Any]:
@@ -34,7 +35,7 @@ def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[...,
 if __name__ == "__main__":
     folder, where, n, journals = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     if where == "before the journal":
-        retag.dress = at_call(n, retag.dress, done="nothing")
+        replace_file.dress = at_call(n, replace_file.dress, done="nothing")
     elif where == "in a line":
         write = at_call(n, tag_journal.FileIO.write, done="half")
         tag_journal.FileIO = type("Cut", (tag_journal.FileIO,), {"write": write})  # type: ignore[misc]
@@ -46,4 +47,4 @@ if __name__ == "__main__":
     for journal in journals:
         untag.untag(Path(journal), lambda _: None)
     if not journals:
-        library.tag(folder, Ear(), TagSettings(), lambda _: None)
+        tag.tag(folder, Ear(), TagSettings(), lambda _: None)

@@ -21,14 +21,16 @@ from evidences import answered
 from hearing import Ear
 from typer.testing import CliRunner
 
-from genrelab import cli, library, patch, retag, tag_journal, tags
+from genrelab import cli
 from genrelab.cli import app
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import SettingsError, TagError
-from genrelab.library import Row, TagSettings
 from genrelab.predict.cache import open_memory
 from genrelab.predict.prediction import Prediction
-from genrelab.tag_journal import Entry, newest_first
+from genrelab.tagging import binary_patch, replace_file, tag, tags
+from genrelab.tagging import journal as tag_journal
+from genrelab.tagging.journal import Entry, newest_first
+from genrelab.tagging.tag import Row, TagSettings
 
 
 def add(folder: Path, name: str, *, genres: tuple[str, ...] = (), container: str = "mp3") -> Path:
@@ -38,10 +40,10 @@ def add(folder: Path, name: str, *, genres: tuple[str, ...] = (), container: str
     return made.rename(folder / f"{name}{made.suffix}")
 
 
-def tagged(folder: Path, hear: library.Hear | None = None, **settings: object) -> dict[str, Row]:
+def tagged(folder: Path, hear: tag.Hear | None = None, **settings: object) -> dict[str, Row]:
     """Rows of a run by the names of their files."""
     rows: list[Row] = []
-    library.tag(folder, hear or Ear(), TagSettings(**settings), rows.append)  # type: ignore[arg-type]
+    tag.tag(folder, hear or Ear(), TagSettings(**settings), rows.append)  # type: ignore[arg-type]
     assert [r.path for r in rows] == sorted(r.path for r in rows)
     return {Path(r.path).name: r for r in rows}
 
@@ -58,7 +60,7 @@ def entries(folder: Path) -> list[Entry]:
 
 
 def left_over(folder: Path) -> list[Path]:
-    return list(folder.rglob(f"*{retag.SUFFIX}"))
+    return list(folder.rglob(f"*{replace_file.SUFFIX}"))
 
 
 # --- what is written, and what is not ---
@@ -83,7 +85,7 @@ def test_only_sure_answers_to_files_without_a_genre_are_written(tmp_path: Path) 
     assert rows["error e.mp3"].reason == "not a readable audio file"
     deep = tmp_path / "deep" / "er"
     assert tags.read(deep / "jazz 83 a.mp3").genres == ("jazz",)
-    assert tags.read(deep / "jazz 83 a.mp3").provenance == (f"genrelab {library.__version__} svm p=0.83",)
+    assert tags.read(deep / "jazz 83 a.mp3").provenance == (f"genrelab {tag.__version__} svm p=0.83",)
     assert tags.read(deep / "jazz 49 c.mp3").genres == ()
     assert tags.read(tmp_path / "jazz 83 own.mp3").genres == ("Metal",)
     assert {e.path for e in entries(tmp_path)} == {"deep/er/jazz 83 a.mp3", "deep/er/jazz 50 b.mp3"}
@@ -262,7 +264,7 @@ def test_audio_that_would_change_is_refused(tmp_path: Path, monkeypatch: pytest.
 def test_without_a_way_back_nothing_is_tagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = add(tmp_path, "jazz 83 a")
     before = path.read_bytes()
-    monkeypatch.setattr(patch, "make", lambda *_: zlib.compress(b""))
+    monkeypatch.setattr(binary_patch, "make", lambda *_: zlib.compress(b""))
     assert tagged(tmp_path)["jazz 83 a.mp3"].status == "failed"
     assert path.read_bytes() == before
     assert entries(tmp_path) == left_over(tmp_path) == []
@@ -344,7 +346,7 @@ def test_whoever_remembers_answers_is_told_what_was_written(tmp_path: Path) -> N
     path = add(tmp_path, "jazz 83 a")
     add(tmp_path, "jazz 83 own", genres=("Metal",))
     told: list[Path] = []
-    library.tag(tmp_path, Ear(), TagSettings(), lambda _: None, told.append)
+    tag.tag(tmp_path, Ear(), TagSettings(), lambda _: None, told.append)
     assert told == [path]
 
 
@@ -353,9 +355,9 @@ def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
     model = tmp_path / "model"
     bundle = bundles.bundle_for(model, SamplesView(sr=bundles.SR, n_samples=2_000))
     path = add(tmp_path / "music", "a", container="wav")
-    with library.listening(bundle, 1) as (hear, touched):
+    with tag.listening(bundle, 1) as (hear, touched):
         settings = TagSettings(min_confidence=0)
-        library.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
+        tag.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
     assert len(tags.read(path).genres) == 1
     with open_memory() as memory:
         assert memory.lookup(bundle, path) is not None  # by its new size and time
@@ -414,10 +416,10 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """The command line with our model; exit status and standard output."""
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[library.Hear, library.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
         yield Ear(), lambda _: None
 
-    monkeypatch.setattr(library, "listening", listening)
+    monkeypatch.setattr(tag, "listening", listening)
 
     def invoke(*words: object) -> tuple[int, str]:
         result = CliRunner().invoke(app, [str(w) for w in words])
@@ -445,7 +447,7 @@ def test_the_command_shows_changes_and_the_way_back(tmp_path: Path, call: Callab
     assert call("tag", tmp_path, "--min-confidence", "2")[0] == 2
 
 
-def interrupted_at(n: int) -> library.Hear:
+def interrupted_at(n: int) -> tag.Hear:
     """Ctrl-C instead of the n-th answer."""
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
@@ -462,13 +464,13 @@ def test_ctrl_c_says_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         add(tmp_path, f"jazz 83 {name}")
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[library.Hear, library.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
         yield interrupted_at(2), lambda _: None
 
-    with pytest.raises(library.Interrupted) as nothing_yet:
+    with pytest.raises(tag.Interrupted) as nothing_yet:
         tagged(tmp_path, interrupted_at(0))
     assert nothing_yet.value.journal is None
-    monkeypatch.setattr(library, "listening", listening)
+    monkeypatch.setattr(tag, "listening", listening)
     result = CliRunner().invoke(app, ["tag", str(tmp_path)])
     assert result.exit_code == 130
     assert "2 tagged" in result.stdout
@@ -499,7 +501,7 @@ def test_a_terminal_without_arrows_stops_nothing(
 def test_help_has_an_example(command: str, call: Callable[..., tuple[int, str]]) -> None:
     status, out = call(command, "--help")
     assert (status, f"Example: genrelab {command}" in " ".join(out.split())) == (0, True)
-    assert command == "untag" or f"[default: {library.MIN_CONFIDENCE};" in out
+    assert command == "untag" or f"[default: {tag.MIN_CONFIDENCE};" in out
 
 
 def test_mutagen_sees_what_was_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genrelab import patch
+from genrelab.tagging import binary_patch
 
 
 def noise(n: int, seed: int = 0) -> bytes:
@@ -20,9 +20,9 @@ def noise(n: int, seed: int = 0) -> bytes:
 
 def there_and_back(earlier: bytes, later: bytes) -> bytes:
     """The patch, after it was seen to work."""
-    made = patch.make(io.BytesIO(earlier), io.BytesIO(later))
+    made = binary_patch.make(io.BytesIO(earlier), io.BytesIO(later))
     out = io.BytesIO()
-    patch.apply(made, io.BytesIO(later), out.write, len(earlier))
+    binary_patch.apply(made, io.BytesIO(later), out.write, len(earlier))
     assert out.getvalue() == earlier
     return made
 
@@ -69,7 +69,7 @@ def test_numbers_of_pages_cost_a_few_bytes_each() -> None:
 
 def test_a_patch_takes_no_more_memory_than_a_block_or_two() -> None:
     n, written = 64 << 20, 0
-    packed = zlib.compress(patch.OP.pack(0, 0, n) + bytes(n))
+    packed = zlib.compress(binary_patch.OP.pack(0, 0, n) + bytes(n))
     assert len(packed) < n / 900
 
     def write(block: bytes) -> None:
@@ -77,20 +77,20 @@ def test_a_patch_takes_no_more_memory_than_a_block_or_two() -> None:
         written += len(block)
 
     tracemalloc.start()
-    patch.apply(packed, io.BytesIO(), write, n)
+    binary_patch.apply(packed, io.BytesIO(), write, n)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert written == n
-    assert most < 8 * patch.BLOCK
+    assert most < 8 * binary_patch.BLOCK
     there_and_back(AUDIO, b"")  # more than a block of it, and nothing to take
 
 
 def test_a_patch_for_another_file_or_a_damaged_one_is_refused() -> None:
     earlier, later = AUDIO[:9_000], b"tags" + AUDIO[:9_000]
-    good = patch.make(io.BytesIO(earlier), io.BytesIO(later))
-    endless = zlib.compress(patch.OP.pack(0, 1 << 60, 0))
-    elsewhere = zlib.compress(patch.OP.pack(1 << 63, 9_000, 0))
-    literal_cut_off = zlib.compress(patch.OP.pack(0, 0, 9_000) + b"short")
+    good = binary_patch.make(io.BytesIO(earlier), io.BytesIO(later))
+    endless = zlib.compress(binary_patch.OP.pack(0, 1 << 60, 0))
+    elsewhere = zlib.compress(binary_patch.OP.pack(1 << 63, 9_000, 0))
+    literal_cut_off = zlib.compress(binary_patch.OP.pack(0, 0, 9_000) + b"short")
     for bad, size in [
         (good, 8_999),
         (good, 9_001),
@@ -102,5 +102,5 @@ def test_a_patch_for_another_file_or_a_damaged_one_is_refused() -> None:
         (literal_cut_off, 9_000),
         (zlib.compress(b"odd"), 9_000),
     ]:
-        with pytest.raises(patch.BadPatch):
-            patch.apply(bad, io.BytesIO(later), lambda _: None, size)
+        with pytest.raises(binary_patch.BadPatch):
+            binary_patch.apply(bad, io.BytesIO(later), lambda _: None, size)

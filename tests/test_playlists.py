@@ -15,11 +15,11 @@ from containers import make, tag_richly
 from hearing import Ear
 from typer.testing import CliRunner
 
-from genrelab import library
 from genrelab.cli import app
 from genrelab.core.errors import SettingsError
-from genrelab.playlists import MARK, Playlists, playlists
 from genrelab.predict.prediction import Prediction
+from genrelab.tagging import tag
+from genrelab.tagging.playlists import MARK, Playlists, playlists
 
 
 def music(folder: Path, *names: str) -> Path:
@@ -30,7 +30,7 @@ def music(folder: Path, *names: str) -> Path:
     return folder
 
 
-def written(folder: Path, out: Path, hear: library.Hear | None = None) -> Playlists:
+def written(folder: Path, out: Path, hear: tag.Hear | None = None) -> Playlists:
     return playlists(folder, out, hear or Ear(), 0.5)
 
 
@@ -42,7 +42,7 @@ def names(out: Path) -> set[str]:
     return {p.name for p in out.iterdir()}
 
 
-def by_words(genre: str) -> library.Hear:
+def by_words(genre: str) -> tag.Hear:
     """A model that knows one genre."""
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
@@ -235,10 +235,10 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.Monk
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "error b.mp3"), tmp_path / "out"
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[library.Hear, library.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
         yield Ear(), lambda _: None
 
-    monkeypatch.setattr(library, "listening", listening)
+    monkeypatch.setattr(tag, "listening", listening)
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
     assert result.exit_code == 1
     assert f"{out / 'jazz.m3u8'}: 1 track\n" in result.stdout

@@ -14,9 +14,9 @@ import soundfile
 from containers import COVER, MADE, by_ffmpeg, id3v1, make, samples, sound, tag_richly
 from mutagen import apev2, id3
 
-from genrelab import tags
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
+from genrelab.tagging import tags
 
 SAID = "genrelab 0.2.0 svm p=0.83"
 ID3_KIND = ("MP3", "WAVE", "AIFF")

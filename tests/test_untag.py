@@ -21,17 +21,18 @@ import pytest
 from containers import MADE, id3v1, make, tag_richly
 from hearing import Ear
 
-from genrelab import library, patch, retag, tag_journal, tags
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
-from genrelab.library import Row, TagSettings
-from genrelab.untag import untag
+from genrelab.tagging import binary_patch, replace_file, tag, tags
+from genrelab.tagging import journal as tag_journal
+from genrelab.tagging.tag import Row, TagSettings
+from genrelab.tagging.untag import untag
 
 
 def tagged(folder: Path, **settings: Any) -> Path:
     """The journal of a run in which no file failed."""
     rows: list[Row] = []
-    journal = library.tag(folder, Ear(), TagSettings(**settings), rows.append)
+    journal = tag.tag(folder, Ear(), TagSettings(**settings), rows.append)
     assert journal is not None
     assert [r for r in rows if r.status == "failed"] == []
     return journal
@@ -197,10 +198,10 @@ def test_a_file_that_changes_while_it_is_restored_is_left_alone(
     path = library_of_three(tmp_path) / "jazz 83 c.mp3"  # the first that is restored
     journal = tagged(tmp_path)
     others = lambda: tag_richly(path, genres=("Mine",))  # noqa: E731
-    monkeypatch.setattr(patch, "apply", meanwhile(patch.apply, others))
+    monkeypatch.setattr(binary_patch, "apply", meanwhile(binary_patch.apply, others))
     assert "was changed while" in str(restored(journal)[path.name].reason)
     assert tags.read(path).genres == ("Mine",)
-    assert list(tmp_path.rglob(f"*{retag.SUFFIX}")) == []
+    assert list(tmp_path.rglob(f"*{replace_file.SUFFIX}")) == []
 
 
 def test_audio_that_would_change_is_not_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +293,7 @@ def test_a_journal_that_was_tampered_with_changes_nothing(tmp_path: Path, change
     *_, row = restored(journal).values()
     assert row.status == "failed"
     assert (tmp_path / "jazz 83 a.mp3").read_bytes() == between
-    assert list(tmp_path.rglob(f"*{retag.SUFFIX}")) == []
+    assert list(tmp_path.rglob(f"*{replace_file.SUFFIX}")) == []
 
 
 def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
@@ -302,8 +303,8 @@ def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
     notes.write_text("my only notes\n")
     between = music(tmp_path)
     for path, other in ((notes, b"#!/bin/sh\nevil\n"), (song, song.read_bytes()[:-500] + bytes(500))):
-        undo = patch.make(io.BytesIO(other), io.BytesIO(path.read_bytes()))
-        sums = {"sha256_before": hashlib.sha256(other).hexdigest(), "sha256_after": retag.sha256(path)}
+        undo = binary_patch.make(io.BytesIO(other), io.BytesIO(path.read_bytes()))
+        sums = {"sha256_before": hashlib.sha256(other).hexdigest(), "sha256_after": replace_file.sha256(path)}
         (tmp_path / "other").write_bytes(other)
         sums["payload_sha256"] = payload_sha256(tmp_path / "other")
         (tmp_path / "other").unlink()
@@ -358,7 +359,7 @@ def check_each_is_whole(folder: Path, before: dict[str, bytes]) -> tuple[int, in
     tagged_ones = 0
     for name, content in before.items():
         if (folder / name).read_bytes() != content:
-            assert (name, retag.sha256(folder / name)) in known
+            assert (name, replace_file.sha256(folder / name)) in known
             assert tags.read(folder / name).genres == ("rock",)
             tagged_ones += 1
     return tagged_ones, len(before) - tagged_ones
@@ -384,7 +385,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         check_each_is_whole(folder, before)
     assert not run_and_kill(folder, "")
     assert check_each_is_whole(folder, before) == (150, 0)
-    assert list(folder.rglob(f"*{retag.SUFFIX}")) == []
+    assert list(folder.rglob(f"*{replace_file.SUFFIX}")) == []
 
     journals = sorted((folder / ".genrelab").glob("*.jsonl"), reverse=True)
     for n in range(4):

@@ -173,7 +173,7 @@ def tag(
     """
     use_one_thread()
     keep_memory()
-    from genrelab import library as program
+    from genrelab.tagging import tag as program
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
     bundle = _demanding(_hearing(model), min_precision)
@@ -194,7 +194,7 @@ def untag(
 
     Example: genrelab untag ~/Music/.genrelab/tags-20260131T120000Z.jsonl
     """
-    from genrelab import untag as program
+    from genrelab.tagging import untag as program
 
     with shown.rows(as_json) as rows:
         program.untag(journal, rows.show)
@@ -217,11 +217,11 @@ def playlists(
     """
     use_one_thread()
     keep_memory()
-    from genrelab import library
-    from genrelab import playlists as program
+    from genrelab.tagging import playlists as program
+    from genrelab.tagging import tag as tag_library
 
     bundle = _demanding(_hearing(model), min_precision)
-    with console.bar("Listening") as progress, library.listening(bundle, jobs, progress) as (hear, _):
+    with console.bar("Listening") as progress, tag_library.listening(bundle, jobs, progress) as (hear, _):
         written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
     shown.playlists(written, as_json)
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from genrelab.bench import Bench
     from genrelab.doctor import Finding
     from genrelab.export.parity_check import Parity
-    from genrelab.library import Row
-    from genrelab.playlists import Playlists
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import SideBySide
+    from genrelab.tagging.playlists import Playlists
+    from genrelab.tagging.tag import Row
 
 
 def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genrelab.core.errors import TagError
-from genrelab.tag_journal import is_locked
+from genrelab.tagging.journal import is_locked
 
 SUFFIX = ".genrelab-tmp"
 

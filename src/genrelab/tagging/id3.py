@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.audio.content_hash import Damaged, chunks
-from genrelab.tag_families import Family, Own, around, digest
+from genrelab.tagging.formats import Family, Own, around, digest
 
 NEW_ID3_VERSION = 3
 """ID3v2.3 is what every player, car and version of Windows reads."""

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genrelab import __version__, patch, retag, tags
+from genrelab import __version__
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError
@@ -25,7 +25,8 @@ from genrelab.predict.batch import listen
 from genrelab.predict.cache import open_memory
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import UNKNOWN, Prediction
-from genrelab.tag_journal import Entry, Journal, lock
+from genrelab.tagging import binary_patch, replace_file, tags
+from genrelab.tagging.journal import Entry, Journal, lock
 
 MIN_CONFIDENCE = 0.5
 """Below it a genre is more likely wrong than right."""
@@ -126,7 +127,7 @@ class Interrupted(KeyboardInterrupt):
 @dataclass(frozen=True)
 class _Candidate:
     path: Path
-    seen: retag.Stamp
+    seen: replace_file.Stamp
     found: tags.Found
 
 
@@ -158,7 +159,7 @@ def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: To
     refuse_no_folder(folder)
     with nullcontext() if settings.dry_run else lock(folder):
         if not settings.dry_run:
-            retag.sweep(folder)
+            replace_file.sweep(folder)
         files = list(search([folder]))
         with Journal(folder) as journal:
             write = partial(_written, folder=folder, journal=journal, touched=touched)
@@ -198,10 +199,10 @@ def _looked_at(path: Path | DecodeError, settings: TagSettings) -> _Candidate | 
     if path.is_symlink():
         return Row(str(path), "kept", reason="a link: what it points to is tagged where it lies")
     try:
-        candidate = _Candidate(path, retag.stamp(path), tags.read(path, settings.field))
+        candidate = _Candidate(path, replace_file.stamp(path), tags.read(path, settings.field))
         if candidate.found.genres and not settings.overwrite:
             return Row(str(path), "kept", candidate.found.genres, reason="has one already")
-        retag.refuse_read_only(path)  # before an hour of listening, and in --dry-run, too
+        replace_file.refuse_read_only(path)  # before an hour of listening, and in --dry-run, too
     except (TagError, OSError) as e:
         return failed(path, e)
     return candidate
@@ -234,13 +235,13 @@ def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journ
     }
     try:
         names = path.stat().st_nlink
-        with retag.beside(path) as copy:
+        with replace_file.beside(path) as copy:
             shutil.copyfile(path, copy)
             tags.write(copy, found, [said["after"]], [said["provenance"]])
             said |= _way_back(path, copy)
-            retag.dress(copy, path)
+            replace_file.dress(copy, path)
             journal.append(Entry(**said))
-            retag.settle(copy, path, candidate.seen)
+            replace_file.settle(copy, path, candidate.seen)
     except (TagError, OSError) as e:
         return failed(path, e, row)
     touched(path)
@@ -255,17 +256,17 @@ def _way_back(path: Path, copy: Path) -> dict[str, Any]:
         raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
     made, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as earlier, copy.open("rb") as later:
-        undo = patch.make(earlier, later)
-        with suppress(patch.BadPatch):  # as the file is being written to by others; then the sums differ, too
-            patch.apply(undo, later, made.update, size)
-    before = retag.sha256(path)
+        undo = binary_patch.make(earlier, later)
+        with suppress(binary_patch.BadPatch):  # as the file is being written to by others; then the sums differ, too
+            binary_patch.apply(undo, later, made.update, size)
+    before = replace_file.sha256(path)
     if made.hexdigest() != before:
         raise TagError(path, "was changed while genrelab was at work on it: run again")
     return {
         "payload_sha256": payload,
         "size_before": size,
         "sha256_before": before,
-        "sha256_after": retag.sha256(copy),
+        "sha256_after": replace_file.sha256(copy),
         "undo": undo,
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from genrelab import patch, retag, tags
 from genrelab.audio.content_hash import payload_sha256
 from genrelab.core.errors import TagError
-from genrelab.library import Row, Show, failed
-from genrelab.tag_journal import FOLDER, Entry, Unreadable, lock, newest_first
+from genrelab.tagging import binary_patch, replace_file, tags
+from genrelab.tagging.journal import FOLDER, Entry, Unreadable, lock, newest_first
+from genrelab.tagging.tag import Row, Show, failed
 
 
 def untag(journal: Path, show: Show) -> None:
@@ -29,7 +29,7 @@ def untag(journal: Path, show: Show) -> None:
         raise TagError(journal, f"no journal: name a tags-….jsonl that lies in DIR/{FOLDER}, where `tag` wrote it")
     folder = journal.parent.parent
     with lock(folder):
-        retag.sweep(folder)
+        replace_file.sweep(folder)
         for entry in newest_first(journal):
             show(_unreadable(journal, entry) if isinstance(entry, Unreadable) else _restored(folder, entry))
 
@@ -45,7 +45,7 @@ def _restored(folder: Path, entry: Entry) -> Row:
     path = folder / entry.path
     try:
         _refuse_outside(folder, entry.path)
-        seen, now = retag.stamp(path), retag.sha256(path)
+        seen, now = replace_file.stamp(path), replace_file.sha256(path)
         if now == entry.sha256_before:
             return Row(str(path), "unchanged", reason="is as it was before")
         restore = _rebuilt if now == entry.sha256_after else _put_back
@@ -66,24 +66,24 @@ def _refuse_outside(folder: Path, relative: str) -> None:
         raise TagError(path, "leads through a link, which `tag` never does: refused")
 
 
-def _rebuilt(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
+def _rebuilt(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
     """The earlier file from the later one, which is as `tag` left it."""
-    with retag.beside(path) as copy:
+    with replace_file.beside(path) as copy:
         try:
             with path.open("rb") as later, copy.open("xb") as out:
-                patch.apply(entry.undo, later, out.write, entry.size_before)
-        except patch.BadPatch as e:
+                binary_patch.apply(entry.undo, later, out.write, entry.size_before)
+        except binary_patch.BadPatch as e:
             raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
-        if retag.sha256(copy) != entry.sha256_before:
+        if replace_file.sha256(copy) != entry.sha256_before:
             raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
         if payload_sha256(copy) != payload_sha256(path):  # of a file that holds no audio, all of it counts
             raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
-        retag.dress(copy, path)
-        retag.settle(copy, path, seen)
+        replace_file.dress(copy, path)
+        replace_file.settle(copy, path, seen)
     return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)
 
 
-def _put_back(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
+def _put_back(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
     """Only our fields, of a file that something else has written to."""
     found = tags.read(path, entry.field)
     if found.values == entry.before and found.provenance == entry.provenance_before:
@@ -94,12 +94,12 @@ def _put_back(path: Path, entry: Entry, seen: retag.Stamp) -> Row:
     if found.values != (entry.after,):
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
     ours = found.provenance == (entry.provenance,)  # not where another field was tagged, or untagged, since
-    with retag.beside(path) as copy:
+    with replace_file.beside(path) as copy:
         shutil.copyfile(path, copy)
         tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
         if payload_sha256(copy) != audio:
             raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
-        retag.dress(copy, path)
-        retag.settle(copy, path, seen)
+        replace_file.dress(copy, path)
+        replace_file.settle(copy, path, seen)
     reason = "other tags were changed since: they stay"
     return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None, reason=reason)

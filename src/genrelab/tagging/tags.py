@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.core.errors import TagError
-from genrelab.id3_tags import Id3, Mp3, Wave
-from genrelab.tag_families import Ape, Asf, Family, Flac, Mp4, Vorbis
+from genrelab.tagging.formats import Ape, Asf, Family, Flac, Mp4, Vorbis
+from genrelab.tagging.id3 import Id3, Mp3, Wave
 
 PROVENANCE = "GENRELAB"
 """The field that says who wrote a genre."""

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrelab import __version__, tags
+from genrelab import __version__
 from genrelab.audio.files import search
 from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
-from genrelab.library import Hear, refuse_no_folder
 from genrelab.predict.prediction import UNKNOWN, Prediction
-from genrelab.retag import unused_name
+from genrelab.tagging import tags
+from genrelab.tagging.replace_file import unused_name
+from genrelab.tagging.tag import Hear, refuse_no_folder
 
 UNSURE = "unsure"
 MARK = "# Written by genrelab"
