@@ -13,9 +13,10 @@ from faulty import collection, tune, write
 from test_checkup import here  # noqa: F401 - a fixture
 from test_cli import call
 
-from genrelab import certificate, doctor
+from genrelab import certificate
 from genrelab.datasets.exclusions import NAME, read
-from genrelab.doctor import NOTE, OK, REPAIR, Finding
+from genrelab.doctor import machine
+from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding
 from genrelab.models import devices
 from genrelab.models.devices import Device
 
@@ -29,7 +30,7 @@ def quick(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
         yield lambda: ("2.20", [Device("CPU:0", 0.5)])
 
     monkeypatch.setattr(devices, "asking", asking)
-    monkeypatch.setattr(doctor, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
+    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
     monkeypatch.setattr(certificate, "prepared_bytes", lambda checkup: 3e9)
     monkeypatch.chdir(tmp_path)
 
@@ -144,13 +145,13 @@ def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow
 
 def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = clean(tmp_path / "music")
-    monkeypatch.setattr(doctor, "examine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")]))
+    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")]))
     status, out, _ = call("doctor", root)
     assert status == 1 and "To be repaired: mp3" in out and "→ do this" in out
 
 
 def test_without_the_train_half_tensorflow_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "can_train", lambda: False)
+    monkeypatch.setattr(machine, "can_train", lambda: False)
     monkeypatch.setattr(devices, "asking", None)
     status, out, _ = call("doctor", clean(tmp_path / "music"))
     assert status == 0 and "TensorFlow" not in out
@@ -190,12 +191,12 @@ def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     def fails() -> Any:
         raise RuntimeError("ends with status 1: no libcudart")
 
-    assert [(f.state, f.found) for f in doctor.training(fails)] == [(REPAIR, "ends with status 1: no libcudart")]
-    monkeypatch.setattr(doctor, "NVIDIA", tmp_path)
+    assert [(f.state, f.found) for f in machine.training(fails)] == [(REPAIR, "ends with status 1: no libcudart")]
+    monkeypatch.setattr(machine, "NVIDIA", tmp_path)
     wrong = Device("CPU:0", 1.0, "learns wrongly")
-    states = {f.name: f.state for f in doctor.training(lambda: ("2.20", [wrong]))}
+    states = {f.name: f.state for f in machine.training(lambda: ("2.20", [wrong]))}
     assert states == {"TensorFlow": OK, "CPU:0": REPAIR, "GPU": NOTE}
-    monkeypatch.setattr(doctor, "free_memory", lambda: 10**9)
-    (disk, memory) = doctor.room(1e15, jobs=8)
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    (disk, memory) = machine.room(1e15, jobs=8)
     assert disk.state == memory.state == NOTE and memory.remedy == "use --jobs 3"
-    assert [f.state for f in doctor.room(1e6, jobs=2)] == [OK]
+    assert [f.state for f in machine.room(1e6, jobs=2)] == [OK]

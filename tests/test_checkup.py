@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from faulty import SR, collection, tune, write
 
-from genrelab import checkup
-from genrelab.checkup import PLAIN, Checkup, check, find, known_faults, prepared_bytes
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import CRASHED
 from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.demo import synthesise
 from genrelab.datasets.registry import load_dataset
+from genrelab.doctor import data
+from genrelab.doctor.data import PLAIN, Checkup, check, find, known_faults, prepared_bytes
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(function: Callable[[Any], Any], things: Sequence[Any], *, jobs: int) -> Iterator[tuple[int, Any]]:
         yield from enumerate(map(function, things))
 
-    monkeypatch.setattr(checkup, "answers", answers)
+    monkeypatch.setattr(data, "answers", answers)
 
 
 def _nothing(*_: object) -> None: ...
@@ -104,7 +104,7 @@ def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyP
     dataset = load_dataset(collection(tmp_path))
     crash = 3
     monkeypatch.setattr(
-        checkup,
+        data,
         "answers",
         lambda f, things, jobs: ((i, None if i == crash else f(t)) for i, t in reversed(list(enumerate(things)))),
     )

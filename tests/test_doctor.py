@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from genrelab import doctor
 from genrelab.audio import clips as audio_clips
 from genrelab.audio import test_tones
 from genrelab.audio.clips import probe
 from genrelab.cli import app
-from genrelab.doctor import NOTE, OK, REPAIR, Finding, examine
+from genrelab.doctor import machine
+from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, examine
 
 FORMATS = ("wav", "flac", "ogg", "aiff", "mp3", "m4a", "aac", "opus")
 Usage = namedtuple("Usage", "total used free")
@@ -49,7 +49,7 @@ def test_this_machine_is_well() -> None:
 
 def test_the_packages_are_those_of_the_wheel() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
-    assert doctor.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
+    assert machine.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
 
 
 @pytest.mark.parametrize("suffix", test_tones.encoded())
@@ -79,10 +79,10 @@ def test_a_broken_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_package_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = doctor.version
+    real = machine.version
     old = {"mutagen": "1.9", "numpy": "2.0rc1"}  # by its letters 1.9 would be newer than 1.47
-    monkeypatch.setattr(doctor, "version", lambda name: old.get(name) or real(name))
-    monkeypatch.setattr(doctor, "requires", lambda _: ["mutagen>=1.47", "numpy>=2.0", 'keras>=3.8; extra == "train"'])
+    monkeypatch.setattr(machine, "version", lambda name: old.get(name) or real(name))
+    monkeypatch.setattr(machine, "requires", lambda _: ["mutagen>=1.47", "numpy>=2.0", 'keras>=3.8; extra == "train"'])
     by_name = found()
     assert by_name["mutagen"].found == "ImportError: 1.9 is too old: genrelab needs 1.47 or newer"
     assert by_name["mutagen"].state == REPAIR and by_name["numpy"].state == OK and "keras" not in by_name
@@ -120,12 +120,12 @@ def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("missing", "words"),
-    [(doctor.TRAIN_HALF, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
+    [(machine.TRAIN_HALF, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
 )
 def test_the_train_half_is_looked_for_and_need_not_be_there(
     monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
 ) -> None:
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in missing else name)
+    monkeypatch.setattr(machine, "find_spec", lambda name: None if name in missing else name)
     finding = found()["train half"]
     assert (finding.state, finding.found) == (NOTE, words)
     assert finding.remedy is not None and "genrelab[train]" in finding.remedy
@@ -138,7 +138,7 @@ def test_the_train_half_is_what_the_extra_installs() -> None:
     needs = {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in (*extras["train"], *extras["train-base"])}
     renamed = {"scikit_learn": "sklearn", "tensorflow_cpu": "tensorflow"}
     found = {renamed.get(n, n) for n in needs} - {"genrelab", "protobuf"}  # protobuf is imported as google.protobuf
-    assert found == set(doctor.TRAIN_HALF)
+    assert found == set(machine.TRAIN_HALF)
 
 
 def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,13 +152,13 @@ def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: p
 
 
 def test_too_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
-    monkeypatch.setattr(doctor, "free_memory", lambda: 10**6)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**6)
     by_name = found()
     for name in ("this folder", "temporary files", "memory"):
         assert by_name[name].state == REPAIR
         assert "1 MB free" in by_name[name].found
-    monkeypatch.setattr(doctor, "free_memory", lambda: None)
+    monkeypatch.setattr(machine, "free_memory", lambda: None)
     assert found()["memory"].state == OK
 
 
@@ -175,9 +175,9 @@ def test_the_command_prints_and_exits(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_train_half_is_imported() -> None:
-    names = repr(doctor.TRAIN_HALF)
+    names = repr(machine.TRAIN_HALF)
     look = (
-        "import sys; from genrelab.doctor import examine; list(examine()); "
+        "import sys; from genrelab.doctor.machine import examine; list(examine()); "
         f"print(*[m for m in {names} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

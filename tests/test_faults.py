@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from genrelab import faults
 from genrelab.core.config import ClipSettings
 from genrelab.datasets.base import Dataset, Track
-from genrelab.faults import KINDS, Fault, collection_clip_s, faults_of
-from genrelab.soundness import Sound
+from genrelab.doctor import faults
+from genrelab.doctor.faults import KINDS, Fault, collection_clip_s, faults_of
+from genrelab.doctor.measure import Sound
 
 CLEAN = Sound(
     "heard", None, None, "soundfile", 44_100, 2, 30.0, 30.01, True, 1.2, 1.1, 0.002, 0.02, False, "file", "audio"

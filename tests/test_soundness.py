@@ -9,10 +9,10 @@ import pytest
 from faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav, tagged, tune, write
 from numpy.typing import NDArray
 
-from genrelab import soundness
 from genrelab.audio.channels import blocks
+from genrelab.doctor import measure
+from genrelab.doctor.measure import examine
 from genrelab.features.fingerprint import unpack
-from genrelab.soundness import examine
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
@@ -28,11 +28,11 @@ def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str
 
 
 def test_levels_and_channels(tmp_path: Path) -> None:
-    def measured(y: NDArray[np.float32], **more: str) -> soundness.Sound:
+    def measured(y: NDArray[np.float32], **more: str) -> measure.Sound:
         return examine(write(tmp_path / "a.wav", y.astype(np.float32), **more))
 
     cut_off = measured(clipped(1))
-    assert cut_off.clipped > 0.01 and cut_off.peak >= soundness.FULL_SCALE
+    assert cut_off.clipped > 0.01 and cut_off.peak >= measure.FULL_SCALE
     touching = 0.5 * tune(1)
     touching[::1_000] = 1.0  # single peaks at full scale are none of it
     assert measured(touching).clipped == 0
@@ -76,7 +76,7 @@ def test_a_length_that_was_never_known_is_no_lie(tmp_path: Path) -> None:
     content = without_xing.read_bytes()
     at = content.find(b"\xff", max(content.find(b"Xing"), content.find(b"Info")) + 120)
     without_xing.write_bytes(content[at:])
-    assert soundness.stated_length(without_xing) is None, "its size lets one guess, and that is no statement"
+    assert measure.stated_length(without_xing) is None, "its size lets one guess, and that is no statement"
     guessed = examine(without_xing)
     assert guessed.stated_s == pytest.approx(guessed.duration_s, abs=0.1)
 
@@ -114,7 +114,7 @@ def test_where_both_decoders_give_up_both_are_quoted(tmp_path: Path, monkeypatch
         yield next(blocks(path, "soundfile"))
         raise ValueError(f"no more by {decoder}")
 
-    monkeypatch.setattr(soundness, "blocks", broken)
+    monkeypatch.setattr(measure, "blocks", broken)
     sound = examine(write(tmp_path / "a.wav", tune(1)))
     assert sound.state == "undecodable"
     assert sound.error == "soundfile: no more by soundfile; FFmpeg: no more by av"
@@ -131,7 +131,7 @@ def test_tags_do_not_change_what_identifies_the_audio(tmp_path: Path) -> None:
 def test_a_long_file_has_a_fingerprint_of_each_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", np.tile(tune(13), 18)[: round(70.5 * SR)])
     assert [start for start, _ in examine(path).prints] == [0.0, 30.0, 60.0]
-    monkeypatch.setattr(soundness, "MOST_PRINTS", 2)
+    monkeypatch.setattr(measure, "MOST_PRINTS", 2)
     assert len(examine(path).prints) == 2
     assert [
         start for start, _ in examine(write(tmp_path / "b.wav", np.tile(tune(13), 8)[: round(30.5 * SR)])).prints

@@ -24,7 +24,7 @@ from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import cores
 from genrelab.datasets.base import Dataset
-from genrelab.doctor import LEAST_MEMORY, free_memory
+from genrelab.doctor.machine import LEAST_MEMORY, free_memory
 from genrelab.prepare.pipeline import Say
 from genrelab.prepare.work_unit import PIECE_TRACKS
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import typer
 
-from genrelab import console, doctor
-from genrelab.checkup import PLAIN, Checkup, check, find, prepared_bytes
+from genrelab import console
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 from genrelab.core.text import count
@@ -25,8 +24,10 @@ from genrelab.datasets import exclusions
 from genrelab.datasets.artists import UNKNOWN
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import Exclusion
-from genrelab.doctor import NOTE, REPAIR, Finding
-from genrelab.faults import KINDS, Fault, named
+from genrelab.doctor import machine
+from genrelab.doctor.data import PLAIN, Checkup, check, find, prepared_bytes
+from genrelab.doctor.faults import KINDS, Fault, named
+from genrelab.doctor.machine import NOTE, REPAIR, Finding
 from genrelab.models import devices
 from genrelab.shown import finding
 
@@ -79,22 +80,22 @@ def certify(request: Request, as_json: bool) -> bool:
 
 def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
     """The data, with the machine before it and what is needed for a training behind it."""
-    trains = dataset.name != PLAIN and doctor.can_train()
+    trains = dataset.name != PLAIN and machine.can_train()
     if trains and dataset.features is not None:
-        shown.add(doctor.examine(request.model))
+        shown.add(machine.examine(request.model))
         shown.data(checkup := check(dataset, progress=lambda done, total: None))
-        shown.add([doctor.untried()])
+        shown.add([machine.untried()])
         return checkup
     with devices.asking() if trains else nullcontext() as tensorflow:
-        shown.add(doctor.examine(request.model))
+        shown.add(machine.examine(request.model))
         with console.bar("Decoding") as progress:
             checkup = check(dataset, jobs=request.jobs, progress=progress)
         shown.data(checkup)
         if tensorflow is not None:
             console.say("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
-            shown.add(doctor.training(tensorflow))
+            shown.add(machine.training(tensorflow))
     if trains and checkup.sounds:
-        shown.add(doctor.room(prepared_bytes(checkup), request.jobs or cores()))
+        shown.add(machine.room(prepared_bytes(checkup), request.jobs or cores()))
     return checkup
 
 

@@ -265,7 +265,7 @@ def doctor(
     if root is None:
         if any(v is not None for v in (*said.values(), jobs, manifest)) or dataset != "auto":
             raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
-        from genrelab.doctor import examine
+        from genrelab.doctor.machine import examine
 
         shown.findings(examine(model), as_json)
         return

@@ -20,7 +20,7 @@ from genrelab.core.text import count
 
 if TYPE_CHECKING:
     from genrelab.bench import Bench
-    from genrelab.doctor import Finding
+    from genrelab.doctor.machine import Finding
     from genrelab.export.parity_check import Parity
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import SideBySide

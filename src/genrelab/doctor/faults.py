@@ -14,7 +14,7 @@ from genrelab.audio.clips import NOT_FINITE, SILENT_PEAK
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.datasets.base import Dataset, Track
-from genrelab.soundness import Sound
+from genrelab.doctor.measure import Sound
 from genrelab.splits.split import artist_key
 
 REPAIR, NOTE = "repair", "note"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrelab import faults
 from genrelab.audio.files import search
 from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
 from genrelab.core.errors import DatasetError, SettingsError
@@ -19,10 +18,11 @@ from genrelab.datasets import fma, gtzan
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.datasets.registry import load_dataset
-from genrelab.faults import KINDS, Fault
+from genrelab.doctor import faults
+from genrelab.doctor.faults import KINDS, Fault
+from genrelab.doctor.measure import Sound, examine
 from genrelab.features.fingerprint import unpack
 from genrelab.leakage.near_duplicates import Print, near_duplicates
-from genrelab.soundness import Sound, examine
 
 PLAIN = "files"
 """Name of a dataset that is none: files without genres, which are looked at all the same."""
