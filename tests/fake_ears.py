@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from genrelab.service.app import create_app
-from genrelab.service.ears import Order, Refused
-from genrelab.service.limits import Limits
+from genrelab.serve.app import create_app
+from genrelab.serve.limits import Limits
+from genrelab.serve.workers.queue import Order, Refused
 
 GENRES = ("Blues", "Folk", "Rock")
 

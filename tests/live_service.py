@@ -15,8 +15,8 @@ from typing import Any
 
 import uvicorn
 
-from genrelab.service.limits import Limits
-from genrelab.service.patience import patient
+from genrelab.serve.http.connection import patient
+from genrelab.serve.limits import Limits
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _top_imports(path: Path) -> set[str]:
         "import genrelab.predict.classifier; genrelab.load_bundle",
         "import genrelab.prepare.work_unit",
         "import genrelab.certificate",
-        "import genrelab.serve, genrelab.service.worker, genrelab.service.listener",
+        "import genrelab.serve.server, genrelab.serve.workers.worker, genrelab.serve.stream.worker",
     ],
 )
 def test_the_use_half_loads_nothing_of_the_train_half(code: str) -> None:

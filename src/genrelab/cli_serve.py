@@ -11,7 +11,7 @@ from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 
 if TYPE_CHECKING:
-    from genrelab.service.shelf import Shelf
+    from genrelab.serve.model_store import Shelf
 
 
 def serve(
@@ -61,9 +61,9 @@ def serve(
 
     Example: genrelab serve --port 8000
     """
-    from genrelab.serve import serve as program
-    from genrelab.service.limits import MB, Limits
-    from genrelab.service.settings import ServeSettings
+    from genrelab.serve.limits import MB, Limits
+    from genrelab.serve.server import serve as program
+    from genrelab.serve.settings import ServeSettings
 
     limits = Limits(
         upload_bytes=round(max_upload * MB), audio_s=max_seconds, hear_s=timeout, workers=workers or cores(),

@@ -12,8 +12,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from fake_ears import Client, Exchange, service
 
-from genrelab.service.desk import Pace
-from genrelab.service.limits import Limits
+from genrelab.serve.handlers import Pace
+from genrelab.serve.limits import Limits
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from fake_ears import Client, service
 from live_service import connected, served, until_closed
 from starlette.datastructures import Headers
 
-from genrelab.service.borders import is_foreign, is_own, own_names
-from genrelab.service.limits import Limits
+from genrelab.serve.http.origins import is_foreign, is_own, own_names
+from genrelab.serve.limits import Limits
 
 TOKEN = "a token for tests"
 FRIEND = "https://friend.example"

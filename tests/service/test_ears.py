@@ -22,11 +22,11 @@ from bundles import SR, bundle_for, noise
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import SettingsError
 from genrelab.predict.classifier import load_bundle
-from genrelab.service import ears as module
-from genrelab.service.ears import Ears, Order, Refused
-from genrelab.service.limits import Limits
-from genrelab.service.shelf import Shelf
-from genrelab.service.worker_process import WorkerProcess, begun
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.workers import queue as module
+from genrelab.serve.workers.client import WorkerProcess, begun
+from genrelab.serve.workers.queue import Ears, Order, Refused
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
 LIMITS = Limits(workers=1, queue=3, hear_s=20, audio_s=3_600)

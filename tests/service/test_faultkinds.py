@@ -17,7 +17,7 @@ from genrelab.audio.clips import clips_of
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
-from genrelab.service.faultkinds import NO_MEMORY, kind_of
+from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of
 
 
 def told(path: Path) -> tuple[str, str]:

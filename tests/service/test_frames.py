@@ -22,7 +22,7 @@ from live_service import (
     upgraded,
 )
 
-from genrelab.service.limits import Limits
+from genrelab.serve.limits import Limits
 
 
 async def counting(scope: Any, receive: Any, send: Any) -> None:

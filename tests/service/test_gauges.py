@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families
 
-from genrelab.service.gauges import Gauges, State
+from genrelab.serve.metrics import Gauges, State
 
 
 class Shelf:

@@ -13,8 +13,8 @@ pytest.importorskip("httpx")
 from fake_ears import Client, Exchange, service
 from starlette.datastructures import Headers
 
-from genrelab.service import guard
-from genrelab.service.guard import is_token, knows
+from genrelab.serve.http import middleware
+from genrelab.serve.http.middleware import is_token, knows
 
 TOKEN = "tökén with spaces"
 
@@ -60,7 +60,7 @@ def test_every_answer_has_its_headers(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
         for method, path in (("GET", "/v1/models"), ("GET", "/nothing"), ("PUT", "/v1/models"), ("GET", "/metrics")):
             headers = client.request(method, path).headers
-            for name, value in guard.SECURITY.items():
+            for name, value in middleware.SECURITY.items():
                 assert headers[name] == value
             assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert client.get("/v1/models").headers["cache-control"] == "no-store"
@@ -100,7 +100,7 @@ def test_the_rest_of_a_body_is_thrown_away_before_a_refusal(tmp_path: Path) -> N
 
 
 def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "LINGER_S", 0.2)
+    monkeypatch.setattr(middleware, "LINGER_S", 0.2)
     pieces: list[Any] = [p for _ in range(100) for p in (b"x", 0.05)]
     exchange = Exchange(
         service(tmp_path), "POST", "/nothing", headers=[("transfer-encoding", "chunked")], pieces=pieces
@@ -133,7 +133,7 @@ def test_while_it_stops_nobody_waits_for_the_rest(tmp_path: Path) -> None:
 
     exchange, seconds = asyncio.run(talk())
     assert (exchange.status, exchange.headers["connection"]) == (404, "close")
-    assert seconds < guard.LINGER_S / 2
+    assert seconds < middleware.LINGER_S / 2
 
 
 @pytest.mark.parametrize("stopping", [False, True])

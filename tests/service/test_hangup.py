@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("uvicorn")
 from live_service import BINARY, connected, frame, served, until_closed, upgraded
 
-from genrelab.service import hangup
-from genrelab.service.limits import Limits
+from genrelab.serve.http import hangup
+from genrelab.serve.limits import Limits
 
 GOODBYE_S = 0.5
 

@@ -26,9 +26,9 @@ from genrelab.audio.clips import read
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
 from genrelab.predict.classifier import Classifier, load_bundle
 from genrelab.predict.prediction import Decision
-from genrelab.service import listener
-from genrelab.service.listener import Refusal, Windows, hear, need_s
-from genrelab.service.wire import PIECE_BYTES, Order, packed, unpacked
+from genrelab.serve.stream import worker
+from genrelab.serve.stream.framing import PIECE_BYTES, Order, packed, unpacked
+from genrelab.serve.stream.worker import Refusal, Windows, hear, need_s
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
 CLIPS = ClipSettings(clip_s=2.5, min_s=0.5)
@@ -183,7 +183,7 @@ def test_of_silence_the_end_tells_nothing(order: Order) -> None:
 
 def test_answers_count_as_the_service_was_told(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
-    monkeypatch.setattr(listener, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
+    monkeypatch.setattr(worker, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
     wire = heard(order, [pcm16(noise(2))])
     assert {p["genre"] for p in wire.predictions} == {"unknown"}
     assert wire.told[-1]["recording"]["genre"] == "unknown"
@@ -354,7 +354,7 @@ def test_windows_hold_the_last_seconds_and_no_more(pieces: list[int], window: fl
 
 @pytest.fixture
 def process(order: Order) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "genrelab.service.listener", str(3 << 30)]
+    command = [sys.executable, "-m", "genrelab.serve.stream.worker", str(3 << 30)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as begun:
         assert begun.stdin is not None
         begun.stdin.write(packed(order.to_json()))

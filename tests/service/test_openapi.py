@@ -19,12 +19,12 @@ from fake_ears import Client, service
 from live_service import served
 
 from genrelab.core.config import SamplesView
-from genrelab.service import schemas
-from genrelab.service.app import create_app
-from genrelab.service.ears import Ears
-from genrelab.service.limits import Limits
-from genrelab.service.problems import KINDS
-from genrelab.service.shelf import Shelf
+from genrelab.serve import schemas
+from genrelab.serve.app import create_app
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.problems import KINDS
+from genrelab.serve.workers.queue import Ears
 
 TOKEN = "a token for tests"
 LIMITS = Limits(idle_s=5)

@@ -17,7 +17,7 @@ pytest.importorskip("httpx")
 from fake_ears import service
 from live_service import connected, served, until_closed
 
-from genrelab.service.limits import Limits
+from genrelab.serve.limits import Limits
 
 LIMITS = Limits(idle_s=1, upload_s=2, upload_bytes=1 << 20, batch_bytes=1 << 20)
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"

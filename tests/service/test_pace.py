@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genrelab.service.pace import LEAST, SPAN_S, Pace
+from genrelab.serve.stream.pace import LEAST, SPAN_S, Pace
 
 
 def after(waited_s: float, audio_s: float) -> str | None:

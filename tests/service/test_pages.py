@@ -16,7 +16,7 @@ pytest.importorskip("httpx")
 import httpx
 from fastapi import FastAPI
 
-from genrelab.service import pages
+from genrelab.serve import pages
 
 WEB = pages.FOLDER
 OURS = sorted(f for f in WEB.iterdir() if f.suffix in (".js", ".css", ".html"))
@@ -170,7 +170,7 @@ def test_every_word_that_the_page_asks_for_is_there_and_none_is_idle() -> None:
 
 
 def test_every_kind_of_problem_of_a_file_has_its_words() -> None:
-    from genrelab.service.problems import KINDS
+    from genrelab.serve.problems import KINDS
 
     ours = {k.removeprefix("problem_") for k in words("english") if k.startswith("problem_")} - {"network", "other"}
     assert ours <= set(KINDS)

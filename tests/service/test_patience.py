@@ -13,8 +13,8 @@ pytest.importorskip("httpx")
 from fake_ears import service
 from live_service import connected, served, tiny_chunks, until_closed
 
-from genrelab.service import purse
-from genrelab.service.limits import Limits
+from genrelab.serve.http import purse
+from genrelab.serve.limits import Limits
 
 IDLE_S = 0.4
 LIMITS = Limits(idle_s=IDLE_S, body_bytes_s=1, connections=8)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 pytest.importorskip("starlette")
-from genrelab.service.problems import KINDS, Problem, later, quoted, response
+from genrelab.serve.problems import KINDS, Problem, later, quoted, response
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fake_ears import Client, service
 
-from genrelab.service.problems import KINDS, Problem
-from genrelab.service.protocol import TEXT, Start, started
-from genrelab.service.stream import CLOSES, POLICY
+from genrelab.serve.problems import KINDS, Problem
+from genrelab.serve.stream.protocol import TEXT, Start, started
+from genrelab.serve.stream.route import CLOSES, POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 START = {"type": "start", "format": "pcm16", "sr": 44_100}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("uvicorn")
-from genrelab.service.purse import AT_ONCE, BYTE_S, CAREFULLY, CHEAP_S, MOST_S, Purse
+from genrelab.serve.http.purse import AT_ONCE, BYTE_S, CAREFULLY, CHEAP_S, MOST_S, Purse
 
 
 def test_bytes_earn_what_their_reading_costs() -> None:

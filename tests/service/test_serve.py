@@ -177,7 +177,7 @@ def test_who_says_it_twice_does_not_wait(started: Callable[..., Service], tmp_pa
 
 
 def test_a_service_that_is_stopped_before_it_listens_leaves_nothing(tmp_path: Path) -> None:
-    code = "import os, signal, sys; from genrelab import serve; from genrelab.service.settings import ServeSettings;"
+    code = "import os, signal, sys; from genrelab import serve; from genrelab.serve.settings import ServeSettings;"
     code += "init = serve._Signals.__init__;"
     code += "serve._Signals.__init__ = lambda self: (init(self), os.kill(os.getpid(), signal.SIGTERM)) and None;"
     code += "serve.serve(ServeSettings(models=sys.argv[1:], port=0), lambda *_: print('listening'))"

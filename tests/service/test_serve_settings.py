@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from genrelab.core.errors import SettingsError
-from genrelab.service.settings import ServeSettings
+from genrelab.serve.settings import ServeSettings
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])

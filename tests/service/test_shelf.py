@@ -14,7 +14,7 @@ from evidences import answered
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict.classifier import STARTER, load_bundle
-from genrelab.service.shelf import Shelf, named
+from genrelab.serve.model_store import Shelf, named
 
 VIEW = SamplesView(sr=SR, n_samples=400)
 

@@ -28,11 +28,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from genrelab.core.config import ClipSettings, LogMelView
-from genrelab.service import hangup, protocol, stream, talk
-from genrelab.service.draining import Draining
-from genrelab.service.leash import Leash
-from genrelab.service.limits import Limits
-from genrelab.service.shelf import Shelf
+from genrelab.serve.http import hangup
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.shutdown import Draining
+from genrelab.serve.stream import protocol, route, session
+from genrelab.serve.stream.process import Leash
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
 TOKEN = "correct horse"
@@ -53,7 +54,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
 @contextlib.contextmanager
 def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
     """A server in a thread; at its end no process of a stream may be left."""
-    app, streams = FastAPI(), stream.router(shelf, limits, **settings)
+    app, streams = FastAPI(), route.router(shelf, limits, **settings)
     app.include_router(streams)
     app.state.draining = Draining()
     server = uvicorn.Server(
@@ -61,7 +62,7 @@ def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterato
             app,
             log_level="critical",
             ws=hangup.HangsUp,
-            ws_max_size=talk.CHUNK_BYTES,
+            ws_max_size=session.CHUNK_BYTES,
             timeout_graceful_shutdown=5,
         )
     )
@@ -91,7 +92,7 @@ def server(shelf: Shelf) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither processes nor threads nor places, whatever happened."""
-    monkeypatch.setattr(stream, "Leash", Watched)
+    monkeypatch.setattr(route, "Leash", Watched)
     threads = threading.active_count()
     yield
     eventually(lambda: not alive())
@@ -401,7 +402,7 @@ def test_who_reads_no_answer_is_let_go(shelf: Shelf, monkeypatch: pytest.MonkeyP
 def test_a_chunk_has_a_size(server: Server) -> None:
     with talking(server) as client:
         assert told(client)["type"] == "ready"
-        client.send(bytes(talk.CHUNK_BYTES + 1))
+        client.send(bytes(session.CHUNK_BYTES + 1))
         with pytest.raises(ConnectionClosed) as e:
             client.recv(timeout=10)
         assert e.value.rcvd is not None

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from fastapi import WebSocketDisconnect
 
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem
-from genrelab.service.talk import CHUNK_BYTES, Talk, object_in
-from genrelab.service.wire import PIECE_BYTES, Order
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem
+from genrelab.serve.stream.framing import PIECE_BYTES, Order
+from genrelab.serve.stream.session import CHUNK_BYTES, Talk, object_in
 
 ORDER = Order("bundle", "served", "webm", 48_000, 1, 10.0)
 MORE, END = {"type": "more", "audio_s": 0.0}, {"type": "end", "audio_s": 1.0}
@@ -105,7 +105,7 @@ def test_the_time_that_hearing_takes_is_not_the_client_s() -> None:
 
 
 def test_a_process_that_does_not_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.service.talk.BEGIN_S", 0.1)
+    monkeypatch.setattr("genrelab.serve.stream.session.BEGIN_S", 0.1)
     assert problem(FakeSocket(), FakeLeash(), hear_s=0.1) == "not-ready"
 
 
@@ -115,7 +115,7 @@ def test_what_a_process_refuses_is_the_client_s_problem() -> None:
 
 
 def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.service.pace.SPAN_S", 0.3)
+    monkeypatch.setattr("genrelab.serve.stream.pace.SPAN_S", 0.3)
 
     class Trickle(FakeSocket):
         async def receive(self) -> dict[str, Any]:

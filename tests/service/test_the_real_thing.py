@@ -20,11 +20,11 @@ from bundles import GENRES, bundle_for, noise
 from live_service import served
 
 from genrelab.core.config import ClipSettings, SamplesView
-from genrelab.service.app import create_app
-from genrelab.service.ears import Ears
-from genrelab.service.limits import Limits
-from genrelab.service.schemas import Heard, Refused
-from genrelab.service.shelf import Shelf
+from genrelab.serve.app import create_app
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.schemas import Heard, Refused
+from genrelab.serve.workers.queue import Ears
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 pytest.importorskip("starlette")
-from genrelab.service.draining import Draining
-from genrelab.service.problems import Problem
-from genrelab.service.unless import unless
+from genrelab.serve.problems import Problem
+from genrelab.serve.shutdown import Draining
+from genrelab.serve.unless import unless
 
 
 async def after(seconds: float, what: str = "", ended: list[str] | None = None) -> str:

@@ -17,12 +17,12 @@ pytest.importorskip("httpx")
 from fake_ears import Exchange, service
 from starlette.requests import Request
 
-from genrelab.service import uploads
-from genrelab.service.body import Gone
-from genrelab.service.draining import Draining
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem
-from genrelab.service.uploads import Uploads
+from genrelab.serve.http import uploads
+from genrelab.serve.http.body import Gone
+from genrelab.serve.http.uploads import Uploads
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem
+from genrelab.serve.shutdown import Draining
 
 FORM = [("content-type", "multipart/form-data; boundary=b")]
 SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4, idle_s=0.2, upload_s=0.5)

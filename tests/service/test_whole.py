@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genrelab.predict.prediction import Decision, Prediction
-from genrelab.service.whole import Whole
+from genrelab.serve.stream.summary import Whole
 
 BUNDLE: Any = SimpleNamespace(genres=("Blues", "Rock"), name="served", decision=Decision())
 

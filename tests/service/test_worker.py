@@ -22,9 +22,9 @@ from genrelab.audio.reader import Audio
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import BundleError
 from genrelab.predict.classifier import load_bundle
-from genrelab.service import worker
-from genrelab.service.faultkinds import NO_MEMORY
-from genrelab.service.worker import Worker
+from genrelab.serve.workers import worker
+from genrelab.serve.workers.error_kinds import NO_MEMORY
+from genrelab.serve.workers.worker import Worker
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
 
@@ -192,7 +192,7 @@ NUMBERS = itertools.count(7)
 
 
 def begun(memory: int = 3 << 30) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "genrelab.service.worker", "60", str(memory), "10000"]
+    command = [sys.executable, "-m", "genrelab.serve.workers.worker", "60", str(memory), "10000"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

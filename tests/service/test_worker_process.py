@@ -12,10 +12,10 @@ import pytest
 from bundles import SR, bundle_for
 
 from genrelab.core.config import SamplesView
-from genrelab.service import worker_process as module
-from genrelab.service.child import Dead
-from genrelab.service.shelf import Model, Shelf
-from genrelab.service.worker_process import Order, WorkerProcess
+from genrelab.serve.model_store import Model, Shelf
+from genrelab.serve.workers import client as module
+from genrelab.serve.workers.client import Order, WorkerProcess
+from genrelab.serve.workers.subprocess import Dead
 
 SCRIPTED = """
 import json, sys, time

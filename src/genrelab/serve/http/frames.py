@@ -9,8 +9,8 @@ from typing import Any
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
-from genrelab.service.hangup import HangsUp
-from genrelab.service.purse import Purse
+from genrelab.serve.http.hangup import HangsUp
+from genrelab.serve.http.purse import Purse
 
 FRAME_S = 5e-5
 """Seconds that a frame costs besides its reading: whoever it is for must be woken, even if there is nothing in it."""

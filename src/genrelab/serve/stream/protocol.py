@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genrelab.service.problems import Problem, quoted
-from genrelab.service.wire import HIGHEST_SR, LOWEST_SR, MOST_CHANNELS, OTHER_SR
+from genrelab.serve.problems import Problem, quoted
+from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, MOST_CHANNELS, OTHER_SR
 
 FIRST = 'Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
 NO_RATE = "pcm16 needs `sr`, the rate of the samples in Hz, such as 44100: at another one the music has another pitch"

@@ -20,13 +20,13 @@ import uvicorn
 
 from genrelab.core.errors import SettingsError
 from genrelab.core.processes import prctl
-from genrelab.service import scratch
-from genrelab.service.app import create_app
-from genrelab.service.ears import Ears
-from genrelab.service.patience import patient
-from genrelab.service.settings import ServeSettings
-from genrelab.service.shelf import Shelf, named
-from genrelab.service.unless import unless
+from genrelab.serve import temp_folder
+from genrelab.serve.app import create_app
+from genrelab.serve.http.connection import patient
+from genrelab.serve.model_store import Shelf, named
+from genrelab.serve.settings import ServeSettings
+from genrelab.serve.unless import unless
+from genrelab.serve.workers.queue import Ears
 
 log = logging.getLogger("genrelab.serve")
 
@@ -62,7 +62,7 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
 
 async def _serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
     stop = _Signals()
-    with scratch.folder() as folder, closing(listen(settings.host, settings.port)) as door:
+    with temp_folder.folder() as folder, closing(listen(settings.host, settings.port)) as door:
         sources = named(settings.models)
         shelf = await asyncio.to_thread(Shelf, sources, folder / "models", min_precision=settings.min_precision)
         uploads = folder / "uploads"

@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from genrelab.service.guard import ALIVE
-from genrelab.service.problems import KINDS, MEDIA_TYPE, TYPE, Problem
+from genrelab.serve.http.middleware import ALIVE
+from genrelab.serve.problems import KINDS, MEDIA_TYPE, TYPE, Problem
 
 MOST_WINDOWS = 1_000
 MOST_TOP = 1_000

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from genrelab.service.problems import Problem, response
+from genrelab.serve.problems import Problem, response
 
 METHODS, HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
 

@@ -1,4 +1,4 @@
-"""A process that hears files which strangers sent: `python -m genrelab.service.worker`, begun by `ears.py`.
+"""A process that hears files which strangers sent: `python -m genrelab.serve.workers.worker`, begun by `ears.py`.
 
 Orders come as lines of JSON on standard input, and are answered by lines on standard output; at the end of the
 input the process ends at once, even in the middle of a file. It writes no file, its memory has an end, and
@@ -41,7 +41,7 @@ from genrelab.audio.reader import Audio  # noqa: E402
 from genrelab.bundle import bundle as bundles  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle, predict_audio, predict_samples  # noqa: E402
-from genrelab.service.faultkinds import NO_MEMORY, kind_of  # noqa: E402
+from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of  # noqa: E402
 
 WARM_SR, WARM_S = 44_100, 3.0
 """The sound that a worker hears before its first order: filter banks, kernels and buffers are then there."""

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.responses import Response
 
-from genrelab.service.body import Gone
-from genrelab.service.draining import Draining
-from genrelab.service.ears import Ears, Order, Refused
-from genrelab.service.gauges import CONTENT_TYPE, Gauges
-from genrelab.service.limits import Limits
-from genrelab.service.problems import KINDS, Problem, internal, later, quoted
-from genrelab.service.schemas import Wish
-from genrelab.service.shelf import Model, Shelf
-from genrelab.service.spool import Upload
-from genrelab.service.unless import unless
-from genrelab.service.uploads import Uploads
+from genrelab.serve.http.body import Gone
+from genrelab.serve.http.spool import Upload
+from genrelab.serve.http.uploads import Uploads
+from genrelab.serve.limits import Limits
+from genrelab.serve.metrics import CONTENT_TYPE, Gauges
+from genrelab.serve.model_store import Model, Shelf
+from genrelab.serve.problems import KINDS, Problem, internal, later, quoted
+from genrelab.serve.schemas import Wish
+from genrelab.serve.shutdown import Draining
+from genrelab.serve.unless import unless
+from genrelab.serve.workers.queue import Ears, Order, Refused
 
 PATIENCE_S = 60.0
 """Seconds that a file of a batch waits for a place among the files that wait for a worker."""

@@ -6,9 +6,9 @@ import logging
 from types import TracebackType
 from typing import Any
 
-from genrelab.service.child import Child, Dead
-from genrelab.service.problems import Problem
-from genrelab.service.wire import Order, packed
+from genrelab.serve.problems import Problem
+from genrelab.serve.stream.framing import Order, packed
+from genrelab.serve.workers.subprocess import Child, Dead
 
 LONGEST_NEWS = 1 << 18
 """Bytes that a process may say at a time."""
@@ -28,7 +28,7 @@ class Leash:
         self._order, self._memory = order, memory
 
     async def __aenter__(self) -> Leash:
-        self._child = await Child.begin("genrelab.service.listener", str(self._memory), longest=LONGEST_NEWS)
+        self._child = await Child.begin("genrelab.serve.stream.worker", str(self._memory), longest=LONGEST_NEWS)
         return self
 
     async def __aexit__(

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrelab.core.errors import SettingsError
-from genrelab.service.child import Dead
-from genrelab.service.limits import Limits
-from genrelab.service.shelf import Shelf
-from genrelab.service.worker_process import Order, WorkerProcess, begun
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.workers.client import Order, WorkerProcess, begun
+from genrelab.serve.workers.subprocess import Dead
 
 __all__ = ["Ears", "Order", "Refused"]
 

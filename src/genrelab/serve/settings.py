@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from genrelab.core.errors import SettingsError, printable
-from genrelab.service.borders import ORIGIN
-from genrelab.service.limits import Limits
+from genrelab.serve.http.origins import ORIGIN
+from genrelab.serve.limits import Limits
 
 SHORTEST_TOKEN = 8
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from genrelab.service.body import Body
-from genrelab.service.draining import Draining
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem, later
-from genrelab.service.spool import Spool, Upload
-from genrelab.service.unless import unless
+from genrelab.serve.http.body import Body
+from genrelab.serve.http.spool import Spool, Upload
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem, later
+from genrelab.serve.shutdown import Draining
+from genrelab.serve.unless import unless
 
 SLOW_BYTES_S = 100_000
 """Bytes a second from which on a body keeps its place whoever comes."""

@@ -7,8 +7,8 @@ import logging
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from genrelab.service.problems import Problem, quoted
-from genrelab.service.spool import Spool
+from genrelab.serve.http.spool import Spool
+from genrelab.serve.problems import Problem, quoted
 
 HEADER_BYTES, HEADERS = 8_192, 16
 """That a part may have before its content."""
@@ -17,7 +17,7 @@ NAME_LETTERS = 1_000
 PLAIN = (b"", b"7bit", b"8bit", b"binary")
 """Content-Transfer-Encodings that change nothing; others belong to mail."""
 
-_quiet = logging.Logger("genrelab.service.parts", logging.CRITICAL)
+_quiet = logging.Logger("genrelab.serve.http.multipart", logging.CRITICAL)
 """The parser logs what is wrong with a body; strangers would fill the log."""
 
 

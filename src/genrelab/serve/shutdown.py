@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from genrelab.service.problems import Problem, later
-from genrelab.service.unless import unless
+from genrelab.serve.problems import Problem, later
+from genrelab.serve.unless import unless
 
 T = TypeVar("T")
 

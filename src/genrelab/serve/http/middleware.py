@@ -14,9 +14,9 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genrelab.service.draining import Draining, stopping
-from genrelab.service.gauges import NO_ROUTE, Gauges
-from genrelab.service.problems import Problem, internal, quoted, response
+from genrelab.serve.metrics import NO_ROUTE, Gauges
+from genrelab.serve.problems import Problem, internal, quoted, response
+from genrelab.serve.shutdown import Draining, stopping
 
 LINGER_S = 3.0
 """Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""

@@ -14,10 +14,10 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from genrelab.service.frames import Frames
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem, response
-from genrelab.service.purse import Purse
+from genrelab.serve.http.frames import Frames
+from genrelab.serve.http.purse import Purse
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem, response
 
 
 def patient(limits: Limits) -> type[H11Protocol]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genrelab.service.child import Child, Dead
-from genrelab.service.limits import Limits
-from genrelab.service.shelf import Model
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Model
+from genrelab.serve.workers.subprocess import Child, Dead
 
 BEGUN = {"begun": True}
 """What a worker says before it opens a file: from then on a death is the file's fault, and its time runs."""
@@ -116,7 +116,7 @@ async def begun(limits: Limits) -> WorkerProcess:
         OSError: this machine has no room for one more process.
     """
     arguments = (str(limits.audio_s), str(limits.worker_bytes), str(LONGEST_ANSWER))
-    return await WorkerProcess.begin("genrelab.service.worker", *arguments, longest=LONGEST_ANSWER)
+    return await WorkerProcess.begin("genrelab.serve.workers.worker", *arguments, longest=LONGEST_ANSWER)
 
 
 def _described(model: Model) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from genrelab.service.leash import Leash
-from genrelab.service.limits import MIB, Limits
-from genrelab.service.pace import Pace
-from genrelab.service.problems import KINDS, Problem
-from genrelab.service.wire import PIECE_BYTES, Order
+from genrelab.serve.limits import MIB, Limits
+from genrelab.serve.problems import KINDS, Problem
+from genrelab.serve.stream.framing import PIECE_BYTES, Order
+from genrelab.serve.stream.pace import Pace
+from genrelab.serve.stream.process import Leash
 
 CHUNK_BYTES = MIB
 """Of one binary message."""

@@ -1,4 +1,4 @@
-"""The process of one stream, `python -m genrelab.service.listener`, begun by `leash.py`.
+"""The process of one stream, `python -m genrelab.serve.stream.worker`, begun by `leash.py`.
 
 It takes bytes as they come, keeps the last seconds of sound, and says what it hears (`wire.py` has the words). It asks
 for bytes only when it has used up the last, so that nothing piles up on the way. It writes no file, its memory has an
@@ -29,11 +29,11 @@ from genrelab.audio import ffmpeg  # noqa: E402
 from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.prediction import Prediction  # noqa: E402
-from genrelab.service.faultkinds import NO_MEMORY  # noqa: E402
-from genrelab.service.limits import MIB  # noqa: E402
-from genrelab.service.whole import Whole  # noqa: E402
-from genrelab.service.wire import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, Order, unpacked  # noqa: E402
-from genrelab.service.worker import begin  # noqa: E402
+from genrelab.serve.limits import MIB  # noqa: E402
+from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, Order, unpacked  # noqa: E402
+from genrelab.serve.stream.summary import Whole  # noqa: E402
+from genrelab.serve.workers.error_kinds import NO_MEMORY  # noqa: E402
+from genrelab.serve.workers.worker import begin  # noqa: E402
 
 Heard = tuple[int, NDArray[np.float32]]
 """A rate in Hz, and mono samples that follow the last ones, shape (samples,)."""

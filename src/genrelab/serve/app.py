@@ -14,19 +14,20 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from genrelab.service import pages, schemas, stream
-from genrelab.service.body import Gone
-from genrelab.service.borders import Borders
-from genrelab.service.cors import Cors
-from genrelab.service.desk import Desk
-from genrelab.service.draining import Draining
-from genrelab.service.ears import Ears
-from genrelab.service.gauges import Gauges, State
-from genrelab.service.guard import ALIVE, Door, Faults, Watch
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem, quoted, response
-from genrelab.service.shelf import Shelf
-from genrelab.service.uploads import Uploads
+from genrelab.serve import pages, schemas
+from genrelab.serve.handlers import Desk
+from genrelab.serve.http.body import Gone
+from genrelab.serve.http.cors import Cors
+from genrelab.serve.http.middleware import ALIVE, Door, Faults, Watch
+from genrelab.serve.http.origins import Borders
+from genrelab.serve.http.uploads import Uploads
+from genrelab.serve.limits import Limits
+from genrelab.serve.metrics import Gauges, State
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.problems import Problem, quoted, response
+from genrelab.serve.shutdown import Draining
+from genrelab.serve.stream import route
+from genrelab.serve.workers.queue import Ears
 
 CLIENT_GONE = 499
 """The status in the log and the figures of a request whose client went away; nobody receives it."""
@@ -89,7 +90,7 @@ def create_app(
     described = schemas.Described(app, names=names, secured=token is not None)
     app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
     app.openapi = described.schema  # type: ignore[method-assign]
-    streams = stream.router(shelf, limits, token, origins)
+    streams = route.router(shelf, limits, token, origins)
     app.include_router(streams)
     app.include_router(pages.router())
     gauges.watch(State(ears, shelf, uploads, streams, draining, app.version))

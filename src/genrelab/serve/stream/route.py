@@ -8,14 +8,17 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from genrelab.service import borders, guard, protocol, schemas
-from genrelab.service.leash import Leash
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem, internal, quoted
-from genrelab.service.protocol import Start
-from genrelab.service.shelf import Model, Shelf
-from genrelab.service.talk import Talk, object_in, received, send, stopping
-from genrelab.service.wire import Order
+from genrelab.serve import schemas
+from genrelab.serve.http import middleware
+from genrelab.serve.http import origins as http_origins
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Model, Shelf
+from genrelab.serve.problems import Problem, internal, quoted
+from genrelab.serve.stream import protocol
+from genrelab.serve.stream.framing import Order
+from genrelab.serve.stream.process import Leash
+from genrelab.serve.stream.protocol import Start
+from genrelab.serve.stream.session import Talk, object_in, received, send, stopping
 
 POLICY, TOO_BIG, FAILED, GOING_AWAY, LATER = 1008, 1009, 1011, 1001, 1013
 
@@ -77,8 +80,8 @@ class Streams(APIRouter):
             await _tell(websocket, internal())
 
     async def _answered(self, websocket: WebSocket) -> None:
-        if borders.is_foreign(websocket.headers, self.origins):
-            raise borders.foreign()
+        if http_origins.is_foreign(websocket.headers, self.origins):
+            raise http_origins.foreign()
         if problem := stopping(websocket):
             raise problem
         if websocket.query_params:
@@ -109,8 +112,8 @@ class Streams(APIRouter):
 
     def _knows(self, websocket: WebSocket, start: Start) -> bool:
         assert self.token is not None
-        in_start = start.token is not None and guard.is_token(start.token.encode("utf-8", "replace"), self.token)
-        return in_start or guard.knows(websocket.headers, self.token)
+        in_start = start.token is not None and middleware.is_token(start.token.encode("utf-8", "replace"), self.token)
+        return in_start or middleware.knows(websocket.headers, self.token)
 
     def _order(self, start: Start) -> tuple[Order, Model]:
         try:

@@ -8,8 +8,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrelab.service.limits import Limits
-from genrelab.service.problems import Problem, quoted
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem, quoted
 
 AT_ONCE = 1 << 18
 """Bytes that are written together: a thread does it, for the event loop must not wait for a disk."""

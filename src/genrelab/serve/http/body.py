@@ -10,10 +10,10 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from genrelab.service.limits import Limits
-from genrelab.service.parts import Parts
-from genrelab.service.problems import Problem, later
-from genrelab.service.spool import Spool
+from genrelab.serve.http.multipart import Parts
+from genrelab.serve.http.spool import Spool
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem, later
 
 OVERHEAD = 1 << 14
 """Bytes of boundaries and headers that a part may have."""
