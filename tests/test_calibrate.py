@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from in_memory import blobs, examples_of, table_view
 
-from genrelab.calibrate import HELD_OUT, OUT_OF_FOLD, VALIDATION, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.evaluation import metrics
@@ -19,6 +18,7 @@ from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.classical import GaussianNB
 from genrelab.records.examples import Examples
+from genrelab.training.fit_calibration import HELD_OUT, OUT_OF_FOLD, VALIDATION, calibrate
 
 
 def hard(n: int = 300, *, roles: tuple[str, ...] = ("fit", "fit", "fit", "score"), artists: int = 60) -> Examples:

@@ -10,7 +10,7 @@ import numpy as np
 
 from genrelab.bundle.onnx_guard.protobuf import I64, LENGTH, VARINT, Field, Message, Reader
 from genrelab.evaluation import plots
-from genrelab.tensorboard import FILE, write
+from genrelab.training.tensorboard import FILE, write
 
 PLUGIN = {1: Field("version", VARINT), 3: Field("start", LENGTH), 4: Field("end", LENGTH)}
 START = {1: Field("hparams", LENGTH, many=True), 5: Field("start_time", I64)}

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from genrelab import tune_pictures, tune_verdict
-from genrelab.candidates import Bar, Say
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import SPACES, Params
@@ -26,7 +25,8 @@ from genrelab.core.text import count
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
-from genrelab.studies.refits import refits
+from genrelab.training.cross_fit import refits
+from genrelab.training.model_runs import Bar, Say
 from genrelab.tune_search import Search, share_out
 from genrelab.tune_study import Study, Tried, opened
 

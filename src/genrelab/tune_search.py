@@ -32,8 +32,8 @@ from genrelab.evaluation.intervals import difference_interval
 from genrelab.models import registry
 from genrelab.records.task import Task
 from genrelab.splits.folds import folds
-from genrelab.studies import folding
-from genrelab.studies.refits import Refits
+from genrelab.training import holdout_folds
+from genrelab.training.cross_fit import Refits
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -60,7 +60,7 @@ def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | Non
     reason = "of most training tracks the artist is unknown"
     if artists is not None and 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
         try:
-            return folding.by_artist(y, artists, among, seed=seed), artists, []
+            return holdout_folds.by_artist(y, artists, among, seed=seed), artists, []
         except SplitError as e:
             reason = f"folding by artist {e}"
     note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
@@ -71,12 +71,12 @@ def _stretches(y: Ints, among: Bools) -> Ints:
     """Folds of stretches of each genre's tracks: what lies side by side in a collection is often of one artist."""
     sizes = np.bincount(y[among])
     rows = np.flatnonzero(among)
-    rows = rows[sizes[y[rows]] >= folding.N_FOLDS]  # the others are always learned from
+    rows = rows[sizes[y[rows]] >= holdout_folds.N_FOLDS]  # the others are always learned from
     if len(np.unique(y[rows])) < 2:
         raise SplitError(
-            f"fewer than two genres have {folding.N_FOLDS} training tracks: too few to tune with; add tracks"
+            f"fewer than two genres have {holdout_folds.N_FOLDS} training tracks: too few to tune with; add tracks"
         )
-    fold = np.where(among, folding.LEARNED, folding.OUT).astype(np.int64)
+    fold = np.where(among, holdout_folds.LEARNED, holdout_folds.OUT).astype(np.int64)
     for number, (_, held) in enumerate(folds(y[rows], np.arange(len(rows)), seed=0)[0]):
         fold[rows[held]] = number
     return fold
@@ -107,7 +107,7 @@ class Search:
     def __post_init__(self) -> None:
         windows = self.fits.windows(self.model)
         there = np.isin(np.arange(len(self.fold)), windows.track)
-        held = [np.flatnonzero((self.fold == f) & there) for f in range(folding.N_FOLDS)]
+        held = [np.flatnonzero((self.fold == f) & there) for f in range(holdout_folds.N_FOLDS)]
         self.held = [tracks for tracks in held if len(tracks)]
         order = np.concatenate(self.held)
         self.groups = None if self.artists is None else [self.artists[i] for i in order]
@@ -130,7 +130,7 @@ class Search:
     def asked(self) -> dict[str, Any]:
         """What the trials are about, plain JSON by name: those of another search must not be mixed in."""
         ids, y = self.fits.task.prepared.tracks["track_id"], self.fits.labels.y
-        tracks = [[ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != folding.OUT)]
+        tracks = [[ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != holdout_folds.OUT)]
         content = json.dumps([list(self.fits.task.genres), tracks, self.groups])
         settings = self.settings.to_json()
         return {
@@ -184,6 +184,6 @@ class Search:
     def _roles(self, held: int, y: Ints) -> NDArray[np.str_]:
         chooses = None
         if registry.model_class(self.model).needs_validation:
-            learned = (self.fold != held) & (self.fold != folding.OUT)
-            chooses = folding.choosing(y, self.artists, learned, seed=self.settings.seed)
-        return folding.roles(self.fold, held, chooses)
+            learned = (self.fold != held) & (self.fold != holdout_folds.OUT)
+            chooses = holdout_folds.choosing(y, self.artists, learned, seed=self.settings.seed)
+        return holdout_folds.roles(self.fold, held, chooses)

@@ -16,8 +16,8 @@ from genrelab.predict.classifier import pool
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import load_examples
 from genrelab.records.task import Task, make_task
-from genrelab.studies import folding
-from genrelab.studies.refits import Refits, refits
+from genrelab.training import holdout_folds
+from genrelab.training.cross_fit import Refits, refits
 
 SETTINGS = TrainSettings(models=("svm",), split="artist")
 
@@ -48,8 +48,8 @@ def test_the_runs_own_roles_give_the_runs_own_answers(task: Task, tmp_path: Path
 def test_nothing_is_learned_from_a_track_that_is_left_out_or_held_out(task: Task) -> None:
     """Labels that were turned about in one fold change the answers to all folds but that one."""
     y = task.labels(chooses=False).y
-    fold = folding.at_random(y, _all(task), seed=0)
-    fold[:20] = folding.OUT
+    fold = holdout_folds.at_random(y, _all(task), seed=0)
+    fold[:20] = holdout_folds.OUT
     changed = replace(task, prepared=replace(task.prepared, tracks=dict(task.prepared.tracks)))
     genres = np.array(task.prepared.tracks["genre"])
     other = np.where(fold <= 0, np.roll(genres, 7), genres)  # fold 0, and what is out
@@ -68,8 +68,8 @@ def test_windows_are_read_once_and_the_folder_goes(task: Task, monkeypatch: pyte
         loads.append(str(words[1]))
         return load_examples(*words, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("genrelab.studies.refits.load_examples", counting)
-    fold = folding.by_artist(task.labels(chooses=False).y, task.artists() or [], _all(task), seed=0)
+    monkeypatch.setattr("genrelab.training.cross_fit.load_examples", counting)
+    fold = holdout_folds.by_artist(task.labels(chooses=False).y, task.artists() or [], _all(task), seed=0)
     fitted: list[int] = []
     with refits(task, SETTINGS, _all(task)) as fits:
         fits.fitted = lambda: fitted.append(1)
@@ -95,9 +95,9 @@ def test_a_network_chooses_on_artists_of_its_own_and_repeats_itself(music: Path,
     prepared = prepare(found, tmp_path / "prepared", PrepareSettings(views=(view,)), jobs=1)
     task = make_task(prepared, settings)
     usable = np.array(prepared.usable)
-    fold = folding.at_random(task.labels(chooses=True).y, usable, seed=0)
-    fold[usable.nonzero()[0][:3]] = folding.OUT
-    fold[fold > 0] = folding.LEARNED
+    fold = holdout_folds.at_random(task.labels(chooses=True).y, usable, seed=0)
+    fold[usable.nonzero()[0][:3]] = holdout_folds.OUT
+    fold[fold > 0] = holdout_folds.LEARNED
     seen = []
     for _ in range(2):
         with refits(task, settings, usable) as fits:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.candidates import Bar, Say
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
 from genrelab.core.storage import Folder
@@ -30,8 +29,9 @@ from genrelab.evaluation.calibration import fit_temperature, tempered
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
-from genrelab.studies import folding
-from genrelab.studies.refits import Answers, quick, refits
+from genrelab.training import holdout_folds
+from genrelab.training.cross_fit import Answers, quick, refits
+from genrelab.training.model_runs import Bar, Say
 
 FILE, CSV = "doubts.json", "doubts.csv"
 COLUMNS = (
@@ -67,7 +67,7 @@ def study(
     fold = _folds(task, among, settings.seed)
     with bar("Label doubts", "fits") as progress, refits(task, quick(settings, name), among) as fits:
         done = counting(1)
-        fits.fitted = lambda: progress(next(done), folding.N_FOLDS)
+        fits.fitted = lambda: progress(next(done), holdout_folds.N_FOLDS)
         held = fits.held_out(name, fold)
     y = task.labels(chooses=False).y
     held = replace(held, probabilities=_evened(held, y))
@@ -158,7 +158,7 @@ def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]
     artists = task.artists() or [None] * len(among)
     groups = [f"\t{i}" if artist is None else artist for i, artist in enumerate(artists)]
     try:
-        return folding.by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
+        return holdout_folds.by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
     except SplitError as e:
         raise SplitError(f"label doubts: folding by artist {e}") from e
 
@@ -209,7 +209,7 @@ def _sentences(
         sentences.append(f"most often: {listed}")
     if task.artists() is None:
         sentences.append("artists are unknown: a wrong label that all tracks of an artist share may not be doubted")
-    if always := int((fold == folding.LEARNED).sum()):
+    if always := int((fold == holdout_folds.LEARNED).sum()):
         sentences.append(f"not examined: {count(always, 'track')} of an artist who is the only one of a genre")
     return sentences
 

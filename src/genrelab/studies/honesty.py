@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.candidates import Bar, Say
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError, printable
 from genrelab.core.storage import Folder
@@ -31,9 +30,10 @@ from genrelab.models.registry import model_class
 from genrelab.predict.classifier import pool
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
-from genrelab.studies import folding
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
-from genrelab.studies.refits import Answers, Refits, n_learned, quick, refits
+from genrelab.training import holdout_folds
+from genrelab.training.cross_fit import Answers, Refits, n_learned, quick, refits
+from genrelab.training.model_runs import Bar, Say
 
 FILE = "honesty.json"
 HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")
@@ -58,7 +58,7 @@ def study(
     task = _narrowed(task, among)
     plans, more = _plans(task, among, settings.seed)
     reasons |= more
-    n_fits = len(names) * (len(plans) * folding.N_FOLDS + (official is not None))
+    n_fits = len(names) * (len(plans) * holdout_folds.N_FOLDS + (official is not None))
     found: list[dict[str, Any]] = []
     not_run = [{"model": None, "policy": p, "reason": reasons[p]} for p in POLICIES if p in reasons]
     with bar("Honesty", "fits") as progress, refits(task, settings, among) as fits:
@@ -142,11 +142,11 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
         reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
-            plans["artist"] = folding.by_artist(y, artists, among, seed=seed)
+            plans["artist"] = holdout_folds.by_artist(y, artists, among, seed=seed)
         except SplitError as e:
             reasons["artist"] = f"it {e}"
     try:
-        plans["random"] = folding.at_random(y, among, seed=seed)
+        plans["random"] = holdout_folds.at_random(y, among, seed=seed)
     except SplitError as e:
         reasons["random"] = f"it {e}"
     return plans, reasons
@@ -217,7 +217,7 @@ def _segments(fits: Refits, name: str) -> Outcome:
     if not fits.several(name):
         raise SplitError("every track has one window")
     windows = fits.windows(name)
-    fold = folding.at_random(windows.y, np.ones(len(windows), bool), seed=fits.settings.seed)
+    fold = holdout_folds.at_random(windows.y, np.ones(len(windows), bool), seed=fits.settings.seed)
     held = fits.held_out_windows(name, fold)
     right = held.correct(windows.y)
     tracks, probabilities = pool(windows.track[held.tracks], held.probabilities)
@@ -228,12 +228,12 @@ def _segments(fits: Refits, name: str) -> Outcome:
     assert figures is not None
     note = f"of the {len(right):,} windows by themselves {percent(figures['accuracy'])} % are right; folds are of these"
     folds = [float(right[held.fold == k].mean()) for k in np.unique(held.fold)]
-    learned = [len(np.unique(windows.track[fold != k])) for k in range(folding.N_FOLDS)]
+    learned = [len(np.unique(windows.track[fold != k])) for k in range(holdout_folds.N_FOLDS)]
     return Outcome("segment", tracks, correct, folds, round(float(np.mean(learned))), note=note, windows=figures)
 
 
 def _note(fold: NDArray[np.int64]) -> str | None:
-    always = int((fold == folding.LEARNED).sum())
+    always = int((fold == holdout_folds.LEARNED).sum())
     if not always:
         return None
     return f"{count(always, 'track')} of unknown artist, or of a genre's only one, always learned from and never scored"

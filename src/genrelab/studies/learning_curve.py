@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.candidates import Bar, Say
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, printable
 from genrelab.core.storage import Folder
@@ -26,7 +25,8 @@ from genrelab.evaluation.intervals import share_interval
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
-from genrelab.studies.refits import Refits, refits
+from genrelab.training.cross_fit import Refits, refits
+from genrelab.training.model_runs import Bar, Say
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}

@@ -41,8 +41,8 @@ from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subject
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
 
 if TYPE_CHECKING:
-    from genrelab.candidates import Bar, Say
     from genrelab.records.prepared import Prepared
+    from genrelab.training.model_runs import Bar, Say
 
 Floats = NDArray[np.float64]
 

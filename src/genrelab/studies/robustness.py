@@ -37,8 +37,8 @@ from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition,
 from genrelab.studies.robustness_card import section, with_section
 
 if TYPE_CHECKING:
-    from genrelab.candidates import Bar, Say
     from genrelab.records.prepared import Prepared
+    from genrelab.training.model_runs import Bar, Say
 
 Ints = NDArray[np.int64]
 

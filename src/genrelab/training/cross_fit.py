@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.candidates import view_of
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError
 from genrelab.core.hyperparameters import quickly
@@ -19,7 +18,8 @@ from genrelab.models import registry
 from genrelab.predict.classifier import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.records.task import Task
-from genrelab.studies import folding
+from genrelab.training import holdout_folds
+from genrelab.training.model_runs import view_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -147,9 +147,9 @@ class Refits:
         for held in np.unique(fold[fold >= 0]):
             chooses = None
             if registry.model_class(name).needs_validation:
-                learned = (fold != held) & (fold != folding.OUT)
-                chooses = folding.choosing(y, groups, learned, seed=self.settings.seed)
-            yield folding.roles(fold, int(held), chooses)
+                learned = (fold != held) & (fold != holdout_folds.OUT)
+                chooses = holdout_folds.choosing(y, groups, learned, seed=self.settings.seed)
+            yield holdout_folds.roles(fold, int(held), chooses)
 
     def _asked(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
         """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""

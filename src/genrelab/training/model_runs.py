@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab import tensorboard
-from genrelab.calibrate import Calibration, calibrate
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
@@ -28,6 +26,8 @@ from genrelab.predict.classifier import pool
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.prepared import write_parquet
 from genrelab.records.task import Task
+from genrelab.training import tensorboard
+from genrelab.training.fit_calibration import Calibration, calibrate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
