@@ -14,9 +14,9 @@ import soundfile
 from conftest import write_tone
 from typer.testing import CliRunner
 
-from genrelab import bench, bench_amounts, bench_clips, bench_rehearsal, bench_stages, bench_training, bench_words
-from genrelab.bench_rehearsal import Forecast, Rehearsal, forecast
-from genrelab.bench_training import Network, Trained
+from genrelab.bench import bench, datasets, rehearsal, sample, stages, summary, training
+from genrelab.bench.rehearsal import Forecast, Rehearsal, forecast
+from genrelab.bench.training import Network, Trained
 from genrelab.cli import app
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
 from genrelab.core.errors import DatasetError, SettingsError
@@ -69,32 +69,32 @@ def test_pieces_are_shared_out(tracks: int, jobs: int, most: int) -> None:
 
 def test_the_sample_is_spread_and_repeated_where_it_is_small(tmp_path: Path) -> None:
     dataset = Dataset("d", tmp_path, tuple(Track(str(i), f"{i}.wav", "g") for i in range(10)))
-    chosen = bench_clips.spread(dataset, 4)
+    chosen = sample.spread(dataset, 4)
     assert [t.track_id for t in chosen.tracks] == ["0", "3", "6", "9"]
     first = frozenset(t.track_id for t in chosen.tracks)
-    assert not first & {t.track_id for t in bench_clips.spread(dataset, 6, but=first).tracks}
-    again = bench_clips.spread(dataset, 25, but=first).tracks
+    assert not first & {t.track_id for t in sample.spread(dataset, 6, but=first).tracks}
+    again = sample.spread(dataset, 25, but=first).tracks
     assert len({t.track_id for t in again}) == 25 and {t.path for t in again} == {t.path for t in dataset.tracks}
 
 
 def test_only_tracks_that_prepare_decodes_are_measured(music: Path, tmp_path: Path) -> None:
     dataset = folder.load(music, DatasetOptions())
     (music / "choir" / "8.wav").unlink()
-    assert len(bench_clips.usable(dataset).tracks) == 27
+    assert len(sample.usable(dataset).tracks) == 27
     with pytest.raises(DatasetError, match="none has a genre and a file"):
-        bench_clips.usable(Dataset("d", tmp_path, (Track("1", "1.wav", None), Track("2", None, "g"))))
+        sample.usable(Dataset("d", tmp_path, (Track("1", "1.wav", None), Track("2", None, "g"))))
 
 
 def test_every_stage_is_measured_and_a_bad_file_is_named(music: Path) -> None:
     paths = [str(music / "ambient" / "0.wav"), str(music / "beat" / "broken.mp3"), str(music / "choir" / "0.wav")]
-    found = dict(bench_stages.hear_all(paths, SETTINGS, seconds=60))
+    found = dict(stages.hear_all(paths, SETTINGS, seconds=60))
     good = found[paths[0]]
     assert sorted(good.seconds) == sorted(STAGES) and all(s >= 0 for s in good.seconds.values())
     assert good.n_bytes == {"samples": 4 * 500, "mel_image": 2 * 224 * 224}
     assert (good.clips, good.file_bytes) == (1, Path(paths[0]).stat().st_size)
     assert found[paths[1]].error and not found[paths[1]].seconds
     assert found[paths[2]].error is None
-    assert len(dict(bench_stages.hear_all(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
+    assert len(dict(stages.hear_all(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
 
 
 def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
@@ -102,15 +102,15 @@ def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
     settings = PrepareSettings(
         views=(SamplesView(n_samples=500), LogMelView(window_s=1.0), FramesView()), clips=ClipSettings(1.0)
     )
-    found = bench_stages.hear(bench_stages.Order(str(tmp_path / "a.wav"), settings))
+    found = stages.hear(stages.Order(str(tmp_path / "a.wav"), settings))
     assert found.clips == 4
     once, each = found.n_bytes["samples"] + found.n_bytes["frames"], found.n_bytes["log_mel"]
     assert (once, each % 4) == (4 * 500 + 4 * 2_582 * 35, 0) and each
 
 
 def test_a_clip_is_synthesised_as_fma_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_clips, "SECONDS", 2.0)
-    assert bench_clips._write((str(tmp_path / "0.mp3"), 0))
+    monkeypatch.setattr(sample, "SECONDS", 2.0)
+    assert sample._write((str(tmp_path / "0.mp3"), 0))
     info = soundfile.info(tmp_path / "0.mp3")
     assert (info.samplerate, info.channels, info.format) == (44_100, 2, "MP3")
     assert (tmp_path / "0.mp3").stat().st_size * 8 / info.duration == pytest.approx(256_000, rel=0.1)
@@ -118,33 +118,33 @@ def test_a_clip_is_synthesised_as_fma_has_it(tmp_path: Path, monkeypatch: pytest
 
 def test_without_tensorflow_the_training_step_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(bench_training, "find_spec", lambda name: None if name == "tensorflow" else real(name))
-    found = bench_training.measured(["svm", "raw_cnn"], seconds=60, more_s=120)
+    monkeypatch.setattr(training, "find_spec", lambda name: None if name == "tensorflow" else real(name))
+    found = training.measured(["svm", "raw_cnn"], seconds=60, more_s=120)
     assert found.networks == () and found.reason == "TensorFlow is not installed: pip install 'genrelab[train]'"
     assert found.missing == ("raw_cnn",)
-    assert bench_training.measured(["svm"], seconds=60, more_s=120).reason == "no network among the models"
+    assert training.measured(["svm"], seconds=60, more_s=120).reason == "no network among the models"
 
 
 def test_what_a_process_of_tensorflow_says_is_kept_as_far_as_it_came() -> None:
     lines = ['{"device": "CPU", "start_s": 5.0}', '{"name": "raw_cnn", "once_s": 0, "epoch_s": 1.0, "window_s": 0.5}']
-    found = bench_training._said("\n".join(["noise", *lines]), ["raw_cnn"], "killed")
+    found = training._said("\n".join(["noise", *lines]), ["raw_cnn"], "killed")
     assert found == Trained((Network("raw_cnn", 0, 1.0, 0.5),), "CPU", 5.0)
     for said in ("", lines[0], "\n".join(lines)):
-        assert bench_training._said(said, ["mobilenet_v2"], "killed").reason == "mobilenet_v2: killed"
+        assert training._said(said, ["mobilenet_v2"], "killed").reason == "mobilenet_v2: killed"
     assert Network("x", 2.0, 1.0, 0.5).seconds(100, 10) == pytest.approx(200 + 10 * (1 + 0.5 * (80 + 20 / 3)))
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rehearsals that are made up, clips of 2 s, networks that are made up: what is left takes seconds."""
-    monkeypatch.setattr(bench_clips, "SECONDS", 2.0)
-    for module in (bench_clips, bench_stages):  # no processes
+    monkeypatch.setattr(sample, "SECONDS", 2.0)
+    for module in (sample, stages):  # no processes
         monkeypatch.setattr(module, "answers", lambda function, things, jobs: enumerate(map(function, things)))
     monkeypatch.setattr(
-        bench_rehearsal, "rehearse", lambda dataset, settings, jobs: _rehearsal(len(dataset.tracks), jobs=jobs)
+        rehearsal, "rehearse", lambda dataset, settings, jobs: _rehearsal(len(dataset.tracks), jobs=jobs)
     )
     trained = Trained((Network("raw_cnn", 0.0, 1.0, 0.01), Network("mobilenet_v2", 0.02, 0.5, 0.001)), "CPU", 5.0)
-    monkeypatch.setattr(bench_training, "measured", lambda names, seconds, more_s: trained)
+    monkeypatch.setattr(training, "measured", lambda names, seconds, more_s: trained)
 
 
 def _called(*words: object) -> tuple[int, str, str]:
@@ -202,26 +202,26 @@ def test_what_fits_in_a_night_is_named_and_fetched() -> None:
     medium = CATALOGUE["fma-medium"]
     assert amounts["fma-medium"].peak_bytes == pytest.approx(medium.unpacked + medium.size)
     fits = replace(found, amounts=tuple(amounts.values()), free_bytes=10**15)
-    said, again = " ".join(bench_words.sentences(fits)), bench_words.command(fits, ["genrelab"], None)
+    said, again = " ".join(summary.sentences(fits)), summary.command(fits, ["genrelab"], None)
     assert "Of FMA, fma-medium fits" in said and "2.0 h" in said
     assert again.startswith("genrelab download fma-metadata --out data && genrelab download fma-medium --out data && ")
-    assert "download" not in bench_words.command(fits, ["genrelab"], "music")
+    assert "download" not in summary.command(fits, ["genrelab"], "music")
     small = replace(fits, free_bytes=medium.size)
-    assert "Of FMA, fma-small fits" in " ".join(bench_words.sentences(small))
+    assert "Of FMA, fma-small fits" in " ".join(summary.sentences(small))
     none = replace(fits, free_bytes=10)
-    assert "No part of FMA fits" in " ".join(bench_words.sentences(none))
-    assert "download" not in bench_words.command(none, ["genrelab"], None)
+    assert "No part of FMA fits" in " ".join(summary.sentences(none))
+    assert "download" not in summary.command(none, ["genrelab"], None)
     slow = replace(found, trained=Trained(reason="raw_cnn: no answer", missing=("raw_cnn",)))
-    assert ("train raw_cnn: a window, each epoch", "not measured", "", "", "") in bench_words.stage_rows(slow)
+    assert ("train raw_cnn: a window, each epoch", "not measured", "", "", "") in summary.stage_rows(slow)
 
 
 @pytest.mark.parametrize(("track_s", "waiting"), [(1.0, True), (0.01, False)])
 def test_what_workers_take_beyond_their_stages_is_waiting(track_s: float, waiting: bool) -> None:
     line = Forecast(1, 2.0, 1.0, track_s, 0.05, 0.0, 100.0, 1.0, 0.1)
-    parts = bench_amounts._parts(100, line, 1.0, 0.1)
+    parts = datasets._parts(100, line, 1.0, 0.1)
     assert sum(parts.values()) == pytest.approx(line.seconds(100))
-    assert parts[bench_amounts.BEGIN] == pytest.approx(3.0) and parts[bench_amounts.ENDING] == pytest.approx(5.0)
-    assert (parts[bench_amounts.WAITING] > 0) == waiting
+    assert parts[datasets.BEGIN] == pytest.approx(3.0) and parts[datasets.ENDING] == pytest.approx(5.0)
+    assert (parts[datasets.WAITING] > 0) == waiting
 
 
 @pytest.mark.usefixtures("quick")
@@ -248,14 +248,14 @@ def test_what_cannot_be_is_refused(tmp_path: Path, music: Path) -> None:
 
 
 def test_amounts_read_well() -> None:
-    assert [bench_words.lasting(s) for s in (5.04, 80, 700, 90_000)] == ["5.0 s", "80 s", "12 min", "25.0 h"]
-    assert [bench_words.size(n) for n in (1.2e6, 3.45e9)] == ["1.2 MB", "3.5 GB"]
+    assert [summary.lasting(s) for s in (5.04, 80, 700, 90_000)] == ["5.0 s", "80 s", "12 min", "25.0 h"]
+    assert [summary.size(n) for n in (1.2e6, 3.45e9)] == ["1.2 MB", "3.5 GB"]
 
 
 @pytest.mark.slow
 def test_a_rehearsal_is_a_preparation(music: Path) -> None:
     dataset = folder.load(music, DatasetOptions())
-    found = bench_rehearsal.rehearse(dataset, SETTINGS, 2)
+    found = rehearsal.rehearse(dataset, SETTINGS, 2)
     assert (found.tracks, [n for n, _ in found.done][-1]) == (28, 28)
     assert 0 < found.making_s < found.total_s and found.cpu_s > 0
     assert [f.partition(":")[0] for f in found.failed] == ["beat/broken.mp3"]
@@ -273,19 +273,19 @@ def test_copies_that_are_only_repeated_are_not_timed(
         return {"sentences": []}
 
     monkeypatch.setattr(audit, "audit_prepared", slow)
-    dataset = bench_clips.usable(folder.load(music, DatasetOptions()))
+    dataset = sample.usable(folder.load(music, DatasetOptions()))
     small = replace(dataset, tracks=dataset.tracks[:2])
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     began = time.time()
-    alone = bench_rehearsal._prepared(small, SETTINGS, 1, str(tmp_path / "a"), began)
-    again = bench_rehearsal._prepared(bench_clips.spread(small, 4), SETTINGS, 1, str(tmp_path / "b"), began)
+    alone = rehearsal._prepared(small, SETTINGS, 1, str(tmp_path / "a"), began)
+    again = rehearsal._prepared(sample.spread(small, 4), SETTINGS, 1, str(tmp_path / "b"), began)
     assert again.ending_s < 3.0 < alone.ending_s
 
 
 @pytest.mark.slow
 def test_networks_are_measured() -> None:
-    found = bench_training.measured(["raw_cnn", "mobilenet_v2"], seconds=300, more_s=600)
+    found = training.measured(["raw_cnn", "mobilenet_v2"], seconds=300, more_s=600)
     assert [n.name for n in found.networks] == ["mobilenet_v2", "raw_cnn"] and found.start_s > 0
     assert found.networks[1].once_s == 0 < found.networks[0].once_s
     assert all(n.epoch_s >= 0 and n.window_s >= 0 for n in found.networks)

@@ -30,7 +30,7 @@ from genrelab.prepare import pipeline as program
 from genrelab.records.prepared import Prepared, open_prepared
 
 if TYPE_CHECKING:
-    from genrelab.bench import Bench
+    from genrelab.bench.bench import Bench
     from genrelab.report.report import Leaderboard
 
 Params = Mapping[str, Mapping[str, Any]]
@@ -132,7 +132,7 @@ def bench(
     source: Source | None, preparing: Preparing, models: str, tracks: int | None, seconds: float, say: program.Say
 ) -> Bench:
     """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
-    from genrelab.bench import bench as measured
+    from genrelab.bench.bench import bench as measured
     from genrelab.models.registry import known_models, model_class
 
     names = train_settings(Training(models=models)).models

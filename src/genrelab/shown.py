@@ -19,7 +19,7 @@ from genrelab.core.errors import printable
 from genrelab.core.text import count
 
 if TYPE_CHECKING:
-    from genrelab.bench import Bench
+    from genrelab.bench.bench import Bench
     from genrelab.doctor.machine import Finding
     from genrelab.export.parity_check import Parity
     from genrelab.report.report import Leaderboard
@@ -76,7 +76,7 @@ def relabelled(n: int, table: str) -> None:
 
 def bench(found: Bench, as_json: bool, root: Path | None) -> None:
     """What was measured and what follows, as tables and sentences or as one object."""
-    from genrelab import bench_words as words
+    from genrelab.bench import summary as words
 
     again = words.command(found, program(), None if root is None else str(root))
     if as_json:

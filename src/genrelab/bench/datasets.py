@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from genrelab.bench_rehearsal import Forecast
-from genrelab.bench_stages import BESIDE, Heard
-from genrelab.bench_training import Trained
+from genrelab.bench.rehearsal import Forecast
+from genrelab.bench.stages import BESIDE, Heard
+from genrelab.bench.training import Trained
 from genrelab.core.config import AT_THE_BEGINNING
 from genrelab.core.processes import cores
 from genrelab.datasets.download import CATALOGUE

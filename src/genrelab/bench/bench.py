@@ -15,11 +15,13 @@ from pathlib import Path
 from shutil import disk_usage
 from statistics import fmean
 
-from genrelab import bench_clips, bench_rehearsal, bench_training
-from genrelab.bench_amounts import Amount, amounts, prepare_s
-from genrelab.bench_rehearsal import Forecast, Rehearsal
-from genrelab.bench_stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
-from genrelab.bench_training import Trained
+from genrelab.bench import rehearsal
+from genrelab.bench import sample as bench_sample
+from genrelab.bench import training as bench_training
+from genrelab.bench.datasets import Amount, amounts, prepare_s
+from genrelab.bench.rehearsal import Forecast, Rehearsal
+from genrelab.bench.stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
+from genrelab.bench.training import Trained
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import cores
@@ -112,7 +114,7 @@ def bench(
         raise SettingsError(f"--seconds must be {LEAST_S:g} or more, --jobs and --tracks 1 or more")
     end = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
-        sample = _synthesised(Path(folder), SYNTHESISED, say) if dataset is None else bench_clips.usable(dataset)
+        sample = _synthesised(Path(folder), SYNTHESISED, say) if dataset is None else bench_sample.usable(dataset)
         say("each stage by itself")
         heard, failed = like_fma, _ = _hear(sample, settings, seconds=0.15 * seconds)
         if dataset is not None:
@@ -124,7 +126,7 @@ def bench(
     trained = bench_training.measured(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
     )
-    forecast = bench_rehearsal.forecast(
+    forecast = rehearsal.forecast(
         small, large, jobs, find_track_s=find_s / len(dataset.tracks) if dataset is not None else 0.0
     )
     n = tracks or (len(sample.tracks) if dataset is not None else None)
@@ -134,7 +136,7 @@ def bench(
 
 def _synthesised(folder: Path, n: int, say: Say) -> Dataset:
     say("synthesising clips as FMA has them")
-    return bench_clips.synthesised(folder, n)
+    return bench_sample.synthesised(folder, n)
 
 
 def recommended_jobs() -> int:
@@ -145,7 +147,7 @@ def recommended_jobs() -> int:
 
 def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tuple[list[Heard], list[str]]:
     """What tracks cost, and `path: why` of those that cannot be used."""
-    chosen = bench_clips.spread(dataset, min(HEARD_TRACKS, len(dataset.tracks)))
+    chosen = bench_sample.spread(dataset, min(HEARD_TRACKS, len(dataset.tracks)))
     paths = [str(dataset.root / str(t.path)) for t in chosen.tracks]
     found = list(hear_all(paths, settings, seconds=seconds))
     good = [heard for _, heard in found if heard.error is None]
@@ -162,11 +164,11 @@ def _rehearsals(
     track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < DEAR_S else max(2, most)
-    small = bench_rehearsal.rehearse(bench_clips.spread(sample, n), settings, jobs)
+    small = rehearsal.rehearse(bench_sample.spread(sample, n), settings, jobs)
     left = end - time.perf_counter() - (small.total_s - small.making_s)
     rounds = min(MOST_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))
-    first = frozenset(t.track_id for t in bench_clips.spread(sample, n).tracks)
-    return small, bench_rehearsal.rehearse(bench_clips.spread(sample, rounds * n, but=first), settings, jobs)
+    first = frozenset(t.track_id for t in bench_sample.spread(sample, n).tracks)
+    return small, rehearsal.rehearse(bench_sample.spread(sample, rounds * n, but=first), settings, jobs)
 
 
 def _bench(

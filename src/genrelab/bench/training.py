@@ -82,7 +82,7 @@ def measured(names: Iterable[str], *, seconds: float, more_s: int) -> Trained:
         return Trained(reason="no network among the models")
     if find_spec("tensorflow") is None:
         return Trained(reason="TensorFlow is not installed: pip install 'genrelab[train]'", missing=tuple(wanted))
-    words = [sys.executable, "-c", "from genrelab.bench_training import tell; tell()", *wanted]
+    words = [sys.executable, "-c", "from genrelab.bench.training import tell; tell()", *wanted]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as child:
         try:
             out, err = child.communicate(timeout=max(1.0, seconds))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from genrelab.bench import Bench
-from genrelab.bench_amounts import NIGHT_S, Amount, fitting
-from genrelab.bench_stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
+from genrelab.bench.bench import Bench
+from genrelab.bench.datasets import NIGHT_S, Amount, fitting
+from genrelab.bench.stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
 from genrelab.core.config import DEFAULT_VIEWS
 from genrelab.core.processes import cores
 from genrelab.core.text import count
