@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 from feature_tables import collection
 
-from genrelab import tune_search
 from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, PreparedError, SettingsError
@@ -24,7 +23,8 @@ from genrelab.core.storage import Folder
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.records.task import make_task
 from genrelab.train import train
-from genrelab.tune import params_of, tune
+from genrelab.tune import search as tune_search
+from genrelab.tune.tune import params_of, tune
 
 SETTINGS = TrainSettings(split="official", seed=3)
 
@@ -38,7 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than a search here; tests/test_tune_pictures.py looks at it."""
-    monkeypatch.setattr("genrelab.tune_pictures.parameters", lambda found: b"a picture")
+    monkeypatch.setattr("genrelab.tune.plots.parameters", lambda found: b"a picture")
 
 
 def untimed(about: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_what_is_clearly_behind_is_given_up_early(prepared: Prepared, tmp_path: 
                 yield right & (params["var_smoothing"] in (1e-9, 1.29e-10))  # all others know nothing
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genrelab.tune.Search", Kept)
+        patch.setattr("genrelab.tune.tune.Search", Kept)
         worse = tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=3)
     assert [t["state"] for t in worse["trials"]] == ["complete", "complete", "pruned"]
     assert worse["trials"][2]["n"] == len(search.held[0])
@@ -196,12 +196,12 @@ def test_a_model_that_fails_with_its_defaults_says_so(prepared: Prepared, tmp_pa
             yield from super().answers(params)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genrelab.tune.Search", Failing)
+        patch.setattr("genrelab.tune.tune.Search", Failing)
         with pytest.raises(ModelError, match="knn cannot be fitted with its defaults: knn: no such luck"):
             tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=2)
-        patch.setattr("genrelab.tune.Search.answers", tune_search.Search.answers)
+        patch.setattr("genrelab.tune.tune.Search.answers", tune_search.Search.answers)
         tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=1)
-        patch.setattr("genrelab.tune.Search.answers", lambda *_: _fail())
+        patch.setattr("genrelab.tune.tune.Search.answers", lambda *_: _fail())
         about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=3)
     assert [(t["state"], t["value"], t["reason"]) for t in about["trials"][1:]] == [
         ("failed", None, "not with these")

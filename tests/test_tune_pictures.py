@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genrelab import tune_pictures
 from genrelab.core.hyperparameters import SPACES
+from genrelab.tune import plots as tune_plots
 
 mpimg = pytest.importorskip("matplotlib.image")
 
@@ -30,7 +30,7 @@ def found(**changes: Any) -> dict[str, Any]:
 
 def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    png = tune_pictures.png
+    png = tune_plots.png
 
     def watched(draw: Any, **size: Any) -> bytes:
         def drawn(figure: Any) -> None:
@@ -41,8 +41,8 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
 
         return png(drawn, **size)
 
-    monkeypatch.setattr(tune_pictures, "png", watched)
-    picture = mpimg.imread(io.BytesIO(tune_pictures.parameters(found())))
+    monkeypatch.setattr(tune_plots, "png", watched)
+    picture = mpimg.imread(io.BytesIO(tune_plots.parameters(found())))
     assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
     assert set(SPACES["svm"]) <= set(seen)
     assert [seen[n].get_xscale() for n in ("C", "gamma", "degree")] == ["log", "log", "linear"]
@@ -58,4 +58,4 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
 
 def test_a_search_of_the_default_alone() -> None:
     alone = found(trials=found()["trials"][:1], best={"number": 0, "value": 0.5})
-    assert tune_pictures.parameters(alone) == tune_pictures.parameters(alone)
+    assert tune_plots.parameters(alone) == tune_plots.parameters(alone)

@@ -9,7 +9,7 @@ import pytest
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.hyperparameters import SPACES, Params, Space
-from genrelab.tune_study import FILE, Study, Tried, opened
+from genrelab.tune.study import FILE, Study, Tried, opened
 
 SPACE: Space = SPACES["svm"]
 ASKED = {"data": "abc", "settings": {"seed": 1, "split": "auto"}}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genrelab.tune_verdict import gain, scored, sentences
+from genrelab.tune.gain import gain, scored, sentences
 
 
 def trials(p: list[float], *, n: int = 400, seed: int = 0) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_scores_keep_artists_whole() -> None:
 def test_choosing_among_equals_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty trials that are worth the same: what the best one gains is the choosing alone (of 150 searches 2.7 % are
     taken for better than the defaults; by the interval of the difference alone 25 % would be)."""
-    monkeypatch.setattr("genrelab.tune_verdict.DRAWS", 200)
+    monkeypatch.setattr("genrelab.tune.gain.DRAWS", 200)
     left, taken, by_interval = [], 0, 0
     for seed in range(40):
         rights = trials([0.5] * 30, n=200, seed=seed)

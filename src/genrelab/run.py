@@ -203,7 +203,7 @@ def train(
 def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
     from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
-    from genrelab.tune import params_of
+    from genrelab.tune.tune import params_of
 
     task = make_task(prepared, settings)
     return params_of(study, task=task, wanted=settings.models or known_models(), say=say)
@@ -214,7 +214,7 @@ def tune(
     say: program.Say, bar: Bar,
 ) -> dict[str, Any]:  # fmt: skip
     """Search the hyper-parameters of one model."""
-    from genrelab.tune import tune as search
+    from genrelab.tune.tune import tune as search
 
     if minutes is not None and minutes <= 0:
         raise SettingsError(f"--minutes must be above 0. Received: {minutes:g}")

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import tune_pictures, tune_verdict
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import SPACES, Params
@@ -27,8 +26,9 @@ from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.training.cross_fit import refits
 from genrelab.training.model_runs import Bar, Say
-from genrelab.tune_search import Search, share_out
-from genrelab.tune_study import Study, Tried, opened
+from genrelab.tune import gain, plots
+from genrelab.tune.search import Search, share_out
+from genrelab.tune.study import Study, Tried, opened
 
 TRIALS = 50  # where neither a number nor a time is given
 FOLDER, TOLD, TRACKS, PICTURE = "tune", "trials.json", "tracks.txt", "parameters.png"
@@ -78,7 +78,7 @@ def tune(
             _try_all(search, study, most, seconds, home, say, bar)
             _settle(search, study, say)
             about = _write(search, study.tried, home, notes)
-    home.write_bytes(PICTURE, tune_pictures.parameters(about))
+    home.write_bytes(PICTURE, plots.parameters(about))
     for sentence in about["sentences"]:
         say(sentence)
     return about
@@ -226,9 +226,9 @@ def _about(search: Search, tried: list[Tried]) -> dict[str, Any]:
     rights = np.stack([t.right for t in complete])
     told = None
     if best.number:
-        told = tune_verdict.gain(rights, complete.index(best), search.groups, seed=search.settings.seed)
+        told = gain.gain(rights, complete.index(best), search.groups, seed=search.settings.seed)
     shown = {
-        name: {"params": t.params, **tune_verdict.scored(t.right, search.groups)}
+        name: {"params": t.params, **gain.scored(t.right, search.groups)}
         for name, t in (("default", tried[0]), ("best", best))
     }
     about: dict[str, Any] = {
@@ -246,7 +246,7 @@ def _about(search: Search, tried: list[Tried]) -> dict[str, Any]:
     }
     states = Counter(t.state for t in tried)
     counts = {state: states[state] for state in ("complete", "pruned", "failed")}
-    about["sentences"] = tune_verdict.sentences(search.model, about, told, counts)
+    about["sentences"] = gain.sentences(search.model, about, told, counts)
     return about
 
 
