@@ -37,7 +37,7 @@ from genrelab.prepare import work_unit
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import examples, tfrecord
 from genrelab.records.tfrecord import Record
-from genrelab.train import train
+from genrelab.runs.train import train
 
 SR = 22_050
 ALL = PrepareSettings(views=tuple(view() for name, view in VIEWS.items() if name != "table"))

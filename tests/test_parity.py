@@ -26,7 +26,7 @@ from genrelab.export import formats, parity_check
 from genrelab.export.export import export
 from genrelab.export.parity_check import check
 from genrelab.prepare.pipeline import prepare
-from genrelab.train import train
+from genrelab.runs.train import train
 
 MEL = MelImageView(sr=8_000, n_fft=256, size=16)
 TRAINED, COMMAND = "trained object", "command line"

@@ -17,9 +17,9 @@ from genrelab.export import export
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import make_task
-from genrelab.run_folder import Interrupted
+from genrelab.runs.run_folder import Interrupted
+from genrelab.runs.train import check, train
 from genrelab.studies import doubts, robustness
-from genrelab.train import check, train
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
 
@@ -155,7 +155,7 @@ def test_an_interrupt_tells_whether_the_run_had_begun(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("genrelab.train.make_task", interrupt)
+    monkeypatch.setattr("genrelab.runs.train.make_task", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         train(prepared, run, SETTINGS, overwrite=True)
     assert not isinstance(caught.value, Interrupted) and run.exists("run.json")

@@ -22,7 +22,7 @@ from genrelab.core.hyperparameters import DEFAULTS
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.records.task import make_task
-from genrelab.train import train
+from genrelab.runs.train import train
 from genrelab.tune import search as tune_search
 from genrelab.tune.tune import params_of, tune
 

@@ -72,7 +72,7 @@ def _fail(message: str) -> None:
 
 def _again(name: str, interrupt: KeyboardInterrupt) -> str:
     """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
-    from genrelab.run_folder import Interrupted
+    from genrelab.runs.run_folder import Interrupted
 
     words = [*program(), *sys.argv[1:]]
     if isinstance(interrupt, Interrupted):

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genrelab import run_folder
 from genrelab.core.config import (
     DEFAULT_VIEWS,
     VIEWS,
@@ -28,6 +27,7 @@ from genrelab.datasets.registry import load_dataset
 from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepare import pipeline as program
 from genrelab.records.prepared import Prepared, open_prepared
+from genrelab.runs import run_folder
 
 if TYPE_CHECKING:
     from genrelab.bench.bench import Bench
@@ -80,7 +80,7 @@ def prepare(
     settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
     dataset = dataset_of(source)
     if training is not None:
-        from genrelab.train import check
+        from genrelab.runs.train import check
 
         held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
         check(training, {v.name: v for v in held})
@@ -189,7 +189,7 @@ def train(
     Args:
         study: a RUN with searches of hyper-parameters; the best of each are used.
     """
-    from genrelab.train import train as trained
+    from genrelab.runs.train import train as trained
 
     found = open_prepared(prepared)
     if study is not None:

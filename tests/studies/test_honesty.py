@@ -15,8 +15,8 @@ from genrelab.datasets import table
 from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
+from genrelab.runs.train import train
 from genrelab.studies import honesty
-from genrelab.train import train
 
 OFFICIAL = ("training", "training", "training", "validation", "test")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab import __version__, run_folder
+from genrelab import __version__
 from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
 from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
 from genrelab.core.storage import Folder
@@ -26,6 +26,7 @@ from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
 from genrelab.report.report import Leaderboard, build
+from genrelab.runs import run_folder
 from genrelab.training.model_runs import Bar, Candidates, Say, view_of
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
