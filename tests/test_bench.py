@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from genrelab.bench import bench, datasets, rehearsal, sample, stages, summary, training
 from genrelab.bench.rehearsal import Forecast, Rehearsal, forecast
 from genrelab.bench.training import Network, Trained
-from genrelab.cli import app
+from genrelab.cli.main import app
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import folder

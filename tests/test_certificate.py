@@ -13,7 +13,7 @@ from faulty import collection, tune, write
 from test_checkup import here  # noqa: F401 - a fixture
 from test_cli import call
 
-from genrelab import certificate
+from genrelab.cli import doctor_output
 from genrelab.datasets.exclusions import NAME, read
 from genrelab.doctor import machine
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding
@@ -31,7 +31,7 @@ def quick(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
 
     monkeypatch.setattr(devices, "asking", asking)
     monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
-    monkeypatch.setattr(certificate, "prepared_bytes", lambda checkup: 3e9)
+    monkeypatch.setattr(doctor_output, "prepared_bytes", lambda checkup: 3e9)
     monkeypatch.chdir(tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_he
 ) -> None:
     root = collection(tmp_path / "music")
     (tmp_path / NAME).write_text("my own notes\n")
-    monkeypatch.setattr(certificate, "check", None)
+    monkeypatch.setattr(doctor_output, "check", None)
     status, out, err = call("doctor", root)
     assert (status, out) == (1, "") and "no manifest of exclusions: name another file with --manifest" in err
     assert (tmp_path / NAME).read_text() == "my own notes\n"
@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.M
     def interrupted(*_: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(certificate, "check", interrupted)
+    monkeypatch.setattr(doctor_output, "check", interrupted)
     status, _, err = call("doctor", collection(tmp_path / "music"))
     assert status == 130 and "the same command begins anew" in err and not (tmp_path / NAME).exists()
 

@@ -14,8 +14,8 @@ import typer
 from conftest import write_tone
 from typer.testing import CliRunner
 
-from genrelab import console
-from genrelab.cli import app
+from genrelab.cli import console
+from genrelab.cli.main import app
 
 COMMANDS = (
     *("demo", "download", "bench", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),

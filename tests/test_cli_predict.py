@@ -21,9 +21,9 @@ from bundles import GENRES, SR, bundle_for, noise
 from evidences import answered
 from typer.testing import CliRunner
 
-from genrelab import answers
-from genrelab.cli import app
-from genrelab.cli_use import _supported_below
+from genrelab.cli import predict_output
+from genrelab.cli.main import app
+from genrelab.cli.use import _supported_below
 from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.core.errors import SettingsError
 from genrelab.evaluation.calibration import Evidence
@@ -62,7 +62,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return predict_file(bundle, path)
 
-    for module in (answers, batch):
+    for module in (predict_output, batch):
         monkeypatch.setattr(module, "predict_file", predict)
     return names
 
@@ -312,7 +312,7 @@ def test_a_bundle_that_cannot_hear_is_refused_before_anything_is_said_of_it(bund
 def test_a_list_on_a_closed_standard_input_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SettingsError, match="closed: name files"):
-        answers.predict(load_bundle(bundle), ["-"], form="json")
+        predict_output.predict(load_bundle(bundle), ["-"], form="json")
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0"])
@@ -343,7 +343,7 @@ def test_an_empty_folder_hides_nothing(library: Path, tmp_path: Path) -> None:
 def test_one_song_loads_nothing_that_it_does_not_need(library: Path, tmp_path: Path) -> None:
     bundle_for(tmp_path / "statistics", StatisticsView())
     look = (
-        "import sys\nfrom genrelab.cli import app\n"
+        "import sys\nfrom genrelab.cli.main import app\n"
         f"try:\n    app(['predict', {str(library / 'a.wav')!r}, '--model', {str(tmp_path / 'statistics')!r}])\n"
         "except SystemExit as e:\n    assert not e.code\n"
         "heavy = {'av', 'scipy', 'rich', 'sqlite3', 'multiprocessing'} & set(sys.modules)\n"

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from genrelab.audio import clips as audio_clips
 from genrelab.audio import test_tones
 from genrelab.audio.clips import probe
-from genrelab.cli import app
+from genrelab.cli.main import app
 from genrelab.doctor import machine
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, examine
 

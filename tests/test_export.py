@@ -18,7 +18,7 @@ from trained import GENRES, bundle_of, model_of
 from typer.testing import CliRunner
 
 from genrelab.bundle.bundle import load_bundle
-from genrelab.cli import app
+from genrelab.cli.main import app
 from genrelab.core.config import MelImageView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, MissingNeed, ModelError, SettingsError
 from genrelab.export import formats

@@ -99,10 +99,10 @@ def _top_imports(path: Path) -> set[str]:
     "code",
     [
         "import genrelab",
-        "import genrelab.cli; genrelab.cli.app",
+        "import genrelab.cli.main; genrelab.cli.main.app",
         "import genrelab.predict.classifier; genrelab.load_bundle",
         "import genrelab.prepare.work_unit",
-        "import genrelab.certificate",
+        "import genrelab.cli.doctor_output",
         "import genrelab.serve.server, genrelab.serve.workers.worker, genrelab.serve.stream.worker",
     ],
 )
@@ -114,7 +114,7 @@ def test_the_use_half_loads_nothing_of_the_train_half(code: str) -> None:
 
 def test_help_loads_nothing_of_the_train_half() -> None:
     look = (
-        "import sys\nfrom genrelab.cli import app\n"
+        "import sys\nfrom genrelab.cli.main import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         f"print(*[m for m in {(*TRAIN_ONLY, 'numpy', 'onnxruntime')!r} if m in sys.modules], file=sys.stderr)"
     )

@@ -21,8 +21,8 @@ from evidences import answered
 from hearing import Ear
 from typer.testing import CliRunner
 
-from genrelab import cli
-from genrelab.cli import app
+from genrelab.cli import main
+from genrelab.cli.main import app
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import SettingsError, TagError
 from genrelab.predict.cache import open_memory
@@ -489,7 +489,7 @@ def test_a_terminal_without_arrows_stops_nothing(
         m.setattr(sys, "stdout", io.TextIOWrapper(out, "latin-1"))
         m.setattr(sys, "argv", ["genrelab", "tag", str(tmp_path)])
         try:
-            cli.main()
+            main.main()
         finally:
             sys.stdout.flush()
     assert end.value.code == 0

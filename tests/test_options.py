@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from genrelab import options
+from genrelab.cli import options
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sounds import music
 from trained import model_of
 from typer.testing import CliRunner
 
-from genrelab.cli import app
+from genrelab.cli.main import app
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
 from genrelab.core.errors import DecodeError, ModelError
 from genrelab.core.storage import Folder

@@ -15,7 +15,7 @@ from containers import make, tag_richly
 from hearing import Ear
 from typer.testing import CliRunner
 
-from genrelab.cli import app
+from genrelab.cli.main import app
 from genrelab.core.errors import SettingsError
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import tag

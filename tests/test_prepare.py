@@ -16,6 +16,7 @@ import pytest
 from conftest import write_tone
 
 from genrelab.audio.content_hash import payload_sha256
+from genrelab.cli.run import outcome
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
@@ -28,7 +29,6 @@ from genrelab.prepare import estimate
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared, open_prepared
-from genrelab.run import outcome
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from scored_run import GENRES, LINE, write_model, write_run
 
-from genrelab import shown
+from genrelab.cli import tables
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.evaluation import plots
@@ -182,7 +182,7 @@ def test_the_hint_names_the_model_that_the_page_advises(
     _, board = built
 
     def printed(board: Leaderboard) -> str:
-        shown.leaderboard(board, False, "RUN")
+        tables.leaderboard(board, False, "RUN")
         return capsys.readouterr().out
 
     assert f"--model RUN/{board.rows[0].folder}/bundle" in printed(replace(board, to_use=""))

@@ -66,8 +66,8 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int) -> Rehearsa
 
 def _prepared(dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, began: float) -> Rehearsal:
     """Runs in a process of its own. `began`: on the clock that processes share."""
-    import genrelab.cli
-    import genrelab.run  # noqa: F401 - what the command loads
+    import genrelab.cli.main
+    import genrelab.cli.run  # noqa: F401 - what the command loads
 
     stamps: list[tuple[int, float]] = []
     out = Path(folder) / "prepared"

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab import console, options, shown
+from genrelab.cli import console, options, tables
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
@@ -19,7 +19,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results."
 
     Example: genrelab demo --out demo
     """
-    from genrelab import demo as program
+    from genrelab.cli import demo as program
 
     program.demo(out, console.say, console.bar)
 
@@ -51,7 +51,7 @@ def prepare(
 
     Example: genrelab prepare data/fma_small --out prepared
     """
-    from genrelab import run as program
+    from genrelab.cli import run as program
 
     prepared = program.prepare(source, preparing, out, console.say, console.bar)
     if as_json:
@@ -81,14 +81,14 @@ def bench(
 
     Example: genrelab bench ~/Music/by-genre
     """
-    from genrelab import run as program
+    from genrelab.cli import run as program
 
     source = None if root is None else options.Source(root, dataset, label=label, id_column=id_column)
     try:
         found = program.bench(source, preparing, models, tracks, seconds, console.say)
     except KeyboardInterrupt as e:
         raise console.NothingKept from e
-    shown.bench(found, as_json, root)
+    tables.bench(found, as_json, root)
 
 
 @options.grouped
@@ -103,12 +103,12 @@ def train(
 
     Example: genrelab train prepared --out runs/first --models svm,mobilenet_v2
     """
-    from genrelab import run as program
+    from genrelab.cli import run as program
 
     settings = program.train_settings(training)
     board = program.train(prepared, out, settings, asked, console.say, console.bar, training.from_study)
-    shown.leaderboard(board, as_json, out)
-    shown.studies(out, asked.studies, as_json)
+    tables.leaderboard(board, as_json, out)
+    tables.studies(out, asked.studies, as_json)
 
 
 @options.grouped
@@ -125,7 +125,7 @@ def run(
 
     Example: genrelab run ~/Music/by-genre --out runs/first
     """
-    from genrelab import run as program
+    from genrelab.cli import run as program
 
     settings = program.train_settings(training)
     where = prepared or f"{out.rstrip('/')}/prepared"
@@ -133,8 +133,8 @@ def run(
         program.check_run(out, settings, asked)  # before an hour of work, not after
     program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
     board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
-    shown.leaderboard(board, as_json, out)
-    shown.studies(out, asked.studies, as_json)
+    tables.leaderboard(board, as_json, out)
+    tables.studies(out, asked.studies, as_json)
 
 
 def tune(
@@ -161,13 +161,13 @@ def tune(
 
     Example: genrelab tune prepared --model svm --out runs/tuned --trials 50
     """
-    from genrelab import run as program
+    from genrelab.cli import run as program
 
     training = options.Training(
         model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
     )  # fmt: skip
     found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
-    shown.study(found, as_json, prepared, out)
+    tables.study(found, as_json, prepared, out)
 
 
 def report(
@@ -189,9 +189,9 @@ def report(
     if len(runs) == 1:
         if out is not None:
             raise typer.BadParameter("--out goes with several RUNs: one has its page in RUN/report.html")
-        shown.leaderboard(build(Folder(runs[0])), as_json, runs[0])
+        tables.leaderboard(build(Folder(runs[0])), as_json, runs[0])
         return
-    shown.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
+    tables.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
 
 
 def relabel(
@@ -210,7 +210,7 @@ def relabel(
     from genrelab.studies.doubts import relabelled
 
     n = relabelled(open_prepared(prepared), Folder(run), Folder(out))
-    shown.relabelled(n, f"{out.rstrip('/')}/relabelled.csv")
+    tables.relabelled(n, f"{out.rstrip('/')}/relabelled.csv")
 
 
 def explore(
@@ -252,7 +252,7 @@ def export(
         from genrelab.export.parity_check import check as program
 
         found = program(model, files, console.say)
-        shown.parity(found, as_json)
+        tables.parity(found, as_json)
         if not found.ok:
             raise typer.Exit(1)
         return
@@ -260,4 +260,4 @@ def export(
         raise typer.BadParameter("give --format, or --check with FILEs")
     from genrelab.export.export import export as write
 
-    shown.exported(write(model, form, out, overwrite=overwrite), as_json)
+    tables.exported(write(model, form, out, overwrite=overwrite), as_json)

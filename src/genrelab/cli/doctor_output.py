@@ -16,7 +16,8 @@ from typing import Any
 
 import typer
 
-from genrelab import console
+from genrelab.cli import console
+from genrelab.cli.tables import finding
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 from genrelab.core.text import count
@@ -29,7 +30,6 @@ from genrelab.doctor.data import PLAIN, Checkup, check, find, prepared_bytes
 from genrelab.doctor.faults import KINDS, Fault, named
 from genrelab.doctor.machine import NOTE, REPAIR, Finding
 from genrelab.models import devices
-from genrelab.shown import finding
 
 SHOWN = 5
 """Tracks that are named of each kind; JSON names all."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from genrelab import console
 from genrelab.audio.files import search
+from genrelab.cli import console
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.text import count
 from genrelab.predict.classifier import Classifier, must_hear, predict_file

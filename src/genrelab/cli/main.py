@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab import cli_make, cli_serve, cli_use, console
+from genrelab.cli import console, make, serve, use
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -25,23 +25,23 @@ def _genrelab(
 
 
 for _command in (
-    cli_make.demo,
-    cli_make.download,
-    cli_make.bench,
-    cli_make.prepare,
-    cli_make.train,
-    cli_make.tune,
-    cli_make.run,
-    cli_make.report,
-    cli_make.explore,
-    cli_make.relabel,
-    cli_make.export,
-    cli_use.predict,
-    cli_use.tag,
-    cli_use.untag,
-    cli_use.playlists,
-    cli_serve.serve,
-    cli_use.doctor,
+    make.demo,
+    make.download,
+    make.bench,
+    make.prepare,
+    make.train,
+    make.tune,
+    make.run,
+    make.report,
+    make.explore,
+    make.relabel,
+    make.export,
+    use.predict,
+    use.tag,
+    use.untag,
+    use.playlists,
+    serve.serve,
+    use.doctor,
 ):
     app.command()(console.command(_command))
 

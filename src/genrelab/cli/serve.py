@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genrelab.cli_use import MinPrecision
+from genrelab.cli.use import MinPrecision
 from genrelab.core.errors import printable
 from genrelab.core.processes import cores
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from genrelab.console import program
+from genrelab.cli.console import program
 from genrelab.core.errors import printable
 from genrelab.core.text import count
 

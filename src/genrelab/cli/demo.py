@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from genrelab import run
-from genrelab.answers import predict
-from genrelab.console import program
+from genrelab.cli import run
+from genrelab.cli.console import program
+from genrelab.cli.options import Asked, Preparing, Source
+from genrelab.cli.predict_output import predict
+from genrelab.cli.tables import leaderboard
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
 from genrelab.datasets.demo import MARK, synthesise
-from genrelab.options import Asked, Preparing, Source
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import pipeline as preparing
-from genrelab.shown import leaderboard
 
 EPOCHS = 30
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genrelab import console, options, shown
+from genrelab.cli import console, options, tables
 from genrelab.core.errors import printable
 from genrelab.core.processes import keep_memory, use_one_thread
 from genrelab.core.text import count
@@ -141,11 +141,11 @@ def predict(
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
     keep_memory()
-    from genrelab import answers
+    from genrelab.cli import predict_output
 
     bundle = _covering(_demanding(_hearing(model).with_windows(windows), min_precision), coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
-    if not answers.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
+    if not predict_output.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
         raise typer.Exit(1)
 
 
@@ -177,7 +177,7 @@ def tag(
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
     bundle = _demanding(_hearing(model), min_precision)
-    with shown.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
+    with tables.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
         rows.journal = program.tag(folder, hear, settings, rows.show, touched)
 
 
@@ -196,7 +196,7 @@ def untag(
     """
     from genrelab.tagging import untag as program
 
-    with shown.rows(as_json) as rows:
+    with tables.rows(as_json) as rows:
         program.untag(journal, rows.show)
 
 
@@ -223,7 +223,7 @@ def playlists(
     bundle = _demanding(_hearing(model), min_precision)
     with console.bar("Listening") as progress, tag_library.listening(bundle, jobs, progress) as (hear, _):
         written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
-    shown.playlists(written, as_json)
+    tables.playlists(written, as_json)
 
 
 def doctor(
@@ -267,9 +267,9 @@ def doctor(
             raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
         from genrelab.doctor.machine import examine
 
-        shown.findings(examine(model), as_json)
+        tables.findings(examine(model), as_json)
         return
-    from genrelab.certificate import Request, certify
+    from genrelab.cli.doctor_output import Request, certify
 
     given = {name: value for name, value in said.items() if value is not None}
     if not certify(Request(root, dataset, given, jobs, manifest, model), as_json):

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genrelab.cli.options import Asked, Preparing, Source, Training
 from genrelab.core.config import (
     DEFAULT_VIEWS,
     VIEWS,
@@ -24,7 +25,6 @@ from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import EXCLUDED, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
-from genrelab.options import Asked, Preparing, Source, Training
 from genrelab.prepare import pipeline as program
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.runs import run_folder
