@@ -33,9 +33,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import soundfile
-from genrelab.config import view_from_json
-from genrelab.keras_file import load_network
-from genrelab.views import compute
+from genrelab.core.config import view_from_json
+from genrelab.models.keras_loading import load_network
+from genrelab.features.views import compute
 
 home, song = Path(sys.argv[1]), sys.argv[2]
 about = json.loads((home / "bundle" / "bundle.json").read_text())
@@ -52,10 +52,10 @@ MAKE = """
 import sys
 from pathlib import Path
 import numpy as np
-from genrelab.bundle import write_bundle
-from genrelab.config import ClipSettings, MelImageView
+from genrelab.bundle.bundle import write_bundle
+from genrelab.core.config import ClipSettings, MelImageView
 from genrelab.models.mobilenet import build_head, join, load_base
-from genrelab.onnx_graph import network_to_onnx
+from genrelab.models.onnx_export import network_to_onnx
 
 home, view, genres = Path(sys.argv[1]), MelImageView(), ("blues", "jazz", "pop", "rock")
 home.mkdir()

@@ -30,12 +30,12 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
-from genrelab.datasets.base import AUDIO_SUFFIXES
-from genrelab.features.fingerprint import BINS, FRAME_S, RATE, landmarks, pack
-from genrelab.leakage.near_duplicates import Pair, Print, near_duplicates
+from genrelab.audio.files import AUDIO_SUFFIXES
+from genrelab.features.fingerprint import BINS, FRAME_S, RATE, Print, landmarks, pack
+from genrelab.leakage.near_duplicates import Pair, near_duplicates
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-from songs import encoded, heard
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests.support.songs import encoded, heard
 
 FOLDERS = ("gtzan_2s", "gtzan_15s", "gtzan_30s", "emotify_30s")
 SAME = 0.8

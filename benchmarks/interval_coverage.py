@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from genrelab.evaluation.comparison import compare
 from genrelab.evaluation.intervals import group_index, share_interval
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-from artists import draw_correct, draw_groups
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests.support.artists import draw_correct, draw_groups
 
 COLLECTIONS = (("gtzan", 30), ("gtzan", 60), ("gtzan", 200), ("fma", 60), ("fma", 200))
 ACCURACIES = (0.2, 0.5, 0.8, 0.93)

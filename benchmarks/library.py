@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrelab.datasets.base import AUDIO_SUFFIXES
+from genrelab.audio.files import AUDIO_SUFFIXES
 
 WANTED_RATIO = 0.05
 

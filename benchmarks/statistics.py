@@ -24,8 +24,8 @@ from genrelab.core.config import StatisticsView
 from genrelab.features import views
 from genrelab.features.statistics import STATISTICS
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-from fma_recipe import correlations, fma_recipe
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests.support.fma_recipe import correlations, fma_recipe
 
 NAMES = {False: "genrelab", True: "genrelab, exact"}
 WANTED = {False: (5.5, 0.999), True: (5.0, 0.99999)}

@@ -53,7 +53,7 @@ from genrelab.evaluation.calibration import evidence_of, tempered
 from genrelab.features import views
 from genrelab.models.base import steady_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
-from genrelab.predict.classifier import pool
+from genrelab.predict.file import pool
 
 FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")
 """The longest first."""

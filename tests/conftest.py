@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import SHARED
+from tests.support.tones import write_tone
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,18 +42,6 @@ def no_waiting() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-
-
-def write_tone(path: Path, *, hz: float, seconds: float = 1.5, sr: int = 22_050, seed: int = 0) -> None:
-    """A tone with harmonics and a little noise: enough for every view, quick to decode."""
-    import numpy as np
-    import soundfile
-
-    rng = np.random.default_rng(seed)
-    t = np.arange(int(seconds * sr)) / sr
-    y = sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)) * 0.2 + 0.02 * rng.standard_normal(len(t))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, y.astype("float32"), sr, subtype="PCM_16")
 
 
 @pytest.fixture

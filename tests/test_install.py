@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 import soundfile
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import PROJECT
+
+ROOT = PROJECT
 NOT_THERE = (
     "tensorflow", "keras", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib", "jinja2", "onnx", "skl2onnx",
     "tf2onnx", "optuna",

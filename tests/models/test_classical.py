@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from in_memory import blobs, examples_of, table_view
 
 from genrelab.core.config import FramesView, TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.records.examples import Examples
+from tests.support.in_memory import blobs, examples_of, table_view
+from tests.support.paths import PROJECT
 
 NAMES = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp")
 
@@ -199,7 +200,7 @@ def test_same_seed_same_numbers(name: str) -> None:
 @pytest.mark.slow
 def test_the_number_of_threads_changes_nothing() -> None:
     code = (
-        "from test_classical import *\n"
+        "from tests.models.test_classical import *\n"
         "import hashlib\n"
         "rng = np.random.default_rng(0); y = np.arange(600) % 5\n"
         "e = examples_of(rng.normal(size=(600, 518)) + .3 * rng.normal(size=(5, 518))[y], y, view=table_view(518))\n"
@@ -207,11 +208,10 @@ def test_the_number_of_threads_changes_nothing() -> None:
         "    p = fitted(name, e, pca=0.9).predict_proba(e)\n"
         "    print(name, hashlib.sha256(p.tobytes()).hexdigest())\n"
     )
-    tests = Path(__file__).parent
     printed = []
     for threads in ("1", "2"):
         env = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
-               "PYTHONPATH": f"{tests}:{tests.parent}", "PATH": "/usr/bin:/bin"}  # fmt: skip
+               "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}  # fmt: skip
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
         printed.append(done.stdout)
     assert printed[0].count("\n") == 4

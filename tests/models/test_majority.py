@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from in_memory import blobs, examples_of, table_view
 
 from genrelab.core.config import VIEWS, MelImageView, TrainSettings
 from genrelab.models.majority import Majority
+from tests.support.in_memory import blobs, examples_of, table_view
 
 
 def test_answers_with_the_shares_of_the_training_rows(tmp_path: Path) -> None:

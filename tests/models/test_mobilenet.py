@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from in_memory import examples_of
 
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, SettingsError
@@ -19,6 +18,7 @@ from genrelab.models import mobilenet, registry
 from genrelab.models.keras_training import fit_network, part_of
 from genrelab.models.mobilenet import VARIABLE, MobileNetV2
 from genrelab.records.examples import Examples
+from tests.support.in_memory import examples_of
 
 pytestmark = [
     pytest.mark.slow,  # TensorFlow takes seconds to import

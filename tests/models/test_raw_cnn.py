@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from in_memory import tones
 
 from genrelab.core.config import SamplesView, TrainSettings
 from genrelab.models import registry
 from genrelab.models.raw_cnn import build_network
+from tests.support.in_memory import tones
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-from sounds import music
 
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import ClipSettings
 from genrelab.studies import conditions
 from genrelab.studies.conditions import CLEAN, CONDITIONS, Altered, Condition, Held, excerpt, held
+from tests.support.sounds import music
 
 SR = 22_050
 BY_NAME = {c.name: c for c in CONDITIONS}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feature_tables import collection, no_bar, silent
 
 from genrelab.core.config import PrepareSettings, StatisticsView, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError
@@ -17,6 +16,7 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared
 from genrelab.studies import doubts
+from tests.support.feature_tables import collection, no_bar, silent
 
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from bundles import GENRES, SR, bundle_for, noise
-from finished_run import finish
 
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError
@@ -16,6 +14,8 @@ from genrelab.predict.classifier import Classifier
 from genrelab.studies import hearing
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt
 from genrelab.studies.hearing import Audition, Subjects, Track, audition, each, opened, sample, subjects
+from tests.support.bundles import GENRES, SR, bundle_for, noise
+from tests.support.finished_run import finish
 
 LEAD_IN = CONDITIONS[-1]
 MEL = MelImageView(sr=SR, n_fft=512, size=16)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from feature_tables import collection, no_bar, silent
 
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.storage import Folder
@@ -17,6 +16,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.runs.train import train
 from genrelab.studies import honesty
+from tests.support.feature_tables import collection, no_bar, silent
 
 OFFICIAL = ("training", "training", "training", "validation", "test")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feature_tables import GENRES, collection, no_bar, silent
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
@@ -15,6 +14,7 @@ from genrelab.evaluation.clustered import mean_interval
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import make_task
 from genrelab.studies import learning_curve
+from tests.support.feature_tables import GENRES, collection, no_bar, silent
 
 PARTS = ("training", "training", "test")
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from bundles import GENRES, bundle_for, noise
-from finished_run import Sounds, finish, no_bar
 from numpy.typing import NDArray
 
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
@@ -17,6 +15,8 @@ from genrelab.features.spectrogram import mel_filters
 from genrelab.studies import occlusion
 from genrelab.studies.hearing import subjects
 from genrelab.studies.occlusion import TIMES, hardest, study
+from tests.support.bundles import GENRES, bundle_for, noise
+from tests.support.finished_run import Sounds, finish, no_bar
 
 SR = 22_050
 VIEW = MelImageView(size=40)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-from sounds import music
 
 from genrelab.studies.patches import TIMES, Patches, evidence, picture
+from tests.support.sounds import music
 
 
 @pytest.mark.parametrize(("sr", "n"), [(22_050, 44_177), (44_100, 10_000), (44_100, 441_000), (8_000, 4_001)])

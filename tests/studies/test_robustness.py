@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import GENRES, SR, bundle_for, noise
-from finished_run import Sounds, finish, no_bar
 
 from genrelab.bundle.model_card import FEEDING
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.predict.classifier import load_bundle, predict_file
+from genrelab.predict.classifier import load_bundle
+from genrelab.predict.file import predict_file
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
 from genrelab.studies.hearing import Ear, Subjects, Track
 from genrelab.studies.robustness import REFUSED, answers, measured, study
 from genrelab.studies.robustness_card import HEADING, section, with_section
+from tests.support.bundles import GENRES, SR, bundle_for, noise
+from tests.support.finished_run import Sounds, finish, no_bar
 
 VIEW = MelImageView(sr=SR, n_fft=512, size=16)
 SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}

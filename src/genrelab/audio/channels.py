@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.audio.reader import Onward
+from genrelab.audio.sndfile import Onward
 from genrelab.core.stderr import quiet_c_stderr
 
 BLOCK_S = 5.0

@@ -16,7 +16,7 @@ from av import AudioFrame, AudioResampler, AudioStream, Packet
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from genrelab.audio.reader import PREROLL_S
+from genrelab.audio.sndfile import PREROLL_S
 
 STRANGE_S = 1.0
 """Frames of another rate than the first that may be found in a damaged file before it is refused."""

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from genrelab.core.errors import DecodeError
-from genrelab.datasets.base import AUDIO_SUFFIXES
+
+AUDIO_SUFFIXES = frozenset(
+    (
+        *(".3ga", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".caf", ".dsf"),
+        *(".eac3", ".flac", ".m4a", ".m4b", ".mka", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpga", ".oga"),
+        *(".ogg", ".opus", ".ra", ".rf64", ".shn", ".snd", ".spx", ".tak", ".tta", ".w64", ".wav", ".webm", ".wma"),
+        ".wv",
+    )
+)
+"""File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""
 
 
 def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:

@@ -6,36 +6,18 @@ does not say how long it is (libsndfile then guesses), a file that is shorter th
 
 from __future__ import annotations
 
-import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from genrelab.audio.sndfile import FAULTS, SLACK_S, SoundFile
 from genrelab.core.errors import DecodeError
-from genrelab.core.stderr import quiet_c_stderr
 
 if TYPE_CHECKING:
     from genrelab.audio.ffmpeg import FFmpeg
-
-SLACK_S = 0.1
-"""Two counts of one file's length that differ by less are the same: encoder delay, padding, trailing tags."""
-
-PREROLL_S = 0.5
-"""What is decoded before a window and thrown away: overlaps and bit reservoirs have filled up by then."""
-
-BLOCK_VALUES = 1 << 17
-"""Values (frames x channels) that are decoded before they become mono: half a MiB, which stays in the cache."""
-
-MP3_TAG_BYTES = 4_096
-"""How far an MP3 may differ from the size that its first frame states: tags at its end."""
-
-FAULTS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
-"""What decoders raise on bad input; soundfile's own errors are RuntimeErrors."""
 
 
 class Audio:
@@ -59,7 +41,7 @@ class Audio:
         _refuse_what_is_no_file(self.path)
         self._use(_choose(self.path, most_s))
 
-    def _use(self, source: _SoundFile | FFmpeg) -> None:
+    def _use(self, source: SoundFile | FFmpeg) -> None:
         self._source, self.decoder = source, source.decoder
         self.sr, self.channels, self.frames = source.sr, source.channels, source.frames
 
@@ -97,9 +79,9 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise DecodeError(path, _words(e), stage="read") from e
 
 
-def _choose(path: Path, most_s: float | None) -> _SoundFile | FFmpeg:
+def _choose(path: Path, most_s: float | None) -> SoundFile | FFmpeg:
     try:
-        source = _SoundFile(path)
+        source = SoundFile(path)
     except FAULTS as e:
         return _ffmpeg_instead(path, e, most_s)
     if source.reaches_its_end():
@@ -133,107 +115,3 @@ def _words(e: BaseException) -> str:
 
 
 # --- libsndfile ---
-
-
-class Onward(soundfile.SoundFile):  # type: ignore[misc]
-    """Reads on from where it is: soundfile would seek after every read, which an MP3 pays for by decoding again."""
-
-    def seekable(self) -> bool:
-        return False  # soundfile asks only to know whether to seek by itself; `seek` seeks all the same
-
-
-class _SoundFile:
-    decoder = "soundfile"
-
-    def __init__(self, path: Path) -> None:
-        # A descriptor, not a name: from a name's suffix libsndfile would take any text called `.au` for 8 kHz noise.
-        self._path, self._handle = path, path.open("rb")
-        try:
-            with quiet_c_stderr:
-                self._file = Onward(self._handle.fileno(), closefd=False)
-        except BaseException:
-            self._handle.close()
-            raise
-        self.sr, self.channels, self.frames = self._file.samplerate, self._file.channels, self._file.frames
-        self._at: int | None = None  # where the last stretch ended
-        if not 0 < self.frames < 1 << 40:  # a FLAC that was streamed does not know
-            self.close()
-            raise ValueError(f"states a length of {self.frames} samples")
-
-    def reaches_its_end(self) -> bool:
-        """Is the file as long as it says? An MP3's first frame tells; of others the last samples are read."""
-        if self._file.format == "MP3":
-            return _mp3_is_as_long_as_stated(self._path)
-        tail = min(self.frames, 64)
-        try:
-            with quiet_c_stderr:
-                self._file.seek(self.frames - tail)
-                return bool(len(self._file.read(tail, dtype="float32")) == tail)
-        except FAULTS:
-            return False
-
-    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
-        start = min(round(start_s * self.sr), self.frames)
-        wanted = self.frames - start
-        if seconds is not None:
-            wanted = min(wanted, round(seconds * self.sr))
-        lead = self._lead(start)
-        y, got = np.empty(lead + wanted, np.float32), 0
-        with quiet_c_stderr:
-            if start - lead != self._at:
-                self._file.seek(start - lead)
-            self._at = None  # unless all goes well
-            for x in self._blocks(len(y)):
-                self._to_mono(x, y[got : got + len(x)])
-                got += len(x)
-        if len(y) - got > SLACK_S * self.sr:
-            raise ValueError(f"stops {(len(y) - got) / self.sr:.2f} s before its end")
-        self._at = start + wanted if got == len(y) else None
-        return y[lead:got]
-
-    def _blocks(self, n: int) -> Iterator[NDArray[np.float32]]:
-        """The next `n` samples, (samples, channels), fewer where the file ends; a block overwrites the last."""
-        block = np.empty((max(BLOCK_VALUES // self.channels, 1), self.channels), np.float32)
-        while n > 0:
-            x = self._file.read(min(n, len(block)), out=block)
-            yield x
-            n = n - len(x) if len(x) == len(block) else 0
-
-    def _to_mono(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        if self.channels == 1:
-            out[:] = x[:, 0]
-        else:
-            np.matmul(x, np.full(self.channels, 1 / self.channels, np.float32), out=out)
-
-    def _lead(self, start: int) -> int:
-        """Samples to read before a stretch: none, or few, where it follows the last one; then nothing is sought."""
-        if self._at is not None and 0 <= start - self._at <= PREROLL_S * self.sr:
-            return start - self._at
-        # After a seek libsndfile goes back too little in an MP3, and not at all in an Ogg file, whose blocks overlap.
-        return min(start, round(PREROLL_S * self.sr)) if self._file.format in ("MP3", "OGG") else 0
-
-    def close(self) -> None:
-        with quiet_c_stderr:
-            self._file.close()
-        self._handle.close()
-
-
-def _mp3_is_as_long_as_stated(path: Path) -> bool:
-    """Does the first frame carry a Xing, Info or VBRI tag with a size that is the file's?
-
-    Without one libsndfile takes the first frame's bit rate for all, and so reads only a part of a VBR file.
-    """
-    start = 0
-    with path.open("rb") as file:
-        while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
-            start += 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
-            file.seek(start)
-        frame = head + file.read(4_096)
-    sync = re.search(rb"\xff[\xe2-\xff]", frame)
-    tag = re.search(rb"Xing|Info|VBRI", frame[: sync.start() + 64]) if sync else None
-    if sync is None or tag is None:
-        return False
-    # VBRI: version, delay, quality (2 bytes each), bytes. Xing and Info: flags, frames, bytes (4 each).
-    flags, at = (3, 6) if tag[0] == b"VBRI" else (int.from_bytes(frame[tag.end() : tag.end() + 4]), 8)
-    stated = int.from_bytes(frame[tag.end() + at : tag.end() + at + 4])
-    return flags & 3 == 3 and abs(path.stat().st_size - start - sync.start() - stated) <= MP3_TAG_BYTES

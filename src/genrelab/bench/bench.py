@@ -95,6 +95,7 @@ def bench(
     tracks: int | None = None,
     seconds: float = 60.0,
     find_s: float = 0.0,
+    preload: Iterable[str] = (),
     say: Say = _nothing,
 ) -> Bench:
     """Measure for about so many seconds in all.
@@ -105,6 +106,7 @@ def bench(
         jobs: worker processes of the preparation; None: as many as recommended.
         tracks: a number to predict for besides FMA's; None: that of the dataset.
         find_s: what it took to look the dataset through.
+        preload: modules that the command `prepare` imports: they are part of the time that it takes.
 
     Raises:
         SettingsError: too little time, or numbers that cannot be.
@@ -121,7 +123,7 @@ def bench(
             like_fma, _ = _hear(_synthesised(Path(folder), 2, say), settings, seconds=0.1 * seconds)
         jobs = jobs or recommended_jobs()
         say(f"prepare, rehearsed with {jobs} workers")
-        small, large = _rehearsals(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds)
+        small, large = _rehearsals(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds, tuple(preload))
     say("training of the networks")
     trained = bench_training.measured(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
@@ -158,17 +160,19 @@ def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tup
 
 
 def _rehearsals(
-    sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float
+    sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float, preload: tuple[str, ...]
 ) -> tuple[Rehearsal, Rehearsal]:
     """One in which each worker makes two pieces or less, and one in which it makes as many as the time allows."""
     track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < DEAR_S else max(2, most)
-    small = rehearsal.rehearse(bench_sample.spread(sample, n), settings, jobs)
+    small = rehearsal.rehearse(bench_sample.spread(sample, n), settings, jobs, preload=preload)
     left = end - time.perf_counter() - (small.total_s - small.making_s)
     rounds = min(MOST_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))
     first = frozenset(t.track_id for t in bench_sample.spread(sample, n).tracks)
-    return small, rehearsal.rehearse(bench_sample.spread(sample, rounds * n, but=first), settings, jobs)
+    return small, rehearsal.rehearse(
+        bench_sample.spread(sample, rounds * n, but=first), settings, jobs, preload=preload
+    )
 
 
 def _bench(

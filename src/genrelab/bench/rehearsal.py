@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +50,11 @@ class Rehearsal:
         return self.done[-1][1]
 
 
-def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int) -> Rehearsal:
+def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload: Iterable[str] = ()) -> Rehearsal:
     """Prepare these tracks into a temporary folder, in a process that starts for it as the command's does.
+
+    Args:
+        preload: modules that the command imports before it prepares anything.
 
     Raises:
         DatasetError: the process dies.
@@ -58,17 +63,18 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int) -> Rehearsa
         began = time.time()
         try:
             with worker_pool(1) as pool:
-                found = pool.submit(_prepared, dataset, settings, jobs, folder, began).result()
+                found = pool.submit(_prepared, dataset, settings, jobs, folder, began, tuple(preload)).result()
         except BrokenProcessPool as e:
             raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
     return found
 
 
-def _prepared(dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, began: float) -> Rehearsal:
+def _prepared(
+    dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, began: float, preload: tuple[str, ...]
+) -> Rehearsal:
     """Runs in a process of its own. `began`: on the clock that processes share."""
-    import genrelab.cli.main
-    import genrelab.cli.run  # noqa: F401 - what the command loads
-
+    for module in preload:
+        import_module(module)
     stamps: list[tuple[int, float]] = []
     out = Path(folder) / "prepared"
     prepared = prepare(dataset, out, settings, jobs=jobs, progress=lambda done, _: stamps.append((done, time.time())))

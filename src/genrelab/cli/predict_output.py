@@ -20,7 +20,8 @@ from genrelab.audio.files import search
 from genrelab.cli import console
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.text import count
-from genrelab.predict.classifier import Classifier, must_hear, predict_file
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.file import must_hear, predict_file
 from genrelab.predict.prediction import UNKNOWN, Prediction
 
 if TYPE_CHECKING:

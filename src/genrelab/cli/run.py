@@ -145,7 +145,7 @@ def bench(
         say(f"  {note}")
     return measured(
         dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
-        find_s=time.perf_counter() - began, say=say,
+        find_s=time.perf_counter() - began, preload=("genrelab.cli.main", __name__), say=say,
     )  # fmt: skip
 
 

@@ -54,7 +54,8 @@ def _least(min_confidence: float | None, min_precision: float | None) -> float:
 
 def _hearing(model: Path | None) -> Classifier:
     """The bundle; one that cannot hear is refused before anything else is said of it."""
-    from genrelab.predict.classifier import load_bundle, must_hear
+    from genrelab.predict.classifier import load_bundle
+    from genrelab.predict.file import must_hear
 
     bundle = load_bundle(model)
     must_hear(bundle)

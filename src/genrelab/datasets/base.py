@@ -18,16 +18,6 @@ from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import count
 from genrelab.datasets.artists import stated_artists
 
-AUDIO_SUFFIXES = frozenset(
-    (
-        *(".3ga", ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".caf", ".dsf"),
-        *(".eac3", ".flac", ".m4a", ".m4b", ".mka", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpga", ".oga"),
-        *(".ogg", ".opus", ".ra", ".rf64", ".shn", ".snd", ".spx", ".tak", ".tta", ".w64", ".wav", ".webm", ".wma"),
-        ".wv",
-    )
-)
-"""File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""
-
 PART_WORDS = {
     "train": "training", "training": "training",
     "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",

@@ -16,10 +16,11 @@ from typing import Any
 
 import mutagen
 
+from genrelab.audio.files import AUDIO_SUFFIXES
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import count, some
 from genrelab.datasets.artists import NO_ARTIST, UNKNOWN, folded, stated_artists
-from genrelab.datasets.base import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 
 NAME = "folder"
 LOOKS_FOR = "a folder with one folder per genre and audio below each (rock/song.mp3)"

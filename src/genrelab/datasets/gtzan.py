@@ -17,11 +17,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from genrelab.audio.files import AUDIO_SUFFIXES
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, DownloadError, printable
 from genrelab.core.text import count, some
 from genrelab.datasets.artists import UNKNOWN
-from genrelab.datasets.base import AUDIO_SUFFIXES, Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 
 NAME = "gtzan"
 LOOKS_FOR = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"

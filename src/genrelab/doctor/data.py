@@ -21,8 +21,8 @@ from genrelab.datasets.registry import load_dataset
 from genrelab.doctor import faults
 from genrelab.doctor.faults import KINDS, Fault
 from genrelab.doctor.measure import Sound, examine
-from genrelab.features.fingerprint import unpack
-from genrelab.leakage.near_duplicates import Print, near_duplicates
+from genrelab.features.fingerprint import Print, unpack
+from genrelab.leakage.near_duplicates import near_duplicates
 
 PLAIN = "files"
 """Name of a dataset that is none: files without genres, which are looked at all the same."""

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from genrelab import __version__
-from genrelab.audio import test_tones
+from genrelab.audio import tones
 from genrelab.core.processes import cores
 from genrelab.models.devices import Answer
 
@@ -73,13 +73,13 @@ def examine(model: str | Path | None = None) -> Iterator[Finding]:
         model: bundle to try; by default the one that `predict` takes.
     """
     python = f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})"
-    yield Finding("genrelab", "genrelab", OK, f"{__version__} ({Path(__file__).parent})")
+    yield Finding("genrelab", "genrelab", OK, f"{__version__} ({Path(__file__).parents[1]})")
     yield Finding("genrelab", "Python", OK, python)
     for package in use_half():
         yield _tried("packages", package, partial(_package, package), _reinstall(package))
     yield _train_half()
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in (*MADE_HERE, *test_tones.encoded()):
+        for suffix in (*MADE_HERE, *tones.encoded()):
             yield _tried("decoders", suffix, partial(_decoded, Path(folder), suffix), _reinstall("soundfile av"))
     yield _tried("model", "model", partial(_answer, model), _other(model))
     yield from _machine()
@@ -141,16 +141,16 @@ def _decoded(folder: Path, suffix: str) -> str:
     if suffix in MADE_HERE:
         import soundfile
 
-        y = 0.5 * np.sin(2 * np.pi * test_tones.HZ * np.arange(int(test_tones.SECONDS * 8_000)) / 8_000)
+        y = 0.5 * np.sin(2 * np.pi * tones.HZ * np.arange(int(tones.SECONDS * 8_000)) / 8_000)
         form, subtype = MADE_HERE[suffix]
         soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
     else:
-        file.write_bytes(test_tones.encoded()[suffix])
+        file.write_bytes(tones.encoded()[suffix])
     heard, sr = audio_clips.read(file)
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     hz = float(spectrum.argmax() * sr / len(heard))
-    if abs(hz - test_tones.HZ) > 10:
-        raise ValueError(f"a tone of {test_tones.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
+    if abs(hz - tones.HZ) > 10:
+        raise ValueError(f"a tone of {tones.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
     return f"read by {audio_clips.probe(file).decoder}"
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from genrelab.audio.channels import Block, blocks
 from genrelab.audio.clips import SILENT_PEAK
 from genrelab.audio.content_hash import payload_sha256
-from genrelab.audio.reader import FAULTS, SLACK_S, Audio
+from genrelab.audio.reader import Audio
+from genrelab.audio.sndfile import FAULTS, SLACK_S
 from genrelab.core.errors import DecodeError
 from genrelab.features.fingerprint import landmarks, pack
 

@@ -45,6 +45,25 @@ MOST_TRACKS = 5_000
 """That a bundle keeps the answers to; more would make no bound noticeably closer."""
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What calibrating one model found (`training.fit_calibration`).
+
+    Attributes:
+        temperature: for `write_bundle`.
+        evidence: for `write_bundle`; None where there is nothing to calibrate with.
+        probabilities: of all windows, with the temperature, shape (windows, genres).
+        about: what `metrics.json` says of it; None where there is nothing to calibrate with.
+        notes: what a reader of the scores must know.
+    """
+
+    temperature: float
+    evidence: Evidence | None
+    probabilities: Floats = field(repr=False)
+    about: dict[str, Any] | None = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
 # --- temperature ---
 
 

@@ -23,10 +23,10 @@ from genrelab.export.waveform_graph import SAMPLES
 from genrelab.models.onnx_export import INPUT
 
 if TYPE_CHECKING:
+    from genrelab.evaluation.calibration import Calibration
     from genrelab.models.base import Model
     from genrelab.records.examples import Examples
     from genrelab.records.task import Task
-    from genrelab.training.fit_calibration import Calibration
 
 TIMED_WINDOWS = 20
 PROBE_S = 4.0  # of each noise that a written form is tried on

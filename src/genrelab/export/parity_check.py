@@ -20,7 +20,8 @@ from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelE
 from genrelab.evaluation.calibration import tempered
 from genrelab.export.export import find
 from genrelab.export.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
-from genrelab.predict.classifier import load_bundle, pool, predict_file
+from genrelab.predict.classifier import load_bundle
+from genrelab.predict.file import pool, predict_file
 
 TRAINED, BUNDLE, COMMAND = "trained object", "bundle", "command line"
 EXPORTED = ("litert", "saved-model", "waveform-onnx")

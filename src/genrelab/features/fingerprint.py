@@ -9,6 +9,8 @@ hashes kept; here the points are, so that `near.py` can also lay two clips over 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,21 @@ MAX_FRAMES = 1 << 16
 
 Landmarks = NDArray[np.uint16]
 """(n, 2): frame and bin (0 is `FIRST_BIN`), sorted by frame, then by bin."""
+
+
+@dataclass(frozen=True)
+class Print:
+    """The fingerprint of one clip.
+
+    Attributes:
+        track_id: clips of one track are not compared with each other.
+        start_s: where in the track the clip begins.
+        marks: (n, 2), see `landmarks`.
+    """
+
+    track_id: str
+    start_s: float
+    marks: Landmarks = field(repr=False)
 
 
 def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:

@@ -12,13 +12,13 @@ A collection of up to 5,000 clips of 30 s keeps all; a larger one finds short ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.features.fingerprint import BINS, FRAME_S, Landmarks
+from genrelab.features.fingerprint import BINS, FRAME_S, Landmarks, Print
 
 AHEAD = 6
 """A landmark is hashed with every two of the next six behind it."""
@@ -43,21 +43,6 @@ that a synthesiser plays with the same notes and voices (benchmarks/duplicates.p
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads bits (Knuth, volume 3, 6.4)
 
 Keys = NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Print:
-    """The fingerprint of one clip.
-
-    Attributes:
-        track_id: clips of one track are not compared with each other.
-        start_s: where in the track the clip begins.
-        marks: (n, 2), see `fingerprint.landmarks`.
-    """
-
-    track_id: str
-    start_s: float
-    marks: Landmarks = field(repr=False)
 
 
 @dataclass(frozen=True)

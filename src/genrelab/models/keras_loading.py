@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import pkgutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from genrelab.models import registry
 CONFIG = "config.json"
 MOST_CONFIG = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
 
-SHELF = tuple(f"genrelab.models.registry.{module.name}" for module in pkgutil.iter_modules(registry.__path__))
+SHELF = registry.modules()
 """Modules of genrelab whose layers a network may hold."""
 
 HOMES = (

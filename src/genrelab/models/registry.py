@@ -21,6 +21,11 @@ _HOMES = {
 }
 
 
+def modules() -> tuple[str, ...]:
+    """Full names of the modules in which models are defined, each once."""
+    return tuple(dict.fromkeys(f"genrelab.models.{home.partition(':')[0]}" for home in _HOMES.values()))
+
+
 def known_models() -> tuple[str, ...]:
     """Names of all models, in the order in which `--models all` trains them."""
     return tuple(_HOMES)

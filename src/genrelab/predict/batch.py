@@ -22,7 +22,7 @@ from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
-from genrelab.predict.classifier import Classifier, load_bundle, must_hear, predict_file
+from genrelab.predict.file import BundleInUse, must_hear, predict_file
 from genrelab.predict.prediction import Decision, Prediction
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Heard:
 
 
 def listen(
-    bundle: Classifier,
+    bundle: BundleInUse,
     paths: Iterable[str | Path],
     *,
     jobs: int | None = None,
@@ -83,7 +83,7 @@ def listen(
     return _counted(answers, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
-def hear(bundle: Classifier, memory: Memory | None, path: Path) -> Heard:
+def hear(bundle: BundleInUse, memory: Memory | None, path: Path) -> Heard:
     """Classify a file, unless `memory` knows its audio from elsewhere."""
     if memory is None:
         return Heard(predict_file(bundle, path))
@@ -108,7 +108,7 @@ def _counted(
         yield decision(answer)
 
 
-def _answers(bundle: Classifier, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
+def _answers(bundle: BundleInUse, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
     """What is remembered at once; from the first file on that is not, whoever is the quickest for so many."""
     begin = 0
     for path in files:
@@ -126,11 +126,11 @@ def _answers(bundle: Classifier, files: list[Path], jobs: int | None, memory: Me
         yield from (_here(bundle, path, memory) for path in rest)
 
 
-def _known(bundle: Classifier, path: Path, memory: Memory | None) -> Prediction | None:
+def _known(bundle: BundleInUse, path: Path, memory: Memory | None) -> Prediction | None:
     return None if memory is None else memory.lookup(bundle, path)
 
 
-def _here(bundle: Classifier, path: Path, memory: Memory | None) -> Prediction:
+def _here(bundle: BundleInUse, path: Path, memory: Memory | None) -> Prediction:
     known = _known(bundle, path, memory)
     if known is not None:
         return known
@@ -139,7 +139,7 @@ def _here(bundle: Classifier, path: Path, memory: Memory | None) -> Prediction:
     return heard.prediction
 
 
-def _keep(bundle: Classifier, heard: Heard, memory: Memory | None) -> None:
+def _keep(bundle: BundleInUse, heard: Heard, memory: Memory | None) -> None:
     if memory is not None and heard.stamp is not None:
         memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
 
@@ -158,7 +158,7 @@ class _Slot:
 class _Line:
     """Files on their way through worker processes."""
 
-    def __init__(self, bundle: Classifier, files: list[Path], jobs: int, memory: Memory | None) -> None:
+    def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, memory: Memory | None) -> None:
         self._bundle, self._jobs, self._memory = bundle, jobs, memory
         fresh = memory is not None and memory.fresh
         self._order = Order(
@@ -239,10 +239,10 @@ def _work(order: Order, path: Path) -> Heard:
 
 
 @lru_cache(maxsize=1)
-def _loaded(order: Order) -> tuple[Classifier, Memory | None]:
+def _loaded(order: Order) -> tuple[BundleInUse, Memory | None]:
     """The model and the memory of this worker; what is wrong with the memory the parent has said already."""
     bundles.THREADS = 1
-    bundle = load_bundle(order.bundle)
+    bundle = BundleInUse(**vars(bundles.load_bundle(order.bundle)))
     if bundle.fingerprint != order.fingerprint:
         raise BundleError(f"{order.bundle} was changed while it was in use: begin again")
     memory = None

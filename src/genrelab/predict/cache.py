@@ -36,7 +36,7 @@ from genrelab.core.sqlite import is_damage, move_aside, opened
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
-    from genrelab.predict.classifier import Classifier
+    from genrelab.predict.file import BundleInUse
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ class Memory:
             self._database.close()
             self._database = None
 
-    def lookup(self, bundle: Classifier, path: str | Path) -> Prediction | None:
+    def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
         """What this model said of a file that has the same path, size and mtime; without its timeline."""
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
@@ -163,7 +163,7 @@ class Memory:
         rows = self._ask(lambda d: d.execute(BY_FILE, where).fetchall())
         return _prediction(bundle, path, rows[0]) if rows else None
 
-    def lookup_payload(self, bundle: Classifier, path: str | Path, payload: bytes) -> Prediction | None:
+    def lookup_payload(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
         """What this model said of the same audio, wherever that stood.
 
         Args:
@@ -176,7 +176,7 @@ class Memory:
         rows = [new] if new is not None else self._ask(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
         return _prediction(bundle, path, rows[0]) if rows else None
 
-    def remember(self, bundle: Classifier, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
+    def remember(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Keep an answer that lasts.
 
         Args:
@@ -233,7 +233,7 @@ class Memory:
             return None
 
 
-def _key(bundle: Classifier) -> str:
+def _key(bundle: BundleInUse) -> str:
     return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.looks_again)
 
 
@@ -247,7 +247,7 @@ def _name(path: str | Path) -> bytes:
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - as above
 
 
-def _prediction(bundle: Classifier, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
+def _prediction(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
     """The answer in a row; None where that does not add up: then the file is heard."""
     blob, duration_s = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):

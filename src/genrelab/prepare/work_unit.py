@@ -116,7 +116,7 @@ class Outcome:
 class Made:
     """What was made of one track: encoded records by view, rows of statistics, fingerprints."""
 
-    tfrecord: list[tuple[str, bytes]] = field(default_factory=list)
+    records: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
     prints: list[Mark] = field(default_factory=list)
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
-from genrelab.features.fingerprint import unpack
-from genrelab.leakage.near_duplicates import Print
+from genrelab.features.fingerprint import Print, unpack
 
 TRACKS = pa.schema(
     [

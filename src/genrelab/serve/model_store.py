@@ -15,7 +15,8 @@ from typing import Any
 from genrelab.bundle.manifest import ABOUT, CARD, MODEL, read_about
 from genrelab.core.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
 from genrelab.core.errors import BundleError, SettingsError, printable
-from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle, must_hear
+from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle
+from genrelab.predict.file import must_hear
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 

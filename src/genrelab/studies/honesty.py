@@ -27,7 +27,7 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import count, some
 from genrelab.evaluation import metrics
 from genrelab.models.registry import model_class
-from genrelab.predict.classifier import pool
+from genrelab.predict.file import pool
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured

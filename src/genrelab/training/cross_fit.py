@@ -15,7 +15,7 @@ from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError
 from genrelab.core.hyperparameters import quickly
 from genrelab.models import registry
-from genrelab.predict.classifier import pool
+from genrelab.predict.file import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.records.task import Task
 from genrelab.training import holdout_folds

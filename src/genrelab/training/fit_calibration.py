@@ -7,7 +7,7 @@ Tracks that are scored are never calibrated on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,18 @@ from numpy.typing import NDArray
 from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import quickly
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import FEWEST, LEAST, MOST, Evidence, evidence_of, fit_temperature, tempered
+from genrelab.evaluation.calibration import (
+    FEWEST,
+    LEAST,
+    MOST,
+    Calibration,
+    Evidence,
+    evidence_of,
+    fit_temperature,
+    tempered,
+)
 from genrelab.models.base import Model
-from genrelab.predict.classifier import pool
+from genrelab.predict.file import pool
 from genrelab.predict.prediction import Decision, Prediction
 from genrelab.records.examples import Examples
 from genrelab.splits.folds import folds, spared
@@ -34,25 +43,6 @@ WORSE = 0.02
 """Expected calibration error, or log loss, that the temperature may add on the scored tracks before that is told."""
 
 VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "training, out of fold"
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What `calibrate` found.
-
-    Attributes:
-        temperature: for `write_bundle`.
-        evidence: for `write_bundle`; None where there is nothing to calibrate with.
-        probabilities: of all windows, with the temperature, shape (windows, genres).
-        about: what `metrics.json` says of it; None where there is nothing to calibrate with.
-        notes: what a reader of the scores must know.
-    """
-
-    temperature: float
-    evidence: Evidence | None
-    probabilities: Floats = field(repr=False)
-    about: dict[str, Any] | None = field(repr=False)
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,17 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
+from genrelab.evaluation.calibration import Calibration
 from genrelab.export import export
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state
-from genrelab.predict.classifier import pool
+from genrelab.predict.file import pool
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.prepared import write_parquet
 from genrelab.records.task import Task
 from genrelab.training import tensorboard
-from genrelab.training.fit_calibration import Calibration, calibrate
+from genrelab.training.fit_calibration import calibrate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

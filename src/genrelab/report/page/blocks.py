@@ -165,5 +165,5 @@ def _verbatim(name: str) -> Markup:
     """A file of `templates/` as it is; a reference to a source map would be looked for beside the page."""
     from markupsafe import Markup
 
-    content = resources.files("genrelab").joinpath("templates", name).read_text(encoding="utf-8")
+    content = resources.files("genrelab.report").joinpath("templates", name).read_text(encoding="utf-8")
     return Markup(re.sub(r"\n//# sourceMappingURL=.*", "", content))

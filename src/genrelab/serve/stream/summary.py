@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.predict.classifier import Classifier, pool
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.file import pool
 from genrelab.predict.prediction import Prediction
 
 ROUNDING_S = 1e-6

@@ -40,7 +40,8 @@ import numpy as np  # noqa: E402
 from genrelab.audio.reader import Audio  # noqa: E402
 from genrelab.bundle import bundle as bundles  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
-from genrelab.predict.classifier import Classifier, load_bundle, predict_audio, predict_samples  # noqa: E402
+from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
+from genrelab.predict.file import predict_audio, predict_samples  # noqa: E402
 from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of  # noqa: E402
 
 WARM_SR, WARM_S = 44_100, 3.0

@@ -1,1 +1,0 @@
-"""Genres over HTTP: what `serve.py` runs, one file for each thing that a request meets on its way."""

@@ -1,0 +1,133 @@
+"""The card says all that a reader of one figure must know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab.audio.clips import clip_starts
+from genrelab.bundle.model_card import card, feeding, was_fitted
+from genrelab.core.config import (
+    ClipSettings,
+    FramesView,
+    MelImageView,
+    PrepareSettings,
+    SamplesView,
+    TableView,
+    TrainSettings,
+)
+from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
+from genrelab.evaluation import metrics
+from genrelab.models.registry import create
+from genrelab.prepare.pipeline import prepare
+from genrelab.records.examples import Examples, load_examples
+from genrelab.records.task import Task, make_task
+from tests.support.evidence import answered
+
+
+@pytest.fixture
+def task(music: Path, tmp_path: Path) -> Task:
+    settings = PrepareSettings(views=(SamplesView(n_samples=50),))
+    prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
+    return make_task(prepared, TrainSettings(split="random"))
+
+
+def card_of(task: Task, tmp_path: Path) -> str:
+    examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
+    y = examples.y[examples.role == "score"]
+    scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
+    about = {"scores": scores, "notes": ["a note of the model"]}
+    return card(create("majority", TrainSettings(), task.genres), task, examples, about, ClipSettings())
+
+
+def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Path) -> None:
+    text = card_of(task, tmp_path)
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        *("# majority", "## Data", "## Scores", "## Not tested on", "## Licence", "## How it is fed"),
+    ]
+    counts = task.split.counts
+    assert f"Trained on {counts['training']} tracks" in text and f"{counts['test']} test" in text
+    learned = [g for g, part in zip(task.prepared.tracks["genre"], task.split.parts, strict=True) if part == "training"]
+    by_genre = ", ".join(f"{genre} {learned.count(genre)}" for genre in sorted(set(learned)))
+    assert f"tracks of {task.prepared.name} ({by_genre})." in text and len(learned) < len(task.split.parts)
+    assert "Split `random`" in text and "- a note of the model" in text and "ambient" in text
+    assert f"On n = {counts['test']} tracks of the test part" in text
+    assert "| score | value | 95 % interval |" in text and "| guessing | 0.333 | |" in text and "| always " in text
+    assert text.count("\n| choir |") == 1 and "Artists may stand on both sides" in text
+    assert "no licence known" in text and "Other collections" in text
+
+
+def test_names_the_licences_of_what_was_learned_from(task: Task, tmp_path: Path) -> None:
+    training = [i for i, part in enumerate(task.split.parts) if part == "training"]
+    licences: list[str | None] = ["of a test track"] * len(task.split.parts)
+    for n, i in enumerate(training):
+        licences[i] = None if n == 0 else f"CC {min(n % 8, 6)}"
+    tracks = {**task.prepared.tracks, "licence": licences}
+    text = card_of(replace(task, prepared=replace(task.prepared, tracks=tracks)), tmp_path)
+    assert "CC 6 (" in text and "2 other licences (" in text and "no licence known (1 tracks)" in text
+    assert "of a test track" not in text
+
+
+def test_how_each_form_is_fed() -> None:
+    clips = ClipSettings(clip_s=10.0, max_clips=4)
+    mel = "\n".join(feeding("litert", MelImageView(), clips, 8))
+    assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
+    assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel
+    assert "Of n clips, more than 4, the first is heard" in mel and "floor((i + 1/2) n / 4) for i from 1 to 3" in mel
+    for heard, n in product((1, 4, 10, 12), range(13, 1_000)):
+        numbers = [0, *(math.floor(Fraction(2 * i + 1, 2) * n / heard) for i in range(1, heard))]
+        assert clip_starts(n * 10.0, ClipSettings(clip_s=10.0, max_clips=heard)) == tuple(10.0 * i for i in numbers)
+    assert "the first is heard; silent" in "\n".join(feeding("litert", MelImageView(), ClipSettings(max_clips=1), 8))
+    wave = "\n".join(feeding("waveform-onnx", MelImageView(), clips, 8))
+    assert "mono, full scale 1, at 22,050 Hz" in wave and "float32 (8,)" in wave and "views.compute" not in wave
+    assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))
+    assert "mean over its rows" in "\n".join(feeding("onnx", TableView(columns=("a",)), clips, 8))
+    assert "tf.saved_model.load" in "\n".join(feeding("saved-model", MelImageView(), clips, 8))
+
+
+def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> None:
+    examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
+    y = examples.y[examples.role == "score"]
+    scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
+    before, after = {"log_loss": 2.5, "ece": 0.31}, {"log_loss": 1.25, "ece": 0.062}
+    scored = {"before": before, "after": after, "coverage": {"covered": 0.875, "set_size": 2.25}}
+    scored["precision"] = {"asked": 0.9, "answered": 0.4, "precision": 0.95}
+    calibration = {"temperature": 1.37, "fitted_on": "validation", "scored": scored}
+    first, second, third = task.genres
+    evidence = answered({first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26)
+    about = {"scores": scores, "notes": [], "calibration": calibration}
+    model = create("majority", TrainSettings(), task.genres)
+    text = card(model, task, examples, about, ClipSettings(), evidence)
+    assert text.index("## Scores") < text.index("## How sure") < text.index("## Not tested on")
+    assert "on 59 tracks (validation) of 59 artists or single tracks. Temperature 1.37." in text
+    assert "every genre with a probability of 0.123 or more" in text
+    assert "| answer | precision 0.5 | precision 0.7 | precision 0.9 |" in text
+    assert f"| {first} | 0.5 (30 of 31, by 31) | 0.5 (30 of 31, by 31) | 0.8 (30 of 30, by 30) |" in text
+    assert f"Supported at none of 0.5, 0.7, 0.9: {second}, {third}." in text and f"| {second} | never" not in text
+    assert "log loss from 2.500 to 1.250 and the ECE from 0.310 to 0.062" in text and "true genre of 87.5%" in text
+    assert "40.0% of them are answered, and 95.0% of these answers are right" in text
+    assert "where none has, the most probable until they add up to 0.9" in text
+    scored["precision"]["precision"] = None
+    model.needs_validation = True  # type: ignore[misc]
+    text = card(model, task, examples, about, ClipSettings(), evidence)
+    assert "on which its epoch was chosen, too" in text and "40.0% of them are answered." in text
+    text = card(
+        model, task, examples, about | {"calibration": calibration | {"fitted": False}}, ClipSettings(), evidence
+    )
+    assert "No temperature was fitted: its probabilities are as they came. What follows rests on 59 tracks" in text
+    assert "the log loss is 1.250 and the ECE 0.062. The sets" in text
+    assert "Temperature" not in text and "alibrated on" not in text and "temperature took" not in text
+    assert [was_fitted(c) for c in ({"n": 16}, {"n": 20}, {}, {"n": 400, "fitted": False})] == [
+        False,
+        True,
+        True,
+        False,
+    ]

@@ -1,0 +1,114 @@
+"""The model in the box, and the script that makes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+
+import genrelab
+from genrelab.audio.files import search
+from genrelab.predict import classifier
+from tests.support.paths import PROJECT
+from tests.support.sounds import music
+
+SCRIPT = PROJECT / "scripts/starter.py"
+
+
+def test_it_answers_without_being_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENRELAB_MODEL", raising=False)
+    answer = genrelab.load_bundle().predict(music(44_100, 6.0), sr=44_100)
+    assert answer.error is None
+    assert answer.model == "starter"
+    assert answer.genre in answer.probabilities
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert len(answer.timeline) == 2  # of 2.5 s each; the last second is less than half a window
+
+
+def test_another_model_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GENRELAB_MODEL", str(tmp_path / "none"))
+    with pytest.raises(genrelab.core.errors.BundleError, match="none"):
+        genrelab.load_bundle()
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    files = {p.name: p.stat().st_size for p in classifier.STARTER.iterdir()}
+    assert set(files) == {"model.onnx", "bundle.json", "README.md"}
+    assert sum(files.values()) < 5_000_000
+    bundle = genrelab.load_bundle(classifier.STARTER)
+    card = (classifier.STARTER / "README.md").read_text()
+    s = bundle.metrics
+    assert len(bundle.genres) == 10
+    assert bundle.licence is not None and "demonstration" in bundle.licence
+    assert s["interval_over"] == "artists"
+    for figure in (s["accuracy"], s["accuracy_low"], s["accuracy_high"], s["top3"]):
+        assert f"{figure:.1%}" in card
+    for genre, scores in s["per_genre"].items():
+        assert f"| {genre} | {scores['n']} | {scores['recall']:.3f} |" in card
+    for word in ("leak", "Not tested on", "Licence", "demonstration"):
+        assert word in card
+
+
+def test_what_is_promised_elsewhere_is_what_the_card_says() -> None:
+    s = genrelab.load_bundle(classifier.STARTER).metrics
+    low, high = (f"{100 * s[k]:.1f}" for k in ("accuracy_low", "accuracy_high"))
+    readme, results = ((SCRIPT.parents[1] / name).read_text() for name in ("README.md", "docs/results.md"))
+    assert f"{100 * s['accuracy']:.1f} % of the tracks of artists that it has not heard" in readme
+    assert f"{low} to {high}, n = {s['n']}" in readme
+    assert f"| {s['n']} | {100 * s['accuracy']:.1f} [{low}, {high}] | {100 * s['top3']:.1f} |" in results
+
+
+def test_the_rate_that_a_file_is_stored_at_does_not_matter() -> None:
+    bundle = genrelab.load_bundle(classifier.STARTER)
+    answers = [list(bundle.predict(music(sr, 5.0), sr=sr).probabilities.values()) for sr in (44_100, 48_000, 96_000)]
+    for other in answers[1:]:
+        np.testing.assert_allclose(other, answers[0], atol=0.05)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_script_gives_the_bundle_in_the_box(shared: Path, tmp_path: Path) -> None:
+    """The same but for what processors round differently, where the packages are those that it was made with.
+
+    Its figures are those promised anywhere.
+    """
+    command = [sys.executable, str(SCRIPT), str(shared / "data"), "--out", str(tmp_path / "starter")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    made, kept = (json.loads((p / "bundle.json").read_text()) for p in (tmp_path / "starter", classifier.STARTER))
+    if made["versions"] == kept["versions"]:
+        figures = ("files", "metrics", "calibration")  # the card tells them, rounded
+        assert {k: v for k, v in made.items() if k not in figures} == {k: kept[k] for k in made if k not in figures}
+        assert (tmp_path / "starter" / "README.md").read_text() == (classifier.STARTER / "README.md").read_text()
+        for name, values in numbers_of(classifier.STARTER).items():
+            # Coefficients stop where the optimiser is content, which the last bits of the features move.
+            off = 1e-3 * np.abs(values).max() if name in ("coef", "intercept") else 1e-4
+            np.testing.assert_allclose(numbers_of(tmp_path / "starter")[name], values, rtol=1e-4, atol=off)
+    assert made["metrics"]["accuracy"] >= 0.42
+    assert made["metrics"]["top3"] >= 0.72
+    short = next(line.split() for line in said.splitlines() if line.startswith("short:"))
+    assert float(short[1]) >= 0.42
+    assert float(short[-1]) >= 0.72
+
+
+def numbers_of(bundle: Path) -> dict[str, Any]:
+    """The constants of a bundle's network by name."""
+    return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(bundle / "model.onnx").graph.initializer}
+
+
+@pytest.mark.real
+def test_every_real_file_is_answered(shared: Path) -> None:
+    bundle = genrelab.load_bundle(classifier.STARTER)
+    paths = list(search([shared / "data/assorted"]))
+    assert len(paths) == 16
+    for path in paths:
+        assert isinstance(path, Path)
+        answer = bundle.predict(path)
+        assert answer.error is None, path.name
+        assert answer.confidence is not None and 0.1 < answer.confidence <= 1, path.name

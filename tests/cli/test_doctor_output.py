@@ -1,0 +1,202 @@
+"""`genrelab doctor ROOT` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrelab.cli import doctor_output
+from genrelab.datasets.exclusions import NAME, read
+from genrelab.doctor import machine
+from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding
+from genrelab.models import devices
+from genrelab.models.devices import Device
+from tests.support.command import call
+from tests.support.doctor import here  # noqa: F401 - a fixture
+from tests.support.faulty import collection, tune, write
+
+
+@pytest.fixture(autouse=True)
+def quick(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    """A machine that is well, without asking for it; the current folder is the test's."""
+
+    @contextmanager
+    def asking() -> Iterator[Any]:
+        yield lambda: ("2.20", [Device("CPU:0", 0.5)])
+
+    monkeypatch.setattr(devices, "asking", asking)
+    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
+    monkeypatch.setattr(doctor_output, "prepared_bytes", lambda checkup: 3e9)
+    monkeypatch.chdir(tmp_path)
+
+
+def clean(root: Path) -> Path:
+    for i in range(3):
+        write(root / ("rock", "jazz")[i % 2] / f"{i}.wav", tune(i))
+    return root
+
+
+def test_a_clean_folder_is_well_and_nothing_is_written(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    status, out, err = call("doctor", root)
+    assert status == 0 and err.startswith("TensorFlow begins") and err.count("\n") == 1, "who waits knows for what"
+    lines = out.splitlines()
+    assert lines[-1] == "All is well." and "REPAIR" not in out
+    assert [line.split()[:5] for line in lines if line.startswith("note ")] == [
+        ["note", "data", "found", "artists", "are"]
+    ]
+    assert any("3 of 3 decoded" in line and "22,050 Hz mono" in line for line in lines)
+    assert any("CPU:0" in line and "learns what it should" in line for line in lines)
+    assert any("6.0 GB are needed" in line for line in lines)
+    assert [p.name for p in tmp_path.iterdir()] == ["music"]
+
+
+def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) -> None:
+    root = collection(tmp_path / "music")
+    status, out, _ = call("doctor", root, "--dataset", "folder")
+    assert status == 1
+    assert "REPAIR  data      undecodable      2 tracks read by no decoder" in out
+    assert "                                   jazz/text.mp3: soundfile: Format not recognised" in out
+    assert "note    data      clipped          1 track clipped" in out
+    before, _, after = out.partition("To be repaired: ")
+    assert after.startswith(
+        "two labels (3), missing (1), empty (1), undecodable (2), too short (1), silent (2), cut off (3)"
+    )
+    assert "one recording under two genres" in before and "→ decide which is right" in before
+    assert before.index("missing") < before.index("clipped") < before.index("TensorFlow")
+    assert f"{NAME} leaves out 9 of 21 tracks until then. Next:" in after
+    assert after.rstrip().endswith(f"prepare {root} --dataset folder --out prepared --exclude {NAME}")
+    assert len(read(tmp_path / NAME)) == 9
+    assert call("doctor", root)[0] == 1, "its own manifest is replaced"
+
+
+def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    (root / "rock" / "empty.mp3").touch()
+    assert call("doctor", root)[0] == 1
+    manifest = tmp_path / NAME
+    manifest.write_text(f"{manifest.read_text()}rock/0.wav,rock/0.wav,near duplicate: I keep the other one\n")
+    _, out, _ = call("doctor", root)
+    assert [row.track_id for row in read(manifest)] == ["rock/empty.mp3", "rock/0.wav"]
+    assert f"{NAME} leaves out 1 of 4 tracks until then, and keeps 1 row that you added." in out
+    (root / "rock" / "empty.mp3").unlink()
+    status, out, _ = call("doctor", root)
+    assert status == 0 and [row.track_id for row in read(manifest)] == ["rock/0.wav"]
+
+
+def test_an_earlier_manifest_does_not_go_on_excluding_what_was_repaired(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    (root / "rock" / "empty.mp3").touch()
+    assert call("doctor", root)[0] == 1 and len(read(tmp_path / NAME)) == 1
+    write(root / "rock" / "new.wav", tune(9)).replace(root / "rock" / "empty.mp3")
+    status, out, _ = call("doctor", root)
+    assert status == 0 and out.endswith("All is well.\n") and read(tmp_path / NAME) == ()
+
+
+def test_only_the_first_of_many_are_named(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    for i in range(9):
+        (root / "rock" / f"empty{i}.mp3").touch()
+    _, out, _ = call("doctor", root)
+    assert "9 tracks of 0 bytes" in out and out.count("rock/empty") - out.count("cannot be read") < 12
+    assert "… and 4 more; --json names all" in out
+
+
+def test_json_is_one_object_with_everything(tmp_path: Path) -> None:
+    root = collection(tmp_path / "music")
+    status, out, _ = call("doctor", root, "--json", "--manifest", "out.csv")
+    told = json.loads(out)
+    assert (status, told["ok"], told["data"]["dataset"], told["data"]["tracks"]) == (1, False, "folder", 21)
+    kinds = {kind["name"]: kind for kind in told["data"]["kinds"]}
+    assert kinds["two labels"]["count"] == 3 and kinds["two labels"]["excluded"] and kinds["clipped"]["state"] == "note"
+    assert kinds["clipped"]["tracks"][0]["path"] == "rock/clipped.wav"
+    files = {f["path"]: f for f in told["data"]["files"]}
+    assert files["rock/clean0.wav"]["duration_s"] == 4.0 and len(files["rock/clean0.wav"]["audio_sha256"]) == 64
+    assert files["jazz/text.mp3"]["state"] == "undecodable" and len(files) == 21
+    assert told["data"]["manifest"] == "out.csv" and "--exclude out.csv" in told["data"]["next"]
+    assert {f["part"] for f in told["findings"]} == {"genrelab", "training"}
+    assert (tmp_path / "out.csv").exists() and not (tmp_path / NAME).exists()
+
+
+def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = collection(tmp_path / "music")
+    (tmp_path / NAME).write_text("my own notes\n")
+    monkeypatch.setattr(doctor_output, "check", None)
+    status, out, err = call("doctor", root)
+    assert (status, out) == (1, "") and "no manifest of exclusions: name another file with --manifest" in err
+    assert (tmp_path / NAME).read_text() == "my own notes\n"
+
+
+def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow(tmp_path: Path) -> None:
+    write(tmp_path / "songs" / "a.wav", tune(1))
+    (tmp_path / "songs" / "b.mp3").touch()
+    status, out, _ = call("doctor", tmp_path / "songs")
+    assert status == 1 and "only the files are looked at" in out
+    assert "To be repaired: empty (1)" in out and "prepare" not in out and "TensorFlow" not in out
+    assert not (tmp_path / NAME).exists()
+
+
+def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = clean(tmp_path / "music")
+    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")]))
+    status, out, _ = call("doctor", root)
+    assert status == 1 and "To be repaired: mp3" in out and "→ do this" in out
+
+
+def test_without_the_train_half_tensorflow_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "can_train", lambda: False)
+    monkeypatch.setattr(devices, "asking", None)
+    status, out, _ = call("doctor", clean(tmp_path / "music"))
+    assert status == 0 and "TensorFlow" not in out
+
+
+def test_a_table_of_features_asks_for_no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "asking", None)
+    (tmp_path / "t.csv").write_text("genre,x\nrock,1\njazz,2\n")
+    status, out, _ = call("doctor", tmp_path / "t.csv")
+    assert status == 0 and "TensorFlow       not tried" in out and "2 tracks" in out
+    assert out.endswith("All is well.\n")
+
+
+def test_names_that_would_break_the_table_are_escaped(tmp_path: Path) -> None:
+    root = clean(tmp_path / "music")
+    (root / "rock" / "a\x1b[2J\nb.mp3").touch()
+    _, out, _ = call("doctor", root)
+    assert "\x1b" not in out and "rock/a\\x1b[2J\\nb.mp3" in out
+
+
+def test_options_that_need_a_root_say_so() -> None:
+    for words in (("--jobs", 2), ("--manifest", "x.csv"), ("--dataset", "fma"), ("--label", "genre")):
+        status, _, err = call("doctor", *words)
+        assert status == 2 and "go without a ROOT" in err
+
+
+def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor_output, "check", interrupted)
+    status, _, err = call("doctor", collection(tmp_path / "music"))
+    assert status == 130 and "the same command begins anew" in err and not (tmp_path / NAME).exists()
+
+
+def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails() -> Any:
+        raise RuntimeError("ends with status 1: no libcudart")
+
+    assert [(f.state, f.found) for f in machine.training(fails)] == [(REPAIR, "ends with status 1: no libcudart")]
+    monkeypatch.setattr(machine, "NVIDIA", tmp_path)
+    wrong = Device("CPU:0", 1.0, "learns wrongly")
+    states = {f.name: f.state for f in machine.training(lambda: ("2.20", [wrong]))}
+    assert states == {"TensorFlow": OK, "CPU:0": REPAIR, "GPU": NOTE}
+    monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
+    (disk, memory) = machine.room(1e15, jobs=8)
+    assert disk.state == memory.state == NOTE and memory.remedy == "use --jobs 3"
+    assert [f.state for f in machine.room(1e6, jobs=2)] == [OK]

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from genrelab.cli import console
+from tests.support.command import call
+from tests.support.paths import PROJECT
+from tests.support.tones import write_tone
+
+COMMANDS = (
+    *("demo", "download", "bench", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),
+    *("predict", "tag", "untag", "playlists", "serve", "doctor"),
+)
+README = (PROJECT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    status, out, _ = call(command, "--help")
+    assert status == 0
+    assert f"Example: genrelab {command}" in " ".join(out.split())
+    assert f"genrelab {command}" in README or command == "demo"
+
+
+@pytest.mark.parametrize("words", [("tag", ""), ("playlists", "", "--out", "x"), ("predict", ""), ("untag", "")])
+def test_an_empty_name_does_not_mean_this_folder(words: tuple[str, ...]) -> None:
+    status, out, err = call(*words)
+    assert (status, out) == (2, "")
+    assert "an empty name" in " ".join(err.split())
+
+
+def test_a_package_of_the_other_half_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare() -> None:
+        raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
+
+    with pytest.raises(typer.Exit):
+        console.command(prepare)()
+    assert (
+        capsys.readouterr().err == "Error: this needs pyarrow, which is not installed: pip install 'genrelab[train]'\n"
+    )
+
+
+def test_version_and_usage() -> None:
+    assert call("--version")[1].startswith("genrelab ")
+    assert call("prepare")[0] == 2
+    assert call("nonsense")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("prepare", "{tmp}/nowhere", "--out", "{tmp}/p"), "nowhere"),
+        (("prepare", "{tmp}/empty", "--out", "{tmp}/p"), "Looked for"),
+        (("prepare", "{tmp}/music", "--out", "{tmp}/p", "--views", "mel"), "unknown view 'mel': known are"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r"), "holds no preparation"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "resnet"), "unknown model 'resnet': known are"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--split", "mine"), "--split must be one of"),
+        (
+            ("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--view", "nonsense"),
+            "--view must be one of statistics, table",
+        ),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--models", "knn,knn"), "--models names a model twice"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--seed", "-1"), "--seed must be"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--pca", "nan"), "--pca must be"),
+        (("train", "{tmp}/nowhere", "--out", "{tmp}/r", "--pca", "inf"), "--pca must be"),
+        (("report", "{tmp}/nowhere"), "nowhere"),
+        (("predict", "a.mp3", "--model", "{tmp}/nowhere"), "no such folder"),
+        (("download", "fma-tiny", "--out", "{tmp}/d"), "fma-small"),
+    ],
+)
+def test_a_known_failure_is_one_line_and_exit_1(
+    music: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    status, out, err = call(*(w.format(tmp=tmp_path) for w in words))
+    assert (status, out) == (1, "")
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and expected in last
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--view", "frames", "--models", "knn"), "add --pca"),
+        (("--view", "frames"), "add --pca"),
+        (("--view", "table"), "--view table: there is only statistics, samples, mel_image"),
+        (("--views", "samples", "--models", "knn"), "knn reads the view statistics"),
+        (("--models", "mobilenet_v2", "--imagenet-weights", "/typo.h5"), "no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_prepared(
+    music: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    status, _, err = call("run", music, "--out", tmp_path / "run", "--jobs", 1, *words)
+    assert status == 1 and expected in err.strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_is_read_as_a_table_or_refused(tmp_path: Path) -> None:
+    rows = [f"{i},{'rock' if i % 2 else 'jazz'},{i % 2 + i / 100},{i}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["track_id,label,a,b", *rows]))
+    words = ("run", tmp_path / "t.csv", "--label", "label", "--models", "majority", "--out")
+    status, _, err = call(*words, tmp_path / "a", "--view", "statistics")
+    assert status == 1 and "--view statistics: there is only table" in err
+    assert not (tmp_path / "a").exists()
+    status, _, err = call(*words, tmp_path / "b", "--view", "table")
+    assert status == 0, err
+
+
+def test_demo_leaves_a_corpus_of_somebody_else_alone(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "tracks.csv").write_text("precious")
+    status, _, err = call("demo", "--out", tmp_path)
+    assert status == 1 and "holds other files" in err
+    assert [p.name for p in tmp_path.rglob("*")] == ["corpus", "tracks.csv"]
+
+
+def test_no_genres_to_print_is_a_usage_error() -> None:
+    assert call("predict", "a.mp3", "--model", "m", "--top", "0")[0] == 2
+
+
+def test_ctrl_c_names_the_command_that_goes_on(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before RUN is cleared that is the same command; afterwards --overwrite would lose what is there."""
+    words = ["run", str(music), "--out", str(tmp_path / "run"), "--models", "majority", "--jobs", "1"]
+    words += ["--views", "statistics"]
+    assert call(*words)[0] == 0
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def hint(where: str, *more: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, interrupt)
+            patch.setattr("sys.argv", ["genrelab", *words, *more])
+            status, _, err = call(*words, *more)
+        assert status == 130
+        return err.strip().splitlines()[-1].strip()
+
+    before, during = "genrelab.prepare.pipeline.prepare", "genrelab.export.export.bundle"
+    same = shlex.join(["genrelab", *words])
+    assert hint(before, "--overwrite", "--seed", "2") == f"{same} --overwrite --seed 2"
+    assert hint(during, "--overwrite", "--seed", "2") == f"{same} --seed 2 --resume"
+    assert hint(during, "--seed", "2", "--resume") == f"{same} --seed 2 --resume"
+    assert call(*words, "--seed", "2", "--resume")[0] == 0
+    words[3] = str(tmp_path / "fresh")
+    assert hint(before) == shlex.join(["genrelab", *words, "--resume"])
+    assert call(*words, "--resume")[0] == 0
+
+
+def test_a_folder_with_one_genre_is_refused_in_words(tmp_path: Path) -> None:
+    for i in range(6):
+        write_tone(tmp_path / "music" / "jazz" / f"{i}.wav", hz=300 + i)
+    status, _, err = call("run", tmp_path / "music", "--out", tmp_path / "run", "--jobs", 1)
+    assert status == 1 and "one genre only (jazz): nothing to tell apart" in err
+
+
+@pytest.mark.slow
+def test_the_whole_road_on_a_folder(music: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ("run", music, "--out", run, "--models", "majority,svm", "--jobs", 1)
+    status, out, err = call(*words, "--json")
+    assert status == 0, err
+    board = json.loads(out)
+    assert [r["folder"] for r in board["rows"]] == ["svm", "majority"]
+    assert board["rows"][0]["accuracy"] > board["majority"]
+    status, out, err = call(*words)
+    assert status == 1 and "--overwrite" in err
+    assert call(*words, "--overwrite")[0] == 0
+    bundle = run / "svm" / "bundle"
+    status, out, _ = call("predict", music / "beat", "--model", bundle, "--json")
+    found = json.loads(out)
+    assert status == 1  # broken.mp3 is among them
+    assert [f["error"] is not None for f in found] == [False] * 9 + [True]
+    assert found[-1]["genre"] is None
+    assert set(found[0]) == {"path", "genre", "confidence", "probabilities", "duration_s", "model", "error"}
+    assert call("report", run)[1].count("svm") >= 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_that_command_does(music: Path, tmp_path: Path) -> None:
+    for i in range(300):
+        write_tone(music / "beat" / f"long{i}.wav", hz=200 + i, seconds=3)
+    words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
+    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".work/piece-*/piece.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    command = err.strip().splitlines()[-1].split()
+    assert command[command.index("prepare") :] == words[3:]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert "going on where it stopped" in again.stderr

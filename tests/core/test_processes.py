@@ -1,0 +1,133 @@
+"""Workers have one thread each, the one that asks for them gets its surroundings back, and none outlives it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrelab.core.processes import ONE_THREAD, use_one_thread, worker_pool
+
+
+def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    use_one_thread()
+    assert [os.environ[name] for name in ONE_THREAD] == ["3", "1", "1"]
+
+
+def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with worker_pool(1) as pool:
+        assert [pool.submit(os.getenv, name).result() for name in ONE_THREAD] == ["1", "1", "1"]
+        assert pool.submit(os.getppid).result() == os.getpid()
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    one, two = worker_pool(1), worker_pool(1)
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert [os.environ[name] for name in ONE_THREAD] == ["1", "1", "1"], "workers of the other may begin yet"
+    two.__exit__(None, None, None)
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_only_its_own_workers_are_ended() -> None:
+    others = []
+    with pytest.raises(KeyboardInterrupt), worker_pool(1) as pool:
+        worker = pool.submit(os.getpid).result()
+        pool.submit(time.sleep, 600)
+        others.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)))
+        others[0].start()
+        raise KeyboardInterrupt
+    try:
+        deadline = time.monotonic() + 30
+        while any(p.pid == worker for p in multiprocessing.active_children()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        others[0].join(1)
+        assert [p.pid for p in multiprocessing.active_children()] == [others[0].pid]
+    finally:
+        others[0].kill()
+        others[0].join()
+
+
+KILLED = """
+import os, time
+from genrelab.core.processes import worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600)
+        time.sleep(600)
+"""
+
+
+def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "asks.py").write_text(KILLED)
+    with subprocess.Popen([sys.executable, tmp_path / "asks.py"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+        try:
+            process.communicate(timeout=30)  # the pipe ends with the last process that holds it: the worker
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+            pytest.fail("the worker goes on without orders")
+
+
+def test_memory_that_is_freed_stays_for_the_next_array() -> None:
+    program = (
+        "import resource, numpy as np\n"
+        "from genrelab.core.processes import keep_memory\n"
+        "keep_memory()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "np.ones(1 << 20)\n"
+        "before = faults()\n"
+        "for _ in range(20): np.ones(1 << 20)\n"
+        "print(faults() - before)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if platform.libc_ver()[0] == "glibc":
+        assert int(result.stdout) < 2_048, "8 MiB are 2,048 pages: they came once"
+
+
+def _sigint() -> tuple[bool, bool]:
+    """Is it ignored in this process, and is it blocked?"""
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN, blocked
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
+def test_ctrl_c_waits_while_a_worker_is_spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before a worker ignores it would end the worker with a traceback."""
+    while_spawned, before = list[bool](), _sigint()
+    original = ProcessPoolExecutor.submit
+
+    def submit(*given: Any, **more: Any) -> Any:
+        while_spawned.append(_sigint()[1])
+        return original(*given, **more)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with worker_pool(1) as pool:
+        assert pool.submit(_sigint).result() == (True, False)
+    assert while_spawned == [True] and _sigint() == before and not before[1]

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from genrelab.audio.channels import blocks
+from genrelab.doctor import measure
+from genrelab.doctor.measure import examine
+from genrelab.features.fingerprint import unpack
+from tests.support.faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav, tagged, tune, write
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
+def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a.{suffix}", tune(1))
+    sound = examine(path)
+    assert (sound.state, sound.error, sound.damage, sound.sr, sound.channels) == ("heard", None, None, SR, 1)
+    assert sound.duration_s == pytest.approx(SECONDS, abs=0.05) == sound.stated_s
+    assert sound.finite and not sound.equal_channels and sound.clipped == sound.silent == 0
+    assert sound.peak == sound.mono_peak == pytest.approx(0.5, abs=0.05)
+    assert sound.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [start for start, _ in sound.prints] == [0.0] and len(unpack(sound.prints[0][1])) > 20
+
+
+def test_levels_and_channels(tmp_path: Path) -> None:
+    def measured(y: NDArray[np.float32], **more: str) -> measure.Sound:
+        return examine(write(tmp_path / "a.wav", y.astype(np.float32), **more))
+
+    cut_off = measured(clipped(1))
+    assert cut_off.clipped > 0.01 and cut_off.peak >= measure.FULL_SCALE
+    touching = 0.5 * tune(1)
+    touching[::1_000] = 1.0  # single peaks at full scale are none of it
+    assert measured(touching).clipped == 0
+    left_only = measured(np.stack([clipped(1), 0.1 * tune(2)], axis=1))
+    assert left_only.clipped == pytest.approx(cut_off.clipped / 2), "a mean of the channels would hide it"
+    half = measured(np.concatenate([tune(3), np.zeros(3 * len(tune(3)))]))
+    assert half.silent == pytest.approx(0.75, abs=0.02)
+    equal = measured(np.stack([tune(4)] * 2, axis=1))
+    assert equal.equal_channels and not equal.silent
+    assert not measured(np.stack([tune(4), tune(4) + 0.01 * tune(5)], axis=1)).equal_channels
+    against = measured(np.stack([tune(4), -tune(4)], axis=1))
+    assert against.peak > 0.4 and against.mono_peak < 1e-4 and not against.equal_channels
+    nothing = measured(np.zeros((SR, 2)))
+    assert nothing.silent == 1 and nothing.peak == 0 and not nothing.equal_channels
+    assert not measured(np.append(tune(6), np.nan), subtype="FLOAT").finite
+
+
+def test_equal_channels_survive_mp3(tmp_path: Path) -> None:
+    assert examine(write(tmp_path / "a.mp3", np.stack([tune(7)] * 2, axis=1))).equal_channels
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "aiff"])
+def test_a_file_that_was_cut_off_says_how_long_it_was(tmp_path: Path, suffix: str) -> None:
+    sound = examine(cut(write(tmp_path / f"a.{suffix}", tune(8)), 0.4))
+    assert sound.state == "heard" and sound.duration_s < 0.7 * SECONDS
+    assert sound.stated_s == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_headers_that_lie(tmp_path: Path) -> None:
+    wav = examine(lying_wav(tmp_path / "a.wav", tune(9), 60 * 2 * SR))
+    assert (wav.duration_s, wav.stated_s) == (SECONDS, 60.0)
+    mp3 = examine(lying_mp3(tmp_path / "a.mp3", tune(9), 3))
+    assert mp3.duration_s == pytest.approx(SECONDS, abs=0.1) and mp3.stated_s == pytest.approx(3 * SECONDS, abs=0.2)
+    assert mp3.damage is not None and "before its end" in mp3.damage and mp3.decoder == "av"
+
+
+def test_a_length_that_was_never_known_is_no_lie(tmp_path: Path) -> None:
+    piped = examine(lying_wav(tmp_path / "a.wav", tune(9), 0xFFFFFFFF))
+    assert piped.stated_s == piped.duration_s == SECONDS
+    without_xing = write(tmp_path / "a.mp3", tune(9))
+    content = without_xing.read_bytes()
+    at = content.find(b"\xff", max(content.find(b"Xing"), content.find(b"Info")) + 120)
+    without_xing.write_bytes(content[at:])
+    assert measure.stated_length(without_xing) is None, "its size lets one guess, and that is no statement"
+    guessed = examine(without_xing)
+    assert guessed.stated_s == pytest.approx(guessed.duration_s, abs=0.1)
+
+
+def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "text.mp3").write_text("no music" * 100)
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "link.wav").symlink_to("nowhere")
+    text = examine(tmp_path / "text.mp3")
+    assert text.state == "undecodable" and text.error is not None and "Format not recognised" in text.error
+    assert examine(tmp_path / "empty.wav").state == "empty"
+    assert [examine(tmp_path / n).state for n in ("link.wav", "none.wav")] == ["missing"] * 2
+    folder = examine(tmp_path)
+    assert folder.state == "undecodable" and "folder" in str(folder.error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", tune(1))
+    path.chmod(0)
+    assert examine(path).state == "undecodable"
+
+
+def test_damage_in_the_middle_is_left_out_and_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", np.tile(tune(10), 5))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4_000] = bytes(4_000)
+    path.write_bytes(content)
+    sound = examine(path)
+    assert sound.state == "heard" and sound.damage and sound.decoder == "av" and 15 < sound.duration_s <= 20
+
+
+def test_where_both_decoders_give_up_both_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path, decoder: str) -> object:
+        yield next(blocks(path, "soundfile"))
+        raise ValueError(f"no more by {decoder}")
+
+    monkeypatch.setattr(measure, "blocks", broken)
+    sound = examine(write(tmp_path / "a.wav", tune(1)))
+    assert sound.state == "undecodable"
+    assert sound.error == "soundfile: no more by soundfile; FFmpeg: no more by av"
+
+
+def test_tags_do_not_change_what_identifies_the_audio(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.mp3", tune(11))
+    other = tagged(write(tmp_path / "b.mp3", tune(11)), "another title")
+    a, b = examine(one), examine(other)
+    assert a.sha256 != b.sha256 and a.audio_sha256 == b.audio_sha256
+    assert examine(write(tmp_path / "c.mp3", tune(12))).audio_sha256 != a.audio_sha256
+
+
+def test_a_long_file_has_a_fingerprint_of_each_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.wav", np.tile(tune(13), 18)[: round(70.5 * SR)])
+    assert [start for start, _ in examine(path).prints] == [0.0, 30.0, 60.0]
+    monkeypatch.setattr(measure, "MOST_PRINTS", 2)
+    assert len(examine(path).prints) == 2
+    assert [
+        start for start, _ in examine(write(tmp_path / "b.wav", np.tile(tune(13), 8)[: round(30.5 * SR)])).prints
+    ] == [0.0]

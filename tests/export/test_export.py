@@ -1,0 +1,222 @@
+"""RUN/MODEL → a folder in another form, with the same answers, or a refusal that says what to use instead."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from genrelab.bundle.bundle import load_bundle
+from genrelab.cli.main import app
+from genrelab.core.config import MelImageView, SamplesView, StatisticsView, TableView
+from genrelab.core.errors import BundleError, MissingNeed, ModelError, SettingsError
+from genrelab.export import formats
+from genrelab.export.export import export, find
+from tests.support.sounds import music
+from tests.support.untrained_models import GENRES, bundle_of, model_of
+
+TRAIN_ONLY = ("tensorflow", "keras", "tf2onnx", "skl2onnx", "sklearn", "pandas", "pyarrow", "librosa", "matplotlib")
+MEL = MelImageView(sr=8_000, n_fft=256, size=16)
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    """Exit status, standard output, standard error of a command in this process."""
+    result = CliRunner().invoke(app, [str(w) for w in words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_onnx_is_the_bundle_itself(tmp_path: Path) -> None:
+    model = model_of(tmp_path)
+    folder = export(model, "onnx")
+    assert folder == model / "export" / "onnx"
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "bundle.json", "model.onnx", "settings.json"]
+    for name in ("README.md", "bundle.json", "model.onnx"):
+        assert (folder / name).read_bytes() == (model / "bundle" / name).read_bytes()
+    assert load_bundle(folder).fingerprint == load_bundle(model / "bundle").fingerprint
+
+
+def test_the_temperature_goes_inside(tmp_path: Path) -> None:
+    model = model_of(tmp_path, temperature=3.0)
+    folder = export(model, "onnx")
+    exported, bundle = load_bundle(folder), load_bundle(model / "bundle")
+    assert exported.temperature == 1 and json.loads((folder / "settings.json").read_text())["temperature"] == 3
+    x = np.random.default_rng(0).standard_normal((5, 400)).astype(np.float32)
+    np.testing.assert_allclose(exported.probabilities(x), bundle.probabilities(x), atol=1e-6)
+    assert np.abs(exported.answers(x) - bundle.answers(x)).max() > 0.01
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+
+
+def test_waveform_onnx_says_how_it_is_fed(tmp_path: Path) -> None:
+    folder = export(model_of(tmp_path, MEL), "waveform-onnx")
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["format"] == "waveform-onnx" and settings["file"] == "model.onnx" and settings["sr"] == 8_000
+    assert settings["input"] == {"name": "samples", "dtype": "float32", "shape": [None]}
+    assert settings["output"] == {"name": "probabilities", "dtype": "float32", "shape": [4]}
+    assert settings["genres"] == list(GENRES) and settings["pooling"] == "mean"
+    assert settings["view"]["n_fft"] == 256 and settings["clips"]["clip_s"] == 30
+    card = (folder / "README.md").read_text()
+    assert card.startswith("# svm\n\nA card.\n") and card.count("## How it is fed") == 1 and "As a bundle" not in card
+    assert "at 8,000 Hz" in card and "A track of up to 31.5 s is one clip" in card
+
+
+def test_each_format_of_a_network_has_its_settings(tmp_path: Path) -> None:
+    folder = export(model_of(tmp_path), "onnx")
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["input"] == {"name": "x", "dtype": "float32", "shape": [None, 400]}
+    assert settings["output"]["shape"] == [None, 4] and settings["dataset"] == "a test"
+
+
+def test_a_bundle_alone_needs_a_place(tmp_path: Path) -> None:
+    bundle_of(tmp_path / "got", SamplesView(sr=8_000, n_samples=400))
+    with pytest.raises(SettingsError, match="lies in no RUN: say where the export goes with --out"):
+        export(tmp_path / "got", "onnx")
+    assert export(tmp_path / "got", "waveform-onnx", tmp_path / "out") == tmp_path / "out"
+    with pytest.raises(ModelError, match=r"there is no model\.keras"):
+        export(tmp_path / "got", "litert", tmp_path / "other")
+
+
+def test_a_bundle_in_its_run_knows_its_home(tmp_path: Path) -> None:
+    model = model_of(tmp_path)
+    assert find(model / "bundle").home == model
+    assert export(model / "bundle", "onnx") == model / "export" / "onnx"
+
+
+def test_a_table_of_features_is_exported_as_a_bundle(tmp_path: Path) -> None:
+    folder = export(model_of(tmp_path, TableView(columns=("a", "b", "c")), temperature=2.0), "onnx")
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["sr"] is None and load_bundle(folder).view.shape == (3,)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    model = model_of(tmp_path)
+    before = (model / "bundle" / "bundle.json").read_bytes()
+    with pytest.raises(SettingsError, match="bundle is there and is no export of genrelab"):
+        export(model, "waveform-onnx", model / "bundle", overwrite=overwrite)
+    assert (model / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_litert_s_own_interpreter_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = SimpleNamespace(Interpreter=object())
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace(interpreter=own))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", own)
+    assert formats._interpreter() is own.Interpreter
+
+
+@pytest.mark.parametrize("form", ["litert", "saved-model"])
+def test_what_is_no_keras_network_is_refused(tmp_path: Path, form: str) -> None:
+    model = model_of(tmp_path, StatisticsView())
+    with pytest.raises(ModelError, match=rf"svm: no {form}: .* no model\.keras, .* use --format onnx"):
+        export(model, form)
+    assert not (model / "export").exists()
+
+
+def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
+    model = model_of(tmp_path / "run")
+    model_of(tmp_path / "run", name="knn")
+    with pytest.raises(SettingsError, match=r"is a RUN: name one of its models \(knn, svm\)"):
+        export(tmp_path / "run", "onnx")
+    with pytest.raises(BundleError, match="no such folder"):
+        export(tmp_path / "run" / "mlp", "onnx")
+    with pytest.raises(SettingsError, match="unknown 'tflite': known are onnx, litert, saved-model, waveform-onnx"):
+        export(model, "tflite")
+    with pytest.raises(SettingsError, match="copy RUN/MODEL here first"):
+        export("memory://run/svm", "onnx")
+    (model / "metrics.json").unlink()
+    with pytest.raises(ModelError, match="is unfinished: go on with"):
+        export(model, "onnx")
+
+
+def test_a_form_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converters fail in silence, too: LiteRT's has lost all weights of a network and said nothing."""
+    model = model_of(tmp_path, MEL)
+    export(model, "waveform-onnx")
+    before = (model / "export" / "waveform-onnx" / "model.onnx").read_bytes()
+    other = find(model_of(tmp_path / "other", MEL, seed=1))
+    right = formats.FORMATS["waveform-onnx"]
+    broken = replace(right, write=lambda trained, folder: right.write(other, folder))
+    monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
+    with pytest.raises(ModelError, match=r"as waveform-onnx it is off by .* from its bundle"):
+        export(model, "waveform-onnx")
+    silent = replace(right, ask=lambda folder: lambda heard: np.full((1, 4), np.nan))
+    monkeypatch.setitem(formats.FORMATS, "waveform-onnx", silent)
+    with pytest.raises(ModelError, match="off by nan"):
+        export(model, "waveform-onnx")
+    assert (model / "export" / "waveform-onnx" / "model.onnx").read_bytes() == before
+    assert [p.name for p in (model / "export").iterdir()] == ["waveform-onnx"]
+
+
+@pytest.mark.parametrize("form", ["onnx", "waveform-onnx"])
+def test_a_form_that_mixes_up_its_windows_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    right = formats.FORMATS[form]
+    mixed = replace(right, ask=lambda folder: lambda heard: right.ask(folder)(heard)[::-1])
+    monkeypatch.setitem(formats.FORMATS, form, mixed)
+    with pytest.raises(ModelError, match=rf"as {form} it is off by .* from its bundle"):
+        export(model_of(tmp_path, MEL), form)
+
+
+def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_path: Path) -> None:
+    model = model_of(tmp_path, MEL)
+    look = (
+        "import sys\nfrom genrelab.export.export import export\n"
+        f"for form in ('onnx', 'waveform-onnx'): export({str(model)!r}, form)\n"
+        f"print(*[m for m in {TRAIN_ONLY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+    y, folder = music(8_000, 2.0), model / "export" / "waveform-onnx"
+    np.save(tmp_path / "y.npy", y)
+    use = (
+        "import sys, numpy as np, onnxruntime\n"
+        f"session = onnxruntime.InferenceSession({str(folder / 'model.onnx')!r})\n"
+        f"print(*session.run(None, {{'samples': np.load({str(tmp_path / 'y.npy')!r})}})[0])\n"
+        "assert not [m for m in sys.modules if m.startswith('genrelab')]"
+    )
+    done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
+    expected = load_classifier(model).predict(y, sr=8_000).probabilities
+    np.testing.assert_allclose([float(p) for p in done.stdout.split()], list(expected.values()), atol=1e-3)
+
+
+def test_without_onnx_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    model = model_of(tmp_path, MEL)
+    with pytest.raises(MissingNeed, match=r"needs the package onnx, .*: pip install 'genrelab\[train\]'"):
+        export(model, "waveform-onnx")
+    assert export(model, "onnx").is_dir() and not (model / "export" / "waveform-onnx").exists()
+
+
+def load_classifier(model: Path) -> Any:
+    from genrelab.predict.classifier import load_bundle as load
+
+    return load(model / "bundle")
+
+
+def test_the_command_prints_the_folder_or_its_settings(tmp_path: Path) -> None:
+    model = model_of(tmp_path)
+    assert call("export", model, "--format", "onnx") == (0, f"{model / 'export' / 'onnx'}\n", "")
+    status, out, _ = call("export", model, "--format", "waveform-onnx", "--out", tmp_path / "w", "--json")
+    said = json.loads(out)
+    assert status == 0 and said["path"] == str(tmp_path / "w") and said["format"] == "waveform-onnx"
+    status, out, err = call("export", model, "--format", "litert")
+    assert (status, out) == (1, "") and err.startswith("Error: svm: no litert: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--check",), ("a.wav",), ("a.wav", "--format", "onnx"), ("a.wav", "--check", "--format", "onnx")],
+)
+def test_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    status, out, err = call("export", model_of(tmp_path), *words)
+    assert status == 2 and out == "" and "Usage: " in err

@@ -1,0 +1,169 @@
+"""Only an earlier export is ever replaced, and a kill costs neither the old one nor the new one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genrelab.core.errors import SettingsError
+from genrelab.export.export_folder import finish, is_export, replacing
+
+
+def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Path("/nowhere")) -> None:
+    with replacing(out, source=source, overwrite=overwrite) as folder:
+        (folder / "model.onnx").write_text(content)
+        (folder / "variables").mkdir()
+        (folder / "variables" / "index").touch()
+        finish(folder, {"format": "onnx"})
+
+
+def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "b", "one")
+    assert is_export(tmp_path / "a" / "b")
+    settings = json.loads((tmp_path / "a" / "b" / "settings.json").read_text())
+    assert settings == {"genrelab_export": 1, "files": ["model.onnx", "variables/index"], "format": "onnx"}
+    write(tmp_path / "a" / "b", "two")
+    assert (tmp_path / "a" / "b" / "model.onnx").read_text() == "two"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out", "one")
+    assert is_export(tmp_path / "out")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("content", [None, "{}", "[1]", "7", "no JSON", '{"genrelab_export": 1}', '{"models": []}'])
+def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path, content: str | None, overwrite: bool) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "song.mp3").write_text("precious")
+    if content is not None:
+        (tmp_path / "out" / "settings.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"out is there and is no export of genrelab: choose another --out"):
+        write(tmp_path / "out", "one", overwrite=overwrite)
+    assert (tmp_path / "out" / "song.mp3").read_text() == "precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(SettingsError, match="is no export"):
+        write(tmp_path / "out", "one", overwrite=True)
+    with pytest.raises(SettingsError, match="cannot be written"):
+        write(tmp_path / "out" / "below", "one")
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+@pytest.mark.parametrize("left", [".out.new-0123abcd", ".out.old-0123abcd"])
+def test_a_folder_beside_it_is_removed_only_where_export_left_it(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "song.mp3").write_text("precious")
+    write(tmp_path / "out", "one")
+    assert (tmp_path / left / "song.mp3").read_text() == "precious"
+    (tmp_path / left / ".genrelab-unfinished").touch()
+    write(tmp_path / "out", "two")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_half_removed_export_does_not_come_back(tmp_path: Path) -> None:
+    write(tmp_path / ".out.old-0123abcd", "one")
+    (tmp_path / ".out.old-0123abcd" / ".genrelab-unfinished").touch()
+    with pytest.raises(ValueError), replacing(tmp_path / "out", source=Path("/nowhere"), overwrite=False):
+        raise ValueError
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "variables/notes.txt"])
+def test_other_files_in_an_export_are_lost_only_when_told(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "out", "one")
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(SettingsError, match=rf"holds {name}, which export did not write: --overwrite"):
+        write(tmp_path / "out", "two")
+    assert (tmp_path / "out" / "model.onnx").read_text() == "one"
+    write(tmp_path / "out", "two", overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.onnx", "settings.json", "variables"]
+    assert [p.name for p in (tmp_path / "out" / "variables").iterdir()] == ["index"]
+
+
+def test_what_is_exported_is_not_replaced_by_it(tmp_path: Path) -> None:
+    write(tmp_path / "out", "one")
+    with pytest.raises(SettingsError, match="holds the bundle that is to be exported"):
+        write(tmp_path / "out", "two", overwrite=True, source=tmp_path / "out")
+
+
+def test_behind_a_link_the_export_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    write(tmp_path / "real", "one")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write(tmp_path / "link", "two")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "model.onnx").read_text() == "two"
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path: Path, fault: type[BaseException]) -> None:
+    write(tmp_path / "out", "one")
+    with pytest.raises(fault), replacing(tmp_path / "out", source=Path("/nowhere"), overwrite=False) as folder:
+        (folder / "model.onnx").write_text("half")
+        raise fault
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "model.onnx").read_text() == "one"
+
+
+def test_a_renaming_that_fails_gives_the_earlier_export_its_name_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "out", "one")
+    rename = Path.rename
+
+    def refuse_the_new(self: Path, target: Path) -> Path:
+        if ".new-" in self.name:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_new)
+    with pytest.raises(SettingsError, match=r"cannot be written .*No space left on device"):
+        write(tmp_path / "out", "two")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "model.onnx").read_text() == "one"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from genrelab.export.export_folder import finish, replacing
+when, out, calls = int(sys.argv[1]), Path(sys.argv[2]), 0
+def deadly(event, *_):
+    global calls
+    if event in ("os.rename", "os.mkdir", "shutil.rmtree", "open"):
+        if str(out.name) in str(_) or event == "shutil.rmtree":
+            calls += 1
+            if calls > when:
+                os.kill(os.getpid(), 9)
+sys.addaudithook(deadly)
+with replacing(out, source=Path("/nowhere"), overwrite=False) as folder:
+    (folder / "model.onnx").write_text("two")
+    finish(folder, {"format": "onnx"})
+"""
+
+
+def test_a_kill_at_any_moment_costs_nothing(tmp_path: Path) -> None:
+    kills = 0
+    for when in range(30):
+        out = tmp_path / str(when) / "out"
+        write(out, "one")
+        done = subprocess.run([sys.executable, "-c", KILLED, str(when), str(out)], check=False)
+        kept = [p for p in out.parent.iterdir() if is_export(p)]
+        assert kept and all((p / "model.onnx").read_text() in ("one", "two") for p in kept)
+        if done.returncode == 0:
+            break
+        kills += 1
+        with pytest.raises(ValueError), replacing(out, source=Path("/nowhere"), overwrite=False):
+            raise ValueError  # the next export fails; what was there has got its name back all the same
+        assert [p.name for p in out.parent.iterdir()] == ["out"] and is_export(out)
+        write(out, "three")
+        assert [p.name for p in out.parent.iterdir()] == ["out"]
+    assert 6 <= kills < 30

@@ -1,0 +1,253 @@
+"""The gate: the same files through every form of a model give the same probabilities."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from genrelab.cli.main import app
+from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.errors import DecodeError, ModelError
+from genrelab.core.storage import Folder
+from genrelab.datasets import folder
+from genrelab.datasets.base import DatasetOptions
+from genrelab.export import formats, parity_check
+from genrelab.export.export import export
+from genrelab.export.parity_check import check
+from genrelab.prepare.pipeline import prepare
+from genrelab.runs.train import train
+from tests.support.sounds import music
+from tests.support.tones import write_tone
+from tests.support.untrained_models import model_of
+
+MEL = MelImageView(sr=8_000, n_fft=256, size=16)
+TRAINED, COMMAND = "trained object", "command line"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Songs of three lengths, two rates, one in stereo."""
+    home = tmp_path_factory.mktemp("songs")
+    for i, (seconds, sr) in enumerate([(0.7, 44_100), (2.0, 22_050), (5.3, 22_050)]):
+        y = music(sr, seconds, seed=i)
+        soundfile.write(home / f"{i}.wav", np.stack([y, 0.5 * y], axis=1) if i == 1 else y, sr)
+    return sorted(home.iterdir())
+
+
+def rows_of(found: parity_check.Parity) -> dict[str, parity_check.Row]:
+    return {row.path: row for row in found.paths}
+
+
+@pytest.mark.slow
+def test_all_forms_of_a_keras_network_answer_alike(
+    files: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from genrelab.core.tensorflow import load_tensorflow
+    from genrelab.models.onnx_export import network_to_onnx
+
+    _, keras = load_tensorflow()
+    view = LogMelView(n_mels=32, window_s=0.9, hop_s=0.6)
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input(view.shape),
+            layers.Rescaling(1 / 40, offset=1.0),
+            layers.Reshape((*view.shape, 1)),
+            layers.Conv2D(4, 3, strides=2, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(4),
+        ]
+    )
+    model = model_of(
+        tmp_path, view, name="short_chunk", onnx=network_to_onnx(network, n_genres=4), temperature=1.7,
+        clips=ClipSettings(clip_s=2.0),
+    )  # fmt: skip
+    network.save(model / "model.keras")
+    capfd.readouterr()
+    found = check(model, files)
+    assert found.ok and [row.ok for row in found.paths] == [True] * 6
+    assert all(row.largest_difference is not None and row.largest_difference < 1e-3 for row in found.paths)
+    for form in ("litert", "saved-model"):
+        made = export(model, form)
+        settings = json.loads((made / "settings.json").read_text())
+        assert settings["format"] == form and (made / "README.md").read_text().count("## How it is fed") == 1
+    assert sorted(p.name for p in (model / "export" / "litert").iterdir()) == [
+        *("README.md", "model.tflite", "settings.json")
+    ]
+    assert capfd.readouterr().err == ""  # TensorFlow's and LiteRT's remarks stay theirs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """RUN of a model of scikit-learn, with its PREPARED inside."""
+    home = tmp_path_factory.mktemp("classical")
+    for g, genre in enumerate(("ambient", "beat", "choir")):
+        for i in range(7):
+            write_tone(home / "music" / genre / f"{i}.wav", hz=220 * (g + 1) + 7 * i, seconds=1.0, seed=10 * g + i)
+    settings = PrepareSettings(views=(StatisticsView(),))
+    prepared = prepare(folder.load(home / "music", DatasetOptions()), home / "run" / "prepared", settings, jobs=1)
+    train(prepared, Folder(home / "run"), TrainSettings(models=("svm",), split="random"))
+    return home / "run"
+
+
+def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Path, tmp_path: Path) -> None:
+    """With a temperature, too: that stands in bundle.json, and not in the trained object."""
+    learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
+    shutil.copytree(run, tmp_path / "run")
+    _set(tmp_path / "run" / "svm" / "bundle" / "bundle.json", "temperature", 1.7)
+    found = check(tmp_path / "run" / "svm", [*files, *learned])  # far from all it learned, it answers songs alike
+    rows = rows_of(found)
+    assert found.ok and list(rows) == [TRAINED, "bundle", COMMAND, "litert", "saved-model", "waveform-onnx"]
+    for path in (TRAINED, "bundle", COMMAND):
+        assert rows[path].ok and rows[path].largest_difference is not None
+        assert rows[path].largest_difference < 1e-5
+    assert rows[TRAINED].note == "fitted again from the run's PREPARED: it is not kept"
+    for path in ("litert", "saved-model", "waveform-onnx"):
+        assert rows[path].ok is None and rows[path].largest_difference is None and "--format onnx" in rows[path].note
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda run: shutil.rmtree(run / "prepared"), "the run's PREPARED is gone: .*holds no preparation"),
+        (lambda run: _set(run / "settings.json", "fingerprint", "0"), "has been prepared anew since"),
+        (lambda run: _set(run / "settings.json", "task", "0"), "other genres, artists or parts than in this run"),
+        (lambda run: _set(run / "settings.json", "novelty", 1), r"cannot be read \(.*novelty"),
+        (lambda run: (run / "run.json").unlink(), "cannot be read"),
+    ],
+)
+def test_where_it_cannot_be_fitted_again_that_is_said(
+    files: list[Path], run: Path, tmp_path: Path, change: Any, reason: str
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    about["dataset"]["prepared"] = str(tmp_path / "run" / "prepared")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    change(tmp_path / "run")
+    with pytest.raises(parity_check._Absent, match=f"not compared: .*{reason}"):
+        parity_check._by_trained(parity_check.find(tmp_path / "run" / "svm"), [])
+
+
+def _set(file: Path, key: str, value: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+
+
+def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
+    model = model_of(tmp_path, MEL, name="raw_cnn")
+    for name in ("settings.json", "run.json"):
+        shutil.copy(run / name, tmp_path / name)
+    with pytest.raises(parity_check._Absent, match=r"model\.keras is missing, and a network is not trained again"):
+        parity_check._by_trained(parity_check.find(model), [])
+
+
+def test_what_lies_in_an_export_folder_is_never_run(files: list[Path], tmp_path: Path) -> None:
+    model = model_of(tmp_path, MEL)
+    (export(model, "waveform-onnx") / "model.onnx").write_text("a stranger's")
+    assert rows_of(check(model, files[:1]))["waveform-onnx"].ok
+
+
+def test_the_command_line_hears_whatever_it_remembers(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    bundle = parity_check.find(model_of(tmp_path, MEL)).bundle
+    assert parity_check._by_command(bundle, files[:2]).shape == (2, 4)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_path: Path) -> None:
+    trained = parity_check.find(model_of(tmp_path, MEL, temperature=9e5))
+    reference = parity_check._by_bundle(trained.bundle, files)
+    same = "all files get the same answer: this compares nothing"
+    assert parity_check._row("bundle", lambda: (reference, ""), None)[0] == parity_check.Row("bundle", 0.0, True, same)
+    for n, scale in ((1, 1.0), (3, 1e5)):  # of one file nothing can be said
+        row, _ = parity_check._row("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
+        assert row.note == "what the others are compared with"
+
+
+def test_a_form_that_answers_otherwise_is_told_and_exits_1(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(tmp_path / "run", MEL)
+    other, right = parity_check.find(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
+    broken = replace(right, write=lambda _, folder: right.write(other, folder))
+    monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
+    words = ["export", str(model), "--check", *map(str, files[:2])]
+    result = CliRunner().invoke(app, [*words, "--json"])
+    said = json.loads(result.stdout)
+    rows = {row["path"]: row for row in said["paths"]}
+    assert result.exit_code == 1 and said["ok"] is False and said["limit"] == 1e-3
+    assert rows["waveform-onnx"]["ok"] is False and rows["waveform-onnx"]["largest_difference"] > 1e-3
+    assert rows[COMMAND]["ok"] is True
+    monkeypatch.undo()
+    result = CliRunner().invoke(app, words)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0 and lines[0] == "svm on 2 files; a probability may differ by 0.001"
+    assert lines[3].startswith(TRAINED) and "not compared: " in lines[3]
+    assert lines[8].split()[0] == "waveform-onnx" and lines[8].split()[2] == "yes"
+
+
+def test_a_form_that_fails_is_a_row_and_the_others_go_on(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(tmp_path, MEL)
+    fault: Exception = ModelError("no, not today")
+    monkeypatch.setattr("genrelab.export.parity_check.predict_file", lambda *_: (_ for _ in ()).throw(fault))
+    monkeypatch.setattr("genrelab.export.parity_check.sys.executable", "false")
+    found = rows_of(check(model, files[:1]))
+    assert found["bundle"] == parity_check.Row("bundle", None, False, "no, not today")
+    fault = ValueError("of what no one\nhas thought")
+    found = rows_of(check(model, files[:1]))
+    assert found["bundle"] == parity_check.Row("bundle", None, False, "ValueError: of what no one has thought")
+    assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` fails: exit 1"
+    assert found["waveform-onnx"].ok
+
+
+def test_numbers_that_are_no_probabilities_are_not_ok(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = formats.FORMATS["waveform-onnx"]
+    empty = formats.Format(form.file, form.missing, form.write, lambda _: lambda h: np.full((1, 4), np.nan))
+    monkeypatch.setitem(formats.FORMATS, "waveform-onnx", empty)
+    monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
+    row = rows_of(check(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
+    assert row.ok is False and row.note == "answers numbers that are no probabilities"
+
+
+def test_a_file_that_cannot_be_heard_is_left_out_and_named(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no.mp3").write_text("this is no audio")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 8_000)
+    monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
+    said: list[str] = []
+    found = check(model_of(tmp_path, MEL), [tmp_path / "no.mp3", *files[:2], tmp_path / "silent.wav"], said.append)
+    assert found.ok and found.files == tuple(map(str, files[:2]))
+    assert [name in why for name, why in zip(("no.mp3", "silent.wav"), found.left_out, strict=True)] == [True, True]
+    assert [line for line in said if line.startswith("left out: ")] == [f"left out: {why}" for why in found.left_out]
+
+
+def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
+    from genrelab.core.config import SamplesView, TableView
+
+    with pytest.raises(ModelError, match="reads columns of a table"):
+        check(model_of(tmp_path / "a", TableView(columns=("a", "b"))), files)
+    (tmp_path / "no.mp3").write_text("this is no audio")
+    with pytest.raises(DecodeError, match=r"no\.mp3"):
+        check(model_of(tmp_path / "b", MEL), [tmp_path / "no.mp3"])
+    late = np.concatenate([np.zeros(80_000), music(8_000, 10.0)]).astype(np.float32)
+    soundfile.write(tmp_path / "late.wav", late, 8_000)
+    clips = ClipSettings(clip_s=10.0)
+    model = model_of(tmp_path / "c", SamplesView(sr=8_000, n_samples=400), clips=clips)
+    with pytest.raises(DecodeError, match="the beginning, which is what svm listens to, is silent"):
+        check(model, [tmp_path / "late.wav"])

@@ -1,0 +1,131 @@
+"""One graph from samples to probabilities answers as the bundle does, whatever the length of the clip."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from genrelab.audio.clips import Clip, clips, resample
+from genrelab.bundle.bundle import load_bundle
+from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.errors import ModelError
+from genrelab.export.formats import hear
+from genrelab.export.waveform_graph import waveform_onnx
+from tests.support.sounds import awkward, music
+from tests.support.untrained_models import bundle_of
+
+VIEWS: dict[str, View] = {
+    "mel_image": MelImageView(sr=8_000, n_fft=512, size=32),
+    "log_mel": LogMelView(sr=8_000, n_fft=512, hop_length=128, n_mels=32, window_s=0.5, hop_s=0.5),
+    "log_mel that overlaps": LogMelView(
+        sr=8_000, n_fft=256, hop_length=100, n_mels=20, window_s=0.333, hop_s=0.1, top_db=60.0
+    ),
+    "log_mel with gaps": LogMelView(sr=8_000, n_fft=256, hop_length=64, n_mels=20, window_s=0.2, hop_s=0.45),
+    "samples": SamplesView(sr=8_000, n_samples=3_000),
+}
+
+SOUND = music(8_000, 4.0)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The largest difference between graph and bundle on samples, for a view by its name."""
+
+    @cache
+    def pair(name: str) -> tuple[Any, Any]:
+        folder = tmp_path_factory.mktemp("bundle") / "bundle"
+        bundle = load_bundle(bundle_of(folder, VIEWS[name], temperature=2.5 if "overlaps" in name else 1.0))
+        return bundle, onnxruntime.InferenceSession(waveform_onnx(bundle))
+
+    def off(name: str, y: NDArray[np.float32]) -> float:
+        bundle, session = pair(name)
+        expected = bundle.probabilities(hear(bundle, [Clip(0.0, y, 8_000)]).windows).mean(axis=0)
+        answer = session.run(None, {"samples": y})[0]
+        assert answer.shape == (len(bundle.genres),) and answer.dtype == np.float32
+        assert answer.sum() == pytest.approx(1, abs=1e-5)
+        return float(np.abs(answer - expected).max())
+
+    return off
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 30_000))
+def test_clips_of_any_length(asked: Any, name: str, n: int) -> None:
+    assert asked(name, SOUND[-n:]) < 1e-3  # the end is the loudest; the beginning is much like noise
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("n", [1_600, 2_664, 4_000, 5_999, 6_000, 6_001, 8_000])
+def test_clips_at_the_edge_of_one_more_window(asked: Any, name: str, n: int) -> None:
+    assert asked(name, music(8_000, 1.0)[-n:]) < 1e-3
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_awkward_sounds(asked: Any, name: str) -> None:
+    for kind, y in awkward(8_000, 1.5).items():
+        assert asked(name, y) < 1e-3, kind
+
+
+def test_the_networks_of_these_tests_tell_a_wrong_hop(tmp_path: Path) -> None:
+    """A test that could not fail would prove nothing: a hop that is off by a frame in a hundred shows."""
+    view = VIEWS["log_mel"]
+    bundle = load_bundle(bundle_of(tmp_path / "bundle", view))
+    y = music(8_000, 1.0)
+    right = bundle.probabilities(hear(bundle, [Clip(0.0, y, 8_000)]).windows)
+    wrong = bundle.probabilities(hear(bundle, [Clip(0.0, np.roll(y, 80), 8_000)]).windows)
+    assert np.abs(right - wrong).max() > 1e-2
+
+
+@pytest.mark.real
+def test_real_files_at_the_usual_settings(shared: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_of(tmp_path / "bundle", MelImageView()))
+    session = onnxruntime.InferenceSession(waveform_onnx(bundle))
+    files = sorted((shared / "data" / "assorted").glob("*.ogg"))[:3]
+    assert files
+    for file in files:
+        for clip in clips(file, bundle.clips):
+            expected = bundle.probabilities(hear(bundle, [clip]).windows)[0]
+            answer = session.run(None, {"samples": resample(clip.y, clip.sr, bundle.view.sr)})[0]
+            np.testing.assert_allclose(answer, expected, atol=1e-3)
+
+
+def test_the_graph_says_what_it_needs(tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_of(tmp_path / "bundle", VIEWS["mel_image"]))
+    proto = onnx.load_model_from_string(waveform_onnx(bundle))
+    onnx.checker.check_model(proto, full_check=True)
+    said = {p.key: p.value for p in proto.metadata_props}
+    assert said["sr"] == "8000" and json.loads(said["genres"]) == list(bundle.genres)
+    assert said["clip_s"] == "30.0" and said["min_s"] == "0.5" and said["view"] == "mel_image"
+    assert said["created_by"].startswith("genrelab ") and said["bundle"] == bundle.fingerprint
+    (samples,) = proto.graph.input
+    assert samples.name == "samples" and samples.type.tensor_type.shape.dim[0].dim_param == "n_samples"
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (StatisticsView(), r"svm: no waveform-onnx: it reads statistics: .* use --format onnx"),
+        (FramesView(n_frames=4), "it reads frames"),
+        (TableView(columns=("a", "b")), "it reads columns of a table"),
+    ],
+)
+def test_features_are_refused_with_the_reason(tmp_path: Path, view: View, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        waveform_onnx(load_bundle(bundle_of(tmp_path / "bundle", view)))
+
+
+def test_operators_of_another_version_are_refused(tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_of(tmp_path / "bundle", VIEWS["samples"], opset=13))
+    with pytest.raises(ModelError, match="operators of version 13, and only 17 can be built upon"):
+        waveform_onnx(bundle)

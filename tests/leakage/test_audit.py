@@ -1,0 +1,202 @@
+"""genrelab/leakage/audit.py: planted leaks are found, each for what it is, and where nothing leaks nothing is said."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mutagen.flac
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.core.errors import SplitError
+from genrelab.datasets import exclusions, folder
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
+from genrelab.datasets.synth_voices import SR
+from genrelab.leakage import audit
+from genrelab.prepare.pipeline import prepare
+from genrelab.records.prepared import Prepared
+from genrelab.splits.split import Split
+from tests.support.songs import encoded, genres, song
+
+SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500),))
+LEARNED = ("rock/copied.flac", "rock/retagged.flac", "rock/whole.flac", "rock/by-anna.flac", "rock/album-1.flac",
+           "rock/own.flac")  # fmt: skip
+PLANTED = {
+    "same_audio": [("rock/copied.flac", "jazz/copy.flac"), ("rock/retagged.flac", "jazz/tagged.flac")],
+    "near_duplicate": [("rock/whole.flac", "jazz/excerpt.mp3"), ("rock/whole.flac", "jazz/excerpt.ogg")],
+    "same_artist": [("rock/by-anna.flac", "jazz/by-anna.flac")],
+    "same_album": [("rock/album-1.flac", "jazz/album-2.flac")],
+}
+"""By check, which learned track leaks into which scored one."""
+
+
+def _write(path: Path, number: int, **tags: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, song(genres()[number], 7, 0), SR, subtype="PCM_16")
+    _tag(path, **tags)
+
+
+def _tag(path: Path, **tags: str) -> None:
+    flac = mutagen.flac.FLAC(path)
+    flac.update(tags)
+    flac.save()
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Eight songs, no two alike, and six copies, relatives and excerpts of them."""
+    root = tmp_path_factory.mktemp("collection")
+    learned = [root / name for name in LEARNED]
+    for number, path in enumerate(learned):
+        _write(path, number, artist=f"Artist {number}")
+    (root / "jazz").mkdir()
+    (root / "jazz" / "copy.flac").write_bytes(learned[0].read_bytes())
+    (root / "jazz" / "tagged.flac").write_bytes(learned[1].read_bytes())
+    excerpt = song(genres()[2], 7, 0)[round(2.719 * SR) : round(5.2 * SR)]
+    for container in ("mp3", "ogg"):
+        (root / "jazz" / f"excerpt.{container}").write_bytes(encoded(0.5 * excerpt, container))
+    _tag(learned[3], artist="Anna  B")
+    _write(root / "jazz" / "by-anna.flac", 6, artist="ANNA B")
+    _tag(learned[4], artist="Both", album="Together")
+    _write(root / "jazz" / "album-2.flac", 7, artist="Both", album="together ")
+    _tag(root / "jazz" / "tagged.flac", artist="Somebody")
+    return prepare(folder.load(root, DatasetOptions()), tmp_path_factory.mktemp("out"), SETTINGS, jobs=1)
+
+
+def _split(prepared: Prepared, learned: tuple[str, ...]) -> Split:
+    roles = tuple("fit" if i in learned else "score" for i in prepared.tracks["track_id"])
+    return Split("official", tuple({"fit": "training", "score": "test"}[r] for r in roles), roles, ())
+
+
+def _pairs(found: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    return {c["name"]: sorted((p["a"], p["b"]) for p in c["pairs"]) for c in found["checks"] if c["n_pairs"]}
+
+
+def test_planted_leaks_are_found_for_what_they_are(collection: Prepared) -> None:
+    found = audit.audit_run(collection, _split(collection, LEARNED))
+    pairs = _pairs(found)
+    assert {n: sorted(PLANTED[n]) for n in ("same_audio", "near_duplicate")} == {
+        n: pairs[n] for n in ("same_audio", "near_duplicate")
+    }
+    assert PLANTED["same_artist"][0] in pairs["same_artist"]
+    assert pairs["same_album"] == PLANTED["same_album"]
+    assert (found["verdict"], found["n_learned"], found["n_scored"]) == ("leaks", 6, 6)
+    checks = {c["name"]: c for c in found["checks"]}
+    assert [p["what"] for p in checks["same_audio"]["pairs"]] == [
+        "same file, labelled rock and jazz", "same audio with other tags, labelled rock and jazz",
+    ]  # fmt: skip
+    for pair in checks["near_duplicate"]["pairs"]:
+        assert pair["offset_s"] == pytest.approx(-2.719, abs=0.1) and pair["score"] > 0.55
+    assert any(s.startswith("2 of 6 scored tracks are learned from, too, as an exact copy") for s in found["sentences"])
+    assert json.loads(json.dumps(found)) == found
+    assert found["sentences"][0].startswith("2 of 6 scored tracks are one recording under two genres (decide which")
+
+
+def test_what_was_found_is_not_denied_in_the_next_sentence(collection: Prepared) -> None:
+    found = audit.audit_run(collection, _split(collection, ("rock/retagged.flac",)))
+    assert any("learned from, too, as an exact copy" in s for s in found["sentences"])
+    none = next(s for s in found["sentences"] if s.startswith("None of"))
+    assert "artist" in none and not any(word in none for word in ("file", "audio", "recording"))
+
+
+def test_a_near_duplicate_is_a_guess_with_its_score(collection: Prepared) -> None:
+    run = audit.audit_run(collection, _split(collection, ("rock/whole.flac",)))
+    held = audit.audit_prepared(collection)
+    for sentences, words in ((run, "may be learned from, too"), (held, "may be the same recording as another")):
+        (said,) = (s for s in sentences["sentences"] if " may be " in s)
+        assert (
+            words in said and re.search(r"rock/whole\.flac|jazz/excerpt", said) and re.search(r"\(\d+% alike\)", said)
+        )
+    assert not any(s.startswith("None of") and ("file" in s or "audio" in s) for s in run["sentences"])
+
+
+def test_of_one_recording_under_two_genres_none_is_kept_in_a_split_that_is_dealt_out(collection: Prepared) -> None:
+    split = replace(_split(collection, LEARNED), policy="random")
+    gone = {r.track_id for r in audit.left_out(collection, split)}
+    assert {"rock/copied.flac", "jazz/copy.flac", "rock/retagged.flac", "jazz/tagged.flac"} <= gone
+
+
+def test_a_clean_split_gives_no_alarm(collection: Prepared) -> None:
+    own = ("rock/own.flac",)
+    found = audit.audit_run(collection, _split(collection, own))
+    assert _pairs(found) == {}
+    assert found["verdict"] == "clean"
+    assert found["sentences"][0].startswith("None of the 11 scored tracks shares its artist")
+    audit.refuse_copies(found, allow=False, where="the official split")
+
+
+def test_exact_copies_stop_a_training_unless_allowed(collection: Prepared) -> None:
+    found = audit.audit_run(collection, _split(collection, LEARNED))
+    with pytest.raises(SplitError, match=r"official split: 2 of 6 .*copied.flac = jazz/copy.flac.*--exclude.*--allow"):
+        audit.refuse_copies(found, allow=False, where="the official split")
+    audit.refuse_copies(found, allow=True, where="the official split")
+
+
+def test_what_is_left_out_mends_the_split(collection: Prepared, tmp_path: Path) -> None:
+    rows = audit.left_out(collection, _split(collection, LEARNED))
+    assert [r.track_id for r in rows] == ["rock/copied.flac", "rock/retagged.flac", "rock/whole.flac"]
+    assert rows[0].reason == "same file, labelled rock and jazz as jazz/copy.flac, which is scored"
+    dataset = exclusions.exclude(folder.load(Path(collection.about["root"]), DatasetOptions()), rows)
+    mended = prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    gone = tuple(n for n in LEARNED if n not in {r.track_id for r in rows})
+    roles = _split(mended, gone)
+    usable = tuple(r if ok else "none" for r, ok in zip(roles.roles, mended.usable, strict=True))
+    found = audit.audit_run(mended, Split("official", roles.parts, usable, ()))
+    assert {"same_audio", "near_duplicate"}.isdisjoint(_pairs(found))
+
+
+def test_prepare_says_which_tracks_are_copies(collection: Prepared) -> None:
+    held = collection.folder.read_json(audit.FILE)
+    assert held == audit.audit_prepared(collection)
+    assert held["split"] is None
+    assert {n: len(p) for n, p in _pairs(held).items()} == {"same_audio": 2, "near_duplicate": 3}
+    assert held["sentences"][0].startswith(
+        "4 of 12 tracks are one recording under two genres (decide which is right): "
+    )
+    assert held["sentences"][1].startswith("4 of 12 tracks are exact copies of another: ")
+
+
+def test_what_is_unknown_is_said(collection: Prepared) -> None:
+    tracks = {**collection.tracks, "artist": [None] * len(collection), "album": ["Greatest Hits"] * len(collection)}
+    files = {k: v for k, v in collection.about["files"].items() if k != "fingerprints.parquet"}
+    old = Prepared(collection.folder, {**collection.about, "files": files}, tracks, collection.views)
+    found = audit.audit_run(old, _split(old, ("rock/own.flac",)))
+    checks = {c["name"]: c for c in found["checks"]}
+    assert [checks[n]["known"] for n in ("same_artist", "same_album", "near_duplicate")] == [0, 0, 0]
+    assert found["verdict"] == "unknown"
+    assert any("run the same `prepare` again" in s for s in found["sentences"])
+    assert (
+        "Artists are unknown for all 12 tracks, so the same artist may stand on both sides unnoticed."
+        in (found["sentences"])
+    )
+
+
+def test_an_album_without_artist_must_lie_in_one_folder(collection: Prepared) -> None:
+    n = len(collection)
+    tracks = {**collection.tracks, "artist": [None] * n, "album": ["Blue Train"] * n}
+    found = audit.audit_run(Prepared(collection.folder, collection.about, tracks, collection.views),
+                            _split(collection, LEARNED[:3]))  # fmt: skip
+    assert all(a.split("/")[0] == b.split("/")[0] for a, b in _pairs(found)["same_album"])
+
+
+def _table(root: Path, rows: list[list[float]]) -> Dataset:
+    tracks = tuple(Track(str(i), None, ("jazz", "rock")[i % 2], artist=f"Artist {i}") for i in range(len(rows)))
+    table = FeatureTable(("f1", "f2", "f3"), np.array(rows, np.float32))
+    return Dataset("table", root / "features.csv", tracks, features=table)
+
+
+def test_equal_rows_of_a_table_are_copies_unless_they_say_nothing(tmp_path: Path) -> None:
+    rows = [[1, 2, 3], [4, 5, 6], [0, 0, 0], [1, 2, 3], [0, 0, 0], [7, 8, 9]]
+    prepared = prepare(_table(tmp_path, [[float(x) for x in r] for r in rows]), tmp_path / "out")
+    found = audit.audit_run(prepared, _split(prepared, ("0", "1", "2")))
+    assert _pairs(found) == {"same_features": [("0", "3")]}
+    assert any("Audio is unknown" in s for s in found["sentences"])
+    assert found["verdict"] == "leaks" and any("0 = 3" in s for s in found["sentences"])
+    audit.refuse_copies(found, allow=False, where="the random split")  # told, but no reason to stop
+    assert audit.left_out(prepared, _split(prepared, ("0", "1")))[0].track_id == "0"

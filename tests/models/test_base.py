@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
+from genrelab.core.errors import ModelError
+from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
+from genrelab.models import registry
+from genrelab.models.base import Model, steady_columns
+from genrelab.models.majority import Majority
+from tests.support.in_memory import blobs
+
+
+class Liar(Majority):
+    """Its graph is another model's."""
+
+    def _proba(self, x: Any) -> Any:
+        return super()._proba(x)[:, ::-1]
+
+
+class Nothing(Model):
+    name = "nothing"
+    views = ("table",)
+
+    def fit(self, examples: Any, folder: Path) -> Self:
+        return self
+
+    def _proba(self, x: Any) -> Any:
+        return np.full((len(x), len(self.genres)), 1 / len(self.genres))
+
+    def _graph(self) -> bytes:
+        raise NotImplementedError
+
+
+def test_a_graph_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+    examples = blobs(n=41)  # one row more of the first genre
+    assert Majority(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
+    with pytest.raises(ModelError, match="majority: its ONNX graph is off by"):
+        Liar(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
+
+
+def test_defaults_of_a_model() -> None:
+    examples = blobs(n=40)
+    model = Nothing(TrainSettings(), examples.genres)
+    assert model.display == "nothing"
+    assert model.missing_need(TrainSettings()) is None
+    assert model.predict_proba(examples).shape == (40, 4)
+
+
+def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
+    assert registry.known_models()[0] == "majority"
+    for name in registry.known_models():
+        assert registry.create(name, TrainSettings(), ("a", "b")).name == name
+    with pytest.raises(ModelError, match=r"unknown model 'svn': known are majority, .*mobilenet_v2"):
+        registry.create("svn", TrainSettings(), ("a", "b"))
+
+
+@pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])
+def test_columns_that_tell_how_a_file_was_stored_are_not_looked_at(view: View, names: tuple[str, ...]) -> None:
+    columns = steady_columns(view)
+    assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in STORAGE_BOUND]
+    assert view.shape == (len(names),) and len(columns) < len(names)
+
+
+@pytest.mark.parametrize("view", [StatisticsView(fma_exact=True), SamplesView()])
+def test_other_views_keep_all_their_columns(view: View) -> None:
+    assert steady_columns(view) is None

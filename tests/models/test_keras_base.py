@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from genrelab.core.config import SamplesView, TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.core.tensorflow import load_tensorflow
+from genrelab.models.keras_base import KerasModel
+from tests.support.in_memory import examples_of, tones
+
+pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
+
+
+class Small(KerasModel):
+    """Spectrum and one dense layer; normalisation and dropout are what a conversion could get wrong."""
+
+    name = "small"
+    views = ("samples",)
+
+    def fit(self, examples: Any, folder: Path) -> Self:
+        self._begin(examples)
+        _, keras = load_tensorflow()
+        layers = keras.layers
+        mean = examples.rows("fit").x.mean(axis=0)
+        with self.strategy.scope():
+            self.network_ = keras.Sequential(
+                [
+                    keras.Input(examples.shape),
+                    layers.Normalization(mean=mean, variance=np.ones_like(mean)),
+                    layers.Reshape((*examples.shape, 1)),
+                    layers.Conv1D(8, 16, activation="relu"),
+                    layers.GlobalAveragePooling1D(),
+                    layers.BatchNormalization(),
+                    layers.Dropout(0.1),
+                    layers.Dense(len(self.genres)),
+                ]
+            )
+        history = self._train(self.network_, *self._parts(examples), folder, learning_rate=0.05)
+        self._conclude(history, history.epochs)
+        return self
+
+
+def fitted(folder: Path, examples: Any = None, **settings: Any) -> Small:
+    examples = examples or tones()
+    return Small(TrainSettings(**{"epochs": 30, "batch_size": 16, **settings}), examples.genres).fit(examples, folder)
+
+
+def test_learns_answers_in_order_and_tells_its_curve(tmp_path: Path) -> None:
+    examples = tones()
+    model = fitted(tmp_path)
+    probabilities = model.predict_proba(examples)
+    assert probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == examples.y)[examples.role == "score"].mean() > 0.8
+    assert model.notes == []
+    assert model.curve is not None
+    assert set(model.curve) == {"epochs", "best_epoch", "learned", "loss", "val_loss", "val_accuracy"}
+    assert model.curve["learned"] is True
+
+
+def test_graph_and_saved_model_answer_as_the_model_does(tmp_path: Path) -> None:
+    _, keras = load_tensorflow()
+    examples = tones()
+    model = fitted(tmp_path, epochs=2)
+    x, expected = examples.rows().x, model.predict_proba(examples)
+    session = onnxruntime.InferenceSession(model.onnx())
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [("probabilities", ["batch", 3])]
+    assert [(i.name, i.shape) for i in session.get_inputs()] == [("x", ["batch", 200])]
+    for n in (1, len(x)):
+        np.testing.assert_allclose(session.run(None, {"x": x[:n]})[0], expected[:n], atol=1e-5)
+    model.save(tmp_path)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    logits = loaded.predict(x, verbose=0)
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), expected, atol=1e-5)
+
+
+def test_what_does_not_learn_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    role = np.array(["fit", "fit", "choose"])[np.arange(60) // 3 % 3]
+    noise = examples_of(rng.normal(size=(60, 50)), np.arange(60) % 3, view=SamplesView(n_samples=50), role=role)
+    model = fitted(tmp_path, noise, epochs=2)
+    assert model.curve is not None
+    assert model.curve["learned"] is False
+    assert any(n.startswith("did not learn: on the validation rows its best epoch") for n in model.notes)
+
+
+def test_without_validation_rows_it_says_so(tmp_path: Path) -> None:
+    x, y = tones().rows().x, tones().y
+    model = fitted(tmp_path, examples_of(x, y, view=SamplesView(n_samples=200)), epochs=2)
+    assert model.notes == ["no validation rows: trained for 2 epochs, none chosen"]
+    assert model.curve is not None
+    assert "val_loss" not in model.curve
+
+
+def test_one_row_to_choose_on_is_enough_to_run(tmp_path: Path) -> None:
+    role = np.array(["fit"] * 59 + ["choose"])
+    model = fitted(
+        tmp_path, examples_of(tones().rows().x, tones().y, view=SamplesView(n_samples=200), role=role), epochs=1
+    )
+    assert model.curve is not None
+
+
+def test_a_genre_without_training_rows_is_refused(tmp_path: Path) -> None:
+    y = np.arange(60) % 3
+    view = SamplesView(n_samples=50)
+    examples = examples_of(np.zeros((60, 50)), y, view=view, role=np.where(y == 1, "choose", "fit"))
+    with pytest.raises(ModelError, match="small: no row to learn genre1 from"):
+        fitted(tmp_path, examples)
+
+
+def test_missing_tensorflow_is_a_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Small.missing_need(TrainSettings()) is None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "small needs TensorFlow" in str(Small.missing_need(TrainSettings()))
+
+
+def test_the_strategy_that_was_asked_for_is_used(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="--strategy gpu"):
+        fitted(tmp_path, strategy="gpu")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genrelab.core.config import TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.core.tensorflow import load_tensorflow, seed_everything
+from genrelab.models.checkpoints import read_history
+from genrelab.models.keras_training import fit_network, full_batches, part_of_arrays
+from tests.support.paths import PROJECT
+
+pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
+
+
+def clouds(n: int = 75) -> tuple[Any, Any]:
+    y = np.arange(n) % 3
+    return np.random.default_rng(0).normal(size=(n, 6)) + 3 * np.eye(3, 6)[y], y
+
+
+def small_network(dropout: float = 0.5) -> Any:
+    _, keras = load_tensorflow()
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8, activation="relu"), layers.Dropout(dropout), layers.Dense(3)]
+    )
+
+
+def trained(folder: Path, network: Any = None, *, n_fit: int = 50, **more: Any) -> tuple[Any, Any]:
+    """History and weights of a small network on 50 rows (not a multiple of the batch), chosen on 25."""
+    settings = TrainSettings(**{"epochs": 4, "batch_size": 16, **more.pop("settings", {})})
+    seed_everything(settings.seed)
+    network = network or small_network()
+    x, y = clouds()
+    choose = part_of_arrays(x[50:], y[50:], batch_size=16) if more.pop("choose", True) else None
+    fit = part_of_arrays(x[:n_fit], y[:n_fit], batch_size=16)
+    history = fit_network(network, fit, choose, settings=settings, folder=folder, **more)
+    return history, np.concatenate([w.ravel() for w in network.get_weights()])
+
+
+def test_learns_and_ends_with_the_best_weights(tmp_path: Path) -> None:
+    network = small_network(dropout=0)
+    history, _ = trained(tmp_path, network, settings={"epochs": 60, "patience": 3}, learning_rate=0.05)
+    rows = read_history(tmp_path)
+    losses = [r["val_loss"] for r in rows]
+    assert history.learned
+    assert history.val_accuracy > 0.9
+    assert history.epochs == len(rows) < 60
+    assert history.best_epoch == 1 + int(np.argmin(losses)) == len(rows) - 3
+    x, y = clouds()
+    logits = network.predict(x[50:], verbose=0)
+    loss = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(25), y[50:]])
+    np.testing.assert_allclose(loss, min(losses), rtol=1e-5)
+
+
+def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
+    first, second = (trained(tmp_path / name)[1] for name in "ab")
+    np.testing.assert_array_equal(first, second)
+    other = trained(tmp_path / "c", settings={"seed": 1})[1]
+    assert np.abs(other - first).max() > 1e-3
+
+
+def test_interrupted_and_resumed_is_as_if_never_interrupted(tmp_path: Path) -> None:
+    """Dropout, order of the rows, Adam's moments and early stopping all go on where they stood."""
+
+    def interrupt(done: int, at_most: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    _, expected = trained(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "b", progress=interrupt)
+    assert len(read_history(tmp_path / "b")) == 2
+    seen: list[tuple[int, int]] = []
+    history, weights = trained(tmp_path / "b", resume=True, progress=lambda *at: seen.append(at))
+    np.testing.assert_array_equal(weights, expected)
+    assert seen == [(3, 4), (4, 4)]
+    assert history.epochs == 4
+    assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    first, expected = trained(tmp_path, settings={"epochs": 30, "patience": 1}, learning_rate=1.0)
+    assert first.epochs < 30
+    seen: list[tuple[int, int]] = []
+    again, weights = trained(tmp_path, settings={"epochs": 30, "patience": 1}, learning_rate=1.0, resume=True,
+                             progress=lambda *at: seen.append(at))  # fmt: skip
+    assert (again, seen) == (first, [])
+    np.testing.assert_array_equal(weights, expected)
+
+
+def test_other_rows_are_another_training(tmp_path: Path) -> None:
+    trained(tmp_path)
+    seen: list[tuple[int, int]] = []
+    trained(tmp_path, n_fit=40, resume=True, progress=lambda *at: seen.append(at))
+    assert seen[0] == (1, 4)
+
+
+def test_without_validation_it_trains_for_all_epochs(tmp_path: Path) -> None:
+    history, weights = trained(tmp_path, choose=False)
+    assert (history.epochs, history.best_epoch, history.learned) == (4, 4, None)
+    np.testing.assert_array_equal(trained(tmp_path, choose=False, resume=True)[1], weights)
+
+
+def test_noise_is_not_called_learning(tmp_path: Path) -> None:
+    network = small_network()
+    history, _ = trained(tmp_path, network, learning_rate=0.0)
+    assert history.learned is False
+
+
+def test_class_weights_change_what_is_learned(tmp_path: Path) -> None:
+    _, plain = trained(tmp_path / "a")
+    _, ones = trained(tmp_path / "b", class_weights=np.ones(3))
+    np.testing.assert_array_equal(plain, ones)
+    _, weighted = trained(tmp_path / "c", class_weights=np.array([0.1, 1.0, 1.9]))
+    assert np.abs(weighted - plain).max() > 1e-3
+
+
+def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no number"):
+        trained(tmp_path, learning_rate=float("nan"))
+
+
+def test_the_last_batch_is_filled_with_rows_that_weigh_nothing() -> None:
+    x, y = clouds(5)
+    part = part_of_arrays(x, y, batch_size=2)
+    batches = list(full_batches(part, part.data.unbatch(), 4, np.array([2.0, 3.0, 4.0])).as_numpy_iterator())
+    assert [b[0].shape for b in batches] == [(4, 6), (4, 6)]
+    np.testing.assert_array_equal(np.concatenate([b[2] for b in batches]), [2, 3, 4, 2, 3, 0, 0, 0])
+    np.testing.assert_allclose(np.concatenate([b[0] for b in batches])[:5], x, rtol=1e-6)
+    assert not batches[1][0][1:].any()
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import tensorflow as tf  # before load_tensorflow, which makes the devices
+one = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [one, one])
+from tests.models.test_keras_training import *
+found = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    seed_everything(42)
+    with strategy.scope():
+        network = small_network(dropout=0)
+    folder = Path(sys.argv[1]) / str(strategy.num_replicas_in_sync)
+    found.append((trained(folder, network, n_fit=33, class_weights=np.array([0.5, 1.0, 1.5])), read_history(folder)))
+(_, alone), (_, mirrored) = (f[0] for f in found)
+print(strategy.num_replicas_in_sync, np.abs(alone - mirrored).max())
+print(max(abs(a[k] - b[k]) for a, b in zip(found[0][1], found[1][1], strict=True) for k in a))
+"""
+
+
+def test_two_devices_give_what_one_gives(tmp_path: Path) -> None:
+    """33 rows in batches of 16: the last batch holds one row, which two devices cannot share."""
+    env = os.environ | {"PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, tmp_path], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    devices, weights_off, figures_off = (float(word) for word in done.stdout.split())
+    assert devices == 2
+    assert weights_off < 1e-5
+    assert figures_off < 1e-5

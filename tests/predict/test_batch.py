@@ -1,0 +1,359 @@
+"""Many files: in order, each heard once, in workers where that pays; a hostile file costs its own answer only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures._base import DoneAndNotDoneFutures
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.core.config import ClipSettings, LogMelView, SamplesView, TableView
+from genrelab.core.errors import BundleError, SettingsError
+from genrelab.core.processes import CRASHED
+from genrelab.predict import batch as listening
+from genrelab.predict.batch import FEW, Heard, listen
+from genrelab.predict.cache import open_memory
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.file import predict_file
+from genrelab.predict.prediction import Decision, Prediction
+from tests.support.bundles import SR, bundle_for, noise
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Classifier:
+    return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are decoded in this process."""
+    names: list[str] = []
+
+    def predict(bundle: Classifier, path: Path) -> Prediction:
+        names.append(path.name)
+        return predict_file(bundle, path)
+
+    monkeypatch.setattr(listening, "predict_file", predict)
+    return names
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(files, jobs) of every call for workers; these are not begun."""
+    asked: list[tuple[int, int]] = []
+
+    class Line:
+        def __init__(self, bundle: Classifier, files: list[Path], jobs: int, memory: object) -> None:
+            asked.append((len(files), jobs))
+            self._answers = (predict_file(bundle, f) for f in files)
+
+        def answers(self) -> Iterator[Prediction]:
+            return self._answers
+
+    monkeypatch.setattr(listening, "_Line", Line)
+    return asked
+
+
+def songs(folder: Path, n: int, seconds: float = 0.6) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    for i in range(n):
+        soundfile.write(folder / f"{i:03}.wav", noise(seconds, seed=i), SR)
+    return sorted(folder.iterdir())
+
+
+def plain(predictions: list[Prediction]) -> list[Prediction]:
+    return [replace(p, timeline=()) for p in predictions]
+
+
+# --- in this process ---
+
+
+def test_few_files_are_answered_in_their_order(bundle: Classifier, tmp_path: Path) -> None:
+    paths = [*reversed(songs(tmp_path / "music", 4)), tmp_path / "missing.mp3"]
+    steps: list[tuple[int, int]] = []
+    found = list(listen(bundle, map(str, paths), progress=lambda done, total: steps.append((done, total))))
+    assert found == [predict_file(bundle, p) for p in paths]
+    assert steps == [(i, 5) for i in range(1, 6)]
+    assert list(listen(bundle, [])) == []
+
+
+def test_what_is_remembered_is_not_heard_again(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+    paths = songs(tmp_path / "music", 4)
+    (tmp_path / "text.mp3").write_text("no sound\n" * 100)
+    paths += [tmp_path / "text.mp3", tmp_path / "missing.mp3"]
+    with open_memory() as memory:
+        first = list(listen(bundle, paths, memory=memory))
+    assert heard == [p.name for p in paths]
+    heard.clear()
+    soundfile.write(paths[2], noise(0.7, seed=9), SR)
+    paths[0] = paths[0].rename(tmp_path / "moved.wav")
+    with open_memory() as memory:
+        second = list(listen(bundle, paths, memory=memory))
+    assert heard == ["002.wav", "missing.mp3"], "the changed one, and what could not be read"
+    assert plain(second[1:2] + second[3:]) == plain(first[1:2] + first[3:])
+    assert plain([second[0]]) == [replace(first[0], timeline=(), path=str(paths[0]))]
+    assert second[2].probabilities != first[2].probabilities
+
+
+def test_copies_are_heard_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+    paths = songs(tmp_path / "music", 2)
+    paths += [Path(shutil.copy(paths[0], tmp_path / f"copy{i}.wav")) for i in range(3)]
+    with open_memory() as memory:
+        found = list(listen(bundle, paths, memory=memory))
+    assert heard == ["000.wav", "001.wav"]
+    assert [f.path for f in found] == list(map(str, paths))
+    assert len({f.confidence for f in found[2:]} | {found[0].confidence}) == 1
+
+
+def test_a_file_that_changes_meanwhile_is_not_remembered(
+    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = songs(tmp_path / "music", 1)
+
+    def predict(bundle: Classifier, path: Path) -> Prediction:
+        prediction = predict_file(bundle, path)
+        soundfile.write(path, noise(2), SR)
+        return prediction
+
+    monkeypatch.setattr(listening, "predict_file", predict)
+    with open_memory() as memory:
+        assert next(listen(bundle, [path], memory=memory)).duration_s == 0.6
+        memory.flush()
+        assert memory.lookup(bundle, path) is None
+
+
+def test_what_is_no_regular_file_is_not_waited_for(bundle: Classifier, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp3")
+    with open_memory() as memory:
+        assert next(listen(bundle, [tmp_path / "pipe.mp3"], memory=memory)).error == "not a regular file"
+
+
+def test_an_interrupt_keeps_what_is_finished(bundle: Classifier, tmp_path: Path) -> None:
+    paths = songs(tmp_path / "music", 4)
+    with pytest.raises(KeyboardInterrupt), open_memory() as memory:
+        for i, _ in enumerate(listen(bundle, paths, memory=memory)):
+            if i == 2:
+                raise KeyboardInterrupt
+    with open_memory() as memory:
+        assert [memory.lookup(bundle, p) is not None for p in paths] == [True, True, True, False]
+
+
+def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--jobs must be 1 or more"):
+        listen(bundle, [], jobs=0)
+    with pytest.raises(BundleError, match="cannot hear"):
+        listen(bundle_for(tmp_path / "table", TableView(columns=("a", "b"))), [])
+
+
+# --- who hears ---
+
+
+def test_workers_are_for_many_files_that_are_not_remembered(
+    bundle: Classifier, tmp_path: Path, lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "cores", lambda: 4)
+    paths = songs(tmp_path / "music", FEW + 2)
+    assert len(list(listen(bundle, paths[:FEW]))) == FEW
+    assert len(list(listen(bundle, paths, jobs=1))) == FEW + 2
+    assert lines == []
+    assert len(list(listen(bundle, paths))) == FEW + 2
+    assert len(list(listen(bundle, paths[:3], jobs=8))) == 3
+    assert lines == [(FEW + 2, 4), (3, 3)]
+    with open_memory() as memory:
+        list(listen(bundle, paths[:2], memory=memory))
+        memory.flush()
+        assert [p.path for p in listen(bundle, paths, memory=memory)] == list(map(str, paths))
+        assert len(list(listen(bundle, paths, memory=memory, jobs=2))) == FEW + 2
+    assert list(listen(bundle, [], jobs=2)) == []
+    assert lines == [(FEW + 2, 4), (3, 3), (FEW, 2)]
+    with open_memory() as memory:
+        list(listen(bundle, paths[:5], memory=memory, jobs=1))
+    with open_memory() as memory:
+        assert len(list(listen(bundle, paths[:5], memory=memory, jobs=2))) == 5
+    assert len(lines) == 3, "all are remembered"
+
+
+# --- worker processes ---
+
+CRASH = """
+import os
+from genrelab.audio import reader
+begin = reader.Audio.__init__
+def crash(self, path):
+    if str(path).endswith(("003.wav", "011.wav")):
+        os._exit(11)  # as a decoder does that meets a hostile file
+    begin(self, path)
+reader.Audio.__init__ = crash
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that two of the files bring down."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
+@pytest.mark.slow
+def test_a_file_that_brings_a_worker_down_costs_its_own_answer(
+    bundle: Classifier, tmp_path: Path, hostile: None, heard: list[str]
+) -> None:
+    paths = songs(tmp_path / "music", 14)
+    steps: list[int] = []
+    with open_memory() as memory:
+        found = list(listen(bundle, paths, jobs=2, memory=memory, progress=lambda done, _: steps.append(done)))
+        assert heard == []
+        assert [f.path for f in found] == list(map(str, paths))
+        assert [i for i, f in enumerate(found) if f.error] == [3, 11]
+        assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", CRASHED)
+        assert steps == list(range(1, 15))
+        memory.flush()
+        assert plain(list(listen(bundle, paths, memory=memory))) == plain(found)
+        assert heard == [], "this process never meets a file that brings one down"
+    good = [f for f in found if not f.error]
+    assert plain(good) == plain([predict_file(bundle, Path(f.path)) for f in good])
+
+
+@pytest.mark.slow
+def test_workers_refuse_a_model_that_was_changed(bundle: Classifier, tmp_path: Path) -> None:
+    paths = songs(tmp_path / "music", 2)
+    bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), dataset="another")
+    with pytest.raises(BundleError, match="was changed while it was in use"):
+        list(listen(bundle, paths, jobs=2))
+
+
+@pytest.mark.slow
+def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_path: Path) -> None:
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=1)).with_windows("all")
+    paths = songs(tmp_path / "music", 3, seconds=1.5)
+    with closing(listen(bundle, paths, jobs=2)) as answers:  # type: ignore[type-var]
+        assert len(next(answers).timeline) == 3
+        assert multiprocessing.active_children()
+    deadline = time.monotonic() + 30
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
+    own = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=2), weights * np.float32(0.4))
+    paths = songs(tmp_path / "music", 8, seconds=4)
+    n_heard = {}
+    for name, bundle in (("own", own), ("asked for", own.with_windows(2))):
+        found = list(listen(bundle, paths, jobs=2))
+        assert found == list(listen(bundle, paths, jobs=1))
+        n_heard[name] = {len(p.timeline) for p in found}
+    assert n_heard == {"own": {2}, "asked for": {2, 4}}, "else no song is close, or none is clear"
+
+
+@pytest.mark.slow
+def test_a_fresh_memory_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
+    paths = songs(tmp_path / "music", 2)
+    with open_memory() as memory:
+        right = plain(list(listen(bundle, paths, memory=memory)))
+        for path in paths:
+            heard = listening.hear(bundle, memory, path)
+            wrong = replace(heard.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
+            assert heard.stamp is not None
+            memory.remember(bundle, wrong, heard.stamp, heard.payload)
+    with open_memory() as memory:
+        assert plain(list(listen(bundle, paths, memory=memory))) != right
+    with open_memory(fresh=True) as memory:
+        assert plain(list(listen(bundle, paths, jobs=2, memory=memory))) == right
+    with open_memory() as memory:
+        assert list(listen(bundle, paths, memory=memory)) == right
+
+
+def test_few_files_are_out_and_few_answers_wait(
+    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{i:03}.wav" for i in range(50)]
+    sent: list[Path] = []
+    out: list[int] = []
+    sent_at_first_answer: list[int] = []
+
+    class Pool:
+        def submit(self, work: object, order: object, path: Path) -> Future[Heard]:
+            future: Future[Heard] = Future()
+            if sent:  # the first file takes long
+                future.set_result(Heard(bundle_says(path)))
+            sent.append(path)
+            return future
+
+    @contextmanager
+    def pool(jobs: int) -> Iterator[Pool]:
+        yield Pool()
+
+    def bundle_says(path: Path) -> Prediction:
+        return Prediction(str(path), "Folk", 1.0, {"Folk": 1.0}, 1.0, "linear", None)
+
+    def wait_for_one(futures: dict[Future[Heard], object], **_: object) -> DoneAndNotDoneFutures[Heard]:
+        out.append(len(futures))
+        done = {f for f in futures if f.done()}
+        if futures and not done:
+            sent_at_first_answer.append(len(sent))
+            done = set(futures)
+            for future in done:
+                future.set_result(Heard(bundle_says(paths[0])))
+        return DoneAndNotDoneFutures(done, set())
+
+    monkeypatch.setattr(listening, "worker_pool", pool)
+    monkeypatch.setattr(listening, "wait", wait_for_one)
+    monkeypatch.setattr(listening, "AHEAD", 5)
+    assert [p.path for p in listen(bundle, paths, jobs=2)] == list(map(str, paths))
+    assert max(out) == 3, "one behind each that is heard"
+    assert sent_at_first_answer == [10], "AHEAD for each worker"
+
+
+def test_workers_that_cannot_begin_are_no_error_of_every_file(
+    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def submit(self, *_: object) -> Future[None]:
+            future: Future[None] = Future()
+            future.set_exception(BrokenProcessPool())
+            return future
+
+    @contextmanager
+    def pool(jobs: int) -> Iterator[Broken]:
+        yield Broken()
+
+    monkeypatch.setattr(listening, "worker_pool", pool)
+    with pytest.raises(SettingsError, match=r"worker processes die before they begin.* --jobs 1 does without them"):
+        list(listen(bundle, songs(tmp_path / "music", 3), jobs=2))
+
+
+def test_what_counts_is_decided_here_whoever_heard_it(bundle: Classifier, tmp_path: Path) -> None:
+    """Workers and the memory know probabilities only."""
+    paths = songs(tmp_path / "music", 3)
+    heard = plain([predict_file(bundle, p) for p in paths])
+    never = replace(bundle, decision=Decision(dict.fromkeys(bundle.genres, None), 0.0))
+    with open_memory() as memory:
+        for jobs in (2, 1):  # heard by workers, then remembered
+            found = plain(list(listen(never, paths, jobs=jobs, memory=memory)))
+            assert {p.genre for p in found} == {"unknown"} and all(p.genre_set for p in found)
+            assert [replace(p, genre=p.guess, genre_set=None) for p in found] == heard
+            memory.flush()
+        assert plain(list(listen(bundle, paths, memory=memory))) == heard

@@ -1,0 +1,411 @@
+"""What was said of audio is found again wherever the file went; a broken memory costs time and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import chdir
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from genrelab.audio.content_hash import payload_sha256
+from genrelab.core import sqlite
+from genrelab.core.config import ClipSettings, SamplesView
+from genrelab.predict import cache as memories
+from genrelab.predict.cache import Memory, Stamp, cache_folder, open_memory, stamp_of
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.prediction import Prediction
+from tests.support.bundles import SR, bundle_for, noise
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Classifier:
+    return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "song.wav", noise(1), SR)
+    return tmp_path / "song.wav"
+
+
+def refuse(sentence: str) -> None:
+    raise AssertionError(sentence)
+
+
+def payload(path: Path) -> bytes:
+    return bytes.fromhex(payload_sha256(path))
+
+
+def stamp(path: Path) -> Stamp:
+    found = stamp_of(path)
+    assert found is not None
+    return found
+
+
+def keep(memory: Memory, bundle: Classifier, path: Path) -> Prediction:
+    prediction = bundle.predict(path)
+    memory.remember(bundle, prediction, stamp(path), payload(path))
+    return replace(prediction, timeline=())
+
+
+def test_an_answer_is_found_again_to_the_last_bit(bundle: Classifier, song: Path, cache: Path) -> None:
+    with open_memory(refuse) as memory:
+        assert memory.lookup(bundle, song) is None
+        said = keep(memory, bundle, song)
+    with open_memory(refuse) as memory:
+        assert memory.lookup(bundle, song) == said
+        with chdir(song.parent):
+            assert memory.lookup(bundle, "song.wav") == replace(said, path="song.wav")
+        assert memory.lookup_payload(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
+        assert memory.lookup_payload(bundle, song, bytes(32)) is None
+    assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
+
+
+def test_before_it_is_written_it_is_known_by_its_audio(bundle: Classifier, song: Path) -> None:
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, song)
+        assert memory.lookup_payload(bundle, song, payload(song)) == said
+
+
+def test_another_model_is_asked_itself(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+    other = bundle_for(tmp_path / "other", SamplesView(sr=SR, n_samples=3_000))
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, song)
+        memory.flush()
+        for another in (other, bundle.with_windows(3), replace(bundle, clips=ClipSettings(clip_s=5))):
+            assert memory.lookup(another, song) is None
+            assert memory.lookup_payload(another, song, payload(song)) is None
+        said_by_other = keep(memory, other, song)
+        memory.flush()
+        assert (memory.lookup(bundle, song), memory.lookup(other, song)) == (said, said_by_other)
+
+
+def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path: Path) -> None:
+    """As many, but where two genres are close more are heard."""
+    own = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(max_clips=12))
+    asked = own.with_windows(12)
+    assert asked.clips == own.clips
+    for first, second in ((own, asked), (asked, own)):
+        with open_memory(refuse, fresh=True) as memory:
+            said = keep(memory, first, song)
+        with open_memory(refuse) as memory:
+            assert memory.lookup(first, song) == said
+            if first is own:
+                assert memory.lookup(second, song) is memory.lookup_payload(second, song, payload(song)) is None
+            other = dict(zip(own.genres, reversed(said.probabilities.values()), strict=True))
+            memory.remember(second, replace(said, probabilities=other), stamp(song), payload(song))
+            assert memory.lookup_payload(second, song, payload(song)) != said, "before it is written, too"
+            memory.flush()
+            found = memory.lookup(second, song)
+            assert found is not None and (found.probabilities, memory.lookup(first, song)) == (other, said)
+
+
+def test_another_version_of_genrelab_hears_anew(
+    bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+        memory.flush()
+        monkeypatch.setattr(memories, "__version__", "9.9")
+        assert memory.lookup(bundle, song) is None
+
+
+def test_a_changed_file_is_not_taken_for_the_old_one(bundle: Classifier, song: Path) -> None:
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+        memory.flush()
+        before = song.stat()
+        os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        assert memory.lookup(bundle, song) is None
+        os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert memory.lookup(bundle, song) is not None
+        song.write_bytes(song.read_bytes() + b"\0")
+        os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert memory.lookup(bundle, song) is None
+        song.unlink()
+        assert memory.lookup(bundle, song) is None
+
+
+def test_after_its_tags_were_written_a_file_stays_known(bundle: Classifier, song: Path) -> None:
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, song)
+        content = song.read_bytes()
+        song.write_bytes(content + b"LIST\x0a\0\0\0INFOIGNR\0\0")
+        song.write_bytes(
+            song.read_bytes()[:4] + (song.stat().st_size - 8).to_bytes(4, "little") + song.read_bytes()[8:]
+        )
+        memory.rekey(song)
+        memory.flush()
+        assert song.stat().st_size > len(content)
+        assert memory.lookup(bundle, song) == said
+        soundfile.write(song, noise(1, seed=1), SR)  # other audio: nothing was said of it
+        memory.rekey(song)
+        memory.flush()
+        assert memory.lookup(bundle, song) is None
+        memory.rekey(song.with_name("missing.wav"))
+
+
+def test_what_lasts_is_kept_though_it_is_a_fault(bundle: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "text.mp3").write_text("no sound\n" * 100)
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, tmp_path / "text.mp3")
+        assert said.error is not None
+        memory.flush()
+        assert memory.lookup(bundle, tmp_path / "text.mp3") == said
+        assert memory.lookup_payload(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
+        passing = replace(said, lasting=False)
+        os.utime(tmp_path / "text.mp3", (1, 1))
+        memory.remember(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
+        memory.flush()
+        assert memory.lookup(bundle, tmp_path / "text.mp3") is None
+
+
+def fault_of(prediction: Prediction, path: Path) -> Prediction:
+    return Prediction(str(path), None, None, {}, None, prediction.model, "nothing in it can be decoded")
+
+
+def test_a_fault_is_that_of_its_own_file_only(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.wav"
+    other.write_bytes(song.read_bytes())
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, song)
+        fault = fault_of(said, other)
+        memory.remember(bundle, fault, stamp(other), payload(other))
+        memory.flush()
+        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
+        keep(memory, bundle, other)
+        memory.flush()
+        assert memory.lookup(bundle, other) == replace(said, path=str(other)), "it could be classified after all"
+        memory.remember(bundle, fault, stamp(other), None)
+        memory.flush()
+        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
+
+
+def test_a_fresh_one_knows_nothing_and_replaces_what_was(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.wav"
+    soundfile.write(other, noise(1, seed=1), SR)
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, song)
+        memory.remember(bundle, fault_of(said, other), stamp(other), None)
+        wrong = replace(said, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
+        memory.remember(bundle, wrong, stamp(song), payload(song))
+    with open_memory(refuse, fresh=True) as memory:
+        assert memory.lookup(bundle, song) is memory.lookup(bundle, other) is None
+        assert memory.lookup_payload(bundle, song, payload(song)) is None
+        said_of_other = keep(memory, bundle, other)
+        keep(memory, bundle, song)
+        assert memory.lookup_payload(bundle, song, payload(song)) is None
+    with open_memory(refuse) as memory:
+        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, said_of_other)
+
+
+def test_what_is_remembered_is_written_soon(
+    bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_memory(refuse) as one, open_memory(refuse) as two:
+        monkeypatch.setattr(memories, "SOON_S", 3_600)
+        keep(one, bundle, song)
+        one.flush_soon()
+        assert two.lookup(bundle, song) is None, "many at once, not each by itself"
+        monkeypatch.setattr(memories, "SOON_S", 0)
+        one.flush_soon()
+        assert two.lookup(bundle, song) is not None
+
+
+def test_names_that_are_not_utf8(bundle: Classifier, song: Path) -> None:
+    strange = os.fsdecode(os.fsencode(song.parent) + b"/\xff\nb.wav")
+    try:
+        song.rename(strange)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with open_memory(refuse) as memory:
+        said = keep(memory, bundle, Path(strange))
+        memory.flush()
+        assert memory.lookup(bundle, strange) == said
+
+
+def test_the_oldest_is_forgotten(bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memories, "MOST_ROWS", 3)
+    paths = [tmp_path / f"{i}.wav" for i in range(5)]
+    with open_memory(refuse) as memory:
+        for i, path in enumerate(paths):
+            soundfile.write(path, noise(1, seed=i), SR)
+            keep(memory, bundle, path)
+    with open_memory(refuse) as memory:
+        assert [memory.lookup(bundle, p) is not None for p in paths] == [False, False, True, True, True]
+        assert memory.lookup_payload(bundle, paths[0], payload(paths[0])) is None
+
+
+# --- what may go wrong ---
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4_000)])
+def test_a_damaged_one_is_moved_aside(bundle: Classifier, song: Path, cache: Path, content: bytes) -> None:
+    said: list[str] = []
+    cache.mkdir()
+    (cache / "answers.sqlite").write_bytes(content)
+    with open_memory(said.append) as memory:
+        keep(memory, bundle, song)
+        memory.flush()
+        assert memory.lookup(bundle, song) is not None
+    assert (cache / "answers-aside.sqlite").read_bytes() == content
+    assert len(said) == 1 and "is damaged: it was moved to answers-aside.sqlite" in said[0]
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_one_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+    with sqlite3.connect(cache / "answers.sqlite") as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    said: list[str] = []
+    with open_memory(said.append) as memory:
+        assert memory.lookup(bundle, song) is None
+    assert len(said) == 1 and f"version {version} of its tables" in said[0]
+    assert (cache / "answers-aside.sqlite").is_file()
+
+
+def test_an_empty_file_is_begun(bundle: Classifier, song: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "answers.sqlite").touch()  # as a kill leaves it
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+        memory.flush()
+        assert memory.lookup(bundle, song) is not None
+
+
+def test_damage_that_shows_later_is_said_once(bundle: Classifier, song: Path, cache: Path) -> None:
+    said: list[str] = []
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+    with open_memory(said.append) as memory:
+        content = (cache / "answers.sqlite").read_bytes()
+        (cache / "answers.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
+        assert memory.lookup(bundle, song) is None
+        assert memory.lookup(bundle, song) is None
+        keep(memory, bundle, song)
+        memory.flush()
+    assert len(said) == 1 and "moved to answers-aside.sqlite" in said[0] and "not remembered" in said[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["probabilities = x'00'", "probabilities = zeroblob(24)", "probabilities = 'words'", "duration_s = 'long'"],
+)
+def test_a_row_that_does_not_add_up_is_not_believed(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
+    with open_memory(refuse) as memory:
+        keep(memory, bundle, song)
+    with sqlite3.connect(cache / "answers.sqlite") as database:
+        database.execute(f"UPDATE answers SET {change}")
+    database.close()
+    with open_memory(refuse) as memory:
+        assert memory.lookup(bundle, song) is None
+        assert memory.lookup_payload(bundle, song, payload(song)) is None
+        keep(memory, bundle, song)
+        memory.flush()
+        assert memory.lookup(bundle, song) is not None
+
+
+def test_a_folder_that_cannot_be_made_is_said(
+    bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GENRELAB_CACHE", str(song / "below a file"))
+    with open_memory() as memory:
+        keep(memory, bundle, song)
+        memory.flush()
+        memory.rekey(song)
+        assert memory.lookup(bundle, song) is None
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "GENRELAB_CACHE" in err and "Not a directory" in err
+
+
+def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
+    bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.05)
+    said: list[str] = []
+    with open_memory(said.append) as memory:
+        other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        keep(memory, bundle, song)
+        memory.flush()
+        assert memory.lookup(bundle, song) is None
+        other.close()
+    assert len(said) == 1 and "locked" in said[0] and "not remembered" in said[0]
+    assert not (cache / "answers-aside.sqlite").exists()
+
+
+def test_two_runs_at_once_keep_both_their_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+    with open_memory(refuse) as one, open_memory(refuse) as two:
+        for i in range(10):
+            path = tmp_path / f"{i}.wav"
+            soundfile.write(path, noise(1, seed=i), SR)
+            for memory in (one, two)[:: 1 if i % 2 else -1]:
+                keep(memory, bundle, path)
+                memory.flush()
+        assert all(m.lookup(bundle, tmp_path / f"{i}.wav") is not None for i in range(10) for m in (one, two))
+
+
+KILLED = """
+import os, signal, sys
+from genrelab.predict.cache import open_memory
+from genrelab.predict.classifier import load_bundle
+from genrelab.predict.prediction import Prediction
+bundle = load_bundle(sys.argv[1])
+memory = open_memory()
+for i in range(10**6):
+    p = {g: 0.5 if g == "Folk" else 0.25 for g in bundle.genres}
+    said = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
+    memory.remember(bundle, said, (1, 1), i.to_bytes(32, "big"))
+    memory.flush()
+    if i == 20:
+        print("ready", flush=True)
+"""
+
+
+def test_a_kill_leaves_what_was_written(bundle: Classifier, cache: Path) -> None:
+    words = [sys.executable, "-c", KILLED, str(bundle.path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+    with open_memory(refuse) as memory:
+        found = [memory.lookup_payload(bundle, f"/{i}.mp3", i.to_bytes(32, "big")) for i in range(21)]
+        assert all(f is not None and f.genre == "Folk" for f in found)
+    with sqlite3.connect(cache / "answers.sqlite") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
+# --- where it stands ---
+
+
+def test_the_platforms_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setenv("GENRELAB_CACHE", "")
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
+    monkeypatch.setattr(memories.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/mine")
+    assert cache_folder() == Path("/var/mine/genrelab")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == Path("/home/me/.cache/genrelab")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path("/home/me/.cache/genrelab")
+    monkeypatch.setattr(memories.sys, "platform", "darwin")
+    assert cache_folder() == Path("/home/me/Library/Caches/genrelab")
+    monkeypatch.setattr(memories.sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert cache_folder() == Path("/local/genrelab/Cache")

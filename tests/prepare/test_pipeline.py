@@ -1,0 +1,438 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab.audio.content_hash import payload_sha256
+from genrelab.cli.run import outcome
+from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.errors import PreparedError, SettingsError
+from genrelab.core.storage import Folder
+from genrelab.datasets import folder
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
+from genrelab.datasets.exclusions import Exclusion, exclude
+from genrelab.features import views
+from genrelab.features.fingerprint import landmarks
+from genrelab.prepare import estimate
+from genrelab.prepare.pipeline import prepare
+from genrelab.records import tfrecord
+from genrelab.records.prepared import Prepared, open_prepared
+from tests.support.tones import write_tone
+
+SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
+
+
+def _load(root: Path) -> Dataset:
+    return folder.load(root, DatasetOptions())
+
+
+def _bytes(prepared: Path) -> dict[str, str]:
+    """Every file of PREPARED with the hash of its content."""
+    files = [p for p in sorted(prepared.rglob("*")) if p.is_file()]
+    return {p.relative_to(prepared).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _records(prepared: Prepared, view: str) -> list[tfrecord.Record]:
+    shards = [prepared.folder.local / s for s in prepared.shards(view)]
+    found = [r for s in shards for _, _, r in tfrecord.read_records(s, expected=tfrecord.shard_records(s.name))]
+    assert all(isinstance(r, tfrecord.Record) for r in found)
+    return found  # type: ignore[return-value]
+
+
+def test_every_track_stands_in_the_tables_once(music: Path, tmp_path: Path) -> None:
+    prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    assert prepared.about["counts"] == {"tracks": 28, "ok": 27, "failed": 1, "missing": 0, "unlabelled": 0}
+    assert prepared.tracks["index"] == list(range(28))
+    assert prepared.genres == ("ambient", "beat", "choir")
+    assert [s.split("/")[1] for s in prepared.shards("samples")] == [
+        "00000-of-00003-0012.tfrecord", "00001-of-00003-0011.tfrecord", "00002-of-00003-0004.tfrecord",
+    ]  # fmt: skip
+    found = _records(prepared, "samples")
+    ok = [i for i, s in enumerate(prepared.tracks["status"]) if s == "ok"]
+    assert [r.track for r in found] == ok
+    ids, starts, columns, values = prepared.features()
+    assert (len(ids), len(columns), values.shape, set(starts)) == (27, 518, (27, 518), {0.0})
+    failures = list(csv.DictReader((tmp_path / "out" / "failures.csv").read_text().splitlines()))
+    assert [(f["track_id"], f["stage"]) for f in failures] == [("beat/broken.mp3", "decode")]
+    assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_a_record_holds_what_the_view_computes(music: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    y, sr = soundfile.read(music / prepared.tracks["path"][0], dtype="float32")
+    assert _records(prepared, "samples")[0].x == views.compute(SETTINGS.views[1], y, sr)[0].x.tobytes()
+    assert prepared.tracks["sha256"][0] == hashlib.sha256((music / "ambient" / "0.wav").read_bytes()).hexdigest()
+    assert prepared.tracks["duration_s"][0] == 1.5
+
+
+@pytest.mark.slow
+def test_the_same_bytes_whatever_the_number_of_workers(music: Path, tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        prepare(_load(music), tmp_path / f"jobs{jobs}", SETTINGS, jobs=jobs)
+    assert _bytes(tmp_path / "jobs1") == _bytes(tmp_path / "jobs2")
+
+
+def test_again_does_nothing(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(_load(music), out, SETTINGS, jobs=1)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    said: list[str] = []
+    prepare(_load(music), out, SETTINGS, jobs=1, say=said.append)
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
+    assert any("up to date" in s for s in said)
+
+
+def test_changed_inputs_decode_only_what_changed(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    prepare(_load(music), out, SETTINGS, jobs=1)
+    write_tone(music / "ambient" / "3.wav", hz=999)  # changed
+    write_tone(music / "ambient" / "35.wav", hz=333)  # new, in the middle of the order
+    (music / "choir" / "8.wav").unlink()  # gone
+    said: list[str] = []
+    prepare(_load(music), out, SETTINGS, jobs=1, say=said.append)
+    assert any(s.startswith("25 of 28 tracks have not changed") for s in said)
+    prepare(_load(music), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(out) == _bytes(tmp_path / "fresh")
+
+
+def test_other_labels_rewrite_only_the_tables(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare(_load(music), out, SETTINGS, jobs=1)
+    before = _bytes(out)
+    artists = tmp_path / "artists.csv"
+    artists.write_text("id,artist\nambient/0.wav,Someone\n")
+    dataset = folder.load(music, DatasetOptions(artists=artists))
+    prepared = prepare(dataset, out, SETTINGS, jobs=1)
+    changed = {n for n, h in _bytes(out).items() if before[n] != h}
+    assert changed <= {"tracks.parquet", "dataset.json", "audit.json"} and "tracks.parquet" in changed
+    assert prepared.tracks["artist"][0] == "Someone"
+    assert [o for o in prepared.tracks["status"] if o != "ok"] == ["failed"]
+
+
+def test_other_settings_are_refused_by_name(music: Path, tmp_path: Path) -> None:
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    other = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=400)), shard_tracks=12)
+    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500 there, 400 here"):
+        prepare(_load(music), tmp_path / "out", other, jobs=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(PreparedError, match="holds other files"):
+        prepare(_load(music), tmp_path / "mine", SETTINGS, jobs=1)
+
+
+def test_an_unfinished_preparation_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "out" / ".work").mkdir(parents=True)
+    with pytest.raises(PreparedError, match="unfinished"):
+        open_prepared(str(tmp_path / "out"))
+    with pytest.raises(PreparedError, match="holds no preparation"):
+        open_prepared(str(tmp_path / "nothing"))
+
+
+def test_a_run_is_no_preparation(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(PreparedError, match=r"run is a RUN: give the preparation"):
+        open_prepared(str(tmp_path / "run"))
+    (tmp_path / "run" / "prepared").mkdir()
+    (tmp_path / "run" / "prepared" / "dataset.json").write_text("{}")
+    with pytest.raises(PreparedError, match=r"did you mean .*run/prepared\?"):
+        open_prepared(str(tmp_path / "run"))
+
+
+def test_what_is_excluded_is_told_apart_from_what_failed(music: Path, tmp_path: Path) -> None:
+    rows = [Exclusion("", f"choir/{i}.wav", "copy: of another") for i in range(3)]
+    said: list[str] = []
+    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert any("25 tracks to prepare" in s for s in said)
+    head, failed, *named = outcome(prepared)
+    assert head.startswith("28 tracks: 24 ok, 3 excluded, 1 failed, 0 missing;")
+    assert failed.startswith("  failed: beat/broken.mp3: ")
+    assert named[0] == "  choir/0.wav: excluded: copy: of another"
+
+
+def test_a_missing_file_is_counted(music: Path, tmp_path: Path) -> None:
+    dataset = _load(music)
+    (music / "choir" / "8.wav").unlink()
+    prepared = prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    assert prepared.about["counts"]["missing"] == 1
+    assert prepared.about["by_genre"]["choir"] == {"missing": 1, "ok": 8}
+
+
+def test_memory_addresses_work_like_folders(music: Path, tmp_path: Path) -> None:
+    address = f"memory://{uuid.uuid4().hex}/prepared"
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    try:
+        remote = prepare(_load(music), address, SETTINGS, jobs=1)
+        prepare(_load(music), address, SETTINGS, jobs=1)
+    finally:
+        del os.environ["XDG_CACHE_HOME"]
+    prepare(_load(music), tmp_path / "local", SETTINGS, jobs=1)
+    for name in _bytes(tmp_path / "local"):
+        assert remote.folder.read_bytes(name) == (tmp_path / "local" / name).read_bytes(), name
+
+
+def test_what_is_left_is_told_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert said[0] == f"28 tracks to prepare into {tmp_path / 'out'} (statistics, samples)"
+    assert [s for s in said if "more with 1 worker" in s] == [said[1]]
+
+
+def test_where_the_disk_is_too_small_it_stops_and_goes_on_later(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = namedtuple("used", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr(estimate.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
+        with pytest.raises(PreparedError, match=r"MB more are needed and 0 MB are free\. What is done is kept"):
+            prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    said: list[str] = []
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert said[0] in {f"going on where it stopped: {n} tracks are done" for n in (5, 10)}
+
+
+KILLER = """
+import json, os, random, shutil, signal, sys, time
+from pathlib import Path
+import genrelab.prepare.pipeline as program
+from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.datasets.base import DatasetOptions
+from genrelab.datasets import folder
+
+def begin(root, out):
+    # A fork of this process prepares; each piece that it finishes is a byte in the pipe.
+    news, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=12)
+        dataset = folder.load(Path(root), DatasetOptions())
+        program.prepare(dataset, out, settings, jobs=2, progress=lambda *_: os.write(tell, b"."))
+        os._exit(0)
+    os.close(tell)
+    return child, news
+
+def kill_once(root, out, moments):
+    # Did SIGKILL meet a piece in work, or the assembly?
+    child, news = begin(root, out)
+    for _ in range(moments.randint(2, 6)):
+        os.read(news, 1)
+    time.sleep(moments.uniform(0, 0.04))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(news)
+    work = Path(out) / ".work"
+    in_work = any(work.glob(".piece-*.tmp")) or len(list(work.glob("piece-*/piece.json"))) == 28
+    return os.WIFSIGNALED(status) and in_work and not (Path(out) / "dataset.json").exists()
+
+if __name__ == "__main__":
+    program.pieces.PIECE_TRACKS = 1
+    root, out, finished = sys.argv[1:]
+    moments, met, n_finished = random.Random(5), 0, 0
+    for _ in range(80):
+        met += kill_once(root, out, moments)
+        if (Path(out) / "dataset.json").exists():
+            Path(out).rename(Path(finished) / str(n_finished))  # it got through: begin anew
+            n_finished += 1
+        if met == 20:
+            break
+    child, news = begin(root, out)
+    _, status = os.waitpid(child, 0)
+    print(json.dumps([met, os.waitstatus_to_exitcode(status)]))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_resumes_to_the_same_bytes(music: Path, tmp_path: Path) -> None:
+    undisturbed, killed, finished = (tmp_path / n for n in ("undisturbed", "killed", "finished"))
+    prepare(_load(music), undisturbed, SETTINGS, jobs=2)
+    finished.mkdir()
+    script = tmp_path / "killer.py"
+    script.write_text(KILLER)
+    command = [sys.executable, str(script), str(music), str(killed), str(finished)]
+    done = subprocess.run(command, check=True, timeout=240, stdout=subprocess.PIPE)
+    assert json.loads(done.stdout) == [20, 0]  # kills that met work, and the last resume's exit status
+    for out in (killed, *finished.iterdir()):
+        shutil.rmtree(out / ".work", ignore_errors=True)  # a kill in the last step may leave it, and is harmless
+        shutil.rmtree(out / ".work.dead", ignore_errors=True)
+        assert list(out.rglob("*.tmp")) == []
+        assert _bytes(out) == _bytes(undisturbed)
+
+
+def _interrupted(dataset: Dataset, out: str | Path, settings: PrepareSettings = SETTINGS, *, after: int) -> None:
+    """Begin a preparation and stop it when `after` tracks are done."""
+
+    def stop(done: int, _: int) -> None:
+        if done >= after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(dataset, out, settings, jobs=1, progress=stop)
+
+
+@pytest.fixture
+def small(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nine tracks, a piece each."""
+    for genre in ("beat", "choir"):
+        shutil.rmtree(music / genre)
+    monkeypatch.setattr("genrelab.prepare.work_unit.PIECE_TRACKS", 1)
+    return music
+
+
+def test_resume_knows_a_file_from_its_copy_of_equal_size_and_time(small: Path, tmp_path: Path) -> None:
+    for path in small.rglob("*.wav"):
+        os.utime(path, (1e9, 1e9))
+    _interrupted(_load(small), tmp_path / "out", after=6)
+    (small / "ambient" / "0.wav").unlink()  # from here on every index stands for another file
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
+    prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+
+
+def test_resume_after_changed_content_and_with_half_a_piece(small: Path, tmp_path: Path) -> None:
+    _interrupted(_load(small), tmp_path / "out", after=5)
+    write_tone(small / "ambient" / "1.wav", hz=777)
+    (tmp_path / "out" / ".work" / "piece-000003" / "samples.tfrecord").unlink()
+    said: list[str] = []
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    assert any("going on where it stopped: 3 tracks" in s for s in said)
+    prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_resume_with_other_settings_is_refused(
+    small: Path, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "out" if where == "local" else f"memory://{uuid.uuid4().hex}/out"
+    _interrupted(_load(small), out, after=2)
+    other = PrepareSettings(views=(SamplesView(n_samples=400),), shard_tracks=12)
+    with pytest.raises(PreparedError, match=r"other settings .*n_samples is 500 there, 400 here.*remove .*work"):
+        prepare(_load(small), out, other, jobs=1)
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_kill_before_the_first_piece_is_no_obstacle(small: Path, tmp_path: Path, lock: bool) -> None:
+    (tmp_path / "out" / ".work").mkdir(parents=True)
+    if lock:
+        (tmp_path / "out" / ".work.lock").touch()
+    assert len(prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)) == 9
+
+
+def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _interrupted(_load(small), out, after=4)
+    shutil.copytree(out / ".work", tmp_path / "work")
+    prepare(_load(small), out, SETTINGS, jobs=1)
+    for name in (".work", ".work.dead"):
+        shutil.copytree(tmp_path / "work", out / name)
+    (out / ".work" / "piece-000001" / "statistics.npy").unlink()
+    said: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    assert any("up to date" in s for s in said)
+    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
+
+
+def _table(tmp_path: Path, *, genre: str = "jazz") -> Dataset:
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    tracks = tuple(Track(str(i), None, genre if i else None) for i in range(3))
+    return Dataset("table", tmp_path / "features.csv", tracks, features=FeatureTable(("f1", "f2"), rows))
+
+
+def test_a_table_again_does_nothing_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr("genrelab.prepare.assemble.write_tables", _interrupt)
+        prepare(_table(tmp_path), tmp_path / "out")
+    prepare(_table(tmp_path), tmp_path / "out")
+    said: list[str] = []
+    prepare(_table(tmp_path), tmp_path / "out", say=said.append)
+    assert any("up to date" in s for s in said)
+    content = bytearray((tmp_path / "out" / "features.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "out" / "features.parquet").write_bytes(content)
+    prepare(_table(tmp_path), tmp_path / "out")
+    prepare(_table(tmp_path), tmp_path / "fresh")
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
+    assert prepare(_table(tmp_path, genre="rock"), tmp_path / "out").genres == ("rock",)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["audio", "table"])
+def test_two_at_a_time_are_refused(small: Path, tmp_path: Path, kind: str) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    dataset = _load(small) if kind == "audio" else _table(tmp_path)
+    (tmp_path / "out").mkdir()
+    lock = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(PreparedError, match="another prepare is writing here"):
+            prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    finally:
+        os.close(lock)
+    prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
+    assert [p.name for p in (tmp_path / "out").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_folder_that_cannot_be_is_refused(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(SettingsError, match="cannot be made a folder"):
+            prepare(_load(small), out, SETTINGS, jobs=1)
+
+
+def test_fingerprints_stand_beside_the_records(small: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    prepared = prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
+    held = prepared.prints()
+    assert held is not None
+    prints, payloads = held
+    assert [p.track_id for p in prints] == prepared.tracks["track_id"]
+    y, sr = soundfile.read(small / "ambient" / "0.wav", dtype="float32")
+    assert prints[0].marks.tolist() == landmarks(y, sr).tolist() and prints[0].start_s == 0.0
+    assert payloads["ambient/0.wav"] == payload_sha256(small / "ambient" / "0.wav")
+
+
+@pytest.mark.parametrize("harm", ["of an earlier version", "damaged", "gone"])
+def test_fingerprints_that_are_not_there_are_added(small: Path, tmp_path: Path, harm: str) -> None:
+    out = tmp_path / "out"
+    prepare(_load(small), out, SETTINGS, jobs=1)
+    fresh = _bytes(out)
+    if harm == "damaged":
+        (out / "fingerprints.parquet").write_bytes(b"PAR1")
+    else:
+        (out / "fingerprints.parquet").unlink()
+    if harm == "of an earlier version":
+        about = json.loads((out / "dataset.json").read_text())
+        del about["files"]["fingerprints.parquet"]
+        (out / "dataset.json").write_text(json.dumps(about))
+        (out / "audit.json").unlink()
+        assert open_prepared(str(out)).prints() is None
+    said: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    assert any("9 of 9 tracks have not changed" in s for s in said)
+    assert _bytes(out) == fresh
+
+
+def test_dataset_json_says_what_is_in_a_payload(music: Path, tmp_path: Path) -> None:
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    about = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    samples = about["settings"]["views"]["samples"]
+    assert (samples["dtype"], samples["shape"], samples["sr"]) == ("<f4", [500], 44_100)
+    assert Folder(tmp_path / "out").size("samples") > 27 * 2000

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from genrelab.core.config import CHOICE, ClipSettings, PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.errors import PreparedError
+from genrelab.datasets import folder
+from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.prepare import assemble
+from genrelab.prepare.pipeline import prepare
+from genrelab.prepare.previous import outcomes_of
+from genrelab.records.prepared import Prepared, open_prepared
+from tests.support.tones import write_tone
+
+SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=3)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """ROOT with six tracks and a broken one, and its preparation."""
+    root, out = tmp_path_factory.mktemp("root") / "music", tmp_path_factory.mktemp("made") / "out"
+    for genre in ("ambient", "beat"):
+        for i in range(3):
+            write_tone(root / genre / f"{i}.wav", hz=220 + 50 * i, seed=i + len(genre))
+    (root / "beat" / "broken.mp3").write_text("this is no audio")
+    prepare(_load(root), out, SETTINGS, jobs=1)
+    return root, out
+
+
+@pytest.fixture
+def root(made: tuple[Path, Path]) -> Path:
+    """Only read here."""
+    return made[0]
+
+
+@pytest.fixture
+def out(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of the preparation."""
+    shutil.copytree(made[1], tmp_path / "out")
+    return tmp_path / "out"
+
+
+def _load(root: Path) -> Dataset:
+    return folder.load(root, DatasetOptions())
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _again(dataset: Dataset, out: Path) -> tuple[Prepared, list[str]]:
+    said: list[str] = []
+    return prepare(dataset, out, SETTINGS, jobs=1, say=said.append), said
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _shard(out: Path, number: int = 0) -> Path:
+    return sorted((out / "samples").iterdir())[number]
+
+
+def _other_sha256(out: Path) -> None:
+    columns = pq.read_table(out / "tracks.parquet").to_pydict()
+    columns["sha256"][0] = "0" * 64
+    pq.write_table(pa.table(columns, pq.read_schema(out / "tracks.parquet")), out / "tracks.parquet")
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a flipped bit in a shard": lambda out: _flip(_shard(out)),
+    "a shard that ends early": lambda out: _shard(out).write_bytes(_shard(out).read_bytes()[:-9]),
+    "a shard that is gone": lambda out: _shard(out, 1).unlink(),
+    "no shards": lambda out: shutil.rmtree(out / "samples"),
+    "a shard of something else": lambda out: shutil.copy(_shard(out), out / "samples" / "00009-of-00010-0003.tfrecord"),
+    "a flipped bit in the statistics": lambda out: _flip(out / "features.parquet"),
+    "no statistics": lambda out: (out / "features.parquet").unlink(),
+    "half a table of tracks": lambda out: (out / "tracks.parquet").write_bytes(b"PAR1 and no more"),
+    "no table of tracks": lambda out: (out / "tracks.parquet").unlink(),
+    "another table of tracks": _other_sha256,
+    "no table of failures": lambda out: (out / "failures.csv").unlink(),
+    "another table of failures": lambda out: (out / "failures.csv").write_text("track_id,path\n\0"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_mended(made: tuple[Path, Path], out: Path, damage: str) -> None:
+    DAMAGE[damage](out)
+    _, said = _again(_load(made[0]), out)
+    assert not any("up to date" in s for s in said)
+    assert _bytes(out) == _bytes(made[1])
+
+
+@pytest.mark.slow
+def test_damage_takes_no_window_away_when_a_track_is_added(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+    _flip(_shard(out))
+    root = tmp_path / "music"
+    shutil.copytree(made[0], root)
+    write_tone(root / "beat" / "1b.wav", hz=999)
+    prepared, said = _again(_load(root), out)
+    assert any(s.startswith("6 of 8 tracks have not changed") for s in said)
+    assert any(_shard(made[1]).name in s and "not as written" in s for s in said)
+    prepare(_load(root), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(out) == _bytes(tmp_path / "fresh")
+    assert prepared.about["records"]["samples"] == prepared.about["counts"]["ok"] == 7
+
+
+def test_another_root_does_not_replace_it(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+    write_tone(tmp_path / "music" / "ambient" / "0.wav", hz=999)
+    with pytest.raises(PreparedError, match=r"was prepared from .*none of its tracks is in"):
+        _again(_load(tmp_path / "music"), out)
+    assert _bytes(out) == _bytes(made[1])
+    (out / "tracks.parquet").unlink()  # nobody can tell what was kept
+    with pytest.raises(PreparedError, match="was prepared from"):
+        _again(_load(tmp_path / "music"), out)
+
+
+def test_a_root_that_moved_is_known(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+    shutil.copytree(made[0], tmp_path / "moved")
+    prepared, said = _again(_load(tmp_path / "moved"), out)
+    assert any("only the table of tracks" in s for s in said)
+    assert prepared.about["root"] == str(tmp_path / "moved")
+    assert {n for n, b in _bytes(out).items() if b != _bytes(made[1])[n]} == {"dataset.json"}
+
+
+def _unlabelled(root: Path) -> Dataset:
+    dataset = _load(root)
+    return replace(dataset, tracks=(replace(dataset.tracks[0], genre=None), *dataset.tracks[1:]))
+
+
+def test_a_file_without_a_label_is_no_change(root: Path, tmp_path: Path) -> None:
+    prepare(_unlabelled(root), tmp_path / "out", SETTINGS, jobs=1)
+    before = _bytes(tmp_path / "out")
+    _, said = _again(_unlabelled(root), tmp_path / "out")
+    assert any("up to date" in s for s in said)
+    assert _bytes(tmp_path / "out") == before
+
+
+@pytest.mark.slow
+def test_a_label_that_comes_or_goes_is_a_change(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+    _again(_unlabelled(made[0]), out)
+    prepare(_unlabelled(made[0]), tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(out) == _bytes(tmp_path / "fresh")
+    _again(_load(made[0]), out)
+    assert _bytes(out) == _bytes(made[1])
+
+
+def test_other_labels_keep_the_versions_that_made_the_data(root: Path, out: Path) -> None:
+    about = json.loads((out / "dataset.json").read_text())
+    about["versions"]["numpy"] = "1.0"
+    (out / "dataset.json").write_text(json.dumps(about))
+    dataset = _load(root)
+    other = replace(dataset, tracks=(replace(dataset.tracks[0], genre="beat"), *dataset.tracks[1:]))
+    prepared, _ = _again(other, out)
+    assert prepared.tracks["genre"][0] == "beat"
+    assert prepared.about["versions"]["numpy"] == "1.0"
+    _, said = _again(other, out)
+    assert any("up to date" in s for s in said)
+
+
+def test_a_kill_between_the_tables_costs_no_decoding(
+    root: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = _load(root)
+    other = replace(dataset, tracks=(replace(dataset.tracks[0], genre="new"), *dataset.tracks[1:]))
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr("genrelab.prepare.assemble.failures", _interrupt)
+        m.setattr("genrelab.prepare.pipeline._is_up_to_date", lambda *_: False)
+        _again(other, out)
+    with pytest.raises(PreparedError, match=r"does not fit dataset\.json: run the same `prepare` again"):
+        open_prepared(str(out))
+    _, said = _again(other, out)
+    assert any("only the table of tracks" in s for s in said)
+    assert open_prepared(str(out)).genres == ("ambient", "beat", "new")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "damaged"),
+        ("{", "damaged"),
+        ('{"schema": 1}', "damaged"),
+        ('{"schema": 7}', "schema 7"),
+        ("views", "damaged"),
+        ("counts", "does not fit"),
+    ],
+)
+def test_a_damaged_dataset_json_is_named_with_a_way_out(root: Path, out: Path, content: str, words: str) -> None:
+    if content in ("views", "counts"):
+        about = json.loads((out / "dataset.json").read_text())
+        about["settings" if content == "views" else "counts"] = {"views": [1]} if content == "views" else {}
+        content = json.dumps(about)
+    (out / "dataset.json").write_text(content)
+    with pytest.raises(PreparedError, match=rf"dataset\.json .*{words}|{words}.*dataset\.json"):
+        open_prepared(str(out))
+    if words != "does not fit":
+        with pytest.raises(PreparedError):
+            _again(_load(root), out)
+
+
+def test_a_damaged_table_names_the_remedy(out: Path) -> None:
+    (out / "tracks.parquet").write_text("no table")
+    with pytest.raises(PreparedError, match="run the same `prepare` again"):
+        open_prepared(str(out))
+
+
+@pytest.mark.parametrize(("clip_s", "refused"), [(30.0, False), (0.1, True)])
+def test_where_an_earlier_version_chose_other_clips_nothing_is_mixed(
+    root: Path, tmp_path: Path, clip_s: float, refused: bool
+) -> None:
+    settings = PrepareSettings(views=(StatisticsView(),), clips=ClipSettings(clip_s=clip_s, max_clips=2, min_s=0.05))
+    out = tmp_path / "out"
+    if clip_s < 1:  # statistics need half a second
+        settings = replace(settings, views=(SamplesView(n_samples=500),))
+    prepare(_load(root), out, settings, jobs=1)
+    fresh = _bytes(out)
+    about = json.loads((out / "dataset.json").read_text())
+    del about["settings"][CHOICE]  # as earlier versions wrote it
+    old = open_prepared(out)
+    about["fingerprint"] = assemble.fingerprint(old.tracks["track_id"], about["settings"], outcomes_of(old))
+    (out / "dataset.json").write_text(json.dumps(about))
+    if refused:
+        with pytest.raises(PreparedError, match=r"by an earlier version, which chose other clips of tracks of 0\.25 s"):
+            prepare(_load(root), out, settings, jobs=1)
+    else:
+        prepare(_load(root), out, settings, jobs=1)
+        assert _bytes(out) == fresh

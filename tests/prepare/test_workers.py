@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.core.errors import PreparedError
+from genrelab.prepare import workers
+from genrelab.prepare.work_unit import Item, Piece
+from genrelab.records.prepared import open_prepared
+
+PREPARE = """
+import sys
+from pathlib import Path
+from genrelab.core.config import PrepareSettings, SamplesView
+from genrelab.datasets.base import DatasetOptions
+from genrelab.datasets import folder
+from genrelab.prepare.pipeline import prepare
+if __name__ == "__main__":
+    settings = PrepareSettings(views=(SamplesView(n_samples=500),), shard_tracks=12)
+    prepare(folder.load(Path(sys.argv[1]), DatasetOptions()), sys.argv[2], settings, jobs=2, say=print)
+"""
+
+CRASH = """
+import os
+import genrelab.audio.clips
+from pathlib import Path
+clips = genrelab.audio.clips.clips
+def crash(path, *args, **kwargs):
+    if str(path).endswith((os.path.join("ambient", "0.wav"), os.path.join("choir", "5.wav"))):
+        os._exit(11)  # as a decoder does that meets a hostile file
+    return clips(path, *args, **kwargs)
+genrelab.audio.clips.clips = crash
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_brings_the_decoder_down_is_a_counted_failure(music: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(CRASH)
+    script = tmp_path / "script.py"
+    script.write_text(PREPARE)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, str(script), str(music), str(tmp_path / "out")]
+    said = subprocess.run(command, check=True, timeout=120, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    assert "28 tracks to prepare" in said
+    prepared = open_prepared(str(tmp_path / "out"))
+    broken = [prepared.tracks["track_id"][i] for i, s in enumerate(prepared.tracks["status"]) if s == "failed"]
+    assert broken == ["ambient/0.wav", "beat/broken.mp3", "choir/5.wav"]
+    assert "crashed" in prepared.tracks["error"][prepared.tracks["track_id"].index("choir/5.wav")]
+    assert None not in prepared.tracks["sha256"]
+    again = subprocess.run(command, check=True, timeout=120, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    assert "up to date" in again
+
+
+def _orders(work: Path, n: int) -> list[Piece]:
+    return [Piece(i, str(work), (Item(i, f"{i}.wav"),), PrepareSettings(views=(SamplesView(),))) for i in range(n)]
+
+
+def test_after_a_crash_only_the_pieces_in_work_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders, calls = _orders(tmp_path, 8), list[list[int]]()
+    orders[7].marker.write_text("7")  # left by a kill
+
+    def pool(given: list[Piece], jobs: int, done: object) -> list[Piece]:
+        calls.append([p.number for p in given])
+        lost = given[2:] if len(given) == 8 else [p for p in given if p.number == 3 and not p.crashed]
+        for piece in lost:
+            if piece.number in (2, 3):
+                piece.marker.write_text(str(piece.number))
+        return lost
+
+    monkeypatch.setattr(workers, "_make_in_pool", pool)
+    workers.make_all(orders, jobs=2, done=lambda *_: None)
+    assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [2], [3], [3], [4, 5, 6, 7]]
+
+
+def test_workers_that_die_before_they_begin_are_no_endless_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
+    with pytest.raises(PreparedError, match="memory"):
+        workers.make_all(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
+
+
+def test_who_is_told_of_a_piece_may_stop_them_all(music: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, float]] = []
+
+    def done(piece: Piece, seconds: float) -> None:
+        told.append((piece.number, seconds))
+        raise PreparedError("enough")
+
+    settings = PrepareSettings(views=(SamplesView(),))
+    orders = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
+    with pytest.raises(PreparedError, match="enough"):
+        workers.make_all(orders, jobs=1, done=done)
+    ((first, seconds),) = told
+    assert first == 0 and seconds > 0
+    assert orders[0].folder.exists() and not orders[-1].folder.exists()

@@ -1,0 +1,199 @@
+"""The page in a browser: no network, no error, all charts drawn, readable on a phone, accessible in light and dark."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.core.storage import Folder
+from genrelab.report.report import build
+from tests.support.command import call
+from tests.support.scored_run import HOSTILE, write_run, write_studies
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+
+DRAWN = "[...document.querySelectorAll('.chart')].every(c => c.dataset.drawn === 'done')"
+ON_PAPER = "dispatchEvent(new Event('beforeprint'))"  # opens and draws everything
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with every study, whose audio can be played."""
+    top = tmp_path_factory.mktemp("browser")
+    root, run = top / "music", Folder(top / "RUN")
+    root.mkdir()
+    tone = np.sin(2 * math.pi * 440 * np.arange(4_000) / 8_000).astype(np.float32)
+    for i in range(60):
+        soundfile.write(root / HOSTILE.replace("0", str(i)), tone, 8_000)
+    write_run(run, root=root)
+    write_studies(run)
+    build(run)
+    return top / "RUN" / "report.html"
+
+
+class Opened:
+    """A page in a browser, and whatever it did that it should not."""
+
+    def __init__(self, browser: Any, file: Path, *, width: int, scheme: str) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.troubles: list[str] = []
+        self.page.on("console", lambda m: self.troubles.append(f"{m.type}: {m.text}"))
+        self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
+        self.page.route("**/*", self._only_files)
+        self.page.goto(file.as_uri())
+        self.page.evaluate(ON_PAPER)
+        self.page.wait_for_function(DRAWN)
+
+    def _only_files(self, route: Any) -> None:
+        if urlparse(route.request.url).scheme in ("file", "data"):
+            route.continue_()
+        else:
+            self.troubles.append(f"request: {route.request.url}")
+            route.abort()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_is_whole_and_accessible(browser: Any, page_file: Path, width: int, scheme: str) -> None:
+    opened = Opened(browser, page_file, width=width, scheme=scheme)
+    page = opened.page
+    assert opened.troubles == []
+    n = page.locator(".chart").count()
+    assert n > 15
+    assert page.locator(".chart svg[role=img][aria-label]").count() == n
+    marks = page.eval_on_selector_all(".chart svg", "all => all.map(s => s.querySelectorAll('path, text').length)")
+    assert min(marks) >= 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe_api.Axe().run(page).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")] == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_what_a_listener_does(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    page = opened.page
+    sources = page.eval_on_selector_all("audio", "all => all.map(a => a.src)")
+    assert sources and all(Path(unquote(urlparse(s).path)).is_file() for s in sources)
+    seconds = page.eval_on_selector(
+        "audio",
+        "a => new Promise(done => { a.onloadedmetadata = () => done(a.duration); a.preload = 'metadata'; a.load(); })",
+    )
+    assert seconds == pytest.approx(0.5)
+
+    button = page.locator("table.sortable thead button", has_text="recall %").first
+    button.focus()
+    page.keyboard.press("Enter")
+    table = button.locator("xpath=ancestor::table")
+    column = [c.strip() for c in table.locator("tbody tr td:nth-child(4)").all_inner_texts()]
+    figures = [float(c) for c in column if c != "–"]
+    assert figures == sorted(figures, reverse=True) and column[-1] == "–"
+    assert table.locator("th[aria-sort=descending]").count() == 1
+
+    page.keyboard.press("Tab")  # the next thing that has the focus shows it
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert opened.troubles == []
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_link_into_a_closed_model_opens_it(browser: Any, page_file: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{page_file.as_uri()}#model-knn")
+    assert page.eval_on_selector("#model-knn", "d => d.open")
+    assert not page.eval_on_selector("#model-majority", "d => d.open")
+    page.close()
+
+
+@pytest.mark.slow
+def test_opened_figures_get_the_room_that_their_columns_need(browser: Any, page_file: Path) -> None:
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    page = opened.page
+    page.wait_for_function("document.querySelectorAll('.block.spread').length > 0")
+    cut_off = "all => all.filter(t => t.scrollWidth > t.clientWidth + 1).map(t => t.getAttribute('aria-label'))"
+    assert page.eval_on_selector_all("details.figures[open] .scroll", cut_off) == []
+    page.eval_on_selector_all(".spread > details.figures", "all => all.forEach(d => { d.open = false; })")
+    page.wait_for_function("document.querySelectorAll('.block.spread').length === 0")
+    page.close()
+
+
+@pytest.mark.slow
+def test_on_a_phone_every_figure_of_the_leaderboard_is_in_sight(browser: Any, page_file: Path) -> None:
+    page = Opened(browser, page_file, width=390, scheme="light").page
+    right = page.eval_on_selector_all(
+        "#leaderboard td", "all => all.map(c => [c.dataset.column, c.getBoundingClientRect().right])"
+    )
+    assert [column for column, _ in right][1] == "accuracy % [95 %]"
+    assert max(at for _, at in right) <= 390
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_finger_is_told_what_it_pressed_and_a_pointer_in_the_colours_of_the_page(
+    browser: Any, page_file: Path
+) -> None:
+    page = Opened(browser, page_file, width=1280, scheme="dark").page
+    chart = page.locator("#tuning .chart").last
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".role-mark path").first.bounding_box()
+    beside = (box["x"] + box["width"] + 6, box["y"] + box["height"] / 2)
+    page.mouse.click(*beside)
+    assert chart.locator(".pressed").inner_text().startswith("trial: ")
+    page.mouse.move(box["x"] + box["width"] / 2, beside[1])
+    tip = page.locator("#vg-tooltip-element.visible")
+    tip.wait_for()
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert tip.evaluate("t => getComputedStyle(t).backgroundColor") == paper
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_page_that_was_moved_says_why_it_is_silent(browser: Any, page_file: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "report.html"
+    moved.write_bytes(page_file.read_bytes())
+    page = browser.new_page()
+    page.goto(moved.as_uri())
+    player = page.locator("audio").first
+    player.evaluate("a => { a.preload = 'metadata'; a.load(); }")
+    page.locator("audio + .missing").first.wait_for(state="attached")
+    assert "the page must stay in its folder" in page.locator("audio + .missing").first.text_content()
+    page.close()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_ten_models_on_real_audio(browser: Any, shared: Path, tmp_path: Path) -> None:
+    artists = shared / "data" / "gtzan_fault_filtered" / "artists.csv"
+    words = ("--artists", artists, "--split", "artist", "--models", "majority,gaussian_nb,svm")
+    status, _, err = call("run", shared / "data" / "gtzan_2s", "--out", tmp_path, *words)
+    assert status == 0, err
+    for i in range(7):
+        shutil.copytree(tmp_path / "svm", tmp_path / f"svm {i}")
+    assert len(build(Folder(tmp_path)).rows) == 10
+    page_file = tmp_path / "report.html"
+    assert page_file.stat().st_size < 5_000_000
+    opened = Opened(browser, page_file, width=1280, scheme="light")
+    assert opened.troubles == []
+    sources = opened.page.eval_on_selector_all("audio", "all => all.map(a => a.src)")
+    assert sources and all(Path(unquote(urlparse(s).path)).is_file() for s in sources)
+    opened.page.close()

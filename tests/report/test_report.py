@@ -1,0 +1,253 @@
+"""report.py, leaderboard.py and pictures.py on synthesised predictions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from genrelab.cli import tables
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
+from genrelab.evaluation import plots
+from genrelab.report.leaderboard import COLUMNS, Leaderboard, size
+from genrelab.report.page.models import gap_words
+from genrelab.report.report import build, print_leaderboard
+from tests.support.scored_run import GENRES, LINE, write_model, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Folder:
+    """A run of our own, to alter."""
+    folder = Folder(tmp_path / "RUN")
+    write_run(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Leaderboard]:
+    """A run and its leaderboard, to look at."""
+    folder = Folder(tmp_path_factory.mktemp("built") / "RUN")
+    write_run(folder)
+    return folder, build(folder)
+
+
+def printed(board: Leaderboard, width: int = 110) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_leaderboard(board, console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_rows_stand_best_first_with_the_promised_columns(built: tuple[Folder, Leaderboard]) -> None:
+    run, board = built
+    rows = list(csv.DictReader(io.StringIO(run.read_bytes("leaderboard.csv").decode())))
+    assert tuple(rows[0]) == COLUMNS
+    promised = (
+        "model view part n accuracy accuracy_low accuracy_high balanced_accuracy macro_f1 top3 log_loss ece "
+        "train_s predict_ms size_bytes split"
+    )
+    assert " ".join(COLUMNS) == promised
+    assert {r["model"] for r in rows} == {"svm (article)", "knn", "raw_cnn", "majority"}
+    assert [r["model"] for r in rows] == [r.model for r in board.rows]
+    assert [float(r["accuracy"]) for r in rows] == sorted((float(r["accuracy"]) for r in rows), reverse=True)
+    assert rows[0]["n"] == "60"
+    assert rows[0]["size_bytes"] == "8900000"
+
+
+def test_equal_accuracy_is_ordered_by_log_loss(run: Folder) -> None:
+    stored = run.read_json("knn/metrics.json")
+    stored["scores"]["log_loss"] -= 0.01
+    for f in ("metrics.json", "predictions.parquet"):
+        run.write_bytes(f"a_twin/{f}", run.read_bytes(f"knn/{f}"))
+    run.write_json("knn/metrics.json", stored)
+    folders = [r.folder for r in build(run).rows]
+    assert folders.index("knn") + 1 == folders.index("a_twin")
+
+
+def test_json_holds_what_the_csv_cannot(built: tuple[Folder, Leaderboard]) -> None:
+    run, _ = built
+    stored = run.read_json("leaderboard.json")
+    assert stored["n"] == 60
+    assert (stored["chance"], stored["majority"], stored["majority_genre"]) == (0.25, LINE, "pop")
+    assert stored["macro_over"] == ["blues", GENRES[1], "pop"]
+    assert stored["not_measured"] == ["metal"]
+    assert stored["not_run"] == [{"model": "mobilenet_v2", "reason": "its weights are not on this machine"}]
+    assert {r["folder"] for r in stored["rows"]} == {"svm", "knn", "raw_cnn", "majority"}
+
+
+def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Leaderboard]) -> None:
+    run, board = built
+    above = {r.folder: r.above_majority for r in board.rows}
+    assert above == {"svm": True, "knn": True, "raw_cnn": False, "majority": False}
+    assert [r.folder for r in board.rows if r.marked] == ["raw_cnn"]  # the majority model is the line itself
+    for text in (printed(board), run.read_bytes("leaderboard.md").decode().replace("\\", "")):
+        assert re.search(r"raw_cnn.*\] \*", text)
+        assert not re.search(r"svm.*\] \*", text)
+        assert "not above the majority line" in text
+        assert "raw_cnn: did not learn" in text
+    assert "not above the majority line" in run.read_bytes("report.html").decode()
+
+
+def test_a_majority_below_chance_is_no_line_to_beat(run: Folder) -> None:
+    facts = run.read_json("run.json")
+    chance = build(run).rows[0].accuracy_low + 0.001
+    run.write_json("run.json", facts | {"chance": chance, "majority": chance / 2})
+    board = build(run)
+    assert not board.rows[0].above_majority
+    assert any(line.startswith("* not above the chance line") for line in board.lines)
+
+
+def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None:
+    run, board = built
+    facts = "n = 60 test tracks; artist split; chance 25.0 %, majority 30.0 % (always pop)"
+    assert board.facts == facts
+    assert f"<caption><span>{facts}</span></caption>" in run.read_bytes("report.html").decode()
+    for text in (printed(board), run.read_bytes("leaderboard.md").decode()):
+        assert facts in text
+        assert "3 tracks of unknown artist are in training only" in text
+        assert "macro-F1 averages 3 genres" in text
+        assert "not measured (no test tracks): metal" in text
+        assert re.search(r"not run: mobilenet.*: its weights are not on this machine", text)
+        assert "intervals over 20 artists" in text
+
+
+def test_without_test_rows_every_scored_table_and_figure_says_so() -> None:
+    run = Folder(f"memory://report-{uuid.uuid4().hex}")
+    write_run(run, part="validation")
+    board = build(run)
+    words = "60 validation tracks (there are no test tracks)"
+    assert words in printed(board)
+    assert words in run.read_bytes("leaderboard.md").decode()
+    assert {r["part"] for r in run.read_json("leaderboard.json")["rows"]} == {"validation"}
+    page = run.read_bytes("report.html").decode()
+    scored = page[page.index("<main") : page.index('id="data"')]
+    assert "60 test tracks" not in page
+    captions = re.findall(r"<caption[^>]*><span>(.*?)</span></caption>", scored)
+    assert captions and all(words in c or "training and validation" in c for c in captions)
+    labels = re.findall(r'data-label="(.*?)"', scored)
+    assert labels and all("validation" in label or "is first" in label for label in labels)
+
+
+def test_the_same_run_gives_the_same_bytes(built: tuple[Folder, Leaderboard]) -> None:
+    run, _ = built
+    files = ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png", "report.html")
+    before = {f: run.read_bytes(f) for f in files}
+    build(run)
+    assert {f: run.read_bytes(f) for f in files} == before
+
+
+def test_markdown_keeps_its_columns_whatever_the_names(run: Folder) -> None:
+    stored = run.read_json("svm/metrics.json") | {"display": "a | b\nc"}
+    run.write_json("svm/metrics.json", stored)
+    build(run)
+    lines = [li for li in run.read_bytes("leaderboard.md").decode().splitlines() if li.startswith("|")]
+    assert len(lines) == 2 + 4
+    assert {len(re.findall(r"(?<!\\)\|", li)) for li in lines} == {10}
+
+
+def test_a_narrow_terminal_loses_no_number(built: tuple[Folder, Leaderboard]) -> None:
+    run, board = built
+    text = printed(board, width=80)
+    for row in json.loads(run.read_bytes("leaderboard.json"))["rows"]:
+        assert row["model"] in text
+        assert f" {100 * row['accuracy']:.1f} [{100 * row['accuracy_low']:.1f}, " in text
+        assert f"{row['log_loss']:.2f}" in text
+    assert "…" not in text
+
+
+def test_what_is_true_of_several_models_or_stands_in_a_caution_is_said_once(built: tuple[Folder, Leaderboard]) -> None:
+    _, board = built
+    rows = tuple(replace(row, notes=("as it came", *row.notes)) for row in board.rows)
+    notes = ("thin, with fewer than 5 scored tracks: pop (3)", "artists are unknown: the same artist may be", "kept")
+    told = replace(board, rows=rows, split_notes=notes, cautions=())
+    assert [line for line in told.lines if "as it came" in line] == [
+        f"{', '.join(row.model for row in rows)}: as it came"
+    ]
+    assert [line for line in told.lines if "artist split: " in line] == [f"artist split: {note}" for note in notes]
+    cautions = tuple({"rule": r, "sentence": "", "remedies": []} for r in ("thin_genre", "split"))
+    assert [n for n in replace(told, cautions=cautions).lines if "artist split: " in n] == ["artist split: kept"]
+
+
+def test_the_hint_names_the_model_that_the_page_advises(
+    built: tuple[Folder, Leaderboard], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, board = built
+
+    def printed(board: Leaderboard) -> str:
+        tables.leaderboard(board, False, "RUN")
+        return capsys.readouterr().out
+
+    assert f"--model RUN/{board.rows[0].folder}/bundle" in printed(replace(board, to_use=""))
+    other = board.rows[1].folder
+    assert f"--model RUN/{other}/bundle" in printed(replace(board, to_use=other))
+    rows = tuple(replace(row, view="table") for row in board.rows)
+    assert "predict song.mp3" not in printed(replace(board, rows=rows)), "what reads columns hears no song"
+
+
+def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
+    rng = np.random.default_rng(1)
+    truth, p = rng.integers(0, 4, 50), rng.dirichlet(np.ones(4), 50)
+    write_model(run, "mlp", "test", truth, p, [f"artist {i}" for i in range(50)])
+    board = build(run)
+    assert board.n == 60
+    assert "mlp: scored on 50 of 60 tracks" in board.lines
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda run: run.remove("run.json"), "run.json is missing"),
+        (lambda run: run.remove(), "does not exist: give a RUN"),
+        (lambda run: [run.remove("run.json"), run.write_json("dataset.json", {})], "is a preparation: give the RUN"),
+        (lambda run: run.write_bytes("run.json", b'{"dataset": '), "run.json is damaged"),
+        (lambda run: run.write_json("run.json", {"split": {}}), "is missing from its files"),
+        (
+            lambda run: [run.remove(m) for m in ("svm", "knn", "raw_cnn", "majority")],
+            "no model has been scored",
+        ),
+        (
+            lambda run: run.write_bytes("svm/predictions.parquet", run.read_bytes("majority/predictions.parquet")),
+            "of svm tell different scores",
+        ),
+        (
+            lambda run: run.write_bytes("raw_cnn/history.csv", b"epoch,loss,accuracy,val_loss,val_accuracy\n"),
+            "lacks the best epoch, 2",
+        ),
+    ],
+)
+def test_a_run_that_does_not_add_up_is_refused_by_name(run: Folder, damage: object, words: str) -> None:
+    damage(run)  # type: ignore[operator]
+    with pytest.raises(PreparedError, match=words) as refused:
+        build(run)
+    assert str(run) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_gap_words() -> None:
+    history = {"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.52, 0.61]}
+    assert gap_words(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
+    assert gap_words(history, 1).endswith("no overfitting gap")
+
+
+def test_sizes_are_printed_in_three_digits() -> None:
+    assert [size(n) for n in (999, 1_000, 12_345, 8_912_345, 2.5e9)] == [
+        "999 B",
+        "1.0 kB",
+        "12 kB",
+        "8.9 MB",
+        "2.5 GB",
+    ]
+
+
+def test_a_confusion_bears_any_name_and_any_number_of_genres() -> None:
+    many = plots.confusion(np.eye(30, dtype=np.int64), [f"genre {i}" for i in range(30)], title="many")
+    strange = plots.confusion(np.array([[3, 0], [0, 0]]), ["日本 $", "{b}"], title="$ strange")
+    assert many[:4] == strange[:4] == b"\x89PNG"

@@ -1,0 +1,48 @@
+"""Who reads nothing more is let go: its connection holds no place for ever."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn")
+from genrelab.serve.http import hangup
+from genrelab.serve.limits import Limits
+from tests.support.live_service import BINARY, connected, frame, served, until_closed, upgraded
+
+GOODBYE_S = 0.5
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with much more than what a system keeps for a client, and goes."""
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+    await send({"type": "websocket.send", "bytes": bytes(32 << 20)})
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(hangup, "GOODBYE_S", GOODBYE_S)
+    with served(app, Limits(connections=1), ws=hangup.HangsUp) as port:
+        yield port
+
+
+def test_who_reads_nothing_is_cut_off_and_frees_its_place(port: int) -> None:
+    with connected(port) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        upgraded(one, port)
+        one.sendall(frame(BINARY, b"x"))
+        time.sleep(GOODBYE_S / 4)
+        with connected(port) as other:  # WebSockets count among the connections
+            assert until_closed(other) == b""
+        time.sleep(GOODBYE_S * 1.5)
+        with connected(port) as other:
+            upgraded(other, port)
+        said = until_closed(one)
+        assert len(said) < 32 << 20

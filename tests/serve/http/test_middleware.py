@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from starlette.datastructures import Headers
+
+from genrelab.serve.http import middleware
+from genrelab.serve.http.middleware import is_token, knows
+from tests.support.fake_workers import Client, Exchange, service
+
+TOKEN = "tökén with spaces"
+
+
+def kind(answer: Any) -> str:
+    return str(json.loads(answer.content)["type"]).rpartition(":")[2]
+
+
+def test_the_token_is_asked_for_but_where_all_is_public(tmp_path: Path) -> None:
+    with Client(service(tmp_path, token=TOKEN)) as client:
+        for method, path in (
+            ("GET", "/v1/models"), ("GET", "/metrics"), ("POST", "/v1/predict"), ("GET", "/nothing"), ("GET", "/web"),
+            ("GET", "//v1/health"), ("GET", "/v1/health/"), ("PUT", "/v1/models"), ("HEAD", "/v1/models"),
+            ("GET", "/%6detrics"),
+        ):  # fmt: skip
+            answer = client.request(method, path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == "Bearer"
+        for path in ("/v1/health", "/v1/ready", "/openapi.json"):
+            assert client.get(path).status_code == 200
+        for path in ("/web/none.js", "/docs/none"):
+            assert client.get(path).status_code == 404
+        bearing = {"authorization": f"bearer {TOKEN}".encode()}
+        assert client.get("/v1/models", headers=bearing).status_code == 200
+        assert client.get("/nothing", headers=bearing).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"Bearer", b"Bearer ", b"Bearer wrong", b"Basic " + TOKEN.encode(), TOKEN.encode()]
+)
+def test_other_words_are_no_token(said: bytes) -> None:
+    assert not knows(Headers(raw=[(b"authorization", said)]), TOKEN)
+
+
+def test_a_token_that_is_said_twice_is_none() -> None:
+    said = (b"authorization", b"Bearer " + TOKEN.encode())
+    assert knows(Headers(raw=[said]), TOKEN)
+    assert not knows(Headers(raw=[said, said]), TOKEN)
+    assert is_token(TOKEN.encode(), TOKEN)
+
+
+def test_every_answer_has_its_headers(tmp_path: Path) -> None:
+    with Client(service(tmp_path)) as client:
+        for method, path in (("GET", "/v1/models"), ("GET", "/nothing"), ("PUT", "/v1/models"), ("GET", "/metrics")):
+            headers = client.request(method, path).headers
+            for name, value in middleware.SECURITY.items():
+                assert headers[name] == value
+            assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert client.get("/v1/models").headers["cache-control"] == "no-store"
+
+
+def test_while_it_stops_everything_new_is_refused(tmp_path: Path) -> None:
+    async def talk() -> None:
+        app = service(tmp_path)
+        draining = app.state.draining
+        app.state.ears.gate.clear()
+        accepted = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
+        running = asyncio.create_task(accepted.run())
+        while not app.state.ears.orders:
+            await asyncio.sleep(0.01)
+        draining.begin()
+        assert (draining.begun, draining.in_flight) == (True, 1)
+        late = await Exchange(app, "GET", "/v1/models").run()
+        assert (late.status, late.headers["connection"]) == (503, "close")
+        assert int(late.headers["retry-after"]) >= 1
+        assert b"problem:stopping" in late.body
+        assert (await Exchange(app, "GET", "/v1/health").run()).status == 200
+        ready = await Exchange(app, "GET", "/v1/ready").run()
+        assert (ready.status, b"not-ready" in ready.body) == (503, True)
+        app.state.ears.gate.set()
+        await running
+        assert (accepted.status, draining.in_flight) == (200, 0)
+
+    asyncio.run(talk())
+
+
+def test_the_rest_of_a_body_is_thrown_away_before_a_refusal(tmp_path: Path) -> None:
+    pieces: list[Any] = [b"x" * 1000] * 50
+    exchange = Exchange(service(tmp_path), "POST", "/nothing", headers=[("content-length", "50000")], pieces=pieces)
+    asyncio.run(exchange.run())
+    assert (exchange.status, exchange.received) == (404, 50)
+    assert "connection" not in exchange.headers
+
+
+def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "LINGER_S", 0.2)
+    pieces: list[Any] = [p for _ in range(100) for p in (b"x", 0.05)]
+    exchange = Exchange(
+        service(tmp_path), "POST", "/nothing", headers=[("transfer-encoding", "chunked")], pieces=pieces
+    )
+    began = time.monotonic()
+    asyncio.run(exchange.run())
+    assert time.monotonic() - began < 2
+    assert (exchange.status, exchange.headers["connection"]) == (404, "close")
+    assert exchange.received < 10
+
+
+def test_a_client_that_asks_first_is_told_at_once(tmp_path: Path) -> None:
+    headers = [("content-length", "50000"), ("expect", "100-continue")]
+    exchange = Exchange(service(tmp_path), "POST", "/nothing", headers=headers, pieces=[b"x" * 50_000])
+    asyncio.run(exchange.run())
+    assert (exchange.status, exchange.received, exchange.headers["connection"]) == (404, 0, "close")
+
+
+def test_while_it_stops_nobody_waits_for_the_rest(tmp_path: Path) -> None:
+    async def talk() -> tuple[Exchange, float]:
+        app = service(tmp_path)
+        began = time.monotonic()
+        headers = [("content-length", "50000")]
+        exchange = Exchange(app, "POST", "/nothing", headers=headers, pieces=[b"x"], unfinished=True)
+        running = asyncio.create_task(exchange.run())
+        await asyncio.sleep(0.05)
+        app.state.draining.end()
+        await running
+        return exchange, time.monotonic() - began
+
+    exchange, seconds = asyncio.run(talk())
+    assert (exchange.status, exchange.headers["connection"]) == (404, "close")
+    assert seconds < middleware.LINGER_S / 2
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_who_is_called_off_while_it_stops_is_told(tmp_path: Path, stopping: bool) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path)
+        app.state.ears.gate.clear()
+        exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
+        running = asyncio.create_task(exchange.run())
+        while not app.state.ears.orders:
+            await asyncio.sleep(0.01)
+        if stopping:
+            app.state.draining.begin()
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        return exchange
+
+    exchange = asyncio.run(talk())
+    assert (exchange.status, b"problem:stopping" in exchange.body) == ((503, True) if stopping else (0, False))
+
+
+def test_two_lengths_are_refused_before_anybody_believes_one(tmp_path: Path) -> None:
+    headers = [("content-length", "3"), ("transfer-encoding", "chunked")]
+    app = service(tmp_path)
+    exchange = Exchange(app, "POST", "/v1/predict", headers=headers, pieces=[b"abc"])
+    asyncio.run(exchange.run())
+    assert (exchange.status, exchange.headers["connection"], app.state.ears.orders) == (400, "close", [])
+    assert b"problem:bad-request" in exchange.body
+
+
+def test_a_body_that_nobody_wanted_does_not_matter(tmp_path: Path) -> None:
+    headers = [("content-length", "3")]
+    exchange = Exchange(service(tmp_path), "GET", "/v1/health", headers=headers, pieces=[b"abc"])
+    asyncio.run(exchange.run())
+    assert (exchange.status, exchange.received) == (200, 1)

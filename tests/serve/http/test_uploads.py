@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from starlette.requests import Request
+
+from genrelab.serve.http import uploads
+from genrelab.serve.http.body import Gone
+from genrelab.serve.http.uploads import Uploads
+from genrelab.serve.limits import Limits
+from genrelab.serve.problems import Problem
+from genrelab.serve.shutdown import Draining
+from tests.support.fake_workers import Exchange, service
+
+FORM = [("content-type", "multipart/form-data; boundary=b")]
+SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4, idle_s=0.2, upload_s=0.5)
+END = b"--b--\r\n"
+
+
+def part(content: bytes = b"sound", name: str | None = "a.mp3", *, headers: bytes = b"", field: str = "f") -> bytes:
+    filename = "" if name is None else f'; filename="{name}"'
+    head = f'--b\r\nContent-Disposition: form-data; name="{field}"{filename}\r\n'.encode()
+    return head + headers + b"\r\n" + content + b"\r\n"
+
+
+def ask(
+    folder: Path, pieces: Any, headers: Any = (), *, limits: Limits = SMALL, path: str = "/v1/predict", **more: Any
+) -> tuple[Exchange, Any]:
+    """One request and the application that it went to; afterwards no file is left."""
+    app = service(folder, limits)
+    pieces = [pieces] if isinstance(pieces, bytes) else pieces
+    exchange = Exchange(app, "POST", path, headers=headers, pieces=pieces, **more)
+    asyncio.run(asyncio.wait_for(exchange.run(), 10))
+    assert list(folder.iterdir()) == []
+    assert app.state.draining.in_flight == 0
+    return exchange, app.state.ears
+
+
+def request(exchange: Exchange) -> Request:
+    return Request(exchange._scope, exchange._receive)
+
+
+def refused(exchange: Exchange) -> tuple[int, str]:
+    about = json.loads(exchange.body)
+    assert exchange.status == about["status"]
+    return exchange.status, about["type"].rpartition(":")[2]
+
+
+def in_pieces(body: bytes, sizes: Any) -> list[bytes]:
+    pieces, at = [], 0
+    while at < len(body):
+        size = next(sizes)
+        pieces.append(body[at : at + size])
+        at += size
+    return pieces
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
+def test_however_a_form_is_cut_its_file_is_the_same(tmp_path: Path, size: int) -> None:
+    content = b"\r\n--bb\r--\r\n-" + bytes(range(256)) + b"\r\n--"
+    body = part(content) + END
+    exchange, ears = ask(tmp_path, in_pieces(body, itertools.repeat(size)), FORM)
+    assert (exchange.status, ears.contents) == (200, [content])
+
+
+def test_a_batch_cut_anywhere(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(20):
+        contents = [rng.randbytes(rng.randrange(300)) for _ in range(3)]
+        body = b"".join(part(c, f"{i}") for i, c in enumerate(contents)) + END
+        pieces = in_pieces(body, iter(lambda: rng.randrange(1, 200), None))
+        exchange, ears = ask(tmp_path, pieces, FORM, path="/v1/predict/batch")
+        assert ears.contents == contents
+        assert [a["path"] for a in json.loads(exchange.body)] == ["0", "1", "2"]
+
+
+def test_a_large_file_is_written_as_it_comes(tmp_path: Path) -> None:
+    content = random.Random(0).randbytes(3 << 20)
+    limits = Limits()
+    for body, headers in ((content, ()), (part(content) + END, FORM)):
+        exchange, ears = ask(tmp_path, in_pieces(body, itertools.repeat(65_536)), headers, limits=limits)
+        assert exchange.status == 200
+        assert ears.contents == [content]
+
+
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [
+        ("../../../etc/passwd", "../../../etc/passwd"),
+        ("/etc/passwd", "/etc/passwd"),
+        ("a\\\\b.mp3", "a\\b.mp3"),
+        ('x\\"y.mp3', 'x"y.mp3'),
+        ("Größe \u2013 \U0001f3b5.mp3", "Größe \u2013 \U0001f3b5.mp3"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("nul\x00.mp3", "nul\x00.mp3"),
+        ("x" * 3000, "x" * 1000),
+        ("a; name=b", "a; name=b"),
+        ("a%22b%0D%0Ac%25%0a.mp3", 'a"b\r\nc%25%0a.mp3'),  # as browsers write what would end it
+    ],
+)
+def test_a_name_is_only_repeated(tmp_path: Path, filename: str, said: str) -> None:
+    exchange, ears = ask(tmp_path, part(name=filename) + END, FORM)
+    assert json.loads(exchange.body)["path"] == said
+    assert ears.orders[0].path.parent == tmp_path
+    assert ears.orders[0].path.name.isdigit()
+
+
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    body = part(name="PLACE").replace(b"PLACE", b"caf\xe9.mp3") + END
+    assert json.loads(ask(tmp_path, body, FORM)[0].body)["path"] == "café.mp3"
+
+
+def test_a_part_that_a_browser_sends_for_no_choice_does_not_count(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, part(b"", "") + part() + END, FORM)
+    assert (exchange.status, ears.contents) == (200, [b"sound"])
+    assert refused(ask(tmp_path, part(b"", "") + END, FORM)[0]) == (400, "bad-request")
+    exchange, ears = ask(tmp_path, part(b"sound", "") + END, FORM)  # content without a name is a file all the same
+    assert (exchange.status, ears.contents) == (200, [b"sound"])
+
+
+def test_an_empty_file_of_a_batch_is_the_ears_business(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, part(b"") + part(b"x") + END, FORM, path="/v1/predict/batch")
+    assert (exchange.status, ears.contents) == (200, [b"", b"x"])
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "multipart/form-data; boundary=b"),
+        (b"sound", "multipart/form-data; boundary=b"),
+        (part(), "multipart/form-data; boundary=b"),  # cut off
+        (part()[:30], "multipart/form-data; boundary=b"),
+        (END, "multipart/form-data; boundary=b"),
+        (part() + END, "multipart/form-data"),
+        (part() + END, "multipart/form-data; boundary="),
+        (part() + END, "multipart/form-data; boundary=" + "b" * 300),
+        (part() + END, "multipart/form-data; boundary=other"),
+        (b"--b\r\n\r\nsound\r\n" + END, "multipart/form-data; boundary=b"),
+        (
+            b"--b\r\nContent-Disposition: attachment; filename=a\r\n\r\nsound\r\n" + END,
+            "multipart/form-data; boundary=b",
+        ),
+        (b"--b\r\nContent-\x00: x\r\n\r\nsound\r\n" + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"X: " + b"a" * 10_000 + b"\r\n") + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"".join(b"X%d: a\r\n" % i for i in range(30))) + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"Content-Disposition: form-data; filename=b\r\n") + END, "multipart/form-data; boundary=b"),
+        (part(headers=b"Content-Transfer-Encoding: base64\r\n") + END, "multipart/form-data; boundary=b"),
+        (part() + part() + END, "multipart/form-data; boundary=b"),  # two files
+        (part(b"", "") * 9 + part() + END, "multipart/form-data; boundary=b"),
+        (part(b"\r\n--bX" * 50) + END, "multipart/form-data; boundary=b"),  # keeps the parser busy
+        (b"", "audio/wav"),
+    ],
+)
+def test_what_is_malformed_is_a_bad_request(tmp_path: Path, body: bytes, content_type: str) -> None:
+    exchange, ears = ask(tmp_path, body, [("content-type", content_type)])
+    assert refused(exchange) == (400, "bad-request")
+    assert ears.orders == []
+
+
+def test_a_batch_is_a_form(tmp_path: Path) -> None:
+    assert refused(ask(tmp_path, b"sound", path="/v1/predict/batch")[0]) == (400, "bad-request")
+
+
+def test_a_body_is_not_unpacked(tmp_path: Path) -> None:
+    assert refused(ask(tmp_path, b"\x1f\x8b", [("content-encoding", "gzip")])[0]) == (400, "bad-request")
+    assert ask(tmp_path, b"sound", [("content-encoding", "identity")])[0].status == 200
+
+
+def test_options_do_not_go_into_the_form(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, part(b"3", None, field="top") + part() + END, FORM)
+    assert refused(exchange) == (422, "bad-parameter")
+    assert "'top'" in json.loads(exchange.body)["detail"]
+
+
+def test_what_is_too_large_is_refused_by_its_head(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, b"x" * 1001, [("content-length", "1001")])
+    assert refused(exchange) == (413, "too-large")
+    assert json.loads(exchange.body)["limit"] == 1000
+
+
+@pytest.mark.parametrize("length", [[], [("content-length", "10")], [("content-length", "nonsense")]])
+def test_what_is_too_large_is_refused_whatever_its_head_says(tmp_path: Path, length: Any) -> None:
+    assert refused(ask(tmp_path, [b"x" * 600, b"x" * 600], length)[0]) == (413, "too-large")
+    assert refused(ask(tmp_path, part(b"x" * 1001) + END, [*FORM, *length])[0]) == (413, "too-large")
+
+
+def test_a_batch_has_its_limits(tmp_path: Path) -> None:
+    path = "/v1/predict/batch"
+    assert ask(tmp_path, part(b"x" * 1000) * 3 + END, FORM, path=path)[0].status == 200
+    assert refused(ask(tmp_path, part() * 4 + END, FORM, path=path)[0]) == (413, "too-large")
+    assert refused(ask(tmp_path, part(b"x" * 1001) + END, FORM, path=path)[0]) == (413, "too-large")
+    limits = Limits(batch_bytes=3000, batch_files=300)
+    body = part(b"x" * 1_000_000) * 10 + END
+    assert refused(ask(tmp_path, body, FORM, path=path, limits=limits)[0]) == (413, "too-large")
+
+
+def test_an_endless_body_ends(tmp_path: Path) -> None:
+    pieces = itertools.repeat(b"x" * 500, 10_000)
+    exchange, _ = ask(tmp_path, pieces, [("transfer-encoding", "chunked")])
+    assert refused(exchange) == (413, "too-large")
+
+
+def test_a_body_that_is_shorter_than_was_said(tmp_path: Path) -> None:
+    exchange, ears = ask(tmp_path, b"sound", [("content-length", "6")])
+    assert (refused(exchange), ears.orders) == ((400, "bad-request"), [])
+
+
+def test_a_pause_that_is_too_long(tmp_path: Path) -> None:
+    exchange, _ = ask(tmp_path, [b"x", 5.0, b"x"], [("transfer-encoding", "chunked")])
+    assert refused(exchange) == (408, "too-slow")
+    assert exchange.headers["connection"] == "close"
+
+
+def test_pieces_that_never_end_in_time(tmp_path: Path) -> None:
+    pieces = [p for _ in range(100) for p in (b"x", 0.05)]
+    began = time.monotonic()
+    assert refused(ask(tmp_path, pieces, [("transfer-encoding", "chunked")])[0]) == (408, "too-slow")
+    assert time.monotonic() - began < 2
+
+
+def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
+    limits = Limits()
+    for pieces in ([b"x" * 300_000, None], [part(b"x" * 300_000), None]):
+        headers = FORM if len(pieces[0] or b"") > 300_000 else ()
+        exchange, ears = ask(tmp_path, pieces, headers, limits=limits, unfinished=True)
+        assert (exchange.status, ears.orders) == (499, [])
+
+
+def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
+    async def talk() -> list[Exchange]:
+        app = service(tmp_path, SMALL)  # a batch takes 2 of 4 places, a file one
+        app.state.ears.gate.clear()
+        batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
+        files = [Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]) for _ in range(2)]
+        running = [asyncio.create_task(x.run()) for x in (batch, *files)]
+        while len(app.state.ears.orders) < 3:
+            await asyncio.sleep(0.01)
+        app.state.ears.waiting = 50
+        late = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        app.state.ears.gate.set()
+        await asyncio.gather(*running)
+        again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        return [batch, *files, late, again]
+
+    exchanges = asyncio.run(talk())
+    assert [x.status for x in exchanges] == [200, 200, 200, 429, 200]
+    assert int(exchanges[3].headers["retry-after"]) == 50
+
+
+def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
+    async def talk() -> None:
+        app = service(tmp_path, SMALL)
+        app.state.ears.gate.clear()
+        batch, late = (
+            Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END]) for _ in range(2)
+        )
+        running = asyncio.create_task(batch.run())
+        while not app.state.ears.orders:
+            await asyncio.sleep(0.01)
+        assert (await late.run()).status == 429
+        app.state.ears.gate.set()
+        assert (await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()).status == 200
+        await running
+
+    asyncio.run(talk())
+
+
+def coming(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
+    """A body that has begun, and that goes on after a second."""
+    exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"x" * size, 1.0, b"x"])
+    return exchange, asyncio.create_task(exchange.run())
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "slow_bytes_s", "statuses"),
+    [(0.1, 100_000, (200, 429, 200)), (60, 100_000, (200, 200, 429)), (0.1, 0, (200, 200, 429))],
+    ids=["the slowest makes room", "not at once", "not who is fast"],
+)
+def test_where_places_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(uploads, "GRACE_S", grace_s)
+    monkeypatch.setattr(uploads, "SLOW_BYTES_S", slow_bytes_s)
+
+    async def talk() -> None:
+        app = service(tmp_path, Limits(uploads=2))
+        slow, slower = coming(app, 200), coming(app, 100)
+        await asyncio.sleep(0.2)
+        new = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+        await asyncio.gather(slow[1], slower[1])
+        assert (slow[0].status, slower[0].status, new.status) == statuses
+        for exchange in (slower[0], new):
+            assert exchange.status == 200 or int(exchange.headers["retry-after"]) >= 1
+        assert (app.state.draining.in_flight, list(tmp_path.iterdir())) == (0, [])
+
+    asyncio.run(talk())
+
+
+def test_a_body_must_come_at_some_rate(tmp_path: Path) -> None:
+    pieces = [p for _ in range(20) for p in (b"x" * 20, 0.05)]
+    limits = replace(SMALL, upload_s=60, body_bytes_s=1000)
+    exchange, _ = ask(tmp_path, pieces, limits=limits)
+    assert refused(exchange) == (408, "too-slow")
+    assert exchange.received < 10
+    assert "1,000 bytes a second" in json.loads(exchange.body)["detail"]
+    assert ask(tmp_path, pieces, limits=replace(limits, body_bytes_s=100))[0].status == 200
+
+
+def test_what_still_comes_when_the_service_ends_is_refused(tmp_path: Path) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path, Limits())
+        _, running = coming(app, 300_000)
+        await asyncio.sleep(0.2)
+        app.state.draining.begin()
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        app.state.draining.end()
+        return await asyncio.wait_for(running, 0.5)
+
+    exchange = asyncio.run(talk())
+    assert refused(exchange) == (503, "stopping")
+    assert (exchange.headers["connection"], list(tmp_path.iterdir())) == ("close", [])
+
+
+def test_a_batch_that_is_larger_than_all_places_finds_room_when_nothing_else_is_there(tmp_path: Path) -> None:
+    limits = Limits(upload_bytes=1000, batch_bytes=100_000, uploads=2)
+    assert ask(tmp_path, part() + END, FORM, path="/v1/predict/batch", limits=limits)[0].status == 200
+
+
+def test_a_disk_that_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path / "not there", SMALL)
+        return await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
+
+    exchange = asyncio.run(talk())
+    assert refused(exchange) == (503, "not-ready")
+    assert str(tmp_path) not in exchange.body.decode()
+    assert "cannot be kept" in caplog.text
+
+
+def test_strangers_do_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(tmp_path, b"nonsense", FORM)
+    assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
+
+
+def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_path: Path) -> None:
+    async def talk(wait_s: float) -> None:
+        received = Uploads(Limits(), tmp_path, Draining())
+        pieces: list[Any] = [b"x" * 300_000] * 50
+        exchange = Exchange(None, "POST", "/", pieces=pieces, unfinished=True)
+
+        async def read() -> None:
+            async with received.received(request(exchange), batch=False):
+                raise AssertionError("it never ends")
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(wait_s)
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert received.under_way == 0
+
+    for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
+        asyncio.run(talk(wait_s))  # its end waits for the threads
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
+    async def talk() -> None:
+        kept = Uploads(SMALL, tmp_path, Draining())
+        sound = Exchange(None, "POST", "/", pieces=[b"sound"])
+        with pytest.raises(ZeroDivisionError):
+            async with kept.received(request(sound), batch=False) as files:
+                assert [(f.name, f.size, f.path.read_bytes()) for f in files] == [("", 5, b"sound")]
+                assert kept.under_way == 1
+                raise ZeroDivisionError
+        gone = Exchange(None, "POST", "/", pieces=[None])
+        with pytest.raises(Gone):
+            async with kept.received(request(gone), batch=False):
+                pass
+        with pytest.raises(Problem):
+            large = Exchange(None, "POST", "/", headers=[("content-length", "99999")])
+            async with kept.received(request(large), batch=False):
+                pass
+        assert (kept.under_way, list(tmp_path.iterdir())) == (0, [])
+
+    asyncio.run(talk())

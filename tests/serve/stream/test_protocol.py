@@ -1,0 +1,93 @@
+"""What a `start` may say, how it is told what is wrong with one, and that the words for people hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrelab.serve.problems import KINDS, Problem
+from genrelab.serve.stream.protocol import TEXT, Start, started
+from genrelab.serve.stream.route import CLOSES, POLICY
+from tests.support.fake_workers import Client, service
+from tests.support.paths import PROJECT
+
+ROOT = PROJECT
+START = {"type": "start", "format": "pcm16", "sr": 44_100}
+
+
+def refused(said: Any) -> str:
+    with pytest.raises(Problem) as e:
+        started(said)
+    assert e.value.kind == "bad-parameter"
+    return e.value.detail
+
+
+@pytest.mark.parametrize("said", [None, [], "start", {}, {"type": "stop"}, {"type": "begin"}])
+def test_who_does_not_begin_with_start_is_told_to(said: Any) -> None:
+    assert refused(said) == (
+        'That is no `start` message. Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        (
+            START | {"rate": 1},
+            "there is no field 'rate'. It may have `type`, `format`, `sr`, `channels`, `model`, `top`, `window_s`, "
+            "`token`.",
+        ),
+        ({"type": "start"}, '\'format\' is missing, as in {"type":"start","format":"pcm16","sr":44100}.'),
+        ({"type": "start", "format": "pcm16"}, "pcm16 needs `sr`, the rate of the samples in Hz, such as 44100"),
+        (START | {"sr": 5}, "'sr' must be greater than or equal to 8000."),
+        (START | {"sr": "x"}, "'sr' must be a valid integer."),
+        (START | {"format": "midi"}, "'format' must be 'pcm16', 'auto', 'webm', 'ogg' or 'mp3'."),
+        (START | {"channels": 9, "top": 0}, "'channels' must be less than or equal to 8; 'top' must be greater than"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(said: Any, detail: str) -> None:
+    assert refused(said).startswith("The start message: " + detail)
+
+
+@pytest.mark.parametrize("form", ["auto", "webm", "ogg", "mp3"])
+def test_a_container_states_its_own_rate(form: str) -> None:
+    assert started({"type": "start", "format": form}).channels == 1
+
+
+def test_the_words_name_every_field_format_and_kind_of_close() -> None:
+    for name, field in Start.model_fields.items():
+        assert f"| `{name}` |" in TEXT
+        if not field.is_required() and field.default is not None and name != "sr":
+            assert re.search(rf"\| `{name}` \|.*\| {field.default:g} \|", TEXT), name
+    rows = {int(code): re.findall("`([a-z-]+)`", kinds) for code, kinds in re.findall(r"\| (\d{4}) \| (.*) \|", TEXT)}
+    for code, kinds in rows.items():
+        for kind in kinds:
+            assert kind in KINDS
+            assert CLOSES.get(kind, POLICY) == code
+    assert set(CLOSES) <= {kind for kinds in rows.values() for kind in kinds}
+    for said in re.findall(r'`(\{"type": "(?:start|stop|ready)"[^`…]*\})`', TEXT):
+        json.loads(said)
+
+
+def test_a_request_without_an_upgrade_is_told_what_this_is(tmp_path: Path) -> None:
+    with Client(service(tmp_path)) as client:
+        answer = client.get("/v1/stream?model=one")
+        assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "urn:genrelab:problem:upgrade-required"
+        assert client.post("/v1/stream").status_code == 405
+
+
+def test_the_words_stand_in_the_description(tmp_path: Path) -> None:
+    told = service(tmp_path).openapi()["paths"]["/v1/stream"]["get"]
+    assert (told["description"], told["tags"]) == (TEXT.strip(), ["stream"])
+    assert {*told["responses"]} >= {"101", "426"} - {"200", "422"}
+
+
+def test_they_stand_in_docs_too() -> None:
+    page = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
+    assert page == "# Music as it sounds: `WS /v1/stream`\n\n" + TEXT.replace("\n### ", "\n## ")

@@ -1,0 +1,407 @@
+"""Bytes to windows to answers, in the process of a stream; what it refuses, and what it is not allowed to do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from genrelab.audio.clips import read
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
+from genrelab.predict.classifier import Classifier, load_bundle
+from genrelab.predict.prediction import Decision
+from genrelab.serve.stream import worker
+from genrelab.serve.stream.framing import PIECE_BYTES, Order, packed, unpacked
+from genrelab.serve.stream.worker import Refusal, Windows, hear, need_s
+from tests.support.bundles import SR, bundle_for, noise
+
+VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
+CLIPS = ClipSettings(clip_s=2.5, min_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return bundle_for(tmp_path_factory.mktemp("b") / "bundle", VIEW, CLIPS)
+
+
+@pytest.fixture(scope="module")
+def order(bundle: Classifier) -> Order:
+    return Order(str(bundle.path), "served", "pcm16", SR, 1, 3.0)
+
+
+class FakeWire:
+    """A service that hands over these pieces, and keeps what it is told."""
+
+    def __init__(self, pieces: list[bytes], *, endless: bytes = b"") -> None:
+        self.told: list[dict[str, Any]] = []
+        self._pieces, self._endless = iter([*pieces]), endless
+        self.given = 0
+
+    def say(self, **news: Any) -> None:
+        self.told.append(json.loads(json.dumps(news, allow_nan=False)))
+
+    def piece(self) -> bytes:
+        assert self.told[-1]["type"] == "more", "it takes only what it has asked for"
+        piece = next(self._pieces, self._endless)
+        self.given += len(piece)
+        return piece
+
+    @property
+    def predictions(self) -> list[dict[str, Any]]:
+        return [t for t in self.told if t["type"] == "prediction"]
+
+
+def heard(order: Order, pieces: list[bytes], **more: Any) -> FakeWire:
+    wire = FakeWire(pieces, **more)
+    hear(wire, order)  # type: ignore[arg-type]
+    return wire
+
+
+def pcm16(y: NDArray[np.float32]) -> bytes:
+    return (y * 32_767).astype("<i2").tobytes()
+
+
+def cut(data: bytes, seed: int = 0, most: int = PIECE_BYTES) -> list[bytes]:
+    """Pieces of all lengths."""
+    pick, pieces, at = random.Random(seed), [], 0
+    while at < len(data):
+        n = pick.choice([1, 2, 3, 7, 100, 4_096, most])
+        pieces.append(data[at : at + n])
+        at += n
+    return pieces
+
+
+def same(said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: int, *, tolerance: float = 1e-6) -> None:
+    """Is it what the model says of that window of the sound?"""
+    window = y[round(said["start_s"] * sr) : round(said["end_s"] * sr)]
+    expected = bundle.predict(window, sr).to_json() | {"model": "served"}
+    assert {k: said[k] for k in expected if k not in ("probabilities", "confidence", "duration_s")} == {
+        k: v for k, v in expected.items() if k not in ("probabilities", "confidence", "duration_s")
+    }
+    assert said["duration_s"] == pytest.approx(expected["duration_s"], abs=1e-9)
+    assert said["probabilities"] == pytest.approx(expected["probabilities"], abs=tolerance)
+    assert said["confidence"] == pytest.approx(expected["confidence"], abs=tolerance)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sr=st.sampled_from([8_000, 11_025, 22_050, 44_100, 48_000, 96_000]),
+    channels=st.integers(1, 8),
+    seconds=st.floats(0, 6),
+    window_s=st.sampled_from([3.0, 3.7, 5.0]),
+    seed=st.integers(0, 1_000),
+)
+def test_every_window_of_pcm16_is_answered_as_the_same_samples_are(
+    bundle: Classifier, order: Order, sr: int, channels: int, seconds: float, window_s: float, seed: int
+) -> None:
+    x = (0.3 * np.random.default_rng(seed).standard_normal((round(seconds * sr), channels))).clip(-1, 1)
+    data = pcm16(x)
+    y = (np.frombuffer(data, "<i2").reshape(-1, channels) / np.float32(32_768)).mean(axis=1).astype(np.float32)
+    wire = heard(replace(order, sr=sr, channels=channels, window_s=window_s), cut(data, seed))
+    ends = [p["end_s"] for p in wire.predictions]
+    assert ends == [e for e in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0) if round(e * sr) <= len(y)]
+    for said in wire.predictions:
+        assert said["start_s"] == max(0.0, said["end_s"] - window_s)
+        same(said, bundle, y, sr, tolerance=1e-12 if channels == 1 else 1e-4)  # float32's mean of channels
+    assert wire.told[0] == {"type": "ready"}
+    end = wire.told[-1]
+    assert (end["type"], end["audio_s"]) == ("end", pytest.approx(len(y) / sr))
+    assert (end["recording"] is None) == (not wire.predictions)
+
+
+def test_half_a_sample_at_the_end_is_left_out(order: Order) -> None:
+    wire = heard(replace(order, channels=2), [pcm16(noise(4)) + b"\x01"])
+    assert (wire.told[-1]["type"], wire.told[-1]["audio_s"]) == ("end", 2.0)
+
+
+def test_the_first_answer_comes_as_soon_as_the_model_can_be_asked(tmp_path: Path) -> None:
+    image = bundle_for(tmp_path / "b", MelImageView(sr=SR, n_fft=512, size=16), ClipSettings(min_s=0.5))
+    wire = heard(Order(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
+    assert [(p["start_s"], p["end_s"]) for p in wire.predictions] == [(0, 0.5), (0, 1), (0, 2)]
+
+
+def test_what_a_model_needs_follows_from_its_view(bundle: Classifier) -> None:
+    def needs(view: Any, min_s: float = 0.5, window_s: float = 10.0) -> float:
+        return need_s(replace(bundle, view=view, clips=ClipSettings(min_s=min_s)), window_s)
+
+    assert needs(VIEW) == 1.0
+    assert needs(MelImageView()) == 0.5
+    assert needs(MelImageView(), min_s=2) == 2.0
+    assert needs(SamplesView(sr=8_000, n_samples=12_000)) == 1.5
+    assert needs(FramesView()) == 10.0  # 30 s, and a window is not longer
+    assert needs(LogMelView(window_s=5.0), window_s=3.0) == 3.0
+
+
+def test_silence_is_told_and_what_follows_it_is_heard(order: Order) -> None:
+    wire = heard(order, [pcm16(np.zeros(4 * SR, np.float32)), pcm16(noise(4))])
+    errors = [p["error"] for p in wire.predictions]
+    assert errors[:4] == ["silent: no sample reaches -80 dBFS"] * 4
+    assert errors[4:] == [None] * 4
+    first = wire.predictions[0]
+    assert (first["genre"], first["confidence"], first["probabilities"]) == (None, None, {})
+
+
+def test_only_the_best_genres_where_only_those_are_asked_for(order: Order) -> None:
+    for said in heard(replace(order, top=1), [pcm16(noise(2))]).predictions:
+        assert said["probabilities"] == {said["genre"]: said["confidence"]}
+        assert set(said) == {
+            "type", "start_s", "end_s", "path", "genre", "confidence", "probabilities", "duration_s", "model", "error",
+        }  # fmt: skip
+        assert (said["path"], said["model"]) == ("", "served")
+
+
+def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: Order) -> None:
+    wire = heard(order, [pcm16(np.concatenate([noise(4), np.zeros(2 * SR, np.float32), noise(4.5)]))])
+    rows = [p["probabilities"] for p in wire.predictions if p["end_s"] in (3, 6, 9)]
+    said = wire.told[-1]["recording"]
+    assert said["probabilities"] == pytest.approx({g: np.mean([row[g] for row in rows]) for g in rows[0]})
+    assert said["confidence"] == said["probabilities"][said["genre"]] == max(said["probabilities"].values())
+    assert (said["path"], said["model"], said["duration_s"], said["error"]) == ("", "served", 10.5, None)
+    assert list(heard(replace(order, top=1), [pcm16(noise(4))]).told[-1]["recording"]["probabilities"]) == [
+        said["genre"]
+    ]
+
+
+def test_of_silence_the_end_tells_nothing(order: Order) -> None:
+    assert heard(order, [pcm16(np.zeros(4 * SR, np.float32))]).told[-1]["recording"] is None
+
+
+def test_answers_count_as_the_service_was_told(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
+    monkeypatch.setattr(worker, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
+    wire = heard(order, [pcm16(noise(2))])
+    assert {p["genre"] for p in wire.predictions} == {"unknown"}
+    assert wire.told[-1]["recording"]["genre"] == "unknown"
+
+
+# --- containers ---
+
+
+def encoded(y: NDArray[np.float32], sr: int, container: str = "webm", codec: str = "libopus", **options: str) -> bytes:
+    """As a recorder sends it: nothing is gone back to."""
+    sink = io.BytesIO()
+    sink.seekable = lambda: False  # type: ignore[method-assign]
+    with av.open(sink, "w", format=container, options=options) as out:
+        stream = out.add_stream(codec, rate=sr, layout="mono")
+        frame = av.AudioFrame.from_ndarray((y * 32_767).astype(np.int16)[None], format="s16", layout="mono")
+        frame.sample_rate = sr
+        resampler = av.AudioResampler(stream.format, "mono", sr, frame_size=stream.frame_size or None)
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return sink.getvalue()
+
+
+WEBM = encoded(noise(5, 48_000), 48_000, live="1")
+CLUSTER = b"\x1f\x43\xb6\x75"
+CONTAINERS = {
+    "webm": WEBM,
+    "webm of known length": encoded(noise(5, 48_000), 48_000),
+    "ogg": encoded(noise(5, 48_000), 48_000, "ogg", page_duration="200000"),
+    "mp3": encoded(noise(5, 44_100), 44_100, "mp3", "libmp3lame", write_xing="0", id3v2_version="0"),
+    "flac": encoded(noise(5, 44_100), 44_100, "flac", "flac"),
+    "wav": encoded(noise(5, 44_100), 44_100, "wav", "pcm_s16le"),
+    "adts": encoded(noise(5, 44_100), 44_100, "adts", "aac"),
+    "fragmented mp4": encoded(
+        noise(5, 44_100), 44_100, "mp4", "aac", movflags="empty_moov+default_base_moof", frag_duration="200000"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_is_heard_as_the_file_would_be(bundle: Classifier, order: Order, tmp_path: Path, name: str) -> None:
+    data = CONTAINERS[name]
+    (tmp_path / "file").write_bytes(data)
+    y, sr = read(tmp_path / "file")
+    wire = heard(replace(order, format="webm"), cut(data))
+    assert [p["end_s"] for p in wire.predictions][:4] == [1, 2, 3, 4]
+    for said in wire.predictions[:4]:
+        same(said, bundle, y, sr, tolerance=0.02)  # decoders cut the codec's delay differently
+    assert wire.told[-1]["audio_s"] == pytest.approx(5, abs=0.15)
+
+
+def test_webm_gives_the_very_samples_of_the_file(bundle: Classifier, order: Order, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(WEBM)
+    y, sr = read(tmp_path / "file")
+    for said in heard(replace(order, format="webm"), cut(WEBM, 1)).predictions:
+        same(said, bundle, y, sr)
+
+
+def test_an_answer_waits_for_no_more_than_its_own_bytes(order: Order) -> None:
+    """What arrives is decoded at once: FFmpeg hoards nothing."""
+    wire = heard(replace(order, format="webm"), [WEBM[i : i + 500] for i in range(0, len(WEBM), 500)])
+    asked, late = 0, []
+    for news in wire.told:
+        asked += news["type"] == "more"
+        if news["type"] == "prediction":
+            late.append(500 * asked / len(WEBM) * 5 - news["end_s"])
+    assert max(late) < 0.3
+
+
+def test_recordings_one_after_the_other_go_on(order: Order) -> None:
+    assert heard(replace(order, format="webm"), [WEBM + WEBM]).told[-1]["audio_s"] == pytest.approx(10, abs=0.1)
+
+
+def test_a_recording_that_is_cut_off_counts_as_far_as_it_goes(order: Order) -> None:
+    wire = heard(replace(order, format="webm"), [WEBM[: len(WEBM) // 2]])
+    assert wire.told[-1]["type"] == "end"
+    assert wire.told[-1]["audio_s"] == pytest.approx(2.5, abs=0.3)
+
+
+def test_nothing_at_all_is_no_fault(order: Order) -> None:
+    for form in ("pcm16", "webm"):
+        assert heard(replace(order, format=form), []).told[-1] == {"type": "end", "audio_s": 0.0, "recording": None}
+
+
+RANDOM = random.Random(0).randbytes(1 << 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "beginning", "endless"),
+    [
+        ("not-audio", b"", RANDOM),
+        ("not-audio", b"", bytes(1 << 16)),
+        ("not-audio", b"", b"words, words, words\n" * 3_000),
+        ("not-audio", b"hello", b""),
+        ("not-audio", b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", b""),
+        ("not-audio", b"ffconcat version 1.0\nfile '/etc/passwd'\n", b""),
+        ("damaged", WEBM[:20_000], RANDOM),
+        ("damaged", CONTAINERS["mp3"][:20_000], RANDOM),
+        ("not-audio", WEBM[: WEBM.index(CLUSTER)], b""),
+        ("unsupported-codec", WEBM.replace(b"A_OPUS", b"A_OPUX"), b""),
+    ],
+)
+def test_what_is_no_sound_is_refused_before_there_is_much_of_it(
+    order: Order, kind: str, beginning: bytes, endless: bytes
+) -> None:
+    wire = FakeWire([beginning] * bool(beginning), endless=endless)
+    with pytest.raises(Refusal) as e:
+        hear(wire, replace(order, format="webm"))  # type: ignore[arg-type]
+    assert e.value.kind == kind
+    assert wire.given < 3 << 20
+    assert "/" not in e.value.detail
+
+
+@pytest.mark.parametrize("sr", [4_000, 384_000])
+def test_rates_beyond_all_reason_are_refused(order: Order, sr: int) -> None:
+    with pytest.raises(Refusal, match="192,000 Hz can be heard") as e:
+        heard(replace(order, format="webm"), [encoded(noise(1, sr), sr, "wav", "pcm_s16le")])
+    assert e.value.kind == "unusable"
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(sorted(CONTAINERS)), seed=st.integers(0, 10**6), hits=st.integers(1, 200))
+def test_damage_is_heard_over_or_refused(order: Order, name: str, seed: int, hits: int) -> None:
+    pick, data = random.Random(seed), bytearray(CONTAINERS[name])
+    for _ in range(hits):
+        data[pick.randrange(len(data))] = pick.randrange(256)
+    try:
+        wire = heard(replace(order, format="webm"), cut(bytes(data), seed))
+    except Refusal as e:
+        assert e.kind in ("not-audio", "damaged", "unsupported-codec", "unusable")
+    else:
+        assert wire.told[-1]["type"] == "end"
+
+
+# --- windows ---
+
+
+def test_where_the_rate_changes_another_recording_begins() -> None:
+    windows = Windows(3.0, 1.0)
+    found = [
+        (start_s, end_s, len(y))
+        for sr, n in ((100, 250), (200, 500), (100, 100))
+        for start_s, end_s, y in windows.add(sr, np.zeros(n, np.float32))
+    ]
+    assert found == [
+        (0, 1, 100), (0, 2, 200), (2.5, 3.5, 200), (2.5, 4.5, 400), (5, 6, 100),
+    ]  # fmt: skip
+    assert windows.audio_s == 6.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(pieces=st.lists(st.integers(0, 700), max_size=60), window=st.floats(3, 5), need=st.floats(0.1, 3))
+def test_windows_hold_the_last_seconds_and_no_more(pieces: list[int], window: float, need: float) -> None:
+    windows, all_of_it = Windows(window, need), np.arange(sum(pieces), dtype=np.float32)
+    at, ends = 0, []
+    for n in pieces:
+        for start_s, end_s, y in windows.add(100, all_of_it[at : at + n]):
+            assert list(y) == list(all_of_it[round(start_s * 100) : round(end_s * 100)])
+            ends.append(end_s)
+        at += n
+        assert sum(map(len, windows._kept)) <= (window + 1) * 100 + 700
+    assert ends == sorted(set(ends))
+    assert all(e == round(e) for e in ends[1:])
+
+
+# --- as a process ---
+
+
+@pytest.fixture
+def process(order: Order) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "genrelab.serve.stream.worker", str(3 << 30)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as begun:
+        assert begun.stdin is not None
+        begun.stdin.write(packed(order.to_json()))
+        yield begun
+        begun.kill()
+
+
+def line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdout is not None
+    found: dict[str, Any] = json.loads(process.stdout.readline())
+    return found
+
+
+def test_it_says_what_it_wants_and_what_it_hears(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    assert line(process) == {"type": "ready"}
+    assert line(process) == {"type": "more", "audio_s": 0.0}
+    process.stdin.write(packed(pcm16(noise(1))))
+    said = line(process)
+    assert said["type"] == "prediction"
+    assert line(process) == {"type": "more", "audio_s": 1.0}
+    process.stdin.write(packed(b""))
+    recording = {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
+    assert line(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
+    assert process.wait(10) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="looks into Linux's /proc")
+def test_it_is_confined(process: subprocess.Popen[bytes]) -> None:
+    line(process)
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    found = {row[:26].strip(): row[26:46].strip() for row in limits.splitlines()}
+    assert found["Max file size"] == found["Max core file size"] == "0"
+    assert int(found["Max data size"]) == 3 << 30
+
+
+def test_it_ends_with_the_service_and_not_by_its_signals(process: subprocess.Popen[bytes]) -> None:
+    line(process)
+    process.terminate()
+    time.sleep(0.2)
+    assert process.poll() is None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_pieces_stand_behind_their_lengths() -> None:
+    pieces = [b"", b"a", os.urandom(PIECE_BYTES)]
+    source = io.BytesIO(b"".join(map(packed, pieces)) + packed(b"cut off")[:-1])
+    assert [unpacked(source) for _ in range(4)] == [*pieces, None]

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+from genrelab.serve.handlers import Pace
+from genrelab.serve.limits import Limits
+from tests.support.fake_workers import Client, Exchange, service
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    return service(tmp_path)
+
+
+@pytest.fixture
+def client(app: Any) -> Any:
+    with Client(app) as client:
+        yield client
+
+
+def is_problem(answer: Any, kind: str, status: int) -> dict[str, Any]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    about: dict[str, Any] = answer.json()
+    assert (answer.status_code, about["type"], about["status"]) == (status, f"urn:genrelab:problem:{kind}", status)
+    return about
+
+
+def test_a_raw_body_is_heard(client: Client, app: Any, tmp_path: Path) -> None:
+    answer = client.post("/v1/predict", content=b"sound", headers={"content-type": "audio/wav"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2},
+        "duration_s": 2.5, "model": "first", "error": None,
+    }  # fmt: skip
+    assert app.state.ears.contents == [b"sound"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_form_is_heard_and_its_file_named(client: Client, app: Any) -> None:
+    name = "../../etc/Beyoncé – „x“.mp3"
+    answer = client.post("/v1/predict", files={"any": (name, io.BytesIO(b"sound"), "audio/mpeg")})
+    assert answer.json()["path"] == name
+    assert app.state.ears.contents == [b"sound"]
+
+
+def test_the_query_reaches_the_ears(client: Client, app: Any) -> None:
+    query = "model=second&top=2&timeline=true&windows=all"
+    answer = client.post(f"/v1/predict?{query}", content=b"sound").json()
+    order = app.state.ears.orders[0]
+    assert (order.model.name, order.top, order.timeline, order.windows) == ("second", 2, True, "all")
+    assert (answer["model"], len(answer["timeline"])) == ("second", 1)
+    client.post("/v1/predict?windows=7", content=b"sound")
+    assert app.state.ears.orders[1].windows == 7
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["top=0", "top=x", "top=1_0", "top=+1", "top=", "top=1.0", "timeline=yes", "timeline=1", "windows=0",
+     "windows=1001", "windows=many", "tpo=3", "top=1&top=2", "timeline="],
+)  # fmt: skip
+def test_a_parameter_that_cannot_be_is_named(client: Client, app: Any, query: str) -> None:
+    about = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)
+    assert repr(query.partition("=")[0]) in about["detail"]
+    assert app.state.ears.orders == []
+
+
+def test_thousands_of_faults_are_not_all_told(client: Client) -> None:
+    query = "&".join(f"parameter{n}=1" for n in range(2_000))
+    detail = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)["detail"]
+    assert detail.endswith("there is no parameter 'parameter9'; and 1,990 more")
+
+
+def test_an_unknown_model_is_named_with_those_that_are_there(client: Client) -> None:
+    about = is_problem(client.post("/v1/predict?model=nein", content=b"x"), "unknown-model", 404)
+    assert about["detail"] == "No model is called 'nein'. There is: first, second."
+
+
+def test_a_batch_keeps_its_order_and_names_who_was_refused(client: Client, app: Any, tmp_path: Path) -> None:
+    parts = [("f", (f"{i}.mp3", content)) for i, content in enumerate((b"a", b"refuse damaged", b"c"))]
+    answer = client.post("/v1/predict/batch?top=1", files=parts).json()
+    assert [(a["path"], a["genre"], a.get("problem")) for a in answer] == [
+        ("0.mp3", "Rock", None), ("1.mp3", None, "damaged"), ("2.mp3", "Rock", None),
+    ]  # fmt: skip
+    assert answer[1]["error"] == "The file is damaged: as it was told"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
+    async def talk() -> Exchange:
+        app = service(tmp_path)
+        body = b"".join(
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="%d"\r\n\r\nx\r\n' % i for i in range(3)
+        )
+        headers = [("content-type", "multipart/form-data; boundary=b")]
+        exchange = Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[body + b"--b--\r\n"])
+        app.state.ears.gate.clear()
+        running = asyncio.create_task(exchange.run())
+        await asyncio.sleep(0.05)
+        app.state.ears.full = True
+        app.state.ears.gate.set()
+        await asyncio.sleep(0.2)
+        assert len(app.state.ears.orders) == 1
+        app.state.ears.full = False
+        return await running
+
+    answer = json.loads(asyncio.run(talk()).body)
+    assert [a["genre"] for a in answer] == ["Rock"] * 3
+
+
+def test_a_batch_leaves_half_of_the_line_to_others(tmp_path: Path) -> None:
+    async def talk() -> None:
+        app = service(tmp_path, Limits(queue=4))
+        form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+        headers = [("content-type", "multipart/form-data; boundary=b")]
+        app.state.ears.waiting = 2
+        batch = asyncio.create_task(Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[form]).run())
+        await asyncio.sleep(0.2)
+        assert app.state.ears.orders == []
+        single = await Exchange(app, "POST", "/v1/predict", pieces=[b"x"]).run()
+        assert (single.status, len(app.state.ears.orders)) == (200, 1)
+        app.state.ears.waiting = 1
+        assert (await batch).status == 200
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [("not-audio", 415), ("damaged", 422), ("took-too-long", 422), ("crashed", 422)]
+)
+def test_what_the_ears_refuse_is_a_problem(client: Client, kind: str, status: int) -> None:
+    about = is_problem(client.post("/v1/predict", content=f"refuse {kind}"), kind, status)
+    assert about["detail"] == "as it was told"
+    assert "decoders" not in about
+
+
+def test_what_decoders_say_stands_apart(client: Client) -> None:
+    about = is_problem(client.post("/v1/predict", content="refuse not-audio their words"), "not-audio", 415)
+    assert (about["detail"], about["decoders"]) == ("as it was told", "their words")
+
+
+def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
+    app.state.ears.full, app.state.ears.waiting = True, 16
+    answer = client.post("/v1/predict", content=b"x")
+    is_problem(answer, "busy", 429)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert app.state.ears.orders == []
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [(0, "All workers are hearing files."), (1, "A file waits to be heard."), (7, "7 files wait to be heard.")],
+)
+def test_busy_says_how_busy(client: Client, app: Any, waiting: int, said: str) -> None:
+    app.state.ears.full, app.state.ears.waiting, app.state.ears.hearing = True, waiting, 1
+    assert is_problem(client.post("/v1/predict", content=b"x"), "busy", 429)["detail"] == said
+
+
+def test_it_learns_how_long_files_take_also_from_those_that_took_too_long() -> None:
+    pace = Pace(1)
+    before_s = pace.until_done(4)
+    for _ in range(20):
+        pace.heard(20, 0)
+    assert pace.until_done(4) > 70 > before_s
+
+
+def test_files_that_took_too_long_are_part_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[float, int]] = []
+    monkeypatch.setattr(Pace, "heard", lambda _, seconds, ahead: told.append((seconds, ahead)))
+    with Client(service(tmp_path)) as client:
+        for content, files in ((b"refuse took-too-long", 1), (b"sound", 2), (b"refuse not-ready", 2)):
+            client.post("/v1/predict", content=content)
+            assert len(told) == files
+
+
+def test_models_and_their_cards(client: Client) -> None:
+    said = client.get("/v1/models").json()
+    assert (said["default"], [m["name"] for m in said["models"]]) == ("first", ["first", "second"])
+    assert said["limits"] == {
+        "upload_bytes": 64_000_000, "audio_s": 1200.0, "batch_files": 32, "batch_bytes": 256_000_000, "streams": 4,
+    }  # fmt: skip
+    assert client.get("/v1/models/second").json() == {**said["models"][1], "card": "# second\n"}
+    is_problem(client.get("/v1/models/third"), "unknown-model", 404)
+    is_problem(client.get("/v1/models?x=1"), "bad-parameter", 422)
+
+
+def test_live_and_ready(client: Client, app: Any) -> None:
+    assert client.get("/v1/health").json() == {"status": "live"}
+    assert client.get("/v1/ready").json() == {"status": "ready"}
+    app.state.ears.ready = False
+    is_problem(client.get("/v1/ready"), "not-ready", 503)
+    is_problem(client.post("/v1/predict", content=b"x"), "not-ready", 503)
+    app.state.draining.begin()
+    assert client.get("/v1/health").json() == {"status": "live"}
+
+
+def test_what_is_not_there(client: Client) -> None:
+    is_problem(client.get("/v1/nothing"), "not-found", 404)
+    is_problem(client.get("/v1/models/"), "not-found", 404)
+    answer = client.put("/v1/models")
+    is_problem(answer, "method-not-allowed", 405)
+    assert answer.headers["allow"] == "GET, HEAD"
+    answer = client.get("/v1/predict")
+    is_problem(answer, "method-not-allowed", 405)
+    assert answer.headers["allow"] == "POST"
+
+
+def test_head_is_get_without_a_body(client: Client) -> None:
+    answer = client.head("/v1/models")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) == len(client.get("/v1/models").content)
+    assert client.head("/v1/predict").status_code == 405
+
+
+def test_a_fault_of_ours_is_logged_and_not_told(client: Client, app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_: Any) -> Any:
+        raise RuntimeError("a secret")
+
+    app.state.ears.hear = broken
+    answer = client.post("/v1/predict", content=b"x")
+    is_problem(answer, "internal", 500)
+    assert "secret" not in answer.text
+    assert "a secret" in caplog.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_who_goes_away_is_heard_no_further(tmp_path: Path) -> None:
+    async def talk() -> tuple[Any, Exchange]:
+        app = service(tmp_path)
+        app.state.ears.gate.clear()
+        exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound", 0.05, None])
+        await asyncio.wait_for(exchange.run(), 5)
+        return app, exchange
+
+    app, exchange = asyncio.run(talk())
+    assert (app.state.ears.cancelled, exchange.status) == (1, 499)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
+    async def talk() -> Any:
+        app = service(tmp_path)
+        app.state.ears.gate.clear()
+        running = asyncio.create_task(Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run())
+        while not app.state.ears.orders:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        return app
+
+    app = asyncio.run(talk())
+    assert (app.state.ears.cancelled, app.state.draining.in_flight) == (1, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ears_begin_and_end_with_the_service(app: Any) -> None:
+    with Client(app):
+        assert app.state.ears.running
+    assert not app.state.ears.running
+
+
+def test_figures(client: Client) -> None:
+    client.post("/v1/predict", content=b"sound")
+    client.post("/v1/predict?model=second", content=b"refuse damaged")
+    client.get("/v1/models/first")
+    client.get("/secret-path")
+    text = client.get("/metrics").text
+    for line in (
+        'genrelab_files_total{model="first",outcome="heard"} 1.0',
+        'genrelab_files_total{model="second",outcome="damaged"} 1.0',
+        'genrelab_audio_seconds_total{model="first"} 2.5',
+        'genrelab_requests_total{method="GET",route="/v1/models/{name}",status="200"} 1.0',
+        'genrelab_requests_total{method="GET",route="none",status="404"} 1.0',
+        "genrelab_files_waiting 0.0",
+        "genrelab_streams 0.0",
+    ):
+        assert line in text
+    assert "secret-path" not in text
+
+
+def test_the_limit_of_one_file_is_the_services(tmp_path: Path) -> None:
+    with Client(service(tmp_path, Limits(upload_bytes=10))) as client:
+        is_problem(client.post("/v1/predict", content=b"x" * 11), "too-large", 413)
+        assert client.post("/v1/predict", content=b"x" * 10).status_code == 200

@@ -1,0 +1,135 @@
+"""A bundle, workers, the application and a server together, without any fake: one talk through all of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("onnx")
+import soundfile
+
+from genrelab.core.config import ClipSettings, SamplesView
+from genrelab.serve.app import create_app
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.schemas import Heard, Refused
+from genrelab.serve.workers.queue import Ears
+from tests.support.bundles import GENRES, bundle_for, noise
+from tests.support.live_service import served
+
+pytestmark = pytest.mark.slow
+
+SR = 16_000
+TOKEN = "a token for tests"
+LIMITS = Limits(audio_s=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[int]:
+    bundle_for(folder / "a", SamplesView(sr=8_000, n_samples=8_000), ClipSettings(clip_s=3, min_s=1))
+    bundle_for(folder / "b", SamplesView(sr=8_000, n_samples=8_000), bias=(9.0, 0.0, 0.0))
+    shelf = Shelf({"a": folder / "a", "b": folder / "b"}, folder / "models")
+    (folder / "uploads").mkdir()
+    app = create_app(LIMITS, shelf, Ears(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
+    with served(app, LIMITS, ws="websockets-sansio") as port:
+        yield port
+
+
+@pytest.fixture
+def client(port: int, folder: Path) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=30
+    ) as client:
+        yield client
+    assert list((folder / "uploads").iterdir()) == []
+
+
+def sound(seconds: float, format: str = "WAV") -> bytes:  # noqa: A002 - as soundfile has it
+    out = io.BytesIO()
+    soundfile.write(out, noise(seconds, SR), SR, format=format)
+    return out.getvalue()
+
+
+def kind(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["type"].rpartition(":")[2]
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_recording_is_heard_however_it_is_sent(client: httpx.Client, format: str) -> None:  # noqa: A002
+    recording = sound(4, format)
+    raw = client.post("/v1/predict", content=recording)
+    form = client.post("/v1/predict", files={"f": ("song", recording)})
+    assert (raw.status_code, form.status_code) == (200, 200)
+    heard = Heard.model_validate(raw.json())
+    assert {**form.json(), "path": ""} == raw.json()
+    assert heard.duration_s == pytest.approx(4, abs=0.1)
+    assert set(heard.probabilities) == set(GENRES)
+
+
+def test_the_query_counts(client: httpx.Client) -> None:
+    recording = sound(4)
+    answer = client.post("/v1/predict?model=b&top=1&timeline=true&windows=all", content=recording).json()
+    assert (answer["model"], answer["genre"], len(answer["probabilities"])) == ("b", "Blues", 1)
+    assert Heard.model_validate(answer).timeline
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"this is no audio, whatever it is", (415, "not-audio")),
+        (sound(0.01), (422, "unusable")),
+        (sound(70), (422, "too-long")),
+    ],
+)
+def test_what_cannot_be_heard_is_told(client: httpx.Client, content: bytes, expected: tuple[int, str]) -> None:
+    assert kind(client.post("/v1/predict", content=content)) == expected
+
+
+def test_a_batch(client: httpx.Client) -> None:
+    files = [("f", ("1", sound(2))), ("f", ("2", b"nothing")), ("f", ("3", b"")), ("f", ("4", sound(2, "FLAC")))]
+    answers = client.post("/v1/predict/batch", files=files).json()
+    assert [a["path"] for a in answers] == ["1", "2", "3", "4"]
+    for answer, heard in zip(answers, (True, False, False, True), strict=True):
+        (Heard if heard else Refused).model_validate(answer)
+
+
+def test_music_as_it_sounds(port: int, client: httpx.Client) -> None:
+    websockets = pytest.importorskip("websockets.sync.client")
+    samples = (noise(6, 8_000) * 32_767).astype("<i2").tobytes()
+    said: list[dict[str, Any]] = []
+    with websockets.connect(f"ws://127.0.0.1:{port}/v1/stream") as talk:
+        talk.send(json.dumps({"type": "start", "format": "pcm16", "sr": 8_000, "window_s": 3, "token": TOKEN}))
+        said.append(json.loads(talk.recv(timeout=20)))
+        for at in range(0, len(samples), 4_000):
+            talk.send(samples[at : at + 4_000])
+        talk.send('{"type":"stop"}')
+        said.extend(json.loads(message) for message in talk)
+    assert [m["type"] for m in said] == ["ready", *["prediction"] * (len(said) - 2), "end"]
+    assert len(said) > 4
+    assert re.search(r"\ngenrelab_streams 0", client.get("/metrics").text)
+
+
+def test_the_figures_add_up(client: httpx.Client) -> None:
+    def heard() -> float:
+        text = client.get("/metrics").text
+        found = re.findall(r'genrelab_files_total\{model="a",outcome="(\w|-)+"\} (\S+)', text)
+        return float(np.sum([float(n) for _, n in found]))
+
+    before = heard()
+    client.post("/v1/predict", content=sound(2))
+    client.post("/v1/predict", content=b"nothing")
+    assert heard() == before + 2

@@ -1,0 +1,796 @@
+"""The page of `genrelab serve` in a browser, the real service behind it: all that a listener does, mouse or none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.support.paths import STARTER
+from tests.support.sounds import music
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+av = pytest.importorskip("av")
+
+pytestmark = pytest.mark.slow
+
+SR = 22_050
+ANSWERED = "#verdict:not(.pending):not([hidden])"
+TOKEN = "a-token-of-ours+more%"
+REFUSED = "the server responded with a status of"  # the console says it of every refusal; the page says more
+
+
+# --- music ---
+
+
+def with_codec(file: Path, codec: str, y: np.ndarray, sr: int = 44_100) -> Path:
+    """A file of what soundfile does not write."""
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=sr, layout="mono", bit_rate=96_000)
+        stream.codec_context.open()  # only then it says how many samples it takes at a time
+        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=sr)
+        frame = av.AudioFrame.from_ndarray(y.astype(np.float32)[None], format="flt", layout="mono")
+        frame.sample_rate = SR
+        fifo = av.AudioFifo()
+        for converted in [*resampler.resample(frame), *resampler.resample(None)]:
+            fifo.write(converted)
+        size = stream.codec_context.frame_size
+        while (piece := fifo.read(size, partial=True)) is not None:
+            for packet in stream.encode(piece):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+    return file
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One piece in several formats, one that is too long where `--max-seconds` is 40, and one that is none."""
+    folder = tmp_path_factory.mktemp("songs")
+    y = music(SR, 20.0)
+    soundfile.write(folder / "song.mp3", y, SR)
+    soundfile.write(folder / "long.ogg", np.tile(y, 3), SR)
+    soundfile.write(folder / "clip.wav", y, SR, subtype="PCM_16")
+    with_codec(folder / "song.m4a", "aac", y)
+    with_codec(folder / "song.wma", "wmav2", y)
+    (folder / "broken.mp3").write_bytes(b"this is no audio" * 99)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def album(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("library") / "An album"
+    (folder / "disc 2").mkdir(parents=True)
+    shutil.copy(songs / "song.mp3", folder / "disc 2" / "10 last.mp3")
+    shutil.copy(songs / "song.mp3", folder / "disc 2" / '2 "quoted", with comma.mp3')
+    shutil.copy(songs / "song.m4a", folder / "disc 2" / "# hash.m4a")
+    shutil.copy(songs / "broken.mp3", folder / "broken.mp3")
+    (folder / "cover.jpg").write_bytes(b"no music")
+    (folder / ".snapshots").mkdir()
+    shutil.copy(songs / "song.mp3", folder / ".snapshots" / "song.mp3")
+    (folder / "disc 2" / "._10 last.mp3").write_bytes(b"the shadow that macOS leaves on other disks")
+    return folder
+
+
+# --- the service and the browser ---
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Begins `genrelab serve` with options and returns its address; the same options are the same service."""
+    running: dict[tuple[str, ...], tuple[subprocess.Popen[str], str]] = {}
+
+    def begin(*options: str) -> str:
+        if options not in running:
+            command = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1", *options]
+            env = os.environ | {"TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            running[options] = process, next(word for word in said.split() if word.startswith("http://"))
+        return running[options][1]
+
+    yield begin
+    for process, _ in running.values():
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def chromium(songs: Path) -> Iterator[Any]:
+    """A browser whose microphone hears a song."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs chromium on the path")
+    microphone = ("ui-for-media-stream", "device-for-media-stream")
+    fakes = [f"--use-fake-{what}" for what in microphone]
+    args = ["--no-sandbox", *fakes, f"--use-file-for-fake-audio-capture={songs / 'clip.wav'}"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=args)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """The page in a browser of its own, and whatever it did that it should not."""
+
+    def __init__(self, chromium: Any, address: str, **options: Any) -> None:
+        self.address, self.troubles, self.bytes = address, list[str](), 0
+        settings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", "locale": "en-US"} | options
+        self.context = chromium.new_context(**settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.page.on("console", lambda m: REFUSED in m.text or self.troubles.append(f"{m.type}: {m.text}"))
+        self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
+        self.page.on("request", self._look)
+        self.page.on("requestfinished", self._count)
+
+    def _look(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "blob:", "data:")):
+            self.troubles.append(f"request: {request.url}")
+
+    def _count(self, request: Any) -> None:
+        if request.url.startswith(self.address) and "/vendor/" not in request.url:
+            sizes = request.sizes()
+            self.bytes += sizes["responseBodySize"] + sizes["responseHeadersSize"]
+
+    def open(self, path: str = "/") -> Visit:
+        self.page.goto(self.address + path)
+        self.page.wait_for_selector("#about-button:not(:empty)", state="attached")
+        return self
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.page.wait_for_selector("#about-button:not(:empty)", state="attached")
+
+    def choose(self, *files: Path) -> None:
+        self.page.set_input_files("#file", [str(f) for f in files])
+
+    def hear(self, file: Path) -> None:
+        self.choose(file)
+        self.page.wait_for_selector(ANSWERED)
+
+    def text(self, selector: str) -> str:
+        return str(self.page.inner_text(selector)).strip()
+
+    def value(self, expression: str) -> Any:
+        return self.page.evaluate(expression)
+
+    def until(self, expression: str, seconds: float = 30.0) -> None:
+        """Playwright's own way of waiting has the page evaluate text, which its policy forbids."""
+        end = time.monotonic() + seconds
+        while not self.value(expression):
+            assert time.monotonic() < end, f"never so: {expression}"
+            self.page.wait_for_timeout(50)
+
+    def violations(self) -> list[tuple[str, str]]:
+        found = axe_api.Axe().run(self.page).response["violations"]
+        return [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")]
+
+
+@pytest.fixture
+def visit(chromium: Any, serve: Serve) -> Iterator[Callable[..., Visit]]:
+    """Opens the page of a service with such options; at the end nothing may have gone wrong behind the scenes."""
+    visits: list[Visit] = []
+
+    def begin(*options: str, path: str = "/", opened: bool = True, **settings: Any) -> Visit:
+        visits.append(Visit(chromium, serve(*options), **settings))
+        return visits[-1].open(path) if opened else visits[-1]
+
+    yield begin
+    for one in visits:
+        assert one.troubles == []
+        one.context.close()
+
+
+# --- one file ---
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "song.m4a"])
+def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Path, name: str) -> None:
+    it = visit()
+    it.hear(songs / name)
+    assert it.text("#heard-name") == name
+    genres = it.page.locator("#bars li").all_inner_texts()
+    assert len(genres) == 5 and it.text("#genre") in genres[0]
+    assert re.search(r"\d+%", it.text("#sureness"))
+    assert it.text("#whatever") == "It names one of its 10 genres whatever it hears, even speech or noise."
+    it.until("document.querySelector('#spectrogram canvas')?.width > 0")
+    assert it.value("document.querySelector('#wave > div').shadowRoot.querySelector('canvas').width") > 0
+    assert not it.page.is_visible("#silent")
+    assert it.text("#length") == "0:20"
+    assert re.search(r"\d+% of the time$", it.page.locator("#legend li").first.inner_text())
+    it.page.click("#play")
+    it.until("document.getElementById('now').textContent >= '0:01'")
+    assert it.page.get_attribute("#play", "aria-label") == "Pause"
+    assert it.value("document.getElementById('playhead').style.left") != "0%"
+    it.page.click("#play")
+    it.until("document.getElementById('play').ariaLabel === 'Play'")
+    it.page.click("#all-genres")
+    assert it.page.locator("#bars li").count() == 10
+    assert it.text("#status").startswith(f"{name}: ")
+
+
+def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    it.hear(songs / "song.mp3")
+    it.page.wait_for_selector("#transport:not([hidden])")
+    box = it.page.locator("#ribbon").bounding_box()
+    it.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
+    assert it.text("#now") == "0:10"
+    assert float(it.value("parseFloat(document.getElementById('playhead').style.left)")) == pytest.approx(50, abs=0.5)
+    it.page.click("#play")
+    it.until("document.getElementById('now').textContent >= '0:11'")
+    it.page.click("#play")
+    it.page.locator("#wave").click(position={"x": box["width"] / 4, "y": 40})
+    it.until("document.getElementById('now').textContent === '0:05'")
+
+    ribbon = it.page.locator("#ribbon")
+    assert ribbon.get_attribute("role") == "slider"
+    ribbon.focus()
+    it.page.keyboard.press("Home")
+    assert (it.text("#now"), ribbon.get_attribute("aria-valuenow")) == ("0:00", "0")
+    it.page.keyboard.press("ArrowRight")  # to the next window: the starter model hears 2.5 s at a time
+    assert it.text("#now") == "0:02"
+    assert it.text("#here").startswith(str(ribbon.get_attribute("aria-valuetext")))
+    it.page.keyboard.press("ArrowLeft")
+    assert it.text("#now") == "0:00"
+    it.page.keyboard.press("End")
+    assert it.text("#now") == "0:20"
+    it.page.click("#as-text summary")
+    it.page.wait_for_selector("#spans tbody tr")
+    spans = it.page.locator("#spans tbody tr").all_inner_texts()
+    assert spans[0].startswith("0:00") and spans[-1].split()[1] in ("0:19", "0:20")
+
+
+def test_a_broken_file_is_told_of_in_words(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    it.choose(songs / "broken.mp3")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    assert it.text("#trouble-title") == "broken.mp3: This is no audio file"
+    said = it.text("#trouble-detail")
+    assert said.startswith("It is in no format that is known here.") and "FFmpeg" not in said
+    it.page.click("#trouble-detail summary")  # for those who can read what decoders say
+    assert "FFmpeg" in it.text("#trouble-detail")
+    assert not it.page.is_visible("#heard")
+    assert it.page.get_attribute("#trouble", "role") == "alert"
+    it.hear(songs / "song.mp3")
+    assert not it.page.is_visible("#trouble")
+
+
+def test_a_long_file_is_told_of_before_it_is_sent_and_after(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit("--max-seconds", "40")
+    sent: list[str] = []
+    it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
+    assert "40 seconds" in it.text("#limits")  # those of more than a minute are told in minutes
+    it.choose(songs / "long.ogg")
+    it.page.wait_for_selector("#trouble-anyway:not([hidden])")
+    said = it.text("#trouble-detail")
+    assert said.startswith("By its own account it lasts 1 minute; the service hears 40 seconds at most.")
+    assert "shorter excerpt" in said and "--max-seconds" in said and "send it anyway" in said
+    assert sent == []
+    it.page.click("#trouble-anyway")
+    it.page.wait_for_selector("#trouble-detail summary")
+    assert it.text("#trouble-title") == "long.ogg: This is too long"
+    assert "40 seconds at most. Choose a shorter excerpt" in it.text("#trouble-detail") and len(sent) == 1
+    assert not it.page.is_visible("#trouble-anyway")
+
+
+def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit("--max-upload", "0.1")
+    sent: list[str] = []
+    it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
+    it.choose(songs / "clip.wav")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    assert re.fullmatch(r"It has 882 kB; the service takes 100 kB at most\. Choose .*", it.text("#trouble-detail"))
+    assert sent == []
+
+
+def test_what_the_browser_cannot_play_is_answered_all_the_same(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    it.hear(songs / "song.wma")
+    assert it.text("#genre")
+    assert "cannot play" in it.text("#silent")
+    assert not it.page.is_visible("#play")
+    it.page.locator("#ribbon").focus()
+    it.page.keyboard.press("ArrowRight")  # what was said when can be read all the same
+    assert it.text("#here").startswith("0:02")
+
+
+def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit("--min-precision", "0.9")  # which the calibration of the starter model supports for no genre
+    it.hear(songs / "song.mp3")
+    assert it.text("#genre") == "unknown"
+    assert it.text("#sureness").startswith("If it had to guess: ")
+    assert it.text("#remark") == "It names a genre only where answers like it were right 90% of the time."
+    assert "unknown" in it.text("#past-list")
+    it.page.click("#about-button")
+    it.page.wait_for_selector("#card h3")
+    assert "only where 90% of such answers were right" in it.text("#about-facts")
+    assert "or none" in it.text("#whatever") and not it.page.is_visible("#evidence")
+
+
+def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], songs: Path) -> None:
+    starter = STARTER
+    it = visit("--model", f"first={starter}", "--model", f"second={starter}")
+    it.page.select_option("#model", "second")
+    it.hear(songs / "song.mp3")
+    assert "second" in it.text("#past-list")
+    it.page.click("#about-button")
+    it.page.wait_for_selector("#card h3")
+    facts = it.text("#about-facts")
+    for said in ("49.8% of 287 tracks", "40.8% to 58.9%", "gtzan", "103 artists", "none: learned from GTZAN", "2.5 s"):
+        assert said in facts, said
+    assert "hear 12 stretches" in facts and "songs of artists that it had not learned from" in facts
+    assert it.page.locator("#card table").count() >= 2
+    assert "Not tested on" in it.text("#card")
+    it = visit()
+    assert not it.page.is_visible("#model")
+
+
+BINS = [
+    {"low": 0.0, "high": 0.5, "n": 30, "accuracy": 0.3},
+    {"low": 0.5, "high": 0.6, "n": 25, "accuracy": 0.6},
+    {"low": 0.6, "high": 0.7, "n": 12, "accuracy": 0.75},
+    {"low": 0.7, "high": 0.8, "n": 10, "accuracy": 0.9},
+    {"low": 0.8, "high": 1.0, "n": 3, "accuracy": 1.0},
+]
+
+
+def measured(it: Visit, **figures: Any) -> Visit:
+    """Opens the page with other figures of the models; `None` takes one away."""
+
+    def told(route: Any) -> None:
+        said = route.fetch().json()
+        for model in said["models"]:
+            model["metrics"] = {k: v for k, v in (model["metrics"] | figures).items() if v is not None}
+        route.fulfill(json=said)
+
+    it.page.route("**/v1/models", told)
+    return it.open()
+
+
+def imported(it: Visit, module: str, function: str, *arguments: Any) -> Any:
+    """What a function of the page returns."""
+    call = "async ([address, name, values]) => (await import(address))[name](...values)"
+    return it.page.evaluate(call, [f"{it.address}/web/{module}", function, arguments])
+
+
+def test_how_sure_an_answer_is_comes_from_a_test(visit: Callable[..., Visit]) -> None:
+    it = visit()
+
+    def evidence(confidence: float, bins: Any = BINS) -> Any:
+        return imported(it, "sureness.js", "evidence", bins, confidence)
+
+    assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 25, "right": 15}
+    assert evidence(0.6) == evidence(0.55)  # a bin holds its upper end
+    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 22, "right": 18}  # with the neighbour that is nearer
+    assert evidence(0.62)["low"] == 0.5
+    assert evidence(0.81) is None  # it takes answers from 0.6 to 1 to have 20 tracks: not as sure as each other
+    assert evidence(0.55, BINS[2:]) is None and evidence(0.65, BINS[2:3]) is None and evidence(0.5, None) is None
+
+
+def test_words_promise_no_more_than_was_measured(visit: Callable[..., Visit], songs: Path) -> None:
+    bins = [{"low": i / 10, "high": (i + 1) / 10, "n": 40, "accuracy": 0.25} for i in range(10)]
+    it = measured(visit(opened=False), reliability=bins)
+    it.hear(songs / "song.mp3")
+    assert re.fullmatch(r"a wild guess, \d+%", it.text("#sureness"))
+    assert re.fullmatch(
+        r"Of 40 test tracks answered this surely \(\d+–\d+%\), it was right for 10\.", it.text("#evidence")
+    )
+    assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
+    it = measured(visit(opened=False), reliability=None)
+    it.hear(songs / "song.mp3")
+    assert re.fullmatch(r"\d+%; nobody measured how often that is right", it.text("#sureness"))
+    assert not it.page.is_visible("#evidence")
+
+
+def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> None:
+    it = measured(visit(opened=False), n=2, accuracy=1.0, accuracy_low=0.16)
+    assert it.text("#about-button") == "starter · measured on 2 tracks: says nothing"
+    it.page.click("#about-button")
+    it.page.wait_for_selector("#card h3")
+    assert "2 tracks are too few" in it.text("#about-facts") and "best three" not in it.text("#about-facts")
+    it = visit()
+    assert it.text("#about-button") == "starter · 50% right"
+    assert "95% interval: 40.8% to 58.9%" in str(it.page.get_attribute("#about-button", "title"))
+
+
+def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) -> None:
+    starter = STARTER
+    it = visit("--model", f"first={starter}", "--model", f"second={starter}")
+    it.hear(songs / "song.mp3")
+    assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
+    it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
+    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
+    it.page.select_option("#model", "second")
+    assert it.text("#by") == "Heard with first"
+    assert it.text("#hear-again") == it.text("#files-again") == "Hear again with second"
+    it.page.click("#hear-again")
+    it.page.wait_for_selector(ANSWERED)
+    assert it.text("#by") == "Heard with second" and not it.page.is_visible("#hear-again")
+    it.page.click("#files-again")
+    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with second')")
+    assert not it.page.is_visible("#files-again")
+
+
+def test_genres_that_are_numbers_are_ranked_all_the_same(visit: Callable[..., Visit]) -> None:
+    it = visit()
+    window = {"start_s": 0, "end_s": 10, "genre": "90", "probabilities": {"10": 0.2, "90": 0.8}}
+    said = imported(it, "timeline.js", "whole", [window], 10, "decades")
+    assert (said["genre"], said["confidence"]) == ("90", pytest.approx(0.8))
+
+
+def test_nothing_is_dropped_by_a_finger(visit: Callable[..., Visit]) -> None:
+    it = visit(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    assert not it.page.is_visible(".hint")
+    assert visit().page.is_visible(".hint")
+
+
+def test_who_reads_chinese_reads_chinese(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit(locale="zh-CN")
+    assert "蓝调" in it.text("#knows")
+    it.choose(songs / "broken.mp3")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    said = it.text("#trouble-title") + it.text("#trouble-detail")
+    assert re.search("[a-z]{4}", said.replace("broken.mp3", "").replace("FLAC", "").replace("WebM", "")) is None
+    it.page.click("#about summary")
+    it.page.wait_for_selector("#card h3")
+    facts = it.text("#about-facts")
+    assert "测试曲目的艺人" in facts and "1,000 首中的 314 首" in facts and "只有英文" in it.text("#card-note")
+    assert not it.value("performance.getEntriesByType('resource').some(r => r.name.includes('english.js'))")
+
+
+# --- many files ---
+
+
+def drop(it: Visit, *paths: Path) -> None:
+    """What a hand does that lets go of files above the page."""
+    session = it.context.new_cdp_session(it.page)
+    data = {"items": [], "files": [str(p) for p in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def saved(it: Visit, button: str) -> tuple[str, str]:
+    """Name and text of a file that is downloaded."""
+    with it.page.expect_download() as download:
+        it.page.click(button)
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes().decode("utf-8")
+
+
+@pytest.mark.parametrize("way", ["dropped", "chosen"])
+def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str) -> None:
+    it = visit()
+    asked: list[str] = []
+    it.page.on("request", lambda r: r.method == "POST" and asked.append(r.url))
+    if way == "dropped":
+        drop(it, album)
+    else:
+        it.page.set_input_files("#folder", str(album))
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    assert it.text("#files-count") == "3 of 4 files heard · 1 could not be heard · 1 other file left out"
+    assert len(asked) == 4 and all("windows=all" in url for url in asked)  # as for one file: no song has two answers
+    assert "next to the folder “An album”" in it.text("#files-hint")
+    assert it.text("#files-title") == "An album"
+    names = [name.strip() for name in it.page.locator("#files-table tbody th").all_inner_texts()]
+    assert names == ["broken.mp3", "disc 2/# hash.m4a", 'disc 2/2 "quoted", with comma.mp3', "disc 2/10 last.mp3"]
+    assert "This is no audio file" in it.text("#files-table tbody tr:first-child")
+
+    name, text = saved(it, "#files-csv")
+    assert text.startswith("\ufeff")  # which Excel knows UTF-8 by
+    table = list(csv.DictReader(io.StringIO(text[1:])))
+    assert name == "An album.csv" and "\r" not in text
+    assert list(table[0])[:7] == ["path", "genre", "confidence", "duration_s", "model", "error", "p_blues"]
+    assert [row["path"] for row in table][3] == "An album/disc 2/10 last.mp3"
+    assert table[0]["error"].startswith("not-audio: ") and table[0]["genre"] == ""
+    answer = table[3]
+    assert float(answer["confidence"]) == max(float(v) for k, v in answer.items() if k.startswith("p_"))
+
+    genre = answer["genre"]
+    it.page.select_option("#files-genre", genre)
+    name, text = saved(it, "#files-m3u8")
+    assert name == f"An album {genre}.m3u8"
+    lines = text.splitlines()
+    assert lines[0] == "#EXTM3U" and lines[1].startswith("# Written by genrelab ") and lines[2] == f"#PLAYLIST:{genre}"
+    assert lines[3:] and {"#EXTINF:20,10 last", "An album/disc 2/10 last.mp3"} <= set(lines)
+
+    assert re.fullmatch(r"0\.\d{1,4}", answer["p_blues"])
+
+    it.page.get_by_role("button", name="Listen to disc 2/10 last.mp3").click()
+    it.page.wait_for_selector(ANSWERED)
+    assert it.text("#heard-name") == "10 last.mp3"
+    assert f"{float(answer['confidence']):.0%}" in it.text("#sureness")
+
+
+def test_several_files_are_a_table_and_one_is_not(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    for way in (lambda *files: drop(it, *files), it.choose):
+        way(songs / "song.mp3", songs / "song.m4a")
+        it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+        assert it.text("#files-title") == "Several files"
+        assert "no more than the names" in it.text("#files-hint")
+        it.reload()
+    drop(it, songs / "song.mp3")
+    it.page.wait_for_selector(ANSWERED)
+
+
+def test_a_busy_service_is_asked_again(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    asked: list[str] = []
+
+    def busy_at_first(route: Any) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 2:
+            return route.continue_()
+        problem = {"type": "urn:genrelab:problem:busy", "title": "Busy", "status": 429, "detail": "Try again later."}
+        headers = {"Retry-After": "1", "Content-Type": "application/problem+json"}
+        return route.fulfill(status=429, headers=headers, body=json.dumps(problem))
+
+    it.page.route("**/v1/predict*", busy_at_first)
+    it.choose(songs / "song.mp3")
+    it.until("document.getElementById('work-text').textContent.includes('trying again in 1 s')")
+    it.page.wait_for_selector(ANSWERED)
+    assert len(asked) == 3
+
+
+def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    problem = {"type": "urn:genrelab:problem:took-too-long", "title": "Too long", "status": 422, "detail": "20 s."}
+    it.page.route(
+        "**/v1/predict*windows=all*",
+        lambda route: route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    it.hear(songs / "song.mp3")
+    assert "only some stretches" in it.text("#remark")
+    assert not it.page.is_visible("#trouble")
+
+
+def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> None:
+    it = visit()
+    rows = [
+        {"path": path, "answer": None, "problem": {"kind": "k", "message": "m\n"}}
+        for path in ("=1+1", "@a", "-b", "\n=c", "＝1", "d")
+    ]
+    text = it.page.evaluate(
+        "async ([address, rows]) => (await import(address)).csv(rows, ['jazz'])", [f"{it.address}/web/tables.js", rows]
+    )
+    paths = [row[0] for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
+    assert paths == ["path", "'=1+1", "'@a", "'-b", "'\n=c", "'＝1", "d"]
+
+
+def test_a_folder_that_was_stopped_goes_on(visit: Callable[..., Visit], album: Path) -> None:
+    it = visit()
+    it.page.route("**/v1/predict*", lambda route: None)  # no answer ever comes
+    it.page.set_input_files("#folder", str(album))
+    it.until("document.querySelectorAll('#files-table tbody tr').length === 4")
+    assert "waiting" in it.text("#files-table tbody") and it.text("#files-count").startswith("0 of 4 files done")
+    it.page.click("#files-stop")
+    assert it.text("#files-count").startswith("0 of 4 files heard") and it.text("#files-count").endswith("stopped")
+    assert it.page.locator("#files-table tbody tr", has_text="not heard").count() == 4
+    it.page.unroute("**/v1/predict*")
+    it.page.click("#files-more")
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    assert not it.page.is_visible("#files-more") and not it.page.is_visible("#files-stop")
+
+
+def test_what_no_playlist_can_name_is_told_of(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(songs / "song.mp3", folder / "two\nlines.mp3")
+    shutil.copy(songs / "song.mp3", folder / "one line.mp3")
+    it = visit()
+    it.page.set_input_files("#folder", str(folder))
+    it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    assert it.text("#files-hint").endswith("1 file is not in it: its name has a line break.")
+    assert "two" not in saved(it, "#files-m3u8")[1]
+
+
+# --- the microphone ---
+
+
+def test_the_microphone_is_heard_as_it_sounds(visit: Callable[..., Visit]) -> None:
+    it = visit()
+    it.page.click("#use-microphone")
+    it.page.wait_for_selector(ANSWERED)
+    assert it.page.is_visible("#level")
+    first = it.value("document.getElementById('ribbon').getAttribute('aria-valuenow')")
+    it.until(f"Number(document.getElementById('ribbon').getAttribute('aria-valuenow')) > {first} + 2")
+    assert it.text("#work-text").startswith("Recording, 0:")
+    it.page.click("#work-stop")
+    it.page.wait_for_selector("#transport:not([hidden])")
+    assert not it.page.is_visible("#level")
+    assert it.text("#remark") == "The mean over the whole recording"
+    it.until("document.querySelector('#spectrogram canvas')?.width > 0")
+    it.until("/^0:[01]\\d$/.test(document.getElementById('length').textContent)")
+    it.page.locator("#ribbon").focus()
+    it.page.keyboard.press("Home")
+    it.page.click("#play")
+    it.until("document.getElementById('now').textContent >= '0:01'")
+    assert "Recording of" in it.text("#past-list")
+
+
+def test_a_microphone_that_is_refused_is_told_of(visit: Callable[..., Visit]) -> None:
+    it = visit(opened=False)
+    it.page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));"
+    )
+    it.open().page.click("#use-microphone")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    assert it.text("#trouble-title") == "The microphone may not be used"
+    assert it.page.is_visible("#trouble-again")
+
+
+# --- what is kept, and who may ask ---
+
+
+def test_history_stays_in_the_browser_and_can_be_cleared(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    assert not it.page.is_visible("#past")
+    it.hear(songs / "song.mp3")
+    it.reload()
+    it.page.wait_for_selector("#past:not([hidden])")
+    it.page.locator("#past-list button").click()
+    assert it.text("#heard-name") == "song.mp3"
+    assert "choose the file again" in it.text("#remark")
+    assert it.page.locator("#legend li").count() >= 1 and not it.page.is_visible("#play")
+    it.page.click("#past-clear")
+    assert not it.page.is_visible("#past")
+    assert it.value("JSON.stringify(localStorage)") == "{}"
+
+
+def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit("--token", TOKEN, opened=False)
+    it.page.goto(it.address)
+    it.page.wait_for_selector("#token-dialog[open]")
+    assert it.text("#token-note").startswith("Whoever runs it has one.")
+    assert it.violations() == []
+    it.page.fill("#token", "not this one")
+    it.page.keyboard.press("Enter")
+    it.until("document.getElementById('token-note').textContent === 'That is not it. Try again.'")
+    it.page.fill("#token", TOKEN)
+    it.page.keyboard.press("Enter")
+    it.page.wait_for_selector("#about-button:not(:empty)")
+    it.hear(songs / "song.mp3")
+    assert it.value("Object.keys(localStorage).join()") == "genrelab.history"
+    assert TOKEN in it.value("JSON.stringify(sessionStorage)")
+
+
+def test_a_token_in_the_address_does_not_stay_there(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit("--token", TOKEN, path="/#token=" + TOKEN.replace("%", "%25").replace("+", "%2B"))
+    assert it.page.url == f"{it.address}/"
+    it.page.click("#use-microphone")
+    it.page.wait_for_selector(ANSWERED)
+
+
+# --- everybody ---
+
+
+def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> None:
+    it, choosers = visit(), list[Any]()
+    it.page.on("filechooser", lambda chooser: choosers.append(chooser))  # early: it takes a while to be known
+
+    def reach(target: str) -> None:
+        for _ in range(40):
+            it.page.keyboard.press("Tab")
+            if it.value(f"document.activeElement.matches({json.dumps(target)})"):
+                assert it.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+                return
+        raise AssertionError(f"{target} is not reached by Tab")
+
+    it.page.keyboard.press("Tab")
+    assert it.value("document.activeElement.className") == "skip"
+    reach("#choose-file")
+    it.page.keyboard.press("Enter")
+    for _ in range(200):
+        it.page.wait_for_timeout(50)
+        if choosers:
+            break
+    choosers[0].set_files(str(songs / "song.mp3"))
+    it.page.wait_for_selector(ANSWERED)
+    it.page.wait_for_selector("#transport:not([hidden])")
+    assert it.value("document.activeElement.id") == "heard-name"
+    reach("#all-genres")
+    it.page.keyboard.press("Enter")
+    reach("#play")
+    it.page.keyboard.press("Space")
+    it.until("document.getElementById('now').textContent >= '0:01'")
+    reach("#ribbon")
+    it.page.keyboard.press("Space")
+    it.until("document.getElementById('play').ariaLabel === 'Play'")
+    it.page.keyboard.press("End")
+    it.until("document.getElementById('now').textContent === '0:20'")
+    reach("#as-text summary")
+    for _ in range(3):  # on a machine that is busy Chromium now and then drops the key of a summary
+        it.page.keyboard.press("Enter")
+        it.page.wait_for_timeout(2_000)
+        if it.page.is_visible("#spans"):
+            break
+    assert it.page.is_visible("#spans")
+    reach("#past-list button")
+    it.page.keyboard.press("Enter")
+    assert it.value("document.activeElement.id") == "heard-name"
+    reach("#about summary")
+    it.page.keyboard.press("Enter")
+    it.page.wait_for_selector("#card h3")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_it_is_accessible_and_fits(
+    visit: Callable[..., Visit], songs: Path, album: Path, width: int, scheme: str
+) -> None:
+    it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
+    assert it.violations() == []
+    it.hear(songs / "song.mp3")
+    it.page.click("#as-text summary")
+    it.page.click("#all-genres")
+    it.page.set_input_files("#folder", str(album))
+    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    it.page.click("#about summary")
+    it.page.wait_for_selector("#card h3")
+    assert it.violations() == []
+    assert it.value("document.documentElement.scrollWidth") <= width
+    small = "all => all.filter(b => b.offsetParent && b.getBoundingClientRect().height < 24).map(b => b.outerHTML)"
+    assert it.page.eval_on_selector_all("button, a, select, summary", small) == []
+    it.choose(songs / "broken.mp3")
+    it.page.wait_for_selector("#trouble:not([hidden])")
+    assert it.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "lang", "title", "other"),
+    [
+        ("zh-TW", "zh-CN", "这是什么流派？", "English"),
+        ("en-GB", "en", "Which genre is it?", "中文"),
+        ("fr-FR", "en", "Which genre is it?", "中文"),
+    ],
+)
+def test_both_languages(
+    visit: Callable[..., Visit], songs: Path, locale: str, lang: str, title: str, other: str
+) -> None:
+    it = visit(locale=locale)
+    assert (it.value("document.documentElement.lang"), it.text("h1")) == (lang, title)
+    it.hear(songs / "song.mp3")
+    said = it.text("#heard")
+    it.page.click("#other-language")
+    it.until(f"document.documentElement.lang !== '{lang}'")
+    now = it.value("document.documentElement.lang")
+    assert it.text("#heard") != said and now != lang
+    it.reload()
+    it.page.wait_for_selector("#about-button:not(:empty)")
+    assert it.value("document.documentElement.lang") == now  # it is remembered
+    assert it.text("#other-language") != other
+    left = it.value("[...document.querySelectorAll('[data-say]')].filter(e => e.dataset.say && !e.textContent).length")
+    assert left == 0
+
+
+def test_the_first_picture_is_quick(visit: Callable[..., Visit]) -> None:
+    it = visit()
+    it.page.wait_for_load_state("networkidle")
+    assert 10_000 < it.bytes < 100_000, it.bytes
+    assert not it.value("performance.getEntriesByType('resource').some(r => r.name.includes('/vendor/'))")
+
+
+def test_the_interface_is_shown_without_another_server(visit: Callable[..., Visit]) -> None:
+    it = visit(opened=False)
+    it.page.goto(f"{it.address}/docs")
+    it.page.wait_for_selector(".opblock-summary-path")
+    paths = it.page.locator(".opblock-summary-path").all_inner_texts()
+    assert any("predict" in path for path in paths)

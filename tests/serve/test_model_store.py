@@ -1,0 +1,331 @@
+"""What is served is a copy that nobody changes, until something better stands in its place."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.errors import BundleError, SettingsError
+from genrelab.predict.classifier import STARTER, load_bundle
+from genrelab.serve.model_store import Shelf, named
+from tests.support.bundles import GENRES, SR, bundle_for, noise
+from tests.support.evidence import answered
+
+VIEW = SamplesView(sr=SR, n_samples=400)
+
+
+def bundle(folder: Path, bias: tuple[float, float, float] = (0.0, 0.0, 0.0), **changes: object) -> Path:
+    bundle_for(folder, VIEW, bias=bias, **changes)
+    return folder
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    sources = {"one": bundle(tmp_path / "one"), "two": bundle(tmp_path / "two", (9, 0, 0))}
+    return Shelf(sources, tmp_path / "copies")
+
+
+def copies(tmp_path: Path) -> list[str]:
+    return sorted(p.name for p in (tmp_path / "copies").iterdir())
+
+
+def test_the_first_is_the_default(shelf: Shelf) -> None:
+    assert shelf.default == "one"
+    assert shelf.get(None) is shelf.get("one")
+    assert [m.name for m in shelf.models()] == ["one", "two"]
+    assert shelf.get("two").card == "# Card\n"
+    with pytest.raises(KeyError):
+        shelf.get("three")
+
+
+def test_what_is_told_of_a_model(tmp_path: Path) -> None:
+    metrics = {"n": 8, "accuracy": 0.5, "confusion": [[1]], "macro_f1": 0.4}
+    source = bundle(tmp_path / "one", metrics=metrics, licence="CC0")
+    about = Shelf({"mine": source}, tmp_path / "copies").get(None).about
+    assert about == {
+        "name": "mine",
+        "genres": list(GENRES),
+        "view": "samples",
+        "dataset": "d",
+        "split": "artist",
+        "licence": "CC0",
+        "created_by": about["created_by"],
+        "fingerprint": about["fingerprint"],
+        "window_s": 0.05,
+        "max_windows": 1,
+        "metrics": {"n": 8, "accuracy": 0.5, "macro_f1": 0.4},
+        "min_precision": None,
+    }
+    assert about["created_by"].startswith("genrelab ")
+    assert len(about["fingerprint"]) == 64
+
+
+def told_metrics(tmp_path: Path, metrics: dict[str, object]) -> dict[str, Any]:
+    source = bundle(tmp_path / "one", metrics=metrics)
+    told: dict[str, Any] = Shelf({"mine": source}, tmp_path / "copies").get(None).about["metrics"]
+    return told
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], None, True, 10**400, -1e300, "x" * 1_000])
+def test_scores_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
+    metrics = {"n": 8, "accuracy": odd, "interval_over": "artists", "reliability": odd}
+    assert told_metrics(tmp_path, metrics) == {"n": 8, "interval_over": "artists"}
+
+
+def test_how_far_it_can_be_relied_on(tmp_path: Path) -> None:
+    some = {"low": 0.5, "high": 0.6, "n": 3, "accuracy": 0.7}
+    assert told_metrics(tmp_path, {"reliability": [some | {"confidence": 0.55}] * 15}) == {"reliability": [some] * 15}
+
+
+@pytest.mark.parametrize("odd", [[], [{"low": 0.5}], [{"low": 0.5, "high": 0.6, "n": "3", "accuracy": 1}], [7]])
+def test_bins_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
+    assert told_metrics(tmp_path, {"n": 8, "reliability": odd}) == {"n": 8}
+
+
+def test_more_bins_than_anybody_draws_are_not_told(tmp_path: Path) -> None:
+    assert told_metrics(tmp_path, {"reliability": [{"low": 0, "high": 1, "n": 3, "accuracy": 1}] * 21}) == {}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> None:
+    source = bundle(tmp_path / "one", metrics={"accuracy": 0.125})
+    about = (source / "bundle.json").read_text()
+    (source / "bundle.json").write_text(about.replace("0.125", number))
+    with pytest.raises(BundleError, match=f"bundle.json: not JSON: {number} is no number"):
+        Shelf({"mine": source}, tmp_path / "copies")
+
+
+@pytest.mark.parametrize(
+    ("view", "window_s", "windows"),
+    [
+        (LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5), 0.5, 7),
+        (FramesView(sr=44_100, hop_length=512, n_frames=86), 86 * 512 / 44_100, 1),
+        (StatisticsView(), 6.0, 7),
+    ],
+)
+def test_how_much_a_window_looks_at(tmp_path: Path, view: View, window_s: float, windows: int) -> None:
+    bundle_for(tmp_path / "one", view, ClipSettings(clip_s=6.0, max_clips=7))
+    about = Shelf({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
+    assert (about["window_s"], about["max_windows"]) == (window_s, windows)
+
+
+def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf: Shelf, tmp_path: Path) -> None:
+    before = shelf.get("one")
+    assert not shelf.changed()
+    bundle(tmp_path / "one", (0, 0, 9))
+    assert shelf.changed()
+    assert shelf.get("one") is before
+    assert load_bundle(before.path).fingerprint == before.bundle.fingerprint
+    (said,) = shelf.reload()
+    assert said == f"model one: loaded again from {tmp_path / 'one'}"
+    assert not shelf.changed()
+    assert shelf.get("one").bundle.predict(noise(1), SR).genre == "Rock"
+    assert shelf.get(None) is shelf.get("one")
+    assert shelf.reload() == ["model one: unchanged", "model two: unchanged"]
+
+
+def test_the_other_models_stay_as_they_are(shelf: Shelf, tmp_path: Path) -> None:
+    two = shelf.get("two")
+    bundle(tmp_path / "one", (0, 0, 9))
+    shelf.reload()
+    assert shelf.get("two") is two
+
+
+def test_a_copy_stays_for_as_long_as_somebody_holds_its_model(shelf: Shelf, tmp_path: Path) -> None:
+    held = shelf.get("one")
+    for bias in ((0, 0, 9), (0, 9, 0), (9, 0, 0)):
+        bundle(tmp_path / "one", bias)
+        assert len(shelf.reload()) == 1
+    assert held.path.is_dir()
+    assert len(copies(tmp_path)) == 3, "two that are served, and the one that is held"
+    path = held.path
+    del held
+    assert not path.exists()
+
+
+def _gone(one: Path) -> None:
+    shutil.rmtree(one)
+
+
+def _half(one: Path) -> None:
+    bundle(one, (0, 9, 0))
+    content = (one / "model.onnx").read_bytes()
+    (one / "model.onnx").write_bytes(content[: len(content) // 2])
+
+
+def _not_json(one: Path) -> None:
+    (one / "bundle.json").write_text("{")
+
+
+def _no_card(one: Path) -> None:
+    bundle(one, (0, 9, 0))
+    (one / "README.md").unlink()
+
+
+def _deaf(one: Path) -> None:
+    bundle_for(one, TableView(columns=("a", "b")))
+
+
+@pytest.mark.parametrize("harm", [_gone, _half, _not_json, _no_card, _deaf])
+def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: Shelf, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    before = shelf.get("one")
+    harm(tmp_path / "one")
+    assert shelf.changed()
+    (said,) = shelf.reload()
+    assert said.startswith("model one: the earlier one stays in use, for this one cannot be: ")
+    assert str(tmp_path / "one") in said
+    assert "copies" not in said
+    assert shelf.get("one") is before
+    assert before.path.is_dir()
+    assert len(copies(tmp_path)) == 2, "nothing of it stays"
+    assert not shelf.changed(), "nobody tries again before something has changed"
+    bundle(tmp_path / "one", (0, 0, 9))
+    assert shelf.changed()
+    assert shelf.reload() == [f"model one: loaded again from {tmp_path / 'one'}"]
+
+
+def test_what_is_repaired_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    content = (tmp_path / "one" / "bundle.json").read_bytes()
+    _not_json(tmp_path / "one")
+    assert "cannot be" in shelf.reload()[0]
+    (tmp_path / "one" / "bundle.json").write_bytes(content)
+    bundle(tmp_path / "two", (0, 0, 9))
+    assert shelf.reload() == ["model one: unchanged", f"model two: loaded again from {tmp_path / 'two'}"]
+
+
+def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: Shelf, tmp_path: Path) -> None:
+    bundle(tmp_path / "new", (0, 0, 9))
+    for file in ("bundle.json", "README.md", "model.onnx"):
+        shutil.copy(tmp_path / "new" / file, tmp_path / "one" / file)
+        assert shelf.changed()
+        said = shelf.reload()
+    assert said == [f"model one: loaded again from {tmp_path / 'one'}"]
+
+
+def test_whoever_watches_is_told_of_every_look(shelf: Shelf) -> None:
+    told: list[int] = []
+
+    def watcher() -> None:
+        told.append(threading.get_ident())
+
+    shelf.watch(watcher)
+    shelf.reload()
+    shelf.unwatch(watcher)
+    shelf.reload()
+    assert told == [threading.get_ident()]
+
+
+def test_threads_may_ask_and_load_at_once(shelf: Shelf, tmp_path: Path) -> None:
+    stop, wrong = threading.Event(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            model = shelf.get("one")
+            if not (model.path / "model.onnx").exists():
+                wrong.append(model.path)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)] + [threading.Thread(target=shelf.reload) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for i in range(6):
+        bundle(tmp_path / "one", (i, 0, 0))
+        shelf.reload()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("view", [TableView(columns=("a", "b"))])
+def test_a_bundle_that_cannot_hear_is_refused(tmp_path: Path, view: View) -> None:
+    bundle_for(tmp_path / "one", view)
+    with pytest.raises(BundleError, match="cannot hear"):
+        Shelf({"one": tmp_path / "one"}, tmp_path / "copies")
+    assert copies(tmp_path) == []
+
+
+def test_a_folder_that_is_no_bundle_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nowhere"):
+        Shelf({"one": tmp_path / "nowhere"}, tmp_path / "copies")
+    with pytest.raises(SettingsError, match="no model"):
+        Shelf({}, tmp_path / "copies")
+
+
+def test_a_bundle_that_cannot_tell_how_sure_it_is_is_refused_and_so_is_its_successor(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="keeps no calibration"):
+        Shelf({"one": bundle(tmp_path / "one")}, tmp_path / "copies", min_precision=0.5)
+    sure = answered({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
+    bundle(tmp_path / "one", calibration=sure)
+    shelf = Shelf({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5, coverage=0.8)
+    model = shelf.get(None)
+    assert (model.about["min_precision"], model.coverage) == (0.5, 0.8)
+    assert model.bundle.decision.thresholds is not None
+    assert model.bundle.decision.coverage == 0.8
+    bundle(tmp_path / "one")
+    assert "keeps no calibration" in shelf.reload()[0]
+    assert shelf.get(None) is model
+
+
+# --- names ---
+
+
+def test_names_of_models(tmp_path: Path) -> None:
+    one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two", name="svm")
+    assert named([f"best={one}", str(two)]) == {"best": one, "svm": two}
+    assert list(named([str(two), f"a.b-C_1={one}"])) == ["svm", "a.b-C_1"]
+
+
+def test_without_a_name_the_one_of_predict_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENRELAB_MODEL", raising=False)
+    assert named([]) == {"starter": STARTER}
+    monkeypatch.setenv("GENRELAB_MODEL", str(bundle(tmp_path / "one", name="mine")))
+    assert named([]) == {"mine": tmp_path / "one"}
+
+
+def test_an_equals_sign_may_stand_in_a_path(tmp_path: Path) -> None:
+    assert named([str(bundle(tmp_path / "a=b"))]) == {"linear": tmp_path / "a=b"}
+    assert named([f"x={tmp_path / 'a=b'}"]) == {"x": tmp_path / "a=b"}
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "", "..", ".", "x" * 65, "a\n", "<b>"])
+def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
+    bundle(tmp_path / "one")
+    with pytest.raises((SettingsError, BundleError)):
+        named([f"{name}={tmp_path / 'one'}"])
+
+
+def test_the_same_name_twice(tmp_path: Path) -> None:
+    one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two")
+    with pytest.raises(SettingsError, match="two models are called linear"):
+        named([str(one), str(two)])
+
+
+def test_a_bundle_whose_own_name_cannot_be_in_an_address(tmp_path: Path) -> None:
+    bundle(tmp_path / "one", name="my model")
+    with pytest.raises(SettingsError, match="calls itself my model"):
+        named([str(tmp_path / "one")])
+    assert named([f"mine={tmp_path / 'one'}"]) == {"mine": tmp_path / "one"}
+
+
+def test_a_path_without_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such folder"):
+        named([str(tmp_path / "nowhere")])
+
+
+def test_the_one_of_this_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named(["starter"]) == {"starter": STARTER}
+    assert named(["best=starter"]) == {"best": STARTER}
+    bundle(tmp_path / "starter", name="mine")
+    assert named(["starter"]) == {"mine": Path("starter")}
+
+
+@pytest.mark.parametrize("text", ["http://localhost/svm", "best=http://localhost/svm"])
+def test_an_address_is_no_model(text: str) -> None:
+    with pytest.raises(SettingsError, match=f"Received: {text}"):
+        named([text])

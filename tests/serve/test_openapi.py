@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import PROJECT, SUPPORT
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+pytest.importorskip("onnx")
+from genrelab.core.config import SamplesView
+from genrelab.serve import schemas
+from genrelab.serve.app import create_app
+from genrelab.serve.limits import Limits
+from genrelab.serve.model_store import Shelf
+from genrelab.serve.problems import KINDS
+from genrelab.serve.workers.queue import Ears
+from tests.support.bundles import bundle_for
+from tests.support.fake_workers import Client, service
+from tests.support.live_service import served
+
+TOKEN = "a token for tests"
+LIMITS = Limits(idle_s=5)
+
+CONFIG = """\
+hooks = "wav_hooks.py"
+[checks.negative_data_rejection]
+# Besides what it expects anyway: 413, of a batch of too many files.
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 426, 428, 429, "5xx"]
+[checks.positive_data_acceptance]
+# Besides what it expects anyway: 426, where a WebSocket is to be asked for.
+expected-statuses = ["2xx", 401, 403, 404, 409, 426, "5xx"]
+"""
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in described["paths"].items():
+        yield from ((f"{method} {path}", operation) for method, operation in methods.items())
+
+
+def test_it_names_all_addresses(tmp_path: Path) -> None:
+    assert [name for name, _ in operations(service(tmp_path).openapi())] == [
+        "post /v1/predict", "post /v1/predict/batch", "get /v1/models", "get /v1/models/{name}", "get /v1/health",
+        "get /v1/ready", "get /metrics", "get /v1/stream",
+    ]  # fmt: skip
+
+
+def test_every_refusal_is_a_problem_and_every_kind_is_told(tmp_path: Path) -> None:
+    described = service(tmp_path, token=TOKEN).openapi()
+    told = set()
+    for _, operation in operations(described):
+        for status, answer in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ProblemOut"}
+            for kind, example in content["examples"].items():
+                assert (KINDS[kind][0], example["value"]["status"]) == (int(status), int(status))
+                told.add(kind)
+    assert set(KINDS) - told == {"not-found", "method-not-allowed"}  # which no address that there is answers
+    named = described["components"]["schemas"]["ProblemOut"]["properties"]["type"]["enum"]
+    assert named == [f"urn:genrelab:problem:{kind}" for kind in KINDS]
+
+
+def test_a_token_is_asked_for_where_it_is(tmp_path: Path) -> None:
+    for name, operation in operations(service(tmp_path, token=TOKEN).openapi()):
+        public = name in ("get /v1/health", "get /v1/ready")
+        assert ("security" in operation, "401" in operation["responses"]) == (not public, not public), name
+    for _, operation in operations(service(tmp_path).openapi()):
+        assert "security" not in operation
+        assert "401" not in operation["responses"]
+
+
+def test_it_names_the_models(tmp_path: Path) -> None:
+    found = [p for _, o in operations(service(tmp_path).openapi()) for p in o.get("parameters", [])]
+    assert [p["schema"]["enum"] for p in found if p["name"] in ("model", "name")] == [["first", "second"]] * 3
+
+
+def test_it_names_no_models_to_who_may_not_ask_for_them(tmp_path: Path) -> None:
+    found = [p for _, o in operations(service(tmp_path, token=TOKEN).openapi()) for p in o.get("parameters", [])]
+    assert [p["schema"].get("enum") for p in found if p["name"] in ("model", "name")] == [None] * 3
+
+
+def test_it_is_what_the_address_answers(tmp_path: Path) -> None:
+    app = service(tmp_path)
+    with Client(app) as client:
+        answer = client.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == app.openapi()
+
+
+def test_answers_are_as_described(tmp_path: Path) -> None:
+    with Client(service(tmp_path)) as client:
+        schemas.Heard.model_validate(client.post("/v1/predict", content=b"x").json())
+        timed = schemas.Heard.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
+        assert timed.timeline
+        for file in client.post(
+            "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
+        ).json():
+            (schemas.Refused if file["error"] else schemas.Heard).model_validate(file)
+        schemas.Models.model_validate(client.get("/v1/models").json())
+        schemas.AboutWithCard.model_validate(client.get("/v1/models/first").json())
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """The real thing: two bundles, a worker, a server."""
+    for n, name in enumerate(("one", "two")):
+        bundle_for(tmp_path / name, SamplesView(sr=8_000, n_samples=4_000), bias=(0.0, 0.1 * n, 0.0))
+    shelf = Shelf({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
+    (tmp_path / "uploads").mkdir()
+    app = create_app(LIMITS, shelf, Ears(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")
+    with served(app, LIMITS) as port:
+        yield port
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def asked(port: int, path: str) -> urllib.request.Request:
+    return urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(port: int, tmp_path: Path) -> None:
+    pytest.importorskip("schemathesis")
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    (tmp_path / "wav_hooks.py").write_bytes((SUPPORT / "wav_hooks.py").read_bytes())
+    settings = ["--checks=all", "--max-examples=10", "--generation-deterministic", "--no-color"]
+    settings.append(f"--header=Authorization: Bearer {TOKEN}")
+    ran = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json", *settings],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr[-2_000:]
+    with urllib.request.urlopen(asked(port, "/metrics")) as answer:
+        figures = answer.read().decode()
+    heard = re.findall(r'genrelab_files_total\{model="(one|two)",outcome="heard"\} (\d+)', figures)
+    assert sum(int(n) for _, n in heard) > 50, "it has seen no answers"

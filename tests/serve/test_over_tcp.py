@@ -1,0 +1,198 @@
+"""The service as clients meet it: sockets, uvicorn, and what stands between."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("httpx")
+from genrelab.serve.limits import Limits
+from tests.support.fake_workers import service
+from tests.support.live_service import connected, served, until_closed
+
+LIMITS = Limits(idle_s=1, upload_s=2, upload_bytes=1 << 20, batch_bytes=1 << 20)
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    return service(tmp_path, LIMITS)
+
+
+@pytest.fixture
+def port(app: Any, tmp_path: Path) -> Iterator[int]:
+    with served(app, LIMITS) as port:
+        yield port
+    assert list(tmp_path.iterdir()) == []
+    assert app.state.draining.in_flight == 0
+
+
+def soon(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.01)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """One answer: status, headers, object."""
+    head = body = b""
+    while not head.endswith(b"\r\n\r\n"):  # and nothing of a second answer
+        piece = connection.recv(1)
+        assert piece, head
+        head += piece
+    first, *lines = head.decode().rstrip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(int(headers["content-length"]) - len(body))
+    return int(first.split()[1]), headers, json.loads(body or b"null")
+
+
+def kind(about: dict[str, Any]) -> str:
+    return str(about["type"]).rpartition(":")[2]
+
+
+def test_a_connection_serves_again_and_again(port: int, app: Any) -> None:
+    with connected(port) as connection:
+        for body in (b"one", b"two", b"three"):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert answer(connection)[0] == 200
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n1\r\n!\r\n0\r\n\r\n")
+        assert answer(connection)[0] == 200
+    assert app.state.ears.contents == [b"one", b"two", b"three", b"four!"]
+
+
+def test_who_sends_too_much_can_read_why(port: int) -> None:
+    body = b"x" * (3 << 20)
+    for length in (b"Content-Length: %d\r\n\r\n" % len(body), b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body)):
+        with connected(port) as connection:
+            connection.sendall(HEAD + length)
+            connection.sendall(body)
+            if b"chunked" in length:
+                connection.sendall(b"\r\n0\r\n\r\n")
+            status, headers, about = answer(connection)
+            assert (status, kind(about)) == (413, "too-large")
+            assert "connection" not in headers  # all of it was read
+            connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer(connection)[0] == 200
+
+
+def test_a_client_that_asks_first_sends_nothing_in_vain(port: int, app: Any) -> None:
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3000000\r\nExpect: 100-continue\r\n\r\n")
+        status, headers, _ = answer(connection)
+        assert (status, headers["connection"]) == (413, "close")
+        assert until_closed(connection) == b""
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert answer(connection)[0] == 200
+    app.state.ears.full = True
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert answer(connection)[0] == 429
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_who_goes_away_half_way_leaves_nothing(port: int, app: Any, tmp_path: Path, reset: bool) -> None:
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
+        soon(lambda: list(tmp_path.iterdir()) != [])
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    soon(lambda: not list(tmp_path.iterdir()) and app.state.draining.in_flight == 0)
+    assert app.state.ears.orders == []
+
+
+def test_who_goes_away_gives_the_place_back(port: int, app: Any, tmp_path: Path) -> None:
+    app.state.ears.gate.clear()
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
+        soon(lambda: app.state.ears.orders != [])
+    soon(lambda: app.state.ears.cancelled == 1)
+    soon(lambda: list(tmp_path.iterdir()) == [])
+    app.state.ears.gate.set()
+
+
+def test_a_body_that_stops_coming_is_refused(port: int) -> None:
+    with connected(port) as connection:
+        began = time.monotonic()
+        connection.sendall(HEAD + b"Content-Length: 10\r\n\r\nabc")
+        status, headers, about = answer(connection)
+        assert (status, kind(about), headers["connection"]) == (408, "too-slow", "close")
+        assert until_closed(connection) == b""
+        assert time.monotonic() - began < LIMITS.idle_s + 2
+
+
+def test_a_body_that_trickles_is_refused(port: int) -> None:
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        connection.settimeout(0.1)
+        for _ in range(100):
+            connection.send(b"x")
+            try:
+                assert connection.recv(12) == b"HTTP/1.1 408"
+                break
+            except TimeoutError:
+                continue
+        else:
+            raise AssertionError("it waited for ever")
+
+
+def test_more_than_was_said_is_no_part_of_the_file(port: int, app: Any) -> None:
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 3\r\n\r\nabcdef\r\n\r\n")
+        assert answer(connection)[0] == 200
+        assert answer(connection)[0] == 400
+    assert app.state.ears.contents == [b"abc"]
+
+
+def test_two_lengths_are_no_request(port: int, app: Any) -> None:
+    both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    both += b"GET /v1/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for lengths in (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"Content-Length: -1\r\n\r\n", both):
+        with connected(port) as connection:
+            connection.sendall(HEAD + lengths)
+            assert answer(connection)[0] == 400
+            assert until_closed(connection) == b""
+    assert app.state.ears.orders == []
+
+
+def test_other_uploads_do_not_wait_for_a_slow_one(port: int) -> None:
+    with connected(port) as slow, connected(port) as quick:
+        slow.sendall(HEAD + b"Content-Length: 1000\r\n\r\nx")
+        began = time.monotonic()
+        quick.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
+        assert answer(quick)[0] == 200
+        assert time.monotonic() - began < 0.5
+
+
+def test_what_is_under_way_when_the_server_gives_up_leaves_nothing(app: Any, tmp_path: Path) -> None:
+    app.state.ears.gate.clear()
+    with served(app, LIMITS) as port:
+        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
+        soon(lambda: app.state.ears.orders != [])
+    connection.close()
+    assert list(tmp_path.iterdir()) == []
+    assert app.state.draining.in_flight == 0
+
+
+def test_while_it_stops_a_kept_connection_is_told_and_closed(port: int, app: Any) -> None:
+    with connected(port) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
+        assert answer(connection)[0] == 200
+        app.state.draining.begin()
+        connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
+        status, headers, about = answer(connection)
+        assert (status, kind(about), headers["connection"]) == (503, "stopping", "close")
+        assert until_closed(connection) == b""

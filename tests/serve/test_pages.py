@@ -1,0 +1,197 @@
+"""The page and its parts as they are sent: whole, only what is meant to be, under its policy, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from tests.support.paths import PROJECT
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+import httpx
+from fastapi import FastAPI
+
+from genrelab.serve import pages
+
+WEB = pages.FOLDER
+OURS = sorted(f for f in WEB.iterdir() if f.suffix in (".js", ".css", ".html"))
+
+
+def ask(path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
+    app = FastAPI(docs_url=None)
+    app.include_router(pages.router())
+
+    async def once() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
+            sent = {name.replace("_", "-"): text for name, text in headers.items()}
+            return await client.request(method, path, headers={"accept-encoding": "identity"} | sent)
+
+    return asyncio.run(once())
+
+
+def policy(answer: httpx.Response) -> Mapping[str, list[str]]:
+    rules = answer.headers["content-security-policy"].split("; ")
+    return {name: sources for name, *sources in (rule.split() for rule in rules)}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/docs", "text/html; charset=utf-8"),
+        ("/web/page.js", "text/javascript; charset=utf-8"),
+        ("/web/page.css", "text/css; charset=utf-8"),
+        ("/web/icon.svg", "image/svg+xml"),
+        ("/web/vendor/wavesurfer.esm.js", "text/javascript; charset=utf-8"),
+        ("/web/vendor/LICENSE-wavesurfer.txt", "text/plain; charset=utf-8"),
+    ],
+)
+def test_every_part_is_sent_as_what_it_is(path: str, kind: str) -> None:
+    answer = ask(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert answer.headers["cache-control"] == "no-cache"
+    file = {"/": "index.html", "/docs": "docs.html"}.get(path, path.removeprefix("/web/"))
+    assert answer.content == (WEB / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/", "/web/nothing.js", "/web/index.html", "/web/docs.html", "/web/vendor/README.md", "/web/../pages.py",
+        "/web/%2e%2e/predict.py", "/web/..%2fpredict.py", "/web//etc/passwd", "/web/vendor", "/web/page.js/",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_sent(path: str) -> None:
+    assert ask(path).status_code == 404
+
+
+def test_it_is_sent_by_gzip_to_those_who_take_it() -> None:
+    plain, packed = ask("/web/page.css"), ask("/web/page.css", accept_encoding="br;q=1, GZIP ; q=0.5")
+    assert packed.headers["content-encoding"] == "gzip" and packed.content == plain.content
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    for refused in ("gzip;q=0", "br", "", "gzip;q=0, *", "gzip;q=often"):
+        assert "content-encoding" not in ask("/web/page.css", accept_encoding=refused).headers
+    assert "content-encoding" in ask("/web/page.css", accept_encoding="*").headers
+    assert gzip.decompress(pages.parts()["page.css"].packed or b"") == plain.content
+
+
+def test_who_has_it_is_not_sent_it_again() -> None:
+    etag = ask("/").headers["etag"]
+    for known in (etag, f'"other", W/{etag}', "*"):
+        answer = ask("/", if_none_match=known)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert ask("/", if_none_match='"other"').status_code == 200
+    packed = ask("/", accept_encoding="gzip").headers["etag"]
+    assert ask("/", if_none_match=packed).status_code == 200  # that is another sequence of bytes
+    assert ask("/", if_none_match=packed, accept_encoding="gzip").status_code == 304
+
+
+def test_head_is_get_without_a_body() -> None:
+    head, get = ask("/", method="HEAD"), ask("/")
+    assert head.status_code == 200
+    assert {k: head.headers[k] for k in ("etag", "content-type", "content-length")} == {
+        k: get.headers[k] for k in ("etag", "content-type", "content-length")
+    }
+
+
+def test_the_page_runs_no_script_but_ours_and_asks_nobody_else() -> None:
+    rules = policy(ask("/"))
+    assert rules["default-src"] == ["'none'"]
+    assert rules["script-src"] == ["'self'"]
+    assert rules["connect-src"] == ["'self'", "ws://127.0.0.1:8000", "wss://127.0.0.1:8000"]
+    assert not any("unsafe" in source or "*" in source for sources in rules.values() for source in sources)
+    assert policy(ask("/docs"))["script-src"] == ["'self'"]
+
+
+@pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "a,b", "'self'", "ä.example"])
+def test_a_strange_host_does_not_get_into_the_policy(host: str) -> None:
+    sent = policy(ask("/", host=host)) if host.isascii() else {"connect-src": pages._connect(host).split()}
+    assert sent["connect-src"] == ["'self'"]
+    assert pages._connect("[::1]:8000") == "'self' ws://[::1]:8000 wss://[::1]:8000"
+
+
+def test_no_page_of_ours_names_another_server_or_holds_a_script() -> None:
+    for file in OURS:
+        text = file.read_text("utf-8")
+        assert not re.search(r"""(src|href|url|import|from)[=(\s]*["'(]?(https?:)?//""", text), file.name
+        assert "innerHTML" not in text and "eval(" not in text, file.name
+        if file.suffix == ".html":
+            assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", text), file.name
+
+
+def test_every_file_of_ours_can_be_read_at_a_sitting() -> None:
+    assert {f.name: n for f in OURS if (n := len(f.read_text("utf-8").splitlines())) >= 300} == {}
+
+
+def test_what_is_not_ours_is_as_it_came() -> None:
+    table = (WEB / "vendor" / "README.md").read_text("utf-8")
+    named = dict(re.findall(r"\| `([\w.-]+)` \|.*\| `([0-9a-f]{64})` \|", table))
+    code = {f.name for f in (WEB / "vendor").iterdir() if f.suffix in (".js", ".css")}
+    assert set(named) == code
+    for name, digest in named.items():
+        assert hashlib.sha256((WEB / "vendor" / name).read_bytes()).hexdigest() == digest, name
+
+
+def words(language: str) -> dict[str, str]:
+    """Key → what stands behind it, of a module with one text a line."""
+    text = (WEB / f"{language}.js").read_text("utf-8")
+    body = text[text.index("export default {") : text.index("\n};")]
+    return {k.strip('"'): v for k, v in re.findall(r'^  ("[\w-]+"|\w+): (.+),$', body, re.MULTILINE)}
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, chinese = words("english"), words("chinese")
+    assert len(english) > 100
+    assert list(english) == list(chinese)
+    for key, text in english.items():
+        names = set(re.findall(r"\{(\w+)\}", text))
+        assert set(re.findall(r"\{(\w+)\}", chinese[key])) == names, key
+    assert [k for k, v in chinese.items() if v == english[k] and re.search("[a-z]{3}", re.sub(r"\{\w+\}", "", v))] == []
+
+
+def test_every_word_that_the_page_asks_for_is_there_and_none_is_idle() -> None:
+    known, texts = set(words("english")), {f.name: f.read_text("utf-8") for f in OURS}
+    html = set(re.findall(r'data-say(?:-label)?="(\w+)"', texts["index.html"]))
+    assert html <= known
+    code = "".join(t for name, t in texts.items() if name.endswith(".js") and name not in ("english.js", "chinese.js"))
+    asked = set(re.findall(r'say\("([\w-]+)"', code))
+    assert asked <= known
+    quoted = set(re.findall(r'"([\w-]+)"', code))
+    by_name = {k for k in known if f".{k}" in code}
+    families = {k for k in known if k.startswith(("problem_", "sure_")) or k.endswith("_detail")}
+    assert known - html - asked - quoted - by_name - families == set()
+
+
+def test_every_kind_of_problem_of_a_file_has_its_words() -> None:
+    from genrelab.serve.problems import KINDS
+
+    ours = {k.removeprefix("problem_") for k in words("english") if k.startswith("problem_")} - {"network", "other"}
+    assert ours <= set(KINDS)
+    never_here = {"bad-request", "bad-parameter", "not-found", "method-not-allowed", "internal", "upgrade-required"}
+    assert set(KINDS) - ours <= never_here, "a kind without a title of its own in english.js"
+
+
+def test_what_is_needed_for_the_first_picture_is_small() -> None:
+    """As the text of the files stands, before gzip; the browser measures what really goes over the wire."""
+    # Of the languages only the reader's is fetched, by a name that `import` does not tell.
+    wanted, seen = ["page.js", "page.css", "answer.css", "index.html", "icon.svg", "english.js"], set[str]()
+    while wanted:
+        if (name := wanted.pop()) not in seen:
+            seen.add(name)
+            wanted += re.findall(r'^import (?:.* from )?"\./([\w.]+)";', (WEB / name).read_text("utf-8"), re.MULTILINE)
+    assert {"words.js", "ribbon.js"} <= seen and not any("vendor" in name for name in seen)
+    assert seen.isdisjoint({"chinese.js", "folder.js", "microphone.js", "facts.js", "markdown.js"})
+    assert sum((WEB / name).stat().st_size for name in seen) < 100_000
+
+
+def test_the_folder_is_part_of_the_package() -> None:
+    toml = (PROJECT / "pyproject.toml").read_text("utf-8")
+    assert '"web/**/*"' in toml

@@ -1,0 +1,185 @@
+"""Why a file cannot be heard is told by its content, and no file of ours is named."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.audio.clips import clips_of
+from genrelab.audio.reader import Audio
+from genrelab.core.config import ClipSettings
+from genrelab.core.errors import DecodeError
+from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of
+from tests.support.containers import make
+from tests.support.faulty import cut, lying_wav, tune, write
+
+
+def told(path: Path) -> tuple[str, str]:
+    """What is said of a file that `predict` cannot use."""
+    stated_s = None
+    try:
+        with closing(Audio(path)) as audio:
+            stated_s = audio.frames / audio.sr if audio.frames >= 0.5 * audio.sr else None
+            for _ in clips_of(audio, ClipSettings()):
+                pass
+    except DecodeError as e:
+        said = kind_of(e, path, stated_s)
+        assert str(path.parent) not in said.get("decoders", "")
+        kind, detail = said["kind"], said["detail"]
+        assert str(path.parent) not in detail
+        assert path.name not in detail
+        assert detail[0].isupper()
+        return kind, detail
+    raise AssertionError("it can be used")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"just words\n" * 300,
+        b"<!doctype html><html><body>hello</body></html>",
+        b"%PDF-1.7\n" + bytes(5_000),
+        b"PK\x03\x04" + bytes(range(256)) * 20,
+        b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(3_000),
+        b"\x7fELF" + bytes(3_000),
+        b"#EXTM3U\n#EXTINF:10,\nhttp://localhost/a.ts\n",
+        b"[playlist]\nFile1=/etc/passwd\n",
+        bytes(10_000),
+        b"\x00",
+        "w\u00f6rter".encode("utf-16") * 100,
+    ],
+)
+def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "7").write_bytes(content)
+    assert told(tmp_path / "7")[0] == "not-audio"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_audio(tmp_path: Path, seed: int) -> None:
+    content = b"\x00" + np.random.default_rng(seed).bytes(40_000)
+    (tmp_path / "7").write_bytes(content)
+    assert told(tmp_path / "7")[0] == "not-audio"
+
+
+def test_nothing_is_no_audio(tmp_path: Path) -> None:
+    (tmp_path / "7").touch()
+    assert told(tmp_path / "7") == ("not-audio", "The file is empty.")
+
+
+def test_a_film_without_sound_is_no_audio(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "7.mp4"), "w") as film:
+        stream = film.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        for _ in range(5):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        film.mux(stream.encode(None))
+    assert told(tmp_path / "7.mp4") == ("not-audio", "There is no sound in it.")
+
+
+def test_a_codec_of_matroska_that_nobody_knows(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with av.open(made, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (tmp_path / "7").write_bytes(made.getvalue().replace(b"A_PCM/INT/LIT", b"A_FUTURE/2099"))
+    kind, detail = told(tmp_path / "7")
+    assert kind == "unsupported-codec"
+    assert "Matroska" in detail
+    assert "Send MP3" in detail
+
+
+def test_a_codec_of_wav_that_nobody_knows(tmp_path: Path) -> None:
+    content = bytearray(write(tmp_path / "7.wav", tune(0)).read_bytes())
+    content[20:22] = b"\x34\x12"  # the format's tag
+    (tmp_path / "7").write_bytes(content)
+    assert told(tmp_path / "7")[0] == "unsupported-codec"
+
+
+def test_a_codec_of_mp4_that_ffmpeg_knows_by_name_only(tmp_path: Path) -> None:
+    content = make(tmp_path, "alac").read_bytes()
+    (tmp_path / "7").write_bytes(content.replace(b"alac", b"ac-4"))  # Dolby's AC-4: no free decoder
+    assert told(tmp_path / "7")[0] == "unsupported-codec"
+
+
+@pytest.mark.parametrize("name", ["m4a", "m4a, moov first", "wma", "wavpack", "flac", "ogg", "opus"])
+def test_only_the_first_bytes_of_a_file_are_damage(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / "made", name)
+    (tmp_path / "7").write_bytes(path.read_bytes()[:60])
+    assert told(tmp_path / "7")[0] == "damaged"
+
+
+def test_an_mp4_whose_index_is_missing_is_damaged(tmp_path: Path) -> None:
+    content = make(tmp_path / "made", "m4a").read_bytes()
+    (tmp_path / "7").write_bytes(content[: content.index(b"moov") - 4])
+    assert told(tmp_path / "7")[0] == "damaged"
+
+
+def test_a_flac_whose_frames_are_rubbish_is_damaged(tmp_path: Path) -> None:
+    content = write(tmp_path / "7.flac", tune(0)).read_bytes()
+    (tmp_path / "7").write_bytes(content[:200] + bytes(len(content) - 200))
+    kind, detail = told(tmp_path / "7")
+    assert kind == "damaged"
+    assert "It" in detail
+
+
+def test_a_file_that_holds_next_to_nothing_of_what_it_says_is_damaged(tmp_path: Path) -> None:
+    path = cut(write(tmp_path / "7.flac", tune(1)), 0.02)
+    assert told(path)[0] == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (np.zeros(22_050, np.float32), "It is silent. No sample reaches -80 dBFS."),
+        (tune(2)[:2_205], "Too short: 0.10 s, at least 0.5 s are needed."),
+        (np.append(tune(3), np.float32(np.nan)), "Holds samples that are not finite."),
+    ],
+)
+def test_what_has_nothing_to_hear(tmp_path: Path, y: np.ndarray, words: str) -> None:
+    soundfile.write(tmp_path / "7.wav", y, 22_050, subtype="FLOAT")
+    assert told(tmp_path / "7.wav") == ("unusable", words)
+
+
+def test_a_short_wav_that_lies_is_short_all_the_same(tmp_path: Path) -> None:
+    assert told(lying_wav(tmp_path / "7.wav", tune(4)[:2_000], 1_000_000))[0] in ("damaged", "unusable")
+
+
+def test_too_little_memory_is_told(tmp_path: Path) -> None:
+    fault = DecodeError(tmp_path / "7", "what the decoder says")
+    fault.__cause__ = MemoryError()
+    assert kind_of(fault, tmp_path / "7") == {"kind": "damaged", "detail": NO_MEMORY}
+
+
+def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
+    assert told(tmp_path / "7") == ("internal", "The file cannot be read here.")
+
+
+def test_words_of_a_decoder_that_name_the_file_are_changed(tmp_path: Path) -> None:
+    path = tmp_path / "7"
+    path.write_bytes(b"fLaC" + bytes(100))
+    said = kind_of(DecodeError(path, f"cannot read {path} at all"), path)
+    assert said["detail"] == "It cannot be decoded: cannot read the file at all"
+
+
+def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> None:
+    (tmp_path / "7").write_text("just words\n" * 300)
+    with pytest.raises(DecodeError) as e:
+        Audio(tmp_path / "7")
+    said = kind_of(e.value, tmp_path / "7")
+    assert said["detail"].endswith("Ogg, Opus, M4A or WebM.")
+    assert said["decoders"] == e.value.reason
+    assert "FFmpeg: " in said["decoders"]
+
+
+def test_a_file_that_goes_away_while_it_is_decoded_is_no_fault_of_ours(tmp_path: Path) -> None:
+    fault = DecodeError(tmp_path / "7", "soundfile: x; FFmpeg: No such file or directory")
+    assert kind_of(fault, tmp_path / "7")["kind"] == "damaged"

@@ -1,0 +1,49 @@
+"""A run of `tag` or `untag` that kills itself at the n-th call of something: killed_run.py DIR WHERE N [JOURNAL…]."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genrelab.tagging import journal as tag_journal
+from genrelab.tagging import replace_file, tag, untag
+from genrelab.tagging.tag import TagSettings
+from tests.support.named_model import Ear
+
+
+def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[..., Any]:
+    """Like `function`, but the n-th call is the process's last, after `nothing`, `half` or `all` of it."""
+
+    def wrapped(*args: Any) -> Any:
+        nonlocal n
+        n -= 1
+        if n == 0:
+            if done != "nothing":
+                first, second = args
+                function(first, second[: len(second) // 2] if done == "half" else second)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args)
+
+    return wrapped
+
+
+if __name__ == "__main__":
+    folder, where, n, journals = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
+    if where == "before the journal":
+        replace_file.dress = at_call(n, replace_file.dress, done="nothing")
+    elif where == "in a line":
+        write = at_call(n, tag_journal.FileIO.write, done="half")
+        tag_journal.FileIO = type("Cut", (tag_journal.FileIO,), {"write": write})  # type: ignore[misc]
+    elif where == "before the rename":
+        Path.replace = at_call(n, Path.replace, done="nothing")  # type: ignore[method-assign]
+    elif where == "after the rename":
+        Path.replace = at_call(n, Path.replace, done="all")  # type: ignore[method-assign]
+    print("begun", flush=True)
+    for journal in journals:
+        untag.untag(Path(journal), lambda _: None)
+    if not journals:
+        tag.tag(folder, Ear(), TagSettings(), lambda _: None)

@@ -1,0 +1,250 @@
+"""Playlists lead to the tracks from wherever they lie, the surest first, and never cost a playlist of others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from genrelab.cli.main import app
+from genrelab.core.errors import SettingsError
+from genrelab.predict.prediction import Prediction
+from genrelab.tagging import tag
+from genrelab.tagging.playlists import MARK, Playlists, playlists
+from tests.support.containers import make, tag_richly
+from tests.support.named_model import Ear
+
+
+def music(folder: Path, *names: str) -> Path:
+    """Files that need not sound: the model reads their names."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def written(folder: Path, out: Path, hear: tag.Hear | None = None) -> Playlists:
+    return playlists(folder, out, hear or Ear(), 0.5)
+
+
+def tracks(playlist: Path) -> list[str]:
+    return [line for line in playlist.read_text("utf-8").splitlines() if not line.startswith("#")]
+
+
+def names(out: Path) -> set[str]:
+    return {p.name for p in out.iterdir()}
+
+
+def by_words(genre: str) -> tag.Hear:
+    """A model that knows one genre."""
+
+    def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
+        return (Prediction(str(p), genre, 0.9, {genre: 0.9}, None, "svm", None) for p in paths)
+
+    return hear
+
+
+def test_one_list_a_genre_the_surest_first(tmp_path: Path) -> None:
+    folder = music(tmp_path / "music", "jazz 60 b.mp3", "jazz 90 c.mp3", "x/jazz 60 a.mp3", "rock 50 d.mp3")
+    music(folder, "rock 49 e.mp3", "unknown 99 f.mp3")
+    found = written(folder, tmp_path / "lists" / "mine")
+    out = tmp_path / "lists" / "mine"
+    assert names(out) == {"jazz.m3u8", "rock.m3u8", "unsure.m3u8"}
+    up = "../../music"
+    assert tracks(out / "jazz.m3u8") == [f"{up}/jazz 90 c.mp3", f"{up}/jazz 60 b.mp3", f"{up}/x/jazz 60 a.mp3"]
+    assert tracks(out / "unsure.m3u8") == [f"{up}/unknown 99 f.mp3", f"{up}/rock 49 e.mp3"]
+    assert {p.name: n for p, n in found.files.items()} == {"jazz.m3u8": 3, "rock.m3u8": 1, "unsure.m3u8": 2}
+    assert all((out / t).resolve().is_file() for p in out.iterdir() for t in tracks(p))
+
+
+def test_what_an_entry_says(tmp_path: Path) -> None:
+    made = make(tmp_path, "flac", seconds=0.5)
+    tag_richly(made)
+    made.rename(tmp_path / "jazz 90 ä 日本.flac")
+    music(tmp_path, "jazz 80 untagged.mp3")
+    written(tmp_path, tmp_path)
+    lines = (tmp_path / "jazz.m3u8").read_bytes().decode("utf-8").split("\n")
+    assert lines[0] == "#EXTM3U"
+    assert lines[1].startswith(MARK)
+    assert lines[2:] == [
+        "#PLAYLIST:jazz",
+        "#EXTINF:61,Ä, B - Lied",
+        "jazz 90 ä 日本.flac",
+        "#EXTINF:61,jazz 80 untagged",
+        "jazz 80 untagged.mp3",
+        "",
+    ]
+
+
+def test_a_name_that_looks_like_a_comment_is_none(tmp_path: Path) -> None:
+    music(tmp_path, "#1 hits.mp3", " leading.mp3")
+    written(tmp_path, tmp_path)
+    lines = (tmp_path / "rock.m3u8").read_text("utf-8").splitlines()
+    assert {"./#1 hits.mp3", "./ leading.mp3"} < set(lines)
+
+
+def test_a_name_that_no_playlist_can_hold_is_a_failure(tmp_path: Path) -> None:
+    folder = music(tmp_path / "music", "rock 90 a.mp3", "rock 90\nb.mp3", "rock 90\rc.mp3", "error d.mp3")
+    music(folder, os.fsdecode(b"rock 90 \xff.mp3"))
+    found = written(folder, tmp_path / "out")
+    reasons = sorted(found.failed.values())
+    assert len(reasons) == 4
+    assert [r.split(":")[0] for r in reasons] == [
+        "its name has a line break, which no playlist can hold",
+        "its name has a line break, which no playlist can hold",
+        "its name is not UTF-8, which a playlist has to be",
+        "not a readable audio file",
+    ]
+    assert tracks(tmp_path / "out" / "rock.m3u8") == ["../music/rock 90 a.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("genre", "name"),
+    [
+        ("R&B/Soul", "R&B_Soul.m3u8"),
+        ("../up", "_up.m3u8"),
+        ("unsure", "unsure (2).m3u8"),
+        ("Unsure", "Unsure (2).m3u8"),
+        ("CON", "_CON.m3u8"),
+        ("...", "_.m3u8"),
+        ("a\nb", "a_b.m3u8"),
+        ("é" * 200, "é" * 100 + ".m3u8"),
+        ("", "_.m3u8"),
+    ],
+)
+def test_any_genre_gives_a_name_for_a_file(tmp_path: Path, genre: str, name: str) -> None:
+    folder = music(tmp_path / "music", "a.mp3")
+    written(folder, tmp_path / "out", by_words(genre))
+    assert names(tmp_path / "out") == {name, "unsure.m3u8"}
+    assert tracks(tmp_path / "out" / name) == ["../music/a.mp3"]
+
+
+def test_genres_that_differ_in_case_have_two_lists(tmp_path: Path) -> None:
+    folder = music(tmp_path / "music", "Rock 90 a.mp3", "rock 80 b.mp3")
+    written(folder, tmp_path / "out")
+    assert names(tmp_path / "out") == {"Rock.m3u8", "rock (2).m3u8", "unsure.m3u8"}
+
+
+def test_a_list_that_would_be_empty_goes_if_it_is_ours(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    (out / "favourites.m3u8").write_text("#EXTM3U\nmine.mp3\n")
+    (out / "folder.m3u8").mkdir()
+    (folder / "jazz 90 a.mp3").rename(folder / "folk 90 a.mp3")
+    found = written(folder, out)
+    assert names(out) == {"folk.m3u8", "rock.m3u8", "unsure.m3u8", "favourites.m3u8", "folder.m3u8"}
+    assert found.removed == (out / "jazz.m3u8",)
+
+
+def test_lists_stay_where_the_music_is_not_there(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 40 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    before = {p.name: p.read_text() for p in out.iterdir()}
+    for file in folder.iterdir():
+        file.unlink()
+    found = written(folder, out)
+    assert (found.files, found.removed) == ({}, ())
+    assert "no audio file" in found.failed[str(folder)]
+    assert {p.name: p.read_text() for p in out.iterdir()} == before
+
+
+def test_no_list_goes_while_a_track_fails(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    (folder / "jazz 90 a.mp3").rename(folder / "error a.mp3")
+    assert written(folder, out).removed == ()
+    (folder / "error a.mp3").unlink()
+    assert written(folder, out).removed == (out / "jazz.m3u8",)
+
+
+def test_a_full_disk_costs_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "jazz 80 b.mp3"), tmp_path / "out"
+    written(folder, out)
+    before = {p.name: p.read_text() for p in out.iterdir()}
+    write = Path.write_text
+
+    def half(file: Path, text: str, *more: str, **how: str) -> int:
+        write(file, text[: len(text) // 2], *more, **how)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(SettingsError, match="No space left"):
+        written(folder, out)
+    assert {p.name: p.read_text() for p in out.iterdir()} == before
+
+
+def test_a_list_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
+    out.mkdir()
+    (out / "rock.m3u8").write_text("#EXTM3U\nmine.mp3\n")
+    with pytest.raises(SettingsError, match=r"rock\.m3u8: a playlist that genrelab did not write"):
+        written(folder, out)
+    assert names(out) == {"rock.m3u8"}
+    assert (out / "rock.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_heard(tmp_path: Path) -> None:
+    folder, ear = music(tmp_path / "music", "jazz 90 a.mp3"), Ear()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="cannot be made a folder"):
+        written(folder, tmp_path / "file" / "out", ear)
+    with pytest.raises(SettingsError, match="no such folder"):
+        written(tmp_path / "nowhere", tmp_path / "out", ear)
+    if Path("/proc/self/fdinfo").is_dir():  # where not even root may write
+        with pytest.raises(SettingsError, match="cannot be written to"):
+            written(folder, Path("/proc/self/fdinfo"), ear)
+    assert ear.asked == []
+
+
+def test_a_list_that_cannot_be_read_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3"), tmp_path / "out"
+    music(out, "old.m3u8", "jazz.m3u8")
+    opened = Path.open
+
+    def refuse(file: Path, *more: Any, **how: Any) -> Any:
+        if file.suffix == ".m3u8" and "r" in (*more, "r")[0]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(file, *more, **how)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SettingsError, match=r"jazz\.m3u8: a playlist that genrelab did not write"):
+        written(folder, out)
+    (out / "jazz.m3u8").unlink()
+    assert written(folder, out).removed == ()
+    assert names(out) == {"old.m3u8", "jazz.m3u8", "unsure.m3u8"}
+
+
+def test_links_on_the_way_do_not_mislead(tmp_path: Path) -> None:
+    music(tmp_path / "far" / "music", "jazz 90 a.mp3")
+    (tmp_path / "far" / "lists").mkdir()
+    (tmp_path / "music").symlink_to(tmp_path / "far" / "music")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "lists").symlink_to(tmp_path / "far" / "lists")
+    written(tmp_path / "music", tmp_path / "deep" / "lists")
+    assert tracks(tmp_path / "far" / "lists" / "jazz.m3u8") == ["../music/jazz 90 a.mp3"]
+
+
+def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "error b.mp3"), tmp_path / "out"
+
+    @contextmanager
+    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
+        yield Ear(), lambda _: None
+
+    monkeypatch.setattr(tag, "listening", listening)
+    result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
+    assert result.exit_code == 1
+    assert f"{out / 'jazz.m3u8'}: 1 track\n" in result.stdout
+    assert f"FAILED {folder / 'error b.mp3'}: not a readable audio file\n" in result.stdout
+    (folder / "error b.mp3").unlink()
+    result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out), "--json"])
+    assert result.exit_code == 0
+    expected = {str(out / "jazz.m3u8"): 1, str(out / "unsure.m3u8"): 0}
+    assert json.loads(result.stdout) == {"playlists": expected, "removed": [], "failed": {}}
