@@ -1,99 +1,146 @@
-"""The layout shows the road: every file says its place, and imports only what lies before it."""
+"""The layout shows the road: rooms in one order, imports one way, no room or file that has outgrown its place."""
 
 from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.paths import PACKAGE
+from tests.support.paths import PACKAGE, PROJECT
 
-MODULES = {
-    ".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p
-    for p in sorted(PACKAGE.rglob("*.py"))
-    if p.name not in ("__main__.py",)
-}
+ORDER = (
+    ("core",),
+    ("audio", "evaluation"),
+    ("datasets", "features"),
+    ("splits",),
+    ("records",),
+    ("models", "leakage"),
+    ("bundle", "prepare"),
+    ("predict", "report"),
+    ("export", "serve", "tagging", "doctor"),
+    ("training", "bench"),
+    ("tune", "studies"),
+    ("runs",),
+    ("cli",),
+)
+"""Rooms, lowest first: a room imports lower ones, and none that stands beside it."""
+
 TRAIN_ONLY = (
     "tensorflow", "keras", "sklearn", "pandas", "pyarrow", "librosa", "numba", "matplotlib", "jinja2", "optuna",
 )  # fmt: skip
-CONTRACTS = {
-    "genrelab.datasets.registry": {"genrelab.datasets.base"},
-    "genrelab.models.registry": {"genrelab.models.base", "genrelab.models.keras_base", "genrelab.records.examples"},
-}
-"""What a shelf file may import besides leaves."""
+
+MAX_FILES, MAX_LINES = 16, 300
 
 
-def _place(path: Path) -> str:
-    """First word of the docstring: a number on the road, `Leaf:` or `Program:`."""
-    doc = ast.get_docstring(ast.parse(path.read_text())) or ""
-    match = re.match(r"(\d|Leaf:|Program:)", doc)
-    return match[1].rstrip(":") if match else ""
+def modules(package: Path) -> dict[str, Path]:
+    """Full name → file of every module in the package."""
+    named = {".".join(("genrelab", *p.relative_to(package).with_suffix("").parts)): p for p in package.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in named.items()}
 
 
-def _imports(path: Path) -> set[str]:
-    """Modules of genrelab that a file imports anywhere, at the top or inside a function."""
+def imports(path: Path, known: set[str]) -> set[str]:
+    """Modules of genrelab that a file imports: at the top, in functions, for type checkers, or named in a string."""
+    tree = ast.parse(path.read_text())
+    docstrings = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("genrelab")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genrelab"):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
             inner = {f"{node.module}.{a.name}" for a in node.names}
-            found |= {i for i in inner if i in MODULES} or {str(node.module)}
-    return found
+            found |= {i for i in inner if i in known} or {str(node.module)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            found |= {word for word in re.findall(r"genrelab(?:\.\w+)+", node.value) if word in known}
+    return {name for name in found if name.startswith("genrelab.")}
 
 
-def _shelf(name: str) -> str | None:
-    return next((s for s in CONTRACTS if name.startswith(f"{s}.")), None)
+def wrong_imports(package: Path) -> Iterator[str]:
+    """Every import against the order, as a sentence."""
+    place = {room: i for i, rooms in enumerate(ORDER) for room in rooms}
+    known = modules(package)
+    for name, path in sorted(known.items()):
+        room = name.split(".")[1] if "." in name else None
+        for other in sorted(imports(path, set(known))) if room is not None and room != "__main__" else ():
+            there = other.split(".")[1]
+            if there != room and place[there] >= place[room]:
+                yield f"{name} imports {other}: {room} stands below or beside {there}"
 
 
-PLACES = {name.removesuffix(".__init__"): _place(path) for name, path in MODULES.items()}
-NAMES = {name.removesuffix(".__init__"): path for name, path in MODULES.items()}
+def cycle(package: Path) -> set[str]:
+    """Files that import each other, and what lies behind them; empty where there is no cycle."""
+    known = modules(package)
+    waiting = {name: imports(path, set(known)) & set(known) - {name} for name, path in known.items()}
+    while free := {name for name, needed in waiting.items() if not needed & set(waiting)}:
+        waiting = {name: needed for name, needed in waiting.items() if name not in free}
+    return set(waiting)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "genrelab" and _shelf(n) is None and n not in CONTRACTS])
-def test_every_file_says_its_place(name: str) -> None:
-    assert PLACES[name], f"{name}: the docstring begins with its number, `Leaf:` or `Program:`"
+def test_imports_go_one_way() -> None:
+    assert list(wrong_imports(PACKAGE)) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_imports_go_one_way(name: str) -> None:
-    imported = _imports(NAMES[name]) - {"genrelab", name}
-    place, shelf = PLACES[name], _shelf(name)
-    for other in imported:
-        there = PLACES.get(other, "")
-        if shelf is not None:
-            leaf_of_shelf = other in CONTRACTS[shelf] or there == "Leaf"
-            assert leaf_of_shelf, f"{name} is on a shelf and imports {other}"
-        elif place == "Leaf":
-            assert there == "Leaf", f"{name} is a leaf and imports {other}"
-        elif place.isdigit():
-            allowed = there == "Leaf" or (there.isdigit() and there <= place)
-            assert allowed, f"{name} ({place}) imports {other} ({there})"
-            assert _shelf(other) is None and other not in CONTRACTS, f"{name} is no program and imports a shelf"
+def test_no_files_import_each_other() -> None:
+    assert cycle(PACKAGE) == set()
 
 
-def test_there_is_no_cycle() -> None:
-    graph = {n: _top_imports(p) & set(NAMES) for n, p in NAMES.items()}
-    done: set[str] = set()
-    while len(done) < len(graph):
-        free = {n for n, needs in graph.items() if n not in done and needs <= done | {n}}
-        assert free, f"these import each other: {sorted(set(graph) - done)}"
-        done |= free
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from genrelab.cli.main import app\n",
+        "def late():\n    from genrelab.cli import main\n    return main\n",
+        "def late():\n    import genrelab.cli.main\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from genrelab.cli.main import app\n",
+        "from importlib import import_module\nmain = import_module('genrelab.cli.main')\n",
+    ],
+)
+def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Path) -> None:
+    copy = tmp_path / "genrelab"
+    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: [n for n in names if n == "__pycache__" or n == "vendor"])
+    with (copy / "core" / "text.py").open("a") as f:
+        f.write(planted)
+    assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == [
+        "genrelab.core.text imports genrelab.cli.main"
+    ]
+    assert {"genrelab.core.text", "genrelab.cli.main"} <= cycle(copy)
 
 
-def _top_imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genrelab."):
-            inner = {f"{node.module}.{a.name}" for a in node.names}
-            found |= {i for i in inner if i in NAMES} or {str(node.module)}
-        elif isinstance(node, ast.ImportFrom) and node.module == "genrelab":
-            found |= {f"genrelab.{a.name}" for a in node.names if f"genrelab.{a.name}" in NAMES}
-    return found
+def test_the_top_holds_rooms_only() -> None:
+    held = {p.name for p in PACKAGE.iterdir() if p.name != "__pycache__"}
+    assert held == {room for rooms in ORDER for room in rooms} | {"__init__.py", "__main__.py", "py.typed"}
+
+
+@pytest.mark.parametrize("room", sorted({p.parent for p in PACKAGE.rglob("*.py")} - {PACKAGE}), ids=lambda p: p.name)
+def test_a_room_is_small_and_says_what_it_is_for(room: Path) -> None:
+    assert len(list(room.glob("*.py"))) <= MAX_FILES
+    tree = ast.parse((room / "__init__.py").read_text())
+    doc = ast.get_docstring(tree)
+    assert doc is not None and len(tree.body) == 1, "a room's __init__.py is a docstring: no code, no re-export"
+    assert 2 <= len(doc.splitlines()) <= 6
+
+
+def test_long_files_are_named_with_a_reason() -> None:
+    long = {
+        p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if len(p.read_text().splitlines()) > MAX_LINES
+    }
+    architecture = (PROJECT / "docs" / "architecture.md").read_text()
+    section = architecture.partition("## Files over 300 lines")[2].partition("\n## ")[0]
+    assert long == set(re.findall(r"^- `([\w/]+\.py)`: \S", section, re.MULTILINE))
+
+
+def test_one_meaning_a_class_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, path in sorted(modules(PACKAGE).items()):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize(
