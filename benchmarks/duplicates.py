@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.files import AUDIO_SUFFIXES
-from genrelab.features.fingerprint import BINS, FRAME_S, RATE, Print, landmarks, pack
-from genrelab.leakage.near_duplicates import Pair, near_duplicates
+from genrelab.features.fingerprint import BINS, FRAME_S, RATE, Fingerprint, landmarks, pack
+from genrelab.leakage.near_duplicates import NearDuplicate, find_near_duplicates
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from tests.support.songs import encoded, heard
@@ -50,7 +50,7 @@ def files(data: Path) -> list[str]:
     return [p.relative_to(data).as_posix() for p in found]
 
 
-def prints_of(data: Path, names: list[str]) -> tuple[list[Print], dict[str, float]]:
+def prints_of(data: Path, names: list[str]) -> tuple[list[Fingerprint], dict[str, float]]:
     """Fingerprints of files, and what they cost: CPU milliseconds a clip of 30 s, bytes a second."""
     found, spent, seconds, n_bytes = [], 0.0, 0.0, 0
     for name in names:
@@ -60,11 +60,11 @@ def prints_of(data: Path, names: list[str]) -> tuple[list[Print], dict[str, floa
         spent += time.process_time() - began
         seconds += len(y) / sr
         n_bytes += len(pack(marks))
-        found.append(Print(name, 0.0, marks))
+        found.append(Fingerprint(name, 0.0, marks))
     return found, {"ms_per_30_s": 1e3 * spent / seconds * 30, "bytes_per_s": n_bytes / seconds}
 
 
-def correlation(data: Path, a: str, b: str, pair: Pair | None = None) -> tuple[float, float]:
+def correlation(data: Path, a: str, b: str, pair: NearDuplicate | None = None) -> tuple[float, float]:
     """The best normalised cross-correlation of the shorter file in the longer, and where in seconds.
 
     Args:
@@ -83,7 +83,7 @@ def correlation(data: Path, a: str, b: str, pair: Pair | None = None) -> tuple[f
     return float(abs(together[at])), at / RATE
 
 
-def excerpts(data: Path, names: list[str], found: list[Pair]) -> dict[str, Any]:
+def excerpts(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[str, Any]:
     """Files of one id in two folders of GTZAN: how many of those that share samples were found."""
     by_id: dict[str, list[str]] = {}
     for name in names:
@@ -100,7 +100,7 @@ def excerpts(data: Path, names: list[str], found: list[Pair]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def alarms(data: Path, names: list[str], found: list[Pair]) -> dict[str, Any]:
+def alarms(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[str, Any]:
     """Pairs of different ids: all that could be raised, those that were, and whether their samples agree."""
     ids = [Path(n).stem if n.startswith("gtzan") else n for n in names]
     same = sum(a == b for a, b in combinations(ids, 2))
@@ -132,19 +132,21 @@ CONDITIONS = ("cut only", "mp3 64", "mp3 32", "ogg", "low-pass 3.4 kHz", "-12 dB
 SECONDS = (30, 5, 3, 2)
 
 
-def robustness(data: Path, names: list[str], held: list[Print]) -> list[dict[str, Any]]:
+def robustness(data: Path, names: list[str], held: list[Fingerprint]) -> list[dict[str, Any]]:
     """Stretches of emotify's clips, begun anywhere and treated, against the clips: recall, and what else is raised."""
     rng = np.random.default_rng(0)
     sounds = {n: audio_clips.read(data / n) for n in names}
-    known = {(p.a, p.b) for p in near_duplicates(held)}
+    known = {(p.a, p.b) for p in find_near_duplicates(held)}
     rows = []
     for how in CONDITIONS:
         for seconds in SECONDS:
             queries = []
             for name, (y, sr) in sounds.items():
                 start = int(rng.integers(0, max(1, len(y) - seconds * sr)))
-                queries.append(Print(f"{name}?", 0.0, landmarks(treated(y[start : start + seconds * sr], sr, how), sr)))
-            pairs = {(p.a, p.b) for p in near_duplicates([*held, *queries])} - known
+                queries.append(
+                    Fingerprint(f"{name}?", 0.0, landmarks(treated(y[start : start + seconds * sr], sr, how), sr))
+                )
+            pairs = {(p.a, p.b) for p in find_near_duplicates([*held, *queries])} - known
             true = {(n, f"{n}?") for n in names}
             kin = {
                 (a, b)
@@ -163,7 +165,7 @@ def robustness(data: Path, names: list[str], held: list[Print]) -> list[dict[str
 # --- scale ---
 
 
-def made_up(pool: list[Print], rng: np.random.Generator) -> NDArray[np.uint16]:
+def made_up(pool: list[Fingerprint], rng: np.random.Generator) -> NDArray[np.uint16]:
     """Landmarks of 30 s that no clip has: 30 pieces of a second from real ones, stretched, each landmark a little off.
 
     They stay at their pitch, so that hashes are about as common as in music: two of emotify's clips share 5.2 on the
@@ -171,7 +173,7 @@ def made_up(pool: list[Print], rng: np.random.Generator) -> NDArray[np.uint16]:
     """
     parts = []
     for n in range(30):
-        marks = pool[rng.integers(len(pool))].marks
+        marks = pool[rng.integers(len(pool))].landmarks
         start, pace = rng.integers(0, max(1, int(marks[-1, 0]) - 28)), rng.uniform(0.8, 1.25)
         part = marks[(marks[:, 0] >= start) & (marks[:, 0] < start + 28 * pace)].astype(np.float64)
         frames = np.maximum((part[:, 0] - start) / pace + 28 * n + rng.integers(-2, 3, len(part)), 0)
@@ -196,20 +198,20 @@ def _sorted(marks: NDArray[Any]) -> NDArray[np.uint16]:
     return whole
 
 
-def scale(pool: list[Print], n_clips: int, n_planted: int = 1_000) -> dict[str, Any]:
+def scale(pool: list[Fingerprint], n_clips: int, n_planted: int = 1_000) -> dict[str, Any]:
     """Minutes, memory and recall among so many clips."""
     rng = np.random.default_rng(1)
-    prints = [Print(str(i), 0.0, made_up(pool, rng)) for i in range(n_clips)]
+    prints = [Fingerprint(str(i), 0.0, made_up(pool, rng)) for i in range(n_clips)]
     planted: dict[tuple[str, str], float] = {}
     for i, of in enumerate(rng.choice(n_clips, n_planted, replace=False)):
         seconds = float(SECONDS[i % len(SECONDS)])
-        prints.append(Print(f"copy {i}", 0.0, copied(prints[of].marks, seconds, rng)[1]))
+        prints.append(Fingerprint(f"copy {i}", 0.0, copied(prints[of].landmarks, seconds, rng)[1]))
         planted[str(of), f"copy {i}"] = seconds
     before = _peak_gb()
     began, cpu = time.perf_counter(), time.process_time()
-    found = {(p.a, p.b) for p in near_duplicates(prints)}
+    found = {(p.a, p.b) for p in find_near_duplicates(prints)}
     return {
-        "clips": len(prints), "landmarks": sum(len(p.marks) for p in prints),
+        "clips": len(prints), "landmarks": sum(len(p.landmarks) for p in prints),
         "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu,
         "gb_before": before, "gb_at_peak": _peak_gb(),
         "recall": {f"{s} s": [sum(p in found for p, t in planted.items() if t == s),
@@ -244,7 +246,7 @@ def main() -> int:
     args = parser.parse_args()
     names = files(args.data)
     prints, cost = prints_of(args.data, names)
-    found = near_duplicates(prints)
+    found = find_near_duplicates(prints)
     result: dict[str, Any] = {
         "files": len(names), "cost": cost,
         "excerpts": excerpts(args.data, names, found), "alarms": alarms(args.data, names, found),

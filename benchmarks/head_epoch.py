@@ -20,9 +20,9 @@ from training_rows import examples_of
 
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.tensorflow import seed_everything
-from genrelab.models.keras_base import Part, part_of, part_of_arrays
+from genrelab.models.keras_base import NetworkData, network_data, network_data_from_arrays
 from genrelab.models.keras_training import fit_network, full_batches
-from genrelab.models.mobilenet import build_head, join, load_base
+from genrelab.models.mobilenet import build_head, join_networks, load_base
 
 EPOCHS = {"the base again": 2, "genrelab": 8}
 """That count, of each round."""
@@ -41,14 +41,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         examples = examples_of(options.data, MelImageView(), options.rows, home)
-        base, images = load_base(examples.shape, "none"), part_of(examples, batch_size=settings.batch_size)
+        base, images = load_base(examples.shape, "none"), network_data(examples, batch_size=settings.batch_size)
         began = cpu_s()
-        outputs = base_outputs(join(examples.shape, base), images, settings.batch_size)
+        outputs = base_outputs(join_networks(examples.shape, base), images, settings.batch_size)
         once = cpu_s() - began
-        kept = part_of_arrays(outputs, examples.y, batch_size=settings.batch_size)
+        kept = network_data_from_arrays(outputs, examples.y, batch_size=settings.batch_size)
         for i in range(options.rounds):
             networks = {side: build_head(outputs, len(examples.genres)) for side in EPOCHS}
-            again = join(examples.shape, base, networks["the base again"])
+            again = join_networks(examples.shape, base, networks["the base again"])
             for side, network, part in (("the base again", again, images), ("genrelab", networks["genrelab"], kept)):
                 seconds[side] += epochs(network, part, EPOCHS[side], home / f"{side} {i}")
     measured = Measured({side: np.array(s) for side, s in seconds.items()})
@@ -64,13 +64,13 @@ def main() -> int:
     return report(row, options.json)
 
 
-def base_outputs(network: Any, images: Part, size: int) -> Any:
+def base_outputs(network: Any, images: NetworkData, size: int) -> Any:
     """What the base makes of the images, as `MobileNetV2.fit` keeps it."""
     data = full_batches(images, images.data.unbatch(), size).map(lambda x, y, weight: x)
     return np.asarray(network.predict(data, verbose=0)[: len(images.y)], np.float32)
 
 
-def epochs(network: Any, part: Part, n: int, folder: Path) -> list[float]:
+def epochs(network: Any, part: NetworkData, n: int, folder: Path) -> list[float]:
     """CPU seconds of `n` epochs, after one that is not counted."""
     folder.mkdir()
     ends = [0.0]

@@ -22,7 +22,7 @@ from training_rows import examples_of
 from genrelab.core.config import LogMelView, SamplesView, View
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.models import raw_cnn
-from genrelab.models.keras_base import part_of
+from genrelab.models.keras_base import network_data
 from genrelab.models.keras_training import LEARNING_RATE, _compile, _shuffled, full_batches
 from genrelab.records import examples
 
@@ -68,7 +68,7 @@ def main() -> int:
     if options.uncached:
         examples.CACHE_BYTES, name = 0, f"{name}_uncached"
     with tempfile.TemporaryDirectory() as folder:
-        part = part_of(examples_of(options.data, task.view, task.rows, Path(folder)), "fit", batch_size=task.batch,
+        part = network_data(examples_of(options.data, task.view, task.rows, Path(folder)), "fit", batch_size=task.batch,
                        in_order=False)  # fmt: skip
         network = task.build(part.shape, 4)
         _compile(network, LEARNING_RATE)

@@ -10,10 +10,10 @@ second by the clock and by the CPU, and how the CPU time is shared out between d
 # ruff: noqa: E402 - the number of threads is fixed before NumPy is imported
 from __future__ import annotations
 
-from genrelab.core.processes import keep_memory, use_one_thread
+from genrelab.core.processes import keep_freed_memory, use_one_thread
 
 use_one_thread()
-keep_memory()
+keep_freed_memory()
 
 import argparse
 import sys

@@ -62,13 +62,13 @@ def ran(program: str) -> tuple[int, float]:
 
 def begun() -> tuple[int, float]:
     """The same of a worker: of a pool of this process, as `prepare` has them."""
-    from genrelab.core.processes import worker_pool
+    from genrelab.core.processes import process_pool
     from genrelab.prepare import work_unit
 
     began = time.perf_counter()
-    with worker_pool(1) as pool:
+    with process_pool(1) as pool:
         with tempfile.TemporaryDirectory() as folder:
-            pool.submit(work_unit.make, work_unit.Piece(0, folder, (), work_unit.PrepareSettings())).result()
+            pool.submit(work_unit.make_piece, work_unit.Piece(0, folder, (), work_unit.PrepareSettings())).result()
         took = time.perf_counter() - began
         return pool.submit(eval, PEAK).result(), took
 

@@ -31,9 +31,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from genrelab.core.processes import ONE_THREAD
+from genrelab.core.processes import THREAD_VARIABLES
 
-os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before NumPy: sums of several threads come in any order
+os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # before NumPy: sums of several threads come in any order
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,9 @@ from genrelab.bundle.bundle import write_bundle
 from genrelab.bundle.manifest import is_only_a_bundle
 from genrelab.core.config import ClipSettings, DescriptorsView
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import evidence_of, tempered
+from genrelab.evaluation.calibration import apply_temperature, make_evidence
 from genrelab.features import views
-from genrelab.models.base import steady_columns
+from genrelab.models.base import storage_independent_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.predict.file import pool
 
@@ -139,7 +139,7 @@ def all_windows(paths: Sequence[Path]) -> list[NDArray[np.float32]]:
 def windows(path: Path) -> NDArray[np.float32]:
     """The windows of a file at every speed, shape (windows, speeds, *view.shape)."""
     found = []
-    for clip in audio_clips.clips(path, CLIPS):
+    for clip in audio_clips.read_clips(path, CLIPS):
         y = audio_clips.resample(clip.y, clip.sr, VIEW.sr)
         played = [audio_clips.resample(y, VIEW.sr, round(VIEW.sr * speed)) for speed in SPEEDS]
         found.append([views.compute(VIEW, faster, VIEW.sr)[0].x for faster in played])
@@ -167,7 +167,7 @@ class Fitted:
 
 def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
     """Fit on all windows at all speeds; a track weighs 1, and then every genre the same."""
-    columns = steady_columns(VIEW)
+    columns = storage_independent_columns(VIEW)
     assert columns is not None
     columns = columns[columns < recipe.n_columns]
     heard = [track[:, : recipe.n_speeds].reshape(-1, *VIEW.shape) for track in tracks.x]
@@ -187,7 +187,7 @@ def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
 
 def pooled(windows_p: list[Floats], temperature: float) -> Floats:
     """Probabilities of tracks (tracks, genres) from those of their windows, as a bundle gives them."""
-    p = tempered(np.concatenate(windows_p), temperature)
+    p = apply_temperature(np.concatenate(windows_p), temperature)
     return pool(np.repeat(np.arange(len(windows_p)), [len(w) for w in windows_p]), p)[1]
 
 
@@ -267,7 +267,7 @@ def main() -> None:
     tracks, short = load(options.data, FOLDERS), load(options.data, FOLDERS[-1:])
     penalty, temperature, held = choose(tracks, Recipe(), by_artist=True)
     y, artists = tracks.y[tracks.known], tracks.artist[tracks.known].tolist()
-    evidence = evidence_of(held, y, tracks.genres, artists=artists, fitted_on="training, out of fold")
+    evidence = make_evidence(held, y, tracks.genres, artists=artists, fitted_on="training, out of fold")
     assert evidence is not None
     model = fit(tracks, penalty, Recipe())
     figures = Figures(

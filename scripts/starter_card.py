@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from genrelab.bundle.model_card import feeding, how_sure
+from genrelab.bundle.model_card import calibration_section, usage_section
 from genrelab.core.config import ClipSettings, View
 from genrelab.evaluation.calibration import Evidence
 
@@ -71,7 +71,9 @@ def card(
         "|---|---|---|---|",
         *[f"| {g} | {v['n']} | {v['recall']:.3f} | {v['precision']:.3f} |" for g, v in s["per_genre"].items()],
         "",
-        *how_sure(temperature, evidence, "of known artists, each answered by a model that never heard its artist"),
+        *calibration_section(
+            temperature, evidence, "of known artists, each answered by a model that never heard its artist"
+        ),
         "",
         "This holds for excerpts of GTZAN by other artists. In another collection it is right less often at the same "
         "confidence.",
@@ -84,7 +86,7 @@ def card(
         "",
         f"{licence[0].upper()}{licence[1:]}. There is no music in it, only coefficients trained from scratch.",
         "",
-        *feeding("onnx", view, clips, len(figures.counts)),
+        *usage_section("onnx", view, clips, len(figures.counts)),
         "",
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import soundfile
 
 from genrelab.audio import channels
 from genrelab.audio.channels import BLOCK_S, blocks
-from genrelab.audio.reader import FAULTS
+from genrelab.audio.sndfile import DECODER_ERRORS
 from tests.support.containers import by_ffmpeg
 from tests.support.faulty import SR, tune, write
 
@@ -41,16 +41,16 @@ def test_what_soundfile_cannot_read(tmp_path: Path) -> None:
     x = np.concatenate(list(blocks(tmp_path / "a.m4a", "av")))
     assert x.shape[1] == 2 and abs(len(x) / 44_100 - 2) < 0.1
     assert abs(np.std(x[:, 1]) / np.std(x[:, 0]) - 0.5) < 0.05
-    with pytest.raises(FAULTS):
+    with pytest.raises(DECODER_ERRORS):
         list(blocks(tmp_path / "a.m4a", "soundfile"))
 
 
 def test_frames_unlike_the_first_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from genrelab.audio import ffmpeg
 
-    real = ffmpeg.decoded
+    real = ffmpeg.decode_packet
     other = next(iter(_frames(write(tmp_path / "b.wav", tune(5, 1)[:4_000], 8_000))))
-    monkeypatch.setattr(ffmpeg, "decoded", lambda packet: [*real(packet), other])
+    monkeypatch.setattr(ffmpeg, "decode_packet", lambda packet: [*real(packet), other])
     x = np.concatenate(list(channels.blocks(write(tmp_path / "a.wav", tune(4, 2)), "av")))
     assert len(x) == 2 * SR
 
@@ -65,5 +65,5 @@ def _frames(path: Path) -> list[object]:
 @pytest.mark.parametrize("decoder", ["soundfile", "av"])
 def test_what_is_no_audio_raises_one_of_the_known_faults(tmp_path: Path, decoder: str) -> None:
     (tmp_path / "a.mp3").write_text("no audio" * 100)
-    with pytest.raises(FAULTS):
+    with pytest.raises(DECODER_ERRORS):
         list(blocks(tmp_path / "a.mp3", decoder))

@@ -21,8 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.audio import ffmpeg, reader
-from genrelab.audio.clips import Clip, check, clip_starts, clips, clips_of, clips_of_samples, probe, read, resample
+from genrelab.audio import ffmpeg, reader, sndfile
+from genrelab.audio.clips import (
+    Clip,
+    check,
+    clip_starts,
+    clips_from_audio,
+    clips_from_samples,
+    probe,
+    read,
+    read_clips,
+    resample,
+)
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
 
@@ -134,13 +144,13 @@ def test_mono_is_the_mean_of_six_channels(tmp_path: Path) -> None:
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each block that libsndfile fills has room for."""
     asked: list[int] = []
-    original = reader.Onward.read
+    original = sndfile.SequentialSoundFile.read
 
-    def counted(file: reader.Onward, *given: Any, **named: Any) -> NDArray[np.float32]:
+    def counted(file: sndfile.SequentialSoundFile, *given: Any, **named: Any) -> NDArray[np.float32]:
         asked.extend([len(named["out"])] if "out" in named else [])
         return original(file, *given, **named)
 
-    monkeypatch.setattr(reader.Onward, "read", counted)
+    monkeypatch.setattr(sndfile.SequentialSoundFile, "read", counted)
     return asked
 
 
@@ -149,7 +159,7 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blo
     soundfile.write(tmp_path / name, stereo(3, 44_100), 44_100)
     found = []
     for values in (300_000, 10_000):
-        monkeypatch.setattr(reader, "BLOCK_VALUES", values)
+        monkeypatch.setattr(sndfile, "BLOCK_VALUES", values)
         found.append(read(tmp_path / name)[0])
     assert blocks == [150_000, *27 * [5_000]], "at once, and in many"
     np.testing.assert_array_equal(found[1], found[0])
@@ -160,7 +170,7 @@ def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blo
 def test_the_last_block_may_be_full_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], channels: int, n: int, n_blocks: int
 ) -> None:
-    monkeypatch.setattr(reader, "BLOCK_VALUES", 1_000 * channels + channels // 2)
+    monkeypatch.setattr(sndfile, "BLOCK_VALUES", 1_000 * channels + channels // 2)
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (n, channels))
     soundfile.write(tmp_path / "a.wav", x, 8_000, subtype="FLOAT")
     whole = soundfile.read(tmp_path / "a.wav", always_2d=True)[0].mean(axis=1)
@@ -245,7 +255,7 @@ def test_windows_that_follow_each_other_are_slices_of_the_whole(
     else:
         soundfile.write(path, stereo(7.3, sr), sr)
     whole, _ = read(path)
-    found = list(clips(path, ClipSettings(clip_s=clip_s, min_s=0.1)))
+    found = list(read_clips(path, ClipSettings(clip_s=clip_s, min_s=0.1)))
     assert len(found) >= 10
     for clip in found:
         at = round(clip.start_s * sr)
@@ -262,9 +272,9 @@ def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypat
     monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a) or av_open(*a, **k))
     monkeypatch.setattr(soundfile.SoundFile, "seek", lambda self, *a: sought.append(a[0]) or seek(self, *a))
     every = ClipSettings(clip_s=1.0, max_clips=100)
-    assert len(list(clips(tmp_path / "a.mp3", every))) == 12
+    assert len(list(read_clips(tmp_path / "a.mp3", every))) == 12
     assert (opened, sought) == ([], [0])
-    assert len(list(clips(tmp_path / "bare.mp3", every))) == 12
+    assert len(list(read_clips(tmp_path / "bare.mp3", every))) == 12
     assert len(opened) == 2, "once to look, once to read"
     with closing(reader.Audio(tmp_path / "bare.mp3")) as audio:
         opened.clear()
@@ -282,7 +292,7 @@ def test_short_windows_without_a_gap_are_read_without_a_seek(
     soundfile.write(tmp_path / name, stereo(35.0, sr), sr)
     whole, sought, seek = read(tmp_path / name)[0], list[int](), soundfile.SoundFile.seek
     monkeypatch.setattr(soundfile.SoundFile, "seek", lambda self, *a: sought.append(a[0]) or seek(self, *a))
-    found = list(clips(tmp_path / name, ClipSettings(clip_s=2.5, max_clips=20)))
+    found = list(read_clips(tmp_path / name, ClipSettings(clip_s=2.5, max_clips=20)))
     assert [c.start_s for c in found] == [2.5 * i for i in range(14)]
     for clip in found:
         start = round(clip.start_s * sr)
@@ -408,12 +418,12 @@ def test_a_long_track_becomes_clips(tmp_path: Path) -> None:
     sr = 8_000
     x = sound(4.75, sr)
     soundfile.write(tmp_path / "a.wav", x, sr, subtype="FLOAT")
-    found = list(clips(tmp_path / "a.wav", SECOND))
+    found = list(read_clips(tmp_path / "a.wav", SECOND))
     assert [c.start_s for c in found] == [0, 1, 2, 3, 3.75]
     for clip in found:
         at = round(clip.start_s * sr)
         np.testing.assert_array_equal(clip.y, x[at : at + sr])
-    in_memory = list(clips_of_samples(x, sr, "samples", SECOND))
+    in_memory = list(clips_from_samples(x, sr, "samples", SECOND))
     assert [c.start_s for c in in_memory] == [c.start_s for c in found]
     for a, b in zip(in_memory, found, strict=True):
         np.testing.assert_array_equal(a.y, b.y)
@@ -421,7 +431,7 @@ def test_a_long_track_becomes_clips(tmp_path: Path) -> None:
 
 def test_a_short_track_is_one_clip_with_every_sample(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sound(1.04, 8_000), 8_000)
-    (clip,) = clips(tmp_path / "a.wav", SECOND)
+    (clip,) = read_clips(tmp_path / "a.wav", SECOND)
     assert (clip.start_s, len(clip.y), clip.sr) == (0, 8_320, 8_000)
 
 
@@ -440,7 +450,7 @@ def test_ten_minutes_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
     mono = ffmpeg.mono
     monkeypatch.setattr(ffmpeg, "mono", lambda frame: decoded.append(frame.samples) or mono(frame))
     tracemalloc.start()
-    found = [(c.start_s, len(c.y) / sr) for c in clips(path, ClipSettings(clip_s=10, max_clips=3))]
+    found = [(c.start_s, len(c.y) / sr) for c in read_clips(path, ClipSettings(clip_s=10, max_clips=3))]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found == [(0, 10), (300, 10), (500, 10)]
@@ -477,7 +487,7 @@ def test_an_mp3_behind_a_picture_is_trusted(tmp_path: Path) -> None:
     write_vbr(tmp_path / "a.mp3", stereo(2, 44_100), 44_100)
     picture = b"ID3\x03\x00\x00" + bytes([0, 0, 100, 0]) + bytes(12_800)
     (tmp_path / "b.mp3").write_bytes(picture + (tmp_path / "a.mp3").read_bytes() + bytes(128))
-    assert reader._mp3_is_as_long_as_stated(tmp_path / "b.mp3")
+    assert sndfile._mp3_is_as_long_as_stated(tmp_path / "b.mp3")
     np.testing.assert_array_equal(read(tmp_path / "b.mp3")[0], read(tmp_path / "a.mp3")[0])
 
 
@@ -496,10 +506,10 @@ def test_of_a_cut_file_what_is_there_is_read(tmp_path: Path, name: str) -> None:
         soundfile.write(tmp_path / name, stereo(8, 44_100), 44_100)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    (clip,) = clips(tmp_path / name)
+    (clip,) = read_clips(tmp_path / name)
     assert 2 < len(clip.y) / clip.sr < 6  # half of the bytes; of half the seconds where the rate varies
     assert probe(tmp_path / name).duration_s == pytest.approx(len(clip.y) / clip.sr, abs=0.1)
-    windows = list(clips(tmp_path / name, SECOND))
+    windows = list(read_clips(tmp_path / name, SECOND))
     assert len(windows) >= 2
     assert windows[-1].start_s < 6
 
@@ -510,7 +520,7 @@ def test_damage_in_the_middle_is_left_out(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 10_000] = bytes(10_000)
     (tmp_path / "a.mp3").write_bytes(content)
-    (clip,) = clips(tmp_path / "a.mp3")
+    (clip,) = read_clips(tmp_path / "a.mp3")
     assert 8 < len(clip.y) / clip.sr < 10
 
 
@@ -522,8 +532,8 @@ def test_mpg123_does_not_talk_on_the_terminal(
     content = (tmp_path / "a.mp3").read_bytes()
     (tmp_path / "a.mp3").write_bytes(content[:20_000] + bytes(5_000) + content[25_000:])
     if not quiet:
-        monkeypatch.setattr(reader, "quiet_c_stderr", nullcontext())
-    assert len(list(clips(tmp_path / "a.mp3"))) == 1
+        monkeypatch.setattr(sndfile, "silence_c_stderr", nullcontext())
+    assert len(list(read_clips(tmp_path / "a.mp3"))) == 1
     assert ("mpg123" in capfd.readouterr().err) is not quiet
     print("Python's own", file=sys.stderr)
     assert capfd.readouterr().err == "Python's own\n"
@@ -556,7 +566,7 @@ def test_what_is_no_file_is_refused_as_read(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(Path, "open", _forbidden)
     words = {"missing": "No such file", "empty": "is empty", "folder": "a folder", "pipe": "not a regular file"}
     words |= {"long name": "too long", "null byte": "null byte", "forbidden": "Permission denied"}
-    for attempt in (probe, read, lambda p: list(clips(p))):
+    for attempt in (probe, read, lambda p: list(read_clips(p))):
         with pytest.raises(DecodeError, match=words[kind]) as e:
             attempt(path)
         assert e.value.stage == "read"
@@ -602,7 +612,7 @@ def test_mutated_bytes_are_decoded_or_refused(tmp_path: Path, name: str) -> None
             mutated[at] = rng.integers(256)
         path.write_bytes(mutated[: rng.integers(1, len(content))] if attempt % 5 == 0 else mutated)
         try:
-            found = list(clips(path, ClipSettings(clip_s=0.3, min_s=0.1)))
+            found = list(read_clips(path, ClipSettings(clip_s=0.3, min_s=0.1)))
             assert all(c.y.dtype == np.float32 and c.y.ndim == 1 and np.isfinite(c.y).all() for c in found)
             outcomes.add("decoded")
         except DecodeError:
@@ -630,21 +640,21 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", x, 8_000, subtype="FLOAT")
     for settings in (ClipSettings(), SECOND):
         with pytest.raises(DecodeError, match="holds samples that are not finite") as e:
-            list(clips(tmp_path / "a.wav", settings))
+            list(read_clips(tmp_path / "a.wav", settings))
         assert e.value.stage == "check"
 
 
 def test_a_tenth_of_a_second_is_too_short(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sound(0.1, 44_100), 44_100)
     with pytest.raises(DecodeError, match=r"too short: 0\.10 s, at least 0\.5 s are needed"):
-        list(clips(tmp_path / "a.wav"))
+        list(read_clips(tmp_path / "a.wav"))
 
 
 @pytest.mark.parametrize("seconds", [2.0, 0.9])
 def test_silence_is_refused(tmp_path: Path, seconds: float) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(round(seconds * 8_000), 5e-5), 8_000, subtype="FLOAT")
     with pytest.raises(DecodeError, match="silent"):
-        list(clips(tmp_path / "a.wav", SECOND))
+        list(read_clips(tmp_path / "a.wav", SECOND))
 
 
 def test_a_silent_stretch_among_others_is_left_out(tmp_path: Path) -> None:
@@ -652,7 +662,7 @@ def test_a_silent_stretch_among_others_is_left_out(tmp_path: Path) -> None:
     x[:8_000] = 0
     x[16_000:24_000] = 0
     soundfile.write(tmp_path / "a.wav", x, 8_000)
-    assert [c.start_s for c in clips(tmp_path / "a.wav", SECOND)] == [1, 3]
+    assert [c.start_s for c in read_clips(tmp_path / "a.wav", SECOND)] == [1, 3]
 
 
 SECOND_LOOK = ClipSettings(clip_s=1.0, max_clips=2)
@@ -663,7 +673,10 @@ def looked(path: Path, x: NDArray[np.float32], *, more: bool) -> list[float]:
     """Starts of the stretches, in a file and in memory alike; the error, too."""
     soundfile.write(path, x, 8_000, subtype="FLOAT")
     with closing(reader.Audio(path)) as audio:
-        ways = [clips_of(audio, SECOND_LOOK, more=more), clips_of_samples(x, 8_000, path, SECOND_LOOK, more=more)]
+        ways = [
+            clips_from_audio(audio, SECOND_LOOK, more=more),
+            clips_from_samples(x, 8_000, path, SECOND_LOOK, more=more),
+        ]
         in_file, in_memory = [_starts_or_error(way, x) for way in ways]
     assert in_file == in_memory
     if isinstance(in_file, str):
@@ -746,7 +759,7 @@ def test_real_files_decode(shared: Path, pattern: str) -> None:
     assert paths
     for path in paths:
         info = probe(path)
-        found = list(clips(path))
+        found = list(read_clips(path))
         assert info.decoder == "soundfile"
         assert sum(len(c.y) for c in found) / info.sr == pytest.approx(info.duration_s, abs=0.1)
 
@@ -755,7 +768,7 @@ def test_real_files_decode(shared: Path, pattern: str) -> None:
 def test_windows_of_a_real_song_are_slices_of_it(shared: Path) -> None:
     path = shared / "data" / "assorted" / "Kevin_MacLeod_-_Vibe_Ace.hq.ogg"
     whole, sr = read(path)
-    found = list(clips(path))
+    found = list(read_clips(path))
     assert [c.start_s for c in found] == [0, 30]
     for clip in found:
         at = round(clip.start_s * sr)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutagen import apev2, id3
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from tests.support.containers import MADE, id3v1, make, tag_richly
 
 
@@ -30,26 +30,26 @@ def change_byte(path: Path, at: int) -> None:
 @pytest.mark.parametrize("container", MADE)
 def test_tags_do_not_count_and_audio_does(tmp_path: Path, container: str) -> None:
     path = make(tmp_path, container)
-    bare, middle = payload_sha256(path), path.stat().st_size // 2
+    bare, middle = sha256_of_audio(path), path.stat().st_size // 2
     tag_richly(path, genres=("Rock",))
     assert whole(path) != bare
-    assert payload_sha256(path) == bare
+    assert sha256_of_audio(path) == bare
     mutagen.File(path).delete()
-    assert payload_sha256(path) == bare
+    assert sha256_of_audio(path) == bare
     make(tmp_path, container)
     change_byte(path, middle)
-    assert payload_sha256(path) != bare
+    assert sha256_of_audio(path) != bare
 
 
 @pytest.mark.parametrize("version", [3, 4])
 def test_an_mp3_between_all_the_tags_that_it_can_have(tmp_path: Path, version: int) -> None:
     path = make(tmp_path, "mp3")
     audio = path.read_bytes()
-    bare = payload_sha256(path)
+    bare = sha256_of_audio(path)
     assert bare == whole(path)
     tag_richly(path, id3_version=version)
     first = path.read_bytes()[: -len(audio)]
-    assert payload_sha256(path) == bare
+    assert sha256_of_audio(path) == bare
     lyrics = b"LYRICSBEGININD00002" + b"10" + b"000021LYRICS200"
     ape = apev2.APEv2()
     ape["Genre"] = "Pop"
@@ -66,28 +66,28 @@ def test_an_mp3_between_all_the_tags_that_it_can_have(tmp_path: Path, version: i
         (b"ID3\x04\x00\x10\x00\x00\x00\x04" + b"\0\0\0\0" + b"3DI\x04\x00\x10\x00\x00\x00\x04", b""),
     ]:
         path.write_bytes(before + audio + after)
-        assert payload_sha256(path) == bare
+        assert sha256_of_audio(path) == bare
 
 
 def test_flac_between_tags_that_it_should_not_have(tmp_path: Path) -> None:
     path = make(tmp_path, "flac")
-    bare, audio = payload_sha256(path), path.read_bytes()
+    bare, audio = sha256_of_audio(path), path.read_bytes()
     tags = id3.ID3()
     tags.add(id3.TIT2(encoding=3, text="Lied"))
     tags.save(path)
     path.write_bytes(path.read_bytes() + id3v1())
     assert path.read_bytes()[:3] == b"ID3"
-    assert payload_sha256(path) == bare != hashlib.sha256(audio).hexdigest()
+    assert sha256_of_audio(path) == bare != hashlib.sha256(audio).hexdigest()
 
 
 def test_other_chunks_of_a_wav_do_not_count(tmp_path: Path) -> None:
     path = make(tmp_path, "wav")
-    bare, content = payload_sha256(path), path.read_bytes()
+    bare, content = sha256_of_audio(path), path.read_bytes()
     inner = content[12:36] + b"LIST" + struct.pack("<I", 5) + b"INFO\0\0" + content[36:]
     path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(inner)) + b"WAVE" + inner)
-    assert payload_sha256(path) == bare
+    assert sha256_of_audio(path) == bare
     change_byte(path, 24)  # the rate
-    assert payload_sha256(path) != bare
+    assert sha256_of_audio(path) != bare
 
 
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -111,10 +111,10 @@ ASF_STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
 )
 def test_what_says_how_the_sound_is_decoded_counts(tmp_path: Path, container: str, marker: bytes, at: int) -> None:
     path = make(tmp_path, container)
-    before = payload_sha256(path)
+    before = sha256_of_audio(path)
     change_byte(path, path.read_bytes().index(marker) + at)
-    assert payload_sha256(path) not in (before, whole(path)) or at == 0
-    assert payload_sha256(path) != before
+    assert sha256_of_audio(path) not in (before, whole(path)) or at == 0
+    assert sha256_of_audio(path) != before
 
 
 @pytest.mark.parametrize(
@@ -124,26 +124,26 @@ def test_when_it_was_written_and_where_it_stands_does_not(
     tmp_path: Path, container: str, marker: bytes, at: int
 ) -> None:
     path = make(tmp_path, container)
-    before = payload_sha256(path)
+    before = sha256_of_audio(path)
     change_byte(path, path.read_bytes().index(marker) + at)
-    assert payload_sha256(path) == before
+    assert sha256_of_audio(path) == before
 
 
 def test_an_mp4_may_have_its_tables_before_the_sound_or_behind_it(tmp_path: Path) -> None:
-    assert payload_sha256(make(tmp_path, "m4a")) == payload_sha256(make(tmp_path, "m4a, moov first"))
+    assert sha256_of_audio(make(tmp_path, "m4a")) == sha256_of_audio(make(tmp_path, "m4a, moov first"))
 
 
 @pytest.mark.parametrize("container", ["wav", "aiff", "ogg", "opus", "m4a, moov first"])
 def test_of_what_is_cut_off_every_byte_counts(tmp_path: Path, container: str) -> None:
     path = make(tmp_path, container)
     path.write_bytes(path.read_bytes()[:-1001])
-    assert payload_sha256(path) == whole(path)
+    assert sha256_of_audio(path) == whole(path)
 
 
 def test_of_what_is_damaged_or_unknown_every_byte_counts(tmp_path: Path) -> None:
     flac = make(tmp_path, "flac")
     change_byte(flac, 6)  # the length of the first block
-    assert payload_sha256(flac) == whole(flac)
+    assert sha256_of_audio(flac) == whole(flac)
     for content in (
         b"",
         b"words",
@@ -154,7 +154,7 @@ def test_of_what_is_damaged_or_unknown_every_byte_counts(tmp_path: Path) -> None
         b"ID3\x04\0\0\xff\0\0\0",
     ):
         (tmp_path / "odd").write_bytes(content)
-        assert payload_sha256(tmp_path / "odd") == hashlib.sha256(content).hexdigest()
+        assert sha256_of_audio(tmp_path / "odd") == hashlib.sha256(content).hexdigest()
 
 
 BEGINNINGS = (
@@ -173,12 +173,12 @@ ENDS = (b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(24), b"000009LYRICS200", b
 def test_no_content_is_an_error(tmp_path_factory: pytest.TempPathFactory, head: bytes, body: bytes, end: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(head + body + end)
-    assert len(payload_sha256(path)) == 64
+    assert len(sha256_of_audio(path)) == 64
 
 
 def test_a_missing_file_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        payload_sha256(tmp_path / "none.mp3")
+        sha256_of_audio(tmp_path / "none.mp3")
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         f.write(b"data" + struct.pack("<I", n))
         f.truncate(44 + n)
     tracemalloc.start()
-    payload_sha256(path)
+    sha256_of_audio(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20

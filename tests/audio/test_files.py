@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.audio.files import search
+from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError
 
 
 def audio_files(paths: Iterable[str | Path]) -> list[Path]:
     """What a search finds, or the first of its errors."""
-    found = list(search(paths))
+    found = list(find_audio_files(paths))
     for fault in found:
         if isinstance(fault, DecodeError):
             raise fault
@@ -72,12 +72,12 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatc
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    found = list(search([tmp_path, tmp_path / "empty", "x.mp3"]))
+    found = list(find_audio_files([tmp_path, tmp_path / "empty", "x.mp3"]))
     files = [f for f in found if isinstance(f, Path)]
     assert files == [tmp_path / "a/1.mp3", tmp_path / "z.mp3", Path("x.mp3")]
     assert [str(f) for f in found if isinstance(f, DecodeError)] == [
         f"{tmp_path / 'locked'}: Permission denied",
-        str(next(iter(search([tmp_path / "empty"])))),
+        str(next(iter(find_audio_files([tmp_path / "empty"])))),
     ]
     with pytest.raises(DecodeError, match="Permission denied"):
         audio_files([tmp_path])

@@ -22,7 +22,7 @@ from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.download import CATALOGUE
-from genrelab.prepare.estimate import busiest
+from genrelab.prepare.estimate import max_tracks_per_worker
 from tests.support.tones import write_tone
 
 SETTINGS = PrepareSettings(views=(SamplesView(n_samples=500), MelImageView()))
@@ -64,7 +64,7 @@ def test_noise_makes_no_track_free_and_no_start_negative() -> None:
     [(80, 2, 40), (85, 2, 45), (25, 2, 15), (7, 4, 5), (1_000, 3, 335), (106_574, 2, 53_289)],
 )
 def test_pieces_are_shared_out(tracks: int, jobs: int, most: int) -> None:
-    assert busiest(tracks, jobs) == most
+    assert max_tracks_per_worker(tracks, jobs) == most
 
 
 def test_the_sample_is_spread_and_repeated_where_it_is_small(tmp_path: Path) -> None:

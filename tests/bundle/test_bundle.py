@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.bundle.bundle import ROWS_AT_ONCE, load_bundle, replace_card, write_bundle
+from genrelab.bundle.bundle import BATCH_SIZE, load_bundle, replace_card, write_bundle
 from genrelab.core.config import (
     ClipSettings,
     LogMelView,
@@ -171,7 +171,7 @@ def test_a_bundle_under_its_other_name_is_fetched_back(tmp_path: Path, monkeypat
     assert load_bundle(tmp_path / "bundle").name == "knn"
 
 
-@pytest.mark.parametrize("rows", [0, 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
+@pytest.mark.parametrize("rows", [0, 1, BATCH_SIZE, BATCH_SIZE + 1])
 def test_probabilities_are_the_networks(tmp_path: Path, rows: int) -> None:
     x = np.random.default_rng(1).standard_normal((rows, 16)).astype(np.float32)
     p = load_bundle(write(tmp_path / "bundle")).probabilities(x)
@@ -192,7 +192,7 @@ def test_temperature_divides_the_logarithm(tmp_path: Path) -> None:
 def test_threads_share_a_bundle(tmp_path: Path) -> None:
     """Sixteen at once, each with windows of its own, more than go through the network together."""
     bundle = load_bundle(write(tmp_path / "bundle", temperature=2.0))
-    xs = np.random.default_rng(1).standard_normal((16, ROWS_AT_ONCE + 8, 16)).astype(np.float32)
+    xs = np.random.default_rng(1).standard_normal((16, BATCH_SIZE + 8, 16)).astype(np.float32)
     alone, together = [bundle.probabilities(x) for x in xs], Barrier(len(xs))
 
     def ask(x: NDArray[np.float32]) -> list[NDArray[np.float64]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from genrelab.audio.clips import clip_starts
-from genrelab.bundle.model_card import card, feeding, was_fitted
+from genrelab.bundle.model_card import card_text, usage_section, was_fitted
 from genrelab.core.config import (
     ClipSettings,
     FramesView,
@@ -44,7 +44,7 @@ def card_of(task: Task, tmp_path: Path) -> str:
     y = examples.y[examples.role == "score"]
     scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
     about = {"scores": scores, "notes": ["a note of the model"]}
-    return card(create("majority", TrainSettings(), task.genres), task, examples, about, ClipSettings())
+    return card_text(create("majority", TrainSettings(), task.genres), task, examples, about, ClipSettings())
 
 
 def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Path) -> None:
@@ -78,19 +78,21 @@ def test_names_the_licences_of_what_was_learned_from(task: Task, tmp_path: Path)
 
 def test_how_each_form_is_fed() -> None:
     clips = ClipSettings(clip_s=10.0, max_clips=4)
-    mel = "\n".join(feeding("litert", MelImageView(), clips, 8))
+    mel = "\n".join(usage_section("litert", MelImageView(), clips, 8))
     assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
     assert "22,050 Hz" in mel and "settings.json" in mel and "up to 10.5 s is one clip" in mel
     assert "Of n clips, more than 4, the first is heard" in mel and "floor((i + 1/2) n / 4) for i from 1 to 3" in mel
     for heard, n in product((1, 4, 10, 12), range(13, 1_000)):
         numbers = [0, *(math.floor(Fraction(2 * i + 1, 2) * n / heard) for i in range(1, heard))]
         assert clip_starts(n * 10.0, ClipSettings(clip_s=10.0, max_clips=heard)) == tuple(10.0 * i for i in numbers)
-    assert "the first is heard; silent" in "\n".join(feeding("litert", MelImageView(), ClipSettings(max_clips=1), 8))
-    wave = "\n".join(feeding("waveform-onnx", MelImageView(), clips, 8))
+    assert "the first is heard; silent" in "\n".join(
+        usage_section("litert", MelImageView(), ClipSettings(max_clips=1), 8)
+    )
+    wave = "\n".join(usage_section("waveform-onnx", MelImageView(), clips, 8))
     assert "mono, full scale 1, at 22,050 Hz" in wave and "float32 (8,)" in wave and "views.compute" not in wave
-    assert "only the beginning is heard" in "\n".join(feeding("onnx", FramesView(), clips, 8))
-    assert "mean over its rows" in "\n".join(feeding("onnx", TableView(columns=("a",)), clips, 8))
-    assert "tf.saved_model.load" in "\n".join(feeding("saved-model", MelImageView(), clips, 8))
+    assert "only the beginning is heard" in "\n".join(usage_section("onnx", FramesView(), clips, 8))
+    assert "mean over its rows" in "\n".join(usage_section("onnx", TableView(columns=("a",)), clips, 8))
+    assert "tf.saved_model.load" in "\n".join(usage_section("saved-model", MelImageView(), clips, 8))
 
 
 def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> N
     evidence = answered({first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26)
     about = {"scores": scores, "notes": [], "calibration": calibration}
     model = create("majority", TrainSettings(), task.genres)
-    text = card(model, task, examples, about, ClipSettings(), evidence)
+    text = card_text(model, task, examples, about, ClipSettings(), evidence)
     assert text.index("## Scores") < text.index("## How sure") < text.index("## Not tested on")
     assert "on 59 tracks (validation) of 59 artists or single tracks. Temperature 1.37." in text
     assert "every genre with a probability of 0.123 or more" in text
@@ -117,9 +119,9 @@ def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> N
     assert "where none has, the most probable until they add up to 0.9" in text
     scored["precision"]["precision"] = None
     model.needs_validation = True  # type: ignore[misc]
-    text = card(model, task, examples, about, ClipSettings(), evidence)
+    text = card_text(model, task, examples, about, ClipSettings(), evidence)
     assert "on which its epoch was chosen, too" in text and "40.0% of them are answered." in text
-    text = card(
+    text = card_text(
         model, task, examples, about | {"calibration": calibration | {"fitted": False}}, ClipSettings(), evidence
     )
     assert "No temperature was fitted: its probabilities are as they came. What follows rests on 59 tracks" in text

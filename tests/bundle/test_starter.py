@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import pytest
 
 import genrelab
-from genrelab.audio.files import search
+from genrelab.audio.files import find_audio_files
 from genrelab.predict import classifier
 from tests.support.paths import PROJECT
 from tests.support.sounds import music
@@ -105,7 +105,7 @@ def numbers_of(bundle: Path) -> dict[str, Any]:
 @pytest.mark.real
 def test_every_real_file_is_answered(shared: Path) -> None:
     bundle = genrelab.load_bundle(classifier.STARTER)
-    paths = list(search([shared / "data/assorted"]))
+    paths = list(find_audio_files([shared / "data/assorted"]))
     assert len(paths) == 16
     for path in paths:
         assert isinstance(path, Path)

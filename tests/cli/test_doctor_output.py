@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from genrelab.cli import doctor_output
-from genrelab.datasets.exclusions import NAME, read
+from genrelab.datasets.exclusions import DEFAULT_FILE_NAME, read
 from genrelab.doctor import machine
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding
 from genrelab.models import devices
@@ -29,7 +29,7 @@ def quick(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
     def asking() -> Iterator[Any]:
         yield lambda: ("2.20", [Device("CPU:0", 0.5)])
 
-    monkeypatch.setattr(devices, "asking", asking)
+    monkeypatch.setattr(devices, "device_probe", asking)
     monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
     monkeypatch.setattr(doctor_output, "prepared_bytes", lambda checkup: 3e9)
     monkeypatch.chdir(tmp_path)
@@ -69,9 +69,9 @@ def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) ->
     )
     assert "one recording under two genres" in before and "→ decide which is right" in before
     assert before.index("missing") < before.index("clipped") < before.index("TensorFlow")
-    assert f"{NAME} leaves out 9 of 21 tracks until then. Next:" in after
-    assert after.rstrip().endswith(f"prepare {root} --dataset folder --out prepared --exclude {NAME}")
-    assert len(read(tmp_path / NAME)) == 9
+    assert f"{DEFAULT_FILE_NAME} leaves out 9 of 21 tracks until then. Next:" in after
+    assert after.rstrip().endswith(f"prepare {root} --dataset folder --out prepared --exclude {DEFAULT_FILE_NAME}")
+    assert len(read(tmp_path / DEFAULT_FILE_NAME)) == 9
     assert call("doctor", root)[0] == 1, "its own manifest is replaced"
 
 
@@ -79,11 +79,11 @@ def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_
     root = clean(tmp_path / "music")
     (root / "rock" / "empty.mp3").touch()
     assert call("doctor", root)[0] == 1
-    manifest = tmp_path / NAME
+    manifest = tmp_path / DEFAULT_FILE_NAME
     manifest.write_text(f"{manifest.read_text()}rock/0.wav,rock/0.wav,near duplicate: I keep the other one\n")
     _, out, _ = call("doctor", root)
     assert [row.track_id for row in read(manifest)] == ["rock/empty.mp3", "rock/0.wav"]
-    assert f"{NAME} leaves out 1 of 4 tracks until then, and keeps 1 row that you added." in out
+    assert f"{DEFAULT_FILE_NAME} leaves out 1 of 4 tracks until then, and keeps 1 row that you added." in out
     (root / "rock" / "empty.mp3").unlink()
     status, out, _ = call("doctor", root)
     assert status == 0 and [row.track_id for row in read(manifest)] == ["rock/0.wav"]
@@ -92,10 +92,10 @@ def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_
 def test_an_earlier_manifest_does_not_go_on_excluding_what_was_repaired(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     (root / "rock" / "empty.mp3").touch()
-    assert call("doctor", root)[0] == 1 and len(read(tmp_path / NAME)) == 1
+    assert call("doctor", root)[0] == 1 and len(read(tmp_path / DEFAULT_FILE_NAME)) == 1
     write(root / "rock" / "new.wav", tune(9)).replace(root / "rock" / "empty.mp3")
     status, out, _ = call("doctor", root)
-    assert status == 0 and out.endswith("All is well.\n") and read(tmp_path / NAME) == ()
+    assert status == 0 and out.endswith("All is well.\n") and read(tmp_path / DEFAULT_FILE_NAME) == ()
 
 
 def test_only_the_first_of_many_are_named(tmp_path: Path) -> None:
@@ -120,18 +120,18 @@ def test_json_is_one_object_with_everything(tmp_path: Path) -> None:
     assert files["jazz/text.mp3"]["state"] == "undecodable" and len(files) == 21
     assert told["data"]["manifest"] == "out.csv" and "--exclude out.csv" in told["data"]["next"]
     assert {f["part"] for f in told["findings"]} == {"genrelab", "training"}
-    assert (tmp_path / "out.csv").exists() and not (tmp_path / NAME).exists()
+    assert (tmp_path / "out.csv").exists() and not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
 def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = collection(tmp_path / "music")
-    (tmp_path / NAME).write_text("my own notes\n")
+    (tmp_path / DEFAULT_FILE_NAME).write_text("my own notes\n")
     monkeypatch.setattr(doctor_output, "check", None)
     status, out, err = call("doctor", root)
     assert (status, out) == (1, "") and "no manifest of exclusions: name another file with --manifest" in err
-    assert (tmp_path / NAME).read_text() == "my own notes\n"
+    assert (tmp_path / DEFAULT_FILE_NAME).read_text() == "my own notes\n"
 
 
 def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow
     status, out, _ = call("doctor", tmp_path / "songs")
     assert status == 1 and "only the files are looked at" in out
     assert "To be repaired: empty (1)" in out and "prepare" not in out and "TensorFlow" not in out
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
 def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,13 +152,13 @@ def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_without_the_train_half_tensorflow_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "can_train", lambda: False)
-    monkeypatch.setattr(devices, "asking", None)
+    monkeypatch.setattr(devices, "device_probe", None)
     status, out, _ = call("doctor", clean(tmp_path / "music"))
     assert status == 0 and "TensorFlow" not in out
 
 
 def test_a_table_of_features_asks_for_no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "asking", None)
+    monkeypatch.setattr(devices, "device_probe", None)
     (tmp_path / "t.csv").write_text("genre,x\nrock,1\njazz,2\n")
     status, out, _ = call("doctor", tmp_path / "t.csv")
     assert status == 0 and "TensorFlow       not tried" in out and "2 tracks" in out
@@ -184,7 +184,7 @@ def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(doctor_output, "check", interrupted)
     status, _, err = call("doctor", collection(tmp_path / "music"))
-    assert status == 130 and "the same command begins anew" in err and not (tmp_path / NAME).exists()
+    assert status == 130 and "the same command begins anew" in err and not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
 def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

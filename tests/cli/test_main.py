@@ -149,7 +149,7 @@ def test_ctrl_c_names_the_command_that_goes_on(music: Path, tmp_path: Path, monk
         assert status == 130
         return err.strip().splitlines()[-1].strip()
 
-    before, during = "genrelab.prepare.pipeline.prepare", "genrelab.export.export.bundle"
+    before, during = "genrelab.prepare.pipeline.prepare", "genrelab.export.export.write_model_bundle"
     same = shlex.join(["genrelab", *words])
     assert hint(before, "--overwrite", "--seed", "2") == f"{same} --overwrite --seed 2"
     assert hint(during, "--overwrite", "--seed", "2") == f"{same} --seed 2 --resume"

@@ -10,32 +10,32 @@ import pytest
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import SettingsError
 from genrelab.core.hyperparameters import (
-    ALSO,
     ARTICLE,
     DEFAULTS,
-    QUICK,
+    FAST_PARAMS,
+    SECOND_TRIAL_PARAMS,
     SHARED,
     SPACES,
-    UNSEARCHED,
-    Choice,
-    Number,
-    chosen,
-    plain_params,
-    relevant,
-    widened,
+    UNTUNED_SPACES,
+    CategoricalParameter,
+    NumericParameter,
+    active_params,
+    resolve_params,
+    validated_params,
+    widen_space,
 )
 from genrelab.models import registry
 
 
 def test_the_article_s_study_is_inside() -> None:
-    def number(model: str, name: str) -> Number:
+    def number(model: str, name: str) -> NumericParameter:
         found = SPACES[model][name]
-        assert isinstance(found, Number)
+        assert isinstance(found, NumericParameter)
         return found
 
     def choices(model: str, name: str) -> set[Any]:
         found = SPACES[model][name]
-        assert isinstance(found, Choice)
+        assert isinstance(found, CategoricalParameter)
         return set(found.choices)
 
     k, smoothing, hidden = number("knn", "k"), number("gaussian_nb", "var_smoothing"), number("mlp", "hidden")
@@ -47,35 +47,39 @@ def test_the_article_s_study_is_inside() -> None:
     for model in ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp"):
         assert None in choices(model, "pca") and 0.95 in choices(model, "pca")
     assert ARTICLE["knn"]["k"] == 21 and ARTICLE["gaussian_nb"]["var_smoothing"] == 1.29e-10
-    assert ALSO["svm"]["kernel"] == "poly"
+    assert SECOND_TRIAL_PARAMS["svm"]["kernel"] == "poly"
 
 
 @pytest.mark.parametrize("model", SPACES)
 def test_defaults_are_whole_known_and_in_reach_of_the_search(model: str) -> None:
     assert model in registry.known_models()
     space = SPACES[model]
-    assert set(DEFAULTS[model]) == {*space, *UNSEARCHED.get(model, {})} - set(SHARED)
-    assert plain_params({model: DEFAULTS[model]}) == {model: DEFAULTS[model]}
-    for preset in (DEFAULTS, ALSO):
-        start = relevant(space, {**DEFAULTS[model], **preset.get(model, {})})
-        assert widened(space, [start]) == space
+    assert set(DEFAULTS[model]) == {*space, *UNTUNED_SPACES.get(model, {})} - set(SHARED)
+    assert validated_params({model: DEFAULTS[model]}) == {model: DEFAULTS[model]}
+    for preset in (DEFAULTS, SECOND_TRIAL_PARAMS):
+        start = active_params(space, {**DEFAULTS[model], **preset.get(model, {})})
+        assert widen_space(space, [start]) == space
     for name, p in space.items():
         assert all(list(space).index(other) < list(space).index(name) for other in p.where), "asked for after it"
-        assert all(p.allows(v) for v in (p.choices if isinstance(p, Choice) else (p.low, p.high)) if v is not None)
-    assert set(QUICK.get(model, {})) <= set(UNSEARCHED.get(model, {}))
+        assert all(
+            p.allows(v)
+            for v in (p.choices if isinstance(p, CategoricalParameter) else (p.low, p.high))
+            if v is not None
+        )
+    assert set(FAST_PARAMS.get(model, {})) <= set(UNTUNED_SPACES.get(model, {}))
 
 
 def test_what_says_nothing_is_left_out() -> None:
     space = SPACES["svm"]
     params = {"kernel": "linear", "C": 1.0, "gamma": 2.0, "degree": 4, "pca": None}
-    assert relevant(space, params) == {"kernel": "linear", "C": 1.0, "pca": None}
-    assert "degree" in relevant(space, {**params, "kernel": "poly"})
-    assert "degree" not in relevant(space, {**params, "kernel": "rbf"})
-    assert "penalty" not in relevant(SPACES["logistic_regression"], {"solver": "lbfgs", "penalty": "l1"})
+    assert active_params(space, params) == {"kernel": "linear", "C": 1.0, "pca": None}
+    assert "degree" in active_params(space, {**params, "kernel": "poly"})
+    assert "degree" not in active_params(space, {**params, "kernel": "rbf"})
+    assert "penalty" not in active_params(SPACES["logistic_regression"], {"solver": "lbfgs", "penalty": "l1"})
 
 
 def test_the_users_own_options_are_reached() -> None:
-    wide = widened(SPACES["svm"], [{"pca": 17, "C": 1e3}])
+    wide = widen_space(SPACES["svm"], [{"pca": 17, "C": 1e3}])
     assert 17 in wide["pca"].choices and wide["C"].high == 1e3 and wide["C"].low == 1e-2  # type: ignore[union-attr]
     assert SPACES["svm"]["C"].high == 1e2  # type: ignore[union-attr]
 
@@ -120,6 +124,6 @@ def test_a_models_own_value_stands_in_for_the_option() -> None:
 
 
 def test_the_preset_gives_way_to_what_was_tuned() -> None:
-    assert chosen("knn", {}, preset="article")["k"] == 21
-    assert chosen("knn", {"knn": {"k": 3}}, preset="article") == {"k": 3, "metric": "euclidean"}
-    assert chosen("knn", {"svm": {"C": 3.0}})["k"] == 5
+    assert resolve_params("knn", {}, preset="article")["k"] == 21
+    assert resolve_params("knn", {"knn": {"k": 3}}, preset="article") == {"k": 3, "metric": "euclidean"}
+    assert resolve_params("knn", {"svm": {"C": 3.0}})["k"] == 5

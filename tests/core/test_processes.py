@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.core.processes import ONE_THREAD, use_one_thread, worker_pool
+from genrelab.core.processes import THREAD_VARIABLES, process_pool, use_one_thread
 
 
 def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,14 +25,14 @@ def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     use_one_thread()
-    assert [os.environ[name] for name in ONE_THREAD] == ["3", "1", "1"]
+    assert [os.environ[name] for name in THREAD_VARIABLES] == ["3", "1", "1"]
 
 
 def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with worker_pool(1) as pool:
-        assert [pool.submit(os.getenv, name).result() for name in ONE_THREAD] == ["1", "1", "1"]
+    with process_pool(1) as pool:
+        assert [pool.submit(os.getenv, name).result() for name in THREAD_VARIABLES] == ["1", "1", "1"]
         assert pool.submit(os.getppid).result() == os.getpid()
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
@@ -41,11 +41,11 @@ def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pyt
 def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    one, two = worker_pool(1), worker_pool(1)
+    one, two = process_pool(1), process_pool(1)
     one.__enter__()
     two.__enter__()
     one.__exit__(None, None, None)
-    assert [os.environ[name] for name in ONE_THREAD] == ["1", "1", "1"], "workers of the other may begin yet"
+    assert [os.environ[name] for name in THREAD_VARIABLES] == ["1", "1", "1"], "workers of the other may begin yet"
     two.__exit__(None, None, None)
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
@@ -53,7 +53,7 @@ def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch:
 
 def test_only_its_own_workers_are_ended() -> None:
     others = []
-    with pytest.raises(KeyboardInterrupt), worker_pool(1) as pool:
+    with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
         worker = pool.submit(os.getpid).result()
         pool.submit(time.sleep, 600)
         others.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)))
@@ -72,9 +72,9 @@ def test_only_its_own_workers_are_ended() -> None:
 
 KILLED = """
 import os, time
-from genrelab.core.processes import worker_pool
+from genrelab.core.processes import process_pool
 if __name__ == "__main__":
-    with worker_pool(1) as pool:
+    with process_pool(1) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
         pool.submit(time.sleep, 600)
         time.sleep(600)
@@ -128,6 +128,6 @@ def test_ctrl_c_waits_while_a_worker_is_spawned(monkeypatch: pytest.MonkeyPatch)
         return original(*given, **more)
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
-    with worker_pool(1) as pool:
+    with process_pool(1) as pool:
         assert pool.submit(_sigint).result() == (True, False)
     assert while_spawned == [True] and _sigint() == before and not before[1]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genrelab.core import tensorflow
-from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.tensorflow import load_tensorflow, pick_strategy
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
@@ -31,7 +31,9 @@ def test_without_tensorflow_the_need_is_named(monkeypatch: pytest.MonkeyPatch) -
         return imported(name, *more, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingNeed, match=r"needs TensorFlow, which is not installed: pip install 'genrelab\[train\]'"):
+    with pytest.raises(
+        MissingRequirementError, match=r"needs TensorFlow, which is not installed: pip install 'genrelab\[train\]'"
+    ):
         load_tensorflow()
 
 

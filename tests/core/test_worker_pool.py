@@ -9,7 +9,7 @@ import pytest
 
 from genrelab.core import worker_pool
 from genrelab.core.errors import SettingsError
-from genrelab.core.worker_pool import answers
+from genrelab.core.worker_pool import map_in_processes
 
 
 def work(n: int) -> int:
@@ -23,7 +23,7 @@ def work(n: int) -> int:
 
 def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_only_itself() -> None:
     things = [1, 2, -1, 3, 4, -2, 5, 6]
-    found = list(answers(work, things, jobs=2))
+    found = list(map_in_processes(work, things, jobs=2))
     assert sorted(place for place, _ in found) == list(range(8))
     assert {things[place]: answer for place, answer in found} == {
         **{n: n * n for n in (1, 2, 3, 4, 5, 6)}, -1: None, -2: None,
@@ -31,13 +31,13 @@ def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_
 
 
 def test_nothing_to_do_begins_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "worker_pool", None)
-    assert list(answers(work, [], jobs=2)) == []
+    monkeypatch.setattr(worker_pool, "process_pool", None)
+    assert list(map_in_processes(work, [], jobs=2)) == []
 
 
 @pytest.mark.usefixtures("no_waiting")
 def test_left_early_the_workers_are_ended() -> None:
-    for place, answer in answers(work, [2, 100, 100], jobs=2):
+    for place, answer in map_in_processes(work, [2, 100, 100], jobs=2):
         assert (place, answer) == (0, 4)
         break
     assert multiprocessing.active_children() == []
@@ -58,6 +58,6 @@ def test_workers_that_cannot_begin_are_no_endless_loop(monkeypatch: pytest.Monke
             future.set_exception(BrokenProcessPool("dead"))
             return future
 
-    monkeypatch.setattr(worker_pool, "worker_pool", lambda jobs: nullcontext(Broken()))
+    monkeypatch.setattr(worker_pool, "process_pool", lambda jobs: nullcontext(Broken()))
     with pytest.raises(SettingsError, match="die before they begin"):
-        list(answers(_dead, [1, 2, 3], jobs=2))
+        list(map_in_processes(_dead, [1, 2, 3], jobs=2))

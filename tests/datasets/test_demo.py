@@ -49,10 +49,10 @@ def test_it_is_taken_for_fma(corpus: Path) -> None:
 
 
 def test_every_row_is_read(dataset: Dataset) -> None:
-    assert len(dataset.tracks) == 8 * TRACKS_PER_GENRE + len(demo.FAULTS)
+    assert len(dataset.tracks) == 8 * TRACKS_PER_GENRE + len(demo.PROBLEMS)
     assert dataset.genres == tuple(sorted(demo.GENRE_IDS)) == tuple(sorted(STYLES))
     assert all(t.artist and t.album and t.licence == demo.LICENCE for t in dataset.tracks)
-    assert sum(t.genre is None for t in dataset.tracks) == demo.FAULTS.count("unlabelled") == 1
+    assert sum(t.genre is None for t in dataset.tracks) == demo.PROBLEMS.count("unlabelled") == 1
     assert not any("known faults" in n for n in dataset.notes)
 
 
@@ -67,8 +67,8 @@ def test_default_size_splits_80_10_10() -> None:
     rng = np.random.default_rng(7)
     artists = [a for genre in STYLES for a in demo._artists(genre, 10, rng)]
     songs = demo._songs(artists, 20, rng)
-    assert Counter(s.artist.part for s in songs if s.fault is None) == {"training": 128, "validation": 16, "test": 16}
-    assert Counter(Counter(s.artist.number for s in songs if s.fault is None).values()) == {2: 80}
+    assert Counter(s.artist.part for s in songs if s.problem is None) == {"training": 128, "validation": 16, "test": 16}
+    assert Counter(Counter(s.artist.number for s in songs if s.problem is None).values()) == {2: 80}
     assert len({a.name for a in artists}) == 80
     # Neighbouring ids tell nothing: sorted by id, genres change nearly always.
     assert sum(a.artist.genre != b.artist.genre for a, b in pairwise(songs)) > 0.75 * len(songs)
@@ -148,7 +148,7 @@ def test_a_folder_that_is_not_ours_is_not_written_to(corpus: Path, tmp_path: Pat
         demo.synthesise(tmp_path, tracks_per_genre=3, seconds=1)
     assert (tmp_path / "fma_metadata" / "tracks.csv").read_text() == "precious"
     assert len(list(tmp_path.iterdir())) == 1
-    assert demo.LICENCE in (corpus / demo.MARK).read_text()
+    assert demo.LICENCE in (corpus / demo.MARKER_FILE).read_text()
 
 
 def test_an_interrupted_corpus_is_not_taken_for_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_an_artist_leak_shows() -> None:
 
     rng = np.random.default_rng(7)
     artists = [a for genre in STYLES for a in demo._artists(genre, 10, rng)]
-    songs = [s for s in demo._songs(artists, 20, rng) if s.fault is None]
+    songs = [s for s in demo._songs(artists, 20, rng) if s.problem is None]
     X = np.array([_band_levels(s) for s in songs])
     y, groups = [s.artist.genre for s in songs], [s.artist.number for s in songs]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2_000))

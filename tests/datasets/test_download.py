@@ -18,7 +18,7 @@ import pytest
 
 from genrelab.core.errors import DownloadError, SettingsError
 from genrelab.datasets import download as module
-from genrelab.datasets.download import CATALOGUE, FMA_URL, MARK, Archive, download
+from genrelab.datasets.download import CATALOGUE, FMA_URL, MARKER_FILE, Archive, download
 
 CLIPS = {f"fma_small/000/{n:06d}.mp3": random.Random(n).randbytes(20_000 + n) for n in (2, 5, 10, 140, 141)} | {
     "fma_small/README.txt": b"eight genres\n"
@@ -104,7 +104,7 @@ def fetch(site: Site, out: Path, *, sha1: str | None = None, size: int = 0, **op
 
 
 def unpacked_files(out: Path) -> dict[str, bytes]:
-    files = [p for p in out.rglob("*") if p.is_file() and p.name != MARK]
+    files = [p for p in out.rglob("*") if p.is_file() and p.name != MARKER_FILE]
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in files}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from genrelab.core.errors import DatasetError, DownloadError
 from genrelab.datasets import gtzan
-from genrelab.datasets.artists import UNKNOWN
+from genrelab.datasets.artists import UNKNOWN_ARTISTS
 from genrelab.datasets.base import Dataset, DatasetOptions
 
 
@@ -52,7 +52,7 @@ def test_usual_copies(tmp_path: Path, folder: str, suffix: str) -> None:
         assert track.path is not None
         assert (tmp_path / track.path).is_file()
         assert (track.artist, track.official_split, track.problem) == (None, None, None)
-    assert dataset.notes == ("2 tracks in 2 genres", UNKNOWN)
+    assert dataset.notes == ("2 tracks in 2 genres", UNKNOWN_ARTISTS)
 
 
 def test_one_file_of_each_track_in_a_fixed_order_of_preference(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_official_parts(tmp_path: Path) -> None:
     assert dataset.notes[1:] == (
         "fault-filtered split: 2 training / 1 validation / 1 test / 1 excluded; what no list names is excluded",
         "fault-filtered split: 1 of 5 listed files are not on disk",
-        UNKNOWN,
+        UNKNOWN_ARTISTS,
     )
 
 
@@ -225,7 +225,7 @@ def test_artists(tmp_path: Path) -> None:
         None,
         None,
     ]
-    assert UNKNOWN not in dataset.notes and "--artists FILE" in UNKNOWN
+    assert UNKNOWN_ARTISTS not in dataset.notes and "--artists FILE" in UNKNOWN_ARTISTS
     assert dataset.notes[1] == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
 
 

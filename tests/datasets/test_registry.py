@@ -11,7 +11,7 @@ import pytest
 
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets.base import DatasetOptions
-from genrelab.datasets.registry import LOOKED_AT, NAMES, detect, load_dataset
+from genrelab.datasets.registry import DETECTION_ORDER, NAMES, detect, load_dataset
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -23,11 +23,11 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize("name", DETECTION_ORDER)
 def test_modules_look_alike(name: str) -> None:
     module = import_module(f"genrelab.datasets.registry.{name}")
     assert name == module.NAME
-    assert module.LOOKS_FOR
+    assert module.EXPECTED_LAYOUT
     assert callable(module.matches)
     assert callable(module.load)
     assert "icence" in module.__doc__

@@ -7,7 +7,7 @@ import pytest
 
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.core.processes import CRASHED
+from genrelab.core.processes import DECODER_CRASHED
 from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.demo import synthesise
 from genrelab.datasets.registry import load_dataset
@@ -98,7 +98,7 @@ def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyP
         lambda f, things, jobs: ((i, None if i == crash else f(t)) for i, t in reversed(list(enumerate(things)))),
     )
     found = check(dataset, progress=_nothing)
-    assert (found.sounds[crash].state, found.sounds[crash].error) == ("undecodable", CRASHED)
+    assert (found.sounds[crash].state, found.sounds[crash].error) == ("undecodable", DECODER_CRASHED)
     assert dataset.tracks[crash].track_id in by_kind(found)["undecodable"]
     assert by_kind(found)["empty"] == ["jazz/empty.mp3"], "answers in any order stand with their files"
 

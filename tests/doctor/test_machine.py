@@ -53,9 +53,9 @@ def test_the_packages_are_those_of_the_wheel() -> None:
     assert machine.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
 
 
-@pytest.mark.parametrize("suffix", tones.encoded())
+@pytest.mark.parametrize("suffix", tones.tone_files())
 def test_the_sounds_that_come_along_are_tones(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a.{suffix}").write_bytes(tones.encoded()[suffix])
+    (tmp_path / f"a.{suffix}").write_bytes(tones.tone_files()[suffix])
     y, sr = audio_clips.read(tmp_path / f"a.{suffix}")
     padded = suffix == "aac"  # its frames do not say where the sound begins and ends
     assert probe(tmp_path / f"a.{suffix}").duration_s == pytest.approx(tones.SECONDS, abs=0.2 if padded else 0.001)

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import (
-    FEWEST,
-    GRAIN,
-    LEAST,
     LEVEL,
-    MOST,
-    MOST_TRACKS,
+    MAX_TEMPERATURE,
+    MAX_TRACKS,
+    MIN_TEMPERATURE,
+    MIN_TRACKS,
+    PROBABILITY_SCALE,
     Evidence,
     Threshold,
+    apply_temperature,
     evidence_from_json,
-    evidence_of,
-    fewest_tracks,
     fit_temperature,
-    tempered,
+    make_evidence,
+    min_tracks_for_coverage,
 )
 from tests.support.evidence import answered
 
@@ -45,7 +45,7 @@ def world(n: int, rng: np.random.Generator, *, spread: float = 1.5) -> tuple[NDA
 
 
 def kept(p: NDArray[np.float64], truth: NDArray[np.int64], genres: tuple[str, ...] = GENRES) -> Evidence:
-    found = evidence_of(p, truth, genres, artists=range(len(p)), fitted_on="validation")
+    found = make_evidence(p, truth, genres, artists=range(len(p)), fitted_on="validation")
     assert found is not None
     return found
 
@@ -55,10 +55,10 @@ def kept(p: NDArray[np.float64], truth: NDArray[np.int64], genres: tuple[str, ..
 
 def test_tempering_divides_the_logarithm() -> None:
     logits = np.random.default_rng(0).standard_normal((6, 4))
-    np.testing.assert_allclose(tempered(softmax(logits), 2.5), softmax(logits / 2.5))
-    np.testing.assert_allclose(tempered(softmax(logits) * 0.999, 1.0), softmax(logits))
-    np.testing.assert_allclose(tempered(np.array([[1e-30, 1.0, -1e-8]]), 10.0).sum(axis=1), 1)
-    assert tempered(np.empty((0, 3)), 2.0).shape == (0, 3)
+    np.testing.assert_allclose(apply_temperature(softmax(logits), 2.5), softmax(logits / 2.5))
+    np.testing.assert_allclose(apply_temperature(softmax(logits) * 0.999, 1.0), softmax(logits))
+    np.testing.assert_allclose(apply_temperature(np.array([[1e-30, 1.0, -1e-8]]), 10.0).sum(axis=1), 1)
+    assert apply_temperature(np.empty((0, 3)), 2.0).shape == (0, 3)
 
 
 @pytest.mark.parametrize("windows", [1, 7])
@@ -72,7 +72,7 @@ def test_ece_of_an_overconfident_model_at_least_halves(windows: int) -> None:
     some = track < 400
     temperature = fit_temperature(track[some], p[some], truth)
     before, after = (
-        np.stack([np.bincount(track, weights=column) for column in tempered(p, t).T], axis=1)[400:] / windows
+        np.stack([np.bincount(track, weights=column) for column in apply_temperature(p, t).T], axis=1)[400:] / windows
         for t in (1.0, temperature)
     )
     assert metrics.ece(truth[400:], after) <= metrics.ece(truth[400:], before) / 2
@@ -99,28 +99,28 @@ def test_it_is_the_loss_of_tracks_that_counts() -> None:
 
 
 def test_few_tracks_have_no_temperature() -> None:
-    logits, truth = world(FEWEST, np.random.default_rng(4))
+    logits, truth = world(MIN_TRACKS, np.random.default_rng(4))
     p = softmax(5 * logits)
-    assert fit_temperature(np.arange(FEWEST), p, truth) > 1.5
-    assert fit_temperature(np.arange(FEWEST - 1), p[:-1], truth) == 1
+    assert fit_temperature(np.arange(MIN_TRACKS), p, truth) > 1.5
+    assert fit_temperature(np.arange(MIN_TRACKS - 1), p[:-1], truth) == 1
     assert fit_temperature(np.arange(0), p[:0], truth) == 1
-    many_windows = np.repeat(np.arange(FEWEST - 1), 10)
+    many_windows = np.repeat(np.arange(MIN_TRACKS - 1), 10)
     assert fit_temperature(many_windows, np.repeat(p[:-1], 10, axis=0), truth) == 1
 
 
 def test_a_few_tracks_that_are_all_right_make_no_model_sure_of_itself() -> None:
     truth = np.arange(25) % 2
     p = np.array([[0.6, 0.2, 0.1, 0.06, 0.04], [0.2, 0.6, 0.1, 0.06, 0.04]])[truth]
-    assert LEAST < fit_temperature(np.arange(25), p, truth) < 0.7
+    assert MIN_TEMPERATURE < fit_temperature(np.arange(25), p, truth) < 0.7
 
 
 def test_the_temperature_has_bounds() -> None:
     truth = np.arange(500) % 5
     sure = np.full((500, 5), 1e-12)
     sure[np.arange(500), np.arange(500) % 2] = 1
-    assert fit_temperature(np.arange(500), sure, truth) == MOST
+    assert fit_temperature(np.arange(500), sure, truth) == MAX_TEMPERATURE
     right = np.eye(5)[truth] * 0.3 + 0.14
-    assert fit_temperature(np.arange(500), right, truth) == LEAST
+    assert fit_temperature(np.arange(500), right, truth) == MIN_TEMPERATURE
     assert fit_temperature(np.arange(500), np.full((500, 5), 0.2), truth) == 1, "where it makes no difference"
     shares = np.tile([0.4, 0.3, 0.1, 0.1, 0.1], (500, 1))
     assert fit_temperature(np.arange(500), shares, truth) == 1, "an answer without listening"
@@ -153,7 +153,7 @@ def test_the_rank_is_that_of_split_conformal_prediction() -> None:
 
 @pytest.mark.parametrize("coverage", [0.7, 0.8, 0.9, 0.95, 0.99])
 def test_the_fewest_tracks_are_the_first_that_have_the_rank(coverage: float) -> None:
-    fewest = fewest_tracks(coverage)
+    fewest = min_tracks_for_coverage(coverage)
     some, less = (kept(np.full((n, 2), 0.5), np.zeros(n, np.int64), ("a", "b")) for n in (fewest, fewest - 1))
     assert some.least_likely(coverage) == 0.5
     assert less.least_likely(coverage) == 0
@@ -184,7 +184,7 @@ def test_precision_holds_on_fresh_tracks(spread: float, n: int, precision: float
     looked_for, found = 0, []  # (precision among all, their share of all)
     for _ in range(60):
         drawn = np.repeat(rng.choice(len(p), n // by, replace=False), by)
-        evidence = evidence_of(p[drawn], truth[drawn], GENRES, artists=drawn.tolist(), fitted_on="validation")
+        evidence = make_evidence(p[drawn], truth[drawn], GENRES, artists=drawn.tolist(), fitted_on="validation")
         assert evidence is not None
         thresholds = evidence.thresholds(precision)
         for t in {t.genres: t for t in thresholds.values()}.values():
@@ -238,12 +238,12 @@ def test_genres_that_are_seldom_answered_share_a_threshold() -> None:
 
 def test_evidence_is_rounded_down_and_sorted() -> None:
     p = np.array([[0.9129, 0.0871], [0.5, 0.5], [0.3337, 0.6663], [0.2, 0.8]])
-    found = evidence_of(p, np.array([0, 0, 0, 1]), ("a", "b"), artists=["x", "x", "y", "z"], fitted_on="validation")
+    found = make_evidence(p, np.array([0, 0, 0, 1]), ("a", "b"), artists=["x", "x", "y", "z"], fitted_on="validation")
     expected = Evidence(
         ("a", "b"), "validation", (0, 0, 1, 1), (1, 1, 1, 0), (912, 500, 800, 666), (912, 500, 800, 333), (0, 0, 2, 1)
     )
     assert found == expected and (expected.n, expected.n_artists) == (4, 3)
-    assert evidence_of(p[:0], np.array([], int), ("a", "b"), artists=[], fitted_on="") is None
+    assert make_evidence(p[:0], np.array([], int), ("a", "b"), artists=[], fitted_on="") is None
 
 
 def test_of_very_many_tracks_some_are_kept() -> None:
@@ -251,7 +251,7 @@ def test_of_very_many_tracks_some_are_kept() -> None:
     logits, truth = world(40_000, rng)
     p = softmax(logits)
     found = kept(p, truth)
-    assert found.n == MOST_TRACKS == found.n_artists
+    assert found.n == MAX_TRACKS == found.n_artists
     true = np.sort(p[np.arange(len(p)), truth])
     assert found.least_likely(0.9) == pytest.approx(true[len(true) // 10], abs=0.02)
 
@@ -281,7 +281,7 @@ def _first(name: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (_with(true=5), "must be lists of one length"),
         (lambda s: s | {"true": [*s["true"], 3]}, "must be lists of one length"),
         (_first("confidence", 900.5), "confidence must be whole numbers from 0 to 1000"),
-        (_first("confidence", GRAIN + 1), "confidence must be whole numbers from 0 to 1000"),
+        (_first("confidence", PROBABILITY_SCALE + 1), "confidence must be whole numbers from 0 to 1000"),
         (_first("true", -1), "true must be whole numbers"),
         (_first("right", True), "right must be whole numbers from 0 to 1"),
         (_first("right", 2), "right must be whole numbers from 0 to 1"),
@@ -289,7 +289,10 @@ def _first(name: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (_first("artist", 90), "artist must be whole numbers from 0 to 89"),
         (_first("artist", "x"), "artist must be whole numbers"),
         (_first("answer", []), "answer must be whole numbers"),
-        (_with(true=[GRAIN] * 90, confidence=[999] * 90), "true must be as high as confidence where right is 1"),
+        (
+            _with(true=[PROBABILITY_SCALE] * 90, confidence=[999] * 90),
+            "true must be as high as confidence where right is 1",
+        ),
         (_with(right=[1] * 90, true=[1] * 90), "true must be as high as confidence where right is 1"),
         (lambda s: s | {k: [] for k in s if k != "fitted_on"}, "about 1 to 5000 tracks. Received: 0"),
         (lambda s: s | {k: [0] * 5_001 for k in s if k != "fitted_on"}, "about 1 to 5000 tracks. Received: 5001"),

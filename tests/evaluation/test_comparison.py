@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from genrelab.core.errors import ModelError
-from genrelab.evaluation.comparison import _sign_flip_p, common, compare, compare_all, holm, listed, winner
+from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare, compare_all, holm, join_all, winner
 from tests.support.artists import draw_correct, draw_groups
 
 
@@ -113,7 +113,7 @@ def test_of_equal_accuracies_none_is_first() -> None:
 
 
 def test_common_keeps_the_tracks_that_all_answered() -> None:
-    tracks, correct = common({"a": {"x": True, "y": False, "z": True}, "b": {"z": False, "x": True}})
+    tracks, correct = common_tracks({"a": {"x": True, "y": False, "z": True}, "b": {"z": False, "x": True}})
     assert tracks == ["x", "z"]
     assert {m: c.tolist() for m, c in correct.items()} == {"a": [True, True], "b": [True, False]}
 
@@ -125,4 +125,4 @@ def test_answers_to_other_tracks_are_refused(n: int, m: int) -> None:
 
 
 def test_listed() -> None:
-    assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+    assert [join_all(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

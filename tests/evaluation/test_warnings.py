@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.evaluation.warnings import OVERFITTING, cautions, to_use, verdict
+from genrelab.evaluation.warnings import OVERFITTING_REMEDIES, find_warnings, recommended_model, verdict
 
 GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 
@@ -54,7 +54,7 @@ def told(
 ) -> dict[str, dict[str, Any]]:
     named = {folder: {**m, "display": m["display"] or folder} for folder, m in models.items()}
     given: dict[str, Any] = {"comparisons": [], "audit": None, **more}
-    found = cautions(facts=run or facts(), models=named, **given)
+    found = find_warnings(facts=run or facts(), models=named, **given)
     assert all(set(c) == {"rule", "sentence", "remedies"} and "\n" not in c["sentence"] for c in found)
     return {c["rule"]: c for c in found}
 
@@ -138,14 +138,14 @@ def test_headline_caution_and_hint_name_one_model() -> None:
     unsure, first = [pair("svm", "knn", separable=False)], {"folder": None, "sentence": "svm is first"}
     named = {folder: {**m, "display": folder} for folder, m in models.items()}
     given: dict[str, Any] = {"facts": facts(), "models": named}
-    found = cautions(**given, comparisons=unsure, audit=None)
+    found = find_warnings(**given, comparisons=unsure, audit=None)
     said = verdict(**given, winner=first, told=found)
     assert "svm reaches 80.0 % [75.0, 85.0]" in said
     assert (
         "Validation would have chosen knn, which reaches 72.0 % [67.0, 77.0]: quote that figure, for it was not picked "
         "on the test part. Believe"
     ) in said
-    assert to_use(**given, told=found) == "knn" and to_use(**given, told=[]) == "svm"
+    assert recommended_model(**given, told=found) == "knn" and recommended_model(**given, told=[]) == "svm"
     leaking = {"verdict": "leaks", "checks": [{"name": "same_audio", "leaking": 1, "of": 4}]}
     assert "choice" not in told(models, comparisons=unsure, audit=leaking), "no figure is to be quoted"
     tie = {"svm": model(0.8, validation=0.7), "knn": model(0.8, validation=0.74)}
@@ -182,7 +182,7 @@ def test_an_overfitting_gap_brings_the_articles_remedies() -> None:
     models = {"svm": model(0.70, validation=0.72, training=0.99), "knn": model(0.68, validation=0.7, training=0.8)}
     found = told(models)["overfitting"]
     assert found["sentence"] == "training far above unseen tracks (overfitting): svm 99.0 % against 72.0 %"
-    assert found["remedies"] == OVERFITTING
+    assert found["remedies"] == OVERFITTING_REMEDIES
     unseen = told({"svm": model(0.70, training=0.99)})["overfitting"]["sentence"]
     assert unseen == "training far above unseen tracks (overfitting): svm 99.0 % against 70.0 %"
     old = {"svm": {k: v for k, v in model(0.8).items() if k not in ("training", "validation")}}

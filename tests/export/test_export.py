@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from genrelab.bundle.bundle import load_bundle
 from genrelab.cli.main import app
 from genrelab.core.config import MelImageView, SamplesView, StatisticsView, TableView
-from genrelab.core.errors import BundleError, MissingNeed, ModelError, SettingsError
+from genrelab.core.errors import BundleError, MissingRequirementError, ModelError, SettingsError
 from genrelab.export import formats
-from genrelab.export.export import export, find
+from genrelab.export.export import export, find_trained_model
 from tests.support.sounds import music
 from tests.support.untrained_models import GENRES, bundle_of, model_of
 
@@ -87,7 +87,7 @@ def test_a_bundle_alone_needs_a_place(tmp_path: Path) -> None:
 
 def test_a_bundle_in_its_run_knows_its_home(tmp_path: Path) -> None:
     model = model_of(tmp_path)
-    assert find(model / "bundle").home == model
+    assert find_trained_model(model / "bundle").home == model
     assert export(model / "bundle", "onnx") == model / "export" / "onnx"
 
 
@@ -142,7 +142,7 @@ def test_a_form_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatc
     model = model_of(tmp_path, MEL)
     export(model, "waveform-onnx")
     before = (model / "export" / "waveform-onnx" / "model.onnx").read_bytes()
-    other = find(model_of(tmp_path / "other", MEL, seed=1))
+    other = find_trained_model(model_of(tmp_path / "other", MEL, seed=1))
     right = formats.FORMATS["waveform-onnx"]
     broken = replace(right, write=lambda trained, folder: right.write(other, folder))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
@@ -192,7 +192,7 @@ def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_
 def test_without_onnx_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     model = model_of(tmp_path, MEL)
-    with pytest.raises(MissingNeed, match=r"needs the package onnx, .*: pip install 'genrelab\[train\]'"):
+    with pytest.raises(MissingRequirementError, match=r"needs the package onnx, .*: pip install 'genrelab\[train\]'"):
         export(model, "waveform-onnx")
     assert export(model, "onnx").is_dir() and not (model / "export" / "waveform-onnx").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genrelab.core.errors import SettingsError
-from genrelab.export.export_folder import finish, is_export, replacing
+from genrelab.export.export_folder import finish_export, is_export, replacing
 
 
 def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Path("/nowhere")) -> None:
@@ -18,7 +18,7 @@ def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Pa
         (folder / "model.onnx").write_text(content)
         (folder / "variables").mkdir()
         (folder / "variables" / "index").touch()
-        finish(folder, {"format": "onnx"})
+        finish_export(folder, {"format": "onnx"})
 
 
 def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_renaming_that_fails_gives_the_earlier_export_its_name_back(
 KILLED = """
 import os, sys
 from pathlib import Path
-from genrelab.export.export_folder import finish, replacing
+from genrelab.export.export_folder import finish_export, replacing
 when, out, calls = int(sys.argv[1]), Path(sys.argv[2]), 0
 def deadly(event, *_):
     global calls
@@ -146,7 +146,7 @@ def deadly(event, *_):
 sys.addaudithook(deadly)
 with replacing(out, source=Path("/nowhere"), overwrite=False) as folder:
     (folder / "model.onnx").write_text("two")
-    finish(folder, {"format": "onnx"})
+    finish_export(folder, {"format": "onnx"})
 """
 
 

@@ -20,8 +20,8 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.export import formats, parity_check
-from genrelab.export.export import export
-from genrelab.export.parity_check import check
+from genrelab.export.export import export, find_trained_model
+from genrelab.export.parity_check import check_parity
 from genrelab.prepare.pipeline import prepare
 from genrelab.runs.train import train
 from tests.support.sounds import music
@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(home.iterdir())
 
 
-def rows_of(found: parity_check.Parity) -> dict[str, parity_check.Row]:
+def rows_of(found: parity_check.ParityReport) -> dict[str, parity_check.FormResult]:
     return {row.path: row for row in found.paths}
 
 
@@ -74,7 +74,7 @@ def test_all_forms_of_a_keras_network_answer_alike(
     )  # fmt: skip
     network.save(model / "model.keras")
     capfd.readouterr()
-    found = check(model, files)
+    found = check_parity(model, files)
     assert found.ok and [row.ok for row in found.paths] == [True] * 6
     assert all(row.largest_difference is not None and row.largest_difference < 1e-3 for row in found.paths)
     for form in ("litert", "saved-model"):
@@ -105,7 +105,9 @@ def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Pat
     learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
     shutil.copytree(run, tmp_path / "run")
     _set(tmp_path / "run" / "svm" / "bundle" / "bundle.json", "temperature", 1.7)
-    found = check(tmp_path / "run" / "svm", [*files, *learned])  # far from all it learned, it answers songs alike
+    found = check_parity(
+        tmp_path / "run" / "svm", [*files, *learned]
+    )  # far from all it learned, it answers songs alike
     rows = rows_of(found)
     assert found.ok and list(rows) == [TRAINED, "bundle", COMMAND, "litert", "saved-model", "waveform-onnx"]
     for path in (TRAINED, "bundle", COMMAND):
@@ -134,8 +136,8 @@ def test_where_it_cannot_be_fitted_again_that_is_said(
     about["dataset"]["prepared"] = str(tmp_path / "run" / "prepared")
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     change(tmp_path / "run")
-    with pytest.raises(parity_check._Absent, match=f"not compared: .*{reason}"):
-        parity_check._by_trained(parity_check.find(tmp_path / "run" / "svm"), [])
+    with pytest.raises(parity_check._FormMissing, match=f"not compared: .*{reason}"):
+        parity_check._by_trained(find_trained_model(tmp_path / "run" / "svm"), [])
 
 
 def _set(file: Path, key: str, value: object) -> None:
@@ -146,32 +148,34 @@ def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL, name="raw_cnn")
     for name in ("settings.json", "run.json"):
         shutil.copy(run / name, tmp_path / name)
-    with pytest.raises(parity_check._Absent, match=r"model\.keras is missing, and a network is not trained again"):
-        parity_check._by_trained(parity_check.find(model), [])
+    with pytest.raises(parity_check._FormMissing, match=r"model\.keras is missing, and a network is not trained again"):
+        parity_check._by_trained(find_trained_model(model), [])
 
 
 def test_what_lies_in_an_export_folder_is_never_run(files: list[Path], tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL)
     (export(model, "waveform-onnx") / "model.onnx").write_text("a stranger's")
-    assert rows_of(check(model, files[:1]))["waveform-onnx"].ok
+    assert rows_of(check_parity(model, files[:1]))["waveform-onnx"].ok
 
 
 def test_the_command_line_hears_whatever_it_remembers(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    bundle = parity_check.find(model_of(tmp_path, MEL)).bundle
+    bundle = find_trained_model(model_of(tmp_path, MEL)).bundle
     assert parity_check._by_command(bundle, files[:2]).shape == (2, 4)
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_path: Path) -> None:
-    trained = parity_check.find(model_of(tmp_path, MEL, temperature=9e5))
+    trained = find_trained_model(model_of(tmp_path, MEL, temperature=9e5))
     reference = parity_check._by_bundle(trained.bundle, files)
     same = "all files get the same answer: this compares nothing"
-    assert parity_check._row("bundle", lambda: (reference, ""), None)[0] == parity_check.Row("bundle", 0.0, True, same)
+    assert parity_check._compare("bundle", lambda: (reference, ""), None)[0] == parity_check.FormResult(
+        "bundle", 0.0, True, same
+    )
     for n, scale in ((1, 1.0), (3, 1e5)):  # of one file nothing can be said
-        row, _ = parity_check._row("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
+        row, _ = parity_check._compare("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
         assert row.note == "what the others are compared with"
 
 
@@ -179,7 +183,7 @@ def test_a_form_that_answers_otherwise_is_told_and_exits_1(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path / "run", MEL)
-    other, right = parity_check.find(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
+    other, right = find_trained_model(model_of(tmp_path / "other", MEL, seed=1)), formats.FORMATS["waveform-onnx"]
     broken = replace(right, write=lambda _, folder: right.write(other, folder))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
     words = ["export", str(model), "--check", *map(str, files[:2])]
@@ -204,11 +208,11 @@ def test_a_form_that_fails_is_a_row_and_the_others_go_on(
     fault: Exception = ModelError("no, not today")
     monkeypatch.setattr("genrelab.export.parity_check.predict_file", lambda *_: (_ for _ in ()).throw(fault))
     monkeypatch.setattr("genrelab.export.parity_check.sys.executable", "false")
-    found = rows_of(check(model, files[:1]))
-    assert found["bundle"] == parity_check.Row("bundle", None, False, "no, not today")
+    found = rows_of(check_parity(model, files[:1]))
+    assert found["bundle"] == parity_check.FormResult("bundle", None, False, "no, not today")
     fault = ValueError("of what no one\nhas thought")
-    found = rows_of(check(model, files[:1]))
-    assert found["bundle"] == parity_check.Row("bundle", None, False, "ValueError: of what no one has thought")
+    found = rows_of(check_parity(model, files[:1]))
+    assert found["bundle"] == parity_check.FormResult("bundle", None, False, "ValueError: of what no one has thought")
     assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` fails: exit 1"
     assert found["waveform-onnx"].ok
 
@@ -220,7 +224,7 @@ def test_numbers_that_are_no_probabilities_are_not_ok(
     empty = formats.Format(form.file, form.missing, form.write, lambda _: lambda h: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", empty)
     monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
-    row = rows_of(check(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
+    row = rows_of(check_parity(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
     assert row.ok is False and row.note == "answers numbers that are no probabilities"
 
 
@@ -231,7 +235,9 @@ def test_a_file_that_cannot_be_heard_is_left_out_and_named(
     soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 8_000)
     monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
     said: list[str] = []
-    found = check(model_of(tmp_path, MEL), [tmp_path / "no.mp3", *files[:2], tmp_path / "silent.wav"], said.append)
+    found = check_parity(
+        model_of(tmp_path, MEL), [tmp_path / "no.mp3", *files[:2], tmp_path / "silent.wav"], said.append
+    )
     assert found.ok and found.files == tuple(map(str, files[:2]))
     assert [name in why for name, why in zip(("no.mp3", "silent.wav"), found.left_out, strict=True)] == [True, True]
     assert [line for line in said if line.startswith("left out: ")] == [f"left out: {why}" for why in found.left_out]
@@ -241,13 +247,13 @@ def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -
     from genrelab.core.config import SamplesView, TableView
 
     with pytest.raises(ModelError, match="reads columns of a table"):
-        check(model_of(tmp_path / "a", TableView(columns=("a", "b"))), files)
+        check_parity(model_of(tmp_path / "a", TableView(columns=("a", "b"))), files)
     (tmp_path / "no.mp3").write_text("this is no audio")
     with pytest.raises(DecodeError, match=r"no\.mp3"):
-        check(model_of(tmp_path / "b", MEL), [tmp_path / "no.mp3"])
+        check_parity(model_of(tmp_path / "b", MEL), [tmp_path / "no.mp3"])
     late = np.concatenate([np.zeros(80_000), music(8_000, 10.0)]).astype(np.float32)
     soundfile.write(tmp_path / "late.wav", late, 8_000)
     clips = ClipSettings(clip_s=10.0)
     model = model_of(tmp_path / "c", SamplesView(sr=8_000, n_samples=400), clips=clips)
     with pytest.raises(DecodeError, match="the beginning, which is what svm listens to, is silent"):
-        check(model, [tmp_path / "late.wav"])
+        check_parity(model, [tmp_path / "late.wav"])

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from genrelab.audio.clips import Clip, clips, resample
+from genrelab.audio.clips import Clip, read_clips, resample
 from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import ModelError
-from genrelab.export.formats import hear
+from genrelab.export.formats import model_input
 from genrelab.export.waveform_graph import waveform_onnx
 from tests.support.sounds import awkward, music
 from tests.support.untrained_models import bundle_of
@@ -49,7 +49,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     def off(name: str, y: NDArray[np.float32]) -> float:
         bundle, session = pair(name)
-        expected = bundle.probabilities(hear(bundle, [Clip(0.0, y, 8_000)]).windows).mean(axis=0)
+        expected = bundle.probabilities(model_input(bundle, [Clip(0.0, y, 8_000)]).windows).mean(axis=0)
         answer = session.run(None, {"samples": y})[0]
         assert answer.shape == (len(bundle.genres),) and answer.dtype == np.float32
         assert answer.sum() == pytest.approx(1, abs=1e-5)
@@ -82,8 +82,8 @@ def test_the_networks_of_these_tests_tell_a_wrong_hop(tmp_path: Path) -> None:
     view = VIEWS["log_mel"]
     bundle = load_bundle(bundle_of(tmp_path / "bundle", view))
     y = music(8_000, 1.0)
-    right = bundle.probabilities(hear(bundle, [Clip(0.0, y, 8_000)]).windows)
-    wrong = bundle.probabilities(hear(bundle, [Clip(0.0, np.roll(y, 80), 8_000)]).windows)
+    right = bundle.probabilities(model_input(bundle, [Clip(0.0, y, 8_000)]).windows)
+    wrong = bundle.probabilities(model_input(bundle, [Clip(0.0, np.roll(y, 80), 8_000)]).windows)
     assert np.abs(right - wrong).max() > 1e-2
 
 
@@ -94,8 +94,8 @@ def test_real_files_at_the_usual_settings(shared: Path, tmp_path: Path) -> None:
     files = sorted((shared / "data" / "assorted").glob("*.ogg"))[:3]
     assert files
     for file in files:
-        for clip in clips(file, bundle.clips):
-            expected = bundle.probabilities(hear(bundle, [clip]).windows)[0]
+        for clip in read_clips(file, bundle.clips):
+            expected = bundle.probabilities(model_input(bundle, [clip]).windows)[0]
             answer = session.run(None, {"samples": resample(clip.y, clip.sr, bundle.view.sr)})[0]
             np.testing.assert_allclose(answer, expected, atol=1e-3)
 

@@ -7,12 +7,12 @@ import pytest
 import scipy.ndimage
 
 from genrelab.features.fingerprint import (
-    AROUND_BINS,
-    AROUND_FRAMES,
     BINS,
     FIRST_BIN,
     HOP,
     N_FFT,
+    PEAK_RADIUS_BINS,
+    PEAK_RADIUS_FRAMES,
     RATE,
     Landmarks,
     landmarks,
@@ -32,7 +32,7 @@ def _found_again(excerpt: Landmarks, whole: Landmarks, frames: int) -> float:
 def test_a_landmark_is_the_loudest_point_around() -> None:
     y = music(RATE, seconds=4.0)
     levels = np.concatenate([p[:, FIRST_BIN : FIRST_BIN + BINS].copy() for _, p in power_blocks(y, N_FFT, HOP)])
-    size = (2 * AROUND_FRAMES + 1, 2 * AROUND_BINS + 1)
+    size = (2 * PEAK_RADIUS_FRAMES + 1, 2 * PEAK_RADIUS_BINS + 1)
     loudest = scipy.ndimage.maximum_filter(levels, size=size, mode="constant", cval=0.0)
     assert landmarks(y, RATE).tolist() == np.argwhere((levels == loudest) & (levels > 1e-6)).tolist()
 

@@ -22,7 +22,7 @@ from genrelab.core.config import (
 )
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.features import views
-from genrelab.features.statistics import STATISTICS, STORAGE_BOUND
+from genrelab.features.statistics import ENCODING_DEPENDENT, STATISTICS
 from genrelab.features.views import compute, compute_all, compute_many
 from tests.support.sounds import awkward, music
 
@@ -136,7 +136,7 @@ def test_the_rate_at_which_a_clip_is_stored_hardly_matters(rate: int) -> None:
     y = music(96_000)
     wanted, found = stored_at(y, 96_000, 44_100), stored_at(y, 96_000, rate)
     away = np.abs(found["statistics"] - wanted["statistics"]) / (1 + np.abs(wanted["statistics"]))
-    away = away[~np.isin(STATISTICS, STORAGE_BOUND)]
+    away = away[~np.isin(STATISTICS, ENCODING_DEPENDENT)]
     assert np.median(away) < MEDIAN
     assert (away > 0.02).mean() < SHARE
     levels = np.abs(found["mel_image"] - wanted["mel_image"])
@@ -152,7 +152,7 @@ def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rat
     found = [stored_at(y, sr, rate) for y, sr in clips]
     ours, theirs = (np.array([clip["statistics"] for clip in side]) for side in (found, wanted))
     away = np.abs(ours - theirs) / (theirs.std(axis=0) + 1e-9)  # in standard deviations over the clips
-    away = away[:, ~np.isin(STATISTICS, STORAGE_BOUND)]
+    away = away[:, ~np.isin(STATISTICS, ENCODING_DEPENDENT)]
     assert np.median(away) < MEDIAN
     assert (away > 0.1).mean() < SHARE
     for one, other in zip(found, wanted, strict=True):

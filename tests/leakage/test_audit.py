@@ -118,7 +118,7 @@ def test_a_near_duplicate_is_a_guess_with_its_score(collection: Prepared) -> Non
 
 def test_of_one_recording_under_two_genres_none_is_kept_in_a_split_that_is_dealt_out(collection: Prepared) -> None:
     split = replace(_split(collection, LEARNED), policy="random")
-    gone = {r.track_id for r in audit.left_out(collection, split)}
+    gone = {r.track_id for r in audit.suggest_exclusions(collection, split)}
     assert {"rock/copied.flac", "jazz/copy.flac", "rock/retagged.flac", "jazz/tagged.flac"} <= gone
 
 
@@ -139,7 +139,7 @@ def test_exact_copies_stop_a_training_unless_allowed(collection: Prepared) -> No
 
 
 def test_what_is_left_out_mends_the_split(collection: Prepared, tmp_path: Path) -> None:
-    rows = audit.left_out(collection, _split(collection, LEARNED))
+    rows = audit.suggest_exclusions(collection, _split(collection, LEARNED))
     assert [r.track_id for r in rows] == ["rock/copied.flac", "rock/retagged.flac", "rock/whole.flac"]
     assert rows[0].reason == "same file, labelled rock and jazz as jazz/copy.flac, which is scored"
     dataset = exclusions.exclude(folder.load(Path(collection.about["root"]), DatasetOptions()), rows)
@@ -199,4 +199,4 @@ def test_equal_rows_of_a_table_are_copies_unless_they_say_nothing(tmp_path: Path
     assert any("Audio is unknown" in s for s in found["sentences"])
     assert found["verdict"] == "leaks" and any("0 = 3" in s for s in found["sentences"])
     audit.refuse_copies(found, allow=False, where="the random split")  # told, but no reason to stop
-    assert audit.left_out(prepared, _split(prepared, ("0", "1")))[0].track_id == "0"
+    assert audit.suggest_exclusions(prepared, _split(prepared, ("0", "1")))[0].track_id == "0"

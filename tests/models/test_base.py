@@ -8,9 +8,9 @@ import pytest
 
 from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
+from genrelab.features.statistics import DESCRIPTORS, ENCODING_DEPENDENT, STATISTICS
 from genrelab.models import registry
-from genrelab.models.base import Model, steady_columns
+from genrelab.models.base import Model, storage_independent_columns
 from genrelab.models.majority import Majority
 from tests.support.in_memory import blobs
 
@@ -47,7 +47,7 @@ def test_defaults_of_a_model() -> None:
     examples = blobs(n=40)
     model = Nothing(TrainSettings(), examples.genres)
     assert model.display == "nothing"
-    assert model.missing_need(TrainSettings()) is None
+    assert model.missing_requirement(TrainSettings()) is None
     assert model.predict_proba(examples).shape == (40, 4)
 
 
@@ -61,11 +61,11 @@ def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
 
 @pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])
 def test_columns_that_tell_how_a_file_was_stored_are_not_looked_at(view: View, names: tuple[str, ...]) -> None:
-    columns = steady_columns(view)
-    assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in STORAGE_BOUND]
+    columns = storage_independent_columns(view)
+    assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in ENCODING_DEPENDENT]
     assert view.shape == (len(names),) and len(columns) < len(names)
 
 
 @pytest.mark.parametrize("view", [StatisticsView(fma_exact=True), SamplesView()])
 def test_other_views_keep_all_their_columns(view: View) -> None:
-    assert steady_columns(view) is None
+    assert storage_independent_columns(view) is None

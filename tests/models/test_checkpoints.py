@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genrelab.models import checkpoints as journal_module
-from genrelab.models.checkpoints import Journal, drop_state, read_history
+from genrelab.models.checkpoints import Checkpoints, drop_state, read_history
 
 pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
 
@@ -17,9 +17,9 @@ def row(val_loss: float, loss: float = 1.0) -> dict[str, float]:
     return {"loss": loss, "accuracy": 0.5, "val_loss": val_loss, "val_accuracy": 0.25}
 
 
-def journal_of(folder: Path, *val_losses: float, key: str = "k", stage: str = "fit", earlier: int = 0) -> Journal:
-    journal = Journal(folder, stage=stage, key=key, earlier=earlier)
-    assert journal.begin(resume=False) is None
+def journal_of(folder: Path, *val_losses: float, key: str = "k", stage: str = "fit", earlier: int = 0) -> Checkpoints:
+    journal = Checkpoints(folder, stage=stage, key=key, earlier=earlier)
+    assert journal.start(resume=False) is None
     for i, val_loss in enumerate(val_losses):
         journal.add(row(val_loss), [np.array([i, 1.5]), np.array(i)], [np.array([float(i)])])
     journal.close()
@@ -30,8 +30,8 @@ def test_history_best_and_stop_follow_from_the_rows(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 3.0, 1.0, 2.0, 1.5)
     assert journal.best == 1
     assert journal.best_weights()[0] == [1.0]
-    assert not journal.is_over(patience=3)
-    assert journal.is_over(patience=2)
+    assert not journal.should_stop(patience=3)
+    assert journal.should_stop(patience=2)
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
     assert lines[2] == "2,1.0,0.5,1.0,0.25"
@@ -47,8 +47,8 @@ def test_only_the_last_state_and_the_best_weights_are_kept(tmp_path: Path) -> No
 
 def test_goes_on_where_it_stood(tmp_path: Path) -> None:
     journal_of(tmp_path, 3.0, 1.0, 2.0)
-    again = Journal(tmp_path, stage="fit", key="k")
-    values = again.begin(resume=True)
+    again = Checkpoints(tmp_path, stage="fit", key="k")
+    values = again.start(resume=True)
     assert values is not None
     np.testing.assert_array_equal(values[0], [2, 1.5])
     assert values[1] == 2
@@ -65,8 +65,8 @@ def test_begins_anew_where_there_is_nothing_to_go_on_from(tmp_path: Path, change
         (tmp_path / "history.csv").unlink()
     if change == "no checkpoint":
         (tmp_path / "checkpoint/fit.npz").unlink()
-    again = Journal(tmp_path, stage="fit", key="other" if change == "other key" else "k")
-    assert again.begin(resume=change != "no resume") is None
+    again = Checkpoints(tmp_path, stage="fit", key="other" if change == "other key" else "k")
+    assert again.start(resume=change != "no resume") is None
     assert again.rows == []
     assert read_history(tmp_path) == []
     assert not list((tmp_path / "checkpoint").iterdir())
@@ -84,8 +84,8 @@ def test_an_epoch_that_was_noted_but_not_checkpointed_is_done_again(
     with pytest.raises(KeyboardInterrupt):
         journal.add(row(0.5), [np.array(9)], [np.array([9.0])])
     assert len(read_history(tmp_path)) == 3
-    again = Journal(tmp_path, stage="fit", key="k")
-    assert again.begin(resume=True) is not None
+    again = Checkpoints(tmp_path, stage="fit", key="k")
+    assert again.start(resume=True) is not None
     assert len(again.rows) == 2
     assert again.best_weights()[0] == [1.0]
 
@@ -95,18 +95,18 @@ def test_a_second_stage_counts_on_and_leaves_the_first_alone(tmp_path: Path) -> 
     second = journal_of(tmp_path, 0.5, stage="fine_tune", earlier=2)
     assert second.best_weights()[0] == [0.0]
     assert [r["epoch"] for r in read_history(tmp_path)] == [1, 2, 3]
-    first = Journal(tmp_path, stage="head", key="k")
-    assert first.begin(resume=True) is not None
+    first = Checkpoints(tmp_path, stage="head", key="k")
+    assert first.start(resume=True) is not None
     assert len(first.rows) == 2
-    second = Journal(tmp_path, stage="fine_tune", key="k", earlier=2)
-    assert second.begin(resume=True) is not None
+    second = Checkpoints(tmp_path, stage="fine_tune", key="k", earlier=2)
+    assert second.start(resume=True) is not None
     assert len(second.rows) == 1
 
 
 def test_without_validation_cells_stay_empty_and_nothing_is_best(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, math.nan, math.nan)
     assert journal.best is None
-    assert not journal.is_over(patience=1)
+    assert not journal.should_stop(patience=1)
     assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1,1.0,0.5,,0.25"
     assert math.isnan(read_history(tmp_path)[0]["val_loss"])
 
@@ -114,7 +114,7 @@ def test_without_validation_cells_stay_empty_and_nothing_is_best(tmp_path: Path)
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 1.0)
     journal.add(row(math.nan, loss=math.nan), [], [])
-    assert journal.is_over(patience=5)
+    assert journal.should_stop(patience=5)
     assert journal.best == 0
 
 
@@ -137,19 +137,19 @@ def test_tensorboard_can_read_the_scalars(tmp_path: Path) -> None:
 def test_a_dear_state_is_saved_seldom_and_a_kill_meanwhile_costs_epochs_not_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "SAVED_AGAIN", 1e9)
-    journal = Journal(tmp_path, stage="fit", key="k")
-    journal.begin(resume=False)
+    monkeypatch.setattr(journal_module, "SAVE_INTERVAL_FACTOR", 1e9)
+    journal = Checkpoints(tmp_path, stage="fit", key="k")
+    journal.start(resume=False)
     for i, val_loss in enumerate((3.0, 1.0, 2.0)):
         journal.add(row(val_loss), [np.array([i, 1.5])], [np.array([float(i)])])
 
-    killed = Journal(tmp_path, stage="fit", key="k")
-    values = killed.begin(resume=True)
+    killed = Checkpoints(tmp_path, stage="fit", key="k")
+    values = killed.start(resume=True)
     assert values is not None and values[0][0] == 0
     assert (len(killed.rows), killed.best, killed.best_weights()) == (1, 0, [[0.0]])
 
     journal.close()  # as at Ctrl-C
-    again = Journal(tmp_path, stage="fit", key="k")
-    values = again.begin(resume=True)
+    again = Checkpoints(tmp_path, stage="fit", key="k")
+    values = again.start(resume=True)
     assert values is not None and values[0][0] == 2
     assert (len(again.rows), again.best, again.best_weights()) == (3, 1, [[1.0]])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genrelab.models import devices
-from genrelab.models.devices import Device, asking
+from genrelab.models.devices import Device, device_probe
 
 
 def _instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -18,7 +18,7 @@ def _instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 
 @pytest.mark.slow
 def test_every_device_of_this_machine_learns_what_it_should() -> None:
-    with asking() as answer:
+    with device_probe() as answer:
         version, found = answer()
     assert version[0].isdigit() and found[0].name == "CPU:0"
     assert all(device.error is None for device in found)
@@ -30,8 +30,8 @@ def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) 
             raise RuntimeError("out of\nmemory")
         return {"CPU:0": 1e-4, "GPU:0": 0.3}[name]
 
-    monkeypatch.setattr(devices, "learn", learn)
-    tried = [devices._tried(name).error for name in ("CPU:0", "GPU:0", "GPU:1")]
+    monkeypatch.setattr(devices, "fit_on_device", learn)
+    tried = [devices._check_device(name).error for name in ("CPU:0", "GPU:0", "GPU:1")]
     assert tried == [None, "learns wrongly: a weight is off by 0.3, 0.02 is allowed", "RuntimeError: out of memory"]
 
 
@@ -45,13 +45,13 @@ def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_tensorflow_that_does_not_start_is_quoted(monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
     _instead(monkeypatch, code)
-    with asking() as answer, pytest.raises(RuntimeError, match=words):
+    with device_probe() as answer, pytest.raises(RuntimeError, match=words):
         answer()
 
 
 def test_an_answer_after_chatter(monkeypatch: pytest.MonkeyPatch) -> None:
     _instead(monkeypatch, """print('hello\\n["2.20", [{"name": "CPU:0", "seconds": 1.5, "error": null}]]')""")
-    with asking() as answer:
+    with device_probe() as answer:
         assert answer() == ("2.20", [Device("CPU:0", 1.5)])
 
 
@@ -65,10 +65,10 @@ def test_nobody_waits_for_what_is_not_asked_for(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(devices.subprocess, "Popen", begin)
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), asking():
+    with pytest.raises(KeyboardInterrupt), device_probe():
         raise KeyboardInterrupt
     assert time.monotonic() - began < 10 and started[0].poll() is not None, "it is ended, not left behind"
-    monkeypatch.setattr(devices, "SECONDS", 0.1)
+    monkeypatch.setattr(devices, "TIMEOUT_S", 0.1)
     started.clear()
-    with asking() as answer, pytest.raises(RuntimeError, match="no answer within"):
+    with device_probe() as answer, pytest.raises(RuntimeError, match="no answer within"):
         answer()

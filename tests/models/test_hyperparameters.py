@@ -11,7 +11,7 @@ import pytest
 
 from genrelab.bundle.bundle import load_bundle
 from genrelab.core.config import FramesView, TrainSettings
-from genrelab.core.hyperparameters import DEFAULTS, SPACES, Choice
+from genrelab.core.hyperparameters import DEFAULTS, SPACES, CategoricalParameter
 from genrelab.models import registry
 from genrelab.records.examples import Examples
 from tests.support.in_memory import blobs, examples_of, table_view, tones
@@ -32,7 +32,7 @@ def cases() -> Iterator[Any]:
     for name in CLASSICAL:
         for parameter, p in SPACES[name].items():
             where = {other: values[-1] for other, values in p.where.items()}
-            values = p.choices if isinstance(p, Choice) else (p.low, p.high)
+            values = p.choices if isinstance(p, CategoricalParameter) else (p.low, p.high)
             for value in values:
                 yield pytest.param(name, {**where, parameter: value}, id=f"{name} {parameter} {value}")
     for kernel in ("rbf", "poly", "linear", "sigmoid"):

@@ -114,9 +114,9 @@ def test_a_genre_without_training_rows_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_tensorflow_is_a_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Small.missing_need(TrainSettings()) is None
+    assert Small.missing_requirement(TrainSettings()) is None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "small needs TensorFlow" in str(Small.missing_need(TrainSettings()))
+    assert "small needs TensorFlow" in str(Small.missing_requirement(TrainSettings()))
 
 
 def test_the_strategy_that_was_asked_for_is_used(tmp_path: Path) -> None:

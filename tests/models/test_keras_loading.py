@@ -43,7 +43,7 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
         ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.storage\.Folder"),
         *[
             ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
-            for module in ("genrelab.models.registry.nothing", "genrelab.cli.main", "genrelab..models")
+            for module in ("genrelab.models.nothing", "genrelab.cli.main", "genrelab..models")
         ],
         ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "names genrelabx"),
     ],

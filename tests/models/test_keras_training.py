@@ -13,7 +13,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.models.checkpoints import read_history
-from genrelab.models.keras_training import fit_network, full_batches, part_of_arrays
+from genrelab.models.keras_training import fit_network, full_batches, network_data_from_arrays
 from tests.support.paths import PROJECT
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
@@ -38,8 +38,8 @@ def trained(folder: Path, network: Any = None, *, n_fit: int = 50, **more: Any) 
     seed_everything(settings.seed)
     network = network or small_network()
     x, y = clouds()
-    choose = part_of_arrays(x[50:], y[50:], batch_size=16) if more.pop("choose", True) else None
-    fit = part_of_arrays(x[:n_fit], y[:n_fit], batch_size=16)
+    choose = network_data_from_arrays(x[50:], y[50:], batch_size=16) if more.pop("choose", True) else None
+    fit = network_data_from_arrays(x[:n_fit], y[:n_fit], batch_size=16)
     history = fit_network(network, fit, choose, settings=settings, folder=folder, **more)
     return history, np.concatenate([w.ravel() for w in network.get_weights()])
 
@@ -129,7 +129,7 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
 
 def test_the_last_batch_is_filled_with_rows_that_weigh_nothing() -> None:
     x, y = clouds(5)
-    part = part_of_arrays(x, y, batch_size=2)
+    part = network_data_from_arrays(x, y, batch_size=2)
     batches = list(full_batches(part, part.data.unbatch(), 4, np.array([2.0, 3.0, 4.0])).as_numpy_iterator())
     assert [b[0].shape for b in batches] == [(4, 6), (4, 6)]
     np.testing.assert_array_equal(np.concatenate([b[2] for b in batches]), [2, 3, 4, 2, 3, 0, 0, 0])

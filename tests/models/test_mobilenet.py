@@ -12,11 +12,11 @@ import onnxruntime
 import pytest
 
 from genrelab.core.config import MelImageView, TrainSettings
-from genrelab.core.errors import MissingNeed, ModelError, SettingsError
+from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.models import mobilenet, registry
-from genrelab.models.keras_training import fit_network, part_of
-from genrelab.models.mobilenet import VARIABLE, MobileNetV2
+from genrelab.models.keras_training import fit_network, network_data
+from genrelab.models.mobilenet import WEIGHTS_VARIABLE, MobileNetV2
 from genrelab.records.examples import Examples
 from tests.support.in_memory import examples_of
 
@@ -114,7 +114,7 @@ def test_every_record_goes_through_the_base_once(tmp_path: Path, monkeypatch: py
 def test_image_stands_with_low_frequencies_at_the_bottom() -> None:
     _, keras = load_tensorflow()
     seen = keras.Sequential([keras.Input((2, 3, 3)), keras.layers.Flatten()])
-    network = mobilenet.join((3, 2), seen)  # 3 frames of 2 bands
+    network = mobilenet.join_networks((3, 2), seen)  # 3 frames of 2 bands
     x = np.array([[[-80.0, 0.0], [-40.0, 0.0], [-20.0, 0.0]]], np.float32)
     image = network.predict(x, verbose=0).reshape(2, 3, 3)
     np.testing.assert_allclose(image[..., 0], [[1, 1, 1], [-1, 0, 0.5]], atol=1e-6)
@@ -126,12 +126,12 @@ def test_a_step_at_learning_rate_0_changes_nothing(tmp_path: Path) -> None:
     examples = images()
     seed_everything(0)
     base = with_busy_statistics(mobilenet.load_base(examples.shape, "none"))
-    outputs = mobilenet.join(examples.shape, base)
-    network = mobilenet.join(examples.shape, base, mobilenet.build_head(np.zeros((4, 1280), np.float32), 3))
+    outputs = mobilenet.join_networks(examples.shape, base)
+    network = mobilenet.join_networks(examples.shape, base, mobilenet.build_head(np.zeros((4, 1280), np.float32), 3))
     mobilenet.unfreeze(base, 17)
     x = examples.rows().x
     before, weights = outputs.predict(x, verbose=0), base.get_weights()
-    fit = part_of(examples, "fit", batch_size=16)
+    fit = network_data(examples, "fit", batch_size=16)
     fit_network(network, fit, None, settings=TrainSettings(epochs=1), folder=tmp_path, learning_rate=0.0)
     assert before.std(axis=0).max() > 1e-3
     np.testing.assert_array_equal(outputs.predict(x, verbose=0), before)
@@ -186,14 +186,14 @@ def test_random_weights_are_named_in_every_table() -> None:
 def test_weights_come_from_the_option_then_the_variable_then_keras_own_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert mobilenet.weights_file("auto") is None
     cached = tmp_path / "models" / mobilenet.KERAS_FILE
     cached.parent.mkdir()
     cached.touch()
     assert mobilenet.weights_file("auto") == cached
-    monkeypatch.setenv(VARIABLE, "named.h5")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, "named.h5")
     assert mobilenet.weights_file("auto") == Path("named.h5")
     assert mobilenet.weights_file("given.h5") == Path("given.h5")
     assert mobilenet.weights_file("none") is None
@@ -230,22 +230,22 @@ def test_offline_without_weights_the_remedies_are_named(
         print("Downloading data from https://…")
         raise Exception("URL fetch failure: [Errno -3]")  # as Keras does
 
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
     with pytest.raises(
-        MissingNeed, match=r"cannot be downloaded \(URL fetch failure.*--imagenet-weights PATH or .*none"
+        MissingRequirementError, match=r"cannot be downloaded \(URL fetch failure.*--imagenet-weights PATH or .*none"
     ):
         model_of(images(6), imagenet_weights="auto").fit(images(), tmp_path)
     assert capsys.readouterr().out == ""
 
 
 def test_missing_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "/nowhere/weights.h5")
-    assert MobileNetV2.missing_need(TrainSettings(imagenet_weights="none")) is None
-    assert "/nowhere/weights.h5 is no file" in str(MobileNetV2.missing_need(TrainSettings()))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere/weights.h5")
+    assert MobileNetV2.missing_requirement(TrainSettings(imagenet_weights="none")) is None
+    assert "/nowhere/weights.h5 is no file" in str(MobileNetV2.missing_requirement(TrainSettings()))
     with pytest.raises(SettingsError, match=r"--imagenet-weights /typo\.h5: no such file"):
-        MobileNetV2.missing_need(TrainSettings(imagenet_weights="/typo.h5"))
+        MobileNetV2.missing_requirement(TrainSettings(imagenet_weights="/typo.h5"))
 
 
 def test_asking_for_needs_imports_nothing_heavy() -> None:
@@ -253,10 +253,10 @@ def test_asking_for_needs_imports_nothing_heavy() -> None:
         "import sys\n"
         "from genrelab import models\n"
         "from genrelab.core.config import TrainSettings\n"
-        "for n in models.known_models(): models.model_class(n).missing_need(TrainSettings())\n"
+        "for n in models.known_models(): models.model_class(n).missing_requirement(TrainSettings())\n"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'onnx', 'pandas') if m in sys.modules])\n"
     )
-    env = {k: v for k, v in os.environ.items() if k != VARIABLE}
+    env = {k: v for k, v in os.environ.items() if k != WEIGHTS_VARIABLE}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -6,13 +6,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from genrelab.models.pairwise_coupling import pair_scores
-from genrelab.models.sklearn_tools import FARTHEST, bounds_of, l1_penalty, medians_of, planes
+from genrelab.models.sklearn_tools import MAX_DEVIATIONS, as_linear_classifier, bounds_of, l1_penalty, medians_of
 
 
 def test_bounds_are_so_many_standard_deviations_off() -> None:
     x = np.random.default_rng(0).normal(3, 2, (50_000, 2)).astype(np.float32)
     low, high = bounds_of(x)
-    np.testing.assert_allclose([*low, *high], [3 - 2 * FARTHEST] * 2 + [3 + 2 * FARTHEST] * 2, atol=0.15)
+    np.testing.assert_allclose([*low, *high], [3 - 2 * MAX_DEVIATIONS] * 2 + [3 + 2 * MAX_DEVIATIONS] * 2, atol=0.15)
 
 
 def test_medians_of_what_is_there() -> None:
@@ -36,5 +36,5 @@ def test_planes_score_as_the_machine_does(k: int) -> None:
     y = np.arange(60) % k
     x = rng.normal(size=(60, 4)) + np.eye(5, 4)[y]
     svc = SVC(kernel="linear", decision_function_shape="ovo").fit(x, y)
-    scores = planes(svc).decision_function(x)
+    scores = as_linear_classifier(svc).decision_function(x)
     np.testing.assert_allclose(-scores[:, None] if k == 2 else scores, pair_scores(svc, x), atol=1e-9)

@@ -20,10 +20,10 @@ import soundfile
 
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, TableView
 from genrelab.core.errors import BundleError, SettingsError
-from genrelab.core.processes import CRASHED
+from genrelab.core.processes import DECODER_CRASHED
 from genrelab.predict import batch as listening
-from genrelab.predict.batch import FEW, Heard, listen
-from genrelab.predict.cache import open_memory
+from genrelab.predict.batch import MAX_FILES_IN_PROCESS, FileResult, predict_files
+from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_file
 from genrelab.predict.prediction import Decision, Prediction
@@ -67,7 +67,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         def answers(self) -> Iterator[Prediction]:
             return self._answers
 
-    monkeypatch.setattr(listening, "_Line", Line)
+    monkeypatch.setattr(listening, "_WorkerQueue", Line)
     return asked
 
 
@@ -88,24 +88,24 @@ def plain(predictions: list[Prediction]) -> list[Prediction]:
 def test_few_files_are_answered_in_their_order(bundle: Classifier, tmp_path: Path) -> None:
     paths = [*reversed(songs(tmp_path / "music", 4)), tmp_path / "missing.mp3"]
     steps: list[tuple[int, int]] = []
-    found = list(listen(bundle, map(str, paths), progress=lambda done, total: steps.append((done, total))))
+    found = list(predict_files(bundle, map(str, paths), progress=lambda done, total: steps.append((done, total))))
     assert found == [predict_file(bundle, p) for p in paths]
     assert steps == [(i, 5) for i in range(1, 6)]
-    assert list(listen(bundle, [])) == []
+    assert list(predict_files(bundle, [])) == []
 
 
 def test_what_is_remembered_is_not_heard_again(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
     paths = songs(tmp_path / "music", 4)
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     paths += [tmp_path / "text.mp3", tmp_path / "missing.mp3"]
-    with open_memory() as memory:
-        first = list(listen(bundle, paths, memory=memory))
+    with open_cache() as memory:
+        first = list(predict_files(bundle, paths, memory=memory))
     assert heard == [p.name for p in paths]
     heard.clear()
     soundfile.write(paths[2], noise(0.7, seed=9), SR)
     paths[0] = paths[0].rename(tmp_path / "moved.wav")
-    with open_memory() as memory:
-        second = list(listen(bundle, paths, memory=memory))
+    with open_cache() as memory:
+        second = list(predict_files(bundle, paths, memory=memory))
     assert heard == ["002.wav", "missing.mp3"], "the changed one, and what could not be read"
     assert plain(second[1:2] + second[3:]) == plain(first[1:2] + first[3:])
     assert plain([second[0]]) == [replace(first[0], timeline=(), path=str(paths[0]))]
@@ -115,8 +115,8 @@ def test_what_is_remembered_is_not_heard_again(bundle: Classifier, tmp_path: Pat
 def test_copies_are_heard_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
     paths = songs(tmp_path / "music", 2)
     paths += [Path(shutil.copy(paths[0], tmp_path / f"copy{i}.wav")) for i in range(3)]
-    with open_memory() as memory:
-        found = list(listen(bundle, paths, memory=memory))
+    with open_cache() as memory:
+        found = list(predict_files(bundle, paths, memory=memory))
     assert heard == ["000.wav", "001.wav"]
     assert [f.path for f in found] == list(map(str, paths))
     assert len({f.confidence for f in found[2:]} | {found[0].confidence}) == 1
@@ -133,33 +133,33 @@ def test_a_file_that_changes_meanwhile_is_not_remembered(
         return prediction
 
     monkeypatch.setattr(listening, "predict_file", predict)
-    with open_memory() as memory:
-        assert next(listen(bundle, [path], memory=memory)).duration_s == 0.6
+    with open_cache() as memory:
+        assert next(predict_files(bundle, [path], memory=memory)).duration_s == 0.6
         memory.flush()
         assert memory.lookup(bundle, path) is None
 
 
 def test_what_is_no_regular_file_is_not_waited_for(bundle: Classifier, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
-    with open_memory() as memory:
-        assert next(listen(bundle, [tmp_path / "pipe.mp3"], memory=memory)).error == "not a regular file"
+    with open_cache() as memory:
+        assert next(predict_files(bundle, [tmp_path / "pipe.mp3"], memory=memory)).error == "not a regular file"
 
 
 def test_an_interrupt_keeps_what_is_finished(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 4)
-    with pytest.raises(KeyboardInterrupt), open_memory() as memory:
-        for i, _ in enumerate(listen(bundle, paths, memory=memory)):
+    with pytest.raises(KeyboardInterrupt), open_cache() as memory:
+        for i, _ in enumerate(predict_files(bundle, paths, memory=memory)):
             if i == 2:
                 raise KeyboardInterrupt
-    with open_memory() as memory:
+    with open_cache() as memory:
         assert [memory.lookup(bundle, p) is not None for p in paths] == [True, True, True, False]
 
 
 def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--jobs must be 1 or more"):
-        listen(bundle, [], jobs=0)
+        predict_files(bundle, [], jobs=0)
     with pytest.raises(BundleError, match="cannot hear"):
-        listen(bundle_for(tmp_path / "table", TableView(columns=("a", "b"))), [])
+        predict_files(bundle_for(tmp_path / "table", TableView(columns=("a", "b"))), [])
 
 
 # --- who hears ---
@@ -168,25 +168,25 @@ def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: P
 def test_workers_are_for_many_files_that_are_not_remembered(
     bundle: Classifier, tmp_path: Path, lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "cores", lambda: 4)
-    paths = songs(tmp_path / "music", FEW + 2)
-    assert len(list(listen(bundle, paths[:FEW]))) == FEW
-    assert len(list(listen(bundle, paths, jobs=1))) == FEW + 2
+    monkeypatch.setattr(listening, "available_cores", lambda: 4)
+    paths = songs(tmp_path / "music", MAX_FILES_IN_PROCESS + 2)
+    assert len(list(predict_files(bundle, paths[:MAX_FILES_IN_PROCESS]))) == MAX_FILES_IN_PROCESS
+    assert len(list(predict_files(bundle, paths, jobs=1))) == MAX_FILES_IN_PROCESS + 2
     assert lines == []
-    assert len(list(listen(bundle, paths))) == FEW + 2
-    assert len(list(listen(bundle, paths[:3], jobs=8))) == 3
-    assert lines == [(FEW + 2, 4), (3, 3)]
-    with open_memory() as memory:
-        list(listen(bundle, paths[:2], memory=memory))
+    assert len(list(predict_files(bundle, paths))) == MAX_FILES_IN_PROCESS + 2
+    assert len(list(predict_files(bundle, paths[:3], jobs=8))) == 3
+    assert lines == [(MAX_FILES_IN_PROCESS + 2, 4), (3, 3)]
+    with open_cache() as memory:
+        list(predict_files(bundle, paths[:2], memory=memory))
         memory.flush()
-        assert [p.path for p in listen(bundle, paths, memory=memory)] == list(map(str, paths))
-        assert len(list(listen(bundle, paths, memory=memory, jobs=2))) == FEW + 2
-    assert list(listen(bundle, [], jobs=2)) == []
-    assert lines == [(FEW + 2, 4), (3, 3), (FEW, 2)]
-    with open_memory() as memory:
-        list(listen(bundle, paths[:5], memory=memory, jobs=1))
-    with open_memory() as memory:
-        assert len(list(listen(bundle, paths[:5], memory=memory, jobs=2))) == 5
+        assert [p.path for p in predict_files(bundle, paths, memory=memory)] == list(map(str, paths))
+        assert len(list(predict_files(bundle, paths, memory=memory, jobs=2))) == MAX_FILES_IN_PROCESS + 2
+    assert list(predict_files(bundle, [], jobs=2)) == []
+    assert lines == [(MAX_FILES_IN_PROCESS + 2, 4), (3, 3), (MAX_FILES_IN_PROCESS, 2)]
+    with open_cache() as memory:
+        list(predict_files(bundle, paths[:5], memory=memory, jobs=1))
+    with open_cache() as memory:
+        assert len(list(predict_files(bundle, paths[:5], memory=memory, jobs=2))) == 5
     assert len(lines) == 3, "all are remembered"
 
 
@@ -218,15 +218,15 @@ def test_a_file_that_brings_a_worker_down_costs_its_own_answer(
 ) -> None:
     paths = songs(tmp_path / "music", 14)
     steps: list[int] = []
-    with open_memory() as memory:
-        found = list(listen(bundle, paths, jobs=2, memory=memory, progress=lambda done, _: steps.append(done)))
+    with open_cache() as memory:
+        found = list(predict_files(bundle, paths, jobs=2, memory=memory, progress=lambda done, _: steps.append(done)))
         assert heard == []
         assert [f.path for f in found] == list(map(str, paths))
         assert [i for i, f in enumerate(found) if f.error] == [3, 11]
-        assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", CRASHED)
+        assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", DECODER_CRASHED)
         assert steps == list(range(1, 15))
         memory.flush()
-        assert plain(list(listen(bundle, paths, memory=memory))) == plain(found)
+        assert plain(list(predict_files(bundle, paths, memory=memory))) == plain(found)
         assert heard == [], "this process never meets a file that brings one down"
     good = [f for f in found if not f.error]
     assert plain(good) == plain([predict_file(bundle, Path(f.path)) for f in good])
@@ -237,7 +237,7 @@ def test_workers_refuse_a_model_that_was_changed(bundle: Classifier, tmp_path: P
     paths = songs(tmp_path / "music", 2)
     bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), dataset="another")
     with pytest.raises(BundleError, match="was changed while it was in use"):
-        list(listen(bundle, paths, jobs=2))
+        list(predict_files(bundle, paths, jobs=2))
 
 
 @pytest.mark.slow
@@ -245,7 +245,7 @@ def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_pa
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=1)).with_windows("all")
     paths = songs(tmp_path / "music", 3, seconds=1.5)
-    with closing(listen(bundle, paths, jobs=2)) as answers:  # type: ignore[type-var]
+    with closing(predict_files(bundle, paths, jobs=2)) as answers:  # type: ignore[type-var]
         assert len(next(answers).timeline) == 3
         assert multiprocessing.active_children()
     deadline = time.monotonic() + 30
@@ -262,8 +262,8 @@ def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 8, seconds=4)
     n_heard = {}
     for name, bundle in (("own", own), ("asked for", own.with_windows(2))):
-        found = list(listen(bundle, paths, jobs=2))
-        assert found == list(listen(bundle, paths, jobs=1))
+        found = list(predict_files(bundle, paths, jobs=2))
+        assert found == list(predict_files(bundle, paths, jobs=1))
         n_heard[name] = {len(p.timeline) for p in found}
     assert n_heard == {"own": {2}, "asked for": {2, 4}}, "else no song is close, or none is clear"
 
@@ -271,19 +271,19 @@ def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_fresh_memory_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 2)
-    with open_memory() as memory:
-        right = plain(list(listen(bundle, paths, memory=memory)))
+    with open_cache() as memory:
+        right = plain(list(predict_files(bundle, paths, memory=memory)))
         for path in paths:
-            heard = listening.hear(bundle, memory, path)
+            heard = listening.predict_with_cache(bundle, memory, path)
             wrong = replace(heard.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
             assert heard.stamp is not None
-            memory.remember(bundle, wrong, heard.stamp, heard.payload)
-    with open_memory() as memory:
-        assert plain(list(listen(bundle, paths, memory=memory))) != right
-    with open_memory(fresh=True) as memory:
-        assert plain(list(listen(bundle, paths, jobs=2, memory=memory))) == right
-    with open_memory() as memory:
-        assert list(listen(bundle, paths, memory=memory)) == right
+            memory.store(bundle, wrong, heard.stamp, heard.payload)
+    with open_cache() as memory:
+        assert plain(list(predict_files(bundle, paths, memory=memory))) != right
+    with open_cache(fresh=True) as memory:
+        assert plain(list(predict_files(bundle, paths, jobs=2, memory=memory))) == right
+    with open_cache() as memory:
+        assert list(predict_files(bundle, paths, memory=memory)) == right
 
 
 def test_few_files_are_out_and_few_answers_wait(
@@ -295,10 +295,10 @@ def test_few_files_are_out_and_few_answers_wait(
     sent_at_first_answer: list[int] = []
 
     class Pool:
-        def submit(self, work: object, order: object, path: Path) -> Future[Heard]:
-            future: Future[Heard] = Future()
+        def submit(self, work: object, order: object, path: Path) -> Future[FileResult]:
+            future: Future[FileResult] = Future()
             if sent:  # the first file takes long
-                future.set_result(Heard(bundle_says(path)))
+                future.set_result(FileResult(bundle_says(path)))
             sent.append(path)
             return future
 
@@ -309,20 +309,20 @@ def test_few_files_are_out_and_few_answers_wait(
     def bundle_says(path: Path) -> Prediction:
         return Prediction(str(path), "Folk", 1.0, {"Folk": 1.0}, 1.0, "linear", None)
 
-    def wait_for_one(futures: dict[Future[Heard], object], **_: object) -> DoneAndNotDoneFutures[Heard]:
+    def wait_for_one(futures: dict[Future[FileResult], object], **_: object) -> DoneAndNotDoneFutures[FileResult]:
         out.append(len(futures))
         done = {f for f in futures if f.done()}
         if futures and not done:
             sent_at_first_answer.append(len(sent))
             done = set(futures)
             for future in done:
-                future.set_result(Heard(bundle_says(paths[0])))
+                future.set_result(FileResult(bundle_says(paths[0])))
         return DoneAndNotDoneFutures(done, set())
 
-    monkeypatch.setattr(listening, "worker_pool", pool)
+    monkeypatch.setattr(listening, "process_pool", pool)
     monkeypatch.setattr(listening, "wait", wait_for_one)
-    monkeypatch.setattr(listening, "AHEAD", 5)
-    assert [p.path for p in listen(bundle, paths, jobs=2)] == list(map(str, paths))
+    monkeypatch.setattr(listening, "QUEUE_LIMIT", 5)
+    assert [p.path for p in predict_files(bundle, paths, jobs=2)] == list(map(str, paths))
     assert max(out) == 3, "one behind each that is heard"
     assert sent_at_first_answer == [10], "AHEAD for each worker"
 
@@ -340,9 +340,9 @@ def test_workers_that_cannot_begin_are_no_error_of_every_file(
     def pool(jobs: int) -> Iterator[Broken]:
         yield Broken()
 
-    monkeypatch.setattr(listening, "worker_pool", pool)
+    monkeypatch.setattr(listening, "process_pool", pool)
     with pytest.raises(SettingsError, match=r"worker processes die before they begin.* --jobs 1 does without them"):
-        list(listen(bundle, songs(tmp_path / "music", 3), jobs=2))
+        list(predict_files(bundle, songs(tmp_path / "music", 3), jobs=2))
 
 
 def test_what_counts_is_decided_here_whoever_heard_it(bundle: Classifier, tmp_path: Path) -> None:
@@ -350,10 +350,10 @@ def test_what_counts_is_decided_here_whoever_heard_it(bundle: Classifier, tmp_pa
     paths = songs(tmp_path / "music", 3)
     heard = plain([predict_file(bundle, p) for p in paths])
     never = replace(bundle, decision=Decision(dict.fromkeys(bundle.genres, None), 0.0))
-    with open_memory() as memory:
+    with open_cache() as memory:
         for jobs in (2, 1):  # heard by workers, then remembered
-            found = plain(list(listen(never, paths, jobs=jobs, memory=memory)))
+            found = plain(list(predict_files(never, paths, jobs=jobs, memory=memory)))
             assert {p.genre for p in found} == {"unknown"} and all(p.genre_set for p in found)
             assert [replace(p, genre=p.guess, genre_set=None) for p in found] == heard
             memory.flush()
-        assert plain(list(listen(bundle, paths, memory=memory))) == heard
+        assert plain(list(predict_files(bundle, paths, memory=memory))) == heard

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.predict import cache as memories
-from genrelab.predict.cache import Memory, Stamp, cache_folder, open_memory, stamp_of
+from genrelab.predict.cache import PredictionCache, Stamp, cache_folder, open_cache, stamp_of
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import Prediction
 from tests.support.bundles import SR, bundle_for, noise
@@ -46,7 +46,7 @@ def refuse(sentence: str) -> None:
 
 
 def payload(path: Path) -> bytes:
-    return bytes.fromhex(payload_sha256(path))
+    return bytes.fromhex(sha256_of_audio(path))
 
 
 def stamp(path: Path) -> Stamp:
@@ -55,39 +55,39 @@ def stamp(path: Path) -> Stamp:
     return found
 
 
-def keep(memory: Memory, bundle: Classifier, path: Path) -> Prediction:
+def keep(memory: PredictionCache, bundle: Classifier, path: Path) -> Prediction:
     prediction = bundle.predict(path)
-    memory.remember(bundle, prediction, stamp(path), payload(path))
+    memory.store(bundle, prediction, stamp(path), payload(path))
     return replace(prediction, timeline=())
 
 
 def test_an_answer_is_found_again_to_the_last_bit(bundle: Classifier, song: Path, cache: Path) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         assert memory.lookup(bundle, song) is None
         said = keep(memory, bundle, song)
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         assert memory.lookup(bundle, song) == said
         with chdir(song.parent):
             assert memory.lookup(bundle, "song.wav") == replace(said, path="song.wav")
-        assert memory.lookup_payload(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
-        assert memory.lookup_payload(bundle, song, bytes(32)) is None
+        assert memory.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
+        assert memory.lookup_content(bundle, song, bytes(32)) is None
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
 
 
 def test_before_it_is_written_it_is_known_by_its_audio(bundle: Classifier, song: Path) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
-        assert memory.lookup_payload(bundle, song, payload(song)) == said
+        assert memory.lookup_content(bundle, song, payload(song)) == said
 
 
 def test_another_model_is_asked_itself(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = bundle_for(tmp_path / "other", SamplesView(sr=SR, n_samples=3_000))
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
         memory.flush()
         for another in (other, bundle.with_windows(3), replace(bundle, clips=ClipSettings(clip_s=5))):
             assert memory.lookup(another, song) is None
-            assert memory.lookup_payload(another, song, payload(song)) is None
+            assert memory.lookup_content(another, song, payload(song)) is None
         said_by_other = keep(memory, other, song)
         memory.flush()
         assert (memory.lookup(bundle, song), memory.lookup(other, song)) == (said, said_by_other)
@@ -99,15 +99,15 @@ def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path
     asked = own.with_windows(12)
     assert asked.clips == own.clips
     for first, second in ((own, asked), (asked, own)):
-        with open_memory(refuse, fresh=True) as memory:
+        with open_cache(refuse, fresh=True) as memory:
             said = keep(memory, first, song)
-        with open_memory(refuse) as memory:
+        with open_cache(refuse) as memory:
             assert memory.lookup(first, song) == said
             if first is own:
-                assert memory.lookup(second, song) is memory.lookup_payload(second, song, payload(song)) is None
+                assert memory.lookup(second, song) is memory.lookup_content(second, song, payload(song)) is None
             other = dict(zip(own.genres, reversed(said.probabilities.values()), strict=True))
-            memory.remember(second, replace(said, probabilities=other), stamp(song), payload(song))
-            assert memory.lookup_payload(second, song, payload(song)) != said, "before it is written, too"
+            memory.store(second, replace(said, probabilities=other), stamp(song), payload(song))
+            assert memory.lookup_content(second, song, payload(song)) != said, "before it is written, too"
             memory.flush()
             found = memory.lookup(second, song)
             assert found is not None and (found.probabilities, memory.lookup(first, song)) == (other, said)
@@ -116,7 +116,7 @@ def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path
 def test_another_version_of_genrelab_hears_anew(
     bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
         memory.flush()
         monkeypatch.setattr(memories, "__version__", "9.9")
@@ -124,7 +124,7 @@ def test_another_version_of_genrelab_hears_anew(
 
 
 def test_a_changed_file_is_not_taken_for_the_old_one(bundle: Classifier, song: Path) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
         memory.flush()
         before = song.stat()
@@ -140,7 +140,7 @@ def test_a_changed_file_is_not_taken_for_the_old_one(bundle: Classifier, song: P
 
 
 def test_after_its_tags_were_written_a_file_stays_known(bundle: Classifier, song: Path) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
         content = song.read_bytes()
         song.write_bytes(content + b"LIST\x0a\0\0\0INFOIGNR\0\0")
@@ -160,15 +160,15 @@ def test_after_its_tags_were_written_a_file_stays_known(bundle: Classifier, song
 
 def test_what_lasts_is_kept_though_it_is_a_fault(bundle: Classifier, tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, tmp_path / "text.mp3")
         assert said.error is not None
         memory.flush()
         assert memory.lookup(bundle, tmp_path / "text.mp3") == said
-        assert memory.lookup_payload(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
+        assert memory.lookup_content(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
         passing = replace(said, lasting=False)
         os.utime(tmp_path / "text.mp3", (1, 1))
-        memory.remember(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
+        memory.store(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
         memory.flush()
         assert memory.lookup(bundle, tmp_path / "text.mp3") is None
 
@@ -180,16 +180,16 @@ def fault_of(prediction: Prediction, path: Path) -> Prediction:
 def test_a_fault_is_that_of_its_own_file_only(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     other.write_bytes(song.read_bytes())
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
         fault = fault_of(said, other)
-        memory.remember(bundle, fault, stamp(other), payload(other))
+        memory.store(bundle, fault, stamp(other), payload(other))
         memory.flush()
         assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
         keep(memory, bundle, other)
         memory.flush()
         assert memory.lookup(bundle, other) == replace(said, path=str(other)), "it could be classified after all"
-        memory.remember(bundle, fault, stamp(other), None)
+        memory.store(bundle, fault, stamp(other), None)
         memory.flush()
         assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
 
@@ -197,31 +197,31 @@ def test_a_fault_is_that_of_its_own_file_only(bundle: Classifier, song: Path, tm
 def test_a_fresh_one_knows_nothing_and_replaces_what_was(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     soundfile.write(other, noise(1, seed=1), SR)
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
-        memory.remember(bundle, fault_of(said, other), stamp(other), None)
+        memory.store(bundle, fault_of(said, other), stamp(other), None)
         wrong = replace(said, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
-        memory.remember(bundle, wrong, stamp(song), payload(song))
-    with open_memory(refuse, fresh=True) as memory:
+        memory.store(bundle, wrong, stamp(song), payload(song))
+    with open_cache(refuse, fresh=True) as memory:
         assert memory.lookup(bundle, song) is memory.lookup(bundle, other) is None
-        assert memory.lookup_payload(bundle, song, payload(song)) is None
+        assert memory.lookup_content(bundle, song, payload(song)) is None
         said_of_other = keep(memory, bundle, other)
         keep(memory, bundle, song)
-        assert memory.lookup_payload(bundle, song, payload(song)) is None
-    with open_memory(refuse) as memory:
+        assert memory.lookup_content(bundle, song, payload(song)) is None
+    with open_cache(refuse) as memory:
         assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, said_of_other)
 
 
 def test_what_is_remembered_is_written_soon(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_memory(refuse) as one, open_memory(refuse) as two:
-        monkeypatch.setattr(memories, "SOON_S", 3_600)
+    with open_cache(refuse) as one, open_cache(refuse) as two:
+        monkeypatch.setattr(memories, "FLUSH_INTERVAL_S", 3_600)
         keep(one, bundle, song)
-        one.flush_soon()
+        one.flush_if_due()
         assert two.lookup(bundle, song) is None, "many at once, not each by itself"
-        monkeypatch.setattr(memories, "SOON_S", 0)
-        one.flush_soon()
+        monkeypatch.setattr(memories, "FLUSH_INTERVAL_S", 0)
+        one.flush_if_due()
         assert two.lookup(bundle, song) is not None
 
 
@@ -231,22 +231,22 @@ def test_names_that_are_not_utf8(bundle: Classifier, song: Path) -> None:
         song.rename(strange)
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         said = keep(memory, bundle, Path(strange))
         memory.flush()
         assert memory.lookup(bundle, strange) == said
 
 
 def test_the_oldest_is_forgotten(bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memories, "MOST_ROWS", 3)
+    monkeypatch.setattr(memories, "MAX_ROWS", 3)
     paths = [tmp_path / f"{i}.wav" for i in range(5)]
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         for i, path in enumerate(paths):
             soundfile.write(path, noise(1, seed=i), SR)
             keep(memory, bundle, path)
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         assert [memory.lookup(bundle, p) is not None for p in paths] == [False, False, True, True, True]
-        assert memory.lookup_payload(bundle, paths[0], payload(paths[0])) is None
+        assert memory.lookup_content(bundle, paths[0], payload(paths[0])) is None
 
 
 # --- what may go wrong ---
@@ -257,7 +257,7 @@ def test_a_damaged_one_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
     said: list[str] = []
     cache.mkdir()
     (cache / "answers.sqlite").write_bytes(content)
-    with open_memory(said.append) as memory:
+    with open_cache(said.append) as memory:
         keep(memory, bundle, song)
         memory.flush()
         assert memory.lookup(bundle, song) is not None
@@ -267,13 +267,13 @@ def test_a_damaged_one_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
 
 @pytest.mark.parametrize("version", [1, 99])
 def test_one_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"PRAGMA user_version = {version}")
     database.close()
     said: list[str] = []
-    with open_memory(said.append) as memory:
+    with open_cache(said.append) as memory:
         assert memory.lookup(bundle, song) is None
     assert len(said) == 1 and f"version {version} of its tables" in said[0]
     assert (cache / "answers-aside.sqlite").is_file()
@@ -282,7 +282,7 @@ def test_one_of_another_version_is_moved_aside(bundle: Classifier, song: Path, c
 def test_an_empty_file_is_begun(bundle: Classifier, song: Path, cache: Path) -> None:
     cache.mkdir()
     (cache / "answers.sqlite").touch()  # as a kill leaves it
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
         memory.flush()
         assert memory.lookup(bundle, song) is not None
@@ -290,9 +290,9 @@ def test_an_empty_file_is_begun(bundle: Classifier, song: Path, cache: Path) -> 
 
 def test_damage_that_shows_later_is_said_once(bundle: Classifier, song: Path, cache: Path) -> None:
     said: list[str] = []
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
-    with open_memory(said.append) as memory:
+    with open_cache(said.append) as memory:
         content = (cache / "answers.sqlite").read_bytes()
         (cache / "answers.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
         assert memory.lookup(bundle, song) is None
@@ -307,14 +307,14 @@ def test_damage_that_shows_later_is_said_once(bundle: Classifier, song: Path, ca
     ["probabilities = x'00'", "probabilities = zeroblob(24)", "probabilities = 'words'", "duration_s = 'long'"],
 )
 def test_a_row_that_does_not_add_up_is_not_believed(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         keep(memory, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"UPDATE answers SET {change}")
     database.close()
-    with open_memory(refuse) as memory:
+    with open_cache(refuse) as memory:
         assert memory.lookup(bundle, song) is None
-        assert memory.lookup_payload(bundle, song, payload(song)) is None
+        assert memory.lookup_content(bundle, song, payload(song)) is None
         keep(memory, bundle, song)
         memory.flush()
         assert memory.lookup(bundle, song) is not None
@@ -324,7 +324,7 @@ def test_a_folder_that_cannot_be_made_is_said(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(song / "below a file"))
-    with open_memory() as memory:
+    with open_cache() as memory:
         keep(memory, bundle, song)
         memory.flush()
         memory.rekey(song)
@@ -336,9 +336,9 @@ def test_a_folder_that_cannot_be_made_is_said(
 def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
     bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
     said: list[str] = []
-    with open_memory(said.append) as memory:
+    with open_cache(said.append) as memory:
         other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         keep(memory, bundle, song)
@@ -350,7 +350,7 @@ def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
 
 
 def test_two_runs_at_once_keep_both_their_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
-    with open_memory(refuse) as one, open_memory(refuse) as two:
+    with open_cache(refuse) as one, open_cache(refuse) as two:
         for i in range(10):
             path = tmp_path / f"{i}.wav"
             soundfile.write(path, noise(1, seed=i), SR)
@@ -362,15 +362,15 @@ def test_two_runs_at_once_keep_both_their_answers(bundle: Classifier, song: Path
 
 KILLED = """
 import os, signal, sys
-from genrelab.predict.cache import open_memory
+from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.prediction import Prediction
 bundle = load_bundle(sys.argv[1])
-memory = open_memory()
+memory = open_cache()
 for i in range(10**6):
     p = {g: 0.5 if g == "Folk" else 0.25 for g in bundle.genres}
     said = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
-    memory.remember(bundle, said, (1, 1), i.to_bytes(32, "big"))
+    memory.store(bundle, said, (1, 1), i.to_bytes(32, "big"))
     memory.flush()
     if i == 20:
         print("ready", flush=True)
@@ -382,8 +382,8 @@ def test_a_kill_leaves_what_was_written(bundle: Classifier, cache: Path) -> None
     with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
-    with open_memory(refuse) as memory:
-        found = [memory.lookup_payload(bundle, f"/{i}.mp3", i.to_bytes(32, "big")) for i in range(21)]
+    with open_cache(refuse) as memory:
+        found = [memory.lookup_content(bundle, f"/{i}.mp3", i.to_bytes(32, "big")) for i in range(21)]
         assert all(f is not None and f.genre == "Folk" for f in found)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import genrelab
+from genrelab.audio import clips as audio_clips
 from genrelab.audio.reader import Audio
+from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, DecodeError, SettingsError
 from genrelab.predict import classifier, window_scores
@@ -68,7 +70,7 @@ def test_too_little_memory_is_no_last_word(
         raise MemoryError
 
     soundfile.write(tmp_path / "a.wav", noise(1), SR)
-    monkeypatch.setattr(classifier.decode, "clips_of", clips)
+    monkeypatch.setattr(audio_clips, "clips_from_audio", clips)
     found = predict_file(samples_bundle, tmp_path / "a.wav")
     assert (found.error, found.duration_s, found.lasting) == ("there is not enough memory for it", 1.0, False)
 
@@ -193,7 +195,7 @@ def test_numbers_that_the_network_cannot_take_are_the_files_error(
         raise BundleError("answers numbers that are no probabilities")
 
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
-    monkeypatch.setattr(classifier.Bundle, "probabilities", refuse)
+    monkeypatch.setattr(Bundle, "probabilities", refuse)
     assert samples_bundle.predict(tmp_path / "a.wav").error == "answers numbers that are no probabilities"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from genrelab.bundle.bundle import ROWS_AT_ONCE
+from genrelab.audio.reader import Audio
+from genrelab.bundle.bundle import BATCH_SIZE, Bundle
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView
 from genrelab.core.errors import SettingsError
 from genrelab.predict import classifier
@@ -38,11 +39,11 @@ def test_windows_go_through_the_network_in_few_batches(tmp_path: Path, monkeypat
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=1.0)).with_windows("all")
     sizes = []
-    answers = classifier.Bundle.answers
-    monkeypatch.setattr(classifier.Bundle, "answers", lambda self, x: sizes.append(len(x)) or answers(self, x))
+    answers = Bundle.answers
+    monkeypatch.setattr(Bundle, "answers", lambda self, x: sizes.append(len(x)) or answers(self, x))
     prediction = bundle.predict(noise(50), SR)
     assert len(prediction.timeline) == sum(sizes) == 100
-    assert sizes == [ROWS_AT_ONCE] * 3 + [4]
+    assert sizes == [BATCH_SIZE] * 3 + [4]
 
 
 def test_of_a_long_track_a_view_of_the_beginning_decodes_no_more(
@@ -50,8 +51,8 @@ def test_of_a_long_track_a_view_of_the_beginning_decodes_no_more(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(100), SR)
     decoded = []
-    read = classifier.Audio.read
-    monkeypatch.setattr(classifier.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
+    read = Audio.read
+    monkeypatch.setattr(Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
     assert samples_bundle.predict(tmp_path / "a.wav").error is None
     assert decoded == [0]
 

@@ -12,10 +12,11 @@ import soundfile
 
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.clips import clip_starts
+from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, View
-from genrelab.predict import classifier
+from genrelab.predict import classifier, file
 from genrelab.predict.classifier import Classifier
-from genrelab.predict.file import CLOSE
+from genrelab.predict.file import TIE_MARGIN
 from tests.support.bundles import SR, bundle_for, noise
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
@@ -27,7 +28,7 @@ CLIPS = ClipSettings(clip_s=1.0, max_clips=2)
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of every look at a file or at samples: was it the second?"""
     seen: list[bool] = []
-    for name in ("clips_of", "clips_of_samples"):
+    for name in ("clips_from_audio", "clips_from_samples"):
         original = getattr(audio_clips, name)
 
         def look(
@@ -61,7 +62,7 @@ def test_where_two_genres_are_close_as_many_again_are_heard_and_all_pooled(
     bundle, y, clips = close(tmp_path / "bundle").with_windows(3), noise(seconds), ClipSettings(1.0, max_clips=3)
     soundfile.write(tmp_path / "a.wav", y, SR, subtype="FLOAT")
     prediction = bundle.predict(tmp_path / "a.wav")
-    assert difference(prediction) < CLOSE and looks == [False, True]
+    assert difference(prediction) < TIE_MARGIN and looks == [False, True]
     expected = sorted(clip_starts(seconds, clips) + clip_starts(seconds, clips, more=True))
     assert starts(prediction) == expected and len(expected) == n_heard
     windows = np.array([list(w.probabilities.values()) for w in prediction.timeline])
@@ -91,7 +92,7 @@ def test_a_clear_answer_is_not_looked_at_again(
     nothing = np.zeros_like(WEIGHTS)
     bundle = bundle_for(tmp_path / "bundle", VIEW, CLIPS, nothing, bias).with_windows(3)
     prediction = bundle.predict(noise(12), SR)
-    assert (difference(prediction) < CLOSE) is again
+    assert (difference(prediction) < TIE_MARGIN) is again
     assert looks == [False, True][: 1 + again]
     assert len(prediction.timeline) == (6 if again else 3)
 
@@ -99,20 +100,20 @@ def test_a_clear_answer_is_not_looked_at_again(
 def test_it_is_the_first_look_that_is_close_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = bundle_for(tmp_path / "bundle", VIEW, CLIPS, WEIGHTS).with_windows(3)
     first = bundle.predict(noise(12), SR)
-    assert len(first.timeline) == 3 and difference(first) > CLOSE
-    monkeypatch.setattr(classifier, "CLOSE", difference(first) + 1e-9)
+    assert len(first.timeline) == 3 and difference(first) > TIE_MARGIN
+    monkeypatch.setattr(file, "TIE_MARGIN", difference(first) + 1e-9)
     assert len(bundle.predict(noise(12), SR).timeline) == 6
-    monkeypatch.setattr(classifier, "CLOSE", difference(first) - 1e-9)
+    monkeypatch.setattr(file, "TIE_MARGIN", difference(first) - 1e-9)
     assert bundle.predict(noise(12), SR) == first
 
 
 @pytest.mark.parametrize(("windows", "n_heard"), [(None, 2), ("all", 12), (12, 12), (2, 4)])
 def test_only_a_number_that_is_asked_for_looks_again(
-    tmp_path: Path, looks: list[bool], windows: classifier.Windows | None, n_heard: int
+    tmp_path: Path, looks: list[bool], windows: classifier.WindowCount | None, n_heard: int
 ) -> None:
     bundle = close(tmp_path / "bundle").with_windows(windows)
     prediction = bundle.predict(noise(12), SR)
-    assert difference(prediction) < CLOSE and len(prediction.timeline) == n_heard
+    assert difference(prediction) < TIE_MARGIN and len(prediction.timeline) == n_heard
     assert looks == [False, *([True] if isinstance(windows, int) else [])]
     assert bundle.with_windows(3).with_windows("all").looks_again is False, "the last word counts"
     soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
@@ -126,8 +127,8 @@ def test_who_hears_the_beginning_decodes_nothing_twice(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(12), SR)
     decoded = []
-    read = classifier.Audio.read
-    monkeypatch.setattr(classifier.Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
+    read = Audio.read
+    monkeypatch.setattr(Audio, "read", lambda self, at, s: decoded.append(at) or read(self, at, s))
     undecided = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=2.0), undecided)
     prediction = bundle.with_windows(6).predict(tmp_path / "a.wav")
@@ -154,14 +155,14 @@ def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> 
 def test_both_looks_go_by_one_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where FFmpeg takes over in the first look, the file may be longer for it: what was heard is not heard again."""
     soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
-    read = classifier.Audio.read
+    read = Audio.read
 
-    def longer(audio: classifier.Audio, start_s: float, seconds: float | None) -> Any:
+    def longer(audio: Audio, start_s: float, seconds: float | None) -> Any:
         audio.frames = 14 * SR
         return read(audio, start_s, seconds)
 
     bundle = close(tmp_path / "bundle").with_windows(3)
     expected = bundle.predict(tmp_path / "a.wav")
     assert len(expected.timeline) == 6
-    monkeypatch.setattr(classifier.Audio, "read", longer)
+    monkeypatch.setattr(Audio, "read", longer)
     assert bundle.predict(tmp_path / "a.wav") == expected

@@ -10,11 +10,11 @@ from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.prepare import estimate
-from genrelab.prepare.estimate import Outlook
-from genrelab.prepare.work_unit import Item, Kept, Piece
+from genrelab.prepare.estimate import Estimate
+from genrelab.prepare.work_unit import Item, Piece, ReusableTrack
 
 SETTINGS = PrepareSettings(views=(SamplesView(),))
-KEPT = Kept("", 1.0, {}, [], [])
+KEPT = ReusableTrack("", 1.0, {}, [], [])
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def _pieces(work: Path, *tracks: list[Item]) -> list[Piece]:
     return made
 
 
-def _told(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> tuple[Outlook, list[str]]:
+def _told(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> tuple[Estimate, list[str]]:
     said: list[str] = []
-    return Outlook(pieces, pieces[done:], jobs, folder, said.append), said
+    return Estimate(pieces, pieces[done:], jobs, folder, said.append), said
 
 
 def test_seconds_and_bytes_of_what_is_left(song: str, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_taken_over_takes_room_and_no_time(song: str, tmp_path: Path) ->
 
 def test_nothing_is_told_of_nothing(song: str, tmp_path: Path) -> None:
     said: list[str] = []
-    Outlook([], [], 1, Folder(tmp_path / "out"), said.append)
+    Estimate([], [], 1, Folder(tmp_path / "out"), said.append)
     assert not said
     only = _pieces(tmp_path, [Item(0, song)])
     it, said = _told(only, 1, Folder(tmp_path / "out"))
@@ -122,7 +122,7 @@ def test_the_disk_is_looked_at_after_every_piece_and_before_the_shards(
         it.after(todo[1], 1.0)
     it, said = _told(todo, 1, Folder(tmp_path / "out"), done=4)
     with pytest.raises(PreparedError, match="make room"):
-        it.look_at_the_disk()
+        it.check_disk_space()
     assert said == []
 
 

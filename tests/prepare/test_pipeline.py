@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.cli.run import outcome
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
@@ -400,13 +400,13 @@ def test_fingerprints_stand_beside_the_records(small: Path, tmp_path: Path) -> N
     import soundfile
 
     prepared = prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
-    held = prepared.prints()
+    held = prepared.fingerprints()
     assert held is not None
     prints, payloads = held
     assert [p.track_id for p in prints] == prepared.tracks["track_id"]
     y, sr = soundfile.read(small / "ambient" / "0.wav", dtype="float32")
-    assert prints[0].marks.tolist() == landmarks(y, sr).tolist() and prints[0].start_s == 0.0
-    assert payloads["ambient/0.wav"] == payload_sha256(small / "ambient" / "0.wav")
+    assert prints[0].landmarks.tolist() == landmarks(y, sr).tolist() and prints[0].start_s == 0.0
+    assert payloads["ambient/0.wav"] == sha256_of_audio(small / "ambient" / "0.wav")
 
 
 @pytest.mark.parametrize("harm", ["of an earlier version", "damaged", "gone"])
@@ -423,7 +423,7 @@ def test_fingerprints_that_are_not_there_are_added(small: Path, tmp_path: Path, 
         del about["files"]["fingerprints.parquet"]
         (out / "dataset.json").write_text(json.dumps(about))
         (out / "audit.json").unlink()
-        assert open_prepared(str(out)).prints() is None
+        assert open_prepared(str(out)).fingerprints() is None
     said: list[str] = []
     prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
     assert any("9 of 9 tracks have not changed" in s for s in said)

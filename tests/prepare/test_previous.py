@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genrelab.core.config import CHOICE, ClipSettings, PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import CLIP_CHOICE_KEY, ClipSettings, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions
@@ -230,9 +230,9 @@ def test_where_an_earlier_version_chose_other_clips_nothing_is_mixed(
     prepare(_load(root), out, settings, jobs=1)
     fresh = _bytes(out)
     about = json.loads((out / "dataset.json").read_text())
-    del about["settings"][CHOICE]  # as earlier versions wrote it
+    del about["settings"][CLIP_CHOICE_KEY]  # as earlier versions wrote it
     old = open_prepared(out)
-    about["fingerprint"] = assemble.fingerprint(old.tracks["track_id"], about["settings"], outcomes_of(old))
+    about["fingerprint"] = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
     (out / "dataset.json").write_text(json.dumps(about))
     if refused:
         with pytest.raises(PreparedError, match=r"by an earlier version, which chose other clips of tracks of 0\.25 s"):

@@ -17,7 +17,7 @@ from genrelab.core.config import (
     TrainSettings,
     View,
 )
-from genrelab.export.parity_check import _hear
+from genrelab.export.parity_check import _load_input
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Item
@@ -55,9 +55,9 @@ def test_prepare(tmp_path: Path, view: View) -> None:
     soundfile.write(tmp_path / "a.wav", noise(3.2), SR, subtype="FLOAT")
     found = {}
     for name, clips in (("two", CLIPS), ("all", ClipSettings(clip_s=0.5, max_clips=100))):
-        made = work_unit._made(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
+        made = work_unit._make_track(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
         found[name] = [content for view_name, content in made.records if view_name == view.name]
-        assert len(made.records) - len(found[name]) == len(made.prints) == (2 if name == "two" else 6)
+        assert len(made.records) - len(found[name]) == len(made.fingerprints) == (2 if name == "two" else 6)
     assert found["two"] == found["all"]
     (only,) = found["two"]
     assert tfrecord.decode(only[12:-4]).start_s == 0
@@ -85,5 +85,5 @@ def test_occlusion_and_parity(tmp_path: Path) -> None:
     clip = heard_stretch(Order(who.ears, who.tracks[0], (Question(0, 0, 1),)))
     assert clip.start_s == 0
     np.testing.assert_array_equal(clip.y, y[:900])
-    heard = _hear(load_bundle(tmp_path / "run" / "raw" / "bundle"), tmp_path / "root" / "a.wav")
+    heard = _load_input(load_bundle(tmp_path / "run" / "raw" / "bundle"), tmp_path / "root" / "a.wav")
     np.testing.assert_array_equal(heard.windows, y[None, :900])

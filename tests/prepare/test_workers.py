@@ -29,12 +29,12 @@ CRASH = """
 import os
 import genrelab.audio.clips
 from pathlib import Path
-clips = genrelab.audio.clips.clips
+clips = genrelab.audio.clips.read_clips
 def crash(path, *args, **kwargs):
     if str(path).endswith((os.path.join("ambient", "0.wav"), os.path.join("choir", "5.wav"))):
         os._exit(11)  # as a decoder does that meets a hostile file
     return clips(path, *args, **kwargs)
-genrelab.audio.clips.clips = crash
+genrelab.audio.clips.read_clips = crash
 """
 
 
@@ -74,7 +74,7 @@ def test_after_a_crash_only_the_pieces_in_work_go_alone(tmp_path: Path, monkeypa
         return lost
 
     monkeypatch.setattr(workers, "_make_in_pool", pool)
-    workers.make_all(orders, jobs=2, done=lambda *_: None)
+    workers.make_pieces(orders, jobs=2, done=lambda *_: None)
     assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [2], [3], [3], [4, 5, 6, 7]]
 
 
@@ -83,7 +83,7 @@ def test_workers_that_die_before_they_begin_are_no_endless_loop(
 ) -> None:
     monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
     with pytest.raises(PreparedError, match="memory"):
-        workers.make_all(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
+        workers.make_pieces(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
 
 
 def test_who_is_told_of_a_piece_may_stop_them_all(music: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_who_is_told_of_a_piece_may_stop_them_all(music: Path, tmp_path: Path) -
     settings = PrepareSettings(views=(SamplesView(),))
     orders = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
     with pytest.raises(PreparedError, match="enough"):
-        workers.make_all(orders, jobs=1, done=done)
+        workers.make_pieces(orders, jobs=1, done=done)
     ((first, seconds),) = told
     assert first == 0 and seconds > 0
     assert orders[0].folder.exists() and not orders[-1].folder.exists()

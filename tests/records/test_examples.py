@@ -11,7 +11,7 @@ from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
-from genrelab.models.keras_training import _shuffled, part_of
+from genrelab.models.keras_training import _shuffled, network_data
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Labels, load_examples
 from genrelab.records.prepared import Prepared, open_prepared
@@ -83,7 +83,7 @@ def test_what_does_not_fit_into_memory_is_shuffled_alike(
     examples = load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
 
     def epochs() -> list[np.ndarray]:
-        part = part_of(examples, "fit", batch_size=4, in_order=False)
+        part = network_data(examples, "fit", batch_size=4, in_order=False)
         return [np.concatenate([x for x, _ in _shuffled(part, seed).batch(4).as_numpy_iterator()]) for seed in (0, 1)]
 
     cached = epochs()

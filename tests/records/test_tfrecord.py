@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genrelab.records.tfrecord import (
-    Corrupt,
+    CorruptRecord,
     Record,
     decode,
     encode,
@@ -21,7 +21,7 @@ from genrelab.records.tfrecord import (
 RECORDS = [Record(i, i * 1.5, os.urandom(200)) for i in range(10)]
 
 
-def _read(path: Path, expected: int | None = None) -> list[Record | Corrupt]:
+def _read(path: Path, expected: int | None = None) -> list[Record | CorruptRecord]:
     return [r for _, _, r in read_records(path, expected=expected)]
 
 
@@ -47,7 +47,7 @@ def test_a_changed_byte_costs_one_record_and_is_named(tmp_path: Path) -> None:
     content[len(encode(RECORDS[0])) + 40] ^= 1
     path.write_bytes(content)
     found = _read(path, 10)
-    assert [i for i, r in enumerate(found) if isinstance(r, Corrupt)] == [1]
+    assert [i for i, r in enumerate(found) if isinstance(r, CorruptRecord)] == [1]
     assert found[2:] == RECORDS[2:]
     assert "checksum" in found[1].reason  # type: ignore[union-attr]
 
@@ -60,13 +60,13 @@ def test_a_file_that_ends_early_counts_what_is_lost(tmp_path: Path, cut: int) ->
     found = _read(path, 10)
     good = [r for r in found if isinstance(r, Record)]
     assert good == RECORDS[: len(good)]
-    assert sum(r.lost for r in found if isinstance(r, Corrupt)) == 10 - len(good) > 0
+    assert sum(r.lost for r in found if isinstance(r, CorruptRecord)) == 10 - len(good) > 0
 
 
 def test_a_file_cut_between_records_is_not_taken_for_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     write_records(path, RECORDS[:7])
-    assert sum(r.lost for r in _read(path, 10) if isinstance(r, Corrupt)) == 3
+    assert sum(r.lost for r in _read(path, 10) if isinstance(r, CorruptRecord)) == 3
 
 
 def test_a_broken_length_loses_the_rest_and_says_so(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_broken_length_loses_the_rest_and_says_so(tmp_path: Path) -> None:
     content[2 * len(encode(RECORDS[0]))] ^= 1
     path.write_bytes(content)
     found = _read(path, 10)
-    assert sum(r.lost for r in found if isinstance(r, Corrupt)) == 10 - sum(isinstance(r, Record) for r in found)
+    assert sum(r.lost for r in found if isinstance(r, CorruptRecord)) == 10 - sum(isinstance(r, Record) for r in found)
 
 
 def test_shard_names_carry_their_count() -> None:

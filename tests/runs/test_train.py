@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genrelab.core.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
-from genrelab.core.errors import MissingNeed, ModelError, PreparedError, SettingsError, SplitError
+from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
@@ -17,8 +17,8 @@ from genrelab.export import export
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import make_task
-from genrelab.runs.run_folder import Interrupted
-from genrelab.runs.train import check, train
+from genrelab.runs.run_folder import TrainingInterrupted
+from genrelab.runs.train import check_settings, train
 from genrelab.studies import doubts, robustness
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
@@ -158,10 +158,10 @@ def test_an_interrupt_tells_whether_the_run_had_begun(
     monkeypatch.setattr("genrelab.runs.train.make_task", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         train(prepared, run, SETTINGS, overwrite=True)
-    assert not isinstance(caught.value, Interrupted) and run.exists("run.json")
+    assert not isinstance(caught.value, TrainingInterrupted) and run.exists("run.json")
     monkeypatch.undo()
-    monkeypatch.setattr("genrelab.export.export.bundle", interrupt)
-    with pytest.raises(Interrupted):
+    monkeypatch.setattr("genrelab.export.export.write_model_bundle", interrupt)
+    with pytest.raises(TrainingInterrupted):
         train(prepared, run, SETTINGS, overwrite=True)
     assert not run.exists("run.json")
     monkeypatch.undo()
@@ -181,7 +181,7 @@ def test_settings_that_are_not_ours_prove_no_run(prepared: Prepared, tmp_path: P
 def test_what_would_fail_late_is_refused_early() -> None:
     def refused(views: list[View], **settings: object) -> str:
         with pytest.raises((ModelError, SettingsError)) as caught:
-            check(TrainSettings(**settings), {v.name: v for v in views})  # type: ignore[arg-type]
+            check_settings(TrainSettings(**settings), {v.name: v for v in views})  # type: ignore[arg-type]
         return str(caught.value)
 
     both: list[View] = [StatisticsView(), FramesView()]
@@ -191,8 +191,8 @@ def test_what_would_fail_late_is_refused_early() -> None:
     assert "no such file" in refused(both, models=("mobilenet_v2",), imagenet_weights="/typo.h5")
     assert "raw_cnn reads the view samples" in refused(both, models=("majority", "raw_cnn"))
     assert "--view frames: there is only statistics" in refused([StatisticsView()], view="frames", pca=0.9)
-    check(TrainSettings(view="frames", pca=0.9), {v.name: v for v in both})
-    check(TrainSettings(view="frames", models=("raw_cnn",)), {v.name: v for v in [*both, SamplesView()]})
+    check_settings(TrainSettings(view="frames", pca=0.9), {v.name: v for v in both})
+    check_settings(TrainSettings(view="frames", models=("raw_cnn",)), {v.name: v for v in [*both, SamplesView()]})
 
 
 def test_majority_reads_whatever_there_is(music: Path, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_clips_are_as_long_as_the_longest_that_was_learned_from(prepared: Prepar
     lengths = list(prepared.tracks["duration_s"])
     lengths[training], lengths[tested], lengths[failed] = 2.0, 9.0, 30.0
     other = replace(prepared, tracks={**prepared.tracks, "duration_s": lengths})
-    clips = export.heard(replace(task, prepared=other))
+    clips = export.clip_settings(replace(task, prepared=other))
     assert clips.clip_s == 2.0 and clips.tolerance > 0  # a test track that is a little longer stays whole
 
 
@@ -251,7 +251,7 @@ def test_what_cannot_run_is_listed_under_all_and_an_error_by_name(prepared: Prep
     assert "reads the view samples" in next(m["reason"] for m in board.not_run if m["model"] == "raw_cnn")
     assert "raw_cnn" in (tmp_path / "all" / "leaderboard.md").read_text().replace("\\", "")
     assert not (tmp_path / "all" / "raw_cnn").exists()
-    with pytest.raises(MissingNeed, match=r"--views statistics,samples"):
+    with pytest.raises(MissingRequirementError, match=r"--views statistics,samples"):
         train(prepared, Folder(tmp_path / "named"), replace(settings, models=("raw_cnn",)))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
-from genrelab.serve.handlers import Pace
+from genrelab.serve.handlers import WaitEstimate
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import Client, Exchange, service
 
@@ -40,7 +40,7 @@ def test_a_raw_body_is_heard(client: Client, app: Any, tmp_path: Path) -> None:
         "path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2},
         "duration_s": 2.5, "model": "first", "error": None,
     }  # fmt: skip
-    assert app.state.ears.contents == [b"sound"]
+    assert app.state.worker_queue.contents == [b"sound"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,17 +48,17 @@ def test_a_form_is_heard_and_its_file_named(client: Client, app: Any) -> None:
     name = "../../etc/Beyoncé – „x“.mp3"
     answer = client.post("/v1/predict", files={"any": (name, io.BytesIO(b"sound"), "audio/mpeg")})
     assert answer.json()["path"] == name
-    assert app.state.ears.contents == [b"sound"]
+    assert app.state.worker_queue.contents == [b"sound"]
 
 
 def test_the_query_reaches_the_ears(client: Client, app: Any) -> None:
     query = "model=second&top=2&timeline=true&windows=all"
     answer = client.post(f"/v1/predict?{query}", content=b"sound").json()
-    order = app.state.ears.orders[0]
+    order = app.state.worker_queue.orders[0]
     assert (order.model.name, order.top, order.timeline, order.windows) == ("second", 2, True, "all")
     assert (answer["model"], len(answer["timeline"])) == ("second", 1)
     client.post("/v1/predict?windows=7", content=b"sound")
-    assert app.state.ears.orders[1].windows == 7
+    assert app.state.worker_queue.orders[1].windows == 7
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_query_reaches_the_ears(client: Client, app: Any) -> None:
 def test_a_parameter_that_cannot_be_is_named(client: Client, app: Any, query: str) -> None:
     about = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)
     assert repr(query.partition("=")[0]) in about["detail"]
-    assert app.state.ears.orders == []
+    assert app.state.worker_queue.orders == []
 
 
 def test_thousands_of_faults_are_not_all_told(client: Client) -> None:
@@ -101,14 +101,14 @@ def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
         )
         headers = [("content-type", "multipart/form-data; boundary=b")]
         exchange = Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[body + b"--b--\r\n"])
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         running = asyncio.create_task(exchange.run())
         await asyncio.sleep(0.05)
-        app.state.ears.full = True
-        app.state.ears.gate.set()
+        app.state.worker_queue.full = True
+        app.state.worker_queue.gate.set()
         await asyncio.sleep(0.2)
-        assert len(app.state.ears.orders) == 1
-        app.state.ears.full = False
+        assert len(app.state.worker_queue.orders) == 1
+        app.state.worker_queue.full = False
         return await running
 
     answer = json.loads(asyncio.run(talk()).body)
@@ -120,13 +120,13 @@ def test_a_batch_leaves_half_of_the_line_to_others(tmp_path: Path) -> None:
         app = service(tmp_path, Limits(queue=4))
         form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n--b--\r\n'
         headers = [("content-type", "multipart/form-data; boundary=b")]
-        app.state.ears.waiting = 2
+        app.state.worker_queue.waiting = 2
         batch = asyncio.create_task(Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[form]).run())
         await asyncio.sleep(0.2)
-        assert app.state.ears.orders == []
+        assert app.state.worker_queue.orders == []
         single = await Exchange(app, "POST", "/v1/predict", pieces=[b"x"]).run()
-        assert (single.status, len(app.state.ears.orders)) == (200, 1)
-        app.state.ears.waiting = 1
+        assert (single.status, len(app.state.worker_queue.orders)) == (200, 1)
+        app.state.worker_queue.waiting = 1
         assert (await batch).status == 200
 
     asyncio.run(talk())
@@ -147,11 +147,11 @@ def test_what_decoders_say_stands_apart(client: Client) -> None:
 
 
 def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
-    app.state.ears.full, app.state.ears.waiting = True, 16
+    app.state.worker_queue.full, app.state.worker_queue.waiting = True, 16
     answer = client.post("/v1/predict", content=b"x")
     is_problem(answer, "busy", 429)
     assert int(answer.headers["retry-after"]) >= 1
-    assert app.state.ears.orders == []
+    assert app.state.worker_queue.orders == []
 
 
 @pytest.mark.parametrize(
@@ -159,21 +159,21 @@ def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
     [(0, "All workers are hearing files."), (1, "A file waits to be heard."), (7, "7 files wait to be heard.")],
 )
 def test_busy_says_how_busy(client: Client, app: Any, waiting: int, said: str) -> None:
-    app.state.ears.full, app.state.ears.waiting, app.state.ears.hearing = True, waiting, 1
+    app.state.worker_queue.full, app.state.worker_queue.waiting, app.state.worker_queue.in_progress = True, waiting, 1
     assert is_problem(client.post("/v1/predict", content=b"x"), "busy", 429)["detail"] == said
 
 
 def test_it_learns_how_long_files_take_also_from_those_that_took_too_long() -> None:
-    pace = Pace(1)
+    pace = WaitEstimate(1)
     before_s = pace.until_done(4)
     for _ in range(20):
-        pace.heard(20, 0)
+        pace.processed(20, 0)
     assert pace.until_done(4) > 70 > before_s
 
 
 def test_files_that_took_too_long_are_part_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[float, int]] = []
-    monkeypatch.setattr(Pace, "heard", lambda _, seconds, ahead: told.append((seconds, ahead)))
+    monkeypatch.setattr(WaitEstimate, "heard", lambda _, seconds, ahead: told.append((seconds, ahead)))
     with Client(service(tmp_path)) as client:
         for content, files in ((b"refuse took-too-long", 1), (b"sound", 2), (b"refuse not-ready", 2)):
             client.post("/v1/predict", content=content)
@@ -194,10 +194,10 @@ def test_models_and_their_cards(client: Client) -> None:
 def test_live_and_ready(client: Client, app: Any) -> None:
     assert client.get("/v1/health").json() == {"status": "live"}
     assert client.get("/v1/ready").json() == {"status": "ready"}
-    app.state.ears.ready = False
+    app.state.worker_queue.ready = False
     is_problem(client.get("/v1/ready"), "not-ready", 503)
     is_problem(client.post("/v1/predict", content=b"x"), "not-ready", 503)
-    app.state.draining.begin()
+    app.state.draining.start()
     assert client.get("/v1/health").json() == {"status": "live"}
 
 
@@ -223,7 +223,7 @@ def test_a_fault_of_ours_is_logged_and_not_told(client: Client, app: Any, caplog
     async def broken(_: Any) -> Any:
         raise RuntimeError("a secret")
 
-    app.state.ears.hear = broken
+    app.state.worker_queue.classify = broken
     answer = client.post("/v1/predict", content=b"x")
     is_problem(answer, "internal", 500)
     assert "secret" not in answer.text
@@ -234,22 +234,22 @@ def test_a_fault_of_ours_is_logged_and_not_told(client: Client, app: Any, caplog
 def test_who_goes_away_is_heard_no_further(tmp_path: Path) -> None:
     async def talk() -> tuple[Any, Exchange]:
         app = service(tmp_path)
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound", 0.05, None])
         await asyncio.wait_for(exchange.run(), 5)
         return app, exchange
 
     app, exchange = asyncio.run(talk())
-    assert (app.state.ears.cancelled, exchange.status) == (1, 499)
+    assert (app.state.worker_queue.cancelled, exchange.status) == (1, 499)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_request_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
     async def talk() -> Any:
         app = service(tmp_path)
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         running = asyncio.create_task(Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run())
-        while not app.state.ears.orders:
+        while not app.state.worker_queue.orders:
             await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.wait([running])
@@ -257,14 +257,14 @@ def test_a_request_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
         return app
 
     app = asyncio.run(talk())
-    assert (app.state.ears.cancelled, app.state.draining.in_flight) == (1, 0)
+    assert (app.state.worker_queue.cancelled, app.state.draining.in_flight) == (1, 0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_ears_begin_and_end_with_the_service(app: Any) -> None:
     with Client(app):
-        assert app.state.ears.running
-    assert not app.state.ears.running
+        assert app.state.worker_queue.running
+    assert not app.state.worker_queue.running
 
 
 def test_figures(client: Client) -> None:

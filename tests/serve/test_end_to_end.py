@@ -20,9 +20,9 @@ import soundfile
 from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
-from genrelab.serve.schemas import Heard, Refused
-from genrelab.serve.workers.queue import Ears
+from genrelab.serve.model_store import ModelStore
+from genrelab.serve.schemas import PredictionOut, RefusedOut
+from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import GENRES, bundle_for, noise
 from tests.support.live_service import served
 
@@ -42,9 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(folder: Path) -> Iterator[int]:
     bundle_for(folder / "a", SamplesView(sr=8_000, n_samples=8_000), ClipSettings(clip_s=3, min_s=1))
     bundle_for(folder / "b", SamplesView(sr=8_000, n_samples=8_000), bias=(9.0, 0.0, 0.0))
-    shelf = Shelf({"a": folder / "a", "b": folder / "b"}, folder / "models")
+    shelf = ModelStore({"a": folder / "a", "b": folder / "b"}, folder / "models")
     (folder / "uploads").mkdir()
-    app = create_app(LIMITS, shelf, Ears(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
+    app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
     with served(app, LIMITS, ws="websockets-sansio") as port:
         yield port
 
@@ -74,7 +74,7 @@ def test_a_recording_is_heard_however_it_is_sent(client: httpx.Client, format: s
     raw = client.post("/v1/predict", content=recording)
     form = client.post("/v1/predict", files={"f": ("song", recording)})
     assert (raw.status_code, form.status_code) == (200, 200)
-    heard = Heard.model_validate(raw.json())
+    heard = PredictionOut.model_validate(raw.json())
     assert {**form.json(), "path": ""} == raw.json()
     assert heard.duration_s == pytest.approx(4, abs=0.1)
     assert set(heard.probabilities) == set(GENRES)
@@ -84,7 +84,7 @@ def test_the_query_counts(client: httpx.Client) -> None:
     recording = sound(4)
     answer = client.post("/v1/predict?model=b&top=1&timeline=true&windows=all", content=recording).json()
     assert (answer["model"], answer["genre"], len(answer["probabilities"])) == ("b", "Blues", 1)
-    assert Heard.model_validate(answer).timeline
+    assert PredictionOut.model_validate(answer).timeline
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_batch(client: httpx.Client) -> None:
     answers = client.post("/v1/predict/batch", files=files).json()
     assert [a["path"] for a in answers] == ["1", "2", "3", "4"]
     for answer, heard in zip(answers, (True, False, False, True), strict=True):
-        (Heard if heard else Refused).model_validate(answer)
+        (PredictionOut if heard else RefusedOut).model_validate(answer)
 
 
 def test_music_as_it_sounds(port: int, client: httpx.Client) -> None:

@@ -40,7 +40,7 @@ import sys
 from genrelab.serve import server
 from genrelab.serve.limits import Limits
 from genrelab.serve.settings import ServeSettings
-limits = Limits(upload_bytes={most}, audio_s=600, hear_s=8, upload_s=6, idle_s=2, workers=2, queue=16, uploads=48)
+limits = Limits(upload_bytes={most}, audio_s=600, classify_s=8, upload_s=6, idle_s=2, workers=2, queue=16, uploads=48)
 settings = ServeSettings(models=sys.argv[1:], port=0, limits=limits)
 server.serve(settings, lambda address, _: print(address, flush=True))
 """

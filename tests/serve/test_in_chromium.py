@@ -206,7 +206,7 @@ def visit(chromium: Any, serve: Serve) -> Iterator[Callable[..., Visit]]:
 @pytest.mark.parametrize("name", ["song.mp3", "song.m4a"])
 def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Path, name: str) -> None:
     it = visit()
-    it.hear(songs / name)
+    it.classify(songs / name)
     assert it.text("#heard-name") == name
     genres = it.page.locator("#bars li").all_inner_texts()
     assert len(genres) == 5 and it.text("#genre") in genres[0]
@@ -230,7 +230,7 @@ def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Pa
 
 def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     it.page.wait_for_selector("#transport:not([hidden])")
     box = it.page.locator("#ribbon").bounding_box()
     it.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
@@ -271,7 +271,7 @@ def test_a_broken_file_is_told_of_in_words(visit: Callable[..., Visit], songs: P
     assert "FFmpeg" in it.text("#trouble-detail")
     assert not it.page.is_visible("#heard")
     assert it.page.get_attribute("#trouble", "role") == "alert"
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert not it.page.is_visible("#trouble")
 
 
@@ -305,7 +305,7 @@ def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> N
 
 def test_what_the_browser_cannot_play_is_answered_all_the_same(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    it.hear(songs / "song.wma")
+    it.classify(songs / "song.wma")
     assert it.text("#genre")
     assert "cannot play" in it.text("#silent")
     assert not it.page.is_visible("#play")
@@ -316,7 +316,7 @@ def test_what_the_browser_cannot_play_is_answered_all_the_same(visit: Callable[.
 
 def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--min-precision", "0.9")  # which the calibration of the starter model supports for no genre
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert it.text("#genre") == "unknown"
     assert it.text("#sureness").startswith("If it had to guess: ")
     assert it.text("#remark") == "It names a genre only where answers like it were right 90% of the time."
@@ -331,7 +331,7 @@ def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], so
     starter = STARTER
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
     it.page.select_option("#model", "second")
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert "second" in it.text("#past-list")
     it.page.click("#about-button")
     it.page.wait_for_selector("#card h3")
@@ -390,14 +390,14 @@ def test_how_sure_an_answer_is_comes_from_a_test(visit: Callable[..., Visit]) ->
 def test_words_promise_no_more_than_was_measured(visit: Callable[..., Visit], songs: Path) -> None:
     bins = [{"low": i / 10, "high": (i + 1) / 10, "n": 40, "accuracy": 0.25} for i in range(10)]
     it = measured(visit(opened=False), reliability=bins)
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert re.fullmatch(r"a wild guess, \d+%", it.text("#sureness"))
     assert re.fullmatch(
         r"Of 40 test tracks answered this surely \(\d+–\d+%\), it was right for 10\.", it.text("#evidence")
     )
     assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
     it = measured(visit(opened=False), reliability=None)
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert re.fullmatch(r"\d+%; nobody measured how often that is right", it.text("#sureness"))
     assert not it.page.is_visible("#evidence")
 
@@ -416,7 +416,7 @@ def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> N
 def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) -> None:
     starter = STARTER
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
     it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
     it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
@@ -558,7 +558,7 @@ def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Vi
         "**/v1/predict*windows=all*",
         lambda route: route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem)),
     )
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert "only some stretches" in it.text("#remark")
     assert not it.page.is_visible("#trouble")
 
@@ -644,7 +644,7 @@ def test_a_microphone_that_is_refused_is_told_of(visit: Callable[..., Visit]) ->
 def test_history_stays_in_the_browser_and_can_be_cleared(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     assert not it.page.is_visible("#past")
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     it.reload()
     it.page.wait_for_selector("#past:not([hidden])")
     it.page.locator("#past-list button").click()
@@ -668,7 +668,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], 
     it.page.fill("#token", TOKEN)
     it.page.keyboard.press("Enter")
     it.page.wait_for_selector("#about-button:not(:empty)")
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     assert it.value("Object.keys(localStorage).join()") == "genrelab.history"
     assert TOKEN in it.value("JSON.stringify(sessionStorage)")
 
@@ -738,7 +738,7 @@ def test_it_is_accessible_and_fits(
 ) -> None:
     it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
     assert it.violations() == []
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     it.page.click("#as-text summary")
     it.page.click("#all-genres")
     it.page.set_input_files("#folder", str(album))
@@ -767,7 +767,7 @@ def test_both_languages(
 ) -> None:
     it = visit(locale=locale)
     assert (it.value("document.documentElement.lang"), it.text("h1")) == (lang, title)
-    it.hear(songs / "song.mp3")
+    it.classify(songs / "song.mp3")
     said = it.text("#heard")
     it.page.click("#other-language")
     it.until(f"document.documentElement.lang !== '{lang}'")
@@ -777,7 +777,7 @@ def test_both_languages(
     it.page.wait_for_selector("#about-button:not(:empty)")
     assert it.value("document.documentElement.lang") == now  # it is remembered
     assert it.text("#other-language") != other
-    left = it.value("[...document.querySelectorAll('[data-say]')].filter(e => e.dataset.say && !e.textContent).length")
+    left = it.value("[...document.querySelectorAll('[data-say]')].filter(e => e.dataset.send && !e.textContent).length")
     assert left == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("prometheus_client")
 from prometheus_client.parser import text_string_to_metric_families
 
-from genrelab.serve.metrics import Gauges, State
+from genrelab.serve.metrics import ServiceMetrics, StateCollector
 
 
 class Shelf:
@@ -19,7 +19,7 @@ class Shelf:
         return [SimpleNamespace(name="m", about={"fingerprint": self.fingerprint, "created_by": "genrelab 0"})]
 
 
-def samples(gauges: Gauges) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def samples(gauges: ServiceMetrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     families = text_string_to_metric_families(gauges.text().decode())
     return {(s.name, frozenset(s.labels.items())): s.value for f in families for s in f.samples}
 
@@ -29,10 +29,10 @@ def of(found: dict[Any, float], name: str, **labels: str) -> float:
 
 
 def test_requests_are_counted_by_what_is_ours() -> None:
-    gauges = Gauges()
-    gauges.answered("/v1/models/{name}", "GET", 200, 0.02)
-    gauges.answered("/v1/models/{name}", "GET", 200, 0.3)
-    gauges.answered("none", "PWN", 404, 0.001)
+    gauges = ServiceMetrics()
+    gauges.count_request("/v1/models/{name}", "GET", 200, 0.02)
+    gauges.count_request("/v1/models/{name}", "GET", 200, 0.3)
+    gauges.count_request("none", "PWN", 404, 0.001)
     found = samples(gauges)
     assert of(found, "genrelab_requests_total", route="/v1/models/{name}", method="GET", status="200") == 2
     assert of(found, "genrelab_requests_total", route="none", method="other", status="404") == 1
@@ -41,7 +41,7 @@ def test_requests_are_counted_by_what_is_ours() -> None:
 
 
 def test_files_are_counted_by_model_and_outcome() -> None:
-    gauges = Gauges()
+    gauges = ServiceMetrics()
     gauges.file("m", "heard", 12.5)
     gauges.file("m", "damaged")
     found = samples(gauges)
@@ -51,9 +51,9 @@ def test_files_are_counted_by_model_and_outcome() -> None:
 
 
 def test_the_state_is_looked_up_when_it_is_asked_for() -> None:
-    gauges, ears, shelf = Gauges(), SimpleNamespace(waiting=1, hearing=2, restarts=3), Shelf("a")
+    gauges, ears, shelf = ServiceMetrics(), SimpleNamespace(waiting=1, hearing=2, restarts=3), Shelf("a")
     state = SimpleNamespace(under_way=4, streams_open=5, in_flight=6, begun=False)
-    gauges.watch(State(ears, shelf, state, state, state, "1.2"))
+    gauges.watch(StateCollector(ears, shelf, state, state, state, "1.2"))
     found = samples(gauges)
     assert of(found, "genrelab_files_waiting") == 1
     assert of(found, "genrelab_files_hearing") == 2
@@ -64,13 +64,13 @@ def test_the_state_is_looked_up_when_it_is_asked_for() -> None:
     assert of(found, "genrelab_draining") == 0
     assert of(found, "genrelab_build_info", version="1.2") == 1
     assert of(found, "genrelab_bundle_info", model="m", fingerprint="a", created_by="genrelab 0") == 1
-    ears.waiting, state.begun, shelf.fingerprint = 7, True, "b"
+    ears.waiting, state.started, shelf.fingerprint = 7, True, "b"
     found = samples(gauges)
     assert (of(found, "genrelab_files_waiting"), of(found, "genrelab_draining")) == (7, 1)
     assert of(found, "genrelab_bundle_info", model="m", fingerprint="b", created_by="genrelab 0") == 1
 
 
 def test_two_applications_do_not_share_figures() -> None:
-    one, other = Gauges(), Gauges()
+    one, other = ServiceMetrics(), ServiceMetrics()
     one.file("m", "heard", 1)
     assert "genrelab_files_total{" not in other.text().decode()

@@ -12,7 +12,7 @@ import pytest
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict.classifier import STARTER, load_bundle
-from genrelab.serve.model_store import Shelf, named
+from genrelab.serve.model_store import ModelStore, parse_models
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.evidence import answered
 
@@ -25,16 +25,16 @@ def bundle(folder: Path, bias: tuple[float, float, float] = (0.0, 0.0, 0.0), **c
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> ModelStore:
     sources = {"one": bundle(tmp_path / "one"), "two": bundle(tmp_path / "two", (9, 0, 0))}
-    return Shelf(sources, tmp_path / "copies")
+    return ModelStore(sources, tmp_path / "copies")
 
 
 def copies(tmp_path: Path) -> list[str]:
     return sorted(p.name for p in (tmp_path / "copies").iterdir())
 
 
-def test_the_first_is_the_default(shelf: Shelf) -> None:
+def test_the_first_is_the_default(shelf: ModelStore) -> None:
     assert shelf.default == "one"
     assert shelf.get(None) is shelf.get("one")
     assert [m.name for m in shelf.models()] == ["one", "two"]
@@ -46,7 +46,7 @@ def test_the_first_is_the_default(shelf: Shelf) -> None:
 def test_what_is_told_of_a_model(tmp_path: Path) -> None:
     metrics = {"n": 8, "accuracy": 0.5, "confusion": [[1]], "macro_f1": 0.4}
     source = bundle(tmp_path / "one", metrics=metrics, licence="CC0")
-    about = Shelf({"mine": source}, tmp_path / "copies").get(None).about
+    about = ModelStore({"mine": source}, tmp_path / "copies").get(None).about
     assert about == {
         "name": "mine",
         "genres": list(GENRES),
@@ -67,7 +67,7 @@ def test_what_is_told_of_a_model(tmp_path: Path) -> None:
 
 def told_metrics(tmp_path: Path, metrics: dict[str, object]) -> dict[str, Any]:
     source = bundle(tmp_path / "one", metrics=metrics)
-    told: dict[str, Any] = Shelf({"mine": source}, tmp_path / "copies").get(None).about["metrics"]
+    told: dict[str, Any] = ModelStore({"mine": source}, tmp_path / "copies").get(None).about["metrics"]
     return told
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> 
     about = (source / "bundle.json").read_text()
     (source / "bundle.json").write_text(about.replace("0.125", number))
     with pytest.raises(BundleError, match=f"bundle.json: not JSON: {number} is no number"):
-        Shelf({"mine": source}, tmp_path / "copies")
+        ModelStore({"mine": source}, tmp_path / "copies")
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> 
 )
 def test_how_much_a_window_looks_at(tmp_path: Path, view: View, window_s: float, windows: int) -> None:
     bundle_for(tmp_path / "one", view, ClipSettings(clip_s=6.0, max_clips=7))
-    about = Shelf({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
+    about = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
     assert (about["window_s"], about["max_windows"]) == (window_s, windows)
 
 
-def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf: ModelStore, tmp_path: Path) -> None:
     before = shelf.get("one")
     assert not shelf.changed()
     bundle(tmp_path / "one", (0, 0, 9))
@@ -129,14 +129,14 @@ def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf
     assert shelf.reload() == ["model one: unchanged", "model two: unchanged"]
 
 
-def test_the_other_models_stay_as_they_are(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_other_models_stay_as_they_are(shelf: ModelStore, tmp_path: Path) -> None:
     two = shelf.get("two")
     bundle(tmp_path / "one", (0, 0, 9))
     shelf.reload()
     assert shelf.get("two") is two
 
 
-def test_a_copy_stays_for_as_long_as_somebody_holds_its_model(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_copy_stays_for_as_long_as_somebody_holds_its_model(shelf: ModelStore, tmp_path: Path) -> None:
     held = shelf.get("one")
     for bias in ((0, 0, 9), (0, 9, 0), (9, 0, 0)):
         bundle(tmp_path / "one", bias)
@@ -172,7 +172,7 @@ def _deaf(one: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_gone, _half, _not_json, _no_card, _deaf])
-def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: Shelf, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: ModelStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     before = shelf.get("one")
     harm(tmp_path / "one")
     assert shelf.changed()
@@ -189,7 +189,7 @@ def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: Shelf, t
     assert shelf.reload() == [f"model one: loaded again from {tmp_path / 'one'}"]
 
 
-def test_what_is_repaired_is_told(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_is_repaired_is_told(shelf: ModelStore, tmp_path: Path) -> None:
     content = (tmp_path / "one" / "bundle.json").read_bytes()
     _not_json(tmp_path / "one")
     assert "cannot be" in shelf.reload()[0]
@@ -198,7 +198,7 @@ def test_what_is_repaired_is_told(shelf: Shelf, tmp_path: Path) -> None:
     assert shelf.reload() == ["model one: unchanged", f"model two: loaded again from {tmp_path / 'two'}"]
 
 
-def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: Shelf, tmp_path: Path) -> None:
+def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: ModelStore, tmp_path: Path) -> None:
     bundle(tmp_path / "new", (0, 0, 9))
     for file in ("bundle.json", "README.md", "model.onnx"):
         shutil.copy(tmp_path / "new" / file, tmp_path / "one" / file)
@@ -207,7 +207,7 @@ def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: Shelf,
     assert said == [f"model one: loaded again from {tmp_path / 'one'}"]
 
 
-def test_whoever_watches_is_told_of_every_look(shelf: Shelf) -> None:
+def test_whoever_watches_is_told_of_every_look(shelf: ModelStore) -> None:
     told: list[int] = []
 
     def watcher() -> None:
@@ -220,7 +220,7 @@ def test_whoever_watches_is_told_of_every_look(shelf: Shelf) -> None:
     assert told == [threading.get_ident()]
 
 
-def test_threads_may_ask_and_load_at_once(shelf: Shelf, tmp_path: Path) -> None:
+def test_threads_may_ask_and_load_at_once(shelf: ModelStore, tmp_path: Path) -> None:
     stop, wrong = threading.Event(), []
 
     def ask() -> None:
@@ -245,23 +245,23 @@ def test_threads_may_ask_and_load_at_once(shelf: Shelf, tmp_path: Path) -> None:
 def test_a_bundle_that_cannot_hear_is_refused(tmp_path: Path, view: View) -> None:
     bundle_for(tmp_path / "one", view)
     with pytest.raises(BundleError, match="cannot hear"):
-        Shelf({"one": tmp_path / "one"}, tmp_path / "copies")
+        ModelStore({"one": tmp_path / "one"}, tmp_path / "copies")
     assert copies(tmp_path) == []
 
 
 def test_a_folder_that_is_no_bundle_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
-        Shelf({"one": tmp_path / "nowhere"}, tmp_path / "copies")
+        ModelStore({"one": tmp_path / "nowhere"}, tmp_path / "copies")
     with pytest.raises(SettingsError, match="no model"):
-        Shelf({}, tmp_path / "copies")
+        ModelStore({}, tmp_path / "copies")
 
 
 def test_a_bundle_that_cannot_tell_how_sure_it_is_is_refused_and_so_is_its_successor(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="keeps no calibration"):
-        Shelf({"one": bundle(tmp_path / "one")}, tmp_path / "copies", min_precision=0.5)
+        ModelStore({"one": bundle(tmp_path / "one")}, tmp_path / "copies", min_precision=0.5)
     sure = answered({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
     bundle(tmp_path / "one", calibration=sure)
-    shelf = Shelf({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5, coverage=0.8)
+    shelf = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5, coverage=0.8)
     model = shelf.get(None)
     assert (model.about["min_precision"], model.coverage) == (0.5, 0.8)
     assert model.bundle.decision.thresholds is not None
@@ -276,56 +276,56 @@ def test_a_bundle_that_cannot_tell_how_sure_it_is_is_refused_and_so_is_its_succe
 
 def test_names_of_models(tmp_path: Path) -> None:
     one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two", name="svm")
-    assert named([f"best={one}", str(two)]) == {"best": one, "svm": two}
-    assert list(named([str(two), f"a.b-C_1={one}"])) == ["svm", "a.b-C_1"]
+    assert parse_models([f"best={one}", str(two)]) == {"best": one, "svm": two}
+    assert list(parse_models([str(two), f"a.b-C_1={one}"])) == ["svm", "a.b-C_1"]
 
 
 def test_without_a_name_the_one_of_predict_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GENRELAB_MODEL", raising=False)
-    assert named([]) == {"starter": STARTER}
+    assert parse_models([]) == {"starter": STARTER}
     monkeypatch.setenv("GENRELAB_MODEL", str(bundle(tmp_path / "one", name="mine")))
-    assert named([]) == {"mine": tmp_path / "one"}
+    assert parse_models([]) == {"mine": tmp_path / "one"}
 
 
 def test_an_equals_sign_may_stand_in_a_path(tmp_path: Path) -> None:
-    assert named([str(bundle(tmp_path / "a=b"))]) == {"linear": tmp_path / "a=b"}
-    assert named([f"x={tmp_path / 'a=b'}"]) == {"x": tmp_path / "a=b"}
+    assert parse_models([str(bundle(tmp_path / "a=b"))]) == {"linear": tmp_path / "a=b"}
+    assert parse_models([f"x={tmp_path / 'a=b'}"]) == {"x": tmp_path / "a=b"}
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "", "..", ".", "x" * 65, "a\n", "<b>"])
 def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
     bundle(tmp_path / "one")
     with pytest.raises((SettingsError, BundleError)):
-        named([f"{name}={tmp_path / 'one'}"])
+        parse_models([f"{name}={tmp_path / 'one'}"])
 
 
 def test_the_same_name_twice(tmp_path: Path) -> None:
     one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two")
     with pytest.raises(SettingsError, match="two models are called linear"):
-        named([str(one), str(two)])
+        parse_models([str(one), str(two)])
 
 
 def test_a_bundle_whose_own_name_cannot_be_in_an_address(tmp_path: Path) -> None:
     bundle(tmp_path / "one", name="my model")
     with pytest.raises(SettingsError, match="calls itself my model"):
-        named([str(tmp_path / "one")])
-    assert named([f"mine={tmp_path / 'one'}"]) == {"mine": tmp_path / "one"}
+        parse_models([str(tmp_path / "one")])
+    assert parse_models([f"mine={tmp_path / 'one'}"]) == {"mine": tmp_path / "one"}
 
 
 def test_a_path_without_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such folder"):
-        named([str(tmp_path / "nowhere")])
+        parse_models([str(tmp_path / "nowhere")])
 
 
 def test_the_one_of_this_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert named(["starter"]) == {"starter": STARTER}
-    assert named(["best=starter"]) == {"best": STARTER}
+    assert parse_models(["starter"]) == {"starter": STARTER}
+    assert parse_models(["best=starter"]) == {"best": STARTER}
     bundle(tmp_path / "starter", name="mine")
-    assert named(["starter"]) == {"mine": Path("starter")}
+    assert parse_models(["starter"]) == {"mine": Path("starter")}
 
 
 @pytest.mark.parametrize("text", ["http://localhost/svm", "best=http://localhost/svm"])
 def test_an_address_is_no_model(text: str) -> None:
     with pytest.raises(SettingsError, match=f"Received: {text}"):
-        named([text])
+        parse_models([text])

@@ -20,9 +20,9 @@ from genrelab.core.config import SamplesView
 from genrelab.serve import schemas
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
+from genrelab.serve.model_store import ModelStore
 from genrelab.serve.problems import KINDS
-from genrelab.serve.workers.queue import Ears
+from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import bundle_for
 from tests.support.fake_workers import Client, service
 from tests.support.live_service import served
@@ -99,15 +99,15 @@ def test_it_is_what_the_address_answers(tmp_path: Path) -> None:
 
 def test_answers_are_as_described(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
-        schemas.Heard.model_validate(client.post("/v1/predict", content=b"x").json())
-        timed = schemas.Heard.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
+        schemas.PredictionOut.model_validate(client.post("/v1/predict", content=b"x").json())
+        timed = schemas.PredictionOut.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
         assert timed.timeline
         for file in client.post(
             "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
         ).json():
-            (schemas.Refused if file["error"] else schemas.Heard).model_validate(file)
+            (schemas.RefusedOut if file["error"] else schemas.PredictionOut).model_validate(file)
         schemas.Models.model_validate(client.get("/v1/models").json())
-        schemas.AboutWithCard.model_validate(client.get("/v1/models/first").json())
+        schemas.ModelWithCardOut.model_validate(client.get("/v1/models/first").json())
 
 
 @pytest.fixture
@@ -115,9 +115,9 @@ def port(tmp_path: Path) -> Iterator[int]:
     """The real thing: two bundles, a worker, a server."""
     for n, name in enumerate(("one", "two")):
         bundle_for(tmp_path / name, SamplesView(sr=8_000, n_samples=4_000), bias=(0.0, 0.1 * n, 0.0))
-    shelf = Shelf({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
+    shelf = ModelStore({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
     (tmp_path / "uploads").mkdir()
-    app = create_app(LIMITS, shelf, Ears(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")
+    app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")
     with served(app, LIMITS) as port:
         yield port
     assert list((tmp_path / "uploads").iterdir()) == []

@@ -67,7 +67,7 @@ def test_a_connection_serves_again_and_again(port: int, app: Any) -> None:
             assert answer(connection)[0] == 200
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n1\r\n!\r\n0\r\n\r\n")
         assert answer(connection)[0] == 200
-    assert app.state.ears.contents == [b"one", b"two", b"three", b"four!"]
+    assert app.state.worker_queue.contents == [b"one", b"two", b"three", b"four!"]
 
 
 def test_who_sends_too_much_can_read_why(port: int) -> None:
@@ -96,7 +96,7 @@ def test_a_client_that_asks_first_sends_nothing_in_vain(port: int, app: Any) -> 
         assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"abc")
         assert answer(connection)[0] == 200
-    app.state.ears.full = True
+    app.state.worker_queue.full = True
     with connected(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         assert answer(connection)[0] == 429
@@ -110,17 +110,17 @@ def test_who_goes_away_half_way_leaves_nothing(port: int, app: Any, tmp_path: Pa
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     soon(lambda: not list(tmp_path.iterdir()) and app.state.draining.in_flight == 0)
-    assert app.state.ears.orders == []
+    assert app.state.worker_queue.orders == []
 
 
 def test_who_goes_away_gives_the_place_back(port: int, app: Any, tmp_path: Path) -> None:
-    app.state.ears.gate.clear()
+    app.state.worker_queue.gate.clear()
     with connected(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        soon(lambda: app.state.ears.orders != [])
-    soon(lambda: app.state.ears.cancelled == 1)
+        soon(lambda: app.state.worker_queue.orders != [])
+    soon(lambda: app.state.worker_queue.cancelled == 1)
     soon(lambda: list(tmp_path.iterdir()) == [])
-    app.state.ears.gate.set()
+    app.state.worker_queue.gate.set()
 
 
 def test_a_body_that_stops_coming_is_refused(port: int) -> None:
@@ -153,7 +153,7 @@ def test_more_than_was_said_is_no_part_of_the_file(port: int, app: Any) -> None:
         connection.sendall(HEAD + b"Content-Length: 3\r\n\r\nabcdef\r\n\r\n")
         assert answer(connection)[0] == 200
         assert answer(connection)[0] == 400
-    assert app.state.ears.contents == [b"abc"]
+    assert app.state.worker_queue.contents == [b"abc"]
 
 
 def test_two_lengths_are_no_request(port: int, app: Any) -> None:
@@ -164,7 +164,7 @@ def test_two_lengths_are_no_request(port: int, app: Any) -> None:
             connection.sendall(HEAD + lengths)
             assert answer(connection)[0] == 400
             assert until_closed(connection) == b""
-    assert app.state.ears.orders == []
+    assert app.state.worker_queue.orders == []
 
 
 def test_other_uploads_do_not_wait_for_a_slow_one(port: int) -> None:
@@ -177,11 +177,11 @@ def test_other_uploads_do_not_wait_for_a_slow_one(port: int) -> None:
 
 
 def test_what_is_under_way_when_the_server_gives_up_leaves_nothing(app: Any, tmp_path: Path) -> None:
-    app.state.ears.gate.clear()
+    app.state.worker_queue.gate.clear()
     with served(app, LIMITS) as port:
         connection = socket.create_connection(("127.0.0.1", port), timeout=10)
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        soon(lambda: app.state.ears.orders != [])
+        soon(lambda: app.state.worker_queue.orders != [])
     connection.close()
     assert list(tmp_path.iterdir()) == []
     assert app.state.draining.in_flight == 0
@@ -191,7 +191,7 @@ def test_while_it_stops_a_kept_connection_is_told_and_closed(port: int, app: Any
     with connected(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
         assert answer(connection)[0] == 200
-        app.state.draining.begin()
+        app.state.draining.start()
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
         status, headers, about = answer(connection)
         assert (status, kind(about), headers["connection"]) == (503, "stopping", "close")

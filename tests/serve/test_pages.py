@@ -80,7 +80,7 @@ def test_it_is_sent_by_gzip_to_those_who_take_it() -> None:
     for refused in ("gzip;q=0", "br", "", "gzip;q=0, *", "gzip;q=often"):
         assert "content-encoding" not in ask("/web/page.css", accept_encoding=refused).headers
     assert "content-encoding" in ask("/web/page.css", accept_encoding="*").headers
-    assert gzip.decompress(pages.parts()["page.css"].packed or b"") == plain.content
+    assert gzip.decompress(pages.load_files()["page.css"].packed or b"") == plain.content
 
 
 def test_who_has_it_is_not_sent_it_again() -> None:

@@ -5,12 +5,12 @@ import json
 import pytest
 
 pytest.importorskip("starlette")
-from genrelab.serve.problems import KINDS, Problem, later, quoted, response
+from genrelab.serve.problems import KINDS, Problem, problem_response, quoted, retry_later
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_an_object_of_rfc_9457(kind: str) -> None:
-    answer = response(Problem(kind, "what, which, what now", extra={"limit": 3, "status": "not this"}))
+    answer = problem_response(Problem(kind, "what, which, what now", extra={"limit": 3, "status": "not this"}))
     status, title = KINDS[kind]
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert json.loads(bytes(answer.body)) == {
@@ -28,7 +28,7 @@ def test_a_kind_that_there_is_not_is_a_fault_of_ours() -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(-1, "1"), (0, "1"), (0.2, "1"), (1.01, "2"), (60, "60")])
 def test_when_to_come_again_is_told_in_whole_seconds(seconds: float, said: str) -> None:
-    assert response(later("busy", "x", seconds)).headers["retry-after"] == said
+    assert problem_response(retry_later("busy", "x", seconds)).headers["retry-after"] == said
 
 
 def test_a_clients_words_stay_on_one_line_and_short() -> None:

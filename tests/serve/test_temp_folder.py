@@ -48,11 +48,11 @@ def test_what_a_killed_service_left_goes_and_that_of_a_living_one_stays(tmp_path
         held = Path(other.stdout.readline().strip())
         with temp_folder.folder() as ours:
             assert (held / "song").exists()
-            assert temp_folder.sweep(tmp_path) == []
+            assert temp_folder.remove_stale(tmp_path) == []
             assert ours.exists()
         other.kill()
     assert (held / "song").exists()
-    assert temp_folder.sweep(tmp_path) == [held]
+    assert temp_folder.remove_stale(tmp_path) == [held]
     assert not held.exists()
 
 
@@ -64,5 +64,5 @@ def test_other_folders_and_links_stay(tmp_path: Path) -> None:
         (kept / "song").write_bytes(b"x")
     (tmp_path / f"{temp_folder.PREFIX}abcdefgh").symlink_to(elsewhere)
     (tmp_path / f"{temp_folder.PREFIX}12345678").write_bytes(b"x")
-    assert temp_folder.sweep(tmp_path) == []
+    assert temp_folder.remove_stale(tmp_path) == []
     assert (elsewhere / "song").exists()

@@ -117,7 +117,7 @@ def test_a_lead_in_moves_the_clips_as_in_a_file(tmp_path: Path) -> None:
     y, clips = white(7.0), ClipSettings(clip_s=2.0)
     there = np.concatenate((np.zeros(3 * SR, np.float32), y))
     soundfile.write(tmp_path / "a.wav", there, SR, subtype="FLOAT")
-    expected = list(audio_clips.clips(tmp_path / "a.wav", clips))
+    expected = list(audio_clips.read_clips(tmp_path / "a.wav", clips))
     heard = list(altered(y, BY_NAME["lead_in"]).clips(clips))
     assert [c.start_s for c in heard] == [c.start_s for c in expected]
     assert all(np.allclose(a.y, b.y, atol=2**-14) for a, b in zip(heard, expected, strict=True))

@@ -132,7 +132,7 @@ def test_a_damaged_decision_is_named_before_anything_is_overwritten(
     first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
     _decide(tmp_path / "run", **{first[0]["track_id"]: "maybe"})
     before = (tmp_path / "run" / "doubts.csv").read_bytes()
-    monkeypatch.setattr(doubts, "refits", None)  # and before anything is fitted
+    monkeypatch.setattr(doubts, "cross_fit", None)  # and before anything is fitted
     with pytest.raises(DatasetError, match=r"doubts\.csv: line 2: a decision is accept, reject or empty, not 'maybe'"):
         _study(prepared, tmp_path / "run", "gaussian_nb")
     assert (tmp_path / "run" / "doubts.csv").read_bytes() == before

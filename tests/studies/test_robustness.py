@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.bundle.model_card import FEEDING
+from genrelab.bundle.model_card import USAGE_HEADING
 from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.predict.classifier import load_bundle
@@ -22,7 +22,7 @@ from tests.support.finished_run import Sounds, finish, no_bar
 
 VIEW = MelImageView(sr=SR, n_fft=512, size=16)
 SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}
-CARD = f"# A model\n\n## Data\n\nMuch.\n\n{FEEDING}\n\nBy hand.\n"
+CARD = f"# A model\n\n## Data\n\nMuch.\n\n{USAGE_HEADING}\n\nBy hand.\n"
 
 
 def heard(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dict[str, object]:
@@ -74,15 +74,15 @@ def test_every_card_says_it_once(tmp_path: Path) -> None:
     assert after.fingerprint != before.fingerprint
     assert card.count(HEADING) == 1
     assert section(found, "mel") in card
-    assert card == CARD.replace(FEEDING, section(found, "mel") + FEEDING)
+    assert card == CARD.replace(USAGE_HEADING, section(found, "mel") + USAGE_HEADING)
     assert card.count("| through a telephone (300 to 3,400 Hz, 8 kHz) |") == 1
 
 
 def test_a_section_is_put_before_the_last_and_replaced() -> None:
     first, second = (f"{HEADING}\n\n{text}\n\n" for text in ("Some.", "Other."))
     once = with_section(CARD, first)
-    assert once == CARD.replace(FEEDING, first + FEEDING)
-    assert with_section(once, second) == CARD.replace(FEEDING, second + FEEDING)
+    assert once == CARD.replace(USAGE_HEADING, first + USAGE_HEADING)
+    assert with_section(once, second) == CARD.replace(USAGE_HEADING, second + USAGE_HEADING)
     assert with_section("# A model\n", first) == f"# A model\n\n{first}"
     assert with_section(with_section("# A model\n", first), second) == f"# A model\n\n{second}"
 

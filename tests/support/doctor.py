@@ -17,4 +17,4 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(function: Callable[[Any], Any], things: Sequence[Any], *, jobs: int) -> Iterator[tuple[int, Any]]:
         yield from enumerate(map(function, things))
 
-    monkeypatch.setattr(data, "answers", answers)
+    monkeypatch.setattr(data, "map_in_processes", answers)

@@ -13,7 +13,7 @@ import httpx
 
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
-from genrelab.serve.workers.queue import Order, Refused
+from genrelab.serve.workers.queue import FileJob, JobRefused
 
 GENRES = ("Blues", "Folk", "Rock")
 
@@ -53,8 +53,8 @@ class FakeEars:
 
     def __init__(self) -> None:
         self.full, self.ready = False, True
-        self.heard = self.waiting = self.hearing = self.restarts = self.cancelled = 0
-        self.orders: list[Order] = []
+        self.processed = self.waiting = self.in_progress = self.restarts = self.cancelled = 0
+        self.orders: list[FileJob] = []
         self.contents: list[bytes] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -66,9 +66,9 @@ class FakeEars:
     async def stop(self) -> None:
         self.running = False
 
-    async def hear(self, order: Order) -> dict[str, Any]:
+    async def classify(self, order: FileJob) -> dict[str, Any]:
         if self.full:
-            raise Refused("busy", "no place")
+            raise JobRefused("busy", "no place")
         self.orders.append(order)
         self.contents.append(order.path.read_bytes())
         try:
@@ -78,8 +78,8 @@ class FakeEars:
             raise
         if self.contents[-1].startswith(b"refuse "):
             _, kind, *words = self.contents[-1].decode().split(maxsplit=2)
-            raise Refused(kind, "as it was told", {"decoders": words[0]} if words else None)
-        self.heard += 1
+            raise JobRefused(kind, "as it was told", {"decoders": words[0]} if words else None)
+        self.processed += 1
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
         said |= {"duration_s": 2.5, "model": order.model.name, "error": None}
         if order.timeline:
@@ -88,10 +88,10 @@ class FakeEars:
 
 
 def service(folder: Path, limits: Limits = Limits(), **settings: Any) -> Any:  # noqa: B008
-    """The application with fakes; `app.state.ears` are its ears."""
+    """The application with fakes; `app.state.worker_queue` are its ears."""
     ears = FakeEars()
     app = create_app(limits, FakeShelf(), ears, folder=folder, **settings)  # type: ignore[arg-type]
-    app.state.ears = ears
+    app.state.worker_queue = ears
     return app
 
 

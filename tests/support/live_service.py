@@ -15,14 +15,14 @@ from typing import Any
 
 import uvicorn
 
-from genrelab.serve.http.connection import patient
+from genrelab.serve.http.connection import http_protocol
 from genrelab.serve.limits import Limits
 
 
 @contextmanager
 def served(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
     """The port where `app` answers."""
-    config = uvicorn.Config(app, http=patient(limits), log_config=None, timeout_graceful_shutdown=2, **settings)
+    config = uvicorn.Config(app, http=http_protocol(limits), log_config=None, timeout_graceful_shutdown=2, **settings)
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -22,7 +22,7 @@ from genrelab.cli import main
 from genrelab.cli.main import app
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import SettingsError, TagError
-from genrelab.predict.cache import open_memory
+from genrelab.predict.cache import open_cache
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import binary_patch, replace_file, tag, tags
 from genrelab.tagging import journal as tag_journal
@@ -359,7 +359,7 @@ def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
         settings = TagSettings(min_confidence=0)
         tag.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
     assert len(tags.read(path).genres) == 1
-    with open_memory() as memory:
+    with open_cache() as memory:
         assert memory.lookup(bundle, path) is not None  # by its new size and time
 
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from mutagen import apev2, id3
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import tags
 from tests.support.containers import COVER, MADE, by_ffmpeg, id3v1, make, samples, sound, tag_richly
@@ -58,7 +58,7 @@ def test_only_genre_and_provenance_change(tmp_path: Path, container: str, genres
     found = tags.read(copy)
     assert (found.genres, found.values, found.provenance) == (("jazz",), ("jazz",), (SAID,))
     assert listing(copy) == before
-    assert payload_sha256(copy) == payload_sha256(path)
+    assert sha256_of_audio(copy) == sha256_of_audio(path)
     np.testing.assert_array_equal(samples(copy), heard)
     if genres is not None:
         assert tags.titles(copy) == ("Ä, B", "Lied")
@@ -219,7 +219,7 @@ def test_apev2_before_id3v1_stays_before_it(tmp_path: Path) -> None:
     copy = retagged(path)
     assert copy.read_bytes()[-128:] == id3v1()
     assert tags.read(copy).genres == ("jazz",)
-    assert payload_sha256(copy) == payload_sha256(path)
+    assert sha256_of_audio(copy) == sha256_of_audio(path)
 
 
 def test_a_genre_in_the_info_list_of_a_wav_counts(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import mutagen
 import pytest
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import binary_patch, replace_file, tag, tags
 from genrelab.tagging import journal as tag_journal
@@ -76,11 +76,11 @@ def test_every_container_comes_back_byte_for_byte(tmp_path: Path) -> None:
     with next(tmp_path.rglob("*.mp3")).open("ab") as f:
         f.write(id3v1(genre=17))
     before = music(tmp_path)
-    audio = {p.name: payload_sha256(p) for p in tmp_path.rglob("*.*") if p.is_file()}
+    audio = {p.name: sha256_of_audio(p) for p in tmp_path.rglob("*.*") if p.is_file()}
     journal = tagged(tmp_path, overwrite=True)
     between = music(tmp_path)
     assert all(between[name] != before[name] for name in before)
-    assert {p.name: payload_sha256(p) for p in tmp_path.rglob("*.*") if p.name in audio} == audio
+    assert {p.name: sha256_of_audio(p) for p in tmp_path.rglob("*.*") if p.name in audio} == audio
     assert journal.stat().st_size < 0.05 * sum(map(len, before.values()))
     rows = restored(journal)
     assert {r.status for r in rows.values()} == {"restored"}
@@ -307,7 +307,7 @@ def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
         undo = binary_patch.make(io.BytesIO(other), io.BytesIO(path.read_bytes()))
         sums = {"sha256_before": hashlib.sha256(other).hexdigest(), "sha256_after": replace_file.sha256(path)}
         (tmp_path / "other").write_bytes(other)
-        sums["payload_sha256"] = payload_sha256(tmp_path / "other")
+        sums["payload_sha256"] = sha256_of_audio(tmp_path / "other")
         (tmp_path / "other").unlink()
         undo_text = base64.b64encode(undo).decode()
         edit(journal, 0, path=path.name, undo=undo_text, size_before=len(other), **sums)

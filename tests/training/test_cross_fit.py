@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genrelab.core.config import PrepareSettings, SamplesView, TrainSettings
-from genrelab.core.errors import MissingNeed
+from genrelab.core.errors import MissingRequirementError
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.models import registry
@@ -16,7 +16,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import load_examples
 from genrelab.records.task import Task, make_task
 from genrelab.training import holdout_folds
-from genrelab.training.cross_fit import Refits, refits
+from genrelab.training.cross_fit import CrossFit, cross_fit
 from tests.support.feature_tables import collection
 
 SETTINGS = TrainSettings(models=("svm",), split="artist")
@@ -37,7 +37,7 @@ def test_the_runs_own_roles_give_the_runs_own_answers(task: Task, tmp_path: Path
     examples = load_examples(task.prepared, "table", labels, cache=tmp_path)
     model = registry.create("svm", SETTINGS, task.genres).fit(examples, tmp_path)
     tracks, expected = pool(examples.track, model.predict_proba(examples))
-    with refits(task, SETTINGS, _all(task)) as fits:
+    with cross_fit(task, SETTINGS, _all(task)) as fits:
         answers = fits.answers("svm", labels.role)
     scored = labels.role[tracks] == "score"
     assert answers.tracks.tolist() == tracks[scored].tolist()
@@ -48,13 +48,13 @@ def test_the_runs_own_roles_give_the_runs_own_answers(task: Task, tmp_path: Path
 def test_nothing_is_learned_from_a_track_that_is_left_out_or_held_out(task: Task) -> None:
     """Labels that were turned about in one fold change the answers to all folds but that one."""
     y = task.labels(chooses=False).y
-    fold = holdout_folds.at_random(y, _all(task), seed=0)
-    fold[:20] = holdout_folds.OUT
+    fold = holdout_folds.random_folds(y, _all(task), seed=0)
+    fold[:20] = holdout_folds.NOT_IN_STUDY
     changed = replace(task, prepared=replace(task.prepared, tracks=dict(task.prepared.tracks)))
     genres = np.array(task.prepared.tracks["genre"])
     other = np.where(fold <= 0, np.roll(genres, 7), genres)  # fold 0, and what is out
     changed.prepared.tracks["genre"] = other.tolist()
-    with refits(task, SETTINGS, _all(task)) as a, refits(changed, SETTINGS, _all(task)) as b:
+    with cross_fit(task, SETTINGS, _all(task)) as a, cross_fit(changed, SETTINGS, _all(task)) as b:
         before, after = a.held_out("gaussian_nb", fold), b.held_out("gaussian_nb", fold)
     assert before.tracks.tolist() == list(range(20, len(y)))
     same = (before.probabilities == after.probabilities).all(axis=1)
@@ -69,9 +69,9 @@ def test_windows_are_read_once_and_the_folder_goes(task: Task, monkeypatch: pyte
         return load_examples(*words, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr("genrelab.training.cross_fit.load_examples", counting)
-    fold = holdout_folds.by_artist(task.labels(chooses=False).y, task.artists() or [], _all(task), seed=0)
+    fold = holdout_folds.folds_by_artist(task.labels(chooses=False).y, task.artists() or [], _all(task), seed=0)
     fitted: list[int] = []
-    with refits(task, SETTINGS, _all(task)) as fits:
+    with cross_fit(task, SETTINGS, _all(task)) as fits:
         fits.fitted = lambda: fitted.append(1)
         for name in ("gaussian_nb", "knn"):
             held = fits.held_out(name, fold)
@@ -81,9 +81,9 @@ def test_windows_are_read_once_and_the_folder_goes(task: Task, monkeypatch: pyte
 
 
 def test_a_model_without_a_view_to_read_is_refused(task: Task, tmp_path: Path) -> None:
-    fits = Refits(task, SETTINGS, _all(task), tmp_path)
+    fits = CrossFit(task, SETTINGS, _all(task), tmp_path)
     fits.check("svm")
-    with pytest.raises(MissingNeed, match="raw_cnn reads the view samples"):
+    with pytest.raises(MissingRequirementError, match="raw_cnn reads the view samples"):
         fits.check("raw_cnn")
 
 
@@ -95,12 +95,12 @@ def test_a_network_chooses_on_artists_of_its_own_and_repeats_itself(music: Path,
     prepared = prepare(found, tmp_path / "prepared", PrepareSettings(views=(view,)), jobs=1)
     task = make_task(prepared, settings)
     usable = np.array(prepared.usable)
-    fold = holdout_folds.at_random(task.labels(chooses=True).y, usable, seed=0)
-    fold[usable.nonzero()[0][:3]] = holdout_folds.OUT
-    fold[fold > 0] = holdout_folds.LEARNED
+    fold = holdout_folds.random_folds(task.labels(chooses=True).y, usable, seed=0)
+    fold[usable.nonzero()[0][:3]] = holdout_folds.NOT_IN_STUDY
+    fold[fold > 0] = holdout_folds.ALWAYS_FITTED
     seen = []
     for _ in range(2):
-        with refits(task, settings, usable) as fits:
+        with cross_fit(task, settings, usable) as fits:
             seen.append(fits.held_out("raw_cnn", fold))
             roles = list(fits._roles("raw_cnn", fold, fits.labels.y, None))
     assert seen[0].tracks.tolist() == np.flatnonzero(fold >= 0).tolist()

@@ -12,7 +12,7 @@ import pytest
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import FEWEST, tempered
+from genrelab.evaluation.calibration import MIN_TRACKS, apply_temperature
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.classical import GaussianNB
@@ -54,7 +54,7 @@ def test_without_tracks_to_choose_on_training_tracks_are_answered_out_of_fold(
     for out in held:
         assert not set(examples.group[out]) & set(examples.group[~out & (examples.role == "fit")])
     assert 2 < found.temperature < 5
-    np.testing.assert_allclose(found.probabilities, tempered(p, found.temperature))
+    np.testing.assert_allclose(found.probabilities, apply_temperature(p, found.temperature))
     for where in (about, about["scored"]):
         assert where["after"]["log_loss"] < where["before"]["log_loss"]
         assert where["after"]["ece"] < where["before"]["ece"]
@@ -102,7 +102,7 @@ def test_too_few_tracks_leave_probabilities_as_they_came(tmp_path: Path) -> None
     model, p = trained(few, tmp_path)
     found = calibrate(model, few, p, parts=("validation",) * 40, scratch=tmp_path)
     n = int((few.role == "choose").sum())
-    assert n < FEWEST and found.temperature == 1 and found.evidence is not None and found.evidence.n == n
+    assert n < MIN_TRACKS and found.temperature == 1 and found.evidence is not None and found.evidence.n == n
     assert found.notes == (f"its probabilities are as they came: {n} tracks to calibrate with, at least 20 are needed",)
     assert found.about is not None and not found.about["fitted"] and found.about["before"] == found.about["after"]
     alone = replace(few, labels=replace(few.labels, group=np.arange(40)))
@@ -119,7 +119,9 @@ def test_a_temperature_that_the_scored_tracks_do_not_bear_out_is_told(tmp_path: 
     model, p = trained(examples, tmp_path)
     fine = calibrate(model, examples, p, parts=("validation",) * len(p), scratch=tmp_path)
     assert fine.notes == () and fine.about is not None and fine.about["fitted"]
-    well = np.where((examples.role == "score")[:, None], tempered(p, fine.temperature), p)  # calibrated already
+    well = np.where(
+        (examples.role == "score")[:, None], apply_temperature(p, fine.temperature), p
+    )  # calibrated already
     told = calibrate(model, examples, well, parts=("validation",) * len(p), scratch=tmp_path)
     assert told.about is not None and told.temperature == fine.temperature
     (note,) = told.notes

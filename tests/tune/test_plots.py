@@ -30,7 +30,7 @@ def found(**changes: Any) -> dict[str, Any]:
 
 def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    png = tune_plots.png
+    png = tune_plots.render_png
 
     def watched(draw: Any, **size: Any) -> bytes:
         def drawn(figure: Any) -> None:
@@ -41,7 +41,7 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
 
         return png(drawn, **size)
 
-    monkeypatch.setattr(tune_plots, "png", watched)
+    monkeypatch.setattr(tune_plots, "render_png", watched)
     picture = mpimg.imread(io.BytesIO(tune_plots.parameters(found())))
     assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
     assert set(SPACES["svm"]) <= set(seen)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.audio.sndfile import Onward
-from genrelab.core.stderr import quiet_c_stderr
+from genrelab.audio.sndfile import SequentialSoundFile
+from genrelab.core.stderr import silence_c_stderr
 
 BLOCK_S = 5.0
 """Least length of a block but the last."""
@@ -37,19 +37,19 @@ def blocks(path: Path, decoder: str) -> Iterator[Block]:
 
 def _by_soundfile(path: Path) -> Iterator[Block]:
     with path.open("rb") as handle:  # a descriptor, for the reason that `decoders` gives
-        with quiet_c_stderr:
-            file = Onward(handle.fileno(), closefd=False)
+        with silence_c_stderr:
+            file = SequentialSoundFile(handle.fileno(), closefd=False)
         try:
             n = max(round(BLOCK_S * file.samplerate), 1)
             while True:
-                with quiet_c_stderr:
+                with silence_c_stderr:
                     x: Block = file.read(n, dtype="float32", always_2d=True)
                 if len(x):
                     yield x
                 if len(x) < n:
                     return
         finally:
-            with quiet_c_stderr:
+            with silence_c_stderr:
                 file.close()
 
 
@@ -74,8 +74,8 @@ def _frames(path: Path) -> Iterator[tuple[int, Block]]:
     from genrelab.audio import ffmpeg
 
     to_floats, like = AudioResampler(format="flt"), None
-    with ffmpeg.plain_faults(), ffmpeg.opened(path) as (container, stream):
-        for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decoded(packet)):
+    with ffmpeg.translate_errors(), ffmpeg.open_file(path) as (container, stream):
+        for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decode_packet(packet)):
             form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             like = like or form
             if form == like:

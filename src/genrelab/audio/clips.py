@@ -22,7 +22,7 @@ from genrelab.core.errors import DecodeError
 SILENT_PEAK = 1e-4
 """-80 dBFS: below it there is nothing to hear."""
 
-_ELSEWHERE = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # a golden step from the middle: the farthest from any rhythm
+_GOLDEN_OFFSET = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # a golden step from the middle: the farthest from any rhythm
 
 NOT_FINITE = "holds samples that are not finite"
 
@@ -56,7 +56,7 @@ def probe(path: str | Path) -> AudioInfo:
         return AudioInfo(audio.frames / audio.sr, audio.sr, audio.channels, audio.decoder)
 
 
-def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator[Clip]:  # noqa: B008 - frozen
+def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator[Clip]:  # noqa: B008 - frozen
     """The stretches of a track that are looked at, one after the other; each would pass `check`.
 
     A silent stretch among others (a pause, a fade) is left out, and so is one that damage has cut too short; where none
@@ -66,10 +66,10 @@ def clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator
         DecodeError: nothing usable in the file, a stretch that cannot be decoded, or samples that are not finite.
     """
     with closing(Audio(path)) as audio:
-        yield from clips_of(audio, settings)
+        yield from clips_from_audio(audio, settings)
 
 
-def clips_of(
+def clips_from_audio(
     audio: Audio, settings: ClipSettings, *, more: bool = False, duration_s: float | None = None
 ) -> Iterator[Clip]:
     """The same stretches of a file that is open.
@@ -80,20 +80,20 @@ def clips_of(
         more: those that a second look is for (see `clip_starts`); there may be none.
 
     Raises:
-        DecodeError: as `clips`.
+        DecodeError: as `read_clips`.
     """
-    yield from _usable(audio, audio.path, settings, more, duration_s or audio.frames / audio.sr)
+    yield from _usable_clips(audio, audio.path, settings, more, duration_s or audio.frames / audio.sr)
 
 
-def clips_of_samples(
+def clips_from_samples(
     y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings, *, more: bool = False
 ) -> Iterator[Clip]:
     """The same stretches of samples that are in memory already: `y` of shape (samples,); errors name `path`.
 
     Raises:
-        DecodeError: as `clips`.
+        DecodeError: as `read_clips`.
     """
-    yield from _usable(_Samples(y, sr), path, settings, more, len(y) / sr)
+    yield from _usable_clips(_Samples(y, sr), path, settings, more, len(y) / sr)
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ class _Samples:
         return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
 
 
-def _usable(
+def _usable_clips(
     audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float
 ) -> Iterator[Clip]:
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
     kept, fault = 0, None
     for start_s in clip_starts(duration_s, settings, more=more):
         y = audio.read(start_s, seconds)
-        fault = _fault(y, audio.sr, settings)
+        fault = _find_problem(y, audio.sr, settings)
         if fault == NOT_FINITE:
             break
         if fault is None:
@@ -145,7 +145,7 @@ def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False
     if more:
         n_left = n - len(chosen)
         parts = np.arange(min(n_left, settings.max_clips))
-        left = np.floor((parts + _ELSEWHERE) * (n_left / max(len(parts), 1))).astype(np.int64)
+        left = np.floor((parts + _GOLDEN_OFFSET) * (n_left / max(len(parts), 1))).astype(np.int64)
         chosen = left + np.searchsorted(chosen - np.arange(len(chosen)), left, side="right")
     return tuple(np.where(chosen < full, chosen * clip_s, duration_s - clip_s).tolist())
 
@@ -195,12 +195,12 @@ def check(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSetti
     Raises:
         DecodeError: with stage `check`: not finite, too short, or silent.
     """
-    fault = _fault(y, sr, settings)
+    fault = _find_problem(y, sr, settings)
     if fault is not None:
         raise DecodeError(path, fault, stage="check")
 
 
-def _fault(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:
+def _find_problem(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:
     if not np.isfinite(y).all():
         return NOT_FINITE
     if len(y) < settings.min_s * sr:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from genrelab.audio.ogg import OggStream, Stretch
+from genrelab.audio.ogg import ByteRange, OggStream
 
 BLOCK = 1 << 20
 
@@ -31,14 +31,14 @@ MP4_INSIDE = {
 MP4_TABLES = (*MP4_INSIDE[b"stbl"], b"trun")
 
 
-class Damaged(Exception):  # noqa: N818 - reads as what it is
+class InconsistentFileError(Exception):
     """What a file says of itself does not fit it."""
 
     def __str__(self) -> str:
         return "sizes in it do not fit the file"
 
 
-def payload_sha256(path: str | Path) -> str:
+def sha256_of_audio(path: str | Path) -> str:
     """SHA-256 of a file's audio.
 
     Left out are ID3v2 heads; ID3v1, APEv2 and Lyrics3 tails; FLAC's metadata blocks but STREAMINFO; the comment packets
@@ -57,13 +57,13 @@ def payload_sha256(path: str | Path) -> str:
     """
     digest = hashlib.sha256()
     with Path(path).open("rb") as f:
-        for offset, length in payload(f):
+        for offset, length in audio_ranges(f):
             for block in blocks(f, offset, length):
                 digest.update(block)
     return digest.hexdigest()
 
 
-def payload(f: BinaryIO) -> list[Stretch]:
+def audio_ranges(f: BinaryIO) -> list[ByteRange]:
     """Where the audio stands in an open file, in order.
 
     Raises:
@@ -71,8 +71,8 @@ def payload(f: BinaryIO) -> list[Stretch]:
     """
     size = f.seek(0, 2)
     try:
-        found = list(_stretches(f, size))
-    except Damaged:
+        found = list(_ranges_by_format(f, size))
+    except InconsistentFileError:
         return [(0, size)]
     return found if sum(length for _, length in found) else [(0, size)]
 
@@ -85,7 +85,7 @@ def blocks(f: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
         yield block
 
 
-def _stretches(f: BinaryIO, size: int) -> Iterator[Stretch]:
+def _ranges_by_format(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     head = _read(f, 0, 16)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         yield from chunks(f, b"fmt ", b"data")
@@ -98,11 +98,11 @@ def _stretches(f: BinaryIO, size: int) -> Iterator[Stretch]:
     elif head == ASF_HEADER:
         yield from _asf(f, size)
     else:
-        start, end = _after_id3v2(f), _before_tails(f, size)
+        start, end = _after_id3v2(f), _end_before_tags(f, size)
         if _read(f, start, 4) == b"fLaC":
             yield start + 8, 34  # STREAMINFO is the first block, and always this long
             start = _after_flac_blocks(f, start + 4)
-        yield start, _left(end - start)
+        yield start, _require_non_negative(end - start)
 
 
 def _read(f: BinaryIO, offset: int, n: int) -> bytes:
@@ -113,9 +113,9 @@ def _read(f: BinaryIO, offset: int, n: int) -> bytes:
     return f.read(n)
 
 
-def _left(length: int) -> int:
+def _require_non_negative(length: int) -> int:
     if length < 0:
-        raise Damaged
+        raise InconsistentFileError
     return length
 
 
@@ -127,17 +127,17 @@ def _after_id3v2(f: BinaryIO) -> int:
     at = 0
     while (head := _read(f, at, 10))[:3] == b"ID3" and len(head) == 10:
         if max(head[6:]) > 127:
-            raise Damaged
+            raise InconsistentFileError
         footer = 10 if head[3] == 4 and head[5] & 0x10 else 0
         at += 10 + footer + sum(b << shift for b, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
     return at
 
 
-def _before_tails(f: BinaryIO, size: int) -> int:
+def _end_before_tags(f: BinaryIO, size: int) -> int:
     """Where the tags at the end begin: ID3v1 (with or without its extension), APEv2 and Lyrics3, in any order."""
     end = size
     while length := _id3v1(f, end) or _ape(f, end) or _lyrics(f, end):
-        end = _left(end - length)
+        end = _require_non_negative(end - length)
     return end
 
 
@@ -171,19 +171,19 @@ def _after_flac_blocks(f: BinaryIO, at: int) -> int:
     while not last:
         head = _read(f, at, 4)
         if len(head) < 4:
-            raise Damaged
+            raise InconsistentFileError
         last = bool(head[0] & 0x80)
         at += 4 + int.from_bytes(head[1:], "big")
     frame = _read(f, at, 2)
     if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
-        raise Damaged
+        raise InconsistentFileError
     return at
 
 
 # --- containers ---
 
 
-def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[Stretch]:
+def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[ByteRange]:
     """Contents of the wanted chunks of a RIFF or IFF file: chunks of even length inside one that holds them all.
 
     Raises:
@@ -194,34 +194,34 @@ def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[Stretch]:
     layout = ">4sI" if head[:4] == b"FORM" else "<4sI"
     end = 8 + struct.unpack(layout, head)[1]
     if end > size + 1:  # the last chunk's filling byte is often forgotten
-        raise Damaged
+        raise InconsistentFileError
     at = 12
     while at + 8 <= min(end, size):
         name, length = struct.unpack(layout, _read(f, at, 8))
-        _left(size - at - 8 - length)
+        _require_non_negative(size - at - 8 - length)
         if name in wanted:
             yield at + 8, length
         at += 8 + length + length % 2
 
 
-def _mp4(f: BinaryIO, size: int) -> Iterator[Stretch]:
-    tables: list[Stretch] = []
+def _mp4(f: BinaryIO, size: int) -> Iterator[ByteRange]:
+    tables: list[ByteRange] = []
     for name, offset, length in atoms(f, 0, size):
         if name == b"mdat":
             yield offset, length
-        tables += _tables(f, name, offset, length)
+        tables += _mp4_decoding_ranges(f, name, offset, length)
     yield from tables  # last, for they may stand before the sound or behind it
 
 
-def _tables(f: BinaryIO, name: bytes, offset: int, length: int) -> Iterator[Stretch]:
+def _mp4_decoding_ranges(f: BinaryIO, name: bytes, offset: int, length: int) -> Iterator[ByteRange]:
     """What says how the sound in an MP4 is decoded, below one atom; not where it stands, nor when it was changed."""
     if name in MP4_INSIDE:
         for inner, at, n in atoms(f, offset, offset + length):
             if inner in MP4_INSIDE[name]:
-                yield from _tables(f, inner, at, n)
+                yield from _mp4_decoding_ranges(f, inner, at, n)
     elif name == b"mdhd":
         times = 20 if _read(f, offset, 1) == b"\1" else 12
-        yield offset + times, _left(length - times)
+        yield offset + times, _require_non_negative(length - times)
     elif name in MP4_TABLES:
         yield offset, length
 
@@ -236,51 +236,51 @@ def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     while at < end:
         head = _read(f, at, 16)
         if len(head) < 8:
-            raise Damaged
+            raise InconsistentFileError
         length, header = int.from_bytes(head[:4], "big"), 8
         if length == 1:
             length, header = int.from_bytes(head[8:], "big"), 16
         elif length == 0:  # to the end
             length = end - at
         if length < header:
-            raise Damaged
-        _left(end - at - length)
+            raise InconsistentFileError
+        _require_non_negative(end - at - length)
         yield head[4:8], at + header, length - header
         at += length
 
 
-def _asf(f: BinaryIO, size: int) -> Iterator[Stretch]:
+def _asf(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     end = int.from_bytes(_read(f, 16, 8), "little")
-    _left(size - end)
+    _require_non_negative(size - end)
     at = 30
     while at < end:
         head = _read(f, at, 24)
         length = int.from_bytes(head[16:], "little")
         if len(head) < 24 or length < 24:
-            raise Damaged
+            raise InconsistentFileError
         skipped = ASF_PROPERTIES.get(head[:16])
         if skipped is not None:
-            yield at + skipped, _left(length - skipped)
+            yield at + skipped, _require_non_negative(length - skipped)
         at += length
-    _left(end - at)
+    _require_non_negative(end - at)
     yield end, size - end
 
 
-def _ogg(f: BinaryIO, size: int) -> Iterator[Stretch]:
+def _ogg(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     streams: dict[int, OggStream] = {}
     at = 0
     while at < size:
         head = _read(f, at, 27)
         if len(head) < 27 or head[:5] != b"OggS\x00":
-            raise Damaged
+            raise InconsistentFileError
         lacing = f.read(head[26])
         body, length = at + 27 + head[26], sum(lacing)
         if len(lacing) < head[26] or body + length > size:
-            raise Damaged
+            raise InconsistentFileError
         serial = int.from_bytes(head[14:18], "little")
         if head[5] & 2:
             streams[serial] = OggStream(_read(f, body, min(length, 8)))
         if serial not in streams:
-            raise Damaged
+            raise InconsistentFileError
         yield from streams[serial].audio(f, body, lacing)
         at = body + length

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio.sndfile import PREROLL_S
 
-STRANGE_S = 1.0
+MAX_OTHER_RATE_S = 1.0
 """Frames of another rate than the first that may be found in a damaged file before it is refused."""
 
 FORMATS = (
@@ -30,10 +30,19 @@ FORMATS = (
 NO_SOUND = "there is no sound in it"
 """What is said of a film without sound, and of pictures."""
 
-MOST_PLANES = 7
+MAX_PLANES = 7
 """Channels of a planar frame that PyAV can hand out: with more it reads past their end, and the process dies."""
 
-FAULTS = (av.FFmpegError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
+FFMPEG_ERRORS = (
+    av.FFmpegError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    MemoryError,
+)
 """What PyAV raises on bad input."""
 
 
@@ -67,11 +76,11 @@ class FFmpeg:
         self._frames: Generator[_Frame, None, None] | None = None
         self._last: list[_Frame] = []  # the frame in which the last stretch ended
         self._end = 0
-        with plain_faults(), opened(path) as (container, stream):
+        with translate_errors(), open_file(path) as (container, stream):
             first, end = None, 0
             far = math.inf if most_s is None else most_s / _time_base(stream)
             for packet in packets(container, stream):
-                first = first or next(iter(decoded(packet)), None)
+                first = first or next(iter(decode_packet(packet)), None)
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
                 if first is not None and end - (first.pts or 0) > far:
                     break
@@ -90,7 +99,7 @@ class FFmpeg:
             self._frames = self._frames_from(start_s)
         pieces, at = [np.empty(0, np.float32)], 0
         last, self._last = self._last, []  # after a fault there is nothing to go on from
-        with plain_faults():
+        with translate_errors():
             for stamp, y in chain(last, self._frames):
                 # Time stamps say where the window begins; from there on frames follow each other without a gap.
                 if at <= start and stamp is not None:
@@ -110,14 +119,14 @@ class FFmpeg:
     def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
         """Every frame from a little before `start_s` on."""
         strange_s = 0.0
-        with opened(self._path) as (container, stream):
+        with open_file(self._path) as (container, stream):
             unit = _time_base(stream)
             if start_s > PREROLL_S:
                 container.seek(int((float(self._origin) + start_s - PREROLL_S) / unit), stream=stream)
-            for frame in (f for p in packets(container, stream) for f in decoded(p)):
+            for frame in (f for p in packets(container, stream) for f in decode_packet(p)):
                 if frame.sample_rate != self.sr:  # one frame: damage that looks sound; many: another recording
                     strange_s += frame.samples / frame.sample_rate
-                    if strange_s > STRANGE_S:
+                    if strange_s > MAX_OTHER_RATE_S:
                         raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
                     continue
                 stamp = None if frame.pts is None else round((frame.pts * unit - self._origin) * self.sr)
@@ -132,7 +141,7 @@ class FFmpeg:
 
 
 @contextmanager
-def plain_faults() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """FFmpeg's errors that are not also Python's own kind become ValueErrors in its words."""
     try:
         yield
@@ -143,21 +152,23 @@ def plain_faults() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+def open_file(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
     """A local file's container and its first stream of audio, closed at the end."""
-    with _opened(f"file:{path.absolute()}", protocol_whitelist="file") as both:
+    with _open_container(f"file:{path.absolute()}", protocol_whitelist="file") as both:
         yield both
 
 
 @contextmanager
-def opened_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
+def open_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The same of bytes that come one after the other, for ever maybe; the first are decoded soon."""
-    with _opened(source, protocol_whitelist="none", probesize=PIPE_PROBE_BYTES, analyzeduration=PIPE_PROBE_US) as both:
+    with _open_container(
+        source, protocol_whitelist="none", probesize=PIPE_PROBE_BYTES, analyzeduration=PIPE_PROBE_US
+    ) as both:
         yield both
 
 
 @contextmanager
-def _opened(file: str | Readable, **options: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _open_container(file: str | Readable, **options: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     options["format_whitelist"] = FORMATS
     with av.open(file, "r", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
@@ -172,21 +183,21 @@ def _time_base(stream: AudioStream) -> Fraction:
 
 def packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
     """Every packet of a stream, as far as there are whole ones."""
-    with suppress(*FAULTS):  # cut off in the middle of a packet: what came before it counts
+    with suppress(*FFMPEG_ERRORS):  # cut off in the middle of a packet: what came before it counts
         yield from container.demux(stream)
 
 
-def decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
+def decode_packet(packet: Packet[AudioStream]) -> list[AudioFrame]:
     try:
         return packet.decode()
-    except FAULTS:  # a damaged packet is left out, as every player does
+    except FFMPEG_ERRORS:  # a damaged packet is left out, as every player does
         return []
 
 
 def mono(frame: AudioFrame) -> NDArray[np.float32]:
     """Mean of the channels, shape (samples,); integer formats become -1 to 1."""
     channels = frame.layout.nb_channels
-    if frame.format.is_planar and channels > MOST_PLANES:
+    if frame.format.is_planar and channels > MAX_PLANES:
         (frame,) = AudioResampler(format=frame.format.packed.name).resample(frame)  # now one plane holds them all
     x = frame.to_ndarray()
     x = x if frame.format.is_planar else x.reshape(-1, channels).T

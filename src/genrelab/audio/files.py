@@ -23,14 +23,14 @@ AUDIO_SUFFIXES = frozenset(
 """File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""
 
 
-def search(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
+def find_audio_files(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
     """Named files as they are, and what looks like audio below named folders, sorted; each once.
 
     A folder that holds no audio or cannot be listed is an error in its place.
     """
     seen = set()
     for path in map(Path, paths):
-        for found in _below(path) if _is_folder(path) else [path]:
+        for found in _audio_files_below(path) if _is_folder(path) else [path]:
             key = Path(found.path if isinstance(found, DecodeError) else found).absolute()
             if key not in seen:
                 seen.add(key)
@@ -44,7 +44,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _below(folder: Path) -> list[Path | DecodeError]:
+def _audio_files_below(folder: Path) -> list[Path | DecodeError]:
     faults: list[DecodeError] = []
 
     def note(e: OSError) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-COMMENTED = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
+HEADS_BEFORE_COMMENT = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
 """How streams begin whose second packet is the comment."""
 
 FLAC_HEAD = 51
 """Bytes of the first packet of FLAC in Ogg; the last 34 are STREAMINFO, those before it count the packets of tags."""
 
-Stretch = tuple[int, int]
+ByteRange = tuple[int, int]
 """Offset and length in bytes."""
 
 
@@ -20,11 +20,11 @@ class OggStream:
 
     def __init__(self, beginning: bytes) -> None:
         self._flac = beginning.startswith(b"\x7fFLAC")
-        self._comments = self._flac or beginning.startswith(COMMENTED)
+        self._comments = self._flac or beginning.startswith(HEADS_BEFORE_COMMENT)
         self._packet, self._inside = 0, False  # packets that are over; does one go on?
         self._skipped = False
 
-    def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[Stretch]:
+    def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[ByteRange]:
         """What of a page's body is no comment."""
         if not self._comments:
             yield body, sum(lacing)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.audio.sndfile import FAULTS, SLACK_S, SoundFile
+from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S, SoundFile
 from genrelab.core.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Audio:
 
     def __init__(self, path: str | Path, *, most_s: float | None = None) -> None:
         self.path, self._most_s = Path(path), most_s
-        _refuse_what_is_no_file(self.path)
+        _require_regular_file(self.path)
         self._use(_choose(self.path, most_s))
 
     def _use(self, source: SoundFile | FFmpeg) -> None:
@@ -49,24 +49,24 @@ class Audio:
         """Mono samples from `start_s` on, shape (samples,): `seconds` of them, or as many as the file holds."""
         try:
             return self._source.read(start_s, seconds)
-        except FAULTS as e:
+        except DECODER_ERRORS as e:
             fault = e
         if self.decoder == "av":
-            raise DecodeError(self.path, _words(fault)) from fault
+            raise DecodeError(self.path, _error_text(fault)) from fault
         self._source.close()
-        ffmpeg = _ffmpeg_instead(self.path, fault, self._most_s)
+        ffmpeg = _fall_back_to_ffmpeg(self.path, fault, self._most_s)
         self._use(ffmpeg)
         try:
             return ffmpeg.read(start_s, seconds)
-        except FAULTS as e:
-            raise DecodeError(self.path, f"soundfile: {_words(fault)}; FFmpeg: {_words(e)}") from e
+        except DECODER_ERRORS as e:
+            raise DecodeError(self.path, f"soundfile: {_error_text(fault)}; FFmpeg: {_error_text(e)}") from e
 
     def close(self) -> None:
         """Lets the file go."""
         self._source.close()
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _require_regular_file(path: Path) -> None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
@@ -76,21 +76,21 @@ def _refuse_what_is_no_file(path: Path) -> None:
             raise DecodeError(path, "the file is empty", stage="read")
         path.open("rb").close()
     except (OSError, ValueError) as e:
-        raise DecodeError(path, _words(e), stage="read") from e
+        raise DecodeError(path, _error_text(e), stage="read") from e
 
 
 def _choose(path: Path, most_s: float | None) -> SoundFile | FFmpeg:
     try:
         source = SoundFile(path)
-    except FAULTS as e:
-        return _ffmpeg_instead(path, e, most_s)
-    if source.reaches_its_end():
+    except DECODER_ERRORS as e:
+        return _fall_back_to_ffmpeg(path, e, most_s)
+    if source.is_complete():
         return source
     try:
         ffmpeg = _ffmpeg(path, most_s)
-    except FAULTS:
+    except DECODER_ERRORS:
         return source  # its length is doubtful, yet it is the only one that reads it
-    if abs(ffmpeg.frames / ffmpeg.sr - source.frames / source.sr) <= SLACK_S:
+    if abs(ffmpeg.frames / ffmpeg.sr - source.frames / source.sr) <= LENGTH_TOLERANCE_S:
         return source
     source.close()
     return ffmpeg
@@ -102,14 +102,14 @@ def _ffmpeg(path: Path, most_s: float | None) -> FFmpeg:
     return ffmpeg.FFmpeg(path, most_s)
 
 
-def _ffmpeg_instead(path: Path, fault: BaseException, most_s: float | None) -> FFmpeg:
+def _fall_back_to_ffmpeg(path: Path, fault: BaseException, most_s: float | None) -> FFmpeg:
     try:
         return _ffmpeg(path, most_s)
-    except FAULTS as e:
-        raise DecodeError(path, f"soundfile: {_words(fault)}; FFmpeg: {_words(e)}") from e
+    except DECODER_ERRORS as e:
+        raise DecodeError(path, f"soundfile: {_error_text(fault)}; FFmpeg: {_error_text(e)}") from e
 
 
-def _words(e: BaseException) -> str:
+def _error_text(e: BaseException) -> str:
     """What a decoder says, without the name of the file: the error around it says that."""
     return getattr(e, "error_string", None) or getattr(e, "strerror", None) or str(e) or type(e).__name__
 

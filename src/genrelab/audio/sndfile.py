@@ -10,9 +10,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.core.stderr import quiet_c_stderr
+from genrelab.core.stderr import silence_c_stderr
 
-SLACK_S = 0.1
+LENGTH_TOLERANCE_S = 0.1
 """Two counts of one file's length that differ by less are the same: encoder delay, padding, trailing tags."""
 
 PREROLL_S = 0.5
@@ -24,11 +24,11 @@ BLOCK_VALUES = 1 << 17
 MP3_TAG_BYTES = 4_096
 """How far an MP3 may differ from the size that its first frame states: tags at its end."""
 
-FAULTS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
+DECODER_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
 """What decoders raise on bad input; soundfile's own errors are RuntimeErrors."""
 
 
-class Onward(soundfile.SoundFile):  # type: ignore[misc]
+class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
     """Reads on from where it is: soundfile would seek after every read, which an MP3 pays for by decoding again."""
 
     def seekable(self) -> bool:
@@ -42,8 +42,8 @@ class SoundFile:
         # A descriptor, not a name: from a name's suffix libsndfile would take any text called `.au` for 8 kHz noise.
         self._path, self._handle = path, path.open("rb")
         try:
-            with quiet_c_stderr:
-                self._file = Onward(self._handle.fileno(), closefd=False)
+            with silence_c_stderr:
+                self._file = SequentialSoundFile(self._handle.fileno(), closefd=False)
         except BaseException:
             self._handle.close()
             raise
@@ -53,16 +53,16 @@ class SoundFile:
             self.close()
             raise ValueError(f"states a length of {self.frames} samples")
 
-    def reaches_its_end(self) -> bool:
+    def is_complete(self) -> bool:
         """Is the file as long as it says? An MP3's first frame tells; of others the last samples are read."""
         if self._file.format == "MP3":
             return _mp3_is_as_long_as_stated(self._path)
         tail = min(self.frames, 64)
         try:
-            with quiet_c_stderr:
+            with silence_c_stderr:
                 self._file.seek(self.frames - tail)
                 return bool(len(self._file.read(tail, dtype="float32")) == tail)
-        except FAULTS:
+        except DECODER_ERRORS:
             return False
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
@@ -72,14 +72,14 @@ class SoundFile:
             wanted = min(wanted, round(seconds * self.sr))
         lead = self._lead(start)
         y, got = np.empty(lead + wanted, np.float32), 0
-        with quiet_c_stderr:
+        with silence_c_stderr:
             if start - lead != self._at:
                 self._file.seek(start - lead)
             self._at = None  # unless all goes well
             for x in self._blocks(len(y)):
                 self._to_mono(x, y[got : got + len(x)])
                 got += len(x)
-        if len(y) - got > SLACK_S * self.sr:
+        if len(y) - got > LENGTH_TOLERANCE_S * self.sr:
             raise ValueError(f"stops {(len(y) - got) / self.sr:.2f} s before its end")
         self._at = start + wanted if got == len(y) else None
         return y[lead:got]
@@ -106,7 +106,7 @@ class SoundFile:
         return min(start, round(PREROLL_S * self.sr)) if self._file.format in ("MP3", "OGG") else 0
 
     def close(self) -> None:
-        with quiet_c_stderr:
+        with silence_c_stderr:
             self._file.close()
         self._handle.close()
 

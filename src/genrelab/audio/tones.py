@@ -56,6 +56,6 @@ _PACKED = {
 }
 
 
-def encoded() -> dict[str, bytes]:
+def tone_files() -> dict[str, bytes]:
     """Content of a file of each of these formats, by suffix."""
     return {suffix: zlib.decompress(base64.b85decode(packed)) for suffix, packed in _PACKED.items()}

@@ -24,7 +24,7 @@ from genrelab.bench.stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
 from genrelab.bench.training import Trained
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
-from genrelab.core.processes import cores
+from genrelab.core.processes import available_cores
 from genrelab.datasets.base import Dataset
 from genrelab.doctor.machine import LEAST_MEMORY, free_memory
 from genrelab.prepare.pipeline import Say
@@ -144,7 +144,7 @@ def _synthesised(folder: Path, n: int, say: Say) -> Dataset:
 def recommended_jobs() -> int:
     """A worker a core, as far as the memory goes."""
     memory = free_memory()
-    return cores() if memory is None else max(1, min(cores(), memory // LEAST_MEMORY))
+    return available_cores() if memory is None else max(1, min(available_cores(), memory // LEAST_MEMORY))
 
 
 def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tuple[list[Heard], list[str]]:
@@ -163,7 +163,7 @@ def _rehearsals(
     sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float, preload: tuple[str, ...]
 ) -> tuple[Rehearsal, Rehearsal]:
     """One in which each worker makes two pieces or less, and one in which it makes as many as the time allows."""
-    track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / cores())
+    track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / available_cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < DEAR_S else max(2, most)
     small = rehearsal.rehearse(bench_sample.spread(sample, n), settings, jobs, preload=preload)
@@ -185,7 +185,7 @@ def _bench(
     epochs = (training.patience + 1, training.epochs)
     named = None if tracks is None else (sample.root.name or sample.name, tracks)
     found = amounts(named, heard, like_fma, forecast, trained, epochs)
-    had = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, cores()))
+    had = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, available_cores()))
     return Bench(
         sample.name, tuple(v.name for v in settings.views), stages, max(in_prepare, key=lambda s: s.ms).name,
         max(0.0, 1 - had), forecast, trained, epochs, found, disk_usage(Path.cwd()).free,

@@ -9,11 +9,11 @@ from statistics import fmean
 from genrelab.bench.rehearsal import Forecast
 from genrelab.bench.stages import BESIDE, Heard
 from genrelab.bench.training import Trained
-from genrelab.core.config import AT_THE_BEGINNING
-from genrelab.core.processes import cores
+from genrelab.core.config import FIRST_CLIP_VIEWS
+from genrelab.core.processes import available_cores
 from genrelab.datasets.download import CATALOGUE
 from genrelab.datasets.fma import SUBSETS
-from genrelab.prepare.estimate import busiest
+from genrelab.prepare.estimate import max_tracks_per_worker
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
 FMA_CLIPS = {"full": 9}
@@ -80,7 +80,7 @@ def prepare_s(heard: Heard) -> float:
 
 def _once(values: dict[str, float] | dict[str, int]) -> float:
     """Of what only the first clip of a track has."""
-    return sum(values.get(name, 0) for name in AT_THE_BEGINNING)
+    return sum(values.get(name, 0) for name in FIRST_CLIP_VIEWS)
 
 
 def _size(heard: Heard) -> float:
@@ -107,8 +107,8 @@ def _amount(
 
 def _parts(tracks: int, forecast: Forecast, scale: float, cpu_s: float) -> dict[str, float]:
     """Seconds of `prepare` by the clock. What workers take beyond the CPU time of their stages is waiting."""
-    most = busiest(tracks, forecast.jobs)
+    most = max_tracks_per_worker(tracks, forecast.jobs)
     making_s, ending_s = scale * most * forecast.track_s, scale * tracks * forecast.single_s
-    working_s = min(making_s, most * cpu_s * max(1.0, forecast.jobs / cores()))
+    working_s = min(making_s, most * cpu_s * max(1.0, forecast.jobs / available_cores()))
     begin_s = forecast.seconds(tracks, scale=scale) - making_s - ending_s
     return {BEGIN: begin_s, STAGES: working_s, WAITING: making_s - working_s, ENDING: ending_s}

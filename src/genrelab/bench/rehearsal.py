@@ -15,9 +15,9 @@ import numpy as np
 
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError
-from genrelab.core.processes import worker_pool
+from genrelab.core.processes import process_pool
 from genrelab.datasets.base import Dataset
-from genrelab.prepare.estimate import busiest
+from genrelab.prepare.estimate import max_tracks_per_worker
 from genrelab.prepare.pipeline import prepare
 
 
@@ -62,7 +62,7 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload:
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
         began = time.time()
         try:
-            with worker_pool(1) as pool:
+            with process_pool(1) as pool:
                 found = pool.submit(_prepared, dataset, settings, jobs, folder, began, tuple(preload)).result()
         except BrokenProcessPool as e:
             raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
@@ -118,7 +118,7 @@ class Forecast:
 
     def seconds(self, tracks: int, *, scale: float = 1.0) -> float:
         """By the clock; `scale`: what a track costs, in tracks of the sample."""
-        per_track = scale * (busiest(tracks, self.jobs) * self.track_s + tracks * self.single_s)
+        per_track = scale * (max_tracks_per_worker(tracks, self.jobs) * self.track_s + tracks * self.single_s)
         return self.start_s + (self.begin_s if tracks else 0.0) + per_track
 
     def cpu_s(self, tracks: int) -> float:
@@ -136,7 +136,7 @@ def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: flo
     Args:
         find_track_s: what each track took when the dataset was looked through.
     """
-    begin_s, track_s = _making([(min(n, busiest(n, jobs)), s) for r in (small, large) for n, s in r.done])
+    begin_s, track_s = _making([(min(n, max_tracks_per_worker(n, jobs)), s) for r in (small, large) for n, s in r.done])
     ending_s, single_s = _line((small.tracks, small.ending_s), (large.tracks, large.ending_s))
     start_s = sum(r.total_s - r.making_s - r.ending_s for r in (small, large)) / 2
     fixed, per_track = _line((small.tracks, small.n_bytes), (large.tracks, large.n_bytes))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from genrelab.core.errors import DatasetError, printable
-from genrelab.core.processes import cores
-from genrelab.core.worker_pool import answers
+from genrelab.core.processes import available_cores
+from genrelab.core.worker_pool import map_in_processes
 from genrelab.datasets.base import Dataset, Track
 
 SECONDS, SR = 30.0, 44_100
@@ -22,7 +22,9 @@ LEVEL = 0.2
 def synthesised(folder: Path, n: int) -> Dataset:
     """So many clips like FMA's in a folder, each of another style, the same at every call."""
     orders = [(str(folder / f"{i}.mp3"), i) for i in range(n)]
-    if lost := [orders[place][0] for place, done in answers(_write, orders, jobs=cores()) if done is None]:
+    if lost := [
+        orders[place][0] for place, done in map_in_processes(_write, orders, jobs=available_cores()) if done is None
+    ]:
         raise DatasetError(f"{lost[0]} cannot be encoded as MP3: give a ROOT to measure on")
     tracks = tuple(Track(str(i), Path(path).name, genre) for (path, i), genre in zip(orders, _genres(n), strict=True))
     return Dataset("synthesised", folder, tracks)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.audio import clips as audio_clips
-from genrelab.audio.content_hash import payload_sha256
-from genrelab.core.config import AT_THE_BEGINNING, IN_TABLE, PrepareSettings, StatisticsView, View
+from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.core.config import FIRST_CLIP_VIEWS, PARQUET_VIEWS, PrepareSettings, StatisticsView, View
 from genrelab.core.errors import DecodeError, GenrelabError
-from genrelab.core.processes import CRASHED
-from genrelab.core.worker_pool import answers
+from genrelab.core.processes import DECODER_CRASHED
+from genrelab.core.worker_pool import map_in_processes
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
 from genrelab.prepare import work_unit
@@ -65,9 +65,9 @@ def hear_all(paths: list[str], settings: PrepareSettings, *, seconds: float) -> 
     """
     orders = [Order(path, settings) for path in paths[:1] + paths]
     end = time.perf_counter() + seconds
-    for place, heard in answers(hear, orders, jobs=1):
+    for place, heard in map_in_processes(hear, orders, jobs=1):
         if place:
-            yield orders[place].path, heard or Heard(error=CRASHED)
+            yield orders[place].path, heard or Heard(error=DECODER_CRASHED)
             if time.perf_counter() > end:
                 return
 
@@ -102,8 +102,8 @@ class Clock:
 def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
     clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
     with clock.on(PRINTS):
-        work_unit.file_sha256(path), payload_sha256(path)
-    stretches = audio_clips.clips(path, settings.clips)
+        work_unit.file_sha256(path), sha256_of_audio(path)
+    stretches = audio_clips.read_clips(path, settings.clips)
     while True:
         with clock.on(DECODE):
             clip = next(stretches, None)
@@ -112,7 +112,7 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
         n_clips += 1
         for name, payload in _windows(clip, settings, clock):
             n_bytes[name] += len(payload)
-            if name not in IN_TABLE:
+            if name not in PARQUET_VIEWS:
                 with clock.on(WRITE), scratch.open("ab") as f:
                     f.write(tfrecord.encode(tfrecord.Record(0, clip.start_s, payload)))
         with clock.on(PRINTS):
@@ -130,7 +130,7 @@ def _windows(clip: audio_clips.Clip, settings: PrepareSettings, clock: Clock) ->
     """View and payload of each window of a clip, each view's time by itself."""
     at_rate = {clip.sr: clip.y}
     for view in settings.views:
-        if clip.start_s > 0 and view.name in AT_THE_BEGINNING:
+        if clip.start_s > 0 and view.name in FIRST_CLIP_VIEWS:
             continue
         rate = _rate(view, clip.sr)
         if rate not in at_rate:

@@ -9,8 +9,8 @@ from genrelab.bench.bench import Bench
 from genrelab.bench.datasets import NIGHT_S, Amount, fitting
 from genrelab.bench.stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
 from genrelab.core.config import DEFAULT_VIEWS
-from genrelab.core.processes import cores
-from genrelab.core.text import count
+from genrelab.core.processes import available_cores
+from genrelab.core.text import pluralize
 
 STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare's CPU")
 PARTS = ("of prepare, by the clock", "takes", "of it")
@@ -66,7 +66,7 @@ def sentences(found: Bench) -> Iterator[str]:
     yield from _reading(found)
     if found.busy > BUSY:
         yield f"Other programs took {found.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
-    n, workers = count(found.rehearsed, "track"), count(found.forecast.jobs, "worker")
+    n, workers = pluralize(found.rehearsed, "track"), pluralize(found.forecast.jobs, "worker")
     yield f"prepare is predicted from {n} that {workers} prepared; for tracks like them, and a machine as busy,"
     yield "it should be right within a quarter. Peak disk: PREPARED stands there twice for a while;"
     yield "of FMA its clips, too, and the archive until it is unpacked."
@@ -142,7 +142,7 @@ def _help(found: Bench) -> str:
 
 
 def _more_workers(found: Bench) -> str:
-    return "more --jobs" if found.forecast.jobs < cores() else "more cores"
+    return "more --jobs" if found.forecast.jobs < available_cores() else "more cores"
 
 
 def _reading(found: Bench) -> Iterator[str]:

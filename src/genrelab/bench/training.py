@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab.core.config import MelImageView, SamplesView, TrainSettings
-from genrelab.core.text import some
+from genrelab.core.text import join_first
 
 if TYPE_CHECKING:
-    from genrelab.models.keras_training import Part
+    from genrelab.models.keras_training import NetworkData
 
 FEW, MANY = 32, 128
 """Windows of a whole epoch with its checkpoint, and of one of steps alone: of a network that is quick."""
@@ -102,7 +102,7 @@ def _said(out: str, wanted: list[str], trouble: str) -> Trained:
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     networks = tuple(Network(**line) for line in lines[1:])
     missing = tuple(name for name in wanted if name not in {n.name for n in networks})
-    reason = f"{some(missing)}: {trouble}" if missing else None
+    reason = f"{join_first(missing)}: {trouble}" if missing else None
     device, start_s = (lines[0]["device"], lines[0]["start_s"]) if lines else ("", 0.0)
     return Trained(networks, device, start_s, reason, missing)
 
@@ -129,10 +129,10 @@ def _raw_cnn() -> Network:
 
 
 def _mobilenet() -> Network:
-    from genrelab.models.mobilenet import build_head, join, load_base
+    from genrelab.models.mobilenet import build_head, join_networks, load_base
 
     shape = MelImageView().shape
-    network = join(shape, load_base(shape, "none"))
+    network = join_networks(shape, load_base(shape, "none"))
     images = np.random.default_rng(0).uniform(-80, 0, (2 * AT_ONCE, *shape)).astype(np.float32)
     network.predict(images[:AT_ONCE], batch_size=AT_ONCE, verbose=0)  # builds its graph
     began = time.perf_counter()
@@ -162,7 +162,7 @@ def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """Without a checkpoint, which is never more than a share of the time and would take longer here than all steps."""
-    from genrelab.models.checkpoints import SAVED_AGAIN
+    from genrelab.models.checkpoints import SAVE_INTERVAL_FACTOR
     from genrelab.models.keras_training import full_batches
 
     network.compile("adam", "sparse_categorical_crossentropy")  # from logits or not takes the same time
@@ -171,12 +171,12 @@ def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     data = full_batches(more, more.data.unbatch(), AT_ONCE)
     began = time.perf_counter()
     network.fit(data, verbose=0)
-    return 0.0, (1 + 1 / SAVED_AGAIN) * (time.perf_counter() - began) / (2 * AT_ONCE)
+    return 0.0, (1 + 1 / SAVE_INTERVAL_FACTOR) * (time.perf_counter() - began) / (2 * AT_ONCE)
 
 
-def _noise(shape: tuple[int, ...], n: int) -> Part:
-    from genrelab.models.keras_training import part_of_arrays
+def _noise(shape: tuple[int, ...], n: int) -> NetworkData:
+    from genrelab.models.keras_training import network_data_from_arrays
 
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((n, *shape)).astype(np.float32), rng.integers(0, GENRES, n)
-    return part_of_arrays(x, y, batch_size=TrainSettings().batch_size)
+    return network_data_from_arrays(x, y, batch_size=TrainSettings().batch_size)

@@ -28,30 +28,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle.manifest import (
-    ABOUT,
-    CARD,
+    CARD_FILE,
     FORMAT_VERSION,
-    MODEL,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    bundle_error,
     is_only_a_bundle,
+    manifest_bytes,
     one_line,
-    read_about,
-    refusal,
+    read_manifest,
+    read_verified,
     stored_calibration,
     stored_clips,
     stored_view,
-    verified,
     versions,
-    written,
 )
 from genrelab.bundle.onnx_guard.limits import measure
 from genrelab.bundle.onnx_guard.reader import FLOAT, Graph, read_graph
 from genrelab.core.config import ClipSettings, TableView, View, view_to_json
 from genrelab.core.errors import BundleError, printable
-from genrelab.evaluation.calibration import Evidence, tempered
+from genrelab.evaluation.calibration import Evidence, apply_temperature
 
 OUTPUT = "probabilities"
 
-ROWS_AT_ONCE = 32
+BATCH_SIZE = 32
 """Windows that go through the network together: bounds the memory of convolutional ones."""
 
 THREADS = 0
@@ -108,12 +108,12 @@ class Bundle:
             BundleError: `x` of another shape, or a network that does not answer with probabilities.
         """
         if x.shape[1:] != self.view.shape:
-            raise BundleError(f"{self._says} reads windows of shape {self.view.shape}. Received: {x.shape[1:]}")
-        rows = [self.answers(x[i : i + ROWS_AT_ONCE]) for i in range(0, len(x), ROWS_AT_ONCE)]
+            raise BundleError(f"{self._label} reads windows of shape {self.view.shape}. Received: {x.shape[1:]}")
+        rows = [self.answers(x[i : i + BATCH_SIZE]) for i in range(0, len(x), BATCH_SIZE)]
         p = np.concatenate(rows) if rows else np.empty((0, len(self.genres)))
         if not (np.isfinite(p).all() and (p >= -1e-6).all() and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
-            raise BundleError(f"{self._says} answers numbers that are no probabilities")
-        return tempered(p, self.temperature)
+            raise BundleError(f"{self._label} answers numbers that are no probabilities")
+        return apply_temperature(p, self.temperature)
 
     def answers(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """What the network says of a few windows, shape (windows, genres), before any of it is judged."""
@@ -121,14 +121,14 @@ class Bundle:
         try:
             p = np.asarray(self.session.run([OUTPUT], inputs)[0], np.float64)
         except Exception as e:  # onnxruntime's errors have no base of their own
-            raise BundleError(f"{self._says} fails: {one_line(e)}") from e
+            raise BundleError(f"{self._label} fails: {one_line(e)}") from e
         if p.shape != (len(x), len(self.genres)):
-            raise BundleError(f"{self._says} answers {p.shape} to {len(x)} windows of {len(self.genres)} genres")
+            raise BundleError(f"{self._label} answers {p.shape} to {len(x)} windows of {len(self.genres)} genres")
         return p
 
     @property
-    def _says(self) -> str:
-        return f"{printable(str(self.path / MODEL))}: the model"
+    def _label(self) -> str:
+        return f"{printable(str(self.path / MODEL_FILE))}: the model"
 
 
 def write_bundle(
@@ -161,8 +161,8 @@ def write_bundle(
     Raises:
         BundleError: `folder` is there and is no bundle, or holds files of somebody else's.
     """
-    _make_way(folder)
-    contents = {MODEL: onnx, CARD: readme.encode()}
+    _recover_or_refuse(folder)
+    contents = {MODEL_FILE: onnx, CARD_FILE: readme.encode()}
     about = {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -180,7 +180,7 @@ def write_bundle(
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "created_by": f"genrelab {version('genrelab')}",
     }
-    _put(folder, contents, about)
+    _replace_folder(folder, contents, about)
 
 
 def replace_card(folder: Path, text: str) -> None:
@@ -196,24 +196,24 @@ def replace_card(folder: Path, text: str) -> None:
     Raises:
         BundleError: the bundle is missing, changed, of an unknown version, or holds files of somebody else's.
     """
-    _make_way(folder)
-    about, card = read_about(folder), text.encode()
-    contents = verified(folder, about["files"])
-    if contents[CARD] == card:
+    _recover_or_refuse(folder)
+    about, card = read_manifest(folder), text.encode()
+    contents = read_verified(folder, about["files"])
+    if contents[CARD_FILE] == card:
         return
     del about["fingerprint"]
-    about["files"] = about["files"] | {CARD: hashlib.sha256(card).hexdigest()}
-    _put(folder, contents | {CARD: card}, about)
+    about["files"] = about["files"] | {CARD_FILE: hashlib.sha256(card).hexdigest()}
+    _replace_folder(folder, contents | {CARD_FILE: card}, about)
 
 
-def _put(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
+def _replace_folder(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
     """The bundle's files with its bundle.json, whole or not at all."""
-    described = written(about)
+    described = manifest_bytes(about)
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}-{os.getpid()}") for what in ("new", "old"))
     for leftover in (unfinished, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    for file, content in {**contents, ABOUT: described}.items():
+    for file, content in {**contents, MANIFEST_FILE: described}.items():
         (unfinished / file).write_bytes(content)
     if folder.exists():
         folder.rename(replaced)
@@ -221,13 +221,15 @@ def _put(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) 
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _make_way(folder: Path) -> None:
+def _recover_or_refuse(folder: Path) -> None:
     """Fetch back what a kill left under another name, and refuse to replace anything but a bundle."""
     for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old-*")):
         if not folder.exists() and is_only_a_bundle(left):
             left.rename(folder)
     if folder.exists() and not is_only_a_bundle(folder):
-        raise refusal(folder, "is there, and is not a bundle or not only that: choose another folder, or remove it")
+        raise bundle_error(
+            folder, "is there, and is not a bundle or not only that: choose another folder, or remove it"
+        )
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -237,16 +239,16 @@ def load_bundle(path: str | Path) -> Bundle:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
     """
     folder = Path(path)
-    about = read_about(folder)
-    contents, view = verified(folder, about["files"]), stored_view(about["view"], folder / ABOUT)
+    about = read_manifest(folder)
+    contents, view = read_verified(folder, about["files"]), stored_view(about["view"], folder / MANIFEST_FILE)
     bundle = Bundle(
         path=folder,
         name=about["name"],
         genres=tuple(about["genres"]),
         view=view,
-        clips=stored_clips(about["clips"], folder / ABOUT),
+        clips=stored_clips(about["clips"], folder / MANIFEST_FILE),
         temperature=float(about["temperature"]),
-        calibration=stored_calibration(about, folder / ABOUT),
+        calibration=stored_calibration(about, folder / MANIFEST_FILE),
         metrics=about["metrics"],
         dataset=about["dataset"],
         split=about["split"],
@@ -254,7 +256,7 @@ def load_bundle(path: str | Path) -> Bundle:
         versions=about["versions"],
         created_by=about["created_by"],
         fingerprint=about["fingerprint"],
-        session=_session(contents[MODEL], view, folder / MODEL),
+        session=_session(contents[MODEL_FILE], view, folder / MODEL_FILE),
     )
     bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))
     return bundle
@@ -263,10 +265,10 @@ def load_bundle(path: str | Path) -> Bundle:
 def _session(onnx: bytes, view: View, where: Path) -> Any:
     try:
         graph = read_graph(onnx)
-        _refuse_misfit(graph, view, where)
-        measure(graph, ROWS_AT_ONCE)
+        _check_graph_fits(graph, view, where)
+        measure(graph, BATCH_SIZE)
     except ValueError as e:
-        raise refusal(where, f"not a usable network: {one_line(e)}") from e
+        raise bundle_error(where, f"not a usable network: {one_line(e)}") from e
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -279,14 +281,14 @@ def _session(onnx: bytes, view: View, where: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as e:  # onnxruntime's errors have no base of their own
-        raise refusal(where, f"not a usable network: {one_line(e)}") from e
+        raise bundle_error(where, f"not a usable network: {one_line(e)}") from e
 
 
-def _refuse_misfit(graph: Graph, view: View, where: Path) -> None:
+def _check_graph_fits(graph: Graph, view: View, where: Path) -> None:
     """The network must read what the view gives, in batches of any size, and answer with the genres' probabilities."""
     inputs = [end for end in graph.inputs if end.name not in graph.constants]
     if [(end.dtype, end.shape) for end in inputs] != [(FLOAT, (None, *view.shape))]:
         found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in inputs]
-        raise refusal(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
+        raise bundle_error(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
     if [end.name for end in graph.outputs] != [OUTPUT.encode()]:
-        raise refusal(where, f"must have one output, {OUTPUT!r}, and has {len(graph.outputs)}")
+        raise bundle_error(where, f"must have one output, {OUTPUT!r}, and has {len(graph.outputs)}")

@@ -19,28 +19,37 @@ from typing import Any
 
 from genrelab.core.config import VIEWS, ClipSettings, View, view_from_json, view_to_json
 from genrelab.core.errors import BundleError, SettingsError, printable
-from genrelab.core.text import is_a_line
+from genrelab.core.text import is_printable_line
 from genrelab.evaluation.calibration import Evidence, evidence_from_json
 
 FORMAT_VERSION = 1
-MODEL, CARD, ABOUT = "model.onnx", "README.md", "bundle.json"
+MODEL_FILE, CARD_FILE, MANIFEST_FILE = "model.onnx", "README.md", "bundle.json"
 
-LARGEST = 10_000_000
+MAX_NUMBER = 10_000_000
 """Of all numbers of a view and of clips: rates and lengths beyond it are damage, or meant to fill the memory."""
-LARGEST_OF = {
+MAX_NUMBER_OF = {
     "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 400_000, "n_fft": 1 << 17,
     "n_mels": 4_096, "size": 4_096,
 }  # fmt: skip
-MOST_OVERLAP = 100
+MAX_OVERLAP = 100
 """Windows, or frames, that may hear the same sample: steps of a sample would make one for each."""
 
-MOST_BYTES = {MODEL: 1 << 30, CARD: 1 << 24, ABOUT: 1 << 24}
-MOST_DEPTH = 20  # of lists and objects within each other
+MAX_BYTES = {MODEL_FILE: 1 << 30, CARD_FILE: 1 << 24, MANIFEST_FILE: 1 << 24}
+MAX_DEPTH = 20  # of lists and objects within each other
 
-MAKERS = ("genrelab", "keras", "numpy", "onnx", "onnxruntime", "scikit-learn", "tensorflow", "tensorflow-cpu")
+VERSIONED_PACKAGES = (
+    "genrelab",
+    "keras",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "scikit-learn",
+    "tensorflow",
+    "tensorflow-cpu",
+)
 """Packages whose versions a bundle names."""
 
-KINDS: dict[str, tuple[type, ...]] = {
+KEY_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "genres": (list,), "view": (dict,), "clips": (dict,), "pooling": (str,),
     "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
@@ -48,44 +57,48 @@ KINDS: dict[str, tuple[type, ...]] = {
 """What stands in bundle.json besides `format_version`, and, where tracks were left to calibrate with, `calibration`."""
 
 
-def read_about(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """What bundle.json says, every key there and of its kind, and under `fingerprint` its own sha256.
 
     Raises:
         BundleError: named by file and key.
     """
-    where = folder / ABOUT
-    content = _bytes(where, MOST_BYTES[ABOUT])
+    where = folder / MANIFEST_FILE
+    content = _bytes(where, MAX_BYTES[MANIFEST_FILE])
     try:
         about = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as e:
-        raise refusal(where, f"not JSON: {one_line(e)}") from e
+        raise bundle_error(where, f"not JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
-        raise refusal(where, "not a JSON object")
-    if _is_deeper(about, MOST_DEPTH):
-        raise refusal(where, f"lists and objects lie within each other more than {MOST_DEPTH} times")
+        raise bundle_error(where, "not a JSON object")
+    if _is_deeper(about, MAX_DEPTH):
+        raise bundle_error(where, f"lists and objects lie within each other more than {MAX_DEPTH} times")
     found = about.get("format_version")
     if type(found) is not int or found != FORMAT_VERSION:
-        raise refusal(
-            where, f"format_version is {_said(found)}, this genrelab knows {FORMAT_VERSION}: another one wrote it"
+        raise bundle_error(
+            where, f"format_version is {_short_repr(found)}, this genrelab knows {FORMAT_VERSION}: another one wrote it"
         )
-    for key, kinds in KINDS.items():
+    for key, kinds in KEY_TYPES.items():
         if key not in about or not isinstance(about[key], kinds) or isinstance(about[key], bool):
-            raise refusal(where, f"{key} is missing" if key not in about else f"{key} cannot be {_said(about[key])}")
+            raise bundle_error(
+                where, f"{key} is missing" if key not in about else f"{key} cannot be {_short_repr(about[key])}"
+            )
     genres = about["genres"]
     if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
-        raise refusal(where, f"genres must be two names or more, sorted, each once. Received: {_said(genres)}")
+        raise bundle_error(
+            where, f"genres must be two names or more, sorted, each once. Received: {_short_repr(genres)}"
+        )
     for key, text in [(k, about[k]) for k, v in about.items() if isinstance(v, str)] + [("genres", g) for g in genres]:
-        if not is_a_line(text):
-            raise refusal(where, f"{key} cannot be {_said(text)}")
+        if not is_printable_line(text):
+            raise bundle_error(where, f"{key} cannot be {_short_repr(text)}")
     if about["pooling"] != "mean":
-        raise refusal(where, f"pooling must be 'mean'. Received: {_said(about['pooling'])}")
+        raise bundle_error(where, f"pooling must be 'mean'. Received: {_short_repr(about['pooling'])}")
     if not 1e-6 < about["temperature"] < 1e6:
-        raise refusal(where, f"temperature must be about 1. Received: {_said(about['temperature'])}")
+        raise bundle_error(where, f"temperature must be about 1. Received: {_short_repr(about['temperature'])}")
     return about | {"fingerprint": hashlib.sha256(content).hexdigest()}
 
 
-def written(about: Mapping[str, Any]) -> bytes:
+def manifest_bytes(about: Mapping[str, Any]) -> bytes:
     """bundle.json: a key a line, numbers that lie side by side on one."""
     text = json.dumps(about, indent=1, ensure_ascii=False)
     return (re.sub(r"\[\n[\s\d,]+\]", lambda m: " ".join(m[0].split()), text) + "\n").encode()
@@ -94,7 +107,7 @@ def written(about: Mapping[str, Any]) -> bytes:
 def versions() -> dict[str, str]:
     """Of what made the model, as far as it is installed."""
     found = {"python": platform.python_version()}
-    for package in MAKERS:
+    for package in VERSIONED_PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -128,7 +141,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
     return bool(level)
 
 
-def _said(value: Any) -> str:
+def _short_repr(value: Any) -> str:
     """A value for an error, not at any length."""
     return repr(value)[:200]
 
@@ -137,23 +150,23 @@ def _bytes(file: Path, most: int) -> bytes:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-            raise refusal(file, "is not a regular file")
+            raise bundle_error(file, "is not a regular file")
         if status.st_size > most:
-            raise refusal(file, f"is larger than {most:,} bytes")
+            raise bundle_error(file, f"is larger than {most:,} bytes")
         return file.read_bytes()
     except FileNotFoundError as e:
         inside = next((p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)) if p.is_dir()), None)
         if inside is not None:
-            raise refusal(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
+            raise bundle_error(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
         what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
         where = file if file.parent.is_dir() else file.parent
-        raise refusal(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e
+        raise bundle_error(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e
     except NotADirectoryError as e:
-        raise refusal(
+        raise bundle_error(
             file.parent, "is a file, and a bundle is a folder; `genrelab train` writes RUN/MODEL/bundle"
         ) from e
     except (OSError, ValueError) as e:
-        raise refusal(file, getattr(e, "strerror", None) or one_line(e)) from e
+        raise bundle_error(file, getattr(e, "strerror", None) or one_line(e)) from e
 
 
 def is_only_a_bundle(folder: Path) -> bool:
@@ -161,21 +174,24 @@ def is_only_a_bundle(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {p.name for p in folder.iterdir()}
-    return not names or {MODEL, ABOUT} <= names <= {MODEL, CARD, ABOUT}
+    return not names or {MODEL_FILE, MANIFEST_FILE} <= names <= {MODEL_FILE, CARD_FILE, MANIFEST_FILE}
 
 
-def verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
+def read_verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
     """Contents of the files that bundle.json lists, as they were written.
 
     Raises:
         BundleError: one is missing or has changed.
     """
-    if set(files) != {MODEL, CARD}:
-        raise refusal(folder / ABOUT, f"files must be {MODEL} and {CARD}. Received: {_said(sorted(files))}")
-    contents = {name: _bytes(folder / name, MOST_BYTES[name]) for name in files}
+    if set(files) != {MODEL_FILE, CARD_FILE}:
+        raise bundle_error(
+            folder / MANIFEST_FILE,
+            f"files must be {MODEL_FILE} and {CARD_FILE}. Received: {_short_repr(sorted(files))}",
+        )
+    contents = {name: _bytes(folder / name, MAX_BYTES[name]) for name in files}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != files[name]:
-            raise refusal(folder / name, "changed since the bundle was written (its sha256 differs)")
+            raise bundle_error(folder / name, "changed since the bundle was written (its sha256 differs)")
     return contents
 
 
@@ -192,7 +208,7 @@ def stored_view(stored: dict[str, Any], where: Path) -> View:
         if json.loads(json.dumps(view_to_json(view))) != stored:
             raise SettingsError(f"view {view.name}: settings are missing")
     except (SettingsError, TypeError, ValueError, ArithmeticError) as e:
-        raise refusal(where, one_line(e)) from e
+        raise bundle_error(where, one_line(e)) from e
     return view
 
 
@@ -206,7 +222,7 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
     try:
         return ClipSettings(**stored)
     except (SettingsError, TypeError) as e:
-        raise refusal(where, f"clips: {one_line(e)}") from e
+        raise bundle_error(where, f"clips: {one_line(e)}") from e
 
 
 def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
@@ -219,10 +235,10 @@ def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
         return None
     try:
         found = evidence_from_json(about["calibration"], about["genres"])
-        if not is_a_line(found.fitted_on):
-            raise ValueError(f"fitted_on cannot be {_said(found.fitted_on)}")
+        if not is_printable_line(found.fitted_on):
+            raise ValueError(f"fitted_on cannot be {_short_repr(found.fitted_on)}")
     except ValueError as e:
-        raise refusal(where, f"calibration: {one_line(e)}") from e
+        raise bundle_error(where, f"calibration: {one_line(e)}") from e
     return found
 
 
@@ -230,22 +246,24 @@ def _refuse_odd_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], 
     """Numbers that are missing, of another kind than the defaults', or such as no clip could be cut or heard with."""
     for f in dataclasses.fields(cls):
         if f.name not in stored:
-            raise refusal(where, f"{cls.__name__}: {f.name} is missing")
+            raise bundle_error(where, f"{cls.__name__}: {f.name} is missing")
         value: Any = stored[f.name]
         kinds = {float: (int, float), tuple: (list,)}.get(type(f.default), (type(f.default),))
         good = type(value) in kinds
         if good and isinstance(value, list):
             good = len(value) > 0 and all(isinstance(column, str) for column in value)
         elif good and not isinstance(value, bool):
-            good = 0 < value <= LARGEST_OF.get(f.name, LARGEST) or (value == 0 and f.name == "tolerance")
+            good = 0 < value <= MAX_NUMBER_OF.get(f.name, MAX_NUMBER) or (value == 0 and f.name == "tolerance")
         if not good:
-            raise refusal(where, f"{cls.__name__}: {f.name} cannot be {_said(value)}")
+            raise bundle_error(where, f"{cls.__name__}: {f.name} cannot be {_short_repr(value)}")
     for step, length in (("hop_s", "window_s"), ("hop_length", "n_fft")):
-        if step in stored and length in stored and stored[step] * MOST_OVERLAP < stored[length]:
-            raise refusal(where, f"{cls.__name__}: {step} cannot be {_said(stored[step])}, so far below {length}")
+        if step in stored and length in stored and stored[step] * MAX_OVERLAP < stored[length]:
+            raise bundle_error(
+                where, f"{cls.__name__}: {step} cannot be {_short_repr(stored[step])}, so far below {length}"
+            )
 
 
-def refusal(where: Path, why: str) -> BundleError:
+def bundle_error(where: Path, why: str) -> BundleError:
     """The error for one file of a bundle, on one line."""
     return BundleError(f"{printable(str(where))}: {printable(why)}")
 

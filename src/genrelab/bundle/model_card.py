@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrelab.core.config import AT_THE_BEGINNING, ClipSettings, TableView, View
+from genrelab.core.config import FIRST_CLIP_VIEWS, ClipSettings, TableView, View
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import FEWEST, LEVEL, Evidence, Threshold
+from genrelab.evaluation.calibration import LEVEL, MIN_TRACKS, Evidence, Threshold
 
 if TYPE_CHECKING:
     from genrelab.models.base import Model
     from genrelab.records.examples import Examples
     from genrelab.records.task import Task
 
-FEEDING = "## How it is fed"
+USAGE_HEADING = "## How it is fed"
 """Heading of the card's last section; the rest of a card is the same in every format."""
 
 PRECISIONS, COVERAGE = (0.5, 0.7, 0.9), 0.9
 """That the card tells of."""
 
-MOST_LICENCES = 5  # that are named; FMA has some sixty
+MAX_LICENCES = 5  # that are named; FMA has some sixty
 
 
-def card(
+def card_text(
     model: Model,
     task: Task,
     examples: Examples,
@@ -51,10 +51,10 @@ def card(
         *_data(task, about["notes"]),
         *_scores(task, about["scores"]),
         *_per_genre(about["scores"]),
-        *_how_sure(model, about, evidence),
+        *_calibration_lines(model, about, evidence),
         *_untested(task),
         *_licences(task),
-        *feeding("onnx", examples.view, clips, len(task.genres)),
+        *usage_section("onnx", examples.view, clips, len(task.genres)),
         "",
     ]
     return "\n".join(lines)
@@ -106,7 +106,7 @@ def _row(genre: str, scores: dict[str, Any]) -> str:
     return f"| {genre} | {scores['n']} | {shown} |"
 
 
-def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) -> list[str]:
+def _calibration_lines(model: Model, about: dict[str, Any], evidence: Evidence | None) -> list[str]:
     found = about.get("calibration")
     if found is None or evidence is None:
         return []
@@ -121,7 +121,7 @@ def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) ->
         else f"the log loss is {after['log_loss']:.3f} and the ECE {after['ece']:.3f}"
     )
     return [
-        *how_sure(found["temperature"] if fitted else None, evidence, found["fitted_on"], epochs),
+        *calibration_section(found["temperature"] if fitted else None, evidence, found["fitted_on"], epochs),
         "",
         f"On the scored tracks {figures}. The sets hold the true genre of {c['covered']:.1%} of them, and "
         f"{c['set_size']:.1f} genres on average. With a precision of {p['asked']:g} asked for, {p['answered']:.1%} of "
@@ -132,10 +132,10 @@ def _how_sure(model: Model, about: dict[str, Any], evidence: Evidence | None) ->
 
 def was_fitted(calibration: Mapping[str, Any]) -> bool:
     """Was a temperature looked for? What stands under `calibration` in a `metrics.json`; older ones do not say."""
-    return bool(calibration.get("fitted", calibration.get("n", FEWEST) >= FEWEST))
+    return bool(calibration.get("fitted", calibration.get("n", MIN_TRACKS) >= MIN_TRACKS))
 
 
-def how_sure(temperature: float | None, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
+def calibration_section(temperature: float | None, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
     """The card's section on what calibration tracks support, without what was measured elsewhere.
 
     Args:
@@ -149,7 +149,7 @@ def how_sure(temperature: float | None, evidence: Evidence, fitted_on: str, rema
     table = [
         f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
         f"|---|{'---|' * len(PRECISIONS)}",
-        *[f"| {genre} | {' | '.join(_from(of[genre]) for of in found)} |" for genre in supported],
+        *[f"| {genre} | {' | '.join(_format_threshold(of[genre]) for of in found)} |" for genre in supported],
     ]
     tracks = f"{evidence.n} tracks ({fitted_on}) of {evidence.n_artists} artists or single tracks{remark}"
     rest = [f"Supported at none of {', '.join(f'{p:g}' for p in PRECISIONS)}: {', '.join(never)}."]
@@ -174,7 +174,7 @@ def how_sure(temperature: float | None, evidence: Evidence, fitted_on: str, rema
     ]
 
 
-def _from(t: Threshold) -> str:
+def _format_threshold(t: Threshold) -> str:
     if t.confidence is None:
         return "never"
     return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists}){'*' if len(t.genres) > 1 else ''}"
@@ -198,9 +198,9 @@ def _licences(task: Task) -> list[str]:
     t = task.prepared.tracks
     counts = Counter(x for x, part in zip(t["licence"], task.split.parts, strict=True) if part == "training")
     unknown = counts.pop(None, 0) + counts.pop("", 0)
-    named = [f"{name} ({n} tracks)" for name, n in counts.most_common(MOST_LICENCES)]
-    others = sum(counts.values()) - sum(n for _, n in counts.most_common(MOST_LICENCES))
-    named += [f"{len(counts) - MOST_LICENCES} other licences ({others} tracks)"] if others else []
+    named = [f"{name} ({n} tracks)" for name, n in counts.most_common(MAX_LICENCES)]
+    others = sum(counts.values()) - sum(n for _, n in counts.most_common(MAX_LICENCES))
+    named += [f"{len(counts) - MAX_LICENCES} other licences ({others} tracks)"] if others else []
     named += [f"no licence known ({unknown} tracks)"] if unknown else []
     return [
         "## Licence",
@@ -211,7 +211,7 @@ def _licences(task: Task) -> list[str]:
     ]
 
 
-def feeding(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[str]:
+def usage_section(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[str]:
     """The card's last section: how a model in one form (`onnx`, `litert`, `saved-model`, `waveform-onnx`) is fed."""
     shape = ", ".join(str(n) for n in view.shape)
     ends = f"`x`, float32 (windows, {shape}), goes in; `probabilities`, float32 (windows, {n_genres}), comes out"
@@ -231,7 +231,7 @@ def feeding(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[s
     numbers = "bundle.json" if form == "onnx" else "settings.json"
     also = " and in the graph's metadata, beside its rate" if form == "waveform-onnx" else ""
     genres = f"The genres, in the order of the probabilities, stand in `{numbers}`{also}."
-    return [FEEDING, "", first, genres, "", _window(form, view), "", _cuts(view, clips)]
+    return [USAGE_HEADING, "", first, genres, "", _window(form, view), "", _clips_text(view, clips)]
 
 
 def _window(form: str, view: View) -> str:
@@ -246,10 +246,10 @@ def _window(form: str, view: View) -> str:
     )
 
 
-def _cuts(view: View, clips: ClipSettings) -> str:
+def _clips_text(view: View, clips: ClipSettings) -> str:
     if isinstance(view, TableView):
         return "The probabilities of a track are the mean over its rows."
-    if view.name in AT_THE_BEGINNING:
+    if view.name in FIRST_CLIP_VIEWS:
         return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
     numbers = f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}"
     others = f" and, counted from 0, those with the numbers {numbers}" if clips.max_clips > 1 else ""

@@ -72,10 +72,10 @@ def _fail(message: str) -> None:
 
 def _again(name: str, interrupt: KeyboardInterrupt) -> str:
     """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
-    from genrelab.runs.run_folder import Interrupted
+    from genrelab.runs.run_folder import TrainingInterrupted
 
     words = [*program(), *sys.argv[1:]]
-    if isinstance(interrupt, Interrupted):
+    if isinstance(interrupt, TrainingInterrupted):
         words = [w for w in words if w != "--overwrite"]
     resumes = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
     return shlex.join(words + (["--resume"] if resumes else []))

@@ -12,7 +12,7 @@ from genrelab.cli.predict_output import predict
 from genrelab.cli.tables import leaderboard
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
-from genrelab.datasets.demo import MARK, synthesise
+from genrelab.datasets.demo import MARKER_FILE, synthesise
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import pipeline as preparing
 
@@ -26,7 +26,7 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
         DatasetError: `out` holds something else.
     """
     corpus, results = out / "corpus", out / "run"
-    if out.exists() and not (corpus / MARK).is_file() and any(out.iterdir()):
+    if out.exists() and not (corpus / MARKER_FILE).is_file() and any(out.iterdir()):
         raise DatasetError(f"{out} holds other files: choose another --out")
     say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
     synthesise(corpus)

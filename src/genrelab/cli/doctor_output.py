@@ -19,10 +19,10 @@ import typer
 from genrelab.cli import console
 from genrelab.cli.tables import finding
 from genrelab.core.errors import printable
-from genrelab.core.processes import cores
-from genrelab.core.text import count
+from genrelab.core.processes import available_cores
+from genrelab.core.text import pluralize
 from genrelab.datasets import exclusions
-from genrelab.datasets.artists import UNKNOWN
+from genrelab.datasets.artists import UNKNOWN_ARTISTS
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.doctor import machine
@@ -49,7 +49,7 @@ class Request:
     @property
     def file(self) -> Path:
         """The manifest."""
-        return self.manifest or Path(exclusions.NAME)
+        return self.manifest or Path(exclusions.DEFAULT_FILE_NAME)
 
 
 def certify(request: Request, as_json: bool) -> bool:
@@ -65,7 +65,7 @@ def certify(request: Request, as_json: bool) -> bool:
         SettingsError: options that cannot be.
     """
     exclusions.check_replaceable(request.file)
-    added = exclusions.by_hand(request.file, [kind.name for kind in KINDS.values() if kind.excluded])
+    added = exclusions.read_manual_rows(request.file, [kind.name for kind in KINDS.values() if kind.excluded])
     dataset = find(request.root, request.dataset, DatasetOptions(**request.options))
     shown = _Shown(as_json)
     try:
@@ -86,7 +86,7 @@ def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
         shown.data(checkup := check(dataset, progress=lambda done, total: None))
         shown.add([machine.untried()])
         return checkup
-    with devices.asking() if trains else nullcontext() as tensorflow:
+    with devices.device_probe() if trains else nullcontext() as tensorflow:
         shown.add(machine.examine(request.model))
         with console.bar("Decoding") as progress:
             checkup = check(dataset, jobs=request.jobs, progress=progress)
@@ -95,7 +95,7 @@ def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
             console.say("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
             shown.add(machine.training(tensorflow))
     if trains and checkup.sounds:
-        shown.add(machine.room(prepared_bytes(checkup), request.jobs or cores()))
+        shown.add(machine.room(prepared_bytes(checkup), request.jobs or available_cores()))
     return checkup
 
 
@@ -125,9 +125,9 @@ class _Shown:
         dataset = checkup.dataset
         self._say(f"\nData: {printable(str(dataset.root))}")
         for name, found in _summary(checkup):
-            self._line(NOTE if found == UNKNOWN else "ok", "data", name, found)
+            self._line(NOTE if found == UNKNOWN_ARTISTS else "ok", "data", name, found)
         for kind, of_kind in _by_kind(checkup):
-            files = f"{count(len({f.index for f in of_kind}), 'track')} {KINDS[kind].what}"
+            files = f"{pluralize(len({f.index for f in of_kind}), 'track')} {KINDS[kind].what}"
             self._line(KINDS[kind].state, "data", kind, files)
             for fault in of_kind[:SHOWN]:
                 name = named(dataset.tracks[fault.index])
@@ -149,8 +149,8 @@ class _Shown:
             return not broken
         self._say(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
         if following:
-            excluded = f"{len(rows) - n_added:,} of {count(checkup.dataset.tracks, 'track')} until then"
-            kept = f", and keeps {count(n_added, 'row')} that you added" if n_added else ""
+            excluded = f"{len(rows) - n_added:,} of {pluralize(checkup.dataset.tracks, 'track')} until then"
+            kept = f", and keeps {pluralize(n_added, 'row')} that you added" if n_added else ""
             self._say(f"{request.file} leaves out {excluded}{kept}. Next:\n  {following}")
         return not broken
 
@@ -165,8 +165,11 @@ def _by_kind(checkup: Checkup) -> Iterator[tuple[str, list[Fault]]]:
 def _summary(checkup: Checkup) -> Iterator[tuple[str, str]]:
     """What the dataset is, what was counted while it was read, and what its files are."""
     dataset = checkup.dataset
-    known = f", {count(dataset.artists, 'artist')} known" if dataset.genres else ""
-    yield "dataset", f"{dataset.name}: {count(dataset.tracks, 'track')}, {count(dataset.genres, 'genre')}{known}"
+    known = f", {pluralize(dataset.artists, 'artist')} known" if dataset.genres else ""
+    yield (
+        "dataset",
+        f"{dataset.name}: {pluralize(dataset.tracks, 'track')}, {pluralize(dataset.genres, 'genre')}{known}",
+    )
     for note in dataset.notes:
         yield "found", note
     if dataset.features is not None:

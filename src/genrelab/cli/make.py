@@ -249,7 +249,7 @@ def export(
     if check:
         if not files or form or out or overwrite:
             raise typer.BadParameter("--check takes files, and none of --format, --out and --overwrite")
-        from genrelab.export.parity_check import check as program
+        from genrelab.export.parity_check import check_parity as program
 
         found = program(model, files, console.say)
         tables.parity(found, as_json)

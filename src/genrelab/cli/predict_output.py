@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from genrelab.audio.files import search
+from genrelab.audio.files import find_audio_files
 from genrelab.cli import console
 from genrelab.core.errors import DecodeError, SettingsError, printable
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.predict.classifier import Classifier
-from genrelab.predict.file import must_hear, predict_file
+from genrelab.predict.file import predict_file, require_audio_input
 from genrelab.predict.prediction import UNKNOWN, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.predict.cache import Memory
+    from genrelab.predict.cache import PredictionCache
 
 STANDARD_INPUT = "-"
 
@@ -60,10 +60,10 @@ def predict(
         SettingsError: `jobs` below 1, or no standard input.
         BundleError: the bundle cannot hear audio, or is changed meanwhile.
     """
-    must_hear(bundle)
+    require_audio_input(bundle)
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
     remember = library and (fresh or not timeline)  # a timeline is never remembered: for one, all is heard
-    found = list(search(_named(names)))
+    found = list(find_audio_files(_named(names)))
     printed: Table | Json | Csv
     if form == "json":
         printed = Json(top, timeline)
@@ -118,19 +118,19 @@ def _heard(
     if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
         yield bundle.decision(predict_file(bundle, files[0]))
         return
-    from genrelab.predict.batch import listen
+    from genrelab.predict.batch import predict_files
 
     with ExitStack() as opened:
         memory = opened.enter_context(_memory(fresh)) if remember else None
         watched = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show how far it is
         bar = opened.enter_context(console.bar("Listening")) if watched else None
-        yield from listen(bundle, files, jobs=jobs, memory=memory, progress=bar)
+        yield from predict_files(bundle, files, jobs=jobs, memory=memory, progress=bar)
 
 
-def _memory(fresh: bool) -> Memory:
-    from genrelab.predict.cache import open_memory  # late: only a library needs its database
+def _memory(fresh: bool) -> PredictionCache:
+    from genrelab.predict.cache import open_cache  # late: only a library needs its database
 
-    return open_memory(console.say, fresh=fresh)
+    return open_cache(console.say, fresh=fresh)
 
 
 # --- how they are printed ---
@@ -237,7 +237,7 @@ def write(form: Table | Json | Csv, predictions: Iterator[Prediction], *, all_ge
     finally:
         _echo(form.tail)
         if failed and done > 1:
-            console.say(f"{failed} of {count(done, 'file')} could not be classified")
+            console.say(f"{failed} of {pluralize(done, 'file')} could not be classified")
         if whole > 1 and whole == done - failed:
             console.say(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
     return not failed

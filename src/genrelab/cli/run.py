@@ -22,7 +22,7 @@ from genrelab.core.config import (
 from genrelab.core.errors import SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, DatasetOptions
-from genrelab.datasets.exclusions import EXCLUDED, exclude
+from genrelab.datasets.exclusions import EXCLUDED_PREFIX, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
 from genrelab.prepare import pipeline as program
@@ -80,10 +80,10 @@ def prepare(
     settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
     dataset = dataset_of(source)
     if training is not None:
-        from genrelab.runs.train import check
+        from genrelab.runs.train import check_settings
 
         held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
-        check(training, {v.name: v for v in held})
+        check_settings(training, {v.name: v for v in held})
     for note in dataset.notes:
         say(f"  {note}")
     with bar("Preparing") as progress:
@@ -98,7 +98,7 @@ def outcome(prepared: Prepared) -> list[str]:
     counts, t = prepared.about["counts"], prepared.tracks
     unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
     bad = [i for i, status in enumerate(t["status"]) if status != "ok"]
-    left_out = {i for i in bad if (t["error"][i] or "").startswith(EXCLUDED)}
+    left_out = {i for i in bad if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
     bad.sort(key=lambda i: i in left_out)  # what nobody has asked for is named first
     named = [_named(t, i, i in left_out) for i in bad[:NAMED]]
     more = [f"  … and {len(bad) - NAMED} more"] if len(bad) > NAMED else []

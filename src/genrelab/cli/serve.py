@@ -8,10 +8,10 @@ import typer
 
 from genrelab.cli.use import MinPrecision
 from genrelab.core.errors import printable
-from genrelab.core.processes import cores
+from genrelab.core.processes import available_cores
 
 if TYPE_CHECKING:
-    from genrelab.serve.model_store import Shelf
+    from genrelab.serve.model_store import ModelStore
 
 
 def serve(
@@ -66,16 +66,16 @@ def serve(
     from genrelab.serve.settings import ServeSettings
 
     limits = Limits(
-        upload_bytes=round(max_upload * MB), audio_s=max_seconds, hear_s=timeout, workers=workers or cores(),
+        upload_bytes=round(max_upload * MB), audio_s=max_seconds, classify_s=timeout, workers=workers or available_cores(),
         queue=queue, streams=streams,
     )  # fmt: skip
     settings = ServeSettings(
         models=model or (), host=host, port=port, token=token, insecure=insecure, watch=watch,
         origins=allow_origin or (), min_precision=min_precision, limits=limits, access_log=access_log,
     )  # fmt: skip
-    program(settings, _listening)
+    program(settings, _print_address)
 
 
-def _listening(address: str, shelf: Shelf) -> None:
+def _print_address(address: str, shelf: ModelStore) -> None:
     names = ", ".join(printable(model.name) for model in shelf.models())
     typer.echo(f"{names}: listening at {address} (Ctrl-C ends)")

@@ -16,12 +16,12 @@ import typer
 
 from genrelab.cli.console import program
 from genrelab.core.errors import printable
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
     from genrelab.bench.bench import Bench
     from genrelab.doctor.machine import Finding
-    from genrelab.export.parity_check import Parity
+    from genrelab.export.parity_check import ParityReport
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import SideBySide
     from genrelab.tagging.playlists import Playlists
@@ -70,7 +70,7 @@ def studies(run: str, names: Collection[str], as_json: bool) -> None:
 
 def relabelled(n: int, table: str) -> None:
     """How many tracks have another genre now, and how the table is used."""
-    typer.echo(f"{count(n, 'track')} relabelled: {table}")
+    typer.echo(f"{pluralize(n, 'track')} relabelled: {table}")
     typer.echo(f"Next: {shlex.join([*program(), 'run', table, '--out', 'NEW_RUN'])}")
 
 
@@ -82,12 +82,12 @@ def bench(found: Bench, as_json: bool, root: Path | None) -> None:
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(found), "command": again}, indent=1))
         return
-    said = f"{found.source}, means of {count(found.heard, 'track')}, one core"
+    said = f"{found.source}, means of {pluralize(found.heard, 'track')}, one core"
     _table(f"Stages: {said}", words.STAGES, words.stage_rows(found), left=1)
-    workers = count(found.forecast.jobs, "worker")
+    workers = pluralize(found.forecast.jobs, "worker")
     _table(f"Predicted, prepare with {workers}", words.amount_headers(found), words.amount_rows(found), left=1)
     first = found.amounts[0]
-    _table(f"{printable(first.name)}, {count(first.tracks, 'track')}", words.PARTS, words.part_rows(first), left=1)
+    _table(f"{printable(first.name)}, {pluralize(first.tracks, 'track')}", words.PARTS, words.part_rows(first), left=1)
     for sentence in words.sentences(found):
         typer.echo(printable(sentence))
     typer.echo(f"\nRecommended: {again}")
@@ -113,7 +113,7 @@ def study(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None
         typer.echo(json.dumps(found, indent=1))
         return
     best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
-    typer.echo(f"Best of {count(len(found['trials']), 'trial')}: {printable(best)}")
+    typer.echo(f"Best of {pluralize(len(found['trials']), 'trial')}: {printable(best)}")
     typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
     typer.echo(f"Next:    {shlex.join([*program(), 'train', prepared, '--out', 'NEW_RUN', '--from-study', run])}")
 
@@ -145,7 +145,7 @@ def exported(folder: Path, as_json: bool) -> None:
     typer.echo(json.dumps({"path": str(folder), **settings}, indent=1))
 
 
-def parity(found: Parity, as_json: bool) -> None:
+def parity(found: ParityReport, as_json: bool) -> None:
     """How far the forms of a model are apart, as a table or as an object."""
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
@@ -221,7 +221,7 @@ def playlists(written: Playlists, as_json: bool) -> None:
         for track, reason in written.failed.items():
             typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
         for file, n in written.files.items():
-            typer.echo(f"{printable(str(file))}: {count(n, 'track')}")
+            typer.echo(f"{printable(str(file))}: {pluralize(n, 'track')}")
         for file in written.removed:
             typer.echo(f"{printable(str(file))}: removed, it would be empty")
     if written.failed:

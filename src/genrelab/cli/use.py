@@ -12,8 +12,8 @@ import typer
 
 from genrelab.cli import console, options, tables
 from genrelab.core.errors import printable
-from genrelab.core.processes import keep_memory, use_one_thread
-from genrelab.core.text import count
+from genrelab.core.processes import keep_freed_memory, use_one_thread
+from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
     from genrelab.evaluation.calibration import Evidence
@@ -55,10 +55,10 @@ def _least(min_confidence: float | None, min_precision: float | None) -> float:
 def _hearing(model: Path | None) -> Classifier:
     """The bundle; one that cannot hear is refused before anything else is said of it."""
     from genrelab.predict.classifier import load_bundle
-    from genrelab.predict.file import must_hear
+    from genrelab.predict.file import require_audio_input
 
     bundle = load_bundle(model)
-    must_hear(bundle)
+    require_audio_input(bundle)
     return bundle
 
 
@@ -68,7 +68,7 @@ def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
     thresholds = demanding.decision.thresholds
     if thresholds is not None and precision is not None and bundle.calibration is not None:
         supported = [printable(g) for g, least in thresholds.items() if least is not None]
-        support = f"--min-precision {precision:g}: {count(bundle.calibration.n, 'calibration track')} support it"
+        support = f"--min-precision {precision:g}: {pluralize(bundle.calibration.n, 'calibration track')} support it"
         if not supported:
             less = "; ".join(_supported_below(bundle.calibration, precision))
             instead = f"ask for less ({less}), or" if less else "ask for less, or"
@@ -98,17 +98,17 @@ def _covering(bundle: Classifier, coverage: float | None) -> Classifier:
     covering = bundle.with_coverage(coverage)
     if coverage is None or bundle.calibration is None:
         return covering
-    from genrelab.evaluation.calibration import FEWEST, fewest_tracks
+    from genrelab.evaluation.calibration import MIN_TRACKS, min_tracks_for_coverage
 
-    n, needed, doubt = bundle.calibration.n, fewest_tracks(coverage), ""
+    n, needed, doubt = bundle.calibration.n, min_tracks_for_coverage(coverage), ""
     if n < needed:
         doubt = f"; {needed} or more are needed, so every set holds all {len(bundle.genres)} genres"
     elif not covering.decision.least_likely:
         doubt = f"; this model cannot tell at this coverage, so every set holds all {len(bundle.genres)} genres"
-    elif n < FEWEST:
+    elif n < MIN_TRACKS:
         doubt = "; so few say roughly at best how often the true genre is in its set"
-    artists = f"{count(bundle.calibration.n_artists, 'artist')} or single tracks"
-    console.say(f"--coverage {coverage:g}: {count(n, 'calibration track')} of {artists}{doubt}")
+    artists = f"{pluralize(bundle.calibration.n_artists, 'artist')} or single tracks"
+    console.say(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{doubt}")
     return covering
 
 
@@ -141,7 +141,7 @@ def predict(
     if "" in names:
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
-    keep_memory()
+    keep_freed_memory()
     from genrelab.cli import predict_output
 
     bundle = _covering(_demanding(_hearing(model).with_windows(windows), min_precision), coverage)
@@ -173,7 +173,7 @@ def tag(
     Example: genrelab tag ~/Music --dry-run
     """
     use_one_thread()
-    keep_memory()
+    keep_freed_memory()
     from genrelab.tagging import tag as program
 
     settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
@@ -217,7 +217,7 @@ def playlists(
     Example: genrelab playlists ~/Music --out ~/Music/playlists
     """
     use_one_thread()
-    keep_memory()
+    keep_freed_memory()
     from genrelab.tagging import playlists as program
     from genrelab.tagging import tag as tag_library
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from genrelab.core.errors import SettingsError
-from genrelab.core.hyperparameters import SHARED, plain_params
+from genrelab.core.hyperparameters import SHARED, validated_params
 
 SCHEMA_VERSION = 1
 """Version of what stands in PREPARED and RUN."""
@@ -180,9 +180,9 @@ View = MelImageView | LogMelView | SamplesView | StatisticsView | DescriptorsVie
 VIEWS: dict[str, type[View]] = {
     v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, DescriptorsView, FramesView, TableView)
 }
-IN_TABLE = ("statistics", "table")
+PARQUET_VIEWS = ("statistics", "table")
 """Views that stand in `features.parquet`; the others stand in shards."""
-AT_THE_BEGINNING = ("samples", "frames")
+FIRST_CLIP_VIEWS = ("samples", "frames")
 """Views that look at the first clip of a track only, however long it is, as the article's models do."""
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 """What the models of `--models all` read."""
@@ -190,7 +190,7 @@ DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
 FLAT_VIEWS = ("statistics", "table", "descriptors", "frames")
 """What the classical models can read, each window as one row."""
 
-SEEDS = 2**32
+SEED_LIMIT = 2**32
 """NumPy's old generator, which scikit-learn and Keras use, knows seeds below this."""
 
 
@@ -221,7 +221,7 @@ def view_from_json(stored: dict[str, Any]) -> View:
     return view
 
 
-CHOICE, CLIPS_OF_MORE = "clips_of_more", "first and middles"
+CLIP_CHOICE_KEY, CLIP_CHOICE = "clips_of_more", "first and middles"
 """What settings say of how clips are chosen where a track has more than `max_clips` (`decode.clip_starts`): earlier
 versions chose others, and said nothing; the two must not be mixed.
 """
@@ -246,7 +246,7 @@ class PrepareSettings:
         return {
             "views": {v.name: view_to_json(v) for v in sorted(self.views, key=lambda v: v.name)},
             "clips": dataclasses.asdict(self.clips),
-            CHOICE: CLIPS_OF_MORE,
+            CLIP_CHOICE_KEY: CLIP_CHOICE,
             "shard_tracks": self.shard_tracks,
         }
 
@@ -281,13 +281,13 @@ class TrainSettings:
         _one_of("--view", self.view, (None, *FLAT_VIEWS))
         if len(set(self.models)) < len(self.models):
             raise SettingsError(f"--models names a model twice: {', '.join(self.models)}")
-        if not 0 <= self.seed < SEEDS:
-            raise SettingsError(f"--seed must be 0 or more and below {SEEDS}. Received: {self.seed}")
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise SettingsError(f"--seed must be 0 or more and below {SEED_LIMIT}. Received: {self.seed}")
         if self.pca is not None and not 0 < self.pca < math.inf:
             raise SettingsError(f"--pca must be above 0 (a share below 1, or a number). Received: {self.pca}")
         if self.fine_tune < 0:
             raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
-        object.__setattr__(self, "params", plain_params(self.params))
+        object.__setattr__(self, "params", validated_params(self.params))
 
     def of(self, model: str) -> TrainSettings:
         """The settings as one model has them: what its own hyper-parameters say of an option stands in for it."""

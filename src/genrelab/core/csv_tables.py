@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrelab.core.errors import DatasetError, printable
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
-NO_NUMBER = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>"]
+MISSING_VALUES = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>"]
 """What stands for a missing number in a CSV."""
 
 
 @dataclass(frozen=True)
-class Table:
+class TableFile:
     """A table whose rows are not read yet.
 
     Attributes:
@@ -38,7 +38,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path) -> TableFile:
     """A CSV (`,`, `;`, tab or `|`) or, by its suffix, a Parquet file.
 
     Raises:
@@ -57,7 +57,7 @@ def cell_texts(column: pd.Series[Any]) -> list[str | None]:
     return [None if b or w.lower() in ("", "nan", "<na>") else w for w, b in zip(words, blank, strict=True)]
 
 
-def _open_csv(path: Path) -> Table:
+def _open_csv(path: Path) -> TableFile:
     import pandas as pd
 
     encoding = _encoding(path)
@@ -72,18 +72,18 @@ def _open_csv(path: Path) -> Table:
     except (OSError, csv.Error, UnicodeError) as e:
         raise DatasetError(f"{path}: is no CSV that can be read: {e}") from e
     if ragged:
-        header = f"{count(columns, 'field')} parted by {delimiter!r}"
+        header = f"{pluralize(columns, 'field')} parted by {delimiter!r}"
         raise DatasetError(f"{path}: line {ragged} does not fit the header, which has {header}")
 
     def read(texts: Sequence[str]) -> pd.DataFrame:
         return pd.read_csv(
             path, sep=delimiter, encoding=encoding, header=0, names=columns, index_col=False, low_memory=False,
             dtype=dict.fromkeys(texts, "str"), keep_default_na=False,
-            na_values={c: NO_NUMBER for c in columns if c not in texts},
+            na_values={c: MISSING_VALUES for c in columns if c not in texts},
         )  # fmt: skip
 
     notes = ("the table is not UTF-8 and was read as Latin-1",) if encoding == "latin-1" else ()
-    return Table(tuple(columns), read, notes)
+    return TableFile(tuple(columns), read, notes)
 
 
 def _encoding(path: Path) -> str:
@@ -114,7 +114,7 @@ def _delimiter(header: str) -> str:
     return max(",;\t|", key=lambda d: len(next(csv.reader([header], delimiter=d), [])))
 
 
-def _open_parquet(path: Path) -> Table:
+def _open_parquet(path: Path) -> TableFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -127,4 +127,4 @@ def _open_parquet(path: Path) -> Table:
     names = [name for name in frame.index.names if name is not None]
     frame = frame.reset_index(names, allow_duplicates=True).reset_index(drop=True)
     frame.columns = [str(c) for c in frame.columns]
-    return Table(tuple(frame.columns), lambda texts: frame)
+    return TableFile(tuple(frame.columns), lambda texts: frame)

@@ -65,7 +65,7 @@ class ModelError(GenrelabError):
     """A model that cannot be trained, or cannot be exported."""
 
 
-class MissingNeed(ModelError):  # noqa: N818 - reads as what it is: a need that is missing
+class MissingRequirementError(ModelError):
     """Something that a model needs is not on this machine; under `--models all` it is listed as not run."""
 
 

@@ -16,14 +16,14 @@ from typing import Any
 from genrelab.core.errors import SettingsError, printable
 
 Params = dict[str, Any]
-Where = Mapping[str, tuple[Any, ...]]
+Conditions = Mapping[str, tuple[Any, ...]]
 
 SHARED = ("pca", "batch_size", "fine_tune")
 """Hyper-parameters that are options of the whole training too; a model's own value stands in for the option."""
 
 
 @dataclass(frozen=True)
-class Number:
+class NumericParameter:
     """A number: searched from `low` to `high`, allowed from `least` to `most`.
 
     Attributes:
@@ -38,7 +38,7 @@ class Number:
     most: float
     log: bool = False
     whole: bool = False
-    where: Where = field(default_factory=dict)
+    where: Conditions = field(default_factory=dict)
 
     def allows(self, value: object) -> bool:
         """Is `value` of the right type and in range?"""
@@ -54,17 +54,17 @@ class Number:
         """What is searched, as it stands in `trials.json`."""
         return {
             "type": "int" if self.whole else "float", "low": self.low, "high": self.high, "log": self.log,
-            "choices": None, "where": _where_json(self.where),
+            "choices": None, "where": _conditions_to_json(self.where),
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Choice:
+class CategoricalParameter:
     """One of a few values; `more` adds numbers above 0 that are allowed without being searched."""
 
     choices: tuple[str | float | None, ...]
     more: bool = False
-    where: Where = field(default_factory=dict)
+    where: Conditions = field(default_factory=dict)
 
     def allows(self, value: object) -> bool:
         """Is `value` among them?"""
@@ -83,75 +83,77 @@ class Choice:
         """What is searched, as it stands in `trials.json`."""
         return {
             "type": "categorical", "low": None, "high": None, "log": False,
-            "choices": list(self.choices), "where": _where_json(self.where),
+            "choices": list(self.choices), "where": _conditions_to_json(self.where),
         }  # fmt: skip
 
 
-Space = dict[str, Number | Choice]
+Space = dict[str, NumericParameter | CategoricalParameter]
 
-PCA = Choice((None, 0.8, 0.9, 0.95, 0.99), more=True)
-DROPOUT = Number(0.0, 0.8, 0.0, 0.95)
-LEARNING_RATE = Number(1e-4, 1e-2, 1e-7, 1.0, log=True)
+PCA = CategoricalParameter((None, 0.8, 0.9, 0.95, 0.99), more=True)
+DROPOUT = NumericParameter(0.0, 0.8, 0.0, 0.95)
+LEARNING_RATE = NumericParameter(1e-4, 1e-2, 1e-7, 1.0, log=True)
 
 SPACES: dict[str, Space] = {
     "logistic_regression": {
-        "solver": Choice(("lbfgs", "newton-cg", "sag", "saga", "liblinear")),  # liblinear is one-vs-rest
-        "penalty": Choice(("l2", "l1"), where={"solver": ("saga", "liblinear")}),
-        "C": Number(1e-4, 1e2, 1e-8, 1e8, log=True),
+        "solver": CategoricalParameter(("lbfgs", "newton-cg", "sag", "saga", "liblinear")),  # liblinear is one-vs-rest
+        "penalty": CategoricalParameter(("l2", "l1"), where={"solver": ("saga", "liblinear")}),
+        "C": NumericParameter(1e-4, 1e2, 1e-8, 1e8, log=True),
         "pca": PCA,
     },
     "knn": {
-        "k": Number(1, 100, 1, 100_000, whole=True),
-        "metric": Choice(("euclidean", "manhattan", "cosine")),
+        "k": NumericParameter(1, 100, 1, 100_000, whole=True),
+        "metric": CategoricalParameter(("euclidean", "manhattan", "cosine")),
         "pca": PCA,
     },
     "gaussian_nb": {
-        "var_smoothing": Number(1e-11, 1e-1, 0.0, 1e3, log=True),
+        "var_smoothing": NumericParameter(1e-11, 1e-1, 0.0, 1e3, log=True),
         "pca": PCA,
     },
     "svm": {
-        "kernel": Choice(("rbf", "poly", "linear", "sigmoid")),
-        "C": Number(1e-2, 1e2, 1e-8, 1e8, log=True),
+        "kernel": CategoricalParameter(("rbf", "poly", "linear", "sigmoid")),
+        "C": NumericParameter(1e-2, 1e2, 1e-8, 1e8, log=True),
         # In units of scikit-learn's `scale`, 1 / (columns * variance), so that it means the same with any PCA.
-        "gamma": Number(1e-2, 1e1, 1e-8, 1e8, log=True, where={"kernel": ("rbf", "poly", "sigmoid")}),
-        "degree": Number(2, 5, 1, 10, whole=True, where={"kernel": ("poly",)}),
+        "gamma": NumericParameter(1e-2, 1e1, 1e-8, 1e8, log=True, where={"kernel": ("rbf", "poly", "sigmoid")}),
+        "degree": NumericParameter(2, 5, 1, 10, whole=True, where={"kernel": ("poly",)}),
         "pca": PCA,
     },
     "mlp": {
-        "hidden": Number(10, 500, 1, 100_000, log=True, whole=True),  # units of every hidden layer
-        "layers": Number(1, 3, 1, 10, whole=True),
-        "activation": Choice(("relu", "tanh", "logistic")),
-        "alpha": Number(1e-6, 1e1, 0.0, 1e6, log=True),
+        "hidden": NumericParameter(10, 500, 1, 100_000, log=True, whole=True),  # units of every hidden layer
+        "layers": NumericParameter(1, 3, 1, 10, whole=True),
+        "activation": CategoricalParameter(("relu", "tanh", "logistic")),
+        "alpha": NumericParameter(1e-6, 1e1, 0.0, 1e6, log=True),
         "learning_rate": LEARNING_RATE,
         "pca": PCA,
     },
     "raw_cnn": {
         "learning_rate": LEARNING_RATE,
         "dropout": DROPOUT,
-        "dense": Number(20, 400, 1, 100_000, log=True, whole=True),  # units of the first dense layer
-        "batch_size": Number(8, 128, 1, 100_000, log=True, whole=True),
+        "dense": NumericParameter(20, 400, 1, 100_000, log=True, whole=True),  # units of the first dense layer
+        "batch_size": NumericParameter(8, 128, 1, 100_000, log=True, whole=True),
     },
     "mobilenet_v2": {
-        "hidden": Number(0, 256, 0, 100_000, whole=True),  # units between base and logits; 0: a linear head
+        "hidden": NumericParameter(0, 256, 0, 100_000, whole=True),  # units between base and logits; 0: a linear head
         "dropout": DROPOUT,
         "learning_rate": LEARNING_RATE,
-        "fine_tune": Number(0, 3, 0, 17, whole=True),
+        "fine_tune": NumericParameter(0, 3, 0, 17, whole=True),
     },
 }
 """Where `tune` looks, of every model that has hyper-parameters."""
 
-UNSEARCHED: dict[str, Space] = {
-    "svm": {"calibration_folds": Number(1, 5, 1, 5, whole=True)},  # how many of five tell the coupling's one number
+UNTUNED_SPACES: dict[str, Space] = {
+    "svm": {
+        "calibration_folds": NumericParameter(1, 5, 1, 5, whole=True)
+    },  # how many of five tell the coupling's one number
 }
 """Hyper-parameters that make nothing better, only quicker."""
 
-QUICK: dict[str, Params] = {"svm": {"calibration_folds": 1}}
+FAST_PARAMS: dict[str, Params] = {"svm": {"calibration_folds": 1}}
 """What a model of many fits has of them: two machines in place of six."""
 
 
-def quickly(params: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Mapping[str, Any]]:
+def with_fast_params(params: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Mapping[str, Any]]:
     """`TrainSettings.params` with which a model answers nearly the same in less time, where it is fitted many times."""
-    return {**params, name: {**params.get(name, {}), **QUICK[name]}} if name in QUICK else dict(params)
+    return {**params, name: {**params.get(name, {}), **FAST_PARAMS[name]}} if name in FAST_PARAMS else dict(params)
 
 
 DEFAULTS: dict[str, Params] = {
@@ -172,39 +174,39 @@ ARTICLE: dict[str, Params] = {
 }
 """What `--preset article` has instead."""
 
-ALSO: dict[str, Params] = {**ARTICLE, "svm": {"kernel": "poly"}}
+SECOND_TRIAL_PARAMS: dict[str, Params] = {**ARTICLE, "svm": {"kernel": "poly"}}
 """What is tried second: the article's values; of its two kernels the one that is not the default."""
 
 
-def chosen(model: str, params: Mapping[str, Mapping[str, Any]], *, preset: str = "default") -> Params:
+def resolve_params(model: str, params: Mapping[str, Mapping[str, Any]], *, preset: str = "default") -> Params:
     """All hyper-parameters of a model besides the `SHARED` ones: its own, and the preset's where it has none."""
     article = ARTICLE.get(model, {}) if preset == "article" else {}
     return {**DEFAULTS.get(model, {}), **article, **params.get(model, {})}
 
 
-def relevant(space: Space, params: Params) -> Params:
+def active_params(space: Space, params: Params) -> Params:
     """Those of `params` that say something beside the others, in the order of the space."""
-    return {name: params[name] for name, p in space.items() if name in params and applies(p, params)}
+    return {name: params[name] for name, p in space.items() if name in params and is_active(p, params)}
 
 
-def widened(space: Space, starts: Iterable[Params]) -> Space:
+def widen_space(space: Space, starts: Iterable[Params]) -> Space:
     """The space with these values inside: options that the user gave may lie beyond it."""
     wide = dict(space)
     for name, value in (item for start in starts for item in start.items()):
         p = wide[name]
-        if isinstance(p, Number):
+        if isinstance(p, NumericParameter):
             wide[name] = replace(p, low=min(p.low, value), high=max(p.high, value))
         elif value not in p.choices:
             wide[name] = replace(p, choices=(*p.choices, value))
     return wide
 
 
-def applies(parameter: Number | Choice, params: Mapping[str, Any]) -> bool:
+def is_active(parameter: NumericParameter | CategoricalParameter, params: Mapping[str, Any]) -> bool:
     """Does a hyper-parameter say anything beside these values of others?"""
     return all(params.get(other) in values for other, values in parameter.where.items())
 
 
-def plain_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Params]:
+def validated_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Params]:
     """A copy in plain JSON, verified.
 
     Raises:
@@ -213,22 +215,28 @@ def plain_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Params]:
     for model, own in params.items():
         space = SPACES.get(model)
         if space is None:
-            raise SettingsError(f"no hyper-parameters are known of {_shown(model)}: only of {', '.join(SPACES)}")
+            raise SettingsError(
+                f"no hyper-parameters are known of {_printable_value(model)}: only of {', '.join(SPACES)}"
+            )
         if not isinstance(own, Mapping):
-            raise SettingsError(f"hyper-parameters of {model} must be named ones. Received: {_shown(own)}")
-        space = space | UNSEARCHED.get(model, {})
+            raise SettingsError(f"hyper-parameters of {model} must be named ones. Received: {_printable_value(own)}")
+        space = space | UNTUNED_SPACES.get(model, {})
         for name, value in own.items():
             if name not in space:
-                raise SettingsError(f"{model} has no hyper-parameter {_shown(name)}: it has {', '.join(space)}")
+                raise SettingsError(
+                    f"{model} has no hyper-parameter {_printable_value(name)}: it has {', '.join(space)}"
+                )
             if not space[name].allows(value):
-                raise SettingsError(f"{name} of {model} must be {space[name].rule}. Received: {_shown(value)}")
+                raise SettingsError(
+                    f"{name} of {model} must be {space[name].rule}. Received: {_printable_value(value)}"
+                )
     copy: dict[str, Params] = json.loads(json.dumps({m: dict(own) for m, own in params.items()}, sort_keys=True))
     return {model: own for model, own in copy.items() if own}
 
 
-def _shown(value: object) -> str:
+def _printable_value(value: object) -> str:
     return printable(str(value))[:80]
 
 
-def _where_json(where: Where) -> dict[str, list[Any]]:
+def _conditions_to_json(where: Conditions) -> dict[str, list[Any]]:
     return {name: list(values) for name, values in where.items()}

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing.process import BaseProcess
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
-CRASHED = "the decoder crashed on this file"
+DECODER_CRASHED = "the decoder crashed on this file"
 """What is said of a file that brings a worker down."""
 
 _lock = threading.Lock()
 _pools = 0
 """Pools that are open; while there are any, the environment says one thread."""
-_users: dict[str, str | None] = {}
+_original_values: dict[str, str | None] = {}
 """What it said before."""
 
 
@@ -34,11 +34,11 @@ def use_one_thread() -> None:
 
     The products that a song needs are so small that threads spend more time waiting for each other.
     """
-    for name in ONE_THREAD:
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Memory that is freed stays with this process for the next song, up to 128 MiB; to be called by programs.
 
     glibc gives large arrays back to the system at once, and most of what a song needs are large arrays: having them
@@ -62,13 +62,13 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), none, none, none)
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """`jobs` workers, begun as they are needed; where the block is left by an exception they are ended at once.
 
     They are spawned, for a fork of a process with threads can hang.
@@ -84,7 +84,7 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
                 return super().submit(*given, **more)
 
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), Pool(jobs, mp_context=context, initializer=_begin_worker) as pool:
+    with _single_threaded_workers(), Pool(jobs, mp_context=context, initializer=_initialize_worker) as pool:
         try:
             yield pool
         except BaseException:
@@ -96,7 +96,7 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def refuse_if_none_begins(pool: ProcessPoolExecutor, else_do: str = "") -> None:
+def check_workers_start(pool: ProcessPoolExecutor, else_do: str = "") -> None:
     """Refuse a pool whose workers die before they do anything, so that nobody tries for ever.
 
     Args:
@@ -117,20 +117,20 @@ def refuse_if_none_begins(pool: ProcessPoolExecutor, else_do: str = "") -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def _single_threaded_workers() -> Iterator[None]:
     """Processes that begin meanwhile have one thread; with the last such block the user's own number is back."""
     global _pools
     with _lock:
         if not _pools:
-            _users.update((name, os.environ.get(name)) for name in ONE_THREAD)
-            os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+            _original_values.update((name, os.environ.get(name)) for name in THREAD_VARIABLES)
+            os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         _pools += 1
     try:
         yield
     finally:
         with _lock:
             _pools -= 1
-            for name, value in () if _pools else _users.items():
+            for name, value in () if _pools else _original_values.items():
                 if value is None:
                     os.environ.pop(name, None)
                 else:
@@ -152,20 +152,20 @@ def _interrupts_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin_worker() -> None:
+def _initialize_worker() -> None:
     """Leave Ctrl-C to the parent, and end at once when the parent was killed instead of waiting for orders for ever."""
     import multiprocessing
     import signal
 
-    keep_memory()
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what waited is ignored with the rest
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
-def _end_after(parent: BaseProcess) -> None:
+def _exit_with_parent(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)

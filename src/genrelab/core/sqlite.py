@@ -8,11 +8,11 @@ from pathlib import Path
 
 from genrelab.core.errors import printable
 
-PATIENCE_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 """How long another run may keep the database to itself."""
 
 
-def opened(file: Path, schema: str, version: int, say: Callable[[str], None]) -> sqlite3.Connection:
+def open_database(file: Path, schema: str, version: int, say: Callable[[str], None]) -> sqlite3.Connection:
     """The database in a file.
 
     Args:
@@ -24,10 +24,10 @@ def opened(file: Path, schema: str, version: int, say: Callable[[str], None]) ->
         sqlite3.Error: it can be neither read nor begun.
         OSError: it cannot be moved.
     """
-    database = _connected(file)
+    database = _connect(file)
     why = "is damaged"
     try:
-        found = _begun(database, schema, version)
+        found = _ensure_schema(database, schema, version)
         if found == version:
             return database
         why = f"was written by another genrelab (version {found} of its tables)"
@@ -37,16 +37,16 @@ def opened(file: Path, schema: str, version: int, say: Callable[[str], None]) ->
             raise
     database.close()
     say(f"{printable(str(file))} {why}: it was moved to {move_aside(file).name}, and all files are heard again")
-    database = _connected(file)
-    _begun(database, schema, version)
+    database = _connect(file)
+    _ensure_schema(database, schema, version)
     return database
 
 
-def _connected(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(file, timeout=PATIENCE_S, isolation_level=None)
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None)
 
 
-def _begun(database: sqlite3.Connection, schema: str, version: int) -> int:
+def _ensure_schema(database: sqlite3.Connection, schema: str, version: int) -> int:
     """Version of the tables; an empty database gets ours. Two runs may be here at once."""
     (found,) = database.execute("PRAGMA user_version").fetchone()
     if found == 0:

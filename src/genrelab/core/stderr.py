@@ -13,7 +13,7 @@ import sys
 import threading
 
 
-class _Quiet:
+class _StderrSilencer:
     """While anyone is inside, the C variable `stderr` points to a stream that goes nowhere. Entering is cheap."""
 
     def __init__(self) -> None:
@@ -47,5 +47,5 @@ def _c_stderr() -> tuple[ctypes.c_void_p, int] | None:
     return (ctypes.c_void_p.in_dll(libc, name), nowhere) if nowhere else None
 
 
-quiet_c_stderr = _Quiet()
+silence_c_stderr = _StderrSilencer()
 """`with quiet_c_stderr:` around calls of libsndfile."""

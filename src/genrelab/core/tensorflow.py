@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.errors import MissingRequirementError, ModelError
 
 NO_TENSORFLOW = "needs TensorFlow, which is not installed: pip install 'genrelab[train]'"
 TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR")
@@ -35,7 +35,7 @@ def _import() -> tuple[Any, Any]:
         import keras
         import tensorflow as tf
     except ImportError as e:
-        raise MissingNeed(f"this model {NO_TENSORFLOW} ({e})") from e
+        raise MissingRequirementError(f"this model {NO_TENSORFLOW} ({e})") from e
     tf.get_logger().setLevel("ERROR")  # its warnings count how many networks were traced, and several are
     return tf, keras
 

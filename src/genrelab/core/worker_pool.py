@@ -8,13 +8,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from genrelab.core.processes import refuse_if_none_begins, worker_pool
+from genrelab.core.processes import check_workers_start, process_pool
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def answers(function: Callable[[T], R], things: Sequence[T], *, jobs: int) -> Iterator[tuple[int, R | None]]:
+def map_in_processes(function: Callable[[T], R], things: Sequence[T], *, jobs: int) -> Iterator[tuple[int, R | None]]:
     """(place, answer) of every thing, in the order in which they are done.
 
     As many are out as there are workers and one more, so that memory does not grow with their number. Where the
@@ -34,12 +34,12 @@ def answers(function: Callable[[T], R], things: Sequence[T], *, jobs: int) -> It
     waiting = deque(range(len(things)))
     while waiting:
         lost: list[int] = []
-        with worker_pool(min(jobs, len(waiting))) as pool:
-            yield from _together(pool, function, things, waiting, jobs, lost)
-        yield from _alone(function, things, lost)
+        with process_pool(min(jobs, len(waiting))) as pool:
+            yield from _map_concurrently(pool, function, things, waiting, jobs, lost)
+        yield from _map_one_by_one(function, things, lost)
 
 
-def _together(
+def _map_concurrently(
     pool: ProcessPoolExecutor,
     function: Callable[[T], R],
     things: Sequence[T],
@@ -66,11 +66,11 @@ def _together(
                 yield place, answer
 
 
-def _alone(function: Callable[[T], R], things: Sequence[T], lost: list[int]) -> Iterator[tuple[int, R | None]]:
+def _map_one_by_one(function: Callable[[T], R], things: Sequence[T], lost: list[int]) -> Iterator[tuple[int, R | None]]:
     """One by one, so that it shows which of them brings a worker down."""
     while lost:
-        with worker_pool(1) as pool:
-            refuse_if_none_begins(pool)
+        with process_pool(1) as pool:
+            check_workers_start(pool)
             while lost:
                 place = lost.pop(0)
                 try:

@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from genrelab.core.errors import DatasetError, printable
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 
 NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
 """What players write where no one artist is meant; grouping by it would tie strangers together."""
 
-UNKNOWN = "artists are unknown: name them with --artists FILE (columns id, artist)"
+UNKNOWN_ARTISTS = "artists are unknown: name them with --artists FILE (columns id, artist)"
 """What is said of a dataset where no artist is known."""
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Form under which two spellings of one name are equal."""
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 
-def stated_artists(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Artists from a CSV with the columns id and artist, and notes on rows that could not be used.
 
     Raises:
@@ -38,14 +38,14 @@ def stated_artists(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str
         if len(hits) != 1:
             (ambiguous if hits else unknown).append(name)
             continue
-        if folded(artist) in NO_ARTIST:
+        if fold_name(artist) in NO_ARTIST:
             continue
-        if folded(stated.setdefault(hits[0], artist)) != folded(artist):
+        if fold_name(stated.setdefault(hits[0], artist)) != fold_name(artist):
             raise DatasetError(
                 f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
             )
     rows = ((unknown, "naming no file here"), (ambiguous, "fitting two files or more"))
-    return stated, [f"{count(r, 'row')} of {table.name} {what}: {some(r)}" for r, what in rows if r]
+    return stated, [f"{pluralize(r, 'row')} of {table.name} {what}: {join_first(r)}" for r, what in rows if r]
 
 
 def _id_forms(track_ids: Sequence[str]) -> list[dict[str, list[str]]]:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import DatasetError, printable
-from genrelab.core.text import count
-from genrelab.datasets.artists import stated_artists
+from genrelab.core.text import pluralize
+from genrelab.datasets.artists import read_artist_table
 
 PART_WORDS = {
     "train": "training", "training": "training",
@@ -112,7 +112,7 @@ def _id_key(track_id: str) -> tuple[int, int, str]:
     return (0, int(track_id), track_id) if track_id.isdecimal() else (1, 0, track_id)
 
 
-def part_of(word: str, *, where: str) -> str:
+def parse_part(word: str, *, where: str) -> str:
     """The part that a split column's word means.
 
     Raises:
@@ -129,6 +129,6 @@ def with_artists(tracks: tuple[Track, ...], table: Path | None) -> tuple[tuple[T
     """The tracks with the artists that a CSV states of them, and notes."""
     if table is None:
         return tracks, []
-    stated, notes = stated_artists(table, [t.track_id for t in tracks])
-    note = f"artists of {len(stated):,} of {count(tracks, 'track')} from {table.name}"
+    stated, notes = read_artist_table(table, [t.track_id for t in tracks])
+    note = f"artists of {len(stated):,} of {pluralize(tracks, 'track')} from {table.name}"
     return tuple(replace(t, artist=stated.get(t.track_id) or t.artist) for t in tracks), [note, *notes]

@@ -21,11 +21,11 @@ from genrelab.datasets.synth import STYLES, Colour, Style, artist_style, render
 from genrelab.datasets.synth_voices import SR, Samples
 
 NAME = "demo"
-LOOKS_FOR = "nothing: `genrelab demo` makes it, and it is read as FMA"
+EXPECTED_LAYOUT = "nothing: `genrelab demo` makes it, and it is read as FMA"
 
 LICENCE = "CC0 1.0 Universal"
 
-MARK = "SYNTHESISED.txt"
+MARKER_FILE = "SYNTHESISED.txt"
 """Written first and beside the corpus: where it stands, everything may be written again."""
 
 GENRE_IDS = {
@@ -34,7 +34,7 @@ GENRE_IDS = {
 }  # fmt: skip
 """FMA small's genres with their ids in FMA's genres.csv."""
 
-FAULTS = ("broken", "broken", "short", "silent", "missing", "unlabelled")
+PROBLEMS = ("broken", "broken", "short", "silent", "missing", "unlabelled")
 """What is wrong with the tracks that come on top of the good ones; all in the training part."""
 
 SHORT_S = 0.1
@@ -75,7 +75,7 @@ class Song:
 
     track_id: int
     artist: Artist
-    fault: str | None
+    problem: str | None
 
     @property
     def path(self) -> str:
@@ -98,15 +98,15 @@ def synthesise(root: Path, *, seed: int = 7, tracks_per_genre: int = 20, seconds
     """
     if tracks_per_genre < 3 or seconds < 1:
         raise SettingsError(f"a demo needs 3 tracks a genre of 1 s or more. Received: {tracks_per_genre}, {seconds}")
-    if not (root / MARK).is_file() and root.exists() and any(root.iterdir()):
+    if not (root / MARKER_FILE).is_file() and root.exists() and any(root.iterdir()):
         raise DatasetError(f"{root} holds files, and no corpus of genrelab's demo: choose another folder")
     root.mkdir(parents=True, exist_ok=True)
-    (root / MARK).write_text(f"Synthesised by `genrelab demo`. Licence: {LICENCE}.\n")
+    (root / MARKER_FILE).write_text(f"Synthesised by `genrelab demo`. Licence: {LICENCE}.\n")
     rng = np.random.default_rng(seed)
     artists = [a for genre in STYLES for a in _artists(genre, max(3, tracks_per_genre // 2), rng)]
     songs = _songs(artists, tracks_per_genre, rng)
     for song in songs:
-        if song.fault != "missing":
+        if song.problem != "missing":
             _write_song(root / song.path, song, np.random.default_rng((seed, song.track_id)), seconds)
     _write_tables(root / "fma_metadata", songs, seconds)  # last: without them a half-made corpus is not taken for one
 
@@ -138,7 +138,7 @@ def _songs(artists: Sequence[Artist], tracks_per_genre: int, rng: np.random.Gene
         own = [a for a in artists if a.genre == genre]
         plan += [(own[i % len(own)], None) for i in range(tracks_per_genre)]
     learners = [a for a in artists if a.part == "training"]
-    plan += [(learners[rng.integers(len(learners))], fault) for fault in FAULTS]
+    plan += [(learners[rng.integers(len(learners))], fault) for fault in PROBLEMS]
     songs, track_id = [], 2
     for i in rng.permutation(len(plan)):
         songs.append(Song(track_id, *plan[i]))
@@ -149,13 +149,13 @@ def _songs(artists: Sequence[Artist], tracks_per_genre: int, rng: np.random.Gene
 
 def _write_song(path: Path, song: Song, rng: np.random.Generator, seconds: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if song.fault == "broken":
+    if song.problem == "broken":
         path.write_bytes(rng.bytes(20_000))
         return
     y: Samples = render(song.artist.style, song.artist.colour, rng, seconds)
-    if song.fault == "short":
+    if song.problem == "short":
         y = y[: int(SHORT_S * SR)]
-    elif song.fault == "silent":
+    elif song.problem == "silent":
         y = np.zeros_like(y)
     soundfile.write(path, y, SR, format="MP3", bitrate_mode="VARIABLE", compression_level=0.5)
 
@@ -178,14 +178,14 @@ def _write_tables(folder: Path, songs: Sequence[Song], seconds: float) -> None:
         rows = csv.writer(f, lineterminator="\n")
         rows.writerow(["genre_id", "#tracks", "parent", "title", "top_level"])
         for title, number in sorted(GENRE_IDS.items(), key=lambda item: item[1]):
-            n = sum(s.artist.genre == title and s.fault != "unlabelled" for s in songs)
+            n = sum(s.artist.genre == title and s.problem != "unlabelled" for s in songs)
             rows.writerow([number, n, 0, title, number])
 
 
 def _cells(song: Song, seconds: float) -> dict[str, object]:
     """Cells of tracks.csv that have something to say; the others stay empty."""
     artist = song.artist
-    genre = "" if song.fault == "unlabelled" else artist.genre
+    genre = "" if song.problem == "unlabelled" else artist.genre
     genres = f"[{GENRE_IDS[genre]}]" if genre else "[]"
     return {
         "album.id": artist.number,

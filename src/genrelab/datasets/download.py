@@ -24,15 +24,15 @@ from genrelab.core.errors import DownloadError, SettingsError, printable
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma"
 GIB = 1 << 30
-MARK = ".genrelab.json"
+MARKER_FILE = ".genrelab.json"
 """Stands in a folder that was unpacked to the end."""
 
-TRIES = 5  # in a row without one new byte
+MAX_TRIES = 5  # in a row without one new byte
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
 PACKET = 1 << 16  # bytes received at once; what a connection that breaks loses at most
-PIECE = 1 << 20  # bytes of a file on disk read at once
+READ_BYTES = 1 << 20  # bytes of a file on disk read at once
 
-Progress = Callable[[str, int, int], None]
+DownloadProgress = Callable[[str, int, int], None]
 """Called with the stage (`download`, `retry`, `check`, `unpack`), what is done of it, and its total (0: unknown)."""
 
 
@@ -67,7 +67,7 @@ def download(
     *,
     base_url: str = FMA_URL,
     catalogue: Mapping[str, Archive] = CATALOGUE,
-    progress: Progress = lambda stage, done, total: None,
+    progress: DownloadProgress = lambda stage, done, total: None,
     keep_archive: bool = False,
     backoff_s: float = 1.0,
 ) -> Path:
@@ -78,7 +78,7 @@ def download(
         out: folder that gets `fma_small/` (made if it is not there).
         base_url: where `<folder>.zip` lies.
         catalogue: archives by name.
-        progress: see `Progress`.
+        progress: see `DownloadProgress`.
         keep_archive: keep the zip file after it was unpacked.
         backoff_s: wait before the first retry, in seconds; it doubles with each further one.
 
@@ -110,7 +110,7 @@ def download(
 
 
 def _is_complete(folder: Path, archive: Archive) -> bool:
-    mark = folder / MARK
+    mark = folder / MARKER_FILE
     if not mark.exists():
         return False
     about = json.loads(mark.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def _check_space(what: str, need: int, folder: Path) -> None:
 
 
 def _fetch_archive(
-    name: str, archive: Archive, zip_path: Path, base_url: str, progress: Progress, backoff_s: float
+    name: str, archive: Archive, zip_path: Path, base_url: str, progress: DownloadProgress, backoff_s: float
 ) -> None:
     """The whole archive under its name. Until then it grows as `.part`, where a later run goes on."""
     part = zip_path.with_name(f"{zip_path.name}.part")
@@ -145,17 +145,17 @@ def _fetch_archive(
         except _BrokenOffError as e:
             failures = failures + 1 if _size(part) <= most else 0
             most = max(most, _size(part))
-            if failures >= TRIES:
+            if failures >= MAX_TRIES:
                 raise DownloadError(
-                    f"{url}: {e}; {TRIES} tries brought no further byte. {_size(part):,} bytes are kept: run the same "
+                    f"{url}: {e}; {MAX_TRIES} tries brought no further byte. {_size(part):,} bytes are kept: run the same "
                     "command again to go on"
                 ) from e
-            progress("retry", failures, TRIES)
+            progress("retry", failures, MAX_TRIES)
             time.sleep(min(60.0, backoff_s * 2.0 ** max(0, failures - 1)))
     part.replace(zip_path)
 
 
-def _fetch_rest(url: str, part: Path, progress: Progress) -> None:
+def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
     """Append to `part` what it lacks; from the beginning where the server knows no ranges.
 
     Raises:
@@ -205,11 +205,11 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _check_sha1(zip_path: Path, sha1: str, progress: Progress) -> None:
+def _check_sha1(zip_path: Path, sha1: str, progress: DownloadProgress) -> None:
     """Compare with the published checksum; a wrong file is set aside, so that the next run starts anew."""
     digest, done, total = hashlib.sha1(usedforsecurity=False), 0, _size(zip_path)
     with zip_path.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(READ_BYTES):
             digest.update(piece)
             done += len(piece)
             progress("check", done, total)
@@ -225,7 +225,7 @@ def _check_sha1(zip_path: Path, sha1: str, progress: Progress) -> None:
 # === Unpack ===
 
 
-def _unpack(zip_path: Path, archive: Archive, progress: Progress) -> None:
+def _unpack(zip_path: Path, archive: Archive, progress: DownloadProgress) -> None:
     """Every member below `archive.folder`; those that are there and whole are left as they are."""
     out = zip_path.parent
     try:
@@ -242,8 +242,8 @@ def _unpack(zip_path: Path, archive: Archive, progress: Progress) -> None:
                 progress("unpack", done, total)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:  # the last: an unknown compression
         raise DownloadError(f"{printable(str(zip_path))} cannot be unpacked: {printable(str(e))}") from e
-    mark = out / archive.folder / MARK
-    temporary = mark.with_name(f"{MARK}.tmp")
+    mark = out / archive.folder / MARKER_FILE
+    temporary = mark.with_name(f"{MARKER_FILE}.tmp")
     temporary.write_text(json.dumps({"sha1": archive.sha1, "files": len(members)}), encoding="utf-8")
     temporary.replace(mark)
 
@@ -263,7 +263,7 @@ def _is_unpacked(member: zipfile.ZipInfo, target: Path) -> bool:
         return False
     crc = 0
     with target.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(READ_BYTES):
             crc = zlib.crc32(piece, crc)
     return crc == member.CRC
 
@@ -273,7 +273,7 @@ def _unpack_one(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) 
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         with source.open(member) as packed, temporary.open("wb") as file:
-            shutil.copyfileobj(packed, file, PIECE)
+            shutil.copyfileobj(packed, file, READ_BYTES)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,13 +14,13 @@ from pathlib import Path, PurePath
 
 from genrelab.core.errors import DatasetError
 from genrelab.core.storage import Folder
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import Dataset
 
-NAME = "genrelab-exclude.csv"
+DEFAULT_FILE_NAME = "genrelab-exclude.csv"
 """What `doctor ROOT` calls it, in the current folder."""
 
-EXCLUDED = "excluded: "
+EXCLUDED_PREFIX = "excluded: "
 """What the problem of such a track begins with."""
 
 COLUMNS = ("track_id", "path", "reason")
@@ -67,7 +67,7 @@ def write(file: Path, rows: Iterable[Exclusion]) -> None:
     Folder(file.absolute().parent).write_bytes(file.name, content)
 
 
-def by_hand(file: Path, kinds: Collection[str]) -> tuple[Exclusion, ...]:
+def read_manual_rows(file: Path, kinds: Collection[str]) -> tuple[Exclusion, ...]:
     """Rows that a person added to a manifest: whose reason begins with none of `kinds`; none where there is no file.
 
     Raises:
@@ -94,7 +94,7 @@ def read(file: Path) -> tuple[Exclusion, ...]:
     if not {"track_id", "path"} & set(names):
         raise DatasetError(
             f"{file}: no manifest of exclusions: it needs a column track_id or path, and may have reason. "
-            f"Found: {some(header) or 'nothing'}"
+            f"Found: {join_first(header) or 'nothing'}"
         )
     found = []
     for number, row in enumerate(rows, start=2):
@@ -139,9 +139,9 @@ def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
         elif row.reason not in reasons.setdefault(i, []):
             reasons[i].append(row.reason)
     if len(reasons) == len(dataset.tracks):
-        raise DatasetError(f"{dataset.root}: every one of {count(reasons, 'track')} is excluded: nothing is left")
+        raise DatasetError(f"{dataset.root}: every one of {pluralize(reasons, 'track')} is excluded: nothing is left")
     tracks = tuple(
-        replace(t, problem=f"{EXCLUDED}{'; '.join(reasons[i])}") if i in reasons else t
+        replace(t, problem=f"{EXCLUDED_PREFIX}{'; '.join(reasons[i])}") if i in reasons else t
         for i, t in enumerate(dataset.tracks)
     )
     return replace(dataset, tracks=tracks, notes=(*dataset.notes, *_notes(dataset, list(reasons), strangers)))
@@ -151,9 +151,11 @@ def _notes(dataset: Dataset, excluded: list[int], strangers: list[str]) -> list[
     notes = []
     if excluded:
         named = [dataset.tracks[i].path or dataset.tracks[i].track_id for i in sorted(excluded)]
-        notes.append(f"excluded by the manifest: {len(named):,} of {count(dataset.tracks, 'track')}: {some(named)}")
+        notes.append(
+            f"excluded by the manifest: {len(named):,} of {pluralize(dataset.tracks, 'track')}: {join_first(named)}"
+        )
     if strangers:
-        notes.append(f"{count(strangers, 'row')} of the manifest naming no track here: {some(strangers)}")
+        notes.append(f"{pluralize(strangers, 'row')} of the manifest naming no track here: {join_first(strangers)}")
     return notes
 
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, SettingsError, printable
-from genrelab.core.text import count, some
-from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks
-from genrelab.datasets.fma_tables import LOOKS_FOR as METADATA
-from genrelab.datasets.fma_tables import Value, find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks
+from genrelab.datasets.fma_tables import EXPECTED_LAYOUT as METADATA
+from genrelab.datasets.fma_tables import Cell, find_metadata, has_clips, kind_of_table, open_table, read_tracks
 
 NAME = "fma"
-LOOKS_FOR = f"{METADATA}, or FMA's own features.csv or echonest.csv"
+EXPECTED_LAYOUT = f"{METADATA}, or FMA's own features.csv or echonest.csv"
 
 SUBSETS = ("small", "medium", "large", "full")
 """Ordered: each holds the ones before it."""
@@ -40,7 +40,7 @@ WRONG_DURATIONS = frozenset(
 )
 """Tracks whose stated duration is wrong, so that their clip is short or empty."""
 
-KNOWN_FAULTS = {
+KNOWN_PROBLEMS = {
     **{str(i): "too short or undecodable" for i in sorted(BAD_CLIPS)},
     **{str(i): "wrong in duration" for i in sorted(WRONG_DURATIONS)},
 }
@@ -126,8 +126,8 @@ def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
 
 def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tuple[tuple[Track, ...], list[str]]:
     """The tracks whose `set.subset` is at most `subset`, sorted, and what was counted."""
-    artists: dict[Value, str] = {}
-    albums: dict[Value, str] = {}
+    artists: dict[Cell, str] = {}
+    albums: dict[Cell, str] = {}
     tracks, total, unlabelled = [], 0, 0
     for row in read_tracks(root, columns=COLUMNS):
         total += 1
@@ -139,40 +139,40 @@ def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tu
                 track_id=str(row["track_id"]),
                 path=path_of(cast(int, row["track_id"])),
                 genre=cast("str | None", row["track.genre_top"]),
-                artist=_named(artists, row["artist.id"], row.get("artist.name")),
-                album=_named(albums, row.get("album.id"), row.get("album.title")),
-                official_split=part_of(str(row["set.split"] or ""), where="tracks.csv"),
+                artist=_id_and_name(artists, row["artist.id"], row.get("artist.name")),
+                album=_id_and_name(albums, row.get("album.id"), row.get("album.title")),
+                official_split=parse_part(str(row["set.split"] or ""), where="tracks.csv"),
                 licence=cast("str | None", row.get("track.license")),
             )
         )
-    return sort_tracks(tracks), _counted(tracks, subset, total, unlabelled)
+    return sort_tracks(tracks), _track_notes(tracks, subset, total, unlabelled)
 
 
-def _within(word: Value, subset: str, track_id: Value) -> bool:
+def _within(word: Cell, subset: str, track_id: Cell) -> bool:
     if word not in SUBSETS:
         known = ", ".join(SUBSETS)
         raise DatasetError(f"tracks.csv, track {track_id}: unknown subset {word!r}: known are {known}")
     return SUBSETS.index(str(word)) <= SUBSETS.index(subset)
 
 
-def _named(names: dict[Value, str], number: Value, name: Value) -> str | None:
+def _id_and_name(names: dict[Cell, str], number: Cell, name: Cell) -> str | None:
     """`<id> <name>`, with the first name that an id was met with: tracks are grouped by the id alone."""
     if number is None or number == -1:  # FMA's word for unknown
         return None
     return names.setdefault(number, f"{number} {name or ''}".strip())
 
 
-def _counted(tracks: list[Track], subset: str, total: int, unlabelled: int) -> list[str]:
+def _track_notes(tracks: list[Track], subset: str, total: int, unlabelled: int) -> list[str]:
     parts = Counter(t.official_split for t in tracks)
     split = " / ".join(f"{parts[p]:,} {p}" for p in PARTS if parts[p] or p != "excluded")
     here = sum(t.genre is None for t in tracks)
     notes = [
-        f"tracks.csv: {count(total, 'row')}, {len(tracks):,} of them in {subset}; official split {split}",
+        f"tracks.csv: {pluralize(total, 'row')}, {len(tracks):,} of them in {subset}; official split {split}",
         f"genre_top: {unlabelled:,} of {total:,} rows have none, {here:,} of them in {subset}",
     ]
     for known, what in ((BAD_CLIPS, "too short or undecodable"), (WRONG_DURATIONS, "wrong in duration")):
         if met := [t.track_id for t in tracks if int(t.track_id) in known]:
-            notes.append(f"known faults: {count(met, 'track')} {what}: {some(met, most=len(met))}")
+            notes.append(f"known faults: {pluralize(met, 'track')} {what}: {join_first(met, most=len(met))}")
     return notes
 
 
@@ -185,12 +185,12 @@ def _load_features(path: Path, subset: str, drop: tuple[str, ...]) -> Dataset:
     described = tuple(t for t in tracks if t.track_id in rows)
     left_out = len(tracks) - len(described)
     notes.append(
-        f"{path.name}: {count(columns, 'column')}; {len(described):,} of {len(tracks):,} tracks have a row"
+        f"{path.name}: {pluralize(columns, 'column')}; {len(described):,} of {len(tracks):,} tracks have a row"
         + (f", {left_out:,} without one are left out" if left_out else "")
     )
     values = np.array([rows[t.track_id] for t in described], np.float32).reshape(len(described), len(columns))
     if empty := [columns[i] for i in np.flatnonzero(~np.isfinite(values).all(axis=0))]:
-        raise DatasetError(f"{path.name}: cells that are empty or not finite in {some(empty)}: use `--drop`")
+        raise DatasetError(f"{path.name}: cells that are empty or not finite in {join_first(empty)}: use `--drop`")
     return Dataset(f"fma-{subset}", path, described, tuple(notes), FeatureTable(columns, values))
 
 
@@ -202,7 +202,7 @@ def _read_features(
     with open_table(path, path.name, header_rows=3) as (header, rows):
         named = {_column_name(c): i for i, c in enumerate(header, start=1) if c[1] not in ECHONEST_ASIDE}
         if unknown := [name for name in drop if name not in named]:
-            raise SettingsError(f"--drop: {path.name} has no column {some(unknown)}")
+            raise SettingsError(f"--drop: {path.name} has no column {join_first(unknown)}")
         columns = {name: i for name, i in named.items() if name not in drop}
         for row in rows:
             if row[0] in found:

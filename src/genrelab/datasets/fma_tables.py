@@ -20,9 +20,9 @@ from typing import Any, TextIO
 
 from genrelab.core.errors import DatasetError, printable
 
-LOOKS_FOR = "tracks.csv, fma_metadata/ or fma_metadata.zip (in ROOT, or beside a folder of clips)"
+EXPECTED_LAYOUT = "tracks.csv, fma_metadata/ or fma_metadata.zip (in ROOT, or beside a folder of clips)"
 
-Value = str | int | float | datetime | list[Any] | None
+Cell = str | int | float | datetime | list[Any] | None
 """A parsed cell of tracks.csv; None where it is empty."""
 
 Header = list[tuple[str, ...]]
@@ -83,7 +83,7 @@ def kind_of_table(path: Path) -> str | None:
 # === Reading ===
 
 
-def read_tracks(root: Path, *, columns: Collection[str] | None = None) -> Iterator[dict[str, Value]]:
+def read_tracks(root: Path, *, columns: Collection[str] | None = None) -> Iterator[dict[str, Cell]]:
     """Rows of tracks.csv, every cell parsed: numbers, dates, lists of genres and tags.
 
     Args:
@@ -153,7 +153,7 @@ def open_table(source: Path, name: str, *, header_rows: int) -> Iterator[tuple[H
 def _metadata(root: Path) -> Path:
     metadata = root if root.suffix == ".zip" else find_metadata(root)
     if metadata is None:
-        raise DatasetError(f"{printable(str(root))} is no FMA folder. Looked for {LOOKS_FOR}")
+        raise DatasetError(f"{printable(str(root))} is no FMA folder. Looked for {EXPECTED_LAYOUT}")
     return metadata
 
 
@@ -194,7 +194,7 @@ def _place(source: Path, name: str) -> str:
     return printable(str(source if source.name == name else source / name))
 
 
-def _parsed(column: str, cell: str, track_id: str) -> Value:
+def _parsed(column: str, cell: str, track_id: str) -> Cell:
     if not cell:
         return None
     try:
@@ -212,7 +212,7 @@ def _list(cell: str) -> list[Any]:
     return value
 
 
-_PARSERS: dict[str, Callable[[str], Value]] = {
+_PARSERS: dict[str, Callable[[str], Cell]] = {
     **dict.fromkeys(_INTEGERS, int),
     **dict.fromkeys(_LISTS, _list),
     **dict.fromkeys(_DATES, datetime.fromisoformat),

@@ -18,12 +18,12 @@ import mutagen
 
 from genrelab.audio.files import AUDIO_SUFFIXES
 from genrelab.core.errors import DatasetError, printable
-from genrelab.core.text import count, some
-from genrelab.datasets.artists import NO_ARTIST, UNKNOWN, folded, stated_artists
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.artists import NO_ARTIST, UNKNOWN_ARTISTS, fold_name, read_artist_table
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 
 NAME = "folder"
-LOOKS_FOR = "a folder with one folder per genre and audio below each (rock/song.mp3)"
+EXPECTED_LAYOUT = "a folder with one folder per genre and audio below each (rock/song.mp3)"
 
 ARTIST_TAGS = (
     "artist", "Author", "TPE1", "albumartist", "album artist", "album_artist", "WM/AlbumArtist", "TPE2", "performer",
@@ -42,7 +42,7 @@ and others of that kind (second line)."""
 def matches(root: Path) -> str | None:
     """Why ROOT fits: the folders that hold audio; None where there is none."""
     genres = sorted({_genre(p) for p in _walk(root).audio if "/" in p}) if root.is_dir() else []
-    return f"{count(genres, 'folder')} with audio: {some(genres)}" if genres else None
+    return f"{pluralize(genres, 'folder')} with audio: {join_first(genres)}" if genres else None
 
 
 def load(root: Path, options: DatasetOptions) -> Dataset:
@@ -58,10 +58,10 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     found = _walk(root)
     track_ids = [p for p in found.audio if "/" in p]
     if not track_ids:
-        stray = f"{count(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
-        raise DatasetError(f"{root}: {stray}; looked for {LOOKS_FOR}")
+        stray = f"{pluralize(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
+        raise DatasetError(f"{root}: {stray}; looked for {EXPECTED_LAYOUT}")
     tags = {i: _read_tags(root / i) for i in track_ids}
-    stated, notes = stated_artists(options.artists, track_ids) if options.artists else ({}, [])
+    stated, notes = read_artist_table(options.artists, track_ids) if options.artists else ({}, [])
     artists = _one_spelling({i: stated.get(i) or tags[i].artist for i in track_ids})
     tracks = sort_tracks(
         Track(track_id=i, path=i, genre=_genre(i), artist=artists[i], album=tags[i].album) for i in track_ids
@@ -147,7 +147,7 @@ def _read_tags(file: Path) -> _Tags:
         albums = [a for key in ALBUM_TAGS for a in _texts(tags, key)]
     except TAG_ERRORS:
         return _Tags(readable=False)
-    people = [a for a in artists if folded(a) not in NO_ARTIST]
+    people = [a for a in artists if fold_name(a) not in NO_ARTIST]
     return _Tags(next(iter(people), None), next(iter(albums), None), collective=bool(artists and not people))
 
 
@@ -162,7 +162,7 @@ def _texts(tags: Any, key: str) -> list[str]:
 def _one_spelling(artists: dict[str, str | None]) -> dict[str, str | None]:
     """The same artists, each in the spelling met first, so that a split keeps them together."""
     first: dict[str, str] = {}
-    return {i: a and first.setdefault(folded(a), a) for i, a in artists.items()}
+    return {i: a and first.setdefault(fold_name(a), a) for i, a in artists.items()}
 
 
 def _file_notes(found: _Found) -> list[str]:
@@ -170,7 +170,7 @@ def _file_notes(found: _Found) -> list[str]:
     known = {*sizes, *found.again, *found.closed}
     suffixes = Counter(sorted(PurePosixPath(p).suffix.lower() or "no suffix" for p in found.other))
     each = ", ".join(f"{printable(g)} {n}" for g, n in sorted(sizes.items()))
-    notes = [f"{count(sizes.total(), 'audio file')} in {count(sizes, 'genre')}: {each}"]
+    notes = [f"{pluralize(sizes.total(), 'audio file')} in {pluralize(sizes, 'genre')}: {each}"]
     stray = [p for p in found.audio if "/" not in p]
     kinds: tuple[tuple[list[str], str, str], ...] = (
         (stray, "audio file", "directly in ROOT, in no genre folder: left out"),
@@ -179,25 +179,25 @@ def _file_notes(found: _Found) -> list[str]:
         (found.again, "link", "to a folder that was read already: left out"),
         (found.misnamed, "name", "that is not UTF-8: left out, rename to use"),
     )
-    notes += [f"{count(names, what)} {why}: {some(names)}" for names, what, why in kinds if names]
+    notes += [f"{pluralize(names, what)} {why}: {join_first(names)}" for names, what, why in kinds if names]
     if found.other:
         each = ", ".join(f"{printable(s)} {n}" for s, n in suffixes.most_common(5))
-        notes.append(f"{count(found.other, 'file')} left out as no audio by the name ({each})")
+        notes.append(f"{pluralize(found.other, 'file')} left out as no audio by the name ({each})")
     return notes
 
 
 def _artist_notes(artists: dict[str, str | None], tags: dict[str, _Tags], stated: dict[str, str]) -> list[str]:
     names = [a for a in artists.values() if a is not None]
     source = f"tags, for {len(stated)} the artist table" if stated else "tags"
-    notes = [f"{count(set(names), 'artist')} known for {len(names)} of {count(artists, 'file')}, from {source}"]
+    notes = [f"{pluralize(set(names), 'artist')} known for {len(names)} of {pluralize(artists, 'file')}, from {source}"]
     if not names:
-        notes.append(UNKNOWN)
+        notes.append(UNKNOWN_ARTISTS)
     unreadable = [i for i, t in tags.items() if not t.readable]
     collective = [i for i, t in tags.items() if t.collective and i not in stated]
     if unreadable:
-        notes.append(f"{count(unreadable, 'file')} with tags that cannot be read: {some(unreadable)}")
+        notes.append(f"{pluralize(unreadable, 'file')} with tags that cannot be read: {join_first(unreadable)}")
     if collective:
         notes.append(
-            f"{count(collective, 'file')} tagged Various Artists or the like, taken as unknown: {some(collective)}"
+            f"{pluralize(collective, 'file')} tagged Various Artists or the like, taken as unknown: {join_first(collective)}"
         )
     return notes

@@ -20,12 +20,12 @@ from pathlib import Path
 from genrelab.audio.files import AUDIO_SUFFIXES
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, DownloadError, printable
-from genrelab.core.text import count, some
-from genrelab.datasets.artists import UNKNOWN
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.artists import UNKNOWN_ARTISTS
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 
 NAME = "gtzan"
-LOOKS_FOR = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
+EXPECTED_LAYOUT = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
 
 FORMATS = (".wav", ".au", ".flac", ".mp3")
 """In the order of preference where a track lies there in several: lossless first."""
@@ -33,7 +33,7 @@ FORMATS = (".wav", ".au", ".flac", ".mp3")
 UNREADABLE = frozenset({"jazz.00054.wav"})
 """Files that are broken in the copy that goes around."""
 
-KNOWN_FAULTS = {name.rpartition(".")[0]: "unreadable in the copy that goes around" for name in sorted(UNREADABLE)}
+KNOWN_PROBLEMS = {name.rpartition(".")[0]: "unreadable in the copy that goes around" for name in sorted(UNREADABLE)}
 """What is known of these tracks, by their ids."""
 
 SPLIT_URL = "https://raw.githubusercontent.com/jongpillee/music_dataset_split/master/GTZAN_split"
@@ -87,7 +87,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         for track_id, path in files.items()
     ]
     if not artists:
-        artist_notes.append(UNKNOWN)
+        artist_notes.append(UNKNOWN_ARTISTS)
     return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes))
 
 
@@ -125,13 +125,13 @@ def _one_file_each(root: Path) -> tuple[dict[str, str], list[str]]:
             copies.setdefault(track_id, []).append(path)
     files = {track_id: min(paths, key=_preference) for track_id, paths in copies.items()}
     extra = sorted({path for paths in copies.values() for path in paths} - set(files.values()))
-    notes = [f"{count(files, 'track')} in {count({i.rpartition('.')[0] for i in files}, 'genre')}"]
+    notes = [f"{pluralize(files, 'track')} in {pluralize({i.rpartition('.')[0] for i in files}, 'genre')}"]
     if extra:
-        notes.append(f"{count(extra, 'file')} set aside as further copies of the same tracks: {some(extra)}")
+        notes.append(f"{pluralize(extra, 'file')} set aside as further copies of the same tracks: {join_first(extra)}")
     if others:
-        notes.append(f"{count(others, 'audio file')} set aside, not named as GTZAN's: {some(others)}")
+        notes.append(f"{pluralize(others, 'audio file')} set aside, not named as GTZAN's: {join_first(others)}")
     if broken := [path for path in files.values() if path.rpartition("/")[2] in UNREADABLE]:
-        notes.append(f"known fault: {some(broken)} cannot be read in the copy that goes around")
+        notes.append(f"known fault: {join_first(broken)} cannot be read in the copy that goes around")
     return files, notes
 
 

@@ -1,7 +1,7 @@
 """Shelf of datasets: one look-alike module per source; which one a ROOT is, is found out by looking at it.
 
 A module holds `NAME`, `LOOKS_FOR` (what a ROOT of this kind looks like), `matches(root)` (why it fits, or
-None) and `load(root, options)`. To add one, write its file and put its name into `LOOKED_AT`.
+None) and `load(root, options)`. To add one, write its file and put its name into `DETECTION_ORDER`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Protocol, cast
 
 from genrelab.core.csv_tables import SUFFIXES
 from genrelab.core.errors import DatasetError, SettingsError, printable
-from genrelab.core.text import is_a_line, some
+from genrelab.core.text import is_printable_line, join_first
 from genrelab.datasets.base import Dataset, DatasetOptions
 
-LOOKED_AT = ("fma", "gtzan", "table", "folder")
+DETECTION_ORDER = ("fma", "gtzan", "table", "folder")
 """Modules in the order in which they look at a ROOT: FMA's own CSV files before any table."""
 
 FMA_NAMES = {"fma-small": "small", "fma-medium": "medium", "fma-large": "large", "fma-full": "full"}
 """Names that choose a subset as well."""
 
-NAMES = ("auto", *FMA_NAMES, *LOOKED_AT)
+NAMES = ("auto", *FMA_NAMES, *DETECTION_ORDER)
 """What `--dataset` understands."""
 
 
@@ -32,7 +32,7 @@ class DatasetModule(Protocol):
     """What every module of this shelf offers."""
 
     NAME: str
-    LOOKS_FOR: str
+    EXPECTED_LAYOUT: str
 
     def matches(self, root: Path) -> str | None:
         """Why `root` is such a dataset, in words, or None."""
@@ -62,10 +62,10 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
     root = _existing(root)
     if name != "auto":
         with _readable(root):
-            return _named(_module("fma" if name in FMA_NAMES else name).load(root, options))
+            return _check_genre_names(_module("fma" if name in FMA_NAMES else name).load(root, options))
     found, reason = detect(root)
     with _readable(root):
-        dataset = _named(_module(found).load(root, options))
+        dataset = _check_genre_names(_module(found).load(root, options))
     return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
 
 
@@ -77,11 +77,11 @@ def detect(root: str | Path) -> tuple[str, str]:
     """
     root = _existing(root)
     with _readable(root):
-        for name in LOOKED_AT:
+        for name in DETECTION_ORDER:
             reason = _module(name).matches(root)
             if reason is not None:
                 return name, reason
-    looked_for = "; ".join(f"{name}: {_module(name).LOOKS_FOR}" for name in LOOKED_AT)
+    looked_for = "; ".join(f"{name}: {_module(name).EXPECTED_LAYOUT}" for name in DETECTION_ORDER)
     raise DatasetError(f"{printable(str(root))} fits no dataset.{_tables_in(root)} Looked for {looked_for}")
 
 
@@ -90,14 +90,14 @@ def _tables_in(root: Path) -> str:
     tables = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
     if not tables:
         return ""
-    more = f" (or another of its tables: {some([p.name for p in tables[1:]])})" if tables[1:] else ""
+    more = f" (or another of its tables: {join_first([p.name for p in tables[1:]])})" if tables[1:] else ""
     return f" Did you mean {printable(str(tables[0]))}?{more}"
 
 
-def _named(dataset: Dataset) -> Dataset:
+def _check_genre_names(dataset: Dataset) -> Dataset:
     """The dataset, unless a genre has a name that no bundle can hold: refused now, not after an hour of training."""
     for genre in dataset.genres:
-        if not is_a_line(genre):
+        if not is_printable_line(genre):
             raise DatasetError(f"{printable(str(dataset.root))}: no genre can be called {genre[:80]!r}: rename it")
     return dataset
 

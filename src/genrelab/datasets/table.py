@@ -18,21 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import PARTS
-from genrelab.core.csv_tables import SUFFIXES, Table, cell_texts, open_table
+from genrelab.core.csv_tables import SUFFIXES, TableFile, cell_texts, open_table
 from genrelab.core.errors import DatasetError, SettingsError, printable
-from genrelab.core.text import count, some
-from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, part_of, sort_tracks, with_artists
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks, with_artists
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "table"
-LOOKS_FOR = "a .csv, .tsv or .parquet file with a column of genres"
+EXPECTED_LAYOUT = "a .csv, .tsv or .parquet file with a column of genres"
 
 LABELS = ("genre", "genre_top", "label")
 """Columns that are taken for the label, the first that is there."""
 
-SHOWN = 20
+MAX_COLUMNS_SHOWN = 20
 """Columns that an error names."""
 
 NOT_FEATURES = frozenset((*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres"))
@@ -96,20 +96,20 @@ class _Roles:
         return not (unnamed or folded in NOT_FEATURES or column in self.named or column in self.dropped)
 
 
-def _roles(root: Path, table: Table, options: DatasetOptions) -> _Roles:
+def _roles(root: Path, table: TableFile, options: DatasetOptions) -> _Roles:
     columns = table.columns
     usual = {c.casefold(): c for c in reversed(columns)}
 
     def stated(option: str, column: str | None) -> str | None:
         if column is not None and column not in columns:
-            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_there_are(table.read(()))}")
+            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_describe_columns(table.read(()))}")
         return column
 
     label = stated("--label", options.label) or next((usual[c] for c in LABELS if c in usual), None)
     if label is None:
         raise DatasetError(
             f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; "
-            f"{_there_are(table.read(()))}"
+            f"{_describe_columns(table.read(()))}"
         )
     for column in options.drop:
         stated("--drop", column)
@@ -124,17 +124,17 @@ def _roles(root: Path, table: Table, options: DatasetOptions) -> _Roles:
     )
 
 
-def _there_are(frame: pd.DataFrame) -> str:
+def _describe_columns(frame: pd.DataFrame) -> str:
     """The columns; where there are many those of words first, for a label or a split is one of them."""
     columns = list(map(str, frame.columns))
-    if len(columns) <= SHOWN:
-        return f"{count(columns, 'column')}: {some(columns, most=SHOWN)}"
+    if len(columns) <= MAX_COLUMNS_SHOWN:
+        return f"{pluralize(columns, 'column')}: {join_first(columns, most=MAX_COLUMNS_SHOWN)}"
     numeric = {*map(str, frame.select_dtypes("number").columns)}
     words = [c for c in columns if c not in numeric]
-    numbers = some([c for c in columns if c in numeric])
-    told = [f"of words {some(words, most=SHOWN)}"] if words else []
+    numbers = join_first([c for c in columns if c in numeric])
+    told = [f"of words {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
     told += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
-    return f"{count(columns, 'column')}: {'; '.join(told)}"
+    return f"{pluralize(columns, 'column')}: {'; '.join(told)}"
 
 
 # === Both kinds ===
@@ -148,8 +148,8 @@ def _tracks(
     if doubled:
         rows = [str(n) for n, i in enumerate(ids, start=1) if i == doubled[0]]
         raise DatasetError(
-            f"{root}: {count(doubled, 'id')} in two rows or more, such as {printable(doubled[0])} in rows "
-            f"{some(rows)}; ids must be unique (--id-column names another column)"
+            f"{root}: {pluralize(doubled, 'id')} in two rows or more, such as {printable(doubled[0])} in rows "
+            f"{join_first(rows)}; ids must be unique (--id-column names another column)"
         )
     none: list[str | None] = [None] * len(frame)
     artists, albums = (cell_texts(frame[c]) if c else none for c in (roles.artist, roles.album))
@@ -161,7 +161,7 @@ def _parts(root: Path, frame: pd.DataFrame, roles: _Roles) -> list[str | None]:
     if roles.split is None:
         return [None] * len(frame)
     words = enumerate(cell_texts(frame[roles.split]), start=1)
-    return [part_of(word or "", where=f"{root}: row {n}, column {roles.split}") for n, word in words]
+    return [parse_part(word or "", where=f"{root}: row {n}, column {roles.split}") for n, word in words]
 
 
 def _ids(root: Path, frame: pd.DataFrame, column: str | None, *, otherwise: list[str]) -> list[str]:
@@ -171,7 +171,7 @@ def _ids(root: Path, frame: pd.DataFrame, column: str | None, *, otherwise: list
     ids = [i for i in cells if i is not None]
     if len(ids) < len(cells):
         rows = [str(n) for n, i in enumerate(cells, start=1) if i is None]
-        raise DatasetError(f"{root}: {count(rows, 'row')} without an id in column {column}: {some(rows)}")
+        raise DatasetError(f"{root}: {pluralize(rows, 'row')} without an id in column {column}: {join_first(rows)}")
     return ids
 
 
@@ -179,16 +179,16 @@ def _track_notes(tracks: Sequence[Track], roles: _Roles) -> list[str]:
     genres = Counter(t.genre for t in tracks)
     blank = genres.pop(None, 0)
     sizes = ", ".join(f"{printable(str(g))} {n:,}" for g, n in sorted(genres.items(), key=lambda item: str(item[0])))
-    notes = [f"{count(tracks, 'row')}; genres from column {roles.label}: {sizes or 'none'}"]
+    notes = [f"{pluralize(tracks, 'row')}; genres from column {roles.label}: {sizes or 'none'}"]
     if blank:
-        notes.append(f"{count(blank, 'row')} without a genre")
+        notes.append(f"{pluralize(blank, 'row')} without a genre")
     if roles.split:
         parts = Counter(t.official_split for t in tracks)
         notes.append(f"official split from column {roles.split}: {', '.join(f'{p} {parts[p]:,}' for p in PARTS)}")
     if roles.artist:
         known = [t.artist for t in tracks if t.artist is not None]
-        unknown = f"; {count(len(tracks) - len(known), 'row')} without" if len(known) < len(tracks) else ""
-        notes.append(f"{count(set(known), 'artist')} from column {roles.artist}{unknown}")
+        unknown = f"; {pluralize(len(tracks) - len(known), 'row')} without" if len(known) < len(tracks) else ""
+        notes.append(f"{pluralize(set(known), 'artist')} from column {roles.artist}{unknown}")
     return notes
 
 
@@ -207,11 +207,13 @@ def _manifest(root: Path, frame: pd.DataFrame, roles: _Roles, options: DatasetOp
     ]
     notes = [f"list of audio files (column {roles.path}), which lie below {folder}", *_track_notes(tracks, roles)]
     if blank := [f"row {n}" for n, path in enumerate(paths, start=1) if path is None]:
-        notes.append(f"{count(blank, 'row')} without a path: {some(blank)}")
+        notes.append(f"{pluralize(blank, 'row')} without a path: {join_first(blank)}")
     if twice := [p for p, n in Counter(paths).items() if n > 1 and p]:
-        notes.append(f"{count(twice, 'file')} in two rows or more, maybe on both sides of a split: {some(twice)}")
+        notes.append(
+            f"{pluralize(twice, 'file')} in two rows or more, maybe on both sides of a split: {join_first(twice)}"
+        )
     if unread := [c for c in frame.columns if c not in roles.named]:
-        notes.append(f"{count(unread, 'column')} not read, for the audio is: {some(unread)}")
+        notes.append(f"{pluralize(unread, 'column')} not read, for the audio is: {join_first(unread)}")
     return Dataset(NAME, folder, sort_tracks(tracks)), notes
 
 
@@ -254,14 +256,14 @@ def _numbers(root: Path, frame: pd.DataFrame, roles: _Roles) -> tuple[tuple[str,
     words = [c for c, column in parsed.items() if column is None]
     if not numbers:
         example = f", such as {printable(str(frame[words[0]].iloc[0]))!r} in {words[0]}" if words else ""
-        raise DatasetError(f"{root}: no numeric column is left for a feature{example}; {_there_are(frame)}")
+        raise DatasetError(f"{root}: no numeric column is left for a feature{example}; {_describe_columns(frame)}")
     apart = [c for c in frame.columns if not roles.is_feature(c)]
     names = list(numbers)
-    shown = some(names, most=10) if len(names) <= 10 else printable(f"{names[0]}, {names[1]}, ... {names[-1]}")
-    notes = [f"{count(numbers, 'feature column')}: {shown}"]
-    notes += [f"{count(apart, 'column')} not taken for a feature: {some(apart, most=20)}"]
+    shown = join_first(names, most=10) if len(names) <= 10 else printable(f"{names[0]}, {names[1]}, ... {names[-1]}")
+    notes = [f"{pluralize(numbers, 'feature column')}: {shown}"]
+    notes += [f"{pluralize(apart, 'column')} not taken for a feature: {join_first(apart, most=20)}"]
     if words:
-        notes.append(f"{count(words, 'column')} left out as not numeric: {some(words, most=20)}")
+        notes.append(f"{pluralize(words, 'column')} left out as not numeric: {join_first(words, most=20)}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
         values = pd.DataFrame(numbers).to_numpy(np.float64, na_value=np.nan).astype(np.float32)
     return tuple(numbers), values, notes
@@ -293,9 +295,9 @@ def _check_numbers(
     def refuse(wrong: NDArray[np.bool_], what: str) -> None:
         hit = [int(i) for i in np.flatnonzero(wrong.any(axis=0))]
         first = [(columns[i], int(wrong[:, i].sum()), int(wrong[:, i].argmax())) for i in hit]
-        named = [f"{c} ({count(n, 'row')}, first row {row + 1}, id {ids[row]})" for c, n, row in first]
+        named = [f"{c} ({pluralize(n, 'row')}, first row {row + 1}, id {ids[row]})" for c, n, row in first]
         if named:
-            raise DatasetError(f"{root}: {what} in {count(named, 'feature column')}: {some(named)}")
+            raise DatasetError(f"{root}: {what} in {pluralize(named, 'feature column')}: {join_first(named)}")
 
     gaps = np.isnan(values)
     refuse(np.isinf(values), "numbers that are infinite or too large for float32 (--drop leaves a column out)")
@@ -306,6 +308,6 @@ def _check_numbers(
         return []
     gappy = [columns[int(i)] for i in np.flatnonzero(gaps.any(axis=0))]
     return [
-        f"{count(int(gaps.sum()), 'number')} missing in {count(gappy, 'feature column')} ({some(gappy)}), kept as NaN: "
+        f"{pluralize(int(gaps.sum()), 'number')} missing in {pluralize(gappy, 'feature column')} ({join_first(gappy)}), kept as NaN: "
         "each model fills them with the medians of its training rows (--impute median)"
     ]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrelab.audio.files import search
+from genrelab.audio.files import find_audio_files
 from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
 from genrelab.core.errors import DatasetError, SettingsError
-from genrelab.core.processes import CRASHED, cores
-from genrelab.core.worker_pool import answers
+from genrelab.core.processes import DECODER_CRASHED, available_cores
+from genrelab.core.worker_pool import map_in_processes
 from genrelab.datasets import fma, gtzan
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
 from genrelab.datasets.exclusions import Exclusion
@@ -21,8 +21,8 @@ from genrelab.datasets.registry import load_dataset
 from genrelab.doctor import faults
 from genrelab.doctor.faults import KINDS, Fault
 from genrelab.doctor.measure import Sound, examine
-from genrelab.features.fingerprint import Print, unpack
-from genrelab.leakage.near_duplicates import near_duplicates
+from genrelab.features.fingerprint import Fingerprint, unpack
+from genrelab.leakage.near_duplicates import find_near_duplicates
 
 PLAIN = "files"
 """Name of a dataset that is none: files without genres, which are looked at all the same."""
@@ -57,7 +57,7 @@ def find(root: Path, name: str, options: DatasetOptions) -> Dataset:
     try:
         return load_dataset(root, name=name, options=options)
     except DatasetError as e:
-        files = [f for f in search([root]) if isinstance(f, Path)] if name == "auto" and root.exists() else []
+        files = [f for f in find_audio_files([root]) if isinstance(f, Path)] if name == "auto" and root.exists() else []
         if not files or _is_table(root):
             raise
         top = root if root.is_dir() else root.parent
@@ -85,7 +85,7 @@ def check(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int,
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
     if dataset.features is not None:
         return Checkup(dataset, (), tuple(faults.across_split(dataset)))
-    sounds = _examined(dataset, jobs or cores(), progress)
+    sounds = _examined(dataset, jobs or available_cores(), progress)
     found = [*_alone(dataset, sounds)]
     harmed = {f.index for f in found if KINDS[f.kind].excluded}
     found += faults.copies(dataset, sounds, harmed)
@@ -102,8 +102,8 @@ def _examined(dataset: Dataset, jobs: int, progress: Callable[[int, int], None])
     sounds = [Sound("missing", t.problem or "no path") for t in dataset.tracks]
     places = list(paths)
     progress(0, len(places))
-    for done, (place, sound) in enumerate(answers(examine, list(paths.values()), jobs=jobs), 1):
-        sounds[places[place]] = sound or Sound("undecodable", CRASHED)
+    for done, (place, sound) in enumerate(map_in_processes(examine, list(paths.values()), jobs=jobs), 1):
+        sounds[places[place]] = sound or Sound("undecodable", DECODER_CRASHED)
         progress(done, len(places))
     return tuple(sounds)
 
@@ -118,16 +118,16 @@ def _alone(dataset: Dataset, sounds: tuple[Sound, ...]) -> Iterator[Fault]:
 
 def _pairs(sounds: tuple[Sound, ...], harmed: set[int]) -> list[tuple[int, int, float, float]]:
     prints = [
-        Print(str(i), start_s, unpack(marks))
+        Fingerprint(str(i), start_s, unpack(marks))
         for i, sound in enumerate(sounds)
         for start_s, marks in (() if i in harmed else sound.prints)
     ]
-    return [(int(p.a), int(p.b), p.offset_s, p.score) for p in near_duplicates(prints)]
+    return [(int(p.a), int(p.b), p.offset_s, p.score) for p in find_near_duplicates(prints)]
 
 
 def known_faults(dataset: Dataset) -> Mapping[str, str]:
     """What is published about faulty tracks of this dataset: id to words."""
-    return {"fma": fma.KNOWN_FAULTS, "gtzan": gtzan.KNOWN_FAULTS}.get(dataset.name.partition("-")[0], {})
+    return {"fma": fma.KNOWN_PROBLEMS, "gtzan": gtzan.KNOWN_PROBLEMS}.get(dataset.name.partition("-")[0], {})
 
 
 def prepared_bytes(checkup: Checkup) -> float:

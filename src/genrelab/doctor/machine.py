@@ -26,8 +26,8 @@ from pathlib import Path
 
 from genrelab import __version__
 from genrelab.audio import tones
-from genrelab.core.processes import cores
-from genrelab.models.devices import Answer
+from genrelab.core.processes import available_cores
+from genrelab.models.devices import DeviceReport
 
 TRAIN_HALF = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
@@ -79,7 +79,7 @@ def examine(model: str | Path | None = None) -> Iterator[Finding]:
         yield _tried("packages", package, partial(_package, package), _reinstall(package))
     yield _train_half()
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in (*MADE_HERE, *tones.encoded()):
+        for suffix in (*MADE_HERE, *tones.tone_files()):
             yield _tried("decoders", suffix, partial(_decoded, Path(folder), suffix), _reinstall("soundfile av"))
     yield _tried("model", "model", partial(_answer, model), _other(model))
     yield from _machine()
@@ -145,7 +145,7 @@ def _decoded(folder: Path, suffix: str) -> str:
         form, subtype = MADE_HERE[suffix]
         soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
     else:
-        file.write_bytes(tones.encoded()[suffix])
+        file.write_bytes(tones.tone_files()[suffix])
     heard, sr = audio_clips.read(file)
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
     hz = float(spectrum.argmax() * sr / len(heard))
@@ -187,7 +187,7 @@ def _machine() -> Iterator[Finding]:
     for name, where in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         yield _tried("machine", name, partial(_room, where), "make room, or work in another folder")
     yield _tried("machine", "memory", _memory, "close other programs, or use --jobs 1")
-    yield Finding("machine", "cores", OK, str(cores()))
+    yield Finding("machine", "cores", OK, str(available_cores()))
 
 
 def _cache() -> str:
@@ -234,8 +234,8 @@ def can_train() -> bool:
     return all(find_spec(name) is not None for name in TRAIN_HALF)
 
 
-def training(answer: Callable[[], Answer]) -> Iterator[Finding]:
-    """TensorFlow and each device that it finds, by what `devices.asking` gives."""
+def training(answer: Callable[[], DeviceReport]) -> Iterator[Finding]:
+    """TensorFlow and each device that it finds, by what `devices.device_probe` gives."""
     try:
         version, found = answer()
     except RuntimeError as e:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from genrelab.audio.channels import Block, blocks
 from genrelab.audio.clips import SILENT_PEAK
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.reader import Audio
-from genrelab.audio.sndfile import FAULTS, SLACK_S
+from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S
 from genrelab.core.errors import DecodeError
 from genrelab.features.fingerprint import landmarks, pack
 
@@ -100,9 +100,9 @@ def _examined(path: Path) -> Sound:
     tally, damage = _Tally(sr), None
     try:
         tally.take_all(path, decoder)
-        if decoder != "av" and tally.duration_s < length_s - SLACK_S:
+        if decoder != "av" and tally.duration_s < length_s - LENGTH_TOLERANCE_S:
             damage = f"stops {length_s - tally.duration_s:.2f} s before its end"
-    except FAULTS as e:
+    except DECODER_ERRORS as e:
         damage = str(e) or type(e).__name__
     if damage is not None:
         tally, decoder = _once_more(path, sr, decoder, damage), "av"
@@ -114,7 +114,7 @@ def _examined(path: Path) -> Sound:
     return Sound(
         "heard", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
         tally.mono_peak, tally.clipped / tally.values, tally.silent / tally.n, tally.equal_channels, sha256,
-        payload_sha256(path), tuple(tally.prints),
+        sha256_of_audio(path), tuple(tally.prints),
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _once_more(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
     tally = _Tally(sr)
     try:
         tally.take_all(path, "av")
-    except FAULTS as e:
+    except DECODER_ERRORS as e:
         raise DecodeError(path, f"soundfile: {damage}; FFmpeg: {e}") from e
     return tally
 

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FEWEST = 20
+MIN_TRACKS = 20
 """Tracks below which no temperature is looked for: 1 leaves the probabilities as they are."""
 
-LEAST, MOST = 0.2, 10.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 10.0
 """Of a temperature. Above 10 even what float32 rounds to nothing (1e-38) would come back as 1 in 6,000, and forms of a
 model that round differently would answer differently."""
 
-USUAL = math.log(2)
+PRIOR_LOG_SD = math.log(2)
 """Standard deviation of ln(temperature) before any track was seen: a few tracks that all happen to be answered right
 make a model no surer than so."""
 
@@ -38,10 +38,10 @@ LEVEL = 0.9
 """Confidence of the lower bound behind a threshold: of all genres that one is looked for, at most one in ten gets one
 that promises too much. Of a model that hardly ever reaches the precision those few may be all that get one."""
 
-GRAIN = 1_000
+PROBABILITY_SCALE = 1_000
 """Probabilities are kept in thousandths, rounded down: a set holds rather one genre more than one fewer."""
 
-MOST_TRACKS = 5_000
+MAX_TRACKS = 5_000
 """That a bundle keeps the answers to; more would make no bound noticeably closer."""
 
 
@@ -67,7 +67,7 @@ class Calibration:
 # --- temperature ---
 
 
-def tempered(p: NDArray[Any], temperature: float) -> Floats:
+def apply_temperature(p: NDArray[Any], temperature: float) -> Floats:
     """Probabilities whose logarithm is divided by the temperature: above 1 less sure, below 1 surer (Guo 2017).
 
     The most probable genre stays the most probable one of a row, though not of a mean of rows.
@@ -81,7 +81,7 @@ def tempered(p: NDArray[Any], temperature: float) -> Floats:
 def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float:
     """The temperature of windows with which the mean of a track's windows has the least log loss.
 
-    To the loss comes a weak expectation of 1 (see `USUAL`), which hundreds of tracks outweigh.
+    To the loss comes a weak expectation of 1 (see `PRIOR_LOG_SD`), which hundreds of tracks outweigh.
 
     Args:
         track: the track of each window, shape (windows,).
@@ -89,33 +89,33 @@ def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float
         truth_of_track: genre number by track number.
 
     Returns:
-        `LEAST` to `MOST`, three decimals; 1 for fewer than `FEWEST` tracks, where it makes no difference, and where
+        `MIN_TEMPERATURE` to `MAX_TEMPERATURE`, three decimals; 1 for fewer than `MIN_TRACKS` tracks, where it makes no difference, and where
         every window gets the same answer, which is sure of nothing.
     """
     from scipy.optimize import minimize_scalar
 
     tracks, row, count = np.unique(track, return_inverse=True, return_counts=True)
-    if len(tracks) < FEWEST or (p == p[0]).all():
+    if len(tracks) < MIN_TRACKS or (p == p[0]).all():
         return 1.0
     answered = (np.arange(len(p)), truth_of_track[track])
 
     def loss(log_t: float) -> float:
-        right = np.bincount(row, weights=tempered(p, math.exp(log_t))[answered]) / count
-        return float(-np.log(np.maximum(right, 1e-15)).mean() + (log_t / USUAL) ** 2 / (2 * len(tracks)))
+        right = np.bincount(row, weights=apply_temperature(p, math.exp(log_t))[answered]) / count
+        return float(-np.log(np.maximum(right, 1e-15)).mean() + (log_t / PRIOR_LOG_SD) ** 2 / (2 * len(tracks)))
 
-    tried = np.linspace(math.log(LEAST), math.log(MOST), STEPS)
+    tried = np.linspace(math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE), STEPS)
     best = int(np.argmin([loss(t) for t in tried]))
     around = tried[max(best - 1, 0)], tried[min(best + 1, STEPS - 1)]
     found = minimize_scalar(loss, bounds=around, method="bounded")
     if loss(0.0) - found.fun < 1e-6:
         return 1.0
-    return round(min(max(math.exp(found.x), LEAST), MOST), 3)
+    return round(min(max(math.exp(found.x), MIN_TEMPERATURE), MAX_TEMPERATURE), 3)
 
 
 # --- evidence ---
 
 
-def fewest_tracks(coverage: float) -> int:
+def min_tracks_for_coverage(coverage: float) -> int:
     """Calibration tracks below which only a set of all genres has such a coverage: 9 for 0.9."""
     return math.ceil(coverage / (1 - coverage) - 1e-9)
 
@@ -183,11 +183,11 @@ class Evidence:
         Where no genre of a track reaches it the set would be empty: see `prediction.Decision` for what stands there.
 
         Returns:
-            0, so that a set holds all genres, where there are fewer tracks than `fewest_tracks`, or the true genre of
+            0, so that a set holds all genres, where there are fewer tracks than `min_tracks_for_coverage`, or the true genre of
             too many had a probability of nothing.
         """
         rank = math.ceil((self.n + 1) * coverage - 1e-9)  # 10 times 0.7 is 7.000000000000001
-        return 0.0 if rank > self.n else sorted(self.true, reverse=True)[rank - 1] / GRAIN
+        return 0.0 if rank > self.n else sorted(self.true, reverse=True)[rank - 1] / PROBABILITY_SCALE
 
     def thresholds(self, precision: float) -> dict[str, Threshold]:
         """For each genre the lowest confidence from which at least such a share of its answers is right.
@@ -204,7 +204,7 @@ class Evidence:
         """
         fewest = math.ceil(math.log(1 - LEVEL) / math.log(precision) - 1e-9)
         answer, artist = np.array(self.answer), np.array(self.artist)
-        n = [_independent(artist[answer == i])[-1:].sum() for i in range(len(self.genres))]
+        n = [_effective_counts(artist[answer == i])[-1:].sum() for i in range(len(self.genres))]
         often = [(g,) for g, count in zip(self.genres, n, strict=True) if count > fewest - 1e-9]
         seldom = tuple(g for g in self.genres if (g,) not in often)
         found = {g: self._lowest(together, precision) for together in (*often, seldom) for g in together[:1]}
@@ -216,7 +216,7 @@ class Evidence:
         among = np.isin(self.answer, [self.genres.index(g) for g in together])
         order = np.flatnonzero(among)[np.argsort(-np.array(self.confidence)[among], kind="stable")]
         sure, right, artist = (np.array(of)[order] for of in (self.confidence, self.right, self.artist))
-        n, k, independent = np.arange(1, len(order) + 1), np.cumsum(right), _independent(artist)
+        n, k, independent = np.arange(1, len(order) + 1), np.cumsum(right), _effective_counts(artist)
         hits = independent * k / n
         low = np.where(k > 0, betaincinv(np.maximum(hits, 1e-9), independent - hits + 1, 1 - LEVEL), 0.0)
         ends = np.append(sure[1:] != sure[:-1], True)[: len(order)]  # equal confidences count together
@@ -225,17 +225,17 @@ class Evidence:
             return Threshold(None, 0, 0, 0, together)
         last = int(good[-1])
         n_artists = len(np.unique(artist[: last + 1]))
-        return Threshold(float(sure[last]) / GRAIN, last + 1, int(k[last]), n_artists, together)
+        return Threshold(float(sure[last]) / PROBABILITY_SCALE, last + 1, int(k[last]), n_artists, together)
 
     def to_json(self) -> dict[str, Any]:
         """What stands in bundle.json, beside the genres."""
-        return {"fitted_on": self.fitted_on, **{name: list(getattr(self, name)) for name in LISTS}}
+        return {"fitted_on": self.fitted_on, **{name: list(getattr(self, name)) for name in EVIDENCE_COLUMNS}}
 
 
-LISTS = ("answer", "right", "confidence", "true", "artist")
+EVIDENCE_COLUMNS = ("answer", "right", "confidence", "true", "artist")
 
 
-def evidence_of(
+def make_evidence(
     p: Floats, truth: Ints, genres: Sequence[str], *, artists: Sequence[object], fitted_on: str
 ) -> Evidence | None:
     """What is kept of calibration tracks, None where there are none.
@@ -247,9 +247,9 @@ def evidence_of(
     """
     if not len(p):
         return None
-    kept = np.unique(np.linspace(0, len(p) - 1, min(len(p), MOST_TRACKS)).round().astype(int))
+    kept = np.unique(np.linspace(0, len(p) - 1, min(len(p), MAX_TRACKS)).round().astype(int))
     p, truth = p[kept], truth[kept]
-    grains, answer = np.floor(p * GRAIN + 1e-9).astype(int), p.argmax(axis=1)
+    grains, answer = np.floor(p * PROBABILITY_SCALE + 1e-9).astype(int), p.argmax(axis=1)
     numbers: dict[object, int] = {}
     artist = np.array([numbers.setdefault(artists[i], len(numbers)) for i in kept])
     columns = (answer, (answer == truth).astype(int), grains.max(axis=1), grains[np.arange(len(p)), truth], artist)
@@ -263,17 +263,19 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     Raises:
         ValueError: that cannot be; the message says what.
     """
-    if not isinstance(stored, dict) or set(stored) != {"fitted_on", *LISTS}:
-        raise ValueError(f"must be an object with fitted_on, {', '.join(LISTS)}")
+    if not isinstance(stored, dict) or set(stored) != {"fitted_on", *EVIDENCE_COLUMNS}:
+        raise ValueError(f"must be an object with fitted_on, {', '.join(EVIDENCE_COLUMNS)}")
     if not isinstance(stored["fitted_on"], str):
         raise ValueError("fitted_on must be a text")
-    lists = [stored[name] for name in LISTS]
+    lists = [stored[name] for name in EVIDENCE_COLUMNS]
     if not all(isinstance(column, list) for column in lists) or len({len(column) for column in lists}) != 1:
-        raise ValueError(f"{', '.join(LISTS)} must be lists of one length")
+        raise ValueError(f"{', '.join(EVIDENCE_COLUMNS)} must be lists of one length")
     n = len(lists[0])
-    if not 1 <= n <= MOST_TRACKS:
-        raise ValueError(f"it must be about 1 to {MOST_TRACKS} tracks. Received: {n}")
-    for name, column, most in zip(LISTS, lists, (len(genres) - 1, 1, GRAIN, GRAIN, n - 1), strict=True):
+    if not 1 <= n <= MAX_TRACKS:
+        raise ValueError(f"it must be about 1 to {MAX_TRACKS} tracks. Received: {n}")
+    for name, column, most in zip(
+        EVIDENCE_COLUMNS, lists, (len(genres) - 1, 1, PROBABILITY_SCALE, PROBABILITY_SCALE, n - 1), strict=True
+    ):
         if not all(type(number) is int and 0 <= number <= most for number in column):
             raise ValueError(f"{name} must be whole numbers from 0 to {most}")
     if not all(true == sure if right else true <= sure for _, right, sure, true, _ in zip(*lists, strict=True)):
@@ -281,7 +283,7 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     return Evidence(tuple(genres), stored["fitted_on"], *map(tuple, lists))
 
 
-def _independent(artist: Ints) -> Floats:
+def _effective_counts(artist: Ints) -> Floats:
     """As how many independent ones the first, the first two … of answers count, shape (answers,)."""
     seen: dict[int, int] = {}
     squares = []  # what each adds to the sum of n_a^2

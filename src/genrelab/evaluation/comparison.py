@@ -20,14 +20,14 @@ from genrelab.evaluation.intervals import difference_interval, group_index
 
 Bools = NDArray[np.bool_]
 
-LINE = "majority"
+BASELINE = "majority"
 """Folder of the model that does not listen: a line to be above, not a rival."""
 
 ALPHA = 0.05
 """Models whose adjusted p-value lies below are told apart."""
 
 
-def common(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], dict[str, Bools]]:
+def common_tracks(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], dict[str, Bools]]:
     """The tracks that every model answered, in the first one's order, and what each model made of them.
 
     Args:
@@ -105,7 +105,7 @@ def compare_all(correct: Mapping[str, Bools], groups: Sequence[str | None] | Non
         One dict a pair: `a` and `b` (a stands before b in `correct`), what `compare` says, `p_adjusted`, and
         `separable`: is it below ALPHA?
     """
-    models = [m for m in correct if m != LINE]
+    models = [m for m in correct if m != BASELINE]
     pairs = [{"a": a, "b": b, **compare(correct[a], correct[b], groups)} for a, b in itertools.combinations(models, 2)]
     for pair, p in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
         pair |= {"p_adjusted": p, "separable": p < ALPHA}
@@ -131,7 +131,7 @@ def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
     Returns:
         `folder` of the first where it can be told apart from all others, else None, and the `sentence` that says so.
     """
-    models = [m for m in names if m != LINE]
+    models = [m for m in names if m != BASELINE]
     if not models:
         return {"folder": None, "sentence": "no model listens"}
     first, *others = models
@@ -142,19 +142,19 @@ def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
     if not others:
         return {"folder": None, "sentence": f"{name} is the only model"}
     if tied:
-        leading = f"{listed([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
+        leading = f"{join_all([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
         if all(pairs[m]["only_a"] == 0 for m in tied):  # nor is the other right alone, for their accuracy is the same
             leading += f", right and wrong on the same of all {pairs[tied[0]]['n']:,} tracks"
         return {
             "folder": None,
-            "sentence": leading + (f"; {listed(alike)} cannot be told apart from them" if alike else ""),
+            "sentence": leading + (f"; {join_all(alike)} cannot be told apart from them" if alike else ""),
         }
     if not alike:
         others_words = "the other model" if len(others) == 1 else f"all {len(others)} others"
         return {"folder": first, "sentence": f"{name} is first, and better than {others_words} by more than chance"}
-    return {"folder": None, "sentence": f"{name} is first; {listed(alike)} cannot be told apart from it"}
+    return {"folder": None, "sentence": f"{name} is first; {join_all(alike)} cannot be told apart from it"}
 
 
-def listed(names: Sequence[str]) -> str:
+def join_all(names: Sequence[str]) -> str:
     """All of them, as a sentence has it: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -44,12 +44,12 @@ def share_interval(correct: NDArray[np.bool_], groups: Sequence[str | None] | No
         groups: the artist of each row, None where unknown (a group by itself).
     """
     y = np.asarray(correct, np.float64)
-    index = _index(groups, len(y))
+    index = _groups_or_rows(groups, len(y))
     n_groups, share = int(index.max()) + 1, float(y.mean())
     if share in (0.0, 1.0):
         bound = float(TAIL ** (1 / n_groups))
         return (bound, 1.0) if share else (0.0, 1 - bound)
-    k = Z2 / _worth(y, index)
+    k = Z2 / _effective_n(y, index)
     middle, half = share + k / 2, math.sqrt(k * share * (1 - share) + k * k / 4)
     return max(0.0, (middle - half) / (1 + k)), min(1.0, (middle + half) / (1 + k))
 
@@ -72,20 +72,20 @@ def difference_interval(
     """
     only_a, only_b = float(np.mean(a & ~b)), float(np.mean(b & ~a))
     d = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    index = _index(groups, len(d))
-    n = _worth(d, index) if d.min() < d.max() else float(index.max() + 1)
+    index = _groups_or_rows(groups, len(d))
+    n = _effective_n(d, index) if d.min() < d.max() else float(index.max() + 1)
     only_a, only_b = (n * only_a + 1) / (n + 2), (n * only_b + 1) / (n + 2)
     middle = only_a - only_b
     half = math.sqrt(Z2 * (only_a + only_b - middle**2) / (n + 2))
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def _index(groups: Sequence[str | None] | None, n: int) -> Ints:
+def _groups_or_rows(groups: Sequence[str | None] | None, n: int) -> Ints:
     index = group_index(groups, n)
     return index if index.max() > 0 else group_index(None, n)
 
 
-def _worth(y: Floats, index: Ints) -> float:
+def _effective_n(y: Floats, index: Ints) -> float:
     """Number of independent rows whose mean is as well known as that of `y`, never more than there are.
 
     The variance of rows is known from their mean; the part that artists add is estimated from few of them, so
@@ -101,10 +101,10 @@ def _worth(y: Floats, index: Ints) -> float:
         return float(n)
     typical = float((size**2).sum()) / n
     t = float(stdtrit(max(1.0, math.sqrt(len(size) * n / typical) - 1), 1 - TAIL))
-    return n / (1 + t * t / Z2 * (typical - 1) * _alike(y, index, size))
+    return n / (1 + t * t / Z2 * (typical - 1) * _intraclass_correlation(y, index, size))
 
 
-def _alike(y: Floats, index: Ints, size: Floats) -> float:
+def _intraclass_correlation(y: Floats, index: Ints, size: Floats) -> float:
     """Correlation of two rows of one group, 0 to 1, from the analysis of variance (Donner and Koval 1980)."""
     n, n_groups = len(y), len(size)
     mean = np.bincount(index, weights=y) / size

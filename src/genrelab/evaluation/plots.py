@@ -38,7 +38,7 @@ NUMBERS_UP_TO = 24  # genres; above that the cells of a confusion matrix are too
 
 
 @dataclass(frozen=True)
-class Bar:
+class AccuracyBar:
     """One model's accuracy with its interval (fractions)."""
 
     label: str
@@ -49,7 +49,7 @@ class Bar:
     strong: bool  # False: its interval reaches down to the majority line, or to chance where that is higher
 
 
-def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, majority: float) -> bytes:
+def leaderboard(bars: Sequence[AccuracyBar], *, title: str, below: str, chance: float, majority: float) -> bytes:
     """Accuracies as bars, best on top, with 95 % intervals and the two lines that cost nothing to reach."""
 
     def draw(figure: Figure) -> None:
@@ -60,9 +60,9 @@ def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, m
         lines: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 1.2, "capsize": 3, "zorder": 4}
         axes.errorbar(value, y, xerr=[value - low, high - value], label="95 % interval", **lines)
         for bar, at in zip(bars, y, strict=True):
-            _beside(axes, _percent(bar.value, 1), (bar.high, at), (7, 0), ha="left", fontweight="bold")
-            _beside(axes, bar.label, (0, at), (-8, 5), ha="right")
-            _beside(axes, bar.below, (0, at), (-8, -8), ha="right", color=GREY, fontsize=8)
+            _annotate(axes, _percent(bar.value, 1), (bar.high, at), (7, 0), ha="left", fontweight="bold")
+            _annotate(axes, bar.label, (0, at), (-8, 5), ha="right")
+            _annotate(axes, bar.below, (0, at), (-8, -8), ha="right", color=GREY, fontsize=8)
         line: dict[str, Any] = {"color": ORANGE, "linewidth": 1.4, "zorder": 3}
         if _percent(chance, 1) == _percent(majority, 1):  # one would hide the other
             axes.axvline(majority, label=f"chance and majority line {_percent(majority, 1)}", linestyle="--", **line)
@@ -77,10 +77,10 @@ def leaderboard(bars: Sequence[Bar], *, title: str, below: str, chance: float, m
         axes.xaxis.set_major_formatter(percent_tick)
         axes.grid(axis="x", color=FAINT, zorder=0)
         axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=24)
-        _beside(axes, f"accuracy on {below}", (0, 1), (0, 9), xycoords="axes fraction", ha="left", color=GREY)
+        _annotate(axes, f"accuracy on {below}", (0, 1), (0, 9), xycoords="axes fraction", ha="left", color=GREY)
         figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
 
-    return png(draw, width=8.4, height=1.7 + 0.5 * len(bars))
+    return render_png(draw, width=8.4, height=1.7 + 0.5 * len(bars))
 
 
 def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -> bytes:
@@ -120,10 +120,10 @@ def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
 
     side = min(16.0, 3.4 + 0.36 * n)
-    return png(draw, width=side + 1.6, height=side)
+    return render_png(draw, width=side + 1.6, height=side)
 
 
-def _beside(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
+def _annotate(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
     axes.annotate(words, at, points, textcoords="offset points", va="center", annotation_clip=False, **style)
 
 
@@ -140,7 +140,7 @@ def _label_size(n: int) -> float:
     return 9 if n <= NUMBERS_UP_TO else max(3.0, 200 / n)
 
 
-def png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
+def render_png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
     """What `draw` draws, in the style of all pictures; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.core.text import count
-from genrelab.evaluation.comparison import LINE, listed
+from genrelab.core.text import pluralize
+from genrelab.evaluation.comparison import BASELINE, join_all
 
 Facts = Mapping[str, Any]
-Found = tuple[str, list[str]]  # a sentence, and its remedies
+RuleResult = tuple[str, list[str]]  # a sentence, and its remedies
 
-THIN = 5
+MIN_GENRE_TRACKS = 5
 """A genre with fewer scored tracks has no recall worth its name."""
 
-MUCH = 0.05
+VALIDATION_MARGIN = 0.05
 """Validation that lies further above the scored part than this, and further than chance explains, is told."""
 
 GAP = 0.20
@@ -41,13 +41,13 @@ CEILINGS = {
 """By the genres that tell a dataset, also as a table: accuracy above which leakage is to be assumed, and why."""
 
 MORE_TEST = "score more tracks, of more artists"
-FOLDS = "compare with `--honesty`, which repeats each policy over 5 folds"
-FOLDED = "compare with the honesty study of this run, which repeats each policy over 5 folds"
-OVERFITTING = ["more training tracks", "augmentation", "dropout", "earlier stopping", "fewer parameters"]
+ADVICE_HONESTY = "compare with `--honesty`, which repeats each policy over 5 folds"
+ADVICE_HONESTY_DONE = "compare with the honesty study of this run, which repeats each policy over 5 folds"
+OVERFITTING_REMEDIES = ["more training tracks", "augmentation", "dropout", "earlier stopping", "fewer parameters"]
 """What the article names against it."""
 
 
-def cautions(
+def find_warnings(
     *,
     facts: Facts,
     models: Mapping[str, Facts],
@@ -67,7 +67,7 @@ def cautions(
     Returns:
         Dicts of `rule`, `sentence` and `remedies` (a list of str, which may be empty); none for a clean run.
     """
-    run = _Run(facts, models, comparisons, audit, "honesty" in studies)
+    run = _RunFacts(facts, models, comparisons, audit, "honesty" in studies)
     found = [(rule, said) for rule, check in RULES.items() if (said := check(run)) is not None]
     return [{"rule": rule, "sentence": sentence, "remedies": remedies} for rule, (sentence, remedies) in found]
 
@@ -76,17 +76,17 @@ def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: S
     """The first thing that the page says: what was measured on what, who is first, and whom to believe.
 
     Args:
-        facts, models: as of `cautions`.
+        facts, models: as of `find_warnings`.
         winner: of `comparison.winner`.
-        told: of `cautions`.
+        told: of `find_warnings`.
     """
-    run = _Run(facts, models, (), None)
+    run = _RunFacts(facts, models, (), None)
     best, rules = (run.learners or list(models))[0], {caution["rule"] for caution in told}
     scores = run.scores(best)
     asked = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
     above = "above" if scores["accuracy_low"] > run.line else "not safely above"
     sentences = (
-        f"{count(len(models), 'model')} answered {asked}, {facts['split']['policy']} split",
+        f"{pluralize(len(models), 'model')} answered {asked}, {facts['split']['policy']} split",
         winner["sentence"],
         f"{run.name(best)} reaches {_interval(scores)}, {above} chance ({_pc(facts['chance'])}) and "
         f"the majority line ({_pc(facts['majority'])})",
@@ -98,19 +98,19 @@ def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: S
             if "choice" in rules
             else []
         ),
-        _whom_to_believe(run, winner, rules),
+        _trust_sentence(run, winner, rules),
     )
     return ". ".join(sentences) + "."
 
 
-def to_use(*, facts: Facts, models: Mapping[str, Facts], told: Sequence[Facts]) -> str:
+def recommended_model(*, facts: Facts, models: Mapping[str, Facts], told: Sequence[Facts]) -> str:
     """Folder of the model that the page advises: the first, or whose figure may be quoted where that is another's."""
-    run = _Run(facts, models, (), None)
+    run = _RunFacts(facts, models, (), None)
     return run.chosen if any(caution["rule"] == "choice" for caution in told) else next(iter(models))
 
 
 @dataclass(frozen=True)
-class _Run:
+class _RunFacts:
     """What the rules look at."""
 
     facts: Facts
@@ -122,7 +122,7 @@ class _Run:
     @property
     def folds(self) -> str:
         """The remedy that compares policies of splitting."""
-        return FOLDED if self.folded else FOLDS
+        return ADVICE_HONESTY_DONE if self.folded else ADVICE_HONESTY
 
     @property
     def chosen(self) -> str:
@@ -132,7 +132,7 @@ class _Run:
     @property
     def learners(self) -> list[str]:
         """Folders of the models that listen, best first."""
-        return [m for m in self.models if m != LINE]
+        return [m for m in self.models if m != BASELINE]
 
     @property
     def part(self) -> str:
@@ -168,7 +168,7 @@ class _Run:
         return printable(self.models[folder]["display"])
 
 
-def _leaks(run: _Run) -> Found | None:
+def _leaks(run: _RunFacts) -> RuleResult | None:
     if run.audit is None or run.audit["verdict"] != "leaks":
         return None
     leaking = [c for c in run.audit["checks"] if c["leaking"]]
@@ -179,19 +179,19 @@ def _leaks(run: _Run) -> Found | None:
     )
 
 
-def _too_good(run: _Run) -> Found | None:
+def _too_good(run: _RunFacts) -> RuleResult | None:
     known = CEILINGS.get(frozenset(g.casefold() for g in run.facts["dataset"]["genres"]))
     high = [m for m in run.learners if known and run.scores(m)["accuracy"] > known[1]]
     if not known or not high:
         return None
-    figures = listed([f"{run.name(m)} {_pc(run.scores(m)['accuracy'])}" for m in high])
+    figures = join_all([f"{run.name(m)} {_pc(run.scores(m)['accuracy'])}" for m in high])
     return (
         f"{figures} on the genres of {known[0]}: above {_pc(known[1])} assume leakage, for {known[2]}",
         ["look at the audit: repeats, re-encoded copies, artists on both sides", run.folds],
     )
 
 
-def _split(run: _Run) -> Found | None:
+def _split(run: _RunFacts) -> RuleResult | None:
     policy = run.facts["split"]["policy"]
     if any(note.startswith("artists are unknown") for note in run.facts["split"]["notes"]):
         return (
@@ -206,7 +206,7 @@ def _split(run: _Run) -> Found | None:
     )
 
 
-def _no_test(run: _Run) -> Found | None:
+def _no_test(run: _RunFacts) -> RuleResult | None:
     if not run.facts["split"]["no_test"]:
         return None
     return (
@@ -215,7 +215,7 @@ def _no_test(run: _Run) -> Found | None:
     )
 
 
-def _choice(run: _Run) -> Found | None:
+def _selection_mismatch(run: _RunFacts) -> RuleResult | None:
     """Is the first on the scored part another one than validation would have chosen, by no more than chance?"""
     if not run.learners or not all(run.models[m].get("validation") for m in run.learners):
         return None
@@ -233,7 +233,7 @@ def _choice(run: _Run) -> Found | None:
     )
 
 
-def _wide(run: _Run) -> Found | None:
+def _wide_intervals(run: _RunFacts) -> RuleResult | None:
     """Silent where pairs of answers tell any two models apart: intervals that overlap do not make them alike."""
     if len(run.learners) < 2 or any(p["separable"] for p in run.comparisons):
         return None
@@ -248,7 +248,7 @@ def _wide(run: _Run) -> Found | None:
     )
 
 
-def _validation_above(run: _Run) -> Found | None:
+def _validation_above(run: _RunFacts) -> RuleResult | None:
     """Told where the difference is large, and larger than the 95 % interval of a difference of two parts is wide."""
     told = []
     for m in run.learners:
@@ -256,16 +256,16 @@ def _validation_above(run: _Run) -> Found | None:
         if not seen:
             continue
         above, noise = seen["accuracy"] - scored["accuracy"], math.hypot(_half(seen), _half(scored))
-        if above > max(MUCH, noise):
+        if above > max(VALIDATION_MARGIN, noise):
             told.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * noise:.1f})")
     if not told:
         return None
     shared = "look for what it shares with training, such as copies and albums: the audit lists them"
     remedies = [f"believe {run.part}: epochs and models are chosen on the other", shared]
-    return f"{run.chose} lies above {run.part}: {listed(told)}", remedies
+    return f"{run.chose} lies above {run.part}: {join_all(told)}", remedies
 
 
-def _overfitting(run: _Run) -> Found | None:
+def _overfitting(run: _RunFacts) -> RuleResult | None:
     told = []
     for m in run.learners:
         learned = run.models[m].get("training")
@@ -274,47 +274,47 @@ def _overfitting(run: _Run) -> Found | None:
             told.append(f"{run.name(m)} {_pc(learned['accuracy'])} against {_pc(unseen['accuracy'])}")
     if not told:
         return None
-    return f"training far above unseen tracks (overfitting): {listed(told)}", OVERFITTING
+    return f"training far above unseen tracks (overfitting): {join_all(told)}", OVERFITTING_REMEDIES
 
 
-def _thin(run: _Run) -> Found | None:
+def _thin_genres(run: _RunFacts) -> RuleResult | None:
     counts = {g: row["n"] for g, row in run.first["per_genre"].items()}
-    thin = [f"{printable(g)} ({count(n, 'track')})" for g, n in counts.items() if 0 < n < THIN]
+    thin = [f"{printable(g)} ({pluralize(n, 'track')})" for g, n in counts.items() if 0 < n < MIN_GENRE_TRACKS]
     if not thin:
         return None
     return (
-        f"fewer than {THIN} scored tracks: {', '.join(thin)}; their recall and F1 say next to nothing",
+        f"fewer than {MIN_GENRE_TRACKS} scored tracks: {', '.join(thin)}; their recall and F1 say next to nothing",
         ["more tracks of these genres, by other artists", "leave the genre out, or join it with a neighbour"],
     )
 
 
-def _not_above_majority(run: _Run) -> Found | None:
+def _not_above_majority(run: _RunFacts) -> RuleResult | None:
     below = [run.name(m) for m in run.learners if run.scores(m)["accuracy_low"] <= run.line]
     if not below:
         return None
     which = "the majority line" if run.facts["majority"] >= run.facts["chance"] else "chance"
     return (
-        f"not safely above {which} ({_pc(run.line)}): {listed(below)}",
+        f"not safely above {which} ({_pc(run.line)}): {join_all(below)}",
         ["more training tracks", "more `--epochs`, where a network's curve was still rising", MORE_TEST],
     )
 
 
-RULES: dict[str, Callable[[_Run], Found | None]] = {
+RULES: dict[str, Callable[[_RunFacts], RuleResult | None]] = {
     "leaks": _leaks,
     "too_good": _too_good,
     "split": _split,
     "no_test": _no_test,
     "not_above_majority": _not_above_majority,
-    "choice": _choice,
-    "wide_intervals": _wide,
+    "choice": _selection_mismatch,
+    "wide_intervals": _wide_intervals,
     "validation_above": _validation_above,
     "overfitting": _overfitting,
-    "thin_genre": _thin,
+    "thin_genre": _thin_genres,
 }
 """By name, the gravest first."""
 
 
-def _whom_to_believe(run: _Run, winner: Facts, rules: set[str]) -> str:
+def _trust_sentence(run: _RunFacts, winner: Facts, rules: set[str]) -> str:
     if rules & {"leaks", "too_good"}:
         return "Believe none of these figures before the leaks are out"
     if rules & {"split"}:

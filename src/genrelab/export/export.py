@@ -12,13 +12,22 @@ import numpy as np
 
 from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import Bundle, load_bundle, write_bundle
-from genrelab.bundle.manifest import ABOUT, CARD
-from genrelab.bundle.model_card import FEEDING, card, feeding
+from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE
+from genrelab.bundle.model_card import USAGE_HEADING, card_text, usage_section
 from genrelab.core.config import ClipSettings, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
-from genrelab.export.export_folder import finish, replacing
-from genrelab.export.formats import FORMATS, LIMIT, OUTPUT, Heard, Trained, format_named, hear, rate_of
+from genrelab.export.export_folder import finish_export, replacing
+from genrelab.export.formats import (
+    FORMATS,
+    MAX_DIFFERENCE,
+    OUTPUT,
+    ModelInput,
+    TrainedModel,
+    get_format,
+    model_input,
+    sample_rate,
+)
 from genrelab.export.waveform_graph import SAMPLES
 from genrelab.models.onnx_export import INPUT
 
@@ -33,7 +42,7 @@ PROBE_S = 4.0  # of each noise that a written form is tried on
 PROBE_COLOURS = (1, 4, 16, 64)  # samples that a moving average takes the mean of: ever darker noise
 
 
-def bundle(
+def write_model_bundle(
     folder: Path,
     model: Model,
     task: Task,
@@ -51,7 +60,7 @@ def bundle(
         Milliseconds that the bundle takes for a track's windows (decoding and view not counted), and bytes of
         its network.
     """
-    onnx, clips = model.onnx(), heard(task)
+    onnx, clips = model.onnx(), clip_settings(task)
     prepared = task.prepared
     licences = sorted({x for x in prepared.tracks["licence"] if x})
     write_bundle(
@@ -67,12 +76,12 @@ def bundle(
         licence=f"{len(licences)} licences of the tracks, such as {licences[0]}" if licences else None,
         temperature=calibration.temperature,
         calibration=calibration.evidence,
-        readme=card(model, task, examples, about, clips, calibration.evidence),
+        readme=card_text(model, task, examples, about, clips, calibration.evidence),
     )
     return _milliseconds(load_bundle(folder), examples), len(onnx)
 
 
-def heard(task: Task) -> ClipSettings:
+def clip_settings(task: Task) -> ClipSettings:
     """Clips as long as the longest that there was to learn from.
 
     A model of 3 s excerpts is lost on the statistics of 30 s: a song is then heard in stretches of 3 s. Only tracks
@@ -98,7 +107,7 @@ def _milliseconds(ready: Bundle, examples: Examples) -> float:
     return round(1000 * float(np.median(took)) * windows, 3)
 
 
-def find(address: str | Path) -> Trained:
+def find_trained_model(address: str | Path) -> TrainedModel:
     """The model in RUN/MODEL, or a bundle alone.
 
     Raises:
@@ -110,18 +119,18 @@ def find(address: str | Path) -> Trained:
     if not where.is_local:
         raise SettingsError(f"{where}: export reads what lies on this disk: copy RUN/MODEL here first")
     folder = where.local
-    if (folder / ABOUT).exists():
+    if (folder / MANIFEST_FILE).exists():
         home = folder.parent if folder.name == "bundle" and (folder.parent / "metrics.json").exists() else None
-        return Trained(load_bundle(folder), home)
+        return TrainedModel(load_bundle(folder), home)
     models = sorted(p.parent.name for p in folder.glob("*/bundle"))
     if models:
         raise SettingsError(f"{printable(str(folder))} is a RUN: name one of its models ({', '.join(models)})")
     if (folder / "bundle").exists() and not (folder / "metrics.json").exists():
         raise ModelError(f"{printable(str(folder))} is unfinished: go on with `genrelab train` and --resume")
-    return Trained(load_bundle(folder / "bundle"), folder)
+    return TrainedModel(load_bundle(folder / "bundle"), folder)
 
 
-def default_place(trained: Trained, form: str) -> Path:
+def default_folder(trained: TrainedModel, form: str) -> Path:
     """RUN/MODEL/export/<format>.
 
     Raises:
@@ -151,24 +160,24 @@ def export(address: str | Path, form: str, out: Path | None = None, *, overwrite
         SettingsError: an unknown form, or `out` may not be replaced or written.
         BundleError: see `load_bundle`.
     """
-    asked, trained = format_named(form), find(address)
+    asked, trained = get_format(form), find_trained_model(address)
     if reason := asked.missing(trained):
         raise ModelError(f"{trained.bundle.name}: no {form}: {reason}")
-    place = out or default_place(trained, form)
+    place = out or default_folder(trained, form)
     with replacing(place, source=trained.bundle.path, overwrite=overwrite) as folder:
         asked.write(trained, folder)
-        _try(trained, form, folder)
-        _explain(trained.bundle, form, folder)
+        _check_against_bundle(trained, form, folder)
+        _write_readme_and_settings(trained.bundle, form, folder)
     return place
 
 
-def _explain(bundle: Bundle, form: str, folder: Path) -> None:
+def _write_readme_and_settings(bundle: Bundle, form: str, folder: Path) -> None:
     """`README.md` and, last, `settings.json`: what bundle.json says, and how the file is fed."""
     if form != "onnx":  # there the card is one of the files that bundle.json vouches for
-        text = (bundle.path / CARD).read_text().partition(FEEDING)[0]
-        section = feeding(form, bundle.view, bundle.clips, len(bundle.genres))
-        (folder / CARD).write_text("\n".join([text.rstrip("\n"), "", *section, ""]))
-    finish(folder, {"format": form, "file": FORMATS[form].file, **_settings(bundle, form)})
+        text = (bundle.path / CARD_FILE).read_text().partition(USAGE_HEADING)[0]
+        section = usage_section(form, bundle.view, bundle.clips, len(bundle.genres))
+        (folder / CARD_FILE).write_text("\n".join([text.rstrip("\n"), "", *section, ""]))
+    finish_export(folder, {"format": form, "file": FORMATS[form].file, **_settings(bundle, form)})
 
 
 def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
@@ -177,7 +186,7 @@ def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
     return {
         "name": bundle.name,
         "genres": list(bundle.genres),
-        "sr": rate_of(bundle) or None,
+        "sr": sample_rate(bundle) or None,
         "input": {"name": SAMPLES if form == "waveform-onnx" else INPUT, "dtype": "float32", "shape": shape},
         "output": {"name": OUTPUT, "dtype": "float32", "shape": answer},
         "view": view_to_json(bundle.view),
@@ -192,20 +201,22 @@ def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
     }
 
 
-def _try(trained: Trained, form: str, folder: Path) -> None:
+def _check_against_bundle(trained: TrainedModel, form: str, folder: Path) -> None:
     """Refuse a form that answers otherwise than the bundle: converters fail in silence, too."""
     bundle, rng = trained.bundle, np.random.default_rng(0)
     if bundle.hears:
-        tracks = [hear(bundle, [clip]) for clip in _noises(rate_of(bundle), rng)]
+        tracks = [model_input(bundle, [clip]) for clip in _noises(sample_rate(bundle), rng)]
     else:
-        tracks = [Heard((), x) for x in rng.standard_normal((4, 1, *bundle.view.shape)).astype(np.float32)]
-    together = Heard(tuple(y for t in tracks for y in t.clips), np.concatenate([t.windows for t in tracks]))
+        tracks = [ModelInput((), x) for x in rng.standard_normal((4, 1, *bundle.view.shape)).astype(np.float32)]
+    together = ModelInput(tuple(y for t in tracks for y in t.clips), np.concatenate([t.windows for t in tracks]))
     answer, expected = FORMATS[form].ask(folder)(together), bundle.probabilities(together.windows)
     if len(answer) != len(expected):  # a row a clip
         expected = np.stack([bundle.probabilities(t.windows).mean(axis=0) for t in tracks])
     off = float(np.abs(answer - expected).max())
-    if not off <= LIMIT:
-        raise ModelError(f"{bundle.name}: as {form} it is off by {off:.1e} from its bundle (at most {LIMIT:.0e})")
+    if not off <= MAX_DIFFERENCE:
+        raise ModelError(
+            f"{bundle.name}: as {form} it is off by {off:.1e} from its bundle (at most {MAX_DIFFERENCE:.0e})"
+        )
 
 
 def _noises(sr: int, rng: np.random.Generator) -> list[Clip]:

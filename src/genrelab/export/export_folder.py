@@ -14,22 +14,22 @@ from typing import Any
 from genrelab.core.errors import SettingsError, printable
 
 SETTINGS = "settings.json"
-MARK = "genrelab_export"
+EXPORT_KEY = "genrelab_export"
 """Key of `settings.json` that no other program writes; its value is the version of the file."""
 UNFINISHED = ".genrelab-unfinished"
 """File in a folder that is not whole yet, or no longer."""
 
 
-def finish(folder: Path, settings: dict[str, Any]) -> None:
+def finish_export(folder: Path, settings: dict[str, Any]) -> None:
     """Write `settings.json`, last: with it the folder is an export."""
     names = sorted(_files(folder) - {SETTINGS, UNFINISHED})
-    text = json.dumps({MARK: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
+    text = json.dumps({EXPORT_KEY: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
     (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
 
 
 def is_export(folder: Path) -> bool:
     """Did export write this folder, to its end?"""
-    return _written(folder) is not None and not (folder / UNFINISHED).exists()
+    return _exported_files(folder) is not None and not (folder / UNFINISHED).exists()
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _remove(folder: Path) -> None:
 def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if _written(out) is None:
+    if _exported_files(out) is None:
         raise SettingsError(f"{printable(str(out))} is there and is no export of genrelab: choose another --out")
     if source.is_relative_to(out):
         raise SettingsError(f"{printable(str(out))} holds the bundle that is to be exported: choose another --out")
@@ -115,13 +115,13 @@ def _files(folder: Path) -> set[str]:
 
 def _foreign(folder: Path) -> list[str]:
     """Files that export did not put into a folder."""
-    return sorted(_files(folder) - (_written(folder) or set()))
+    return sorted(_files(folder) - (_exported_files(folder) or set()))
 
 
-def _written(folder: Path) -> set[str] | None:
+def _exported_files(folder: Path) -> set[str] | None:
     """Names of what export put into a folder; None where it is no export."""
     try:
         said = json.loads((folder / SETTINGS).read_bytes())
-        return {*said["files"], SETTINGS} if MARK in said else None
+        return {*said["files"], SETTINGS} if EXPORT_KEY in said else None
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -18,11 +18,11 @@ from scipy.special import softmax
 
 from genrelab.audio.clips import Clip, resample
 from genrelab.bundle.bundle import Bundle, load_bundle
-from genrelab.bundle.manifest import ABOUT, CARD, MODEL, written
+from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, manifest_bytes
 from genrelab.core.errors import SettingsError
-from genrelab.core.stderr import quiet_c_stderr
+from genrelab.core.stderr import silence_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.export.waveform_graph import SAMPLES, missing_operators, waveform_onnx
+from genrelab.export.waveform_graph import SAMPLES, unsupported_reason, waveform_onnx
 from genrelab.features.views import compute
 from genrelab.models.keras_loading import load_network
 from genrelab.models.onnx_export import INPUT, with_temperature
@@ -31,12 +31,12 @@ OUTPUT = "probabilities"
 SIGNATURE = "serving_default"
 TFLITE = "model.tflite"
 
-LIMIT = 1e-3
+MAX_DIFFERENCE = 1e-3
 """Largest difference of a probability between two forms of a model that are the same model."""
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A trained model on this disk: its bundle, and the folder that `train` made for it; None for a bundle alone."""
 
     bundle: Bundle
@@ -50,14 +50,14 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ModelInput:
     """What a model is shown of a track: its clips, mono at the view's rate, and their windows (n, *view.shape)."""
 
     clips: tuple[NDArray[np.float32], ...] = field(repr=False)
     windows: NDArray[np.float32] = field(repr=False)
 
 
-Answer = Callable[[Heard], NDArray[Any]]
+Predictor = Callable[[ModelInput], NDArray[Any]]
 """Probabilities (rows, genres), one row a window or a clip: their mean is the track's."""
 
 
@@ -73,12 +73,12 @@ class Format:
     """
 
     file: str
-    missing: Callable[[Trained], str | None]
-    write: Callable[[Trained, Path], None]
-    ask: Callable[[Path], Answer]
+    missing: Callable[[TrainedModel], str | None]
+    write: Callable[[TrainedModel, Path], None]
+    ask: Callable[[Path], Predictor]
 
 
-def hear(bundle: Bundle, clips: Iterable[Clip]) -> Heard:
+def model_input(bundle: Bundle, clips: Iterable[Clip]) -> ModelInput:
     """What the bundle's model is shown of these clips.
 
     Raises:
@@ -89,17 +89,17 @@ def hear(bundle: Bundle, clips: Iterable[Clip]) -> Heard:
     for clip in clips:
         found = compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s)
         if found:
-            kept.append(resample(clip.y, clip.sr, rate_of(bundle)))
+            kept.append(resample(clip.y, clip.sr, sample_rate(bundle)))
             windows += [w.x for w in found]
-    return Heard(tuple(kept), np.array(windows, np.float32).reshape(-1, *bundle.view.shape))
+    return ModelInput(tuple(kept), np.array(windows, np.float32).reshape(-1, *bundle.view.shape))
 
 
-def rate_of(bundle: Bundle) -> int:
+def sample_rate(bundle: Bundle) -> int:
     """Hz of the samples that its view is computed from; 0 where it hears none."""
     return int(getattr(bundle.view, "sr", 0))
 
 
-def ask_network(file: Path, temperature: float) -> Answer:
+def keras_predictor(file: Path, temperature: float) -> Predictor:
     """The network in `model.keras`, as a function.
 
     Raises:
@@ -107,18 +107,18 @@ def ask_network(file: Path, temperature: float) -> Answer:
     """
     network = load_network(file)
 
-    def answer(heard: Heard) -> NDArray[np.float64]:
+    def answer(heard: ModelInput) -> NDArray[np.float64]:
         logits = np.asarray(network.predict(heard.windows, verbose=0), np.float64) / temperature
         return np.asarray(softmax(logits, axis=1), np.float64)
 
     return answer
 
 
-def _any_model(_: Trained) -> None:
+def _any_model(_: TrainedModel) -> None:
     """Every bundle is ONNX."""
 
 
-def _needs_keras(trained: Trained) -> str | None:
+def _needs_keras(trained: TrainedModel) -> str | None:
     if trained.keras is not None:
         return None
     return (
@@ -127,37 +127,37 @@ def _needs_keras(trained: Trained) -> str | None:
     )
 
 
-def _write_onnx(trained: Trained, folder: Path) -> None:
+def _write_onnx(trained: TrainedModel, folder: Path) -> None:
     """The bundle as it is; its temperature goes into the graph, for callers who do not read bundle.json."""
     bundle = trained.bundle
-    contents = {name: (bundle.path / name).read_bytes() for name in (ABOUT, MODEL, CARD)}
+    contents = {name: (bundle.path / name).read_bytes() for name in (MANIFEST_FILE, MODEL_FILE, CARD_FILE)}
     if bundle.temperature != 1:
-        contents[MODEL] = with_temperature(contents[MODEL], bundle.temperature)
-        about = json.loads(contents[ABOUT])
+        contents[MODEL_FILE] = with_temperature(contents[MODEL_FILE], bundle.temperature)
+        about = json.loads(contents[MANIFEST_FILE])
         about["temperature"] = 1.0
-        about["files"][MODEL] = hashlib.sha256(contents[MODEL]).hexdigest()
-        contents[ABOUT] = written(about)
+        about["files"][MODEL_FILE] = hashlib.sha256(contents[MODEL_FILE]).hexdigest()
+        contents[MANIFEST_FILE] = manifest_bytes(about)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
 
 
-def _ask_onnx(folder: Path) -> Answer:
+def _onnx_predictor(folder: Path) -> Predictor:
     bundle = load_bundle(folder)
     return lambda heard: bundle.probabilities(heard.windows)
 
 
-def _write_waveform(trained: Trained, folder: Path) -> None:
-    (folder / MODEL).write_bytes(waveform_onnx(trained.bundle))
+def _write_waveform(trained: TrainedModel, folder: Path) -> None:
+    (folder / MODEL_FILE).write_bytes(waveform_onnx(trained.bundle))
 
 
-def _ask_waveform(folder: Path) -> Answer:
+def _waveform_predictor(folder: Path) -> Predictor:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession((folder / MODEL).read_bytes(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession((folder / MODEL_FILE).read_bytes(), providers=["CPUExecutionProvider"])
     return lambda heard: np.stack([session.run([OUTPUT], {SAMPLES: y})[0] for y in heard.clips])
 
 
-def _write_saved_model(trained: Trained, folder: Path) -> None:
+def _write_saved_model(trained: TrainedModel, folder: Path) -> None:
     assert trained.keras is not None
     network = load_network(trained.keras)
     tf, keras = load_tensorflow()
@@ -173,29 +173,29 @@ def _write_saved_model(trained: Trained, folder: Path) -> None:
     archive.write_out(str(folder), verbose=False)
 
 
-def _ask_saved_model(folder: Path) -> Answer:
+def _saved_model_predictor(folder: Path) -> Predictor:
     tf, _ = load_tensorflow()
     loaded = tf.saved_model.load(str(folder))
     return lambda heard: loaded.signatures[SIGNATURE](**{INPUT: tf.constant(heard.windows)})[OUTPUT].numpy()
 
 
-def _write_litert(trained: Trained, folder: Path) -> None:
+def _write_litert(trained: TrainedModel, folder: Path) -> None:
     tf, _ = load_tensorflow()
     with tempfile.TemporaryDirectory(prefix="genrelab-") as saved:
         _write_saved_model(trained, Path(saved))
-        with quiet_c_stderr:
+        with silence_c_stderr:
             content = tf.lite.TFLiteConverter.from_saved_model(saved).convert()
     (folder / TFLITE).write_bytes(content)
 
 
-def _ask_litert(folder: Path) -> Answer:
-    with warnings.catch_warnings(), quiet_c_stderr:
+def _litert_predictor(folder: Path) -> Predictor:
+    with warnings.catch_warnings(), silence_c_stderr:
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
         interpreter = _interpreter()(model_content=(folder / TFLITE).read_bytes())
         runner = interpreter.get_signature_runner(SIGNATURE)
 
-    def answer(heard: Heard) -> NDArray[Any]:
-        with quiet_c_stderr:  # it tells at its first answer what it computes with
+    def answer(heard: ModelInput) -> NDArray[Any]:
+        with silence_c_stderr:  # it tells at its first answer what it computes with
             return np.asarray(runner(**{INPUT: heard.windows})[OUTPUT])
 
     return answer
@@ -211,15 +211,17 @@ def _interpreter() -> Any:
 
 
 FORMATS = {
-    "onnx": Format(MODEL, _any_model, _write_onnx, _ask_onnx),
-    "litert": Format(TFLITE, _needs_keras, _write_litert, _ask_litert),
-    "saved-model": Format(".", _needs_keras, _write_saved_model, _ask_saved_model),
-    "waveform-onnx": Format(MODEL, lambda t: missing_operators(t.bundle.view), _write_waveform, _ask_waveform),
+    "onnx": Format(MODEL_FILE, _any_model, _write_onnx, _onnx_predictor),
+    "litert": Format(TFLITE, _needs_keras, _write_litert, _litert_predictor),
+    "saved-model": Format(".", _needs_keras, _write_saved_model, _saved_model_predictor),
+    "waveform-onnx": Format(
+        MODEL_FILE, lambda t: unsupported_reason(t.bundle.view), _write_waveform, _waveform_predictor
+    ),
 }
 """The forms by their names on the command line."""
 
 
-def format_named(name: str) -> Format:
+def get_format(name: str) -> Format:
     """The form of a name.
 
     Raises:

@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
-from genrelab.core.errors import DecodeError, GenrelabError, MissingNeed, ModelError
-from genrelab.evaluation.calibration import tempered
-from genrelab.export.export import find
-from genrelab.export.formats import FORMATS, LIMIT, Answer, Heard, Trained, ask_network, hear
+from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
+from genrelab.evaluation.calibration import apply_temperature
+from genrelab.export.export import find_trained_model
+from genrelab.export.formats import (
+    FORMATS,
+    MAX_DIFFERENCE,
+    ModelInput,
+    Predictor,
+    TrainedModel,
+    keras_predictor,
+    model_input,
+)
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import pool, predict_file
 
@@ -30,7 +38,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class FormResult:
     """One form of the model.
 
     Attributes:
@@ -47,8 +55,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Parity:
-    """What `check` found; the first of `paths` that has a difference is what the others are compared with."""
+class ParityReport:
+    """What `check_parity` found; the first of `paths` that has a difference is what the others are compared with."""
 
     model: str
     bundle: str
@@ -56,18 +64,20 @@ class Parity:
     left_out: tuple[str, ...]  # why, one sentence a file that cannot be used
     limit: float
     ok: bool
-    paths: tuple[Row, ...]
+    paths: tuple[FormResult, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self)
 
 
-class _Absent(Exception):  # noqa: N818 - no error: the model has no such form
+class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such form
     """With the reason."""
 
 
-def check(address: str | Path, files: Sequence[Path], say: Callable[[str], None] = lambda _: None) -> Parity:
+def check_parity(
+    address: str | Path, files: Sequence[Path], say: Callable[[str], None] = lambda _: None
+) -> ParityReport:
     """Show files to every form of a model and compare the probabilities of the genres.
 
     Args:
@@ -78,33 +88,35 @@ def check(address: str | Path, files: Sequence[Path], say: Callable[[str], None]
     Raises:
         DecodeError: no file can be used; of the first.
         ModelError: the model does not hear audio.
-        SettingsError, BundleError: see `export.find`.
+        SettingsError, BundleError: see `export.find_trained_model`.
     """
-    trained = find(address)
+    trained = find_trained_model(address)
     bundle = trained.bundle
     if not bundle.hears:
         raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
-    heard, left_out = _hear_all(bundle, files, say)
-    rows: list[Row] = []
+    heard, left_out = _load_inputs(bundle, files, say)
+    rows: list[FormResult] = []
     reference: Floats | None = None
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-        for name, way in _ways(trained, heard, Path(scratch)):
+        for name, way in _predictors(trained, heard, Path(scratch)):
             say(f"{name} …")
-            row, p = _row(name, way, reference)
+            row, p = _compare(name, way, reference)
             reference = p if reference is None else reference
             rows.append(row)
     ok = all(row.ok is not False for row in rows)
-    return Parity(bundle.name, str(bundle.path), tuple(map(str, heard)), left_out, LIMIT, ok, tuple(rows))
+    return ParityReport(
+        bundle.name, str(bundle.path), tuple(map(str, heard)), left_out, MAX_DIFFERENCE, ok, tuple(rows)
+    )
 
 
-def _hear_all(
+def _load_inputs(
     bundle: Bundle, files: Sequence[Path], say: Callable[[str], None]
-) -> tuple[dict[Path, Heard], tuple[str, ...]]:
-    heard: dict[Path, Heard] = {}
+) -> tuple[dict[Path, ModelInput], tuple[str, ...]]:
+    heard: dict[Path, ModelInput] = {}
     failures: list[DecodeError] = []
     for file in files:
         try:
-            heard[file] = _hear(bundle, file)
+            heard[file] = _load_input(bundle, file)
         except DecodeError as e:
             failures.append(e)
             say(f"left out: {e}")
@@ -113,36 +125,38 @@ def _hear_all(
     return heard, tuple(map(str, failures))
 
 
-def _hear(bundle: Bundle, file: Path) -> Heard:
-    heard = hear(bundle, audio_clips.clips(file, bundle.clips))
+def _load_input(bundle: Bundle, file: Path) -> ModelInput:
+    heard = model_input(bundle, audio_clips.read_clips(file, bundle.clips))
     if not len(heard.windows):
         raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     return heard
 
 
-def _row(name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | None) -> tuple[Row, Floats | None]:
+def _compare(
+    name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | None
+) -> tuple[FormResult, Floats | None]:
     """A row and, where there are any, the probabilities (files, genres) behind it."""
     try:
         p, note = way()
-    except _Absent as e:
-        return Row(name, None, None, str(e)), None
-    except MissingNeed as e:
-        return Row(name, None, None, f"not compared: {e}"), None
+    except _FormMissing as e:
+        return FormResult(name, None, None, str(e)), None
+    except MissingRequirementError as e:
+        return FormResult(name, None, None, f"not compared: {e}"), None
     except Exception as e:  # noqa: BLE001 - runtimes raise what they like of a broken form, and that is the finding
         reason = str(e) if isinstance(e, GenrelabError) else f"{type(e).__name__}: {e}"
-        return Row(name, None, False, " ".join(reason.split())), None
+        return FormResult(name, None, False, " ".join(reason.split())), None
     if not np.isfinite(p).all():
-        return Row(name, None, False, "answers numbers that are no probabilities"), None
+        return FormResult(name, None, False, "answers numbers that are no probabilities"), None
     if reference is None:
-        if len(p) > 1 and np.ptp(p, axis=0).max() < LIMIT:
+        if len(p) > 1 and np.ptp(p, axis=0).max() < MAX_DIFFERENCE:
             note = "; ".join(filter(None, [note, "all files get the same answer: this compares nothing"]))
-        return Row(name, 0.0, True, note or "what the others are compared with"), p
+        return FormResult(name, 0.0, True, note or "what the others are compared with"), p
     off = float(np.abs(p - reference).max())
-    return Row(name, off, off <= LIMIT, note), p
+    return FormResult(name, off, off <= MAX_DIFFERENCE, note), p
 
 
-def _ways(
-    trained: Trained, heard_of: dict[Path, Heard], scratch: Path
+def _predictors(
+    trained: TrainedModel, heard_of: dict[Path, ModelInput], scratch: Path
 ) -> Iterator[tuple[str, Callable[[], tuple[Floats, str]]]]:
     """Functions that give the probabilities (files, genres) of every form, and a note."""
     bundle, files, heard = trained.bundle, list(heard_of), list(heard_of.values())
@@ -153,22 +167,22 @@ def _ways(
         yield form, lambda form=form: (_by_form(trained, form, heard, scratch / form), "")  # type: ignore[misc]
 
 
-def _by_trained(trained: Trained, heard: list[Heard]) -> tuple[Floats, str]:
+def _by_trained(trained: TrainedModel, heard: list[ModelInput]) -> tuple[Floats, str]:
     if trained.keras is not None:
-        return _asked(ask_network(trained.keras, trained.bundle.temperature), heard), ""
+        return _pooled_probabilities(keras_predictor(trained.keras, trained.bundle.temperature), heard), ""
     if trained.home is None:
-        raise _Absent("not compared: a bundle alone, without its RUN")
+        raise _FormMissing("not compared: a bundle alone, without its RUN")
     from genrelab.export.refit import refit  # needs what training needs
 
     try:
         model = refit(trained.home, trained.bundle)
     except GenrelabError as e:
-        raise _Absent(f"not compared: {e}") from e
+        raise _FormMissing(f"not compared: {e}") from e
 
-    def answer(h: Heard) -> Floats:
-        return tempered(model._proba(h.windows), trained.bundle.temperature)
+    def answer(h: ModelInput) -> Floats:
+        return apply_temperature(model._proba(h.windows), trained.bundle.temperature)
 
-    return _asked(answer, heard), "fitted again from the run's PREPARED: it is not kept"
+    return _pooled_probabilities(answer, heard), "fitted again from the run's PREPARED: it is not kept"
 
 
 def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
@@ -189,16 +203,16 @@ def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
         raise ModelError(f"`genrelab predict` fails: {said[-1]}") from e
 
 
-def _by_form(trained: Trained, form: str, heard: list[Heard], scratch: Path) -> Floats:
+def _by_form(trained: TrainedModel, form: str, heard: list[ModelInput], scratch: Path) -> Floats:
     """What export would write now; what lies in RUN/MODEL/export may be a stranger's, and forms run code."""
     if reason := FORMATS[form].missing(trained):
-        raise _Absent(reason)
+        raise _FormMissing(reason)
     scratch.mkdir()
     FORMATS[form].write(trained, scratch)
-    return _asked(FORMATS[form].ask(scratch), heard)
+    return _pooled_probabilities(FORMATS[form].ask(scratch), heard)
 
 
-def _asked(answer: Answer, heard: list[Heard]) -> Floats:
+def _pooled_probabilities(answer: Predictor, heard: list[ModelInput]) -> Floats:
     tracks = [np.asarray(answer(h), np.float64) for h in heard]
     return np.concatenate([pool(np.zeros(len(rows), np.int64), rows)[1] for rows in tracks])
 

@@ -14,11 +14,11 @@ import numpy as np
 from scipy.signal.windows import hann
 
 from genrelab.bundle.bundle import Bundle
-from genrelab.bundle.manifest import MODEL, read_about, verified
+from genrelab.bundle.manifest import MODEL_FILE, read_manifest, read_verified
 from genrelab.core.config import LogMelView, MelImageView, SamplesView, TableView, View
 from genrelab.core.errors import ModelError
 from genrelab.features.spectrogram import AMIN, mel_filters
-from genrelab.models.onnx_export import OUTPUT, Nodes, read_network, rename, tempered
+from genrelab.models.onnx_export import OUTPUT, Nodes, add_temperature, read_network, rename
 
 SAMPLES = "samples"
 """Name of the graph's input: mono samples, float32, any number of them."""
@@ -26,7 +26,7 @@ SAMPLES = "samples"
 DB = 10.0 / np.log(10.0)  # 10 log10(x) = DB ln(x)
 
 
-def missing_operators(view: View) -> str | None:
+def unsupported_reason(view: View) -> str | None:
     """Why a view has no such graph, None where it has one."""
     if isinstance(view, MelImageView | LogMelView | SamplesView):
         return None
@@ -48,9 +48,9 @@ def waveform_onnx(bundle: Bundle) -> bytes:
     Raises:
         ModelError: the view has no such graph, or the network has other operators than the ones that genrelab writes.
     """
-    if reason := missing_operators(bundle.view):
+    if reason := unsupported_reason(bundle.view):
         raise ModelError(f"{bundle.name}: no waveform-onnx: {reason}")
-    proto = read_network(verified(bundle.path, read_about(bundle.path)["files"])[MODEL])
+    proto = read_network(read_verified(bundle.path, read_manifest(bundle.path)["files"])[MODEL_FILE])
     from onnx import TensorProto, helper
     from onnx.checker import check_model
 
@@ -59,7 +59,7 @@ def waveform_onnx(bundle: Bundle) -> bytes:
     rename(proto, OUTPUT, "waveform/answer")
     front, back = Nodes("waveform/"), Nodes("waveform/back_")
     front.named(read, _windows(front, bundle.view))
-    mean = back("ReduceMean", tempered(back, "waveform/answer", bundle.temperature), axes=[0], keepdims=0)
+    mean = back("ReduceMean", add_temperature(back, "waveform/answer", bundle.temperature), axes=[0], keepdims=0)
     back.named(OUTPUT, back("Div", mean, back("ReduceSum", mean)))
     graph, nodes = proto.graph, [*front.nodes, *proto.graph.node, *back.nodes]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]

@@ -83,10 +83,10 @@ def tunings(of_clips: Sequence[NDArray[np.float32]], sr: int, n_fft: int, *, squ
     flat = np.abs(slope) >= np.abs(curve)
     shift = np.where(flat, np.float32(0), -slope / np.where(flat, np.float32(1), curve))
     hz = ((bins + shift) * (float(sr) / n_fft)).astype(np.float32)
-    return _commonest_parts(hz, at + np.float32(0.5) * slope * shift, clip[counted], len(of_clips))
+    return _most_common_deviations(hz, at + np.float32(0.5) * slope * shift, clip[counted], len(of_clips))
 
 
-def _commonest_parts(
+def _most_common_deviations(
     hz: NDArray[np.float32], heights: NDArray[np.float32], clip: NDArray[np.int64], n_clips: int
 ) -> list[float]:
     """The part of a semitone that most of the louder half of a clip's peaks share, for each clip.

@@ -25,7 +25,7 @@ FRAME_S = HOP / RATE
 FIRST_BIN, BINS = 19, 256
 """205 to 2,950 Hz: what a telephone leaves. 256 bins, so that one fits a byte."""
 
-AROUND_FRAMES, AROUND_BINS = 5, 9
+PEAK_RADIUS_FRAMES, PEAK_RADIUS_BINS = 5, 9
 """How far a landmark is the loudest point: 174 ms and 97 Hz to either side. Music has about 28 of them a second."""
 
 FLOOR = 1e-6
@@ -38,18 +38,18 @@ Landmarks = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
-class Print:
+class Fingerprint:
     """The fingerprint of one clip.
 
     Attributes:
         track_id: clips of one track are not compared with each other.
         start_s: where in the track the clip begins.
-        marks: (n, 2), see `landmarks`.
+        landmarks: (n, 2), see `landmarks`.
     """
 
     track_id: str
     start_s: float
-    marks: Landmarks = field(repr=False)
+    landmarks: Landmarks = field(repr=False)
 
 
 def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:
@@ -66,7 +66,7 @@ def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:
     levels = np.empty((1 + len(samples) // HOP, BINS), np.float32)
     for rows, powers in power_blocks(samples, N_FFT, HOP):
         levels[rows] = powers[:, FIRST_BIN : FIRST_BIN + BINS]
-    loudest = _running_max(_running_max(levels, AROUND_FRAMES).T, AROUND_BINS).T
+    loudest = _running_max(_running_max(levels, PEAK_RADIUS_FRAMES).T, PEAK_RADIUS_BINS).T
     peaks = np.flatnonzero((levels == loudest) & (levels > FLOOR))  # half of what argwhere costs
     return np.stack(np.divmod(peaks, BINS), axis=1).astype(np.uint16)
 

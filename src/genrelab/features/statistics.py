@@ -24,7 +24,7 @@ from genrelab.features.spectrogram import BLOCK, decibels, frame, mel_power, pow
 _TOP_DB = 80.0
 _N_MELS = 128
 _HOPS = (64, 128, 256, 512, 1024)  # halved once an octave
-_LEAST_SR = 12_800  # the highest contrast band begins at 6,400 Hz
+_MIN_SR = 12_800  # the highest contrast band begins at 6,400 Hz
 _FMA_SR = 22_050  # what librosa takes the rate to be where FMA's recipe does not state it
 
 _FEATURES = {  # and how many rows each has
@@ -50,7 +50,7 @@ STATISTICS: tuple[str, ...] = tuple(
 )
 """Names of the 518 statistics, in the order of FMA's `features.csv`."""
 
-STORAGE_BOUND: tuple[str, ...] = tuple(
+ENCODING_DEPENDENT: tuple[str, ...] = tuple(
     name
     for name in STATISTICS
     if (name.startswith("spectral_contrast_") and name.endswith("_07"))
@@ -62,7 +62,7 @@ are made by single frames of near-silence, whose spectrum is rounding noise. The
 differs in them by up to several standard deviations."""
 
 _N_MFCC = _FEATURES["mfcc"]
-_MOST_STILL = 1e-3  # variance of a step below which movement is not told from rest
+_STEP_VARIANCE_FLOOR = 1e-3  # variance of a step below which movement is not told from rest
 
 DESCRIPTORS: tuple[str, ...] = (
     *STATISTICS,
@@ -101,7 +101,7 @@ def statistics(y: NDArray[np.float32], sr: int, *, view: StatisticsView) -> NDAr
     Source: M. Defferrard et al., FMA: a dataset for music analysis (2017).
     """
     clips = np.atleast_2d(y)
-    heard = _listen(clips, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr)
+    heard = _frame_features(clips, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr)
     return _statistics(clips, heard, sr, view.hop_length).reshape(*y.shape[:-1], -1)
 
 
@@ -120,17 +120,17 @@ def descriptors(y: NDArray[np.float32], sr: int, view: DescriptorsView) -> NDArr
         SettingsError: as `statistics`.
     """
     clips = np.atleast_2d(y)
-    heard = _listen(clips, sr, view, stated_sr=sr)
+    heard = _frame_features(clips, sr, view, stated_sr=sr)
     mfcc = heard.rows["mfcc"].astype(np.float64)
     away = mfcc - mfcc.mean(axis=1, keepdims=True)
     covariance = away.swapaxes(1, 2) @ away / (mfcc.shape[1] - 1)
-    steps = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + _MOST_STILL)
+    steps = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + _STEP_VARIANCE_FLOOR)
     moves = np.concatenate((covariance[:, *np.triu_indices(view.n_mfcc)], steps), axis=1).astype(np.float32)
     found = np.concatenate((_statistics(clips, heard, sr, view.hop_length), moves), axis=1)
     return found.reshape(*y.shape[:-1], -1)
 
 
-def _statistics(clips: NDArray[np.float32], heard: _Heard, sr: int, hop_length: int) -> NDArray[np.float32]:
+def _statistics(clips: NDArray[np.float32], heard: _FrameFeatures, sr: int, hop_length: int) -> NDArray[np.float32]:
     """(clips, 518)."""
     chroma, cens = chroma_cqt(cqt(clips, sr, hop_length, heard.tunings))
     pitch = {"chroma_cqt": chroma, "chroma_cens": cens, "tonnetz": tonnetz(cens)}
@@ -153,13 +153,13 @@ def frames(y: NDArray[np.float32], sr: int, view: FramesView) -> NDArray[np.floa
     Raises:
         SettingsError: as `statistics`.
     """
-    rows = _listen(y[None], sr, view, stated_sr=sr).rows
+    rows = _frame_features(y[None], sr, view, stated_sr=sr).rows
     columns = [rows[f][0] for f in ("chroma_stft", "spectral_centroid", "spectral_rolloff", "zcr", "mfcc")]
     return np.resize(np.concatenate(columns, axis=1)[: view.n_frames], view.shape)
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _FrameFeatures:
     """What one pass over the spectrum of clips finds."""
 
     rows: dict[str, NDArray[np.float32]]  # (clips, frames, size) of each feature
@@ -178,14 +178,14 @@ class _Spectra:
     peaks: list[NDArray[np.float32]]  # of each clip, (5, peaks)
 
 
-def _listen(
+def _frame_features(
     clips: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, *, stated_sr: int
-) -> _Heard:
+) -> _FrameFeatures:
     """The features that come from the short-time spectrum and from the samples themselves."""
-    if view.hop_length not in _HOPS or view.n_fft % view.hop_length or min(sr, stated_sr) < _LEAST_SR:
+    if view.hop_length not in _HOPS or view.n_fft % view.hop_length or min(sr, stated_sr) < _MIN_SR:
         raise SettingsError(
             f"{view.name} needs a hop_length of {', '.join(map(str, _HOPS))} that divides n_fft, and a rate of"
-            f" {_LEAST_SR} Hz or more. Received: hop_length={view.hop_length}, n_fft={view.n_fft}, sr={sr}"
+            f" {_MIN_SR} Hz or more. Received: hop_length={view.hop_length}, n_fft={view.n_fft}, sr={sr}"
         )
     n_fft, s = view.n_fft, _spectra(clips, sr, view, stated_sr)
     pitches = tunings(s.peaks, stated_sr, n_fft, squared=True)
@@ -201,7 +201,7 @@ def _listen(
         "spectral_contrast": spectral.contrast(edges, stated_sr, n_fft),
         "zcr": spectral.zero_crossing_rate(clips, n_fft, view.hop_length)[:, :, None],
     }
-    return _Heard(rows, tunings(s.peaks, sr, n_fft, squared=False))
+    return _FrameFeatures(rows, tunings(s.peaks, sr, n_fft, squared=False))
 
 
 def _spectra(

@@ -34,7 +34,7 @@ class Window:
     x: NDArray[Any]
 
 
-TOGETHER_S = 30.0
+BATCH_S = 30.0
 """Seconds of sound that are looked at together: short clips share what a call costs, and memory stays that of one."""
 
 
@@ -46,7 +46,7 @@ def compute(view: View, y: NDArray[np.float32], sr: int, *, start_s: float = 0.0
 def compute_many(view: View, clips: Iterable[Clip]) -> Iterator[tuple[Clip, list[Window]]]:
     """Clips of a track, each with its windows of one view: those that `compute` gives, sooner where clips are short.
 
-    `statistics` and `descriptors` of clips of one length are computed together, up to `TOGETHER_S` at once.
+    `statistics` and `descriptors` of clips of one length are computed together, up to `BATCH_S` at once.
 
     Raises:
         SettingsError, DecodeError: as `compute_all`.
@@ -54,19 +54,19 @@ def compute_many(view: View, clips: Iterable[Clip]) -> Iterator[tuple[Clip, list
     if not isinstance(view, StatisticsView | DescriptorsView):
         yield from ((clip, compute(view, clip.y, clip.sr, start_s=clip.start_s)) for clip in clips)
         return
-    for alike in _alike(clips):
+    for alike in _batches_of_equal_length(clips):
         sr, rate = alike[0].sr, _rate(view, alike[0].sr)
         y = resample(np.stack([clip.y for clip in alike]), sr, rate)
         with np.errstate(over="ignore", invalid="ignore"):  # as in `_windows`
-            rows = _in_numbers(view, y, rate)
+            rows = _statistics_or_descriptors(view, y, rate)
         for clip, x in zip(alike, rows, strict=True):
             yield clip, [Window(clip.start_s, _stored(view, x, clip.start_s))]
 
 
-def _alike(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """Neighbours of one length and rate, as many as last `TOGETHER_S`; one at least."""
+def _batches_of_equal_length(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """Neighbours of one length and rate, as many as last `BATCH_S`; one at least."""
     for (n_samples, sr), run in groupby(clips, key=lambda clip: (len(clip.y), clip.sr)):
-        at_once = max(1, round(TOGETHER_S * sr / n_samples))
+        at_once = max(1, round(BATCH_S * sr / n_samples))
         while alike := list(islice(run, at_once)):
             yield alike
 
@@ -115,7 +115,7 @@ def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: i
                 found = [(0.0, frames(samples_at(view.sr), view.sr, view))]
             case StatisticsView() | DescriptorsView():
                 rate = _rate(view, sr)
-                found = [(0.0, _in_numbers(view, samples_at(rate), rate))]
+                found = [(0.0, _statistics_or_descriptors(view, samples_at(rate), rate))]
             case MelImageView():
                 found = [(0.0, mel_image(samples_at(view.sr), view))]
             case LogMelView():
@@ -128,7 +128,9 @@ def _rate(view: StatisticsView | DescriptorsView, sr: int) -> int:
     return max(sr, view.sr) if isinstance(view, StatisticsView) and view.fma_exact else view.sr
 
 
-def _in_numbers(view: StatisticsView | DescriptorsView, y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
+def _statistics_or_descriptors(
+    view: StatisticsView | DescriptorsView, y: NDArray[np.float32], sr: int
+) -> NDArray[np.float32]:
     """(n,) or (clips, n) samples at the rate `_rate`: `view.shape`, or that of each clip."""
     return statistics(y, sr, view=view) if isinstance(view, StatisticsView) else descriptors(y, sr, view)
 

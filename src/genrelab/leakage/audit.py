@@ -15,14 +15,22 @@ from itertools import islice
 from typing import Any
 
 from genrelab.core.errors import SplitError, printable
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.exclusions import Exclusion
-from genrelab.leakage.checks import AUDIT, MOST_PAIRS, SCHEMA, Check, copies, fingerprints_of, names
+from genrelab.leakage.checks import (
+    AUDIT_FILE,
+    MAX_LISTED_PAIRS,
+    SCHEMA,
+    Check,
+    artist_and_album_checks,
+    copy_checks,
+    fingerprints_of,
+)
 from genrelab.leakage.collisions import Sides
 from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split, artist_key
 
-FILE = AUDIT
+FILE = AUDIT_FILE
 """Its name in PREPARED and RUN."""
 
 EXACT = ("same_track", "same_audio")
@@ -56,30 +64,33 @@ SHARED = {
 RECORDINGS = ("same_track", "same_audio", "near_duplicate")
 """Checks of one thing, the recording: where one of them found something, no other says that nothing is shared."""
 
-NAMED = 3  # pairs in a sentence
-WORDS = 2  # other sentences have another number, so that `prepare` writes them anew
+MAX_PAIRS_NAMED = 3  # pairs in a sentence
+SENTENCES_VERSION = 2  # other sentences have another number, so that `prepare` writes them anew
 
 
 def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
     """What the scored tracks of a split share with those that are learned from."""
     sides = _sides(split)
-    checks = [*names(prepared, sides), *copies(prepared, sides)]
+    checks = [*artist_and_album_checks(prepared, sides), *copy_checks(prepared, sides)]
     tracks = sides.learned | sides.scored
-    sentences = [*_leaking(checks, prepared), *_unknown(checks, prepared, tracks, "may stand on both sides unnoticed")]
+    sentences = [
+        *_leak_sentences(checks, prepared),
+        *_unknown(checks, prepared, tracks, "may stand on both sides unnoticed"),
+    ]
     return {
         "schema": SCHEMA, "split": split.policy, "n_scored": len(sides.scored), "n_learned": len(sides.learned),
-        **_found(checks, prepared), "sentences": sentences,
+        **_checks_and_verdict(checks, prepared), "sentences": sentences,
     }  # fmt: skip
 
 
 def audit_prepared(prepared: Prepared) -> dict[str, Any]:
     """Which tracks of a preparation are copies of each other, whatever the split will be."""
     tracks = {i for i, status in enumerate(prepared.tracks["status"]) if status == "ok"}
-    checks = copies(prepared, Sides(tracks, tracks))
+    checks = copy_checks(prepared, Sides(tracks, tracks))
     unknown = _unknown(checks, prepared, tracks, "may come to stand on both sides of a split")
     return {
         "schema": SCHEMA, "split": None, "n_scored": 0, "n_learned": 0,
-        **_found(checks, prepared), "sentences": [*_doubled(checks, prepared), *unknown],
+        **_checks_and_verdict(checks, prepared), "sentences": [*_copy_sentences(checks, prepared), *unknown],
         "fingerprints": fingerprints_of(prepared), "key": audit_key(prepared),
     }  # fmt: skip
 
@@ -89,7 +100,7 @@ def audit_key(prepared: Prepared) -> str:
     t = prepared.tracks
     content = [
         SCHEMA,
-        WORDS,
+        SENTENCES_VERSION,
         prepared.about["fingerprint"],
         fingerprints_of(prepared),
         t["path"],
@@ -106,7 +117,7 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest
         found: of `audit_run`.
         allow: go on all the same (`--allow-leaks`).
         where: what the message begins with, such as `the official split`.
-        manifest: file with the rows of `left_out`.
+        manifest: file with the rows of `suggest_exclusions`.
 
     Raises:
         SplitError: there is one; the message names the first pairs and the remedies.
@@ -119,12 +130,12 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest
     more = ", …" if len(pairs) > 3 else ""
     n = max(c["leaking"] for c in exact)
     raise SplitError(
-        f"{where}: {n:,} of {count(found['n_scored'], 'scored track')} {_is(n)} learned from, too, as an exact copy "
+        f"{where}: {n:,} of {pluralize(found['n_scored'], 'scored track')} {_is(n)} learned from, too, as an exact copy "
         f"({named}{more}): leave the copies out with `prepare --exclude {manifest}`, or go on with --allow-leaks"
     )
 
 
-def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
+def suggest_exclusions(prepared: Prepared, split: Split) -> list[Exclusion]:
     """Rows for `prepare --exclude` that would mend a split.
 
     Of the official one the learned copy goes, so that the scored part stays as published. Any other is dealt out anew
@@ -134,7 +145,7 @@ def left_out(prepared: Prepared, split: Split) -> list[Exclusion]:
     published = split.policy == "official"
     used = {i for i, role in enumerate(split.roles) if role != "none"}
     rows: dict[int, Exclusion] = {}
-    for check in copies(prepared, _sides(split) if published else Sides(used, used)):
+    for check in copy_checks(prepared, _sides(split) if published else Sides(used, used)):
         for a, b, what, _, _ in check.pairs():
             goes, stays = (a, b) if published else (max(a, b), min(a, b))
             both = not published and a in check.two_genres and t["genre"][a] != t["genre"][b]
@@ -149,7 +160,7 @@ def _sides(split: Split) -> Sides:
     return Sides(learned, {i for i, role in enumerate(split.roles) if role == "score"})
 
 
-def _found(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
+def _checks_and_verdict(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
     """`unknown` where nothing leaks and artists or recordings could be compared of no track at all."""
     if any(c.leaking for c in checks):
         verdict = "leaks"
@@ -162,45 +173,45 @@ def _found(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
 # --- words ---
 
 
-def _leaking(checks: Sequence[Check], prepared: Prepared) -> list[str]:
+def _leak_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = _counted(checks, prepared, "scored track", LEAKS)
+    found = _finding_sentences(checks, prepared, "scored track", LEAKS)
     heard = any(c.leaking for c in checks if c.name in RECORDINGS)
     clean = [c for c in checks if c.known and not c.leaking and not (heard and c.name in RECORDINGS)]
     if clean:
         known = "" if all(c.known == of for c in clean) else ", as far as that is known"
         shared = f"shares its {_or([SHARED[c.name] for c in clean])} with a track that was learned from"
-        found.append(f"None of the {count(of, 'scored track')} {shared}{known}.")
+        found.append(f"None of the {pluralize(of, 'scored track')} {shared}{known}.")
     return found
 
 
-def _counted(checks: Sequence[Check], prepared: Prepared, thing: str, words: Mapping[str, str]) -> list[str]:
+def _finding_sentences(checks: Sequence[Check], prepared: Prepared, thing: str, words: Mapping[str, str]) -> list[str]:
     """What was found, one sentence a check; recordings under two genres first."""
     return [
         *_two_genres(checks, prepared, thing),
         *(
-            f"{c.leaking:,} of {count(checks[0].of, thing)} {_are(c)} {words[c.name]}{_first(c, prepared)}."
+            f"{c.leaking:,} of {pluralize(checks[0].of, thing)} {_are(c)} {words[c.name]}{_first_pairs(c, prepared)}."
             for c in checks
             if c.leaking
         ),
     ]
 
 
-def _doubled(checks: Sequence[Check], prepared: Prepared) -> list[str]:
+def _copy_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
-    found = _counted(checks, prepared, "track", COPIES)
+    found = _finding_sentences(checks, prepared, "track", COPIES)
     if found or not of:
         return found
     clean = _or([SHARED[c.name] for c in checks if c.known])
-    return [f"No two of {count(of, 'track')} share their {clean}."]
+    return [f"No two of {pluralize(of, 'track')} share their {clean}."]
 
 
 def _two_genres(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:
     """What matters most, for one of the labels is wrong."""
     genres = prepared.tracks["genre"]
     return [
-        f"{len(c.two_genres):,} of {count(c.of, what)} {_is(len(c.two_genres))} one recording under two genres "
-        f"(decide which is right){_first(c, prepared, lambda a, b: genres[a] != genres[b])}."
+        f"{len(c.two_genres):,} of {pluralize(c.of, what)} {_is(len(c.two_genres))} one recording under two genres "
+        f"(decide which is right){_first_pairs(c, prepared, lambda a, b: genres[a] != genres[b])}."
         for c in checks
         if c.two_genres
     ]
@@ -212,21 +223,27 @@ def _unknown(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[in
     unknown = sum(artist_key(prepared.tracks["artist"][i]) is None for i in tracks)
     if unknown:
         some_or_all = "all" if unknown == len(tracks) else f"{unknown:,} of"
-        found.append(f"Artists are unknown for {some_or_all} {count(tracks, 'track')}, so the same artist {danger}.")
+        found.append(
+            f"Artists are unknown for {some_or_all} {pluralize(tracks, 'track')}, so the same artist {danger}."
+        )
     return found
 
 
-def _first(check: Check, prepared: Prepared, wanted: Callable[[int, int], bool] | None = None) -> str:
+def _first_pairs(check: Check, prepared: Prepared, wanted: Callable[[int, int], bool] | None = None) -> str:
     """The first pairs, of near duplicates with their score; of artists and albums, the first of those."""
     ids = prepared.tracks["track_id"]
     if check.name in ("same_artist", "same_album"):
-        named = list(dict.fromkeys(what for _, _, what, _, _ in islice(check.pairs(), MOST_PAIRS)))
-        return f" ({some(named, most=NAMED)})" if check.n_pairs <= MOST_PAIRS else f" ({', '.join(named[:NAMED])}, …)"
+        named = list(dict.fromkeys(what for _, _, what, _, _ in islice(check.pairs(), MAX_LISTED_PAIRS)))
+        return (
+            f" ({join_first(named, most=MAX_PAIRS_NAMED)})"
+            if check.n_pairs <= MAX_LISTED_PAIRS
+            else f" ({', '.join(named[:MAX_PAIRS_NAMED])}, …)"
+        )
     rows = ((*row[:2], row[4]) for row in check.pairs() if wanted is None or wanted(*row[:2]))
-    pairs = [_pair(ids[a], ids[b], score) for a, b, score in islice(rows, NAMED)]
+    pairs = [_pair(ids[a], ids[b], score) for a, b, score in islice(rows, MAX_PAIRS_NAMED)]
     if wanted is not None:
         return f": {', '.join(pairs)}{', …' if next(rows, None) else ''}"
-    more = f" and {count(check.n_pairs - NAMED, 'more pair')}" if check.n_pairs > NAMED else ""
+    more = f" and {pluralize(check.n_pairs - MAX_PAIRS_NAMED, 'more pair')}" if check.n_pairs > MAX_PAIRS_NAMED else ""
     return f": {', '.join(pairs)}{more}"
 
 

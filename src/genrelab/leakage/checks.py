@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 
 from genrelab.core.errors import printable
-from genrelab.core.text import count
-from genrelab.leakage.collisions import Sides, collide
-from genrelab.leakage.near_duplicates import LEAST_MARKS, Pair, near_duplicates
-from genrelab.records.prepared import FINGERPRINTS, Prepared
+from genrelab.core.text import pluralize
+from genrelab.leakage.collisions import Sides, find_collisions
+from genrelab.leakage.near_duplicates import MIN_LANDMARKS, NearDuplicate, find_near_duplicates
+from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared
 from genrelab.splits.split import artist_key
 
-AUDIT = "audit.json"
+AUDIT_FILE = "audit.json"
 SCHEMA = 1
-MOST_PAIRS = 200  # listed of each check; `n_pairs` counts all
+MAX_LISTED_PAIRS = 200  # listed of each check; `n_pairs` counts all
 
 ANY_ALBUM = re.compile(
     r"\W*((the|my|very) )*(greatest hits|best of|hits|singles?|collection|compilation|various|soundtrack|live"
@@ -34,9 +34,9 @@ ANY_ALBUM = re.compile(
 )
 """Titles that albums of different artists share."""
 
-UNHEARD = "near duplicates, and copies with other tags, are unknown: run the same `prepare` again"
+NO_FINGERPRINTS = "near duplicates, and copies with other tags, are unknown: run the same `prepare` again"
 
-Row = tuple[int, int, str, float | None, float | None]
+SharedPair = tuple[int, int, str, float | None, float | None]
 """A pair: index of a, index of b, what they share, offset_s, score."""
 
 
@@ -49,41 +49,41 @@ class Check:
     leaking: int
     of: int
     n_pairs: int
-    pairs: Callable[[], Iterator[Row]] = field(repr=False)
+    pairs: Callable[[], Iterator[SharedPair]] = field(repr=False)
     note: str | None = None
     two_genres: AbstractSet[int] = frozenset()
 
     def to_json(self, ids: Sequence[str]) -> dict[str, Any]:
-        rows = islice(self.pairs(), MOST_PAIRS)
+        rows = islice(self.pairs(), MAX_LISTED_PAIRS)
         pairs = [{"a": ids[a], "b": ids[b], "what": w, "offset_s": o, "score": s} for a, b, w, o, s in rows]
         counts = {"known": self.known, "leaking": self.leaking, "of": self.of, "n_pairs": self.n_pairs}
         return {"name": self.name, **counts, "pairs": pairs, "note": self.note}
 
 
-def copies(prepared: Prepared, sides: Sides) -> list[Check]:
+def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     """Same file under two ids, copies, near duplicates."""
     t = prepared.tracks
     if "table" in prepared.views:
-        what, note = _labelled(t, "same features"), "audio is unknown: this is a table of features"
-        return [_same("same_features", _rows(prepared), sides, what, note)]
-    same_track = _same("same_track", t["path"], sides, lambda a, b: "same file under two ids")
-    prints = prepared.prints()
+        what, note = _pair_describer(t, "same features"), "audio is unknown: this is a table of features"
+        return [_shared_key_check("same_features", _rows(prepared), sides, what, note)]
+    same_track = _shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
+    prints = prepared.fingerprints()
     payloads = prints[1] if prints is not None else {}
     audio = [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
-    same_file, other_tags = _labelled(t, "same file"), _labelled(t, "same audio with other tags")
-    same_audio = _same(
+    same_file, other_tags = _pair_describer(t, "same file"), _pair_describer(t, "same audio with other tags")
+    same_audio = _shared_key_check(
         "same_audio", audio, sides,
         lambda a, b: (same_file if t["sha256"][a] == t["sha256"][b] else other_tags)(a, b),
         None if prints is not None else "copies with other tags are unknown",
     )  # fmt: skip
     same_audio = replace(same_audio, two_genres=_two_genres(audio, t["genre"], sides))
-    return [same_track, same_audio, _near(prepared, sides, audio)]
+    return [same_track, same_audio, _near_duplicate_check(prepared, sides, audio)]
 
 
-def _same(
+def _shared_key_check(
     name: str, keys: Sequence[str | None], sides: Sides, what: Callable[[int, int], str], note: str | None = None
 ) -> Check:
-    found = collide(keys, sides)
+    found = find_collisions(keys, sides)
     known = sum(keys[i] is not None for i in sides.scored)
     of = len(sides.scored)
     return Check(name, known, found.leaking, of, found.n_pairs,
@@ -99,18 +99,18 @@ def _two_genres(keys: Sequence[str | None], genres: Sequence[str | None], sides:
     return frozenset(i for i in sides.scored if genres[i] is not None and learned.get(keys[i], set()) - {genres[i]})
 
 
-def names(prepared: Prepared, sides: Sides) -> list[Check]:
+def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     """Artists and albums."""
     t = prepared.tracks
     artists = [artist_key(a) for a in t["artist"]]
     albums = [_album(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
     n, unknown = len(sides.learned) + len(sides.scored), [sum(k[i] is None for i in sides.learned | sides.scored)
                                                             for k in (artists, albums)]  # fmt: skip
-    notes = [f"{what} are unknown for {u:,} of {count(n, 'track')}" if u else None
+    notes = [f"{what} are unknown for {u:,} of {pluralize(n, 'track')}" if u else None
              for what, u in zip(("artists", "albums"), unknown, strict=True)]  # fmt: skip
     return [
-        _same("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
-        _same("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
+        _shared_key_check("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
+        _shared_key_check("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
     ]
 
 
@@ -126,7 +126,7 @@ def _album(artist: str | None, album: str | None, path: str | None) -> str | Non
     return f"\n{PurePosixPath(path).parent}\n{title}"
 
 
-def _labelled(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[[int, int], str]:
+def _pair_describer(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[[int, int], str]:
     def said(a: int, b: int) -> str:
         genres = [tracks["genre"][i] for i in (a, b)]
         if None in genres or genres[0] == genres[1]:
@@ -144,53 +144,53 @@ def _rows(prepared: Prepared) -> list[str | None]:
     return [of.get(i) for i in prepared.tracks["track_id"]]
 
 
-def _near(prepared: Prepared, sides: Sides, audio: Sequence[str | None]) -> Check:
+def _near_duplicate_check(prepared: Prepared, sides: Sides, audio: Sequence[str | None]) -> Check:
     """Near duplicates that are no exact copies."""
     of = len(sides.scored)
-    found = near_pairs(prepared)
+    found = near_duplicate_pairs(prepared)
     if found is None:
-        return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), UNHEARD)
+        return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), NO_FINGERPRINTS)
     index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
-    what = _labelled(prepared.tracks, "may be the same recording")
-    rows: list[Row] = []
+    what = _pair_describer(prepared.tracks, "may be the same recording")
+    rows: list[SharedPair] = []
     for pair in found[0]:
         a, b, offset = index[pair.a], index[pair.b], pair.offset_s
         if not (a in sides.learned and b in sides.scored):
             a, b, offset = b, a, -offset
         if a in sides.learned and b in sides.scored and (audio[a] is None or audio[a] != audio[b]):
             rows.append((a, b, what(a, b), offset, pair.score))
-    leaking = {i for a, b, *_ in rows for i in ((a, b) if sides.whole else (b,))}
+    leaking = {i for a, b, *_ in rows for i in ((a, b) if sides.within_collection else (b,))}
     known = sum(prepared.tracks["track_id"][i] in found[1] for i in sides.scored)
-    note = None if known == of else f"{count(of - known, 'track')} too short or too plain to compare"
+    note = None if known == of else f"{pluralize(of - known, 'track')} too short or too plain to compare"
     return Check("near_duplicate", known, len(leaking), of, len(rows), lambda: iter(rows), note)
 
 
-def near_pairs(prepared: Prepared) -> tuple[list[Pair], frozenset[str]] | None:
+def near_duplicate_pairs(prepared: Prepared) -> tuple[list[NearDuplicate], frozenset[str]] | None:
     """All near duplicates of a preparation, and the ids of the tracks that can be compared; None where unknown."""
-    prints = prepared.prints()
+    prints = prepared.fingerprints()
     if prints is None:
         return None
-    comparable = frozenset(p.track_id for p in prints[0] if len(p.marks) >= LEAST_MARKS)
-    remembered = _remembered(prepared)
-    return near_duplicates(prints[0]) if remembered is None else remembered, comparable
+    comparable = frozenset(p.track_id for p in prints[0] if len(p.landmarks) >= MIN_LANDMARKS)
+    remembered = _stored_pairs(prepared)
+    return find_near_duplicates(prints[0]) if remembered is None else remembered, comparable
 
 
-def _remembered(prepared: Prepared) -> list[Pair] | None:
+def _stored_pairs(prepared: Prepared) -> list[NearDuplicate] | None:
     """What `prepare` found in the same fingerprints, where all of it is listed."""
     try:
-        held = prepared.folder.read_json(AUDIT)
+        held = prepared.folder.read_json(AUDIT_FILE)
         (check,) = (c for c in held["checks"] if c["name"] == "near_duplicate")
         if (
             held["fingerprints"] != fingerprints_of(prepared)
             or held["schema"] != SCHEMA
-            or check["n_pairs"] > MOST_PAIRS
+            or check["n_pairs"] > MAX_LISTED_PAIRS
         ):
             return None
-        return [Pair(p["a"], p["b"], p["offset_s"], p["score"]) for p in check["pairs"]]
+        return [NearDuplicate(p["a"], p["b"], p["offset_s"], p["score"]) for p in check["pairs"]]
     except (FileNotFoundError, ValueError, LookupError, TypeError):
         return None
 
 
 def fingerprints_of(prepared: Prepared) -> str | None:
-    sha256: str | None = prepared.about.get("files", {}).get(FINGERPRINTS)
+    sha256: str | None = prepared.about.get("files", {}).get(FINGERPRINTS_FILE)
     return sha256

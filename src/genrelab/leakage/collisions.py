@@ -16,7 +16,7 @@ class Sides:
     scored: AbstractSet[int]
 
     @property
-    def whole(self) -> bool:
+    def within_collection(self) -> bool:
         """Is it any two tracks?"""
         return self.learned is self.scored
 
@@ -26,7 +26,7 @@ class Collisions:
     """Tracks that share a key, by groups of (learned, scored); for a whole collection both are the same."""
 
     groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-    whole: bool
+    within_collection: bool
 
     @property
     def leaking(self) -> int:
@@ -36,17 +36,17 @@ class Collisions:
     @property
     def n_pairs(self) -> int:
         """How many pairs there are."""
-        if self.whole:
+        if self.within_collection:
             return sum(len(a) * (len(a) - 1) // 2 for a, _ in self.groups)
         return sum(len(a) * len(b) for a, b in self.groups)
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """(learned, scored) one after the other, group by group."""
         for a, b in self.groups:
-            yield from combinations(a, 2) if self.whole else product(a, b)
+            yield from combinations(a, 2) if self.within_collection else product(a, b)
 
 
-def collide(keys: Sequence[object | None], sides: Sides) -> Collisions:
+def find_collisions(keys: Sequence[object | None], sides: Sides) -> Collisions:
     """Tracks of both sides with the same key.
 
     Args:
@@ -60,6 +60,6 @@ def collide(keys: Sequence[object | None], sides: Sides) -> Collisions:
     for members in by_key.values():
         learned = tuple(i for i in members if i in sides.learned)
         scored = tuple(i for i in members if i in sides.scored)
-        if (len(members) > 1) if sides.whole else (learned and scored):
+        if (len(members) > 1) if sides.within_collection else (learned and scored):
             found.append((learned, scored))
-    return Collisions(tuple(found), sides.whole)
+    return Collisions(tuple(found), sides.within_collection)

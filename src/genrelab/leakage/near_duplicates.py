@@ -18,24 +18,26 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.features.fingerprint import BINS, FRAME_S, Landmarks, Print
+from genrelab.features.fingerprint import BINS, FRAME_S, Fingerprint, Landmarks
 
-AHEAD = 6
+FAN_OUT = 6
 """A landmark is hashed with every two of the next six behind it."""
 
-MAX_AHEAD = 60  # frames, 2.1 s: no further behind
+MAX_HASH_FRAMES = 60  # frames, 2.1 s: no further behind
 STEP = 2  # frames: distances in time are hashed this coarsely
 MAX_KEYS = 1 << 26  # of 8 bytes
 CHUNK = 1 << 22  # keys looked at at once
-COMMON = 32  # clips: where more have a hash, each is compared with the NEXT few alone, so that the work stays linear
-NEXT = 4
+COMMON_HASH_CLIPS = (
+    32  # clips: where more have a hash, each is compared with the NEXT few alone, so that the work stays linear
+)
+COMMON_HASH_PARTNERS = 4
 MAX_PAIRS = 1 << 22  # pairs of hashes that are voted on at once
-VOTES = 6  # hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least; of thinned
-LEAST_VOTES = 2  # ones fewer, but never one alone
+MIN_VOTES = 6  # hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least; of thinned
+MIN_THINNED_VOTES = 2  # ones fewer, but never one alone
 OFFSETS = 4  # of two clips that are tried: where music repeats itself, the best voted one may be a bar off
 
-LEAST_MARKS = 16  # landmarks of either clip in what they share; below it chance decides
-LEAST_FRAMES = 34  # 1.2 s
+MIN_LANDMARKS = 16  # landmarks of either clip in what they share; below it chance decides
+MIN_OVERLAP_FRAMES = 34  # 1.2 s
 THRESHOLD = 0.55
 """Share of landmarks that meet: 0.6 or more in 2 s of MP3, at most 0.24 in different songs of real music, 0.5 in those
 that a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
@@ -46,7 +48,7 @@ Keys = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Pair:
+class NearDuplicate:
     """Two tracks that share audio: what sounds in `a` at t seconds sounds in `b` at t + `offset_s`.
 
     Attributes:
@@ -59,7 +61,7 @@ class Pair:
     score: float
 
 
-def near_duplicates(prints: Sequence[Print]) -> list[Pair]:
+def find_near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
     """Pairs of different tracks that hold the same recording, or a stretch of it, however it is encoded.
 
     Args:
@@ -79,7 +81,7 @@ def near_duplicates(prints: Sequence[Print]) -> list[Pair]:
             first, second, offset_s = second, first, -offset_s
         best[first, second] = max(best.get((first, second), (0.0, 0.0)), (score, offset_s))
     ids = list(order)
-    return [Pair(ids[a], ids[b], round(s[1], 2), round(s[0], 3)) for (a, b), s in sorted(best.items())]
+    return [NearDuplicate(ids[a], ids[b], round(s[1], 2), round(s[0], 3)) for (a, b), s in sorted(best.items())]
 
 
 # --- hashes ---
@@ -100,10 +102,10 @@ class _Layout:
         return np.uint64(self.clip_bits + self.frame_bits)
 
 
-def _layout(prints: Sequence[Print]) -> _Layout:
-    marks = sum(len(p.marks) for p in prints)
-    last = max((int(p.marks[-1, 0]) for p in prints if len(p.marks)), default=1)
-    hashes = marks * AHEAD * (AHEAD - 1) // 2
+def _layout(prints: Sequence[Fingerprint]) -> _Layout:
+    marks = sum(len(p.landmarks) for p in prints)
+    last = max((int(p.landmarks[-1, 0]) for p in prints if len(p.landmarks)), default=1)
+    hashes = marks * FAN_OUT * (FAN_OUT - 1) // 2
     thin = max(1, -(-hashes // MAX_KEYS))
     return _Layout(max(1, len(prints).bit_length()), max(1, last.bit_length()), hashes // thin, thin)
 
@@ -112,7 +114,7 @@ def _keys(marks: Landmarks, clip: int, layout: _Layout) -> Keys:
     """Hashes of one clip that are kept, each with clip and frame below it."""
     frames, bins = marks[:, 0].astype(np.int64), marks[:, 1].astype(np.uint64)
     later = np.searchsorted(frames, frames, side="right")  # the first landmark behind each
-    found = [_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(AHEAD), 2)]
+    found = [_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(FAN_OUT), 2)]
     hashes = np.concatenate([h for h, _ in found])
     where = np.concatenate([w for _, w in found]).astype(np.uint64)
     place = np.uint64(clip) << np.uint64(layout.frame_bits)
@@ -126,7 +128,7 @@ def _triples(
     """Hashes of every landmark with the i-th and j-th behind it, and the frames they stand at."""
     a = np.flatnonzero(later + j < len(frames))
     b, c = later[a] + i, later[a] + j
-    near = frames[c] - frames[a] <= MAX_AHEAD
+    near = frames[c] - frames[a] <= MAX_HASH_FRAMES
     a, b, c = a[near], b[near], c[near]
     steps = ((frames[b] - frames[a]) // STEP * 64 + (frames[c] - frames[a]) // STEP).astype(np.uint64)
     width = np.uint64(BINS)
@@ -137,11 +139,11 @@ def _triples(
     return hashes[kept], frames[a][kept]
 
 
-def _sorted_keys(prints: Sequence[Print], layout: _Layout) -> Keys:
+def _sorted_keys(prints: Sequence[Fingerprint], layout: _Layout) -> Keys:
     room = np.empty(2 * layout.expected + 1_000, np.uint64)  # memory is taken only where it is written
     n = 0
     for clip, one in enumerate(prints):
-        keys = _keys(one.marks, clip, layout)[: len(room) - n]
+        keys = _keys(one.landmarks, clip, layout)[: len(room) - n]
         room[n : n + len(keys)] = keys
         n += len(keys)
     found = room[:n]
@@ -162,7 +164,7 @@ def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
         starts = np.flatnonzero(_changes(chunk >> layout.low))
         sizes = np.diff(starts, append=len(chunk))
         after = np.repeat(starts + sizes, sizes) - np.arange(len(chunk)) - 1
-        after = np.where(np.repeat(sizes > COMMON, sizes), np.minimum(after, NEXT), after)
+        after = np.where(np.repeat(sizes > COMMON_HASH_CLIPS, sizes), np.minimum(after, COMMON_HASH_PARTNERS), after)
         kept = np.repeat(sizes > 1, sizes)
         behind.append(after[kept].astype(np.uint8))
         keys[n : n + len(behind[-1])] = chunk[kept]
@@ -189,7 +191,7 @@ def _changes(values: Keys) -> NDArray[np.bool_]:
 # --- votes ---
 
 
-def _candidates(prints: Sequence[Print], tracks: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _candidates(prints: Sequence[Fingerprint], tracks: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Rows of (clip, later clip, frames from one to the other) that hashes agree on, sorted by clip."""
     layout = _layout(prints)
     keys, behind = _shared(_sorted_keys(prints, layout), layout)
@@ -197,17 +199,17 @@ def _candidates(prints: Sequence[Print], tracks: NDArray[np.int64]) -> Iterator[
     by_clip = np.argsort(clips, kind="stable")
     for rows in _blocks(clips[by_clip], behind[by_clip]):
         a = np.repeat(by_clip[rows], behind[by_clip[rows]])
-        b = a + _counted(behind[by_clip[rows]])
+        b = a + _count_up(behind[by_clip[rows]])
         other = tracks[clips[a]] != tracks[clips[b]]
         a, b = a[other], b[other]
         frame = np.uint64((1 << layout.frame_bits) - 1)
         shift = (keys[b] & frame).astype(np.int64) - (keys[a] & frame).astype(np.int64)
-        yield _agreed(
+        yield _count_votes(
             clips[a].astype(np.int64),
             clips[b].astype(np.int64),
             shift,
             len(prints),
-            max(LEAST_VOTES, VOTES // layout.thin),
+            max(MIN_THINNED_VOTES, MIN_VOTES // layout.thin),
         )
 
 
@@ -222,13 +224,13 @@ def _blocks(clips: NDArray[np.int32], behind: NDArray[np.uint8]) -> Iterator[sli
         at = end
 
 
-def _counted(sizes: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _count_up(sizes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(2, 3) -> (1, 2, 1, 2, 3)."""
     ends = np.cumsum(sizes, dtype=np.int64)
     return np.arange(1, 1 + int(ends[-1] if len(ends) else 0)) - np.repeat(ends - sizes, sizes)
 
 
-def _agreed(
+def _count_votes(
     a: NDArray[np.int64], b: NDArray[np.int64], shift: NDArray[np.int64], n_clips: int, least: int
 ) -> NDArray[np.int64]:
     """Rows of (a, b, shift) with `least` votes on one offset or two side by side; of a pair the `OFFSETS` best."""
@@ -250,19 +252,19 @@ def _agreed(
 
 
 def _compared(
-    prints: Sequence[Print], candidates: Iterator[NDArray[np.int64]]
+    prints: Sequence[Fingerprint], candidates: Iterator[NDArray[np.int64]]
 ) -> Iterator[tuple[int, int, int, float]]:
     """Candidates whose landmarks meet, with the share of them that do."""
     held, around = -1, np.zeros((0, 0), np.bool_)
     for a, b, shift in (row for rows in candidates for row in rows.tolist()):
         if a != held:
-            held, around = a, _around(prints[a].marks)
-        score = _share(prints[b].marks, prints[a].marks, around, -shift)
+            held, around = a, _occupancy(prints[a].landmarks)
+        score = _overlap_score(prints[b].landmarks, prints[a].landmarks, around, -shift)
         if score >= THRESHOLD:
             yield a, b, shift, score
 
 
-def _around(marks: Landmarks) -> NDArray[np.bool_]:
+def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
     """(frames + 2, bins + 2): is there a landmark here or right beside? Frame and bin 0 stand at 1."""
     near = np.zeros((int(marks[-1, 0]) + 3, BINS + 2), np.bool_)
     for frame in range(3):
@@ -271,14 +273,14 @@ def _around(marks: Landmarks) -> NDArray[np.bool_]:
     return near
 
 
-def _share(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift: int) -> float:
+def _overlap_score(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift: int) -> float:
     """Share of the landmarks that meet where `a`, moved by `shift` frames, overlaps `b`; 0 where that is too little."""
     moved = a[:, 0].astype(np.int64) + shift
     start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))
-    if end - start < LEAST_FRAMES:
+    if end - start < MIN_OVERLAP_FRAMES:
         return 0.0
     inside = slice(*np.searchsorted(moved, (start, end + 1)))
     n_a, n_b = (int(np.diff(np.searchsorted(frames, (start, end + 1)))[0]) for frames in (moved, b[:, 0]))
-    if min(n_a, n_b) < LEAST_MARKS:
+    if min(n_a, n_b) < MIN_LANDMARKS:
         return 0.0
     return int(around[moved[inside] + 1, a[inside, 1] + 1].sum()) / max(n_a, n_b)

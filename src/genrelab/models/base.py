@@ -11,7 +11,7 @@ import numpy as np
 
 from genrelab.core.config import DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.features.statistics import DESCRIPTORS, STATISTICS, STORAGE_BOUND
+from genrelab.features.statistics import DESCRIPTORS, ENCODING_DEPENDENT, STATISTICS
 from genrelab.models.onnx_export import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ N_PROBES = 32
 """Windows of the training part that a graph is tried on."""
 
 
-def steady_columns(view: View) -> NDArray[np.int64] | None:
+def storage_independent_columns(view: View) -> NDArray[np.int64] | None:
     """Columns that a model of flat features should look at, shape (columns,); None for all.
 
     Of `statistics` and `descriptors` these are all but the ones that tell how a file was stored rather than how it
@@ -40,7 +40,7 @@ def steady_columns(view: View) -> NDArray[np.int64] | None:
             names = DESCRIPTORS
         case _:
             return None
-    return np.array([i for i, name in enumerate(names) if name not in STORAGE_BOUND], np.int64)
+    return np.array([i for i, name in enumerate(names) if name not in ENCODING_DEPENDENT], np.int64)
 
 
 class Model(ABC):
@@ -73,7 +73,7 @@ class Model(ABC):
         self.progress: Callable[[int, int], None] | None = None
 
     @classmethod
-    def missing_need(cls, settings: TrainSettings) -> str | None:
+    def missing_requirement(cls, settings: TrainSettings) -> str | None:
         """Why it cannot be trained on this machine, with the remedies; None where nothing is known to be missing.
 
         Cheap: nothing heavy is imported and no network is used.
@@ -114,7 +114,7 @@ class Model(ABC):
             ModelError: the graph answers otherwise than the model does.
         """
         graph = self._graph()
-        _check(self.name, graph, self.probes_, self._proba(self.probes_))
+        _check_graph(self.name, graph, self.probes_, self._proba(self.probes_))
         return graph
 
     def save(self, folder: Path) -> None:  # noqa: B027 - most models are their ONNX graph and nothing more
@@ -141,7 +141,7 @@ class Model(ABC):
             raise ModelError(f"{self.name}: {what}: choose another --split or prepare more tracks")
 
 
-def _check(name: str, graph: bytes, x: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
+def _check_graph(name: str, graph: bytes, x: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

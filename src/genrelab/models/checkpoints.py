@@ -14,10 +14,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Row = dict[str, float]
+    HistoryRow = dict[str, float]
     Arrays = list[NDArray[Any]]
 
-SAVED_AGAIN = 10
+SAVE_INTERVAL_FACTOR = 10
 """A state is saved when as many times what the last saving took have passed: a tenth of the time at most goes there.
 
 raw_cnn's is 192 MB; after every epoch it took longer than an epoch of a small collection.
@@ -26,7 +26,7 @@ raw_cnn's is 192 MB; after every epoch it took longer than an epoch of a small c
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
-class Journal:
+class Checkpoints:
     """`history.csv`, `tensorboard/` and `checkpoint/` of one stage of a training.
 
     Nothing about early stopping is stored: it follows from the rows.
@@ -40,10 +40,10 @@ class Journal:
 
     def __init__(self, folder: Path, *, stage: str, key: str, earlier: int = 0) -> None:
         self.folder, self.stage, self.key, self.earlier = folder, stage, key, earlier
-        self.rows: list[Row] = []
-        self._before: list[Row] = []
+        self.rows: list[HistoryRow] = []
+        self._before: list[HistoryRow] = []
         self._writers: dict[str, Any] = {}
-        self._state_of: Arrays | None = None  # not saved yet
+        self._unsaved_state: Arrays | None = None  # not saved yet
         self._best: Arrays | None = None
         self._saved_at, self._saving_s = 0.0, 0.0
 
@@ -51,7 +51,7 @@ class Journal:
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint" / f"{self.stage}.npz"
 
-    def begin(self, *, resume: bool) -> Arrays | None:
+    def start(self, *, resume: bool) -> Arrays | None:
         """Start, or go on with what an earlier run left.
 
         Returns:
@@ -70,7 +70,7 @@ class Journal:
         self._write_history()
         return None
 
-    def add(self, row: Row, variables: Arrays, weights: Arrays) -> None:
+    def add(self, row: HistoryRow, variables: Arrays, weights: Arrays) -> None:
         """Note a finished epoch.
 
         Args:
@@ -82,26 +82,26 @@ class Journal:
         self.rows.append({"epoch": self.earlier + len(self.rows) + 1, **row})
         if self.best == len(self.rows) - 1:
             self._best = weights
-        self._state_of = variables
+        self._unsaved_state = variables
         self._write_history()
         self._write_scalars(self.rows[-1])
-        if time.monotonic() - self._saved_at >= SAVED_AGAIN * self._saving_s:
+        if time.monotonic() - self._saved_at >= SAVE_INTERVAL_FACTOR * self._saving_s:
             self._save_state()
 
     def _save_state(self) -> None:
         """What the next epoch starts from, and the best weights so far; a kill in between leaves the earlier pair."""
-        if self._state_of is None:
+        if self._unsaved_state is None:
             return
         began = time.monotonic()
         if self._best is not None and self.best is not None:
             _save(self._best_file(self.best), {f"w{i}": w for i, w in enumerate(self._best)})
-        state = {f"v{i}": v for i, v in enumerate(self._state_of)}
-        counts = {"done": np.array(len(self.rows)), "variables": np.array(len(self._state_of))}
+        state = {f"v{i}": v for i, v in enumerate(self._unsaved_state)}
+        counts = {"done": np.array(len(self.rows)), "variables": np.array(len(self._unsaved_state))}
         _save(self._checkpoint, {**state, **counts, "key": np.array(self.key)})
         for file in self._checkpoint.parent.glob(f"{self.stage}-best-*.npz"):
             if self.best is None or file != self._best_file(self.best):
                 file.unlink()
-        self._state_of = self._best = None
+        self._unsaved_state = self._best = None
         self._saved_at = time.monotonic()
         self._saving_s = self._saved_at - began
 
@@ -111,7 +111,7 @@ class Journal:
         losses = [r["val_loss"] if math.isfinite(r["val_loss"]) else math.inf for r in self.rows]
         return int(np.argmin(losses)) if losses and min(losses) < math.inf else None
 
-    def is_over(self, patience: int) -> bool:
+    def should_stop(self, patience: int) -> bool:
         """Has the validation loss not improved for `patience` epochs, or is the loss no number any more?"""
         if not self.rows:
             return False
@@ -151,7 +151,7 @@ class Journal:
                 writer.writerow([int(row["epoch"]), *(_cell(row[c]) for c in COLUMNS[1:])])
         temporary.replace(self.folder / "history.csv")
 
-    def _write_scalars(self, row: Row) -> None:
+    def _write_scalars(self, row: HistoryRow) -> None:
         import tensorflow as tf
 
         # `tf.summary.scalar` is missing where TensorBoard is not installed; this is what it writes.
@@ -176,7 +176,7 @@ def drop_state(folder: Path) -> None:
             file.unlink()
 
 
-def read_history(folder: Path) -> list[Row]:
+def read_history(folder: Path) -> list[HistoryRow]:
     """Rows of `history.csv`, NaN where a cell is empty; none where there is no such file."""
     file = folder / "history.csv"
     if not file.exists():

@@ -13,19 +13,19 @@ import numpy as np
 
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import ModelError
-from genrelab.core.hyperparameters import SPACES, chosen, relevant
-from genrelab.models.base import Model, steady_columns
+from genrelab.core.hyperparameters import SPACES, active_params, resolve_params
+from genrelab.models.base import Model, storage_independent_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.models.pairwise_coupling import CoupledSVC, best_beta, pair_scores
-from genrelab.models.sklearn_tools import bounds_of, l1_penalty, medians_of, one_thread, planes
-from genrelab.splits.folds import folds, with_pairs
+from genrelab.models.sklearn_tools import as_linear_classifier, bounds_of, l1_penalty, medians_of, one_thread
+from genrelab.splits.folds import ensure_two_groups, make_folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from genrelab.records.examples import Examples
 
-MOST_COLUMNS = 5_000
+MAX_COLUMNS = 5_000
 """More than this (the article's frames have 90,370) needs --pca."""
 
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
@@ -41,7 +41,7 @@ class Classical(Model):
 
     def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
         super().__init__(settings.of(self.name), genres)
-        self.chosen = chosen(self.name, settings.params, preset=settings.preset)
+        self.chosen = resolve_params(self.name, settings.params, preset=settings.preset)
 
     @property
     def display(self) -> str:
@@ -63,7 +63,7 @@ class Classical(Model):
         if reason := self.too_many_columns(self.settings, int(np.prod(examples.shape))):
             raise ModelError(reason)
         rows, fit = examples.rows(), examples.role == "fit"
-        self.columns_ = steady_columns(examples.view)
+        self.columns_ = storage_independent_columns(examples.view)
         x, y = self._columns(rows.x), rows.y[fit]
         self._check_genres(y)
         if np.isinf(x).any():
@@ -72,8 +72,8 @@ class Classical(Model):
         missing = np.isnan(x).any()
         x = x[fit]
         self.medians_ = medians_of(x) if missing else None
-        self.bounds_ = bounds_of(self._whole(x))
-        filled = self._filled(x)
+        self.bounds_ = bounds_of(self._impute(x))
+        filled = self._impute_and_clip(x)
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
         self.steps_ = self._steps(filled.shape)
@@ -82,7 +82,7 @@ class Classical(Model):
             for step in self.steps_:
                 z = step.fit_transform(z)
             weights = examples.class_weights(self.settings.class_weight)
-            self.classifier_ = self._trained(z, y, rows.group[fit], weights)
+            self.classifier_ = self._fit_classifier(z, y, rows.group[fit], weights)
         return self
 
     @property
@@ -91,7 +91,7 @@ class Classical(Model):
         return self.settings.preset == "article"
 
     @abstractmethod
-    def _trained(
+    def _fit_classifier(
         self,
         z: NDArray[np.float64],
         y: NDArray[np.int64],
@@ -110,21 +110,21 @@ class Classical(Model):
     @classmethod
     def too_many_columns(cls, settings: TrainSettings, n: int) -> str | None:
         """See Model."""
-        if n <= MOST_COLUMNS or settings.of(cls.name).pca is not None:
+        if n <= MAX_COLUMNS or settings.of(cls.name).pca is not None:
             return None
-        return f"{cls.name}: {n:,} columns are more than {MOST_COLUMNS:,}: add --pca 0.95 (or a number)"
+        return f"{cls.name}: {n:,} columns are more than {MAX_COLUMNS:,}: add --pca 0.95 (or a number)"
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Windows (n, *shape) as rows (n, columns) of what the model looks at."""
         flat = x.reshape(len(x), -1).astype(np.float32, copy=False)
         return flat if self.columns_ is None else flat[:, self.columns_]
 
-    def _filled(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _impute_and_clip(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Rows (n, columns) in float64, training medians where a value is missing, none out of bounds."""
-        whole = self._whole(x)
+        whole = self._impute(x)
         return whole.clip(*self.bounds_, out=np.empty(whole.shape))
 
-    def _whole(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _impute(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows (n, columns) with training medians where a value is missing; the same ones where none ever was."""
         return x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)
 
@@ -151,16 +151,16 @@ class Classical(Model):
         return min(int(pca), most)
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        z = self._filled(self._columns(x))
+        z = self._impute_and_clip(self._columns(x))
         with one_thread():
             for step in self.steps_:
                 z = step.transform(z)
             return np.asarray(self.classifier_.predict_proba(z), np.float64)
 
     def _graph(self) -> bytes:
-        return self._exported(self.classifier_)
+        return self._pipeline_onnx(self.classifier_)
 
-    def _exported(self, classifier: Any, beta: float | None = None) -> bytes:
+    def _pipeline_onnx(self, classifier: Any, beta: float | None = None) -> bytes:
         return pipeline_to_onnx(
             self.steps_, classifier, shape=self.probes_.shape[1:], chosen=self.columns_, medians=self.medians_,
             bounds=self.bounds_, beta=beta, n_genres=len(self.genres),
@@ -186,11 +186,11 @@ class LogisticRegression(Classical):
 
     name = "logistic_regression"
 
-    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
         from sklearn.linear_model import LogisticRegression as Estimator
         from sklearn.multiclass import OneVsRestClassifier
 
-        own = relevant(SPACES[self.name], self.chosen)
+        own = active_params(SPACES[self.name], self.chosen)
         penalty = l1_penalty(Estimator) if own.get("penalty") == "l1" else {}
         made = Estimator(
             C=own["C"], solver=own["solver"], max_iter=MAX_ITER, random_state=self.settings.seed, **penalty
@@ -199,10 +199,10 @@ class LogisticRegression(Classical):
             by_genre = None if weights is None else dict(enumerate(weights.tolist()))
             return made.set_params(class_weight=by_genre).fit(z, y)
         if weights is not None:
-            self.notes.append(f"class weights do not apply to one-vs-rest ({self._why('liblinear')})")
+            self.notes.append(f"class weights do not apply to one-vs-rest ({self._describe_solver('liblinear')})")
         return OneVsRestClassifier(made).fit(z, y)
 
-    def _why(self, solver: str) -> str:
+    def _describe_solver(self, solver: str) -> str:
         return "--preset article" if self.is_article and not self.is_tuned else f"solver {solver}"
 
 
@@ -211,7 +211,7 @@ class Knn(Classical):
 
     name = "knn"
 
-    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
         from sklearn.neighbors import KNeighborsClassifier
 
         wanted = self.chosen["k"]
@@ -228,7 +228,7 @@ class GaussianNB(Classical):
 
     name = "gaussian_nb"
 
-    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
         from sklearn.naive_bayes import GaussianNB as Estimator
 
         n = len(self.genres)
@@ -245,12 +245,12 @@ class Svm(Classical):
 
     name = "svm"
 
-    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
-        rows, group, lone = with_pairs(y, group)
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        rows, group, lone = ensure_two_groups(y, group)
         if lone:
             names = ", ".join(self.genres[i] for i in lone)
             self.notes.append(f"too sure of itself, calibrated on the one artist or track that they have: {names}")
-        splits, apart = folds(y[rows], group, seed=self.settings.seed)
+        splits, apart = make_folds(y[rows], group, seed=self.settings.seed)
         splits = splits[: self.chosen["calibration_folds"]]
         if not apart:
             self.notes.append("calibrated on rows whose artists were also fitted on: genres share too few artists")
@@ -259,12 +259,12 @@ class Svm(Classical):
         k = len(self.genres)
         scores = np.empty((len(y), k * (k - 1) // 2))
         for fitted, held in splits:
-            scores[held] = pair_scores(self._machine(z[fitted], y[fitted], by_row[fitted]), z[held])
+            scores[held] = pair_scores(self._fit_svc(z[fitted], y[fitted], by_row[fitted]), z[held])
         told = np.sort(np.concatenate([held for _, held in splits]))
         beta = best_beta(scores[told], y[told], k, by_row[told])
-        return CoupledSVC(self._machine(z, y, by_row), beta)
+        return CoupledSVC(self._fit_svc(z, y, by_row), beta)
 
-    def _machine(self, z: Any, y: Any, by_row: Any) -> Any:
+    def _fit_svc(self, z: Any, y: Any, by_row: Any) -> Any:
         """A machine fitted on rows `z` (n, columns) of genres `y` (n,) that count as `by_row` (n,) says."""
         from sklearn.svm import SVC
 
@@ -278,7 +278,9 @@ class Svm(Classical):
 
     def _graph(self) -> bytes:
         svc = self.classifier_.svc
-        return self._exported(planes(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta)
+        return self._pipeline_onnx(
+            as_linear_classifier(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta
+        )
 
 
 class Mlp(Classical):
@@ -286,7 +288,7 @@ class Mlp(Classical):
 
     name = "mlp"
 
-    def _trained(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
         from sklearn.neural_network import MLPClassifier
         from sklearn.utils.validation import has_fit_parameter
 

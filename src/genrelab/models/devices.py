@@ -1,6 +1,6 @@
 """What TensorFlow finds to compute with, and whether each of these devices learns what it should.
 
-Importing TensorFlow takes seconds and may fail in C++: `asking` does it in a process of its own.
+Importing TensorFlow takes seconds and may fail in C++: `device_probe` does it in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from subprocess import PIPE
 
 import numpy as np
 
-SECONDS = 120.0
+TIMEOUT_S = 120.0
 """For how long an answer is waited for."""
 
-STEPS, RATE, CLOSE = 200, 0.1, 0.02
+STEPS, RATE, MAX_WEIGHT_ERROR = 200, 0.1, 0.02
 """Steps of gradient descent on a linear model of eight weights; how near to the true ones they must end."""
 
 
@@ -32,12 +32,12 @@ class Device:
     error: str | None = None
 
 
-Answer = tuple[str, list[Device]]
+DeviceReport = tuple[str, list[Device]]
 """Version of TensorFlow, and its devices."""
 
 
 @contextmanager
-def asking() -> Iterator[Callable[[], Answer]]:
+def device_probe() -> Iterator[Callable[[], DeviceReport]]:
     """TensorFlow begins in a process of its own while others work; the function that is given waits for its answer.
 
     The function raises a RuntimeError with TensorFlow's own last words where it does not start here. Where the block
@@ -46,16 +46,16 @@ def asking() -> Iterator[Callable[[], Answer]]:
     words = [sys.executable, "-c", "from genrelab.models.devices import tell; tell()"]
     with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
         try:
-            yield lambda: _answer(process)
+            yield lambda: _read_report(process)
         finally:
             process.kill()
 
 
-def _answer(process: subprocess.Popen[str]) -> Answer:
+def _read_report(process: subprocess.Popen[str]) -> DeviceReport:
     try:
-        out, err = process.communicate(timeout=SECONDS)
+        out, err = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as e:
-        raise RuntimeError(f"no answer within {SECONDS:.0f} s") from e
+        raise RuntimeError(f"no answer within {TIMEOUT_S:.0f} s") from e
     try:
         version, devices = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError) as e:
@@ -64,26 +64,30 @@ def _answer(process: subprocess.Popen[str]) -> Answer:
     return version, [Device(**device) for device in devices]
 
 
-def tell() -> None:
-    """Print what `asking` asks for, as JSON on the last line."""
+def print_devices() -> None:
+    """Print what `device_probe` asks for, as JSON on the last line."""
     from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()
     names = [f"{d.device_type}:{d.name.rpartition(':')[2]}" for d in tf.config.list_logical_devices()]
-    print(json.dumps([tf.__version__, [asdict(_tried(name)) for name in names]]))
+    print(json.dumps([tf.__version__, [asdict(_check_device(name)) for name in names]]))
 
 
-def _tried(name: str) -> Device:
+def _check_device(name: str) -> Device:
     began = time.perf_counter()
     try:
-        off = learn(name)
+        off = fit_on_device(name)
     except Exception as e:  # noqa: BLE001 - whatever a device raises is the finding
         return Device(name, time.perf_counter() - began, " ".join(f"{type(e).__name__}: {e}".split()))
-    wrong = None if off < CLOSE else f"learns wrongly: a weight is off by {off:.2g}, {CLOSE:g} is allowed"
+    wrong = (
+        None
+        if off < MAX_WEIGHT_ERROR
+        else f"learns wrongly: a weight is off by {off:.2g}, {MAX_WEIGHT_ERROR:g} is allowed"
+    )
     return Device(name, time.perf_counter() - began, wrong)
 
 
-def learn(name: str) -> float:
+def fit_on_device(name: str) -> float:
     """Fit a linear model without noise on a device: largest difference between its weights and the true ones."""
     from genrelab.core.tensorflow import load_tensorflow
 

@@ -17,12 +17,12 @@ from genrelab.core.tensorflow import NO_TENSORFLOW, load_tensorflow, pick_strate
 from genrelab.models.base import N_PROBES, Model
 from genrelab.models.keras_training import (
     History,
-    Part,
+    NetworkData,
     batch_size_of,
     fit_network,
     full_batches,
-    part_of,
-    part_of_arrays,
+    network_data,
+    network_data_from_arrays,
 )
 from genrelab.models.onnx_export import network_to_onnx
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from genrelab.records.examples import Examples
 
-__all__ = ["History", "KerasModel", "Part", "part_of", "part_of_arrays"]
+__all__ = ["History", "KerasModel", "NetworkData", "network_data", "network_data_from_arrays"]
 
 
 class KerasModel(Model):
@@ -61,9 +61,9 @@ class KerasModel(Model):
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
         """See Model; windows are read and answered batch by batch."""
-        return self._softmax(self.network_, part_of(examples, batch_size=self.settings.batch_size))
+        return self._softmax(self.network_, network_data(examples, batch_size=self.settings.batch_size))
 
-    def _begin(self, examples: Examples) -> None:
+    def _start_fit(self, examples: Examples) -> None:
         """What every `fit` starts with; the seeds are set for the network that is built next."""
         self._check_genres(examples.y[examples.role == "fit"])
         load_tensorflow()
@@ -71,13 +71,13 @@ class KerasModel(Model):
         x, _ = next(examples.batches("fit", batch_size=N_PROBES).as_numpy_iterator())
         self._keep_probes(x)
 
-    def _parts(self, examples: Examples) -> tuple[Part, Part]:
+    def _parts(self, examples: Examples) -> tuple[NetworkData, NetworkData]:
         """Rows to learn from and rows to choose on, which may be none."""
         size = self.settings.batch_size
-        fit = part_of(examples, "fit", batch_size=size, in_order=False)  # `fit_network` shuffles it
-        return fit, part_of(examples, "choose", batch_size=size)
+        fit = network_data(examples, "fit", batch_size=size, in_order=False)  # `fit_network` shuffles it
+        return fit, network_data(examples, "choose", batch_size=size)
 
-    def _train(self, network: Any, fit: Part, choose: Part, folder: Path, **more: Any) -> History:
+    def _train(self, network: Any, fit: NetworkData, choose: NetworkData, folder: Path, **more: Any) -> History:
         """`fit_network` with what the model knows; what a reader must know is noted."""
         history = fit_network(
             network,
@@ -94,7 +94,7 @@ class KerasModel(Model):
             self.notes.append(note)
         return history
 
-    def _conclude(self, history: History, epochs: int) -> None:
+    def _finish_fit(self, history: History, epochs: int) -> None:
         """Curve and notes of a finished training of so many epochs in all."""
         known = {"loss": history.loss, "val_loss": history.val_loss, "val_accuracy": history.val_accuracy}
         self.curve = {"epochs": epochs, "best_epoch": history.best_epoch, "learned": history.learned}
@@ -105,19 +105,19 @@ class KerasModel(Model):
                 f"than an answer without listening (accuracy {history.val_accuracy:.1%})"
             )
 
-    def _outputs(self, network: Any, part: Part) -> NDArray[np.float32]:
+    def _outputs(self, network: Any, part: NetworkData) -> NDArray[np.float32]:
         """What a network built in this model's strategy answers to a part's rows, shape (n, outputs)."""
         size = batch_size_of(network, self.settings, len(part.y))
         data = full_batches(part, part.data.unbatch(), size).map(lambda x, y, weight: x)
         return np.asarray(network.predict(data, verbose=0)[: len(part.y)], np.float32)
 
-    def _softmax(self, network: Any, part: Part) -> NDArray[np.float64]:
+    def _softmax(self, network: Any, part: NetworkData) -> NDArray[np.float64]:
         """Probabilities (n, genres) of a part's rows."""
         logits = self._outputs(network, part).astype(np.float64)
         return np.asarray(softmax(logits, axis=1), np.float64)
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        return self._softmax(self.network_, part_of_arrays(x, batch_size=self.settings.batch_size))
+        return self._softmax(self.network_, network_data_from_arrays(x, batch_size=self.settings.batch_size))
 
     def _graph(self) -> bytes:
         return network_to_onnx(self.network_, n_genres=len(self.genres))

@@ -19,19 +19,19 @@ from genrelab.core.tensorflow import load_tensorflow
 from genrelab.models import registry
 
 CONFIG = "config.json"
-MOST_CONFIG = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
+MAX_CONFIG_BYTES = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
 
-SHELF = registry.modules()
+LAYER_MODULES = registry.modules()
 """Modules of genrelab whose layers a network may hold."""
 
-HOMES = (
+ALLOWED_MODULES = (
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints", "keras.activations",
     "keras.optimizers", "keras.losses", "keras.metrics", "keras.dtype_policies", "keras.src.layers",
     "keras.src.models", "keras.src.ops", "keras.src.activations",
 )  # fmt: skip
 """Modules whose objects a network may be built of, besides `keras` itself and genrelab's."""
 
-REFUSED = (
+FORBIDDEN_CLASSES = (
     "Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
     "StringLookup", "IntegerLookup", "TextVectorization",
 )  # fmt: skip
@@ -49,7 +49,7 @@ def load_network(file: Path) -> Any:
     for found in _objects(config):
         _refuse_code(file, found)
     _, keras = load_tensorflow()
-    for module in {str(o["module"]) for o in _objects(config) if _is_ours(o)}:
+    for module in {str(o["module"]) for o in _objects(config) if _is_genrelab_layer(o)}:
         importlib.import_module(module)  # registers its layers
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
@@ -60,8 +60,8 @@ def load_network(file: Path) -> Any:
 def _config(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
-            if archive.getinfo(CONFIG).file_size > MOST_CONFIG:
-                raise ValueError(f"{CONFIG} unpacks to more than {MOST_CONFIG:,} bytes")
+            if archive.getinfo(CONFIG).file_size > MAX_CONFIG_BYTES:
+                raise ValueError(f"{CONFIG} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
             return json.loads(archive.read(CONFIG))
     except FileNotFoundError as e:
         raise _refusal(file, "is missing: train the model again") from e
@@ -82,22 +82,22 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(found)
 
 
-def _is_ours(found: dict[str, Any]) -> bool:
+def _is_genrelab_layer(found: dict[str, Any]) -> bool:
     module, name = str(found.get("module")), str(found.get("registered_name"))
-    return module in SHELF and name.startswith("genrelab>")
+    return module in LAYER_MODULES and name.startswith("genrelab>")
 
 
 def _refuse_code(file: Path, found: dict[str, Any]) -> None:
     name, module = str(found["class_name"]), found.get("module")
-    if name in REFUSED:
+    if name in FORBIDDEN_CLASSES:
         raise _refusal(file, f"holds {name!r}, which can run code or read other files: genrelab does not load it")
     if module is None or module == "keras":  # without a module: plain values such as shapes
         return
     if name == "function" and module != "keras.activations":
         raise _refusal(file, f"names the function {module}.{found.get('config')}: genrelab does not load it")
-    if _is_ours(found):
+    if _is_genrelab_layer(found):
         return
-    if not any(str(module) == home or str(module).startswith(f"{home}.") for home in HOMES):
+    if not any(str(module) == home or str(module).startswith(f"{home}.") for home in ALLOWED_MODULES):
         raise _refusal(file, f"names {module}.{name}, which is neither a layer of Keras nor one of genrelab")
 
 

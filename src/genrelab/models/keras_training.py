@@ -15,7 +15,7 @@ import numpy as np
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import as_numpy, is_tpu, load_tensorflow
-from genrelab.models.checkpoints import Journal
+from genrelab.models.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ SHUFFLE_BYTES = 512 << 20  # rows are drawn from a buffer of at most this size
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkData:
     """Rows that a network learns from, chooses on or answers.
 
     Attributes:
@@ -63,26 +63,28 @@ class History:
     learned: bool | None
 
 
-def part_of(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> Part:
+def network_data(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> NetworkData:
     """The rows of these roles (all without any); `in_order` as `Examples.batches` means it."""
     chosen = np.isin(examples.role, roles) if roles else np.ones(len(examples), bool)
     rows = hashlib.sha256(examples.track[chosen].tobytes()).hexdigest()
     data = examples.batches(*roles, batch_size=batch_size, in_order=in_order)
-    return Part(data, examples.y[chosen], examples.shape, f"{examples.fingerprint}-{rows}")
+    return NetworkData(data, examples.y[chosen], examples.shape, f"{examples.fingerprint}-{rows}")
 
 
-def part_of_arrays(x: NDArray[Any], y: NDArray[np.int64] | None = None, *, batch_size: int, key: str = "") -> Part:
+def network_data_from_arrays(
+    x: NDArray[Any], y: NDArray[np.int64] | None = None, *, batch_size: int, key: str = ""
+) -> NetworkData:
     """Rows in memory: `x` (n, *shape), `y` (n,) or None where only answers are wanted."""
     tf, _ = load_tensorflow()
     y = np.zeros(len(x), np.int64) if y is None else y
     data = tf.data.Dataset.from_tensor_slices((x.astype(np.float32), y)).batch(batch_size)
-    return Part(data, y, x.shape[1:], key)
+    return NetworkData(data, y, x.shape[1:], key)
 
 
 def fit_network(
     network: Any,
-    fit: Part,
-    choose: Part | None,
+    fit: NetworkData,
+    choose: NetworkData | None,
     *,
     settings: TrainSettings,
     folder: Path,
@@ -112,15 +114,15 @@ def fit_network(
     size = batch_size_of(network, settings, len(fit.y))
     _compile(network, learning_rate)
     key = _key(network, fit, choose, settings, class_weights, learning_rate)
-    journal = Journal(folder, stage=stage, key=key, earlier=earlier)
-    _restore(network, journal.begin(resume=resume))
+    journal = Checkpoints(folder, stage=stage, key=key, earlier=earlier)
+    _restore(network, journal.start(resume=resume))
     validation = None if choose is None else full_batches(choose, choose.data.unbatch(), size)
     try:
         for epoch in range(len(journal.rows), settings.epochs):
-            if journal.is_over(settings.patience):
+            if journal.should_stop(settings.patience):
                 break
             data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
-            row = _figures(network, data, validation)
+            row = _train_epoch(network, data, validation)
             journal.add(row, [as_numpy(v) for v in _state(network)], network.get_weights())
             if progress is not None:
                 progress(earlier + epoch + 1, earlier + settings.epochs)
@@ -152,7 +154,12 @@ def _compile(network: Any, learning_rate: float) -> None:
 
 
 def _key(
-    network: Any, fit: Part, choose: Part | None, settings: TrainSettings, weights: Any, learning_rate: float
+    network: Any,
+    fit: NetworkData,
+    choose: NetworkData | None,
+    settings: TrainSettings,
+    weights: Any,
+    learning_rate: float,
 ) -> str:
     """Names a training by what each epoch's numbers follow from; epochs and patience only say which is the last."""
     content = {
@@ -177,12 +184,12 @@ def _restore(network: Any, values: list[NDArray[Any]] | None) -> None:
             variable.assign(value)
 
 
-def _shuffled(part: Part, seed: int) -> Any:
+def _shuffled(part: NetworkData, seed: int) -> Any:
     buffer = min(len(part.y), max(1, SHUFFLE_BYTES // (4 * math.prod(part.shape))))
     return part.data.unbatch().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
 
-def full_batches(part: Part, data: Any, size: int, class_weights: NDArray[np.float64] | None = None) -> Any:
+def full_batches(part: NetworkData, data: Any, size: int, class_weights: NDArray[np.float64] | None = None) -> Any:
     """Single (x, y) of a part → (x, y, weight) in batches of exactly `size` rows.
 
     Rows that fill the last batch weigh nothing. So every device has rows in every step, and the result does not
@@ -206,7 +213,7 @@ def full_batches(part: Part, data: Any, size: int, class_weights: NDArray[np.flo
     return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _figures(network: Any, data: Any, validation: Any) -> dict[str, float]:
+def _train_epoch(network: Any, data: Any, validation: Any) -> dict[str, float]:
     """Train for one epoch, then score."""
     trained = network.fit(data, verbose=0, shuffle=False).history
     row = {"loss": trained["cross_entropy"][-1], "accuracy": trained["accuracy"][-1]}
@@ -215,7 +222,7 @@ def _figures(network: Any, data: Any, validation: Any) -> dict[str, float]:
     return {name: float(value) for name, value in row.items()}
 
 
-def _history(network: Any, journal: Journal, fit: Part, choose: Part | None, weights: Any) -> History:
+def _history(network: Any, journal: Checkpoints, fit: NetworkData, choose: NetworkData | None, weights: Any) -> History:
     rows = journal.rows
     if not math.isfinite(rows[0]["loss"]) or (choose is not None and journal.best is None):
         raise ModelError(f"the loss of {network.name} is no number: look for values in the view that are none")
@@ -225,11 +232,13 @@ def _history(network: Any, journal: Journal, fit: Part, choose: Part | None, wei
     network.set_weights(journal.best_weights())
     best = rows[journal.best]
     assert choose is not None
-    learned = _learned(best, fit.y, choose.y, weights is not None)
+    learned = _beats_blind_answer(best, fit.y, choose.y, weights is not None)
     return History(len(rows), int(best["epoch"]), best["loss"], best["val_loss"], best["val_accuracy"], learned)
 
 
-def _learned(best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool) -> bool:
+def _beats_blind_answer(
+    best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool
+) -> bool:
     """Better, in both figures, than answers that need no listening: the most frequent genre, the genres' shares."""
     n = np.bincount(fit, minlength=int(choose.max()) + 1)
     shares = np.full(len(n), 1 / len(n)) if balanced else np.maximum(n, 1e-9) / n.sum()

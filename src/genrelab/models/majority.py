@@ -9,7 +9,7 @@ import numpy as np
 
 from genrelab.core.config import VIEWS
 from genrelab.models.base import Model
-from genrelab.models.onnx_export import INPUT, OPSET, OUTPUT, finished
+from genrelab.models.onnx_export import INPUT, OPSET, OUTPUT, finish_graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,4 +53,4 @@ class Majority(Model):
         ]
         graph = helper.make_graph([], self.name, [], [], constants)
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        return finished(proto, nodes, shape=self.probes_.shape[1:], n_genres=len(self.genres))
+        return finish_graph(proto, nodes, shape=self.probes_.shape[1:], n_genres=len(self.genres))

@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from genrelab.core.config import TrainSettings
-from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
-from genrelab.core.hyperparameters import chosen
+from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError, printable
+from genrelab.core.hyperparameters import resolve_params
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.models.keras_base import KerasModel, part_of, part_of_arrays
+from genrelab.models.keras_base import KerasModel, network_data, network_data_from_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.models.keras_base import History, Part
+    from genrelab.models.keras_base import History, NetworkData
     from genrelab.records.examples import Examples
 
-VARIABLE = "GENRELAB_IMAGENET_WEIGHTS"
+WEIGHTS_VARIABLE = "GENRELAB_IMAGENET_WEIGHTS"
 KERAS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 REMEDIES = (
     f"download {KERAS_FILE} (MobileNetV2 1.0 224, no top) elsewhere and give it with --imagenet-weights PATH or "
-    f"{VARIABLE}=PATH, or use --imagenet-weights none (random initialisation)"
+    f"{WEIGHTS_VARIABLE}=PATH, or use --imagenet-weights none (random initialisation)"
 )
 DOWNLOAD_TIMEOUT_S = 20.0
 
@@ -47,11 +47,13 @@ class MobileNetV2(KerasModel):
 
     name = "mobilenet_v2"
     views = ("mel_image",)
-    _seen: tuple[Examples, NDArray[np.float32]] | None = None  # examples that the frozen base has run on, its outputs
+    _cached_base_outputs: tuple[Examples, NDArray[np.float32]] | None = (
+        None  # examples that the frozen base has run on, its outputs
+    )
 
     def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
         super().__init__(settings.of(self.name), genres)
-        self.chosen = chosen(self.name, settings.params)
+        self.chosen = resolve_params(self.name, settings.params)
 
     @classmethod
     def missing_need(cls, settings: TrainSettings) -> str | None:
@@ -62,12 +64,10 @@ class MobileNetV2(KerasModel):
         """
         if settings.imagenet_weights not in ("auto", "none") and not Path(settings.imagenet_weights).is_file():
             raise SettingsError(f"--imagenet-weights {printable(settings.imagenet_weights)}: no such file: {REMEDIES}")
-        named = os.environ.get(VARIABLE)
+        named = os.environ.get(WEIGHTS_VARIABLE)
         if settings.imagenet_weights == "auto" and named and not Path(named).is_file():
-            return (
-                f"mobilenet_v2 needs the weights that {VARIABLE} names, and {printable(named)} is no file: {REMEDIES}"
-            )
-        return super().missing_need(settings)
+            return f"mobilenet_v2 needs the weights that {WEIGHTS_VARIABLE} names, and {printable(named)} is no file: {REMEDIES}"
+        return super().missing_requirement(settings)
 
     @property
     def display(self) -> str:
@@ -78,10 +78,10 @@ class MobileNetV2(KerasModel):
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
-        need = self.missing_need(self.settings)
+        need = self.missing_requirement(self.settings)
         if need is not None:
-            raise MissingNeed(need)
-        self._begin(examples)
+            raise MissingRequirementError(need)
+        self._start_fit(examples)
         with self.strategy.scope():
             self.base_ = load_base(examples.shape, self.settings.imagenet_weights)
         outputs = self._base_outputs(examples, folder)
@@ -91,22 +91,22 @@ class MobileNetV2(KerasModel):
                 outputs[examples.role == "fit"], len(self.genres),
                 hidden=self.chosen["hidden"], dropout=self.chosen["dropout"],
             )  # fmt: skip
-            self.network_ = join(examples.shape, self.base_, self.head_)
+            self.network_ = join_networks(examples.shape, self.base_, self.head_)
         weights = examples.class_weights(self.settings.class_weight)
         rate = self.chosen["learning_rate"]
         history = self._train(self.head_, fit, choose, folder, class_weights=weights, stage="head", learning_rate=rate)
-        self._seen = (examples, outputs)
+        self._cached_base_outputs = (examples, outputs)
         epochs = history.epochs
         if self.settings.fine_tune:
             epochs, history = self._fine_tune(examples, folder, weights, history)
-        self._conclude(history, epochs)
+        self._finish_fit(history, epochs)
         return self
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
         """See Model; windows that the frozen base has seen are not shown to it again."""
-        if self._seen is None or self._seen[0] is not examples:
+        if self._cached_base_outputs is None or self._cached_base_outputs[0] is not examples:
             return super().predict_proba(examples)
-        part = part_of_arrays(self._seen[1], batch_size=self.settings.batch_size)
+        part = network_data_from_arrays(self._cached_base_outputs[1], batch_size=self.settings.batch_size)
         return self._softmax(self.head_, part)
 
     def _base_outputs(self, examples: Examples, folder: Path) -> NDArray[np.float32]:
@@ -120,8 +120,8 @@ class MobileNetV2(KerasModel):
         if self.resume and file.exists():
             return np.asarray(np.load(file), np.float32)
         with self.strategy.scope():
-            network = join(examples.shape, self.base_)
-        outputs = self._outputs(network, part_of(examples, batch_size=self.settings.batch_size)).astype(np.float32)
+            network = join_networks(examples.shape, self.base_)
+        outputs = self._outputs(network, network_data(examples, batch_size=self.settings.batch_size)).astype(np.float32)
         folder.mkdir(parents=True, exist_ok=True)
         for other in folder.glob("base_outputs-*.npy"):
             other.unlink()
@@ -130,10 +130,12 @@ class MobileNetV2(KerasModel):
         temporary.replace(file)
         return outputs
 
-    def _head_part(self, examples: Examples, outputs: NDArray[np.float32], role: str) -> Part:
+    def _head_part(self, examples: Examples, outputs: NDArray[np.float32], role: str) -> NetworkData:
         chosen = examples.role == role
         key = f"{self.key_}-{hashlib.sha256(chosen.tobytes()).hexdigest()}"
-        return part_of_arrays(outputs[chosen], examples.y[chosen], batch_size=self.settings.batch_size, key=key)
+        return network_data_from_arrays(
+            outputs[chosen], examples.y[chosen], batch_size=self.settings.batch_size, key=key
+        )
 
     def _fine_tune(
         self, examples: Examples, folder: Path, weights: NDArray[np.float64] | None, head: History
@@ -153,7 +155,7 @@ class MobileNetV2(KerasModel):
                 f"({history.val_loss:.3f}, the head alone {head.val_loss:.3f}): the head alone is kept"
             )
             return epochs, head
-        self._seen = None
+        self._cached_base_outputs = None
         return epochs, history
 
 
@@ -191,7 +193,7 @@ def weights_file(weights: str) -> Path | None:
         return None
     if weights != "auto":
         return Path(weights)
-    if named := os.environ.get(VARIABLE):
+    if named := os.environ.get(WEIGHTS_VARIABLE):
         return Path(named)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     cached = home / "models" / KERAS_FILE
@@ -226,7 +228,7 @@ def _downloaded(make: Any) -> Any:
             return make("imagenet")
     except Exception as e:  # Keras raises a bare Exception where a download fails
         reason = " ".join(str(e).split()).rpartition("-- ")[2]  # what went wrong, without the long address
-        raise MissingNeed(
+        raise MissingRequirementError(
             f"mobilenet_v2 needs ImageNet weights, and they cannot be downloaded ({reason}): {REMEDIES}"
         ) from e
     finally:
@@ -264,7 +266,7 @@ def build_head(outputs: NDArray[np.float32], n_genres: int, *, hidden: int = 0, 
     )
 
 
-def join(shape: tuple[int, ...], base: Any, *after: Any) -> Any:
+def join_networks(shape: tuple[int, ...], base: Any, *after: Any) -> Any:
     """Network from mel images in dB, (batch, frames, n_mels), through the base in inference mode, to what comes after.
 
     The image stands as in a picture of a spectrogram: time runs to the right, low frequencies lie at the bottom.

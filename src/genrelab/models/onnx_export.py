@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from genrelab.core.errors import MissingNeed, ModelError
+from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.models.pairwise_coupling import FARTHEST, pairs
+from genrelab.models.pairwise_coupling import MAX_EXPONENT, pairs
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`
@@ -17,7 +17,7 @@ INPUT = "x"
 OUTPUT = "probabilities"
 
 
-def finished(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: int) -> bytes:
+def finish_graph(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: int) -> bytes:
     """A model proto with these nodes and the two ends of every graph, checked and serialised.
 
     Args:
@@ -81,7 +81,7 @@ class Nodes:
         return name
 
 
-def tempered(nodes: Nodes, p: str, temperature: float) -> str:
+def add_temperature(nodes: Nodes, p: str, temperature: float) -> str:
     """What `Bundle.probabilities` makes of a network's answer `p` (windows, genres), as the same shape."""
     p = nodes("Max", p, 0.0)
     if temperature != 1:
@@ -99,7 +99,7 @@ def with_temperature(onnx: bytes, temperature: float) -> bytes:
     from onnx.checker import check_model
 
     rename(proto, OUTPUT, "temperature/answer")
-    nodes.named(OUTPUT, tempered(nodes, "temperature/answer", temperature))
+    nodes.named(OUTPUT, add_temperature(nodes, "temperature/answer", temperature))
     proto.graph.node.extend(nodes.nodes)
     proto.graph.initializer.extend(nodes.constants)
     check_model(proto)
@@ -116,7 +116,9 @@ def read_network(onnx: bytes) -> Any:
     try:
         import onnx as package
     except ImportError as e:
-        raise MissingNeed("this needs the package onnx, which is not installed: pip install 'genrelab[train]'") from e
+        raise MissingRequirementError(
+            "this needs the package onnx, which is not installed: pip install 'genrelab[train]'"
+        ) from e
     proto = package.load_model_from_string(onnx)
     found = next((o.version for o in proto.opset_import if not o.domain), None)
     if found != OPSET:
@@ -171,7 +173,7 @@ def pipeline_to_onnx(
     if beta is not None:
         first, second = pairs(n_genres)
         constants |= {"minus_beta": np.float64(-beta), "first": first, "second": second, "one": np.float64(1)}
-        constants |= {"least": np.float64(-FARTHEST), "most": np.float64(FARTHEST)}
+        constants |= {"least": np.float64(-MAX_EXPONENT), "most": np.float64(MAX_EXPONENT)}
         constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
         rename(proto, "answer", "scores")
         back = _coupling(n_genres) + back
@@ -179,7 +181,7 @@ def pipeline_to_onnx(
         numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
     )
     nodes = [*_front(chosen is not None, medians is not None), *proto.graph.node, *back]
-    return finished(proto, nodes, shape=shape, n_genres=n_genres)
+    return finish_graph(proto, nodes, shape=shape, n_genres=n_genres)
 
 
 def _front(chooses: bool, fills: bool) -> list[Any]:
@@ -261,4 +263,4 @@ def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
     used = {name for node in proto.graph.node for name in node.input}
     proto.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items() if name in used)
     rename = helper.make_node("Identity", [proto.graph.output[0].name], [OUTPUT])
-    return finished(proto, [*proto.graph.node, rename], shape=shape, n_genres=n_genres)
+    return finish_graph(proto, [*proto.graph.node, rename], shape=shape, n_genres=n_genres)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-LEAST, MOST = -4.0, 4.0  # of log(beta)
-FARTHEST = 300.0
+MIN_LOG_BETA, MAX_LOG_BETA = -4.0, 4.0  # of log(beta)
+MAX_EXPONENT = 300.0
 """Of beta d_ij: scores of a polynomial kernel know no bounds, and exp(710) is no number any more."""
 KERNEL_VALUES = 1 << 22
 """Of rows and support vectors that are in memory at a time: 32 MB."""
@@ -29,7 +29,7 @@ def pairs(k: int) -> tuple[Floats, Floats]:
 def coupled(scores: Floats, k: int, beta: float) -> Floats:
     """Probabilities (n, k) from scores (n, k (k - 1) / 2) in the order of `itertools.combinations`."""
     first, second = pairs(k)
-    against = np.exp((-beta * scores).clip(-FARTHEST, FARTHEST))
+    against = np.exp((-beta * scores).clip(-MAX_EXPONENT, MAX_EXPONENT))
     p = 1 / (1 + against @ first + (1 / against) @ second)
     return np.asarray(p / p.sum(axis=1, keepdims=True), np.float64)
 
@@ -48,8 +48,8 @@ def best_beta(scores: Floats, y: NDArray[np.int64], k: int, weights: Floats | No
         right = coupled(scores, k, float(np.exp(log_beta)))[np.arange(len(y)), y]
         return float(np.average(-np.log(np.maximum(right, 1e-15)), weights=weights))
 
-    least = min(LEAST, -float(np.log(max(np.abs(scores).max(), 1.0))))  # for scores in the thousands
-    return float(np.exp(minimize_scalar(loss, bounds=(least, MOST), method="bounded").x))
+    least = min(MIN_LOG_BETA, -float(np.log(max(np.abs(scores).max(), 1.0))))  # for scores in the thousands
+    return float(np.exp(minimize_scalar(loss, bounds=(least, MAX_LOG_BETA), method="bounded").x))
 
 
 class CoupledSVC:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genrelab.core.config import TrainSettings
-from genrelab.core.hyperparameters import chosen
+from genrelab.core.hyperparameters import resolve_params
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.models.keras_base import KerasModel
 
@@ -22,7 +22,7 @@ class RawCnn(KerasModel):
 
     def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
         super().__init__(settings.of(self.name), genres)
-        self.chosen = chosen(self.name, settings.params)
+        self.chosen = resolve_params(self.name, settings.params)
 
     @property
     def display(self) -> str:
@@ -31,7 +31,7 @@ class RawCnn(KerasModel):
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
-        self._begin(examples)
+        self._start_fit(examples)
         with self.strategy.scope():
             self.network_ = build_network(
                 examples.shape, len(self.genres), dense=self.chosen["dense"], dropout=self.chosen["dropout"]
@@ -39,7 +39,7 @@ class RawCnn(KerasModel):
         weights = examples.class_weights(self.settings.class_weight)
         rate = self.chosen["learning_rate"]
         history = self._train(self.network_, *self._parts(examples), folder, class_weights=weights, learning_rate=rate)
-        self._conclude(history, history.epochs)
+        self._finish_fit(history, history.epochs)
         return self
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Columns = NDArray[np.float32]
 
-FARTHEST = 5.0
+MAX_DEVIATIONS = 5.0
 """Standard deviations from the training mean at which a feature is cut off. Kurtoses of unheard music lie 50 away:
 one of them alone would take a clip out of reach of every kernel and neighbour."""
 
@@ -19,7 +19,7 @@ one of them alone would take a clip out of reach of every kernel and neighbour."
 def bounds_of(x: Columns) -> tuple[Columns, Columns]:
     """Lowest and highest value of each column (columns,) that the model sees, from training rows (n, columns)."""
     mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    return (mean - FARTHEST * std).astype(np.float32), (mean + FARTHEST * std).astype(np.float32)
+    return (mean - MAX_DEVIATIONS * std).astype(np.float32), (mean + MAX_DEVIATIONS * std).astype(np.float32)
 
 
 def medians_of(x: Columns) -> Columns:
@@ -46,7 +46,7 @@ def l1_penalty(estimator: Any) -> dict[str, Any]:
     return {"penalty": "l1"} if named else {"l1_ratio": 1.0}
 
 
-def planes(svc: Any) -> Any:
+def as_linear_classifier(svc: Any) -> Any:
     """A linear machine by the plane of every two genres, in the clothes of a classifier that skl2onnx knows.
 
     By its support vectors, as skl2onnx would have it, large numbers cancel each other in float32.

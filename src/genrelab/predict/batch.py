@@ -17,38 +17,38 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
-from genrelab.core.processes import CRASHED, cores, refuse_if_none_begins, worker_pool
-from genrelab.predict.file import BundleInUse, must_hear, predict_file
+from genrelab.core.processes import DECODER_CRASHED, available_cores, check_workers_start, process_pool
+from genrelab.predict.file import BundleInUse, predict_file, require_audio_input
 from genrelab.predict.prediction import Decision, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.predict.cache import Memory, Stamp
+    from genrelab.predict.cache import PredictionCache, Stamp
 
-FEW = 16
+MAX_FILES_IN_PROCESS = 16
 """Files that are heard sooner here than by workers, which take a second to begin."""
 
-AHEAD = 64
+QUEUE_LIMIT = 64
 """Answers for each worker that may wait for that of an earlier file."""
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkerSettings:
     """What a worker needs to know; crosses process borders."""
 
     bundle: str
     fingerprint: str
     clips: ClipSettings
     looks_again: bool
-    remembers: bool
+    uses_cache: bool
     fresh: bool
 
 
 @dataclass(frozen=True)
-class Heard:
+class FileResult:
     """An answer, and what it is kept under: the file's size and mtime and its audio's SHA-256."""
 
     prediction: Prediction
@@ -56,12 +56,12 @@ class Heard:
     payload: bytes | None = None
 
 
-def listen(
+def predict_files(
     bundle: BundleInUse,
     paths: Iterable[str | Path],
     *,
     jobs: int | None = None,
-    memory: Memory | None = None,
+    memory: PredictionCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Prediction]:
     """Classify files, in their order. What `memory` holds is not heard again (and has no timeline).
@@ -77,30 +77,30 @@ def listen(
     """
     if jobs is not None and jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
-    must_hear(bundle)
+    require_audio_input(bundle)
     files = [p if isinstance(p, Path) else Path(p) for p in paths]
-    answers = _answers(bundle, files, jobs, memory)
-    return _counted(answers, len(files), bundle.decision, progress or (lambda done, total: None))
+    answers = _predictions(bundle, files, jobs, memory)
+    return _with_progress(answers, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
-def hear(bundle: BundleInUse, memory: Memory | None, path: Path) -> Heard:
+def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path: Path) -> FileResult:
     """Classify a file, unless `memory` knows its audio from elsewhere."""
     if memory is None:
-        return Heard(predict_file(bundle, path))
+        return FileResult(predict_file(bundle, path))
     from genrelab.predict.cache import stamp_of
 
     stamp = stamp_of(path)
     try:
-        payload = None if stamp is None else bytes.fromhex(payload_sha256(path))
+        payload = None if stamp is None else bytes.fromhex(sha256_of_audio(path))
     except OSError:
         payload = None  # whoever decodes it says why
-    known = None if payload is None else memory.lookup_payload(bundle, path, payload)
+    known = None if payload is None else memory.lookup_content(bundle, path, payload)
     prediction = known or predict_file(bundle, path)
     changed = stamp is None or stamp_of(path) != stamp
-    return Heard(prediction) if changed else Heard(prediction, stamp, payload)
+    return FileResult(prediction) if changed else FileResult(prediction, stamp, payload)
 
 
-def _counted(
+def _with_progress(
     answers: Iterator[Prediction], total: int, decision: Decision, progress: Callable[[int, int], None]
 ) -> Iterator[Prediction]:
     for done, answer in enumerate(answers, 1):
@@ -108,40 +108,42 @@ def _counted(
         yield decision(answer)
 
 
-def _answers(bundle: BundleInUse, files: list[Path], jobs: int | None, memory: Memory | None) -> Iterator[Prediction]:
+def _predictions(
+    bundle: BundleInUse, files: list[Path], jobs: int | None, memory: PredictionCache | None
+) -> Iterator[Prediction]:
     """What is remembered at once; from the first file on that is not, whoever is the quickest for so many."""
     begin = 0
     for path in files:
-        known = _known(bundle, path, memory)
+        known = _cached(bundle, path, memory)
         if known is None:
             break
         begin += 1
         yield known
     rest = files[begin:]
-    unknown = (p for p in rest if _known(bundle, p, memory) is None)
-    many = jobs is None and sum(1 for _ in islice(unknown, FEW + 1)) > FEW
+    unknown = (p for p in rest if _cached(bundle, p, memory) is None)
+    many = jobs is None and sum(1 for _ in islice(unknown, MAX_FILES_IN_PROCESS + 1)) > MAX_FILES_IN_PROCESS
     if rest and (many or (jobs is not None and jobs > 1)):
-        yield from _Line(bundle, rest, min(jobs or cores(), len(rest)), memory).answers()
+        yield from _WorkerQueue(bundle, rest, min(jobs or available_cores(), len(rest)), memory).answers()
     else:
-        yield from (_here(bundle, path, memory) for path in rest)
+        yield from (_predict_here(bundle, path, memory) for path in rest)
 
 
-def _known(bundle: BundleInUse, path: Path, memory: Memory | None) -> Prediction | None:
+def _cached(bundle: BundleInUse, path: Path, memory: PredictionCache | None) -> Prediction | None:
     return None if memory is None else memory.lookup(bundle, path)
 
 
-def _here(bundle: BundleInUse, path: Path, memory: Memory | None) -> Prediction:
-    known = _known(bundle, path, memory)
+def _predict_here(bundle: BundleInUse, path: Path, memory: PredictionCache | None) -> Prediction:
+    known = _cached(bundle, path, memory)
     if known is not None:
         return known
-    heard = hear(bundle, memory, path)
-    _keep(bundle, heard, memory)
+    heard = predict_with_cache(bundle, memory, path)
+    _store(bundle, heard, memory)
     return heard.prediction
 
 
-def _keep(bundle: BundleInUse, heard: Heard, memory: Memory | None) -> None:
+def _store(bundle: BundleInUse, heard: FileResult, memory: PredictionCache | None) -> None:
     if memory is not None and heard.stamp is not None:
-        memory.remember(bundle, heard.prediction, heard.stamp, heard.payload)
+        memory.store(bundle, heard.prediction, heard.stamp, heard.payload)
 
 
 # --- in worker processes ---
@@ -155,44 +157,44 @@ class _Slot:
     answer: Prediction | None
 
 
-class _Line:
+class _WorkerQueue:
     """Files on their way through worker processes."""
 
-    def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, memory: Memory | None) -> None:
+    def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, memory: PredictionCache | None) -> None:
         self._bundle, self._jobs, self._memory = bundle, jobs, memory
         fresh = memory is not None and memory.fresh
-        self._order = Order(
+        self._order = WorkerSettings(
             str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, memory is not None, fresh
         )
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
-        self._out: dict[Future[Heard], _Slot] = {}
+        self._out: dict[Future[FileResult], _Slot] = {}
         self._lost: list[_Slot] = []  # were out when a worker died
 
     def answers(self) -> Iterator[Prediction]:
         while not self._all_sent or self._slots:
-            with worker_pool(self._jobs) as pool:
+            with process_pool(self._jobs) as pool:
                 while not self._lost and (not self._all_sent or self._slots):
                     self._send(pool)
                     yield from self._ready()
                     self._collect()
                 while self._out:
                     self._collect()
-            self._hear_alone()
+            self._retry_one_by_one()
             yield from self._ready()
 
     def _send(self, pool: ProcessPoolExecutor) -> None:
         """Tops up: one file waits behind each that is heard."""
-        while len(self._out) <= self._jobs and len(self._slots) < AHEAD * self._jobs and not self._lost:
+        while len(self._out) <= self._jobs and len(self._slots) < QUEUE_LIMIT * self._jobs and not self._lost:
             path = next(self._rest, None)
             if path is None:
                 self._all_sent = True
                 return
-            slot = _Slot(path, _known(self._bundle, path, self._memory))
+            slot = _Slot(path, _cached(self._bundle, path, self._memory))
             self._slots.append(slot)
             if slot.answer is None:
                 try:
-                    self._out[pool.submit(_work, self._order, path)] = slot
+                    self._out[pool.submit(_predict_in_worker, self._order, path)] = slot
                 except BrokenProcessPool:
                     self._lost.append(slot)
 
@@ -209,45 +211,45 @@ class _Line:
             except BrokenProcessPool:
                 self._lost.append(slot)
         if self._memory is not None:
-            self._memory.flush_soon()
+            self._memory.flush_if_due()
 
-    def _answered(self, slot: _Slot, heard: Heard) -> None:
-        _keep(self._bundle, heard, self._memory)
+    def _answered(self, slot: _Slot, heard: FileResult) -> None:
+        _store(self._bundle, heard, self._memory)
         slot.answer = heard.prediction
 
-    def _hear_alone(self) -> None:
+    def _retry_one_by_one(self) -> None:
         """One by one, so that it shows which of the lost files brings a worker down."""
         from genrelab.predict.cache import stamp_of
 
         while self._lost:
-            with worker_pool(1) as pool:
-                refuse_if_none_begins(pool, " --jobs 1 does without them")
+            with process_pool(1) as pool:
+                check_workers_start(pool, " --jobs 1 does without them")
                 while self._lost:
                     slot = self._lost.pop(0)
                     stamp = stamp_of(slot.path)
                     try:
-                        self._answered(slot, pool.submit(_work, self._order, slot.path).result())
+                        self._answered(slot, pool.submit(_predict_in_worker, self._order, slot.path).result())
                     except BrokenProcessPool:
                         # It is remembered, so that the next run does not hear it itself.
-                        crashed = Prediction(str(slot.path), None, None, {}, None, self._bundle.name, CRASHED)
-                        self._answered(slot, Heard(crashed, stamp))
+                        crashed = Prediction(str(slot.path), None, None, {}, None, self._bundle.name, DECODER_CRASHED)
+                        self._answered(slot, FileResult(crashed, stamp))
                         break
 
 
-def _work(order: Order, path: Path) -> Heard:
-    return hear(*_loaded(order), path)
+def _predict_in_worker(order: WorkerSettings, path: Path) -> FileResult:
+    return predict_with_cache(*_load_in_worker(order), path)
 
 
 @lru_cache(maxsize=1)
-def _loaded(order: Order) -> tuple[BundleInUse, Memory | None]:
+def _load_in_worker(order: WorkerSettings) -> tuple[BundleInUse, PredictionCache | None]:
     """The model and the memory of this worker; what is wrong with the memory the parent has said already."""
     bundles.THREADS = 1
     bundle = BundleInUse(**vars(bundles.load_bundle(order.bundle)))
     if bundle.fingerprint != order.fingerprint:
         raise BundleError(f"{order.bundle} was changed while it was in use: begin again")
     memory = None
-    if order.remembers:
-        from genrelab.predict.cache import open_memory
+    if order.uses_cache:
+        from genrelab.predict.cache import open_cache
 
-        memory = open_memory(lambda sentence: None, fresh=order.fresh)
+        memory = open_cache(lambda sentence: None, fresh=order.fresh)
     return replace(bundle, clips=order.clips, looks_again=order.looks_again), memory

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from genrelab import __version__
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
-from genrelab.core.sqlite import is_damage, move_aside, opened
+from genrelab.core.sqlite import is_damage, move_aside, open_database
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ CREATE TABLE faults (
     error TEXT NOT NULL, PRIMARY KEY (model, path)
 );
 """
-FAULT = """
+SELECT_ERROR = """
 SELECT duration_s, error FROM models JOIN faults ON model = id
 WHERE key = ? AND path = ? AND size = ? AND mtime_ns = ?
 """
@@ -65,10 +65,10 @@ JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AN
 BY_PAYLOAD = "SELECT probabilities, duration_s FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
 THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
 
-MOST_ROWS = 2_000_000
+MAX_ROWS = 2_000_000
 """Of each table; beyond that the oldest are forgotten. A million files take about 400 MB."""
 
-SOON_S = 1.0
+FLUSH_INTERVAL_S = 1.0
 """What was remembered is on the disk after this time: as much as a kill may cost."""
 
 Stamp = tuple[int, int]
@@ -100,30 +100,30 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "genrelab"
 
 
-def _say(sentence: str) -> None:
+def _print_to_stderr(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def open_memory(say: Callable[[str], None] = _say, *, fresh: bool = False) -> Memory:
+def open_cache(say: Callable[[str], None] = _print_to_stderr, *, fresh: bool = False) -> PredictionCache:
     """The memory of this user; an empty one where it cannot be opened, and `say` is told why.
 
     One that is damaged, or of another version of genrelab, is moved aside, and a new one begun.
 
     Args:
-        fresh: see `Memory`.
+        fresh: see `PredictionCache`.
     """
     try:
         file = cache_folder() / FILE
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Memory(file, opened(file, SCHEMA, SCHEMA_VERSION, say), say, fresh)
+        return PredictionCache(file, open_database(file, SCHEMA, SCHEMA_VERSION, say), say, fresh)
     except (OSError, RuntimeError, sqlite3.Error) as e:
         say(
             f"What was heard before cannot be looked up ({e}): all files are heard; GENRELAB_CACHE names another folder"
         )
-        return Memory(Path(FILE), None, say)
+        return PredictionCache(Path(FILE), None, say)
 
 
-class Memory:
+class PredictionCache:
     """An open memory, for one thread. Leaving its `with` block writes what is still to be written.
 
     It is never in the way: where the database fails, `say` is told once, and nothing is remembered from then on.
@@ -138,15 +138,15 @@ class Memory:
         self._file, self._database, self._say, self.fresh = file, database, say, fresh
         self._new_files: dict[bytes, tuple[int, int, bytes]] = {}
         self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None]] = {}
-        self._new_faults: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
+        self._new_errors: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
         self._written = time.monotonic()
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> PredictionCache:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None) -> None:
         self.flush()
-        self._ask(_forget_the_oldest)
+        self._query(_delete_oldest_rows)
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -156,14 +156,14 @@ class Memory:
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
             return None
-        where = (_key(bundle), _name(path), *stamp)
-        faults = self._ask(lambda d: d.execute(FAULT, where).fetchall())
+        where = (_key(bundle), _path_bytes(path), *stamp)
+        faults = self._query(lambda d: d.execute(SELECT_ERROR, where).fetchall())
         if faults:
             return Prediction(str(path), None, None, {}, faults[0][0], bundle.name, faults[0][1])
-        rows = self._ask(lambda d: d.execute(BY_FILE, where).fetchall())
-        return _prediction(bundle, path, rows[0]) if rows else None
+        rows = self._query(lambda d: d.execute(BY_FILE, where).fetchall())
+        return _prediction_from_row(bundle, path, rows[0]) if rows else None
 
-    def lookup_payload(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
+    def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
         """What this model said of the same audio, wherever that stood.
 
         Args:
@@ -173,10 +173,10 @@ class Memory:
             return None
         what = (_key(bundle), payload)
         new = self._new_answers.get(what)
-        rows = [new] if new is not None else self._ask(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
-        return _prediction(bundle, path, rows[0]) if rows else None
+        rows = [new] if new is not None else self._query(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
+        return _prediction_from_row(bundle, path, rows[0]) if rows else None
 
-    def remember(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
+    def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Keep an answer that lasts.
 
         Args:
@@ -185,15 +185,15 @@ class Memory:
         """
         if not prediction.lasting:
             return
-        key, path = _key(bundle), _name(prediction.path)
+        key, path = _key(bundle), _path_bytes(prediction.path)
         if prediction.error is not None:
-            self._new_faults[key, path] = (*stamp, prediction.duration_s, prediction.error)
+            self._new_errors[key, path] = (*stamp, prediction.duration_s, prediction.error)
         elif payload is not None:
             p = np.array(list(prediction.probabilities.values()), "<f8").tobytes()
             self._new_answers[key, payload] = (p, prediction.duration_s)
             self._new_files[path] = (*stamp, payload)
-            self._new_faults[key, path] = None
-        self.flush_soon()
+            self._new_errors[key, path] = None
+        self.flush_if_due()
 
     def rekey(self, path: str | Path) -> None:
         """To be called after a file's tags were rewritten: as its audio is the same, what was said of it stays.
@@ -203,22 +203,22 @@ class Memory:
         """
         stamp = stamp_of(path)
         if stamp is not None:
-            self._new_files[_name(path)] = (*stamp, bytes.fromhex(payload_sha256(path)))
-            self.flush_soon()
+            self._new_files[_path_bytes(path)] = (*stamp, bytes.fromhex(sha256_of_audio(path)))
+            self.flush_if_due()
 
-    def flush_soon(self) -> None:
+    def flush_if_due(self) -> None:
         """Write what is to be written if the last time was a while ago."""
-        if time.monotonic() - self._written >= SOON_S:
+        if time.monotonic() - self._written >= FLUSH_INTERVAL_S:
             self.flush()
 
     def flush(self) -> None:
         """Write what is to be written."""
-        files, answers, faults = self._new_files, self._new_answers, self._new_faults
+        files, answers, faults = self._new_files, self._new_answers, self._new_errors
         if files or answers or faults:
-            self._ask(lambda database: _write(database, files, answers, faults))
-        self._new_files, self._new_answers, self._new_faults, self._written = {}, {}, {}, time.monotonic()
+            self._query(lambda database: _write(database, files, answers, faults))
+        self._new_files, self._new_answers, self._new_errors, self._written = {}, {}, {}, time.monotonic()
 
-    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _query(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
         if self._database is None:
             return None
         try:
@@ -243,11 +243,11 @@ def _key_of(fingerprint: str, version: str, clips: ClipSettings, looks_again: bo
     return f"{fingerprint} {version} {json.dumps(heard)}"
 
 
-def _name(path: str | Path) -> bytes:
+def _path_bytes(path: str | Path) -> bytes:
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - as above
 
 
-def _prediction(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
+def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
     """The answer in a row; None where that does not add up: then the file is heard."""
     blob, duration_s = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
@@ -281,8 +281,8 @@ def _write(
         database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?, ?)", rows)
 
 
-def _forget_the_oldest(database: sqlite3.Connection) -> None:
+def _delete_oldest_rows(database: sqlite3.Connection) -> None:
     for table in ("files", "answers", "faults"):
         (newest,) = database.execute(f"SELECT max(rowid) FROM {table}").fetchone()
-        if newest and newest > MOST_ROWS:
-            database.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - MOST_ROWS,))
+        if newest and newest > MAX_ROWS:
+            database.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - MAX_ROWS,))

@@ -23,7 +23,7 @@ from genrelab.predict import batch
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
 from genrelab.predict.prediction import Prediction
 
-Windows = int | Literal["all"]
+WindowCount = int | Literal["all"]
 """How many stretches of a track are listened to (see `Classifier.with_windows`)."""
 
 STARTER = Path(bundles.__file__).with_name("starter")
@@ -50,7 +50,7 @@ class Classifier(BundleInUse):
         return self.decision(predict_samples(self, track, sr))
 
     def predict_many(
-        self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: Windows | None = None
+        self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: WindowCount | None = None
     ) -> Iterator[Prediction]:
         """Classify files, in their order, each as soon as it is asked for.
 
@@ -68,13 +68,13 @@ class Classifier(BundleInUse):
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
             return (bundle.decision(predict_file(bundle, path)) for path in paths)
-        return batch.listen(bundle, paths, jobs=jobs)
+        return batch.predict_files(bundle, paths, jobs=jobs)
 
-    def with_windows(self, windows: Windows | None) -> Classifier:
+    def with_windows(self, windows: WindowCount | None) -> Classifier:
         """The same model, listening to so many stretches of a track, spread evenly over it.
 
         Args:
-            windows: a number, and where the two likeliest genres are `file.CLOSE` then, up to as many again; `all`;
+            windows: a number, and where the two likeliest genres are `file.TIE_MARGIN` then, up to as many again; `all`;
                 or None: as many as the bundle says.
 
         Raises:

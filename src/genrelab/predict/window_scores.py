@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip
-from genrelab.bundle.bundle import ROWS_AT_ONCE, Bundle
-from genrelab.core.config import AT_THE_BEGINNING, LogMelView, SamplesView, View
+from genrelab.bundle.bundle import BATCH_SIZE, Bundle
+from genrelab.core.config import FIRST_CLIP_VIEWS, LogMelView, SamplesView, View
 from genrelab.features.views import compute_many
 
-Score = tuple[float, float, NDArray[np.float64]]
+ScoredWindow = tuple[float, float, NDArray[np.float64]]
 """Of a window: start and end in seconds, and the probabilities of the genres."""
 
 
-def scores_of(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[Score]:
+def score_windows(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[ScoredWindow]:
     """Start, end and probabilities of every window; those of several clips go through the network together."""
-    if bundle.view.name in AT_THE_BEGINNING:
+    if bundle.view.name in FIRST_CLIP_VIEWS:
         stretches = islice(stretches, 1)
     spans: list[tuple[float, float]] = []
     arrays: list[NDArray[Any]] = []
@@ -29,13 +29,15 @@ def scores_of(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[Score]:
         for window in windows:
             spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
             arrays.append(window.x)
-        if len(arrays) >= ROWS_AT_ONCE:
-            yield from _asked(bundle, spans, arrays)
+        if len(arrays) >= BATCH_SIZE:
+            yield from _score_batch(bundle, spans, arrays)
             spans, arrays = [], []
-    yield from _asked(bundle, spans, arrays)
+    yield from _score_batch(bundle, spans, arrays)
 
 
-def _asked(bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]) -> Iterator[Score]:
+def _score_batch(
+    bundle: Bundle, spans: list[tuple[float, float]], arrays: list[NDArray[Any]]
+) -> Iterator[ScoredWindow]:
     if arrays:
         rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
         yield from ((*span, row) for span, row in zip(spans, rows, strict=True))

@@ -24,9 +24,9 @@ from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
 from genrelab.features.statistics import STATISTICS
 from genrelab.prepare import work_unit
-from genrelab.prepare.work_unit import Outcome, Piece
+from genrelab.prepare.work_unit import Piece, TrackOutcome
 from genrelab.records import tfrecord
-from genrelab.records.prepared import FINGERPRINTS, MARKS, TRACKS, write_parquet
+from genrelab.records.prepared import FINGERPRINTS_FILE, FINGERPRINTS_SCHEMA, TRACKS_SCHEMA, write_parquet
 
 
 def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: list[Piece]) -> None:
@@ -41,17 +41,17 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: lis
         else:
             files |= _write_shards(out, view.name, shards)
     files |= _write_prints(out, dataset, shards)
-    write_tables(out, dataset, outcomes, about(dataset, settings, outcomes, files))
+    write_tables(out, dataset, outcomes, dataset_json(dataset, settings, outcomes, files))
 
 
-def write_tables(out: Folder, dataset: Dataset, outcomes: list[Outcome], about: dict[str, Any]) -> None:
+def write_tables(out: Folder, dataset: Dataset, outcomes: list[TrackOutcome], about: dict[str, Any]) -> None:
     """`tracks.parquet`, `failures.csv` and `dataset.json`; a kill between them is mended by the next `prepare`."""
     write_parquet(out, "tracks.parquet", tracks_table(dataset.tracks, outcomes))
     out.write_bytes("failures.csv", failures(dataset.tracks, outcomes))
     out.write_json("dataset.json", about)
 
 
-def tracks_table(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> pa.Table:
+def tracks_table(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> pa.Table:
     """`tracks.parquet`: what the dataset knew and what became of each track."""
     rows = [
         (t.track_id, i, t.path, t.genre, t.artist, t.album, t.licence, t.official_split,
@@ -59,11 +59,11 @@ def tracks_table(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> pa.Table
         for i, (t, o) in enumerate(zip(tracks, outcomes, strict=True))
     ]  # fmt: skip
     columns = zip(*rows, strict=True)
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, TRACKS, strict=True)], schema=TRACKS)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, TRACKS_SCHEMA, strict=True)], schema=TRACKS_SCHEMA)
 
 
-def about(
-    dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome], files: dict[str, str]
+def dataset_json(
+    dataset: Dataset, settings: PrepareSettings, outcomes: list[TrackOutcome], files: dict[str, str]
 ) -> dict[str, Any]:
     """`dataset.json`; nothing in it depends on when or how fast it was made.
 
@@ -83,7 +83,7 @@ def about(
         "by_genre": {g: dict(sorted(c.items())) for g, c in by_genre.items()},
         "records": work_unit.record_counts(outcomes),
         "settings": settings.to_json(),
-        "fingerprint": fingerprint([t.track_id for t in dataset.tracks], settings.to_json(), outcomes),
+        "fingerprint": inputs_sha256([t.track_id for t in dataset.tracks], settings.to_json(), outcomes),
         "files": files,
         "notes": list(dataset.notes),
         "versions": {"python": platform.python_version(), "genrelab": __version__}
@@ -91,14 +91,14 @@ def about(
     }
 
 
-def counts(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> dict[str, int]:
+def counts(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> dict[str, int]:
     """How many tracks there are, by what became of them; `unlabelled` ones are among the `failed` and `missing`."""
     by_status = Counter(o.status for o in outcomes)
     unlabelled = sum(t.genre is None for t in tracks)
     return {"tracks": len(tracks), **{s: by_status[s] for s in ("ok", "failed", "missing")}, "unlabelled": unlabelled}
 
 
-def fingerprint(ids: list[str], settings: dict[str, Any], outcomes: list[Outcome]) -> str:
+def inputs_sha256(ids: list[str], settings: dict[str, Any], outcomes: list[TrackOutcome]) -> str:
     """SHA-256 over the settings, the content of every track and what became of it."""
     inputs = [(t, o.sha256, o.status, o.duration_s, o.error) for t, o in zip(ids, outcomes, strict=True)]
     return hashlib.sha256(json.dumps([settings, inputs]).encode()).hexdigest()
@@ -152,15 +152,22 @@ def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray
 
 def _write_prints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
     """`fingerprints.parquet`, a row group a shard."""
-    local = Path(shards[0][0].work) / FINGERPRINTS
-    with pq.ParquetWriter(local, MARKS, compression="zstd") as writer:
+    local = Path(shards[0][0].work) / FINGERPRINTS_FILE
+    with pq.ParquetWriter(local, FINGERPRINTS_SCHEMA, compression="zstd") as writer:
         for shard in shards:
-            found = [(dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in work_unit.read_prints(piece)]
-            columns = zip(*found, strict=True) if found else [()] * len(MARKS)
-            writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, MARKS, strict=True)], MARKS))
+            found = [
+                (dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in work_unit.read_fingerprints(piece)
+            ]
+            columns = zip(*found, strict=True) if found else [()] * len(FINGERPRINTS_SCHEMA)
+            writer.write_table(
+                pa.table(
+                    [pa.array(c, f.type) for c, f in zip(columns, FINGERPRINTS_SCHEMA, strict=True)],
+                    FINGERPRINTS_SCHEMA,
+                )
+            )
     digest = work_unit.file_sha256(local)
-    out.publish(local, FINGERPRINTS)
-    return {FINGERPRINTS: digest}
+    out.publish(local, FINGERPRINTS_FILE)
+    return {FINGERPRINTS_FILE: digest}
 
 
 def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:
@@ -181,7 +188,7 @@ def _features(ids: list[str], starts: list[float], values: NDArray[np.float32], 
     return pa.table([pa.array(ids, pa.string()), pa.array(starts, pa.float32()), *columns], schema=schema)
 
 
-def failures(tracks: tuple[Track, ...], outcomes: list[Outcome]) -> bytes:
+def failures(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> bytes:
     """`failures.csv`: every track that is not `ok`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import PIECE_TRACKS, Piece
 
 
-def busiest(tracks: int, jobs: int) -> int:
+def max_tracks_per_worker(tracks: int, jobs: int) -> int:
     """Tracks of the worker that has most, where each takes the next piece as it is done with one."""
     loads = [0] * max(1, min(jobs, -(-tracks // PIECE_TRACKS)))
     for first in range(0, tracks, PIECE_TRACKS):
@@ -22,7 +22,7 @@ def busiest(tracks: int, jobs: int) -> int:
     return max(loads)
 
 
-class Outlook:
+class Estimate:
     """Says what is to be done; as soon as each worker may have made a piece, how long the rest will take; and after
     every piece whether the disk holds it.
 
@@ -53,7 +53,7 @@ class Outlook:
             kept = sum(i.kept is not None for i in items)
             taken_over = f" and {kept:,} to take over" if kept else ""
             names = ", ".join(v.name for v in todo[0].settings.views)
-            say(f"{count(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
+            say(f"{pluralize(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
 
     def after(self, piece: Piece, seconds: float) -> None:
         """A piece is whole; a worker took so long for it.
@@ -71,14 +71,14 @@ class Outlook:
             return
         if self._read and self._read_left and not self._told:
             self._told = True
-            left_s = busiest(self._read_left, self._jobs) * self._seconds / self._read
+            left_s = max_tracks_per_worker(self._read_left, self._jobs) * self._seconds / self._read
             mb = self._needed() / 1e6
             self._say(
-                f"about {left_s:.0f} s more with {count(self._jobs, 'worker')}, and {mb:,.0f} MB of disk meanwhile"
+                f"about {left_s:.0f} s more with {pluralize(self._jobs, 'worker')}, and {mb:,.0f} MB of disk meanwhile"
             )
-        self.look_at_the_disk()
+        self.check_disk_space()
 
-    def look_at_the_disk(self) -> None:
+    def check_disk_space(self) -> None:
         """Is there room for the pieces that are left, and for the shards that all of them become?
 
         Raises:
@@ -111,4 +111,4 @@ def _tracks(piece: Piece) -> tuple[int, int]:
     What an earlier preparation without fingerprints holds is decoded, too.
     """
     usable = [i for i in piece.items if i.problem is None and Path(i.path).is_file()]
-    return sum(i.kept is None or i.kept.prints is None for i in usable), len(usable)
+    return sum(i.kept is None or i.kept.fingerprints is None for i in usable), len(usable)

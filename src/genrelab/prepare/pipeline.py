@@ -14,14 +14,14 @@ from typing import Any
 
 from genrelab.core.config import PrepareSettings, TableView
 from genrelab.core.errors import PreparedError, SettingsError
-from genrelab.core.processes import cores
+from genrelab.core.processes import available_cores
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, FeatureTable, Track
 from genrelab.leakage import audit
 from genrelab.prepare import assemble, previous, work_unit, workers
-from genrelab.prepare.estimate import Outlook
-from genrelab.prepare.work_unit import Item, Outcome, Piece
-from genrelab.records.prepared import FINGERPRINTS, Prepared, open_prepared
+from genrelab.prepare.estimate import Estimate
+from genrelab.prepare.work_unit import Item, Piece, TrackOutcome
+from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared, open_prepared
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -52,11 +52,11 @@ def prepare(
         PreparedError: `out` holds other settings, another dataset, or other files.
     """
     folder = out if isinstance(out, Folder) else Folder(out)
-    n_jobs = cores() if jobs is None else jobs
+    n_jobs = available_cores() if jobs is None else jobs
     if n_jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {n_jobs}")
     work = _work_folder(folder)
-    with _alone(folder, work.parent, say):
+    with _locked(folder, work.parent, say):
         if dataset.features is not None:
             prepared = _prepare_table(dataset, dataset.features, folder, work, say)
         else:
@@ -82,26 +82,26 @@ def _audit(prepared: Prepared, say: Say) -> None:
 def _prepare_audio(
     dataset: Dataset, folder: Folder, work: Path, settings: PrepareSettings, jobs: int, say: Say, progress: Progress
 ) -> Prepared:
-    old = previous.look(folder, dataset, settings, work, say)
+    old = previous.find_existing(folder, dataset, settings, work, say)
     items = [
         Item(index, str(dataset.root / t.path) if t.path is not None else "", _problem(t))
         for index, t in enumerate(dataset.tracks)
     ]
     if old is not None:
-        found = previous.compare(dataset, old, threads=cores())
-        _tell(found, items, dataset, say)
+        found = previous.compare(dataset, old, threads=available_cores())
+        _report_changes(found, items, dataset, say)
         if previous.only_labels_differ(dataset, found, items):
             return _relabel(dataset, settings, old, say)
-    _begin(work, settings)
+    _start_work_folder(work, settings)
     if old is not None:
-        kept = previous.kept(found, cache=work / "old")
+        kept = previous.reusable_tracks(found, cache=work / "old")
         items = [replace(i, kept=kept.get(t.track_id)) for i, t in zip(items, dataset.tracks, strict=True)]
     order = work_unit.plan(items, work, settings, tracks=work_unit.PIECE_TRACKS)
     todo = _todo(order, say)
     jobs = min(jobs, len(todo))
-    outlook = Outlook(order, todo, jobs, folder, say)
-    _make(order, todo, jobs, outlook, progress)
-    outlook.look_at_the_disk()
+    outlook = Estimate(order, todo, jobs, folder, say)
+    _make_pending(order, todo, jobs, outlook, progress)
+    outlook.check_disk_space()
     assemble.assemble(folder, dataset, settings, order)
     return open_prepared(folder)
 
@@ -110,10 +110,10 @@ def _problem(track: Track) -> str | None:
     return track.problem or ("no genre label" if track.genre is None else None)
 
 
-def _tell(found: previous.Earlier, items: list[Item], dataset: Dataset, say: Say) -> None:
+def _report_changes(found: previous.PreviousState, items: list[Item], dataset: Dataset, say: Say) -> None:
     same = sum(found.unchanged(t.track_id) for t in dataset.tracks)
     say(f"{same} of {len(items)} tracks have not changed since they were prepared")
-    if FINGERPRINTS not in found.old.about.get("files", {}):
+    if FINGERPRINTS_FILE not in found.old.about.get("files", {}):
         say(f"{found.old.folder} is of an earlier version, without fingerprints: its tracks are decoded for them")
     if found.damaged:
         more = f" and {len(found.damaged) - 1} more" if len(found.damaged) > 1 else ""
@@ -122,11 +122,11 @@ def _tell(found: previous.Earlier, items: list[Item], dataset: Dataset, say: Say
 
 def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: Path, say: Say) -> Prepared:
     settings = PrepareSettings(views=(TableView(columns=table.columns),))
-    old = previous.look(folder, dataset, settings, work, say)
+    old = previous.find_existing(folder, dataset, settings, work, say)
     outcomes = [
-        Outcome(i, "failed", "label", _problem(t))
+        TrackOutcome(i, "failed", "label", _problem(t))
         if _problem(t) is not None
-        else Outcome(i, "ok", sha256=hashlib.sha256(row.tobytes()).hexdigest())
+        else TrackOutcome(i, "ok", sha256=hashlib.sha256(row.tobytes()).hexdigest())
         for i, (t, row) in enumerate(zip(dataset.tracks, table.values, strict=True))
     ]
     if old is not None:
@@ -134,13 +134,15 @@ def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: 
         same = any((t.track_id, o.sha256) in rows for t, o in zip(dataset.tracks, outcomes, strict=True))
         previous.check_root(folder, old.about, dataset, same)
         damaged = previous.check_files(old, threads=1)[1]
-        if not damaged and _is_up_to_date(old, dataset, outcomes, _about(dataset, settings, outcomes, old)):
+        if not damaged and _is_up_to_date(
+            old, dataset, outcomes, _unchanged_dataset_json(dataset, settings, outcomes, old)
+        ):
             say(f"{folder} is up to date: {len(dataset.tracks)} tracks")
             return old
-    _begin(work, settings)
+    _start_work_folder(work, settings)
     folder.remove("dataset.json")
     files = assemble.write_feature_table(folder, dataset)
-    assemble.write_tables(folder, dataset, outcomes, assemble.about(dataset, settings, outcomes, files))
+    assemble.write_tables(folder, dataset, outcomes, assemble.dataset_json(dataset, settings, outcomes, files))
     return open_prepared(folder)
 
 
@@ -153,7 +155,7 @@ def _work_folder(folder: Folder) -> Path:
 
 
 @contextmanager
-def _alone(folder: Folder, place: Path, say: Say) -> Iterator[None]:
+def _locked(folder: Folder, place: Path, say: Say) -> Iterator[None]:
     """Two preparations of one folder at a time would undo each other's work.
 
     The lock lies on the folder itself: there is no file that a kill could leave, or a removal could make two of.
@@ -190,7 +192,7 @@ def _discard(work: Path) -> None:
 
 def _relabel(dataset: Dataset, settings: PrepareSettings, old: Prepared, say: Say) -> Prepared:
     outcomes = previous.outcomes_of(old)
-    about = _about(dataset, settings, outcomes, old)
+    about = _unchanged_dataset_json(dataset, settings, outcomes, old)
     if _is_up_to_date(old, dataset, outcomes, about):
         say(f"{old.folder} is up to date: {len(old)} tracks")
         return old
@@ -199,13 +201,15 @@ def _relabel(dataset: Dataset, settings: PrepareSettings, old: Prepared, say: Sa
     return open_prepared(old.folder)
 
 
-def _about(dataset: Dataset, settings: PrepareSettings, outcomes: list[Outcome], old: Prepared) -> dict[str, Any]:
+def _unchanged_dataset_json(
+    dataset: Dataset, settings: PrepareSettings, outcomes: list[TrackOutcome], old: Prepared
+) -> dict[str, Any]:
     """`dataset.json` where the data stay as they are, with the versions that made them."""
     files = old.about.get("files", {})
-    return assemble.about(dataset, settings, outcomes, files) | {"versions": old.about["versions"]}
+    return assemble.dataset_json(dataset, settings, outcomes, files) | {"versions": old.about["versions"]}
 
 
-def _is_up_to_date(old: Prepared, dataset: Dataset, outcomes: list[Outcome], about: dict[str, Any]) -> bool:
+def _is_up_to_date(old: Prepared, dataset: Dataset, outcomes: list[TrackOutcome], about: dict[str, Any]) -> bool:
     return (
         old.about == json.loads(json.dumps(about))
         and old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict()
@@ -214,9 +218,9 @@ def _is_up_to_date(old: Prepared, dataset: Dataset, outcomes: list[Outcome], abo
     )
 
 
-def _begin(work: Path, settings: PrepareSettings) -> None:
+def _start_work_folder(work: Path, settings: PrepareSettings) -> None:
     """A work folder with the pieces of an interrupted preparation with these settings, if there are any."""
-    if previous.held_settings(work) != previous.plain(settings):
+    if previous.read_work_settings(work) != previous.settings_as_stored(settings):
         _discard(work)
     Folder(work).write_json("settings.json", settings.to_json())
     for half in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
@@ -235,7 +239,7 @@ def n_tracks(some: list[Piece]) -> int:
     return sum(len(p.items) for p in some)
 
 
-def _make(order: list[Piece], todo: list[Piece], jobs: int, outlook: Outlook, progress: Progress) -> None:
+def _make_pending(order: list[Piece], todo: list[Piece], jobs: int, outlook: Estimate, progress: Progress) -> None:
     total, done = n_tracks(order), n_tracks(order) - n_tracks(todo)
 
     def report(piece: Piece, seconds: float) -> None:
@@ -246,4 +250,4 @@ def _make(order: list[Piece], todo: list[Piece], jobs: int, outlook: Outlook, pr
 
     progress(done, total)
     if todo:
-        workers.make_all(todo, jobs=jobs, done=report)
+        workers.make_pieces(todo, jobs=jobs, done=report)

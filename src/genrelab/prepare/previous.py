@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.config import CHOICE, CLIPS_OF_MORE, IN_TABLE, PrepareSettings
+from genrelab.core.config import CLIP_CHOICE, CLIP_CHOICE_KEY, PARQUET_VIEWS, PrepareSettings
 from genrelab.core.errors import DecodeError, PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
 from genrelab.prepare import assemble, work_unit
-from genrelab.prepare.work_unit import Item, Kept, Mark, Outcome
+from genrelab.prepare.work_unit import Item, PackedFingerprint, ReusableTrack, TrackOutcome
 from genrelab.records import tfrecord
-from genrelab.records.prepared import FINGERPRINTS, Prepared, read_about, read_parquet, read_prepared
+from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared, read_dataset_json, read_parquet, read_prepared
 
 STAGES = ("find", "read", "label", "decode", "check", "view")
 """Where a track can fail."""
 
 
-def look(
+def find_existing(
     folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, say: Callable[[str], None]
 ) -> Prepared | None:
     """The preparation that is already there, whole or in need of mending; None where there is none to build on.
@@ -35,14 +35,14 @@ def look(
     Raises:
         PreparedError: it has other settings, holds another dataset, or the folder holds other files.
     """
-    held = held_settings(work)
+    held = read_work_settings(work)
     if folder.exists("dataset.json"):
-        about = read_about(folder)
+        about = read_dataset_json(folder)
         if about["name"] != dataset.name:
             raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
         _check_settings(folder, about["settings"], settings, "it")
         old = _read(folder, about, dataset, say)
-        if old is not None and CHOICE not in about["settings"]:
+        if old is not None and CLIP_CHOICE_KEY not in about["settings"]:
             _check_choice(old, settings)
         return old
     if held is not None:
@@ -52,7 +52,7 @@ def look(
     return None
 
 
-def held_settings(work: Path) -> dict[str, Any] | None:
+def read_work_settings(work: Path) -> dict[str, Any] | None:
     """Settings of the pieces in a work folder; None where there can be none."""
     try:
         return Folder(work).read_json("settings.json")
@@ -60,14 +60,14 @@ def held_settings(work: Path) -> dict[str, Any] | None:
         return None
 
 
-def plain(settings: PrepareSettings) -> dict[str, Any]:
+def settings_as_stored(settings: PrepareSettings) -> dict[str, Any]:
     """Settings as they come back from JSON, with lists for tuples."""
     stored: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
     return stored
 
 
 def _check_settings(folder: Folder, held: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
-    differences = "; ".join(_differences({CHOICE: CLIPS_OF_MORE, **held}, plain(settings)))
+    differences = "; ".join(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **held}, settings_as_stored(settings)))
     if differences:
         raise PreparedError(f"{folder} holds other settings ({differences}): choose another --out, or remove {remove}")
 
@@ -85,7 +85,7 @@ def _check_choice(old: Prepared, settings: PrepareSettings) -> None:
 def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, say: Callable[[str], None]) -> Prepared | None:
     try:
         old = read_prepared(folder)
-        found = assemble.fingerprint(old.tracks["track_id"], about["settings"], outcomes_of(old))
+        found = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
         reason = "" if found == about["fingerprint"] else f"{folder}: tracks.parquet has changed since it was written"
     except PreparedError as e:
         reason = str(e).partition(": run the same")[0]
@@ -107,7 +107,7 @@ def _differences(held: Any, wanted: Any, at: str = "") -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousState:
     """An earlier preparation beside the dataset as it is now.
 
     Attributes:
@@ -130,7 +130,7 @@ class Earlier:
         return i is not None and self.old.tracks["status"][i] == "ok" and sha256 == self.old.tracks["sha256"][i]
 
 
-def compare(dataset: Dataset, old: Prepared, *, threads: int) -> Earlier:
+def compare(dataset: Dataset, old: Prepared, *, threads: int) -> PreviousState:
     """Read every file and every shard once, `threads` at a time.
 
     Raises:
@@ -141,7 +141,7 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> Earlier:
     with ThreadPoolExecutor(threads) as pool:  # hashlib leaves the interpreter to the others
         now = list(pool.map(lambda t: _sha256(dataset.root / str(t.path)), known))
     sha256 = {t.track_id: sha for t, sha in zip(known, now, strict=True)}
-    found = Earlier(old, before, sha256, *check_files(old, threads=threads))
+    found = PreviousState(old, before, sha256, *check_files(old, threads=threads))
     check_root(old.folder, old.about, dataset, any(map(found.unchanged, before)))
     return found
 
@@ -149,7 +149,7 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> Earlier:
 def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[str, ...]]:
     """Names of the shards and tables in `dataset.json` that are as they were written; names of those that are not."""
     files: dict[str, str] = old.about.get("files", {})
-    present = [s for view in old.views if view not in IN_TABLE for s in old.shards(view)]
+    present = [s for view in old.views if view not in PARQUET_VIEWS for s in old.shards(view)]
     names = sorted({*files, *present})
     with ThreadPoolExecutor(threads) as pool:
         held = list(pool.map(old.folder.sha256, names))
@@ -170,14 +170,14 @@ def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept
         )
 
 
-def kept(earlier: Earlier, *, cache: Path) -> dict[str, Kept]:
+def reusable_tracks(earlier: PreviousState, *, cache: Path) -> dict[str, ReusableTrack]:
     """By track id, what can be taken over: tracks whose file is unchanged and whose records are whole in every view.
 
     Args:
         cache: folder for copies of old shards that do not lie on this disk.
     """
     old, t = earlier.old, earlier.old.tracks
-    spans = {view: _spans(earlier, view, cache) for view in old.views if view not in IN_TABLE}
+    spans = {view: _spans(earlier, view, cache) for view in old.views if view not in PARQUET_VIEWS}
     rows: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     if "statistics" in old.views:
         if "features.parquet" not in earlier.whole:
@@ -187,7 +187,7 @@ def kept(earlier: Earlier, *, cache: Path) -> dict[str, Kept]:
             rows.setdefault(track_id, []).append((float(start), row))
     prints = _prints(earlier)
     return {
-        track_id: Kept(
+        track_id: ReusableTrack(
             t["sha256"][i],
             t["duration_s"][i],
             {v: s[i] for v, s in spans.items()},
@@ -199,17 +199,17 @@ def kept(earlier: Earlier, *, cache: Path) -> dict[str, Kept]:
     }
 
 
-def _prints(earlier: Earlier) -> dict[str, list[Mark]] | None:
+def _prints(earlier: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
     """By track id, the rows of `fingerprints.parquet`; None where it is not whole."""
-    if FINGERPRINTS not in earlier.whole:
+    if FINGERPRINTS_FILE not in earlier.whole:
         return None
-    found: dict[str, list[Mark]] = {}
-    for track_id, *mark in zip(*read_parquet(earlier.old.folder, FINGERPRINTS).to_pydict().values(), strict=True):
+    found: dict[str, list[PackedFingerprint]] = {}
+    for track_id, *mark in zip(*read_parquet(earlier.old.folder, FINGERPRINTS_FILE).to_pydict().values(), strict=True):
         found.setdefault(track_id, []).append((mark[0], mark[1], mark[2]))
     return found
 
 
-def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
+def _spans(earlier: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
     """By index then, where a track's records lie on this disk; tracks of damaged shards are left out."""
     old, found = earlier.old, dict[int, list[tuple[str, int, int]]]()
     tracks = int(old.about["settings"]["shard_tracks"])
@@ -218,7 +218,7 @@ def _spans(earlier: Earlier, view: str, cache: Path) -> dict[int, list[tuple[str
         found |= {i: [] for i in range(number * tracks, (number + 1) * tracks)}
         local = old.folder.fetch(shard, cache)
         for offset, length, record in tfrecord.read_records(local):
-            if isinstance(record, tfrecord.Corrupt):
+            if isinstance(record, tfrecord.CorruptRecord):
                 raise PreparedError(f"{old.folder}: {shard} changed while it was read ({record.reason}): prepare again")
             found[record.track].append((str(local), offset, length))
     return found
@@ -231,18 +231,18 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def only_labels_differ(dataset: Dataset, earlier: Earlier, items: list[Item]) -> bool:
+def only_labels_differ(dataset: Dataset, earlier: PreviousState, items: list[Item]) -> bool:
     """Are there the same files with the same content, so that at most labels, artists and splits differ?"""
     ids = [t.track_id for t in dataset.tracks]
     return (
         not earlier.damaged
-        and FINGERPRINTS in earlier.whole  # a preparation of an earlier version has none: they are added
+        and FINGERPRINTS_FILE in earlier.whole  # a preparation of an earlier version has none: they are added
         and ids == earlier.old.tracks["track_id"]
         and all(map(_as_before, items, outcomes_of(earlier.old), map(earlier.sha256.get, ids)))
     )
 
 
-def _as_before(item: Item, before: Outcome, sha256: str | None) -> bool:
+def _as_before(item: Item, before: TrackOutcome, sha256: str | None) -> bool:
     if not Path(item.path).exists() or before.status == "missing":
         return not Path(item.path).exists() and before.status == "missing"
     if item.problem is not None or before.stage == "label":
@@ -250,11 +250,13 @@ def _as_before(item: Item, before: Outcome, sha256: str | None) -> bool:
     return sha256 == before.sha256 and (before.status == "ok" or before.stage in STAGES)
 
 
-def outcomes_of(old: Prepared) -> list[Outcome]:
+def outcomes_of(old: Prepared) -> list[TrackOutcome]:
     """What became of each track then. Record counts are known in all only; they stand with the first track."""
     stages, t = _stages(old.folder), old.tracks
     outcomes = [
-        Outcome(i, t["status"][i], stages.get(t["track_id"][i], ""), t["error"][i], t["sha256"][i], t["duration_s"][i])
+        TrackOutcome(
+            i, t["status"][i], stages.get(t["track_id"][i], ""), t["error"][i], t["sha256"][i], t["duration_s"][i]
+        )
         for i in range(len(old))
     ]
     outcomes[0] = replace(outcomes[0], n_records=dict(old.about["records"]))

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
-from genrelab.audio.content_hash import payload_sha256
-from genrelab.core.config import IN_TABLE, PrepareSettings, View
+from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.core.config import PARQUET_VIEWS, PrepareSettings, View
 from genrelab.core.errors import DecodeError, SettingsError
-from genrelab.core.processes import CRASHED
+from genrelab.core.processes import DECODER_CRASHED
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
 from genrelab.records import tfrecord
@@ -30,25 +30,25 @@ from genrelab.records import tfrecord
 PIECE_TRACKS = 5
 """Tracks a piece: what a kill can cost each worker."""
 
-Mark = tuple[float, str, bytes]
+PackedFingerprint = tuple[float, str, bytes]
 """Of a clip: start_s, SHA-256 of its track's audio without tags, its landmarks as `fingerprint.pack` packs them."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReusableTrack:
     """What an earlier preparation holds of a track whose file has not changed.
 
     Attributes:
         spans: for each view in shards, (file, offset, length) of the track's records.
         rows: (start_s, values) of its rows in `features.parquet`.
-        prints: its rows in `fingerprints.parquet`; None where there is none, as earlier versions wrote.
+        fingerprints: its rows in `fingerprints.parquet`; None where there is none, as earlier versions wrote.
     """
 
     sha256: str
     duration_s: float
     spans: dict[str, list[tuple[str, int, int]]] = field(repr=False)
     rows: list[tuple[float, NDArray[np.float32]]] = field(repr=False)
-    prints: list[Mark] | None = field(repr=False)
+    fingerprints: list[PackedFingerprint] | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Item:
     index: int
     path: str  # of the file on this machine
     problem: str | None = None
-    kept: Kept | None = None
+    kept: ReusableTrack | None = None
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class Piece:
         return Path(self.work) / f"{self.name}.current"
 
 
-PRINTS = "prints.bin"
+PACKED_FINGERPRINTS_FILE = "prints.bin"
 
-Stamp = tuple[str, int, int, int, int]
+FileStamp = tuple[str, int, int, int, int]
 """Path, size, mtime, ctime (ns) and inode of a file: copies often share size and mtime."""
 
 
 @dataclass
-class Outcome:
+class TrackOutcome:
     """What became of one track."""
 
     index: int
@@ -108,28 +108,28 @@ class Outcome:
     error: str | None = None
     sha256: str | None = None
     duration_s: float | None = None
-    stamp: Stamp | None = None
+    stamp: FileStamp | None = None
     n_records: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
-class Made:
+class TrackOutput:
     """What was made of one track: encoded records by view, rows of statistics, fingerprints."""
 
     records: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
-    prints: list[Mark] = field(default_factory=list)
+    fingerprints: list[PackedFingerprint] = field(default_factory=list)
 
 
-def make(piece: Piece) -> float:
+def make_piece(piece: Piece) -> float:
     """Make a piece; how many seconds that took. Runs in a worker process."""
     began = time.perf_counter()
     temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir(parents=True)
-    outcomes: list[Outcome] = []
+    outcomes: list[TrackOutcome] = []
     rows: list[tuple[int, float, NDArray[np.float32]]] = []
-    prints: list[tuple[int, Mark]] = []
-    in_shards = [v.name for v in piece.settings.views if v.name not in IN_TABLE]
+    fingerprints: list[tuple[int, PackedFingerprint]] = []
+    in_shards = [v.name for v in piece.settings.views if v.name not in PARQUET_VIEWS]
     files = {name: (temporary / f"{name}.tfrecord").open("wb") for name in in_shards}
     try:
         for item in piece.items:
@@ -137,18 +137,18 @@ def make(piece: Piece) -> float:
             outcome, made = _track(item, piece)
             outcomes.append(outcome)
             rows += [(item.index, start, values) for start, values in made.rows]
-            prints += [(item.index, mark) for mark in made.prints]
+            fingerprints += [(item.index, mark) for mark in made.fingerprints]
             for name, content in made.records:
                 files[name].write(content)
     finally:
         for file in files.values():
             file.close()
     np.save(temporary / "statistics.npy", np.array([v for _, _, v in rows], np.float32))
-    (temporary / PRINTS).write_bytes(b"".join(marks for _, (_, _, marks) in prints))
+    (temporary / PACKED_FINGERPRINTS_FILE).write_bytes(b"".join(marks for _, (_, _, marks) in fingerprints))
     about = {
         "outcomes": [asdict(o) for o in outcomes],
         "rows": [[i, s] for i, s, _ in rows],
-        "prints": [[i, start, sha, len(marks)] for i, (start, sha, marks) in prints],
+        "prints": [[i, start, sha, len(marks)] for i, (start, sha, marks) in fingerprints],
         "files": _sizes(temporary),
     }
     (temporary / "piece.json").write_text(json.dumps(about))
@@ -157,17 +157,17 @@ def make(piece: Piece) -> float:
     return time.perf_counter() - began
 
 
-def read(piece: Piece) -> tuple[list[Outcome], list[tuple[int, float]], NDArray[np.float32]]:
+def read(piece: Piece) -> tuple[list[TrackOutcome], list[tuple[int, float]], NDArray[np.float32]]:
     """Outcomes of a whole piece, (index, start_s) of its rows of statistics, and those rows."""
     about = json.loads((piece.folder / "piece.json").read_text())
-    outcomes = [Outcome(**o) for o in about["outcomes"]]
+    outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / "statistics.npy")
 
 
-def read_prints(piece: Piece) -> list[tuple[int, Mark]]:
+def read_fingerprints(piece: Piece) -> list[tuple[int, PackedFingerprint]]:
     """Fingerprints of a whole piece: the track's index and the clip's mark, in order."""
     about = json.loads((piece.folder / "piece.json").read_text())
-    content, at, found = (piece.folder / PRINTS).read_bytes(), 0, []
+    content, at, found = (piece.folder / PACKED_FINGERPRINTS_FILE).read_bytes(), 0, []
     for index, start, sha, length in about["prints"]:
         found.append((index, (start, sha, content[at : at + length])))
         at += length
@@ -182,7 +182,7 @@ def is_done(piece: Piece) -> bool:
         return False
     if about.get("files") != _sizes(piece.folder) or "prints" not in about:
         return False
-    outcomes = [Outcome(**o) for o in about["outcomes"]]
+    outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return [o.index for o in outcomes] == [i.index for i in piece.items] and all(
         tuple(o.stamp or ()) == _stamp(Path(i.path))
         and (o.stage == "find" or (o.error if o.stage == "label" else None) == i.problem)
@@ -199,9 +199,9 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
 
 
-def _track(item: Item, piece: Piece) -> tuple[Outcome, Made]:
+def _track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]:
     path = Path(item.path)
-    outcome = Outcome(item.index, "ok", stamp=_stamp(path))
+    outcome = TrackOutcome(item.index, "ok", stamp=_stamp(path))
     try:
         if not path.exists():
             outcome.status, outcome.stage, outcome.error = "missing", "find", "no such file"
@@ -210,45 +210,45 @@ def _track(item: Item, piece: Piece) -> tuple[Outcome, Made]:
         else:
             outcome.sha256 = file_sha256(path)
             if item.index in piece.crashed:
-                raise DecodeError(path, CRASHED)
+                raise DecodeError(path, DECODER_CRASHED)
             return outcome, _used(item, piece.settings, outcome)
     except DecodeError as e:
         outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
     except SettingsError as e:  # a view that this clip cannot have, such as FMA's own statistics at 8 kHz
         outcome.status, outcome.stage, outcome.error = "failed", "view", str(e)
-    return outcome, Made()
+    return outcome, TrackOutput()
 
 
-def _used(item: Item, settings: PrepareSettings, outcome: Outcome) -> Made:
+def _used(item: Item, settings: PrepareSettings, outcome: TrackOutcome) -> TrackOutput:
     if item.kept is not None and item.kept.sha256 == outcome.sha256:
-        made = _taken_over(item, item.kept, settings)
+        made = _reuse(item, item.kept, settings)
         outcome.duration_s = item.kept.duration_s
     else:
         outcome.duration_s = round(audio_clips.probe(item.path).duration_s, 6)
-        made = _made(item, settings)
+        made = _make_track(item, settings)
     names = [name for name, _ in made.records]
-    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in IN_TABLE}
+    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in PARQUET_VIEWS}
     return made
 
 
-def _taken_over(item: Item, kept: Kept, settings: PrepareSettings) -> Made:
+def _reuse(item: Item, kept: ReusableTrack, settings: PrepareSettings) -> TrackOutput:
     encoded = [(name, _renumbered(span, item.index)) for name, spans in kept.spans.items() for span in spans]
-    prints = _made(item, settings, of=()).prints if kept.prints is None else kept.prints
-    return Made(encoded, kept.rows, prints)
+    prints = _make_track(item, settings, of=()).fingerprints if kept.fingerprints is None else kept.fingerprints
+    return TrackOutput(encoded, kept.rows, prints)
 
 
-def _made(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> Made:
+def _make_track(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> TrackOutput:
     """Everything that is made of a track whose clips are decoded once; `of`: only of these views."""
-    path, made, sha256 = Path(item.path), Made(), _audio_sha256(Path(item.path))
-    for clip in audio_clips.clips(path, settings.clips):
+    path, made, sha256 = Path(item.path), TrackOutput(), _audio_sha256(Path(item.path))
+    for clip in audio_clips.read_clips(path, settings.clips):
         found = views.compute_all(settings.views if of is None else of, clip.y, clip.sr, start_s=clip.start_s)
         for name, window in ((name, w) for name, windows in found.items() for w in windows):
-            if name in IN_TABLE:
+            if name in PARQUET_VIEWS:
                 made.rows.append((window.start_s, window.x))
             else:
                 record = tfrecord.Record(item.index, window.start_s, window.x.tobytes())
                 made.records.append((name, tfrecord.encode(record)))
-        made.prints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
+        made.fingerprints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
     return made
 
 
@@ -276,12 +276,12 @@ def file_sha256(path: Path) -> str:
 
 def _audio_sha256(path: Path) -> str:
     try:
-        return payload_sha256(path)
+        return sha256_of_audio(path)
     except OSError as e:
         raise DecodeError(path, e.strerror or str(e), stage="read") from e
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> FileStamp:
     try:
         s = path.stat()
     except OSError:
@@ -303,7 +303,7 @@ def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: in
     return [Piece(n, str(work), tuple(c), settings) for n, c in enumerate(chunks)]
 
 
-def record_counts(outcomes: list[Outcome]) -> dict[str, int]:
+def record_counts(outcomes: list[TrackOutcome]) -> dict[str, int]:
     """How many records of each view these tracks have."""
     counts = Counter[str]()
     for outcome in outcomes:

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from genrelab.core.errors import PreparedError
-from genrelab.core.processes import worker_pool
+from genrelab.core.processes import process_pool
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Piece
 
@@ -20,7 +20,7 @@ Done = Callable[[Piece, float], None]
 """Is told of a piece that is whole, and of the seconds that a worker took for it."""
 
 
-def make_all(orders: list[Piece], *, jobs: int, done: Done) -> None:
+def make_pieces(orders: list[Piece], *, jobs: int, done: Done) -> None:
     """Make every piece in `jobs` processes; `done` is called after each, and may stop them all by raising.
 
     Pieces that were in work when a worker died are made again, each by itself; the track that brings a worker down
@@ -41,16 +41,16 @@ def make_all(orders: list[Piece], *, jobs: int, done: Done) -> None:
 def _make_alone(piece: Piece, done: Done) -> None:
     piece.marker.unlink(missing_ok=True)
     while _make_in_pool([piece], 1, done):
-        piece = replace(piece, crashed=piece.crashed | {_guilty(piece)})
+        piece = replace(piece, crashed=piece.crashed | {_crashed_track(piece)})
 
 
 def _make_in_pool(orders: list[Piece], jobs: int, done: Done) -> list[Piece]:
     """Pieces that were not made because a worker died."""
     waiting, out, lost = iter(orders), {}, list[Piece]()
-    with worker_pool(min(jobs, len(orders))) as pool:
+    with process_pool(min(jobs, len(orders))) as pool:
         try:
             for piece in waiting:
-                out[pool.submit(work_unit.make, piece)] = piece
+                out[pool.submit(work_unit.make_piece, piece)] = piece
                 if len(out) > jobs:  # one waits behind each that works
                     _collect(out, lost, done)
             while out:
@@ -71,7 +71,7 @@ def _collect(out: dict[Future[float], Piece], lost: list[Piece], done: Done) -> 
             done(piece, seconds)
 
 
-def _guilty(piece: Piece) -> int:
+def _crashed_track(piece: Piece) -> int:
     try:
         index = int(piece.marker.read_text())
     except (OSError, ValueError) as e:

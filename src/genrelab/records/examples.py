@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.config import IN_TABLE, View
+from genrelab.core.config import PARQUET_VIEWS, View
 from genrelab.core.errors import PreparedError
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.records import tfrecord
@@ -25,7 +25,7 @@ BALANCED_BELOW = 1.5
 CACHE_BYTES = 2 << 30
 """Payloads of the windows in use are kept in memory below this size, else read from the shards each epoch."""
 
-READERS = 8
+PARALLEL_SHARDS = 8
 """Shards read side by side; a fixed number, so that the order does not depend on the machine's cores."""
 
 
@@ -47,7 +47,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Rows:
+class WindowArrays:
     """Windows in memory: `x` (rows, *view.shape), `y`, `group`, `track` (rows,)."""
 
     x: NDArray[Any]
@@ -104,7 +104,7 @@ class Examples:
         """Artist number of each window."""
         return self.labels.group[self.track]
 
-    def rows(self, *roles: str, at_most: int | None = None) -> Rows:
+    def rows(self, *roles: str, at_most: int | None = None) -> WindowArrays:
         """Windows of these roles (all without any), or the first of them, in memory, in order, in the view's dtype.
 
         All windows of a table are the table itself, not to be written to.
@@ -112,8 +112,8 @@ class Examples:
         chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
         if at_most is not None:
             chosen[np.flatnonzero(chosen)[at_most:]] = False
-        x = self._read(chosen) if self._values is None else _those(self._values, chosen)
-        return Rows(x, self.y[chosen], self.group[chosen], self.track[chosen])
+        x = self._read(chosen) if self._values is None else _select_rows(self._values, chosen)
+        return WindowArrays(x, self.y[chosen], self.group[chosen], self.track[chosen])
 
     def batches(self, *roles: str, batch_size: int, in_order: bool = True) -> Any:
         """A `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), the same at every run.
@@ -152,7 +152,7 @@ class Examples:
             return x
         for shard in self._shards:
             for _, _, record in tfrecord.read_records(shard):
-                if isinstance(record, tfrecord.Corrupt):
+                if isinstance(record, tfrecord.CorruptRecord):
                     raise PreparedError(f"{shard}: changed while it was read ({record.reason}); train again")
                 if self.labels.role[record.track] == "none":
                     continue
@@ -177,7 +177,7 @@ class Examples:
         data = tf.data.TFRecordDataset(
             [str(s) for s in self._shards],
             buffer_size=4 << 20,
-            num_parallel_reads=None if in_order else READERS,
+            num_parallel_reads=None if in_order else PARALLEL_SHARDS,
         )
         data = data.batch(64).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).unbatch()
         size = int(wanted[self.track].sum()) * int(np.prod(self.shape)) * np.dtype(self.view.dtype).itemsize
@@ -204,7 +204,7 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
         PreparedError: the view is not there, its shards are not complete, or `strict` and a record is corrupt.
     """
     view = prepared.view(view_name)
-    if view_name in IN_TABLE:
+    if view_name in PARQUET_VIEWS:
         return _from_table(prepared, view, labels)
     shards = prepared.shards(view_name)
     if not shards:
@@ -231,7 +231,7 @@ def _scan(path: Path, name: str) -> _Scan:
     scan = _Scan(path, [], [], [], [], 0)
     lost = 0
     for offset, length, record in tfrecord.read_records(path, expected=tfrecord.shard_records(path.name)):
-        if isinstance(record, tfrecord.Corrupt):
+        if isinstance(record, tfrecord.CorruptRecord):
             more = f" and {record.lost - 1} behind it" if record.lost > 1 else ""
             scan.corrupt.append(f"{name}: corrupt record at byte {offset}{more}: {record.reason}")
             lost += record.lost
@@ -273,9 +273,9 @@ def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
     keep = labels.role[track] != "none"
     fingerprint = prepared.about["fingerprint"]
     values.flags.writeable = False  # every model of a run is given the same numbers
-    return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=_those(values, keep))
+    return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=_select_rows(values, keep))
 
 
-def _those(values: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _select_rows(values: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Rows of `values` (n, columns) that `rows` (n,) marks; no copy of hundreds of megabytes where it marks all."""
     return values if rows.all() else values[rows]

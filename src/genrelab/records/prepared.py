@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
-from genrelab.features.fingerprint import Print, unpack
+from genrelab.features.fingerprint import Fingerprint, unpack
 
-TRACKS = pa.schema(
+TRACKS_SCHEMA = pa.schema(
     [
         ("track_id", pa.string()),
         ("index", pa.int64()),
@@ -34,20 +34,20 @@ TRACKS = pa.schema(
 )
 """Columns of `tracks.parquet`."""
 
-FINGERPRINTS = "fingerprints.parquet"
+FINGERPRINTS_FILE = "fingerprints.parquet"
 
-MARKS = pa.schema(
+FINGERPRINTS_SCHEMA = pa.schema(
     [("track_id", pa.string()), ("start_s", pa.float64()), ("payload_sha256", pa.string()), ("landmarks", pa.binary())]
 )
 """Columns of `fingerprints.parquet`, one row a clip; `payload_sha256` is of the track's audio without tags."""
 
-ABOUT = {
+REQUIRED_FIELDS = {
     "name": str, "root": str, "genres": list, "counts": dict, "by_genre": dict, "records": dict, "settings": dict,
     "fingerprint": str, "notes": list, "versions": dict,
 }  # fmt: skip
 """What must stand in `dataset.json`."""
 
-MEND = "run the same `prepare` again to mend it"
+RERUN_HINT = "run the same `prepare` again to mend it"
 
 
 @dataclass(frozen=True)
@@ -101,24 +101,24 @@ class Prepared:
         """Names of a view's shards, relative to the folder, in order."""
         return [f"{view}/{n}" for n in self.folder.names(view) if n.endswith(".tfrecord")]
 
-    def prints(self) -> tuple[list[Print], dict[str, str]] | None:
+    def fingerprints(self) -> tuple[list[Fingerprint], dict[str, str]] | None:
         """`fingerprints.parquet`: one print a clip, and by track id the SHA-256 of its audio without tags.
 
         None where there is none: a table of features has no audio, and earlier versions wrote none.
         """
-        if FINGERPRINTS not in self.about.get("files", {}):
+        if FINGERPRINTS_FILE not in self.about.get("files", {}):
             return None
-        table = _mendable(self.folder, FINGERPRINTS).to_pydict()
+        table = _read_table(self.folder, FINGERPRINTS_FILE).to_pydict()
         ids, starts = table["track_id"], table["start_s"]
         try:
-            found = [Print(t, s, unpack(m)) for t, s, m in zip(ids, starts, table["landmarks"], strict=True)]
+            found = [Fingerprint(t, s, unpack(m)) for t, s, m in zip(ids, starts, table["landmarks"], strict=True)]
         except ValueError as e:
-            raise PreparedError(f"{self.folder}: {FINGERPRINTS}: {e}: {MEND}") from e
+            raise PreparedError(f"{self.folder}: {FINGERPRINTS_FILE}: {e}: {RERUN_HINT}") from e
         return found, dict(zip(ids, table["payload_sha256"], strict=True))
 
     def features(self) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
         """`features.parquet`: track ids, window starts in seconds (rows,), column names, values (rows, columns)."""
-        table = _mendable(self.folder, "features.parquet")
+        table = _read_table(self.folder, "features.parquet")
         columns = tuple(c for c in table.column_names if c not in ("track_id", "start_s"))
         values = np.empty((table.num_rows, len(columns)), np.float32)
         for i, c in enumerate(columns):
@@ -150,11 +150,11 @@ def open_prepared(address: str | Folder) -> Prepared:
 
 def read_prepared(folder: Folder) -> Prepared:
     """The same, though other genres may stand in its table than in `dataset.json`: `prepare` can mend that."""
-    about = read_about(folder)
+    about = read_dataset_json(folder)
     return Prepared(folder, about, _tracks(folder, about), _views(folder, about))
 
 
-def read_about(folder: Folder) -> dict[str, Any]:
+def read_dataset_json(folder: Folder) -> dict[str, Any]:
     """`dataset.json`, checked for its version and for what must stand in it."""
     try:
         about = folder.read_json("dataset.json")
@@ -165,7 +165,7 @@ def read_about(folder: Folder) -> dict[str, Any]:
             f"{folder}: dataset.json has schema {about.get('schema')!r}, this genrelab reads {SCHEMA_VERSION}; "
             "prepare again into another folder"
         )
-    wrong = [k for k, kind in ABOUT.items() if not isinstance(about.get(k), kind)]
+    wrong = [k for k, kind in REQUIRED_FIELDS.items() if not isinstance(about.get(k), kind)]
     if wrong:
         raise _damaged(folder, f"no {wrong[0]}")
     return about
@@ -184,23 +184,23 @@ def _views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
 
 def _tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
     """Columns of `tracks.parquet`, as many as `dataset.json` counts."""
-    table = _mendable(folder, "tracks.parquet")
-    if table.schema.names != TRACKS.names or table.num_rows != about["counts"].get("tracks"):
+    table = _read_table(folder, "tracks.parquet")
+    if table.schema.names != TRACKS_SCHEMA.names or table.num_rows != about["counts"].get("tracks"):
         raise _misfit(folder)
     tracks: dict[str, list[Any]] = table.to_pydict()
     return tracks
 
 
 def _misfit(folder: Folder) -> PreparedError:
-    return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {MEND}")
+    return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {RERUN_HINT}")
 
 
-def _mendable(folder: Folder, name: str) -> pa.Table:
+def _read_table(folder: Folder, name: str) -> pa.Table:
     try:
         table = read_parquet(folder, name)
         table.validate(full=True)  # a flipped bit may leave a text that is none
     except (PreparedError, pa.ArrowException) as e:
-        raise PreparedError(f"{' '.join(str(e).split())}: {MEND}") from e
+        raise PreparedError(f"{' '.join(str(e).split())}: {RERUN_HINT}") from e
     return table
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.records.examples import Labels
-from genrelab.records.prepared import TRACKS, Prepared, write_parquet
+from genrelab.records.prepared import TRACKS_SCHEMA, Prepared, write_parquet
 from genrelab.splits.split import Split, artist_key, make_split
 
 
@@ -115,7 +115,9 @@ def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
     return Task(prepared, split, genres, tuple(notes))
 
 
-TOLD = {name: TRACKS.field(name).type for name in ("path", "genre", "artist", "album", "duration_s", "sha256")}
+TRACK_COLUMNS = {
+    name: TRACKS_SCHEMA.field(name).type for name in ("path", "genre", "artist", "album", "duration_s", "sha256")
+}
 """Columns of `tracks.parquet` that `split.parquet` repeats, so that a RUN can be read without its PREPARED."""
 
 
@@ -124,4 +126,6 @@ def write_split(run: Folder, task: Task) -> None:
     t = task.prepared.tracks
     columns = {"track_id": t["track_id"], "part": task.split.parts, "role": task.split.roles}
     table = {name: pa.array(column, pa.string()) for name, column in columns.items()}
-    write_parquet(run, "split.parquet", pa.table(table | {n: pa.array(t[n], kind) for n, kind in TOLD.items()}))
+    write_parquet(
+        run, "split.parquet", pa.table(table | {n: pa.array(t[n], kind) for n, kind in TRACK_COLUMNS.items()})
+    )

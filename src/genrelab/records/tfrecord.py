@@ -37,7 +37,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Corrupt:
+class CorruptRecord:
     """A record that cannot be used. `lost` counts those behind it that cannot be found any more, too."""
 
     offset: int
@@ -93,10 +93,10 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return n
 
 
-def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[int, int, Record | Corrupt]]:
+def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[int, int, Record | CorruptRecord]]:
     """Every record of a file with its offset and its length on disk, the corrupt ones named.
 
-    After a broken length nothing behind it can be found: one `Corrupt` then stands for all that `expected`
+    After a broken length nothing behind it can be found: one `CorruptRecord` then stands for all that `expected`
     (from the shard's name) still promises.
     """
     seen = 0
@@ -109,7 +109,7 @@ def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[i
             content, trouble, framed = _content(f, head)
             if not framed:
                 lost = max(1, (expected or 0) - seen)
-                yield offset, 0, Corrupt(offset, trouble, lost)
+                yield offset, 0, CorruptRecord(offset, trouble, lost)
                 return
             seen += 1
             yield offset, f.tell() - offset, _checked(offset, content, trouble)
@@ -129,13 +129,13 @@ def _content(f: BinaryIO, head: bytes) -> tuple[bytes, str, bool]:
     return content, trouble, True
 
 
-def _checked(offset: int, content: bytes, trouble: str) -> Record | Corrupt:
+def _checked(offset: int, content: bytes, trouble: str) -> Record | CorruptRecord:
     if trouble:
-        return Corrupt(offset, trouble)
+        return CorruptRecord(offset, trouble)
     try:
         return decode(content)
     except ValueError as e:
-        return Corrupt(offset, str(e))
+        return CorruptRecord(offset, str(e))
 
 
 def _masked_crc(content: bytes) -> int:

@@ -102,7 +102,7 @@ def _judged(
 ) -> Leaderboard:
     """The leaderboard with what follows from comparing every two models, and what must be said of its figures."""
     right = {m: dict(zip(a.tracks, map(bool, a.truth == a.answer), strict=True)) for m, a in given.items()}
-    tracks, correct = comparison.common(right)
+    tracks, correct = comparison.common_tracks(right)
     if not tracks:
         return board
     compared = comparison.compare_all(correct, _artists(run, tracks))
@@ -111,13 +111,13 @@ def _judged(
     audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
     named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
     studies = ["honesty"] if run.exists("honesty.json") else []
-    told = warnings.cautions(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
+    told = warnings.find_warnings(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
     verdict = warnings.verdict(facts=named, models=models, winner=winner, told=told)
     return dataclasses.replace(
         board,
         comparisons=tuple(compared),
         winner=winner,
-        to_use=warnings.to_use(facts=named, models=models, told=told),
+        to_use=warnings.recommended_model(facts=named, models=models, told=told),
         cautions=tuple(told),
         verdict=verdict,
     )  # fmt: skip
@@ -181,7 +181,7 @@ def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Row:
 
 def _picture(board: Leaderboard) -> bytes:
     bars = [
-        plots.Bar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
+        plots.AccuracyBar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
         for r in board.rows
     ]
     scored = board.scored.removeprefix("n = ")

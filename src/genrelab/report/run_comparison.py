@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import comparison
-from genrelab.evaluation.comparison import listed
+from genrelab.evaluation.comparison import join_all
 from genrelab.report.leaderboard import HEADERS, Leaderboard, Row
 from genrelab.report.page.blocks import Figure, Section, Table, between, points, render
 from genrelab.report.page.charts import Chart, Interval, intervals
@@ -76,9 +76,9 @@ def side_by_side(runs: Sequence[Run]) -> SideBySide:
         ((r, row) for r in alike for row in r.board.rows),
         key=lambda pair: (-pair[1].accuracy, pair[1].log_loss, pair[0].name, pair[1].folder),
     )
-    listening = [(r, row) for r, row in rows if row.folder != comparison.LINE]
+    listening = [(r, row) for r, row in rows if row.folder != comparison.BASELINE]
     right = {f"{r.name}: {row.folder}": _right(r.given[row.folder]) for r, row in listening or rows}
-    tracks, correct = comparison.common(right)
+    tracks, correct = comparison.common_tracks(right)
     artists = [first.artist.get(t) for t in tracks]
     groups = artists if any(artists) else None
     found = comparison.compare_all(correct, groups) if tracks else []
@@ -92,18 +92,18 @@ def difference(a: Run, b: Run) -> str | None:
     """Why the figures of `b` cannot stand in one ranking with those of `a`; None where they can."""
     if set(a.board.genres) != set(b.board.genres):
         other = sorted(set(a.board.genres) ^ set(b.board.genres))
-        return f"other genres: {some(other)} {'is' if len(other) == 1 else 'are'} in one of them only"
+        return f"other genres: {join_first(other)} {'is' if len(other) == 1 else 'are'} in one of them only"
     theirs, ours = b.truth, a.truth
     more, less = theirs.keys() - ours.keys(), ours.keys() - theirs.keys()
     if more or less:
         return (
-            f"another test set: {count(len(more), 'scored track')} that {printable(a.name)} did not score, "
+            f"another test set: {pluralize(len(more), 'scored track')} that {printable(a.name)} did not score, "
             f"{len(less):,} of its tracks not scored"
         )
     if changed := [t for t in ours if ours[t] != theirs[t]]:
-        return f"other labels of {count(changed, 'scored track')}, such as {some(changed, most=1)}"
+        return f"other labels of {pluralize(changed, 'scored track')}, such as {join_first(changed, most=1)}"
     if changed := [t for t in ours if a.sha256.get(t) and b.sha256.get(t) and a.sha256[t] != b.sha256[t]]:
-        return f"other audio behind {count(changed, 'scored track')} of the same name, such as {some(changed, most=1)}"
+        return f"other audio behind {pluralize(changed, 'scored track')} of the same name, such as {join_first(changed, most=1)}"
     return None
 
 
@@ -149,7 +149,7 @@ def _verdict(found: SideBySide) -> str:
     apart = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
     names = [printable(r.name) for r in _runs(found) if r.leaks]
     its = "its" if len(names) == 1 else "their"
-    leaking = [f"What {listed(names)} scored was partly learned from: believe none of {its} figures"]
+    leaking = [f"What {join_all(names)} scored was partly learned from: believe none of {its} figures"]
     return " ".join(f"{sentence}." for sentence in (found.winner, *apart, *(leaking if names else ())))
 
 

@@ -20,7 +20,7 @@ RUN_FILES = (
 REMEDY = "--overwrite replaces it, or choose another --out"
 
 
-class Interrupted(KeyboardInterrupt):
+class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C after RUN was begun: what it held before is gone, and `--resume` goes on with what it holds now."""
 
 
@@ -38,14 +38,14 @@ def check_run(
     """
     if resume and overwrite:
         raise SettingsError("--resume keeps what RUN holds and --overwrite removes it: give one of them")
-    held = _held(run)
+    held = _read_settings(run)
     if held is None:
         foreign = [n for n in (*RUN_FILES, *models) if run.exists(n)]
         if foreign:
             raise PreparedError(f"{run} holds {foreign[0]}, and not from a run of genrelab: choose another --out")
         return
     if overwrite:
-        if _decided(run):
+        if _has_decisions(run):
             raise PreparedError(
                 f"{run}/doubts.csv holds decisions, which --overwrite would lose: move it, or choose another --out"
             )
@@ -61,7 +61,7 @@ def check_run(
         raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")
 
 
-def _decided(run: Folder) -> bool:
+def _has_decisions(run: Folder) -> bool:
     """Has somebody accepted or rejected doubts? That is a person's work, and no result."""
     if not run.exists("doubts.csv"):
         return False
@@ -69,7 +69,7 @@ def _decided(run: Folder) -> bool:
     return any((row.get("decision") or "").strip() for row in rows)
 
 
-def begin(
+def start(
     run: Folder, settings: TrainSettings, *, fingerprint: str, task: str, resume: bool, models: tuple[str, ...]
 ) -> None:
     """Clear a RUN that `check_run` let pass, or go on with it where `resume`, and write down what is asked.
@@ -82,7 +82,7 @@ def begin(
     Raises:
         PreparedError: RUN was begun on another preparation, or on this one with other labels.
     """
-    held = _held(run) if resume else None
+    held = _read_settings(run) if resume else None
     if held is not None:
         if held["fingerprint"] != fingerprint:
             raise PreparedError(f"{run} was begun on another preparation (inputs or views differ): {REMEDY}")
@@ -96,8 +96,8 @@ def begin(
     run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint, "task": task})
 
 
-def _held(run: Folder) -> dict[str, Any] | None:
-    """What `begin` wrote down, None where it has not been here.
+def _read_settings(run: Folder) -> dict[str, Any] | None:
+    """What `start` wrote down, None where it has not been here.
 
     Raises:
         PreparedError: there is a `settings.json`, but not ours: other programs have files of that name.

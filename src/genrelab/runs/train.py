@@ -17,7 +17,14 @@ import numpy as np
 
 from genrelab import __version__
 from genrelab.core.config import SCHEMA_VERSION, TrainSettings, View
-from genrelab.core.errors import DatasetError, GenrelabError, MissingNeed, ModelError, SettingsError, SplitError
+from genrelab.core.errors import (
+    DatasetError,
+    GenrelabError,
+    MissingRequirementError,
+    ModelError,
+    SettingsError,
+    SplitError,
+)
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
@@ -27,7 +34,7 @@ from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
 from genrelab.report.report import Leaderboard, build
 from genrelab.runs import run_folder
-from genrelab.training.model_runs import Bar, Candidates, Say, view_of
+from genrelab.training.model_runs import ModelRuns, Notify, ProgressBar, view_of
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
 """Questions that `train` can be asked besides its own."""
@@ -52,8 +59,8 @@ def train(
     overwrite: bool = False,
     allow_leaks: bool = False,
     studies: Collection[str] = (),
-    say: Say = _silent,
-    bar: Bar = _no_bar,
+    say: Notify = _silent,
+    bar: ProgressBar = _no_bar,
 ) -> Leaderboard:
     """Train, score and bundle models; write RUN; ask further questions about them.
 
@@ -71,46 +78,46 @@ def train(
     """
     known = registry.known_models()
     run_folder.check_run(run, settings, resume=resume, overwrite=overwrite, models=known)
-    check(settings, prepared.views)
+    check_settings(settings, prepared.views)
     began = time.perf_counter()
     task = make_task(prepared, settings)
     found = audit.audit_run(prepared, task.split)
     _refuse_copies(found, task, allow_leaks)
     about = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
-    run_folder.begin(run, settings, **about, resume=resume, models=known)
+    run_folder.start(run, settings, **about, resume=resume, models=known)
     try:
         write_split(run, task)
         run.write_json(audit.FILE, found)
         for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
             say(sentence)
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-            work = Candidates(task, run, settings, resume, say, bar, Path(scratch))
-            not_run = work.all_models()
-        run.write_json("run.json", _about(task, settings, work, not_run, time.perf_counter() - began))
+            work = ModelRuns(task, run, settings, resume, say, bar, Path(scratch))
+            not_run = work.train_all()
+        run.write_json("run.json", _run_info(task, settings, work, not_run, time.perf_counter() - began))
         build(run)  # what a study that fails cannot take away
-        refused = _study(task, run, settings, studies, say, bar)
+        refused = _run_studies(task, run, settings, studies, say, bar)
         board = build(run)
         if refused:
             raise refused[0]
         return board
     except KeyboardInterrupt as e:
-        raise run_folder.Interrupted from e
+        raise run_folder.TrainingInterrupted from e
 
 
 def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
     """See `audit.refuse_copies`; what would mend the split is written into a PREPARED on this disk."""
     folder, policy = task.prepared.folder, task.split.policy
-    manifest = str(folder.local / exclusions.NAME) if folder.is_local else "FILE"
+    manifest = str(folder.local / exclusions.DEFAULT_FILE_NAME) if folder.is_local else "FILE"
     try:
         audit.refuse_copies(found, allow=allow, where=f"the {policy} split", manifest=shlex.quote(manifest))
     except SplitError:
         if folder.is_local:
-            exclusions.write(Path(manifest), audit.left_out(task.prepared, task.split))
+            exclusions.write(Path(manifest), audit.suggest_exclusions(task.prepared, task.split))
         raise
 
 
-def _study(
-    task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Say, bar: Bar
+def _run_studies(
+    task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Notify, bar: ProgressBar
 ) -> list[GenrelabError]:
     """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from.
 
@@ -135,7 +142,7 @@ def _study(
     return refused
 
 
-def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
+def check_settings(settings: TrainSettings, views: Mapping[str, View]) -> None:
     """Refuse before any work what would be refused after it.
 
     Args:
@@ -152,9 +159,9 @@ def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
         raise SettingsError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
     for name in settings.models or registry.known_models():
         model = registry.model_class(name)
-        need = model.missing_need(settings)
+        need = model.missing_requirement(settings)
         if settings.models and need:
-            raise MissingNeed(need)
+            raise MissingRequirementError(need)
         if not settings.models and (settings.view is None or settings.view not in model.views):
             continue  # under `all` what cannot be trained is listed, unless it was asked for by its view
         n = math.prod(views[view_of(model, settings, views)].shape)
@@ -162,8 +169,8 @@ def check(settings: TrainSettings, views: Mapping[str, View]) -> None:
             raise ModelError(reason)
 
 
-def _about(
-    task: Task, settings: TrainSettings, work: Candidates, not_run: list[dict[str, str]], seconds: float
+def _run_info(
+    task: Task, settings: TrainSettings, work: ModelRuns, not_run: list[dict[str, str]], seconds: float
 ) -> dict[str, Any]:
     labels = task.labels(chooses=False)
     roles = np.array(task.split.roles)

@@ -15,33 +15,33 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from genrelab.serve import pages, schemas
-from genrelab.serve.handlers import Desk
-from genrelab.serve.http.body import Gone
-from genrelab.serve.http.cors import Cors
-from genrelab.serve.http.middleware import ALIVE, Door, Faults, Watch
-from genrelab.serve.http.origins import Borders
+from genrelab.serve.handlers import Handlers
+from genrelab.serve.http.body import ClientDisconnected
+from genrelab.serve.http.cors import ProblemCorsMiddleware
+from genrelab.serve.http.middleware import HEALTH_PATHS, AuthMiddleware, ErrorMiddleware, MetricsMiddleware
+from genrelab.serve.http.origins import OriginMiddleware
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
-from genrelab.serve.metrics import Gauges, State
-from genrelab.serve.model_store import Shelf
-from genrelab.serve.problems import Problem, quoted, response
+from genrelab.serve.metrics import ServiceMetrics, StateCollector
+from genrelab.serve.model_store import ModelStore
+from genrelab.serve.problems import Problem, problem_response, quoted
 from genrelab.serve.shutdown import Draining
 from genrelab.serve.stream import route
-from genrelab.serve.workers.queue import Ears
+from genrelab.serve.workers.queue import WorkerQueue
 
-CLIENT_GONE = 499
+CLIENT_CLOSED_REQUEST = 499
 """The status in the log and the figures of a request whose client went away; nobody receives it."""
 
-MOST_FAULTS = 10
+MAX_ERRORS = 10
 """Of a query that are told."""
 
-FAULTS_OF_FILES = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
+FILE_PROBLEMS = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
 
 
 def create_app(
     limits: Limits,
-    shelf: Shelf,
-    ears: Ears,
+    shelf: ModelStore,
+    ears: WorkerQueue,
     *,
     token: str | None = None,
     origins: Sequence[str] = (),
@@ -61,7 +61,7 @@ def create_app(
         folder: ours, for what is sent.
     """
     origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
-    gauges, draining = Gauges(), Draining()
+    gauges, draining = ServiceMetrics(), Draining()
     uploads = Uploads(limits, folder, draining)
 
     @asynccontextmanager
@@ -80,57 +80,66 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=_passed(gauges, draining, token, origins, hosts),
+        middleware=_middleware(gauges, draining, token, origins, hosts),
     )
     app.state.draining = draining
-    desk = Desk(limits, shelf, ears, uploads, gauges, draining)
-    _add_addresses(app, desk, secured=token is not None)
-    _add_errors(app)
+    desk = Handlers(limits, shelf, ears, uploads, gauges, draining)
+    _add_routes(app, desk, secured=token is not None)
+    _add_error_handlers(app)
     names = [model.name for model in shelf.models()]
-    described = schemas.Described(app, names=names, secured=token is not None)
+    described = schemas.OpenApiDocument(app, names=names, secured=token is not None)
     app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
     app.openapi = described.schema  # type: ignore[method-assign]
     streams = route.router(shelf, limits, token, origins)
     app.include_router(streams)
     app.include_router(pages.router())
-    gauges.watch(State(ears, shelf, uploads, streams, draining, app.version))
+    gauges.watch(StateCollector(ears, shelf, uploads, streams, draining, app.version))
     return app
 
 
-def _passed(
-    gauges: Gauges, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str] | None
+def _middleware(
+    gauges: ServiceMetrics, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str] | None
 ) -> list[Middleware]:
     """What a request passes, the outermost first."""
     return [
-        Middleware(Watch, gauges=gauges, draining=draining),
-        Middleware(Borders, origins=origins, hosts=hosts if token is None else None),
+        Middleware(MetricsMiddleware, gauges=gauges, draining=draining),
+        Middleware(OriginMiddleware, origins=origins, hosts=hosts if token is None else None),
         # Before the door: browsers ask whether they may send the token without sending it.
-        *([Middleware(Cors, origins=origins)] if origins else []),
-        Middleware(Faults, draining=draining),
-        Middleware(Door, token=token, draining=draining),
+        *([Middleware(ProblemCorsMiddleware, origins=origins)] if origins else []),
+        Middleware(ErrorMiddleware, draining=draining),
+        Middleware(AuthMiddleware, token=token, draining=draining),
     ]
 
 
-def _add_addresses(app: FastAPI, desk: Desk, *, secured: bool) -> None:
+def _add_routes(app: FastAPI, desk: Handlers, *, secured: bool) -> None:
     closed = ("stopping", "unauthorized") if secured else ("stopping",)
 
     def add(path: str, endpoint: Any, summary: str, model: Any, *kinds: str, **settings: Any) -> None:
-        kinds += ("foreign-origin", "internal", *(() if path in ALIVE else closed))
-        about = {200: {"model": model, "description": summary}, **schemas.refusals(*kinds)}
+        kinds += ("foreign-origin", "internal", *(() if path in HEALTH_PATHS else closed))
+        about = {200: {"model": model, "description": summary}, **schemas.problem_responses(*kinds)}
         settings = {"methods": ["GET"], "tags": ["service"], "operation_id": endpoint.__name__, **settings}
         app.add_api_route(path, endpoint, summary=summary, responses=about, **settings)
 
     hears = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
     once: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
-    one, batch = schemas.a_body(), schemas.a_body(batch=desk.limits.batch_files)
-    answers = list[schemas.Heard | schemas.Refused]
-    add("/v1/predict", desk.predict, "The genre", schemas.Heard, *hears, *FAULTS_OF_FILES, openapi_extra=one, **once)
+    one, batch = schemas.request_body(), schemas.request_body(batch=desk.limits.batch_files)
+    answers = list[schemas.PredictionOut | schemas.RefusedOut]
+    add(
+        "/v1/predict",
+        desk.predict,
+        "The genre",
+        schemas.PredictionOut,
+        *hears,
+        *FILE_PROBLEMS,
+        openapi_extra=one,
+        **once,
+    )
     add("/v1/predict/batch", desk.batch, "The genres", answers, *hears, openapi_extra=batch, **once)
 
     plain: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
     add("/v1/models", desk.models, "The models", schemas.Models, "bad-parameter", **plain)
     kinds = ("unknown-model", "bad-parameter")
-    add("/v1/models/{name}", desk.model, "A model and its card", schemas.AboutWithCard, *kinds, **plain)
+    add("/v1/models/{name}", desk.model, "A model and its card", schemas.ModelWithCardOut, *kinds, **plain)
     add("/v1/health", desk.health, "It runs", schemas.Health)
     add("/v1/ready", desk.ready, "It hears", schemas.Ready, "not-ready")
     add("/metrics", desk.metrics, "Figures", None, response_class=PlainTextResponse)
@@ -150,34 +159,34 @@ async def _no_repeats(request: Request) -> None:
         seen.add(name)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(_: Request, e: Problem) -> Response:
-        return response(e)
+        return problem_response(e)
 
-    @app.exception_handler(Gone)
-    async def gone(_: Request, e: Gone) -> Response:
-        return Response(status_code=CLIENT_GONE)
+    @app.exception_handler(ClientDisconnected)
+    async def gone(_: Request, e: ClientDisconnected) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, e: RequestValidationError) -> Response:
-        return response(_misspelt(e))
+        return problem_response(_parameter_problem(e))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, e: HTTPException) -> Response:
-        return response(_of_framework(request, e))
+        return problem_response(_framework_problem(request, e))
 
 
-def _misspelt(error: RequestValidationError) -> Problem:
+def _parameter_problem(error: RequestValidationError) -> Problem:
     """What is wrong with which parameter; not of all, where somebody sends thousands."""
     faults = error.errors()
-    said = list(dict.fromkeys(_fault(fault) for fault in faults[:MOST_FAULTS]))
-    if len(faults) > MOST_FAULTS:
-        said.append(f"and {len(faults) - MOST_FAULTS:,} more")
+    said = list(dict.fromkeys(_describe_error(fault) for fault in faults[:MAX_ERRORS]))
+    if len(faults) > MAX_ERRORS:
+        said.append(f"and {len(faults) - MAX_ERRORS:,} more")
     return Problem("bad-parameter", "; ".join(said))
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
+def _describe_error(fault: Mapping[str, Any]) -> str:
     name = str(fault["loc"][1]) if len(fault["loc"]) > 1 else "the request"
     if fault["type"] == "extra_forbidden":
         return f"there is no parameter {quoted(name)}"
@@ -185,7 +194,7 @@ def _fault(fault: Mapping[str, Any]) -> str:
     return f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(fault['input']))}"
 
 
-def _of_framework(request: Request, error: HTTPException) -> Problem:
+def _framework_problem(request: Request, error: HTTPException) -> Problem:
     """What Starlette and FastAPI refuse by themselves, and pages that are not there."""
     method = quoted(request.method)
     if error.status_code == 405:

@@ -10,33 +10,33 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from fastapi.responses import Response
 
-from genrelab.serve.http.body import Gone
+from genrelab.serve.http.body import ClientDisconnected
 from genrelab.serve.http.spool import Upload
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
-from genrelab.serve.metrics import CONTENT_TYPE, Gauges
-from genrelab.serve.model_store import Model, Shelf
-from genrelab.serve.problems import KINDS, Problem, internal, later, quoted
-from genrelab.serve.schemas import Wish
+from genrelab.serve.metrics import CONTENT_TYPE, ServiceMetrics
+from genrelab.serve.model_store import ModelStore, ServedModel
+from genrelab.serve.problems import KINDS, Problem, internal_problem, quoted, retry_later
+from genrelab.serve.schemas import PredictQuery
 from genrelab.serve.shutdown import Draining
-from genrelab.serve.unless import unless
-from genrelab.serve.workers.queue import Ears, Order, Refused
+from genrelab.serve.unless import run_unless
+from genrelab.serve.workers.queue import FileJob, JobRefused, WorkerQueue
 
-PATIENCE_S = 60.0
+BATCH_WAIT_S = 60.0
 """Seconds that a file of a batch waits for a place among the files that wait for a worker."""
-OF_THE_SERVICE = ("busy", "not-ready", "stopping")
+SERVICE_PROBLEMS = ("busy", "not-ready", "stopping")
 """Refusals that say nothing of a file: another time it may be heard."""
 FIRST_GUESS_S = 1.0
 """Seconds that a file takes, before one has been heard."""
 
 
-class Pace:
+class WaitEstimate:
     """How fast files are heard, to tell clients when to come again."""
 
     def __init__(self, workers: int) -> None:
         self._workers, self._file_s = max(1, workers), FIRST_GUESS_S
 
-    def heard(self, seconds: float, ahead: int) -> None:
+    def processed(self, seconds: float, ahead: int) -> None:
         """A file was heard, or refused, in so many seconds, its waiting for so many others with it."""
         alone_s = seconds / (1 + ahead / self._workers)
         self._file_s += 0.2 * (alone_s - self._file_s)
@@ -46,7 +46,7 @@ class Pace:
         return min(self._file_s * files / self._workers, 300.0)
 
 
-class Desk:
+class Handlers:
     """Answers requests.
 
     Args:
@@ -54,22 +54,28 @@ class Desk:
     """
 
     def __init__(
-        self, limits: Limits, shelf: Shelf, ears: Ears, uploads: Uploads, gauges: Gauges, draining: Draining
+        self,
+        limits: Limits,
+        shelf: ModelStore,
+        ears: WorkerQueue,
+        uploads: Uploads,
+        gauges: ServiceMetrics,
+        draining: Draining,
     ) -> None:
-        self.limits, self.shelf, self.ears, self.uploads = limits, shelf, ears, uploads
+        self.limits, self.model_store, self.worker_queue, self.uploads = limits, shelf, ears, uploads
         self.gauges, self.draining = gauges, draining
-        self.pace = Pace(limits.workers)
+        self.wait_estimate = WaitEstimate(limits.workers)
 
     async def health(self) -> Response:
         """Does the service run?"""
-        return answer({"status": "live"})
+        return json_response({"status": "live"})
 
     async def ready(self) -> Response:
         """Can a file be heard now?"""
-        if self.draining.begun:
-            raise later("not-ready", "The service is being stopped.", 5)
-        self._refuse_if_deaf()
-        return answer({"status": "ready"})
+        if self.draining.started:
+            raise retry_later("not-ready", "The service is being stopped.", 5)
+        self._refuse_if_not_ready()
+        return json_response({"status": "ready"})
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""
@@ -80,17 +86,17 @@ class Desk:
         limits = self.limits
         offer = {"upload_bytes": limits.upload_bytes, "audio_s": limits.audio_s, "batch_files": limits.batch_files}
         offer |= {"batch_bytes": limits.batch_bytes, "streams": limits.streams}
-        models = [model.about for model in self.shelf.models()]
-        return answer(
-            {"default": self.shelf.default, "version": version("genrelab"), "models": models, "limits": offer}
+        models = [model.about for model in self.model_store.models()]
+        return json_response(
+            {"default": self.model_store.default, "version": version("genrelab"), "models": models, "limits": offer}
         )
 
     async def model(self, name: str) -> Response:
         """One of them, with its card."""
         model = self._model(name)
-        return answer({**model.about, "card": model.card})
+        return json_response({**model.about, "card": model.card})
 
-    async def predict(self, request: Request, wish: Annotated[Wish, Query()]) -> Response:
+    async def predict(self, request: Request, wish: Annotated[PredictQuery, Query()]) -> Response:
         """The genre of a recording.
 
         Send the file as a form's or as the body itself; its content says what format it has, neither its name nor its
@@ -98,78 +104,86 @@ class Desk:
         """
         model = self._model(wish.model)
         self._refuse_if_full()
-        async with self.uploads.received(request, batch=False, again_s=self._line_s()) as files:
-            return answer(await unless(_left(request), self._heard(files[0], model, wish), Gone))
+        async with self.uploads.received(request, batch=False, again_s=self._queue_s()) as files:
+            return json_response(
+                await run_unless(
+                    _wait_for_disconnect(request), self._classify(files[0], model, wish), ClientDisconnected
+                )
+            )
 
-    async def batch(self, request: Request, wish: Annotated[Wish, Query()]) -> Response:
+    async def batch(self, request: Request, wish: Annotated[PredictQuery, Query()]) -> Response:
         """The genres of several recordings, in their order. One that cannot be heard says so in its place."""
         model = self._model(wish.model)
         self._refuse_if_full()
-        async with self.uploads.received(request, batch=True, again_s=self._line_s()) as files:
-            return answer(await unless(_left(request), self._all_heard(files, model, wish), Gone))
+        async with self.uploads.received(request, batch=True, again_s=self._queue_s()) as files:
+            return json_response(
+                await run_unless(
+                    _wait_for_disconnect(request), self._classify_all(files, model, wish), ClientDisconnected
+                )
+            )
 
-    def _model(self, name: str | None) -> Model:
+    def _model(self, name: str | None) -> ServedModel:
         try:
-            return self.shelf.get(name)
+            return self.model_store.get(name)
         except KeyError:
-            names = ", ".join(model.name for model in self.shelf.models())
+            names = ", ".join(model.name for model in self.model_store.models())
             raise Problem("unknown-model", f"No model is called {quoted(name or '')}. There is: {names}.") from None
 
-    def _refuse_if_deaf(self) -> None:
-        if not self.ears.ready:
-            raise later("not-ready", "No worker is there to hear a file; one is being begun.", 3)
+    def _refuse_if_not_ready(self) -> None:
+        if not self.worker_queue.ready:
+            raise retry_later("not-ready", "No worker is there to hear a file; one is being begun.", 3)
 
     def _refuse_if_full(self) -> None:
-        self._refuse_if_deaf()
-        if self.ears.full:
+        self._refuse_if_not_ready()
+        if self.worker_queue.full:
             raise self._busy()
 
     def _busy(self) -> Problem:
-        waiting = self.ears.waiting
+        waiting = self.worker_queue.waiting
         many = f"{waiting} files wait to be heard." if waiting > 1 else "A file waits to be heard."
-        return later("busy", many if waiting else "All workers are hearing files.", self._line_s())
+        return retry_later("busy", many if waiting else "All workers are hearing files.", self._queue_s())
 
-    def _line_s(self) -> float:
+    def _queue_s(self) -> float:
         """Seconds until all that are here now are heard."""
-        return self.pace.until_done(self.ears.waiting + self.ears.hearing)
+        return self.wait_estimate.until_done(self.worker_queue.waiting + self.worker_queue.in_progress)
 
-    async def _heard(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+    async def _classify(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
         """What the model says of a file.
 
         Raises:
             Problem: it cannot be heard.
         """
-        order = Order(file.path, model, wish.top, wish.timeline, wish.windows)
-        loop, ahead = asyncio.get_running_loop(), self.ears.waiting
+        order = FileJob(file.path, model, wish.top, wish.timeline, wish.windows)
+        loop, ahead = asyncio.get_running_loop(), self.worker_queue.waiting
         began = loop.time()
         try:
-            said = await self.ears.hear(order)
-        except Refused as e:
+            said = await self.worker_queue.classify(order)
+        except JobRefused as e:
             problem = self._problem(e)
-            if problem.kind not in OF_THE_SERVICE:
-                self.pace.heard(loop.time() - began, ahead)
+            if problem.kind not in SERVICE_PROBLEMS:
+                self.wait_estimate.processed(loop.time() - began, ahead)
                 self.gauges.file(model.name, problem.kind)
             raise problem from e
-        self.pace.heard(loop.time() - began, ahead)
+        self.wait_estimate.processed(loop.time() - began, ahead)
         self.gauges.file(model.name, "heard", said["duration_s"])
         return {**said, "path": file.name, "model": model.name}
 
-    def _problem(self, refused: Refused) -> Problem:
+    def _problem(self, refused: JobRefused) -> Problem:
         if refused.kind == "busy":
             return self._busy()
-        if refused.kind in OF_THE_SERVICE:
-            return later(refused.kind, refused.detail, 5)
+        if refused.kind in SERVICE_PROBLEMS:
+            return retry_later(refused.kind, refused.detail, 5)
         if refused.kind not in KINDS:
-            return internal()
+            return internal_problem()
         return Problem(refused.kind, refused.detail, extra=refused.extra)
 
-    async def _all_heard(self, files: list[Upload], model: Model, wish: Wish) -> list[dict[str, Any]]:
+    async def _classify_all(self, files: list[Upload], model: ServedModel, wish: PredictQuery) -> list[dict[str, Any]]:
         """One after the other: a batch never takes more than one place."""
-        return [await self._heard_or_not(file, model, wish) for file in files]
+        return [await self._classify_or_problem(file, model, wish) for file in files]
 
-    async def _heard_or_not(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+    async def _classify_or_problem(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
         try:
-            return await self._heard_in_time(file, model, wish)
+            return await self._classify_when_free(file, model, wish)
         except Problem as e:
             nothing: dict[str, Any] = {
                 "genre": None,
@@ -180,31 +194,31 @@ class Desk:
             }
             return {"path": file.name, **nothing, "error": f"{e.title}: {e.detail}", "problem": e.kind}
 
-    async def _heard_in_time(self, file: Upload, model: Model, wish: Wish) -> dict[str, Any]:
+    async def _classify_when_free(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
         """Waits for a place where half of them are taken: the others are for who sends one file."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE_S
+        until = loop.time() + BATCH_WAIT_S
         while True:
             while self._is_crowded() and loop.time() < until:
                 await asyncio.sleep(0.05)
             try:
-                return await self._heard(file, model, wish)
+                return await self._classify(file, model, wish)
             except Problem as e:
                 if e.kind != "busy" or loop.time() >= until:
                     raise
                 await asyncio.sleep(0.05)
 
     def _is_crowded(self) -> bool:
-        return self.ears.full or 0 < self.limits.queue <= 2 * self.ears.waiting
+        return self.worker_queue.full or 0 < self.limits.queue <= 2 * self.worker_queue.waiting
 
 
-async def _left(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     """Returns when the client is gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def answer(content: Any) -> Response:
+def json_response(content: Any) -> Response:
     """JSON, built once."""
     body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Response(body.encode("utf-8", "replace"), media_type="application/json")

@@ -19,7 +19,7 @@ class Limits:
         upload_bytes: of one file.
         batch_files, batch_bytes: of one batch.
         audio_s: seconds that a file may last.
-        hear_s: seconds that a worker may take for one file; then it is killed.
+        classify_s: seconds that a worker may take for one file; then it is killed.
         upload_s, idle_s: seconds that a body may take to arrive, and that may pass between two pieces of it or of the
             head of a request.
         body_bytes_s: bytes a second that a body must have come at when `idle_s` are over.
@@ -37,7 +37,7 @@ class Limits:
     batch_files: int = 32
     batch_bytes: int = 256 * MB
     audio_s: float = 1200.0
-    hear_s: float = 20.0
+    classify_s: float = 20.0
     upload_s: float = 60.0
     idle_s: float = 10.0
     body_bytes_s: int = 8_000

@@ -18,18 +18,18 @@ NO_ROUTE = "none"
 """The route of a request that none of ours fits."""
 
 
-class Hearing(Protocol):
+class QueueStatus(Protocol):
     """What is told of the workers."""
 
     @property
     def waiting(self) -> int: ...
     @property
-    def hearing(self) -> int: ...
+    def in_progress(self) -> int: ...
     @property
     def restarts(self) -> int: ...
 
 
-class Gauges:
+class ServiceMetrics:
     """The figures of one application."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Gauges:
         )
         ProcessCollector(registry=self.registry)
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered.
 
         Args:
@@ -78,10 +78,10 @@ class Gauges:
         return generate_latest(self.registry)
 
 
-class State(Collector):
+class StateCollector(Collector):
     """What is so at the moment, and which models are served."""
 
-    def __init__(self, ears: Hearing, shelf: Any, uploads: Any, streams: Any, draining: Any, version: str) -> None:
+    def __init__(self, ears: QueueStatus, shelf: Any, uploads: Any, streams: Any, draining: Any, version: str) -> None:
         self._ears, self._shelf, self._uploads, self._streams = ears, shelf, uploads, streams
         self._draining, self._version = draining, version
 
@@ -91,14 +91,14 @@ class State(Collector):
     def collect(self) -> Iterator[Metric]:
         ears = self._ears
         yield GaugeMetricFamily("genrelab_files_waiting", "Files that wait for a worker.", ears.waiting)
-        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", ears.hearing)
+        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", ears.in_progress)
         yield CounterMetricFamily(
             "genrelab_worker_restarts", "Workers that were begun in the place of another.", ears.restarts
         )
-        yield GaugeMetricFamily("genrelab_uploads", "Bodies that are kept at the moment.", self._uploads.under_way)
+        yield GaugeMetricFamily("genrelab_uploads", "Bodies that are kept at the moment.", self._uploads.slots_in_use)
         yield GaugeMetricFamily("genrelab_streams", "Streams that are open.", self._streams.streams_open)
         yield GaugeMetricFamily("genrelab_requests_in_flight", "Requests under way.", self._draining.in_flight)
-        yield GaugeMetricFamily("genrelab_draining", "1 while the service is stopping.", int(self._draining.begun))
+        yield GaugeMetricFamily("genrelab_draining", "1 while the service is stopping.", int(self._draining.started))
         build = GaugeMetricFamily("genrelab_build_info", "The version that runs.", labels=["version"])
         build.add_metric([self._version], 1)
         yield build

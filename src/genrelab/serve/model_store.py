@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrelab.bundle.manifest import ABOUT, CARD, MODEL, read_about
-from genrelab.core.config import AT_THE_BEGINNING, FramesView, LogMelView, SamplesView
+from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
+from genrelab.core.config import FIRST_CLIP_VIEWS, FramesView, LogMelView, SamplesView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle
-from genrelab.predict.file import must_hear
+from genrelab.predict.file import require_audio_input
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
@@ -26,15 +26,15 @@ SCORES = (
 )  # fmt: skip
 """What a client is told of a bundle's metrics, and, where there are any, the bins of its reliability."""
 
-BIN, MOST_BINS = ("low", "high", "n", "accuracy"), 20
+BIN, MAX_BINS = ("low", "high", "n", "accuracy"), 20
 """What it is told of a bin, and of how many at most."""
 
-BEYOND, LONGEST = 1e15, 200
+NUMBER_LIMIT, MAX_TEXT_CHARS = 1e15, 200
 """No number of a bundle that is told is as far from 0, and no text has more characters."""
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class ServedModel:
     """A bundle as it is served. Its copy stays on disk for as long as anybody holds this object.
 
     Attributes:
@@ -66,13 +66,13 @@ class Model:
             "created_by": bundle.created_by,
             "fingerprint": bundle.fingerprint,
             "window_s": _window_s(bundle),
-            "max_windows": 1 if bundle.view.name in AT_THE_BEGINNING else bundle.clips.max_clips,
+            "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
             "metrics": _scores(bundle.metrics),
             "min_precision": self.min_precision,
         }
 
 
-class Shelf:
+class ModelStore:
     """Bundles by name. May be used by several threads.
 
     Args:
@@ -104,7 +104,7 @@ class Shelf:
         self._seen = {name: _stamp(source) for name, source in sources.items()}
         self._models = {name: self._load(name) for name in sources}
 
-    def get(self, name: str | None) -> Model:
+    def get(self, name: str | None) -> ServedModel:
         """The model of that name; of None the default.
 
         Raises:
@@ -112,7 +112,7 @@ class Shelf:
         """
         return self._models[self.default if name is None else name]
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[ServedModel]:
         """All of them, the default first."""
         return list(self._models.values())
 
@@ -132,7 +132,7 @@ class Shelf:
                 seen = self._seen[name]
                 self._seen[name] = _stamp(source)  # before it is read: a change meanwhile is seen the next time
                 try:
-                    if read_about(source)["fingerprint"] == models[name].bundle.fingerprint:
+                    if read_manifest(source)["fingerprint"] == models[name].bundle.fingerprint:
                         said += [f"model {name}: unchanged"] if seen != self._seen[name] else []
                         continue
                     models[name] = self._load(name)
@@ -154,19 +154,19 @@ class Shelf:
         """Let it be called no more."""
         self._watchers.remove(watcher)
 
-    def _load(self, name: str) -> Model:
+    def _load(self, name: str) -> ServedModel:
         source = self._sources[name]
         self._copies += 1
         copy = self._folder / str(self._copies)
         try:
-            read_about(source)  # says best what is wrong with a folder that is no bundle
+            read_manifest(source)  # says best what is wrong with a folder that is no bundle
             copy.mkdir()
-            for file in (ABOUT, MODEL, CARD):
+            for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
                 shutil.copyfile(source / file, copy / file)
             bundle = load_bundle(copy)
-            must_hear(bundle)
+            require_audio_input(bundle)
             bundle = bundle.with_min_precision(self._min_precision).with_coverage(self._coverage)
-            card = (copy / CARD).read_text(encoding="utf-8", errors="replace")
+            card = (copy / CARD_FILE).read_text(encoding="utf-8", errors="replace")
         except BaseException as e:
             shutil.rmtree(copy, ignore_errors=True)
             if isinstance(e, BundleError):  # the user knows the source, not the copy
@@ -174,12 +174,12 @@ class Shelf:
             if isinstance(e, OSError):
                 raise BundleError(f"{printable(str(source))}: {e.strerror or e}") from e
             raise
-        model = Model(name, copy, bundle, card, self._min_precision, self._coverage)
+        model = ServedModel(name, copy, bundle, card, self._min_precision, self._coverage)
         weakref.finalize(model, shutil.rmtree, copy, ignore_errors=True)
         return model
 
 
-def named(texts: Sequence[str]) -> dict[str, Path]:
+def parse_models(texts: Sequence[str]) -> dict[str, Path]:
     """Names and folders of bundles, as `--model` gives them.
 
     Args:
@@ -192,14 +192,14 @@ def named(texts: Sequence[str]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for text in texts or (str(default_bundle()),):
-        name, path = _named(text)
+        name, path = _parse_model(text)
         if name in found:
             raise SettingsError(f"two models are called {name}: give one another name, as in --model NAME=BUNDLE")
         found[name] = path
     return found
 
 
-def _named(text: str) -> tuple[str, Path]:
+def _parse_model(text: str) -> tuple[str, Path]:
     if "://" in text and not Path(text).exists():
         raise SettingsError(f"a model is a folder here, and no address: fetch it first. Received: {printable(text)}")
     name, equals, path = text.partition("=")
@@ -210,7 +210,7 @@ def _named(text: str) -> tuple[str, Path]:
             f"a model's name is up to 64 letters, digits, dots, dashes and underscores, as in --model NAME=BUNDLE. "
             f"Received: {printable(text)}"
         )
-    own = read_about(_folder(text))["name"]
+    own = read_manifest(_folder(text))["name"]
     if not NAME.fullmatch(own):
         raise SettingsError(f"the bundle {printable(text)} calls itself {own}: name it, as in --model NAME=BUNDLE")
     return own, _folder(text)
@@ -223,7 +223,7 @@ def _folder(text: str) -> Path:
 def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
     """What shows that a file is another one, or was written to; of all three, for they may arrive one by one."""
     found: list[tuple[int, ...] | None] = []
-    for file in (ABOUT, MODEL, CARD):
+    for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
         try:
             status = (source / file).stat()
         except (OSError, ValueError):
@@ -237,7 +237,7 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Of what a bundle says of itself: what is as it should be, so that no bundle can spoil what is told of others."""
     found = {key: metrics[key] for key in SCORES if _is_number(metrics.get(key)) or _is_text(metrics.get(key))}
     bins = metrics.get("reliability")
-    if not isinstance(bins, list) or not 0 < len(bins) <= MOST_BINS:
+    if not isinstance(bins, list) or not 0 < len(bins) <= MAX_BINS:
         return found
     if not all(isinstance(b, dict) and all(_is_number(b.get(key)) for key in BIN) for b in bins):
         return found
@@ -245,11 +245,11 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and -BEYOND < value < BEYOND
+    return type(value) in (int, float) and -NUMBER_LIMIT < value < NUMBER_LIMIT
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST
+    return isinstance(value, str) and len(value) <= MAX_TEXT_CHARS
 
 
 def _window_s(bundle: Classifier) -> float:

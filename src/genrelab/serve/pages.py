@@ -41,7 +41,7 @@ HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 @dataclass(frozen=True)
-class Part:
+class StaticFile:
     """A file as it is sent.
 
     Attributes:
@@ -57,15 +57,15 @@ class Part:
 
 
 @cache
-def parts() -> dict[str, Part]:
+def load_files() -> dict[str, StaticFile]:
     """Every file that is served, by its path below the folder: what is no key here cannot be asked for."""
     files = sorted(f for f in FOLDER.rglob("*") if f.suffix in TYPES and f.is_file())
-    return {f.relative_to(FOLDER).as_posix(): _part(f) for f in files}
+    return {f.relative_to(FOLDER).as_posix(): _load_file(f) for f in files}
 
 
 def router() -> APIRouter:
     """GET and HEAD of `/`, `/docs` and `/web/NAME`."""
-    found = parts()
+    found = load_files()
     pages = APIRouter(include_in_schema=False)
 
     async def page(request: Request) -> Response:
@@ -85,11 +85,11 @@ def router() -> APIRouter:
     return pages
 
 
-def _part(file: Path) -> Part:
+def _load_file(file: Path) -> StaticFile:
     body = file.read_bytes()
     packed = gzip.compress(body, mtime=0)
     etag = hashlib.sha256(body).hexdigest()[:32]
-    return Part(body, packed if len(packed) < len(body) else None, etag, TYPES[file.suffix])
+    return StaticFile(body, packed if len(packed) < len(body) else None, etag, TYPES[file.suffix])
 
 
 def _connect(host: str) -> str:
@@ -97,13 +97,13 @@ def _connect(host: str) -> str:
     return f"'self' ws://{host} wss://{host}" if HOST.fullmatch(host) else "'self'"
 
 
-def _answer(request: Request, part: Part, policy: str | None = None) -> Response:
+def _answer(request: Request, part: StaticFile, policy: str | None = None) -> Response:
     packed = part.packed if _takes_gzip(request.headers.get("accept-encoding", "")) else None
     etag = f'"{part.etag}{"" if packed is None else "-gzip"}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if policy is not None:
         headers["Content-Security-Policy"] = policy
-    if _has(request.headers.get("if-none-match", ""), etag):
+    if _etag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     if packed is not None:
         headers["Content-Encoding"] = "gzip"
@@ -122,6 +122,6 @@ def _takes_gzip(accepted: str) -> bool:
     return weights.get("gzip", weights.get("*", 0)) > 0
 
 
-def _has(wanted: str, etag: str) -> bool:
+def _etag_matches(wanted: str, etag: str) -> bool:
     """Is it among those of the header If-None-Match, which are compared weakly (RFC 9110, 13.1.2)?"""
     return wanted.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in wanted.split(","))

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:genrelab:problem:"
-LONGEST = 300
+MAX_QUOTED_CHARS = 300
 """Characters of a client's own words that an answer repeats."""
 
 KINDS: dict[str, tuple[int, str]] = {
@@ -86,22 +86,22 @@ class ProblemResponse(JSONResponse):
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def response(problem: Problem) -> ProblemResponse:
+def problem_response(problem: Problem) -> ProblemResponse:
     """The answer that tells a problem."""
     return ProblemResponse(problem.about, status_code=problem.status, headers=problem.headers)
 
 
-def internal() -> Problem:
+def internal_problem() -> Problem:
     """What is said where the fault is ours; the log says more."""
     return Problem("internal", "The fault is the service's, not yours. Its log says more.")
 
 
-def later(kind: str, detail: str, seconds: float) -> Problem:
+def retry_later(kind: str, detail: str, seconds: float) -> Problem:
     """A problem that may be gone in so many seconds (told in whole ones, at least 1)."""
     return Problem(kind, detail, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 def quoted(text: str) -> str:
     """A client's own words in a detail: not at any length, on one line, no halves of characters."""
-    short = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    short = text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"

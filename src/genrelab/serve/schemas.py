@@ -14,11 +14,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from genrelab.serve.http.middleware import ALIVE
+from genrelab.serve.http.middleware import HEALTH_PATHS
 from genrelab.serve.problems import KINDS, MEDIA_TYPE, TYPE, Problem
 
-MOST_WINDOWS = 1_000
-MOST_TOP = 1_000
+MAX_WINDOWS = 1_000
+MAX_TOP = 1_000
 A_NUMBER = re.compile(r"[0-9]{1,9}")
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -32,7 +32,7 @@ def _number(value: str) -> Any:
     return int(value)
 
 
-def _truth(value: str) -> Any:
+def _parse_bool(value: str) -> Any:
     """`true` and `false` only: Pydantic also reads `on`, `1` and `y`."""
     if value not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -42,12 +42,12 @@ def _truth(value: str) -> Any:
 def _windows(value: str) -> Any:
     if value == "all":
         return value
-    if not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MOST_WINDOWS):
-        raise ValueError(f"must be a whole number from 1 to {MOST_WINDOWS:,}, or all")
+    if not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MAX_WINDOWS):
+        raise ValueError(f"must be a whole number from 1 to {MAX_WINDOWS:,}, or all")
     return int(value)
 
 
-class Wish(BaseModel):
+class PredictQuery(BaseModel):
     """The query of a prediction."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,15 +56,15 @@ class Wish(BaseModel):
         default=None, description="A name that `GET /v1/models` tells; by default its `default`."
     )
     top: Annotated[
-        Annotated[int, Field(ge=1, le=MOST_TOP)] | SkipJsonSchema[None],
+        Annotated[int, Field(ge=1, le=MAX_TOP)] | SkipJsonSchema[None],
         BeforeValidator(_number),
         Field(description="Only so many genres, the most probable first.", examples=[3]),
     ] = None
     timeline: Annotated[
-        bool, BeforeValidator(_truth), Field(description="Also what is said of every window of the recording.")
+        bool, BeforeValidator(_parse_bool), Field(description="Also what is said of every window of the recording.")
     ] = False
     windows: Annotated[
-        Annotated[int, Field(ge=1, le=MOST_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
+        Annotated[int, Field(ge=1, le=MAX_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
         BeforeValidator(_windows),
         Field(
             description="Stretches of the recording that are listened to, spread evenly over it, and up to as many "
@@ -91,7 +91,7 @@ class WindowOut(_Answer):
     probabilities: Probabilities
 
 
-class Heard(_Answer):
+class PredictionOut(_Answer):
     """What the model says of a recording: the object that `genrelab predict --json` prints."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
@@ -109,7 +109,7 @@ class Heard(_Answer):
     )
 
 
-class Refused(_Answer):
+class RefusedOut(_Answer):
     """A file of a batch that was not heard."""
 
     path: str
@@ -122,7 +122,7 @@ class Refused(_Answer):
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
 
 
-class About(_Answer):
+class ModelOut(_Answer):
     """A model that is served."""
 
     name: str
@@ -139,13 +139,13 @@ class About(_Answer):
     min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")
 
 
-class AboutWithCard(About):
+class ModelWithCardOut(ModelOut):
     """A model that is served, with its card."""
 
     card: str = Field(description="Markdown.")
 
 
-class Offer(_Answer):
+class LimitsOut(_Answer):
     """What a client may send."""
 
     upload_bytes: int
@@ -160,8 +160,8 @@ class Models(_Answer):
 
     default: str
     version: str
-    models: list[About]
-    limits: Offer
+    models: list[ModelOut]
+    limits: LimitsOut
 
 
 class Health(_Answer):
@@ -203,7 +203,7 @@ HEADERS: Mapping[int, dict[str, Any]] = {
 }
 
 
-def refusals(*kinds: str) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """Documentation of the problems that an address may answer with, by status."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted({KINDS[kind][0] for kind in kinds}):
@@ -218,7 +218,7 @@ def refusals(*kinds: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def a_body(*, batch: int | None = None) -> dict[str, Any]:
+def request_body(*, batch: int | None = None) -> dict[str, Any]:
     """Documentation of a body.
 
     Args:
@@ -240,7 +240,7 @@ is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1
 said there stands below, at `GET /v1/stream`."""
 
 
-class Described:
+class OpenApiDocument:
     """The description of an application, made when it is first asked for.
 
     Args:
@@ -261,7 +261,7 @@ class Described:
             found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in found["paths"].items():
             for operation in operations.values():
-                if self._secured and path not in ALIVE:
+                if self._secured and path not in HEALTH_PATHS:
                     operation["security"] = [{"token": []}]
                 for parameter in operation.get("parameters", ()):
                     if parameter["name"] in ("model", "name") and not self._secured:

@@ -22,28 +22,28 @@ from genrelab.core.errors import SettingsError
 from genrelab.core.processes import prctl
 from genrelab.serve import temp_folder
 from genrelab.serve.app import create_app
-from genrelab.serve.http.connection import patient
-from genrelab.serve.model_store import Shelf, named
+from genrelab.serve.http.connection import http_protocol
+from genrelab.serve.model_store import ModelStore, parse_models
 from genrelab.serve.settings import ServeSettings
-from genrelab.serve.unless import unless
-from genrelab.serve.workers.queue import Ears
+from genrelab.serve.unless import run_unless
+from genrelab.serve.workers.queue import WorkerQueue
 
 log = logging.getLogger("genrelab.serve")
 
 WATCH_S = 1.0
 """Between two looks at the bundles."""
 
-QUIET_S = 0.2
+IDLE_BEFORE_EXIT_S = 0.2
 """For so long nothing must be under way before a service that stops closes its door: what knocks meanwhile is told."""
 
-BODIES_S = 2.0
+BODY_CUTOFF_S = 2.0
 """Before the end of `stop_s` bodies that still arrive are refused, so that what is here already can be heard."""
 
 BACKLOG = 2048
 """Connections that the system keeps for us; uvicorn's own number."""
 
 
-def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
+def serve(settings: ServeSettings, listening: Callable[[str, ModelStore], None]) -> None:
     """Serve until a signal comes.
 
     Args:
@@ -56,15 +56,15 @@ def serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> N
     """
     settings.verify()
     _log_to_stderr(settings.access_log)
-    _keep_to_itself()
+    _forbid_inspection()
     asyncio.run(_serve(settings, listening))
 
 
-async def _serve(settings: ServeSettings, listening: Callable[[str, Shelf], None]) -> None:
+async def _serve(settings: ServeSettings, listening: Callable[[str, ModelStore], None]) -> None:
     stop = _Signals()
     with temp_folder.folder() as folder, closing(listen(settings.host, settings.port)) as door:
-        sources = named(settings.models)
-        shelf = await asyncio.to_thread(Shelf, sources, folder / "models", min_precision=settings.min_precision)
+        sources = parse_models(settings.models)
+        shelf = await asyncio.to_thread(ModelStore, sources, folder / "models", min_precision=settings.min_precision)
         uploads = folder / "uploads"
         uploads.mkdir()
         await _Service(settings, shelf, uploads, door, stop).run(listening)
@@ -102,7 +102,7 @@ def _log_to_stderr(access_log: bool) -> None:
     logging.getLogger("uvicorn.access").disabled = not access_log
 
 
-def _keep_to_itself() -> None:
+def _forbid_inspection() -> None:
     """Other processes of this user, workers among them, may not look into this one: it knows the token."""
     prctl(_SET_DUMPABLE, 0)
 
@@ -116,19 +116,23 @@ class _Signals:
 
     Attributes:
         stop: end, when what was accepted is answered.
-        hurry: end now.
+        stop_now: end now.
         reload: look at the bundles.
     """
 
     def __init__(self) -> None:
-        self.stop, self.hurry, self.reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.stop, self.stop_now, self.reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name, told in (("SIGTERM", self._end), ("SIGINT", self._end), ("SIGHUP", self.reload.set)):
+        for name, told in (
+            ("SIGTERM", self._request_stop),
+            ("SIGINT", self._request_stop),
+            ("SIGHUP", self.reload.set),
+        ):
             if hasattr(signal, name):  # Windows has no SIGHUP, and no loop.add_signal_handler
                 signal.signal(getattr(signal, name), lambda *_, told=told: loop.call_soon_threadsafe(told))
 
-    def _end(self) -> None:
-        (self.hurry if self.stop.is_set() else self.stop).set()
+    def _request_stop(self) -> None:
+        (self.stop_now if self.stop.is_set() else self.stop).set()
 
 
 class _Stopped(Exception):  # noqa: N818 - reads as what it is
@@ -145,14 +149,14 @@ class _Server(uvicorn.Server):
 
 class _Service:
     def __init__(
-        self, settings: ServeSettings, shelf: Shelf, uploads: Path, door: socket.socket, signals: _Signals
+        self, settings: ServeSettings, shelf: ModelStore, uploads: Path, door: socket.socket, signals: _Signals
     ) -> None:
-        self.settings, self.shelf, self.door, self.signals = settings, shelf, door, signals
-        self.ears = Ears(settings.limits, shelf)
+        self.settings, self.model_store, self.server_socket, self.signals = settings, shelf, door, signals
+        self.worker_queue = WorkerQueue(settings.limits, shelf)
         self.app: Any = create_app(
             settings.limits,
             shelf,
-            self.ears,
+            self.worker_queue,
             token=settings.token,
             origins=settings.origins,
             hosts=None if settings.insecure else (settings.host,),
@@ -163,7 +167,7 @@ class _Service:
     def _config(self) -> uvicorn.Config:
         return uvicorn.Config(
             self.app,
-            http=patient(self.settings.limits),
+            http=http_protocol(self.settings.limits),
             ws="websockets-sansio",
             ws_max_size=1 << 20,
             ws_per_message_deflate=False,  # what is sent is compressed audio, and a bomb needs no second fuse
@@ -176,16 +180,16 @@ class _Service:
             timeout_graceful_shutdown=1,  # what is under way then has had `stop_s` already
         )
 
-    async def run(self, listening: Callable[[str, Shelf], None]) -> None:
+    async def run(self, listening: Callable[[str, ModelStore], None]) -> None:
         """From the first worker to the last answer."""
         try:
-            if not await self._begun():
+            if not await self._start_workers():
                 return
             address = self._address()
-            serving = asyncio.create_task(self.server.serve(sockets=[self.door]))
+            serving = asyncio.create_task(self.server.serve(sockets=[self.server_socket]))
             while not self.server.started and not serving.done():
                 await asyncio.sleep(0.02)
-            listening(address, self.shelf)
+            listening(address, self.model_store)
             work = [asyncio.create_task(part) for part in (self._drain(), self._reload(), self._watch())]
             try:
                 await serving
@@ -193,40 +197,40 @@ class _Service:
                 for task in work:
                     task.cancel()
         finally:
-            await self.ears.stop()
+            await self.worker_queue.stop()
 
-    async def _begun(self) -> bool:
+    async def _start_workers(self) -> bool:
         """Do workers hear? Not where the service is told to end before they do."""
         try:
-            await unless(self.signals.stop.wait(), self.ears.start(), _Stopped)
+            await run_unless(self.signals.stop.wait(), self.worker_queue.start(), _Stopped)
         except _Stopped:
             return False
         return True
 
     def _address(self) -> str:
-        host, port = self.door.getsockname()[:2]
+        host, port = self.server_socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def _drain(self) -> None:
         """When it is told to end: let what was accepted be answered; who comes meanwhile is told that nobody will."""
         await self.signals.stop.wait()
         draining, stop_s = self.app.state.draining, self.settings.limits.stop_s
-        draining.begin()
-        if not await self._quiet(stop_s - BODIES_S):
+        draining.start()
+        if not await self._wait_until_idle(stop_s - BODY_CUTOFF_S):
             draining.end()  # bodies that still arrive; what is here is heard
-            if not await self._quiet(BODIES_S):
+            if not await self._wait_until_idle(BODY_CUTOFF_S):
                 log.warning("stopped before %d requests could be heard: they are refused", draining.in_flight)
-                await self.ears.stop()
-                await self._quiet(QUIET_S)
+                await self.worker_queue.stop()
+                await self._wait_until_idle(IDLE_BEFORE_EXIT_S)
         self.server.should_exit = True
 
-    async def _quiet(self, seconds: float) -> bool:
+    async def _wait_until_idle(self, seconds: float) -> bool:
         """Waits until nothing has been under way for a while, at most so long; at once where it is told to hurry."""
         began = quiet_since = time.monotonic()
-        while (now := time.monotonic()) - began < seconds and not self.signals.hurry.is_set():
+        while (now := time.monotonic()) - began < seconds and not self.signals.stop_now.is_set():
             if self.app.state.draining.in_flight:
                 quiet_since = now
-            elif now - quiet_since >= QUIET_S:
+            elif now - quiet_since >= IDLE_BEFORE_EXIT_S:
                 return True
             await asyncio.sleep(0.02)
         return False
@@ -237,7 +241,7 @@ class _Service:
             await self.signals.reload.wait()
             self.signals.reload.clear()
             try:
-                for sentence in await asyncio.to_thread(self.shelf.reload):
+                for sentence in await asyncio.to_thread(self.model_store.reload):
                     log.info("%s", sentence)
             except Exception:  # the service goes on with what it has
                 log.exception("bundles could not be looked at")
@@ -245,5 +249,5 @@ class _Service:
     async def _watch(self) -> None:
         while self.settings.watch:
             await asyncio.sleep(WATCH_S)
-            if await asyncio.to_thread(self.shelf.changed):
+            if await asyncio.to_thread(self.model_store.changed):
                 self.signals.reload.set()

@@ -11,7 +11,7 @@ from genrelab.core.errors import SettingsError, printable
 from genrelab.serve.http.origins import ORIGIN
 from genrelab.serve.limits import Limits
 
-SHORTEST_TOKEN = 8
+MIN_TOKEN_CHARS = 8
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class ServeSettings:
         Raises:
             SettingsError: a token that cannot be, an origin that is none, or others would be let in without a token.
         """
-        if self.token is not None and not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", self.token):
-            raise SettingsError(f"the token must be {SHORTEST_TOKEN} or more printable ASCII characters, no spaces")
+        if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_CHARS},}}", self.token):
+            raise SettingsError(f"the token must be {MIN_TOKEN_CHARS} or more printable ASCII characters, no spaces")
         if self.token is None and not self.insecure and not is_loopback(self.host):
             raise SettingsError(
                 f"--host {printable(self.host)} lets others in: give a --token (or set GENRELAB_TOKEN), or say "

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from genrelab.serve.problems import Problem, later
-from genrelab.serve.unless import unless
+from genrelab.serve.problems import Problem, retry_later
+from genrelab.serve.unless import run_unless
 
 T = TypeVar("T")
 
@@ -16,23 +16,23 @@ class Draining:
     """How far the service is with stopping, and how many requests are still under way (streams not counted).
 
     Attributes:
-        begun: every new request is refused.
+        started: every new request is refused.
         over: set when bodies that still come are waited for no longer.
     """
 
     def __init__(self) -> None:
-        self.begun = False
-        self.over = asyncio.Event()
+        self.started = False
+        self.at_end = asyncio.Event()
         self.in_flight = 0
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """From now on every new request is refused."""
-        self.begun = True
+        self.started = True
 
     def end(self) -> None:
         """From now on also those whose body is not here yet."""
-        self.begin()
-        self.over.set()
+        self.start()
+        self.at_end.set()
 
     def enter(self) -> None:
         self.in_flight += 1
@@ -40,14 +40,14 @@ class Draining:
     def leave(self) -> None:
         self.in_flight -= 1
 
-    async def unless_over(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_unless_over(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives; it is called off when nothing is waited for any longer.
 
         Raises:
             Problem: stopping.
         """
-        return await unless(self.over.wait(), work, stopping)
+        return await run_unless(self.at_end.wait(), work, shutdown_problem)
 
 
-def stopping() -> Problem:
-    return later("stopping", "The service is being stopped. Ask again when it is back.", 5)
+def shutdown_problem() -> Problem:
+    return retry_later("stopping", "The service is being stopped. Ask again when it is back.", 5)

@@ -25,8 +25,8 @@ def folder() -> Iterator[Path]:
     It is locked for as long as it is used: that tells other services, also those of another container that shares the
     folder for temporary files, that it is no leftover, and keeps systemd-tmpfiles from clearing it.
     """
-    sweep(Path(tempfile.gettempdir()))
-    made, lock = _made()
+    remove_stale(Path(tempfile.gettempdir()))
+    made, lock = _make_locked()
     try:
         yield made
     finally:
@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(where: Path) -> list[Path]:
+def remove_stale(where: Path) -> list[Path]:
     """Removes this user's folders of services that are no more; gives what it has removed."""
     removed = []
     for left in where.glob(f"{PREFIX}*"):
@@ -51,7 +51,7 @@ def sweep(where: Path) -> list[Path]:
     return removed
 
 
-def _made() -> tuple[Path, int]:
+def _make_locked() -> tuple[Path, int]:
     """A folder, and what holds its lock; made again where another service has swept it before it was locked."""
     while True:
         made = Path(tempfile.mkdtemp(prefix=PREFIX))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def unless(
+async def run_unless(
     end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], otherwise: Callable[[], Exception]
 ) -> T:
     """What the work gives; called off, and `otherwise` raised, where the end comes before it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDS = 5
+MAX_FOLDS = 5
 Numbers = NDArray[np.int64]
 
 
-def with_pairs(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]:
+def ensure_two_groups(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]:
     """Rows to use and their groups, such that every genre has two groups, one to fit and one to calibrate on.
 
     A genre of one artist has its rows taken for independent; a genre of one row has it twice.
@@ -28,7 +28,7 @@ def with_pairs(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]
     return rows, np.where(np.isin(y[rows], lone), own, group[rows]), lone
 
 
-def spared(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
+def separable_rows(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
     """Rows that can be held out artist by artist: no genre of theirs would be left without another artist.
 
     All rows of an artist who is the only one of some genre are out, also those of other genres: the artist would be
@@ -49,7 +49,7 @@ def spared(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
         free &= ~np.isin(group, lone)
 
 
-def folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers, Numbers]], bool]:
+def make_folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers, Numbers]], bool]:
     """(fitted, held-out) row numbers of up to 5 folds with every genre among the fitted rows of each.
 
     Where every row is a group by itself, the artists are unknown: folds are then stretches of each genre's rows,
@@ -61,7 +61,7 @@ def folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers,
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     genres = np.unique(y)
-    n = min(FOLDS, *(len(np.unique(group[y == i])) for i in genres))
+    n = min(MAX_FOLDS, *(len(np.unique(group[y == i])) for i in genres))
     if len(np.unique(group)) == len(group):
         return list(StratifiedKFold(n).split(y, y)), True
     apart = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, group))

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 ROUNDS = 6  # of moves and swaps; the second seldom finds anything
 PARTNERS = 128  # tried for a swap with each group; exhaustive for the few groups of a small dataset
-BETTER = 1e-7  # a smaller gain is rounding, or a track in thousands
+MIN_GAIN = 1e-7  # a smaller gain is rounding, or a track in thousands
 
 
 def share_out(
@@ -109,7 +109,7 @@ class _Search:
             gain = leaving[:, None] + arriving - now
             gain[np.arange(len(here)), here] = 0.0
             best, to = np.unravel_index(gain.argmin(), gain.shape)
-            if gain[best, to] > -BETTER:
+            if gain[best, to] > -MIN_GAIN:
                 return
             self._put(int(self.free[best]), int(to))
 
@@ -126,7 +126,7 @@ class _Search:
             difference = self.counts[others] - self.counts[a]
             gain = self._cost(self.placed[here] + difference, here) - self._cost(self.placed[here], here)
             gain += self._cost(self.placed[there] - difference, there) - self._cost(self.placed[there], there)
-            if gain.min() < -BETTER:
+            if gain.min() < -MIN_GAIN:
                 b, origin = int(others[gain.argmin()]), int(self.part[a])
                 self._put(int(a), int(self.part[b]))
                 self._put(b, origin)

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 
 from genrelab.core.config import PARTS
 from genrelab.core.errors import SettingsError, SplitError, printable
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.datasets.artists import NO_ARTIST
 from genrelab.splits.grouping import share_out
 
 POLICIES = ("auto", "official", "artist", "random", "article")
 
 FRACTIONS = (0.64, 0.16, 0.20)  # training, validation, test
-CHOOSING = 0.2  # of the training groups, where no validation tracks are left to choose
+CHOOSE_FRACTION = 0.2  # of the training groups, where no validation tracks are left to choose
 ARTICLE_TEST, ARTICLE_SEED = 0.2, 42  # scikit-learn's train_test_split as the article calls it, twice
-THIN = 5  # a genre with fewer scored tracks is named
+MIN_SCORED_TRACKS = 5  # a genre with fewer scored tracks is named
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class _Tracks:
+class _TrackTable:
     """The columns that a policy looks at. `rows` are the tracks that can be used, ordered by path."""
 
     rows: tuple[int, ...]
@@ -120,7 +120,7 @@ def make_split(
     if policy not in POLICIES:
         raise SettingsError(f"--split must be one of {', '.join(POLICIES)}. Received: {policy}")
     kept = [i for i, genre in enumerate(genres) if usable[i] and genre]
-    tracks = _Tracks(
+    tracks = _TrackTable(
         rows=tuple(sorted(kept, key=lambda i: (paths[i] or track_ids[i], track_ids[i]))),
         genres=tuple((genre or "") if usable[i] else "" for i, genre in enumerate(genres)),
         artists=tuple(artist_key(a) for a in artists),
@@ -130,7 +130,7 @@ def make_split(
     if len(tracks.names) < 2:
         found = f"one genre only ({printable(tracks.names[0])})" if tracks.names else "no usable track"
         raise SplitError(f"{found}: nothing to tell apart; add tracks of another genre")
-    return _auto(tracks) if policy == "auto" else _named(policy, tracks)
+    return _auto(tracks) if policy == "auto" else _split_or_suggest(policy, tracks)
 
 
 def artist_key(artist: str | None) -> str | None:
@@ -139,23 +139,23 @@ def artist_key(artist: str | None) -> str | None:
     return None if key in NO_ARTIST else key
 
 
-def _named(policy: str, tracks: _Tracks) -> Split:
+def _split_or_suggest(policy: str, tracks: _TrackTable) -> Split:
     try:
         return _split(policy, tracks)
     except SplitError as refused:
-        remedies = [f"--split {p}" for p in ("artist", "random") if _works(p, tracks)]
+        remedies = [f"--split {p}" for p in ("artist", "random") if _is_possible(p, tracks)]
         remedy = f"use {' or '.join(remedies)}" if remedies else "add tracks"
         raise SplitError(f"{policy} split {refused}: {remedy}") from refused
 
 
-def _works(policy: str, tracks: _Tracks) -> bool:
+def _is_possible(policy: str, tracks: _TrackTable) -> bool:
     try:
         return bool(_split(policy, tracks))
     except SplitError:
         return False
 
 
-def _auto(tracks: _Tracks) -> Split:
+def _auto(tracks: _TrackTable) -> Split:
     notes: list[str] = []
     known, n = tracks.known_artists, len(tracks.rows)
     published = any(tracks.official[i] is not None for i in tracks.rows)  # most collections have none: no news
@@ -172,7 +172,7 @@ def _auto(tracks: _Tracks) -> Split:
     raise SplitError(f"no split works here: {'; '.join(notes)}; add tracks")
 
 
-def _split(policy: str, tracks: _Tracks) -> Split:
+def _split(policy: str, tracks: _TrackTable) -> Split:
     """The split of one policy; a SplitError's words follow "... split" here."""
     parts, notes = POLICIES_BY_NAME[policy](tracks)
     trained = {tracks.genres[i] for i in tracks.rows if parts[i] == "training"}
@@ -181,35 +181,35 @@ def _split(policy: str, tracks: _Tracks) -> Split:
         raise SplitError(f"leaves {', '.join(untrained)} without training tracks on this disk")
     roles, role_notes = _roles(tracks, parts)
     if unusable := len(parts) - len(tracks.rows):
-        notes.append(f"excluded: {count(unusable, 'track')} without sound or label")
+        notes.append(f"excluded: {pluralize(unusable, 'track')} without sound or label")
     notes += [*role_notes, *_leak_notes(tracks, roles), *_thin_notes(tracks, roles)]
     return Split(policy, tuple(parts), tuple(roles), tuple(notes))
 
 
-def _official(tracks: _Tracks) -> tuple[list[str], list[str]]:
+def _official(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     if all(tracks.official[i] is None for i in tracks.rows):
         raise SplitError("is not there: this dataset has none")
     usable = set(tracks.rows)
     parts = [(part or "excluded") if i in usable else "excluded" for i, part in enumerate(tracks.official)]
     outside = sum(parts[i] == "excluded" for i in tracks.rows)
-    note = f"excluded: {count(outside, 'track')} outside the official split"
+    note = f"excluded: {pluralize(outside, 'track')} outside the official split"
     return parts, [note] if outside else []
 
 
-def _artist(tracks: _Tracks) -> tuple[list[str], list[str]]:
+def _artist(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     if not tracks.known_artists:
         raise SplitError("knows no artist at all")
     parts, notes = _by_groups(tracks, tracks.artists, "known artists")
     if unknown := len(tracks.rows) - tracks.known_artists:
-        notes.append(f"in training only: {count(unknown, 'track')} of unknown artist")
+        notes.append(f"in training only: {pluralize(unknown, 'track')} of unknown artist")
     return parts, notes
 
 
-def _random(tracks: _Tracks) -> tuple[list[str], list[str]]:
+def _random(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     return _by_groups(tracks, tracks.alone, "tracks")
 
 
-def _by_groups(tracks: _Tracks, groups: Sequence[str | None], things: str) -> tuple[list[str], list[str]]:
+def _by_groups(tracks: _TrackTable, groups: Sequence[str | None], things: str) -> tuple[list[str], list[str]]:
     """64/16/20 with whole groups, stratified by genre; tracks without a group are in training."""
     placed = _share_out(tracks, tracks.rows, groups, FRACTIONS, needs=(1, 3, 2))
     parts = [PARTS[placed[i]] if i in placed else "excluded" for i in range(len(tracks.genres))]
@@ -223,7 +223,7 @@ def _by_groups(tracks: _Tracks, groups: Sequence[str | None], things: str) -> tu
 
 
 def _share_out(
-    tracks: _Tracks,
+    tracks: _TrackTable,
     rows: Sequence[int],
     groups: Sequence[str | None],
     fractions: Sequence[float],
@@ -234,7 +234,7 @@ def _share_out(
     return dict(zip(rows, parts, strict=True))
 
 
-def _article(tracks: _Tracks) -> tuple[list[str], list[str]]:
+def _article(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     from sklearn.model_selection import train_test_split
 
     try:
@@ -250,7 +250,7 @@ def _article(tracks: _Tracks) -> tuple[list[str], list[str]]:
 POLICIES_BY_NAME = {"official": _official, "artist": _artist, "random": _random, "article": _article}
 
 
-def _roles(tracks: _Tracks, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+def _roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str], list[str]]:
     """Who fits, who chooses, who is scored; training groups choose where no validation track is left to."""
     if "test" not in parts and "validation" not in parts:
         raise SplitError("has neither test nor validation tracks on this disk")
@@ -262,7 +262,7 @@ def _roles(tracks: _Tracks, parts: Sequence[str]) -> tuple[list[str], list[str]]
     training = [i for i in tracks.rows if parts[i] == "training"]
     artists = [artist or alone for artist, alone in zip(tracks.artists, tracks.alone, strict=True)]
     for groups in (artists, tracks.alone):  # single tracks where no genre can spare an artist
-        placed = _share_out(tracks, training, groups, (1 - CHOOSING, CHOOSING), needs=(1, 2))
+        placed = _share_out(tracks, training, groups, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2))
         choosing = [i for i, part in placed.items() if part == 1]
         if choosing:
             break
@@ -275,7 +275,7 @@ def _roles(tracks: _Tracks, parts: Sequence[str]) -> tuple[list[str], list[str]]
     return roles, [f"no {scored} a fifth of the training {things} chooses"]
 
 
-def _leak_notes(tracks: _Tracks, roles: Sequence[str]) -> list[str]:
+def _leak_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
     scored = [tracks.artists[i] for i in tracks.rows if roles[i] == "score"]
     learned = {tracks.artists[i] for i in tracks.rows if roles[i] in ("fit", "choose")} - {None}
     if not any(scored) or not learned:
@@ -286,13 +286,13 @@ def _leak_notes(tracks: _Tracks, roles: Sequence[str]) -> list[str]:
     return [note] if leaked else []
 
 
-def _thin_notes(tracks: _Tracks, roles: Sequence[str]) -> list[str]:
+def _thin_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
     scored = Counter(tracks.genres[i] for i in tracks.rows if roles[i] == "score")
     absent = [printable(g) for g in tracks.names if not scored[g]]
-    thin = _listing((g for g in tracks.names if 0 < scored[g] < THIN), scored)
+    thin = _listing((g for g in tracks.names if 0 < scored[g] < MIN_SCORED_TRACKS), scored)
     notes = [f"not measured, for want of scored tracks: {', '.join(absent)}"] if absent else []
-    return [*notes, f"thin, with fewer than {THIN} scored tracks: {thin}"] if thin else notes
+    return [*notes, f"thin, with fewer than {MIN_SCORED_TRACKS} scored tracks: {thin}"] if thin else notes
 
 
 def _listing(genres: Iterable[str], sizes: Counter[str]) -> str:
-    return ", ".join(f"{printable(g)} ({count(sizes[g], 'track')})" for g in genres)
+    return ", ".join(f"{printable(g)} ({pluralize(sizes[g], 'track')})" for g in genres)

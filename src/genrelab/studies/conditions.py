@@ -87,7 +87,7 @@ class Altered:
         Raises:
             DecodeError: nothing usable is left of the track.
         """
-        return audio_clips.clips_of(cast(Audio, self), settings)
+        return audio_clips.clips_from_audio(cast(Audio, self), settings)
 
     def read(self, start_s: float, seconds: float | None) -> Samples:
         """Mono samples from `start_s` on, (samples,): `seconds` of them, or as many as there are."""

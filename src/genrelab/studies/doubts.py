@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
 from genrelab.core.storage import Folder
-from genrelab.core.text import count
-from genrelab.evaluation.calibration import fit_temperature, tempered
+from genrelab.core.text import pluralize
+from genrelab.evaluation.calibration import apply_temperature, fit_temperature
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.training import holdout_folds
-from genrelab.training.cross_fit import Answers, quick, refits
-from genrelab.training.model_runs import Bar, Say
+from genrelab.training.cross_fit import HeldOutPredictions, cross_fit, quick_settings
+from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE, CSV = "doubts.json", "doubts.csv"
 COLUMNS = (
@@ -45,7 +45,7 @@ TRUSTED = 0.8
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Say, bar: Bar
+    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
 ) -> dict[str, Any]:
     """Doubt the labels of training and validation tracks; write RUN/doubts.json and doubts.csv and return the first.
 
@@ -65,7 +65,7 @@ def study(
     name, decided = _best(run, models), _decided(run)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
-    with bar("Label doubts", "fits") as progress, refits(task, quick(settings, name), among) as fits:
+    with bar("Label doubts", "fits") as progress, cross_fit(task, quick_settings(settings, name), among) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), holdout_folds.N_FOLDS)
         held = fits.held_out(name, fold)
@@ -158,17 +158,17 @@ def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]
     artists = task.artists() or [None] * len(among)
     groups = [f"\t{i}" if artist is None else artist for i, artist in enumerate(artists)]
     try:
-        return holdout_folds.by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
+        return holdout_folds.folds_by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
     except SplitError as e:
         raise SplitError(f"label doubts: folding by artist {e}") from e
 
 
-def _evened(held: Answers, y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _evened(held: HeldOutPredictions, y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probabilities that are as sure as they should be, for some models say 0 or 1 to everything. Shape (n, genres)."""
-    return tempered(held.probabilities, fit_temperature(held.tracks, held.probabilities, y))
+    return apply_temperature(held.probabilities, fit_temperature(held.tracks, held.probabilities, y))
 
 
-def _rows(task: Task, held: Answers) -> list[dict[str, Any]]:
+def _rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
     """Doubted tracks: albums, and what is of one artist without an album, stand together, the clearest case first."""
     t, y = task.prepared.tracks, task.labels(chooses=False).y
     copies = Counter(h for h in t["sha256"] if h)
@@ -200,7 +200,7 @@ def _sentences(
     n = int((fold >= 0).sum())
     own = f"; the model agrees with {right:.0%} of the labels only, so many of these mistakes are its own"
     sentences = [
-        f"{name}, out of fold, contradicts {len(rows):,} of {count(n, 'label')} ({len(rows) / n:.0%}) with confidence"
+        f"{name}, out of fold, contradicts {len(rows):,} of {pluralize(n, 'label')} ({len(rows) / n:.0%}) with confidence"
         f"{own if right < TRUSTED else ''}: look at {CSV}, the clearest cases first, and fill in its column `decision`"
     ]
     pairs = Counter((r["genre"], r["suggested"]) for r in rows).most_common(3)
@@ -209,8 +209,8 @@ def _sentences(
         sentences.append(f"most often: {listed}")
     if task.artists() is None:
         sentences.append("artists are unknown: a wrong label that all tracks of an artist share may not be doubted")
-    if always := int((fold == holdout_folds.LEARNED).sum()):
-        sentences.append(f"not examined: {count(always, 'track')} of an artist who is the only one of a genre")
+    if always := int((fold == holdout_folds.ALWAYS_FITTED).sum()):
+        sentences.append(f"not examined: {pluralize(always, 'track')} of an artist who is the only one of a genre")
     return sentences
 
 

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from genrelab.audio.clips import Clip
 from genrelab.audio.reader import Audio
 from genrelab.bundle import bundle as bundles
-from genrelab.bundle.bundle import ROWS_AT_ONCE, Bundle, load_bundle
-from genrelab.bundle.manifest import ABOUT, read_about, stored_clips, stored_view
+from genrelab.bundle.bundle import BATCH_SIZE, Bundle, load_bundle
+from genrelab.bundle.manifest import MANIFEST_FILE, read_manifest, stored_clips, stored_view
 from genrelab.core.config import ClipSettings, TableView, View
 from genrelab.core.errors import BundleError, DecodeError, ModelError
-from genrelab.core.processes import worker_pool
+from genrelab.core.processes import process_pool
 from genrelab.core.storage import Folder
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
 from genrelab.splits.split import artist_key
@@ -102,7 +102,7 @@ def subjects(run: Folder) -> Subjects:
     elif not ears:
         why = "no model of this run hears: they read columns of a table, which has no sound"
     elif not tracks:
-        why = f"none of the {count(rows, 'scored track')} is on this disk: looked below {root}"
+        why = f"none of the {pluralize(rows, 'scored track')} is on this disk: looked below {root}"
     return Subjects(ears, tracks, str(facts["part"]), len(rows), why)
 
 
@@ -112,8 +112,11 @@ def _ears(run: Folder) -> tuple[Ear, ...]:
         folder = run.local / name / "bundle"
         if not run.exists(f"{name}/metrics.json") or not folder.is_dir():
             continue
-        about = read_about(folder)
-        view, clips = stored_view(about["view"], folder / ABOUT), stored_clips(about["clips"], folder / ABOUT)
+        about = read_manifest(folder)
+        view, clips = (
+            stored_view(about["view"], folder / MANIFEST_FILE),
+            stored_clips(about["clips"], folder / MANIFEST_FILE),
+        )
         if not isinstance(view, TableView):
             found.append(Ear(name, str(folder), about["fingerprint"], tuple(about["genres"]), view, clips))
     return tuple(found)
@@ -203,7 +206,7 @@ class _Listening:
             self._windows += [w.x for w in compute(self._view, clip.y, clip.sr, start_s=clip.start_s)]
         except DecodeError:
             self._total[self._rows] = np.nan
-        if len(self._windows) >= ROWS_AT_ONCE:
+        if len(self._windows) >= BATCH_SIZE:
             self.ask()
 
     def ask(self) -> None:
@@ -250,7 +253,7 @@ def each(
             progress(len(found), len(orders))
         return list(found.values())
     try:
-        with worker_pool(min(jobs, len(orders))) as pool:
+        with process_pool(min(jobs, len(orders))) as pool:
             out = {pool.submit(work, order): i for i, order in enumerate(orders)}
             for future in as_completed(out):
                 found[out[future]] = future.result()

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError, printable
 from genrelab.core.storage import Folder
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import metrics
 from genrelab.models.registry import model_class
 from genrelab.predict.file import pool
@@ -32,15 +32,15 @@ from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
 from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
 from genrelab.training import holdout_folds
-from genrelab.training.cross_fit import Answers, Refits, n_learned, quick, refits
-from genrelab.training.model_runs import Bar, Say
+from genrelab.training.cross_fit import CrossFit, HeldOutPredictions, cross_fit, n_learned, quick_settings
+from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE = "honesty.json"
 HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Say, bar: Bar
+    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
 ) -> dict[str, Any]:
     """Train the models under every policy that the dataset allows; write RUN/honesty.json and return it.
 
@@ -61,7 +61,7 @@ def study(
     n_fits = len(names) * (len(plans) * holdout_folds.N_FOLDS + (official is not None))
     found: list[dict[str, Any]] = []
     not_run = [{"model": None, "policy": p, "reason": reasons[p]} for p in POLICIES if p in reasons]
-    with bar("Honesty", "fits") as progress, refits(task, settings, among) as fits:
+    with bar("Honesty", "fits") as progress, cross_fit(task, settings, among) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
@@ -84,7 +84,7 @@ def _tuned(names: list[str]) -> list[str]:
     why = (
         "where a search chose its hyper-parameters on tracks that the folds score, their figures are a little too high"
     )
-    return [f"{some(names, most=len(names))}: {why}; that of the official split is not"]
+    return [f"{join_first(names, most=len(names))}: {why}; that of the official split is not"]
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -142,11 +142,11 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
         reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
-            plans["artist"] = holdout_folds.by_artist(y, artists, among, seed=seed)
+            plans["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
         except SplitError as e:
             reasons["artist"] = f"it {e}"
     try:
-        plans["random"] = holdout_folds.at_random(y, among, seed=seed)
+        plans["random"] = holdout_folds.random_folds(y, among, seed=seed)
     except SplitError as e:
         reasons["random"] = f"it {e}"
     return plans, reasons
@@ -156,11 +156,11 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
 
 
 def _outcomes(
-    fits: Refits, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
+    fits: CrossFit, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
 ) -> tuple[list[Outcome], dict[str, str]]:
     """One outcome a policy that the model can be fitted under, and why it cannot under the others."""
     found, refused, settings = [], {}, fits.settings
-    fits.settings = quick(settings, name)
+    fits.settings = quick_settings(settings, name)
     for policy in POLICIES:
         try:
             fits.check(name)
@@ -178,7 +178,7 @@ def _outcomes(
     return found, refused
 
 
-def _official(fits: Refits, name: str, official: Task, run: Folder) -> Outcome:
+def _official(fits: CrossFit, name: str, official: Task, run: Folder) -> Outcome:
     role = official.labels(chooses=model_class(name).needs_validation).role
     part = official.split.scored_part
     note = "one fixed split, so one evaluation"
@@ -189,7 +189,7 @@ def _official(fits: Refits, name: str, official: Task, run: Folder) -> Outcome:
     return _scored(fits, "official", answers, part=part, note=note)
 
 
-def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> Answers | None:
+def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldOutPredictions | None:
     """What the run's own model answered to its scored tracks; None where that is not there."""
     if not run.exists(f"{name}/predictions.parquet"):
         return None
@@ -199,25 +199,25 @@ def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> Answe
     probabilities = np.array([told[f"p_{g}"] for g in task.genres], np.float64).T
     order = np.argsort(tracks)[role[np.sort(tracks)] == "score"]
     none = np.zeros(len(order), np.int64)
-    return Answers(tracks[order], probabilities[order], none, n_learned(name, role), ())
+    return HeldOutPredictions(tracks[order], probabilities[order], none, n_learned(name, role), ())
 
 
-def _scored(fits: Refits, policy: str, held: Answers, **more: Any) -> Outcome:
+def _scored(fits: CrossFit, policy: str, held: HeldOutPredictions, **more: Any) -> Outcome:
     correct = held.correct(fits.labels.y)
     folds = [float(correct[held.fold == k].mean()) for k in np.unique(held.fold)]
     return Outcome(policy, held.tracks, correct, folds, held.n_learned, **more)
 
 
-def _segments(fits: Refits, name: str) -> Outcome:
+def _segments(fits: CrossFit, name: str) -> Outcome:
     """Windows at random: tracks are scored by the mean over their windows, each of which was held out.
 
     Raises:
         SplitError: every track has one window.
     """
-    if not fits.several(name):
+    if not fits.has_multiple_windows(name):
         raise SplitError("every track has one window")
     windows = fits.windows(name)
-    fold = holdout_folds.at_random(windows.y, np.ones(len(windows), bool), seed=fits.settings.seed)
+    fold = holdout_folds.random_folds(windows.y, np.ones(len(windows), bool), seed=fits.settings.seed)
     held = fits.held_out_windows(name, fold)
     right = held.correct(windows.y)
     tracks, probabilities = pool(windows.track[held.tracks], held.probabilities)
@@ -233,7 +233,7 @@ def _segments(fits: Refits, name: str) -> Outcome:
 
 
 def _note(fold: NDArray[np.int64]) -> str | None:
-    always = int((fold == holdout_folds.LEARNED).sum())
+    always = int((fold == holdout_folds.ALWAYS_FITTED).sum())
     if not always:
         return None
-    return f"{count(always, 'track')} of unknown artist, or of a genre's only one, always learned from and never scored"
+    return f"{pluralize(always, 'track')} of unknown artist, or of a genre's only one, always learned from and never scored"

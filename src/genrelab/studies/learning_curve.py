@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, printable
 from genrelab.core.storage import Folder
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.clustered import mean_interval
 from genrelab.evaluation.intervals import share_interval
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
-from genrelab.training.cross_fit import Refits, refits
-from genrelab.training.model_runs import Bar, Say
+from genrelab.training.cross_fit import CrossFit, cross_fit
+from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
@@ -46,7 +46,7 @@ Floats = NDArray[np.float64]
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Say, bar: Bar
+    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
 ) -> dict[str, Any]:
     """Train the models on growing shares of the training part; write RUN/learning_curve.json and return it.
 
@@ -66,7 +66,7 @@ def study(
         if estimate := _estimate(run, name):
             say(estimate)
     n_fits, done = sum(sum(_draws(name).values()) for name in names), counting(1)
-    with bar("Learning curve", "fits") as progress, refits(task, settings, scored) as fits:
+    with bar("Learning curve", "fits") as progress, cross_fit(task, settings, scored) as fits:
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
             try:
@@ -140,17 +140,17 @@ def _draws(name: str) -> dict[float, int]:
     return dict.fromkeys(DRAWS, 1) if model_class(name).needs_validation else DRAWS
 
 
-def _check_half(fits: Refits, name: str) -> None:
+def _check_half(fits: CrossFit, name: str) -> None:
     whole = fits.task.labels(chooses=model_class(name).needs_validation)
     learned = whole.role == "fit"
     half = int(subset(whole.y, whole.group, learned, 0.5, seed=fits.settings.seed).sum())
     n = int(learned.sum())
     if half > MOST_OF_ALL * n:
-        nearest = f"{half:,} of {count(n, 'training track')} come nearest"
+        nearest = f"{half:,} of {pluralize(n, 'training track')} come nearest"
         raise ModelError(f"artists cannot be halved: {nearest}; add artists")
 
 
-def _point(fits: Refits, name: str, share: float) -> _Point:
+def _point(fits: CrossFit, name: str, share: float) -> _Point:
     whole = fits.task.labels(chooses=model_class(name).needs_validation)
     rights, sizes = [], []
     for draw in range(_draws(name)[share]):
@@ -219,7 +219,7 @@ def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
     meaning = {
         RISING: "more tracks would help",
         LEVEL: f"as many tracks again would hardly bring {100 * FLAT:.0f} points",
-        NOISY: f"{count(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
+        NOISY: f"{pluralize(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
     }[step["verdict"]]
     once = model_class(name).needs_validation
     unsaid = "; each share was trained once, and how far trainings differ is not in the interval" if once else ""
@@ -228,7 +228,7 @@ def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
         f"{100 * all_['accuracy']:.1f} %: {_points(step)}: {step['verdict']}: {meaning}{unsaid}"
     )
     rising = [f"{printable(g)} {_points(s)}" for g, s in model["genres"].items() if s["verdict"] == RISING]
-    return [first, *([f"{name}: still rising by genre: {some(rising, most=len(rising))}"] if rising else [])]
+    return [first, *([f"{name}: still rising by genre: {join_first(rising, most=len(rising))}"] if rising else [])]
 
 
 def _points(step: dict[str, Any]) -> str:

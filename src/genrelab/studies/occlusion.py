@@ -31,9 +31,9 @@ from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import ClipSettings, FramesView, SamplesView, TrainSettings, View
 from genrelab.core.errors import DecodeError, GenrelabError
-from genrelab.core.processes import cores
+from genrelab.core.processes import available_cores
 from genrelab.core.storage import Folder
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
 from genrelab.studies.conditions import CLEAN, Altered, held
@@ -42,7 +42,7 @@ from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, pi
 
 if TYPE_CHECKING:
     from genrelab.records.prepared import Prepared
-    from genrelab.training.model_runs import Bar, Say
+    from genrelab.training.model_runs import Notify, ProgressBar
 
 Floats = NDArray[np.float64]
 
@@ -62,8 +62,8 @@ def study(
     settings: TrainSettings,
     *,
     jobs: int | None,
-    say: Say,
-    bar: Bar,
+    say: Notify,
+    bar: ProgressBar,
     at_most: int = HARDEST,
 ) -> dict[str, Any]:
     """Explain the hardest scored tracks of every model of a finished RUN; write RUN/<model>/occlusion.json.
@@ -79,13 +79,13 @@ def study(
         What each model's `occlusion.json` holds, by the model's folder.
     """
     try:
-        return _study(run, at_most, jobs or cores(), say, bar)
+        return _study(run, at_most, jobs or available_cores(), say, bar)
     except (GenrelabError, OSError) as e:
         say(f"what decided: not looked for: {e}")
         return {}
 
 
-def _study(run: Folder, at_most: int, jobs: int, say: Say, bar: Bar) -> dict[str, Any]:
+def _study(run: Folder, at_most: int, jobs: int, say: Notify, bar: ProgressBar) -> dict[str, Any]:
     who = subjects(run)
     if who.why_not:
         say(f"what decided: not looked for: {who.why_not}")
@@ -156,7 +156,7 @@ def hardest(run: Folder, ear: Ear, tracks: Sequence[Track], at_most: int) -> lis
     return [(known[i], int(answer[i])) for i in order]
 
 
-def _orders(who: Subjects, chosen: dict[str, list[tuple[Track, int]]], say: Say) -> list[Order]:
+def _orders(who: Subjects, chosen: dict[str, list[tuple[Track, int]]], say: Notify) -> list[Order]:
     """The questions, those about the same stretch and view of a track together; long work first."""
     together: dict[tuple[Track, View, ClipSettings], list[Question]] = defaultdict(list)
     for i, ear in enumerate(who.ears):
@@ -172,7 +172,7 @@ def _scope(orders: list[Order]) -> str:
     models = {q.ear for o in orders for q in o.questions}
     tracks = {o.track.track_id for o in orders}
     return (
-        f"What decided: {count(models, 'model')} and the tracks hardest for them, {len(tracks)} in all, are heard "
+        f"What decided: {pluralize(models, 'model')} and the tracks hardest for them, {len(tracks)} in all, are heard "
         f"{HEARINGS} times each"
     )
 

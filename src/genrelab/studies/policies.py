@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.text import some
+from genrelab.core.text import join_first
 from genrelab.evaluation.intervals import difference_interval, share_interval
 
 POLICIES = ("segment", "random", "artist", "official")
@@ -126,7 +126,7 @@ def unmeasured(not_run: list[dict[str, Any]]) -> list[str]:
     for entry in not_run:
         models.setdefault((entry["policy"], entry["reason"]), []).extend([entry["model"]] if entry["model"] else [])
     return [
-        f"not run: {WORDS[policy]}{f' ({some(names)})' if names else ''}: {reason}"
+        f"not run: {WORDS[policy]}{f' ({join_first(names)})' if names else ''}: {reason}"
         for (policy, reason), names in models.items()
     ]
 

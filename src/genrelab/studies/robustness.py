@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle.bundle import replace_card
-from genrelab.bundle.manifest import CARD
+from genrelab.bundle.manifest import CARD_FILE
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
-from genrelab.core.processes import cores
+from genrelab.core.processes import available_cores
 from genrelab.core.storage import Folder
-from genrelab.core.text import count, some
+from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.comparison import ALPHA, compare, holm
 from genrelab.evaluation.intervals import share_interval
 from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
@@ -38,7 +38,7 @@ from genrelab.studies.robustness_card import section, with_section
 
 if TYPE_CHECKING:
     from genrelab.records.prepared import Prepared
-    from genrelab.training.model_runs import Bar, Say
+    from genrelab.training.model_runs import Notify, ProgressBar
 
 Ints = NDArray[np.int64]
 
@@ -58,8 +58,8 @@ def study(
     settings: TrainSettings,
     *,
     jobs: int | None,
-    say: Say,
-    bar: Bar,
+    say: Notify,
+    bar: ProgressBar,
     at_most: int = MOST_TRACKS,
 ) -> dict[str, Any]:
     """Let every model of a finished RUN hear its scored tracks in several ways; write `robustness.json` and the cards.
@@ -84,25 +84,25 @@ def study(
         return _nothing(who, who.why_not, say)
     tracks = sample(who.tracks, at_most, seed=settings.seed)
     conditions = (*_conditions(say), *map(excerpt, _lengths(tracks)))
-    models = count(who.ears, "model")
-    say(f"Robustness: {models} of this run hear {count(tracks, 'scored track')} in {len(conditions)} ways")
+    models = pluralize(who.ears, "model")
+    say(f"Robustness: {models} of this run hear {pluralize(tracks, 'scored track')} in {len(conditions)} ways")
     orders = [Audition(who.ears, track, conditions, settings.seed) for track in tracks]
     with bar("Hearing altered tracks", "tracks") as progress:
-        heard = np.stack(each(audition, orders, jobs=jobs or cores(), progress=progress))
+        heard = np.stack(each(audition, orders, jobs=jobs or available_cores(), progress=progress))
     answered = answers(heard)
     if (answered[:, 0] == REFUSED).all():
-        return _nothing(who, f"none of {count(tracks, 'track')} could be read any more", say)
+        return _nothing(who, f"none of {pluralize(tracks, 'track')} could be read any more", say)
     found = measured(who, tracks, conditions, answered)
     run.write_json(FILE, found)
     for ear in who.ears:
-        text = (Path(ear.bundle) / CARD).read_text(encoding="utf-8")
+        text = (Path(ear.bundle) / CARD_FILE).read_text(encoding="utf-8")
         replace_card(Path(ear.bundle), with_section(text, section(found, ear.name)))
     for sentence in found["sentences"]:
         say(f"  {sentence}")
     return found
 
 
-def _nothing(who: Subjects, why: str, say: Say) -> dict[str, Any]:
+def _nothing(who: Subjects, why: str, say: Notify) -> dict[str, Any]:
     say(f"robustness: not measured: {why}")
     return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [why]}
 
@@ -130,7 +130,7 @@ def _points(c: dict[str, Any]) -> str:
     return f"{100 * c['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _conditions(say: Say) -> tuple[Condition, ...]:
+def _conditions(say: Notify) -> tuple[Condition, ...]:
     if can_encode():
         return CONDITIONS
     say("  MP3 is left out: this build of FFmpeg has no LAME to make one")
@@ -173,7 +173,7 @@ def measured(who: Subjects, tracks: Sequence[Track], conditions: Sequence[Condit
     for c, p in zip(altered, holm([c["p_adjusted"] for c in altered]), strict=True):
         c["p_adjusted"] = p
     unread = int((~read).sum())
-    sentences = [f"{count(unread, 'track')} could not be read any more and counted nowhere"] if unread else []
+    sentences = [f"{pluralize(unread, 'track')} could not be read any more and counted nowhere"] if unread else []
     return {
         "part": who.part,
         "n": len(tracks),
@@ -246,7 +246,7 @@ def _unsure_sentence(unsure: list[tuple[str, dict[str, Any]]], n: int) -> list[s
     names = list(dict.fromkeys(name for name, _ in unsure))
     name, most = min(unsure, key=lambda u: u[1]["difference"])
     largest = f"; the largest: {name} {_change(most)}" if most["difference"] < 0 else ""
-    return [f"{some(names, most=10)}: no difference that could not be chance on {count(n, 'track')}{largest}"]
+    return [f"{join_first(names, most=10)}: no difference that could not be chance on {pluralize(n, 'track')}{largest}"]
 
 
 def _refusals(name: str, altered: list[dict[str, Any]], n: int) -> list[str]:
@@ -259,7 +259,7 @@ def _change(c: dict[str, Any]) -> str:
     """`loses 21 points [12, 30] when heard through a telephone`; the interval is of the loss, or of the gain."""
     low, high = 100 * c["difference_low"], 100 * c["difference_high"]
     verb, low, high = ("loses", -high, -low) if c["difference"] < 0 else ("gains", low, high)
-    points = count(round(100 * abs(c["difference"])), "point")
+    points = pluralize(round(100 * abs(c["difference"])), "point")
     return f"{verb} {points} [{low:.0f}, {high:.0f}] when heard {c['label']}"
 
 

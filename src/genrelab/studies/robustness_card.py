@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genrelab.bundle.model_card import FEEDING
+from genrelab.bundle.model_card import USAGE_HEADING
 
 HEADING = "## Robustness"
 
@@ -48,5 +48,5 @@ def with_section(card: str, text: str) -> str:
     if heading:
         _, mark, after = rest.partition("\n## ")
         card = before + (mark.lstrip("\n") + after)
-    before, heading, after = card.partition(FEEDING)
+    before, heading, after = card.partition(USAGE_HEADING)
     return f"{before.rstrip()}\n\n{text}{heading}{after}"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genrelab.audio.content_hash import Damaged, chunks
+from genrelab.audio.content_hash import InconsistentFileError, chunks
 from genrelab.tagging.formats import Family, Own, around, digest
 
 NEW_ID3_VERSION = 3
@@ -90,7 +90,7 @@ class Wave(Id3):
         with path.open("rb") as f:
             try:
                 lists = list(chunks(f, b"LIST"))
-            except Damaged:
+            except InconsistentFileError:
                 return []
             for offset, length in lists:
                 f.seek(offset)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import __version__
-from genrelab.audio.files import search
+from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.tagging import tags
@@ -63,7 +63,7 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
         SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
     """
     refuse_no_folder(folder)
-    found = list(search([folder]))
+    found = list(find_audio_files([folder]))
     _make(out)
     failed = {fault.path: fault.reason for fault in found if isinstance(fault, DecodeError)}
     lists: dict[str, list[_Item]] = defaultdict(list)

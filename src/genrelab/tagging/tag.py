@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import __version__
-from genrelab.audio.content_hash import payload_sha256
-from genrelab.audio.files import search
+from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError, SettingsError, TagError
-from genrelab.predict.batch import listen
-from genrelab.predict.cache import open_memory
+from genrelab.predict.batch import predict_files
+from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.tagging import binary_patch, replace_file, tags
@@ -53,13 +53,13 @@ def listening(
         BundleError: the model cannot hear.
         SettingsError: `jobs` cannot be.
     """
-    with open_memory() as memory:
+    with open_cache() as memory:
 
         def touched(path: Path) -> None:
             with suppress(OSError):  # gone again: it is then heard again where it turns up
                 memory.rekey(path)
 
-        yield partial(listen, bundle, jobs=jobs, memory=memory, progress=progress), touched
+        yield partial(predict_files, bundle, jobs=jobs, memory=memory, progress=progress), touched
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: To
     with nullcontext() if settings.dry_run else lock(folder):
         if not settings.dry_run:
             replace_file.sweep(folder)
-        files = list(search([folder]))
+        files = list(find_audio_files([folder]))
         with Journal(folder) as journal:
             write = partial(_written, folder=folder, journal=journal, touched=touched)
             try:
@@ -251,8 +251,8 @@ def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journ
 
 def _way_back(path: Path, copy: Path) -> dict[str, Any]:
     """Proves that the copy holds the same audio, and that the file can be made from it again."""
-    payload = payload_sha256(path)
-    if payload_sha256(copy) != payload:
+    payload = sha256_of_audio(path)
+    if sha256_of_audio(copy) != payload:
         raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
     made, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as earlier, copy.open("rb") as later:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from genrelab.audio.content_hash import payload_sha256
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import binary_patch, replace_file, tags
 from genrelab.tagging.journal import FOLDER, Entry, Unreadable, lock, newest_first
@@ -76,7 +76,7 @@ def _rebuilt(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
             raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
         if replace_file.sha256(copy) != entry.sha256_before:
             raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
-        if payload_sha256(copy) != payload_sha256(path):  # of a file that holds no audio, all of it counts
+        if sha256_of_audio(copy) != sha256_of_audio(path):  # of a file that holds no audio, all of it counts
             raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
         replace_file.dress(copy, path)
         replace_file.settle(copy, path, seen)
@@ -88,7 +88,7 @@ def _put_back(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
     found = tags.read(path, entry.field)
     if found.values == entry.before and found.provenance == entry.provenance_before:
         return Row(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
-    audio = payload_sha256(path)
+    audio = sha256_of_audio(path)
     if audio != entry.payload_sha256:
         raise TagError(path, "is not the audio that was tagged: another file has taken its name")
     if found.values != (entry.after,):
@@ -97,7 +97,7 @@ def _put_back(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
     with replace_file.beside(path) as copy:
         shutil.copyfile(path, copy)
         tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
-        if payload_sha256(copy) != audio:
+        if sha256_of_audio(copy) != audio:
             raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
         replace_file.dress(copy, path)
         replace_file.settle(copy, path, seen)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
-from genrelab.core.errors import MissingNeed, ModelError
-from genrelab.core.hyperparameters import quickly
+from genrelab.core.errors import MissingRequirementError, ModelError
+from genrelab.core.hyperparameters import with_fast_params
 from genrelab.models import registry
 from genrelab.predict.file import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
@@ -27,7 +27,7 @@ Roles = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Answers:
+class HeldOutPredictions:
     """What fitted models said of tracks (or windows) that they had not learned from.
 
     Attributes:
@@ -50,7 +50,7 @@ class Answers:
 
 
 @dataclass
-class Refits:
+class CrossFit:
     """Models of one task, fitted again and again on other tracks. The windows of a view are read once.
 
     Attributes:
@@ -78,8 +78,8 @@ class Refits:
         Raises:
             MissingNeed: with the remedies.
         """
-        if need := registry.model_class(name).missing_need(self.settings):
-            raise MissingNeed(need)
+        if need := registry.model_class(name).missing_requirement(self.settings):
+            raise MissingRequirementError(need)
         self.view(name)
 
     def view(self, name: str) -> str:
@@ -96,12 +96,12 @@ class Refits:
             self._windows[view] = _in_memory(found) if view in FLAT_VIEWS else found
         return self._windows[view]
 
-    def several(self, name: str) -> bool:
+    def has_multiple_windows(self, name: str) -> bool:
         """Has any track more than one window?"""
         track = self.windows(name).track
         return len(np.unique(track)) < len(track)
 
-    def answers(self, name: str, role: Roles) -> Answers:
+    def answers(self, name: str, role: Roles) -> HeldOutPredictions:
         """The model's probabilities of the tracks of the role `score`, fitted on `fit`, epochs chosen on `choose`.
 
         Args:
@@ -112,11 +112,11 @@ class Refits:
         """
         windows = self.windows(name)
         examples = replace(windows, labels=replace(windows.labels, role=role))
-        rows, probabilities, notes = self._asked(name, examples)
+        rows, probabilities, notes = self._fit_and_predict(name, examples)
         tracks, pooled = pool(windows.track[rows], probabilities)
-        return Answers(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), notes)
+        return HeldOutPredictions(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), notes)
 
-    def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> Answers:
+    def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> HeldOutPredictions:
         """Probabilities of every track that is in a fold, each from a model that did not learn from the fold.
 
         Args:
@@ -124,9 +124,9 @@ class Refits:
             groups: the artist of each track, where artists are to be kept whole among those that choose epochs.
         """
         y = self.labels.y
-        return joined([self.answers(name, r) for r in self._roles(name, fold, y, groups)])
+        return join_folds([self.answers(name, r) for r in self._roles(name, fold, y, groups)])
 
-    def held_out_windows(self, name: str, fold: Ints) -> Answers:
+    def held_out_windows(self, name: str, fold: Ints) -> HeldOutPredictions:
         """The same of windows, whatever their tracks: `fold` and the answers count in the rows of `windows(name)`.
 
         Raises:
@@ -136,22 +136,24 @@ class Refits:
         found = []
         for role in self._roles(name, fold, windows.y, None):
             labels = Labels(windows.genres, windows.y, role, windows.group)
-            rows, probabilities, notes = self._asked(
+            rows, probabilities, notes = self._fit_and_predict(
                 name, replace(windows, labels=labels, track=np.arange(len(windows)))
             )
-            found.append(Answers(rows, probabilities, np.zeros(len(rows), np.int64), n_learned(name, role), notes))
-        return joined(found)
+            found.append(
+                HeldOutPredictions(rows, probabilities, np.zeros(len(rows), np.int64), n_learned(name, role), notes)
+            )
+        return join_folds(found)
 
     def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
         """The roles of each fold in turn."""
         for held in np.unique(fold[fold >= 0]):
             chooses = None
             if registry.model_class(name).needs_validation:
-                learned = (fold != held) & (fold != holdout_folds.OUT)
-                chooses = holdout_folds.choosing(y, groups, learned, seed=self.settings.seed)
-            yield holdout_folds.roles(fold, int(held), chooses)
+                learned = (fold != held) & (fold != holdout_folds.NOT_IN_STUDY)
+                chooses = holdout_folds.choosing_mask(y, groups, learned, seed=self.settings.seed)
+            yield holdout_folds.roles_for_fold(fold, int(held), chooses)
 
-    def _asked(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
+    def _fit_and_predict(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
         """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
         rows = np.flatnonzero(examples.role == "score")
         model = registry.create(name, self.settings, self.task.genres)
@@ -165,32 +167,34 @@ class Refits:
             shown = replace(examples, labels=replace(examples.labels, role=role))
             probabilities = model.fit(shown, folder).predict_proba(shown)[rows]
         else:
-            model.fit(_part(examples, examples.role != "none"), folder)
-            probabilities = model.predict_proba(_part(examples, examples.role == "score"))
+            model.fit(_subset(examples, examples.role != "none"), folder)
+            probabilities = model.predict_proba(_subset(examples, examples.role == "score"))
         self.fitted()
         return rows, probabilities, tuple(model.notes)
 
 
 @contextmanager
-def refits(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Iterator[Refits]:
-    """`Refits` with a temporary folder that goes when the block ends."""
+def cross_fit(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Iterator[CrossFit]:
+    """`CrossFit` with a temporary folder that goes when the block ends."""
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-        yield Refits(task, settings, among, Path(scratch))
+        yield CrossFit(task, settings, among, Path(scratch))
 
 
-def quick(settings: TrainSettings, name: str) -> TrainSettings:
+def quick_settings(settings: TrainSettings, name: str) -> TrainSettings:
     """Settings with which the model answers nearly the same in less time, for a study of many fits."""
-    return replace(settings, params=quickly(settings.params, name))
+    return replace(settings, params=with_fast_params(settings.params, name))
 
 
-def joined(found: list[Answers]) -> Answers:
+def join_folds(found: list[HeldOutPredictions]) -> HeldOutPredictions:
     """Answers of several folds as one, sorted by track; each track is in one fold only."""
     tracks = np.concatenate([a.tracks for a in found])
     fold = np.concatenate([np.full(len(a.tracks), i, np.int64) for i, a in enumerate(found)])
     order = np.argsort(tracks, kind="stable")
     n = round(float(np.mean([a.n_learned for a in found])))
     notes = tuple(dict.fromkeys(note for a in found for note in a.notes))
-    return Answers(tracks[order], np.concatenate([a.probabilities for a in found])[order], fold[order], n, notes)
+    return HeldOutPredictions(
+        tracks[order], np.concatenate([a.probabilities for a in found])[order], fold[order], n, notes
+    )
 
 
 def n_learned(name: str, role: Roles) -> int:
@@ -213,7 +217,7 @@ def _in_memory(examples: Examples) -> Examples:
     return replace(examples, _values=examples.rows().x.astype(np.float32, copy=False), _shards=())
 
 
-def _part(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
+def _subset(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
     """Some of the windows in memory; `chosen` has shape (windows,)."""
     assert examples._values is not None
     return replace(

@@ -15,38 +15,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import ModelError
-from genrelab.core.hyperparameters import quickly
+from genrelab.core.hyperparameters import with_fast_params
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import (
-    FEWEST,
-    LEAST,
-    MOST,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    MIN_TRACKS,
     Calibration,
     Evidence,
-    evidence_of,
+    apply_temperature,
     fit_temperature,
-    tempered,
+    make_evidence,
 )
 from genrelab.models.base import Model
 from genrelab.predict.file import pool
 from genrelab.predict.prediction import Decision, Prediction
 from genrelab.records.examples import Examples
-from genrelab.splits.folds import folds, spared
+from genrelab.splits.folds import make_folds, separable_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-ASKED = 0.9
+REPORTED_TARGET = 0.9
 """Precision and coverage that the card and `metrics.json` tell of."""
 
-WORSE = 0.02
+MAX_WORSENING = 0.02
 """Expected calibration error, or log loss, that the temperature may add on the scored tracks before that is told."""
 
 VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "training, out of fold"
 
 
 @dataclass(frozen=True)
-class _Held:
+class _HeldOut:
     """Windows that were not fitted on: track and probabilities of each; and which tracks they are of."""
 
     track: Ints
@@ -64,48 +64,50 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
         parts: of each track of the preparation.
         scratch: a folder for what models write while they are fitted again.
     """
-    held, y = _held_out(model, examples, p, parts, scratch), examples.labels.y
+    held, y = _held_out_windows(model, examples, p, parts, scratch), examples.labels.y
     temperature = fit_temperature(held.track, held.p, y)
     listens = bool((p != p[:1]).any())
-    probabilities, notes = tempered(p, temperature), held.notes if listens else ()
+    probabilities, notes = apply_temperature(p, temperature), held.notes if listens else ()
     if not len(held.track):
-        return Calibration(temperature, None, probabilities, None, (*notes, _few(0)))
-    tracks, pooled = pool(held.track, tempered(held.p, temperature))
+        return Calibration(temperature, None, probabilities, None, (*notes, _not_calibrated_note(0)))
+    tracks, pooled = pool(held.track, apply_temperature(held.p, temperature))
     artists = examples.labels.group[tracks].tolist()
-    evidence = evidence_of(pooled, y[tracks], examples.genres, artists=artists, fitted_on=held.fitted_on)
+    evidence = make_evidence(pooled, y[tracks], examples.genres, artists=artists, fitted_on=held.fitted_on)
     assert evidence is not None
     about: dict[str, Any] = {
         "temperature": temperature,
-        "fitted": len(tracks) >= FEWEST and bool((held.p != held.p[:1]).any()),
+        "fitted": len(tracks) >= MIN_TRACKS and bool((held.p != held.p[:1]).any()),
         "fitted_on": held.fitted_on,
         "n": len(tracks),
         "n_artists": len(set(artists)),
-        "before": _figures(y, *pool(held.track, held.p)),
-        "after": _figures(y, tracks, pooled),
-        "scored": _scored(examples, p, probabilities, evidence),
+        "before": _calibration_scores(y, *pool(held.track, held.p)),
+        "after": _calibration_scores(y, tracks, pooled),
+        "scored": _score_calibration(examples, p, probabilities, evidence),
     }
-    if len(tracks) < FEWEST:
-        notes = (_few(len(tracks)),)  # what is not calibrated is not calibrated on the wrong tracks either
-    elif not LEAST < temperature < MOST:
+    if len(tracks) < MIN_TRACKS:
+        notes = (
+            _not_calibrated_note(len(tracks)),
+        )  # what is not calibrated is not calibrated on the wrong tracks either
+    elif not MIN_TEMPERATURE < temperature < MAX_TEMPERATURE:
         notes = (*notes, f"its temperature stopped at {temperature:g}, as far as it may go")
-    notes = (*notes, *_did_harm(temperature, about["scored"]))
+    notes = (*notes, *_worsening_note(temperature, about["scored"]))
     return Calibration(temperature, evidence, probabilities, about, notes)
 
 
-def _few(n: int) -> str:
-    return f"its probabilities are as they came: {n} tracks to calibrate with, at least {FEWEST} are needed"
+def _not_calibrated_note(n: int) -> str:
+    return f"its probabilities are as they came: {n} tracks to calibrate with, at least {MIN_TRACKS} are needed"
 
 
-def _did_harm(temperature: float, scored: dict[str, Any]) -> tuple[str, ...]:
+def _worsening_note(temperature: float, scored: dict[str, Any]) -> tuple[str, ...]:
     """What is said where calibration tracks asked for a temperature that the scored tracks do not bear out."""
     before, after = scored["before"], scored["after"]
-    if all(after[what] <= before[what] + WORSE for what in after):
+    if all(after[what] <= before[what] + MAX_WORSENING for what in after):
         return ()
     moved = [f"{word} {before[k]:.3f} → {after[k]:.3f}" for k, word in (("ece", "ECE"), ("log_loss", "log loss"))]
     return (f"its temperature of {temperature:g} does not fit the scored tracks: {', '.join(moved)}",)
 
 
-def _held_out(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> _Held:
+def _held_out_windows(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> _HeldOut:
     chosen = examples.role == "choose"
     if not chosen.any():
         return _out_of_fold(model, examples, scratch)
@@ -114,10 +116,10 @@ def _held_out(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...
     learned, asked = (np.unique(examples.track[examples.role == role]) for role in ("fit", "choose"))
     group = examples.labels.group
     shared = bool(np.isin(group[asked], group[learned]).any())
-    return _Held(track, p[chosen], fitted_on, _shared_artists(group[np.append(learned, asked)], shared))
+    return _HeldOut(track, p[chosen], fitted_on, _shared_artists_note(group[np.append(learned, asked)], shared))
 
 
-def _shared_artists(group: Ints, shared: bool) -> tuple[str, ...]:
+def _shared_artists_note(group: Ints, shared: bool) -> tuple[str, ...]:
     """What must be said where artists of calibration tracks were, or may have been, learned from.
 
     Args:
@@ -131,17 +133,17 @@ def _shared_artists(group: Ints, shared: bool) -> tuple[str, ...]:
     return ()
 
 
-def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
+def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _HeldOut:
     """Training tracks, each answered by a model that was fitted on tracks of other artists."""
     labels = examples.labels
     tracks = np.unique(examples.track[examples.role == "fit"])
-    asked = tracks[spared(labels.y[tracks], labels.group[tracks])]
-    held = _Held(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
-    if len(asked) < FEWEST:
+    asked = tracks[separable_rows(labels.y[tracks], labels.group[tracks])]
+    held = _HeldOut(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
+    if len(asked) < MIN_TRACKS:
         return held
-    splits, apart = folds(labels.y[asked], labels.group[asked], seed=model.settings.seed)
-    notes = _shared_artists(labels.group[asked], not apart)
-    settings = replace(model.settings, params=quickly(model.settings.params, model.name))
+    splits, apart = make_folds(labels.y[asked], labels.group[asked], seed=model.settings.seed)
+    notes = _shared_artists_note(labels.group[asked], not apart)
+    settings = replace(model.settings, params=with_fast_params(model.settings.params, model.name))
     found: list[tuple[Ints, Floats]] = []
     for _, out in splits:
         away = np.isin(np.arange(len(labels.role)), asked[out])
@@ -156,37 +158,37 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _Held:
     return replace(held, track=track, p=p, notes=notes)
 
 
-def _figures(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:
+def _calibration_scores(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:
     """Of tracks; `y` is the genre number by track."""
     return {"log_loss": metrics.log_loss(y[tracks], p), "ece": metrics.ece(y[tracks], p)}
 
 
-def _scored(examples: Examples, before: Floats, after: Floats, evidence: Evidence) -> dict[str, Any]:
+def _score_calibration(examples: Examples, before: Floats, after: Floats, evidence: Evidence) -> dict[str, Any]:
     """What the calibration is worth on the scored tracks, on which nothing was fitted or chosen."""
     rows, y = examples.role == "score", examples.labels.y
     tracks, p = pool(examples.track[rows], after[rows])
-    thresholds = {g: t.confidence for g, t in evidence.thresholds(ASKED).items()}
-    decision = Decision(thresholds, evidence.least_likely(ASKED), ASKED)
-    truth, said = [examples.genres[i] for i in y[tracks]], [decision(_said(examples.genres, row)) for row in p]
+    thresholds = {g: t.confidence for g, t in evidence.thresholds(REPORTED_TARGET).items()}
+    decision = Decision(thresholds, evidence.least_likely(REPORTED_TARGET), REPORTED_TARGET)
+    truth, said = [examples.genres[i] for i in y[tracks]], [decision(_prediction_of(examples.genres, row)) for row in p]
     sets = [s.genre_set or () for s in said]
     right = [s.genre == genre for s, genre in zip(said, truth, strict=True) if s.genre in thresholds]
     return {
-        "before": _figures(y, *pool(examples.track[rows], before[rows])),
-        "after": _figures(y, tracks, p),
+        "before": _calibration_scores(y, *pool(examples.track[rows], before[rows])),
+        "after": _calibration_scores(y, tracks, p),
         "coverage": {
-            "asked": ASKED,
+            "asked": REPORTED_TARGET,
             "covered": float(np.mean([genre in s for s, genre in zip(sets, truth, strict=True)])),
             "set_size": float(np.mean([len(s) for s in sets])),
         },
         "precision": {
-            "asked": ASKED,
+            "asked": REPORTED_TARGET,
             "answered": len(right) / len(truth),
             "precision": float(np.mean(right)) if right else None,
         },
     }
 
 
-def _said(genres: tuple[str, ...], row: Floats) -> Prediction:
+def _prediction_of(genres: tuple[str, ...], row: Floats) -> Prediction:
     best = int(row.argmax())
     named = dict(zip(genres, row.tolist(), strict=True))
     return Prediction("", genres[best], float(row[best]), named, None, "", None)

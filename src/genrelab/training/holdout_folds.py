@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from genrelab.core.errors import SplitError
 from genrelab.evaluation.intervals import group_index
-from genrelab.splits.folds import spared
+from genrelab.splits.folds import separable_rows
 from genrelab.splits.grouping import share_out
-from genrelab.splits.split import CHOOSING
+from genrelab.splits.split import CHOOSE_FRACTION
 
 N_FOLDS = 5
-LEARNED = -1  # in no fold: always learned from, never scored
-OUT = -2  # no part of the study
+ALWAYS_FITTED = -1  # in no fold: always learned from, never scored
+NOT_IN_STUDY = -2  # no part of the study
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int) -> Ints:
+def folds_by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int) -> Ints:
     """The fold in which each track is held out, artists whole, genres spread evenly.
 
     Tracks of unknown artist are always learned from, as in the artist split; so are all tracks of an artist who is
@@ -40,24 +40,24 @@ def by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int)
         SplitError: fewer than two genres have two known artists.
     """
     free = np.array([a is not None for a in artists]) & among
-    free[free] = spared(y[free], group_index(artists, len(y))[free])
-    _check(y, free, "known artists")
+    free[free] = separable_rows(y[free], group_index(artists, len(y))[free])
+    _require_two_genres(y, free, "known artists")
     rows = np.flatnonzero(free).tolist()
     genres, groups = [f"{y[i]:06d}" for i in rows], [artists[i] for i in rows]
     fractions, needs = [1 / N_FOLDS] * N_FOLDS, range(1, N_FOLDS + 1)
-    fold = np.where(among, LEARNED, OUT).astype(np.int64)
+    fold = np.where(among, ALWAYS_FITTED, NOT_IN_STUDY).astype(np.int64)
     fold[rows] = share_out(genres, groups, fractions, needs=list(needs), seed=seed)
     return fold
 
 
-def at_random(y: Ints, among: Mask, *, seed: int) -> Ints:
+def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
     """The same without regard to artists: each genre's tracks, or windows, are shuffled and dealt out.
 
     Raises:
         SplitError: fewer than two genres have two tracks.
     """
     rng = np.random.default_rng(seed)
-    fold = np.where(among, LEARNED, OUT).astype(np.int64)
+    fold = np.where(among, ALWAYS_FITTED, NOT_IN_STUDY).astype(np.int64)
     dealt = 0
     for genre in np.unique(y[among]):
         rows = rng.permutation(np.flatnonzero(among & (y == genre)))
@@ -65,11 +65,11 @@ def at_random(y: Ints, among: Mask, *, seed: int) -> Ints:
             continue  # held out, it could not be learned
         fold[rows] = (dealt + np.arange(len(rows))) % N_FOLDS
         dealt += len(rows)
-    _check(y, fold >= 0, "tracks")
+    _require_two_genres(y, fold >= 0, "tracks")
     return fold
 
 
-def roles(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_]:
+def roles_for_fold(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_]:
     """What each track does while one fold is held out: `score` there, `fit` or `choose` elsewhere, `none` outside.
 
     Args:
@@ -77,13 +77,13 @@ def roles(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_
         held: number of the fold.
         chooses: tracks that choose epochs, shape (tracks,); none where the model chooses nothing.
     """
-    role = np.where(fold == held, "score", np.where(fold == OUT, "none", "fit")).astype("<U6")
+    role = np.where(fold == held, "score", np.where(fold == NOT_IN_STUDY, "none", "fit")).astype("<U6")
     if chooses is not None:
         role[chooses & (role == "fit")] = "choose"
     return role
 
 
-def choosing(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, seed: int) -> Mask:
+def choosing_mask(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, seed: int) -> Mask:
     """A fifth of the learned tracks, which choose epochs; a genre's only group is fitted on.
 
     Args:
@@ -95,12 +95,12 @@ def choosing(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, see
     rows = np.flatnonzero(learned).tolist()
     genres = [f"{y[i]:06d}" for i in rows]
     whole = [f"{i:09d}" if groups is None else groups[i] for i in rows]
-    placed = share_out(genres, whole, (1 - CHOOSING, CHOOSING), needs=(1, 2), seed=seed)
+    placed = share_out(genres, whole, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2), seed=seed)
     chosen = np.zeros(len(y), bool)
     chosen[[i for i, part in zip(rows, placed, strict=True) if part == 1]] = True
     return chosen
 
 
-def _check(y: Ints, free: Mask, things: str) -> None:
+def _require_two_genres(y: Ints, free: Mask, things: str) -> None:
     if len(np.unique(y[free])) < 2:
         raise SplitError(f"can score fewer than two genres: the others have fewer than two {things}")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from genrelab.core.config import TrainSettings
-from genrelab.core.errors import MissingNeed, ModelError, PreparedError, printable
+from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
 from genrelab.evaluation.calibration import Calibration
@@ -33,8 +33,8 @@ from genrelab.training.fit_calibration import calibrate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Say = Callable[[str], None]
-Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
+Notify = Callable[[str], None]
+ProgressBar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:
@@ -48,27 +48,29 @@ def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) 
     found = [v for v in model.views if v in held]
     if not found:
         remedy = "" if "table" in held else f"; prepare with --views {','.join([*held, model.views[0]])}"
-        raise MissingNeed(f"{model.name} reads the view {model.views[0]}, and there is only {', '.join(held)}{remedy}")
+        raise MissingRequirementError(
+            f"{model.name} reads the view {model.views[0]}, and there is only {', '.join(held)}{remedy}"
+        )
     return found[0]
 
 
 @dataclass
-class Candidates:
+class ModelRuns:
     """Models of one run, one after the other."""
 
     task: Task
     run: Folder
     settings: TrainSettings
     resume: bool
-    say: Say
-    bar: Bar
+    say: Notify
+    bar: ProgressBar
     scratch: Path
     examples: dict[tuple[str, bool], Examples] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     corrupt: dict[str, list[str]] = field(default_factory=dict)
-    said: set[str] = field(default_factory=set)
+    reported_notes: set[str] = field(default_factory=set)
 
-    def all_models(self) -> list[dict[str, str]]:
+    def train_all(self) -> list[dict[str, str]]:
         """Train each; those that cannot run here, with the reason.
 
         Raises:
@@ -78,8 +80,8 @@ class Candidates:
         names = self.settings.models or registry.known_models()
         for name in names:
             try:
-                if need := registry.model_class(name).missing_need(self.settings):
-                    raise MissingNeed(need)
+                if need := registry.model_class(name).missing_requirement(self.settings):
+                    raise MissingRequirementError(need)
                 self._model(registry.create(name, self.settings, self.task.genres))
             except ModelError as e:
                 if self.settings.models:
@@ -142,7 +144,7 @@ class Candidates:
         scores = self._scores(tracks, probabilities)
         parts = self._parts(model, examples, tracks, probabilities, windows)
         about = self._metrics(model, examples, scores) | parts | {"calibration": calibration.about}
-        predict_ms, size = export.bundle(local / "bundle", model, self.task, examples, about, calibration)
+        predict_ms, size = export.write_model_bundle(local / "bundle", model, self.task, examples, about, calibration)
         about |= {"predict_ms": predict_ms, "size_bytes": size}
         model.save(local)
         self._to_tensorboard(local, about)
@@ -154,9 +156,11 @@ class Candidates:
             shutil.rmtree(local)
         self.say(f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s")
         for note in about["notes"]:
-            if note not in self.said:  # what is true of every model is said of the first; the leaderboard names all
+            if (
+                note not in self.reported_notes
+            ):  # what is true of every model is said of the first; the leaderboard names all
                 self.say(f"  {note}")
-        self.said.update(about["notes"])
+        self.reported_notes.update(about["notes"])
 
     def _calibrated(self, model: Model, examples: Examples) -> Calibration:
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:

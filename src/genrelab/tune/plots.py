@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genrelab.evaluation.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, percent_tick, png
+from genrelab.evaluation.plots import BLUE, FAINT, GREY, INK, ORANGE, PALE, RED, percent_tick, render_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def parameters(found: Mapping[str, Any]) -> bytes:
         figure.suptitle(f"{found['model']}: {found['score']}", x=0.01, ha="left", fontsize=11, fontweight="bold")
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
-    return png(draw, width=max(5.5, 3.4 * across), height=1.3 + 2.7 * down)
+    return render_png(draw, width=max(5.5, 3.4 * across), height=1.3 + 2.7 * down)
 
 
 def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:

@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError
 from genrelab.core.hyperparameters import (
-    ALSO,
+    FAST_PARAMS,
     PCA,
-    QUICK,
+    SECOND_TRIAL_PARAMS,
     SHARED,
     SPACES,
-    Choice,
+    CategoricalParameter,
     Params,
     Space,
-    chosen,
-    relevant,
-    widened,
+    active_params,
+    resolve_params,
+    widen_space,
 )
 from genrelab.evaluation.intervals import difference_interval
 from genrelab.models import registry
 from genrelab.records.task import Task
-from genrelab.splits.folds import folds
+from genrelab.splits.folds import make_folds
 from genrelab.training import holdout_folds
-from genrelab.training.cross_fit import Refits
+from genrelab.training.cross_fit import CrossFit
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -60,7 +60,7 @@ def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | Non
     reason = "of most training tracks the artist is unknown"
     if artists is not None and 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
         try:
-            return holdout_folds.by_artist(y, artists, among, seed=seed), artists, []
+            return holdout_folds.folds_by_artist(y, artists, among, seed=seed), artists, []
         except SplitError as e:
             reason = f"folding by artist {e}"
     note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
@@ -76,8 +76,8 @@ def _stretches(y: Ints, among: Bools) -> Ints:
         raise SplitError(
             f"fewer than two genres have {holdout_folds.N_FOLDS} training tracks: too few to tune with; add tracks"
         )
-    fold = np.where(among, holdout_folds.LEARNED, holdout_folds.OUT).astype(np.int64)
-    for number, (_, held) in enumerate(folds(y[rows], np.arange(len(rows)), seed=0)[0]):
+    fold = np.where(among, holdout_folds.ALWAYS_FITTED, holdout_folds.NOT_IN_STUDY).astype(np.int64)
+    for number, (_, held) in enumerate(make_folds(y[rows], np.arange(len(rows)), seed=0)[0]):
         fold[rows[held]] = number
     return fold
 
@@ -94,7 +94,7 @@ class Search:
         space: where to look; `starts` are tried first.
     """
 
-    fits: Refits
+    fits: CrossFit
     model: str
     settings: TrainSettings
     fold: Ints
@@ -114,12 +114,15 @@ class Search:
         space, pca = dict(SPACES[self.model]), self.settings.pca
         if registry.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
             pca = NEEDED_PCA
-            space["pca"] = Choice(tuple(c for c in PCA.choices if c is not None), more=True)
-        usual = chosen(self.model, {}, preset=self.settings.preset)
+            space["pca"] = CategoricalParameter(tuple(c for c in PCA.choices if c is not None), more=True)
+        usual = resolve_params(self.model, {}, preset=self.settings.preset)
         usual |= {name: getattr(self.settings, name) for name in SHARED} | {"pca": pca}
-        tried = [relevant(space, usual), relevant(space, {**usual, **ALSO.get(self.model, {})})]
+        tried = [
+            active_params(space, usual),
+            active_params(space, {**usual, **SECOND_TRIAL_PARAMS.get(self.model, {})}),
+        ]
         self.starts = tried[:1] if tried[0] == tried[1] else tried
-        self.space = widened(space, self.starts)
+        self.space = widen_space(space, self.starts)
 
     @property
     def score(self) -> str:
@@ -130,7 +133,9 @@ class Search:
     def asked(self) -> dict[str, Any]:
         """What the trials are about, plain JSON by name: those of another search must not be mixed in."""
         ids, y = self.fits.task.prepared.tracks["track_id"], self.fits.labels.y
-        tracks = [[ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != holdout_folds.OUT)]
+        tracks = [
+            [ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != holdout_folds.NOT_IN_STUDY)
+        ]
         content = json.dumps([list(self.fits.task.genres), tracks, self.groups])
         settings = self.settings.to_json()
         return {
@@ -146,7 +151,7 @@ class Search:
         Raises:
             ModelError: it cannot learn with them.
         """
-        self.fits.settings = replace(self.settings, params={self.model: {**params, **QUICK.get(self.model, {})}})
+        self.fits.settings = replace(self.settings, params={self.model: {**params, **FAST_PARAMS.get(self.model, {})}})
         y = self.fits.labels.y
         for held in self.held:
             # Checkpoints do not tell with which hyper-parameters they were made; what a frozen base said stays.
@@ -184,6 +189,6 @@ class Search:
     def _roles(self, held: int, y: Ints) -> NDArray[np.str_]:
         chooses = None
         if registry.model_class(self.model).needs_validation:
-            learned = (self.fold != held) & (self.fold != holdout_folds.OUT)
-            chooses = holdout_folds.choosing(y, self.artists, learned, seed=self.settings.seed)
-        return holdout_folds.roles(self.fold, held, chooses)
+            learned = (self.fold != held) & (self.fold != holdout_folds.NOT_IN_STUDY)
+            chooses = holdout_folds.choosing_mask(y, self.artists, learned, seed=self.settings.seed)
+        return holdout_folds.roles_for_fold(self.fold, held, chooses)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import PreparedError
-from genrelab.core.hyperparameters import Choice, Number, Params, Space, applies
+from genrelab.core.hyperparameters import CategoricalParameter, NumericParameter, Params, Space, is_active
 
 if TYPE_CHECKING:
     import optuna
@@ -227,9 +227,9 @@ def _check(folder: Path, held: Any, asked: Mapping[str, Any]) -> None:
 def _suggested(trial: optuna.Trial, space: Space) -> Params:
     params: Params = {}
     for name, p in space.items():
-        if not applies(p, params):
+        if not is_active(p, params):
             continue
-        if isinstance(p, Choice):
+        if isinstance(p, CategoricalParameter):
             params[name] = trial.suggest_categorical(name, p.choices)
         elif p.whole:
             params[name] = trial.suggest_int(name, int(p.low), int(p.high), log=p.log)
@@ -238,10 +238,10 @@ def _suggested(trial: optuna.Trial, space: Space) -> Params:
     return params
 
 
-def _distribution(p: Number | Choice) -> Any:
+def _distribution(p: NumericParameter | CategoricalParameter) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(p, Choice):
+    if isinstance(p, CategoricalParameter):
         return CategoricalDistribution(p.choices)
     if p.whole:
         return IntDistribution(int(p.low), int(p.high), log=p.log)

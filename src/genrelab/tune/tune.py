@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from genrelab.core.config import TrainSettings
-from genrelab.core.errors import MissingNeed, ModelError, SettingsError, printable
+from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import SPACES, Params
 from genrelab.core.storage import Folder
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
-from genrelab.training.cross_fit import refits
-from genrelab.training.model_runs import Bar, Say
+from genrelab.training.cross_fit import cross_fit
+from genrelab.training.model_runs import Notify, ProgressBar
 from genrelab.tune import gain, plots
 from genrelab.tune.search import Search, share_out
 from genrelab.tune.study import Study, Tried, opened
@@ -42,8 +42,8 @@ def tune(
     *,
     trials: int | None = None,
     seconds: float | None = None,
-    say: Say = lambda _: None,
-    bar: Bar = lambda title, unit: nullcontext(lambda done, total: None),
+    say: Notify = lambda _: None,
+    bar: ProgressBar = lambda title, unit: nullcontext(lambda done, total: None),
 ) -> dict[str, Any]:
     """Search for better hyper-parameters of one model; the same call goes on with what an interrupted one left.
 
@@ -66,7 +66,7 @@ def tune(
     task = make_task(prepared, settings)
     among = np.array(task.split.parts) == "training"
     home = run / f"{FOLDER}/{model}"
-    with refits(task, settings, among) as fits:
+    with cross_fit(task, settings, among) as fits:
         fits.check(model)
         fold, artists, notes = share_out(task, among, settings.seed)
         search = Search(fits, model, settings, fold, artists)
@@ -85,7 +85,7 @@ def tune(
 
 
 def params_of(
-    study: str, *, task: Task | None = None, wanted: Collection[str] = (), say: Say = lambda _: None
+    study: str, *, task: Task | None = None, wanted: Collection[str] = (), say: Notify = lambda _: None
 ) -> dict[str, Params]:
     """The best hyper-parameters that searches found, by model, for `TrainSettings.params`.
 
@@ -107,7 +107,7 @@ def params_of(
             _check_unseen(home, task)
         best, default, n = about["best"], about["default"], len(about["trials"])
         if best["params"] == default["params"]:
-            say(f"{model}: its defaults were the best of {count(n, 'trial')}")
+            say(f"{model}: its defaults were the best of {pluralize(n, 'trial')}")
             continue
         params[model] = best["params"]
         against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
@@ -136,11 +136,11 @@ def _check(run: Folder, model: str, trials: int | None, seconds: float | None) -
 
 
 def _try_all(
-    search: Search, study: Study, trials: int | None, seconds: float | None, home: Folder, say: Say, bar: Bar
+    search: Search, study: Study, trials: int | None, seconds: float | None, home: Folder, say: Notify, bar: ProgressBar
 ) -> None:
     """Trials until one of the budgets is used up, and one at least."""
     if study.tried:
-        say(f"{search.model}: goes on after {count(study.tried, 'trial')}")
+        say(f"{search.model}: goes on after {pluralize(study.tried, 'trial')}")
     with bar(f"Tuning {search.model}", "trials" if trials else "seconds") as progress:
         while True:
             n, spent = len(study.tried), sum(t.seconds for t in study.tried)
@@ -167,7 +167,7 @@ def _try(search: Search, study: Study) -> Tried:
             if best and len(right) < len(search.held) and search.is_behind(right, best.right):
                 state = "pruned"
                 break
-    except MissingNeed:
+    except MissingRequirementError:
         raise
     except (ModelError, ValueError, ArithmeticError) as e:
         if not n:
@@ -176,7 +176,7 @@ def _try(search: Search, study: Study) -> Tried:
     return study.tell(trial, params, state, time.perf_counter() - began, right, reason)
 
 
-def _settle(search: Search, study: Study, say: Say) -> None:
+def _settle(search: Search, study: Study, say: Notify) -> None:
     """Leave out the best trials as long as no bundle can be made of them: a training would fail with those."""
     while (best := _best(study.tried)).number:
         reason = search.unfit(best.params)
@@ -293,10 +293,10 @@ def _check_unseen(home: Folder, task: Task) -> None:
     if both := len(seen & scored):
         elsewhere = len(seen - _keys(task, [True] * len(task.prepared)))
         remedy = (
-            f"{elsewhere:,} of its {count(len(seen), 'track')} are not here, so these are other data: tune on them anew"
+            f"{elsewhere:,} of its {pluralize(len(seen), 'track')} are not here, so these are other data: tune on them anew"
             if elsewhere
             else "tune and train on one preparation, with the same --split and --seed"
         )
         raise SettingsError(
-            f"{home} was tuned on {both:,} of the {count(len(scored), 'track')} that this split scores: {remedy}"
+            f"{home} was tuned on {both:,} of the {pluralize(len(scored), 'track')} that this split scores: {remedy}"
         )

@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from genrelab.bundle.onnx_guard.limits import LEAST_WORK, measure
+from genrelab.bundle.onnx_guard.limits import MIN_WORK, measure
 from genrelab.bundle.onnx_guard.operator import Call, Value
-from genrelab.bundle.onnx_guard.reader import INT32, INT64, MOST_CONSTANTS, MOST_NODES, read_graph
+from genrelab.bundle.onnx_guard.reader import INT32, INT64, MAX_CONSTANTS, MAX_NODES, read_graph
 from genrelab.bundle.onnx_guard.shapes import RULES
 
 onnx = pytest.importorskip("onnx")
@@ -190,7 +190,7 @@ SLOW_AND_QUICK = ("Transpose", "Softmax", "Neg")
 
 def test_what_is_slow_costs_more() -> None:
     """As measured for float64: sorting, transposing and powers take a hundred times as long as in a product."""
-    sizes = {op: cost(model([node(op)], shape=("n", 100, 100)), 32)[1] - LEAST_WORK for op in SLOW_AND_QUICK}
+    sizes = {op: cost(model([node(op)], shape=("n", 100, 100)), 32)[1] - MIN_WORK for op in SLOW_AND_QUICK}
     assert sizes["Transpose"] == sizes["Softmax"] == 10 * sizes["Neg"] == 100 * 2 * 32 * 10_000
 
 
@@ -365,7 +365,7 @@ def test_neighbours_are_looked_at_row_by_row() -> None:
     """`Scan` is what k nearest neighbours are made of: as many rounds as there are rows, no more."""
     most, work = cost(scan(np.zeros((300, 4), F), distances()), windows=32)
     assert 300 * 32 < most < 300 * 32 + 2_000
-    assert work >= 300 * 3 * LEAST_WORK
+    assert work >= 300 * 3 * MIN_WORK
     grows = helper.make_node("Concat", ["kept", "kept"], ["kept_"], axis=0)
     for proto, words in (
         (scan(np.zeros((300, 4), F), distances(grows)), "what it keeps grows"),
@@ -378,11 +378,11 @@ def test_neighbours_are_looked_at_row_by_row() -> None:
 
 def test_the_largest_network_that_is_run_takes_a_moment_to_measure() -> None:
     """20,000 operators; one more is refused without being looked at."""
-    nodes = [helper.make_node("Neg", ["x" if i == 0 else str(i - 1)], [str(i)]) for i in range(MOST_NODES + 1)]
-    cost(model(nodes[:-1], outputs=[str(MOST_NODES - 1)]))
+    nodes = [helper.make_node("Neg", ["x" if i == 0 else str(i - 1)], [str(i)]) for i in range(MAX_NODES + 1)]
+    cost(model(nodes[:-1], outputs=[str(MAX_NODES - 1)]))
     with pytest.raises(ValueError, match="more than 20,000"):
-        cost(model(nodes, outputs=[str(MOST_NODES)]))
+        cost(model(nodes, outputs=[str(MAX_NODES)]))
     assert (INT32, INT64) == (TensorProto.INT32, TensorProto.INT64)
-    many = {f"c{i}": F(i) for i in range(MOST_CONSTANTS + 1)}
+    many = {f"c{i}": F(i) for i in range(MAX_CONSTANTS + 1)}
     with pytest.raises(ValueError, match="2,001 constants are more than 2,000"):
         cost(model([node("Sum", "", *many)], many))

@@ -50,6 +50,6 @@ def test_it_may_read_that_something_went_wrong_here(client: Client, app: Any) ->
     async def broken(_: Any) -> Any:
         raise RuntimeError("a secret")
 
-    app.state.ears.hear = broken
+    app.state.worker_queue.classify = broken
     answer = client.post("/v1/predict", content=b"x", headers={**FRIEND, "authorization": f"Bearer {TOKEN}"})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, FRIEND["origin"])

@@ -28,8 +28,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(hangup, "GOODBYE_S", GOODBYE_S)
-    with served(app, Limits(connections=1), ws=hangup.HangsUp) as port:
+    monkeypatch.setattr(hangup, "CLOSE_TIMEOUT_S", GOODBYE_S)
+    with served(app, Limits(connections=1), ws=hangup.WebSocketConnection) as port:
         yield port
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("httpx")
 from starlette.datastructures import Headers
 
 from genrelab.serve.http import middleware
-from genrelab.serve.http.middleware import is_token, knows
+from genrelab.serve.http.middleware import has_token, is_token
 from tests.support.fake_workers import Client, Exchange, service
 
 TOKEN = "tökén with spaces"
@@ -46,13 +46,13 @@ def test_the_token_is_asked_for_but_where_all_is_public(tmp_path: Path) -> None:
     "said", [b"", b"Bearer", b"Bearer ", b"Bearer wrong", b"Basic " + TOKEN.encode(), TOKEN.encode()]
 )
 def test_other_words_are_no_token(said: bytes) -> None:
-    assert not knows(Headers(raw=[(b"authorization", said)]), TOKEN)
+    assert not has_token(Headers(raw=[(b"authorization", said)]), TOKEN)
 
 
 def test_a_token_that_is_said_twice_is_none() -> None:
     said = (b"authorization", b"Bearer " + TOKEN.encode())
-    assert knows(Headers(raw=[said]), TOKEN)
-    assert not knows(Headers(raw=[said, said]), TOKEN)
+    assert has_token(Headers(raw=[said]), TOKEN)
+    assert not has_token(Headers(raw=[said, said]), TOKEN)
     assert is_token(TOKEN.encode(), TOKEN)
 
 
@@ -70,13 +70,13 @@ def test_while_it_stops_everything_new_is_refused(tmp_path: Path) -> None:
     async def talk() -> None:
         app = service(tmp_path)
         draining = app.state.draining
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         accepted = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
         running = asyncio.create_task(accepted.run())
-        while not app.state.ears.orders:
+        while not app.state.worker_queue.orders:
             await asyncio.sleep(0.01)
-        draining.begin()
-        assert (draining.begun, draining.in_flight) == (True, 1)
+        draining.start()
+        assert (draining.started, draining.in_flight) == (True, 1)
         late = await Exchange(app, "GET", "/v1/models").run()
         assert (late.status, late.headers["connection"]) == (503, "close")
         assert int(late.headers["retry-after"]) >= 1
@@ -84,7 +84,7 @@ def test_while_it_stops_everything_new_is_refused(tmp_path: Path) -> None:
         assert (await Exchange(app, "GET", "/v1/health").run()).status == 200
         ready = await Exchange(app, "GET", "/v1/ready").run()
         assert (ready.status, b"not-ready" in ready.body) == (503, True)
-        app.state.ears.gate.set()
+        app.state.worker_queue.gate.set()
         await running
         assert (accepted.status, draining.in_flight) == (200, 0)
 
@@ -140,13 +140,13 @@ def test_while_it_stops_nobody_waits_for_the_rest(tmp_path: Path) -> None:
 def test_who_is_called_off_while_it_stops_is_told(tmp_path: Path, stopping: bool) -> None:
     async def talk() -> Exchange:
         app = service(tmp_path)
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
         running = asyncio.create_task(exchange.run())
-        while not app.state.ears.orders:
+        while not app.state.worker_queue.orders:
             await asyncio.sleep(0.01)
         if stopping:
-            app.state.draining.begin()
+            app.state.draining.start()
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
@@ -161,7 +161,7 @@ def test_two_lengths_are_refused_before_anybody_believes_one(tmp_path: Path) -> 
     app = service(tmp_path)
     exchange = Exchange(app, "POST", "/v1/predict", headers=headers, pieces=[b"abc"])
     asyncio.run(exchange.run())
-    assert (exchange.status, exchange.headers["connection"], app.state.ears.orders) == (400, "close", [])
+    assert (exchange.status, exchange.headers["connection"], app.state.worker_queue.orders) == (400, "close", [])
     assert b"problem:bad-request" in exchange.body
 
 

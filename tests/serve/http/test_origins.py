@@ -10,7 +10,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 from starlette.datastructures import Headers
 
-from genrelab.serve.http.origins import is_foreign, is_own, own_names
+from genrelab.serve.http.origins import allowed_hosts, is_allowed_host, is_cross_origin
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import Client, service
 from tests.support.live_service import connected, served, until_closed
@@ -49,13 +49,13 @@ def kind(answer: Any) -> str:
     ],
 )
 def test_whose_page_asks(host: str, origin: str, foreign: bool) -> None:
-    assert is_foreign(Headers({"host": host, "origin": origin}), {FRIEND}) is foreign
+    assert is_cross_origin(Headers({"host": host, "origin": origin}), {FRIEND}) is foreign
 
 
 def test_no_page_asks_at_all() -> None:
-    assert not is_foreign(Headers({"host": "evil.example"}), ())
+    assert not is_cross_origin(Headers({"host": "evil.example"}), ())
     twice = [(b"host", b"x"), (b"origin", b"http://x"), (b"origin", b"http://x")]
-    assert is_foreign(Headers(raw=twice), ())
+    assert is_cross_origin(Headers(raw=twice), ())
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_no_page_asks_at_all() -> None:
     ],
 )
 def test_by_which_names_it_may_be_asked(host: str, own: bool) -> None:
-    names = own_names(["music.box"], [FRIEND, "http://[::2]:80"])
-    assert is_own(Headers({"host": host}), names) is own
+    names = allowed_hosts(["music.box"], [FRIEND, "http://[::2]:80"])
+    assert is_allowed_host(Headers({"host": host}), names) is own
 
 
 def test_who_says_no_name_is_no_browser_and_who_says_two_is_refused() -> None:
-    assert is_own(Headers({}), ())
-    assert not is_own(Headers(raw=[(b"host", b"127.0.0.1"), (b"host", b"127.0.0.1")]), ())
+    assert is_allowed_host(Headers({}), ())
+    assert not is_allowed_host(Headers(raw=[(b"host", b"127.0.0.1"), (b"host", b"127.0.0.1")]), ())
 
 
 def test_another_web_site_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ pytest.importorskip("httpx")
 from starlette.requests import Request
 
 from genrelab.serve.http import uploads
-from genrelab.serve.http.body import Gone
+from genrelab.serve.http.body import ClientDisconnected
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem
@@ -45,7 +45,7 @@ def ask(
     asyncio.run(asyncio.wait_for(exchange.run(), 10))
     assert list(folder.iterdir()) == []
     assert app.state.draining.in_flight == 0
-    return exchange, app.state.ears
+    return exchange, app.state.worker_queue
 
 
 def request(exchange: Exchange) -> Request:
@@ -241,15 +241,15 @@ def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
 def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
     async def talk() -> list[Exchange]:
         app = service(tmp_path, SMALL)  # a batch takes 2 of 4 places, a file one
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
         files = [Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]) for _ in range(2)]
         running = [asyncio.create_task(x.run()) for x in (batch, *files)]
-        while len(app.state.ears.orders) < 3:
+        while len(app.state.worker_queue.orders) < 3:
             await asyncio.sleep(0.01)
-        app.state.ears.waiting = 50
+        app.state.worker_queue.waiting = 50
         late = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
-        app.state.ears.gate.set()
+        app.state.worker_queue.gate.set()
         await asyncio.gather(*running)
         again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         return [batch, *files, late, again]
@@ -262,15 +262,15 @@ def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
 def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
     async def talk() -> None:
         app = service(tmp_path, SMALL)
-        app.state.ears.gate.clear()
+        app.state.worker_queue.gate.clear()
         batch, late = (
             Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END]) for _ in range(2)
         )
         running = asyncio.create_task(batch.run())
-        while not app.state.ears.orders:
+        while not app.state.worker_queue.orders:
             await asyncio.sleep(0.01)
         assert (await late.run()).status == 429
-        app.state.ears.gate.set()
+        app.state.worker_queue.gate.set()
         assert (await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()).status == 200
         await running
 
@@ -292,7 +292,7 @@ def test_where_places_run_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(uploads, "GRACE_S", grace_s)
-    monkeypatch.setattr(uploads, "SLOW_BYTES_S", slow_bytes_s)
+    monkeypatch.setattr(uploads, "SLOW_BYTES_PER_S", slow_bytes_s)
 
     async def talk() -> None:
         app = service(tmp_path, Limits(uploads=2))
@@ -323,7 +323,7 @@ def test_what_still_comes_when_the_service_ends_is_refused(tmp_path: Path) -> No
         app = service(tmp_path, Limits())
         _, running = coming(app, 300_000)
         await asyncio.sleep(0.2)
-        app.state.draining.begin()
+        app.state.draining.start()
         await asyncio.sleep(0.1)
         assert not running.done()
         app.state.draining.end()
@@ -370,7 +370,7 @@ def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_pa
         await asyncio.sleep(wait_s)
         reading.cancel()
         await asyncio.wait([reading])
-        assert received.under_way == 0
+        assert received.slots_in_use == 0
 
     for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
         asyncio.run(talk(wait_s))  # its end waits for the threads
@@ -384,16 +384,16 @@ def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError):
             async with kept.received(request(sound), batch=False) as files:
                 assert [(f.name, f.size, f.path.read_bytes()) for f in files] == [("", 5, b"sound")]
-                assert kept.under_way == 1
+                assert kept.slots_in_use == 1
                 raise ZeroDivisionError
         gone = Exchange(None, "POST", "/", pieces=[None])
-        with pytest.raises(Gone):
+        with pytest.raises(ClientDisconnected):
             async with kept.received(request(gone), batch=False):
                 pass
         with pytest.raises(Problem):
             large = Exchange(None, "POST", "/", headers=[("content-length", "99999")])
             async with kept.received(request(large), batch=False):
                 pass
-        assert (kept.under_way, list(tmp_path.iterdir())) == (0, [])
+        assert (kept.slots_in_use, list(tmp_path.iterdir())) == (0, [])
 
     asyncio.run(talk())

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import pytest
 
-from genrelab.serve.stream.pace import LEAST, SPAN_S, Pace
+from genrelab.serve.stream.pace import CHECK_PERIOD_S, MIN_SPEED, SendRate
 
 
 def after(waited_s: float, audio_s: float) -> str | None:
-    pace = Pace(100.0)
-    pace.turn(100.0, theirs=True)
-    pace.turn(100.0 + waited_s, theirs=True)
+    pace = SendRate(100.0)
+    pace.switch(100.0, theirs=True)
+    pace.switch(100.0 + waited_s, theirs=True)
     return pace.problem(audio_s)
 
 
 @pytest.mark.parametrize(
     ("waited_s", "audio_s", "slow"),
-    [(SPAN_S - 1, 0, False), (SPAN_S, SPAN_S * LEAST, False), (SPAN_S, SPAN_S * LEAST - 1, True), (600, 149, True)],
+    [
+        (CHECK_PERIOD_S - 1, 0, False),
+        (CHECK_PERIOD_S, CHECK_PERIOD_S * MIN_SPEED, False),
+        (CHECK_PERIOD_S, CHECK_PERIOD_S * MIN_SPEED - 1, True),
+        (600, 149, True),
+    ],
 )
 def test_a_quarter_of_the_time_must_be_filled(waited_s: float, audio_s: float, slow: bool) -> None:
     assert (after(waited_s, audio_s) is not None) == slow
 
 
 def test_the_time_that_hearing_takes_does_not_count() -> None:
-    pace = Pace(0.0)
-    pace.turn(1_000.0, theirs=True)
-    pace.turn(1_010.0, theirs=False)
-    pace.turn(9_000.0, theirs=True)
+    pace = SendRate(0.0)
+    pace.switch(1_000.0, theirs=True)
+    pace.switch(1_010.0, theirs=False)
+    pace.switch(9_000.0, theirs=True)
     assert pace.problem(0.0) is None
 
 
 def test_what_came_long_ago_does_not_count() -> None:
-    pace = Pace(0.0)
-    pace.turn(0.0, theirs=True)
-    pace.turn(SPAN_S, theirs=True)
+    pace = SendRate(0.0)
+    pace.switch(0.0, theirs=True)
+    pace.switch(CHECK_PERIOD_S, theirs=True)
     assert pace.problem(1_000.0) is None
-    pace.turn(2 * SPAN_S, theirs=True)
+    pace.switch(2 * CHECK_PERIOD_S, theirs=True)
     assert str(pace.problem(1_003.0)).startswith("Only 3.0 s of sound came in 60 s. ")

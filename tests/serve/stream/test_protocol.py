@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from genrelab.serve.problems import KINDS, Problem
-from genrelab.serve.stream.protocol import TEXT, Start, started
-from genrelab.serve.stream.route import CLOSES, POLICY
+from genrelab.serve.stream.protocol import DOCUMENTATION, StartMessage, parse_start
+from genrelab.serve.stream.route import CLOSE_CODES, POLICY
 from tests.support.fake_workers import Client, service
 from tests.support.paths import PROJECT
 
@@ -21,7 +21,7 @@ START = {"type": "start", "format": "pcm16", "sr": 44_100}
 
 def refused(said: Any) -> str:
     with pytest.raises(Problem) as e:
-        started(said)
+        parse_start(said)
     assert e.value.kind == "bad-parameter"
     return e.value.detail
 
@@ -55,21 +55,24 @@ def test_what_is_wrong_is_said_in_words(said: Any, detail: str) -> None:
 
 @pytest.mark.parametrize("form", ["auto", "webm", "ogg", "mp3"])
 def test_a_container_states_its_own_rate(form: str) -> None:
-    assert started({"type": "start", "format": form}).channels == 1
+    assert parse_start({"type": "start", "format": form}).channels == 1
 
 
 def test_the_words_name_every_field_format_and_kind_of_close() -> None:
-    for name, field in Start.model_fields.items():
-        assert f"| `{name}` |" in TEXT
+    for name, field in StartMessage.model_fields.items():
+        assert f"| `{name}` |" in DOCUMENTATION
         if not field.is_required() and field.default is not None and name != "sr":
-            assert re.search(rf"\| `{name}` \|.*\| {field.default:g} \|", TEXT), name
-    rows = {int(code): re.findall("`([a-z-]+)`", kinds) for code, kinds in re.findall(r"\| (\d{4}) \| (.*) \|", TEXT)}
+            assert re.search(rf"\| `{name}` \|.*\| {field.default:g} \|", DOCUMENTATION), name
+    rows = {
+        int(code): re.findall("`([a-z-]+)`", kinds)
+        for code, kinds in re.findall(r"\| (\d{4}) \| (.*) \|", DOCUMENTATION)
+    }
     for code, kinds in rows.items():
         for kind in kinds:
             assert kind in KINDS
-            assert CLOSES.get(kind, POLICY) == code
-    assert set(CLOSES) <= {kind for kinds in rows.values() for kind in kinds}
-    for said in re.findall(r'`(\{"type": "(?:start|stop|ready)"[^`…]*\})`', TEXT):
+            assert CLOSE_CODES.get(kind, POLICY) == code
+    assert set(CLOSE_CODES) <= {kind for kinds in rows.values() for kind in kinds}
+    for said in re.findall(r'`(\{"type": "(?:start|stop|ready)"[^`…]*\})`', DOCUMENTATION):
         json.loads(said)
 
 
@@ -84,10 +87,10 @@ def test_a_request_without_an_upgrade_is_told_what_this_is(tmp_path: Path) -> No
 
 def test_the_words_stand_in_the_description(tmp_path: Path) -> None:
     told = service(tmp_path).openapi()["paths"]["/v1/stream"]["get"]
-    assert (told["description"], told["tags"]) == (TEXT.strip(), ["stream"])
+    assert (told["description"], told["tags"]) == (DOCUMENTATION.strip(), ["stream"])
     assert {*told["responses"]} >= {"101", "426"} - {"200", "422"}
 
 
 def test_they_stand_in_docs_too() -> None:
     page = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
-    assert page == "# Music as it sounds: `WS /v1/stream`\n\n" + TEXT.replace("\n### ", "\n## ")
+    assert page == "# Music as it sounds: `WS /v1/stream`\n\n" + DOCUMENTATION.replace("\n### ", "\n## ")

@@ -28,10 +28,10 @@ from websockets.sync.client import ClientConnection, connect
 from genrelab.core.config import ClipSettings, LogMelView
 from genrelab.serve.http import hangup
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
+from genrelab.serve.model_store import ModelStore
 from genrelab.serve.shutdown import Draining
 from genrelab.serve.stream import protocol, route, session
-from genrelab.serve.stream.process import Leash
+from genrelab.serve.stream.process import StreamProcess
 from tests.support.bundles import SR, bundle_for, noise
 from tests.support.live_service import BINARY, TEXT, connected, frame, upgraded
 
@@ -44,15 +44,15 @@ Server = SimpleNamespace
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     folder = tmp_path_factory.mktemp("shelf")
     bundle_for(folder / "one", VIEW, ClipSettings(min_s=0.5))
     bundle_for(folder / "two", VIEW, ClipSettings(min_s=5.0), bias=(9.0, 0.0, 0.0))
-    return Shelf({"one": folder / "one", "two": folder / "two"}, folder / "copies")
+    return ModelStore({"one": folder / "one", "two": folder / "two"}, folder / "copies")
 
 
 @contextlib.contextmanager
-def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
+def serving(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
     """A server in a thread; at its end no process of a stream may be left."""
     app, streams = FastAPI(), route.router(shelf, limits, **settings)
     app.include_router(streams)
@@ -61,8 +61,8 @@ def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterato
         uvicorn.Config(
             app,
             log_level="critical",
-            ws=hangup.HangsUp,
-            ws_max_size=session.CHUNK_BYTES,
+            ws=hangup.WebSocketConnection,
+            ws_max_size=session.MAX_CHUNK_BYTES,
             timeout_graceful_shutdown=5,
         )
     )
@@ -84,7 +84,7 @@ def serving(shelf: Shelf, limits: Limits = Limits(), **settings: Any) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def server(shelf: Shelf) -> Iterator[Server]:
+def server(shelf: ModelStore) -> Iterator[Server]:
     with serving(shelf, Limits(streams=2)) as served:
         yield served
 
@@ -92,7 +92,7 @@ def server(shelf: Shelf) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither processes nor threads nor places, whatever happened."""
-    monkeypatch.setattr(route, "Leash", Watched)
+    monkeypatch.setattr(route, "StreamProcess", Watched)
     threads = threading.active_count()
     yield
     eventually(lambda: not alive())
@@ -102,12 +102,12 @@ def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         eventually(lambda: threading.active_count() <= threads)
 
 
-class Watched(Leash):
+class Watched(StreamProcess):
     """Remembers every process that there ever was."""
 
     pids: list[int] = []  # noqa: RUF012 - of all of them
 
-    async def __aenter__(self) -> Leash:
+    async def __aenter__(self) -> StreamProcess:
         await super().__aenter__()
         self.pids.append(self._child._process.pid)
         return self
@@ -178,7 +178,7 @@ def test_a_stream_from_start_to_end(server: Server) -> None:
     assert end["recording"]["genre"] in end["recording"]["probabilities"]
 
 
-def test_answers_are_those_of_predict(server: Server, shelf: Shelf) -> None:
+def test_answers_are_those_of_predict(server: Server, shelf: ModelStore) -> None:
     y = (noise(4) * 32_767).astype("<i2")
     with talking(server, START | {"model": "two", "top": 2}) as client:
         assert told(client) == {"type": "ready", "model": "two", "window_s": 5.0}  # it needs so much
@@ -240,7 +240,7 @@ def test_a_query_is_not_passed_over(server: Server, query: str) -> None:
 
 
 def test_the_example_runs(server: Server, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", protocol.TEXT, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", protocol.DOCUMENTATION, re.DOTALL)
     (tmp_path / "example.py").write_text(code.replace("ws://127.0.0.1:8000/v1/stream", server.url))
     soundfile.write(tmp_path / "song.wav", noise(2.5), SR)
     ran = subprocess.run(
@@ -259,7 +259,7 @@ def test_any_other_text_ends_it(server: Server, middle: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def closed_server(shelf: Shelf) -> Iterator[Server]:
+def closed_server(shelf: ModelStore) -> Iterator[Server]:
     with serving(shelf, token=TOKEN, origins=("https://music.example.org",)) as served:
         yield served
 
@@ -305,7 +305,7 @@ def test_other_web_sites_are_refused(closed_server: Server, origin: str, passes:
         assert refusal(client) == (PASSED if passes else ("foreign-origin", 1008))
 
 
-def test_who_says_nothing_is_not_waited_for(shelf: Shelf) -> None:
+def test_who_says_nothing_is_not_waited_for(shelf: ModelStore) -> None:
     limits = Limits(idle_s=0.3, stream_idle_s=0.3)
     with serving(shelf, limits) as served:
         with connect(served.url) as client:
@@ -317,7 +317,7 @@ def test_who_says_nothing_is_not_waited_for(shelf: Shelf) -> None:
             assert refusal(client) == ("too-slow", 1008)
 
 
-def test_a_stream_has_an_end(shelf: Shelf) -> None:
+def test_a_stream_has_an_end(shelf: ModelStore) -> None:
     with serving(shelf, Limits(stream_s=2.5)) as served, talking(served) as client:
         with contextlib.suppress(ConnectionClosed):
             while True:
@@ -384,9 +384,9 @@ def test_who_sends_faster_than_is_heard_waits(server: Server) -> None:
     eventually(lambda: not alive(), 3)
 
 
-def test_who_reads_no_answer_is_let_go(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_reads_no_answer_is_let_go(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process, its place, and in the end its connection, which no system would close by itself."""
-    monkeypatch.setattr(hangup, "GOODBYE_S", 0.5)
+    monkeypatch.setattr(hangup, "CLOSE_TIMEOUT_S", 0.5)
     with serving(shelf, Limits(stream_idle_s=1)) as served, connected(served.port) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         upgraded(client, served.port)
@@ -402,7 +402,7 @@ def test_who_reads_no_answer_is_let_go(shelf: Shelf, monkeypatch: pytest.MonkeyP
 def test_a_chunk_has_a_size(server: Server) -> None:
     with talking(server) as client:
         assert told(client)["type"] == "ready"
-        client.send(bytes(session.CHUNK_BYTES + 1))
+        client.send(bytes(session.MAX_CHUNK_BYTES + 1))
         with pytest.raises(ConnectionClosed) as e:
             client.recv(timeout=10)
         assert e.value.rcvd is not None
@@ -428,8 +428,8 @@ def test_a_process_that_dies_is_told(server: Server) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_a_process_that_hears_no_more_is_not_waited_for(shelf: Shelf) -> None:
-    with serving(shelf, Limits(hear_s=0.5)) as served, talking(served) as client:
+def test_a_process_that_hears_no_more_is_not_waited_for(shelf: ModelStore) -> None:
+    with serving(shelf, Limits(classify_s=0.5)) as served, talking(served) as client:
         assert told(client)["type"] == "ready"
         for pid in alive():
             os.kill(pid, signal.SIGSTOP)
@@ -443,17 +443,17 @@ def test_a_process_that_cannot_be_begun_is_told(server: Server, monkeypatch: pyt
         assert refusal(client) == ("internal", 1011)
 
 
-def test_a_service_that_stops_says_so(shelf: Shelf) -> None:
+def test_a_service_that_stops_says_so(shelf: ModelStore) -> None:
     with serving(shelf) as served:
         with talking(served) as client:
             assert told(client)["type"] == "ready"
-            served.app.state.draining.begin()
+            served.app.state.draining.start()
             assert refusal(client) == ("stopping", 1001)
         with connect(served.url) as client:
             assert refusal(client) == ("stopping", 1001)
 
 
-def test_a_server_that_ends_takes_the_process_along(shelf: Shelf) -> None:
+def test_a_server_that_ends_takes_the_process_along(shelf: ModelStore) -> None:
     with serving(shelf) as served, talking(served) as client:
         assert told(client)["type"] == "ready"
         served.server.should_exit = True
@@ -473,7 +473,7 @@ def test_music_is_answered_while_it_sounds(shared: Path, tmp_path: Path) -> None
     data = (y * 32_767).astype("<i2").tobytes()
     start = {"type": "start", "format": "pcm16", "sr": sr}
     late: list[float] = []
-    with serving(Shelf({"starter": STARTER}, tmp_path / "copies")) as served, talking(served, start) as client:
+    with serving(ModelStore({"starter": STARTER}, tmp_path / "copies")) as served, talking(served, start) as client:
         assert told(client)["type"] == "ready"
         began = time.perf_counter()
         for n in range(120):

@@ -12,10 +12,10 @@ from fastapi import WebSocketDisconnect
 
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem
-from genrelab.serve.stream.framing import PIECE_BYTES, Order
-from genrelab.serve.stream.session import CHUNK_BYTES, Talk, object_in
+from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob
+from genrelab.serve.stream.session import MAX_CHUNK_BYTES, StreamSession, parse_json
 
-ORDER = Order("bundle", "served", "webm", 48_000, 1, 10.0)
+ORDER = StreamJob("bundle", "served", "webm", 48_000, 1, 10.0)
 MORE, END = {"type": "more", "audio_s": 0.0}, {"type": "end", "audio_s": 1.0}
 
 
@@ -69,7 +69,7 @@ class FakeLeash:
 
 def run(socket: FakeSocket, leash: FakeLeash, **limits: float) -> None:
     async def both() -> None:
-        await Talk(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
+        await StreamSession(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
 
     asyncio.run(asyncio.wait_for(both(), 10))
 
@@ -101,12 +101,12 @@ def test_who_sends_nothing_is_not_waited_for() -> None:
 
 def test_the_time_that_hearing_takes_is_not_the_client_s() -> None:
     socket, leash = FakeSocket({"bytes": b"1"}), FakeLeash({"type": "ready"}, MORE)
-    assert problem(socket, leash, stream_idle_s=0.1, hear_s=0.5) == "took-too-long"
+    assert problem(socket, leash, stream_idle_s=0.1, classify_s=0.5) == "took-too-long"
 
 
 def test_a_process_that_does_not_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.serve.stream.session.BEGIN_S", 0.1)
-    assert problem(FakeSocket(), FakeLeash(), hear_s=0.1) == "not-ready"
+    monkeypatch.setattr("genrelab.serve.stream.session.START_TIMEOUT_S", 0.1)
+    assert problem(FakeSocket(), FakeLeash(), classify_s=0.1) == "not-ready"
 
 
 def test_what_a_process_refuses_is_the_client_s_problem() -> None:
@@ -115,7 +115,7 @@ def test_what_a_process_refuses_is_the_client_s_problem() -> None:
 
 
 def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.serve.stream.pace.SPAN_S", 0.3)
+    monkeypatch.setattr("genrelab.serve.stream.pace.CHECK_PERIOD_S", 0.3)
 
     class Trickle(FakeSocket):
         async def receive(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def test_a_process_is_not_believed(said: dict[str, Any]) -> None:
 
 
 def test_chunks_have_a_size() -> None:
-    assert problem(FakeSocket({"bytes": bytes(CHUNK_BYTES + 1)}), FakeLeash()) == "too-large"
+    assert problem(FakeSocket({"bytes": bytes(MAX_CHUNK_BYTES + 1)}), FakeLeash()) == "too-large"
 
 
 def test_who_goes_ends_it() -> None:
@@ -152,4 +152,4 @@ def test_who_goes_after_the_stop_ends_it_too() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 8_000, '"' * 9_000, "1" * 5_000, b"{}"])
 def test_what_is_no_json_is_none(text: str | bytes) -> None:
-    assert object_in(text) is None
+    assert parse_json(text) is None

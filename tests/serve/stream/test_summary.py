@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from genrelab.predict.prediction import Decision, Prediction
-from genrelab.serve.stream.summary import Whole
+from genrelab.serve.stream.summary import StreamSummary
 
 BUNDLE: Any = SimpleNamespace(genres=("Blues", "Rock"), name="served", decision=Decision())
 
 
 def whole(*windows: tuple[float, float, float | None]) -> Prediction | None:
     """Of windows: start, end, and how probable Blues is; None: silence."""
-    found = Whole(BUNDLE, 3.0)
+    found = StreamSummary(BUNDLE, 3.0)
     for start_s, end_s, p in windows:
         named = {} if p is None else {"Blues": p, "Rock": 1 - p}
         found.add(start_s, end_s, Prediction("", None, None, named, None, "served", None))

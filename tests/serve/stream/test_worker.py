@@ -26,8 +26,8 @@ from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageV
 from genrelab.predict.classifier import Classifier, load_bundle
 from genrelab.predict.prediction import Decision
 from genrelab.serve.stream import worker
-from genrelab.serve.stream.framing import PIECE_BYTES, Order, packed, unpacked
-from genrelab.serve.stream.worker import Refusal, Windows, hear, need_s
+from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob, pack_piece, unpack_piece
+from genrelab.serve.stream.worker import StreamRefused, Windows, min_window_s, run_stream
 from tests.support.bundles import SR, bundle_for, noise
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
@@ -40,8 +40,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def order(bundle: Classifier) -> Order:
-    return Order(str(bundle.path), "served", "pcm16", SR, 1, 3.0)
+def order(bundle: Classifier) -> StreamJob:
+    return StreamJob(str(bundle.path), "served", "pcm16", SR, 1, 3.0)
 
 
 class FakeWire:
@@ -66,9 +66,9 @@ class FakeWire:
         return [t for t in self.told if t["type"] == "prediction"]
 
 
-def heard(order: Order, pieces: list[bytes], **more: Any) -> FakeWire:
+def heard(order: StreamJob, pieces: list[bytes], **more: Any) -> FakeWire:
     wire = FakeWire(pieces, **more)
-    hear(wire, order)  # type: ignore[arg-type]
+    run_stream(wire, order)  # type: ignore[arg-type]
     return wire
 
 
@@ -107,7 +107,7 @@ def same(said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: i
     seed=st.integers(0, 1_000),
 )
 def test_every_window_of_pcm16_is_answered_as_the_same_samples_are(
-    bundle: Classifier, order: Order, sr: int, channels: int, seconds: float, window_s: float, seed: int
+    bundle: Classifier, order: StreamJob, sr: int, channels: int, seconds: float, window_s: float, seed: int
 ) -> None:
     x = (0.3 * np.random.default_rng(seed).standard_normal((round(seconds * sr), channels))).clip(-1, 1)
     data = pcm16(x)
@@ -124,20 +124,20 @@ def test_every_window_of_pcm16_is_answered_as_the_same_samples_are(
     assert (end["recording"] is None) == (not wire.predictions)
 
 
-def test_half_a_sample_at_the_end_is_left_out(order: Order) -> None:
+def test_half_a_sample_at_the_end_is_left_out(order: StreamJob) -> None:
     wire = heard(replace(order, channels=2), [pcm16(noise(4)) + b"\x01"])
     assert (wire.told[-1]["type"], wire.told[-1]["audio_s"]) == ("end", 2.0)
 
 
 def test_the_first_answer_comes_as_soon_as_the_model_can_be_asked(tmp_path: Path) -> None:
     image = bundle_for(tmp_path / "b", MelImageView(sr=SR, n_fft=512, size=16), ClipSettings(min_s=0.5))
-    wire = heard(Order(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
+    wire = heard(StreamJob(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
     assert [(p["start_s"], p["end_s"]) for p in wire.predictions] == [(0, 0.5), (0, 1), (0, 2)]
 
 
 def test_what_a_model_needs_follows_from_its_view(bundle: Classifier) -> None:
     def needs(view: Any, min_s: float = 0.5, window_s: float = 10.0) -> float:
-        return need_s(replace(bundle, view=view, clips=ClipSettings(min_s=min_s)), window_s)
+        return min_window_s(replace(bundle, view=view, clips=ClipSettings(min_s=min_s)), window_s)
 
     assert needs(VIEW) == 1.0
     assert needs(MelImageView()) == 0.5
@@ -147,7 +147,7 @@ def test_what_a_model_needs_follows_from_its_view(bundle: Classifier) -> None:
     assert needs(LogMelView(window_s=5.0), window_s=3.0) == 3.0
 
 
-def test_silence_is_told_and_what_follows_it_is_heard(order: Order) -> None:
+def test_silence_is_told_and_what_follows_it_is_heard(order: StreamJob) -> None:
     wire = heard(order, [pcm16(np.zeros(4 * SR, np.float32)), pcm16(noise(4))])
     errors = [p["error"] for p in wire.predictions]
     assert errors[:4] == ["silent: no sample reaches -80 dBFS"] * 4
@@ -156,7 +156,7 @@ def test_silence_is_told_and_what_follows_it_is_heard(order: Order) -> None:
     assert (first["genre"], first["confidence"], first["probabilities"]) == (None, None, {})
 
 
-def test_only_the_best_genres_where_only_those_are_asked_for(order: Order) -> None:
+def test_only_the_best_genres_where_only_those_are_asked_for(order: StreamJob) -> None:
     for said in heard(replace(order, top=1), [pcm16(noise(2))]).predictions:
         assert said["probabilities"] == {said["genre"]: said["confidence"]}
         assert set(said) == {
@@ -165,7 +165,7 @@ def test_only_the_best_genres_where_only_those_are_asked_for(order: Order) -> No
         assert (said["path"], said["model"]) == ("", "served")
 
 
-def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: Order) -> None:
+def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: StreamJob) -> None:
     wire = heard(order, [pcm16(np.concatenate([noise(4), np.zeros(2 * SR, np.float32), noise(4.5)]))])
     rows = [p["probabilities"] for p in wire.predictions if p["end_s"] in (3, 6, 9)]
     said = wire.told[-1]["recording"]
@@ -177,11 +177,11 @@ def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: Order) -> 
     ]
 
 
-def test_of_silence_the_end_tells_nothing(order: Order) -> None:
+def test_of_silence_the_end_tells_nothing(order: StreamJob) -> None:
     assert heard(order, [pcm16(np.zeros(4 * SR, np.float32))]).told[-1]["recording"] is None
 
 
-def test_answers_count_as_the_service_was_told(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_count_as_the_service_was_told(order: StreamJob, monkeypatch: pytest.MonkeyPatch) -> None:
     never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
     monkeypatch.setattr(worker, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
     wire = heard(order, [pcm16(noise(2))])
@@ -224,7 +224,9 @@ CONTAINERS = {
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_container_is_heard_as_the_file_would_be(bundle: Classifier, order: Order, tmp_path: Path, name: str) -> None:
+def test_a_container_is_heard_as_the_file_would_be(
+    bundle: Classifier, order: StreamJob, tmp_path: Path, name: str
+) -> None:
     data = CONTAINERS[name]
     (tmp_path / "file").write_bytes(data)
     y, sr = read(tmp_path / "file")
@@ -235,14 +237,14 @@ def test_a_container_is_heard_as_the_file_would_be(bundle: Classifier, order: Or
     assert wire.told[-1]["audio_s"] == pytest.approx(5, abs=0.15)
 
 
-def test_webm_gives_the_very_samples_of_the_file(bundle: Classifier, order: Order, tmp_path: Path) -> None:
+def test_webm_gives_the_very_samples_of_the_file(bundle: Classifier, order: StreamJob, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(WEBM)
     y, sr = read(tmp_path / "file")
     for said in heard(replace(order, format="webm"), cut(WEBM, 1)).predictions:
         same(said, bundle, y, sr)
 
 
-def test_an_answer_waits_for_no_more_than_its_own_bytes(order: Order) -> None:
+def test_an_answer_waits_for_no_more_than_its_own_bytes(order: StreamJob) -> None:
     """What arrives is decoded at once: FFmpeg hoards nothing."""
     wire = heard(replace(order, format="webm"), [WEBM[i : i + 500] for i in range(0, len(WEBM), 500)])
     asked, late = 0, []
@@ -253,17 +255,17 @@ def test_an_answer_waits_for_no_more_than_its_own_bytes(order: Order) -> None:
     assert max(late) < 0.3
 
 
-def test_recordings_one_after_the_other_go_on(order: Order) -> None:
+def test_recordings_one_after_the_other_go_on(order: StreamJob) -> None:
     assert heard(replace(order, format="webm"), [WEBM + WEBM]).told[-1]["audio_s"] == pytest.approx(10, abs=0.1)
 
 
-def test_a_recording_that_is_cut_off_counts_as_far_as_it_goes(order: Order) -> None:
+def test_a_recording_that_is_cut_off_counts_as_far_as_it_goes(order: StreamJob) -> None:
     wire = heard(replace(order, format="webm"), [WEBM[: len(WEBM) // 2]])
     assert wire.told[-1]["type"] == "end"
     assert wire.told[-1]["audio_s"] == pytest.approx(2.5, abs=0.3)
 
 
-def test_nothing_at_all_is_no_fault(order: Order) -> None:
+def test_nothing_at_all_is_no_fault(order: StreamJob) -> None:
     for form in ("pcm16", "webm"):
         assert heard(replace(order, format=form), []).told[-1] == {"type": "end", "audio_s": 0.0, "recording": None}
 
@@ -287,32 +289,32 @@ RANDOM = random.Random(0).randbytes(1 << 16)
     ],
 )
 def test_what_is_no_sound_is_refused_before_there_is_much_of_it(
-    order: Order, kind: str, beginning: bytes, endless: bytes
+    order: StreamJob, kind: str, beginning: bytes, endless: bytes
 ) -> None:
     wire = FakeWire([beginning] * bool(beginning), endless=endless)
-    with pytest.raises(Refusal) as e:
-        hear(wire, replace(order, format="webm"))  # type: ignore[arg-type]
+    with pytest.raises(StreamRefused) as e:
+        run_stream(wire, replace(order, format="webm"))  # type: ignore[arg-type]
     assert e.value.kind == kind
     assert wire.given < 3 << 20
     assert "/" not in e.value.detail
 
 
 @pytest.mark.parametrize("sr", [4_000, 384_000])
-def test_rates_beyond_all_reason_are_refused(order: Order, sr: int) -> None:
-    with pytest.raises(Refusal, match="192,000 Hz can be heard") as e:
+def test_rates_beyond_all_reason_are_refused(order: StreamJob, sr: int) -> None:
+    with pytest.raises(StreamRefused, match="192,000 Hz can be heard") as e:
         heard(replace(order, format="webm"), [encoded(noise(1, sr), sr, "wav", "pcm_s16le")])
     assert e.value.kind == "unusable"
 
 
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(CONTAINERS)), seed=st.integers(0, 10**6), hits=st.integers(1, 200))
-def test_damage_is_heard_over_or_refused(order: Order, name: str, seed: int, hits: int) -> None:
+def test_damage_is_heard_over_or_refused(order: StreamJob, name: str, seed: int, hits: int) -> None:
     pick, data = random.Random(seed), bytearray(CONTAINERS[name])
     for _ in range(hits):
         data[pick.randrange(len(data))] = pick.randrange(256)
     try:
         wire = heard(replace(order, format="webm"), cut(bytes(data), seed))
-    except Refusal as e:
+    except StreamRefused as e:
         assert e.kind in ("not-audio", "damaged", "unsupported-codec", "unusable")
     else:
         assert wire.told[-1]["type"] == "end"
@@ -353,11 +355,11 @@ def test_windows_hold_the_last_seconds_and_no_more(pieces: list[int], window: fl
 
 
 @pytest.fixture
-def process(order: Order) -> Iterator[subprocess.Popen[bytes]]:
+def process(order: StreamJob) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "genrelab.serve.stream.worker", str(3 << 30)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as begun:
         assert begun.stdin is not None
-        begun.stdin.write(packed(order.to_json()))
+        begun.stdin.write(pack_piece(order.to_json()))
         yield begun
         begun.kill()
 
@@ -372,11 +374,11 @@ def test_it_says_what_it_wants_and_what_it_hears(process: subprocess.Popen[bytes
     assert process.stdin is not None
     assert line(process) == {"type": "ready"}
     assert line(process) == {"type": "more", "audio_s": 0.0}
-    process.stdin.write(packed(pcm16(noise(1))))
+    process.stdin.write(pack_piece(pcm16(noise(1))))
     said = line(process)
     assert said["type"] == "prediction"
     assert line(process) == {"type": "more", "audio_s": 1.0}
-    process.stdin.write(packed(b""))
+    process.stdin.write(pack_piece(b""))
     recording = {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
     assert line(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
     assert process.wait(10) == 0
@@ -403,5 +405,5 @@ def test_it_ends_with_the_service_and_not_by_its_signals(process: subprocess.Pop
 
 def test_pieces_stand_behind_their_lengths() -> None:
     pieces = [b"", b"a", os.urandom(PIECE_BYTES)]
-    source = io.BytesIO(b"".join(map(packed, pieces)) + packed(b"cut off")[:-1])
-    assert [unpacked(source) for _ in range(4)] == [*pieces, None]
+    source = io.BytesIO(b"".join(map(pack_piece, pieces)) + pack_piece(b"cut off")[:-1])
+    assert [unpack_piece(source) for _ in range(4)] == [*pieces, None]

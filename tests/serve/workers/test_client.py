@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from genrelab.core.config import SamplesView
-from genrelab.serve.model_store import Model, Shelf
+from genrelab.serve.model_store import ModelStore, ServedModel
 from genrelab.serve.workers import client as module
-from genrelab.serve.workers.client import Order, WorkerProcess
-from genrelab.serve.workers.subprocess import Dead
+from genrelab.serve.workers.client import FileJob, WorkerProcess
+from genrelab.serve.workers.subprocess import ProcessDied
 from tests.support.bundles import SR, bundle_for
 
 SCRIPTED = """
@@ -36,7 +36,7 @@ async def scripted(
 ) -> AsyncIterator[WorkerProcess]:
     (folder / "scripted_worker.py").write_text(f"SAID = {said}\n{SCRIPTED}")
     monkeypatch.syspath_prepend(folder)
-    worker = await WorkerProcess.begin("scripted_worker", longest=10_000)
+    worker = await WorkerProcess.start("scripted_worker", longest=10_000)
     try:
         await worker.ask({"say": [(0, {"kind": "warm"})]}, 30)
         yield worker
@@ -49,9 +49,9 @@ def test_an_answer_is_one_to_its_own_order(tmp_path: Path, monkeypatch: pytest.M
         async with scripted(tmp_path, monkeypatch) as worker:
             for i in range(3):
                 assert await worker.ask({"say": [(0, {"kind": i})]}, 5) == {"kind": i}
-                assert not worker.begun
+                assert not worker.started
             assert await worker.ask({"say": [(0, BEGUN), (0, {"kind": 4})]}, 5, 5) == {"kind": 4}
-            assert worker.begun
+            assert worker.started
 
     asyncio.run(program())
 
@@ -63,9 +63,9 @@ def test_a_line_too_many_is_taken_for_no_other_answer(
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch) as worker:
             await worker.ask({"say": [(0, {"kind": "first"}), (0, stray)]}, 5)
-            with pytest.raises(Dead):
+            with pytest.raises(ProcessDied):
                 await worker.ask({"say": [(0, {"kind": "second"})]}, 5)
-            assert not worker.begun, "the file is not to blame"
+            assert not worker.started, "the file is not to blame"
 
     asyncio.run(program())
 
@@ -74,7 +74,7 @@ def test_a_line_too_many_is_taken_for_no_other_answer(
 def test_another_number_is_no_answer(number: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch) as worker:
-            with pytest.raises(Dead):
+            with pytest.raises(ProcessDied):
                 await worker.ask({"say": [(0, {"kind": "other", "number": number})]}, 5)
 
     asyncio.run(program())
@@ -86,26 +86,26 @@ def test_its_time_runs_from_when_it_has_begun(tmp_path: Path, monkeypatch: pytes
             assert await worker.ask({"say": [(0.6, BEGUN), (0, {"kind": "done"})]}, 5, 0.3) == {"kind": "done"}
             with pytest.raises(TimeoutError):
                 await worker.ask({"say": [(0, BEGUN), (0.6, {"kind": "late"})]}, 5, 0.3)
-            assert worker.begun
+            assert worker.started
 
     asyncio.run(program())
 
 
 def test_only_a_model_that_it_has_not_loaded_gets_time_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEGIN_S", 5.0)
+    monkeypatch.setattr(module, "START_TIMEOUT_S", 5.0)
     model = _model(tmp_path)
 
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch, [(0.6, BEGUN), (0.0, {"kind": "done"})]) as worker:
-            assert await worker.hear(Order(tmp_path / "song", model), 0.3) == {"kind": "done"}
+            assert await worker.classify(FileJob(tmp_path / "song", model), 0.3) == {"kind": "done"}
             worker.models = [model]
             with pytest.raises(TimeoutError):
-                await worker.hear(Order(tmp_path / "song", model), 0.3)
-            assert not worker.begun
+                await worker.classify(FileJob(tmp_path / "song", model), 0.3)
+            assert not worker.started
 
     asyncio.run(program())
 
 
-def _model(tmp_path: Path) -> Model:
+def _model(tmp_path: Path) -> ServedModel:
     bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=400))
-    return Shelf({"mine": tmp_path / "bundle"}, tmp_path / "copies").get(None)
+    return ModelStore({"mine": tmp_path / "bundle"}, tmp_path / "copies").get(None)

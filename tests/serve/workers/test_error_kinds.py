@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from genrelab.audio.clips import clips_of
+from genrelab.audio.clips import clips_from_audio
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
-from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of
+from genrelab.serve.workers.error_kinds import NO_MEMORY, describe_decode_error
 from tests.support.containers import make
 from tests.support.faulty import cut, lying_wav, tune, write
 
@@ -26,10 +26,10 @@ def told(path: Path) -> tuple[str, str]:
     try:
         with closing(Audio(path)) as audio:
             stated_s = audio.frames / audio.sr if audio.frames >= 0.5 * audio.sr else None
-            for _ in clips_of(audio, ClipSettings()):
+            for _ in clips_from_audio(audio, ClipSettings()):
                 pass
     except DecodeError as e:
-        said = kind_of(e, path, stated_s)
+        said = describe_decode_error(e, path, stated_s)
         assert str(path.parent) not in said.get("decoders", "")
         kind, detail = said["kind"], said["detail"]
         assert str(path.parent) not in detail
@@ -156,7 +156,7 @@ def test_a_short_wav_that_lies_is_short_all_the_same(tmp_path: Path) -> None:
 def test_too_little_memory_is_told(tmp_path: Path) -> None:
     fault = DecodeError(tmp_path / "7", "what the decoder says")
     fault.__cause__ = MemoryError()
-    assert kind_of(fault, tmp_path / "7") == {"kind": "damaged", "detail": NO_MEMORY}
+    assert describe_decode_error(fault, tmp_path / "7") == {"kind": "damaged", "detail": NO_MEMORY}
 
 
 def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
 def test_words_of_a_decoder_that_name_the_file_are_changed(tmp_path: Path) -> None:
     path = tmp_path / "7"
     path.write_bytes(b"fLaC" + bytes(100))
-    said = kind_of(DecodeError(path, f"cannot read {path} at all"), path)
+    said = describe_decode_error(DecodeError(path, f"cannot read {path} at all"), path)
     assert said["detail"] == "It cannot be decoded: cannot read the file at all"
 
 
@@ -174,7 +174,7 @@ def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> N
     (tmp_path / "7").write_text("just words\n" * 300)
     with pytest.raises(DecodeError) as e:
         Audio(tmp_path / "7")
-    said = kind_of(e.value, tmp_path / "7")
+    said = describe_decode_error(e.value, tmp_path / "7")
     assert said["detail"].endswith("Ogg, Opus, M4A or WebM.")
     assert said["decoders"] == e.value.reason
     assert "FFmpeg: " in said["decoders"]
@@ -182,4 +182,4 @@ def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> N
 
 def test_a_file_that_goes_away_while_it_is_decoded_is_no_fault_of_ours(tmp_path: Path) -> None:
     fault = DecodeError(tmp_path / "7", "soundfile: x; FFmpeg: No such file or directory")
-    assert kind_of(fault, tmp_path / "7")["kind"] == "damaged"
+    assert describe_decode_error(fault, tmp_path / "7")["kind"] == "damaged"

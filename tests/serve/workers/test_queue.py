@@ -22,20 +22,20 @@ from genrelab.core.config import LogMelView
 from genrelab.core.errors import SettingsError
 from genrelab.predict.classifier import load_bundle
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
+from genrelab.serve.model_store import ModelStore
 from genrelab.serve.workers import queue as module
-from genrelab.serve.workers.client import WorkerProcess, begun
-from genrelab.serve.workers.queue import Ears, Order, Refused
+from genrelab.serve.workers.client import WorkerProcess, start_worker
+from genrelab.serve.workers.queue import FileJob, JobRefused, WorkerQueue
 from tests.support.bundles import SR, bundle_for, noise
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
-LIMITS = Limits(workers=1, queue=3, hear_s=20, audio_s=3_600)
+LIMITS = Limits(workers=1, queue=3, classify_s=20, audio_s=3_600)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> ModelStore:
     bundle_for(tmp_path / "bundle", VIEW)
-    return Shelf({"mine": tmp_path / "bundle"}, tmp_path / "copies")
+    return ModelStore({"mine": tmp_path / "bundle"}, tmp_path / "copies")
 
 
 @pytest.fixture
@@ -57,16 +57,16 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
     found: list[WorkerProcess] = []
 
     async def recorded(limits: Limits) -> WorkerProcess:
-        found.append(await begun(limits))
+        found.append(await start_worker(limits))
         return found[-1]
 
-    monkeypatch.setattr(module, "begun", recorded)
+    monkeypatch.setattr(module, "start_worker", recorded)
     return found
 
 
 @asynccontextmanager
-async def listening(shelf: Shelf, limits: Limits = LIMITS) -> AsyncIterator[Ears]:
-    ears = Ears(limits, shelf)
+async def listening(shelf: ModelStore, limits: Limits = LIMITS) -> AsyncIterator[WorkerQueue]:
+    ears = WorkerQueue(limits, shelf)
     await ears.start()
     try:
         yield ears
@@ -83,7 +83,7 @@ async def until(true: Callable[[], bool], seconds: float = 20) -> None:
 async def refusal(hearing: Awaitable[Any]) -> str:
     try:
         await hearing
-    except Refused as e:
+    except JobRefused as e:
         assert e.detail.endswith((".", ")"))
         assert "/" not in e.detail
         return e.kind
@@ -94,139 +94,141 @@ def kill(worker: WorkerProcess, signal_: int = signal.SIGKILL) -> None:
     os.kill(worker._process.pid, signal_)
 
 
-def test_it_answers_as_predict_does(shelf: Shelf, song: Path, tmp_path: Path) -> None:
+def test_it_answers_as_predict_does(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
-            assert (ears.ready, ears.full, ears.waiting, ears.hearing, ears.restarts) == (True, False, 0, 0, 0)
-            said = await ears.hear(Order(song, shelf.get(None), timeline=True, top=2, windows="all"))
+            assert (ears.ready, ears.full, ears.waiting, ears.in_progress, ears.restarts) == (True, False, 0, 0, 0)
+            said = await ears.classify(FileJob(song, shelf.get(None), timeline=True, top=2, windows="all"))
             expected = load_bundle(tmp_path / "bundle").with_windows("all").predict(song)
             assert said == expected.to_json(timeline=True, top=2) | {"path": "", "model": "mine"}
-            assert ears.heard == 1
+            assert ears.processed == 1
         assert not ears.ready
-        assert await refusal(ears.hear(Order(song, shelf.get(None)))) == "not-ready"
+        assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "not-ready"
 
     asyncio.run(program())
 
 
-def test_files_are_heard_in_their_order_one_by_each_worker(shelf: Shelf, song: Path, tmp_path: Path) -> None:
+def test_files_are_heard_in_their_order_one_by_each_worker(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("words\n" * 50)
 
     async def program() -> None:
-        order, wrong = Order(song, shelf.get(None)), Order(tmp_path / "text", shelf.get(None))
+        order, wrong = FileJob(song, shelf.get(None)), FileJob(tmp_path / "text", shelf.get(None))
         done: list[int] = []
 
         async def hear(i: int) -> None:
             if i % 2:
-                assert await refusal(ears.hear(wrong)) == "not-audio"
+                assert await refusal(ears.classify(wrong)) == "not-audio"
             else:
-                assert (await ears.hear(order))["error"] is None
+                assert (await ears.classify(order))["error"] is None
             done.append(i)
 
         async with listening(shelf, replace(LIMITS, queue=50)) as ears:
             await asyncio.gather(*map(hear, range(40)))
             assert done == list(range(40))
-            assert (ears.heard, ears.restarts) == (40, 0)
+            assert (ears.processed, ears.restarts) == (40, 0)
 
     asyncio.run(program())
 
 
-def test_more_than_may_wait_are_refused_at_once(shelf: Shelf, long: Path, song: Path) -> None:
+def test_more_than_may_wait_are_refused_at_once(shelf: ModelStore, long: Path, song: Path) -> None:
     async def program() -> None:
-        slow, quick = Order(long, shelf.get(None), windows="all"), Order(song, shelf.get(None))
+        slow, quick = FileJob(long, shelf.get(None), windows="all"), FileJob(song, shelf.get(None))
         async with listening(shelf) as ears:
-            first = asyncio.create_task(ears.hear(slow))
-            await until(lambda: ears.hearing == 1)
+            first = asyncio.create_task(ears.classify(slow))
+            await until(lambda: ears.in_progress == 1)
             rest = []
             for i in range(3):
                 assert (ears.full, ears.waiting) == (False, i)
-                rest.append(asyncio.create_task(ears.hear(quick)))
+                rest.append(asyncio.create_task(ears.classify(quick)))
                 await asyncio.sleep(0)
             assert ears.full
-            assert await refusal(ears.hear(quick)) == "busy"
+            assert await refusal(ears.classify(quick)) == "busy"
             rest[1].cancel()
             await asyncio.sleep(0.01)
             assert (ears.full, ears.waiting) == (False, 2), "who goes away gives the place back"
-            assert len(await asyncio.gather(first, rest[0], rest[2], ears.hear(quick))) == 4
-            assert ears.heard == 4
+            assert len(await asyncio.gather(first, rest[0], rest[2], ears.classify(quick))) == 4
+            assert ears.processed == 4
 
     asyncio.run(program())
 
 
-def test_without_a_queue_one_file_for_each_worker_is_taken(shelf: Shelf, song: Path) -> None:
+def test_without_a_queue_one_file_for_each_worker_is_taken(shelf: ModelStore, song: Path) -> None:
     async def program() -> None:
-        order = Order(song, shelf.get(None))
+        order = FileJob(song, shelf.get(None))
         async with listening(shelf, replace(LIMITS, queue=0)) as ears:
             for _ in range(3):
-                await ears.hear(order)
-            first = asyncio.create_task(ears.hear(order))
+                await ears.classify(order)
+            first = asyncio.create_task(ears.classify(order))
             await asyncio.sleep(0)
-            assert await refusal(ears.hear(order)) == "busy"
+            assert await refusal(ears.classify(order)) == "busy"
             await first
 
     asyncio.run(program())
 
 
 def test_who_goes_away_while_the_file_is_heard_costs_no_worker(
-    shelf: Shelf, long: Path, song: Path, workers: list[WorkerProcess]
+    shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
-            first = asyncio.create_task(ears.hear(Order(long, shelf.get(None), windows="all")))
-            await until(lambda: ears.hearing == 1)
+            first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
+            await until(lambda: ears.in_progress == 1)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            assert ears.hearing == 1
-            said = await ears.hear(Order(song, shelf.get(None)))
+            assert ears.in_progress == 1
+            said = await ears.classify(FileJob(song, shelf.get(None)))
             assert said["duration_s"] == 2.0
-            assert (len(workers), ears.heard) == (1, 2)
+            assert (len(workers), ears.processed) == (1, 2)
 
     asyncio.run(program())
 
 
 def test_a_file_that_goes_with_who_had_sent_it_is_no_news(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
             kill(workers[0], signal.SIGSTOP)
-            first = asyncio.create_task(ears.hear(Order(song, shelf.get(None))))
-            await until(lambda: ears.hearing == 1)
+            first = asyncio.create_task(ears.classify(FileJob(song, shelf.get(None))))
+            await until(lambda: ears.in_progress == 1)
             first.cancel()
             song.unlink()
             kill(workers[0], signal.SIGCONT)
-            await until(lambda: ears.heard == 1)
+            await until(lambda: ears.processed == 1)
             assert not caplog.text
-            assert workers[0].tail == "it says nothing"
-            assert await refusal(ears.hear(Order(song, shelf.get(None)))) == "internal", "this one waits for an answer"
+            assert workers[0].stderr_tail == "it says nothing"
+            assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "internal", (
+                "this one waits for an answer"
+            )
 
     asyncio.run(program())
     assert "a worker failed" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-def test_what_decoders_say_is_told(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_decoders_say_is_told(shelf: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("words\n" * 50)
 
     async def program() -> None:
         async with listening(shelf) as ears:
-            with pytest.raises(Refused) as e:
-                await ears.hear(Order(tmp_path / "text", shelf.get(None)))
+            with pytest.raises(JobRefused) as e:
+                await ears.classify(FileJob(tmp_path / "text", shelf.get(None)))
             assert list(e.value.extra) == ["decoders"]
 
     asyncio.run(program())
 
 
 def test_a_worker_that_takes_too_long_is_killed_and_replaced(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess]
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, hear_s=0.5)) as ears:
-            bad, good = Order(song, shelf.get(None)), Order(song, shelf.get(None))
-            await ears.hear(good)
+        async with listening(shelf, replace(LIMITS, classify_s=0.5)) as ears:
+            bad, good = FileJob(song, shelf.get(None)), FileJob(song, shelf.get(None))
+            await ears.classify(good)
             kill(workers[0], signal.SIGSTOP)  # it does nothing any more, for ever
             began = time.monotonic()
-            first, second = asyncio.create_task(ears.hear(bad)), asyncio.create_task(ears.hear(good))
+            first, second = asyncio.create_task(ears.classify(bad)), asyncio.create_task(ears.classify(good))
             assert await refusal(first) == "took-too-long"
             assert 0.4 < time.monotonic() - began < 1.5
             assert ears.ready, "another is on its way"
@@ -236,23 +238,23 @@ def test_a_worker_that_takes_too_long_is_killed_and_replaced(
     asyncio.run(program())
 
 
-def test_a_real_file_that_takes_too_long(shelf: Shelf, long: Path) -> None:
+def test_a_real_file_that_takes_too_long(shelf: ModelStore, long: Path) -> None:
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, hear_s=0.05)) as ears:
-            assert await refusal(ears.hear(Order(long, shelf.get(None), windows="all"))) == "took-too-long"
+        async with listening(shelf, replace(LIMITS, classify_s=0.05)) as ears:
+            assert await refusal(ears.classify(FileJob(long, shelf.get(None), windows="all"))) == "took-too-long"
 
     asyncio.run(program())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such limits are Linux's")
-def test_a_file_that_wants_more_memory_than_there_is(shelf: Shelf, song: Path, tmp_path: Path) -> None:
+def test_a_file_that_wants_more_memory_than_there_is(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     """30 s at a rate of 655 kHz are 80 megabytes, several times over. Some libraries say so, others give up."""
     soundfile.write(tmp_path / "fast", np.full(655_350 * 30, 9, np.int16), 655_350, format="FLAC")
 
     async def program() -> None:
         async with listening(shelf, replace(LIMITS, worker_bytes=180 << 20)) as ears:
-            assert await refusal(ears.hear(Order(tmp_path / "fast", shelf.get(None)))) in ("damaged", "crashed")
-            assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
+            assert await refusal(ears.classify(FileJob(tmp_path / "fast", shelf.get(None)))) in ("damaged", "crashed")
+            assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
             assert ears.restarts == 1
 
     asyncio.run(program())
@@ -260,16 +262,16 @@ def test_a_file_that_wants_more_memory_than_there_is(shelf: Shelf, song: Path, t
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_worker_that_dies_of_a_file_is_replaced(
-    how: int, shelf: Shelf, long: Path, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
+    how: int, shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
             for i in range(2):
-                first = asyncio.create_task(ears.hear(Order(long, shelf.get(None), windows="all")))
-                await until(lambda: ears.hearing == 1 and workers[-1].begun)
+                first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
+                await until(lambda: ears.in_progress == 1 and workers[-1].started)
                 kill(workers[-1], how)
                 assert await refusal(first) == "crashed"
-                assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
+                assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
                 assert (ears.restarts, len(workers)) == (i + 1, i + 2)
 
     asyncio.run(program())
@@ -277,7 +279,7 @@ def test_a_worker_that_dies_of_a_file_is_replaced(
 
 
 def test_a_worker_that_dies_of_nothing_is_replaced_too(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROVEN_S", 0.0)
 
@@ -285,13 +287,13 @@ def test_a_worker_that_dies_of_nothing_is_replaced_too(
         async with listening(shelf) as ears:
             kill(workers[0])
             await until(lambda: len(workers) == 2)
-            assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
+            assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
 
     asyncio.run(program())
 
 
 def test_a_file_that_came_to_a_dead_worker_is_heard_by_the_next(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROVEN_S", 0.0)
 
@@ -299,28 +301,28 @@ def test_a_file_that_came_to_a_dead_worker_is_heard_by_the_next(
         async with listening(shelf) as ears:
             await asyncio.sleep(0)  # it waits for its turn
             kill(workers[0])
-            workers[0].ended.add_done_callback(lambda _: hearing.append(asyncio.create_task(ears.hear(order))))
-            order, hearing = Order(song, shelf.get(None)), list[asyncio.Task[Any]]()
+            workers[0].ended.add_done_callback(lambda _: hearing.append(asyncio.create_task(ears.classify(order))))
+            order, hearing = FileJob(song, shelf.get(None)), list[asyncio.Task[Any]]()
             await until(lambda: len(hearing) == 1)
             assert (await hearing[0])["error"] is None
 
     asyncio.run(program())
 
 
-def test_other_workers_go_on_while_one_is_dead(shelf: Shelf, song: Path, workers: list[WorkerProcess]) -> None:
+def test_other_workers_go_on_while_one_is_dead(shelf: ModelStore, song: Path, workers: list[WorkerProcess]) -> None:
     async def program() -> None:
         async with listening(shelf, replace(LIMITS, workers=2)) as ears:
             await until(lambda: len(ears._idle) == 2)
             kill(workers[0])  # nobody has noticed when the first file comes to it
             for _ in range(5):
-                assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
+                assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
 
     asyncio.run(program())
 
 
-def test_workers_that_cannot_begin_are_told_at_the_start(shelf: Shelf) -> None:
+def test_workers_that_cannot_begin_are_told_at_the_start(shelf: ModelStore) -> None:
     async def program() -> None:
-        ears = Ears(replace(LIMITS, worker_bytes=1 << 20), shelf)
+        ears = WorkerQueue(replace(LIMITS, worker_bytes=1 << 20), shelf)
         with pytest.raises(SettingsError, match="die before they begin: "):
             await ears.start()
         assert not ears.ready
@@ -330,51 +332,51 @@ def test_workers_that_cannot_begin_are_told_at_the_start(shelf: Shelf) -> None:
 
 @pytest.mark.slow
 def test_workers_that_die_again_and_again_are_begun_ever_later(
-    shelf: Shelf, song: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shelf: ModelStore, song: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ill, begins, last = False, list[float](), list[WorkerProcess]()
 
     async def sometimes(limits: Limits) -> WorkerProcess:
         begins.append(time.monotonic())
-        last.append(await begun(replace(limits, worker_bytes=1 << 20) if ill else limits))
+        last.append(await start_worker(replace(limits, worker_bytes=1 << 20) if ill else limits))
         return last[-1]
 
-    monkeypatch.setattr(module, "begun", sometimes)
-    monkeypatch.setattr(module, "SOON_S", 0.4)
+    monkeypatch.setattr(module, "start_worker", sometimes)
+    monkeypatch.setattr(module, "MIN_RESTART_S", 0.4)
 
     async def program() -> None:
         nonlocal ill
         async with listening(shelf) as ears:
-            order = Order(song, shelf.get(None))
-            await ears.hear(order)
+            order = FileJob(song, shelf.get(None))
+            await ears.classify(order)
             ill = True
             kill(last[0])
-            waits = asyncio.create_task(ears.hear(order))
+            waits = asyncio.create_task(ears.classify(order))
             assert await refusal(waits) in ("not-ready", "crashed")
             await until(lambda: not ears.ready)
-            assert await refusal(ears.hear(order)) == "not-ready"
+            assert await refusal(ears.classify(order)) == "not-ready"
             await until(lambda: len(begins) == 4)
             assert begins[2] - begins[1] > 0.4
             assert begins[3] - begins[2] > 0.8
             ill = False
             await until(lambda: ears.ready)
-            assert (await ears.hear(order))["error"] is None
+            assert (await ears.classify(order))["error"] is None
 
     asyncio.run(program())
     assert "died before it heard a file" in caplog.text
 
 
 def test_a_machine_without_room_for_a_process(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nobody(_: Limits) -> WorkerProcess:
         raise OSError(11, "Resource temporarily unavailable")
 
     async def program() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(module, "begun", nobody)
+            patch.setattr(module, "start_worker", nobody)
             with pytest.raises(SettingsError, match="Resource temporarily unavailable"):
-                await Ears(LIMITS, shelf).start()
+                await WorkerQueue(LIMITS, shelf).start()
         async with listening(shelf) as ears:
             await ears.start()  # begun already
             assert len(workers) == 1
@@ -382,12 +384,14 @@ def test_a_machine_without_room_for_a_process(
     asyncio.run(program())
 
 
-def test_who_waits_when_it_stops_is_told(shelf: Shelf, long: Path, song: Path, workers: list[WorkerProcess]) -> None:
+def test_who_waits_when_it_stops_is_told(
+    shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess]
+) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
-            first = asyncio.create_task(ears.hear(Order(long, shelf.get(None), windows="all")))
-            await until(lambda: ears.hearing == 1)
-            second = asyncio.create_task(ears.hear(Order(song, shelf.get(None))))
+            first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
+            await until(lambda: ears.in_progress == 1)
+            second = asyncio.create_task(ears.classify(FileJob(song, shelf.get(None))))
             await asyncio.sleep(0)
             await ears.stop()
             assert [await refusal(first), await refusal(second)] == ["stopping", "stopping"]
@@ -397,10 +401,10 @@ def test_who_waits_when_it_stops_is_told(shelf: Shelf, long: Path, song: Path, w
     asyncio.run(program())
 
 
-def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: Shelf) -> None:
+def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: ModelStore) -> None:
     async def program() -> None:
         for pause in (0.0, 0.002, 0.02, 0.1):
-            ears = Ears(LIMITS, shelf)
+            ears = WorkerQueue(LIMITS, shelf)
             starting = asyncio.create_task(ears.start())
             await asyncio.sleep(pause)
             await ears.stop()
@@ -413,10 +417,10 @@ def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: Shelf) -> N
 
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.2, 0.5])
 def test_who_gives_up_the_start_leaves_no_worker_behind(
-    pause: float, shelf: Shelf, workers: list[WorkerProcess]
+    pause: float, shelf: ModelStore, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        ears = Ears(replace(LIMITS, workers=2), shelf)
+        ears = WorkerQueue(replace(LIMITS, workers=2), shelf)
         starting = asyncio.create_task(ears.start())
         await asyncio.sleep(pause)
         began = time.monotonic()
@@ -432,7 +436,7 @@ def test_who_gives_up_the_start_leaves_no_worker_behind(
 
 
 def test_a_worker_knows_nothing_of_our_environment(
-    shelf: Shelf, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    shelf: ModelStore, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("looks into /proc")
@@ -449,7 +453,7 @@ def test_a_worker_knows_nothing_of_our_environment(
 
 @pytest.mark.slow
 def test_what_no_worker_says_ends_it(
-    shelf: Shelf, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
+    shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that was taken over may write what it likes; nothing of it is believed or kept."""
     stray = b'{"number": 1, "answer": {"genre": "Rock"}}\n'
@@ -462,8 +466,8 @@ def test_what_no_worker_says_ends_it(
                 reader = worker._process.stdout
                 assert reader is not None
                 reader.feed_data(b'{"number": %d, "begun": true}\n' % (worker._number + 1) + said)
-                assert await refusal(ears.hear(Order(song, shelf.get(None)))) == "crashed"
-                assert (await ears.hear(Order(song, shelf.get(None))))["error"] is None
+                assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "crashed"
+                assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
                 worker = workers[-1]
 
     asyncio.run(program())
@@ -478,14 +482,14 @@ def test_bundles_change_under_way_and_no_request_is_lost(
 ) -> None:
     source, biases = tmp_path / "mine", ((40.0, 0.0, 0.0), (0.0, 0.0, 40.0))
     bundle_for(source, VIEW, bias=biases[0])
-    shelf = Shelf({"mine": source}, tmp_path / "copies")
+    shelf = ModelStore({"mine": source}, tmp_path / "copies")
     genre_of = {shelf.get(None).bundle.fingerprint: "Blues"}
     answers: list[tuple[str, str]] = []
 
-    async def ask(ears: Ears, stop: asyncio.Event) -> None:
+    async def ask(ears: WorkerQueue, stop: asyncio.Event) -> None:
         while not stop.is_set():
             model = shelf.get(None)
-            said = await ears.hear(Order(song, model))
+            said = await ears.classify(FileJob(song, model))
             answers.append((model.bundle.fingerprint, said["genre"]))
 
     async def program() -> None:
@@ -499,7 +503,7 @@ def test_bundles_change_under_way_and_no_request_is_lost(
                 await asyncio.sleep(0.1)
             stop.set()
             await asyncio.gather(*asking)
-            assert (ears.heard, ears.restarts, len(workers)) == (len(answers), 0, 2)
+            assert (ears.processed, ears.restarts, len(workers)) == (len(answers), 0, 2)
             await until(lambda: all(w.models == shelf.models() for w in workers))
 
     asyncio.run(program())
@@ -510,7 +514,7 @@ def test_bundles_change_under_way_and_no_request_is_lost(
 
 
 def test_workers_load_what_changed_while_they_have_nothing_to_do(
-    tmp_path: Path, shelf: Shelf, song: Path, workers: list[WorkerProcess]
+    tmp_path: Path, shelf: ModelStore, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
         async with listening(shelf) as ears:
@@ -518,8 +522,8 @@ def test_workers_load_what_changed_while_they_have_nothing_to_do(
             bundle_for(tmp_path / "bundle", VIEW, bias=(0, 0, 40))
             await asyncio.to_thread(shelf.reload)
             await until(lambda: workers[0].models == shelf.models())
-            assert (await ears.hear(Order(song, shelf.get(None))))["genre"] == "Rock"
-            earlier = await ears.hear(Order(song, held))
+            assert (await ears.classify(FileJob(song, shelf.get(None))))["genre"] == "Rock"
+            earlier = await ears.classify(FileJob(song, held))
             assert earlier["probabilities"] == held.bundle.predict(song).probabilities, "who waited for long"
 
     asyncio.run(program())
@@ -532,20 +536,20 @@ import asyncio, sys
 from pathlib import Path
 from genrelab.serve.workers import queue as module
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
+from genrelab.serve.model_store import ModelStore
 
 async def program():
-    shelf = Shelf({"mine": Path(sys.argv[1])}, Path(sys.argv[2]))
-    ears = module.Ears(Limits(audio_s=3600), shelf)
+    shelf = ModelStore({"mine": Path(sys.argv[1])}, Path(sys.argv[2]))
+    ears = module.WorkerQueue(Limits(audio_s=3600), shelf)
     await ears.start()
     print("begun", flush=True)
-    await ears.hear(module.Order(Path(sys.argv[3]), shelf.get(None), windows="all"))
+    await ears.classify(module.FileJob(Path(sys.argv[3]), shelf.get(None), windows="all"))
 
 asyncio.run(program())
 """
 
 
-def test_workers_end_when_the_service_is_killed(tmp_path: Path, shelf: Shelf, long: Path) -> None:
+def test_workers_end_when_the_service_is_killed(tmp_path: Path, shelf: ModelStore, long: Path) -> None:
     (tmp_path / "asks.py").write_text(KILLED)
     arguments = [tmp_path / "asks.py", tmp_path / "bundle", tmp_path / "others", long]
     # The pipe ends with the last process that holds it, and workers inherit nothing else of it than this file.

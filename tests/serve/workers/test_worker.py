@@ -148,7 +148,7 @@ def test_why_a_file_cannot_be_heard(tmp_path: Path, model: dict[str, Any]) -> No
     ear = Worker(audio_s=60)
     found = [ear.answer(order(tmp_path / name, model)) for name in "12"]
     assert [f["kind"] for f in found] == ["not-audio", "unusable"]
-    assert not ear.spent
+    assert not ear.out_of_memory
 
 
 def test_numbers_that_the_network_cannot_take_are_the_files_fault(
@@ -170,7 +170,7 @@ def test_a_file_that_wants_too_much_memory(song: Path, model: dict[str, Any], mo
     monkeypatch.setattr(worker, "predict_audio", predict_audio)
     ear = Worker(audio_s=60)
     assert ear.answer(order(song, model)) == {"kind": "damaged", "detail": NO_MEMORY}
-    assert ear.spent, "its memory is full of holes now"
+    assert ear.out_of_memory, "its memory is full of holes now"
 
 
 def test_a_fault_of_ours_is_told_to_the_log_only(

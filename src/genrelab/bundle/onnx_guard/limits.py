@@ -15,27 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle.onnx_guard.operator import Call, Shape, Value
-from genrelab.bundle.onnx_guard.reader import FLOATING, INT32, INT64, MOST_AXES, MOST_VALUES, Graph, Node, shown
-from genrelab.bundle.onnx_guard.shapes import RULES, axes_shown, slices
+from genrelab.bundle.onnx_guard.reader import (
+    FLOATING,
+    INT32,
+    INT64,
+    MAX_AXES,
+    MAX_TRACKED_VALUES,
+    Graph,
+    Node,
+    printable_name,
+)
+from genrelab.bundle.onnx_guard.shapes import RULES, shape_output, slices
 from genrelab.core.errors import printable
 
-MOST_ELEMENTS = 1 << 28
+MAX_ELEMENTS = 1 << 28
 """In memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
 
-MOST_WORK = 10**12
+MAX_WORK = 10**12
 """Multiplications in products: a minute or two on one slow core. MobileNetV2 needs a ninth of that for 32 windows."""
 
-QUICK, SLOW = 10, 100
-"""Multiplications that any other operator costs for each number that it reads or gives, and such as are in `SLOWLY`."""
+CHEAP_COST, SLOW_COST = 10, 100
+"""Multiplications that any other operator costs for each number that it reads or gives, and such as are in `SLOW_OPERATORS`."""
 
-_SLOWLY = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log LogSoftmax Pow
+_SLOW_OPERATORS = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log LogSoftmax Pow
 ReduceLogSumExp ReverseSequence Sigmoid Slice Softmax Softplus Tanh TopK Transpose"""
-SLOWLY = frozenset(_SLOWLY.split())
+SLOW_OPERATORS = frozenset(_SLOW_OPERATORS.split())
 
 FLOATS_ONLY = frozenset({"Div", "ReduceMean"})
 """Of integers these can stop the whole process: a division by 0, or of the smallest one by -1."""
 
-LEAST_WORK = 10_000
+MIN_WORK = 10_000
 """That an operator costs at least, however little it reads: a few microseconds."""
 
 
@@ -53,11 +62,11 @@ def measure(graph: Graph, windows: int) -> tuple[int, int]:
     for end in graph.inputs:
         first, *rest = end.shape or (None, None)
         if end.name in values or any(n is None or n < 0 for n in rest):
-            raise ValueError(f"its input {shown(end.name)!r} has no size, or is a constant")
+            raise ValueError(f"its input {printable_name(end.name)!r} has no size, or is a constant")
         shape = (windows if first is None else first, *(n for n in rest if n is not None))
         values[end.name] = Value(shape, floating=end.dtype in FLOATING)
         budget.take(values[end.name].elements, 0, 0, 1)
-    _follow(graph, values, budget)
+    _measure_nodes(graph, values, budget)
     return budget.most, budget.work
 
 
@@ -77,21 +86,23 @@ class _Budget:
         """Memory for good, work, and memory for a while."""
         self.live += elements
         self.most = max(self.most, self.live + scratch)
-        self.work += max(work, LEAST_WORK) * times
-        if self.most > MOST_ELEMENTS:
-            raise ValueError(f"would put more than {MOST_ELEMENTS:,} numbers into memory")
-        if self.work > MOST_WORK:
-            raise ValueError(f"would take more than {MOST_WORK:,} multiplications")
+        self.work += max(work, MIN_WORK) * times
+        if self.most > MAX_ELEMENTS:
+            raise ValueError(f"would put more than {MAX_ELEMENTS:,} numbers into memory")
+        if self.work > MAX_WORK:
+            raise ValueError(f"would take more than {MAX_WORK:,} multiplications")
 
 
-def _follow(graph: Graph, values: dict[bytes, Value], budget: _Budget, times: int = 1, *, inner: bool = False) -> None:
+def _measure_nodes(
+    graph: Graph, values: dict[bytes, Value], budget: _Budget, times: int = 1, *, inner: bool = False
+) -> None:
     """Add to `values` what every operator gives, and let go what no later one reads."""
     uses = Counter(name for node in graph.nodes for name in node.inputs)
     uses.update(end.name for end in graph.outputs)
     passing: set[bytes] = set()  # what is let go after its last use
     for node in graph.nodes:
         try:
-            found = _given(node, values, budget, times, inner)
+            found = _node_outputs(node, values, budget, times, inner)
         except (ValueError, TypeError, LookupError, ArithmeticError) as e:
             what = printable(f"{node.domain}.{node.op}".strip("."))
             raise ValueError(f"operator {what}: {e}") from e
@@ -108,19 +119,19 @@ def _follow(graph: Graph, values: dict[bytes, Value], budget: _Budget, times: in
                 budget.live -= values[name].elements
                 passing.remove(name)
     if missing := [end.name for end in graph.outputs if end.name not in values]:
-        raise ValueError(f"nothing gives its output {shown(missing[0])!r}")
+        raise ValueError(f"nothing gives its output {printable_name(missing[0])!r}")
 
 
-def _given(node: Node, values: dict[bytes, Value], budget: _Budget, times: int, inner: bool) -> list[Value]:
+def _node_outputs(node: Node, values: dict[bytes, Value], budget: _Budget, times: int, inner: bool) -> list[Value]:
     if missing := [name for name in node.inputs if name and name not in values]:
-        raise ValueError(f"reads {shown(missing[0])!r}, which nothing gave before")
+        raise ValueError(f"reads {printable_name(missing[0])!r}, which nothing gave before")
     call = Call(node, tuple(values[name] if name else None for name in node.inputs))
     if (node.domain, node.op) == ("", "Scan") and not inner:
         return _scan(call, values, budget)
     if any(isinstance(a, Graph) for a in node.attributes.values()):
         raise ValueError("holds a graph")
-    found = _outcome(call)
-    work, scratch = _effort(call, found[0])
+    found = _output_values(call)
+    work, scratch = _node_cost(call, found[0])
     budget.take(sum(v.elements for v in found), work, scratch, times)
     return found
 
@@ -140,7 +151,7 @@ def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]
     values = outer | _constants(body)
     for end, shape, read in zip(body.inputs, [*kept, *(s[1:] for s in scanned)], call.values, strict=True):
         values[end.name] = Value(shape, floating=read is not None and read.floating)
-    _follow(body, values, budget, max(times, 1), inner=True)
+    _measure_nodes(body, values, budget, max(times, 1), inner=True)
     ends = [values[end.name] for end in body.outputs]
     if [v.shape for v in ends[: len(kept)]] != kept:
         raise ValueError("what it keeps grows")
@@ -149,7 +160,7 @@ def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]
     return found
 
 
-def _outcome(c: Call) -> list[Value]:
+def _output_values(c: Call) -> list[Value]:
     """What an operator gives."""
     rule = RULES.get((c.node.domain, c.node.op))
     if rule is None:
@@ -157,15 +168,15 @@ def _outcome(c: Call) -> list[Value]:
     shapes = rule(c)
     if any(c.node.outputs[len(shapes) :]):
         raise ValueError(f"gives {len(c.node.outputs)} answers")
-    if any(len(s) > MOST_AXES or max(s, default=0) > MOST_ELEMENTS for s in shapes):
+    if any(len(s) > MAX_AXES or max(s, default=0) > MAX_ELEMENTS for s in shapes):
         raise ValueError(f"gives something of shape {shapes[0]}")
     # onnxruntime counts a shape that it can infer as a constant, and with it all that is made of it.
     constant = c.node.op == "Shape" or all(v is None or v.constant for v in c.values)
-    kinds = _floating(c)
-    return [Value(s, _followed(c, s), constant, kind) for s, kind in zip(shapes, kinds, strict=False)]
+    kinds = _output_is_float(c)
+    return [Value(s, _tracked_numbers(c, s), constant, kind) for s, kind in zip(shapes, kinds, strict=False)]
 
 
-def _floating(c: Call) -> tuple[bool, bool]:
+def _output_is_float(c: Call) -> tuple[bool, bool]:
     """Is each of what an operator gives, two at most, known to hold floating-point numbers?"""
     first = c.values[c.node.op == "Where"] if c.values else None
     if c.node.op in FLOATS_ONLY and (first is None or not first.floating):
@@ -180,7 +191,7 @@ def _floating(c: Call) -> tuple[bool, bool]:
     return first is not None and first.floating, False
 
 
-def _effort(c: Call, out: Value) -> tuple[int, int]:
+def _node_cost(c: Call, out: Value) -> tuple[int, int]:
     """Multiplications of an operator, about, and elements that it needs for a while besides what it gives."""
     read = sum(v.elements for v in c.values if v is not None)
     match c.node.op:
@@ -195,23 +206,23 @@ def _effort(c: Call, out: Value) -> tuple[int, int]:
             return out.elements * math.prod(c.get("kernel_shape", ())), 0
         case "SVMClassifier":
             return out.shape[0] * (c.get("support_vectors", 0) + c.get("coefficients", 0)), 0
-    return (read + out.elements) * (SLOW if c.node.op in SLOWLY else QUICK), 0
+    return (read + out.elements) * (SLOW_COST if c.node.op in SLOW_OPERATORS else CHEAP_COST), 0
 
 
-def _followed(c: Call, shape: Shape) -> NDArray[np.int64] | None:
+def _tracked_numbers(c: Call, shape: Shape) -> NDArray[np.int64] | None:
     """Elements of what is given, where it is made of sizes in a way that grows with them."""
-    if math.prod(shape) > MOST_VALUES:
+    if math.prod(shape) > MAX_TRACKED_VALUES:
         return None
     if c.node.op == "Shape":
-        return np.array(axes_shown(c), np.int64)
+        return np.array(shape_output(c), np.int64)
     numbers = [v.numbers for v in c.values if v is not None]
     if not numbers or any(n is None for n in numbers):
         return None
-    found = _computed(c, [n for n in numbers if n is not None], shape)
+    found = _compute_numbers(c, [n for n in numbers if n is not None], shape)
     return None if found is None or (np.abs(found) >= 1 << 31).any() else found
 
 
-def _computed(c: Call, numbers: list[NDArray[np.int64]], shape: Shape) -> NDArray[np.int64] | None:
+def _compute_numbers(c: Call, numbers: list[NDArray[np.int64]], shape: Shape) -> NDArray[np.int64] | None:
     found: NDArray[np.int64] | None = None
     match c.node.op:
         case "Cast" if c.get("to", 0) not in (INT32, INT64):

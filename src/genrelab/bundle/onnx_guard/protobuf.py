@@ -1,7 +1,7 @@
 """Protobuf's wire format, read strictly: what two readers could understand in two ways is refused.
 
 See protobuf.dev/programming-guides/encoding. Where a singular field stands twice protobuf merges the two, and fields
-that it does not know it keeps: here both are errors. Work is bounded by `MOST_FIELDS`, not only by the file's size.
+that it does not know it keeps: here both are errors. Work is bounded by `MAX_FIELDS`, not only by the file's size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 VARINT, I64, LENGTH, I32 = 0, 1, 2, 5
-MOST_FIELDS = 500_000
+MAX_FIELDS = 500_000
 
 
 class Field(NamedTuple):
@@ -33,7 +33,7 @@ class Reader:
     """Reads messages that lie within each other, and counts their fields."""
 
     def __init__(self) -> None:
-        self._left = MOST_FIELDS
+        self._left = MAX_FIELDS
 
     def message(self, data: memoryview, known: Mapping[int, Field], what: str) -> Message:
         """The fields of one message.
@@ -51,7 +51,7 @@ class Reader:
             self._left -= 1
             field = known.get(number)
             if self._left < 0:
-                raise ValueError(f"it has more than {MOST_FIELDS:,} parts")
+                raise ValueError(f"it has more than {MAX_FIELDS:,} parts")
             if field is None:
                 raise ValueError(f"{what} has a part of a kind that is not allowed (field {number})")
             if wire != field.wire and not (field.many and wire == LENGTH):

@@ -29,12 +29,12 @@ from genrelab.bundle.onnx_guard.protobuf import (
 )
 from genrelab.core.errors import printable
 
-MOST_NODES = 20_000
-MOST_CONSTANTS = 2_000  # onnxruntime takes their square; MobileNetV2 has 288
-MOST_AXES = 8
-LONGEST = 1 << 31
-MOST_INTS = 10_000  # of one attribute
-MOST_VALUES = 64
+MAX_NODES = 20_000
+MAX_CONSTANTS = 2_000  # onnxruntime takes their square; MobileNetV2 has 288
+MAX_AXES = 8
+MAX_AXIS_LENGTH = 1 << 31
+MAX_INTS = 10_000  # of one attribute
+MAX_TRACKED_VALUES = 64
 """Integer constants of up to so many elements are read: shapes, axes, counts."""
 
 FLOAT, INT32, INT64 = 1, 6, 7
@@ -64,7 +64,7 @@ ATTRIBUTE = {
     6: Field("g", LENGTH), 7: Field("floats", I32, many=True), 8: Field("ints", VARINT, many=True),
     9: Field("strings", LENGTH, many=True), 13: Field("doc", LENGTH), 20: Field("type", VARINT),
 }  # fmt: skip
-KINDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
+ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
 """Where an attribute of a type keeps its value."""
 TENSOR = {
     1: Field("dims", VARINT, many=True), 2: Field("dtype", VARINT), 4: Field("floats", I32, many=True),
@@ -90,7 +90,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class End:
+class ValueInfo:
     """An input or output of a graph; a size that is not stated is None, and so is a shape."""
 
     name: bytes
@@ -115,8 +115,8 @@ class Graph:
 
     nodes: tuple[Node, ...]
     constants: Mapping[bytes, Tensor]
-    inputs: tuple[End, ...]
-    outputs: tuple[End, ...]
+    inputs: tuple[ValueInfo, ...]
+    outputs: tuple[ValueInfo, ...]
 
 
 def read_graph(onnx: bytes) -> Graph:
@@ -125,14 +125,14 @@ def read_graph(onnx: bytes) -> Graph:
     Raises:
         ValueError: it is damaged, or has parts that no network of genrelab has; the reason is for the user.
     """
-    reader = _Onnx()
+    reader = _GraphReader()
     model = reader.message(memoryview(onnx), MODEL, "it")
     if "graph" not in model:
         raise ValueError("there is no graph in it")
     return reader.graph(model["graph"][0])
 
 
-class _Onnx(Reader):
+class _GraphReader(Reader):
     """From messages to what they mean."""
 
     _inside = 0  # of how many graphs
@@ -144,11 +144,11 @@ class _Onnx(Reader):
             raise ValueError("its graphs lie within each other more than once")
         parts = self.message(data, GRAPH, "a graph")
         nodes = parts.get("nodes", [])
-        if len(nodes) > MOST_NODES:
-            raise ValueError(f"{len(nodes):,} operators are more than {MOST_NODES:,}")
+        if len(nodes) > MAX_NODES:
+            raise ValueError(f"{len(nodes):,} operators are more than {MAX_NODES:,}")
         self._constants += len(parts.get("constants", []))
-        if self._constants > MOST_CONSTANTS:
-            raise ValueError(f"{self._constants:,} constants are more than {MOST_CONSTANTS:,}")
+        if self._constants > MAX_CONSTANTS:
+            raise ValueError(f"{self._constants:,} constants are more than {MAX_CONSTANTS:,}")
         constants = [self.tensor(t) for t in parts.get("constants", [])]
         named = {c.name: c for c in constants}
         if len(named) < len(constants):
@@ -168,7 +168,7 @@ class _Onnx(Reader):
 
     def attribute(self, data: memoryview) -> tuple[str, Any]:
         parts = self.message(data, ATTRIBUTE, "an attribute")
-        name, kind = _text(parts, "name"), KINDS.get(_one(parts, "type", 0))
+        name, kind = _text(parts, "name"), ATTRIBUTE_FIELDS.get(_one(parts, "type", 0))
         if kind is None or not parts.keys() - {"name", "type", "doc"} <= {kind}:
             raise ValueError(f"attribute {printable(name)} does not hold what it states")
         values = parts.get(kind, [])
@@ -180,8 +180,8 @@ class _Onnx(Reader):
             case "s":
                 return name, bytes(values[0]) if values else b""
             case "ints":
-                if sum(map(count_varints, values)) > MOST_INTS:
-                    raise ValueError(f"attribute {printable(name)} has more than {MOST_INTS:,} integers")
+                if sum(map(count_varints, values)) > MAX_INTS:
+                    raise ValueError(f"attribute {printable(name)} has more than {MAX_INTS:,} integers")
                 return name, tuple(n for v in values for n in varints(v))
             case "floats":
                 return name, sum(map(len, values)) // 4
@@ -195,33 +195,37 @@ class _Onnx(Reader):
         if "external" in parts or _one(parts, "location", 0):
             raise ValueError("it names other files as parts of the network, which is not allowed")
         dims = parts.get("dims", [])
-        shape = tuple(n for v in dims for n in varints(v)) if sum(map(count_varints, dims)) <= MOST_AXES else (-1,)
+        shape = tuple(n for v in dims for n in varints(v)) if sum(map(count_varints, dims)) <= MAX_AXES else (-1,)
         count = math.prod(shape)
         held = parts.keys() & {"raw", "floats", "int32s", "int64s", "doubles"}
         stored = next(iter(held), "raw")
-        good = dtype in ITEM_BYTES and 0 <= min(shape, default=0) <= max(shape, default=0) <= LONGEST and len(held) <= 1
+        good = (
+            dtype in ITEM_BYTES
+            and 0 <= min(shape, default=0) <= max(shape, default=0) <= MAX_AXIS_LENGTH
+            and len(held) <= 1
+        )
         if not good or stored not in ("raw", LISTS.get(dtype)) or _elements(parts, stored, dtype) != count:
-            raise ValueError(f"constant {shown(name)}: its data do not fit its shape")
-        small = dtype in (INT32, INT64) and count <= MOST_VALUES
+            raise ValueError(f"constant {printable_name(name)}: its data do not fit its shape")
+        small = dtype in (INT32, INT64) and count <= MAX_TRACKED_VALUES
         return Tensor(name, dtype, shape, _numbers(parts, stored, dtype).reshape(shape) if small else None)
 
-    def end(self, data: memoryview) -> End:
+    def end(self, data: memoryview) -> ValueInfo:
         parts = self.message(data, VALUE_INFO, "an end of a graph")
         name = bytes(_one(parts, "name", b""))
         tensor = self._within(self._within(parts, "type", TYPE), "tensor", TENSOR_TYPE)
         dtype = _one(tensor, "dtype", 0)
         if "shape" not in tensor:
-            return End(name, dtype, None)
+            return ValueInfo(name, dtype, None)
         dims = [self.message(d, DIM, "a shape") for d in self._within(tensor, "shape", SHAPE).get("dims", [])]
         if any({"size", "label"} <= d.keys() for d in dims):
             raise ValueError("a size in it is stated twice")
-        return End(name, dtype, tuple(signed(d["size"][0]) if "size" in d else None for d in dims))
+        return ValueInfo(name, dtype, tuple(signed(d["size"][0]) if "size" in d else None for d in dims))
 
     def _within(self, parts: Message, key: str, known: Mapping[int, Field]) -> Message:
         return self.message(parts[key][0], known, key) if key in parts else {}
 
 
-def shown(name: bytes) -> str:
+def printable_name(name: bytes) -> str:
     """A name inside the file, for an error."""
     return printable(name[:80].decode("utf-8", "backslashreplace"))
 

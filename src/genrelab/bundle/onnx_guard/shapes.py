@@ -26,16 +26,16 @@ def _cast(c: Call) -> list[Shape]:
 
 
 def _broadcast(c: Call) -> list[Shape]:
-    return [reduce(_wider, (c.shape(i) for i in range(len(c.values))))]
+    return [reduce(_broadcast_shapes, (c.shape(i) for i in range(len(c.values))))]
 
 
-def _wider(a: Shape, b: Shape) -> Shape:
+def _broadcast_shapes(a: Shape, b: Shape) -> Shape:
     n = max(len(a), len(b))
     pairs = zip((1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b, strict=True)
-    return tuple(_equal(x, y) if 1 not in (x, y) else x * y for x, y in pairs)
+    return tuple(_require_equal(x, y) if 1 not in (x, y) else x * y for x, y in pairs)
 
 
-def _equal(x: int, y: int) -> int:
+def _require_equal(x: int, y: int) -> int:
     if x != y:
         raise ValueError(f"{x} and {y} do not fit")
     return x
@@ -46,8 +46,8 @@ def _matmul(c: Call) -> list[Shape]:
     if not a or not b:
         raise ValueError("a product of a single number")
     rows, columns = a if len(a) > 1 else (1, *a), b if len(b) > 1 else (*b, 1)
-    _equal(rows[-1], columns[-2])
-    batch = _wider(rows[:-2], columns[:-2])
+    _require_equal(rows[-1], columns[-2])
+    batch = _broadcast_shapes(rows[:-2], columns[:-2])
     return [batch + (rows[-2],) * (len(a) > 1) + (columns[-1],) * (len(b) > 1)]
 
 
@@ -55,9 +55,9 @@ def _gemm(c: Call) -> list[Shape]:
     a, b = (c.shape(i)[::-1] if c.get(f"trans{'AB'[i]}", 0) else c.shape(i) for i in (0, 1))
     if len(a) != 2 or len(b) != 2:
         raise ValueError("reads no matrices")
-    _equal(a[1], b[0])
+    _require_equal(a[1], b[0])
     out = (a[0], b[1])
-    if c.has(2) and _wider(out, c.shape(2)) != out:
+    if c.has(2) and _broadcast_shapes(out, c.shape(2)) != out:
         raise ValueError("adds something larger")
     return [out]
 
@@ -69,8 +69,8 @@ def _conv(c: Call) -> list[Shape]:
     if groups < 1 or each * groups != channels or filters % groups or stated != kernel:
         raise ValueError("its filters do not fit")
     if c.has(2):
-        _equal(math.prod(c.shape(2)), filters)
-    return [(n, filters, *_slid(c, space, kernel))]
+        _require_equal(math.prod(c.shape(2)), filters)
+    return [(n, filters, *_window_positions(c, space, kernel))]
 
 
 def _pool(c: Call) -> list[Shape]:
@@ -79,7 +79,7 @@ def _pool(c: Call) -> list[Shape]:
     pads: Shape = c.get("pads", ())
     if c.get("ceil_mode", 0) or any(pad >= size for pad, size in zip(pads, 2 * kernel, strict=False)):
         raise ValueError("its window does not fit")
-    return [(n, channels, *_slid(c, space, kernel))] * 2
+    return [(n, channels, *_window_positions(c, space, kernel))] * 2
 
 
 def _global_pool(c: Call) -> list[Shape]:
@@ -93,7 +93,7 @@ def _image(shape: Shape) -> Shape:
     return shape
 
 
-def _slid(c: Call, space: Sequence[int], kernel: Sequence[int]) -> list[int]:
+def _window_positions(c: Call, space: Sequence[int], kernel: Sequence[int]) -> list[int]:
     """Sizes of what a window leaves that slides over `space`."""
     n = len(space)
     steps, gaps = c.get("strides", (1,) * n), c.get("dilations", (1,) * n)
@@ -187,7 +187,7 @@ def _gather(c: Call) -> list[Shape]:
 
 
 def _expand(c: Call) -> list[Shape]:
-    return [_wider(c.shape(0), _sizes(c.numbers(1)))]
+    return [_broadcast_shapes(c.shape(0), _sizes(c.numbers(1)))]
 
 
 def _tile(c: Call) -> list[Shape]:
@@ -201,14 +201,14 @@ def _pad(c: Call) -> list[Shape]:
     return [tuple(n + pads[i] + pads[i + len(x)] for i, n in enumerate(x))]
 
 
-def axes_shown(c: Call) -> Shape:
+def shape_output(c: Call) -> Shape:
     """What the operator Shape tells."""
     x = c.shape(0)
     return x[c.get("start", 0) : c.get("end", len(x))]
 
 
 def _shape(c: Call) -> list[Shape]:
-    return [(len(axes_shown(c)),)]
+    return [(len(shape_output(c)),)]
 
 
 def _sizes(numbers: Shape) -> Shape:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import MelImageView
 from genrelab.core.errors import printable
-from genrelab.core.text import count
+from genrelab.core.text import pluralize
 from genrelab.features.spectrogram import mel_filters
 from genrelab.records.prepared import Prepared
 from genrelab.report.page import charts
@@ -161,7 +161,7 @@ def _failures(prepared: Prepared) -> list[Table]:
     ]  # fmt: skip
     said = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
     more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
-    caption = f"{count(found, 'file')} that cannot be used ({said}){more}"
+    caption = f"{pluralize(found, 'file')} that cannot be used ({said}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.evaluation.comparison import LINE, listed
+from genrelab.evaluation.comparison import BASELINE, join_all
 from genrelab.report.page import charts
 from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, between, percent, points
 from genrelab.report.page.charts import Chart, Interval
@@ -142,7 +142,7 @@ def _told_by_genre(models: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[st
 
 
 def _of_no_genre(models: Sequence[Mapping[str, Any]]) -> str:
-    names = listed([printable(m["model"]) for m in models])
+    names = join_all([printable(m["model"]) for m in models])
     return f"{names}: too few scored tracks of each genre to tell which genre gained from the last doubling"
 
 
@@ -160,7 +160,7 @@ def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
     of = f"n = {found['n']:,} of {found['n_scored']:,} {found['part']} tracks"
     blocks: list[Figure | Table] = []
     for model in found["models"]:
-        if model["model"] == LINE:  # it answers without listening
+        if model["model"] == BASELINE:  # it answers without listening
             continue
         name = printable(names.get(model["model"], model["model"]))
         worse = list(model["conditions"][1:])
@@ -202,7 +202,7 @@ def _conditions(name: str, of: str, conditions: Sequence[Mapping[str, Any]]) -> 
 
 
 def _seconds(models: Sequence[Mapping[str, Any]], names: Mapping[str, str], of: str) -> Figure | None:
-    listen = [m for m in models if m["model"] != LINE]
+    listen = [m for m in models if m["model"] != BASELINE]
     heard = [(printable(names.get(m["model"], m["model"])), s) for m in listen for s in m["seconds"]]
     if len({s["seconds"] for _, s in heard}) < 2:  # no curve; the sentences tell the figure
         return None

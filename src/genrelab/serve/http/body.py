@@ -10,10 +10,10 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from genrelab.serve.http.multipart import Parts
+from genrelab.serve.http.multipart import MultipartBody
 from genrelab.serve.http.spool import Spool
 from genrelab.serve.limits import Limits
-from genrelab.serve.problems import Problem, later
+from genrelab.serve.problems import Problem, retry_later
 
 OVERHEAD = 1 << 14
 """Bytes of boundaries and headers that a part may have."""
@@ -23,7 +23,7 @@ SPARE_PARTS = 4
 _log = logging.getLogger("genrelab.service")
 
 
-class Gone(Exception):  # noqa: N818 - reads as what it is
+class ClientDisconnected(Exception):  # noqa: N818 - reads as what it is
     """The client is gone: there is nobody to answer."""
 
 
@@ -42,7 +42,7 @@ class _Raw:
 
     def feed(self, data: bytes) -> None:
         if data and not self._spool.files:
-            self._spool.begin("")
+            self._spool.start("")
         if data:
             self._spool.add(data)
 
@@ -50,13 +50,13 @@ class _Raw:
         pass
 
 
-class Body:
+class BodyReader:
     """One body on its way in.
 
     Attributes:
         size: bytes that have come.
-        began: when it was begun to be read, by the loop's clock; None before.
-        is_here: all of it has come.
+        started_at: when it was begun to be read, by the loop's clock; None before.
+        is_complete: all of it has come.
 
     Raises:
         Problem: its head says already that it cannot be.
@@ -64,8 +64,8 @@ class Body:
 
     def __init__(self, headers: Headers, receive: Receive, spool: Spool, limits: Limits, *, batch: bool) -> None:
         self._receive, self._spool, self._limits = receive, spool, limits
-        self.size, self.is_here = 0, False
-        self.began: float | None = None
+        self.size, self.is_complete = 0, False
+        self.started_at: float | None = None
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise Problem("bad-request", "The body has a Content-Encoding: send the file as it is.")
         content_type, options = parse_options_header(headers.get("content-type", ""))
@@ -76,16 +76,16 @@ class Body:
         parts = self._files + SPARE_PARTS
         self._bytes = limits.batch_bytes if batch else limits.upload_bytes
         self._most = self._bytes + (parts * OVERHEAD if multipart else 0)
-        self._stated = _stated_length(headers)
+        self._stated = _content_length(headers)
         if self._stated is not None and self._stated > self._most:
             raise self._too_large()
-        self._sink: _Sink = Parts(options.get(b"boundary", b""), spool, parts) if multipart else _Raw(spool)
+        self._sink: _Sink = MultipartBody(options.get(b"boundary", b""), spool, parts) if multipart else _Raw(spool)
 
     async def read(self) -> None:
         """Until its end."""
-        self.began, more = asyncio.get_running_loop().time(), True
+        self.started_at, more = asyncio.get_running_loop().time(), True
         while more:
-            piece, more = await self._piece(self.began)
+            piece, more = await self._piece(self.started_at)
             if self.size > self._most:
                 raise self._too_large()
             self._sink.feed(piece)
@@ -97,11 +97,11 @@ class Body:
         if not self._spool.files:
             raise Problem("bad-request", "There is no file in the body. Send an audio file, as it is or as a form's.")
         await self._flush()
-        self.is_here = True
+        self.is_complete = True
 
     def rate(self) -> float:
         """Bytes a second so far; of its first second, as if that were over."""
-        seconds = asyncio.get_running_loop().time() - self.began if self.began is not None else 0.0
+        seconds = asyncio.get_running_loop().time() - self.started_at if self.started_at is not None else 0.0
         return self.size / max(seconds, 1.0)
 
     async def _piece(self, began: float) -> tuple[bytes, bool]:
@@ -114,7 +114,7 @@ class Body:
         except TimeoutError:
             raise self._too_slow() from None
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         piece, more = message.get("body", b""), message.get("more_body", False)
         self.size += len(piece)
         trickles = more and loop.time() - began > limits.idle_s and self.rate() < limits.body_bytes_s
@@ -127,7 +127,7 @@ class Body:
             await self._spool.flush()
         except OSError as e:
             _log.error("an upload cannot be kept: %s", e)
-            raise later("not-ready", "The service has no room for files at the moment.", 10) from e
+            raise retry_later("not-ready", "The service has no room for files at the moment.", 10) from e
 
     def _too_large(self) -> Problem:
         what = "A batch" if self._files > 1 else "A file"
@@ -142,7 +142,7 @@ class Body:
         )
 
 
-def _stated_length(headers: Headers) -> int | None:
+def _content_length(headers: Headers) -> int | None:
     """What Content-Length says; None where it says nothing."""
     said = headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None

@@ -14,18 +14,18 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from genrelab.serve.http.frames import Frames
-from genrelab.serve.http.purse import Purse
+from genrelab.serve.http.frames import BudgetedWebSocket
+from genrelab.serve.http.purse import ReadBudget
 from genrelab.serve.limits import Limits
-from genrelab.serve.problems import Problem, response
+from genrelab.serve.problems import Problem, problem_response
 
 
-def patient(limits: Limits) -> type[H11Protocol]:
+def http_protocol(limits: Limits) -> type[H11Protocol]:
     """For `uvicorn.Config(http=...)`."""
-    return type("Patient", (Patient,), {"limits": limits})
+    return type("Patient", (HttpConnection,), {"limits": limits})
 
 
-class Patient(H11Protocol):
+class HttpConnection(H11Protocol):
     """A connection.
 
     It is closed at once where there are too many; after `idle_s` where the head of a request has not come, counted
@@ -39,13 +39,13 @@ class Patient(H11Protocol):
         super().__init__(*args, **settings)
         self._head: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
-        self._heard_something = False
+        self._received_data = False
         if self.ws_protocol_class is not None:
-            self.ws_protocol_class = Frames
+            self.ws_protocol_class = BudgetedWebSocket
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._purse = Purse(transport)
+        self._budget = ReadBudget(transport)
         door: socket.socket | None = transport.get_extra_info("socket")
         if door is not None and door.family in (socket.AF_INET, socket.AF_INET6):
             # asyncio does so only where the listening socket names its protocol; else an answer, which is written in
@@ -53,42 +53,42 @@ class Patient(H11Protocol):
             door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.limits.connections:
             transport.close()
-        self._look()
+        self._update_timers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
+        self._cancel_timers()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._heard_something = True
+        self._received_data = True
         began = time.thread_time()
         super().data_received(data)
-        dear = not self._purse.pay(len(data), time.thread_time() - began)
+        dear = not self._budget.spend(len(data), time.thread_time() - began)
         if dear and self.transport.get_protocol() is self and not self.transport.is_closing():
             self._refuse(Problem("bad-request", "The request comes in pieces that are too small. Send larger ones."))
-        self._look()
+        self._update_timers()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._forget()
+        self._cancel_timers()
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
-        self._heard_something = False
-        self._purse.fill()  # each request pays for itself
+        self._received_data = False
+        self._budget.fill()  # each request pays for itself
         super().on_response_complete()
-        self._look()
+        self._update_timers()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._look()
+        self._update_timers()
 
     def shutdown(self) -> None:
         super().shutdown()
-        self._look()
+        self._update_timers()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._wait_for_reader()
+        self._start_stall_timer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -98,37 +98,37 @@ class Patient(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         self._refuse(Problem("bad-request", "That is no request as HTTP/1.1 has them, or its head is too long."))
 
-    def _look(self) -> None:
+    def _update_timers(self) -> None:
         """Is a head being waited for, or somebody who fetches the last answer?"""
         if self.transport.get_protocol() is not self:  # a WebSocket from now on
             return
         if self.transport.is_closing():
-            self._wait_for_reader()
+            self._start_stall_timer()
         elif not self._waits_for_head():
             self._stop_head()
         elif self._head is None:
-            self._head = self.loop.call_later(self.limits.idle_s, self._no_head)
+            self._head = self.loop.call_later(self.limits.idle_s, self._head_timed_out)
 
     def _waits_for_head(self) -> bool:
         """Not between two requests: that is uvicorn's, until the first byte of the next."""
         unread_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
-        return unread_body or (self.conn.their_state is h11.IDLE and (self._heard_something or self.cycle is None))
+        return unread_body or (self.conn.their_state is h11.IDLE and (self._received_data or self.cycle is None))
 
-    def _no_head(self) -> None:
+    def _head_timed_out(self) -> None:
         self._head = None
         if self.transport.is_closing():
             return
-        if self._heard_something:
+        if self._received_data:
             idle_s = self.limits.idle_s
             self._refuse(Problem("too-slow", f"The head of a request must be here within {idle_s:g} s."))
         else:
             self.transport.close()
-        self._look()
+        self._update_timers()
 
     def _refuse(self, problem: Problem) -> None:
         """Say what is wrong, where an answer can still be given, and close."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = response(problem)
+            answer = problem_response(problem)
             headers = [*answer.raw_headers, (b"connection", b"close")]
             for event in (
                 h11.Response(status_code=problem.status, headers=headers, reason=problem.title.encode()),
@@ -141,11 +141,11 @@ class Patient(H11Protocol):
             self.cycle.message_event.set()
         self.transport.close()
 
-    def _wait_for_reader(self) -> None:
+    def _start_stall_timer(self) -> None:
         if self._stall is None:
             self._stall = self.loop.call_later(self.limits.idle_s, self.transport.abort)
 
-    def _forget(self) -> None:
+    def _cancel_timers(self) -> None:
         self._stop_head()
         self._stop_stall()
 

@@ -9,12 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from genrelab.serve.problems import Problem, response
+from genrelab.serve.problems import Problem, problem_response
 
-METHODS, HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
+CORS_METHODS, CORS_HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
 
 
-class Cors(CORSMiddleware):
+class ProblemCorsMiddleware(CORSMiddleware):
     """Starlette's, whose refusals are problems as all others.
 
     Args:
@@ -22,7 +22,7 @@ class Cors(CORSMiddleware):
     """
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
-        super().__init__(app, origins, METHODS, HEADERS, expose_headers=["Retry-After"])
+        super().__init__(app, origins, CORS_METHODS, CORS_HEADERS, expose_headers=["Retry-After"])
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Whether a page may ask as it wants to."""
@@ -30,5 +30,7 @@ class Cors(CORSMiddleware):
         if answer.status_code < 400:
             return answer
         told = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        detail = f"A page of another web site may ask by {' and '.join(METHODS)}, with the headers {', '.join(HEADERS)}"
-        return response(Problem("bad-request", f"{detail} besides those that every page may send.", headers=told))
+        detail = f"A page of another web site may ask by {' and '.join(CORS_METHODS)}, with the headers {', '.join(CORS_HEADERS)}"
+        return problem_response(
+            Problem("bad-request", f"{detail} besides those that every page may send.", headers=told)
+        )

@@ -9,16 +9,16 @@ from typing import Any
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
-from genrelab.serve.http.hangup import HangsUp
-from genrelab.serve.http.purse import Purse
+from genrelab.serve.http.hangup import WebSocketConnection
+from genrelab.serve.http.purse import ReadBudget
 
-FRAME_S = 5e-5
+FRAME_COST_S = 5e-5
 """Seconds that a frame costs besides its reading: whoever it is for must be woken, even if there is nothing in it."""
-BYTE_S = 3e-6
+WS_BYTE_CREDIT_S = 3e-6
 """Seconds that a byte earns: three times what the frames of 128 samples need that browsers make sound of."""
 
 
-class Frames(HangsUp):
+class BudgetedWebSocket(WebSocketConnection):
     """A connection that is closed where its frames cost more than they bring, or where its pings pile up answers."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -27,13 +27,13 @@ class Frames(HangsUp):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._purse = Purse(transport, BYTE_S)
+        self._budget = ReadBudget(transport, WS_BYTE_CREDIT_S)
 
     def data_received(self, data: bytes) -> None:
         began, self._frames = time.thread_time(), 0
         super().data_received(data)
-        seconds = time.thread_time() - began + self._frames * FRAME_S
-        if not self._purse.pay(len(data), seconds) and not self.transport.is_closing():
+        seconds = time.thread_time() - began + self._frames * FRAME_COST_S
+        if not self._budget.spend(len(data), seconds) and not self.transport.is_closing():
             self._refuse()
 
     def handle_events(self) -> None:

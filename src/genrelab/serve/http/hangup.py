@@ -9,11 +9,11 @@ import asyncio
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-GOODBYE_S = 10.0
+CLOSE_TIMEOUT_S = 10.0
 """Seconds that a client is given to fetch the last words and to say goodbye itself."""
 
 
-class HangsUp(WebSocketsSansIOProtocol):
+class WebSocketConnection(WebSocketsSansIOProtocol):
     """A connection that is cut off where it is still there some time after the application has done with it."""
 
     _cut: asyncio.TimerHandle | None = None
@@ -21,7 +21,7 @@ class HangsUp(WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
         if not self.disconnected:
-            self._cut = self.loop.call_later(GOODBYE_S, self.transport.abort)
+            self._cut = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._cut is not None:

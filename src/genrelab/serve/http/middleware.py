@@ -14,9 +14,9 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genrelab.serve.metrics import NO_ROUTE, Gauges
-from genrelab.serve.problems import Problem, internal, quoted, response
-from genrelab.serve.shutdown import Draining, stopping
+from genrelab.serve.metrics import NO_ROUTE, ServiceMetrics
+from genrelab.serve.problems import Problem, internal_problem, problem_response, quoted
+from genrelab.serve.shutdown import Draining, shutdown_problem
 
 LINGER_S = 3.0
 """Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""
@@ -32,22 +32,22 @@ SECURITY = {
 NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
 """Content-Security-Policy of what is no page."""
 
-ALIVE = ("/v1/health", "/v1/ready")
-OPEN = frozenset(("/", "/docs", "/openapi.json", *ALIVE))
-OPEN_FOLDERS = ("/web/", "/docs/")
+HEALTH_PATHS = ("/v1/health", "/v1/ready")
+PUBLIC_PATHS = frozenset(("/", "/docs", "/openapi.json", *HEALTH_PATHS))
+PUBLIC_PREFIXES = ("/web/", "/docs/")
 """What is the same for everybody, and so needs no token."""
 
 _log = logging.getLogger("genrelab.service")
 
 
-class Watch:
+class MetricsMiddleware:
     """The outermost: counts and times requests, and sets headers.
 
     A HEAD is a GET whose answer has no body. Where an answer comes before the body has, the rest of it is thrown away
     for a while first, and the connection is closed where that did not suffice.
     """
 
-    def __init__(self, app: ASGIApp, *, gauges: Gauges, draining: Draining) -> None:
+    def __init__(self, app: ASGIApp, *, gauges: ServiceMetrics, draining: Draining) -> None:
         self.app, self.gauges, self.draining = app, gauges, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,24 +55,24 @@ class Watch:
             await self.app(scope, receive, send)
             return
         began, method = time.perf_counter(), scope["method"]
-        answer = _Answer(scope, receive, send, self.draining)
+        answer = _Exchange(scope, receive, send, self.draining)
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
-        accepted = not self.draining.begun  # who comes later is refused, and keeps nobody waiting
+        accepted = not self.draining.started  # who comes later is refused, and keeps nobody waiting
         if accepted:
             self.draining.enter()
         try:
             if answer.two_lengths:
-                await response(two_lengths())(scope, answer.receive, answer.send)
+                await problem_response(ambiguous_length())(scope, answer.receive, answer.send)
             else:
                 await self.app(scope, answer.receive, answer.send)
         finally:
             if accepted:
                 self.draining.leave()
             route = getattr(scope.get("route"), "path", NO_ROUTE)
-            self.gauges.answered(route, method, answer.status, time.perf_counter() - began)
+            self.gauges.count_request(route, method, answer.status, time.perf_counter() - began)
 
 
-class _Answer:
+class _Exchange:
     """One answer on its way out, and the body on its way in."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, draining: Draining) -> None:
@@ -81,12 +81,12 @@ class _Answer:
         headers = Headers(scope=scope)
         self._more = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self.two_lengths = "content-length" in headers and "transfer-encoding" in headers
-        self._silent = "expect" in headers
+        self._expects_continue = "expect" in headers
         """Has nothing been sent yet, since the client waits for our word?"""
         self.status = 0
 
     async def receive(self) -> Message:
-        self._silent = False
+        self._expects_continue = False
         message = await self._receive()
         self._more = self._more and message["type"] == "http.request" and message.get("more_body", False)
         return message
@@ -95,35 +95,35 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._more:
-                await self._throw_away()
-            self._dress(MutableHeaders(scope=message))
+                await self._discard_body()
+            self._set_headers(MutableHeaders(scope=message))
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
 
-    async def _throw_away(self) -> None:
+    async def _discard_body(self) -> None:
         """The rest of a body; not that of a client that has not begun to send it, or that is too slow anyway."""
-        if self._silent or self.status == 408:
+        if self._expects_continue or self.status == 408:
             return
         with suppress(TimeoutError, Problem):
             async with asyncio.timeout(LINGER_S):
-                await self._draining.unless_over(self._rest())
+                await self._draining.run_unless_over(self._rest())
 
     async def _rest(self) -> None:
         while self._more:
             await self.receive()
 
-    def _dress(self, headers: MutableHeaders) -> None:
+    def _set_headers(self, headers: MutableHeaders) -> None:
         for name, value in SECURITY.items():
             headers.setdefault(name, value)
         headers.setdefault("Content-Security-Policy", NO_CONTENT)
         if self._path.startswith("/v1/") or self._path == "/metrics":
             headers.setdefault("Cache-Control", "no-store")
-        if self._more or self.two_lengths or self._draining.begun:
+        if self._more or self.two_lengths or self._draining.started:
             headers["Connection"] = "close"
 
 
-class Faults:
+class ErrorMiddleware:
     """Answers what nobody caught, and those who are no longer waited for: with a problem, whatever it was."""
 
     def __init__(self, app: ASGIApp, *, draining: Draining) -> None:
@@ -143,18 +143,18 @@ class Faults:
         try:
             await self.app(scope, receive, sent)
         except asyncio.CancelledError:
-            if self.draining.begun and not begun:
+            if self.draining.started and not begun:
                 self.draining.end()  # nobody waits for the rest of a body, either
-                await response(stopping())(scope, receive, send)
+                await problem_response(shutdown_problem())(scope, receive, send)
             raise
         except Exception:
             _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
             if begun:
                 raise
-            await response(internal())(scope, receive, send)
+            await problem_response(internal_problem())(scope, receive, send)
 
 
-class Door:
+class AuthMiddleware:
     """Refuses those who do not know the token; while stopping, everybody."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, draining: Draining) -> None:
@@ -166,18 +166,18 @@ class Door:
         if problem is None:
             await self.app(scope, receive, send)
         else:
-            await response(problem)(scope, receive, send)
+            await problem_response(problem)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Problem | None:
         path = scope["path"]
-        if self.draining.begun and path not in ALIVE:
-            return stopping()
-        if self.token is None or path in OPEN or path.startswith(OPEN_FOLDERS):
+        if self.draining.started and path not in HEALTH_PATHS:
+            return shutdown_problem()
+        if self.token is None or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
             return None
-        return None if knows(Headers(scope=scope), self.token) else unauthorized()
+        return None if has_token(Headers(scope=scope), self.token) else unauthorized()
 
 
-def knows(headers: Headers, token: str) -> bool:
+def has_token(headers: Headers, token: str) -> bool:
     """Does a request bear the token? The time it takes tells nothing of it."""
     said = headers.getlist("authorization")
     scheme, _, given = said[0].partition(" ") if len(said) == 1 else ("", "", "")
@@ -189,7 +189,7 @@ def is_token(given: bytes, token: str) -> bool:
     return hmac.compare_digest(given, token.encode())
 
 
-def two_lengths() -> Problem:
+def ambiguous_length() -> Problem:
     """Whoever stood between may have believed the other one: what follows may be part of the body, or a request."""
     return Problem("bad-request", "The request has a Content-Length and a Transfer-Encoding: which one counts?")
 

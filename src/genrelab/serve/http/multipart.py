@@ -10,18 +10,18 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from genrelab.serve.http.spool import Spool
 from genrelab.serve.problems import Problem, quoted
 
-HEADER_BYTES, HEADERS = 8_192, 16
+MAX_HEADER_BYTES, MAX_HEADERS = 8_192, 16
 """That a part may have before its content."""
-NAME_LETTERS = 1_000
+MAX_NAME_CHARS = 1_000
 """Of a client's file name that are kept."""
 PLAIN = (b"", b"7bit", b"8bit", b"binary")
 """Content-Transfer-Encodings that change nothing; others belong to mail."""
 
-_quiet = logging.Logger("genrelab.serve.http.multipart", logging.CRITICAL)
+_silent_logger = logging.Logger("genrelab.serve.http.multipart", logging.CRITICAL)
 """The parser logs what is wrong with a body; strangers would fill the log."""
 
 
-class Parts:
+class MultipartBody:
     """What becomes of one multipart body.
 
     Args:
@@ -42,7 +42,7 @@ class Parts:
         self._headers: dict[str, bytes] = {}
         self._field = self._value = b""
         self._header_bytes, self._name = 0, ""
-        self._begun = False
+        self._file_started = False
         try:
             self._parser = MultipartParser(boundary, {
                 "on_part_begin": self._part_begins, "on_header_field": self._header_field,
@@ -52,7 +52,7 @@ class Parts:
             })  # fmt: skip
         except FormParserError as e:
             raise _malformed("its boundary is too long") from e
-        self._parser.logger = _quiet
+        self._parser.logger = _silent_logger
 
     def feed(self, data: bytes) -> None:
         """More of the body.
@@ -95,12 +95,12 @@ class Parts:
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
-        if self._header_bytes > HEADER_BYTES:
-            raise _malformed(f"a part has more than {HEADER_BYTES:,} bytes of headers")
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise _malformed(f"a part has more than {MAX_HEADER_BYTES:,} bytes of headers")
 
     def _header_ends(self) -> None:
         name = self._field.decode("latin-1").lower()
-        if name in self._headers or len(self._headers) >= HEADERS:
+        if name in self._headers or len(self._headers) >= MAX_HEADERS:
             raise _malformed("a part has a header twice, or too many")
         self._headers[name] = self._value
         self._field = self._value = b""
@@ -110,39 +110,39 @@ class Parts:
         if disposition != b"form-data":
             raise _malformed("a part has no Content-Disposition: form-data")
         if b"filename" not in options:
-            field = _text(options.get(b"name", b""))
+            field = _decode_name(options.get(b"name", b""))
             raise Problem(
                 "bad-parameter", f"The form field {quoted(field)} is no file: options go into the query, as in ?top=3."
             )
         if self._headers.get("content-transfer-encoding", b"").strip().lower() not in PLAIN:
             raise _malformed("a part has a Content-Transfer-Encoding: send the bytes as they are")
-        self._name, self._begun = _text(options[b"filename"]), False
+        self._name, self._file_started = _decode_name(options[b"filename"]), False
         if self._name:
             self._begin()
 
     def _begin(self) -> None:
-        self._spool.begin(self._name)
-        self._begun = True
+        self._spool.start(self._name)
+        self._file_started = True
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if not self._begun:  # a browser sends a part without name and content where no file was chosen
+        if not self._file_started:  # a browser sends a part without name and content where no file was chosen
             self._begin()
         self._spool.add(data[start:end])
 
     def _part_ends(self) -> None:
-        self._begun = False
+        self._file_started = False
 
     def _end(self) -> None:
         self._ended = True
 
 
-def _text(name: bytes) -> str:
+def _decode_name(name: bytes) -> str:
     """A client's name; no more of it than a name needs. Browsers write the characters that would end it in this way."""
     name = name.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
     try:
-        return name.decode()[:NAME_LETTERS]
+        return name.decode()[:MAX_NAME_CHARS]
     except UnicodeDecodeError:
-        return name.decode("latin-1")[:NAME_LETTERS]
+        return name.decode("latin-1")[:MAX_NAME_CHARS]
 
 
 def _malformed(why: str) -> Problem:

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from genrelab.serve.problems import Problem, quoted, response
+from genrelab.serve.problems import Problem, problem_response, quoted
 
 PLACE = r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?"
 HOST, ORIGIN = re.compile(PLACE), re.compile(rf"https?://(?P<place>{PLACE})")
 
 
-class Borders:
+class OriginMiddleware:
     """Refuses what another web site makes a visitor's browser ask; before CORS, which would only hide the answer.
 
     Args:
@@ -29,30 +29,30 @@ class Borders:
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str], hosts: Sequence[str] | None) -> None:
         self.app, self.origins = app, frozenset(origins)
-        self.hosts = None if hosts is None else own_names(hosts, origins)
+        self.hosts = None if hosts is None else allowed_hosts(hosts, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = self._problem(scope) if scope["type"] in ("http", "websocket") else None
         if problem is None:
             await self.app(scope, receive, send)
         else:
-            await response(problem)(scope, receive, send)
+            await problem_response(problem)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        if self.hosts is not None and not is_own(headers, self.hosts):
-            return misled(headers.get("host", ""))
+        if self.hosts is not None and not is_allowed_host(headers, self.hosts):
+            return wrong_host_problem(headers.get("host", ""))
         # The page of a stream is told in the stream itself, where scripts can read it.
-        return foreign() if scope["type"] == "http" and is_foreign(headers, self.origins) else None
+        return cross_origin_problem() if scope["type"] == "http" and is_cross_origin(headers, self.origins) else None
 
 
-def own_names(hosts: Iterable[str], origins: Iterable[str]) -> frozenset[str]:
+def allowed_hosts(hosts: Iterable[str], origins: Iterable[str]) -> frozenset[str]:
     """All names that are ours: those that we were given, and those of web sites that may ask, for they may be us."""
     named = [match["name"] for origin in origins if (match := ORIGIN.fullmatch(origin))]
     return frozenset(("localhost", *(name.lower() for name in (*hosts, *named) if name)))
 
 
-def is_own(headers: Headers, names: Iterable[str]) -> bool:
+def is_allowed_host(headers: Headers, names: Iterable[str]) -> bool:
     """Is it us whom somebody asks, by an address or one of the names? Who names nobody is no browser."""
     said = headers.getlist("host")
     if not said:
@@ -63,7 +63,7 @@ def is_own(headers: Headers, names: Iterable[str]) -> bool:
     return _is_address(match["six"] or match["name"]) or (match["name"] or "").lower() in names
 
 
-def is_foreign(headers: Headers, origins: Iterable[str]) -> bool:
+def is_cross_origin(headers: Headers, origins: Iterable[str]) -> bool:
     """Does the page of another web site ask? One whose host and port are those that were asked is our own."""
     said = headers.getlist("origin")
     if not said:
@@ -74,7 +74,7 @@ def is_foreign(headers: Headers, origins: Iterable[str]) -> bool:
     return said[0] not in origins and (match is None or match["place"].lower() != headers.get("host", "").lower())
 
 
-def foreign() -> Problem:
+def cross_origin_problem() -> Problem:
     return Problem(
         "foreign-origin",
         "Web sites may not ask this service, unless it was started with --allow-origin and theirs, "
@@ -82,7 +82,7 @@ def foreign() -> Problem:
     )
 
 
-def misled(host: str) -> Problem:
+def wrong_host_problem(host: str) -> Problem:
     return Problem(
         "foreign-origin",
         f"Without a token this service goes by its address and by localhost only, not by {quoted(host)}. "

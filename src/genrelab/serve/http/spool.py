@@ -11,7 +11,7 @@ from pathlib import Path
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, quoted
 
-AT_ONCE = 1 << 18
+FLUSH_BYTES = 1 << 18
 """Bytes that are written together: a thread does it, for the event loop must not wait for a disk."""
 
 
@@ -46,7 +46,7 @@ class Spool:
         self._waiting = 0
         self._lock, self._removed = threading.Lock(), False
 
-    def begin(self, name: str) -> None:
+    def start(self, name: str) -> None:
         """Another file.
 
         Raises:
@@ -76,7 +76,7 @@ class Spool:
     @property
     def wants_flush(self) -> bool:
         """Does enough wait to be worth a thread's while?"""
-        return self._waiting >= AT_ONCE
+        return self._waiting >= FLUSH_BYTES
 
     async def flush(self) -> None:
         """Returns when all of it is written.

@@ -11,39 +11,39 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from genrelab.serve.http.body import Body
+from genrelab.serve.http.body import BodyReader
 from genrelab.serve.http.spool import Spool, Upload
 from genrelab.serve.limits import Limits
-from genrelab.serve.problems import Problem, later
+from genrelab.serve.problems import Problem, retry_later
 from genrelab.serve.shutdown import Draining
-from genrelab.serve.unless import unless
+from genrelab.serve.unless import run_unless
 
-SLOW_BYTES_S = 100_000
+SLOW_BYTES_PER_S = 100_000
 """Bytes a second from which on a body keeps its place whoever comes."""
 GRACE_S = 1.0
 """Seconds that each body has to show how fast it is."""
 
 
 @dataclass(eq=False)
-class _Guest:
+class _PendingBody:
     """A body that has its places.
 
     Attributes:
-        places: one of a file, several of a batch: as many as files of full size would take.
-        gone: set when they are another's.
+        slots: one of a file, several of a batch: as many as files of full size would take.
+        evicted: set when they are another's.
     """
 
-    body: Body
-    places: int
+    body: BodyReader
+    slots: int
     batch: bool
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    evicted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_slow(self) -> bool:
         """Does it still come, and may be sent away for others?"""
-        began, now = self.body.began, asyncio.get_running_loop().time()
-        if self.body.is_here or began is None or now - began < GRACE_S:
+        began, now = self.body.started_at, asyncio.get_running_loop().time()
+        if self.body.is_complete or began is None or now - began < GRACE_S:
             return False
-        return self.body.rate() < SLOW_BYTES_S
+        return self.body.rate() < SLOW_BYTES_PER_S
 
 
 class Uploads:
@@ -56,13 +56,13 @@ class Uploads:
 
     def __init__(self, limits: Limits, folder: Path, draining: Draining) -> None:
         self.limits, self.folder, self.draining = limits, folder, draining
-        self._guests: set[_Guest] = set()
+        self._guests: set[_PendingBody] = set()
         self._numbers = itertools.count(1)
 
     @property
-    def under_way(self) -> int:
+    def slots_in_use(self) -> int:
         """Places that are taken."""
-        return sum(guest.places for guest in self._guests)
+        return sum(guest.slots for guest in self._guests)
 
     @asynccontextmanager
     async def received(self, request: Request, *, batch: bool, again_s: float = 1) -> AsyncIterator[list[Upload]]:
@@ -77,13 +77,13 @@ class Uploads:
             Gone: the client went away.
         """
         spool = Spool(self.folder, self._numbers, self.limits, batch=batch)
-        body = Body(request.headers, request.receive, spool, self.limits, batch=batch)
-        guest = _Guest(body, self._places(batch=batch), batch)
+        body = BodyReader(request.headers, request.receive, spool, self.limits, batch=batch)
+        guest = _PendingBody(body, self._places(batch=batch), batch)
         self._make_room(guest, again_s)
         self._guests.add(guest)
         try:
-            reading = self.draining.unless_over(body.read())
-            await unless(guest.gone.wait(), reading, lambda: _busy("Others wait that send faster.", again_s))
+            reading = self.draining.run_unless_over(body.read())
+            await run_unless(guest.evicted.wait(), reading, lambda: _busy("Others wait that send faster.", again_s))
             yield spool.files
         finally:
             try:
@@ -95,23 +95,23 @@ class Uploads:
         places = -(-self.limits.batch_bytes // self.limits.upload_bytes) if batch else 1
         return max(1, min(places, self.limits.uploads // 2))
 
-    def _make_room(self, guest: _Guest, again_s: float) -> None:
+    def _make_room(self, guest: _PendingBody, again_s: float) -> None:
         """Raises Problem busy where that does not suffice."""
         slow = sorted((g for g in self._guests if g.is_slow()), key=lambda g: (g.batch < guest.batch, g.body.rate()))
         going = next((slow[:n] for n in range(len(slow) + 1) if self._fits(guest, slow[:n])), None)
         if going is None:
             raise _busy("The service keeps as many files as it can.", again_s)
         for other in going:
-            other.gone.set()
+            other.evicted.set()
             self._guests.discard(other)
 
-    def _fits(self, guest: _Guest, without: list[_Guest]) -> bool:
+    def _fits(self, guest: _PendingBody, without: list[_PendingBody]) -> bool:
         staying = self._guests.difference(without)
-        of_batches = sum(g.places for g in (*staying, guest) if g.batch)
-        return sum(g.places for g in (*staying, guest)) <= self.limits.uploads and of_batches <= max(
+        of_batches = sum(g.slots for g in (*staying, guest) if g.batch)
+        return sum(g.slots for g in (*staying, guest)) <= self.limits.uploads and of_batches <= max(
             1, self.limits.uploads // 2
         )
 
 
 def _busy(why: str, again_s: float) -> Problem:
-    return later("busy", f"{why} Send it again later.", again_s)
+    return retry_later("busy", f"{why} Send it again later.", again_s)

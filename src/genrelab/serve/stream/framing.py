@@ -22,17 +22,17 @@ PIECE_BYTES = 1 << 16
 LOWEST_SR, HIGHEST_SR = 8_000, 192_000
 """Rates in Hz that a stream may have."""
 
-OTHER_SR = 48_000
+DEFAULT_SR = 48_000
 """In Hz, of which a model is asked once before anything is heard, where a container will state the rate."""
 
-MOST_CHANNELS = 8
+MAX_CHANNELS = 8
 """Of pcm16."""
 
 _LENGTH_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Order:
+class StreamJob:
     """What is to be heard, and how.
 
     Attributes:
@@ -60,12 +60,12 @@ class Order:
         return json.dumps(dataclasses.asdict(self)).encode()
 
 
-def packed(piece: bytes) -> bytes:
+def pack_piece(piece: bytes) -> bytes:
     """A piece behind its length."""
     return len(piece).to_bytes(_LENGTH_BYTES, "big") + piece
 
 
-def unpacked(source: BinaryIO) -> bytes | None:
+def unpack_piece(source: BinaryIO) -> bytes | None:
     """The next piece; None where the source ends before its end."""
     length = source.read(_LENGTH_BYTES)
     if len(length) < _LENGTH_BYTES:

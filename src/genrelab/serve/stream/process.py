@@ -7,16 +7,16 @@ from types import TracebackType
 from typing import Any
 
 from genrelab.serve.problems import Problem
-from genrelab.serve.stream.framing import Order, packed
-from genrelab.serve.workers.subprocess import Child, Dead
+from genrelab.serve.stream.framing import StreamJob, pack_piece
+from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
-LONGEST_NEWS = 1 << 18
+MAX_MESSAGE_BYTES = 1 << 18
 """Bytes that a process may say at a time."""
 
 _log = logging.getLogger("genrelab.serve")
 
 
-class Leash:
+class StreamProcess:
     """One process for as long as an `async with` block lasts; it is killed at the end of it.
 
     Args:
@@ -24,50 +24,52 @@ class Leash:
         memory: bytes of its own that it may have.
     """
 
-    def __init__(self, order: Order, memory: int) -> None:
-        self._order, self._memory = order, memory
+    def __init__(self, order: StreamJob, memory: int) -> None:
+        self._job, self._memory = order, memory
 
-    async def __aenter__(self) -> Leash:
-        self._child = await Child.begin("genrelab.serve.stream.worker", str(self._memory), longest=LONGEST_NEWS)
+    async def __aenter__(self) -> StreamProcess:
+        self._process = await Subprocess.start(
+            "genrelab.serve.stream.worker", str(self._memory), longest=MAX_MESSAGE_BYTES
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None
     ) -> None:
-        await self._child.end()
+        await self._process.end()
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Tell it what to hear.
 
         Raises:
             Problem: `crashed`: it has died.
         """
-        await self.tell(self._order.to_json())
+        await self.send_piece(self._job.to_json())
 
-    async def tell(self, piece: bytes) -> None:
+    async def send_piece(self, piece: bytes) -> None:
         """Hand over bytes; returns when there is room for more.
 
         Raises:
             Problem: `crashed`: it has died.
         """
         try:
-            await self._child.write(packed(piece))
-        except Dead as e:
+            await self._process.write(pack_piece(piece))
+        except ProcessDied as e:
             raise await self.crashed() from e
 
-    async def news(self) -> dict[str, Any]:
+    async def read_message(self) -> dict[str, Any]:
         """What it says next.
 
         Raises:
             Problem: `crashed`: it has died, or says what no process of ours says.
         """
         try:
-            return await self._child.line()
-        except Dead as e:
+            return await self._process.read_line()
+        except ProcessDied as e:
             raise await self.crashed() from e
 
     async def crashed(self) -> Problem:
         """What is to be said of its end; what it said itself goes into the log."""
-        await self._child.end()
-        _log.warning("the process of a stream died: %s", self._child.tail)
+        await self._process.end()
+        _log.warning("the process of a stream died: %s", self._process.stderr_tail)
         return Problem("crashed", "The decoder crashed on what was sent.")

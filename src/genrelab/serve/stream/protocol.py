@@ -7,12 +7,12 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genrelab.serve.problems import Problem, quoted
-from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, MOST_CHANNELS, OTHER_SR
+from genrelab.serve.stream.framing import DEFAULT_SR, HIGHEST_SR, LOWEST_SR, MAX_CHANNELS
 
-FIRST = 'Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
+START_HINT = 'Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
 NO_RATE = "pcm16 needs `sr`, the rate of the samples in Hz, such as 44100: at another one the music has another pitch"
 
-TEXT = """\
+DOCUMENTATION = """\
 A WebSocket at `ws://HOST:PORT/v1/stream` (`wss://` behind TLS) takes sound while it is played, and answers once a
 second of sound. Text messages are JSON objects, binary ones are sound. A client says `start`, sends sound, and says
 `stop`; then it gets the last answers, an `end`, and a close with 1000.
@@ -108,48 +108,48 @@ with connect("ws://127.0.0.1:8000/v1/stream") as stream, open(sys.argv[1], "rb")
 """The whole of it in Markdown, as docs/stream.md and /docs show it."""
 
 
-class Start(BaseModel):
-    """The first message of a stream; its fields stand in `TEXT`."""
+class StartMessage(BaseModel):
+    """The first message of a stream; its fields stand in `DOCUMENTATION`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     type: Literal["start"]
     format: Literal["pcm16", "auto", "webm", "ogg", "mp3"]
-    sr: int = Field(OTHER_SR, ge=LOWEST_SR, le=HIGHEST_SR)
-    channels: int = Field(1, ge=1, le=MOST_CHANNELS)
+    sr: int = Field(DEFAULT_SR, ge=LOWEST_SR, le=HIGHEST_SR)
+    channels: int = Field(1, ge=1, le=MAX_CHANNELS)
     model: str | None = None
     top: int | None = Field(None, ge=1)
     window_s: float = Field(10.0, ge=3, le=30)
     token: str | None = None
 
     @model_validator(mode="after")
-    def _states_its_rate(self) -> Self:
+    def _check_rate(self) -> Self:
         if self.format == "pcm16" and "sr" not in self.model_fields_set:
             raise ValueError(NO_RATE)
         return self
 
 
-def started(said: Any) -> Start:
+def parse_start(said: Any) -> StartMessage:
     """The first message of a client, from the object in it (None: it is none).
 
     Raises:
         Problem: it is no `start`, or cannot be.
     """
     if not isinstance(said, dict) or said.get("type") != "start":
-        raise Problem("bad-parameter", f"That is no `start` message. {FIRST}")
+        raise Problem("bad-parameter", f"That is no `start` message. {START_HINT}")
     try:
-        return Start.model_validate(said)
+        return StartMessage.model_validate(said)
     except ValidationError as e:
         faults = e.errors(include_url=False, include_input=False, include_context=False)
-        reasons = "; ".join(_reason([str(part) for part in f["loc"]], f["type"], f["msg"]) for f in faults[:3])
+        reasons = "; ".join(_describe_error([str(part) for part in f["loc"]], f["type"], f["msg"]) for f in faults[:3])
         raise Problem("bad-parameter", f"The start message: {reasons}.") from None
 
 
-def _reason(where: list[str], kind: str, message: str) -> str:
+def _describe_error(where: list[str], kind: str, message: str) -> str:
     name = quoted(where[0]) if where else ""
     match kind:
         case "extra_forbidden":
-            return f"there is no field {name}. It may have {', '.join(f'`{f}`' for f in Start.model_fields)}"
+            return f"there is no field {name}. It may have {', '.join(f'`{f}`' for f in StartMessage.model_fields)}"
         case "missing":
             return f"{name} is missing, as in " + '{"type":"start","format":"pcm16","sr":44100}'
         case "value_error":

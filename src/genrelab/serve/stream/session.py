@@ -11,37 +11,39 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from genrelab.serve.limits import MIB, Limits
 from genrelab.serve.problems import KINDS, Problem
-from genrelab.serve.stream.framing import PIECE_BYTES, Order
-from genrelab.serve.stream.pace import Pace
-from genrelab.serve.stream.process import Leash
+from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob
+from genrelab.serve.stream.pace import SendRate
+from genrelab.serve.stream.process import StreamProcess
 
-CHUNK_BYTES = MIB
+MAX_CHUNK_BYTES = MIB
 """Of one binary message."""
 
-TEXT_BYTES = 1 << 13
+MAX_TEXT_BYTES = 1 << 13
 """Of a text message."""
 
-LOOK_S = 0.05
+POLL_S = 0.05
 """Between two looks at the clock."""
 
-BEGIN_S = 30.0
+START_TIMEOUT_S = 30.0
 """Seconds that a process may take to begin."""
 
 
-class Talk:
+class StreamSession:
     """What passes between a client and the process that hears it.
 
     Nothing piles up: a piece is handed over when the process asks for one, and a chunk is received when the one
     before it has been handed over. Somebody is always waited for, and `_watch` ends what waits too long.
     """
 
-    def __init__(self, websocket: WebSocket, leash: Leash, limits: Limits, order: Order) -> None:
-        self._websocket, self._leash, self._limits, self._order = websocket, leash, limits, order
+    def __init__(self, websocket: WebSocket, leash: StreamProcess, limits: Limits, order: StreamJob) -> None:
+        self._websocket, self._process, self._limits, self._job = websocket, leash, limits, order
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)  # an empty one is the end
         self._wanted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._pace = Pace(self._loop.time())
-        self._wait_for(max(BEGIN_S, limits.hear_s), "not-ready", "Who is to hear it did not begin in {:g} s.")
+        self._send_rate = SendRate(self._loop.time())
+        self._wait_for(
+            max(START_TIMEOUT_S, limits.classify_s), "not-ready", "Who is to hear it did not begin in {:g} s."
+        )
 
     async def run(self) -> None:
         """Until the client has got its `end`.
@@ -50,18 +52,18 @@ class Talk:
             Problem: what ends it otherwise.
             WebSocketDisconnect: the client has gone.
         """
-        await self._leash.begin()
-        await _first(self._receive(), self._feed(), self._relay(), self._watch())
+        await self._process.start()
+        await _run_until_first(self._receive(), self._feed(), self._relay(), self._watch())
 
     async def _receive(self) -> None:
         """Takes what the client sends; after its stop only to see whether it has gone."""
         stopped = False
         while True:
-            message = await received(self._websocket)
+            message = await receive_message(self._websocket)
             if stopped:
                 continue
             if isinstance(message, str):
-                if object_in(message) != {"type": "stop"}:
+                if parse_json(message) != {"type": "stop"}:
                     raise Problem("bad-parameter", 'After `start` come binary chunks, and {"type":"stop"} at the end.')
                 stopped = True
                 await self._chunks.put(b"")
@@ -75,22 +77,22 @@ class Talk:
             for at in range(0, max(len(chunk), 1), PIECE_BYTES):
                 await self._wanted.wait()
                 self._wanted.clear()
-                self._wait_for_ears()
-                await self._leash.tell(chunk[at : at + PIECE_BYTES])
+                self._wait_for_process()
+                await self._process.send_piece(chunk[at : at + PIECE_BYTES])
 
     async def _relay(self) -> None:
         """Passes on what the process says."""
         while True:
-            news = await self._leash.news()
+            news = await self._process.read_message()
             match news.get("type"):
                 case "more" if isinstance(news.get("audio_s"), int | float):
                     self._wait_for_client("Nothing came for {:g} s.")
-                    if slow := self._pace.problem(news["audio_s"]):
+                    if slow := self._send_rate.problem(news["audio_s"]):
                         raise Problem("too-slow", slow)
                     self._wanted.set()
                     continue
                 case "ready":
-                    await self._send({"type": "ready", "model": self._order.name, "window_s": self._order.window_s})
+                    await self._send({"type": "ready", "model": self._job.name, "window_s": self._job.window_s})
                 case "refused" if news.get("kind") in KINDS:
                     raise Problem(news["kind"], str(news.get("detail")))
                 case "prediction":
@@ -99,46 +101,46 @@ class Talk:
                     await self._send(news)
                     return
                 case _:
-                    raise await self._leash.crashed()
-            self._wait_for_ears()
+                    raise await self._process.crashed()
+            self._wait_for_process()
 
     async def _send(self, news: dict[str, Any]) -> None:
         self._wait_for_client("What is answered was not taken for {:g} s.")
-        await send(self._websocket, news)
+        await send_json(self._websocket, news)
 
     def _wait_for_client(self, detail: str) -> None:
-        self._pace.turn(self._loop.time(), theirs=True)
+        self._send_rate.switch(self._loop.time(), theirs=True)
         self._wait_for(self._limits.stream_idle_s, "too-slow", detail)
 
-    def _wait_for_ears(self) -> None:
-        self._pace.turn(self._loop.time(), theirs=False)
-        self._wait_for(self._limits.hear_s, "took-too-long", "Hearing it got no further for {:g} s.")
+    def _wait_for_process(self) -> None:
+        self._send_rate.switch(self._loop.time(), theirs=False)
+        self._wait_for(self._limits.classify_s, "took-too-long", "Hearing it got no further for {:g} s.")
 
     def _wait_for(self, seconds: float, kind: str, detail: str) -> None:
-        self._until, self._else = self._loop.time() + seconds, Problem(kind, detail.format(seconds))
+        self._until, self._timeout_problem = self._loop.time() + seconds, Problem(kind, detail.format(seconds))
 
     async def _watch(self) -> None:
         """Ends what has lasted too long."""
         until = self._loop.time() + self._limits.stream_s
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             if self._loop.time() > self._until:
-                raise self._else
+                raise self._timeout_problem
             if self._loop.time() > until:
                 raise Problem("too-long", f"A stream may last {self._limits.stream_s:g} s. Begin another one.")
-            if problem := stopping(self._websocket):
+            if problem := problem_if_stopping(self._websocket):
                 raise problem
 
 
-def stopping(websocket: WebSocket) -> Problem | None:
+def problem_if_stopping(websocket: WebSocket) -> Problem | None:
     """What is said while the service is being stopped."""
     draining = getattr(websocket.app.state, "draining", None)
-    if draining is None or not draining.begun:
+    if draining is None or not draining.started:
         return None
     return Problem("stopping", "The service is being stopped. Ask again when it is back.")
 
 
-async def _first(*works: Coroutine[Any, Any, None]) -> None:
+async def _run_until_first(*works: Coroutine[Any, Any, None]) -> None:
     """Returns when the first of them does, or raises what it raised; the others are cancelled."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
@@ -151,7 +153,7 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def received(websocket: WebSocket) -> str | bytes:
+async def receive_message(websocket: WebSocket) -> str | bytes:
     """The next message.
 
     Raises:
@@ -164,14 +166,14 @@ async def received(websocket: WebSocket) -> str | bytes:
     if (text := message.get("text")) is not None:
         return str(text)
     chunk = bytes(message["bytes"])
-    if len(chunk) > CHUNK_BYTES:
-        raise Problem("too-large", f"A chunk may have {CHUNK_BYTES >> 20} MiB.")
+    if len(chunk) > MAX_CHUNK_BYTES:
+        raise Problem("too-large", f"A chunk may have {MAX_CHUNK_BYTES >> 20} MiB.")
     return chunk
 
 
-def object_in(message: str | bytes) -> Any:
+def parse_json(message: str | bytes) -> Any:
     """What a text message says; None where it is no JSON."""
-    if isinstance(message, bytes) or len(message) > TEXT_BYTES:
+    if isinstance(message, bytes) or len(message) > MAX_TEXT_BYTES:
         return None
     try:
         return json.loads(message)
@@ -179,5 +181,5 @@ def object_in(message: str | bytes) -> Any:
         return None
 
 
-async def send(websocket: WebSocket, news: dict[str, Any]) -> None:
+async def send_json(websocket: WebSocket, news: dict[str, Any]) -> None:
     await websocket.send_text(json.dumps(news))

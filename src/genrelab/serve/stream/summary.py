@@ -12,7 +12,7 @@ from genrelab.predict.prediction import Prediction
 ROUNDING_S = 1e-6
 
 
-class Whole:
+class StreamSummary:
     """Keeps what was said of full windows that do not overlap; where there is none yet, of the last one.
 
     Args:

@@ -30,15 +30,15 @@ from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E4
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.prediction import Prediction  # noqa: E402
 from genrelab.serve.limits import MIB  # noqa: E402
-from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, Order, unpacked  # noqa: E402
-from genrelab.serve.stream.summary import Whole  # noqa: E402
+from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, StreamJob, unpack_piece  # noqa: E402
+from genrelab.serve.stream.summary import StreamSummary  # noqa: E402
 from genrelab.serve.workers.error_kinds import NO_MEMORY  # noqa: E402
-from genrelab.serve.workers.worker import begin  # noqa: E402
+from genrelab.serve.workers.worker import enter_sandbox  # noqa: E402
 
-Heard = tuple[int, NDArray[np.float32]]
+AudioChunk = tuple[int, NDArray[np.float32]]
 """A rate in Hz, and mono samples that follow the last ones, shape (samples,)."""
 
-MOST_BEFORE_BYTES, MOST_BETWEEN_BYTES = 2 * MIB, MIB >> 1
+MAX_BYTES_BEFORE_AUDIO, MAX_BYTES_BETWEEN_AUDIO = 2 * MIB, MIB >> 1
 """That may come without any sound in them: at the beginning, where an MP3 may have a picture, and later."""
 
 _RATES = f"{LOWEST_SR:,} to {HIGHEST_SR:,} Hz"
@@ -48,7 +48,7 @@ _NOT_AUDIO = (
 )
 
 
-class Refusal(Exception):  # noqa: N818 - reads as what it is
+class StreamRefused(Exception):  # noqa: N818 - reads as what it is
     """A stream that cannot be heard: the problem's kind, and what to say of it."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -58,20 +58,20 @@ class Refusal(Exception):  # noqa: N818 - reads as what it is
 
 def main() -> NoReturn:
     """Hear one stream to its end. Argument: bytes of memory."""
-    wire = Wire(sys.stdin.buffer, begin(int(sys.argv[1])))
+    wire = ServicePipe(sys.stdin.buffer, enter_sandbox(int(sys.argv[1])))
     try:
-        hear(wire, Order(**json.loads(wire.piece())))
-    except Refusal as e:
-        wire.say(type="refused", kind=e.kind, detail=e.detail)
+        run_stream(wire, StreamJob(**json.loads(wire.receive())))
+    except StreamRefused as e:
+        wire.send(type="refused", kind=e.kind, detail=e.detail)
     except MemoryError:
-        wire.say(type="refused", kind="unusable", detail=NO_MEMORY)
+        wire.send(type="refused", kind="unusable", detail=NO_MEMORY)
     except Exception:  # noqa: BLE001 - the service puts what is printed into its log
         traceback.print_exc()
         os._exit(1)
     os._exit(0)  # an orderly end would wait for the thread that waits for the service
 
 
-class Wire:
+class ServicePipe:
     """The way to the service. Where it is gone the process ends at once, in the middle of whatever it does."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
@@ -80,40 +80,43 @@ class Wire:
         threading.Thread(target=self._take, args=(source,), daemon=True).start()
 
     def _take(self, source: BinaryIO) -> None:
-        while (piece := unpacked(source)) is not None:
+        while (piece := unpack_piece(source)) is not None:
             self._pieces.put(piece)
         os._exit(0)
 
-    def piece(self) -> bytes:
+    def receive(self) -> bytes:
         """What the service sends next."""
         return self._pieces.get()
 
-    def say(self, **news: Any) -> None:
+    def send(self, **news: Any) -> None:
         """Tell the service."""
         self._sink.write(json.dumps(news, allow_nan=False).encode() + b"\n")
 
 
-def hear(wire: Wire, order: Order) -> None:
+def run_stream(wire: ServicePipe, order: StreamJob) -> None:
     """One stream, from the model to the last prediction.
 
     Raises:
         Refusal: it cannot be heard.
     """
-    bundle = _model(order)
-    wire.say(type="ready")
-    windows, whole = Windows(order.window_s, need_s(bundle, order.window_s)), Whole(bundle, order.window_s)
-    source = Source(wire)
-    for sr, y in heard(source, order):
+    bundle = _load_model(order)
+    wire.send(type="ready")
+    windows, whole = (
+        Windows(order.window_s, min_window_s(bundle, order.window_s)),
+        StreamSummary(bundle, order.window_s),
+    )
+    source = StreamSource(wire)
+    for sr, y in decode_stream(source, order):
         for start_s, end_s, window in windows.add(sr, y):
             said = bundle.predict(window, sr)
             whole.add(start_s, end_s, said)
-            wire.say(type="prediction", start_s=start_s, end_s=end_s, **_answer(said, order))
+            wire.send(type="prediction", start_s=start_s, end_s=end_s, **_answer(said, order))
         source.audio_s = windows.audio_s
     recording = whole.prediction(windows.audio_s)
-    wire.say(type="end", audio_s=windows.audio_s, recording=recording and _answer(recording, order))
+    wire.send(type="end", audio_s=windows.audio_s, recording=recording and _answer(recording, order))
 
 
-def _model(order: Order) -> Classifier:
+def _load_model(order: StreamJob) -> Classifier:
     """Loaded, and asked once about what it will be asked about, so that the first answer comes as soon as any."""
     bundle = load_bundle(order.bundle).with_min_precision(order.min_precision).with_coverage(order.coverage)
     noise = 0.1 * np.random.default_rng(0).standard_normal(round(order.window_s * order.sr))
@@ -121,65 +124,65 @@ def _model(order: Order) -> Classifier:
     return bundle
 
 
-def _answer(said: Prediction, order: Order) -> dict[str, Any]:
+def _answer(said: Prediction, order: StreamJob) -> dict[str, Any]:
     return replace(said, model=order.name).to_json(top=order.top)
 
 
 # --- bytes to samples ---
 
 
-class Source:
+class StreamSource:
     """The bytes of a stream, as a file that can only be read on.
 
     Attributes:
         taken: bytes so far.
-        over: has the last one come?
-        sounded: was there sound in them?
+        at_end: has the last one come?
+        has_audio: was there sound in them?
         audio_s: seconds of it that were heard.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: ServicePipe) -> None:
         self._wire, self._rest = wire, memoryview(b"")
         self.taken = self._unheard = 0
-        self.over = self.sounded = False
+        self.at_end = self.has_audio = False
         self.audio_s = 0.0
 
     def read(self, n: int, /) -> bytes:
         """At most `n` bytes, as soon as there are any; none at the end, or where nothing is heard in any."""
-        if not self._rest and not self.over and not self.lost:
-            self._wire.say(type="more", audio_s=self.audio_s)
-            self._rest = memoryview(self._wire.piece())
-            self.over = not self._rest
+        if not self._rest and not self.at_end and not self.audio_missing:
+            self._wire.send(type="more", audio_s=self.audio_s)
+            self._rest = memoryview(self._wire.receive())
+            self.at_end = not self._rest
         given, self._rest = bytes(self._rest[:n]), self._rest[n:]
         self._unheard += len(given)
         self.taken += len(given)
         return given
 
-    def sound(self) -> None:
+    def mark_audio(self) -> None:
         """There was sound in the last of them."""
-        self.sounded, self._unheard = True, 0
+        self.has_audio, self._unheard = True, 0
 
     @property
-    def lost(self) -> bool:
+    def audio_missing(self) -> bool:
         """Is there none in so many that there is none to come?"""
-        return self._unheard > (MOST_BETWEEN_BYTES if self.sounded else MOST_BEFORE_BYTES)
+        return self._unheard > (MAX_BYTES_BETWEEN_AUDIO if self.has_audio else MAX_BYTES_BEFORE_AUDIO)
 
 
-def heard(source: Source, order: Order) -> Iterator[Heard]:
+def decode_stream(source: StreamSource, order: StreamJob) -> Iterator[AudioChunk]:
     """The sound of a stream as it comes.
 
     Raises:
         Refusal: there is none in it, or none that a decoder here can read.
     """
-    return _pcm16(source, order) if order.format == "pcm16" else _decoded(source)
+    return _pcm16(source, order) if order.format == "pcm16" else _read_container(source)
 
 
-def _pcm16(source: Source, order: Order) -> Iterator[Heard]:
+def _pcm16(source: StreamSource, order: StreamJob) -> Iterator[AudioChunk]:
     """Interleaved little-endian samples; a piece may end anywhere in one."""
     rest, size = b"", 2 * order.channels
     weights = np.full(order.channels, 1 / order.channels, np.float32) / np.float32(1 << 15)
     while given := source.read(PIECE_BYTES):
-        source.sound()
+        source.mark_audio()
         rest += given
         whole = len(rest) // size * size
         x = np.frombuffer(rest[:whole], "<i2").reshape(-1, order.channels)
@@ -188,35 +191,35 @@ def _pcm16(source: Source, order: Order) -> Iterator[Heard]:
         yield order.sr, y
 
 
-def _decoded(source: Source) -> Iterator[Heard]:
+def _read_container(source: StreamSource) -> Iterator[AudioChunk]:
     """Any container that can be read without going back."""
     opened = False
     try:
-        with ffmpeg.opened_pipe(source) as (container, stream):
+        with ffmpeg.open_pipe(source) as (container, stream):
             opened = True
             if stream.codec_context is None:
-                raise Refusal("unsupported-codec", "No decoder here reads the sound in it. Send Opus, or pcm16.")
+                raise StreamRefused("unsupported-codec", "No decoder here reads the sound in it. Send Opus, or pcm16.")
             for packet in container.demux(stream):
-                for frame in ffmpeg.decoded(packet):
+                for frame in ffmpeg.decode_packet(packet):
                     if not LOWEST_SR <= frame.sample_rate <= HIGHEST_SR:
-                        raise Refusal("unusable", f"Its rate is {frame.sample_rate:,} Hz; {_RATES} can be heard.")
-                    source.sound()
+                        raise StreamRefused("unusable", f"Its rate is {frame.sample_rate:,} Hz; {_RATES} can be heard.")
+                    source.mark_audio()
                     yield frame.sample_rate, ffmpeg.mono(frame)
-    except ffmpeg.FAULTS as e:
+    except ffmpeg.FFMPEG_ERRORS as e:
         if source.taken and not opened:
-            raise Refusal("not-audio", _NOT_AUDIO) from e
-        if not source.over:  # else it was cut off: what came before counts
-            raise Refusal("damaged", "From here on it cannot be decoded.") from e
+            raise StreamRefused("not-audio", _NOT_AUDIO) from e
+        if not source.at_end:  # else it was cut off: what came before counts
+            raise StreamRefused("damaged", "From here on it cannot be decoded.") from e
     while source.read(PIECE_BYTES):  # what stands behind the sound of a file
         pass
-    if not source.over or (opened and not source.sounded):
-        raise Refusal("damaged" if opened else "not-audio", "There is no sound in it, or none any more.")
+    if not source.at_end or (opened and not source.has_audio):
+        raise StreamRefused("damaged" if opened else "not-audio", "There is no sound in it, or none any more.")
 
 
 # --- samples to windows ---
 
 
-def need_s(bundle: Classifier, window_s: float) -> float:
+def min_window_s(bundle: Classifier, window_s: float) -> float:
     """Seconds of sound from which on a model can be asked: what one of its windows looks at, where it is never cut."""
     match bundle.view:
         case LogMelView() as view:
@@ -242,9 +245,9 @@ class Windows:
 
     def __init__(self, window_s: float, need_s: float) -> None:
         self._window_s, self._need_s = window_s, need_s
-        self._begin(0, 0.0)
+        self._restart(0, 0.0)
 
-    def _begin(self, sr: int, at_s: float) -> None:
+    def _restart(self, sr: int, at_s: float) -> None:
         """Of what is counted here nothing came before `at_s`."""
         self._sr, self._at_s = sr, at_s
         self._kept: list[NDArray[np.float32]] = []
@@ -263,7 +266,7 @@ class Windows:
             Of every window that is due now: where it begins and ends in seconds of the stream, and its samples.
         """
         if sr != self._sr:
-            self._begin(sr, self.audio_s)
+            self._restart(sr, self.audio_s)
         self._kept.append(y)
         self._n += len(y)
         while (end := round(self._due_s * sr)) <= self._n:

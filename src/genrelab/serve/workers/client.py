@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Model
-from genrelab.serve.workers.subprocess import Child, Dead
+from genrelab.serve.model_store import ServedModel
+from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
-BEGUN = {"begun": True}
+STARTED = {"begun": True}
 """What a worker says before it opens a file: from then on a death is the file's fault, and its time runs."""
 
-BEGIN_S = 60.0
+START_TIMEOUT_S = 60.0
 """Seconds that a worker may take to begin, or to load what was loaded again."""
 
-LONGEST_ANSWER = 1 << 24
+MAX_ANSWER_BYTES = 1 << 24
 """Bytes; a worker refuses to say more."""
 
 
 @dataclass(frozen=True)
-class Order:
+class FileJob:
     """A file to be heard.
 
     Attributes:
@@ -35,30 +35,30 @@ class Order:
     """
 
     path: Path
-    model: Model
+    model: ServedModel
     top: int | None = None
     timeline: bool = False
     windows: int | Literal["all"] | None = None
 
 
-class WorkerProcess(Child):
-    """One worker, made by `begun`.
+class WorkerProcess(Subprocess):
+    """One worker, made by `start_worker`.
 
     Attributes:
         models: what it has loaded; held here, so that their copies stay on disk.
-        begun: it began with the file that it was asked about last.
+        started: it began with the file that it was asked about last.
         worked: it began with any.
-        since: when it was begun, by `time.monotonic`.
+        started_at: when it was begun, by `time.monotonic`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         super().__init__(process)
-        self.models: Sequence[Model] = ()
-        self.begun = self.worked = False
-        self.since = time.monotonic()
+        self.models: Sequence[ServedModel] = ()
+        self.started = self.worked = False
+        self.started_at = time.monotonic()
         self._number = 0
 
-    async def learn(self, models: Sequence[Model]) -> list[Model]:
+    async def load_models(self, models: Sequence[ServedModel]) -> list[ServedModel]:
         """Have it load what is served, and let go all else.
 
         Returns:
@@ -67,19 +67,19 @@ class WorkerProcess(Child):
         Raises:
             TimeoutError, Dead: as `ask`.
         """
-        said = await self.ask({"learn": [_described(model) for model in models]}, BEGIN_S)
+        said = await self.ask({"learn": [_model_to_json(model) for model in models]}, START_TIMEOUT_S)
         self.models, learned = models, said.get("learned")
         return [m for m in models if not isinstance(learned, list) or str(m.path) not in learned]
 
-    async def hear(self, order: Order, seconds: float) -> dict[str, Any]:
+    async def classify(self, order: FileJob, seconds: float) -> dict[str, Any]:
         """What it says of a file. A model that is served no more may have to be loaded first; that time is not counted.
 
         Raises:
             TimeoutError, Dead: as `ask`.
         """
-        asked: dict[str, Any] = {"hear": str(order.path), "model": _described(order.model)}
+        asked: dict[str, Any] = {"hear": str(order.path), "model": _model_to_json(order.model)}
         asked |= {"top": order.top, "timeline": order.timeline, "windows": order.windows}
-        return await self.ask(asked, seconds if order.model in self.models else BEGIN_S, seconds)
+        return await self.ask(asked, seconds if order.model in self.models else START_TIMEOUT_S, seconds)
 
     async def ask(self, order: dict[str, Any], seconds: float, begun_s: float = 0.0) -> dict[str, Any]:
         """Its answer to an order (see `worker.py`).
@@ -92,34 +92,34 @@ class WorkerProcess(Child):
             TimeoutError: it takes longer.
             Dead: there is none, or one to another order.
         """
-        self._number, self.begun = self._number + 1, False
+        self._number, self.started = self._number + 1, False
         async with asyncio.timeout(seconds) as end:
             await self.write(json.dumps(order | {"number": self._number}).encode() + b"\n")
-            said = await self._answered()
-            if said == BEGUN:
-                self.begun = self.worked = True
+            said = await self._read_answer()
+            if said == STARTED:
+                self.started = self.worked = True
                 end.reschedule(asyncio.get_running_loop().time() + begun_s)
-                said = await self._answered()
+                said = await self._read_answer()
         return said
 
-    async def _answered(self) -> dict[str, Any]:
-        said = await self.line()
+    async def _read_answer(self) -> dict[str, Any]:
+        said = await self.read_line()
         if said.pop("number", None) != self._number:
-            raise Dead
+            raise ProcessDied
         return said
 
 
-async def begun(limits: Limits) -> WorkerProcess:
+async def start_worker(limits: Limits) -> WorkerProcess:
     """A worker that has begun to begin. Who is cancelled meanwhile leaves none behind.
 
     Raises:
         OSError: this machine has no room for one more process.
     """
-    arguments = (str(limits.audio_s), str(limits.worker_bytes), str(LONGEST_ANSWER))
-    return await WorkerProcess.begin("genrelab.serve.workers.worker", *arguments, longest=LONGEST_ANSWER)
+    arguments = (str(limits.audio_s), str(limits.worker_bytes), str(MAX_ANSWER_BYTES))
+    return await WorkerProcess.start("genrelab.serve.workers.worker", *arguments, longest=MAX_ANSWER_BYTES)
 
 
-def _described(model: Model) -> dict[str, Any]:
+def _model_to_json(model: ServedModel) -> dict[str, Any]:
     """A model as a worker is told of it."""
     decision = {"min_precision": model.min_precision, "coverage": model.coverage}
     return {"path": str(model.path), "name": model.name} | decision

@@ -18,25 +18,25 @@ from typing import Any
 
 from genrelab.core.errors import SettingsError
 from genrelab.serve.limits import Limits
-from genrelab.serve.model_store import Shelf
-from genrelab.serve.workers.client import Order, WorkerProcess, begun
-from genrelab.serve.workers.subprocess import Dead
+from genrelab.serve.model_store import ModelStore
+from genrelab.serve.workers.client import FileJob, WorkerProcess, start_worker
+from genrelab.serve.workers.subprocess import ProcessDied
 
-__all__ = ["Ears", "Order", "Refused"]
+__all__ = ["FileJob", "JobRefused", "WorkerQueue"]
 
 log = logging.getLogger("genrelab.serve")
 
-SOON_S, LATE_S = 0.5, 30.0
+MIN_RESTART_S, MAX_RESTART_S = 0.5, 30.0
 """Seconds until a worker that died before it did anything is begun again: at first, and at most."""
 
 PROVEN_S = 10.0
 """Seconds after which a worker that dies with nothing to do had begun well."""
 
 STOPPING = "The service stops. Ask again in a moment."
-NOBODY = "No worker is there to hear files; one is being begun. Ask again in a moment."
+NO_WORKER_DETAIL = "No worker is there to hear files; one is being begun. Ask again in a moment."
 
 
-class Refused(Exception):  # noqa: N818 - reads as what it is
+class JobRefused(Exception):  # noqa: N818 - reads as what it is
     """A file that was not heard.
 
     Args:
@@ -51,32 +51,32 @@ class Refused(Exception):  # noqa: N818 - reads as what it is
 
 
 @dataclass(eq=False)
-class _Job:
+class _QueuedJob:
     """An order in the line; its `answer` is the worker's object."""
 
-    order: Order
+    job: FileJob
     answer: asyncio.Future[dict[str, Any]]
 
 
-class Ears:
+class WorkerQueue:
     """Workers and the line before them. All of it in one event loop.
 
     Attributes:
-        heard: files that were answered, by a prediction or by the reason why there is none.
-        hearing: files that are being heard.
+        processed: files that were answered, by a prediction or by the reason why there is none.
+        in_progress: files that are being heard.
         restarts: workers that were begun in another's place.
     """
 
-    def __init__(self, limits: Limits, shelf: Shelf) -> None:
-        self.limits, self.shelf = limits, shelf
-        self.heard = self.hearing = self.restarts = 0
-        self._line: deque[_Job] = deque()
-        self._idle: deque[asyncio.Future[_Job | None]] = deque()  # a turn of each worker that has nothing to do
+    def __init__(self, limits: Limits, shelf: ModelStore) -> None:
+        self.limits, self.model_store = limits, shelf
+        self.processed = self.in_progress = self.restarts = 0
+        self._queue: deque[_QueuedJob] = deque()
+        self._idle: deque[asyncio.Future[_QueuedJob | None]] = deque()  # a turn of each worker that has nothing to do
         self._alive = self._failing = 0
         self._places: list[asyncio.Task[None]] = []
         self._known = asyncio.Event()  # set when something is known of the first workers
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._trouble = ""
+        self._last_error = ""
 
     async def start(self) -> None:
         """Begin the workers, and wait until one is warm. Nothing where they have begun.
@@ -90,12 +90,12 @@ class Ears:
             return
         self._known, self._failing = asyncio.Event(), 0
         self._loop = asyncio.get_running_loop()
-        self.shelf.watch(self._wake)
+        self.model_store.watch(self._wake)
         self._places = [asyncio.create_task(self._place()) for _ in range(max(1, self.limits.workers))]
         try:
             await self._known.wait()
             if not self._alive:
-                raise SettingsError(f"workers that hear files die before they begin: {self._trouble}")
+                raise SettingsError(f"workers that hear files die before they begin: {self._last_error}")
         except BaseException:
             await self.stop()
             raise
@@ -103,7 +103,7 @@ class Ears:
     async def stop(self) -> None:
         """End the workers; orders that are under way are refused."""
         if self._loop is not None:
-            self.shelf.unwatch(self._wake)
+            self.model_store.unwatch(self._wake)
             self._loop = None
         for place in self._places:
             place.cancel()
@@ -114,19 +114,19 @@ class Ears:
     @property
     def waiting(self) -> int:
         """Orders that no worker has begun with."""
-        return len(self._line)
+        return len(self._queue)
 
     @property
     def full(self) -> bool:
         """Would one more order be refused, because as many wait as may?"""
-        return len(self._line) - len(self._idle) >= self.limits.queue
+        return len(self._queue) - len(self._idle) >= self.limits.queue
 
     @property
     def ready(self) -> bool:
         """Does a worker live, or is one being begun in the place of one that had worked?"""
         return self._loop is not None and (self._alive > 0 or (self._known.is_set() and not self._failing))
 
-    async def hear(self, order: Order) -> dict[str, Any]:
+    async def classify(self, order: FileJob) -> dict[str, Any]:
         """Hear a file when its turn comes.
 
         Who is cancelled while it waits gives its place back. A file that is being heard is heard on, as far as it is
@@ -139,26 +139,26 @@ class Ears:
             Refused: it was not heard.
         """
         if not self.ready:
-            raise Refused("not-ready", NOBODY)
+            raise JobRefused("not-ready", NO_WORKER_DETAIL)
         if self.full:
-            raise Refused("busy", f"{self.waiting} files wait to be heard. Ask again in a moment.")
-        job = _Job(order, asyncio.get_running_loop().create_future())
-        self._line.append(job)
+            raise JobRefused("busy", f"{self.waiting} files wait to be heard. Ask again in a moment.")
+        job = _QueuedJob(order, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
         self._dispatch()
         try:
             said = await job.answer
         finally:
             with suppress(ValueError):
-                self._line.remove(job)
+                self._queue.remove(job)
         if "answer" not in said:
             extra = {key: str(said[key]) for key in ("decoders",) if key in said}
-            raise Refused(str(said.get("kind")), str(said.get("detail")), extra)
+            raise JobRefused(str(said.get("kind")), str(said.get("detail")), extra)
         answer: dict[str, Any] = said["answer"]
         return answer
 
     def _dispatch(self) -> None:
-        while self._line and self._idle:
-            self._idle.popleft().set_result(self._line.popleft())
+        while self._queue and self._idle:
+            self._idle.popleft().set_result(self._queue.popleft())
 
     def _wake(self) -> None:
         """Called by whatever thread loads bundles: workers with nothing to do load them now, the others afterwards."""
@@ -171,8 +171,8 @@ class Ears:
             self._idle.popleft().set_result(None)
 
     def _refuse_all(self, kind: str, detail: str) -> None:
-        while self._line:
-            _answer(self._line.popleft(), _refusal(kind, detail))
+        while self._queue:
+            _set_answer(self._queue.popleft(), _refusal(kind, detail))
 
     # --- one place: a worker, and after it the next ---
 
@@ -180,65 +180,65 @@ class Ears:
         while True:
             well = False
             try:
-                worker = await begun(self.limits)
+                worker = await start_worker(self.limits)
             except OSError as e:
-                self._trouble = str(e)
+                self._last_error = str(e)
             else:
                 try:
-                    well = await self._live(worker)
+                    well = await self._run_worker(worker)
                 finally:
                     await worker.end()
-                    self._trouble = worker.last_words
-            await self._pause(well)
+                    self._last_error = worker.last_stderr_line
+            await self._back_off(well)
             self.restarts += 1
 
-    async def _live(self, worker: WorkerProcess) -> bool:
+    async def _run_worker(self, worker: WorkerProcess) -> bool:
         """A worker's life; False where it was over before it was any good."""
-        if await self._learned(worker):
+        if await self._load_models(worker):
             self._alive += 1
             self._known.set()
             try:
-                await self._serve(worker)
+                await self._serve_jobs(worker)
             finally:
                 self._alive -= 1
-        return worker.worked or time.monotonic() - worker.since > PROVEN_S
+        return worker.worked or time.monotonic() - worker.started_at > PROVEN_S
 
-    async def _pause(self, well: bool) -> None:
+    async def _back_off(self, well: bool) -> None:
         """None after a worker that was good for something, ever longer ones after others."""
         if well:
             self._failing = 0
             return
         self._failing += 1
-        log.error("a worker died before it heard a file: %s", self._trouble)
+        log.error("a worker died before it heard a file: %s", self._last_error)
         self._known.set()
         if not self._alive:
-            self._refuse_all("not-ready", NOBODY)
-        await asyncio.sleep(min(LATE_S, SOON_S * 2 ** min(self._failing - 1, 10)))
+            self._refuse_all("not-ready", NO_WORKER_DETAIL)
+        await asyncio.sleep(min(MAX_RESTART_S, MIN_RESTART_S * 2 ** min(self._failing - 1, 10)))
 
-    async def _learned(self, worker: WorkerProcess) -> bool:
+    async def _load_models(self, worker: WorkerProcess) -> bool:
         """Have a worker load what is served; False where it dies of it, or can load nothing."""
-        models = self.shelf.models()
+        models = self.model_store.models()
         try:
-            lost = await worker.learn(models)
-        except (Dead, TimeoutError):
+            lost = await worker.load_models(models)
+        except (ProcessDied, TimeoutError):
             return False
         if lost:
-            log.error("a worker cannot load %s: %s", ", ".join(m.name for m in lost), worker.tail)
+            log.error("a worker cannot load %s: %s", ", ".join(m.name for m in lost), worker.stderr_tail)
         return len(lost) < len(models)
 
-    async def _serve(self, worker: WorkerProcess) -> None:
+    async def _serve_jobs(self, worker: WorkerProcess) -> None:
         """Until it dies."""
-        while worker.models == self.shelf.models() or await self._learned(worker):
-            job = await self._turn(worker)
+        while worker.models == self.model_store.models() or await self._load_models(worker):
+            job = await self._next_job(worker)
             if worker.ended.done():  # of something else than a file
                 self._put_back(job)
                 return
-            if job is not None and not await self._heard(worker, job):
+            if job is not None and not await self._process_job(worker, job):
                 return
 
-    async def _turn(self, worker: WorkerProcess) -> _Job | None:
+    async def _next_job(self, worker: WorkerProcess) -> _QueuedJob | None:
         """The next job for a worker; None where it died, or where there may be something to load."""
-        turn: asyncio.Future[_Job | None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[_QueuedJob | None] = asyncio.get_running_loop().create_future()
         self._idle.append(turn)
         self._dispatch()
         try:
@@ -251,35 +251,35 @@ class Ears:
                 self._idle.remove(turn)
         return turn.result() if turn.done() else None
 
-    def _put_back(self, job: _Job | None) -> None:
+    def _put_back(self, job: _QueuedJob | None) -> None:
         if job is not None and not job.answer.done():
-            self._line.appendleft(job)
+            self._queue.appendleft(job)
             self._dispatch()
 
-    async def _heard(self, worker: WorkerProcess, job: _Job) -> bool:
+    async def _process_job(self, worker: WorkerProcess, job: _QueuedJob) -> bool:
         """Have a worker hear a file; False where the worker must go."""
         if job.answer.done():  # nobody waits for it any more
             return True
-        self.hearing += 1
+        self.in_progress += 1
         try:
-            said = await worker.hear(job.order, self.limits.hear_s)
+            said = await worker.classify(job.job, self.limits.classify_s)
         except TimeoutError:
-            said = _refusal("took-too-long", f"{self.limits.hear_s:g} s were not enough. Send an excerpt of it.")
-        except Dead:
-            if not worker.begun:  # it was dead already
+            said = _refusal("took-too-long", f"{self.limits.classify_s:g} s were not enough. Send an excerpt of it.")
+        except ProcessDied:
+            if not worker.started:  # it was dead already
                 self._put_back(job)
                 return False
-            log.warning("a worker died of a file: %s", worker.tail)
+            log.warning("a worker died of a file: %s", worker.stderr_tail)
             said = _refusal("crashed", "The decoder crashed on it. Decode it elsewhere and send it as FLAC or WAV.")
         except asyncio.CancelledError:
-            _answer(job, _refusal("stopping", STOPPING))
+            _set_answer(job, _refusal("stopping", STOPPING))
             raise
         finally:
-            self.hearing -= 1
-        self.heard += 1
+            self.in_progress -= 1
+        self.processed += 1
         if said.get("kind") == "internal" and not job.answer.done():  # else the file went with who had sent it
-            log.error("a worker failed: %s", worker.tail)
-        _answer(job, said)
+            log.error("a worker failed: %s", worker.stderr_tail)
+        _set_answer(job, said)
         return said.get("kind") not in ("took-too-long", "crashed")
 
 
@@ -287,6 +287,6 @@ def _refusal(kind: str, detail: str) -> dict[str, Any]:
     return {"kind": kind, "detail": detail}
 
 
-def _answer(job: _Job, said: dict[str, Any]) -> None:
+def _set_answer(job: _QueuedJob, said: dict[str, Any]) -> None:
     if not job.answer.done():
         job.answer.set_result(said)

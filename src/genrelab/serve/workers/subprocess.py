@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Any, Self
 
 from genrelab.core.errors import printable
-from genrelab.core.processes import ONE_THREAD
+from genrelab.core.processes import THREAD_VARIABLES
 
-TAIL_BYTES = 2_000
+STDERR_TAIL_BYTES = 2_000
 """Of what a process said last on its standard error; it goes into the log when the process fails."""
 
-KEPT = (
+KEPT_VARIABLES = (
     "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "SYSTEMROOT",
     "TEMP", "TMP", "TMPDIR",
 )  # fmt: skip
 """Of our environment; the rest, a token among it, is not handed on to who reads strangers' files."""
 
 
-class Dead(Exception):  # noqa: N818 - reads as what it is
+class ProcessDied(Exception):  # noqa: N818 - reads as what it is
     """A process that ended, or that says what no process of ours says."""
 
 
-class Child:
+class Subprocess:
     """One process, made by `begin`.
 
     Attributes:
@@ -39,11 +39,11 @@ class Child:
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process, self._said = process, b""
-        self.ended = asyncio.create_task(self._overhear())
+        self._process, self._stderr = process, b""
+        self.ended = asyncio.create_task(self._collect_stderr())
 
     @classmethod
-    async def begin(cls, module: str, *arguments: str, longest: int) -> Self:
+    async def start(cls, module: str, *arguments: str, longest: int) -> Self:
         """A process that has begun to begin. Who is cancelled meanwhile leaves none behind.
 
         Args:
@@ -53,7 +53,7 @@ class Child:
         Raises:
             OSError: this machine has no room for one more process.
         """
-        beginning = asyncio.create_task(cls._begun(module, arguments, longest))
+        beginning = asyncio.create_task(cls._start(module, arguments, longest))
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -61,7 +61,7 @@ class Child:
             raise
 
     @classmethod
-    async def _begun(cls, module: str, arguments: Sequence[str], longest: int) -> Self:
+    async def _start(cls, module: str, arguments: Sequence[str], longest: int) -> Self:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", module, *arguments,
@@ -70,14 +70,14 @@ class Child:
         return cls(process)
 
     @property
-    def tail(self) -> str:
+    def stderr_tail(self) -> str:
         """What it said last on its standard error, on one line."""
-        return printable(self._said.decode(errors="replace").strip()) or "it says nothing"
+        return printable(self._stderr.decode(errors="replace").strip()) or "it says nothing"
 
     @property
-    def last_words(self) -> str:
+    def last_stderr_line(self) -> str:
         """The last line of that."""
-        return printable(self._said.decode(errors="replace").strip().rpartition("\n")[2]) or "it says nothing"
+        return printable(self._stderr.decode(errors="replace").strip().rpartition("\n")[2]) or "it says nothing"
 
     async def write(self, data: bytes) -> None:
         """Hand over bytes; returns when there is room for more.
@@ -90,9 +90,9 @@ class Child:
             self._process.stdin.write(data)
             await self._process.stdin.drain()
         except OSError as e:
-            raise Dead from e
+            raise ProcessDied from e
 
-    async def line(self) -> dict[str, Any]:
+    async def read_line(self) -> dict[str, Any]:
         """What it says next.
 
         Raises:
@@ -102,9 +102,9 @@ class Child:
         try:
             said = json.loads(await self._process.stdout.readline())
         except (OSError, ValueError, RecursionError) as e:
-            raise Dead from e
+            raise ProcessDied from e
         if not isinstance(said, dict):
-            raise Dead
+            raise ProcessDied
         return said
 
     async def end(self) -> None:
@@ -130,15 +130,15 @@ class Child:
         with suppress(OSError):
             await stdin.wait_closed()
 
-    async def _overhear(self) -> None:
+    async def _collect_stderr(self) -> None:
         """Until the end, for then its standard error ends, too."""
         assert self._process.stderr is not None
-        while said := await self._process.stderr.read(TAIL_BYTES):
-            self._said = (self._said + said)[-TAIL_BYTES:]
+        while said := await self._process.stderr.read(STDERR_TAIL_BYTES):
+            self._stderr = (self._stderr + said)[-STDERR_TAIL_BYTES:]
 
 
 def environment() -> dict[str, str]:
-    """Of a process that reads strangers' bytes: one thread, the same packages as here, and of ours only `KEPT`."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    """Of a process that reads strangers' bytes: one thread, the same packages as here, and of ours only `KEPT_VARIABLES`."""
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     same = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)  # it must find what we found
-    return kept | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": same}
+    return kept | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": same}

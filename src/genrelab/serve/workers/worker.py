@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genrelab.core.processes import keep_memory, prctl, use_one_thread
+from genrelab.core.processes import keep_freed_memory, prctl, use_one_thread
 
 use_one_thread()  # before NumPy is loaded
 
@@ -42,12 +42,12 @@ from genrelab.bundle import bundle as bundles  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.file import predict_audio, predict_samples  # noqa: E402
-from genrelab.serve.workers.error_kinds import NO_MEMORY, kind_of  # noqa: E402
+from genrelab.serve.workers.error_kinds import NO_MEMORY, describe_decode_error  # noqa: E402
 
 WARM_SR, WARM_S = 44_100, 3.0
 """The sound that a worker hears before its first order: filter banks, kernels and buffers are then there."""
 
-ROOM = 100
+ANSWER_OVERHEAD_BYTES = 100
 """Bytes of an answer's line besides the object of the prediction."""
 
 NO_NEW_PRIVS = 38
@@ -56,20 +56,20 @@ NO_NEW_PRIVS = 38
 
 def main() -> None:
     """Serve until the input ends. Arguments: seconds that a file may last, bytes of memory, and of an answer."""
-    audio_s, answers = float(sys.argv[1]), begin(int(sys.argv[2]))
+    audio_s, answers = float(sys.argv[1]), enter_sandbox(int(sys.argv[2]))
     worker = Worker(audio_s, int(sys.argv[3]))
-    for order in _orders(sys.stdin.buffer):
-        say = partial(_say, answers, order["number"])
+    for order in _read_jobs(sys.stdin.buffer):
+        say = partial(_write_answer, answers, order["number"])
         say(worker.answer(order, opening=partial(say, {"begun": True})))
-        if worker.spent:
+        if worker.out_of_memory:
             return
 
 
-def _say(answers: BinaryIO, number: int, said: dict[str, Any]) -> None:
+def _write_answer(answers: BinaryIO, number: int, said: dict[str, Any]) -> None:
     answers.write(json.dumps({"number": number} | said).encode() + b"\n")
 
 
-def begin(memory: int) -> BinaryIO:
+def enter_sandbox(memory: int) -> BinaryIO:
     """Make this process one that may read strangers' bytes: confined, of one thread, and ended by the service only.
 
     Args:
@@ -78,7 +78,7 @@ def begin(memory: int) -> BinaryIO:
     Returns:
         where answers go; whatever else is printed is none.
     """
-    keep_memory()
+    keep_freed_memory()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # meant for the service, which ends its workers itself
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -103,7 +103,7 @@ def _confine(memory: int) -> None:
                 resource.setrlimit(getattr(resource, limit), (value, value))
 
 
-def _orders(source: BinaryIO) -> Iterator[dict[str, Any]]:
+def _read_jobs(source: BinaryIO) -> Iterator[dict[str, Any]]:
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
@@ -123,12 +123,12 @@ class Worker:
     Attributes:
         audio_s: seconds that a file may last.
         longest: bytes that an answer may have.
-        spent: memory ran out, so that this process should make room for another.
+        out_of_memory: memory ran out, so that this process should make room for another.
     """
 
     audio_s: float
     longest: int = 1 << 24
-    spent: bool = False
+    out_of_memory: bool = False
     _loaded: dict[str, Classifier] = field(default_factory=dict)
 
     def answer(self, order: dict[str, Any], opening: Callable[[], None] = lambda: None) -> dict[str, Any]:
@@ -138,15 +138,15 @@ class Worker:
             opening: called when the model is there, and the file is about to be opened.
         """
         try:
-            return self._learn(order["learn"]) if "learn" in order else self._hear(order, opening)
+            return self._load_models(order["learn"]) if "learn" in order else self._classify(order, opening)
         except MemoryError:
-            self.spent = True
+            self.out_of_memory = True
             return {"kind": "damaged", "detail": NO_MEMORY}
         except Exception:  # noqa: BLE001 - a fault of ours: the next file may be well all the same
             traceback.print_exc()
             return {"kind": "internal", "detail": "The fault is the service's, not yours. Its log says more."}
 
-    def _learn(self, models: list[dict[str, Any]]) -> dict[str, Any]:
+    def _load_models(self, models: list[dict[str, Any]]) -> dict[str, Any]:
         """Load what is not loaded yet, and let go what is not served any more."""
         from genrelab.audio import ffmpeg  # noqa: F401 - what the first file would have to wait for
 
@@ -168,7 +168,7 @@ class Worker:
             self._loaded[path] = bundle
         return self._loaded[path]
 
-    def _hear(self, order: dict[str, Any], opening: Callable[[], None]) -> dict[str, Any]:
+    def _classify(self, order: dict[str, Any], opening: Callable[[], None]) -> dict[str, Any]:
         path, stated_s = Path(order["hear"]), None
         bundle = self._model(order["model"]).with_windows(order["windows"])
         opening()
@@ -180,20 +180,20 @@ class Worker:
                 prediction = bundle.decision(predict_audio(bundle, audio))
         except DecodeError as e:
             enough = stated_s is not None and stated_s >= bundle.clips.min_s
-            refusal = kind_of(e, path, stated_s if enough else None)
-            self.spent = refusal["detail"] == NO_MEMORY
+            refusal = describe_decode_error(e, path, stated_s if enough else None)
+            self.out_of_memory = refusal["detail"] == NO_MEMORY
             return refusal
         except GenrelabError as e:  # its words name files of ours
             print(e, file=sys.stderr, flush=True)
             return {"kind": "unusable", "detail": "What is heard in it becomes numbers that the model cannot take."}
         said = replace(prediction, path="", model=order["model"]["name"])
         answer = said.to_json(timeline=order["timeline"], top=order["top"])
-        if len(json.dumps(answer)) > self.longest - ROOM:
-            return {"kind": "too-long", "detail": TOO_MUCH}
+        if len(json.dumps(answer)) > self.longest - ANSWER_OVERHEAD_BYTES:
+            return {"kind": "too-long", "detail": ANSWER_TOO_LONG}
         return {"answer": answer}
 
 
-TOO_MUCH = (
+ANSWER_TOO_LONG = (
     "What is to be said of its windows is more than an answer may hold. Ask without timeline, for fewer windows, or "
     "for the best genres only (top)."
 )
@@ -201,13 +201,15 @@ TOO_MUCH = (
 
 def _too_long(seconds: float | None, most_s: float) -> dict[str, Any]:
     """What is said of a file that lasts so long; None: nobody knows how much longer than may be."""
-    most = _lasting(most_s, math.floor)
-    lasts = f"more than the {most} that" if seconds is None else f"{_lasting(seconds, math.ceil)}; at most {most}"
+    most = _format_duration(most_s, math.floor)
+    lasts = (
+        f"more than the {most} that" if seconds is None else f"{_format_duration(seconds, math.ceil)}; at most {most}"
+    )
     way_out = "Send an excerpt; who runs the service can raise --max-seconds."
     return {"kind": "too-long", "detail": f"It lasts {lasts} are heard. {way_out}"}
 
 
-def _lasting(seconds: float, rounded: Callable[[float], int]) -> str:
+def _format_duration(seconds: float, rounded: Callable[[float], int]) -> str:
     unit, name = (1.0, "s") if seconds < 120 else (60.0, "minutes")
     return f"{rounded(round(10 * seconds / unit, 6)) / 10:,.6g} {name}"
 
