@@ -6,8 +6,7 @@ import pytest
 
 pytest.importorskip("starlette")
 from genrelab.serve.problems import Problem
-from genrelab.serve.shutdown import Draining
-from genrelab.serve.unless import run_unless
+from genrelab.serve.shutdown import Draining, run_unless
 
 
 async def after(seconds: float, what: str = "", ended: list[str] | None = None) -> str:

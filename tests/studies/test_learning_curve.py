@@ -10,7 +10,7 @@ import pytest
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
-from genrelab.evaluation.clustered import mean_interval
+from genrelab.evaluation.intervals import mean_interval
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import make_task
 from genrelab.studies import learning_curve

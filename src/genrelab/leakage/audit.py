@@ -22,11 +22,11 @@ from genrelab.leakage.checks import (
     MAX_LISTED_PAIRS,
     SCHEMA,
     Check,
+    Sides,
     artist_and_album_checks,
     copy_checks,
     fingerprints_of,
 )
-from genrelab.leakage.collisions import Sides
 from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split, artist_key
 

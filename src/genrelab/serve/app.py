@@ -17,9 +17,8 @@ from starlette.middleware import Middleware
 from genrelab.serve import pages, schemas
 from genrelab.serve.handlers import Handlers
 from genrelab.serve.http.body import ClientDisconnected
-from genrelab.serve.http.cors import ProblemCorsMiddleware
 from genrelab.serve.http.middleware import HEALTH_PATHS, AuthMiddleware, ErrorMiddleware, MetricsMiddleware
-from genrelab.serve.http.origins import OriginMiddleware
+from genrelab.serve.http.origins import OriginMiddleware, ProblemCorsMiddleware
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
 from genrelab.serve.metrics import ServiceMetrics, StateCollector

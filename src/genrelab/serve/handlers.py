@@ -18,8 +18,7 @@ from genrelab.serve.metrics import CONTENT_TYPE, ServiceMetrics
 from genrelab.serve.model_store import ModelStore, ServedModel
 from genrelab.serve.problems import KINDS, Problem, internal_problem, quoted, retry_later
 from genrelab.serve.schemas import PredictQuery
-from genrelab.serve.shutdown import Draining
-from genrelab.serve.unless import run_unless
+from genrelab.serve.shutdown import Draining, run_unless
 from genrelab.serve.workers.queue import FileJob, JobRefused, WorkerQueue
 
 BATCH_WAIT_S = 60.0

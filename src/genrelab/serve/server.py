@@ -25,7 +25,7 @@ from genrelab.serve.app import create_app
 from genrelab.serve.http.connection import http_protocol
 from genrelab.serve.model_store import ModelStore, parse_models
 from genrelab.serve.settings import ServeSettings
-from genrelab.serve.unless import run_unless
+from genrelab.serve.shutdown import run_unless
 from genrelab.serve.workers.queue import WorkerQueue
 
 log = logging.getLogger("genrelab.serve")

@@ -20,8 +20,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, printable
 from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
-from genrelab.evaluation.clustered import mean_interval
-from genrelab.evaluation.intervals import share_interval
+from genrelab.evaluation.intervals import mean_interval, share_interval
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
-from genrelab.serve.http import purse
+from genrelab.serve.http import connection as http_connection
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import service
 from tests.support.live_service import connected, served, tiny_chunks, until_closed
@@ -130,7 +130,7 @@ def test_a_body_whose_every_byte_is_a_chunk_is_refused(port: int) -> None:
 
 
 def test_who_is_refused_for_small_chunks_can_read_why(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purse, "MAX_CREDIT_S", 0.002)
+    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
     with connected(port) as connection:
         connection.sendall(tiny_chunks(connection, port)[:12_000])
         said = until_closed(connection)
@@ -148,7 +148,7 @@ def test_small_chunks_are_none_the_worse(port: int) -> None:
 
 
 def test_a_connection_may_serve_for_ever(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purse, "MAX_CREDIT_S", 0.02)
+    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.02)
     with connected(port) as connection:
         for _ in range(200):
             connection.sendall(HEALTH)

@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from genrelab.core.config import ClipSettings, LogMelView
-from genrelab.serve.http import hangup
+from genrelab.serve.http import connection
 from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ModelStore
 from genrelab.serve.shutdown import Draining
@@ -61,7 +61,7 @@ def serving(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> It
         uvicorn.Config(
             app,
             log_level="critical",
-            ws=hangup.WebSocketConnection,
+            ws=connection.WebSocketConnection,
             ws_max_size=session.MAX_CHUNK_BYTES,
             timeout_graceful_shutdown=5,
         )
@@ -386,7 +386,7 @@ def test_who_sends_faster_than_is_heard_waits(server: Server) -> None:
 
 def test_who_reads_no_answer_is_let_go(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process, its place, and in the end its connection, which no system would close by itself."""
-    monkeypatch.setattr(hangup, "CLOSE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.5)
     with serving(shelf, Limits(stream_idle_s=1)) as served, connected(served.port) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         upgraded(client, served.port)

@@ -115,7 +115,7 @@ def test_what_a_process_refuses_is_the_client_s_problem() -> None:
 
 
 def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.serve.stream.pace.CHECK_PERIOD_S", 0.3)
+    monkeypatch.setattr("genrelab.serve.stream.session.CHECK_PERIOD_S", 0.3)
 
     class Trickle(FakeSocket):
         async def receive(self) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+from websockets.protocol import State
 
-from genrelab.serve.http.frames import BudgetedWebSocket
-from genrelab.serve.http.purse import ReadBudget
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, problem_response
 
@@ -158,3 +159,114 @@ class HttpConnection(H11Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+# --- What reading from a connection may cost, so that nobody keeps the event loop from all others ---
+
+
+BYTE_CREDIT_S = 5e-7
+"""Seconds of the loop that a byte earns. Chunks of 1 KiB take a twentieth of it; chunks of one byte twice it on a fast
+machine, six times it on a slow one.
+"""
+CHEAP_BYTE_S = 3e-7
+"""Seconds a byte up to which much is read at a time."""
+MAX_CREDIT_S = 0.15
+"""Seconds that can be saved; also what a connection begins with."""
+SMALL_READ_BYTES, LARGE_READ_BYTES = 1 << 11, 1 << 15
+"""Bytes that are read at a time: at first and where they are dear, and where they are cheap.
+
+asyncio's own number is 256 KiB: half a second of work, where every byte is a chunk.
+"""
+
+
+class ReadBudget:
+    """What one connection has left.
+
+    Args:
+        byte_s: seconds that a byte earns.
+    """
+
+    def __init__(self, transport: asyncio.BaseTransport, byte_s: float = BYTE_CREDIT_S) -> None:
+        self._transport, self._byte_s = transport, byte_s
+        self.fill()
+
+    def fill(self) -> None:
+        """Begin again."""
+        self._left = MAX_CREDIT_S
+        self._read(SMALL_READ_BYTES)
+
+    def spend(self, size: int, seconds: float) -> bool:
+        """So many bytes came, and cost so many seconds. False: more than the connection had."""
+        self._left = min(MAX_CREDIT_S, self._left + size * self._byte_s - seconds)
+        self._read(LARGE_READ_BYTES if seconds < size * CHEAP_BYTE_S else SMALL_READ_BYTES)
+        return self._left >= 0
+
+    def _read(self, size: int) -> None:
+        self._transport.max_size = size  # type: ignore[attr-defined]  # only of asyncio's selector loop
+
+
+# --- A WebSocket that is let go even if its client fetches nothing more: what uvicorn has no setting for ---
+
+
+CLOSE_TIMEOUT_S = 10.0
+"""Seconds that a client is given to fetch the last words and to say goodbye itself."""
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """A connection that is cut off where it is still there some time after the application has done with it."""
+
+    _cut: asyncio.TimerHandle | None = None
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._cut = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        super().connection_lost(exc)
+
+
+# --- A WebSocket whose frames must be worth their while: what uvicorn has no setting for ---
+
+
+FRAME_COST_S = 5e-5
+"""Seconds that a frame costs besides its reading: whoever it is for must be woken, even if there is nothing in it."""
+WS_BYTE_CREDIT_S = 3e-6
+"""Seconds that a byte earns: three times what the frames of 128 samples need that browsers make sound of."""
+
+
+class BudgetedWebSocket(WebSocketConnection):
+    """A connection that is closed where its frames cost more than they bring, or where its pings pile up answers."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._frames = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._budget = ReadBudget(transport, WS_BYTE_CREDIT_S)
+
+    def data_received(self, data: bytes) -> None:
+        began, self._frames = time.thread_time(), 0
+        super().data_received(data)
+        seconds = time.thread_time() - began + self._frames * FRAME_COST_S
+        if not self._budget.spend(len(data), seconds) and not self.transport.is_closing():
+            self._refuse()
+
+    def handle_events(self) -> None:
+        self._frames += len(self.conn.events)
+        super().handle_events()
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if not self.writable.is_set():  # nobody fetches what is answered
+            self.transport.abort()
+
+    def _refuse(self) -> None:
+        if self.conn.state is not State.OPEN:
+            self.transport.abort()
+            return
+        self.conn.fail(CloseCode.POLICY_VIOLATION, "too many frames for what is in them")
+        self.handle_parser_exception()

@@ -15,8 +15,7 @@ from genrelab.serve.http.body import BodyReader
 from genrelab.serve.http.spool import Spool, Upload
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, retry_later
-from genrelab.serve.shutdown import Draining
-from genrelab.serve.unless import run_unless
+from genrelab.serve.shutdown import Draining, run_unless
 
 SLOW_BYTES_PER_S = 100_000
 """Bytes a second from which on a body keeps its place whoever comes."""

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("uvicorn")
-from genrelab.serve.http.purse import (
+from genrelab.serve.http.connection import (
     BYTE_CREDIT_S,
     CHEAP_BYTE_S,
     LARGE_READ_BYTES,

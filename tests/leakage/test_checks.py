@@ -1,10 +1,10 @@
-"""genrelab/leakage/collisions.py: what is shared is counted without writing out every pair."""
+"""leakage/checks.py: what is shared is counted without writing out every pair."""
 
 from __future__ import annotations
 
 from itertools import islice
 
-from genrelab.leakage.collisions import Sides, find_collisions
+from genrelab.leakage.checks import Sides, find_collisions
 
 
 def test_between_two_sides_only_pairs_across_count() -> None:

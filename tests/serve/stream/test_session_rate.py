@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genrelab.serve.stream.pace import CHECK_PERIOD_S, MIN_SPEED, SendRate
+from genrelab.serve.stream.session import CHECK_PERIOD_S, MIN_SPEED, SendRate
 
 
 def after(waited_s: float, audio_s: float) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("uvicorn")
-from genrelab.serve.http import hangup
+from genrelab.serve.http import connection as http_connection
 from genrelab.serve.limits import Limits
 from tests.support.live_service import BINARY, connected, frame, served, until_closed, upgraded
 
@@ -28,8 +28,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(hangup, "CLOSE_TIMEOUT_S", GOODBYE_S)
-    with served(app, Limits(connections=1), ws=hangup.WebSocketConnection) as port:
+    monkeypatch.setattr(http_connection, "CLOSE_TIMEOUT_S", GOODBYE_S)
+    with served(app, Limits(connections=1), ws=http_connection.WebSocketConnection) as port:
         yield port
 
 

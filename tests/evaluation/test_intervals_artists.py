@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genrelab.evaluation.clustered import mean_interval
+from genrelab.evaluation.intervals import mean_interval
 
 
 def test_without_groups_it_is_students_interval() -> None:
