@@ -176,7 +176,6 @@ def test_a_kill_between_the_tables_costs_no_decoding(
     other = replace(dataset, tracks=(replace(dataset.tracks[0], genre="new"), *dataset.tracks[1:]))
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
         m.setattr("genrelab.prepare.assemble.failures", _interrupt)
-        m.setattr("genrelab.prepare.pipeline._is_up_to_date", lambda *_: False)
         _again(other, out)
     with pytest.raises(PreparedError, match=r"does not fit dataset\.json: run the same `prepare` again"):
         open_prepared(str(out))

@@ -19,6 +19,7 @@ import numpy as np
 
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
+from genrelab.features.fingerprint import Fingerprint
 from genrelab.leakage.near_duplicates import MIN_LANDMARKS, NearDuplicate, find_near_duplicates
 from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared
 from genrelab.splits.split import artist_key
@@ -66,8 +67,7 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
         what, note = _pair_describer(t, "same features"), "audio is unknown: this is a table of features"
         return [_shared_key_check("same_features", _rows(prepared), sides, what, note)]
     same_track = _shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
-    prints = prepared.fingerprints()
-    payloads = prints[1] if prints is not None else {}
+    prints, payloads = prepared.fingerprints() or (None, dict[str, str]())
     audio = [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
     same_file, other_tags = _pair_describer(t, "same file"), _pair_describer(t, "same audio with other tags")
     same_audio = _shared_key_check(
@@ -76,7 +76,7 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
         None if prints is not None else "copies with other tags are unknown",
     )  # fmt: skip
     same_audio = replace(same_audio, two_genres=_two_genres(audio, t["genre"], sides))
-    return [same_track, same_audio, _near_duplicate_check(prepared, sides, audio)]
+    return [same_track, same_audio, _near_duplicate_check(prepared, sides, audio, prints)]
 
 
 def _shared_key_check(
@@ -143,35 +143,33 @@ def _rows(prepared: Prepared) -> list[str | None]:
     return [of.get(i) for i in prepared.tracks["track_id"]]
 
 
-def _near_duplicate_check(prepared: Prepared, sides: Sides, audio: Sequence[str | None]) -> Check:
-    """Near duplicates that are no exact copies."""
+def _near_duplicate_check(
+    prepared: Prepared, sides: Sides, audio: Sequence[str | None], prints: Sequence[Fingerprint] | None
+) -> Check:
+    """Near duplicates that are no exact copies; `prints`: the fingerprints of the preparation, None where unknown."""
     of = len(sides.scored)
-    found = near_duplicate_pairs(prepared)
-    if found is None:
+    if prints is None:
         return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), NO_FINGERPRINTS)
+    comparable = {p.track_id for p in prints if len(p.landmarks) >= MIN_LANDMARKS}
     index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     what = _pair_describer(prepared.tracks, "may be the same recording")
     rows: list[SharedPair] = []
-    for pair in found[0]:
+    for pair in _near_duplicate_pairs(prepared, prints):
         a, b, offset = index[pair.a], index[pair.b], pair.offset_s
         if not (a in sides.learned and b in sides.scored):
             a, b, offset = b, a, -offset
         if a in sides.learned and b in sides.scored and (audio[a] is None or audio[a] != audio[b]):
             rows.append((a, b, what(a, b), offset, pair.score))
     leaking = {i for a, b, *_ in rows for i in ((a, b) if sides.within_collection else (b,))}
-    known = sum(prepared.tracks["track_id"][i] in found[1] for i in sides.scored)
+    known = sum(prepared.tracks["track_id"][i] in comparable for i in sides.scored)
     note = None if known == of else f"{pluralize(of - known, 'track')} too short or too plain to compare"
     return Check("near_duplicate", known, len(leaking), of, len(rows), lambda: iter(rows), note)
 
 
-def near_duplicate_pairs(prepared: Prepared) -> tuple[list[NearDuplicate], frozenset[str]] | None:
-    """All near duplicates of a preparation, and the ids of the tracks that can be compared; None where unknown."""
-    prints = prepared.fingerprints()
-    if prints is None:
-        return None
-    comparable = frozenset(p.track_id for p in prints[0] if len(p.landmarks) >= MIN_LANDMARKS)
-    remembered = _stored_pairs(prepared)
-    return find_near_duplicates(prints[0]) if remembered is None else remembered, comparable
+def _near_duplicate_pairs(prepared: Prepared, prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
+    """All near duplicates of a preparation: those that `prepare` listed, else searched for."""
+    stored = _stored_pairs(prepared)
+    return find_near_duplicates(prints) if stored is None else stored
 
 
 def _stored_pairs(prepared: Prepared) -> list[NearDuplicate] | None:

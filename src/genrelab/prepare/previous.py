@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from genrelab.core.errors import DecodeError, PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
 from genrelab.prepare import assemble, work_unit
+from genrelab.prepare.work_folder import read_settings, settings_as_stored
 from genrelab.prepare.work_unit import Item, PackedFingerprint, ReusableTrack, TrackOutcome
 from genrelab.records import tfrecord
 from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared, read_dataset_json, read_parquet, read_prepared
@@ -35,7 +35,7 @@ def find_existing(
     Raises:
         PreparedError: it has other settings, holds another dataset, or the folder holds other files.
     """
-    held = read_work_settings(work)
+    held = read_settings(work)
     if folder.exists("dataset.json"):
         about = read_dataset_json(folder)
         if about["name"] != dataset.name:
@@ -50,20 +50,6 @@ def find_existing(
     elif [n for n in folder.names() if not n.startswith(".work")]:
         raise PreparedError(f"{folder} holds other files and no preparation: choose another --out")
     return None
-
-
-def read_work_settings(work: Path) -> dict[str, Any] | None:
-    """Settings of the pieces in a work folder; None where there can be none."""
-    try:
-        return Folder(work).read_json("settings.json")
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def settings_as_stored(settings: PrepareSettings) -> dict[str, Any]:
-    """Settings as they come back from JSON, with lists for tuples."""
-    stored: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
-    return stored
 
 
 def _check_settings(folder: Folder, held: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
@@ -112,6 +98,7 @@ class PreviousState:
 
     Attributes:
         old: the preparation.
+        track_ids: of the dataset now, in its order.
         before: by track id, its index then.
         sha256: by track id, content of the file now, of the tracks that were known then; None where it cannot be read.
         whole: names of the shards and tables in `dataset.json` that are as they were written.
@@ -119,6 +106,7 @@ class PreviousState:
     """
 
     old: Prepared
+    track_ids: tuple[str, ...] = field(repr=False)
     before: dict[str, int] = field(repr=False)
     sha256: dict[str, str | None] = field(repr=False)
     whole: frozenset[str] = field(repr=False)
@@ -136,12 +124,13 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> PreviousState:
     Raises:
         PreparedError: it was made of another ROOT, and no track of this one is in it.
     """
+    ids = tuple(t.track_id for t in dataset.tracks)
     before = {t: i for i, t in enumerate(old.tracks["track_id"])}
     known = [t for t in dataset.tracks if t.track_id in before and t.path is not None]
     with ThreadPoolExecutor(threads) as pool:  # hashlib leaves the interpreter to the others
         now = list(pool.map(lambda t: _sha256(dataset.root / str(t.path)), known))
     sha256 = {t.track_id: sha for t, sha in zip(known, now, strict=True)}
-    found = PreviousState(old, before, sha256, *check_files(old, threads=threads))
+    found = PreviousState(old, ids, before, sha256, *check_files(old, threads=threads))
     check_root(old.folder, old.about, dataset, any(map(found.unchanged, before)))
     return found
 
@@ -170,22 +159,22 @@ def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept
         )
 
 
-def reusable_tracks(earlier: PreviousState, *, cache: Path) -> dict[str, ReusableTrack]:
+def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableTrack]:
     """By track id, what can be taken over: tracks whose file is unchanged and whose records are whole in every view.
 
     Args:
         cache: folder for copies of old shards that do not lie on this disk.
     """
-    old, t = earlier.old, earlier.old.tracks
-    spans = {view: _spans(earlier, view, cache) for view in old.views if view not in PARQUET_VIEWS}
+    old, t = state.old, state.old.tracks
+    spans = {view: _spans(state, view, cache) for view in old.views if view not in PARQUET_VIEWS}
     rows: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     if "statistics" in old.views:
-        if "features.parquet" not in earlier.whole:
+        if "features.parquet" not in state.whole:
             return {}
         ids, starts, _, values = old.features()
         for track_id, start, row in zip(ids, starts, values, strict=True):
             rows.setdefault(track_id, []).append((float(start), row))
-    prints = _prints(earlier)
+    prints = _prints(state)
     return {
         track_id: ReusableTrack(
             t["sha256"][i],
@@ -194,26 +183,26 @@ def reusable_tracks(earlier: PreviousState, *, cache: Path) -> dict[str, Reusabl
             rows.get(track_id, []),
             None if prints is None else prints.get(track_id, []),
         )
-        for track_id, i in earlier.before.items()
-        if earlier.unchanged(track_id) and all(i in s for s in spans.values())
+        for track_id, i in state.before.items()
+        if state.unchanged(track_id) and all(i in s for s in spans.values())
     }
 
 
-def _prints(earlier: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
+def _prints(state: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
     """By track id, the rows of `fingerprints.parquet`; None where it is not whole."""
-    if FINGERPRINTS_FILE not in earlier.whole:
+    if FINGERPRINTS_FILE not in state.whole:
         return None
     found: dict[str, list[PackedFingerprint]] = {}
-    for track_id, *mark in zip(*read_parquet(earlier.old.folder, FINGERPRINTS_FILE).to_pydict().values(), strict=True):
+    for track_id, *mark in zip(*read_parquet(state.old.folder, FINGERPRINTS_FILE).to_pydict().values(), strict=True):
         found.setdefault(track_id, []).append((mark[0], mark[1], mark[2]))
     return found
 
 
-def _spans(earlier: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
+def _spans(state: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
     """By index then, where a track's records lie on this disk; tracks of damaged shards are left out."""
-    old, found = earlier.old, dict[int, list[tuple[str, int, int]]]()
+    old, found = state.old, dict[int, list[tuple[str, int, int]]]()
     tracks = int(old.about["settings"]["shard_tracks"])
-    for shard in (s for s in old.shards(view) if s in earlier.whole):
+    for shard in (s for s in old.shards(view) if s in state.whole):
         number = int(shard.rpartition("/")[2].partition("-")[0])
         found |= {i: [] for i in range(number * tracks, (number + 1) * tracks)}
         local = old.folder.fetch(shard, cache)
@@ -231,14 +220,13 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def only_labels_differ(dataset: Dataset, earlier: PreviousState, items: list[Item]) -> bool:
+def only_labels_differ(state: PreviousState, items: list[Item]) -> bool:
     """Are there the same files with the same content, so that at most labels, artists and splits differ?"""
-    ids = [t.track_id for t in dataset.tracks]
     return (
-        not earlier.damaged
-        and FINGERPRINTS_FILE in earlier.whole  # a preparation of an earlier version has none: they are added
-        and ids == earlier.old.tracks["track_id"]
-        and all(map(_as_before, items, outcomes_of(earlier.old), map(earlier.sha256.get, ids)))
+        not state.damaged
+        and FINGERPRINTS_FILE in state.whole  # a preparation of an earlier version has none: they are added
+        and list(state.track_ids) == state.old.tracks["track_id"]
+        and all(map(_as_before, items, outcomes_of(state.old), map(state.sha256.get, state.track_ids)))
     )
 
 

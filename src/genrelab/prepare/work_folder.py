@@ -1,0 +1,83 @@
+"""The folder in which pieces grow until PREPARED is assembled: locked while it is in use, and gone afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genrelab.core.config import PrepareSettings
+from genrelab.core.errors import PreparedError
+from genrelab.core.storage import Folder
+
+
+def work_folder(folder: Folder) -> Path:
+    """Where pieces grow: inside a local PREPARED, else in the user's cache, under a name that a resume finds again."""
+    if folder.is_local:
+        return folder.local / ".work"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "genrelab" / "work" / hashlib.sha256(str(folder).encode()).hexdigest()[:16] / ".work"
+
+
+@contextmanager
+def locked(folder: Folder, place: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Two preparations of one folder at a time would undo each other's work.
+
+    The lock lies on the folder itself: there is no file that a kill could leave, or a removal could make two of.
+    """
+    Folder(place).make_folder()
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock there
+        yield
+        return
+    lock = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        os.close(lock)
+        raise PreparedError(f"{folder}: another prepare is writing here; wait for it to end") from e
+    except OSError as e:  # some network file systems
+        say(f"{folder} cannot be locked ({e.strerror}): let no other prepare write to it meanwhile")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def start(work: Path, settings: PrepareSettings) -> None:
+    """A work folder with the pieces of an interrupted preparation with these settings, if there are any."""
+    if read_settings(work) != settings_as_stored(settings):
+        discard(work)
+    Folder(work).write_json("settings.json", settings.to_json())
+    for half in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
+        shutil.rmtree(half)
+
+
+def read_settings(work: Path) -> dict[str, Any] | None:
+    """Settings of the pieces in a work folder; None where there can be none."""
+    try:
+        return Folder(work).read_json("settings.json")
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def settings_as_stored(settings: PrepareSettings) -> dict[str, Any]:
+    """Settings as they come back from JSON, with lists for tuples."""
+    stored: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
+    return stored
+
+
+def discard(work: Path) -> None:
+    """Remove the work folder under another name, so that a kill on the way leaves no half pieces to go on with."""
+    dead = work.with_name(f"{work.name}.dead")
+    if dead.exists():
+        shutil.rmtree(dead)
+    if work.exists():
+        work.rename(dead)
+        shutil.rmtree(dead)
