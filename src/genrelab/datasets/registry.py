@@ -130,4 +130,4 @@ def _with_subset(name: str, options: DatasetOptions) -> DatasetOptions:
 
 def _module(name: str) -> DatasetModule:
     # Late, so that a dataset costs only its own imports.
-    return cast(DatasetModule, import_module(f"genrelab.datasets.registry.{name}"))
+    return cast(DatasetModule, import_module(f"genrelab.datasets.{name}"))

@@ -40,7 +40,7 @@ def model_class(name: str) -> type[Model]:
     if name not in _HOMES:
         raise ModelError(f"unknown model {name!r}: known are {', '.join(_HOMES)}")
     module, _, cls = _HOMES[name].partition(":")
-    return cast("type[Model]", getattr(import_module(f"genrelab.models.registry.{module}"), cls))
+    return cast("type[Model]", getattr(import_module(f"genrelab.models.{module}"), cls))
 
 
 def create(name: str, settings: TrainSettings, genres: tuple[str, ...]) -> Model:
