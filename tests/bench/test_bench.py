@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from genrelab.bench import bench, datasets, rehearsal, sample, stages, summary, training
 from genrelab.bench.rehearsal import Forecast, Rehearsal, forecast
-from genrelab.bench.training import Network, Trained
+from genrelab.bench.training import NetworkCost, TrainingCost
 from genrelab.cli.main import app
 from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
 from genrelab.core.errors import DatasetError, SettingsError
@@ -69,11 +69,11 @@ def test_pieces_are_shared_out(tracks: int, jobs: int, most: int) -> None:
 
 def test_the_sample_is_spread_and_repeated_where_it_is_small(tmp_path: Path) -> None:
     dataset = Dataset("d", tmp_path, tuple(Track(str(i), f"{i}.wav", "g") for i in range(10)))
-    chosen = sample.spread(dataset, 4)
+    chosen = sample.sample_evenly(dataset, 4)
     assert [t.track_id for t in chosen.tracks] == ["0", "3", "6", "9"]
     first = frozenset(t.track_id for t in chosen.tracks)
-    assert not first & {t.track_id for t in sample.spread(dataset, 6, but=first).tracks}
-    again = sample.spread(dataset, 25, but=first).tracks
+    assert not first & {t.track_id for t in sample.sample_evenly(dataset, 6, but=first).tracks}
+    again = sample.sample_evenly(dataset, 25, but=first).tracks
     assert len({t.track_id for t in again}) == 25 and {t.path for t in again} == {t.path for t in dataset.tracks}
 
 
@@ -87,14 +87,14 @@ def test_only_tracks_that_prepare_decodes_are_measured(music: Path, tmp_path: Pa
 
 def test_every_stage_is_measured_and_a_bad_file_is_named(music: Path) -> None:
     paths = [str(music / "ambient" / "0.wav"), str(music / "beat" / "broken.mp3"), str(music / "choir" / "0.wav")]
-    found = dict(stages.hear_all(paths, SETTINGS, seconds=60))
+    found = dict(stages.measure_tracks(paths, SETTINGS, seconds=60))
     good = found[paths[0]]
     assert sorted(good.seconds) == sorted(STAGES) and all(s >= 0 for s in good.seconds.values())
     assert good.n_bytes == {"samples": 4 * 500, "mel_image": 2 * 224 * 224}
     assert (good.clips, good.file_bytes) == (1, Path(paths[0]).stat().st_size)
     assert found[paths[1]].error and not found[paths[1]].seconds
     assert found[paths[2]].error is None
-    assert len(dict(stages.hear_all(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
+    assert len(dict(stages.measure_tracks(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
 
 
 def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
     settings = PrepareSettings(
         views=(SamplesView(n_samples=500), LogMelView(window_s=1.0), FramesView()), clips=ClipSettings(1.0)
     )
-    found = stages.hear(stages.Order(str(tmp_path / "a.wav"), settings))
+    found = stages.measure_track(stages.StageJob(str(tmp_path / "a.wav"), settings))
     assert found.clips == 4
     once, each = found.n_bytes["samples"] + found.n_bytes["frames"], found.n_bytes["log_mel"]
     assert (once, each % 4) == (4 * 500 + 4 * 2_582 * 35, 0) and each
@@ -119,19 +119,19 @@ def test_a_clip_is_synthesised_as_fma_has_it(tmp_path: Path, monkeypatch: pytest
 def test_without_tensorflow_the_training_step_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(training, "find_spec", lambda name: None if name == "tensorflow" else real(name))
-    found = training.measured(["svm", "raw_cnn"], seconds=60, more_s=120)
+    found = training.measure_training(["svm", "raw_cnn"], seconds=60, more_s=120)
     assert found.networks == () and found.reason == "TensorFlow is not installed: pip install 'genrelab[train]'"
     assert found.missing == ("raw_cnn",)
-    assert training.measured(["svm"], seconds=60, more_s=120).reason == "no network among the models"
+    assert training.measure_training(["svm"], seconds=60, more_s=120).reason == "no network among the models"
 
 
 def test_what_a_process_of_tensorflow_says_is_kept_as_far_as_it_came() -> None:
     lines = ['{"device": "CPU", "start_s": 5.0}', '{"name": "raw_cnn", "once_s": 0, "epoch_s": 1.0, "window_s": 0.5}']
-    found = training._said("\n".join(["noise", *lines]), ["raw_cnn"], "killed")
-    assert found == Trained((Network("raw_cnn", 0, 1.0, 0.5),), "CPU", 5.0)
+    found = training._parse_output("\n".join(["noise", *lines]), ["raw_cnn"], "killed")
+    assert found == TrainingCost((NetworkCost("raw_cnn", 0, 1.0, 0.5),), "CPU", 5.0)
     for said in ("", lines[0], "\n".join(lines)):
-        assert training._said(said, ["mobilenet_v2"], "killed").reason == "mobilenet_v2: killed"
-    assert Network("x", 2.0, 1.0, 0.5).seconds(100, 10) == pytest.approx(200 + 10 * (1 + 0.5 * (80 + 20 / 3)))
+        assert training._parse_output(said, ["mobilenet_v2"], "killed").reason == "mobilenet_v2: killed"
+    assert NetworkCost("x", 2.0, 1.0, 0.5).seconds(100, 10) == pytest.approx(200 + 10 * (1 + 0.5 * (80 + 20 / 3)))
 
 
 @pytest.fixture
@@ -143,8 +143,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         rehearsal, "rehearse", lambda dataset, settings, jobs: _rehearsal(len(dataset.tracks), jobs=jobs)
     )
-    trained = Trained((Network("raw_cnn", 0.0, 1.0, 0.01), Network("mobilenet_v2", 0.02, 0.5, 0.001)), "CPU", 5.0)
-    monkeypatch.setattr(training, "measured", lambda names, seconds, more_s: trained)
+    trained = TrainingCost(
+        (NetworkCost("raw_cnn", 0.0, 1.0, 0.01), NetworkCost("mobilenet_v2", 0.02, 0.5, 0.001)), "CPU", 5.0
+    )
+    monkeypatch.setattr(training, "measure_training", lambda names, seconds, more_s: trained)
 
 
 def _called(*words: object) -> tuple[int, str, str]:
@@ -202,16 +204,16 @@ def test_what_fits_in_a_night_is_named_and_fetched() -> None:
     medium = CATALOGUE["fma-medium"]
     assert amounts["fma-medium"].peak_bytes == pytest.approx(medium.unpacked + medium.size)
     fits = replace(found, amounts=tuple(amounts.values()), free_bytes=10**15)
-    said, again = " ".join(summary.sentences(fits)), summary.command(fits, ["genrelab"], None)
+    said, again = " ".join(summary.sentences(fits)), summary.recommended_command(fits, ["genrelab"], None)
     assert "Of FMA, fma-medium fits" in said and "2.0 h" in said
     assert again.startswith("genrelab download fma-metadata --out data && genrelab download fma-medium --out data && ")
-    assert "download" not in summary.command(fits, ["genrelab"], "music")
+    assert "download" not in summary.recommended_command(fits, ["genrelab"], "music")
     small = replace(fits, free_bytes=medium.size)
     assert "Of FMA, fma-small fits" in " ".join(summary.sentences(small))
     none = replace(fits, free_bytes=10)
     assert "No part of FMA fits" in " ".join(summary.sentences(none))
-    assert "download" not in summary.command(none, ["genrelab"], None)
-    slow = replace(found, trained=Trained(reason="raw_cnn: no answer", missing=("raw_cnn",)))
+    assert "download" not in summary.recommended_command(none, ["genrelab"], None)
+    slow = replace(found, trained=TrainingCost(reason="raw_cnn: no answer", missing=("raw_cnn",)))
     assert ("train raw_cnn: a window, each epoch", "not measured", "", "", "") in summary.stage_rows(slow)
 
 
@@ -220,7 +222,7 @@ def test_what_workers_take_beyond_their_stages_is_waiting(track_s: float, waitin
     line = Forecast(1, 2.0, 1.0, track_s, 0.05, 0.0, 100.0, 1.0, 0.1)
     parts = datasets._parts(100, line, 1.0, 0.1)
     assert sum(parts.values()) == pytest.approx(line.seconds(100))
-    assert parts[datasets.BEGIN] == pytest.approx(3.0) and parts[datasets.ENDING] == pytest.approx(5.0)
+    assert parts[datasets.START] == pytest.approx(3.0) and parts[datasets.ENDING] == pytest.approx(5.0)
     assert (parts[datasets.WAITING] > 0) == waiting
 
 
@@ -248,8 +250,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path, music: Path) -> None:
 
 
 def test_amounts_read_well() -> None:
-    assert [summary.lasting(s) for s in (5.04, 80, 700, 90_000)] == ["5.0 s", "80 s", "12 min", "25.0 h"]
-    assert [summary.size(n) for n in (1.2e6, 3.45e9)] == ["1.2 MB", "3.5 GB"]
+    assert [summary.format_duration(s) for s in (5.04, 80, 700, 90_000)] == ["5.0 s", "80 s", "12 min", "25.0 h"]
+    assert [summary.format_bytes(n) for n in (1.2e6, 3.45e9)] == ["1.2 MB", "3.5 GB"]
 
 
 @pytest.mark.slow
@@ -278,14 +280,14 @@ def test_copies_that_are_only_repeated_are_not_timed(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     began = time.time()
-    alone = rehearsal._prepared(small, SETTINGS, 1, str(tmp_path / "a"), began)
-    again = rehearsal._prepared(sample.spread(small, 4), SETTINGS, 1, str(tmp_path / "b"), began)
+    alone = rehearsal._timed_prepare(small, SETTINGS, 1, str(tmp_path / "a"), began)
+    again = rehearsal._timed_prepare(sample.sample_evenly(small, 4), SETTINGS, 1, str(tmp_path / "b"), began)
     assert again.ending_s < 3.0 < alone.ending_s
 
 
 @pytest.mark.slow
 def test_networks_are_measured() -> None:
-    found = training.measured(["raw_cnn", "mobilenet_v2"], seconds=300, more_s=600)
+    found = training.measure_training(["raw_cnn", "mobilenet_v2"], seconds=300, more_s=600)
     assert [n.name for n in found.networks] == ["mobilenet_v2", "raw_cnn"] and found.start_s > 0
     assert found.networks[1].once_s == 0 < found.networks[0].once_s
     assert all(n.epoch_s >= 0 and n.window_s >= 0 for n in found.networks)

@@ -30,7 +30,7 @@ def quick(here: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
         yield lambda: ("2.20", [Device("CPU:0", 0.5)])
 
     monkeypatch.setattr(devices, "device_probe", asking)
-    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
+    monkeypatch.setattr(machine, "check_machine", lambda model: iter([Finding("genrelab", "genrelab", OK, "1.0")]))
     monkeypatch.setattr(doctor_output, "prepared_bytes", lambda checkup: 3e9)
     monkeypatch.chdir(tmp_path)
 
@@ -128,7 +128,7 @@ def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_he
 ) -> None:
     root = collection(tmp_path / "music")
     (tmp_path / DEFAULT_FILE_NAME).write_text("my own notes\n")
-    monkeypatch.setattr(doctor_output, "check", None)
+    monkeypatch.setattr(doctor_output, "check_dataset", None)
     status, out, err = call("doctor", root)
     assert (status, out) == (1, "") and "no manifest of exclusions: name another file with --manifest" in err
     assert (tmp_path / DEFAULT_FILE_NAME).read_text() == "my own notes\n"
@@ -145,7 +145,9 @@ def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow
 
 def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = clean(tmp_path / "music")
-    monkeypatch.setattr(machine, "examine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")]))
+    monkeypatch.setattr(
+        machine, "check_machine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")])
+    )
     status, out, _ = call("doctor", root)
     assert status == 1 and "To be repaired: mp3" in out and "→ do this" in out
 
@@ -182,7 +184,7 @@ def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.M
     def interrupted(*_: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor_output, "check", interrupted)
+    monkeypatch.setattr(doctor_output, "check_dataset", interrupted)
     status, _, err = call("doctor", collection(tmp_path / "music"))
     assert status == 130 and "the same command begins anew" in err and not (tmp_path / DEFAULT_FILE_NAME).exists()
 
@@ -191,12 +193,12 @@ def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     def fails() -> Any:
         raise RuntimeError("ends with status 1: no libcudart")
 
-    assert [(f.state, f.found) for f in machine.training(fails)] == [(REPAIR, "ends with status 1: no libcudart")]
+    assert [(f.state, f.found) for f in machine.check_training(fails)] == [(REPAIR, "ends with status 1: no libcudart")]
     monkeypatch.setattr(machine, "NVIDIA", tmp_path)
     wrong = Device("CPU:0", 1.0, "learns wrongly")
-    states = {f.name: f.state for f in machine.training(lambda: ("2.20", [wrong]))}
+    states = {f.name: f.state for f in machine.check_training(lambda: ("2.20", [wrong]))}
     assert states == {"TensorFlow": OK, "CPU:0": REPAIR, "GPU": NOTE}
     monkeypatch.setattr(machine, "free_memory", lambda: 10**9)
-    (disk, memory) = machine.room(1e15, jobs=8)
+    (disk, memory) = machine.check_capacity(1e15, jobs=8)
     assert disk.state == memory.state == NOTE and memory.remedy == "use --jobs 3"
-    assert [f.state for f in machine.room(1e6, jobs=2)] == [OK]
+    assert [f.state for f in machine.check_capacity(1e6, jobs=2)] == [OK]

@@ -22,7 +22,7 @@ class Shape:
 def test_fields_of_a_group_are_options_of_the_command() -> None:
     seen: list[tuple[Shape, bool]] = []
 
-    @options.grouped
+    @options.expand_groups
     def draw(shape: Shape, loud: Annotated[bool, typer.Option("--loud")] = False) -> None:
         seen.append((shape, loud))
 
@@ -39,8 +39,8 @@ def test_fields_of_a_group_are_options_of_the_command() -> None:
 def test_each_study_has_its_flag_and_its_file(name: str) -> None:
     from importlib import import_module
 
-    asked = options.Asked(**{name: True})
+    asked = options.RunOptions(**{name: True})
     assert asked.studies == (name.replace("_", "-"),)
     module = import_module(f"genrelab.studies.{name}")
     assert f"{name}.json" == module.FILE and module.HEADERS and callable(module.table)
-    assert options.Asked().studies == ()
+    assert options.RunOptions().studies == ()

@@ -313,7 +313,7 @@ def test_a_bundle_that_cannot_hear_is_refused_before_anything_is_said_of_it(bund
 def test_a_list_on_a_closed_standard_input_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SettingsError, match="closed: name files"):
-        predict_output.predict(load_bundle(bundle), ["-"], form="json")
+        predict_output.print_predictions(load_bundle(bundle), ["-"], form="json")
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0"])

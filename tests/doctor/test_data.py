@@ -12,7 +12,7 @@ from genrelab.datasets.base import Dataset, DatasetOptions, Track
 from genrelab.datasets.demo import synthesise
 from genrelab.datasets.registry import load_dataset
 from genrelab.doctor import data
-from genrelab.doctor.data import PLAIN, Checkup, check, find, known_faults, prepared_bytes
+from genrelab.doctor.data import PLAIN_FILES, Checkup, check_dataset, find_dataset, prepared_bytes, published_faults
 from tests.support.doctor import here  # noqa: F401 - a fixture
 from tests.support.faulty import SR, collection, tune, write
 
@@ -30,7 +30,7 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
     """With worker processes: this one goes the whole way."""
     dataset = load_dataset(collection(tmp_path))
     steps: list[tuple[int, int]] = []
-    found = check(dataset, jobs=2, progress=lambda done, total: steps.append((done, total)))
+    found = check_dataset(dataset, jobs=2, progress=lambda done, total: steps.append((done, total)))
     assert by_kind(found) == {
         "missing": ["rock/gone.wav"],
         "empty": ["jazz/empty.mp3"],
@@ -65,7 +65,7 @@ def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None
     from genrelab.prepare.work_unit import Item, Piece, _track
 
     dataset = load_dataset(collection(tmp_path))
-    excluded = exclude(dataset, check(dataset, progress=_nothing).exclusions)
+    excluded = exclude(dataset, check_dataset(dataset, progress=_nothing).exclusions)
     piece = Piece(0, "", (), PrepareSettings(views=()))
     for i, track in enumerate(excluded.tracks):
         if track.problem is None and not str(track.path).endswith("gone.wav"):
@@ -76,14 +76,14 @@ def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None
 @pytest.mark.usefixtures("here")
 def test_a_clean_folder_is_quiet(music: Path) -> None:
     (music / "beat" / "broken.mp3").unlink()
-    found = check(load_dataset(music), progress=_nothing)
+    found = check_dataset(load_dataset(music), progress=_nothing)
     assert (found.faults, found.exclusions) == ((), [])
 
 
 @pytest.mark.usefixtures("here")
 def test_the_demo_s_faults_are_found(tmp_path: Path) -> None:
     synthesise(tmp_path, tracks_per_genre=3, seconds=2)
-    found = by_kind(check(load_dataset(tmp_path), progress=_nothing))
+    found = by_kind(check_dataset(load_dataset(tmp_path), progress=_nothing))
     assert {kind: len(ids) for kind, ids in found.items()} == {
         "missing": 1, "undecodable": 2, "too short": 1, "silent": 1,
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyP
         "answers",
         lambda f, things, jobs: ((i, None if i == crash else f(t)) for i, t in reversed(list(enumerate(things)))),
     )
-    found = check(dataset, progress=_nothing)
+    found = check_dataset(dataset, progress=_nothing)
     assert (found.sounds[crash].state, found.sounds[crash].error) == ("undecodable", DECODER_CRASHED)
     assert dataset.tracks[crash].track_id in by_kind(found)["undecodable"]
     assert by_kind(found)["empty"] == ["jazz/empty.mp3"], "answers in any order stand with their files"
@@ -107,19 +107,19 @@ def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyP
 def test_known_faults_of_gtzan(tmp_path: Path) -> None:
     for i in range(3):
         write(tmp_path / "jazz" / f"jazz.{53 + i:05d}.wav", tune(i))
-    good = check(load_dataset(tmp_path), progress=_nothing)
+    good = check_dataset(load_dataset(tmp_path), progress=_nothing)
     assert by_kind(good) == {"known": ["jazz.00054"]} and good.exclusions == []
     (tmp_path / "jazz" / "jazz.00054.wav").write_bytes(b"no audio" * 100)
-    bad = check(load_dataset(tmp_path), progress=_nothing)
+    bad = check_dataset(load_dataset(tmp_path), progress=_nothing)
     assert by_kind(bad) == {"undecodable": ["jazz.00054"]}
     assert [row.track_id for row in bad.exclusions] == ["jazz.00054"]
 
 
 def test_known_faults_are_those_that_were_published() -> None:
-    fma = known_faults(Dataset("fma-small", Path(), (Track("1", None, None),)))
+    fma = published_faults(Dataset("fma-small", Path(), (Track("1", None, None),)))
     assert len(fma) == 21 and {"99134", "108925", "133297", "1486", "98558", "98569", "143992"} <= fma.keys()
-    assert list(known_faults(Dataset("gtzan", Path(), (Track("1", None, None),)))) == ["jazz.00054"]
-    assert known_faults(Dataset("folder", Path(), (Track("1", None, None),))) == {}
+    assert list(published_faults(Dataset("gtzan", Path(), (Track("1", None, None),)))) == ["jazz.00054"]
+    assert published_faults(Dataset("folder", Path(), (Track("1", None, None),))) == {}
 
 
 @pytest.mark.usefixtures("here")
@@ -129,7 +129,7 @@ def test_clips_that_are_too_short_for_their_collection(tmp_path: Path) -> None:
         write(tmp_path / f"rock.0000{i}.wav", np.roll(long, 5_000 * i) if i else long[::-1])
     write(tmp_path / "rock.00003.wav", tune(2))
     write(tmp_path / "rock.00004.wav", np.tile(tune(3), 5))
-    found = by_kind(check(load_dataset(tmp_path), progress=_nothing))
+    found = by_kind(check_dataset(load_dataset(tmp_path), progress=_nothing))
     assert found["too short"] == ["rock.00003"] and found["length"] == ["rock.00004"]
 
 
@@ -137,36 +137,36 @@ def test_a_folder_that_is_no_dataset_is_looked_at_all_the_same(tmp_path: Path) -
     write(tmp_path / "a.wav", tune(1))
     (tmp_path / "cover.jpg").touch()
     for root in (tmp_path, tmp_path / "a.wav"):
-        dataset = find(root, "auto", DatasetOptions())
-        assert (dataset.name, [t.path for t in dataset.tracks], dataset.genres) == (PLAIN, ["a.wav"], ())
+        dataset = find_dataset(root, "auto", DatasetOptions())
+        assert (dataset.name, [t.path for t in dataset.tracks], dataset.genres) == (PLAIN_FILES, ["a.wav"], ())
         assert "only the files are looked at" in dataset.notes[0]
     with pytest.raises(DatasetError, match="directly in it"):
-        find(tmp_path, "folder", DatasetOptions())
+        find_dataset(tmp_path, "folder", DatasetOptions())
     with pytest.raises(DatasetError, match="does not exist"):
-        find(tmp_path / "none", "auto", DatasetOptions())
+        find_dataset(tmp_path / "none", "auto", DatasetOptions())
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DatasetError, match="no column genre"):
-        find(tmp_path / "t.csv", "auto", DatasetOptions())
+        find_dataset(tmp_path / "t.csv", "auto", DatasetOptions())
 
 
 def test_a_folder_of_tables_names_them(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,x\nrock,1\n")
     with pytest.raises(DatasetError, match=r"fits no dataset\. Did you mean .*/t\.csv\? Looked for"):
-        find(tmp_path, "auto", DatasetOptions())
+        find_dataset(tmp_path, "auto", DatasetOptions())
     (tmp_path / "u.parquet").touch()
     with pytest.raises(DatasetError, match=r"Did you mean .*/t\.csv\? \(or another of its tables: u\.parquet\)"):
-        find(tmp_path, "auto", DatasetOptions())
+        find_dataset(tmp_path, "auto", DatasetOptions())
 
 
 def test_a_table_of_features_has_only_its_split_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,artist,split,x\nrock,Ann,train,1\nrock,Ann,test,2\njazz,Bob,train,3\n")
-    found = check(find(tmp_path / "t.csv", "auto", DatasetOptions()), progress=_nothing)
+    found = check_dataset(find_dataset(tmp_path / "t.csv", "auto", DatasetOptions()), progress=_nothing)
     assert by_kind(found) == {"split": ["2"]} and found.sounds == () and found.exclusions == []
 
 
 def test_fewer_than_one_worker_is_refused(music: Path) -> None:
     with pytest.raises(SettingsError, match="--jobs"):
-        check(load_dataset(music), jobs=0, progress=_nothing)
+        check_dataset(load_dataset(music), jobs=0, progress=_nothing)
 
 
 @pytest.mark.usefixtures("here")
@@ -176,7 +176,7 @@ def test_the_estimate_of_prepared_is_near(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / "music" / "rock" / f"{i}.wav", tune(i))
     dataset = load_dataset(tmp_path / "music")
-    expected = prepared_bytes(check(dataset, progress=_nothing))
+    expected = prepared_bytes(check_dataset(dataset, progress=_nothing))
     prepare(dataset, tmp_path / "out", jobs=1)
     written = sum(p.stat().st_size for p in (tmp_path / "out").rglob("*.tfrecord"))
     assert 0.8 < expected / written < 1.25
@@ -186,7 +186,7 @@ def test_the_estimate_of_prepared_is_near(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gtzan_15s", "gtzan_30s", "assorted", "gtzan_2s", "emotify_30s", "fma"])
 def test_real_music_raises_no_alarm(shared: Path, name: str) -> None:
-    found = by_kind(check(find(shared / "data" / name, "auto", DatasetOptions()), progress=_nothing))
+    found = by_kind(check_dataset(find_dataset(shared / "data" / name, "auto", DatasetOptions()), progress=_nothing))
     expected: dict[str, dict[str, int]] = {
         "fma": {"missing": 50},  # only eight clips of its first tracks are there
         "emotify_30s": {"near duplicate": 1},  # one recording twice, two seconds apart

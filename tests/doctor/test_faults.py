@@ -8,17 +8,17 @@ import pytest
 from genrelab.core.config import ClipSettings
 from genrelab.datasets.base import Dataset, Track
 from genrelab.doctor import faults
-from genrelab.doctor.faults import KINDS, Fault, collection_clip_s, faults_of
-from genrelab.doctor.measure import Sound
+from genrelab.doctor.faults import KINDS, Fault, collection_clip_s, file_faults
+from genrelab.doctor.measure import AudioMeasurement
 
-CLEAN = Sound(
+CLEAN = AudioMeasurement(
     "heard", None, None, "soundfile", 44_100, 2, 30.0, 30.01, True, 1.2, 1.1, 0.002, 0.02, False, "file", "audio"
 )
 """A loud record as MP3: it overshoots, and a few of its peaks are flat."""
 
 
-def kinds(sound: Sound, clip_s: float | None = None) -> list[str]:
-    found = list(faults_of(sound, clip_s, ClipSettings()))
+def kinds(sound: AudioMeasurement, clip_s: float | None = None) -> list[str]:
+    found = list(file_faults(sound, clip_s, ClipSettings()))
     assert all(kind in KINDS for kind, _ in found)
     return [kind for kind, _ in found]
 
@@ -67,7 +67,7 @@ def dataset(name: str, *tracks: Track) -> Dataset:
 
 
 def test_a_clip_of_a_collection_of_clips_has_its_length() -> None:
-    sounds = [CLEAN, CLEAN, replace(CLEAN, duration_s=4.0, stated_s=4.0), Sound("missing")]
+    sounds = [CLEAN, CLEAN, replace(CLEAN, duration_s=4.0, stated_s=4.0), AudioMeasurement("missing")]
     assert collection_clip_s(dataset("fma-small"), sounds) == collection_clip_s(dataset("gtzan"), sounds) == 30.0
     assert collection_clip_s(dataset("fma-full"), sounds) is None, "whole songs"
     assert collection_clip_s(dataset("folder"), sounds) is None
@@ -77,7 +77,7 @@ def test_a_clip_of_a_collection_of_clips_has_its_length() -> None:
     assert kinds(replace(CLEAN, duration_s=20.0, stated_s=20.0), 30.0) == ["length"]
 
 
-def _copies(tracks: list[Track], sounds: list[Sound], harmed: frozenset[int] = frozenset()) -> list[Fault]:
+def _copies(tracks: list[Track], sounds: list[AudioMeasurement], harmed: frozenset[int] = frozenset()) -> list[Fault]:
     return list(faults.copies(dataset("folder", *tracks), sounds, set(harmed)))
 
 
@@ -114,13 +114,13 @@ def test_of_one_recording_under_two_genres_none_is_kept() -> None:
 def test_what_is_harmed_is_no_copy() -> None:
     tracks = [Track(str(i), f"{i}.mp3", "rock") for i in range(2)]
     assert _copies(tracks, [CLEAN, CLEAN], frozenset({0})) == []
-    assert _copies(tracks, [Sound("missing"), Sound("missing")]) == []
+    assert _copies(tracks, [AudioMeasurement("missing"), AudioMeasurement("missing")]) == []
 
 
 def test_near_duplicates_are_told_at_their_first_track() -> None:
     data = dataset("folder", *(Track(str(i), f"{i}.mp3", g) for i, g in enumerate(("rock", "jazz", "rock"))))
     pairs = [(0, 1, 2.0, 0.9), (0, 2, 0.03, 0.8)]
-    assert list(faults.near(data, pairs)) == [
+    assert list(faults.near_duplicate_faults(data, pairs)) == [
         Fault("near duplicate", 0, "90% alike to 1.mp3, 2.0 s later there; here rock, there jazz"),
         Fault("near duplicate", 0, "80% alike to 2.mp3"),
     ]
@@ -129,7 +129,7 @@ def test_near_duplicates_are_told_at_their_first_track() -> None:
 def test_known_faults_are_told_where_this_copy_is_sound() -> None:
     data = dataset("fma-small", *(Track(str(i), f"{i}.mp3", "rock") for i in (1, 2, 3)))
     listed = {"1": "wrong in duration", "2": "wrong in duration", "3": "undecodable"}
-    found = list(faults.known(data, listed, [CLEAN, CLEAN, Sound("undecodable")], harmed={1, 2}))
+    found = list(faults.known_faulty(data, listed, [CLEAN, CLEAN, AudioMeasurement("undecodable")], harmed={1, 2}))
     assert found == [Fault("known", 0, "published as wrong in duration")]
 
 

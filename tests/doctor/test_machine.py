@@ -21,7 +21,7 @@ from genrelab.audio import tones
 from genrelab.audio.clips import probe
 from genrelab.cli.main import app
 from genrelab.doctor import machine
-from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, examine
+from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, check_machine
 from tests.support.paths import PROJECT
 
 FORMATS = ("wav", "flac", "ogg", "aiff", "mp3", "m4a", "aac", "opus")
@@ -34,7 +34,7 @@ def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(**more: Any) -> dict[str, Finding]:
-    return {f.name: f for f in examine(**more)}
+    return {f.name: f for f in check_machine(**more)}
 
 
 def test_this_machine_is_well() -> None:
@@ -50,7 +50,7 @@ def test_this_machine_is_well() -> None:
 
 def test_the_packages_are_those_of_the_wheel() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert machine.use_half() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
+    assert machine.base_packages() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
 
 
 @pytest.mark.parametrize("suffix", tones.tone_files())
@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("missing", "words"),
-    [(machine.TRAIN_HALF, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
+    [(machine.TRAIN_PACKAGES, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
 )
 def test_the_train_half_is_looked_for_and_need_not_be_there(
     monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
@@ -137,7 +137,7 @@ def test_the_train_half_is_what_the_extra_installs() -> None:
     needs = {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in (*extras["train"], *extras["train-base"])}
     renamed = {"scikit_learn": "sklearn", "tensorflow_cpu": "tensorflow"}
     found = {renamed.get(n, n) for n in needs} - {"genrelab", "protobuf"}  # protobuf is imported as google.protobuf
-    assert found == set(machine.TRAIN_HALF)
+    assert found == set(machine.TRAIN_PACKAGES)
 
 
 def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ def test_the_command_prints_and_exits(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_train_half_is_imported() -> None:
-    names = repr(machine.TRAIN_HALF)
+    names = repr(machine.TRAIN_PACKAGES)
     look = (
         "import sys; from genrelab.doctor.machine import examine; list(examine()); "
         f"print(*[m for m in {names} if m in sys.modules])"

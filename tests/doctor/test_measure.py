@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio.channels import blocks
 from genrelab.doctor import measure
-from genrelab.doctor.measure import examine
+from genrelab.doctor.measure import measure_audio
 from genrelab.features.fingerprint import unpack
 from tests.support.faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav, tagged, tune, write
 
@@ -18,7 +18,7 @@ from tests.support.faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
 def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a.{suffix}", tune(1))
-    sound = examine(path)
+    sound = measure_audio(path)
     assert (sound.state, sound.error, sound.damage, sound.sr, sound.channels) == ("heard", None, None, SR, 1)
     assert sound.duration_s == pytest.approx(SECONDS, abs=0.05) == sound.stated_s
     assert sound.finite and not sound.equal_channels and sound.clipped == sound.silent == 0
@@ -28,8 +28,8 @@ def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str
 
 
 def test_levels_and_channels(tmp_path: Path) -> None:
-    def measured(y: NDArray[np.float32], **more: str) -> measure.Sound:
-        return examine(write(tmp_path / "a.wav", y.astype(np.float32), **more))
+    def measured(y: NDArray[np.float32], **more: str) -> measure.AudioMeasurement:
+        return measure_audio(write(tmp_path / "a.wav", y.astype(np.float32), **more))
 
     cut_off = measured(clipped(1))
     assert cut_off.clipped > 0.01 and cut_off.peak >= measure.FULL_SCALE
@@ -51,33 +51,33 @@ def test_levels_and_channels(tmp_path: Path) -> None:
 
 
 def test_equal_channels_survive_mp3(tmp_path: Path) -> None:
-    assert examine(write(tmp_path / "a.mp3", np.stack([tune(7)] * 2, axis=1))).equal_channels
+    assert measure_audio(write(tmp_path / "a.mp3", np.stack([tune(7)] * 2, axis=1))).equal_channels
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "aiff"])
 def test_a_file_that_was_cut_off_says_how_long_it_was(tmp_path: Path, suffix: str) -> None:
-    sound = examine(cut(write(tmp_path / f"a.{suffix}", tune(8)), 0.4))
+    sound = measure_audio(cut(write(tmp_path / f"a.{suffix}", tune(8)), 0.4))
     assert sound.state == "heard" and sound.duration_s < 0.7 * SECONDS
     assert sound.stated_s == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_headers_that_lie(tmp_path: Path) -> None:
-    wav = examine(lying_wav(tmp_path / "a.wav", tune(9), 60 * 2 * SR))
+    wav = measure_audio(lying_wav(tmp_path / "a.wav", tune(9), 60 * 2 * SR))
     assert (wav.duration_s, wav.stated_s) == (SECONDS, 60.0)
-    mp3 = examine(lying_mp3(tmp_path / "a.mp3", tune(9), 3))
+    mp3 = measure_audio(lying_mp3(tmp_path / "a.mp3", tune(9), 3))
     assert mp3.duration_s == pytest.approx(SECONDS, abs=0.1) and mp3.stated_s == pytest.approx(3 * SECONDS, abs=0.2)
     assert mp3.damage is not None and "before its end" in mp3.damage and mp3.decoder == "av"
 
 
 def test_a_length_that_was_never_known_is_no_lie(tmp_path: Path) -> None:
-    piped = examine(lying_wav(tmp_path / "a.wav", tune(9), 0xFFFFFFFF))
+    piped = measure_audio(lying_wav(tmp_path / "a.wav", tune(9), 0xFFFFFFFF))
     assert piped.stated_s == piped.duration_s == SECONDS
     without_xing = write(tmp_path / "a.mp3", tune(9))
     content = without_xing.read_bytes()
     at = content.find(b"\xff", max(content.find(b"Xing"), content.find(b"Info")) + 120)
     without_xing.write_bytes(content[at:])
     assert measure.stated_length(without_xing) is None, "its size lets one guess, and that is no statement"
-    guessed = examine(without_xing)
+    guessed = measure_audio(without_xing)
     assert guessed.stated_s == pytest.approx(guessed.duration_s, abs=0.1)
 
 
@@ -85,11 +85,11 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no music" * 100)
     (tmp_path / "empty.wav").touch()
     (tmp_path / "link.wav").symlink_to("nowhere")
-    text = examine(tmp_path / "text.mp3")
+    text = measure_audio(tmp_path / "text.mp3")
     assert text.state == "undecodable" and text.error is not None and "Format not recognised" in text.error
-    assert examine(tmp_path / "empty.wav").state == "empty"
-    assert [examine(tmp_path / n).state for n in ("link.wav", "none.wav")] == ["missing"] * 2
-    folder = examine(tmp_path)
+    assert measure_audio(tmp_path / "empty.wav").state == "empty"
+    assert [measure_audio(tmp_path / n).state for n in ("link.wav", "none.wav")] == ["missing"] * 2
+    folder = measure_audio(tmp_path)
     assert folder.state == "undecodable" and "folder" in str(folder.error)
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", tune(1))
     path.chmod(0)
-    assert examine(path).state == "undecodable"
+    assert measure_audio(path).state == "undecodable"
 
 
 def test_damage_in_the_middle_is_left_out_and_named(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_damage_in_the_middle_is_left_out_and_named(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 4_000] = bytes(4_000)
     path.write_bytes(content)
-    sound = examine(path)
+    sound = measure_audio(path)
     assert sound.state == "heard" and sound.damage and sound.decoder == "av" and 15 < sound.duration_s <= 20
 
 
@@ -115,7 +115,7 @@ def test_where_both_decoders_give_up_both_are_quoted(tmp_path: Path, monkeypatch
         raise ValueError(f"no more by {decoder}")
 
     monkeypatch.setattr(measure, "blocks", broken)
-    sound = examine(write(tmp_path / "a.wav", tune(1)))
+    sound = measure_audio(write(tmp_path / "a.wav", tune(1)))
     assert sound.state == "undecodable"
     assert sound.error == "soundfile: no more by soundfile; FFmpeg: no more by av"
 
@@ -123,16 +123,16 @@ def test_where_both_decoders_give_up_both_are_quoted(tmp_path: Path, monkeypatch
 def test_tags_do_not_change_what_identifies_the_audio(tmp_path: Path) -> None:
     one = write(tmp_path / "a.mp3", tune(11))
     other = tagged(write(tmp_path / "b.mp3", tune(11)), "another title")
-    a, b = examine(one), examine(other)
+    a, b = measure_audio(one), measure_audio(other)
     assert a.sha256 != b.sha256 and a.audio_sha256 == b.audio_sha256
-    assert examine(write(tmp_path / "c.mp3", tune(12))).audio_sha256 != a.audio_sha256
+    assert measure_audio(write(tmp_path / "c.mp3", tune(12))).audio_sha256 != a.audio_sha256
 
 
 def test_a_long_file_has_a_fingerprint_of_each_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", np.tile(tune(13), 18)[: round(70.5 * SR)])
-    assert [start for start, _ in examine(path).prints] == [0.0, 30.0, 60.0]
-    monkeypatch.setattr(measure, "MOST_PRINTS", 2)
-    assert len(examine(path).prints) == 2
+    assert [start for start, _ in measure_audio(path).prints] == [0.0, 30.0, 60.0]
+    monkeypatch.setattr(measure, "MAX_FINGERPRINTS", 2)
+    assert len(measure_audio(path).prints) == 2
     assert [
-        start for start, _ in examine(write(tmp_path / "b.wav", np.tile(tune(13), 8)[: round(30.5 * SR)])).prints
+        start for start, _ in measure_audio(write(tmp_path / "b.wav", np.tile(tune(13), 8)[: round(30.5 * SR)])).prints
     ] == [0.0]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.cli.run import outcome
+from genrelab.cli.run import outcome_sentences
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
@@ -157,7 +157,7 @@ def test_what_is_excluded_is_told_apart_from_what_failed(music: Path, tmp_path: 
     said: list[str] = []
     prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
     assert any("25 tracks to prepare" in s for s in said)
-    head, failed, *named = outcome(prepared)
+    head, failed, *named = outcome_sentences(prepared)
     assert head.startswith("28 tracks: 24 ok, 3 excluded, 1 failed, 0 missing;")
     assert failed.startswith("  failed: beat/broken.mp3: ")
     assert named[0] == "  choir/0.wav: excluded: copy: of another"

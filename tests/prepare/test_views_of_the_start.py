@@ -22,8 +22,8 @@ from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord
-from genrelab.studies.hearing import subjects
-from genrelab.studies.occlusion import Order, Question, heard_stretch
+from genrelab.studies.hearing import load_inputs
+from genrelab.studies.occlusion import OcclusionJob, Question, first_stretch
 from genrelab.studies.robustness import study
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.finished_run import Sounds, finish, no_bar
@@ -81,8 +81,8 @@ def test_occlusion_and_parity(tmp_path: Path) -> None:
         {"raw": bundle_for(tmp_path / "run" / "raw" / "bundle", RAW, CLIPS)},
         {"a.wav": ("Folk", y, SR)},
     )
-    who = subjects(run)
-    clip = heard_stretch(Order(who.ears, who.tracks[0], (Question(0, 0, 1),)))
+    who = load_inputs(run)
+    clip = first_stretch(OcclusionJob(who.models, who.tracks[0], (Question(0, 0, 1),)))
     assert clip.start_s == 0
     np.testing.assert_array_equal(clip.y, y[:900])
     heard = _load_input(load_bundle(tmp_path / "run" / "raw" / "bundle"), tmp_path / "root" / "a.wav")

@@ -20,9 +20,9 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared
-from genrelab.report.explore import explore
-from genrelab.report.page.map import Features, features, plane
-from genrelab.report.page.tracks import add_pictures, data_address, known, mel_pictures
+from genrelab.report.explore import write_data_page
+from genrelab.report.page.map import Features, load_features, principal_plane
+from genrelab.report.page.tracks import add_pictures, data_url, mel_pictures, track_info
 from tests.support.scored_run import AUDIT
 from tests.support.tones import write_tone
 
@@ -49,7 +49,7 @@ def specs(page: str) -> dict[str, dict[str, object]]:
 
 def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_path: Path) -> None:
     said: list[str] = []
-    page = explore(prepared, tmp_path / "page.html", said.append)
+    page = write_data_page(prepared, tmp_path / "page.html", said.append)
     html = page.read_text()
     assert "<h1>my music</h1>" in html and said
     assert "broken.mp3" in html and "1 file that cannot be used (1 in" in html
@@ -67,12 +67,12 @@ def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_pa
 def test_the_page_lies_in_prepared_with_the_audit_of_it(prepared: Prepared) -> None:
     prepared.folder.write_json("audit.json", AUDIT | {"split": None, "n_scored": 0, "n_learned": 0})
     try:
-        page = explore(open_prepared(prepared.folder), None, lambda _: None)
+        page = write_data_page(open_prepared(prepared.folder), None, lambda _: None)
         assert page == prepared.folder.local / "explore.html"
         assert "Are there duplicates?" in page.read_text()
         prepared.folder.write_bytes("audit.json", b"{}")
         with pytest.raises(PreparedError, match=r"audit\.json is damaged"):
-            explore(prepared, None, lambda _: None)
+            write_data_page(prepared, None, lambda _: None)
     finally:
         prepared.folder.remove("audit.json")
 
@@ -81,8 +81,8 @@ def test_a_preparation_elsewhere_needs_a_place_for_the_page(prepared: Prepared, 
     away = Folder("memory://explored")
     away.publish_tree(prepared.folder.local)
     with pytest.raises(SettingsError, match="--out"):
-        explore(open_prepared(away), None, lambda _: None)
-    html = explore(open_prepared(away), tmp_path / "away.html", lambda _: None).read_text()
+        write_data_page(open_prepared(away), None, lambda _: None)
+    html = write_data_page(open_prepared(away), tmp_path / "away.html", lambda _: None).read_text()
     assert "Map of 12 tracks" in html
 
 
@@ -93,7 +93,7 @@ def test_pictures_of_tracks_come_from_the_right_shard(prepared: Prepared) -> Non
     assert sorted(found) == sorted(wanted)
     loudest = {i: int(p.mean(axis=0, dtype=np.float32).argmax()) for i, p in found.items()}
     assert loudest[wanted[0]] > loudest[wanted[1]]  # the higher tone lies in a higher band
-    tracks = known(prepared.tracks, prepared.about["root"], prepared.folder)
+    tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     add_pictures(tracks, prepared, {"beat/3.wav", "nowhere"})
     heard = tracks.heard("beat/3.wav", "said")
     assert heard.picture and heard.range.startswith("0 to 2 s") and heard.who == "unknown artist"
@@ -102,7 +102,7 @@ def test_pictures_of_tracks_come_from_the_right_shard(prepared: Prepared) -> Non
 def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:
     levels = np.full((224, 224), -80, np.float16)
     levels[:, :40] = 0  # loud in the low bands
-    address = data_address(levels, colours="gray")
+    address = data_url(levels, colours="gray")
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("L"))
     assert image.shape == (112, 224)
     assert image[-10:].mean() > 240 > 15 > image[:10].mean()
@@ -110,29 +110,29 @@ def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:
 
 def test_audio_that_cannot_be_played_says_why(prepared: Prepared, tmp_path: Path) -> None:
     page = Folder(tmp_path)
-    tracks = known({"track_id": ["a", "b"], "path": ["gone.mp3", None]}, str(tmp_path), page)
+    tracks = track_info({"track_id": ["a", "b"], "path": ["gone.mp3", None]}, str(tmp_path), page)
     assert tracks.audio("a") == (None, f"the audio is not at {tmp_path}/gone.mp3 any more")
     assert tracks.audio("b")[1] == "no audio belongs to this row"
-    assert known({"track_id": ["a"], "path": ["x"]}, "/", Folder("memory://x")).audio("a")[0] is None
+    assert track_info({"track_id": ["a"], "path": ["x"]}, "/", Folder("memory://x")).audio("a")[0] is None
     (tmp_path / "a:b %.mp3").write_bytes(b"x")
-    odd = known({"track_id": ["a"], "path": ["a:b %.mp3"]}, str(tmp_path), page)
+    odd = track_info({"track_id": ["a"], "path": ["a:b %.mp3"]}, str(tmp_path), page)
     assert odd.audio("a") == ("a%3Ab%20%25.mp3", "")
 
 
 def test_principal_components_are_those_of_the_singular_values() -> None:
     rng = np.random.default_rng(0)
     for rows in (rng.normal(size=(50, 8)) @ rng.normal(size=(8, 20)), rng.normal(size=(6, 30))):
-        places, shares = plane(rows)
+        places, shares = principal_plane(rows)
         u, s, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
         np.testing.assert_allclose(np.abs(places), np.abs(u[:, :2] * s[:2]), atol=1e-9)
         np.testing.assert_allclose(shares, (s**2 / (s**2).sum())[:2])
-        np.testing.assert_allclose(plane(rows)[0], places)
-    flat, none = plane(np.ones((4, 3)))
+        np.testing.assert_allclose(principal_plane(rows)[0], places)
+    flat, none = principal_plane(np.ones((4, 3)))
     assert np.isfinite(flat).all() and (none == 0).all()
 
 
 def test_features_are_means_over_windows_in_standard_deviations(prepared: Prepared) -> None:
-    found = features(prepared)
+    found = load_features(prepared)
     assert found is not None and found.values.shape == (12, 518)
     assert len(found.means_of("chroma_stft")) == 12 and len(found.means_of("mfcc")) == 20
     assert np.abs(found.standard).max() <= 5

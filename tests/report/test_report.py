@@ -18,9 +18,9 @@ from genrelab.cli import tables
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.evaluation import plots
-from genrelab.report.leaderboard import COLUMNS, Leaderboard, size
-from genrelab.report.page.models import gap_words
-from genrelab.report.report import build, print_leaderboard
+from genrelab.report.leaderboard import COLUMNS, Leaderboard, format_bytes
+from genrelab.report.page.models import describe_gap
+from genrelab.report.report import build_report, print_leaderboard
 from tests.support.scored_run import GENRES, LINE, write_model, write_run
 
 
@@ -37,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Leaderboard
     """A run and its leaderboard, to look at."""
     folder = Folder(tmp_path_factory.mktemp("built") / "RUN")
     write_run(folder)
-    return folder, build(folder)
+    return folder, build_report(folder)
 
 
 def printed(board: Leaderboard, width: int = 110) -> str:
@@ -68,7 +68,7 @@ def test_equal_accuracy_is_ordered_by_log_loss(run: Folder) -> None:
     for f in ("metrics.json", "predictions.parquet"):
         run.write_bytes(f"a_twin/{f}", run.read_bytes(f"knn/{f}"))
     run.write_json("knn/metrics.json", stored)
-    folders = [r.folder for r in build(run).rows]
+    folders = [r.folder for r in build_report(run).rows]
     assert folders.index("knn") + 1 == folders.index("a_twin")
 
 
@@ -87,7 +87,7 @@ def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Le
     run, board = built
     above = {r.folder: r.above_majority for r in board.rows}
     assert above == {"svm": True, "knn": True, "raw_cnn": False, "majority": False}
-    assert [r.folder for r in board.rows if r.marked] == ["raw_cnn"]  # the majority model is the line itself
+    assert [r.folder for r in board.rows if r.below_baseline] == ["raw_cnn"]  # the majority model is the line itself
     for text in (printed(board), run.read_bytes("leaderboard.md").decode().replace("\\", "")):
         assert re.search(r"raw_cnn.*\] \*", text)
         assert not re.search(r"svm.*\] \*", text)
@@ -98,9 +98,9 @@ def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Le
 
 def test_a_majority_below_chance_is_no_line_to_beat(run: Folder) -> None:
     facts = run.read_json("run.json")
-    chance = build(run).rows[0].accuracy_low + 0.001
+    chance = build_report(run).rows[0].accuracy_low + 0.001
     run.write_json("run.json", facts | {"chance": chance, "majority": chance / 2})
-    board = build(run)
+    board = build_report(run)
     assert not board.rows[0].above_majority
     assert any(line.startswith("* not above the chance line") for line in board.lines)
 
@@ -122,7 +122,7 @@ def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None
 def test_without_test_rows_every_scored_table_and_figure_says_so() -> None:
     run = Folder(f"memory://report-{uuid.uuid4().hex}")
     write_run(run, part="validation")
-    board = build(run)
+    board = build_report(run)
     words = "60 validation tracks (there are no test tracks)"
     assert words in printed(board)
     assert words in run.read_bytes("leaderboard.md").decode()
@@ -140,14 +140,14 @@ def test_the_same_run_gives_the_same_bytes(built: tuple[Folder, Leaderboard]) ->
     run, _ = built
     files = ("leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png", "report.html")
     before = {f: run.read_bytes(f) for f in files}
-    build(run)
+    build_report(run)
     assert {f: run.read_bytes(f) for f in files} == before
 
 
 def test_markdown_keeps_its_columns_whatever_the_names(run: Folder) -> None:
     stored = run.read_json("svm/metrics.json") | {"display": "a | b\nc"}
     run.write_json("svm/metrics.json", stored)
-    build(run)
+    build_report(run)
     lines = [li for li in run.read_bytes("leaderboard.md").decode().splitlines() if li.startswith("|")]
     assert len(lines) == 2 + 4
     assert {len(re.findall(r"(?<!\\)\|", li)) for li in lines} == {10}
@@ -196,7 +196,7 @@ def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
     rng = np.random.default_rng(1)
     truth, p = rng.integers(0, 4, 50), rng.dirichlet(np.ones(4), 50)
     write_model(run, "mlp", "test", truth, p, [f"artist {i}" for i in range(50)])
-    board = build(run)
+    board = build_report(run)
     assert board.n == 60
     assert "mlp: scored on 50 of 60 tracks" in board.lines
 
@@ -226,19 +226,21 @@ def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
 def test_a_run_that_does_not_add_up_is_refused_by_name(run: Folder, damage: object, words: str) -> None:
     damage(run)  # type: ignore[operator]
     with pytest.raises(PreparedError, match=words) as refused:
-        build(run)
+        build_report(run)
     assert str(run) in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_gap_words() -> None:
     history = {"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.52, 0.61]}
-    assert gap_words(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
-    assert gap_words(history, 1).endswith("no overfitting gap")
+    assert (
+        describe_gap(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
+    )
+    assert describe_gap(history, 1).endswith("no overfitting gap")
 
 
 def test_sizes_are_printed_in_three_digits() -> None:
-    assert [size(n) for n in (999, 1_000, 12_345, 8_912_345, 2.5e9)] == [
+    assert [format_bytes(n) for n in (999, 1_000, 12_345, 8_912_345, 2.5e9)] == [
         "999 B",
         "1.0 kB",
         "12 kB",

@@ -11,8 +11,8 @@ import pytest
 from genrelab.core.errors import SettingsError
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import read_parquet, write_parquet
-from genrelab.report.report import build_many
-from genrelab.report.run_comparison import Run, names_of, page, side_by_side
+from genrelab.report.report import build_comparison
+from genrelab.report.run_comparison import ComparedRun, compare_runs, render_comparison, short_names
 from tests.support.scored_run import GENRES, write_model, write_run
 
 
@@ -34,7 +34,7 @@ def runs(tmp_path: Path) -> list[Folder]:
 
 
 def test_one_ranking_and_paired_differences(runs: list[Folder], tmp_path: Path) -> None:
-    found = build_many(runs, tmp_path / "out" / "both.html")
+    found = build_comparison(runs, tmp_path / "out" / "both.html")
     assert next((r.name, row.folder) for r, row in found.ranked) == ("second", "knn")
     assert len(found.ranked) == 8
     assert found.unranked == []
@@ -51,7 +51,7 @@ def test_one_ranking_and_paired_differences(runs: list[Folder], tmp_path: Path) 
 def test_other_tracks_are_not_ranked(runs: list[Folder], tmp_path: Path) -> None:
     other = Folder(tmp_path / "fewer")
     write_run(other, n=50)
-    found = build_many([*runs, other], tmp_path / "all.html")
+    found = build_comparison([*runs, other], tmp_path / "all.html")
     assert [(r.name, why) for r, why in found.unranked] == [
         ("fewer", "another test set: 0 scored tracks that first did not score, 10 of its tracks not scored")
     ]
@@ -74,7 +74,7 @@ def test_other_audio_under_the_same_names_is_found(
     values = [change(v) for v in table[column].to_pylist()]  # type: ignore[operator]
     at = table.schema.get_field_index(column)
     write_parquet(runs[1], "split.parquet", table.set_column(at, column, [values]))
-    reasons = [why for _, why in build_many(runs).unranked]
+    reasons = [why for _, why in build_comparison(runs).unranked]
     assert reasons == [] if words is None else reasons[0].startswith(words)
 
 
@@ -88,7 +88,7 @@ def test_other_genres_and_labels_are_found(runs: list[Folder]) -> None:
         held = runs[1].read_json(f"{name}/metrics.json")
         held["scores"]["accuracy"] = float(np.mean(right))
         runs[1].write_json(f"{name}/metrics.json", held)
-    assert build_many(runs).unranked[0][1] == "other labels of 1 scored track, such as <b>3</b>"
+    assert build_comparison(runs).unranked[0][1] == "other labels of 1 scored track, such as <b>3</b>"
     assert stored["scores"]["genres"] == list(GENRES)
 
 
@@ -100,15 +100,15 @@ def _rows(table: object) -> list[list[float]]:
 def test_one_run_or_one_twice_is_refused(runs: list[Folder]) -> None:
     for given in (runs[:1], [runs[0], runs[0]], [runs[0], Folder(f"{runs[0]}/../{runs[0].local.name}/")]):
         with pytest.raises(SettingsError, match="two runs or more, each once"):
-            build_many(given)
+            build_comparison(given)
 
 
 def test_runs_of_one_name_are_told_apart() -> None:
-    assert names_of(["a/run", "b/other/"]) == ["run", "other"]
-    assert names_of(["a/run", "b/run"]) == ["a/run", "b/run"]
+    assert short_names(["a/run", "b/other/"]) == ["run", "other"]
+    assert short_names(["a/run", "b/run"]) == ["a/run", "b/run"]
 
 
-def told(run: Run, *cautions: tuple[str, str]) -> Run:
+def told(run: ComparedRun, *cautions: tuple[str, str]) -> ComparedRun:
     """The run with these cautions, rule and sentence."""
     found = tuple({"rule": rule, "sentence": sentence, "remedies": []} for rule, sentence in cautions)
     return dataclasses.replace(run, board=dataclasses.replace(run.board, cautions=found))
@@ -116,12 +116,12 @@ def told(run: Run, *cautions: tuple[str, str]) -> Run:
 
 def test_leaks_and_the_gravest_caution_stand_beside_the_figures_of_a_run(runs: list[Folder], tmp_path: Path) -> None:
     write_run(Folder(tmp_path / "fewer"), n=50)
-    found = build_many([*runs, Folder(tmp_path / "fewer")])
+    found = build_comparison([*runs, Folder(tmp_path / "fewer")])
     first, second, fewer = (
         next(r for r, _ in (*found.ranked, *found.unranked) if r.name == name) for name in ("first", "second", "fewer")
     )
-    html = page(
-        side_by_side(
+    html = render_comparison(
+        compare_runs(
             [
                 told(first, ("choice", "svm was not chosen"), ("thin_genre", "few tracks of pop")),
                 told(second, ("leaks", "scored tracks were learned from")),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import ClipSettings
 from genrelab.studies import conditions
-from genrelab.studies.conditions import CLEAN, CONDITIONS, Altered, Condition, Held, excerpt, held
+from genrelab.studies.conditions import CLEAN, CONDITIONS, AlteredAudio, CachedTrack, Condition, excerpt, open_cached
 from tests.support.sounds import music
 
 SR = 22_050
@@ -20,8 +20,8 @@ BY_NAME = {c.name: c for c in CONDITIONS}
 RNG = np.random.default_rng(0)
 
 
-def altered(y: NDArray[np.float32], condition: Condition, sr: int = SR, seed: int = 0) -> Altered:
-    return Altered(Held(Path("y"), y, sr), condition, seed=seed)
+def altered(y: NDArray[np.float32], condition: Condition, sr: int = SR, seed: int = 0) -> AlteredAudio:
+    return AlteredAudio(CachedTrack(Path("y"), y, sr), condition, seed=seed)
 
 
 def level_db(y: NDArray[np.float32], sr: int, low: float, high: float) -> float:
@@ -40,7 +40,7 @@ def test_clean_is_the_track_itself() -> None:
     track = altered(y, CLEAN)
     assert (track.sr, track.frames) == (SR, len(y))
     assert np.array_equal(track.read(0, None), y)
-    assert np.array_equal(track.read(0.5, 0.25), Held(Path("y"), y, SR).read(0.5, 0.25))
+    assert np.array_equal(track.read(0.5, 0.25), CachedTrack(Path("y"), y, SR).read(0.5, 0.25))
 
 
 @pytest.mark.parametrize("sr", [8_000, 22_050, 44_100, 96_000])
@@ -140,11 +140,11 @@ def test_the_same_stretch_gets_the_same_noise() -> None:
 
 def test_a_long_track_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile.write(tmp_path / "a.wav", white(3.0), SR, subtype="FLOAT")
-    whole = held(tmp_path / "a.wav")
-    monkeypatch.setattr(conditions, "HELD_S", 1.0)
-    streamed = held(tmp_path / "a.wav")
-    assert isinstance(whole, Held)
-    assert not isinstance(streamed, Held)
-    a, b = (Altered(source, BY_NAME["quieter"], seed=0).read(1.0, 1.0) for source in (whole, streamed))
+    whole = open_cached(tmp_path / "a.wav")
+    monkeypatch.setattr(conditions, "MAX_CACHED_S", 1.0)
+    streamed = open_cached(tmp_path / "a.wav")
+    assert isinstance(whole, CachedTrack)
+    assert not isinstance(streamed, CachedTrack)
+    a, b = (AlteredAudio(source, BY_NAME["quieter"], seed=0).read(1.0, 1.0) for source in (whole, streamed))
     streamed.close()
     assert np.array_equal(a, b)

@@ -61,9 +61,9 @@ def test_a_track_is_doubted_from_what_is_usual_for_the_other_genre() -> None:
     p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9], [0.75, 0.25], [0.55, 0.45]])
     y = np.array([0, 0, 1, 1, 0, 1, 1])
     # Usual are 0.57 for genre 0 and 0.55 for genre 1; row 6 is heard as genre 0, but not as surely as that.
-    rows, heard = doubts.doubted(y, p)
+    rows, heard = doubts.find_doubts(y, p)
     assert rows.tolist() == [4, 5] and heard.tolist() == [1, 0]
-    none, _ = doubts.doubted(np.array([0, 1]), np.eye(2))
+    none, _ = doubts.find_doubts(np.array([0, 1]), np.eye(2))
     assert len(none) == 0
 
 
@@ -142,7 +142,7 @@ def test_accepted_doubts_of_a_table_become_a_table(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=240, genre=0.8, splits=("training", "validation", "test"))
     row = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"][0]
     _decide(tmp_path / "run", **{row["track_id"]: "accept"})
-    assert doubts.relabelled(prepared, Folder(tmp_path / "run"), Folder(tmp_path / "new")) == 1
+    assert doubts.write_relabelled(prepared, Folder(tmp_path / "run"), Folder(tmp_path / "new")) == 1
     anew = prepare(
         table.load(tmp_path / "new" / "relabelled.csv", DatasetOptions()), tmp_path / "p2", PrepareSettings(), jobs=1
     )
@@ -158,14 +158,14 @@ def test_accepted_doubts_of_audio_become_a_list_of_files(music: Path, tmp_path: 
     prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
     run = Folder(tmp_path / "run")
     run.write_bytes("doubts.csv", b"track_id,suggested,decision\nbeat/0.wav,choir,accept\nbeat/1.wav,choir,reject\n")
-    assert doubts.relabelled(prepared, run, Folder(tmp_path)) == 1
+    assert doubts.write_relabelled(prepared, run, Folder(tmp_path)) == 1
     anew = prepare(table.load(tmp_path / "relabelled.csv", DatasetOptions()), tmp_path / "p2", settings, jobs=1)
     genre = dict(zip(anew.tracks["track_id"], anew.tracks["genre"], strict=True))
     assert genre["beat/0.wav"] == "choir" and genre["beat/1.wav"] == "beat"
     assert anew.about["counts"]["ok"] == prepared.about["counts"]["ok"] == 27
     run.write_bytes("doubts.csv", b"track_id,suggested,decision\nelsewhere.wav,choir,accept\n")
     with pytest.raises(DatasetError, match=r"elsewhere\.wav is no track of"):
-        doubts.relabelled(prepared, run, Folder(tmp_path))
+        doubts.write_relabelled(prepared, run, Folder(tmp_path))
 
 
 @pytest.mark.real

@@ -13,7 +13,16 @@ from genrelab.core.errors import BundleError
 from genrelab.predict.classifier import Classifier
 from genrelab.studies import hearing
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt
-from genrelab.studies.hearing import Audition, Subjects, Track, audition, each, opened, sample, subjects
+from genrelab.studies.hearing import (
+    ConditionJob,
+    ScoredTrack,
+    StudyInputs,
+    classify_conditions,
+    load_bundles,
+    load_inputs,
+    run_jobs,
+    sample,
+)
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.finished_run import finish
 
@@ -28,20 +37,20 @@ VIEWS: dict[str, View] = {
 SHORT = ClipSettings(clip_s=1.0, max_clips=4)
 
 
-def a_run(folder: Path, seconds: float = 2.0, **views: View) -> tuple[Subjects, list[Classifier]]:
+def a_run(folder: Path, seconds: float = 2.0, **views: View) -> tuple[StudyInputs, list[Classifier]]:
     """Models on views, by default one on each, and three tracks so long."""
     named = sorted((views or VIEWS).items())
     models = {name: bundle_for(folder / "run" / name / "bundle", view, SHORT) for name, view in named}
     sounds = {f"{i}.wav": (GENRES[i % 3], noise(seconds, seed=i), SR) for i in range(3)}
-    return subjects(finish(folder / "run", models, sounds)), list(models.values())
+    return load_inputs(finish(folder / "run", models, sounds)), list(models.values())
 
 
 @pytest.mark.parametrize("seconds", [0.9, 6.3])
 def test_what_is_heard_clean_is_what_predict_hears(tmp_path: Path, seconds: float) -> None:
     who, models = a_run(tmp_path, seconds)
-    assert [e.name for e in who.ears] == ["log_mel", "mel_image", "samples", "statistics"]
+    assert [e.name for e in who.models] == ["log_mel", "mel_image", "samples", "statistics"]
     for track in who.tracks:
-        heard = audition(Audition(who.ears, track, (CLEAN,), 0))[0]
+        heard = classify_conditions(ConditionJob(who.models, track, (CLEAN,), 0))[0]
         for row, model in zip(heard, models, strict=True):
             assert np.allclose(row, list(model.predict(track.path).probabilities.values()), atol=1e-9)
 
@@ -50,7 +59,7 @@ def test_what_is_heard_altered_is_what_predict_hears_of_such_a_file(tmp_path: Pa
     who, models = a_run(tmp_path, 5.0)
     track = who.tracks[0]
     y, sr = soundfile.read(track.path, dtype="float32")
-    heard = audition(Audition(who.ears, track, (CLEAN, excerpt(3.0)), 0))[1]
+    heard = classify_conditions(ConditionJob(who.models, track, (CLEAN, excerpt(3.0)), 0))[1]
     for row, model in zip(heard, models, strict=True):
         assert np.allclose(row, list(model.predict(y[sr : 4 * sr], sr=sr).probabilities.values()), atol=1e-9)
 
@@ -61,7 +70,7 @@ def test_a_view_is_computed_once_for_all_that_read_it(tmp_path: Path, monkeypatc
     asked: list[View] = []
     compute = hearing.compute
     monkeypatch.setattr(hearing, "compute", lambda view, *a, **k: asked.append(view) or compute(view, *a, **k))
-    heard = audition(Audition(who.ears, who.tracks[0], (CLEAN, CONDITIONS[3]), 0))
+    heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, CONDITIONS[3]), 0))
     assert sorted(asked, key=str) == sorted([MEL, other] * 2, key=str)
     assert np.array_equal(heard[:, 0], heard[:, 1])
     assert not np.allclose(heard[:, 0], heard[:, 3])
@@ -69,14 +78,16 @@ def test_a_view_is_computed_once_for_all_that_read_it(tmp_path: Path, monkeypatc
 
 def test_who_hears_only_silence_refuses_and_the_others_do_not(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 2.0, samples=VIEWS["samples"], mel=MEL)
-    heard = audition(Audition(who.ears, who.tracks[0], (CLEAN, LEAD_IN), 0))
+    heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, LEAD_IN), 0))
     refuses = np.isnan(heard).all(axis=2)
     assert refuses.tolist() == [[False, False], [False, True]]
 
 
 def test_an_excerpt_as_long_as_the_track_is_the_track(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 2.9)
-    heard = audition(Audition(who.ears, who.tracks[0], (CLEAN, excerpt(3.0), excerpt(1.0), excerpt(10.0)), 0))
+    heard = classify_conditions(
+        ConditionJob(who.models, who.tracks[0], (CLEAN, excerpt(3.0), excerpt(1.0), excerpt(10.0)), 0)
+    )
     assert np.array_equal(heard[0], heard[1])
     assert not np.allclose(heard[0], heard[2])
     assert np.isnan(heard[3]).all()
@@ -85,14 +96,16 @@ def test_an_excerpt_as_long_as_the_track_is_the_track(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_any_more_is_heard_by_none(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 1.0, mel=MEL)
     Path(who.tracks[1].path).write_bytes(b"this is no audio")
-    assert np.isnan(audition(Audition(who.ears, who.tracks[1], (CLEAN, LEAD_IN), 0))).all()
+    assert np.isnan(classify_conditions(ConditionJob(who.models, who.tracks[1], (CLEAN, LEAD_IN), 0))).all()
 
 
 def test_workers_hear_the_same(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 1.0, mel=MEL, samples=VIEWS["samples"])
-    orders = [Audition(who.ears, t, (CLEAN, *CONDITIONS[4:6]), 7) for t in who.tracks]
+    orders = [ConditionJob(who.models, t, (CLEAN, *CONDITIONS[4:6]), 7) for t in who.tracks]
     told: list[tuple[int, int]] = []
-    here, there = (each(audition, orders, jobs=jobs, progress=lambda *p: told.append(p)) for jobs in (1, 2))
+    here, there = (
+        run_jobs(classify_conditions, orders, jobs=jobs, progress=lambda *p: told.append(p)) for jobs in (1, 2)
+    )
     assert np.array_equal(np.stack(here), np.stack(there))
     assert told == [(1, 3), (2, 3), (3, 3)] * 2
 
@@ -101,14 +114,14 @@ def test_a_model_that_changed_meanwhile_is_not_asked(tmp_path: Path) -> None:
     who, models = a_run(tmp_path, 1.0, mel=MEL)
     bundle_for(models[0].path, MEL, SHORT, readme="# Another card\n")
     with pytest.raises(BundleError, match="changed while it was in use"):
-        opened(who.ears)
+        load_bundles(who.models)
 
 
 def test_tables_have_no_sound(tmp_path: Path) -> None:
     run = finish(tmp_path / "run", {}, {"0.wav": ("Folk", noise(1.0), SR)})
     bundle_for(tmp_path / "run" / "knn" / "bundle", TableView(columns=("a", "b")))
     run.write_json("knn/metrics.json", {})
-    assert "columns of a table" in str(subjects(run).why_not)
+    assert "columns of a table" in str(load_inputs(run).why_not)
 
 
 def test_audio_that_is_elsewhere_is_said(tmp_path: Path) -> None:
@@ -116,14 +129,14 @@ def test_audio_that_is_elsewhere_is_said(tmp_path: Path) -> None:
     assert who.why_not is None
     for track in who.tracks[1:]:
         Path(track.path).unlink()
-    some = subjects(hearing.Folder(tmp_path / "run"))
+    some = load_inputs(hearing.Folder(tmp_path / "run"))
     assert (len(some.tracks), some.n_scored, some.why_not) == (1, 3, None)
     Path(who.tracks[0].path).unlink()
-    assert "none of the 3 scored tracks is on this disk" in str(subjects(hearing.Folder(tmp_path / "run")).why_not)
+    assert "none of the 3 scored tracks is on this disk" in str(load_inputs(hearing.Folder(tmp_path / "run")).why_not)
 
 
-def track(i: int, genre: str) -> Track:
-    return Track(f"{i:04d}", f"{i}.wav", f"/{i}.wav", genre, None, 30.0)
+def track(i: int, genre: str) -> ScoredTrack:
+    return ScoredTrack(f"{i:04d}", f"{i}.wav", f"/{i}.wav", genre, None, 30.0)
 
 
 def test_a_sample_keeps_the_genres_shares() -> None:

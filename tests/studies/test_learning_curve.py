@@ -105,7 +105,7 @@ def test_of_several_genres_one_does_not_rise_by_chance(tmp_path: Path) -> None:
     half = np.ones(len(tracks))
     half[first[:5]] = 0  # 5 of 30 gained: p = 0.02
     curve = [learning_curve._Point(s, 1, tracks, c) for s, c in ((0.5, half), (1.0, np.ones(len(tracks))))]
-    (genre, *_) = learning_curve._judged(task, "svm", curve)["genres"].values()
+    (genre, *_) = learning_curve._curve_json(task, "svm", curve)["genres"].values()
     gain = 1 - half[first]
     assert mean_interval(gain)[0] > 0 > genre["low"] and genre["verdict"] == learning_curve.NOISY
 

@@ -13,8 +13,8 @@ from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainS
 from genrelab.core.storage import Folder
 from genrelab.features.spectrogram import mel_filters
 from genrelab.studies import occlusion
-from genrelab.studies.hearing import subjects
-from genrelab.studies.occlusion import TIMES, hardest, study
+from genrelab.studies.hearing import load_inputs
+from genrelab.studies.occlusion import TIMES, hardest_tracks, study
 from tests.support.bundles import GENRES, bundle_for, noise
 from tests.support.finished_run import Sounds, finish, no_bar
 
@@ -90,8 +90,8 @@ def test_p_is_what_the_model_says_and_mistakes_come_first(tmp_path: Path) -> Non
     tracks = explained(run)["one"]["tracks"]
     assert all(t["answer"] != t["truth"] for t in tracks)
     assert [t["p"] for t in tracks] == sorted((t["p"] for t in tracks), reverse=True)
-    ear, who = subjects(run).ears[0], subjects(run).tracks
-    ranked = [(t.genre == GENRES[answer]) for t, answer in hardest(run, ear, who, 6)]
+    ear, who = load_inputs(run).models[0], load_inputs(run).tracks
+    ranked = [(t.genre == GENRES[answer]) for t, answer in hardest_tracks(run, ear, who, 6)]
     assert ranked == sorted(ranked)
     assert True in ranked
 
@@ -160,4 +160,4 @@ def test_earlier_sounds_do_not_stay(tmp_path: Path) -> None:
 
 
 def test_hearings_are_as_many_as_told() -> None:
-    assert occlusion.HEARINGS == 33
+    assert occlusion.RUNS_PER_TRACK == 33

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.studies.patches import TIMES, Patches, evidence, picture
+from genrelab.studies.patches import TIMES, Patches, evidence_wav, mel_picture
 from tests.support.sounds import music
 
 
@@ -56,7 +56,7 @@ def test_a_patch_is_turned_down_by_20_db() -> None:
 def test_the_picture_shows_what_sounds() -> None:
     sr = 44_100
     t = np.arange(3 * sr) / sr
-    mel, hz = picture(np.sin(2 * np.pi * 2_000 * t).astype(np.float32) * (t > 1.5), sr)
+    mel, hz = mel_picture(np.sin(2 * np.pi * 2_000 * t).astype(np.float32) * (t > 1.5), sr)
     levels = np.array(mel)
     assert levels.shape == (48, 96)
     assert all(isinstance(v, int) for row in mel for v in row)
@@ -68,13 +68,13 @@ def test_the_picture_shows_what_sounds() -> None:
 
 
 def test_the_picture_of_a_moment() -> None:
-    levels = np.array(picture(np.random.default_rng(0).standard_normal(5_000).astype(np.float32), 22_050)[0])
+    levels = np.array(mel_picture(np.random.default_rng(0).standard_normal(5_000).astype(np.float32), 22_050)[0])
     assert levels.shape[0] == 48
     assert 60 < levels.shape[1] <= 96
 
 
 def wav(y: NDArray[np.float32], sr: int, kept: list[tuple[int, int]]) -> tuple[bytes, NDArray[np.float64], int]:
-    content = evidence(Patches(y, sr), kept)
+    content = evidence_wav(Patches(y, sr), kept)
     return content, *soundfile.read(io.BytesIO(content))
 
 

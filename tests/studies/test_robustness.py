@@ -13,9 +13,9 @@ from genrelab.core.storage import Folder
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.studies import robustness
-from genrelab.studies.conditions import CONDITIONS, SECONDS, excerpt
-from genrelab.studies.hearing import Ear, Subjects, Track
-from genrelab.studies.robustness import REFUSED, answers, measured, study
+from genrelab.studies.conditions import CONDITIONS, EXCERPT_SECONDS, excerpt
+from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel
+from genrelab.studies.robustness import REFUSED, predicted_genres, robustness_json, study
 from genrelab.studies.robustness_card import HEADING, section, with_section
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.finished_run import Sounds, finish, no_bar
@@ -107,7 +107,7 @@ def test_a_run_without_audio_says_why_and_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_without_an_encoder_mp3_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robustness, "can_encode", lambda: False)
+    monkeypatch.setattr(robustness, "can_encode_mp3", lambda: False)
     said: list[str] = []
     names = [c["name"] for c in heard(a_run(tmp_path), said)["models"][0]["conditions"]]
     assert names == [c.name for c in CONDITIONS if c.name != "mp3_64"]
@@ -133,15 +133,15 @@ def test_where_no_track_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
 
 # --- from answers to rows, by hand ---
 
-EAR = Ear("svm", "svm/bundle", "f", GENRES, VIEW, ClipSettings())
-TRACKS = [Track(f"{i:03d}", "", "", GENRES[i % 3], f"artist {i}", 4.0 if i < 95 else 0.9) for i in range(100)]
+EAR = StudyModel("svm", "svm/bundle", "f", GENRES, VIEW, ClipSettings())
+TRACKS = [ScoredTrack(f"{i:03d}", "", "", GENRES[i % 3], f"artist {i}", 4.0 if i < 95 else 0.9) for i in range(100)]
 TRUTH = np.arange(100) % 3
 
 
 def rows(*columns: np.ndarray, seconds: float | None = None) -> dict[str, object]:
     conditions = [*CONDITIONS[: len(columns) - (seconds is not None)], *([excerpt(seconds)] if seconds else [])]
-    who = Subjects((EAR,), tuple(TRACKS), "test", 100, None)
-    return measured(who, TRACKS, conditions, np.stack(columns, axis=1)[:, :, None])
+    who = StudyInputs((EAR,), tuple(TRACKS), "test", 100, None)
+    return robustness_json(who, TRACKS, conditions, np.stack(columns, axis=1)[:, :, None])
 
 
 def test_a_difference_is_counted_in_pairs() -> None:
@@ -210,11 +210,11 @@ def test_seconds_count_the_tracks_that_have_them() -> None:
 
 def test_lengths_that_few_tracks_have_are_left_out() -> None:
     lengths = [1.0, 3.0, 30.0, 29.9]
-    tracks = [Track(str(i), "", "", "Folk", None, s) for s in lengths for i in range(5)]
+    tracks = [ScoredTrack(str(i), "", "", "Folk", None, s) for s in lengths for i in range(5)]
     assert robustness._lengths(tracks) == [1.0]
-    assert robustness._lengths(tracks[10:]) == list(SECONDS)
+    assert robustness._lengths(tracks[10:]) == list(EXCERPT_SECONDS)
 
 
 def test_answers_are_the_best_genre_or_refused() -> None:
     p = np.array([[[[0.2, 0.5, 0.3], [np.nan, np.nan, np.nan]]]])
-    assert answers(p).tolist() == [[[1, REFUSED]]]
+    assert predicted_genres(p).tolist() == [[[1, REFUSED]]]

@@ -34,7 +34,7 @@ def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[...,
 if __name__ == "__main__":
     folder, where, n, journals = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     if where == "before the journal":
-        replace_file.dress = at_call(n, replace_file.dress, done="nothing")
+        replace_file.copy_attributes = at_call(n, replace_file.copy_attributes, done="nothing")
     elif where == "in a line":
         write = at_call(n, tag_journal.FileIO.write, done="half")
         tag_journal.FileIO = type("Cut", (tag_journal.FileIO,), {"write": write})  # type: ignore[misc]

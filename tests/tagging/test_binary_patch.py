@@ -102,5 +102,5 @@ def test_a_patch_for_another_file_or_a_damaged_one_is_refused() -> None:
         (literal_cut_off, 9_000),
         (zlib.compress(b"odd"), 9_000),
     ]:
-        with pytest.raises(binary_patch.BadPatch):
+        with pytest.raises(binary_patch.PatchError):
             binary_patch.apply(bad, io.BytesIO(later), lambda _: None, size)

@@ -17,7 +17,7 @@ from genrelab.cli.main import app
 from genrelab.core.errors import SettingsError
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import tag
-from genrelab.tagging.playlists import MARK, Playlists, playlists
+from genrelab.tagging.playlists import MARK, PlaylistResult, write_playlists
 from tests.support.containers import make, tag_richly
 from tests.support.named_model import Ear
 
@@ -30,8 +30,8 @@ def music(folder: Path, *names: str) -> Path:
     return folder
 
 
-def written(folder: Path, out: Path, hear: tag.Hear | None = None) -> Playlists:
-    return playlists(folder, out, hear or Ear(), 0.5)
+def written(folder: Path, out: Path, hear: tag.Classify | None = None) -> PlaylistResult:
+    return write_playlists(folder, out, hear or Ear(), 0.5)
 
 
 def tracks(playlist: Path) -> list[str]:
@@ -42,7 +42,7 @@ def names(out: Path) -> set[str]:
     return {p.name for p in out.iterdir()}
 
 
-def by_words(genre: str) -> tag.Hear:
+def by_words(genre: str) -> tag.Classify:
     """A model that knows one genre."""
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
@@ -235,10 +235,10 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.Monk
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "error b.mp3"), tmp_path / "out"
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Classify, tag.OnWritten]]:
         yield Ear(), lambda _: None
 
-    monkeypatch.setattr(tag, "listening", listening)
+    monkeypatch.setattr(tag, "open_classifier", listening)
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
     assert result.exit_code == 1
     assert f"{out / 'jazz.m3u8'}: 1 track\n" in result.stdout

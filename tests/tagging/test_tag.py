@@ -26,8 +26,8 @@ from genrelab.predict.cache import open_cache
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import binary_patch, replace_file, tag, tags
 from genrelab.tagging import journal as tag_journal
-from genrelab.tagging.journal import Entry, newest_first
-from genrelab.tagging.tag import Row, TagSettings
+from genrelab.tagging.journal import Entry, read_newest_first
+from genrelab.tagging.tag import TagResult, TagSettings
 from tests.support.containers import make, tag_richly
 from tests.support.evidence import answered
 from tests.support.named_model import Ear
@@ -40,9 +40,9 @@ def add(folder: Path, name: str, *, genres: tuple[str, ...] = (), container: str
     return made.rename(folder / f"{name}{made.suffix}")
 
 
-def tagged(folder: Path, hear: tag.Hear | None = None, **settings: object) -> dict[str, Row]:
+def tagged(folder: Path, hear: tag.Classify | None = None, **settings: object) -> dict[str, TagResult]:
     """Rows of a run by the names of their files."""
-    rows: list[Row] = []
+    rows: list[TagResult] = []
     tag.tag(folder, hear or Ear(), TagSettings(**settings), rows.append)  # type: ignore[arg-type]
     assert [r.path for r in rows] == sorted(r.path for r in rows)
     return {Path(r.path).name: r for r in rows}
@@ -56,11 +56,11 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def entries(folder: Path) -> list[Entry]:
     journals = sorted((folder / ".genrelab").glob("*.jsonl"))
-    return [e for journal in journals for e in newest_first(journal) if isinstance(e, Entry)]
+    return [e for journal in journals for e in read_newest_first(journal) if isinstance(e, Entry)]
 
 
 def left_over(folder: Path) -> list[Path]:
-    return list(folder.rglob(f"*{replace_file.SUFFIX}"))
+    return list(folder.rglob(f"*{replace_file.TEMP_SUFFIX}"))
 
 
 # --- what is written, and what is not ---
@@ -355,7 +355,7 @@ def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
     model = tmp_path / "model"
     bundle = bundles.bundle_for(model, SamplesView(sr=bundles.SR, n_samples=2_000))
     path = add(tmp_path / "music", "a", container="wav")
-    with tag.listening(bundle, 1) as (hear, touched):
+    with tag.open_classifier(bundle, 1) as (hear, touched):
         settings = TagSettings(min_confidence=0)
         tag.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
     assert len(tags.read(path).genres) == 1
@@ -402,7 +402,7 @@ def test_two_journals_of_one_second_are_two_files(tmp_path: Path) -> None:
     (tmp_path / ".genrelab").mkdir()
     entry = Entry("a", None, (), "jazz", 0.8, "genrelab", (), "0", 0, "0", "0", b"")
     for _ in range(3):
-        with tag_journal.Journal(tmp_path) as journal:
+        with tag_journal.TagJournal(tmp_path) as journal:
             journal.append(entry)
     assert [e.path for e in entries(tmp_path)] == ["a"] * 3
     assert len(list((tmp_path / ".genrelab").iterdir())) == 3
@@ -416,10 +416,10 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """The command line with our model; exit status and standard output."""
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Classify, tag.OnWritten]]:
         yield Ear(), lambda _: None
 
-    monkeypatch.setattr(tag, "listening", listening)
+    monkeypatch.setattr(tag, "open_classifier", listening)
 
     def invoke(*words: object) -> tuple[int, str]:
         result = CliRunner().invoke(app, [str(w) for w in words])
@@ -447,7 +447,7 @@ def test_the_command_shows_changes_and_the_way_back(tmp_path: Path, call: Callab
     assert call("tag", tmp_path, "--min-confidence", "2")[0] == 2
 
 
-def interrupted_at(n: int) -> tag.Hear:
+def interrupted_at(n: int) -> tag.Classify:
     """Ctrl-C instead of the n-th answer."""
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
@@ -464,18 +464,18 @@ def test_ctrl_c_says_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         add(tmp_path, f"jazz 83 {name}")
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[tag.Hear, tag.Touched]]:
+    def listening(*_: object) -> Iterator[tuple[tag.Classify, tag.OnWritten]]:
         yield interrupted_at(2), lambda _: None
 
-    with pytest.raises(tag.Interrupted) as nothing_yet:
+    with pytest.raises(tag.TaggingInterrupted) as nothing_yet:
         tagged(tmp_path, interrupted_at(0))
     assert nothing_yet.value.journal is None
-    monkeypatch.setattr(tag, "listening", listening)
+    monkeypatch.setattr(tag, "open_classifier", listening)
     result = CliRunner().invoke(app, ["tag", str(tmp_path)])
     assert result.exit_code == 130
     assert "2 tagged" in result.stdout
     journal = Path(result.stdout.split()[-1])
-    assert [e.path for e in newest_first(journal) if isinstance(e, Entry)] == ["jazz 83 b.mp3", "jazz 83 a.mp3"]
+    assert [e.path for e in read_newest_first(journal) if isinstance(e, Entry)] == ["jazz 83 b.mp3", "jazz 83 a.mp3"]
     assert "Nothing finished is lost" in result.stderr
 
 

@@ -23,7 +23,7 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import binary_patch, replace_file, tag, tags
 from genrelab.tagging import journal as tag_journal
-from genrelab.tagging.tag import Row, TagSettings
+from genrelab.tagging.tag import TagResult, TagSettings
 from genrelab.tagging.untag import untag
 from tests.support.containers import MADE, id3v1, make, tag_richly
 from tests.support.named_model import Ear
@@ -32,15 +32,15 @@ from tests.support.paths import SUPPORT
 
 def tagged(folder: Path, **settings: Any) -> Path:
     """The journal of a run in which no file failed."""
-    rows: list[Row] = []
+    rows: list[TagResult] = []
     journal = tag.tag(folder, Ear(), TagSettings(**settings), rows.append)
     assert journal is not None
     assert [r for r in rows if r.status == "failed"] == []
     return journal
 
 
-def restored(journal: Path) -> dict[str, Row]:
-    rows: list[Row] = []
+def restored(journal: Path) -> dict[str, TagResult]:
+    rows: list[TagResult] = []
     untag(journal, rows.append)
     return {Path(r.path).name: r for r in rows}
 
@@ -151,7 +151,7 @@ def test_what_was_edited_since_stays_and_the_genre_goes(tmp_path: Path) -> None:
     row = restored(journal)[path.name]
     assert (row.status, row.reason) == ("restored", "other tags were changed since: they stay")
     assert (tags.read(path).genres, tags.read(path).provenance) == ((), ())
-    assert tags.titles(path)[1] == "A better title"
+    assert tags.artist_and_title(path)[1] == "A better title"
     assert restored(journal)[path.name].status == "unchanged"
 
 
@@ -179,7 +179,7 @@ def test_two_fields_are_undone_in_the_order_of_their_runs(tmp_path: Path, contai
     assert restored(second)[path.name].status == "restored"
     assert (tags.read(path).values, tags.read(path, "SUBGENRE").values) == (("Rock", "Pop"), ())
     assert tags.read(path).provenance == ()
-    assert tags.titles(path) == ("Ä, B", "Lied")
+    assert tags.artist_and_title(path) == ("Ä, B", "Lied")
 
 
 def meanwhile(function: Callable[..., Any], do: Callable[[], object]) -> Callable[..., Any]:
@@ -202,7 +202,7 @@ def test_a_file_that_changes_while_it_is_restored_is_left_alone(
     monkeypatch.setattr(binary_patch, "apply", meanwhile(binary_patch.apply, others))
     assert "was changed while" in str(restored(journal)[path.name].reason)
     assert tags.read(path).genres == ("Mine",)
-    assert list(tmp_path.rglob(f"*{replace_file.SUFFIX}")) == []
+    assert list(tmp_path.rglob(f"*{replace_file.TEMP_SUFFIX}")) == []
 
 
 def test_audio_that_would_change_is_not_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def test_a_journal_that_was_tampered_with_changes_nothing(tmp_path: Path, change
     *_, row = restored(journal).values()
     assert row.status == "failed"
     assert (tmp_path / "jazz 83 a.mp3").read_bytes() == between
-    assert list(tmp_path.rglob(f"*{replace_file.SUFFIX}")) == []
+    assert list(tmp_path.rglob(f"*{replace_file.TEMP_SUFFIX}")) == []
 
 
 def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def run_and_kill(
 def check_each_is_whole(folder: Path, before: dict[str, bytes]) -> tuple[int, int]:
     """Every file is as it was or as a journal says it was left; how many of each."""
     journals = (folder / ".genrelab").glob("*.jsonl")
-    found = [e for j in journals for e in tag_journal.newest_first(j) if isinstance(e, tag_journal.Entry)]
+    found = [e for j in journals for e in tag_journal.read_newest_first(j) if isinstance(e, tag_journal.Entry)]
     known = {(e.path, e.sha256_after) for e in found}
     tagged_ones = 0
     for name, content in before.items():
@@ -386,7 +386,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         check_each_is_whole(folder, before)
     assert not run_and_kill(folder, "")
     assert check_each_is_whole(folder, before) == (150, 0)
-    assert list(folder.rglob(f"*{replace_file.SUFFIX}")) == []
+    assert list(folder.rglob(f"*{replace_file.TEMP_SUFFIX}")) == []
 
     journals = sorted((folder / ".genrelab").glob("*.jsonl"), reverse=True)
     for n in range(4):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genrelab.tune.gain import gain, scored, sentences
+from genrelab.tune.gain import accuracy_interval, estimate_gain, sentences
 
 
 def trials(p: list[float], *, n: int = 400, seed: int = 0) -> np.ndarray:
@@ -14,7 +14,7 @@ def trials(p: list[float], *, n: int = 400, seed: int = 0) -> np.ndarray:
 def test_scores_keep_artists_whole() -> None:
     right = np.repeat([True, False, True, True, False, False, True, False], 20)
     artists = [str(i // 20) for i in range(160)]
-    alone, whole = scored(right, None), scored(right, artists)
+    alone, whole = accuracy_interval(right, None), accuracy_interval(right, artists)
     assert alone["value"] == whole["value"] == 0.5
     assert whole["low"] < alone["low"] < 0.5 < alone["high"] < whole["high"]
 
@@ -27,7 +27,7 @@ def test_choosing_among_equals_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
     for seed in range(40):
         rights = trials([0.5] * 30, n=200, seed=seed)
         best = int(rights.mean(axis=1).argmax())
-        found = gain(rights, best, None, seed=0)
+        found = estimate_gain(rights, best, None, seed=0)
         left.append(rights[best].mean() - found["optimism"] - 0.5)
         taken += found["beyond_noise"]
         by_interval += found["low"] > 0
@@ -37,11 +37,11 @@ def test_choosing_among_equals_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_real_gain_stays() -> None:
     rights = trials([0.4, 0.42, 0.6])
-    found = gain(rights, 2, None, seed=0)
+    found = estimate_gain(rights, 2, None, seed=0)
     assert found["beyond_noise"] and found["optimism"] < 0.01
     assert found["low"] < found["difference"] < found["high"]
     assert found["difference"] == pytest.approx(rights[2].mean() - rights[0].mean())
-    assert gain(rights, 2, None, seed=0) == found
+    assert estimate_gain(rights, 2, None, seed=0) == found
 
 
 def test_a_gain_of_two_artists_is_none() -> None:
@@ -50,9 +50,9 @@ def test_a_gain_of_two_artists_is_none() -> None:
     rights[:, ::2] = True
     rights[1, :40] = True
     artists = [str(i // 20) for i in range(160)]
-    assert gain(rights, 1, None, seed=0)["beyond_noise"]
-    assert not gain(rights, 1, artists, seed=0)["beyond_noise"]
-    one = gain(rights, 1, ["a"] * 160, seed=0)  # one artist alone says nothing of others: tracks are counted
+    assert estimate_gain(rights, 1, None, seed=0)["beyond_noise"]
+    assert not estimate_gain(rights, 1, artists, seed=0)["beyond_noise"]
+    one = estimate_gain(rights, 1, ["a"] * 160, seed=0)  # one artist alone says nothing of others: tracks are counted
     assert one["beyond_noise"]
 
 

@@ -42,7 +42,7 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
         return png(drawn, **size)
 
     monkeypatch.setattr(tune_plots, "render_png", watched)
-    picture = mpimg.imread(io.BytesIO(tune_plots.parameters(found())))
+    picture = mpimg.imread(io.BytesIO(tune_plots.plot_parameters(found())))
     assert picture.shape[1] > 800 and len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
     assert set(SPACES["svm"]) <= set(seen)
     assert [seen[n].get_xscale() for n in ("C", "gamma", "degree")] == ["log", "log", "linear"]
@@ -58,4 +58,4 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
 
 def test_a_search_of_the_default_alone() -> None:
     alone = found(trials=found()["trials"][:1], best={"number": 0, "value": 0.5})
-    assert tune_plots.parameters(alone) == tune_plots.parameters(alone)
+    assert tune_plots.plot_parameters(alone) == tune_plots.plot_parameters(alone)

@@ -9,7 +9,7 @@ import pytest
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.hyperparameters import SPACES, Params, Space
-from genrelab.tune.study import FILE, Study, Tried, opened
+from genrelab.tune.study import FILE, Study, Trial, open_study
 
 SPACE: Space = SPACES["svm"]
 ASKED = {"data": "abc", "settings": {"seed": 1, "split": "auto"}}
@@ -24,19 +24,19 @@ def right_of(params: Params) -> list[Any]:
 
 def play(study: Study, n: int, *, cut: int | None = None) -> None:
     """Trials until there are n; the one of number `cut` is left as a kill leaves it."""
-    while len(study.tried) < n:
-        if not study.tried:
+    while len(study.trials) < n:
+        if not study.trials:
             study.tell(None, START, "complete", 1.0, right_of(START))
             continue
         trial, params = study.ask()
-        if len(study.tried) == cut:
+        if len(study.trials) == cut:
             return
         state = "pruned" if params["kernel"] == "sigmoid" else "failed" if params["pca"] == 0.99 else "complete"
         folds = {"pruned": right_of(params)[:1], "failed": []}.get(state, right_of(params))
         study.tell(trial, params, state, 0.5, folds, "no reason" if state == "failed" else "")
 
 
-def same(a: list[Tried], b: list[Tried]) -> bool:
+def same(a: list[Trial], b: list[Trial]) -> bool:
     return len(a) == len(b) and all(
         x.right.tolist() == y.right.tolist() and vars(x) | {"right": 0} == vars(y) | {"right": 0}
         for x, y in zip(a, b, strict=True)
@@ -44,37 +44,37 @@ def same(a: list[Tried], b: list[Tried]) -> bool:
 
 
 def test_goes_on_as_if_it_had_never_been_cut(tmp_path: Path) -> None:
-    with opened(tmp_path / "whole", asked=ASKED, space=SPACE, seed=1) as study:
+    with open_study(tmp_path / "whole", asked=ASKED, space=SPACE, seed=1) as study:
         play(study, 16)
-        whole = list(study.tried)
+        whole = list(study.trials)
     assert {t.state for t in whole} == {"complete", "pruned", "failed"}
     for cut in (1, 7, 13):
-        with opened(tmp_path / "cut", asked=ASKED, space=SPACE, seed=1) as study:
-            assert same(study.tried, whole[: len(study.tried)])
+        with open_study(tmp_path / "cut", asked=ASKED, space=SPACE, seed=1) as study:
+            assert same(study.trials, whole[: len(study.trials)])
             play(study, 16, cut=cut)
-    with opened(tmp_path / "cut", asked=ASKED, space=SPACE, seed=1) as study:
+    with open_study(tmp_path / "cut", asked=ASKED, space=SPACE, seed=1) as study:
         play(study, 16)
-        assert same(study.tried, whole)
-    with opened(tmp_path / "other", asked=ASKED, space=SPACE, seed=2) as study:
+        assert same(study.trials, whole)
+    with open_study(tmp_path / "other", asked=ASKED, space=SPACE, seed=2) as study:
         play(study, 5)
-        assert not same(study.tried, whole[:5])
+        assert not same(study.trials, whole[:5])
 
 
 def test_searches_where_it_pays(tmp_path: Path) -> None:
-    with opened(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 30)
-        off = [abs(np.log10(t.params["C"]) - 1) for t in study.tried[1:]]
+        off = [abs(np.log10(t.params["C"]) - 1) for t in study.trials[1:]]
     assert np.mean(off[-10:]) < np.mean(off[:10])
-    assert all("degree" not in t.params for t in study.tried if t.params["kernel"] != "poly")
+    assert all("degree" not in t.params for t in study.trials if t.params["kernel"] != "poly")
 
 
 def test_what_is_refused_stays_refused(tmp_path: Path) -> None:
-    with opened(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 3)
         study.refuse(1, "its graph is off")
-    with opened(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
-        assert (study.tried[1].state, study.tried[1].reason) == ("failed", "its graph is off")
-        assert study.tried[0].state == "complete"
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
+        assert (study.trials[1].state, study.trials[1].reason) == ("failed", "its graph is off")
+        assert study.trials[0].state == "complete"
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,15 @@ def test_what_is_refused_stays_refused(tmp_path: Path) -> None:
     ],
 )
 def test_another_search_is_refused_by_name(asked: dict[str, Any], words: str, tmp_path: Path) -> None:
-    with opened(tmp_path, asked=ASKED, space=SPACE, seed=0):
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0):
         pass
-    with pytest.raises(PreparedError, match=words), opened(tmp_path, asked=asked, space=SPACE, seed=0):
+    with pytest.raises(PreparedError, match=words), open_study(tmp_path, asked=asked, space=SPACE, seed=0):
         pass
 
 
 def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
-    with opened(tmp_path, asked=ASKED, space=SPACE, seed=0):
-        again = opened(tmp_path, asked=ASKED, space=SPACE, seed=0)
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0):
+        again = open_study(tmp_path, asked=ASKED, space=SPACE, seed=0)
         with pytest.raises(PreparedError, match="another tune is at work here"), again:
             pass
 
@@ -104,14 +104,14 @@ def test_a_damaged_database_says_so(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     with (
         pytest.raises(PreparedError, match=r"damaged|no search of genrelab's"),
-        opened(tmp_path, asked=ASKED, space=SPACE, seed=0),
+        open_study(tmp_path, asked=ASKED, space=SPACE, seed=0),
     ):
         pass
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "a?b#c %7B{SCHEMA}"
-    with opened(folder, asked=ASKED, space=SPACE, seed=0) as study:
+    with open_study(folder, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 1)
     assert sorted(p.name for p in folder.iterdir()) == [FILE]
     with sqlite3.connect(folder / FILE) as database:

@@ -38,7 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than a search here; tests/test_tune_pictures.py looks at it."""
-    monkeypatch.setattr("genrelab.tune.plots.parameters", lambda found: b"a picture")
+    monkeypatch.setattr("genrelab.tune.plots.plot_parameters", lambda found: b"a picture")
 
 
 def untimed(about: dict[str, Any]) -> dict[str, Any]:

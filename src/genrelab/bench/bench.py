@@ -18,29 +18,29 @@ from statistics import fmean
 from genrelab.bench import rehearsal
 from genrelab.bench import sample as bench_sample
 from genrelab.bench import training as bench_training
-from genrelab.bench.datasets import Amount, amounts, prepare_s
+from genrelab.bench.datasets import DatasetForecast, forecast_datasets, prepare_s
 from genrelab.bench.rehearsal import Forecast, Rehearsal
-from genrelab.bench.stages import BESIDE, DECODE, READ, WRITE, Heard, hear_all
-from genrelab.bench.training import Trained
+from genrelab.bench.stages import DECODE, OUTSIDE_PREPARE, READ, WRITE, TrackCost, measure_tracks
+from genrelab.bench.training import TrainingCost
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import available_cores
 from genrelab.datasets.base import Dataset
-from genrelab.doctor.machine import LEAST_MEMORY, free_memory
+from genrelab.doctor.machine import MIN_MEMORY, free_memory
 from genrelab.prepare.pipeline import Say
 from genrelab.prepare.work_unit import PIECE_TRACKS
 
-SYNTHESISED, HEARD_TRACKS = 4, 6
-MOST_ROUNDS = 5
+SYNTHESISED_TRACKS, MEASURED_TRACKS = 4, 6
+MAX_ROUNDS = 5
 """How many times as large the larger rehearsal may be."""
 
 TRAINING_SHARE = 0.55
 """Of the time in all, kept for the networks: half of that TensorFlow takes to start on a busy machine."""
 
-DEAR_S = 1.0
+SLOW_TRACK_S = 1.0
 """Below it a track is cheap enough for whole pieces, even if the time is over before they are made."""
 
-LEAST_S = 5.0
+MIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class Bench:
     slowest: str
     busy: float
     forecast: Forecast
-    trained: Trained
+    trained: TrainingCost
     epochs: tuple[int, int]
-    amounts: tuple[Amount, ...]
+    amounts: tuple[DatasetForecast, ...]
     free_bytes: int
     failed: tuple[str, ...]
     heard: int
     rehearsed: int
 
 
-def _nothing(_: str) -> None:
+def _ignore(_: str) -> None:
     """For callers that want no news."""
 
 
@@ -96,7 +96,7 @@ def bench(
     seconds: float = 60.0,
     find_s: float = 0.0,
     preload: Iterable[str] = (),
-    say: Say = _nothing,
+    say: Say = _ignore,
 ) -> Bench:
     """Measure for about so many seconds in all.
 
@@ -112,20 +112,22 @@ def bench(
         SettingsError: too little time, or numbers that cannot be.
         DatasetError: no track can be used.
     """
-    if seconds < LEAST_S or (jobs or 1) < 1 or (tracks or 1) < 1:
-        raise SettingsError(f"--seconds must be {LEAST_S:g} or more, --jobs and --tracks 1 or more")
+    if seconds < MIN_SECONDS or (jobs or 1) < 1 or (tracks or 1) < 1:
+        raise SettingsError(f"--seconds must be {MIN_SECONDS:g} or more, --jobs and --tracks 1 or more")
     end = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
-        sample = _synthesised(Path(folder), SYNTHESISED, say) if dataset is None else bench_sample.usable(dataset)
+        sample = (
+            _synthesised(Path(folder), SYNTHESISED_TRACKS, say) if dataset is None else bench_sample.usable(dataset)
+        )
         say("each stage by itself")
-        heard, failed = like_fma, _ = _hear(sample, settings, seconds=0.15 * seconds)
+        heard, failed = like_fma, _ = _measure_stages(sample, settings, seconds=0.15 * seconds)
         if dataset is not None:
-            like_fma, _ = _hear(_synthesised(Path(folder), 2, say), settings, seconds=0.1 * seconds)
+            like_fma, _ = _measure_stages(_synthesised(Path(folder), 2, say), settings, seconds=0.1 * seconds)
         jobs = jobs or recommended_jobs()
         say(f"prepare, rehearsed with {jobs} workers")
-        small, large = _rehearsals(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds, tuple(preload))
+        small, large = _rehearse_twice(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds, tuple(preload))
     say("training of the networks")
-    trained = bench_training.measured(
+    trained = bench_training.measure_training(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
     )
     forecast = rehearsal.forecast(
@@ -133,25 +135,27 @@ def bench(
     )
     n = tracks or (len(sample.tracks) if dataset is not None else None)
     failed += [*small.failed, *large.failed]
-    return _bench(sample, settings, heard, like_fma, forecast, trained, large, n, failed)
+    return _summarise(sample, settings, heard, like_fma, forecast, trained, large, n, failed)
 
 
 def _synthesised(folder: Path, n: int, say: Say) -> Dataset:
     say("synthesising clips as FMA has them")
-    return bench_sample.synthesised(folder, n)
+    return bench_sample.synthesise_clips(folder, n)
 
 
 def recommended_jobs() -> int:
     """A worker a core, as far as the memory goes."""
     memory = free_memory()
-    return available_cores() if memory is None else max(1, min(available_cores(), memory // LEAST_MEMORY))
+    return available_cores() if memory is None else max(1, min(available_cores(), memory // MIN_MEMORY))
 
 
-def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tuple[list[Heard], list[str]]:
+def _measure_stages(
+    dataset: Dataset, settings: PrepareSettings, *, seconds: float
+) -> tuple[list[TrackCost], list[str]]:
     """What tracks cost, and `path: why` of those that cannot be used."""
-    chosen = bench_sample.spread(dataset, min(HEARD_TRACKS, len(dataset.tracks)))
+    chosen = bench_sample.sample_evenly(dataset, min(MEASURED_TRACKS, len(dataset.tracks)))
     paths = [str(dataset.root / str(t.path)) for t in chosen.tracks]
-    found = list(hear_all(paths, settings, seconds=seconds))
+    found = list(measure_tracks(paths, settings, seconds=seconds))
     good = [heard for _, heard in found if heard.error is None]
     failed = [f"{path}: {heard.error}" for path, heard in found if heard.error is not None]
     if not good:
@@ -159,32 +163,32 @@ def _hear(dataset: Dataset, settings: PrepareSettings, *, seconds: float) -> tup
     return good, failed
 
 
-def _rehearsals(
-    sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[Heard], end: float, preload: tuple[str, ...]
+def _rehearse_twice(
+    sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[TrackCost], end: float, preload: tuple[str, ...]
 ) -> tuple[Rehearsal, Rehearsal]:
     """One in which each worker makes two pieces or less, and one in which it makes as many as the time allows."""
     track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / available_cores())
     most = int((end - time.perf_counter()) / track_s / 2)
-    n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < DEAR_S else max(2, most)
-    small = rehearsal.rehearse(bench_sample.spread(sample, n), settings, jobs, preload=preload)
+    n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < SLOW_TRACK_S else max(2, most)
+    small = rehearsal.rehearse(bench_sample.sample_evenly(sample, n), settings, jobs, preload=preload)
     left = end - time.perf_counter() - (small.total_s - small.making_s)
-    rounds = min(MOST_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))
-    first = frozenset(t.track_id for t in bench_sample.spread(sample, n).tracks)
+    rounds = min(MAX_ROUNDS, max(2, int(left / max(small.making_s, 1e-3))))
+    first = frozenset(t.track_id for t in bench_sample.sample_evenly(sample, n).tracks)
     return small, rehearsal.rehearse(
-        bench_sample.spread(sample, rounds * n, but=first), settings, jobs, preload=preload
+        bench_sample.sample_evenly(sample, rounds * n, but=first), settings, jobs, preload=preload
     )
 
 
-def _bench(
-    sample: Dataset, settings: PrepareSettings, heard: list[Heard], like_fma: list[Heard], forecast: Forecast,
-    trained: Trained, large: Rehearsal, tracks: int | None, failed: list[str],
+def _summarise(
+    sample: Dataset, settings: PrepareSettings, heard: list[TrackCost], like_fma: list[TrackCost], forecast: Forecast,
+    trained: TrainingCost, large: Rehearsal, tracks: int | None, failed: list[str],
 ) -> Bench:  # fmt: skip
     stages = _stages(heard)
     in_prepare = [s for s in stages if s.share is not None]
     training = TrainSettings()
     epochs = (training.patience + 1, training.epochs)
     named = None if tracks is None else (sample.root.name or sample.name, tracks)
-    found = amounts(named, heard, like_fma, forecast, trained, epochs)
+    found = forecast_datasets(named, heard, like_fma, forecast, trained, epochs)
     had = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, available_cores()))
     return Bench(
         sample.name, tuple(v.name for v in settings.views), stages, max(in_prepare, key=lambda s: s.ms).name,
@@ -193,15 +197,15 @@ def _bench(
     )  # fmt: skip
 
 
-def _stages(heard: list[Heard]) -> tuple[Stage, ...]:
+def _stages(heard: list[TrackCost]) -> tuple[Stage, ...]:
     """Means over the tracks, in the order of a track's way."""
     names = list(dict.fromkeys(name for h in heard for name in h.seconds))
-    names.sort(key=lambda name: (name in BESIDE, name == WRITE))
+    names.sort(key=lambda name: (name in OUTSIDE_PREPARE, name == WRITE))
     in_all, found = sum(map(prepare_s, heard)), []
     for name in names:
         spent = sum(h.seconds.get(name, 0.0) for h in heard)
         n_bytes = {DECODE: sum(h.file_bytes for h in heard)}
         n_bytes |= dict.fromkeys((WRITE, READ), sum(sum(h.n_bytes.values()) for h in heard))
         mb_s = n_bytes[name] / spent / 1e6 if name in n_bytes and spent else None
-        found.append(Stage(name, 1000 * spent / len(heard), mb_s, None if name in BESIDE else spent / in_all))
+        found.append(Stage(name, 1000 * spent / len(heard), mb_s, None if name in OUTSIDE_PREPARE else spent / in_all))
     return tuple(found)

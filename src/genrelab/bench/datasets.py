@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from genrelab.bench.rehearsal import Forecast
-from genrelab.bench.stages import BESIDE, Heard
-from genrelab.bench.training import Trained
+from genrelab.bench.stages import OUTSIDE_PREPARE, TrackCost
+from genrelab.bench.training import TrainingCost
 from genrelab.core.config import FIRST_CLIP_VIEWS
 from genrelab.core.processes import available_cores
 from genrelab.datasets.download import CATALOGUE
@@ -21,12 +21,12 @@ FMA_CLIPS = {"full": 9}
 
 NIGHT_S = 8 * 3_600.0
 
-BEGIN, STAGES = "begin: the program, workers", "workers: the stages above, CPU time"
+START, STAGES = "begin: the program, workers", "workers: the stages above, CPU time"
 WAITING, ENDING = "workers: waiting for a core or the disk", "one process: write tables, look for copies"
 
 
 @dataclass(frozen=True)
-class Amount:
+class DatasetForecast:
     """What is predicted for some tracks.
 
     Attributes:
@@ -48,49 +48,51 @@ class Amount:
     networks_s: dict[str, tuple[float, float]]
 
 
-def amounts(
-    named: tuple[str, int] | None, heard: list[Heard], like_fma: list[Heard], forecast: Forecast, trained: Trained,
+def forecast_datasets(
+    named: tuple[str, int] | None, heard: list[TrackCost], like_fma: list[TrackCost], forecast: Forecast, trained: TrainingCost,
     epochs: tuple[int, int],
-) -> tuple[Amount, ...]:  # fmt: skip
+) -> tuple[DatasetForecast, ...]:  # fmt: skip
     """For so many tracks like those that were heard, if any, and for each part of FMA."""
     alone_s, alone_bytes, found = fmean(map(prepare_s, heard)), fmean(map(_size, heard)), []
     if named is not None:
         clips = fmean(h.clips for h in heard)
-        found.append(_amount(*named, (1.0, 1.0), alone_s, clips, forecast, trained, epochs))
+        found.append(_forecast_dataset(*named, (1.0, 1.0), alone_s, clips, forecast, trained, epochs))
     for subset, n in FMA_TRACKS.items():
         clips = FMA_CLIPS.get(subset, 1)
-        cpu_s = fmean(prepare_s(h) * clips - (clips - 1) * _once(h.seconds) for h in like_fma)
-        n_bytes = fmean(_size(h) * clips - (clips - 1) * _once(h.n_bytes) for h in like_fma)
+        cpu_s = fmean(prepare_s(h) * clips - (clips - 1) * _first_clip_only(h.seconds) for h in like_fma)
+        n_bytes = fmean(_size(h) * clips - (clips - 1) * _first_clip_only(h.n_bytes) for h in like_fma)
         scales = cpu_s / alone_s, n_bytes / alone_bytes
-        found.append(_amount(f"fma-{subset}", n, scales, cpu_s, clips, forecast, trained, epochs))
+        found.append(_forecast_dataset(f"fma-{subset}", n, scales, cpu_s, clips, forecast, trained, epochs))
     return tuple(found)
 
 
-def fitting(found: Iterable[Amount], free_bytes: float, seconds: float = NIGHT_S) -> Amount | None:
+def largest_fitting(
+    found: Iterable[DatasetForecast], free_bytes: float, seconds: float = NIGHT_S
+) -> DatasetForecast | None:
     """The largest part of FMA that can be prepared in this time, and on this disk; the first named of equals."""
     fma = [a for a in found if a.download_bytes is not None]
     fit = [a for a in fma if a.peak_bytes <= free_bytes and a.seconds <= seconds]
     return max(fit, key=lambda a: a.tracks, default=None)
 
 
-def prepare_s(heard: Heard) -> float:
+def prepare_s(heard: TrackCost) -> float:
     """CPU seconds of the stages of `prepare`."""
-    return sum(s for name, s in heard.seconds.items() if name not in BESIDE)
+    return sum(s for name, s in heard.seconds.items() if name not in OUTSIDE_PREPARE)
 
 
-def _once(values: dict[str, float] | dict[str, int]) -> float:
+def _first_clip_only(values: dict[str, float] | dict[str, int]) -> float:
     """Of what only the first clip of a track has."""
     return sum(values.get(name, 0) for name in FIRST_CLIP_VIEWS)
 
 
-def _size(heard: Heard) -> float:
+def _size(heard: TrackCost) -> float:
     return max(1, sum(heard.n_bytes.values()))
 
 
-def _amount(
+def _forecast_dataset(
     name: str, tracks: int, scales: tuple[float, float], cpu_s: float, clips: float, forecast: Forecast,
-    trained: Trained, epochs: tuple[int, int],
-) -> Amount:  # fmt: skip
+    trained: TrainingCost, epochs: tuple[int, int],
+) -> DatasetForecast:  # fmt: skip
     """`scales`: time and bytes of a track, in tracks of the sample. `clips`: of a track; `raw_cnn` hears the first."""
     networks_s = {}
     for network in trained.networks:
@@ -102,7 +104,7 @@ def _amount(
     if archive is not None:  # the archive goes once it is unpacked
         peak, download = archive.unpacked + max(archive.size, peak), archive.size
     parts = _parts(tracks, forecast, scales[0], cpu_s)
-    return Amount(name, tracks, sum(parts.values()), parts, n_bytes, download, peak, networks_s)
+    return DatasetForecast(name, tracks, sum(parts.values()), parts, n_bytes, download, peak, networks_s)
 
 
 def _parts(tracks: int, forecast: Forecast, scale: float, cpu_s: float) -> dict[str, float]:
@@ -111,4 +113,4 @@ def _parts(tracks: int, forecast: Forecast, scale: float, cpu_s: float) -> dict[
     making_s, ending_s = scale * most * forecast.track_s, scale * tracks * forecast.single_s
     working_s = min(making_s, most * cpu_s * max(1.0, forecast.jobs / available_cores()))
     begin_s = forecast.seconds(tracks, scale=scale) - making_s - ending_s
-    return {BEGIN: begin_s, STAGES: working_s, WAITING: making_s - working_s, ENDING: ending_s}
+    return {START: begin_s, STAGES: working_s, WAITING: making_s - working_s, ENDING: ending_s}

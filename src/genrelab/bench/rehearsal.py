@@ -63,13 +63,13 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload:
         began = time.time()
         try:
             with process_pool(1) as pool:
-                found = pool.submit(_prepared, dataset, settings, jobs, folder, began, tuple(preload)).result()
+                found = pool.submit(_timed_prepare, dataset, settings, jobs, folder, began, tuple(preload)).result()
         except BrokenProcessPool as e:
             raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
     return found
 
 
-def _prepared(
+def _timed_prepare(
     dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, began: float, preload: tuple[str, ...]
 ) -> Rehearsal:
     """Runs in a process of its own. `began`: on the clock that processes share."""
@@ -136,17 +136,19 @@ def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: flo
     Args:
         find_track_s: what each track took when the dataset was looked through.
     """
-    begin_s, track_s = _making([(min(n, max_tracks_per_worker(n, jobs)), s) for r in (small, large) for n, s in r.done])
-    ending_s, single_s = _line((small.tracks, small.ending_s), (large.tracks, large.ending_s))
+    begin_s, track_s = _fit_track_time(
+        [(min(n, max_tracks_per_worker(n, jobs)), s) for r in (small, large) for n, s in r.done]
+    )
+    ending_s, single_s = _fit_line((small.tracks, small.ending_s), (large.tracks, large.ending_s))
     start_s = sum(r.total_s - r.making_s - r.ending_s for r in (small, large)) / 2
-    fixed, per_track = _line((small.tracks, small.n_bytes), (large.tracks, large.n_bytes))
-    cpu_fixed_s, cpu_track_s = _line((small.tracks, small.cpu_s), (large.tracks, large.cpu_s))
+    fixed, per_track = _fit_line((small.tracks, small.n_bytes), (large.tracks, large.n_bytes))
+    cpu_fixed_s, cpu_track_s = _fit_line((small.tracks, small.cpu_s), (large.tracks, large.cpu_s))
     return Forecast(
         jobs, start_s + ending_s, begin_s, track_s, single_s + find_track_s, fixed, per_track, cpu_fixed_s, cpu_track_s
     )  # fmt: skip
 
 
-def _making(points: list[tuple[int, float]]) -> tuple[float, float]:
+def _fit_track_time(points: list[tuple[int, float]]) -> tuple[float, float]:
     """Seconds until workers have begun, and of a track, by least squares.
 
     Beginning takes at most half of the time to the first piece: a machine whose load changes must not make tracks free.
@@ -160,7 +162,7 @@ def _making(points: list[tuple[int, float]]) -> tuple[float, float]:
     return float(begin_s), float(((s - begin_s) * n).sum() / (n * n).sum())
 
 
-def _line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:
+def _fit_line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:
     """What there is without any track, and what each adds."""
     (n, a), (m, b) = small, large
     each = (b - a) / (m - n) if m > n else b / m

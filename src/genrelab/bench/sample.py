@@ -19,7 +19,7 @@ LEVEL = 0.2
 """libsndfile's compression level for 256 kbit/s at a constant rate."""
 
 
-def synthesised(folder: Path, n: int) -> Dataset:
+def synthesise_clips(folder: Path, n: int) -> Dataset:
     """So many clips like FMA's in a folder, each of another style, the same at every call."""
     orders = [(str(folder / f"{i}.mp3"), i) for i in range(n)]
     if lost := [
@@ -73,7 +73,7 @@ def _is_there(dataset: Dataset, track: Track) -> bool:
     return track.path is not None and (dataset.root / track.path).is_file()
 
 
-def spread(dataset: Dataset, n: int, *, but: frozenset[str] = frozenset()) -> Dataset:
+def sample_evenly(dataset: Dataset, n: int, *, but: frozenset[str] = frozenset()) -> Dataset:
     """So many tracks, spread evenly; where there are fewer they come again, under other ids.
 
     Args:

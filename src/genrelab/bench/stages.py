@@ -23,16 +23,16 @@ from genrelab.features.fingerprint import landmarks, pack
 from genrelab.prepare import work_unit
 from genrelab.records import tfrecord
 
-DECODE, RESAMPLE, PRINTS = "decode", "resample", "hash and fingerprint"
+DECODE, RESAMPLE, FINGERPRINT = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
 """Stages besides the views, which go by their names."""
 
-BESIDE = (READ, PREDICT)
+OUTSIDE_PREPARE = (READ, PREDICT)
 """Stages that are no part of `prepare`."""
 
 
 @dataclass(frozen=True)
-class Order:
+class StageJob:
     """A track to be measured; crosses process borders."""
 
     path: str
@@ -40,7 +40,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrackCost:
     """What one track costs.
 
     Attributes:
@@ -58,29 +58,29 @@ class Heard:
     error: str | None = None
 
 
-def hear_all(paths: list[str], settings: PrepareSettings, *, seconds: float) -> Iterator[tuple[str, Heard]]:
+def measure_tracks(paths: list[str], settings: PrepareSettings, *, seconds: float) -> Iterator[tuple[str, TrackCost]]:
     """Measure files, one after the other, until they are done or the time is over; at least one is measured.
 
     The first one is heard twice: filter banks and kernels are built once in a worker's life.
     """
-    orders = [Order(path, settings) for path in paths[:1] + paths]
+    orders = [StageJob(path, settings) for path in paths[:1] + paths]
     end = time.perf_counter() + seconds
-    for place, heard in map_in_processes(hear, orders, jobs=1):
+    for place, heard in map_in_processes(measure_track, orders, jobs=1):
         if place:
-            yield orders[place].path, heard or Heard(error=DECODER_CRASHED)
+            yield orders[place].path, heard or TrackCost(error=DECODER_CRASHED)
             if time.perf_counter() > end:
                 return
 
 
-def hear(order: Order) -> Heard:
+def measure_track(order: StageJob) -> TrackCost:
     """Take one track through every stage. Runs in a worker process."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _heard(Path(order.path), order.settings, Path(folder) / "records")
+            return _measure(Path(order.path), order.settings, Path(folder) / "records")
     except DecodeError as e:
-        return Heard(error=e.reason)
+        return TrackCost(error=e.reason)
     except (GenrelabError, OSError) as e:
-        return Heard(error=str(e))
+        return TrackCost(error=str(e))
 
 
 class Clock:
@@ -99,9 +99,9 @@ class Clock:
             self.spent[stage] = self.spent.get(stage, 0.0) + time.process_time() - began
 
 
-def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
+def _measure(path: Path, settings: PrepareSettings, scratch: Path) -> TrackCost:
     clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
-    with clock.on(PRINTS):
+    with clock.on(FINGERPRINT):
         work_unit.file_sha256(path), sha256_of_audio(path)
     stretches = audio_clips.read_clips(path, settings.clips)
     while True:
@@ -115,7 +115,7 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
             if name not in PARQUET_VIEWS:
                 with clock.on(WRITE), scratch.open("ab") as f:
                     f.write(tfrecord.encode(tfrecord.Record(0, clip.start_s, payload)))
-        with clock.on(PRINTS):
+        with clock.on(FINGERPRINT):
             pack(landmarks(clip.y, clip.sr))
     if scratch.exists():
         with clock.on(READ):
@@ -123,7 +123,7 @@ def _heard(path: Path, settings: PrepareSettings, scratch: Path) -> Heard:
     model = _model()
     with clock.on(PREDICT):
         model.predict(path)
-    return Heard(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
+    return TrackCost(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
 
 
 def _windows(clip: audio_clips.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:

@@ -6,17 +6,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from genrelab.bench.bench import Bench
-from genrelab.bench.datasets import NIGHT_S, Amount, fitting
-from genrelab.bench.stages import DECODE, PRINTS, READ, RESAMPLE, WRITE
+from genrelab.bench.datasets import NIGHT_S, DatasetForecast, largest_fitting
+from genrelab.bench.stages import DECODE, FINGERPRINT, READ, RESAMPLE, WRITE
 from genrelab.core.config import DEFAULT_VIEWS
 from genrelab.core.processes import available_cores
 from genrelab.core.text import pluralize
 
-STAGES = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare's CPU")
-PARTS = ("of prepare, by the clock", "takes", "of it")
-AMOUNTS = ("what", "tracks", "prepare", "PREPARED", "download", "peak disk")
+STAGE_HEADERS = ("stage", "ms a track", "tracks/s", "MB/s", "of prepare's CPU")
+PART_HEADERS = ("of prepare, by the clock", "takes", "of it")
+FORECAST_HEADERS = ("what", "tracks", "prepare", "PREPARED", "download", "peak disk")
 
-BUSY = 0.15
+BUSY_SHARE = 0.15
 """Share of the cores that others may take before it is said."""
 
 MB = 1e6
@@ -35,36 +35,44 @@ def stage_rows(found: Bench) -> Iterator[tuple[str, ...]]:
         yield f"train {name}: a window, each epoch", "not measured", "", "", ""
 
 
-def part_rows(amount: Amount) -> Iterator[tuple[str, ...]]:
+def part_rows(amount: DatasetForecast) -> Iterator[tuple[str, ...]]:
     """What the prediction for an amount is the sum of."""
     for name, seconds in amount.parts.items():
-        yield name, lasting(seconds), f"{seconds / amount.seconds:.0%}"
-    yield "in all", lasting(amount.seconds), "100%"
+        yield name, format_duration(seconds), f"{seconds / amount.seconds:.0%}"
+    yield "in all", format_duration(amount.seconds), "100%"
 
 
-def amount_headers(found: Bench) -> tuple[str, ...]:
+def forecast_headers(found: Bench) -> tuple[str, ...]:
     """Of the table of predictions."""
     fewest, most = found.epochs
     networks = (f"train {n.name}, {fewest} to {most} epochs" for n in found.trained.networks)
-    return (*AMOUNTS, *networks)
+    return (*FORECAST_HEADERS, *networks)
 
 
-def amount_rows(found: Bench) -> Iterator[tuple[str, ...]]:
+def forecast_rows(found: Bench) -> Iterator[tuple[str, ...]]:
     """What is predicted, a row a number of tracks."""
     for a in found.amounts:
         networks = (_between(a, n.name) for n in found.trained.networks)
-        download = "" if a.download_bytes is None else size(a.download_bytes)
-        yield a.name, f"{a.tracks:,}", lasting(a.seconds), size(a.n_bytes), download, size(a.peak_bytes), *networks
+        download = "" if a.download_bytes is None else format_bytes(a.download_bytes)
+        yield (
+            a.name,
+            f"{a.tracks:,}",
+            format_duration(a.seconds),
+            format_bytes(a.n_bytes),
+            download,
+            format_bytes(a.peak_bytes),
+            *networks,
+        )
 
 
 def sentences(found: Bench) -> Iterator[str]:
     """What the tables do not say by themselves."""
     slowest = next(s for s in found.stages if s.name == found.slowest)
-    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of its CPU time. {_help(found)}"
+    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of its CPU time. {_speed_advice(found)}"
     if found.trained.reason:
         yield f"Training not measured: {found.trained.reason}"
-    yield from _reading(found)
-    if found.busy > BUSY:
+    yield from _reading_sentences(found)
+    if found.busy > BUSY_SHARE:
         yield f"Other programs took {found.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
     n, workers = pluralize(found.rehearsed, "track"), pluralize(found.forecast.jobs, "worker")
     yield f"prepare is predicted from {n} that {workers} prepared; for tracks like them, and a machine as busy,"
@@ -73,43 +81,48 @@ def sentences(found: Bench) -> Iterator[str]:
     if found.trained.networks:
         yield "Training is an interval, not a prediction: how many epochs a network needs shows only while it trains;"
         yield "models without epochs, calibration and scores come on top."
-    yield _tonight(found)
+    yield _fma_sentence(found)
     for failure in found.failed:
         yield f"Left out: {failure}"
 
 
-def _tonight(found: Bench) -> str:
+def _fma_sentence(found: Bench) -> str:
     """Which part of FMA can be prepared, and which networks be trained on it then for as long as they may be."""
-    fit, room = fitting(found.amounts, found.free_bytes), f"a night of {lasting(NIGHT_S)} and {size(found.free_bytes)}"
+    fit, room = (
+        largest_fitting(found.amounts, found.free_bytes),
+        f"a night of {format_duration(NIGHT_S)} and {format_bytes(found.free_bytes)}",
+    )
     if fit is None:
         least = next(a for a in found.amounts if a.download_bytes is not None)
-        takes = f"{least.name} takes {lasting(least.seconds)} and {size(least.peak_bytes)}"
+        takes = f"{least.name} takes {format_duration(least.seconds)} and {format_bytes(least.peak_bytes)}"
         return f"No part of FMA fits in {room} of free disk: {takes}."
-    takes = f"prepare takes {lasting(fit.seconds)} without the download, {size(fit.peak_bytes)} at the peak"
+    takes = (
+        f"prepare takes {format_duration(fit.seconds)} without the download, {format_bytes(fit.peak_bytes)} at the peak"
+    )
     networks = [name for name, (_, most) in fit.networks_s.items() if fit.seconds + most <= NIGHT_S]
     trained = f"; then training {' or '.join(networks)} for the most epochs fits, too" if networks else ""
     return f"Of FMA, {fit.name} fits in {room} of free disk: {takes}{trained}."
 
 
-def command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
+def recommended_command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
     """The recommended preparation; without a ROOT, of the part of FMA that fits, which is fetched first."""
     words = [*program, "prepare", root or "data", "--out", out]
     if set(found.views) != set(DEFAULT_VIEWS):
         words += ["--views", ",".join(found.views)]
-    fit = None if root is not None else fitting(found.amounts, found.free_bytes)
+    fit = None if root is not None else largest_fitting(found.amounts, found.free_bytes)
     names = [] if fit is None else ["fma-metadata", fit.name]
     fetched = [shlex.join([*program, "download", name, "--out", "data"]) for name in names]
     return " && ".join([*fetched, shlex.join([*words, "--jobs", str(found.forecast.jobs)])])
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`8 s`, `12 min`, `3.4 h`."""
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:,.1f} h"
 
 
-def size(n_bytes: float) -> str:
+def format_bytes(n_bytes: float) -> str:
     """`12 MB`, `3.4 GB`."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:.1f} MB"
 
@@ -122,18 +135,18 @@ def _rate(ms: float) -> str:
     return f"{1000 / ms:,.1f}" if ms else ""
 
 
-def _between(amount: Amount, network: str) -> str:
+def _between(amount: DatasetForecast, network: str) -> str:
     fewest, most = amount.networks_s[network]
-    return f"{lasting(fewest)} to {lasting(most)}"
+    return f"{format_duration(fewest)} to {format_duration(most)}"
 
 
-def _help(found: Bench) -> str:
+def _speed_advice(found: Bench) -> str:
     name, more = found.slowest, _more_workers(found)
     if name == DECODE:
         return f"No decoder is much quicker: only {more} help, and for `predict` fewer --windows."
     if name == WRITE:
         return "A faster disk helps, or fewer --views."
-    if name in (PRINTS, RESAMPLE):
+    if name in (FINGERPRINT, RESAMPLE):
         return f"Every track needs it: {more} help."
     others = ",".join(v for v in found.views if v != name)
     without = f"--views {others} saves it where no model is wanted that reads {name}; else " if others else ""
@@ -145,7 +158,7 @@ def _more_workers(found: Bench) -> str:
     return "more --jobs" if found.forecast.jobs < available_cores() else "more cores"
 
 
-def _reading(found: Bench) -> Iterator[str]:
+def _reading_sentences(found: Bench) -> Iterator[str]:
     """Does training wait for its records?"""
     read_ms = next((s.ms for s in found.stages if s.name == READ), None)
     if read_ms is None or not found.trained.networks:

@@ -21,10 +21,10 @@ from genrelab.core.text import join_first
 if TYPE_CHECKING:
     from genrelab.models.keras_training import NetworkData
 
-FEW, MANY = 32, 128
+FEW_WINDOWS, MANY_WINDOWS = 32, 128
 """Windows of a whole epoch with its checkpoint, and of one of steps alone: of a network that is quick."""
 
-AT_ONCE = 8
+SLOW_BATCH = 8
 """Windows of a batch of a network that is slow; of its time nearly all is the windows'."""
 
 EPOCHS = 2
@@ -34,12 +34,12 @@ GENRES = 8
 NETWORKS = ("mobilenet_v2", "raw_cnn")
 """The quicker one first: where the time does not do for both it is known at least."""
 
-FIT_SHARE, LOOK = 0.8, 1 / 3
+FIT_SHARE, EVALUATION_COST = 0.8, 1 / 3
 """Of all windows are learned from; to look at one of the others takes a third: there and not back."""
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkCost:
     """One network's times here, seconds by the clock.
 
     Attributes:
@@ -56,22 +56,22 @@ class Network:
 
     def seconds(self, windows: int, epochs: int) -> float:
         """Of a training with so many windows in all."""
-        each = FIT_SHARE + (1 - FIT_SHARE) * LOOK
+        each = FIT_SHARE + (1 - FIT_SHARE) * EVALUATION_COST
         return windows * self.once_s + epochs * (self.epoch_s + windows * each * self.window_s)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingCost:
     """What was measured, and on what; `reason`: why the `missing` ones, or all, were not."""
 
-    networks: tuple[Network, ...] = ()
+    networks: tuple[NetworkCost, ...] = ()
     device: str = ""
     start_s: float = 0.0
     reason: str | None = None
     missing: tuple[str, ...] = ()
 
 
-def measured(names: Iterable[str], *, seconds: float, more_s: int) -> Trained:
+def measure_training(names: Iterable[str], *, seconds: float, more_s: int) -> TrainingCost:
     """The networks among these models, as far as the time goes.
 
     Args:
@@ -79,9 +79,9 @@ def measured(names: Iterable[str], *, seconds: float, more_s: int) -> Trained:
     """
     wanted = [n for n in NETWORKS if n in names]
     if not wanted:
-        return Trained(reason="no network among the models")
+        return TrainingCost(reason="no network among the models")
     if find_spec("tensorflow") is None:
-        return Trained(reason="TensorFlow is not installed: pip install 'genrelab[train]'", missing=tuple(wanted))
+        return TrainingCost(reason="TensorFlow is not installed: pip install 'genrelab[train]'", missing=tuple(wanted))
     words = [sys.executable, "-c", "from genrelab.bench.training import tell; tell()", *wanted]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace") as child:
         try:
@@ -94,21 +94,21 @@ def measured(names: Iterable[str], *, seconds: float, more_s: int) -> Trained:
         except BaseException:
             child.kill()
             raise
-    return _said(out, wanted, over or (err.strip() or f"ends with status {child.returncode}").splitlines()[-1])
+    return _parse_output(out, wanted, over or (err.strip() or f"ends with status {child.returncode}").splitlines()[-1])
 
 
-def _said(out: str, wanted: list[str], trouble: str) -> Trained:
+def _parse_output(out: str, wanted: list[str], trouble: str) -> TrainingCost:
     """From the lines of the process: what it runs on, then a network each."""
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    networks = tuple(Network(**line) for line in lines[1:])
+    networks = tuple(NetworkCost(**line) for line in lines[1:])
     missing = tuple(name for name in wanted if name not in {n.name for n in networks})
     reason = f"{join_first(missing)}: {trouble}" if missing else None
     device, start_s = (lines[0]["device"], lines[0]["start_s"]) if lines else ("", 0.0)
-    return Trained(networks, device, start_s, reason, missing)
+    return TrainingCost(networks, device, start_s, reason, missing)
 
 
-def tell() -> None:
-    """Print what `measured` asks for, a JSON object a line, as soon as it is known."""
+def print_measurements() -> None:
+    """Print what `measure_training` asks for, a JSON object a line, as soon as it is known."""
     began = time.perf_counter()
     from genrelab.core.tensorflow import load_tensorflow
 
@@ -116,62 +116,62 @@ def tell() -> None:
     gpus = tf.config.list_logical_devices("GPU")
     device = f"{len(gpus)} GPU" if gpus else "CPU"
     print(json.dumps({"device": device, "start_s": time.perf_counter() - began}), flush=True)
-    measures: dict[str, Callable[[], Network]] = {"raw_cnn": _raw_cnn, "mobilenet_v2": _mobilenet}
+    measures: dict[str, Callable[[], NetworkCost]] = {"raw_cnn": _raw_cnn, "mobilenet_v2": _mobilenet}
     for name in sys.argv[1:]:
         print(json.dumps(asdict(measures[name]())), flush=True)
 
 
-def _raw_cnn() -> Network:
+def _raw_cnn() -> NetworkCost:
     from genrelab.models.raw_cnn import build_network
 
     shape = SamplesView().shape
-    return Network("raw_cnn", 0.0, *_steps(build_network(shape, GENRES), shape))
+    return NetworkCost("raw_cnn", 0.0, *_step_times(build_network(shape, GENRES), shape))
 
 
-def _mobilenet() -> Network:
+def _mobilenet() -> NetworkCost:
     from genrelab.models.mobilenet import build_head, join_networks, load_base
 
     shape = MelImageView().shape
     network = join_networks(shape, load_base(shape, "none"))
-    images = np.random.default_rng(0).uniform(-80, 0, (2 * AT_ONCE, *shape)).astype(np.float32)
-    network.predict(images[:AT_ONCE], batch_size=AT_ONCE, verbose=0)  # builds its graph
+    images = np.random.default_rng(0).uniform(-80, 0, (2 * SLOW_BATCH, *shape)).astype(np.float32)
+    network.predict(images[:SLOW_BATCH], batch_size=SLOW_BATCH, verbose=0)  # builds its graph
     began = time.perf_counter()
-    network.predict(images, batch_size=AT_ONCE, verbose=0)
+    network.predict(images, batch_size=SLOW_BATCH, verbose=0)
     once_s = (time.perf_counter() - began) / len(images)
-    outputs = np.random.default_rng(0).uniform(0, 6, (MANY, network.output_shape[-1])).astype(np.float32)
-    return Network("mobilenet_v2", once_s, *_epoch(build_head(outputs, GENRES), outputs.shape[1:]))
+    outputs = np.random.default_rng(0).uniform(0, 6, (MANY_WINDOWS, network.output_shape[-1])).astype(np.float32)
+    return NetworkCost("mobilenet_v2", once_s, *_epoch_times(build_head(outputs, GENRES), outputs.shape[1:]))
 
 
-def _epoch(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+def _epoch_times(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """What an epoch takes besides its windows, its checkpoint above all, and what each window takes."""
     from genrelab.models.keras_training import fit_network, full_batches
 
     settings, stamps = TrainSettings(epochs=EPOCHS), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         fit_network(
-            network, _noise(shape, FEW), _noise(shape, FEW // 4), settings=settings, folder=Path(folder),
+            network, _noise(shape, FEW_WINDOWS), _noise(shape, FEW_WINDOWS // 4), settings=settings, folder=Path(folder),
             progress=lambda done, total: stamps.append(time.perf_counter()),
         )  # fmt: skip
-    many = _noise(shape, MANY)
+    many = _noise(shape, MANY_WINDOWS)
     data = full_batches(many, many.data.unbatch(), settings.batch_size)
     began = time.perf_counter()
     network.fit(data, verbose=0)  # its graph is there already
-    window_s = (time.perf_counter() - began) / MANY
-    return max(0.0, stamps[-1] - stamps[0] - FEW * window_s), window_s
+    window_s = (time.perf_counter() - began) / MANY_WINDOWS
+    return max(0.0, stamps[-1] - stamps[0] - FEW_WINDOWS * window_s), window_s
 
 
-def _steps(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
+def _step_times(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
     """Without a checkpoint, which is never more than a share of the time and would take longer here than all steps."""
     from genrelab.models.checkpoints import SAVE_INTERVAL_FACTOR
     from genrelab.models.keras_training import full_batches
 
     network.compile("adam", "sparse_categorical_crossentropy")  # from logits or not takes the same time
-    few, more = _noise(shape, AT_ONCE), _noise(shape, 2 * AT_ONCE)
-    network.fit(full_batches(few, few.data.unbatch(), AT_ONCE), verbose=0)  # builds its graph
-    data = full_batches(more, more.data.unbatch(), AT_ONCE)
+    few, more = _noise(shape, SLOW_BATCH), _noise(shape, 2 * SLOW_BATCH)
+    network.fit(full_batches(few, few.data.unbatch(), SLOW_BATCH), verbose=0)  # builds its graph
+    data = full_batches(more, more.data.unbatch(), SLOW_BATCH)
     began = time.perf_counter()
     network.fit(data, verbose=0)
-    return 0.0, (1 + 1 / SAVE_INTERVAL_FACTOR) * (time.perf_counter() - began) / (2 * AT_ONCE)
+    return 0.0, (1 + 1 / SAVE_INTERVAL_FACTOR) * (time.perf_counter() - began) / (2 * SLOW_BATCH)
 
 
 def _noise(shape: tuple[int, ...], n: int) -> NetworkData:

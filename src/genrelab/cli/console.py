@@ -25,7 +25,7 @@ SERVE_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "websockets", "pyt
 """What the extra `serve` brings."""
 
 
-class NothingKept(KeyboardInterrupt):
+class NothingToResume(KeyboardInterrupt):
     """Ctrl-C where nothing is kept but what was printed."""
 
 
@@ -38,11 +38,11 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except GenrelabError as e:
             _fail(str(e))
-        except NothingKept:
+        except NothingToResume:
             print("\nInterrupted. What was printed is whole; the same command begins anew.", file=sys.stderr)
             raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
-            again = _again(function.__name__, e)
+            again = _resume_command(function.__name__, e)
             print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {again}", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output went away
@@ -70,11 +70,11 @@ def _fail(message: str) -> None:
     raise typer.Exit(1)
 
 
-def _again(name: str, interrupt: KeyboardInterrupt) -> str:
+def _resume_command(name: str, interrupt: KeyboardInterrupt) -> str:
     """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
     from genrelab.runs.run_folder import TrainingInterrupted
 
-    words = [*program(), *sys.argv[1:]]
+    words = [*program_command(), *sys.argv[1:]]
     if isinstance(interrupt, TrainingInterrupted):
         words = [w for w in words if w != "--overwrite"]
     resumes = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
@@ -96,12 +96,12 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]]:
     """A progress bar with rate and time left; gives the function to call with (done, in all)."""
     from rich import progress
     from rich.console import Console
 
-    rate = progress.TransferSpeedColumn() if unit == "bytes" else _Rate(unit)
+    rate = progress.TransferSpeedColumn() if unit == "bytes" else _rate_column(unit)
     amount = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, rate)
     console = Console(stderr=True)
@@ -114,9 +114,9 @@ def bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]
 
 
 @contextmanager
-def stages(name: str) -> Iterator[Callable[[str, int, int], None]]:
+def download_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
     """Progress of a download, in bytes; gives the function to call with (stage, done, in all or 0)."""
-    with bar(f"Fetching {name}", unit="bytes") as progress:
+    with progress_bar(f"Fetching {name}", unit="bytes") as progress:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage == "retry":
@@ -127,7 +127,7 @@ def stages(name: str) -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _Rate(unit: str) -> Any:  # noqa: N802 - makes a column
+def _rate_column(unit: str) -> Any:
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
@@ -138,7 +138,7 @@ def _Rate(unit: str) -> Any:  # noqa: N802 - makes a column
     return Rate()
 
 
-def program() -> list[str]:
+def program_command() -> list[str]:
     """Words that call this program here: its name where that is found, else the way it was called."""
     if shutil.which("genrelab"):
         return ["genrelab"]

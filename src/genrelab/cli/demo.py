@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from genrelab.cli import run
-from genrelab.cli.console import program
-from genrelab.cli.options import Asked, Preparing, Source
-from genrelab.cli.predict_output import predict
+from genrelab.cli.console import program_command
+from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions
+from genrelab.cli.predict_output import print_predictions
 from genrelab.cli.tables import leaderboard
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
@@ -19,7 +19,7 @@ from genrelab.prepare import pipeline as preparing
 EPOCHS = 30
 
 
-def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
+def demo(out: Path, say: preparing.Say, bar: run.ProgressBar) -> None:
     """Synthesise, prepare, train all models, print the leaderboard, classify one song.
 
     Raises:
@@ -31,26 +31,26 @@ def demo(out: Path, say: preparing.Say, bar: run.Bar) -> None:
     say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
     synthesise(corpus)
     say("2 of 4  Preparing: each track is decoded once")
-    run.prepare(Source(corpus, "fma-small"), Preparing(), str(results / "prepared"), say, bar)
+    run.prepare(SourceOptions(corpus, "fma-small"), PrepareOptions(), str(results / "prepared"), say, bar)
     say("3 of 4  Training every model of the article")
     settings = TrainSettings(epochs=EPOCHS)
     finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
-    asked = Asked(resume=not finished, overwrite=finished)
+    asked = RunOptions(resume=not finished, overwrite=finished)
     board = run.train(str(results / "prepared"), str(results), settings, asked, say, bar)
     leaderboard(board, False, str(results))
     say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
     best = results / board.rows[0].folder / "bundle"
-    song = _a_test_song(corpus, results)
+    song = _pick_test_song(corpus, results)
     print()
-    predict(load_bundle(best), [str(song)], form="table")
+    print_predictions(load_bundle(best), [str(song)], form="table")
     print(
         f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
         f"Next, your own music, one folder per genre:\n"
-        f"  {shlex.join(program())} run ~/Music/by-genre --out runs/first"
+        f"  {shlex.join(program_command())} run ~/Music/by-genre --out runs/first"
     )
 
 
-def _a_test_song(corpus: Path, results: Path) -> Path:
+def _pick_test_song(corpus: Path, results: Path) -> Path:
     from genrelab.core.storage import Folder
     from genrelab.records.prepared import open_prepared, read_parquet
 

@@ -26,17 +26,17 @@ from genrelab.datasets.artists import UNKNOWN_ARTISTS
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.doctor import machine
-from genrelab.doctor.data import PLAIN, Checkup, check, find, prepared_bytes
-from genrelab.doctor.faults import KINDS, Fault, named
+from genrelab.doctor.data import PLAIN_FILES, Checkup, check_dataset, find_dataset, prepared_bytes
+from genrelab.doctor.faults import KINDS, Fault, track_name
 from genrelab.doctor.machine import NOTE, REPAIR, Finding
 from genrelab.models import devices
 
-SHOWN = 5
+MAX_TRACKS_SHOWN = 5
 """Tracks that are named of each kind; JSON names all."""
 
 
 @dataclass(frozen=True)
-class Request:
+class DoctorRequest:
     """What the command line says: where the data are, what is said of them, and where the manifest goes."""
 
     root: Path
@@ -52,7 +52,7 @@ class Request:
         return self.manifest or Path(exclusions.DEFAULT_FILE_NAME)
 
 
-def certify(request: Request, as_json: bool) -> bool:
+def run_doctor(request: DoctorRequest, as_json: bool) -> bool:
     """Look at machine and data, print what is found, write the manifest where there is something to exclude.
 
     An earlier manifest is replaced also where nothing is left to exclude; rows that a person added stay in it.
@@ -66,40 +66,40 @@ def certify(request: Request, as_json: bool) -> bool:
     """
     exclusions.check_replaceable(request.file)
     added = exclusions.read_manual_rows(request.file, [kind.name for kind in KINDS.values() if kind.excluded])
-    dataset = find(request.root, request.dataset, DatasetOptions(**request.options))
-    shown = _Shown(as_json)
+    dataset = find_dataset(request.root, request.dataset, DatasetOptions(**request.options))
+    shown = _DoctorPrinter(as_json)
     try:
-        checkup = _looked_at(request, dataset, shown)
+        checkup = _check_data(request, dataset, shown)
     except KeyboardInterrupt:
-        raise console.NothingKept from None
-    rows = [] if dataset.name == PLAIN else [*checkup.exclusions, *added]
-    if rows or (request.file.exists() and dataset.name != PLAIN):
+        raise console.NothingToResume from None
+    rows = [] if dataset.name == PLAIN_FILES else [*checkup.exclusions, *added]
+    if rows or (request.file.exists() and dataset.name != PLAIN_FILES):
         exclusions.write(request.file, rows)
     return shown.end(request, checkup, rows, len(added))
 
 
-def _looked_at(request: Request, dataset: Dataset, shown: _Shown) -> Checkup:
+def _check_data(request: DoctorRequest, dataset: Dataset, shown: _DoctorPrinter) -> Checkup:
     """The data, with the machine before it and what is needed for a training behind it."""
-    trains = dataset.name != PLAIN and machine.can_train()
+    trains = dataset.name != PLAIN_FILES and machine.can_train()
     if trains and dataset.features is not None:
-        shown.add(machine.examine(request.model))
-        shown.data(checkup := check(dataset, progress=lambda done, total: None))
-        shown.add([machine.untried()])
+        shown.add(machine.check_machine(request.model))
+        shown.data(checkup := check_dataset(dataset, progress=lambda done, total: None))
+        shown.add([machine.training_not_checked()])
         return checkup
     with devices.device_probe() if trains else nullcontext() as tensorflow:
-        shown.add(machine.examine(request.model))
-        with console.bar("Decoding") as progress:
-            checkup = check(dataset, jobs=request.jobs, progress=progress)
+        shown.add(machine.check_machine(request.model))
+        with console.progress_bar("Decoding") as progress:
+            checkup = check_dataset(dataset, jobs=request.jobs, progress=progress)
         shown.data(checkup)
         if tensorflow is not None:
             console.say("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
-            shown.add(machine.training(tensorflow))
+            shown.add(machine.check_training(tensorflow))
     if trains and checkup.sounds:
-        shown.add(machine.room(prepared_bytes(checkup), request.jobs or available_cores()))
+        shown.add(machine.check_capacity(prepared_bytes(checkup), request.jobs or available_cores()))
     return checkup
 
 
-class _Shown:
+class _DoctorPrinter:
     """What is printed line by line, or kept for JSON."""
 
     def __init__(self, as_json: bool) -> None:
@@ -129,19 +129,19 @@ class _Shown:
         for kind, of_kind in _by_kind(checkup):
             files = f"{pluralize(len({f.index for f in of_kind}), 'track')} {KINDS[kind].what}"
             self._line(KINDS[kind].state, "data", kind, files)
-            for fault in of_kind[:SHOWN]:
-                name = named(dataset.tracks[fault.index])
+            for fault in of_kind[:MAX_TRACKS_SHOWN]:
+                name = track_name(dataset.tracks[fault.index])
                 self._say(f"{'':<35}{name}{': ' if fault.detail else ''}{printable(fault.detail)}")
-            if len(of_kind) > SHOWN:
-                self._say(f"{'':<35}… and {len(of_kind) - SHOWN:,} more; --json names all")
+            if len(of_kind) > MAX_TRACKS_SHOWN:
+                self._say(f"{'':<35}… and {len(of_kind) - MAX_TRACKS_SHOWN:,} more; --json names all")
             self._say(f"{'':<35}→ {KINDS[kind].remedy}")
         self._say("")
 
-    def end(self, request: Request, checkup: Checkup, rows: list[Exclusion], n_added: int) -> bool:
+    def end(self, request: DoctorRequest, checkup: Checkup, rows: list[Exclusion], n_added: int) -> bool:
         """The verdict and what to do now; is all well? The last `n_added` rows of the manifest are a person's own."""
         broken = [f.name for f in self._findings if f.state == REPAIR]
         broken += [f"{kind} ({len(of_kind)})" for kind, of_kind in _by_kind(checkup) if KINDS[kind].state == REPAIR]
-        following = _next(request, rows) if rows else None
+        following = _next_command(request, rows) if rows else None
         if self._as_json:
             data = _to_json(checkup) | {"manifest": str(request.file) if rows else None, "next": following}
             found = [asdict(f) for f in self._findings]
@@ -187,8 +187,8 @@ def _channels(n: int) -> str:
     return {1: "mono", 2: "stereo"}.get(n, f"with {n} channels")
 
 
-def _next(request: Request, rows: list[Exclusion]) -> str:
-    words = [*console.program(), "prepare", str(request.root)]
+def _next_command(request: DoctorRequest, rows: list[Exclusion]) -> str:
+    words = [*console.program_command(), "prepare", str(request.root)]
     words += ["--dataset", request.dataset] if request.dataset != "auto" else []
     for name, value in request.options.items():
         words += [f"--{name.replace('_', '-')}", str(value)]

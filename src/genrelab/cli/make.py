@@ -21,7 +21,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results."
     """
     from genrelab.cli import demo as program
 
-    program.demo(out, console.say, console.bar)
+    program.demo(out, console.say, console.progress_bar)
 
 
 def download(
@@ -35,16 +35,16 @@ def download(
     """
     from genrelab.datasets.download import download as fetch
 
-    with console.stages(name) as progress:
+    with console.download_progress(name) as progress:
         folder = fetch(name, out, progress=progress, keep_archive=keep_archive)
     typer.echo(str(folder))
 
 
-@options.grouped
+@options.expand_groups
 def prepare(
-    source: options.Source,
+    source: options.SourceOptions,
     out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
-    preparing: options.Preparing,
+    preparing: options.PrepareOptions,
     as_json: options.AsJson = False,
 ) -> None:
     """Decode every track once and write all views as TFRecord shards and tables.
@@ -53,20 +53,22 @@ def prepare(
     """
     from genrelab.cli import run as program
 
-    prepared = program.prepare(source, preparing, out, console.say, console.bar)
+    prepared = program.prepare(source, preparing, out, console.say, console.progress_bar)
     if as_json:
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
         typer.echo(str(prepared.folder))
 
 
-@options.grouped
+@options.expand_groups
 def bench(
-    preparing: options.Preparing,
+    preparing: options.PrepareOptions,
     root: Annotated[
         Path | None,
         typer.Argument(
-            parser=options.path_of, metavar="ROOT", help="Measure on some of its files.  [default: synthesised music]"
+            parser=options.parse_path,
+            metavar="ROOT",
+            help="Measure on some of its files.  [default: synthesised music]",
         ),
     ] = None,
     dataset: options.DatasetName = "auto",
@@ -83,20 +85,20 @@ def bench(
     """
     from genrelab.cli import run as program
 
-    source = None if root is None else options.Source(root, dataset, label=label, id_column=id_column)
+    source = None if root is None else options.SourceOptions(root, dataset, label=label, id_column=id_column)
     try:
         found = program.bench(source, preparing, models, tracks, seconds, console.say)
     except KeyboardInterrupt as e:
-        raise console.NothingKept from e
+        raise console.NothingToResume from e
     tables.bench(found, as_json, root)
 
 
-@options.grouped
+@options.expand_groups
 def train(
     prepared: options.Prep,
     out: options.RunOut,
-    training: options.Training,
-    asked: options.Asked,
+    training: options.TrainOptions,
+    asked: options.RunOptions,
     as_json: options.AsJson = False,
 ) -> None:
     """Train models on a preparation and print the leaderboard.
@@ -106,18 +108,18 @@ def train(
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    board = program.train(prepared, out, settings, asked, console.say, console.bar, training.from_study)
+    board = program.train(prepared, out, settings, asked, console.say, console.progress_bar, training.from_study)
     tables.leaderboard(board, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
 
-@options.grouped
+@options.expand_groups
 def run(
-    source: options.Source,
+    source: options.SourceOptions,
     out: options.RunOut,
-    preparing: options.Preparing,
-    training: options.Training,
-    asked: options.Asked,
+    preparing: options.PrepareOptions,
+    training: options.TrainOptions,
+    asked: options.RunOptions,
     prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -131,8 +133,8 @@ def run(
     where = prepared or f"{out.rstrip('/')}/prepared"
     if not (asked.resume and training.from_study):  # what a study found is not known before PREPARED is there
         program.check_run(out, settings, asked)  # before an hour of work, not after
-    program.prepare(source, program.views_for(preparing, settings), where, console.say, console.bar, settings)
-    board = program.train(where, out, settings, asked, console.say, console.bar, training.from_study)
+    program.prepare(source, program.views_for(preparing, settings), where, console.say, console.progress_bar, settings)
+    board = program.train(where, out, settings, asked, console.say, console.progress_bar, training.from_study)
     tables.leaderboard(board, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
@@ -163,11 +165,11 @@ def tune(
     """
     from genrelab.cli import run as program
 
-    training = options.Training(
+    training = options.TrainOptions(
         model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
     )  # fmt: skip
-    found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.bar)
-    tables.study(found, as_json, prepared, out)
+    found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.progress_bar)
+    tables.tuning(found, as_json, prepared, out)
 
 
 def report(
@@ -184,14 +186,14 @@ def report(
     Example: genrelab report runs/first runs/second --out compared.html
     """
     from genrelab.core.storage import Folder
-    from genrelab.report.report import build, build_many
+    from genrelab.report.report import build_comparison, build_report
 
     if len(runs) == 1:
         if out is not None:
             raise typer.BadParameter("--out goes with several RUNs: one has its page in RUN/report.html")
-        tables.leaderboard(build(Folder(runs[0])), as_json, runs[0])
+        tables.leaderboard(build_report(Folder(runs[0])), as_json, runs[0])
         return
-    tables.side_by_side(build_many([Folder(run) for run in runs], out), as_json, out)
+    tables.run_comparison(build_comparison([Folder(run) for run in runs], out), as_json, out)
 
 
 def relabel(
@@ -207,9 +209,9 @@ def relabel(
     """
     from genrelab.core.storage import Folder
     from genrelab.records.prepared import open_prepared
-    from genrelab.studies.doubts import relabelled
+    from genrelab.studies.doubts import write_relabelled
 
-    n = relabelled(open_prepared(prepared), Folder(run), Folder(out))
+    n = write_relabelled(open_prepared(prepared), Folder(run), Folder(out))
     tables.relabelled(n, f"{out.rstrip('/')}/relabelled.csv")
 
 
@@ -224,7 +226,7 @@ def explore(
     Example: genrelab explore prepared
     """
     from genrelab.records.prepared import open_prepared
-    from genrelab.report.explore import explore as program
+    from genrelab.report.explore import write_data_page as program
 
     typer.echo(str(program(open_prepared(prepared), out, console.say)))
 

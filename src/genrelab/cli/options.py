@@ -1,6 +1,6 @@
 """Options and arguments that several commands share, each with its one sentence of help.
 
-Options that go together are fields of a dataclass: a command takes the group as one parameter (`grouped` shows typer
+Options that go together are fields of a dataclass: a command takes the group as one parameter (`expand_groups` shows typer
 its fields), and so does the program behind it.
 """
 
@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 
-def path_of(text: str) -> Path:
+def parse_path(text: str) -> Path:
     """A path that was named: an unset variable of a shell must not mean the current folder."""
     if not text:
         raise typer.BadParameter("an empty name: is a variable unset?")
@@ -26,7 +26,9 @@ def path_of(text: str) -> Path:
 
 Root = Annotated[
     Path,
-    typer.Argument(parser=path_of, metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet)."),
+    typer.Argument(
+        parser=parse_path, metavar="ROOT", help="A folder of music, FMA, GTZAN, or a table (.csv, .parquet)."
+    ),
 ]
 Prep = Annotated[str, typer.Argument(metavar="PREPARED", help="What `prepare` wrote (a folder or fsspec address).")]
 RunOut = Annotated[str, typer.Option("--out", metavar="RUN", help="Folder (or fsspec address) for the results.")]
@@ -46,7 +48,7 @@ Model = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        parser=path_of,
+        parser=parse_path,
         metavar="BUNDLE",
         help="RUN/MODEL/bundle.  [default: $GENRELAB_MODEL, else the starter]",
     ),
@@ -129,7 +131,7 @@ Doubts = Annotated[
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceOptions:
     """Where the tracks are, and what is said of them."""
 
     root: Root
@@ -146,7 +148,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Preparing:
+class PrepareOptions:
     """What `prepare` computes, and with how many workers."""
 
     views: Views = None
@@ -156,7 +158,7 @@ class Preparing:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainOptions:
     """How models are trained and compared."""
 
     models: Models = "all"
@@ -175,7 +177,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """What else a training is asked: what to do with earlier results, and further studies of its models."""
 
     resume: Resume = False
@@ -193,7 +195,7 @@ class Asked:
         return tuple(n.replace("_", "-") for n in names if getattr(self, n))
 
 
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     """The command as typer must see it: for each parameter that is a group of options, one parameter a field."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {n: kind for n, kind in hints.items() if dataclasses.is_dataclass(kind)}

@@ -1,4 +1,4 @@
-"""`predict`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
+"""`print_predictions`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 
-WIDEST = 100
+MAX_NAME_WIDTH = 100
 """Columns that the table gives to a file's name where it is not on a terminal; longer ones push their row right."""
 
 
-def predict(
+def print_predictions(
     bundle: Classifier,
     names: Sequence[str],
     *,
@@ -63,21 +63,21 @@ def predict(
     require_audio_input(bundle)
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
     remember = library and (fresh or not timeline)  # a timeline is never remembered: for one, all is heard
-    found = list(find_audio_files(_named(names)))
-    printed: Table | Json | Csv
+    found = list(find_audio_files(_expand_names(names)))
+    printed: TableWriter | JsonWriter | CsvWriter
     if form == "json":
-        printed = Json(top, timeline)
+        printed = JsonWriter(top, timeline)
     elif form == "csv":
-        printed = Csv(bundle.genres, timeline, sets=bundle.decision.least_likely is not None)
+        printed = CsvWriter(bundle.genres, timeline, sets=bundle.decision.least_likely is not None)
     else:
         genres = bundle.genres if bundle.decision.thresholds is None else (*bundle.genres, UNKNOWN)
-        printed = Table(genres, [_name(f) for f in found], top or 3, timeline)
+        printed = TableWriter(genres, [_name(f) for f in found], top or 3, timeline)
     try:
         tell = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was said beforehand
-        return write(printed, _answers(bundle, found, jobs, remember, fresh), all_genres=tell)
+        return write(printed, _predictions(bundle, found, jobs, remember, fresh), all_genres=tell)
     except KeyboardInterrupt:
         if fresh or not remember:  # the same command begins anew
-            raise console.NothingKept from None
+            raise console.NothingToResume from None
         raise
 
 
@@ -88,7 +88,7 @@ def _name(one: Path | DecodeError) -> str:
     return one.path if isinstance(one, DecodeError) else str(one)
 
 
-def _named(names: Iterable[str]) -> Iterator[str]:
+def _expand_names(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name == STANDARD_INPUT:
             if sys.stdin is None:
@@ -100,11 +100,11 @@ def _named(names: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _answers(
+def _predictions(
     bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, remember: bool, fresh: bool
 ) -> Iterator[Prediction]:
     files = [f for f in found if isinstance(f, Path)]
-    with closing(_heard(bundle, files, jobs, remember, fresh)) as heard:
+    with closing(_classify(bundle, files, jobs, remember, fresh)) as heard:
         for one in found:
             if isinstance(one, DecodeError):
                 yield Prediction(one.path, None, None, {}, None, bundle.name, one.reason, lasting=False)
@@ -112,7 +112,7 @@ def _answers(
                 yield next(heard)
 
 
-def _heard(
+def _classify(
     bundle: Classifier, files: list[Path], jobs: int | None, remember: bool, fresh: bool
 ) -> Generator[Prediction, None, None]:
     if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
@@ -121,13 +121,13 @@ def _heard(
     from genrelab.predict.batch import predict_files
 
     with ExitStack() as opened:
-        memory = opened.enter_context(_memory(fresh)) if remember else None
+        memory = opened.enter_context(_open_cache(fresh)) if remember else None
         watched = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show how far it is
-        bar = opened.enter_context(console.bar("Listening")) if watched else None
+        bar = opened.enter_context(console.progress_bar("Listening")) if watched else None
         yield from predict_files(bundle, files, jobs=jobs, memory=memory, progress=bar)
 
 
-def _memory(fresh: bool) -> PredictionCache:
+def _open_cache(fresh: bool) -> PredictionCache:
     from genrelab.predict.cache import open_cache  # late: only a library needs its database
 
     return open_cache(console.say, fresh=fresh)
@@ -136,7 +136,7 @@ def _memory(fresh: bool) -> PredictionCache:
 # --- how they are printed ---
 
 
-class Table:
+class TableWriter:
     """For a person: one line a file, and with `timeline` one more for each window.
 
     Of an answer that is `unknown` the best guess stands beside it; the set of genres that a track may have, last.
@@ -148,7 +148,7 @@ class Table:
         self._top, self._timeline = top, timeline
         self._genre = max([_width("genre"), *(_width(printable(g)) for g in genres)])
         others = self._genre + len("  confidence") + 16 * (top - 1)
-        room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else WIDEST
+        room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else MAX_NAME_WIDTH
         self._file = min(room, max([len("00:00.0 to 00:00.0"), *(_width(printable(n)) for n in names)]))
         self.head = f"{_padded('file', self._file)}  {_padded('genre', self._genre)}  confidence\n"
 
@@ -174,7 +174,7 @@ class Table:
         return f"{_padded(printable(genre), self._genre)}  {confidence:>10.0%}  {also}"
 
 
-class Json:
+class JsonWriter:
     """For programs: one list of the objects of `Prediction.to_json`, one a line."""
 
     head, tail = "[", "\n]\n"
@@ -188,7 +188,7 @@ class Json:
         return between + json.dumps(prediction.to_json(timeline=self._timeline, top=self._top))
 
 
-class Csv:
+class CsvWriter:
     """For spreadsheets: one line a file, or with `timeline` one for each window; the columns are always the same.
 
     The genre of a window is its most probable one: what is sure enough for an answer is known of whole tracks only.
@@ -221,7 +221,9 @@ class Csv:
         return (probabilities.get(g) for g in self._genres)
 
 
-def write(form: Table | Json | Csv, predictions: Iterator[Prediction], *, all_genres: int = 0) -> bool:
+def write(
+    form: TableWriter | JsonWriter | CsvWriter, predictions: Iterator[Prediction], *, all_genres: int = 0
+) -> bool:
     """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?
 
     Args:

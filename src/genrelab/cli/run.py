@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genrelab.cli.options import Asked, Preparing, Source, Training
+from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions, TrainOptions
 from genrelab.core.config import (
     DEFAULT_VIEWS,
     VIEWS,
@@ -37,38 +37,38 @@ Params = Mapping[str, Mapping[str, Any]]
 """Hyper-parameters by model."""
 
 
-NAMED = 5
+MAX_NAMED = 5
 """Tracks that cannot be used and are named on the terminal; failures.csv names them all."""
 
 
-class Bar(Protocol):
-    """Makes a progress bar; see `console.bar`."""
+class ProgressBar(Protocol):
+    """Makes a progress bar; see `console.progress_bar`."""
 
     def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[program.Progress]: ...
 
 
-def dataset_of(source: Source) -> Dataset:
+def load_source(source: SourceOptions) -> Dataset:
     """The tracks that a source names, with those left out that it says are to be."""
     options = DatasetOptions(
         artists=source.artists, split_files=source.split_files, label=source.label, split_column=source.split_column,
-        artist_column=source.artist_column, id_column=source.id_column, drop=tuple(words(source.drop)),
+        artist_column=source.artist_column, id_column=source.id_column, drop=tuple(split_list(source.drop)),
         impute=source.impute,
     )  # fmt: skip
     dataset = load_dataset(source.root, name=source.dataset, options=options)
     return dataset if source.exclude is None else exclude(dataset, read_exclusions(source.exclude))
 
 
-def words(listed: str | None) -> list[str]:
+def split_list(listed: str | None) -> list[str]:
     """`a, b` → `["a", "b"]`."""
     return [w.strip() for w in (listed or "").split(",") if w.strip()]
 
 
 def prepare(
-    source: Source,
-    preparing: Preparing,
+    source: SourceOptions,
+    preparing: PrepareOptions,
     out: str,
     say: program.Say,
-    bar: Bar,
+    bar: ProgressBar,
     training: TrainSettings | None = None,
 ) -> Prepared:
     """Find the tracks, say what was found, prepare them.
@@ -78,7 +78,7 @@ def prepare(
     """
     clips = ClipSettings(clip_s=preparing.clip_s)
     settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
-    dataset = dataset_of(source)
+    dataset = load_source(source)
     if training is not None:
         from genrelab.runs.train import check_settings
 
@@ -88,20 +88,20 @@ def prepare(
         say(f"  {note}")
     with bar("Preparing") as progress:
         prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, say=say, progress=progress)
-    for sentence in outcome(prepared):
+    for sentence in outcome_sentences(prepared):
         say(sentence)
     return prepared
 
 
-def outcome(prepared: Prepared) -> list[str]:
+def outcome_sentences(prepared: Prepared) -> list[str]:
     """What became of the tracks: the counts, and the first of those that cannot be used, by name."""
     counts, t = prepared.about["counts"], prepared.tracks
     unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
     bad = [i for i, status in enumerate(t["status"]) if status != "ok"]
     left_out = {i for i in bad if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
     bad.sort(key=lambda i: i in left_out)  # what nobody has asked for is named first
-    named = [_named(t, i, i in left_out) for i in bad[:NAMED]]
-    more = [f"  … and {len(bad) - NAMED} more"] if len(bad) > NAMED else []
+    named = [_unusable_track_line(t, i, i in left_out) for i in bad[:MAX_NAMED]]
+    more = [f"  … and {len(bad) - MAX_NAMED} more"] if len(bad) > MAX_NAMED else []
     where = f"; all in {prepared.folder}/failures.csv" if bad else ""
     excluded = f"{len(left_out)} excluded, " if left_out else ""
     failed = sum(t["status"][i] == "failed" for i in bad if i not in left_out)
@@ -109,7 +109,7 @@ def outcome(prepared: Prepared) -> list[str]:
     return [f"{head}{unlabelled}{where}", *named, *more]
 
 
-def _named(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:
+def _unusable_track_line(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:
     status = "" if left_out else f"{tracks['status'][i]}: "
     return f"  {status}{printable(tracks['path'][i] or tracks['track_id'][i])}: {tracks['error'][i]}"
 
@@ -121,7 +121,7 @@ def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]
         SettingsError: an unknown name; the known ones are listed.
     """
     audible = [n for n in VIEWS if n != "table"]
-    names = audible if listed == "all" else words(listed) or list(DEFAULT_VIEWS)
+    names = audible if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
     unknown = [n for n in names if n not in audible]
     if unknown:
         raise SettingsError(f"unknown view {unknown[0]!r}: known are {', '.join(audible)} and all")
@@ -129,18 +129,23 @@ def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]
 
 
 def bench(
-    source: Source | None, preparing: Preparing, models: str, tracks: int | None, seconds: float, say: program.Say
+    source: SourceOptions | None,
+    preparing: PrepareOptions,
+    models: str,
+    tracks: int | None,
+    seconds: float,
+    say: program.Say,
 ) -> Bench:
     """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
     from genrelab.bench.bench import bench as measured
     from genrelab.models.registry import known_models, model_class
 
-    names = train_settings(Training(models=models)).models
+    names = train_settings(TrainOptions(models=models)).models
     read = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
     clips = ClipSettings(clip_s=preparing.clip_s)
     settings = PrepareSettings(views=parse_views(preparing.views or read, preparing.fma_exact), clips=clips)
     began = time.perf_counter()
-    dataset = None if source is None else dataset_of(source)
+    dataset = None if source is None else load_source(source)
     for note in () if dataset is None else dataset.notes:
         say(f"  {note}")
     return measured(
@@ -149,11 +154,11 @@ def bench(
     )  # fmt: skip
 
 
-def train_settings(training: Training) -> TrainSettings:
+def train_settings(training: TrainOptions) -> TrainSettings:
     """Settings of a training, with the names of the models checked."""
     from genrelab.models.registry import known_models
 
-    names = [] if training.models == "all" else words(training.models)
+    names = [] if training.models == "all" else split_list(training.models)
     unknown = [n for n in names if n not in known_models()]
     if unknown or (not names and training.models != "all"):
         raise SettingsError(
@@ -163,7 +168,7 @@ def train_settings(training: Training) -> TrainSettings:
     return TrainSettings(models=tuple(names), **given)
 
 
-def views_for(preparing: Preparing, settings: TrainSettings) -> Preparing:
+def views_for(preparing: PrepareOptions, settings: TrainSettings) -> PrepareOptions:
     """The same with the views that `run` prepares where none are named.
 
     The default ones whatever the models, so that more models can be trained later without decoding again (two of the
@@ -174,7 +179,7 @@ def views_for(preparing: Preparing, settings: TrainSettings) -> Preparing:
     return replace(preparing, views=",".join((*DEFAULT_VIEWS, settings.view)))
 
 
-def check_run(out: str, settings: TrainSettings, asked: Asked) -> None:
+def check_run(out: str, settings: TrainSettings, asked: RunOptions) -> None:
     """Refuse a RUN whose results would be lost or mixed; see `run_folder.check_run`."""
     from genrelab.models.registry import known_models
 
@@ -182,7 +187,13 @@ def check_run(out: str, settings: TrainSettings, asked: Asked) -> None:
 
 
 def train(
-    prepared: str, out: str, settings: TrainSettings, asked: Asked, say: program.Say, bar: Bar, study: str | None = None
+    prepared: str,
+    out: str,
+    settings: TrainSettings,
+    asked: RunOptions,
+    say: program.Say,
+    bar: ProgressBar,
+    study: str | None = None,
 ) -> Leaderboard:
     """Train on a preparation.
 
@@ -193,14 +204,14 @@ def train(
 
     found = open_prepared(prepared)
     if study is not None:
-        settings = replace(settings, params=_found_by(study, found, settings, say))
+        settings = replace(settings, params=_tuned_params(study, found, settings, say))
     return trained(
         found, Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
         allow_leaks=asked.allow_leaks, studies=asked.studies, say=say, bar=bar,
     )  # fmt: skip
 
 
-def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
+def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
     from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
     from genrelab.tune.tune import params_of
@@ -210,8 +221,8 @@ def _found_by(study: str, prepared: Prepared, settings: TrainSettings, say: prog
 
 
 def tune(
-    prepared: str, out: str, model: str, training: Training, trials: int | None, minutes: float | None,
-    say: program.Say, bar: Bar,
+    prepared: str, out: str, model: str, training: TrainOptions, trials: int | None, minutes: float | None,
+    say: program.Say, bar: ProgressBar,
 ) -> dict[str, Any]:  # fmt: skip
     """Search the hyper-parameters of one model."""
     from genrelab.tune.tune import tune as search

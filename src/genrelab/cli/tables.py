@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from genrelab.cli.console import program
+from genrelab.cli.console import program_command
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from genrelab.doctor.machine import Finding
     from genrelab.export.parity_check import ParityReport
     from genrelab.report.report import Leaderboard
-    from genrelab.report.run_comparison import SideBySide
-    from genrelab.tagging.playlists import Playlists
-    from genrelab.tagging.tag import Row
+    from genrelab.report.run_comparison import RunComparison
+    from genrelab.tagging.playlists import PlaylistResult
+    from genrelab.tagging.tag import TagResult
 
 
 def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
@@ -45,7 +45,7 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
     best = next((row for row in board.rows if row.folder == board.to_use), board.rows[0])
     if best.view != "table":  # what reads columns of a table hears no song
         bundle = f"{run}/{best.folder}/bundle"
-        typer.echo(f"Next:        {shlex.join([*program(), 'predict', 'song.mp3', '--model', bundle])}")
+        typer.echo(f"Next:        {shlex.join([*program_command(), 'predict', 'song.mp3', '--model', bundle])}")
 
 
 def studies(run: str, names: Collection[str], as_json: bool) -> None:
@@ -59,41 +59,48 @@ def studies(run: str, names: Collection[str], as_json: bool) -> None:
     for name in names:
         module = import_module(f"genrelab.studies.{name.replace('-', '_')}")
         if Folder(run).exists(module.FILE):
-            _table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
+            _print_table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
 
     if "doubts" in names:
         typer.echo(
             f"Labels in doubt: fill in `decision` (accept or reject) in {run}/doubts.csv, then\n"
-            f"  {shlex.join([*program(), 'relabel', 'PREPARED', run, '--out', 'FOLDER'])}"
+            f"  {shlex.join([*program_command(), 'relabel', 'PREPARED', run, '--out', 'FOLDER'])}"
         )
 
 
 def relabelled(n: int, table: str) -> None:
     """How many tracks have another genre now, and how the table is used."""
     typer.echo(f"{pluralize(n, 'track')} relabelled: {table}")
-    typer.echo(f"Next: {shlex.join([*program(), 'run', table, '--out', 'NEW_RUN'])}")
+    typer.echo(f"Next: {shlex.join([*program_command(), 'run', table, '--out', 'NEW_RUN'])}")
 
 
 def bench(found: Bench, as_json: bool, root: Path | None) -> None:
     """What was measured and what follows, as tables and sentences or as one object."""
     from genrelab.bench import summary as words
 
-    again = words.command(found, program(), None if root is None else str(root))
+    again = words.recommended_command(found, program_command(), None if root is None else str(root))
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(found), "command": again}, indent=1))
         return
     said = f"{found.source}, means of {pluralize(found.heard, 'track')}, one core"
-    _table(f"Stages: {said}", words.STAGES, words.stage_rows(found), left=1)
+    _print_table(f"Stages: {said}", words.STAGE_HEADERS, words.stage_rows(found), left=1)
     workers = pluralize(found.forecast.jobs, "worker")
-    _table(f"Predicted, prepare with {workers}", words.amount_headers(found), words.amount_rows(found), left=1)
+    _print_table(
+        f"Predicted, prepare with {workers}", words.forecast_headers(found), words.forecast_rows(found), left=1
+    )
     first = found.amounts[0]
-    _table(f"{printable(first.name)}, {pluralize(first.tracks, 'track')}", words.PARTS, words.part_rows(first), left=1)
+    _print_table(
+        f"{printable(first.name)}, {pluralize(first.tracks, 'track')}",
+        words.PART_HEADERS,
+        words.part_rows(first),
+        left=1,
+    )
     for sentence in words.sentences(found):
         typer.echo(printable(sentence))
     typer.echo(f"\nRecommended: {again}")
 
 
-def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], *, left: int = 2) -> None:
+def _print_table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], *, left: int = 2) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -107,7 +114,7 @@ def _table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], 
     Console(width=None if sys.stdout.isatty() else 160).print(shown)
 
 
-def study(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None:
+def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None:
     """What a search for hyper-parameters found, and how it is used."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))
@@ -115,10 +122,12 @@ def study(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None
     best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
     typer.echo(f"Best of {pluralize(len(found['trials']), 'trial')}: {printable(best)}")
     typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
-    typer.echo(f"Next:    {shlex.join([*program(), 'train', prepared, '--out', 'NEW_RUN', '--from-study', run])}")
+    typer.echo(
+        f"Next:    {shlex.join([*program_command(), 'train', prepared, '--out', 'NEW_RUN', '--from-study', run])}"
+    )
 
 
-def side_by_side(found: SideBySide, as_json: bool, page: Path | None) -> None:
+def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:
     """Models of several runs in one ranking, and the runs that cannot stand in it, with the reason."""
     if as_json:
         ranked = [{"run": run.name, **dataclasses.asdict(row)} for run, row in found.ranked]
@@ -158,7 +167,7 @@ def parity(found: ParityReport, as_json: bool) -> None:
         typer.echo(f"{row.path:<15}{off:<20}{ok:<4}{printable(row.note)}".rstrip())
 
 
-class Rows:
+class TagResultPrinter:
     """What becomes of the files of a library, shown as it happens, or kept for JSON.
 
     Attributes:
@@ -170,13 +179,15 @@ class Rows:
         self.count: Counter[str] = Counter()
         self._as_json, self._rows = as_json, list[dict[str, Any]]()
 
-    def show(self, row: Row) -> None:
+    def show(self, row: TagResult) -> None:
         """One file."""
         self.count[row.status] += 1
         if self._as_json:
             self._rows.append(row.to_json())
             return
-        change = f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGES else None
+        change = (
+            f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGED_STATUSES else None
+        )
         sure = None if row.confidence is None else f"{row.confidence:.0%}"
         genre = change or ", ".join(row.before) or None
         said = "; ".join(printable(part) for part in (genre, sure, row.reason) if part)
@@ -190,16 +201,16 @@ class Rows:
             return
         typer.echo(", ".join(f"{n:,} {status}" for status, n in self.count.items()) or "nothing to do")
         if self.journal:
-            typer.echo(f"Undo with: {shlex.join([*program(), 'untag', str(self.journal)])}")
+            typer.echo(f"Undo with: {shlex.join([*program_command(), 'untag', str(self.journal)])}")
 
 
-CHANGES = ("tagged", "would tag", "restored")
+CHANGED_STATUSES = ("tagged", "would tag", "restored")
 
 
 @contextmanager
-def rows(as_json: bool) -> Iterator[Rows]:
+def rows(as_json: bool) -> Iterator[TagResultPrinter]:
     """Takes the rows of `tag` and `untag`; exit 1 where one failed."""
-    taken = Rows(as_json)
+    taken = TagResultPrinter(as_json)
     try:
         yield taken
     except KeyboardInterrupt as e:
@@ -211,7 +222,7 @@ def rows(as_json: bool) -> Iterator[Rows]:
         raise typer.Exit(1)
 
 
-def playlists(written: Playlists, as_json: bool) -> None:
+def playlists(written: PlaylistResult, as_json: bool) -> None:
     """What each playlist holds and which tracks are in none; exit 1 where there are such."""
     if as_json:
         lists = {str(file): n for file, n in written.files.items()}

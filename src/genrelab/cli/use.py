@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from genrelab.predict.classifier import Classifier
 
 
-def _share(text: str) -> float:
+def _parse_share(text: str) -> float:
     try:
         if 0 < (value := float(text)) < 1:
             return value
@@ -33,7 +33,7 @@ MinPrecision = Annotated[
     float | None,
     typer.Option(
         "--min-precision",
-        parser=_share,
+        parser=_parse_share,
         metavar="P",
         help="Answer `unknown` unless calibration tracks support that this share of such answers is right.",
     ),
@@ -46,13 +46,13 @@ MinConfidence = Annotated[
 ]
 
 
-def _least(min_confidence: float | None, min_precision: float | None) -> float:
+def _confidence_limit(min_confidence: float | None, min_precision: float | None) -> float:
     """Where a precision is asked for, it alone decides unless a confidence is, too."""
     default = 0.5 if min_precision is None else 0.0
     return default if min_confidence is None else min_confidence
 
 
-def _hearing(model: Path | None) -> Classifier:
+def _load_audio_bundle(model: Path | None) -> Classifier:
     """The bundle; one that cannot hear is refused before anything else is said of it."""
     from genrelab.predict.classifier import load_bundle
     from genrelab.predict.file import require_audio_input
@@ -62,7 +62,7 @@ def _hearing(model: Path | None) -> Classifier:
     return bundle
 
 
-def _demanding(bundle: Classifier, precision: float | None) -> Classifier:
+def _with_min_precision(bundle: Classifier, precision: float | None) -> Classifier:
     """The bundle with `--min-precision`; says for which genres the calibration tracks do not support it."""
     demanding = bundle.with_min_precision(precision)
     thresholds = demanding.decision.thresholds
@@ -93,7 +93,7 @@ def _supported_below(calibration: Evidence, precision: float) -> list[str]:
     return told
 
 
-def _covering(bundle: Classifier, coverage: float | None) -> Classifier:
+def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
     """The bundle with `--coverage`; says on how many tracks that rests, and where it is worth little."""
     covering = bundle.with_coverage(coverage)
     if coverage is None or bundle.calibration is None:
@@ -121,7 +121,9 @@ def predict(
     min_precision: MinPrecision = None,
     coverage: Annotated[
         float | None,
-        typer.Option(parser=_share, metavar="C", help="Print the genres among which the true one is, this often."),
+        typer.Option(
+            parser=_parse_share, metavar="C", help="Print the genres among which the true one is, this often."
+        ),
     ] = None,
     jobs: options.Jobs = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Hear everything, and replace what is remembered.")] = False,
@@ -144,14 +146,18 @@ def predict(
     keep_freed_memory()
     from genrelab.cli import predict_output
 
-    bundle = _covering(_demanding(_hearing(model).with_windows(windows), min_precision), coverage)
+    bundle = _with_coverage(
+        _with_min_precision(_load_audio_bundle(model).with_windows(windows), min_precision), coverage
+    )
     form = "json" if as_json else "csv" if as_csv else "table"
-    if not predict_output.predict(bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh):
+    if not predict_output.print_predictions(
+        bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh
+    ):
         raise typer.Exit(1)
 
 
 def tag(
-    folder: Annotated[Path, typer.Argument(parser=options.path_of, metavar="DIR", help="The folder of music.")],
+    folder: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="The folder of music.")],
     model: options.Model = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change; write nothing into DIR.")
@@ -176,16 +182,16 @@ def tag(
     keep_freed_memory()
     from genrelab.tagging import tag as program
 
-    settings = program.TagSettings(_least(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
-    bundle = _demanding(_hearing(model), min_precision)
-    with tables.rows(as_json) as rows, program.listening(bundle, jobs) as (hear, touched):
+    settings = program.TagSettings(_confidence_limit(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
+    bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
+    with tables.rows(as_json) as rows, program.open_classifier(bundle, jobs) as (hear, touched):
         rows.journal = program.tag(folder, hear, settings, rows.show, touched)
 
 
 def untag(
     journal: Annotated[
         Path,
-        typer.Argument(parser=options.path_of, metavar="JOURNAL", help="DIR/.genrelab/tags-<time>.jsonl, by `tag`."),
+        typer.Argument(parser=options.parse_path, metavar="JOURNAL", help="DIR/.genrelab/tags-<time>.jsonl, by `tag`."),
     ],
     as_json: options.AsJson = False,
 ) -> None:
@@ -202,9 +208,9 @@ def untag(
 
 
 def playlists(
-    folder: Annotated[Path, typer.Argument(parser=options.path_of, metavar="DIR", help="The folder of music.")],
+    folder: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="The folder of music.")],
     out: Annotated[
-        Path, typer.Option("--out", parser=options.path_of, metavar="DIR", help="Folder for the playlists.")
+        Path, typer.Option("--out", parser=options.parse_path, metavar="DIR", help="Folder for the playlists.")
     ],
     model: options.Model = None,
     min_confidence: MinConfidence = None,
@@ -221,9 +227,12 @@ def playlists(
     from genrelab.tagging import playlists as program
     from genrelab.tagging import tag as tag_library
 
-    bundle = _demanding(_hearing(model), min_precision)
-    with console.bar("Listening") as progress, tag_library.listening(bundle, jobs, progress) as (hear, _):
-        written = program.playlists(folder, out, hear, _least(min_confidence, min_precision))
+    bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
+    with (
+        console.progress_bar("Listening") as progress,
+        tag_library.open_classifier(bundle, jobs, progress) as (hear, _),
+    ):
+        written = program.write_playlists(folder, out, hear, _confidence_limit(min_confidence, min_precision))
     tables.playlists(written, as_json)
 
 
@@ -231,7 +240,7 @@ def doctor(
     root: Annotated[
         Path | None,
         typer.Argument(
-            parser=options.path_of, metavar="ROOT", help="Data to check, too: a folder, FMA, GTZAN, a table."
+            parser=options.parse_path, metavar="ROOT", help="Data to check, too: a folder, FMA, GTZAN, a table."
         ),
     ] = None,
     dataset: options.DatasetName = "auto",
@@ -245,7 +254,7 @@ def doctor(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            parser=options.path_of,
+            parser=options.parse_path,
             metavar="FILE",
             help="CSV for tracks that must be left out.  [default: genrelab-exclude.csv]",
         ),
@@ -266,12 +275,12 @@ def doctor(
     if root is None:
         if any(v is not None for v in (*said.values(), jobs, manifest)) or dataset != "auto":
             raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
-        from genrelab.doctor.machine import examine
+        from genrelab.doctor.machine import check_machine
 
-        tables.findings(examine(model), as_json)
+        tables.findings(check_machine(model), as_json)
         return
-    from genrelab.cli.doctor_output import Request, certify
+    from genrelab.cli.doctor_output import DoctorRequest, run_doctor
 
     given = {name: value for name, value in said.items() if value is not None}
-    if not certify(Request(root, dataset, given, jobs, manifest, model), as_json):
+    if not run_doctor(DoctorRequest(root, dataset, given, jobs, manifest, model), as_json):
         raise typer.Exit(1)

@@ -20,11 +20,11 @@ from genrelab.datasets.exclusions import Exclusion
 from genrelab.datasets.registry import load_dataset
 from genrelab.doctor import faults
 from genrelab.doctor.faults import KINDS, Fault
-from genrelab.doctor.measure import Sound, examine
+from genrelab.doctor.measure import AudioMeasurement, measure_audio
 from genrelab.features.fingerprint import Fingerprint, unpack
 from genrelab.leakage.near_duplicates import find_near_duplicates
 
-PLAIN = "files"
+PLAIN_FILES = "files"
 """Name of a dataset that is none: files without genres, which are looked at all the same."""
 
 
@@ -33,7 +33,7 @@ class Checkup:
     """What was found: of every track its file's measures (none where there is no audio by design), and all faults."""
 
     dataset: Dataset
-    sounds: tuple[Sound, ...]
+    sounds: tuple[AudioMeasurement, ...]
     faults: tuple[Fault, ...]
 
     @property
@@ -48,7 +48,7 @@ class Checkup:
         return [Exclusion(tracks[i].track_id, tracks[i].path or "", "; ".join(r)) for i, r in sorted(reasons.items())]
 
 
-def find(root: Path, name: str, options: DatasetOptions) -> Dataset:
+def find_dataset(root: Path, name: str, options: DatasetOptions) -> Dataset:
     """The dataset at ROOT; where it fits none, the audio files there as tracks without a genre.
 
     Raises:
@@ -64,14 +64,14 @@ def find(root: Path, name: str, options: DatasetOptions) -> Dataset:
         paths = [f.relative_to(top).as_posix() for f in files]
         tracks = sort_tracks(Track(p, p, genre=None) for p in paths)
         reason = str(e).partition(". ")[0]
-        return Dataset(PLAIN, top, tracks, (f"nothing to train on ({reason}): only the files are looked at",))
+        return Dataset(PLAIN_FILES, top, tracks, (f"nothing to train on ({reason}): only the files are looked at",))
 
 
 def _is_table(root: Path) -> bool:
     return root.is_file() and root.suffix.lower() in (".csv", ".tsv", ".parquet")
 
 
-def check(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int, int], None]) -> Checkup:
+def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int, int], None]) -> Checkup:
     """Decode every file of a dataset and judge it.
 
     Args:
@@ -85,38 +85,40 @@ def check(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int,
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
     if dataset.features is not None:
         return Checkup(dataset, (), tuple(faults.across_split(dataset)))
-    sounds = _examined(dataset, jobs or available_cores(), progress)
-    found = [*_alone(dataset, sounds)]
+    sounds = _measure_files(dataset, jobs or available_cores(), progress)
+    found = [*_file_faults(dataset, sounds)]
     harmed = {f.index for f in found if KINDS[f.kind].excluded}
     found += faults.copies(dataset, sounds, harmed)
     harmed = {f.index for f in found if KINDS[f.kind].excluded}
-    found += faults.near(dataset, _pairs(sounds, harmed))
-    found += faults.known(dataset, known_faults(dataset), sounds, harmed)
+    found += faults.near_duplicate_faults(dataset, _near_duplicate_pairs(sounds, harmed))
+    found += faults.known_faulty(dataset, published_faults(dataset), sounds, harmed)
     found += faults.across_split(dataset)
     order = list(KINDS)
     return Checkup(dataset, sounds, tuple(sorted(found, key=lambda f: (order.index(f.kind), f.index))))
 
 
-def _examined(dataset: Dataset, jobs: int, progress: Callable[[int, int], None]) -> tuple[Sound, ...]:
+def _measure_files(dataset: Dataset, jobs: int, progress: Callable[[int, int], None]) -> tuple[AudioMeasurement, ...]:
     paths = {i: str(dataset.root / t.path) for i, t in enumerate(dataset.tracks) if t.path is not None}
-    sounds = [Sound("missing", t.problem or "no path") for t in dataset.tracks]
+    sounds = [AudioMeasurement("missing", t.problem or "no path") for t in dataset.tracks]
     places = list(paths)
     progress(0, len(places))
-    for done, (place, sound) in enumerate(map_in_processes(examine, list(paths.values()), jobs=jobs), 1):
-        sounds[places[place]] = sound or Sound("undecodable", DECODER_CRASHED)
+    for done, (place, sound) in enumerate(map_in_processes(measure_audio, list(paths.values()), jobs=jobs), 1):
+        sounds[places[place]] = sound or AudioMeasurement("undecodable", DECODER_CRASHED)
         progress(done, len(places))
     return tuple(sounds)
 
 
-def _alone(dataset: Dataset, sounds: tuple[Sound, ...]) -> Iterator[Fault]:
+def _file_faults(dataset: Dataset, sounds: tuple[AudioMeasurement, ...]) -> Iterator[Fault]:
     """What shows of each file by itself."""
     clip_s = faults.collection_clip_s(dataset, sounds)
     for i, sound in enumerate(sounds):
-        for kind, detail in faults.faults_of(sound, clip_s, ClipSettings()):
+        for kind, detail in faults.file_faults(sound, clip_s, ClipSettings()):
             yield Fault(kind, i, detail)
 
 
-def _pairs(sounds: tuple[Sound, ...], harmed: set[int]) -> list[tuple[int, int, float, float]]:
+def _near_duplicate_pairs(
+    sounds: tuple[AudioMeasurement, ...], harmed: set[int]
+) -> list[tuple[int, int, float, float]]:
     prints = [
         Fingerprint(str(i), start_s, unpack(marks))
         for i, sound in enumerate(sounds)
@@ -125,7 +127,7 @@ def _pairs(sounds: tuple[Sound, ...], harmed: set[int]) -> list[tuple[int, int, 
     return [(int(p.a), int(p.b), p.offset_s, p.score) for p in find_near_duplicates(prints)]
 
 
-def known_faults(dataset: Dataset) -> Mapping[str, str]:
+def published_faults(dataset: Dataset) -> Mapping[str, str]:
     """What is published about faulty tracks of this dataset: id to words."""
     return {"fma": fma.KNOWN_PROBLEMS, "gtzan": gtzan.KNOWN_PROBLEMS}.get(dataset.name.partition("-")[0], {})
 

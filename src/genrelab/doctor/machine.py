@@ -29,16 +29,21 @@ from genrelab.audio import tones
 from genrelab.core.processes import available_cores
 from genrelab.models.devices import DeviceReport
 
-TRAIN_HALF = (
+TRAIN_PACKAGES = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
     "skl2onnx", "sklearn", "tensorflow", "tf2onnx",
 )  # fmt: skip
 """What only training imports."""
 
-MADE_HERE = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "aiff": ("AIFF", "PCM_16")}
+SYNTHESISED_FORMATS = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "aiff": ("AIFF", "PCM_16"),
+}
 """Formats whose test sound libsndfile writes; the others come encoded (`tiny_sounds.py`)."""
 
-LEAST_DISK, LEAST_MEMORY = 200_000_000, 300_000_000
+MIN_DISK, MIN_MEMORY = 200_000_000, 300_000_000
 """Bytes without which classifying a library may break off."""
 
 NVIDIA = Path("/dev/nvidia0")
@@ -66,7 +71,7 @@ class Finding:
     remedy: str | None = None
 
 
-def examine(model: str | Path | None = None) -> Iterator[Finding]:
+def check_machine(model: str | Path | None = None) -> Iterator[Finding]:
     """Look at everything, one finding after the other.
 
     Args:
@@ -75,28 +80,30 @@ def examine(model: str | Path | None = None) -> Iterator[Finding]:
     python = f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})"
     yield Finding("genrelab", "genrelab", OK, f"{__version__} ({Path(__file__).parents[1]})")
     yield Finding("genrelab", "Python", OK, python)
-    for package in use_half():
-        yield _tried("packages", package, partial(_package, package), _reinstall(package))
-    yield _train_half()
+    for package in base_packages():
+        yield _run_check("packages", package, partial(_check_package, package), _reinstall(package))
+    yield _check_train_packages()
     with tempfile.TemporaryDirectory() as folder:
-        for suffix in (*MADE_HERE, *tones.tone_files()):
-            yield _tried("decoders", suffix, partial(_decoded, Path(folder), suffix), _reinstall("soundfile av"))
-    yield _tried("model", "model", partial(_answer, model), _other(model))
-    yield from _machine()
+        for suffix in (*SYNTHESISED_FORMATS, *tones.tone_files()):
+            yield _run_check(
+                "decoders", suffix, partial(_check_decoder, Path(folder), suffix), _reinstall("soundfile av")
+            )
+    yield _run_check("model", "model", partial(_check_model, model), _model_remedy(model))
+    yield from _check_resources()
 
 
-def use_half() -> tuple[str, ...]:
+def base_packages() -> tuple[str, ...]:
     """Distributions that genrelab needs without any extra, from its own metadata."""
-    return tuple(sorted(_least()))
+    return tuple(sorted(_min_versions()))
 
 
-def _least() -> dict[str, str]:
+def _min_versions() -> dict[str, str]:
     """Their oldest versions that do."""
     needs = [need for need in requires("genrelab") or () if "extra ==" not in need]
     return dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(needs), re.MULTILINE))
 
 
-def _tried(part: str, name: str, look: Callable[[], str], remedy: str) -> Finding:
+def _run_check(part: str, name: str, look: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(part, name, OK, look())
     except Exception as e:  # noqa: BLE001 - whatever is broken raises whatever it likes, and that is the finding
@@ -107,9 +114,9 @@ def _reinstall(packages: str) -> str:
     return f"{shlex.quote(sys.executable)} -m pip install --upgrade --force-reinstall {packages}"
 
 
-def _package(name: str) -> str:
+def _check_package(name: str) -> str:
     module = importlib.import_module({"scipy": "scipy.fft"}.get(name, name.replace("-", "_")))  # what of it is used
-    if _numbers(version(name)) < _numbers(least := _least()[name]):
+    if _version_tuple(version(name)) < _version_tuple(least := _min_versions()[name]):
         raise ImportError(f"{version(name)} is too old: genrelab needs {least} or newer")
     inside = {"soundfile": ("libsndfile", "__libsndfile_version__"), "av": ("FFmpeg", "ffmpeg_version_info")}
     what, attribute = inside.get(name, ("", ""))
@@ -117,13 +124,13 @@ def _package(name: str) -> str:
     return f"{version(name)} ({what} {held})" if held else version(name)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def _version_tuple(release: str) -> tuple[int, ...]:
     """`1.26.4rc1` as (1, 26, 4)."""
     return tuple(int(n) for n in re.findall(r"\d+", re.split(r"[^\d.]", release, maxsplit=1)[0]))
 
 
-def _train_half() -> Finding:
-    missing = [name for name in TRAIN_HALF if find_spec(name) is None]
+def _check_train_packages() -> Finding:
+    missing = [name for name in TRAIN_PACKAGES if find_spec(name) is None]
     if not missing:
         return Finding("packages", "train half", OK, "installed")
     found = "not installed" if "tensorflow" in missing else f"not complete: without {', '.join(missing)}"
@@ -131,18 +138,18 @@ def _train_half() -> Finding:
     return Finding("packages", "train half", NOTE, found, remedy)
 
 
-def _decoded(folder: Path, suffix: str) -> str:
+def _check_decoder(folder: Path, suffix: str) -> str:
     """Decodes a quarter of a second and listens whether it is the tone that went in."""
     import numpy as np
 
     from genrelab.audio import clips as audio_clips
 
     file = folder / f"tone.{suffix}"
-    if suffix in MADE_HERE:
+    if suffix in SYNTHESISED_FORMATS:
         import soundfile
 
         y = 0.5 * np.sin(2 * np.pi * tones.HZ * np.arange(int(tones.SECONDS * 8_000)) / 8_000)
-        form, subtype = MADE_HERE[suffix]
+        form, subtype = SYNTHESISED_FORMATS[suffix]
         soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
     else:
         file.write_bytes(tones.tone_files()[suffix])
@@ -154,7 +161,7 @@ def _decoded(folder: Path, suffix: str) -> str:
     return f"read by {audio_clips.probe(file).decoder}"
 
 
-def _answer(model: str | Path | None) -> str:
+def _check_model(model: str | Path | None) -> str:
     """Loads the model and lets it hear a chord."""
     import numpy as np
 
@@ -174,23 +181,23 @@ def _answer(model: str | Path | None) -> str:
     return f"{bundle.name}, {len(bundle.genres)} genres: {milliseconds} ({bundle.path})"
 
 
-def _other(model: str | Path | None) -> str:
+def _model_remedy(model: str | Path | None) -> str:
     if model or os.environ.get("GENRELAB_MODEL"):
         return "name another bundle with --model or GENRELAB_MODEL, or leave both out for the starter model"
     return _reinstall("genrelab")
 
 
-def _machine() -> Iterator[Finding]:
-    cache = _tried("machine", "cache", _cache, "set GENRELAB_CACHE to a folder that you may write to")
+def _check_resources() -> Iterator[Finding]:
+    cache = _run_check("machine", "cache", _check_cache, "set GENRELAB_CACHE to a folder that you may write to")
     # Without it everything works, only a second run takes as long as the first.
     yield cache if cache.state == OK else Finding("machine", "cache", NOTE, cache.found, cache.remedy)
     for name, where in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
-        yield _tried("machine", name, partial(_room, where), "make room, or work in another folder")
-    yield _tried("machine", "memory", _memory, "close other programs, or use --jobs 1")
+        yield _run_check("machine", name, partial(_check_disk, where), "make room, or work in another folder")
+    yield _run_check("machine", "memory", _check_memory, "close other programs, or use --jobs 1")
     yield Finding("machine", "cores", OK, str(available_cores()))
 
 
-def _cache() -> str:
+def _check_cache() -> str:
     from genrelab.predict.cache import cache_folder
 
     folder = cache_folder()
@@ -201,19 +208,19 @@ def _cache() -> str:
     return f"{folder}, {size / 1e6:.1f} MB"
 
 
-def _room(where: Path) -> str:
+def _check_disk(where: Path) -> str:
     free = shutil.disk_usage(where).free
-    if free < LEAST_DISK:
-        raise OSError(f"{free / 1e6:.0f} MB free in {where}, {LEAST_DISK / 1e6:.0f} MB are needed")
+    if free < MIN_DISK:
+        raise OSError(f"{free / 1e6:.0f} MB free in {where}, {MIN_DISK / 1e6:.0f} MB are needed")
     return f"{free / 1e9:.1f} GB free in {where}"
 
 
-def _memory() -> str:
+def _check_memory() -> str:
     free = free_memory()
     if free is None:
         return "not known on this system"
-    if free < LEAST_MEMORY:
-        raise MemoryError(f"{free / 1e6:.0f} MB free, {LEAST_MEMORY / 1e6:.0f} MB are needed")
+    if free < MIN_MEMORY:
+        raise MemoryError(f"{free / 1e6:.0f} MB free, {MIN_MEMORY / 1e6:.0f} MB are needed")
     return f"{free / 1e9:.1f} GB free"
 
 
@@ -231,10 +238,10 @@ def free_memory() -> int | None:
 
 def can_train() -> bool:
     """Is everything that training imports installed?"""
-    return all(find_spec(name) is not None for name in TRAIN_HALF)
+    return all(find_spec(name) is not None for name in TRAIN_PACKAGES)
 
 
-def training(answer: Callable[[], DeviceReport]) -> Iterator[Finding]:
+def check_training(answer: Callable[[], DeviceReport]) -> Iterator[Finding]:
     """TensorFlow and each device that it finds, by what `devices.device_probe` gives."""
     try:
         version, found = answer()
@@ -251,12 +258,12 @@ def training(answer: Callable[[], DeviceReport]) -> Iterator[Finding]:
         yield Finding("training", "GPU", NOTE, "there is one by NVIDIA, and TensorFlow does not find it", remedy)
 
 
-def untried() -> Finding:
+def training_not_checked() -> Finding:
     """What is said of TensorFlow where a table of features is looked at: no model that learns from one uses it."""
     return Finding("training", "TensorFlow", OK, "not tried: models that learn from a table do without")
 
 
-def room(n_bytes: float, jobs: int) -> Iterator[Finding]:
+def check_capacity(n_bytes: float, jobs: int) -> Iterator[Finding]:
     """Room for a PREPARED of so many bytes, which stand on disk twice for a while, and memory for the workers."""
     free, needed = shutil.disk_usage(Path.cwd()).free, 2 * n_bytes
     size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{needed / 1e6:.0f} MB"
@@ -267,7 +274,7 @@ def room(n_bytes: float, jobs: int) -> Iterator[Finding]:
         if needed < free
         else Finding("training", "PREPARED", NOTE, said, remedy)
     )
-    memory, wanted = free_memory(), jobs * LEAST_MEMORY
+    memory, wanted = free_memory(), jobs * MIN_MEMORY
     if memory is not None and memory < wanted:
         said = f"{memory / 1e9:.1f} GB free, {jobs} workers want about {wanted / 1e9:.1f} GB"
-        yield Finding("training", "workers", NOTE, said, f"use --jobs {max(1, memory // LEAST_MEMORY)}")
+        yield Finding("training", "workers", NOTE, said, f"use --jobs {max(1, memory // MIN_MEMORY)}")

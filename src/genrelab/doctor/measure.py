@@ -27,7 +27,7 @@ from genrelab.features.fingerprint import landmarks, pack
 FULL_SCALE = 0.999
 """Of a clipped peak: 16 bits end at 0.99997, and a lossy format leaves a little less or more of it."""
 
-RUN = 3
+MIN_CLIPPED_RUN = 3
 """Samples at full scale in a row that are clipped: a single peak may well touch it."""
 
 FRAME_S = 0.1
@@ -36,7 +36,7 @@ FRAME_S = 0.1
 EQUAL_CHANNELS = 1e-6
 """Energy of the difference between channels over that of all: below it (-60 dB) one was copied to the other."""
 
-PRINT_S, MOST_PRINTS, LEAST_PRINT_S = 30.0, 20, 1.0
+FINGERPRINT_S, MAX_FINGERPRINTS, MIN_FINGERPRINT_S = 30.0, 20, 1.0
 """Seconds of one fingerprint; how many are taken of a file (ten minutes); a shorter end is left out."""
 
 UNKNOWN_BYTES = (1 << 31) - (1 << 16)
@@ -47,7 +47,7 @@ Channel = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioMeasurement:
     """What was found in one file; crosses process borders.
 
     Attributes:
@@ -80,21 +80,21 @@ class Sound:
     prints: tuple[tuple[float, bytes], ...] = field(default=(), repr=False)
 
 
-def examine(path: str | Path) -> Sound:
+def measure_audio(path: str | Path) -> AudioMeasurement:
     """Decode all of a file and measure it; what cannot be decoded is said in the answer."""
     path = Path(path)
     try:
-        return _examined(path)
+        return _measure(path)
     except DecodeError as e:
         fault = e.reason
     except OSError as e:  # it went away, or may not be read
         fault = e.strerror or str(e)
     if not os.path.exists(path):  # noqa: PTH110 - it never raises
-        return Sound("missing", "no such file")
-    return Sound("empty" if os.path.getsize(path) == 0 else "undecodable", fault)  # noqa: PTH202 - as above
+        return AudioMeasurement("missing", "no such file")
+    return AudioMeasurement("empty" if os.path.getsize(path) == 0 else "undecodable", fault)  # noqa: PTH202 - as above
 
 
-def _examined(path: Path) -> Sound:
+def _measure(path: Path) -> AudioMeasurement:
     with closing(Audio(path)) as audio:
         decoder, sr, channels, length_s = audio.decoder, audio.sr, audio.channels, audio.frames / audio.sr
     tally, damage = _Tally(sr), None
@@ -105,20 +105,20 @@ def _examined(path: Path) -> Sound:
     except DECODER_ERRORS as e:
         damage = str(e) or type(e).__name__
     if damage is not None:
-        tally, decoder = _once_more(path, sr, decoder, damage), "av"
+        tally, decoder = _measure_with_ffmpeg(path, sr, decoder, damage), "av"
     if not tally.n:
         raise DecodeError(path, "nothing in it can be decoded")
     with path.open("rb") as f:
         sha256 = hashlib.file_digest(f, "sha256").hexdigest()
     stated_s = max(filter(None, (stated_length(path), length_s)))
-    return Sound(
+    return AudioMeasurement(
         "heard", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
         tally.mono_peak, tally.clipped / tally.values, tally.silent / tally.n, tally.equal_channels, sha256,
         sha256_of_audio(path), tuple(tally.prints),
     )  # fmt: skip
 
 
-def _once_more(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
+def _measure_with_ffmpeg(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
     """By FFmpeg, where libsndfile has given up: so does `Audio.read`."""
     if decoder == "av":
         raise DecodeError(path, damage)
@@ -170,7 +170,7 @@ class _Tally:
         mono = columns.mean(axis=0)
         self.mono_peak = max(self.mono_peak, _peak(mono))
         self._waiting.append(mono)
-        if sum(map(len, self._waiting)) >= PRINT_S * self._sr:
+        if sum(map(len, self._waiting)) >= FINGERPRINT_S * self._sr:
             self._print()
         for y in columns[1:]:
             apart = y - columns[0]
@@ -180,7 +180,7 @@ class _Tally:
     def _print(self) -> None:
         n, waiting = sum(map(len, self._waiting)), self._waiting
         self._waiting = []
-        if n >= LEAST_PRINT_S * self._sr and len(self.prints) < MOST_PRINTS:
+        if n >= MIN_FINGERPRINT_S * self._sr and len(self.prints) < MAX_FINGERPRINTS:
             self.prints.append(((self.n - n) / self._sr, pack(landmarks(np.concatenate(waiting), self._sr))))
 
     def _take_level(self, y: Channel) -> None:
@@ -201,10 +201,10 @@ def _peak(y: Channel) -> float:
 
 
 def _in_runs(full: NDArray[np.bool_]) -> int:
-    """How many of the True values, shape (samples,), stand in runs of `RUN` or more."""
+    """How many of the True values, shape (samples,), stand in runs of `MIN_CLIPPED_RUN` or more."""
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
     runs = edges[1::2] - edges[::2]
-    return int(runs[runs >= RUN].sum())
+    return int(runs[runs >= MIN_CLIPPED_RUN].sum())
 
 
 def stated_length(path: Path) -> float | None:

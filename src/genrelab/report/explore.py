@@ -11,12 +11,12 @@ from genrelab.records.prepared import Prepared
 from genrelab.report.page import audit as page_audit
 from genrelab.report.page import data as page_data
 from genrelab.report.page.blocks import render
-from genrelab.report.page.tracks import known
+from genrelab.report.page.tracks import track_info
 
 Say = Callable[[str], None]
 
 
-def explore(prepared: Prepared, out: Path | None, say: Say) -> Path:
+def write_data_page(prepared: Prepared, out: Path | None, say: Say) -> Path:
     """Write the data page: counts, durations, failures, duplicates, a map, how the genres sound.
 
     Args:
@@ -33,11 +33,11 @@ def explore(prepared: Prepared, out: Path | None, say: Say) -> Path:
         raise SettingsError(f"{prepared.folder} does not lie on this disk: say with --out where the page goes")
     page = out if out is not None else prepared.folder.local / "explore.html"
     folder = Folder(page.resolve().parent)
-    tracks = known(prepared.tracks, prepared.about["root"], folder)
+    tracks = track_info(prepared.tracks, prepared.about["root"], folder)
     sections = page_data.sections(prepared, tracks, {}, {}, "")
     if prepared.folder.exists("audit.json"):
         try:
-            sections.append(page_audit.audit(prepared.folder.read_json("audit.json"), tracks))
+            sections.append(page_audit.audit_section(prepared.folder.read_json("audit.json"), tracks))
         except (ValueError, KeyError, TypeError) as e:
             raise PreparedError(f"{prepared.folder}: audit.json is damaged ({e}); run `genrelab prepare` again") from e
     html = render(

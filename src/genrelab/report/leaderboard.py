@@ -24,14 +24,14 @@ HEADERS = (
 )  # fmt: skip
 """Of the printed tables."""
 
-CAUTIONED = {"thin_genre": "thin, with fewer than", "split": "artists are unknown"}
+WARNED_NOTES = {"thin_genre": "thin, with fewer than", "split": "artists are unknown"}
 """How a note of the split begins that need not stand where there is a caution of this rule: it says the same."""
 
-WIDE = 104  # columns of a terminal; in a narrower one the view stands under the model
+WIDE_TERMINAL = 104  # columns of a terminal; in a narrower one the view stands under the model
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """One model on the leaderboard: the columns of `leaderboard.csv`, then what only the words need."""
 
     model: str  # as printed, such as `mobilenet_v2 (random initialisation)`
@@ -55,7 +55,7 @@ class Row:
     notes: tuple[str, ...]
 
     @property
-    def marked(self) -> bool:
+    def below_baseline(self) -> bool:
         """Must a reader be told that it is not above the line? The majority model is the line itself."""
         return not self.above_majority and self.folder != "majority"
 
@@ -63,9 +63,9 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """As printed under HEADERS."""
         low, high = f"{100 * self.accuracy_low:.1f}", f"{100 * self.accuracy_high:.1f}"
-        accuracy = f"{100 * self.accuracy:.1f} [{low}, {high}]{' *' if self.marked else ''}"
+        accuracy = f"{100 * self.accuracy:.1f} [{low}, {high}]{' *' if self.below_baseline else ''}"
         scores = (f"{self.macro_f1:.3f}", f"{100 * self.top3:.1f}", f"{self.log_loss:.2f}")
-        costs = (f"{self.train_s:.1f}", f"{self.predict_ms:.1f}", size(self.size_bytes))
+        costs = (f"{self.train_s:.1f}", f"{self.predict_ms:.1f}", format_bytes(self.size_bytes))
         return (printable(self.model), self.view, accuracy, *scores, *costs)
 
 
@@ -90,7 +90,7 @@ class Leaderboard:
     macro_over: tuple[str, ...]
     not_measured: tuple[str, ...]
     not_run: tuple[Mapping[str, str], ...]  # `model` and `reason`
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     comparisons: tuple[Mapping[str, Any], ...] = ()  # of every two models, best first
     winner: Mapping[str, Any] = field(default_factory=lambda: {"folder": None, "sentence": ""})
     cautions: tuple[Mapping[str, Any], ...] = ()  # `rule`, `sentence` and `remedies`
@@ -106,7 +106,7 @@ class Leaderboard:
     @property
     def facts(self) -> str:
         """What stands over every table."""
-        costless = f"chance {percent(self.chance)}, majority {percent(self.majority)} (always {self.majority_genre})"
+        costless = f"chance {format_percent(self.chance)}, majority {format_percent(self.majority)} (always {self.majority_genre})"
         return f"{self.scored}; {self.split} split; {printable(costless)}"
 
     @property
@@ -119,7 +119,7 @@ class Leaderboard:
     def lines(self) -> tuple[str, ...]:
         """What stands under the leaderboard, one sentence each."""
         sizes = ", ".join(f"{n:,} {part}" for part, n in self.split_counts.items())
-        below = ", ".join(printable(r.model) for r in self.rows if r.marked)
+        below = ", ".join(printable(r.model) for r in self.rows if r.below_baseline)
         averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
         absent = ", ".join(map(printable, self.not_measured))
         line = "chance line" if self.chance > self.majority else "majority line"
@@ -128,7 +128,7 @@ class Leaderboard:
             for note in row.notes:
                 noted.setdefault(note, []).append(row.model)
         rules = {caution["rule"] for caution in self.cautions}
-        cautioned = tuple(note for rule, note in CAUTIONED.items() if rule in rules)
+        cautioned = tuple(note for rule, note in WARNED_NOTES.items() if rule in rules)
         return (
             *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
             *(f"{', '.join(map(printable, models))}: {note}" for note, models in noted.items()),
@@ -140,12 +140,12 @@ class Leaderboard:
         )
 
 
-def percent(fraction: float) -> str:
+def format_percent(fraction: float) -> str:
     """A fraction as it is printed: `41.2 %`."""
     return f"{100 * fraction:.1f} %"
 
 
-def size(n_bytes: float) -> str:
+def format_bytes(n_bytes: float) -> str:
     """A number of bytes as it is printed: `8.9 MB`."""
     for unit in ("B", "kB", "MB"):
         if n_bytes < 999.5:
@@ -182,7 +182,7 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    wide = console.width >= WIDE
+    wide = console.width >= WIDE_TERMINAL
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1) if wide else 0, pad_edge=False)
     for name in HEADERS if wide else HEADERS[:1] + HEADERS[2:]:
         words = name in HEADERS[:2]

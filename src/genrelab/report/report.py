@@ -15,17 +15,17 @@ from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import comparison, plots, warnings
 from genrelab.records.prepared import read_parquet
-from genrelab.report.leaderboard import COLUMNS, Leaderboard, Row, as_csv, as_markdown, print_leaderboard
+from genrelab.report.leaderboard import COLUMNS, Leaderboard, LeaderboardRow, as_csv, as_markdown, print_leaderboard
 from genrelab.report.page import run as page_run
-from genrelab.report.page.models import Answers, answers
-from genrelab.report.run_comparison import Run, SideBySide, names_of, side_by_side
-from genrelab.report.run_comparison import page as side_by_side_page
+from genrelab.report.page.models import ScoredPredictions, load_predictions
+from genrelab.report.run_comparison import ComparedRun, RunComparison, compare_runs, short_names
+from genrelab.report.run_comparison import render_comparison as side_by_side_page
 from genrelab.splits.split import artist_key
 
-__all__ = ["Leaderboard", "SideBySide", "build", "build_many", "print_leaderboard"]
+__all__ = ["Leaderboard", "RunComparison", "build_comparison", "build_report", "print_leaderboard"]
 
 
-def build(run: Folder) -> Leaderboard:
+def build_report(run: Folder) -> Leaderboard:
     """Read a finished RUN and write its leaderboard (csv, md, json, png), the models' pictures and the page.
 
     Raises:
@@ -33,9 +33,9 @@ def build(run: Folder) -> Leaderboard:
     """
     facts, stored = _read(run)
     try:
-        board, given = _answered(run, facts, stored)
-        board = _judged(run, board, facts, stored, given)
-        page = page_run.page(run, board, facts, stored, given)
+        board, given = _load_leaderboard(run, facts, stored)
+        board = _with_comparisons(run, board, facts, stored, given)
+        page = page_run.render_report(run, board, facts, stored, given)
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
     run.write_bytes("leaderboard.png", _picture(board))
@@ -46,7 +46,7 @@ def build(run: Folder) -> Leaderboard:
     return board
 
 
-def build_many(runs: Sequence[Folder], out: Path | None = None) -> SideBySide:
+def build_comparison(runs: Sequence[Folder], out: Path | None = None) -> RunComparison:
     """Runs side by side: one table, differences where the same tracks were scored; the first run sets which.
 
     Nothing is written into the runs.
@@ -56,26 +56,28 @@ def build_many(runs: Sequence[Folder], out: Path | None = None) -> SideBySide:
 
     Raises:
         SettingsError: fewer than two runs, or one of them twice.
-        PreparedError: as `build`, of any of them.
+        PreparedError: as `build_report`, of any of them.
     """
     places = {run.local.resolve() if run.is_local else run.address.rstrip("/") for run in runs}
     if len(places) != len(runs) or len(runs) < 2:
         raise SettingsError(f"give two runs or more, each once. Received: {', '.join(map(str, runs))}")
-    found = side_by_side([_compared(run, name) for run, name in zip(runs, names_of([*map(str, runs)]), strict=True)])
+    found = compare_runs(
+        [_load_compared_run(run, name) for run, name in zip(runs, short_names([*map(str, runs)]), strict=True)]
+    )
     if out is not None:
         Folder(out.resolve().parent).write_bytes(out.name, side_by_side_page(found).encode())
     return found
 
 
-def _compared(run: Folder, name: str) -> Run:
+def _load_compared_run(run: Folder, name: str) -> ComparedRun:
     facts, stored = _read(run)
     try:
-        board, given = _answered(run, facts, stored)
-        board = _judged(run, board, facts, stored, given)
+        board, given = _load_leaderboard(run, facts, stored)
+        board = _with_comparisons(run, board, facts, stored, given)
         split = read_parquet(run, "split.parquet").to_pydict()
         ids = list(map(str, split["track_id"]))
         artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
-        return Run(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
+        return ComparedRun(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
 
@@ -89,16 +91,20 @@ def _read(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     return facts, stored
 
 
-def _answered(
+def _load_leaderboard(
     run: Folder, facts: dict[str, Any], stored: dict[str, dict[str, Any]]
-) -> tuple[Leaderboard, dict[str, Answers]]:
+) -> tuple[Leaderboard, dict[str, ScoredPredictions]]:
     """The bare leaderboard, and what each of its models answered."""
     board = _leaderboard(facts, stored)
-    return board, {row.folder: answers(run, board, row) for row in board.rows}
+    return board, {row.folder: load_predictions(run, board, row) for row in board.rows}
 
 
-def _judged(
-    run: Folder, board: Leaderboard, facts: dict[str, Any], stored: dict[str, Any], given: Mapping[str, Answers]
+def _with_comparisons(
+    run: Folder,
+    board: Leaderboard,
+    facts: dict[str, Any],
+    stored: dict[str, Any],
+    given: Mapping[str, ScoredPredictions],
 ) -> Leaderboard:
     """The leaderboard with what follows from comparing every two models, and what must be said of its figures."""
     right = {m: dict(zip(a.tracks, map(bool, a.truth == a.answer), strict=True)) for m, a in given.items()}
@@ -140,7 +146,7 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     groups = f"{scores['n_groups']:,} artists" if scores["interval_over"] == "artists" else "tracks"
     return Leaderboard(
         dataset=facts["dataset"]["name"],
-        title=page_run.title_of(facts),
+        title=page_run.report_title(facts),
         genres=tuple(scores["genres"]),
         part=facts["part"],
         n=n,
@@ -160,14 +166,14 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     )
 
 
-def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Row:
+def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> LeaderboardRow:
     scores = metrics["scores"]
     notes = list(metrics["notes"])
     if scores["n"] < n:
         notes.append(f"scored on {scores['n']:,} of {n:,} tracks")
     from_scores = COLUMNS[COLUMNS.index("n") : COLUMNS.index("train_s")]
     costs = COLUMNS[COLUMNS.index("train_s") :]
-    return Row(
+    return LeaderboardRow(
         model=metrics["display"],
         view=metrics["view"],
         part=metrics["part"],

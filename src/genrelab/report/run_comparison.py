@@ -11,17 +11,17 @@ from genrelab.core.errors import printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import comparison
 from genrelab.evaluation.comparison import join_all
-from genrelab.report.leaderboard import HEADERS, Leaderboard, Row
-from genrelab.report.page.blocks import Figure, Section, Table, between, points, render
+from genrelab.report.leaderboard import HEADERS, Leaderboard, LeaderboardRow
+from genrelab.report.page.blocks import Figure, Section, Table, format_interval, points, render
 from genrelab.report.page.charts import Chart, Interval, intervals
-from genrelab.report.page.models import Answers
+from genrelab.report.page.models import ScoredPredictions
 
 Pairs = Sequence[Mapping[str, Any]]
 LEAKS = "leaks"  # the rule of cautions.py that looks at the audit
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """A finished run as far as it is compared.
 
     Attributes:
@@ -32,7 +32,7 @@ class Run:
 
     name: str
     board: Leaderboard
-    given: Mapping[str, Answers]
+    given: Mapping[str, ScoredPredictions]
     artist: Mapping[str, str | None]
     sha256: Mapping[str, str | None]
 
@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class RunComparison:
     """What several runs say together.
 
     Attributes:
@@ -60,24 +60,24 @@ class SideBySide:
         winner: of all that is ranked.
     """
 
-    first: Run
-    ranked: Sequence[tuple[Run, Row]]
-    unranked: Sequence[tuple[Run, str]]
+    first: ComparedRun
+    ranked: Sequence[tuple[ComparedRun, LeaderboardRow]]
+    unranked: Sequence[tuple[ComparedRun, str]]
     pairs: Pairs
     winner: str
 
 
-def side_by_side(runs: Sequence[Run]) -> SideBySide:
+def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
     """Compare runs; the first one's scored tracks are what the others are held against."""
     first = runs[0]
-    reasons = {r.name: difference(first, r) for r in runs}
+    reasons = {r.name: why_not_comparable(first, r) for r in runs}
     alike = [r for r in runs if reasons[r.name] is None]
     rows = sorted(
         ((r, row) for r in alike for row in r.board.rows),
         key=lambda pair: (-pair[1].accuracy, pair[1].log_loss, pair[0].name, pair[1].folder),
     )
     listening = [(r, row) for r, row in rows if row.folder != comparison.BASELINE]
-    right = {f"{r.name}: {row.folder}": _right(r.given[row.folder]) for r, row in listening or rows}
+    right = {f"{r.name}: {row.folder}": _correct_by_track(r.given[row.folder]) for r, row in listening or rows}
     tracks, correct = comparison.common_tracks(right)
     artists = [first.artist.get(t) for t in tracks]
     groups = artists if any(artists) else None
@@ -85,10 +85,10 @@ def side_by_side(runs: Sequence[Run]) -> SideBySide:
     names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in listening or rows}
     winner = comparison.winner(found, names)["sentence"]
     unranked = [(r, why) for r in runs if (why := reasons[r.name]) is not None]
-    return SideBySide(first, rows, unranked, _same_model(alike, correct, groups) if tracks else [], winner)
+    return RunComparison(first, rows, unranked, _same_model(alike, correct, groups) if tracks else [], winner)
 
 
-def difference(a: Run, b: Run) -> str | None:
+def why_not_comparable(a: ComparedRun, b: ComparedRun) -> str | None:
     """Why the figures of `b` cannot stand in one ranking with those of `a`; None where they can."""
     if set(a.board.genres) != set(b.board.genres):
         other = sorted(set(a.board.genres) ^ set(b.board.genres))
@@ -107,11 +107,11 @@ def difference(a: Run, b: Run) -> str | None:
     return None
 
 
-def _right(given: Answers) -> dict[str, bool]:
+def _correct_by_track(given: ScoredPredictions) -> dict[str, bool]:
     return dict(zip(given.tracks, map(bool, given.truth == given.answer), strict=True))
 
 
-def _same_model(runs: Sequence[Run], correct: Mapping[str, Any], groups: Sequence[str | None] | None) -> Pairs:
+def _same_model(runs: Sequence[ComparedRun], correct: Mapping[str, Any], groups: Sequence[str | None] | None) -> Pairs:
     """Each model of a later run against that of the first, p-values adjusted for how many there are."""
     first, *others = runs
     shared = [(m, r.name) for r in others for m in r.given if m in first.given and f"{r.name}: {m}" in correct]
@@ -123,16 +123,20 @@ def _same_model(runs: Sequence[Run], correct: Mapping[str, Any], groups: Sequenc
     return [p | {"separable": a < comparison.ALPHA} for p, a in zip(pairs, adjusted, strict=True)]
 
 
-def names_of(addresses: Sequence[str]) -> list[str]:
+def short_names(addresses: Sequence[str]) -> list[str]:
     """Last part of each address, or all of it where two would be called the same."""
     short = [PurePath(a.rstrip("/")).name or a for a in addresses]
     return short if len(set(short)) == len(short) else list(addresses)
 
 
-def page(found: SideBySide) -> str:
+def render_comparison(found: RunComparison) -> str:
     """One HTML file."""
     first = found.first
-    sections = [_ranking(found), *([_pairs(found, first.board.scored)] if found.pairs else []), *_apart(found)]
+    sections = [
+        _ranking(found),
+        *([_pairs(found, first.board.scored)] if found.pairs else []),
+        *_unranked_sections(found),
+    ]
     n = len({r.name for r, _ in found.ranked}) + len(found.unranked)
     return render(
         "runs.html",
@@ -145,7 +149,7 @@ def page(found: SideBySide) -> str:
     )
 
 
-def _verdict(found: SideBySide) -> str:
+def _verdict(found: RunComparison) -> str:
     apart = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
     names = [printable(r.name) for r in _runs(found) if r.leaks]
     its = "its" if len(names) == 1 else "their"
@@ -153,34 +157,34 @@ def _verdict(found: SideBySide) -> str:
     return " ".join(f"{sentence}." for sentence in (found.winner, *apart, *(leaking if names else ())))
 
 
-def _runs(found: SideBySide) -> list[Run]:
+def _runs(found: RunComparison) -> list[ComparedRun]:
     """Each once: those that are ranked, then the others."""
     return list({r.name: r for r, _ in (*found.ranked, *found.unranked)}.values())
 
 
-def _named(run: Run) -> str:
+def _run_label(run: ComparedRun) -> str:
     """The run as it stands beside its figures."""
     return f"{printable(run.name)} (leaks)" if run.leaks else printable(run.name)
 
 
-def _cautions(run: Run) -> list[str]:
+def _cautions(run: ComparedRun) -> list[str]:
     """What must be known of the run's figures: its leaks, and the gravest of its cautions."""
     told = [c["sentence"] for i, c in enumerate(run.board.cautions) if i == 0 or c["rule"] == LEAKS]
     return [f"{printable(run.name)}: {sentence}" for sentence in told]
 
 
-def _ranking(found: SideBySide) -> Section:
+def _ranking(found: RunComparison) -> Section:
     board = found.first.board
     rows = [
         Interval(
-            f"{_named(r)}: {printable(row.model)}", row.accuracy, row.accuracy_low, row.accuracy_high,
+            f"{_run_label(r)}: {printable(row.model)}", row.accuracy, row.accuracy_low, row.accuracy_high,
             row.above_majority, row.view,
         )
         for r, row in found.ranked
     ]  # fmt: skip
     spec = intervals(rows, axis="accuracy, %", bars=True, lines={"chance": board.chance})
     chart = Chart(spec, f"Accuracy of {len(rows)} models with 95 % intervals; {board.scored}")
-    cells = [(_named(r), *row.cells) for r, row in found.ranked]
+    cells = [(_run_label(r), *row.cells) for r, row in found.ranked]
     ranked = {r.name: r for r, _ in found.ranked}.values()
     table = Table(
         f"All models on the same {board.scored}",
@@ -196,17 +200,17 @@ def _ranking(found: SideBySide) -> Section:
     return Section("leaderboard", "How do they compare?", [figure, table], told, "Leaderboard")
 
 
-def _pairs(found: SideBySide, scored: str) -> Section:
-    first, names = found.first, {r.name: _named(r) for r, _ in found.ranked}
+def _pairs(found: RunComparison, scored: str) -> Section:
+    first, names = found.first, {r.name: _run_label(r) for r, _ in found.ranked}
     rows = [
         Interval(printable(p["model"]), p["difference"], p["low"], p["high"], p["separable"], names[p["run"]])
         for p in found.pairs
     ]
-    axis = f"points won (+) or lost (−) against {_named(first)}"
+    axis = f"points won (+) or lost (−) against {_run_label(first)}"
     cells = [
         (
             printable(p["model"]), names[p["run"]], "yes" if p["separable"] else "no", points(p["difference"]),
-            between(p["low"], p["high"], signed=True), f"{p['p_value']:.3f}",
+            format_interval(p["low"], p["high"], signed=True), f"{p['p_value']:.3f}",
         )
         for p in found.pairs
     ]  # fmt: skip
@@ -218,10 +222,10 @@ def _pairs(found: SideBySide, scored: str) -> Section:
     return Section("differences", "Did it help?", [figure], (), "Differences")
 
 
-def _apart(found: SideBySide) -> list[Section]:
+def _unranked_sections(found: RunComparison) -> list[Section]:
     blocks = [
         Table(
-            f"{_named(r)}; {r.board.facts}",
+            f"{_run_label(r)}; {r.board.facts}",
             HEADERS,
             [row.cells for row in r.board.rows],
             words=2,

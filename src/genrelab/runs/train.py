@@ -32,7 +32,7 @@ from genrelab.leakage import audit
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
-from genrelab.report.report import Leaderboard, build
+from genrelab.report.report import Leaderboard, build_report
 from genrelab.runs import run_folder
 from genrelab.training.model_runs import ModelRuns, Notify, ProgressBar, view_of
 
@@ -94,9 +94,9 @@ def train(
             work = ModelRuns(task, run, settings, resume, say, bar, Path(scratch))
             not_run = work.train_all()
         run.write_json("run.json", _run_info(task, settings, work, not_run, time.perf_counter() - began))
-        build(run)  # what a study that fails cannot take away
+        build_report(run)  # what a study that fails cannot take away
         refused = _run_studies(task, run, settings, studies, say, bar)
-        board = build(run)
+        board = build_report(run)
         if refused:
             raise refused[0]
         return board

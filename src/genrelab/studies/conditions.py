@@ -38,7 +38,7 @@ DITHER = 2.0**-15
 """One step of 16 bits. Recorded silence is noise of about a step, as a 16-bit recorder leaves it; only made silence is
 zero in every sample, and some features (zero crossings, spectral shape) take very different values on the two."""
 
-HELD_S = 60.0
+MAX_CACHED_S = 60.0
 """Tracks up to this length are decoded once and held; of longer ones each stretch is read when it is asked for."""
 
 
@@ -63,15 +63,15 @@ class Condition:
     seconds: float | None = None
 
 
-class Altered:
+class AlteredAudio:
     """A track under a condition, with the face of `decoders.Audio`: `path`, `sr`, `frames`, `read`.
 
     Args:
-        source: the track; `held` makes reading it again cheap.
+        source: the track; `open_cached` makes reading it again cheap.
         seed: of the noise; the same stretch gets the same.
     """
 
-    def __init__(self, source: Audio | Held, condition: Condition, *, seed: int) -> None:
+    def __init__(self, source: Audio | CachedTrack, condition: Condition, *, seed: int) -> None:
         self.path, self.condition, self._source, self._seed = source.path, condition, source, seed
         duration_s = source.frames / source.sr
         heard_s = duration_s if condition.seconds is None else min(condition.seconds, duration_s)
@@ -109,7 +109,7 @@ class Altered:
 
 
 @dataclass(frozen=True)
-class Held:
+class CachedTrack:
     """A track in memory: `y` of shape (samples,)."""
 
     path: Path
@@ -130,17 +130,17 @@ class Held:
         """As `decoders.Audio.close`: nothing is open."""
 
 
-def held(path: str | Path) -> Audio | Held:
+def open_cached(path: str | Path) -> Audio | CachedTrack:
     """A file to be heard several times: decoded once, unless it is long.
 
     Raises:
         DecodeError: not a readable audio file.
     """
     audio = Audio(path)
-    if audio.frames > HELD_S * audio.sr:
+    if audio.frames > MAX_CACHED_S * audio.sr:
         return audio
     try:
-        return Held(audio.path, audio.read(0.0, None), audio.sr)
+        return CachedTrack(audio.path, audio.read(0.0, None), audio.sr)
     finally:
         audio.close()
 
@@ -154,7 +154,7 @@ def mp3(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
         path = Path(folder) / "altered.mp3"
         write_mp3(path, y, sr)
         heard, rate = audio_clips.read(path)
-    return _as_long_as(y, audio_clips.resample(heard, rate, sr))
+    return _match_length(y, audio_clips.resample(heard, rate, sr))
 
 
 def write_mp3(path: Path, y: Samples, sr: int) -> None:
@@ -209,7 +209,7 @@ def recorded_silence(n: int, rng: np.random.Generator) -> Samples:
     return np.round(rng.random(n, np.float32) - rng.random(n, np.float32)) * np.float32(DITHER)
 
 
-def _as_long_as(y: Samples, other: Samples) -> Samples:
+def _match_length(y: Samples, other: Samples) -> Samples:
     return other[: len(y)] if len(other) >= len(y) else np.pad(other, (0, len(y) - len(other)))
 
 
@@ -223,7 +223,7 @@ CONDITIONS = (
     Condition("noise", "in pink noise 20 dB below it", noisy),
     Condition("lead_in", "after 3 s of recorded silence", lead_in_s=LEAD_IN_S),
 )
-SECONDS = (1.0, 3.0, 5.0, 10.0, 30.0)
+EXCERPT_SECONDS = (1.0, 3.0, 5.0, 10.0, 30.0)
 
 
 def excerpt(seconds: float) -> Condition:
@@ -231,7 +231,7 @@ def excerpt(seconds: float) -> Condition:
     return Condition(f"{seconds:g}_s", f"for {seconds:g} s from its middle", seconds=seconds)
 
 
-def can_encode() -> bool:
+def can_encode_mp3() -> bool:
     """Can FFmpeg make MP3 here? Not every build has LAME."""
     import av
 

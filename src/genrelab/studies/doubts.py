@@ -4,7 +4,7 @@ Confident learning (Northcutt, Jiang and Chuang 2021): a model is as sure of gen
 probability reaches the mean probability of g among the tracks that are labelled g. A track that reaches this for
 another genre than its own, and one half, is doubted. All probabilities are out of fold, artists held out as wholes,
 over training and validation tracks, and share one temperature; test tracks are never looked at. What is doubted is the
-label, or the model: a person decides, in the column `decision` of `doubts.csv`, and `relabelled` makes a table of it
+label, or the model: a person decides, in the column `decision` of `doubts.csv`, and `write_relabelled` makes a table of it
 that can be prepared.
 """
 
@@ -39,8 +39,8 @@ COLUMNS = (
 )  # fmt: skip
 DECISIONS = ("accept", "reject", "")
 HEADERS = ("track", "labelled", "sounds like", "p labelled", "p suggested", "artist", "album")
-SHOWN = 20  # rows on a terminal
-TRUSTED = 0.8
+MAX_ROWS_SHOWN = 20  # rows on a terminal
+MIN_AGREEMENT = 0.8
 """Share of labels that a model must agree with, out of fold, for its doubts to be told without a word on itself."""
 
 
@@ -62,7 +62,7 @@ def study(
         SplitError: the run's own split is none any more.
     """
     task = make_task(prepared, settings)
-    name, decided = _best(run, models), _decided(run)
+    name, decided = _choose_model(run, models), _decided_rows(run)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
     with bar("Label doubts", "fits") as progress, cross_fit(task, quick_settings(settings, name), among) as fits:
@@ -70,7 +70,7 @@ def study(
         fits.fitted = lambda: progress(next(done), holdout_folds.N_FOLDS)
         held = fits.held_out(name, fold)
     y = task.labels(chooses=False).y
-    held = replace(held, probabilities=_evened(held, y))
+    held = replace(held, probabilities=_calibrate(held, y))
     rows, right = _rows(task, held), float(held.correct(y).mean())
     about: dict[str, Any] = {
         "model": name, "accuracy": right, "n_examined": len(held.tracks), "n_doubted": len(rows),
@@ -90,11 +90,13 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
             printable(r["path"] or r["track_id"]), printable(r["genre"]), printable(r["suggested"]),
             f"{r['p_genre']:.2f}", f"{r['p_suggested']:.2f}", printable(r["artist"] or ""), printable(r["album"] or ""),
         )
-        for r in found["rows"][:SHOWN]
+        for r in found["rows"][:MAX_ROWS_SHOWN]
     ]  # fmt: skip
 
 
-def doubted(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def find_doubts(
+    y: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which labels are contradicted with confidence, the clearest contradiction first.
 
     Args:
@@ -114,7 +116,7 @@ def doubted(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> tuple[N
     return rows, heard[rows]
 
 
-def decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
+def read_decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
     """Decided rows of a doubts.csv: track_id → (suggested genre, `accept` or `reject`).
 
     Raises:
@@ -139,7 +141,7 @@ def decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
 # === Finding them ===
 
 
-def _best(run: Folder, models: Sequence[str]) -> str:
+def _choose_model(run: Folder, models: Sequence[str]) -> str:
     """Of the models that are fitted in seconds the one whose probabilities were worth most on calibration tracks.
 
     Those are no scored ones: labels that are changed by what it finds must owe nothing to these. All such models have
@@ -163,7 +165,7 @@ def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]
         raise SplitError(f"label doubts: folding by artist {e}") from e
 
 
-def _evened(held: HeldOutPredictions, y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _calibrate(held: HeldOutPredictions, y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probabilities that are as sure as they should be, for some models say 0 or 1 to everything. Shape (n, genres)."""
     return apply_temperature(held.probabilities, fit_temperature(held.tracks, held.probabilities, y))
 
@@ -172,7 +174,7 @@ def _rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
     """Doubted tracks: albums, and what is of one artist without an album, stand together, the clearest case first."""
     t, y = task.prepared.tracks, task.labels(chooses=False).y
     copies = Counter(h for h in t["sha256"] if h)
-    rows, heard = doubted(y[held.tracks], held.probabilities)
+    rows, heard = find_doubts(y[held.tracks], held.probabilities)
     found = []
     for row, suggested in zip(rows.tolist(), heard.tolist(), strict=True):
         i, p = int(held.tracks[row]), held.probabilities[row]
@@ -201,7 +203,7 @@ def _sentences(
     own = f"; the model agrees with {right:.0%} of the labels only, so many of these mistakes are its own"
     sentences = [
         f"{name}, out of fold, contradicts {len(rows):,} of {pluralize(n, 'label')} ({len(rows) / n:.0%}) with confidence"
-        f"{own if right < TRUSTED else ''}: look at {CSV}, the clearest cases first, and fill in its column `decision`"
+        f"{own if right < MIN_AGREEMENT else ''}: look at {CSV}, the clearest cases first, and fill in its column `decision`"
     ]
     pairs = Counter((r["genre"], r["suggested"]) for r in rows).most_common(3)
     if pairs:
@@ -217,11 +219,11 @@ def _sentences(
 # === Deciding ===
 
 
-def _decided(run: Folder) -> dict[str, dict[str, Any]]:
+def _decided_rows(run: Folder) -> dict[str, dict[str, Any]]:
     """Rows of doubts.csv that a person has decided, by track_id; none where there is no such file."""
     if not run.exists(CSV):
         return {}
-    decision = {track: said for track, (_, said) in decisions(run).items()}
+    decision = {track: said for track, (_, said) in read_decisions(run).items()}
     rows = csv.DictReader(io.StringIO(run.read_bytes(CSV).decode("utf-8-sig"), newline=""))
     return {r["track_id"]: r | {"decision": decision[r["track_id"]]} for r in rows if r["track_id"] in decision}
 
@@ -239,7 +241,7 @@ def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, d
     run.write_bytes(CSV, text.getvalue().encode())
 
 
-def relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: str = "relabelled.csv") -> int:
+def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: str = "relabelled.csv") -> int:
     """Write the tracks of a preparation as a table with the accepted genres, to be prepared like any other table.
 
     Of audio it is a list of files (`path`, absolute), of a table of features the table itself. Preparing it is quick:
@@ -255,7 +257,7 @@ def relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: str = "r
     Raises:
         DatasetError: the CSV cannot be read, or names tracks that are not in PREPARED.
     """
-    genre = {track: g for track, (g, decision) in decisions(accepted).items() if decision == "accept"}
+    genre = {track: g for track, (g, decision) in read_decisions(accepted).items() if decision == "accept"}
     t = prepared.tracks
     if strangers := [i for i in genre if i not in set(t["track_id"])]:
         raise DatasetError(f"{accepted}/{CSV}: {printable(strangers[0])} is no track of {prepared.folder}")

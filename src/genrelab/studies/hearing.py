@@ -33,18 +33,18 @@ from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
 from genrelab.splits.split import artist_key
-from genrelab.studies.conditions import Altered, Condition, Held, held
+from genrelab.studies.conditions import AlteredAudio, CachedTrack, Condition, open_cached
 
 Floats = NDArray[np.float64]
-Order = TypeVar("Order")
+JobT = TypeVar("JobT")
 Result = TypeVar("Result")
 
-WHOLE = 1.05
+LENGTH_TOLERANCE = 1.05
 """An excerpt longer than the track divided by this is the track itself: 29.98 s are 30 s."""
 
 
 @dataclass(frozen=True)
-class Ear:
+class StudyModel:
     """A model of a RUN that can be shown audio: its folder's name, its bundle, and what that reads."""
 
     name: str
@@ -56,7 +56,7 @@ class Ear:
 
 
 @dataclass(frozen=True)
-class Track:
+class ScoredTrack:
     """A scored track whose audio is on this disk; `artist` as the split groups them."""
 
     track_id: str
@@ -68,7 +68,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Subjects:
+class StudyInputs:
     """Who hears what.
 
     Attributes:
@@ -77,14 +77,14 @@ class Subjects:
         why_not: why nothing can be heard, in one sentence; None where it can.
     """
 
-    ears: tuple[Ear, ...]
-    tracks: tuple[Track, ...]
+    models: tuple[StudyModel, ...]
+    tracks: tuple[ScoredTrack, ...]
     part: str
     n_scored: int
     why_not: str | None
 
 
-def subjects(run: Folder) -> Subjects:
+def load_inputs(run: Folder) -> StudyInputs:
     """The models of a finished RUN that hear, and the scored tracks that they can hear here.
 
     Raises:
@@ -94,19 +94,19 @@ def subjects(run: Folder) -> Subjects:
     facts = run.read_json("run.json")
     root = str(facts["dataset"]["root"])
     rows = [r for r in read_parquet(run, "split.parquet").to_pylist() if r["role"] == "score"]
-    ears = _ears(run) if run.is_local else ()
+    study_models = _find_models(run) if run.is_local else ()
     tracks = tuple(sorted((t for r in rows if (t := _track(r, root))), key=lambda t: t.track_id))
     why: str | None = None
     if not run.is_local:
         why = f"the models of {run} are not on this disk: copy it here to let them hear"
-    elif not ears:
+    elif not study_models:
         why = "no model of this run hears: they read columns of a table, which has no sound"
     elif not tracks:
         why = f"none of the {pluralize(rows, 'scored track')} is on this disk: looked below {root}"
-    return Subjects(ears, tracks, str(facts["part"]), len(rows), why)
+    return StudyInputs(study_models, tracks, str(facts["part"]), len(rows), why)
 
 
-def _ears(run: Folder) -> tuple[Ear, ...]:
+def _find_models(run: Folder) -> tuple[StudyModel, ...]:
     found = []
     for name in run.names():
         folder = run.local / name / "bundle"
@@ -118,18 +118,18 @@ def _ears(run: Folder) -> tuple[Ear, ...]:
             stored_clips(about["clips"], folder / MANIFEST_FILE),
         )
         if not isinstance(view, TableView):
-            found.append(Ear(name, str(folder), about["fingerprint"], tuple(about["genres"]), view, clips))
+            found.append(StudyModel(name, str(folder), about["fingerprint"], tuple(about["genres"]), view, clips))
     return tuple(found)
 
 
-def _track(row: dict[str, Any], root: str) -> Track | None:
+def _track(row: dict[str, Any], root: str) -> ScoredTrack | None:
     if not row["path"] or not row["duration_s"] or not (path := Path(root, row["path"])).is_file():
         return None
     artist = artist_key(row["artist"])
-    return Track(row["track_id"], row["path"], str(path), row["genre"], artist, float(row["duration_s"]))
+    return ScoredTrack(row["track_id"], row["path"], str(path), row["genre"], artist, float(row["duration_s"]))
 
 
-def sample(tracks: Sequence[Track], at_most: int, *, seed: int) -> tuple[Track, ...]:
+def sample(tracks: Sequence[ScoredTrack], at_most: int, *, seed: int) -> tuple[ScoredTrack, ...]:
     """At most so many tracks, each genre with its share: every k-th of those in a row by genre, shuffled within it."""
     if len(tracks) <= at_most:
         return tuple(tracks)
@@ -140,48 +140,55 @@ def sample(tracks: Sequence[Track], at_most: int, *, seed: int) -> tuple[Track, 
 
 
 @dataclass(frozen=True)
-class Audition:
+class ConditionJob:
     """One track under several conditions, the first of them clean; crosses process borders."""
 
-    ears: tuple[Ear, ...]
-    track: Track
+    models: tuple[StudyModel, ...]
+    track: ScoredTrack
     conditions: tuple[Condition, ...]
     seed: int
 
 
-def audition(order: Audition) -> Floats:
+def classify_conditions(order: ConditionJob) -> Floats:
     """What the models say of one track, shape (conditions, models, genres).
 
     Rows are NaN where a model refuses what is left of the track (it is silent, or too short), where the track is
     shorter than the condition's seconds, and everywhere where the file cannot be read.
     """
-    models, track = opened(order.ears), order.track
-    answers = np.full((len(order.conditions), len(models), len(order.ears[0].genres)), np.nan)
+    models, track = load_bundles(order.models), order.track
+    answers = np.full((len(order.conditions), len(models), len(order.models[0].genres)), np.nan)
     seed = zlib.crc32(track.track_id.encode()) ^ order.seed
     try:
-        with closing(held(track.path)) as source:
+        with closing(open_cached(track.path)) as source:
             for i, condition in enumerate(order.conditions):
                 wanted_s = condition.seconds or 0.0
-                if wanted_s * WHOLE < track.duration_s:
-                    answers[i] = hear(order.ears, models, source, condition, seed=seed)
-                elif wanted_s <= track.duration_s * WHOLE:
+                if wanted_s * LENGTH_TOLERANCE < track.duration_s:
+                    answers[i] = classify_track(order.models, models, source, condition, seed=seed)
+                elif wanted_s <= track.duration_s * LENGTH_TOLERANCE:
                     answers[i] = answers[0]
     except DecodeError:
         answers[:] = np.nan
     return answers
 
 
-def hear(
-    ears: Sequence[Ear], models: Sequence[Bundle], source: Audio | Held, condition: Condition, *, seed: int
+def classify_track(
+    study_models: Sequence[StudyModel],
+    models: Sequence[Bundle],
+    source: Audio | CachedTrack,
+    condition: Condition,
+    *,
+    seed: int,
 ) -> Floats:
     """What models say of a track under a condition, shape (models, genres); NaN where they refuse it."""
     total = np.zeros((len(models), len(models[0].genres)))
-    for clips in dict.fromkeys(e.clips for e in ears):
-        mine = [i for i, e in enumerate(ears) if e.clips == clips]
-        views = {v: [i for i in mine if ears[i].view == v] for v in dict.fromkeys(ears[i].view for i in mine)}
-        listening = [_Listening(view, rows, models, total) for view, rows in views.items()]
+    for clips in dict.fromkeys(e.clips for e in study_models):
+        mine = [i for i, e in enumerate(study_models) if e.clips == clips]
+        views = {
+            v: [i for i in mine if study_models[i].view == v] for v in dict.fromkeys(study_models[i].view for i in mine)
+        }
+        listening = [_ViewClassifier(view, rows, models, total) for view, rows in views.items()]
         try:
-            for clip in Altered(source, condition, seed=seed).clips(clips):
+            for clip in AlteredAudio(source, condition, seed=seed).clips(clips):
                 for one in listening:
                     one.to(clip)
             for one in listening:
@@ -193,7 +200,7 @@ def hear(
     return answers
 
 
-class _Listening:
+class _ViewClassifier:
     """Models that read one view of one track: adds what they say of its windows to their rows of `total`."""
 
     def __init__(self, view: View, rows: list[int], models: Sequence[Bundle], total: Floats) -> None:
@@ -220,7 +227,7 @@ class _Listening:
 
 
 @lru_cache(maxsize=1)
-def opened(ears: tuple[Ear, ...]) -> tuple[Bundle, ...]:
+def load_bundles(study_models: tuple[StudyModel, ...]) -> tuple[Bundle, ...]:
     """The models, loaded once in each process.
 
     Raises:
@@ -228,15 +235,15 @@ def opened(ears: tuple[Ear, ...]) -> tuple[Bundle, ...]:
     """
     if multiprocessing.parent_process() is not None:
         bundles.THREADS = 1  # of onnxruntime's: the workers share the cores
-    found = tuple(load_bundle(e.bundle) for e in ears)
-    changed = [e.bundle for e, model in zip(ears, found, strict=True) if e.fingerprint != model.fingerprint]
+    found = tuple(load_bundle(e.bundle) for e in study_models)
+    changed = [e.bundle for e, model in zip(study_models, found, strict=True) if e.fingerprint != model.fingerprint]
     if changed:
         raise BundleError(f"{changed[0]} was changed while it was in use: begin again")
     return found
 
 
-def each(
-    work: Callable[[Order], Result], orders: Sequence[Order], *, jobs: int, progress: Callable[[int, int], None]
+def run_jobs(
+    work: Callable[[JobT], Result], orders: Sequence[JobT], *, jobs: int, progress: Callable[[int, int], None]
 ) -> list[Result]:
     """What `work` makes of every order, in their order, by worker processes where there are several.
 

@@ -30,7 +30,7 @@ from genrelab.models.registry import model_class
 from genrelab.predict.file import pool
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
-from genrelab.studies.policies import POLICIES, Outcome, compared, percent, unmeasured
+from genrelab.studies.policies import POLICIES, PolicyResult, compare_policies, not_run_sentences, percent
 from genrelab.training import holdout_folds
 from genrelab.training.cross_fit import CrossFit, HeldOutPredictions, cross_fit, n_learned, quick_settings
 from genrelab.training.model_runs import Notify, ProgressBar
@@ -54,9 +54,9 @@ def study(
     """
     task, official, reasons = _tasks(prepared, settings)
     names = [m for m in models if m != "majority"]
-    among = _among(task, official)
-    task = _narrowed(task, among)
-    plans, more = _plans(task, among, settings.seed)
+    among = _shared_tracks(task, official)
+    task = _restrict_genres(task, among)
+    plans, more = _policy_folds(task, among, settings.seed)
     reasons |= more
     n_fits = len(names) * (len(plans) * holdout_folds.N_FOLDS + (official is not None))
     found: list[dict[str, Any]] = []
@@ -65,12 +65,15 @@ def study(
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
-            outcomes, refused = _outcomes(fits, name, plans, official, run)
+            outcomes, refused = _run_policies(fits, name, plans, official, run)
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
             if outcomes:
-                found.append(compared(name, fits.view(name), outcomes, fits.task.artists()))
+                found.append(compare_policies(name, fits.view(name), outcomes, fits.task.artists()))
     sentences = [d["sentence"] for m in found for d in m["differences"]]
-    sentences += [*_tuned([m["model"] for m in found if settings.params.get(m["model"])]), *unmeasured(not_run)]
+    sentences += [
+        *_tuned_sentence([m["model"] for m in found if settings.params.get(m["model"])]),
+        *not_run_sentences(not_run),
+    ]
     about = {"models": found, "not_run": not_run, "sentences": sentences}
     run.write_json(FILE, about)
     for sentence in sentences:
@@ -78,7 +81,7 @@ def study(
     return about
 
 
-def _tuned(names: list[str]) -> list[str]:
+def _tuned_sentence(names: list[str]) -> list[str]:
     if not names:
         return []
     why = (
@@ -118,7 +121,7 @@ def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | No
         return task, None, {"official": str(e).removeprefix("official split ").removeprefix("is not there: ")}
 
 
-def _among(task: Task, official: Task | None) -> NDArray[np.bool_]:
+def _shared_tracks(task: Task, official: Task | None) -> NDArray[np.bool_]:
     """Tracks that every policy shares out: those in a part of the official split, or where there is none, all that
     can be used and that it does not exclude. Shape (tracks,)."""
     if official is not None:
@@ -127,13 +130,15 @@ def _among(task: Task, official: Task | None) -> NDArray[np.bool_]:
     return np.array([ok and part != "excluded" for ok, part in zip(task.prepared.usable, stated, strict=True)])
 
 
-def _narrowed(task: Task, among: NDArray[np.bool_]) -> Task:
+def _restrict_genres(task: Task, among: NDArray[np.bool_]) -> Task:
     """The task with the genres of these tracks alone."""
     genres = {g for g, here in zip(task.prepared.tracks["genre"], among, strict=True) if here}
     return replace(task, genres=tuple(sorted(genres)))
 
 
-def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
+def _policy_folds(
+    task: Task, among: NDArray[np.bool_], seed: int
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
     """Fold of every track under `random` and `artist`, and why a policy has none."""
     y, artists = task.labels(chooses=False).y, task.artists()
     plans, reasons = {}, {}
@@ -155,9 +160,9 @@ def _plans(task: Task, among: NDArray[np.bool_], seed: int) -> tuple[dict[str, N
 # === What a model makes of it ===
 
 
-def _outcomes(
+def _run_policies(
     fits: CrossFit, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
-) -> tuple[list[Outcome], dict[str, str]]:
+) -> tuple[list[PolicyResult], dict[str, str]]:
     """One outcome a policy that the model can be fitted under, and why it cannot under the others."""
     found, refused, settings = [], {}, fits.settings
     fits.settings = quick_settings(settings, name)
@@ -169,7 +174,7 @@ def _outcomes(
             elif policy in plans:
                 artists = fits.task.artists() if policy == "artist" else None
                 held = fits.held_out(name, plans[policy], artists)
-                found.append(_scored(fits, policy, held, note=_note(plans[policy])))
+                found.append(_policy_result(fits, policy, held, note=_note(plans[policy])))
             elif policy == "segment":
                 found.append(_segments(fits, name))
         except (ModelError, SplitError) as e:
@@ -178,18 +183,18 @@ def _outcomes(
     return found, refused
 
 
-def _official(fits: CrossFit, name: str, official: Task, run: Folder) -> Outcome:
+def _official(fits: CrossFit, name: str, official: Task, run: Folder) -> PolicyResult:
     role = official.labels(chooses=model_class(name).needs_validation).role
     part = official.split.scored_part
     note = "one fixed split, so one evaluation"
     if official.split.no_test:
         note += "; there are no test tracks: the validation part is scored"
     own = official.split.parts == fits.task.split.parts  # then it has been trained already, and is not trained again
-    answers = (_of_run(run, name, official, role) if own else None) or fits.answers(name, role)
-    return _scored(fits, "official", answers, part=part, note=note)
+    answers = (_run_predictions(run, name, official, role) if own else None) or fits.answers(name, role)
+    return _policy_result(fits, "official", answers, part=part, note=note)
 
 
-def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldOutPredictions | None:
+def _run_predictions(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldOutPredictions | None:
     """What the run's own model answered to its scored tracks; None where that is not there."""
     if not run.exists(f"{name}/predictions.parquet"):
         return None
@@ -202,13 +207,13 @@ def _of_run(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldO
     return HeldOutPredictions(tracks[order], probabilities[order], none, n_learned(name, role), ())
 
 
-def _scored(fits: CrossFit, policy: str, held: HeldOutPredictions, **more: Any) -> Outcome:
+def _policy_result(fits: CrossFit, policy: str, held: HeldOutPredictions, **more: Any) -> PolicyResult:
     correct = held.correct(fits.labels.y)
     folds = [float(correct[held.fold == k].mean()) for k in np.unique(held.fold)]
-    return Outcome(policy, held.tracks, correct, folds, held.n_learned, **more)
+    return PolicyResult(policy, held.tracks, correct, folds, held.n_learned, **more)
 
 
-def _segments(fits: CrossFit, name: str) -> Outcome:
+def _segments(fits: CrossFit, name: str) -> PolicyResult:
     """Windows at random: tracks are scored by the mean over their windows, each of which was held out.
 
     Raises:
@@ -229,7 +234,7 @@ def _segments(fits: CrossFit, name: str) -> Outcome:
     note = f"of the {len(right):,} windows by themselves {percent(figures['accuracy'])} % are right; folds are of these"
     folds = [float(right[held.fold == k].mean()) for k in np.unique(held.fold)]
     learned = [len(np.unique(windows.track[fold != k])) for k in range(holdout_folds.N_FOLDS)]
-    return Outcome("segment", tracks, correct, folds, round(float(np.mean(learned))), note=note, windows=figures)
+    return PolicyResult("segment", tracks, correct, folds, round(float(np.mean(learned))), note=note, windows=figures)
 
 
 def _note(fold: NDArray[np.int64]) -> str | None:

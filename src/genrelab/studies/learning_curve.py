@@ -31,10 +31,10 @@ FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
 """Share of the training tracks → how often it is drawn; networks, which take long, are drawn once."""
 
-FLAT = 0.02
+MIN_GAIN = 0.02
 """Where the last doubling of the tracks brought less than this, the next one is hardly worth the trouble."""
 
-MOST_OF_ALL = 0.75
+MAX_HALF_SHARE = 0.75
 """Of the training tracks that the half may hold, artists being whole: the step from more to all doubles nothing."""
 
 RISING, LEVEL, NOISY = "still rising", "flat", "too noisy to tell"
@@ -71,11 +71,11 @@ def study(
             try:
                 fits.check(name)
                 _check_half(fits, name)
-                curve = [_point(fits, name, share) for share in DRAWS]
+                curve = [_fit_share(fits, name, share) for share in DRAWS]
             except ModelError as e:
                 sentences.append(f"{name}: no learning curve: {e}")
                 continue
-            found.append(_judged(task, name, curve))
+            found.append(_curve_json(task, name, curve))
             sentences += _sentences(found[-1], curve)
     about = {"part": task.split.scored_part, "models": found, "sentences": sentences}
     run.write_json(FILE, about)
@@ -144,12 +144,12 @@ def _check_half(fits: CrossFit, name: str) -> None:
     learned = whole.role == "fit"
     half = int(subset(whole.y, whole.group, learned, 0.5, seed=fits.settings.seed).sum())
     n = int(learned.sum())
-    if half > MOST_OF_ALL * n:
+    if half > MAX_HALF_SHARE * n:
         nearest = f"{half:,} of {pluralize(n, 'training track')} come nearest"
         raise ModelError(f"artists cannot be halved: {nearest}; add artists")
 
 
-def _point(fits: CrossFit, name: str, share: float) -> _Point:
+def _fit_share(fits: CrossFit, name: str, share: float) -> _Point:
     whole = fits.task.labels(chooses=model_class(name).needs_validation)
     rights, sizes = [], []
     for draw in range(_draws(name)[share]):
@@ -172,7 +172,7 @@ def _estimate(run: Folder, name: str) -> str | None:
 # === What it means ===
 
 
-def _judged(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
+def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
     half, all_ = curve[-2:]
     y, artists = task.labels(chooses=False).y[all_.tracks], task.artists()
     groups = [artists[i] for i in all_.tracks] if artists is not None else None
@@ -185,13 +185,13 @@ def _judged(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
         # So many genres are looked at that one of them would seem to rise by chance.
         by_genre[task.genres[i]] = _step(gain[here], mine, level=1 - 0.05 / len(measured))
     points = [
-        {**_figures(p, groups), "per_genre": {g: _recall(p, y, i) for i, g in enumerate(task.genres)}} for p in curve
+        {**_point_json(p, groups), "per_genre": {g: _recall(p, y, i) for i, g in enumerate(task.genres)}} for p in curve
     ]
     step = _step(gain, groups)
     return {"model": name, "points": points, "verdict": step["verdict"], "step": step, "genres": by_genre}
 
 
-def _figures(point: _Point, groups: Sequence[str | None] | None) -> dict[str, Any]:
+def _point_json(point: _Point, groups: Sequence[str | None] | None) -> dict[str, Any]:
     once = bool(np.isin(point.correct, (0, 1)).all())
     low, high = share_interval(point.correct == 1, groups) if once else mean_interval(point.correct, groups)
     return {
@@ -208,7 +208,7 @@ def _recall(point: _Point, y: Ints, genre: int) -> float | None:
 def _step(gain: Floats, groups: Sequence[str | None] | None, *, level: float = 0.95) -> dict[str, Any]:
     """The gain from half of the tracks to all, its interval, and what that says."""
     low, high = (float(v) for v in np.clip(mean_interval(gain, groups, level=level), -1, 1))
-    verdict = RISING if low > 0 else LEVEL if high < FLAT else NOISY
+    verdict = RISING if low > 0 else LEVEL if high < MIN_GAIN else NOISY
     return {"gain": float(gain.mean()), "low": low, "high": high, "verdict": verdict}
 
 
@@ -217,7 +217,7 @@ def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
     step, name = model["step"], model["model"]
     meaning = {
         RISING: "more tracks would help",
-        LEVEL: f"as many tracks again would hardly bring {100 * FLAT:.0f} points",
+        LEVEL: f"as many tracks again would hardly bring {100 * MIN_GAIN:.0f} points",
         NOISY: f"{pluralize(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
     }[step["verdict"]]
     once = model_class(name).needs_validation

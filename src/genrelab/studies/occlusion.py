@@ -36,9 +36,9 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
-from genrelab.studies.conditions import CLEAN, Altered, held
-from genrelab.studies.hearing import Ear, Subjects, Track, each, opened, subjects
-from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence, picture
+from genrelab.studies.conditions import CLEAN, AlteredAudio, open_cached
+from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel, load_bundles, load_inputs, run_jobs
+from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence_wav, mel_picture
 
 if TYPE_CHECKING:
     from genrelab.records.prepared import Prepared
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 FILE, SOUNDS = "occlusion.json", "occlusion"
-HARDEST = 3
-HEARINGS = 1 + TIMES * len(BAND_EDGES_HZ)
-KEPT = 3
+N_HARDEST = 3
+RUNS_PER_TRACK = 1 + TIMES * len(BAND_EDGES_HZ)
+N_PATCHES_KEPT = 3
 """Patches that are kept to listen to."""
 
-TELLING = 0.01
+MIN_DROP = 0.01
 """A model whose probabilities move less than this is too sure, or too unsure, for any patch to explain it."""
 
 
@@ -64,7 +64,7 @@ def study(
     jobs: int | None,
     say: Notify,
     bar: ProgressBar,
-    at_most: int = HARDEST,
+    at_most: int = N_HARDEST,
 ) -> dict[str, Any]:
     """Explain the hardest scored tracks of every model of a finished RUN; write RUN/<model>/occlusion.json.
 
@@ -86,23 +86,23 @@ def study(
 
 
 def _study(run: Folder, at_most: int, jobs: int, say: Notify, bar: ProgressBar) -> dict[str, Any]:
-    who = subjects(run)
+    who = load_inputs(run)
     if who.why_not:
         say(f"what decided: not looked for: {who.why_not}")
         return {}
-    orders = _orders(who, {e.name: hardest(run, e, who.tracks, at_most) for e in who.ears}, say)
+    orders = _make_jobs(who, {e.name: hardest_tracks(run, e, who.tracks, at_most) for e in who.models}, say)
     if not orders:
         return {}
     say(f"{_scope(orders)}, {_cost(orders, jobs)}")
     with bar("Looking for what decided", "tracks") as progress:
-        found = each(explain, orders, jobs=jobs, progress=progress)
+        found = run_jobs(explain, orders, jobs=jobs, progress=progress)
     explained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for order, answer in zip(orders, found, strict=True):
         if isinstance(answer, str):
             say(f"  {order.track.track_id}: not explained: {answer}")
             continue
         for question, track in zip(order.questions, answer, strict=True):
-            explained[order.ears[question.ear].name][question.rank] = track
+            explained[order.models[question.model].name][question.rank] = track
     told = {name: _write(run, name, [ranked[r] for r in sorted(ranked)]) for name, ranked in explained.items()}
     for name, model in told.items():
         if model["sentence"]:
@@ -114,31 +114,33 @@ def _study(run: Folder, at_most: int, jobs: int, say: Notify, bar: ProgressBar) 
 class Question:
     """Why did a model (its place among the ears) answer a genre (its index)? `rank` among its hardest, from 1."""
 
-    ear: int
+    model: int
     answer: int
     rank: int
 
 
 @dataclass(frozen=True)
-class Order:
+class OcclusionJob:
     """A track, and all questions about it of models that read the same of it; crosses process borders."""
 
-    ears: tuple[Ear, ...]
-    track: Track
+    models: tuple[StudyModel, ...]
+    track: ScoredTrack
     questions: tuple[Question, ...]
 
     @property
     def view(self) -> View:
         """What these models read."""
-        return self.ears[self.questions[0].ear].view
+        return self.models[self.questions[0].model].view
 
     @property
     def clips(self) -> ClipSettings:
         """The stretches that they hear."""
-        return self.ears[self.questions[0].ear].clips
+        return self.models[self.questions[0].model].clips
 
 
-def hardest(run: Folder, ear: Ear, tracks: Sequence[Track], at_most: int) -> list[tuple[Track, int]]:
+def hardest_tracks(
+    run: Folder, ear: StudyModel, tracks: Sequence[ScoredTrack], at_most: int
+) -> list[tuple[ScoredTrack, int]]:
     """The tracks that a model is most surely wrong about, with what it answers; then those it is least surely right on.
 
     Empty where it answers the same whatever it hears: then nothing decided.
@@ -156,41 +158,41 @@ def hardest(run: Folder, ear: Ear, tracks: Sequence[Track], at_most: int) -> lis
     return [(known[i], int(answer[i])) for i in order]
 
 
-def _orders(who: Subjects, chosen: dict[str, list[tuple[Track, int]]], say: Notify) -> list[Order]:
+def _make_jobs(who: StudyInputs, chosen: dict[str, list[tuple[ScoredTrack, int]]], say: Notify) -> list[OcclusionJob]:
     """The questions, those about the same stretch and view of a track together; long work first."""
-    together: dict[tuple[Track, View, ClipSettings], list[Question]] = defaultdict(list)
-    for i, ear in enumerate(who.ears):
+    together: dict[tuple[ScoredTrack, View, ClipSettings], list[Question]] = defaultdict(list)
+    for i, ear in enumerate(who.models):
         if not chosen[ear.name]:
             say(f"what decided: {ear.name} answers the same whatever it hears")
         for rank, (track, answer) in enumerate(chosen[ear.name], 1):
             together[track, ear.view, ear.clips].append(Question(i, answer, rank))
-    orders = [Order(who.ears, track, tuple(asked)) for (track, _, _), asked in together.items()]
+    orders = [OcclusionJob(who.models, track, tuple(asked)) for (track, _, _), asked in together.items()]
     return sorted(orders, key=lambda o: (o.view.name, o.track.track_id), reverse=True)
 
 
-def _scope(orders: list[Order]) -> str:
-    models = {q.ear for o in orders for q in o.questions}
+def _scope(orders: list[OcclusionJob]) -> str:
+    models = {q.model for o in orders for q in o.questions}
     tracks = {o.track.track_id for o in orders}
     return (
         f"What decided: {pluralize(models, 'model')} and the tracks hardest for them, {len(tracks)} in all, are heard "
-        f"{HEARINGS} times each"
+        f"{RUNS_PER_TRACK} times each"
     )
 
 
-def _cost(orders: list[Order], jobs: int) -> str:
+def _cost(orders: list[OcclusionJob], jobs: int) -> str:
     """About how long it takes, from one hearing for each view."""
     seconds = 0.0
     for view in {o.view for o in orders}:
         mine = [o for o in orders if o.view == view]
-        seconds += _seconds_of_a_hearing(mine) * HEARINGS * len(mine)
+        seconds += _seconds_per_run(mine) * RUNS_PER_TRACK * len(mine)
     return f"about {max(seconds / min(jobs, len(orders)), 1):.0f} s"
 
 
-def _seconds_of_a_hearing(orders: list[Order]) -> float:
+def _seconds_per_run(orders: list[OcclusionJob]) -> float:
     """Of the first track that can be read, the second time: the first one also loads what it needs."""
     for order in orders:
         try:
-            clip = heard_stretch(order)
+            clip = first_stretch(order)
             compute(order.view, clip.y, clip.sr)
             began = time.perf_counter()
             compute(order.view, clip.y, clip.sr)
@@ -209,7 +211,7 @@ def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, An
             run.write_bytes(f"{name}/{SOUNDS}/{i}.wav", wav)
     most = max(float(np.abs(t["drop"]).max()) for t in tracks)
     sure = f"no patch by itself moves the probability of its answers by more than {most:.1%}"
-    found = {"tracks": tracks, "sentence": sure if most < TELLING else None}
+    found = {"tracks": tracks, "sentence": sure if most < MIN_DROP else None}
     run.write_bytes(f"{name}/{FILE}", json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
     return found
 
@@ -217,14 +219,14 @@ def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, An
 # --- in worker processes ---
 
 
-def heard_stretch(order: Order) -> Clip:
+def first_stretch(order: OcclusionJob) -> Clip:
     """The first stretch of the track that these models hear, no longer than their view looks.
 
     Raises:
         DecodeError: the file cannot be read any more, or nothing of it can be used.
     """
-    with closing(held(order.track.path)) as source:
-        clip = next(Altered(source, CLEAN, seed=0).clips(order.clips))
+    with closing(open_cached(order.track.path)) as source:
+        clip = next(AlteredAudio(source, CLEAN, seed=0).clips(order.clips))
     view = order.view
     if isinstance(view, SamplesView):
         return Clip(clip.start_s, clip.y[: round(view.n_samples / view.sr * clip.sr)], clip.sr)
@@ -233,42 +235,46 @@ def heard_stretch(order: Order) -> Clip:
     return clip
 
 
-def explain(order: Order) -> list[dict[str, Any]] | str:
+def explain(order: OcclusionJob) -> list[dict[str, Any]] | str:
     """What decided, for every question of an order; or why that cannot be said of this track.
 
     Raises:
         BundleError: a model that cannot be used at all.
     """
-    models = opened(order.ears)
+    models = load_bundles(order.models)
     try:
-        clip = heard_stretch(order)
+        clip = first_stretch(order)
         patches = Patches(clip.y, clip.sr)
-        whole = _asked(order, models, clip.y, clip.sr)
+        whole = _answer_probabilities(order, models, clip.y, clip.sr)
         n_bands = len(patches.f_edges_hz) - 1
         drop = np.zeros((len(order.questions), n_bands, TIMES))
         for band, at, where, sound in patches.all():
-            drop[:, band, at] = whole - _asked(order, models, patches.without(where, sound), clip.sr)
+            drop[:, band, at] = whole - _answer_probabilities(order, models, patches.without(where, sound), clip.sr)
     except GenrelabError as e:
         return str(e)
-    return [_told(order, q, clip, patches, p, d) for q, p, d in zip(order.questions, whole, drop, strict=True)]
+    return [
+        _explanation_json(order, q, clip, patches, p, d) for q, p, d in zip(order.questions, whole, drop, strict=True)
+    ]
 
 
-def _asked(order: Order, models: Sequence[Bundle], y: NDArray[np.float32], sr: int) -> Floats:
+def _answer_probabilities(order: OcclusionJob, models: Sequence[Bundle], y: NDArray[np.float32], sr: int) -> Floats:
     """Probability that each question's model gives its answer, on a stretch taken for a track, (questions,)."""
     x = np.stack([w.x for w in compute(order.view, y, sr)]).astype(np.float32)
-    return np.array([models[q.ear].probabilities(x).mean(axis=0)[q.answer] for q in order.questions])
+    return np.array([models[q.model].probabilities(x).mean(axis=0)[q.answer] for q in order.questions])
 
 
-def _told(order: Order, q: Question, clip: Clip, patches: Patches, p: float, drop: Floats) -> dict[str, Any]:
+def _explanation_json(
+    order: OcclusionJob, q: Question, clip: Clip, patches: Patches, p: float, drop: Floats
+) -> dict[str, Any]:
     track = order.track
-    best = sorted(np.ndindex(drop.shape), key=lambda at: -drop[at])[:KEPT]
+    best = sorted(np.ndindex(drop.shape), key=lambda at: -drop[at])[:N_PATCHES_KEPT]
     kept = [(int(band), int(at)) for band, at in best if drop[band, at] > 0]
-    mel, mel_hz = picture(clip.y, clip.sr)
+    mel, mel_hz = mel_picture(clip.y, clip.sr)
     return {
         "track_id": track.track_id,
         "path": track.relative,
         "truth": track.genre,
-        "answer": order.ears[q.ear].genres[q.answer],
+        "answer": order.models[q.model].genres[q.answer],
         "p": round(float(p), 6),
         "duration_s": track.duration_s,
         "start_s": clip.start_s,
@@ -279,5 +285,5 @@ def _told(order: Order, q: Question, clip: Clip, patches: Patches, p: float, dro
         "f_edges_hz": patches.f_edges_hz,
         "drop": drop.round(6).tolist(),
         "evidence_patches": kept,
-        "wav": evidence(patches, kept) if kept else None,
+        "wav": evidence_wav(patches, kept) if kept else None,
     }

@@ -27,7 +27,7 @@ BAND_EDGES_HZ = (0.0, 250.0, 1_000.0, 4_000.0)
 FRAME_S = 0.047
 """2,048 samples at 44,100 Hz tell bands of 250 Hz apart."""
 
-DOWN_DB = 20.0
+ATTENUATION_DB = 20.0
 """A patch that is turned down so far hardly sounds, and there is no hole that no music has: wholly silenced, any patch
 changes what models on the least of a feature, or on pictures, say (measured; see docs/results.md)."""
 
@@ -35,7 +35,7 @@ SHOWN_SR, SHOWN_FFT, SHOWN_HOP = 22_050, 2_048, 512
 SHOWN_FRAMES, SHOWN_MELS, SHOWN_DB = 96, 48, 80.0
 
 WAV_RATES = (22_050, 16_000, 11_025, 8_000)
-MOST_WAV_BYTES = 490_000
+MAX_WAV_BYTES = 490_000
 GAP_S = 0.1
 
 
@@ -78,7 +78,7 @@ class Patches:
     def without(self, where: slice, sound: Samples) -> Samples:
         """`y` with a patch turned down, (n,)."""
         left = self.y.copy()
-        left[where] -= np.float32(1 - 10 ** (-DOWN_DB / 20)) * sound
+        left[where] -= np.float32(1 - 10 ** (-ATTENUATION_DB / 20)) * sound
         return left
 
     def _spectra(self, time: int) -> tuple[slice, NDArray[np.complex64]]:
@@ -112,7 +112,7 @@ def _sine(n_fft: int) -> NDArray[np.float64]:
     return window
 
 
-def picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
+def mel_picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
     """A mel spectrogram to look at: whole dB below its loudest value, (bands, frames), and the bands' centres in Hz.
 
     At most `SHOWN_FRAMES` frames, all equally long, each the mean power of its time.
@@ -131,7 +131,7 @@ def picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
     return levels.T.round().astype(int).tolist(), [round(float(hz), 1) for hz in centres]
 
 
-def evidence(patches: Patches, kept: Sequence[tuple[int, int]]) -> bytes:
+def evidence_wav(patches: Patches, kept: Sequence[tuple[int, int]]) -> bytes:
     """A WAV file (16 bits, mono, below 500 kB) of some patches, given as (band, time), in order of time.
 
     Times in which nothing is kept are left out. Quiet patches are made as loud as others: one is to hear them.
@@ -142,9 +142,9 @@ def evidence(patches: Patches, kept: Sequence[tuple[int, int]]) -> bytes:
             at[time] = at[time] + sound if time in at else sound
     gap = np.zeros(round(GAP_S * patches.sr), np.float32)
     y = np.concatenate([part for time in sorted(at) for part in (at[time], gap)])
-    fitting = [rate for rate in WAV_RATES if rate <= patches.sr and 2 * len(y) * rate / patches.sr < MOST_WAV_BYTES]
+    fitting = [rate for rate in WAV_RATES if rate <= patches.sr and 2 * len(y) * rate / patches.sr < MAX_WAV_BYTES]
     rate = fitting[0] if fitting else WAV_RATES[-1]
-    y = resample(y, patches.sr, rate)[: MOST_WAV_BYTES // 2]
+    y = resample(y, patches.sr, rate)[: MAX_WAV_BYTES // 2]
     file = io.BytesIO()
     soundfile.write(file, 0.7 * y / max(float(np.abs(y).max()), 1e-9), rate, format="WAV", subtype="PCM_16")
     return file.getvalue()

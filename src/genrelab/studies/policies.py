@@ -22,7 +22,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PolicyResult:
     """One model under one policy.
 
     Attributes:
@@ -43,7 +43,9 @@ class Outcome:
     windows: dict[str, Any] | None = None
 
 
-def compared(name: str, view: str, outcomes: list[Outcome], artists: list[str | None] | None) -> dict[str, Any]:
+def compare_policies(
+    name: str, view: str, outcomes: list[PolicyResult], artists: list[str | None] | None
+) -> dict[str, Any]:
     """What honesty.json says of a model.
 
     Args:
@@ -62,7 +64,7 @@ def compared(name: str, view: str, outcomes: list[Outcome], artists: list[str | 
     return {"model": name, "view": view, "policies": policies, "differences": differences}
 
 
-def _policy_json(o: Outcome, artists: list[str | None] | None) -> dict[str, Any]:
+def _policy_json(o: PolicyResult, artists: list[str | None] | None) -> dict[str, Any]:
     groups = [artists[i] for i in o.tracks] if artists is not None else None
     low, high = share_interval(o.correct, groups)
     return {
@@ -71,7 +73,7 @@ def _policy_json(o: Outcome, artists: list[str | None] | None) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _difference(a: Outcome, b: Outcome, artists: list[str | None] | None) -> dict[str, Any] | None:
+def _difference(a: PolicyResult, b: PolicyResult, artists: list[str | None] | None) -> dict[str, Any] | None:
     """Accuracy of `a` less that of `b` on the tracks that both scored; None where there are none."""
     tracks, in_a, in_b = np.intersect1d(a.tracks, b.tracks, return_indices=True)
     if not len(tracks):
@@ -83,31 +85,31 @@ def _difference(a: Outcome, b: Outcome, artists: list[str | None] | None) -> dic
     return {"a": a.policy, "b": b.policy, "difference": difference, "low": low, "high": high, "n": len(tracks)}
 
 
-def _sentence(name: str, d: dict[str, Any], accuracy: dict[str, float], a: Outcome, b: Outcome) -> str:
+def _sentence(name: str, d: dict[str, Any], accuracy: dict[str, float], a: PolicyResult, b: PolicyResult) -> str:
     first, second = (f"{WORDS[p]} {percent(accuracy[p])} %" for p in (d["a"], d["b"]))
     points = f"{100 * d['difference']:+.1f} points [{100 * d['low']:.1f}, {100 * d['high']:.1f}]"
     return f"{name}: {first}, {second}: {_meaning(d, a, b, points)}"
 
 
-def _meaning(d: dict[str, Any], a: Outcome, b: Outcome, points: str) -> str:
+def _meaning(d: dict[str, Any], a: PolicyResult, b: PolicyResult, points: str) -> str:
     if d["b"] == "official":
         plain = f"{100 * d['plain']:+.1f} points"
         same = f"and {points} on the {d['n']:,} {b.part} tracks that both scored"
         fewer = f"; it learns from {b.n_learned:,} tracks, the folds from {a.n_learned:,}"
-        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{_judged(d, OFFICIAL[d['a']])}"
+        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{_judged(d, OFFICIAL_EXPLANATIONS[d['a']])}"
     if d["low"] <= 0 <= d["high"]:
         return f"{points}: chance may explain the difference"
     if d["high"] < 0:
         return f"{points}: the stricter policy is no worse, so nothing leaks that this model could use"
-    return f"{points} of the first figure are {OWED[d['a'], d['b']]}"
+    return f"{points} of the first figure are {EXPLANATIONS[d['a'], d['b']]}"
 
 
-OWED = {
+EXPLANATIONS = {
     ("random", "artist"): "artists recognised, not genres",
     ("segment", "random"): "recordings recognised, not genres: other windows of the same track were learned from",
     ("segment", "artist"): "recordings and artists recognised, not genres",
 }
-OFFICIAL = {
+OFFICIAL_EXPLANATIONS = {
     "random": "what random tracks promise and the published split does not keep",
     "segment": "what random windows promise and the published split does not keep",
     "artist": "the published split leaves less to learn these tracks from",
@@ -120,7 +122,7 @@ def _judged(d: dict[str, Any], meaning: str) -> str:
     return f": {meaning}" if d["low"] > 0 else ": the published split is no harder"
 
 
-def unmeasured(not_run: list[dict[str, Any]]) -> list[str]:
+def not_run_sentences(not_run: list[dict[str, Any]]) -> list[str]:
     """What was not measured and why, one sentence a reason."""
     models: dict[tuple[str, str], list[str]] = {}
     for entry in not_run:

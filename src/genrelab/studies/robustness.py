@@ -32,8 +32,17 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.comparison import ALPHA, compare, holm
 from genrelab.evaluation.intervals import share_interval
-from genrelab.studies.conditions import CONDITIONS, SECONDS, Condition, can_encode, excerpt
-from genrelab.studies.hearing import WHOLE, Audition, Subjects, Track, audition, each, sample, subjects
+from genrelab.studies.conditions import CONDITIONS, EXCERPT_SECONDS, Condition, can_encode_mp3, excerpt
+from genrelab.studies.hearing import (
+    LENGTH_TOLERANCE,
+    ConditionJob,
+    ScoredTrack,
+    StudyInputs,
+    classify_conditions,
+    load_inputs,
+    run_jobs,
+    sample,
+)
 from genrelab.studies.robustness_card import section, with_section
 
 if TYPE_CHECKING:
@@ -43,9 +52,9 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 FILE = "robustness.json"
-MOST_TRACKS = 200
+MAX_TRACKS = 200
 
-LONG_ENOUGH = 0.9
+MIN_LONG_SHARE = 0.9
 """An excerpt's length is tried where so many of the tracks have it."""
 
 REFUSED = -1
@@ -60,7 +69,7 @@ def study(
     jobs: int | None,
     say: Notify,
     bar: ProgressBar,
-    at_most: int = MOST_TRACKS,
+    at_most: int = MAX_TRACKS,
 ) -> dict[str, Any]:
     """Let every model of a finished RUN hear its scored tracks in several ways; write `robustness.json` and the cards.
 
@@ -79,22 +88,22 @@ def study(
         BundleError, PreparedError: the RUN is damaged.
         ModelError: a worker died.
     """
-    who = subjects(run)
+    who = load_inputs(run)
     if who.why_not:
-        return _nothing(who, who.why_not, say)
+        return _not_measured(who, who.why_not, say)
     tracks = sample(who.tracks, at_most, seed=settings.seed)
     conditions = (*_conditions(say), *map(excerpt, _lengths(tracks)))
-    models = pluralize(who.ears, "model")
+    models = pluralize(who.models, "model")
     say(f"Robustness: {models} of this run hear {pluralize(tracks, 'scored track')} in {len(conditions)} ways")
-    orders = [Audition(who.ears, track, conditions, settings.seed) for track in tracks]
+    orders = [ConditionJob(who.models, track, conditions, settings.seed) for track in tracks]
     with bar("Hearing altered tracks", "tracks") as progress:
-        heard = np.stack(each(audition, orders, jobs=jobs or available_cores(), progress=progress))
-    answered = answers(heard)
+        heard = np.stack(run_jobs(classify_conditions, orders, jobs=jobs or available_cores(), progress=progress))
+    answered = predicted_genres(heard)
     if (answered[:, 0] == REFUSED).all():
-        return _nothing(who, f"none of {pluralize(tracks, 'track')} could be read any more", say)
-    found = measured(who, tracks, conditions, answered)
+        return _not_measured(who, f"none of {pluralize(tracks, 'track')} could be read any more", say)
+    found = robustness_json(who, tracks, conditions, answered)
     run.write_json(FILE, found)
-    for ear in who.ears:
+    for ear in who.models:
         text = (Path(ear.bundle) / CARD_FILE).read_text(encoding="utf-8")
         replace_card(Path(ear.bundle), with_section(text, section(found, ear.name)))
     for sentence in found["sentences"]:
@@ -102,7 +111,7 @@ def study(
     return found
 
 
-def _nothing(who: Subjects, why: str, say: Notify) -> dict[str, Any]:
+def _not_measured(who: StudyInputs, why: str, say: Notify) -> dict[str, Any]:
     say(f"robustness: not measured: {why}")
     return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [why]}
 
@@ -131,18 +140,20 @@ def _points(c: dict[str, Any]) -> str:
 
 
 def _conditions(say: Notify) -> tuple[Condition, ...]:
-    if can_encode():
+    if can_encode_mp3():
         return CONDITIONS
     say("  MP3 is left out: this build of FFmpeg has no LAME to make one")
     return tuple(c for c in CONDITIONS if not c.name.startswith("mp3"))
 
 
-def _lengths(tracks: Sequence[Track]) -> list[float]:
+def _lengths(tracks: Sequence[ScoredTrack]) -> list[float]:
     """The excerpts that nearly all of these tracks are long enough for, in seconds."""
-    return [s for s in SECONDS if np.mean([t.duration_s * WHOLE >= s for t in tracks]) >= LONG_ENOUGH]
+    return [
+        s for s in EXCERPT_SECONDS if np.mean([t.duration_s * LENGTH_TOLERANCE >= s for t in tracks]) >= MIN_LONG_SHARE
+    ]
 
 
-def answers(heard: NDArray[np.float64]) -> Ints:
+def predicted_genres(heard: NDArray[np.float64]) -> Ints:
     """Index of the genre that a model answers, REFUSED where it does not.
 
     Args:
@@ -156,18 +167,20 @@ def answers(heard: NDArray[np.float64]) -> Ints:
     return found
 
 
-def measured(who: Subjects, tracks: Sequence[Track], conditions: Sequence[Condition], answered: Ints) -> dict[str, Any]:
+def robustness_json(
+    who: StudyInputs, tracks: Sequence[ScoredTrack], conditions: Sequence[Condition], answered: Ints
+) -> dict[str, Any]:
     """What `robustness.json` holds.
 
     Args:
         conditions: the first is clean; those with seconds are excerpts.
-        answered: shape (tracks, conditions, models), of `answers`.
+        answered: shape (tracks, conditions, models), of `predicted_genres`.
     """
     read = (answered[:, 0] != REFUSED).any(axis=1)  # by one model at least; the others' files are damaged or gone
     tracks, answered = [t for t, ok in zip(tracks, read, strict=True) if ok], answered[read]
     models = [
-        {"model": ear.name, **_of_one_model(tracks, conditions, ear.genres, answered[:, :, m])}
-        for m, ear in enumerate(who.ears)
+        {"model": ear.name, **_model_json(tracks, conditions, ear.genres, answered[:, :, m])}
+        for m, ear in enumerate(who.models)
     ]
     altered = [c for model in models for c in model["conditions"][1:]]
     for c, p in zip(altered, holm([c["p_adjusted"] for c in altered]), strict=True):
@@ -183,8 +196,8 @@ def measured(who: Subjects, tracks: Sequence[Track], conditions: Sequence[Condit
     }
 
 
-def _of_one_model(
-    tracks: Sequence[Track], conditions: Sequence[Condition], genres: tuple[str, ...], answered: Ints
+def _model_json(
+    tracks: Sequence[ScoredTrack], conditions: Sequence[Condition], genres: tuple[str, ...], answered: Ints
 ) -> dict[str, Any]:
     """Its rows; `answered` is of shape (tracks, conditions)."""
     truth = np.array([genres.index(t.genre) for t in tracks])
@@ -195,7 +208,7 @@ def _of_one_model(
         if condition.seconds is None:
             rows["conditions"].append(_row(condition, answer, answered[:, 0], truth, artists))
         else:
-            long = np.array([t.duration_s * WHOLE >= condition.seconds for t in tracks])
+            long = np.array([t.duration_s * LENGTH_TOLERANCE >= condition.seconds for t in tracks])
             if not long.any():
                 continue
             right = (answer == truth)[long]
@@ -217,7 +230,7 @@ def _row(condition: Condition, answer: Ints, clean: Ints, truth: Ints, artists: 
         "difference": paired["difference"],
         "difference_low": paired["low"],
         "difference_high": paired["high"],
-        "p_adjusted": paired["p_value"],  # by `measured`, which knows how many there are
+        "p_adjusted": paired["p_value"],  # by `robustness_json`, which knows how many there are
         "same_answer": float(((answer == clean) & (answer != REFUSED)).mean()),
         "refused": int((answer == REFUSED).sum()),
     }

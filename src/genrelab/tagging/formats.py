@@ -23,11 +23,11 @@ from typing import Any
 from genrelab.audio.content_hash import atoms
 from genrelab.core.errors import TagError
 
-Own = Mapping[str, list[str]]
+FieldValues = Mapping[str, list[str]]
 """Keys and the values that they are to have; nothing: the key goes."""
 
 
-class Family:
+class TagFormat:
     """Tags that mutagen loads and saves without more ado."""
 
     genre, named, artist, title = "GENRE", "{}", "ARTIST", "TITLE"
@@ -51,7 +51,7 @@ class Family:
         elif key in tags:
             del tags[key]
 
-    def save(self, audio: Any, path: Path, own: Own) -> None:
+    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
         """Writes these keys, and all other tags as they were."""
         if audio.tags is None:
             audio.add_tags()
@@ -73,7 +73,7 @@ class Family:
         return []
 
 
-class Vorbis(Family):
+class Vorbis(TagFormat):
     """Vorbis comments in Ogg."""
 
     def load(self, kind: Any, path: Path) -> Any:
@@ -97,10 +97,10 @@ class Flac(Vorbis):
                 yield f"block {block.code}", digest(block.write())
 
     def elsewhere(self, path: Path) -> list[str]:
-        return around(path)
+        return genres_around(path)
 
 
-class Mp4(Family):
+class Mp4(TagFormat):
     """Atoms of iTunes."""
 
     genre, named, artist, title = "©gen", "----:com.apple.iTunes:{}", "©ART", "©nam"
@@ -112,14 +112,16 @@ class Mp4(Family):
         freeform = key.startswith("----")
         super().put(tags, key, [str(v).encode() for v in values] if freeform else values)
 
-    def save(self, audio: Any, path: Path, own: Own) -> None:
+    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
         size = path.stat().st_size
         super().save(audio, path, own)
-        if path.stat().st_size != size and _is_bound(path):  # mutagen moves the offsets of the first fragment only
+        if path.stat().st_size != size and _has_absolute_offsets(
+            path
+        ):  # mutagen moves the offsets of the first fragment only
             raise TagError(path, "an MP4 in fragments that cannot be moved: remux it first (ffmpeg -i IN -c copy OUT)")
 
 
-class Asf(Family):
+class Asf(TagFormat):
     """Windows Media."""
 
     genre, artist, title = "WM/Genre", "Author", "Title"
@@ -129,7 +131,7 @@ class Asf(Family):
             yield key, digest((value.TYPE, value.value, value.language, value.stream))
 
 
-class Ape(Family):
+class Ape(TagFormat):
     """APEv2 at the end of a file."""
 
     genre, artist, title = "Genre", "Artist", "Title"
@@ -138,7 +140,7 @@ class Ape(Family):
         value = tags.get(key)
         return list(value) if value is not None and value.kind == 0 else []
 
-    def save(self, audio: Any, path: Path, own: Own) -> None:
+    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
         with path.open("rb") as f:
             f.seek(max(0, f.seek(0, 2) - 128))
             tail = f.read()
@@ -149,10 +151,10 @@ class Ape(Family):
                 f.write(tail)
 
     def elsewhere(self, path: Path) -> list[str]:
-        return around(path)
+        return genres_around(path)
 
 
-def around(path: Path) -> list[str]:
+def genres_around(path: Path) -> list[str]:
     """Genres in ID3v2 before a stream, and in ID3v1 and APEv2 behind it."""
     from mutagen import apev2, id3
 
@@ -169,7 +171,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _is_bound(path: Path) -> bool:
+def _has_absolute_offsets(path: Path) -> bool:
     """Does an MP4 in fragments say where they stand in the file?"""
     with path.open("rb") as f:
         for name, at, length in atoms(f, 0, f.seek(0, 2)):

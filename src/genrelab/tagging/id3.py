@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.audio.content_hash import InconsistentFileError, chunks
-from genrelab.tagging.formats import Family, Own, around, digest
+from genrelab.tagging.formats import FieldValues, TagFormat, digest, genres_around
 
 NEW_ID3_VERSION = 3
 """ID3v2.3 is what every player, car and version of Windows reads."""
@@ -24,7 +24,7 @@ _HEADER = 10
 _ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 
-class Id3(Family):
+class Id3(TagFormat):
     """ID3v2 in a chunk of WAV and AIFF."""
 
     genre, named, artist, title = "TCON", "TXXX:{}", "TPE1", "TIT2"
@@ -47,7 +47,7 @@ class Id3(Family):
         elif values:
             tags.add(id3.TXXX(encoding=3, desc=key.removeprefix("TXXX:"), text=values))
 
-    def save(self, audio: Any, path: Path, own: Own) -> None:
+    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
         tags = self.new_tags(audio, path) if audio.tags is None else audio.tags
         frames = raw_frames(self.tag_bytes(path))
         if frames is not None:
@@ -145,7 +145,7 @@ class Mp3(Id3):
             return f.read(size)
 
     def elsewhere(self, path: Path) -> list[str]:
-        return around(path)
+        return genres_around(path)
 
 
 def raw_frames(tag: bytes) -> list[bytes] | None:

@@ -62,7 +62,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableLine:
     """A line of a journal that is no entry; `torn`: the last one, cut off by a kill before its file was touched."""
 
     line: int
@@ -70,7 +70,7 @@ class Unreadable:
     torn: bool
 
 
-class Journal:
+class TagJournal:
     """Takes entries; the file is made with the first one.
 
     Args:
@@ -98,7 +98,7 @@ class Journal:
             f.truncate(at)
             raise
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> TagJournal:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,11 +111,11 @@ class Journal:
         self.path = next(p for p in map(self._folder.joinpath, names) if not p.exists())
         opened = FileIO(self.path, "x")
         for folder in (self._folder, self._folder.parent):
-            _sync_names(folder)
+            _sync_folder(folder)
         return opened
 
 
-def _sync_names(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Sees that a new name in a folder outlives a power cut; Windows does so by itself."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
@@ -125,7 +125,7 @@ def _sync_names(folder: Path) -> None:
             os.close(descriptor)
 
 
-def newest_first(journal: Path) -> Iterator[Entry | Unreadable]:
+def read_newest_first(journal: Path) -> Iterator[Entry | UnreadableLine]:
     """Entries of a journal, the last one first; one line is in memory at a time.
 
     Raises:
@@ -143,11 +143,11 @@ def newest_first(journal: Path) -> Iterator[Entry | Unreadable]:
         raise TagError(journal, f"cannot be read ({e.strerror}): name a tags-….jsonl of DIR/{FOLDER}") from e
 
 
-def _entry(line: bytes, number: int, last: bool) -> Entry | Unreadable:
+def _entry(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     try:
         known = json.loads(line)
         if not isinstance(known, dict) or known.pop("version", None) != VERSION:
-            return Unreadable(
+            return UnreadableLine(
                 number, f"is not of version {VERSION} of the journal: use the genrelab that wrote it", False
             )
         for name in ("before", "provenance_before"):
@@ -156,7 +156,7 @@ def _entry(line: bytes, number: int, last: bool) -> Entry | Unreadable:
         _check(entry)
     except (ValueError, TypeError, KeyError, RecursionError) as e:
         torn = last and not line.endswith(b"\n")
-        return Unreadable(number, "was cut off" if torn else f"is damaged ({' '.join(str(e).split())})", torn)
+        return UnreadableLine(number, "was cut off" if torn else f"is damaged ({' '.join(str(e).split())})", torn)
     return entry
 
 
@@ -182,7 +182,7 @@ def lock(folder: Path) -> Iterator[None]:
         raise TagError(folder, f"no journal can be kept here ({e.strerror}): nothing was changed") from e
     with f:
         try:
-            _hold(f.fileno())
+            _lock_descriptor(f.fileno())
         except (BlockingIOError, PermissionError) as e:
             raise TagError(folder, "another genrelab is at work on the tags here: wait for it, and run again") from e
         except OSError:
@@ -194,7 +194,7 @@ def is_locked(folder: Path) -> bool:
     """Is another run at work in that folder?"""
     try:
         with (folder / FOLDER / "lock").open("rb+") as f:
-            _hold(f.fileno())
+            _lock_descriptor(f.fileno())
     except (BlockingIOError, PermissionError):
         return True
     except OSError:  # no run was ever there, or a file system without locks
@@ -202,7 +202,7 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _hold(descriptor: int) -> None:
+def _lock_descriptor(descriptor: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 

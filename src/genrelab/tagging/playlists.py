@@ -14,14 +14,14 @@ from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
 from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.tagging import tags
-from genrelab.tagging.replace_file import unused_name
-from genrelab.tagging.tag import Hear, refuse_no_folder
+from genrelab.tagging.replace_file import temp_path
+from genrelab.tagging.tag import Classify, check_folder
 
 UNSURE = "unsure"
 MARK = "# Written by genrelab"
 """A playlist with such a line is ours to replace; any other is left alone."""
 
-NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 """What some file system refuses."""
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -29,7 +29,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Playlists:
+class PlaylistResult:
     """What was written.
 
     Attributes:
@@ -50,7 +50,7 @@ class _Item:
     lines: str
 
 
-def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Playlists:
+def write_playlists(folder: Path, out: Path, hear: Classify, min_confidence: float) -> PlaylistResult:
     """Writes the playlists of a library; where no track can stand in one, all stay as they are.
 
     Args:
@@ -62,13 +62,13 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
     Raises:
         SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
     """
-    refuse_no_folder(folder)
+    check_folder(folder)
     found = list(find_audio_files([folder]))
-    _make(out)
+    _make_folder(out)
     failed = {fault.path: fault.reason for fault in found if isinstance(fault, DecodeError)}
     lists: dict[str, list[_Item]] = defaultdict(list)
     base = Path(os.path.realpath(out))
-    for path, prediction in _answers([p for p in found if isinstance(p, Path)], hear):
+    for path, prediction in _classify_files([p for p in found if isinstance(p, Path)], hear):
         try:
             genre, item = _item(path, prediction, base)
         except ValueError as e:
@@ -77,30 +77,30 @@ def playlists(folder: Path, out: Path, hear: Hear, min_confidence: float) -> Pla
         unsure = genre == UNKNOWN or item.confidence < min_confidence
         lists[UNSURE if unsure else f"genre {genre}"].append(item)
     if not lists:  # the disk with the music is not there, perhaps
-        return Playlists({}, (), failed)
+        return PlaylistResult({}, (), failed)
     lists.setdefault(UNSURE, [])
     named = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
-    _refuse_others(named)
+    _check_replaceable(named)
     for file, key in named.items():
         _write(file, key.removeprefix("genre "), lists[key])
-    removed = () if failed else _without_stale(out, named)
-    return Playlists({file: len(lists[key]) for file, key in named.items()}, removed, failed)
+    removed = () if failed else _remove_stale(out, named)
+    return PlaylistResult({file: len(lists[key]) for file, key in named.items()}, removed, failed)
 
 
-def _make(out: Path) -> None:
+def _make_folder(out: Path) -> None:
     """Before the music is heard, not after."""
     what = "made a folder"
     try:
         out.mkdir(parents=True, exist_ok=True)
         what = "written to"
-        temporary = unused_name(out)
+        temporary = temp_path(out)
         temporary.touch(exist_ok=False)
         temporary.unlink()
     except OSError as e:
         raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
 
 
-def _answers(files: list[Path], hear: Hear) -> Iterator[tuple[Path, Prediction]]:
+def _classify_files(files: list[Path], hear: Classify) -> Iterator[tuple[Path, Prediction]]:
     for path, prediction in zip(files, hear(files), strict=True):
         assert prediction.path == str(path), "an answer to another file"
         yield path, prediction
@@ -126,7 +126,7 @@ def _item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
 
 def _title(path: Path) -> str:
     try:
-        artist, title = tags.titles(path)
+        artist, title = tags.artist_and_title(path)
     except (TagError, OSError):  # it was heard: that it has no titles is no fault
         artist, title = "", ""
     name = " - ".join(part for part in (artist, title) if part) if title else path.stem
@@ -138,7 +138,7 @@ def _file_names(keys: Iterable[str]) -> dict[str, str]:
     names = {UNSURE: UNSURE}
     taken = {UNSURE}
     for key in sorted(set(keys) - {UNSURE}):
-        name = NOT_IN_NAMES.sub("_", key.removeprefix("genre "))
+        name = FORBIDDEN_CHARACTERS.sub("_", key.removeprefix("genre "))
         name = name.encode("utf-8", "replace")[:200].decode("utf-8", "ignore").strip(" .") or "_"
         if RESERVED.fullmatch(name):
             name = f"_{name}"
@@ -151,7 +151,7 @@ def _file_names(keys: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _without_stale(out: Path, named: Iterable[Path]) -> tuple[Path, ...]:
+def _remove_stale(out: Path, named: Iterable[Path]) -> tuple[Path, ...]:
     """Removes playlists of an earlier run that were not written again; returns them."""
     stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, named))]
     for file in stale:
@@ -159,7 +159,7 @@ def _without_stale(out: Path, named: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(stale)
 
 
-def _refuse_others(files: Iterable[Path]) -> None:
+def _check_replaceable(files: Iterable[Path]) -> None:
     for file in files:
         if file.exists() and not _is_ours(file):
             raise SettingsError(f"{file}: a playlist that genrelab did not write is in the way: choose another --out")
@@ -178,7 +178,7 @@ def _is_ours(file: Path) -> bool:
 def _write(file: Path, genre: str, items: list[_Item]) -> None:
     items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
     head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(genre)}\n"
-    temporary = unused_name(file.parent)
+    temporary = temp_path(file.parent)
     try:
         temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
         temporary.replace(file)

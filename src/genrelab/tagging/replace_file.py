@@ -1,7 +1,7 @@
 """One file gives way to a copy of itself with other tags; at no moment is there less than one whole file.
 
 The copy lies beside the file under a hidden name that no player takes for music, and takes its place by a rename. A
-kill leaves it behind; `sweep` takes it away.
+kill leaves it behind; `remove_leftovers` takes it away.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from genrelab.core.errors import TagError
 from genrelab.tagging.journal import is_locked
 
-SUFFIX = ".genrelab-tmp"
+TEMP_SUFFIX = ".genrelab-tmp"
 
-Stamp = tuple[int, int]
+FileStamp = tuple[int, int]
 """Size and time of change; not the file's number, which some network file systems make up anew."""
 
 
-def stamp(path: Path) -> Stamp:
+def file_stamp(path: Path) -> FileStamp:
     """What tells whether a file was changed.
 
     Raises:
@@ -38,7 +38,7 @@ def stamp(path: Path) -> Stamp:
     return found.st_size, found.st_mtime_ns
 
 
-def refuse_read_only(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raises TagError where the file must not be written (which a rename would not mind), OSError where it is gone."""
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
         raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
@@ -46,28 +46,28 @@ def refuse_read_only(path: Path) -> None:
         raise TagError(path, "lies in a folder that is read-only: allow writing (chmod u+w) and run again")
 
 
-def unused_name(folder: Path) -> Path:
-    """A hidden name in a folder that nobody else has, for what is to take another's place; `sweep` knows it."""
-    return folder / f".{uuid.uuid4().hex[:8]}{SUFFIX}"
+def temp_path(folder: Path) -> Path:
+    """A hidden name in a folder that nobody else has, for what is to take another's place; `remove_leftovers` knows it."""
+    return folder / f".{uuid.uuid4().hex[:8]}{TEMP_SUFFIX}"
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def temporary_copy(path: Path) -> Iterator[Path]:
     """A name for the copy; what stands there at the end of the block, because it took no place, is removed.
 
     Raises:
         TagError: the file must not be written.
         OSError: it is not there.
     """
-    refuse_read_only(path)
-    copy = unused_name(path.parent)
+    check_writable(path)
+    copy = temp_path(path.parent)
     try:
         yield copy
     finally:
         copy.unlink(missing_ok=True)
 
 
-def dress(copy: Path, path: Path) -> None:
+def copy_attributes(copy: Path, path: Path) -> None:
     """Gives the copy the owner, permissions and extended attributes of the file, and sees that it is on the disk.
 
     Raises:
@@ -86,23 +86,23 @@ def dress(copy: Path, path: Path) -> None:
         os.fsync(f.fileno())
 
 
-def settle(copy: Path, path: Path, seen: Stamp) -> None:
+def replace_if_unchanged(copy: Path, path: Path, seen: FileStamp) -> None:
     """Puts the copy in the file's place.
 
     Raises:
         TagError: the file is not the one that was seen.
         OSError: it cannot be replaced.
     """
-    if stamp(path) != seen:
+    if file_stamp(path) != seen:
         raise TagError(path, "was changed while genrelab was at work on it: run again")
     copy.replace(path)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Removes what killed runs left below a folder whose lock is ours; not what a run around or inside it works on."""
     if any(map(is_locked, folder.resolve().parents)):
         return
-    ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
+    ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(TEMP_SUFFIX)}")
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_locked(Path(parent, name))]
         for name in filter(ours.fullmatch, names):

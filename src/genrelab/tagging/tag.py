@@ -26,22 +26,22 @@ from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import UNKNOWN, Prediction
 from genrelab.tagging import binary_patch, replace_file, tags
-from genrelab.tagging.journal import Entry, Journal, lock
+from genrelab.tagging.journal import Entry, TagJournal, lock
 
 MIN_CONFIDENCE = 0.5
 """Below it a genre is more likely wrong than right."""
 
-Hear = Callable[[Iterable[Path]], Iterator[Prediction]]
+Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
 """Answers for files, in their order; may be ahead of what is asked for."""
 
-Touched = Callable[[Path], None]
+OnWritten = Callable[[Path], None]
 """Told of every file that was written: its audio is the same, its size and time are not."""
 
 
 @contextmanager
-def listening(
+def open_classifier(
     bundle: Classifier, jobs: int | None, progress: Callable[[int, int], None] | None = None
-) -> Iterator[tuple[Hear, Touched]]:
+) -> Iterator[tuple[Classify, OnWritten]]:
     """A model that can be asked, and that remembers what it said; with whom to tell of files that were written.
 
     Args:
@@ -89,12 +89,12 @@ class TagSettings:
 
 
 @dataclass(frozen=True)
-class Row:
+class TagResult:
     """What became of a file.
 
     Attributes:
         path: the file.
-        status: `tagged`, `would tag`, `kept`, `unsure` or `failed`; of `untag`: `restored`, `unchanged` or `failed`.
+        status: `tagged`, `would tag`, `kept`, `unsure` or `failed_result`; of `untag`: `restored`, `unchanged` or `failed_result`.
         before: genres that stood in the file.
         after: the genre that was written, None where none was.
         confidence: of the model's answer, None where it was not asked.
@@ -113,10 +113,10 @@ class Row:
         return asdict(self) | {"before": list(self.before)}
 
 
-Show = Callable[[Row], None]
+OnResult = Callable[[TagResult], None]
 
 
-class Interrupted(KeyboardInterrupt):
+class TaggingInterrupted(KeyboardInterrupt):
     """Ctrl-C; `journal` leads back from what was tagged so far, None where nothing was."""
 
     def __init__(self, journal: Path | None) -> None:
@@ -127,18 +127,20 @@ class Interrupted(KeyboardInterrupt):
 @dataclass(frozen=True)
 class _Candidate:
     path: Path
-    seen: replace_file.Stamp
-    found: tags.Found
+    seen: replace_file.FileStamp
+    found: tags.GenreTag
 
 
-def refuse_no_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raises SettingsError where DIR is no folder."""
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
 
 
-def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: Touched = lambda _: None) -> Path | None:
+def tag(
+    folder: Path, hear: Classify, settings: TagSettings, show: OnResult, touched: OnWritten = lambda _: None
+) -> Path | None:
     """Writes the genre of every file below a folder that has none; files that have one are not even heard.
 
     Args:
@@ -156,72 +158,78 @@ def tag(folder: Path, hear: Hear, settings: TagSettings, show: Show, touched: To
         SettingsError: it is no folder.
         Interrupted: Ctrl-C.
     """
-    refuse_no_folder(folder)
+    check_folder(folder)
     with nullcontext() if settings.dry_run else lock(folder):
         if not settings.dry_run:
-            replace_file.sweep(folder)
+            replace_file.remove_leftovers(folder)
         files = list(find_audio_files([folder]))
-        with Journal(folder) as journal:
-            write = partial(_written, folder=folder, journal=journal, touched=touched)
+        with TagJournal(folder) as journal:
+            write = partial(_write_tag, folder=folder, journal=journal, touched=touched)
             try:
-                for row in _rows(files, hear, settings, write):
+                for row in _tag_files(files, hear, settings, write):
                     show(row)
             except KeyboardInterrupt as e:
-                raise Interrupted(journal.path) from e
+                raise TaggingInterrupted(journal.path) from e
             return journal.path
 
 
-def _rows(
-    files: Iterable[Path | DecodeError], hear: Hear, settings: TagSettings, write: Callable[..., Row]
-) -> Iterator[Row]:
-    waiting: deque[_Candidate | Row] = deque()
+def _tag_files(
+    files: Iterable[Path | DecodeError], hear: Classify, settings: TagSettings, write: Callable[..., TagResult]
+) -> Iterator[TagResult]:
+    waiting: deque[_Candidate | TagResult] = deque()
 
     def to_hear() -> Iterator[Path]:
         for path in files:
-            found = _looked_at(path, settings)
+            found = _check_file(path, settings)
             waiting.append(found)
             if isinstance(found, _Candidate):
                 yield found.path
 
     for prediction in hear(to_hear()):
-        while isinstance(next_one := waiting.popleft(), Row):
+        while isinstance(next_one := waiting.popleft(), TagResult):
             yield next_one
         assert prediction.path == str(next_one.path), "an answer to another file"
-        row = _judged(next_one, prediction, settings)
+        row = _decide(next_one, prediction, settings)
         yield write(next_one, row, prediction.model) if row.status == "tagged" else row
     for left in waiting:
-        yield left if isinstance(left, Row) else Row(str(left.path), "failed", reason="the model gave no answer")
+        yield (
+            left
+            if isinstance(left, TagResult)
+            else TagResult(str(left.path), "failed", reason="the model gave no answer")
+        )
 
 
-def _looked_at(path: Path | DecodeError, settings: TagSettings) -> _Candidate | Row:
+def _check_file(path: Path | DecodeError, settings: TagSettings) -> _Candidate | TagResult:
     if isinstance(path, DecodeError):  # a folder that cannot be listed
-        return failed(Path(path.path), path)
+        return failed_result(Path(path.path), path)
     if path.is_symlink():
-        return Row(str(path), "kept", reason="a link: what it points to is tagged where it lies")
+        return TagResult(str(path), "kept", reason="a link: what it points to is tagged where it lies")
     try:
-        candidate = _Candidate(path, replace_file.stamp(path), tags.read(path, settings.field))
+        candidate = _Candidate(path, replace_file.file_stamp(path), tags.read(path, settings.field))
         if candidate.found.genres and not settings.overwrite:
-            return Row(str(path), "kept", candidate.found.genres, reason="has one already")
-        replace_file.refuse_read_only(path)  # before an hour of listening, and in --dry-run, too
+            return TagResult(str(path), "kept", candidate.found.genres, reason="has one already")
+        replace_file.check_writable(path)  # before an hour of listening, and in --dry-run, too
     except (TagError, OSError) as e:
-        return failed(path, e)
+        return failed_result(path, e)
     return candidate
 
 
-def _judged(candidate: _Candidate, prediction: Prediction, settings: TagSettings) -> Row:
+def _decide(candidate: _Candidate, prediction: Prediction, settings: TagSettings) -> TagResult:
     path, before, genre, sure = str(candidate.path), candidate.found.genres, prediction.genre, prediction.confidence
     if prediction.error is not None or genre is None or sure is None:
-        return Row(path, "failed", before, reason=prediction.error or "the model gave no answer")
+        return TagResult(path, "failed", before, reason=prediction.error or "the model gave no answer")
     if genre == UNKNOWN:
-        return Row(path, "unsure", before, None, sure, f"unknown: perhaps {prediction.guess}")
+        return TagResult(path, "unsure", before, None, sure, f"unknown: perhaps {prediction.guess}")
     if sure < settings.min_confidence:
-        return Row(path, "unsure", before, None, sure, f"perhaps {genre}")
+        return TagResult(path, "unsure", before, None, sure, f"perhaps {genre}")
     if [g.casefold() for g in before] == [genre.casefold()]:  # how it is spelled is its owner's choice
-        return Row(path, "kept", before, None, sure, "says the same already")
-    return Row(path, "would tag" if settings.dry_run else "tagged", before, genre, sure)
+        return TagResult(path, "kept", before, None, sure, "says the same already")
+    return TagResult(path, "would tag" if settings.dry_run else "tagged", before, genre, sure)
 
 
-def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journal: Journal, touched: Touched) -> Row:
+def _write_tag(
+    candidate: _Candidate, row: TagResult, model: str, *, folder: Path, journal: TagJournal, touched: OnWritten
+) -> TagResult:
     path, found = candidate.path, candidate.found
     assert row.after is not None and row.confidence is not None  # that is what `tagged` says
     said: dict[str, Any] = {
@@ -235,21 +243,21 @@ def _written(candidate: _Candidate, row: Row, model: str, *, folder: Path, journ
     }
     try:
         names = path.stat().st_nlink
-        with replace_file.beside(path) as copy:
+        with replace_file.temporary_copy(path) as copy:
             shutil.copyfile(path, copy)
             tags.write(copy, found, [said["after"]], [said["provenance"]])
-            said |= _way_back(path, copy)
-            replace_file.dress(copy, path)
+            said |= _make_undo(path, copy)
+            replace_file.copy_attributes(copy, path)
             journal.append(Entry(**said))
-            replace_file.settle(copy, path, candidate.seen)
+            replace_file.replace_if_unchanged(copy, path, candidate.seen)
     except (TagError, OSError) as e:
-        return failed(path, e, row)
+        return failed_result(path, e, row)
     touched(path)
     linked = f"its other names (hard links: {names - 1}) keep the earlier tags" if names > 1 else None
-    return Row(row.path, row.status, row.before, row.after, row.confidence, linked)
+    return TagResult(row.path, row.status, row.before, row.after, row.confidence, linked)
 
 
-def _way_back(path: Path, copy: Path) -> dict[str, Any]:
+def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
     """Proves that the copy holds the same audio, and that the file can be made from it again."""
     payload = sha256_of_audio(path)
     if sha256_of_audio(copy) != payload:
@@ -257,7 +265,7 @@ def _way_back(path: Path, copy: Path) -> dict[str, Any]:
     made, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as earlier, copy.open("rb") as later:
         undo = binary_patch.make(earlier, later)
-        with suppress(binary_patch.BadPatch):  # as the file is being written to by others; then the sums differ, too
+        with suppress(binary_patch.PatchError):  # as the file is being written to by others; then the sums differ, too
             binary_patch.apply(undo, later, made.update, size)
     before = replace_file.sha256(path)
     if made.hexdigest() != before:
@@ -271,8 +279,8 @@ def _way_back(path: Path, copy: Path) -> dict[str, Any]:
     }
 
 
-def failed(path: Path, fault: TagError | DecodeError | OSError, row: Row | None = None) -> Row:
+def failed_result(path: Path, fault: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
     """The row of a file that `fault` speaks of; `row` says what was known of it."""
     reason = (fault.strerror or str(fault)) if isinstance(fault, OSError) else fault.reason
     before, sure = (row.before, row.confidence) if row else ((), None)
-    return Row(str(path), "failed", before, None, sure, reason)
+    return TagResult(str(path), "failed", before, None, sure, reason)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.core.errors import TagError
-from genrelab.tagging.formats import Ape, Asf, Family, Flac, Mp4, Vorbis
+from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
 from genrelab.tagging.id3 import Id3, Mp3, Wave
 
 PROVENANCE = "GENRELAB"
 """The field that says who wrote a genre."""
 
-_FAMILIES: Mapping[str, Family] = {
+_FORMATS: Mapping[str, TagFormat] = {
     "MP3": Mp3(),
     "WAVE": Wave(),
     "AIFF": Id3(),
@@ -34,7 +34,7 @@ NO_TAGS = (
 
 
 @dataclass(frozen=True)
-class Found:
+class GenreTag:
     """What a file says of its genre.
 
     Attributes:
@@ -53,24 +53,24 @@ class Found:
     provenance: tuple[str, ...]
 
 
-def read(path: Path, field: str | None = None) -> Found:
+def read(path: Path, field: str | None = None) -> GenreTag:
     """What a file says of its genre, or in the field `field`.
 
     Raises:
         TagError: not a container with tags, or damaged.
         OSError: it cannot be read.
     """
-    with _named(path):
-        family, kind = _family(path)
+    with _mutagen_errors(path):
+        family, kind = _format_of(path)
         tags = family.load(kind, path).tags
         key = family.key(field)
-        genres = _worded(family.words(tags, key) if tags is not None else ())
+        genres = _non_blank(family.words(tags, key) if tags is not None else ())
         if not genres and field is None:
-            genres = _worded(family.elsewhere(path))
-        return Found(kind, field, _values(family, tags, key), genres, _values(family, tags, family.key(PROVENANCE)))
+            genres = _non_blank(family.elsewhere(path))
+        return GenreTag(kind, field, _values(family, tags, key), genres, _values(family, tags, family.key(PROVENANCE)))
 
 
-def write(path: Path, found: Found, values: Sequence[str], provenance: Sequence[str]) -> None:
+def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequence[str]) -> None:
     """Puts values into the field and into our own; every other tag stays, and this is checked. No values: no field.
 
     Args:
@@ -83,35 +83,35 @@ def write(path: Path, found: Found, values: Sequence[str], provenance: Sequence[
         TagError: it cannot be written without loss. The copy is then of no use.
         OSError: reading or writing fails.
     """
-    with _named(path):
-        family = _FAMILIES[found.kind.__name__]
+    with _mutagen_errors(path):
+        family = _FORMATS[found.kind.__name__]
         own = {family.key(found.field): list(values), family.key(PROVENANCE): list(provenance)}
         audio = family.load(found.kind, path)
-        before = _others(family, audio, own)
+        before = _other_tags(family, audio, own)
         family.save(audio, path, own)
         audio = family.load(found.kind, path)
-        if lost := before - _others(family, audio, own):
+        if lost := before - _other_tags(family, audio, own):
             raise TagError(path, f"saving would change another tag ({min(lost)[0] or 'an unknown frame'}): not tagged")
         if any(_values(family, audio.tags, key) != tuple(wanted) for key, wanted in own.items()):
             raise TagError(path, "its tags do not read back as they were written: not tagged")
 
 
-def titles(path: Path) -> tuple[str, str]:
+def artist_and_title(path: Path) -> tuple[str, str]:
     """Artist and title; empty where a file does not say.
 
     Raises:
         TagError: not a container with tags, or damaged.
         OSError: it cannot be read.
     """
-    with _named(path):
-        family, kind = _family(path)
+    with _mutagen_errors(path):
+        family, kind = _format_of(path)
         tags = family.load(kind, path).tags
-        artist, title = (", ".join(_worded(_values(family, tags, key))) for key in (family.artist, family.title))
+        artist, title = (", ".join(_non_blank(_values(family, tags, key))) for key in (family.artist, family.title))
         return artist, title
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _mutagen_errors(path: Path) -> Iterator[None]:
     """Whatever mutagen lets through of a damaged file becomes an error that names it."""
     try:
         yield
@@ -121,24 +121,24 @@ def _named(path: Path) -> Iterator[None]:
         raise TagError(path, f"its tags cannot be used: {str(e) or type(e).__name__}") from e
 
 
-def _family(path: Path) -> tuple[Family, Any]:
+def _format_of(path: Path) -> tuple[TagFormat, Any]:
     import mutagen
 
     kind = type(mutagen.File(path))
-    if kind.__name__ not in _FAMILIES:
+    if kind.__name__ not in _FORMATS:
         raise TagError(path, NO_TAGS)
-    return _FAMILIES[kind.__name__], kind
+    return _FORMATS[kind.__name__], kind
 
 
-def _values(family: Family, tags: Any, key: str) -> tuple[str, ...]:
+def _values(family: TagFormat, tags: Any, key: str) -> tuple[str, ...]:
     return tuple(family.get(tags, key)) if tags is not None else ()
 
 
-def _worded(values: Iterable[str]) -> tuple[str, ...]:
+def _non_blank(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(v.strip() for v in values if v.strip())
 
 
-def _others(family: Family, audio: Any, own: Iterable[str]) -> Counter[tuple[str, str]]:
+def _other_tags(family: TagFormat, audio: Any, own: Iterable[str]) -> Counter[tuple[str, str]]:
     mine = {key.casefold() for key in own}
     items = family.items(audio) if audio.tags is not None else ()
     return Counter((key, value) for key, value in items if key.casefold() not in mine)

@@ -8,11 +8,11 @@ from pathlib import Path
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import binary_patch, replace_file, tags
-from genrelab.tagging.journal import FOLDER, Entry, Unreadable, lock, newest_first
-from genrelab.tagging.tag import Row, Show, failed
+from genrelab.tagging.journal import FOLDER, Entry, UnreadableLine, lock, read_newest_first
+from genrelab.tagging.tag import OnResult, TagResult, failed_result
 
 
-def untag(journal: Path, show: Show) -> None:
+def untag(journal: Path, show: OnResult) -> None:
     """Restores the tags of every file that a journal names, byte for byte; the last one first.
 
     A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
@@ -29,34 +29,34 @@ def untag(journal: Path, show: Show) -> None:
         raise TagError(journal, f"no journal: name a tags-….jsonl that lies in DIR/{FOLDER}, where `tag` wrote it")
     folder = journal.parent.parent
     with lock(folder):
-        replace_file.sweep(folder)
-        for entry in newest_first(journal):
-            show(_unreadable(journal, entry) if isinstance(entry, Unreadable) else _restored(folder, entry))
+        replace_file.remove_leftovers(folder)
+        for entry in read_newest_first(journal):
+            show(_unreadable(journal, entry) if isinstance(entry, UnreadableLine) else _restore(folder, entry))
 
 
-def _unreadable(journal: Path, line: Unreadable) -> Row:
+def _unreadable(journal: Path, line: UnreadableLine) -> TagResult:
     where = f"{journal}, line {line.line}"
     if line.torn:
-        return Row(where, "unchanged", reason="was cut off by a kill, before its file was touched")
-    return Row(where, "failed", reason=line.reason)
+        return TagResult(where, "unchanged", reason="was cut off by a kill, before its file was touched")
+    return TagResult(where, "failed", reason=line.reason)
 
 
-def _restored(folder: Path, entry: Entry) -> Row:
+def _restore(folder: Path, entry: Entry) -> TagResult:
     path = folder / entry.path
     try:
-        _refuse_outside(folder, entry.path)
-        seen, now = replace_file.stamp(path), replace_file.sha256(path)
+        _check_inside(folder, entry.path)
+        seen, now = replace_file.file_stamp(path), replace_file.sha256(path)
         if now == entry.sha256_before:
-            return Row(str(path), "unchanged", reason="is as it was before")
-        restore = _rebuilt if now == entry.sha256_after else _put_back
+            return TagResult(str(path), "unchanged", reason="is as it was before")
+        restore = _restore_file if now == entry.sha256_after else _restore_fields
         return restore(path, entry, seen)
     except (FileNotFoundError, NotADirectoryError):
-        return Row(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
+        return TagResult(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
     except (TagError, OSError) as e:
-        return failed(path, e)
+        return failed_result(path, e)
 
 
-def _refuse_outside(folder: Path, relative: str) -> None:
+def _check_inside(folder: Path, relative: str) -> None:
     """A journal that was tampered with must not reach files outside of its library."""
     path = folder / relative
     parts = relative.split("/")
@@ -66,40 +66,40 @@ def _refuse_outside(folder: Path, relative: str) -> None:
         raise TagError(path, "leads through a link, which `tag` never does: refused")
 
 
-def _rebuilt(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
+def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
     """The earlier file from the later one, which is as `tag` left it."""
-    with replace_file.beside(path) as copy:
+    with replace_file.temporary_copy(path) as copy:
         try:
             with path.open("rb") as later, copy.open("xb") as out:
                 binary_patch.apply(entry.undo, later, out.write, entry.size_before)
-        except binary_patch.BadPatch as e:
+        except binary_patch.PatchError as e:
             raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
         if replace_file.sha256(copy) != entry.sha256_before:
             raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
         if sha256_of_audio(copy) != sha256_of_audio(path):  # of a file that holds no audio, all of it counts
             raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
-        replace_file.dress(copy, path)
-        replace_file.settle(copy, path, seen)
-    return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)
+        replace_file.copy_attributes(copy, path)
+        replace_file.replace_if_unchanged(copy, path, seen)
+    return TagResult(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)
 
 
-def _put_back(path: Path, entry: Entry, seen: replace_file.Stamp) -> Row:
+def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
     """Only our fields, of a file that something else has written to."""
     found = tags.read(path, entry.field)
     if found.values == entry.before and found.provenance == entry.provenance_before:
-        return Row(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
+        return TagResult(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
     audio = sha256_of_audio(path)
     if audio != entry.payload_sha256:
         raise TagError(path, "is not the audio that was tagged: another file has taken its name")
     if found.values != (entry.after,):
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
     ours = found.provenance == (entry.provenance,)  # not where another field was tagged, or untagged, since
-    with replace_file.beside(path) as copy:
+    with replace_file.temporary_copy(path) as copy:
         shutil.copyfile(path, copy)
         tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
         if sha256_of_audio(copy) != audio:
             raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
-        replace_file.dress(copy, path)
-        replace_file.settle(copy, path, seen)
+        replace_file.copy_attributes(copy, path)
+        replace_file.replace_if_unchanged(copy, path, seen)
     reason = "other tags were changed since: they stay"
-    return Row(str(path), "restored", (entry.after,), ", ".join(entry.before) or None, reason=reason)
+    return TagResult(str(path), "restored", (entry.after,), ", ".join(entry.before) or None, reason=reason)

@@ -22,13 +22,13 @@ Groups = Sequence[str | None] | None
 DRAWS = 1_000
 
 
-def scored(right: Bools, groups: Groups) -> dict[str, float]:
+def accuracy_interval(right: Bools, groups: Groups) -> dict[str, float]:
     """Accuracy with its 95 % interval over artists, from answers (tracks,)."""
     low, high = share_interval(right, groups)
     return {"value": float(right.mean()), "low": low, "high": high}
 
 
-def gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dict[str, Any]:
+def estimate_gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dict[str, Any]:
     """How much better the best trial is than the default one.
 
     Args:
@@ -43,7 +43,7 @@ def gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dict[str, An
         is the interval above 0, also without that?
     """
     seen = compare(rights[best], rights[0], groups)
-    accuracy, difference = _unchosen(rights, groups, seed)
+    accuracy, difference = _out_of_bag_scores(rights, groups, seed)
     optimism = max(0.0, float(rights[best].mean()) - accuracy)
     of_difference = max(0.0, seen["difference"] - difference)
     return {
@@ -53,7 +53,7 @@ def gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dict[str, An
     }  # fmt: skip
 
 
-def _unchosen(rights: Bools, groups: Groups, seed: int) -> tuple[float, float]:
+def _out_of_bag_scores(rights: Bools, groups: Groups, seed: int) -> tuple[float, float]:
     """Accuracy of what is chosen on drawn groups, and its difference to the default, on the groups that were not."""
     index = group_index(groups, rights.shape[1])
     if index.max() == 0:
@@ -79,7 +79,7 @@ def sentences(model: str, found: dict[str, Any], told: dict[str, Any] | None, co
 
     Args:
         found: the content of `trials.json`, with `best` and `default`.
-        told: of `gain`, None where the default trial was the best.
+        told: of `estimate_gain`, None where the default trial was the best.
         counts: trials by state.
     """
     best, default, n = found["best"], found["default"], sum(counts.values())

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 3  # plots side by side
+MAX_COLUMNS = 3  # plots side by side
 
 
-def parameters(found: Mapping[str, Any]) -> bytes:
+def plot_parameters(found: Mapping[str, Any]) -> bytes:
     """One plot a hyper-parameter: every trial that had it, the default and the best one marked.
 
     Args:
         found: content of `trials.json`.
     """
     names = list(found["space"])
-    across = min(ACROSS, len(names))
+    across = min(MAX_COLUMNS, len(names))
     down = math.ceil(len(names) / across)
 
     def draw(figure: Figure) -> None:
@@ -46,7 +46,7 @@ def parameters(found: Mapping[str, Any]) -> bytes:
 
 def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
     space = found["space"][name]
-    choices = None if space["choices"] is None else [_word(c) for c in space["choices"]]
+    choices = None if space["choices"] is None else [_format_choice(c) for c in space["choices"]]
     groups: list[tuple[list[Any], str, dict[str, Any], str]] = [
         (found["trials"], "pruned", {"color": PALE, "marker": "x", "s": 22}, "given up early, on fewer folds"),
         (found["trials"], "complete", {"color": BLUE, "marker": "o", "s": 24, "alpha": 0.8}, "trial"),
@@ -55,7 +55,7 @@ def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
     ]
     for layer, (trials, state, style, label) in enumerate(groups, start=2):
         shown = [t for t in trials if t["state"] == state and name in t["params"]]
-        x = [_place(t["params"][name], choices, t["number"]) for t in shown]
+        x = [_position(t["params"][name], choices, t["number"]) for t in shown]
         axes.scatter(x, [t["value"] for t in shown], label=label if shown else None, zorder=layer, **style)
     axes.axhline(found["default"]["value"], color=GREY, linestyle="--", linewidth=1, zorder=1)
     if choices is None:
@@ -85,13 +85,15 @@ def _number_axis(axes: Axes, space: Mapping[str, Any]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _place(value: Any, choices: list[str] | None, number: int) -> float:
+def _position(value: Any, choices: list[str] | None, number: int) -> float:
     """Where a trial stands: at its value, or beside its choice, spread a little so that none hides another."""
     if choices is None:
         return float(value)
     golden = number * 0.618034 % 1 - 0.5
-    return choices.index(_word(value)) + 0.5 * golden if number else float(choices.index(_word(value)))
+    return (
+        choices.index(_format_choice(value)) + 0.5 * golden if number else float(choices.index(_format_choice(value)))
+    )
 
 
-def _word(value: Any) -> str:
+def _format_choice(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -38,16 +38,16 @@ from genrelab.training.cross_fit import CrossFit
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-ASKED_OF = (
+SEARCH_SETTINGS = (
     "split", "seed", "epochs", "patience", "batch_size", "preset", "view", "pca", "class_weight", "imagenet_weights",
     "fine_tune",
 )  # fmt: skip
 """Settings of a training that a trial's score follows from."""
 
-NEEDED_PCA = 0.95  # where a model does not take all columns of a view as they are
+FALLBACK_PCA = 0.95  # where a model does not take all columns of a view as they are
 
 
-def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | None] | None, list[str]]:
+def assign_to_folds(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | None] | None, list[str]]:
     """The fold of every track, the artist of every track where they were kept whole, and what must be told.
 
     Args:
@@ -64,10 +64,10 @@ def share_out(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | Non
         except SplitError as e:
             reason = f"folding by artist {e}"
     note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
-    return _stretches(y, among), None, [note]
+    return _contiguous_folds(y, among), None, [note]
 
 
-def _stretches(y: Ints, among: Bools) -> Ints:
+def _contiguous_folds(y: Ints, among: Bools) -> Ints:
     """Folds of stretches of each genre's tracks: what lies side by side in a collection is often of one artist."""
     sizes = np.bincount(y[among])
     rows = np.flatnonzero(among)
@@ -113,7 +113,7 @@ class Search:
         self.groups = None if self.artists is None else [self.artists[i] for i in order]
         space, pca = dict(SPACES[self.model]), self.settings.pca
         if registry.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
-            pca = NEEDED_PCA
+            pca = FALLBACK_PCA
             space["pca"] = CategoricalParameter(tuple(c for c in PCA.choices if c is not None), more=True)
         usual = resolve_params(self.model, {}, preset=self.settings.preset)
         usual |= {name: getattr(self.settings, name) for name in SHARED} | {"pca": pca}
@@ -141,7 +141,7 @@ class Search:
         return {
             "data": self.fits.windows(self.model).fingerprint,
             "folds": hashlib.sha256(content.encode()).hexdigest(),
-            "settings": {name: settings[name] for name in ASKED_OF},
+            "settings": {name: settings[name] for name in SEARCH_SETTINGS},
             "space": {name: p.to_json() for name, p in self.space.items()},
         }
 

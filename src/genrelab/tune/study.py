@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 Bools = NDArray[np.bool_]
 
 FILE = "study.db"
-KEY = "asked"  # attribute of the study: what its trials are about
-TOLD = "told"  # attribute of a trial: how it went
-REFUSED = "refused"  # attribute of the study: why trials that were complete are not taken, by number
+SEARCH_ATTRIBUTE = "asked"  # attribute of the study: what its trials are about
+TRIAL_ATTRIBUTE = "told"  # attribute of a trial: how it went
+REJECTED_ATTRIBUTE = "refused"  # attribute of the study: why trials that were complete are not taken, by number
 REMEDY = "remove that folder to begin anew, or choose another --out"
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """One finished trial.
 
     Attributes:
@@ -63,18 +63,18 @@ class Study:
         for trial in study.get_trials(deepcopy=False):
             if trial.state == TrialState.RUNNING:  # of a process that was killed
                 study.tell(trial.number, state=TrialState.FAIL)
-        self.tried = list(_finished(study))
-        for number, reason in study.user_attrs.get(REFUSED, {}).items():
+        self.trials = list(_load_trials(study))
+        for number, reason in study.user_attrs.get(REJECTED_ATTRIBUTE, {}).items():
             self._refuse(int(number), reason)
 
     def ask(self) -> tuple[optuna.Trial, Params]:
         """The next trial, with the hyper-parameters that the sampler thinks of."""
         from optuna.samplers import TPESampler
 
-        seed = int(np.random.SeedSequence([self._seed, len(self.tried)]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._seed, len(self.trials)]).generate_state(1)[0])
         self._study.sampler = TPESampler(seed=seed, multivariate=False, constant_liar=False)
         trial = self._study.ask()
-        return trial, _suggested(trial, self._space)
+        return trial, _suggest_params(trial, self._space)
 
     def tell(
         self,
@@ -84,7 +84,7 @@ class Study:
         seconds: float,
         right: Sequence[Bools],
         reason: str = "",
-    ) -> Tried:
+    ) -> Trial:
         """Note how a trial went; `right` has an array for every fold that it was seen in.
 
         Args:
@@ -95,7 +95,7 @@ class Study:
         seen = np.concatenate([*right, np.zeros(0, bool)])
         value = None if state == "failed" else float(seen.mean())
         about = {
-            "number": len(self.tried), "params": list(params), "seconds": round(seconds, 3), "n": len(seen),
+            "number": len(self.trials), "params": list(params), "seconds": round(seconds, 3), "n": len(seen),
             "right": np.packbits(seen).tobytes().hex(), "reason": reason or None, "state": state,
         }  # fmt: skip
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -104,29 +104,35 @@ class Study:
             kinds = {name: _distribution(self._space[name]) for name in params}
             self._study.add_trial(
                 create_trial(
-                    state=states[state], value=told, params=params, distributions=kinds, user_attrs={TOLD: about}
+                    state=states[state],
+                    value=told,
+                    params=params,
+                    distributions=kinds,
+                    user_attrs={TRIAL_ATTRIBUTE: about},
                 )
             )
         else:
-            trial.set_user_attr(TOLD, about)
+            trial.set_user_attr(TRIAL_ATTRIBUTE, about)
             for fold in range(len(right) if state == "pruned" else 0):
                 trial.report(float(np.concatenate(right[: fold + 1]).mean()), fold)
             self._study.tell(trial, told, states[state])
-        tried = Tried(len(self.tried), params, value, state, about["seconds"], seen, reason or None)  # type: ignore[arg-type]
-        self.tried.append(tried)
+        tried = Trial(len(self.trials), params, value, state, about["seconds"], seen, reason or None)  # type: ignore[arg-type]
+        self.trials.append(tried)
         return tried
 
     def refuse(self, number: int, reason: str) -> None:
         """Take a complete trial for a failed one from now on."""
-        self._study.set_user_attr(REFUSED, {**self._study.user_attrs.get(REFUSED, {}), str(number): reason})
+        self._study.set_user_attr(
+            REJECTED_ATTRIBUTE, {**self._study.user_attrs.get(REJECTED_ATTRIBUTE, {}), str(number): reason}
+        )
         self._refuse(number, reason)
 
     def _refuse(self, number: int, reason: str) -> None:
-        self.tried[number] = replace(self.tried[number], state="failed", reason=reason)
+        self.trials[number] = replace(self.trials[number], state="failed", reason=reason)
 
 
 @contextmanager
-def opened(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -> Iterator[Study]:
+def open_study(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -> Iterator[Study]:
     """The search in a local folder, begun where there is none.
 
     Args:
@@ -143,12 +149,12 @@ def opened(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -
     folder.mkdir(parents=True, exist_ok=True)
     asked = json.loads(json.dumps(asked))
     try:
-        with _alone(folder):
+        with _lock_folder(folder):
             if not (folder / FILE).exists():
-                _begin(folder, asked)
+                _create_database(folder, asked)
             try:
-                with _connected(folder / FILE) as connection, _stored(connection) as study:
-                    _check(folder, study.user_attrs.get(KEY), asked)
+                with _connect(folder / FILE) as connection, _optuna_study(connection) as study:
+                    _check(folder, study.user_attrs.get(SEARCH_ATTRIBUTE), asked)
                     yield Study(study, space, seed)
             except (SQLAlchemyError, sqlite3.DatabaseError, KeyError) as e:
                 reason = " ".join(str(e).split())[:120]
@@ -157,17 +163,17 @@ def opened(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -
         optuna.logging.set_verbosity(before)
 
 
-def _begin(folder: Path, asked: Mapping[str, Any]) -> None:
+def _create_database(folder: Path, asked: Mapping[str, Any]) -> None:
     """A database without trials, which has its name only when it is whole."""
     temporary = folder / f".{FILE}.tmp"
     temporary.unlink(missing_ok=True)
-    with closing(sqlite3.connect(temporary, check_same_thread=False)) as connection, _stored(connection) as study:
-        study.set_user_attr(KEY, dict(asked))
+    with closing(sqlite3.connect(temporary, check_same_thread=False)) as connection, _optuna_study(connection) as study:
+        study.set_user_attr(SEARCH_ATTRIBUTE, dict(asked))
     temporary.replace(folder / FILE)
 
 
 @contextmanager
-def _connected(file: Path) -> Iterator[sqlite3.Connection]:
+def _connect(file: Path) -> Iterator[sqlite3.Connection]:
     """A database that does not wait for the disk at every step of a trial, and yet survives a power cut."""
     with closing(sqlite3.connect(file, timeout=60, check_same_thread=False)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -176,7 +182,7 @@ def _connected(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _stored(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
+def _optuna_study(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
     """The one study of a database; as a connection, since its path may hold what an address must not."""
     import optuna
     from sqlalchemy.pool import StaticPool
@@ -192,7 +198,7 @@ def _stored(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Two searches in one folder at a time would take each other's trials for those of a killed one."""
     import os
 
@@ -224,7 +230,7 @@ def _check(folder: Path, held: Any, asked: Mapping[str, Any]) -> None:
         raise PreparedError(f"{folder} holds a search of other {', '.join(other)}: {REMEDY}")
 
 
-def _suggested(trial: optuna.Trial, space: Space) -> Params:
+def _suggest_params(trial: optuna.Trial, space: Space) -> Params:
     params: Params = {}
     for name, p in space.items():
         if not is_active(p, params):
@@ -248,15 +254,15 @@ def _distribution(p: NumericParameter | CategoricalParameter) -> Any:
     return FloatDistribution(p.low, p.high, log=p.log)
 
 
-def _finished(study: optuna.Study) -> Iterator[Tried]:
+def _load_trials(study: optuna.Study) -> Iterator[Trial]:
     """Trials that were told of; a trial that was cut short by a kill has no state of ours."""
     states = {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}
     for trial in study.get_trials(deepcopy=False):
-        about = trial.user_attrs.get(TOLD)
+        about = trial.user_attrs.get(TRIAL_ATTRIBUTE)
         if about is None or states[about["state"]] != trial.state.name:
             continue
         packed = np.frombuffer(bytes.fromhex(about["right"]), np.uint8)
         right = np.unpackbits(packed)[: about["n"]].astype(bool)
         value = None if about["state"] == "failed" else float(right.mean())
         params = {name: trial.params[name] for name in about["params"]}
-        yield Tried(about["number"], params, value, about["state"], about["seconds"], right, about["reason"])
+        yield Trial(about["number"], params, value, about["state"], about["seconds"], right, about["reason"])

@@ -27,11 +27,11 @@ from genrelab.records.task import Task, make_task
 from genrelab.training.cross_fit import cross_fit
 from genrelab.training.model_runs import Notify, ProgressBar
 from genrelab.tune import gain, plots
-from genrelab.tune.search import Search, share_out
-from genrelab.tune.study import Study, Tried, opened
+from genrelab.tune.search import Search, assign_to_folds
+from genrelab.tune.study import Study, Trial, open_study
 
-TRIALS = 50  # where neither a number nor a time is given
-FOLDER, TOLD, TRACKS, PICTURE = "tune", "trials.json", "tracks.txt", "parameters.png"
+DEFAULT_TRIALS = 50  # where neither a number nor a time is given
+FOLDER, TRIALS_FILE, TRACKS_FILE, PLOT_FILE = "tune", "trials.json", "tracks.txt", "parameters.png"
 
 
 def tune(
@@ -68,17 +68,19 @@ def tune(
     home = run / f"{FOLDER}/{model}"
     with cross_fit(task, settings, among) as fits:
         fits.check(model)
-        fold, artists, notes = share_out(task, among, settings.seed)
+        fold, artists, notes = assign_to_folds(task, among, settings.seed)
         search = Search(fits, model, settings, fold, artists)
         for note in notes:
             say(f"  {note}")
-        with opened(home.local, asked=search.asked(), space=search.space, seed=settings.seed) as study:
-            home.write_bytes(TRACKS, "".join(f"{key}\n" for key in sorted(_keys(task, among.tolist()))).encode())
-            most = trials or (None if seconds else TRIALS)
-            _try_all(search, study, most, seconds, home, say, bar)
-            _settle(search, study, say)
-            about = _write(search, study.tried, home, notes)
-    home.write_bytes(PICTURE, plots.parameters(about))
+        with open_study(home.local, asked=search.asked(), space=search.space, seed=settings.seed) as study:
+            home.write_bytes(
+                TRACKS_FILE, "".join(f"{key}\n" for key in sorted(_track_keys(task, among.tolist()))).encode()
+            )
+            most = trials or (None if seconds else DEFAULT_TRIALS)
+            _run_trials(search, study, most, seconds, home, say, bar)
+            _reject_unusable_best(search, study, say)
+            about = _write(search, study.trials, home, notes)
+    home.write_bytes(PLOT_FILE, plots.plot_parameters(about))
     for sentence in about["sentences"]:
         say(sentence)
     return about
@@ -112,7 +114,7 @@ def params_of(
         params[model] = best["params"]
         against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
         noise = "" if (about.get("gain") or {}).get("beyond_noise") else "; no more than chance"
-        say(f"{model}: {_shown(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
+        say(f"{model}: {_format_params(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
     without = [m for m in wanted if m not in found and m in SPACES]
     if without:
         say(f"no search, so defaults: {', '.join(without)}")
@@ -135,34 +137,34 @@ def _check(run: Folder, model: str, trials: int | None, seconds: float | None) -
 # === Trials ===
 
 
-def _try_all(
+def _run_trials(
     search: Search, study: Study, trials: int | None, seconds: float | None, home: Folder, say: Notify, bar: ProgressBar
 ) -> None:
     """Trials until one of the budgets is used up, and one at least."""
-    if study.tried:
-        say(f"{search.model}: goes on after {pluralize(study.tried, 'trial')}")
+    if study.trials:
+        say(f"{search.model}: goes on after {pluralize(study.trials, 'trial')}")
     with bar(f"Tuning {search.model}", "trials" if trials else "seconds") as progress:
         while True:
-            n, spent = len(study.tried), sum(t.seconds for t in study.tried)
+            n, spent = len(study.trials), sum(t.seconds for t in study.trials)
             progress(*((n, trials) if trials else (int(spent), int(seconds or 0))))
             if n and ((trials and n >= trials) or (seconds and spent >= seconds)):
                 return
-            tried = _try(search, study)
-            _write(search, study.tried, home)
-            say(_line(tried, study.tried))
+            tried = _run_trial(search, study)
+            _write(search, study.trials, home)
+            say(_trial_message(tried, study.trials))
 
 
-def _try(search: Search, study: Study) -> Tried:
+def _run_trial(search: Search, study: Study) -> Trial:
     """One more trial; it ends early where it is clearly behind the best one, unless it is one of the first."""
-    n = len(study.tried)
+    n = len(study.trials)
     must = n < len(search.starts)
     trial, params = (None, search.starts[n]) if must else study.ask()
     began = time.perf_counter()
     right: list[Any] = []
     state, reason = "complete", ""
-    best = None if must else _best(study.tried)
+    best = None if must else _best(study.trials)
     try:
-        for answers in _known(search, study, params) or search.answers(params):
+        for answers in _repeated_answers(search, study, params) or search.answers(params):
             right.append(answers)
             if best and len(right) < len(search.held) and search.is_behind(right, best.right):
                 state = "pruned"
@@ -176,9 +178,9 @@ def _try(search: Search, study: Study) -> Tried:
     return study.tell(trial, params, state, time.perf_counter() - began, right, reason)
 
 
-def _settle(search: Search, study: Study, say: Notify) -> None:
+def _reject_unusable_best(search: Search, study: Study, say: Notify) -> None:
     """Leave out the best trials as long as no bundle can be made of them: a training would fail with those."""
-    while (best := _best(study.tried)).number:
+    while (best := _best(study.trials)).number:
         reason = search.unfit(best.params)
         if reason is None:
             return
@@ -186,49 +188,49 @@ def _settle(search: Search, study: Study, say: Notify) -> None:
         study.refuse(best.number, reason)
 
 
-def _known(search: Search, study: Study, params: Params) -> list[Any]:
+def _repeated_answers(search: Search, study: Study, params: Params) -> list[Any]:
     """The answers, fold by fold, of an earlier trial with these very hyper-parameters; none where there is none."""
     ends = np.cumsum([len(h) for h in search.held])[:-1]
-    return next((np.split(t.right, ends) for t in study.tried if t.state == "complete" and t.params == params), [])
+    return next((np.split(t.right, ends) for t in study.trials if t.state == "complete" and t.params == params), [])
 
 
-def _best(tried: list[Tried]) -> Tried:
+def _best(tried: list[Trial]) -> Trial:
     """The first of the best: the default trial, where nothing is better than it."""
     return max((t for t in tried if t.state == "complete"), key=lambda t: (t.value or 0.0, -t.number))
 
 
-def _line(tried: Tried, so_far: list[Tried]) -> str:
+def _trial_message(tried: Trial, so_far: list[Trial]) -> str:
     what = f"{tried.value:.1%}" if tried.value is not None else f"failed: {tried.reason}"
     early = " of the first folds, clearly behind" if tried.state == "pruned" else ""
     best = _best(so_far)
-    how = f"{_shown(tried.params)}; {tried.seconds:.1f} s"
+    how = f"{_format_params(tried.params)}; {tried.seconds:.1f} s"
     return f"  trial {tried.number}: {what}{early} ({how}); best {best.value:.1%}, trial {best.number}"
 
 
-def _shown(params: Params) -> str:
+def _format_params(params: Params) -> str:
     return ", ".join(f"{n} {v:.3g}" if isinstance(v, float) else f"{n} {v}" for n, v in params.items())
 
 
 # === What is told ===
 
 
-def _write(search: Search, tried: list[Tried], home: Folder, notes: Collection[str] = ()) -> dict[str, Any]:
+def _write(search: Search, tried: list[Trial], home: Folder, notes: Collection[str] = ()) -> dict[str, Any]:
     """Write `trials.json`, whole, and return it."""
-    about = _about(search, tried)
+    about = _summary(search, tried)
     about["sentences"] += notes
-    home.write_json(TOLD, about)
+    home.write_json(TRIALS_FILE, about)
     return about
 
 
-def _about(search: Search, tried: list[Tried]) -> dict[str, Any]:
+def _summary(search: Search, tried: list[Trial]) -> dict[str, Any]:
     complete = [t for t in tried if t.state == "complete"]
     best = _best(tried)
     rights = np.stack([t.right for t in complete])
     told = None
     if best.number:
-        told = gain.gain(rights, complete.index(best), search.groups, seed=search.settings.seed)
+        told = gain.estimate_gain(rights, complete.index(best), search.groups, seed=search.settings.seed)
     shown = {
-        name: {"params": t.params, **gain.scored(t.right, search.groups)}
+        name: {"params": t.params, **gain.accuracy_interval(t.right, search.groups)}
         for name, t in (("default", tried[0]), ("best", best))
     }
     about: dict[str, Any] = {
@@ -250,7 +252,7 @@ def _about(search: Search, tried: list[Tried]) -> dict[str, Any]:
     return about
 
 
-def _trial(tried: Tried) -> dict[str, Any]:
+def _trial(tried: Trial) -> dict[str, Any]:
     names = ("number", "params", "value", "state", "seconds", "reason")
     return {**{name: getattr(tried, name) for name in names}, "n": len(tried.right)}
 
@@ -261,17 +263,17 @@ def _trial(tried: Tried) -> dict[str, Any]:
 def _searches(study: str) -> dict[str, tuple[Folder, dict[str, Any]]]:
     """Model → its folder and `trials.json`."""
     here = Folder(study)
-    homes = [here] if here.exists(TOLD) else [here / f"{FOLDER}/{name}" for name in here.names(FOLDER)]
+    homes = [here] if here.exists(TRIALS_FILE) else [here / f"{FOLDER}/{name}" for name in here.names(FOLDER)]
     found = {}
     for home in homes:
-        if not home.exists(TOLD):
+        if not home.exists(TRIALS_FILE):
             continue
         try:
-            about = home.read_json(TOLD)
+            about = home.read_json(TRIALS_FILE)
             _ = about["best"]["params"], about["best"]["value"], about["default"]["params"], about["trials"]
             found[str(about["model"])] = (home, about)
         except (ValueError, KeyError, TypeError) as e:
-            raise SettingsError(f"{home}/{TOLD} is damaged ({' '.join(str(e).split())}): tune again") from e
+            raise SettingsError(f"{home}/{TRIALS_FILE} is damaged ({' '.join(str(e).split())}): tune again") from e
     if not found:
         raise SettingsError(
             f"{study} holds no search: give a RUN in which `genrelab tune` has worked, or RUN/tune/MODEL"
@@ -279,19 +281,19 @@ def _searches(study: str) -> dict[str, tuple[Folder, dict[str, Any]]]:
     return found
 
 
-def _keys(task: Task, chosen: list[bool]) -> set[str]:
+def _track_keys(task: Task, chosen: list[bool]) -> set[str]:
     """Names tracks by id and content, so that those of other collections are never taken for them."""
     t = task.prepared.tracks
     return {f"{i}\t{sha or ''}" for i, sha, here in zip(t["track_id"], t["sha256"], chosen, strict=True) if here}
 
 
 def _check_unseen(home: Folder, task: Task) -> None:
-    if not home.exists(TRACKS):
-        raise SettingsError(f"{home}/{TRACKS} is missing, and with it what the search has seen: tune again")
-    seen = set(home.read_bytes(TRACKS).decode().splitlines())
-    scored = _keys(task, [role == "score" for role in task.split.roles])
+    if not home.exists(TRACKS_FILE):
+        raise SettingsError(f"{home}/{TRACKS_FILE} is missing, and with it what the search has seen: tune again")
+    seen = set(home.read_bytes(TRACKS_FILE).decode().splitlines())
+    scored = _track_keys(task, [role == "score" for role in task.split.roles])
     if both := len(seen & scored):
-        elsewhere = len(seen - _keys(task, [True] * len(task.prepared)))
+        elsewhere = len(seen - _track_keys(task, [True] * len(task.prepared)))
         remedy = (
             f"{elsewhere:,} of its {pluralize(len(seen), 'track')} are not here, so these are other data: tune on them anew"
             if elsewhere

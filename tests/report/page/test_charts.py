@@ -55,9 +55,9 @@ def test_empty_bins_are_not_drawn() -> None:
 
 def test_patches_are_as_deep_as_they_matter() -> None:
     patches = [{"t0": 0, "t1": 1, "f0": 0, "f1": 8, "drop": d, "hz": "x"} for d in (20.0, -10.0, 0.0)]
-    spec = charts_models.over_picture(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
+    spec = charts_models.occlusion_map(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
     assert [v["depth"] for v in values(spec)] == [0.75, 0.375, 0.0]
-    spec = charts_models.over_picture([{**p, "drop": p["drop"] / 1000} for p in patches], "", span=(0, 1), bands=[])
+    spec = charts_models.occlusion_map([{**p, "drop": p["drop"] / 1000} for p in patches], "", span=(0, 1), bands=[])
     assert [v["depth"] for v in values(spec)] == [0.015, 0.007, 0.0]
 
 
@@ -67,7 +67,7 @@ def test_patches_are_as_deep_as_they_matter() -> None:
         charts.intervals([Interval(HOSTILE, 0.5, 0.4, 0.6)], axis="a"),
         charts.lines([{"series": HOSTILE, "x": 1, "y": 2}], x="x", y="y"),
         charts.bars([{"name": HOSTILE, "part": "test", "n": 3}], of="genre", axis="tracks", parts=["test"]),
-        charts_models.field_of_points([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
+        charts_models.track_map([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
         charts.scatter([{"x": HOSTILE, "y": 1, "trial": 0, "best": True}], x="C", y="y", kind="names"),
     ],
 )

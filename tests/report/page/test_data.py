@@ -16,7 +16,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.report.page import data as page_data
 from genrelab.report.page.blocks import Figure, Table
 from genrelab.report.page.charts import PALE
-from genrelab.report.page.tracks import known
+from genrelab.report.page.tracks import track_info
 from tests.support.tones import write_tone
 
 
@@ -31,7 +31,7 @@ def test_excluded_tracks_are_not_counted_as_failed(tmp_path: Path) -> None:
     (tmp_path / "music" / "jazz" / "broken.wav").write_text("this is no audio")
     asked = exclude(load_dataset(tmp_path / "music"), [Exclusion("rock/b.wav", "", "too loud")])
     prepared = prepare(asked, tmp_path / "out", PrepareSettings(views=(SamplesView(n_samples=500),)), jobs=1)
-    tracks = known(prepared.tracks, prepared.about["root"], prepared.folder)
+    tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     section = page_data.sections(prepared, tracks, {}, {}, "")[0]
     assert "2 usable (1 failed, 1 excluded)" in section.sentences[0]
     counts, failures = section.blocks[0], section.blocks[-1]
@@ -67,5 +67,5 @@ def test_durations_that_differ_are_drawn_in_round_bins_that_hold_all(seconds: tu
 
 def test_the_map_says_why_a_track_has_no_answer() -> None:
     parts = {"a": "training", "b": "validation", "c": "test", "d": "excluded"}
-    told = page_data._answers(parts, {"c": "rock"})
+    told = page_data._map_answers(parts, {"c": "rock"})
     assert told == {"a": "none, learned from", "b": "none, chose settings", "c": "rock", "d": "none, left out"}

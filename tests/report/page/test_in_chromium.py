@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from genrelab.core.storage import Folder
-from genrelab.report.report import build
+from genrelab.report.report import build_report
 from tests.support.command import call
 from tests.support.scored_run import HOSTILE, write_run, write_studies
 
@@ -47,7 +47,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(root / HOSTILE.replace("0", str(i)), tone, 8_000)
     write_run(run, root=root)
     write_studies(run)
-    build(run)
+    build_report(run)
     return top / "RUN" / "report.html"
 
 
@@ -189,7 +189,7 @@ def test_ten_models_on_real_audio(browser: Any, shared: Path, tmp_path: Path) ->
     assert status == 0, err
     for i in range(7):
         shutil.copytree(tmp_path / "svm", tmp_path / f"svm {i}")
-    assert len(build(Folder(tmp_path)).rows) == 10
+    assert len(build_report(Folder(tmp_path)).rows) == 10
     page_file = tmp_path / "report.html"
     assert page_file.stat().st_size < 5_000_000
     opened = Opened(browser, page_file, width=1280, scheme="light")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genrelab.core.storage import Folder
-from genrelab.report.report import build
+from genrelab.report.report import build_report
 from tests.support.scored_run import OCCLUSION, write_run
 
 BY_ITSELF = "Only what decided:"
@@ -31,7 +31,7 @@ def test_what_decided_is_heard_only_where_something_did(
     track |= {"drop": drop, "evidence": "occlusion/1.wav"}
     write_run(run)
     run.write_json("svm/occlusion.json", found)
-    build(run)
+    build_report(run)
     page = run.read_bytes("report.html").decode()
     assert words in page
     assert (BY_ITSELF in page) == heard

@@ -13,8 +13,8 @@ import pytest
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import read_parquet, write_parquet
-from genrelab.report.page.blocks import Table, between, percent, points, sentence, stopped
-from genrelab.report.report import build
+from genrelab.report.page.blocks import Table, format_interval, percent, points, sentence, with_full_stop
+from genrelab.report.report import build_report
 from tests.support import scored_run
 from tests.support.scored_run import CLEAN, HOSTILE, ids, write_run, write_studies
 
@@ -61,7 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         (root / HOSTILE.replace("0", str(i))).write_bytes(b"RIFF")
     write_run(run, root=root)
     write_studies(run)
-    build(run)
+    build_report(run)
     return run.read_bytes("report.html").decode()
 
 
@@ -89,7 +89,7 @@ def test_a_search_of_other_tracks_is_named_and_not_shown(tmp_path: Path) -> None
     said = "The search in tune/svm is of other tracks"
     for seen, shown in ((learned, True), (learned[:5], True), ([*learned, "<b>9</b>\tf00\n"], False)):
         run.write_bytes("tune/svm/tracks.txt", "".join(seen).encode())
-        build(run)
+        build_report(run)
         page = run.read_bytes("report.html").decode()
         assert ("svm: tuned against default" in page) == shown
         assert (said in page) != shown
@@ -105,7 +105,7 @@ def test_a_page_of_many_genres_stays_small(tmp_path: Path, monkeypatch: pytest.M
         scored_run.write_model(run, f"model_{i}", "test", truth, p / p.sum(axis=1, keepdims=True), artists)
     scored_run.write_split(run, "test", truth, artists)
     run.write_json("run.json", scored_run.about("test", n))
-    build(run)
+    build_report(run)
     page = run.read_bytes("report.html").decode()
     assert len(page) < 5_000_000
     assert "Most frequent mistakes, 100 of " in page and "0 of " not in "".join(re.findall(r'"tip": "(.{5})', page))
@@ -178,7 +178,7 @@ def test_where_no_temperature_was_fitted_none_is_shown(tmp_path: Path) -> None:
     write_studies(run)
     stored = run.read_json("svm/metrics.json")
     run.write_json("svm/metrics.json", stored | {"calibration": stored["calibration"] | {"n": 16, "fitted": False}})
-    build(run)
+    build_report(run)
     text = " ".join(" ".join(Found(without_scripts(run.read_bytes("report.html").decode())).text).split())
     assert "Probabilities as they came, no temperature was fitted" in text
     assert "Temperature 1" not in text and "log loss before" not in text
@@ -188,7 +188,7 @@ def test_a_clean_split_says_so_and_what_is_absent_is_left_out(tmp_path: Path) ->
     run = Folder(tmp_path / "RUN")
     write_run(run)
     run.write_json("audit.json", CLEAN)
-    build(run)
+    build_report(run)
     page = run.read_bytes("report.html").decode()
     assert "Clean: nothing that was learned comes back" in page
     assert not {"honesty", "doubts", "tuning", "robustness", "more-data", "map"} & set(Found(page).ids)
@@ -202,7 +202,7 @@ def test_a_study_that_lacks_something_is_refused_by_name(tmp_path: Path, name: s
     write_run(run)
     run.write_json(f"{name}.json", {"verdict": "clean", "checks": [], "models": [{}], "rows": [{}]})
     with pytest.raises(PreparedError, match=r"make the study again|missing from its files"):
-        build(run)
+        build_report(run)
 
 
 @pytest.mark.parametrize("name", ["audit.json", "svm/occlusion.json", "honesty.json"])
@@ -211,14 +211,14 @@ def test_half_a_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     write_run(run)
     run.write_bytes(name, b'{"checks": [')
     with pytest.raises(PreparedError, match=f"{name} is damaged"):
-        build(run)
+        build_report(run)
 
 
 def test_figures_as_they_are_printed() -> None:
     assert (percent(0.4123), percent(None)) == ("41.2", "–")
     assert (points(-0.05), points(0.05), points(None)) == ("−5.0", "+5.0", "–")
-    assert between(0.1, 0.25) == "10.0 to 25.0"
-    assert between(None, 0.25) == "–"
+    assert format_interval(0.1, 0.25) == "10.0 to 25.0"
+    assert format_interval(None, 0.25) == "–"
     assert [sentence(s) for s in ("a b", "Is it?", "")] == ["A b.", "Is it?", ""]
-    assert [stopped(s) for s in ("svm is first", "Is it?", "")] == ["svm is first.", "Is it?", ""]
+    assert [with_full_stop(s) for s in ("svm is first", "Is it?", "")] == ["svm is first.", "Is it?", ""]
     assert np.ndim(Table("c", ("a",), [("b",)]).rows) == 2

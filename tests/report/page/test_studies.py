@@ -28,13 +28,13 @@ def honesty_of(n: int) -> dict[str, Any]:
 
 
 def test_differences_of_few_models_stand_once_as_sentences() -> None:
-    section = page_studies.honesty(honesty_of(3))
+    section = page_studies.honesty_section(honesty_of(3))
     assert len(section.sentences) == 4
     assert "seems better" not in str(tables(section))
 
 
 def test_differences_of_many_models_stand_in_an_open_table_and_once_in_words() -> None:
-    section = page_studies.honesty(honesty_of(4))
+    section = page_studies.honesty_section(honesty_of(4))
     assert section.sentences == ["not run: windows"]
     found = tables(section)
     assert not found["Differences between the splits"].folded
@@ -47,6 +47,6 @@ def test_genres_of_which_nothing_can_be_told_are_one_sentence() -> None:
     found = copy.deepcopy(LEARNING_CURVE)
     noisy = {"gain": 0.5, "low": -1.0, "high": 1.0, "verdict": learning_curve.NOISY}
     found["models"] = [found["models"][0], found["models"][0] | {"model": "knn", "genres": {"blues": noisy}}]
-    section = page_studies.learning_curve(found, "n = 60 test tracks")
+    section = page_studies.learning_curve_section(found, "n = 60 test tracks")
     assert [c.partition(":")[0] for c in tables(section)] == ["svm"]
     assert section.sentences[-1].startswith("knn: too few scored tracks of each genre")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.report.page.blocks import ABSENT, Heard, Section, Table, Tracks
-from genrelab.report.page.tracks import Known
+from genrelab.report.page.blocks import ABSENT, Section, Table, TrackCard, TrackList
+from genrelab.report.page.tracks import TrackInfo
 
 CHECKS = {
     "same_track": "the same track",
@@ -23,11 +23,11 @@ VERDICTS = {
     "leaks": "Leaks: part of what is scored was heard while learning.",
     "unknown": "Unknown: not everything could be checked.",
 }
-DOUBTS_HEARD = 9  # tracks with a player; the table holds all
-OF_ONE_ARTIST = 2
+MAX_DOUBTS_SHOWN = 9  # tracks with a player; the table holds all
+MAX_PER_ARTIST = 2
 
 
-def audit(found: Mapping[str, Any], known: Known) -> Section:
+def audit_section(found: Mapping[str, Any], known: TrackInfo) -> Section:
     """`audit.json`, of a split or of a whole preparation."""
     split = found["split"]
     sides = ("learned", "scored") if split else ("track", "other track")
@@ -48,7 +48,7 @@ def _check(check: Mapping[str, Any], split: bool) -> tuple[str, ...]:
     return name, printable(check["note"] or ABSENT), f"{known:,} of {of:,}", leaking, f"{check['n_pairs']:,}"
 
 
-def _pairs(check: Mapping[str, Any], known: Known, sides: tuple[str, str]) -> Table:
+def _pairs(check: Mapping[str, Any], known: TrackInfo, sides: tuple[str, str]) -> Table:
     rows = [
         (
             *(f"{known.name(pair[side])} ({printable(str(known.of(pair[side], 'genre') or '?'))})" for side in "ab"),
@@ -63,7 +63,7 @@ def _pairs(check: Mapping[str, Any], known: Known, sides: tuple[str, str]) -> Ta
     return Table(caption, (*sides, "what", "offset s", "score"), rows, words=3, folded=True, wide=True)
 
 
-def doubts(found: Mapping[str, Any], known: Known) -> Section:
+def doubts_section(found: Mapping[str, Any], known: TrackInfo) -> Section:
     """`doubts.json`: labels that the model contradicts on tracks that it did not learn from."""
     columns = ("track", "artist", "album", "label", "suggested", "p label", "p suggested", "copies")
     rows = [
@@ -81,24 +81,24 @@ def doubts(found: Mapping[str, Any], known: Known) -> Section:
     ]
     of = f"{found['n_doubted']:,} of {found['n_examined']:,} labels that {printable(found['model'])} doubts"
     table = Table(of, columns, rows, words=5, folded=True, sortable=True, wide=True, cards=True)
-    note = f"The clearest ones, at most {OF_ONE_ARTIST} by one artist."
-    heard = Tracks("Listen first to these", [_doubted(r, known) for r in clearest(found["rows"])], note)
+    note = f"The clearest ones, at most {MAX_PER_ARTIST} by one artist."
+    heard = TrackList("Listen first to these", [_doubt_card(r, known) for r in clearest_doubts(found["rows"])], note)
     audible = any(track.href or track.picture for track in heard.tracks)
-    blocks: list[Tracks | Table] = [*([heard] if audible else []), *([table] if rows else [])]
+    blocks: list[TrackList | Table] = [*([heard] if audible else []), *([table] if rows else [])]
     return Section("doubts", "Which labels are in doubt?", blocks, found["sentences"], "Doubts")
 
 
-def clearest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def clearest_doubts(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those to be heard first: in order, but few of each artist, whose songs are often mislabelled together."""
     n: Counter[str] = Counter()
     chosen = []
     for row in rows:
         n[row["artist"] or row["track_id"]] += 1
-        if n[row["artist"] or row["track_id"]] <= OF_ONE_ARTIST:
+        if n[row["artist"] or row["track_id"]] <= MAX_PER_ARTIST:
             chosen.append(row)
-    return chosen[:DOUBTS_HEARD]
+    return chosen[:MAX_DOUBTS_SHOWN]
 
 
-def _doubted(row: Mapping[str, Any], known: Known) -> Heard:
+def _doubt_card(row: Mapping[str, Any], known: TrackInfo) -> TrackCard:
     suggested = f"{printable(row['suggested'])} ({100 * row['p_suggested']:.0f} %)"
     return known.heard(row["track_id"], f"labelled {printable(row['genre'])}, sounds like {suggested}")

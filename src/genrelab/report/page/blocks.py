@@ -65,7 +65,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrackCard:
     """A track to look at and to hear.
 
     Attributes:
@@ -87,17 +87,17 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class TrackList:
     """Tracks to hear, under a title."""
 
     title: str
-    tracks: Sequence[Heard]
+    tracks: Sequence[TrackCard]
     note: str = ""
     wide: bool = True
     kind: ClassVar[str] = "tracks"
 
 
-Block = Table | Stack | Figure | Tracks
+Block = Table | Stack | Figure | TrackList
 
 
 @dataclass(frozen=True)
@@ -122,18 +122,18 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"sentence": sentence, "stopped": stopped}
-    environment.filters["coded"] = _coded
-    environment.globals |= {"style": _verbatim("style.css"), "scripts": [_verbatim(name) for name in SCRIPTS]}
+    environment.filters |= {"sentence": sentence, "stopped": with_full_stop}
+    environment.filters["coded"] = _code_markup
+    environment.globals |= {"style": _template_file("style.css"), "scripts": [_template_file(name) for name in SCRIPTS]}
     return environment.get_template(template).render(**context)
 
 
 def sentence(words: str) -> str:
     """Words with a capital and a full stop, as a sentence has them."""
-    return stopped(f"{words[:1].upper()}{words[1:]}")
+    return with_full_stop(f"{words[:1].upper()}{words[1:]}")
 
 
-def stopped(words: str) -> str:
+def with_full_stop(words: str) -> str:
     """Words with a full stop; they may begin with the name of a model, which keeps its small letter."""
     return words if not words or words.endswith((".", "!", "?")) else f"{words}."
 
@@ -148,20 +148,20 @@ def points(fraction: float | None) -> str:
     return ABSENT if fraction is None else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
-def between(low: float | None, high: float | None, *, signed: bool = False) -> str:
+def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
     """An interval of shares: `31.0 to 52.4`."""
     figure = points if signed else percent
     return ABSENT if low is None or high is None else f"{figure(low)} to {figure(high)}"
 
 
-def _coded(words: str) -> Markup:
+def _code_markup(words: str) -> Markup:
     """Escaped; what stands `so` is set as code."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
-def _verbatim(name: str) -> Markup:
+def _template_file(name: str) -> Markup:
     """A file of `templates/` as it is; a reference to a source map would be looked for beside the page."""
     from markupsafe import Markup
 

@@ -19,7 +19,7 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 DASHES = [[2, 3], [6, 4], [1, 0]]  # of lines through a chart: chance dotted, majority dashed, as in leaderboard.png
 DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: after eight colours the next dash
 STEP = 40  # px of a row whose name stands above its bar
-NUMBERED_UP_TO = 24  # genres; above that a cell of a matrix is too small to hold a number
+MAX_NUMBERED_GENRES = 24  # genres; above that a cell of a matrix is too small to hold a number
 NUMBERED_DEPTH = 0.55  # of the colour: deeper, neither ink nor paper could be read on it in both light and dark
 QUANTITY, ORDER, NAME = {"type": "quantitative"}, {"type": "ordinal"}, {"type": "nominal"}
 
@@ -73,8 +73,8 @@ def intervals(
     room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
     layers: list[Spec] = [
         *([layer({"type": "bar", "height": 14, **at}, x=x | QUANTITY, color=bar)] if bars else []),
-        *([_through({"": 0.0}, len(rows), scale, MUTED)] if signed else []),
-        *([_through(lines, len(rows), scale, WARM)] if lines else []),
+        *([_reference_lines({"": 0.0}, len(rows), scale, MUTED)] if signed else []),
+        *([_reference_lines(lines, len(rows), scale, WARM)] if lines else []),
         {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
         *([] if bars else [layer(point, x=x | QUANTITY, color=strong)]),
         {"name": "halo_name", **layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
@@ -82,7 +82,7 @@ def intervals(
     ]
     about = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
     return {
-        **plain(values, STEP * len(rows)),
+        **base_spec(values, STEP * len(rows)),
         "encoding": {"y": {"field": "i", "axis": None} | ORDER, "tooltip": about},
         "layer": layers,
     }
@@ -103,7 +103,7 @@ def _interval(i: int, row: Interval, signed: bool, scale: float, digits: int) ->
     }
 
 
-def _through(lines: Mapping[str, float], n: int, scale: float, colour: str) -> Spec:
+def _reference_lines(lines: Mapping[str, float], n: int, scale: float, colour: str) -> Spec:
     """Values through all of `n` rows, beside the bar or dot only: names and figures are not struck through.
 
     Lines of one value are one line that bears both names; a line without a name is solid and in no legend.
@@ -144,7 +144,7 @@ def bars(
     colour = {"domain": list(parts), "range": colours}
     order = {part: i for i, part in enumerate(parts)}
     return {
-        **plain([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),
+        **base_spec([{**row, "order": order[row["part"]]} for row in rows], 24 * len(names)),
         "mark": {"type": "bar", "height": 15},
         "encoding": {
             "y": {"field": "name", "sort": names, "title": None} | ORDER,
@@ -161,7 +161,7 @@ def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -
     x = {"field": "low", "bin": {"binned": True}, "title": axis, "axis": {"grid": False, "tickCount": 8}}
     tip = tooltip({"low": "from", "high": "to", "n": of})
     return {
-        **plain([{"low": low, "high": high, "n": n} for low, high, n in bins], 160),
+        **base_spec([{"low": low, "high": high, "n": n} for low, high, n in bins], 160),
         "mark": {"type": "bar", "color": BAR},
         "encoding": {
             "x": x | QUANTITY,
@@ -192,14 +192,14 @@ def lines(
     up = {"field": "y", "title": y, "scale": {"zero": False}} | QUANTITY
     bright, picked = (
         {"condition": {"param": "picked", "value": 1}, "value": 0.12},
-        {"params": [picked_in_legend("series")]},
+        {"params": [legend_selection("series")]},
     )
     area = layer({"type": "area", "opacity": 0.13}, y={**up, "field": "low"}, y2={"field": "high"})
     tip, point = tooltip({"series": "of", "x": x, "y": y}), {"type": "point", "filled": True, "size": 45}
     dashes = {"domain": names, "range": [DASHED[i // len(COLOURS) % len(DASHED)] for i in range(len(names))]}
     dash = {"field": "series", "title": None, "scale": dashes} | NAME
     return {
-        **plain(list(map(dict, rows)), 240),
+        **base_spec(list(map(dict, rows)), 240),
         "encoding": {"x": across, "color": series_colours(names)},
         "layer": [
             {**layer({"type": "line", "strokeWidth": 2}, y=up, opacity=bright, strokeDash=dash)} | picked,
@@ -220,7 +220,7 @@ def matrix(
         across, down: names in order.
         x, y: titles of the axes.
     """
-    step = 30 if len(down) <= NUMBERED_UP_TO else max(6, 600 // len(down))
+    step = 30 if len(down) <= MAX_NUMBERED_GENRES else max(6, 600 // len(down))
     place = {
         "x": {"field": "across", **_all(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
         "y": {"field": "down", **_all(down), "title": y} | ORDER,
@@ -232,7 +232,7 @@ def matrix(
     values = [{**c, "depth": round(abs(c["share"]), 3)} for c in cells]
     text = layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
     return {
-        **plain(values, step * len(down)),
+        **base_spec(values, step * len(down)),
         "encoding": place,
         "layer": [layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
     }
@@ -256,7 +256,7 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> 
     colour = {"condition": {"test": "datum.best", "value": WARM}, "value": ACCENT}
     size = {"condition": {"test": "datum.best", "value": 130}, "value": 45}
     return {
-        **plain(list(map(dict, rows)), 180),
+        **base_spec(list(map(dict, rows)), 180),
         "mark": {"type": "point", "filled": True, "opacity": 0.75},
         "encoding": {
             "x": across | scaled,
@@ -268,7 +268,7 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> 
     }
 
 
-def plain(values: list[dict[str, Any]], height: int) -> Spec:
+def base_spec(values: list[dict[str, Any]], height: int) -> Spec:
     """What every chart begins with: its values, as wide as there is room, so many pixels high."""
     return {"data": {"values": values}, "width": "container", "height": max(height, 24)}
 
@@ -293,6 +293,6 @@ def series_colours(names: list[str], field: str = "series") -> Spec:
     return {"field": field, "title": None, "scale": {"domain": names, "range": colours}} | NAME
 
 
-def picked_in_legend(field: str) -> Spec:
+def legend_selection(field: str) -> Spec:
     """The selection that a press on a name in the legend makes."""
     return {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}

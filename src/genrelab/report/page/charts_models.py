@@ -13,15 +13,15 @@ from genrelab.report.page.charts import (  # fmt: skip
     SHAPES,
     WARM,
     Spec,
+    base_spec,
     layer,
-    picked_in_legend,
-    plain,
+    legend_selection,
     series_colours,
     tooltip,
 )
 
 
-def gap(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:
+def training_curves(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:
     """Training and validation, epoch by epoch, what lies between them shaded, the epoch that was kept marked.
 
     Args:
@@ -39,7 +39,7 @@ def gap(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:
     shade["encoding"] |= {"y2": {"field": "validation"}, "tooltip": tip}
     drawn = layer({"type": "line", "point": True}, y={**up, "field": "y"}, strokeDash=dash, **line)
     return {
-        **plain(list(map(dict, rows)), 200),
+        **base_spec(list(map(dict, rows)), 200),
         "encoding": {"x": x | QUANTITY},
         "layer": [shade, kept, {**drawn, "transform": [{"fold": both, "as": ["series", "y"]}]}],
     }
@@ -60,7 +60,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
     dots = {"type": "circle", "color": ACCENT, "opacity": 0.85}
     diagonal = layer({"type": "line", "strokeDash": [4, 4], "color": MUTED}, x=x, y=y)
     return {
-        **plain(values, 260),
+        **base_spec(values, 260),
         "layer": [
             {**diagonal, "data": {"values": [{"confidence": v, "accuracy": v} for v in (0, 100)]}},
             layer({"type": "line", "color": ACCENT, "strokeWidth": 1}, x=x, y=y),
@@ -69,7 +69,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
     }
 
 
-def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views: Sequence[str]) -> Spec:
+def track_map(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views: Sequence[str]) -> Spec:
     """A map: one point a track, told apart by colour and shape; pressing a genre in the legend brings it out.
 
     Args:
@@ -83,8 +83,8 @@ def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str],
     bare = {"axis": None, "scale": {"zero": False}} | QUANTITY
     marks = {"domain": list(series), "range": [SHAPES[i // 8 % len(SHAPES)] for i in range(len(series))]}
     return {
-        **plain(list(map(dict, rows)), 480),
-        "params": [chosen, picked_in_legend("genre")] if len(views) > 1 else [picked_in_legend("genre")],
+        **base_spec(list(map(dict, rows)), 480),
+        "params": [chosen, legend_selection("genre")] if len(views) > 1 else [legend_selection("genre")],
         "transform": place if len(views) > 1 else [{"calculate": f"datum.{axis}0", "as": axis} for axis in "xy"],
         "mark": {"type": "point", "filled": True, "size": 42},
         "encoding": {
@@ -98,7 +98,7 @@ def field_of_points(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str],
     }
 
 
-def over_picture(
+def occlusion_map(
     patches: Sequence[Mapping[str, Any]], picture: str, *, span: tuple[float, float], bands: Sequence[tuple[float, str]]
 ) -> Spec:
     """A mel spectrogram with the patches whose silencing changes the answer.
@@ -124,7 +124,7 @@ def over_picture(
     place = {"x": time | QUANTITY, "x2": {"field": "t1"}, "y": pitch | QUANTITY, "y2": {"field": "f1"}}
     depth = {"field": "depth", "scale": None, "legend": None} | QUANTITY
     return {
-        **plain(values, 180),
+        **base_spec(values, 180),
         "layer": [
             {"data": {"values": [{}]}, "mark": shown},
             layer({"type": "rect"}, **place, color=colour, fillOpacity=depth, tooltip=tip),

@@ -19,19 +19,19 @@ from genrelab.records.prepared import Prepared
 from genrelab.report.page import charts
 from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Table
 from genrelab.report.page.charts import Chart
-from genrelab.report.page.map import features, profiles, tracks_on_a_map
-from genrelab.report.page.tracks import MOST_SHARDS, Known, pictures_of
+from genrelab.report.page.map import load_features, map_figure, profiles
+from genrelab.report.page.tracks import MAX_SHARDS, TrackInfo, shard_pictures
 
 PARTS = ("training", "validation", "test", "excluded")
 NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}
-MOST_FAILURES = 200  # on the page; the file holds all
-ALIKE_S = 0.5  # tracks that differ by less are alike
-FEW = 0.05  # of the tracks may last longer or shorter, and still one sentence says how long they last
+MAX_FAILURES = 200  # on the page; the file holds all
+SAME_LENGTH_S = 0.5  # tracks that differ by less are alike
+MAX_OTHER_LENGTHS = 0.05  # of the tracks may last longer or shorter, and still one sentence says how long they last
 BANDS = 56  # of the mean spectrum: what a line of the page can show
 
 
 def sections(
-    prepared: Prepared, known: Known, parts: Mapping[str, str], answered: Mapping[str, str], model: str
+    prepared: Prepared, known: TrackInfo, parts: Mapping[str, str], answered: Mapping[str, str], model: str
 ) -> list[Section]:
     """The map and the data.
 
@@ -39,11 +39,11 @@ def sections(
         parts: part of each track of a split; empty where the page is of a preparation alone.
         answered: what the best model answered, by track.
     """
-    found = features(prepared)
+    found = load_features(prepared)
     blocks: list[Block] = [*_counts(prepared, parts), *_durations(prepared), *_failures(prepared)]
     made = [Section("data", "What was there to learn from?", blocks, _sentences(prepared), "Data")]
     if found is not None:
-        drawn = tracks_on_a_map(found, known, _answers(parts, answered), model)
+        drawn = map_figure(found, known, _map_answers(parts, answered), model)
         made.append(Section("map", "Which tracks sound alike?", [drawn], (), "Map"))
     sound = [*_spectrum(prepared), *(profiles(found) if found is not None else ())]
     if sound:
@@ -51,14 +51,14 @@ def sections(
     return made
 
 
-def _answers(parts: Mapping[str, str], answered: Mapping[str, str]) -> dict[str, str]:
+def _map_answers(parts: Mapping[str, str], answered: Mapping[str, str]) -> dict[str, str]:
     """What the map tells of each track of a split: the answer, or why there is none."""
     return {t: NO_ANSWER.get(part, NO_ANSWER["excluded"]) for t, part in parts.items()} | dict(answered)
 
 
 def _sentences(prepared: Prepared) -> list[str]:
     about = prepared.about
-    became = Counter(_became(prepared))
+    became = Counter(_track_statuses(prepared))
     n = about["counts"] | {k: became[k] for k in ("failed", "excluded")}
     lost = [f"{n[k]:,} {words}" for k, words in _LOST.items() if n.get(k)]
     artists = {a for a, ok in zip(prepared.tracks["artist"], prepared.usable, strict=True) if ok and a}
@@ -74,8 +74,8 @@ def _sentences(prepared: Prepared) -> list[str]:
 def _duration(prepared: Prepared) -> list[str]:
     """How long the tracks last, where one sentence says it: nearly all of them last as long as the others."""
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
-    others = _unlike(seconds)
-    if not len(seconds) or len(others) > FEW * len(seconds):
+    others = _other_lengths(seconds)
+    if not len(seconds) or len(others) > MAX_OTHER_LENGTHS * len(seconds):
         return []
     hours, long = f"{seconds.sum() / 3600:.1f} hours in all", f"{np.median(seconds):.1f} s"
     if not len(others):
@@ -85,12 +85,12 @@ def _duration(prepared: Prepared) -> list[str]:
     return [f"{len(seconds) - len(others):,} tracks last {long}, {rest}; {hours}."]
 
 
-def _unlike(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _other_lengths(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Those that are not as long as most."""
-    return seconds[np.abs(seconds - np.median(seconds)) > ALIKE_S] if len(seconds) else seconds
+    return seconds[np.abs(seconds - np.median(seconds)) > SAME_LENGTH_S] if len(seconds) else seconds
 
 
-def _became(prepared: Prepared) -> list[str]:
+def _track_statuses(prepared: Prepared) -> list[str]:
     """Of each track: `ok`, `failed`, `missing`, or `excluded`, which is a failure that somebody asked for."""
     tracks = prepared.tracks
     return [
@@ -105,7 +105,7 @@ _LOST = {"failed": "failed", "excluded": "excluded", "missing": "missing on this
 def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
     tracks = prepared.tracks
     n: Counter[tuple[str, str]] = Counter()
-    for track, genre, status in zip(tracks["track_id"], tracks["genre"], _became(prepared), strict=True):
+    for track, genre, status in zip(tracks["track_id"], tracks["genre"], _track_statuses(prepared), strict=True):
         if genre is not None:
             n[genre, (parts.get(track, "excluded") if parts else "usable") if status == "ok" else status] += 1
     among = PARTS if parts else ("usable", "excluded")
@@ -157,10 +157,10 @@ def _failures(prepared: Prepared) -> list[Table]:
         return []
     stages = Counter("excluded" if f["error"].startswith("excluded: ") else f"in {f['stage']}" for f in found)
     rows = [
-        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in found[:MOST_FAILURES]
+        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in found[:MAX_FAILURES]
     ]  # fmt: skip
     said = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
-    more = f", the first {MOST_FAILURES}" if len(found) > MOST_FAILURES else ""
+    more = f", the first {MAX_FAILURES}" if len(found) > MAX_FAILURES else ""
     caption = f"{pluralize(found, 'file')} that cannot be used ({said}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
 
@@ -171,17 +171,17 @@ def _spectrum(prepared: Prepared) -> list[Figure]:
     shards = prepared.shards("mel_image") if isinstance(view, MelImageView) else []
     if not shards or not isinstance(view, MelImageView):
         return []
-    chosen = sorted({int(i) for i in np.linspace(0, len(shards) - 1, min(MOST_SHARDS, len(shards)))})
+    chosen = sorted({int(i) for i in np.linspace(0, len(shards) - 1, min(MAX_SHARDS, len(shards)))})
     usable = prepared.usable
     levels: dict[str, list[Any]] = {}
     for shard in (shards[i] for i in chosen):
-        for track, picture in pictures_of(prepared, shard):
+        for track, picture in shard_pictures(prepared, shard):
             if usable[track]:
                 levels.setdefault(prepared.tracks["genre"][track], []).append(picture.mean(axis=0, dtype=np.float32))
     if not levels:
         return []
     hz = _centres(view)
-    means = {g: _narrowed(np.mean(rows, axis=0)) for g, rows in sorted(levels.items())}
+    means = {g: _average_bands(np.mean(rows, axis=0)) for g, rows in sorted(levels.items())}
     values = [
         {"series": printable(g), "x": round(float(x), 1), "y": round(float(y), 2)}
         for g, row in means.items()
@@ -201,10 +201,10 @@ def _centres(view: MelImageView) -> Any:
     """Centre in Hz of each of the bands that are drawn."""
     filters = mel_filters(view.sr, view.n_fft, view.size).astype(np.float64)
     at = np.fft.rfftfreq(view.n_fft, 1 / view.sr)
-    return np.maximum(_narrowed((filters @ at) / np.maximum(filters.sum(axis=1), 1e-12)), 20.0)
+    return np.maximum(_average_bands((filters @ at) / np.maximum(filters.sum(axis=1), 1e-12)), 20.0)
 
 
-def _narrowed(row: Any) -> Any:
+def _average_bands(row: Any) -> Any:
     """Means of neighbouring bands, `BANDS` of them at most."""
     each = max(1, len(row) // BANDS)
     return np.asarray(row[: len(row) // each * each]).reshape(-1, each).mean(axis=1)

@@ -15,10 +15,10 @@ from genrelab.records.prepared import Prepared
 from genrelab.report.page import charts, charts_models
 from genrelab.report.page.blocks import Figure, Table
 from genrelab.report.page.charts import Chart, Interval
-from genrelab.report.page.tracks import Known
+from genrelab.report.page.tracks import TrackInfo
 
-MOST_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
-FAR = 5.0  # standard deviations at which a feature is cut off
+MAX_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
+MAX_DEVIATIONS = 5.0  # standard deviations at which a feature is cut off
 PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma"}
 Floats = NDArray[np.float64]
@@ -43,14 +43,14 @@ class Features:
         """In standard deviations from the mean of all tracks; features that never vary are 0."""
         spread = self.values.std(axis=0)
         away: Floats = (self.values - self.values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        return away.clip(-FAR, FAR)
+        return away.clip(-MAX_DEVIATIONS, MAX_DEVIATIONS)
 
     def means_of(self, pattern: str) -> list[int]:
         """Places of the features that are means of a family, such as `mfcc_mean_01` and `mfcc1_mean`."""
         return [i for i, n in enumerate(self.names) if re.match(pattern, n) and "mean" in n]
 
 
-def features(prepared: Prepared) -> Features | None:
+def load_features(prepared: Prepared) -> Features | None:
     """None where the preparation holds no statistics and no table."""
     if not prepared.folder.exists("features.parquet"):
         return None
@@ -69,7 +69,7 @@ def features(prepared: Prepared) -> Features | None:
     return Features(known, genre, names, sums / np.bincount(place)[:, None])
 
 
-def plane(standard: Floats) -> tuple[Floats, Floats]:
+def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
     """The two directions in which rows differ most: places, (n, 2), and the share of the variance of each.
 
     The sign of a direction is free: its largest loading is made positive, so that a map looks the same every time.
@@ -93,7 +93,7 @@ def plane(standard: Floats) -> tuple[Floats, Floats]:
     return places, shares
 
 
-def tracks_on_a_map(found: Features, known: Known, answered: Mapping[str, str], model: str) -> Figure:
+def map_figure(found: Features, known: TrackInfo, answered: Mapping[str, str], model: str) -> Figure:
     """Principal components of all features, of the MFCC and of the chroma, with what the best model answered."""
     standard = found.standard
     columns = {"all features": list(range(len(found.names)))}
@@ -101,11 +101,11 @@ def tracks_on_a_map(found: Features, known: Known, answered: Mapping[str, str], 
         family = [i for i, n in enumerate(found.names) if re.match(pattern, n)]
         if 2 < len(family) < len(found.names):
             columns[words] = family
-    planes = [plane(standard[:, of]) for of in columns.values()]
-    shown = np.unique(np.linspace(0, len(found.tracks) - 1, min(MOST_POINTS, len(found.tracks))).astype(int))
+    planes = [principal_plane(standard[:, of]) for of in columns.values()]
+    shown = np.unique(np.linspace(0, len(found.tracks) - 1, min(MAX_POINTS, len(found.tracks))).astype(int))
     rows = [_point(found, known, answered, planes, int(i)) for i in shown]
     genres = [printable(g) for g in sorted(set(found.genre))]
-    spec = charts_models.field_of_points(rows, series=genres, views=list(columns))
+    spec = charts_models.track_map(rows, series=genres, views=list(columns))
     first = planes[0][1]
     of = (
         f"{len(shown):,} of {len(found.tracks):,} tracks"
@@ -122,7 +122,7 @@ def tracks_on_a_map(found: Features, known: Known, answered: Mapping[str, str], 
 
 
 def _point(
-    found: Features, known: Known, answered: Mapping[str, str], planes: Sequence[tuple[Floats, Floats]], i: int
+    found: Features, known: TrackInfo, answered: Mapping[str, str], planes: Sequence[tuple[Floats, Floats]], i: int
 ) -> dict[str, str | float]:
     track = found.tracks[i]
     row: dict[str, str | float] = {

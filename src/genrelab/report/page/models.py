@@ -16,20 +16,20 @@ from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation.metrics import similarity_order
 from genrelab.records.prepared import read_parquet
-from genrelab.report.leaderboard import Leaderboard, Row, percent
+from genrelab.report.leaderboard import Leaderboard, LeaderboardRow, format_percent
 from genrelab.report.page import charts, charts_models
-from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Stack, Table, Tracks, between
+from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Stack, Table, TrackList, format_interval
 from genrelab.report.page.blocks import percent as bare
 from genrelab.report.page.charts import Chart
-from genrelab.report.page.tracks import Known
+from genrelab.report.page.tracks import TrackInfo
 
-HARDEST = 6  # tracks shown for each model, the most confident mistakes
-MOST_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table
+N_HARDEST = 6  # tracks shown for each model, the most confident mistakes
+MAX_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table
 Histories = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Answers:
+class ScoredPredictions:
     """What a model answered of the scored tracks: ids, true and answered genre, probability of the answer."""
 
     tracks: Sequence[str]
@@ -42,10 +42,10 @@ class Answers:
         """Rows of the most confident mistakes, the worst first."""
         confidence = np.where(self.truth == self.answer, 0.0, self.p)
         n_wrong = int((self.truth != self.answer).sum())
-        return [int(i) for i in np.argsort(-confidence, kind="stable")[: min(HARDEST, n_wrong)]]
+        return [int(i) for i in np.argsort(-confidence, kind="stable")[: min(N_HARDEST, n_wrong)]]
 
 
-def answers(run: Folder, board: Leaderboard, row: Row) -> Answers:
+def load_predictions(run: Folder, board: Leaderboard, row: LeaderboardRow) -> ScoredPredictions:
     """From `predictions.parquet`; what it holds must be what was scored."""
     import pyarrow.compute as pc
 
@@ -59,11 +59,16 @@ def answers(run: Folder, board: Leaderboard, row: Row) -> Answers:
             f"{run}: predictions.parquet and metrics.json of {row.folder} tell different scores; "
             "run `genrelab train` again"
         )
-    return Answers(list(map(str, table["track_id"].to_pylist())), truth, answer, probabilities.max(axis=1))
+    return ScoredPredictions(list(map(str, table["track_id"].to_pylist())), truth, answer, probabilities.max(axis=1))
 
 
-def section(
-    run: Folder, board: Leaderboard, row: Row, metrics: Mapping[str, Any], given: Answers, known: Known
+def model_section(
+    run: Folder,
+    board: Leaderboard,
+    row: LeaderboardRow,
+    metrics: Mapping[str, Any],
+    given: ScoredPredictions,
+    known: TrackInfo,
 ) -> Section:
     """All of one model.
 
@@ -72,18 +77,21 @@ def section(
     """
     scores = metrics["scores"]
     blocks: list[Block] = [
-        Stack([_ledger(board, metrics), *_calibration(board, metrics)]),
+        Stack([_accuracy_table(board, metrics), *_calibration(board, metrics)]),
         *_reliability(board, row, metrics),
         _confusion(board, row, scores),
         _per_genre(board, scores),
         *_curves(run, row, metrics),
         *_hardest(board, given, known),
     ]
-    notes = [*(["Not above the majority line, or chance where that is higher."] if row.marked else []), *row.notes]
+    notes = [
+        *(["Not above the majority line, or chance where that is higher."] if row.below_baseline else []),
+        *row.notes,
+    ]
     return Section(row.folder, printable(row.model), blocks, notes)
 
 
-def _ledger(board: Leaderboard, metrics: Mapping[str, Any]) -> Table:
+def _accuracy_table(board: Leaderboard, metrics: Mapping[str, Any]) -> Table:
     """Accuracy on what it learned from, on what chose, on windows, on tracks: the gaps between them tell most."""
     rows = []
     for name, words in (("training", "tracks it was fitted on"), ("validation", "tracks that chose its settings")):
@@ -96,7 +104,7 @@ def _ledger(board: Leaderboard, metrics: Mapping[str, Any]) -> Table:
 
 
 def _share(found: Mapping[str, Any]) -> tuple[str, str, str]:
-    interval = between(found.get("accuracy_low"), found.get("accuracy_high"))
+    interval = format_interval(found.get("accuracy_low"), found.get("accuracy_high"))
     return f"{found['n']:,}", bare(found["accuracy"]), interval
 
 
@@ -111,11 +119,11 @@ def _per_genre(board: Leaderboard, scores: Mapping[str, Any]) -> Table:
     return Table(caption, ("genre", "n", "precision %", "recall %", "F1 %"), rows, sortable=True)
 
 
-def _confusion(board: Leaderboard, row: Row, scores: Mapping[str, Any]) -> Figure:
+def _confusion(board: Leaderboard, row: LeaderboardRow, scores: Mapping[str, Any]) -> Figure:
     counts = np.array(scores["confusion"], np.int64)
     order = similarity_order(counts)
     counts, genres = counts[order][:, order], [printable(board.genres[i]) for i in order]
-    rows, numbered = counts.sum(axis=1), len(genres) <= charts.NUMBERED_UP_TO
+    rows, numbered = counts.sum(axis=1), len(genres) <= charts.MAX_NUMBERED_GENRES
     down = [f"{g}  {n}" for g, n in zip(genres, rows, strict=True)]
     cells = [
         {
@@ -133,12 +141,12 @@ def _confusion(board: Leaderboard, row: Row, scores: Mapping[str, Any]) -> Figur
     said = f"Most often {genres[worst[1]]} is taken for {genres[worst[2]]}." if worst and worst[0] else ""
     spec = charts.matrix(cells, across=genres, down=down, x="answered", y="true genre, n", numbered=numbered)
     label = f"Confusion matrix of {printable(row.model)} on {board.scored}. {said}"
-    table = _whole(board, counts, genres) if numbered else _mistakes(board, counts, genres)
+    table = _confusion_table(board, counts, genres) if numbered else _mistakes(board, counts, genres)
     note = f"{board.scored}; genres that are confused stand together. {said}"
     return Figure("What it confuses", Chart(spec, label), note, table)
 
 
-def _whole(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
+def _confusion_table(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
     body = [(g, *map(str, counts[i])) for i, g in enumerate(genres)]
     return Table(f"True genre down, answer across; {board.scored}", ("true genre", *genres), body, folded=True)
 
@@ -147,12 +155,12 @@ def _mistakes(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[st
     """A matrix of so many genres that nobody reads it as a table: what is confused most often."""
     wrong = [(int(n), i, j) for (i, j), n in np.ndenumerate(counts) if n and i != j]
     wrong.sort(key=lambda found: (-found[0], *found[1:]))
-    body = [(genres[i], genres[j], f"{n:,}", f"{counts[i].sum():,}") for n, i, j in wrong[:MOST_MISTAKES]]
+    body = [(genres[i], genres[j], f"{n:,}", f"{counts[i].sum():,}") for n, i, j in wrong[:MAX_MISTAKES]]
     caption = f"Most frequent mistakes, {len(body):,} of {len(wrong):,} kinds; {board.scored}"
     return Table(caption, ("true genre", "answered", "n", "of"), body, words=2, folded=True)
 
 
-def _reliability(board: Leaderboard, row: Row, metrics: Mapping[str, Any]) -> list[Figure]:
+def _reliability(board: Leaderboard, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
     bins = [b for b in metrics["scores"].get("reliability", ()) if b["n"]]
     if not bins:
         return []
@@ -193,13 +201,13 @@ def _calibration(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
     return [Table(caption, columns, rows)]
 
 
-def _curves(run: Folder, row: Row, metrics: Mapping[str, Any]) -> list[Figure]:
+def _curves(run: Folder, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
     if metrics["curve"] is None:
         return []
     history, best = _history(run, row.folder), metrics["curve"]["best_epoch"]
     if best not in history["epoch"]:
         raise PreparedError(f"{run}: {row.folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again")
-    said, name = gap_words(history, best), printable(row.model)
+    said, name = describe_gap(history, best), printable(row.model)
     accuracy, loss = (_curve(history, best, what, said, name) for what in ("accuracy", "loss"))
     columns = ("epoch", "training loss", "validation loss", "training accuracy %", "validation accuracy %")
     rows = [
@@ -222,17 +230,17 @@ def _curve(history: Histories, best: int, what: str, said: str, name: str) -> Ch
         {"epoch": int(e), "training": round(scale * t, 4), "validation": round(scale * v, 4)}
         for e, t, v in zip(*columns, strict=True)
     ]
-    spec = charts_models.gap(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
+    spec = charts_models.training_curves(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
     return Chart(spec, f"{what} of {name} on training and validation, epoch by epoch: {said}")
 
 
-def gap_words(history: Histories, best: int) -> str:
+def describe_gap(history: Histories, best: int) -> str:
     """The overfitting gap in words: training less validation accuracy at the epoch whose weights were kept."""
     at = list(history["epoch"]).index(best)
     training, validation = history["accuracy"][at], history["val_accuracy"][at]
     gap = 100 * (training - validation)
     named = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
-    seen = f"training {percent(training)}, validation {percent(validation)}"
+    seen = f"training {format_percent(training)}, validation {format_percent(validation)}"
     return f"best epoch {best} of {len(history['epoch'])}: {seen}: {named}"
 
 
@@ -242,18 +250,18 @@ def _history(run: Folder, folder: str) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in names}
 
 
-def _hardest(board: Leaderboard, given: Answers, known: Known) -> list[Tracks | Table]:
+def _hardest(board: Leaderboard, given: ScoredPredictions, known: TrackInfo) -> list[TrackList | Table]:
     """To look at and to hear; as a table where there is neither picture nor audio."""
     shown = [
         known.heard(
             given.tracks[i],
-            f"{printable(given.truth[i])}, taken for {printable(given.answer[i])} with {percent(given.p[i])}",
+            f"{printable(given.truth[i])}, taken for {printable(given.answer[i])} with {format_percent(given.p[i])}",
         )
         for i in given.hardest
     ]
     note = f"The most confident mistakes of {board.scored}. Listen whether the label or the model is wrong."
     if any(track.href or track.picture for track in shown):
-        return [Tracks("Hardest tracks", shown, note)]
+        return [TrackList("Hardest tracks", shown, note)]
     rows = [(track.name, track.who, track.says) for track in shown]
     caption = f"Hardest tracks: the most confident mistakes of {board.scored}"
     return [Table(f"{caption}; {shown[0].why}", ("track", "artist", "mistake"), rows, words=3)] if shown else []

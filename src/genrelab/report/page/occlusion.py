@@ -10,16 +10,16 @@ import numpy as np
 
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
-from genrelab.report.leaderboard import Row, percent
+from genrelab.report.leaderboard import LeaderboardRow, format_percent
 from genrelab.report.page import charts_models
-from genrelab.report.page.blocks import Heard, Tracks, sentence
+from genrelab.report.page.blocks import TrackCard, TrackList, sentence
 from genrelab.report.page.charts import Chart
-from genrelab.report.page.tracks import Known, data_address
+from genrelab.report.page.tracks import TrackInfo, data_url
 
-LEAST = 0.05  # points of probability that are not printed as 0.0
+MIN_SHOWN_DROP = 0.05  # points of probability that are not printed as 0.0
 
 
-def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
+def occlusion_tracks(run: Folder, row: LeaderboardRow, known: TrackInfo) -> list[TrackList]:
     """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
     if not run.exists(f"{row.folder}/occlusion.json"):
         return []
@@ -34,34 +34,34 @@ def decided(run: Folder, row: Row, known: Known) -> list[Tracks]:
     )
     if study.get("sentence"):
         note = f"{sentence(study['sentence'])} {note}"
-    return [Tracks("What decided", tracks, note)] if tracks else []
+    return [TrackList("What decided", tracks, note)] if tracks else []
 
 
-def _track(found: Mapping[str, Any], known: Known, folder: str) -> Heard:
+def _track(found: Mapping[str, Any], known: TrackInfo, folder: str) -> TrackCard:
     mel, drop = np.array(found["mel"], np.float32), np.array(found["drop"], np.float64)
     patches = _patches(found, drop)
     span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
-    spec = charts_models.over_picture(
-        patches, data_address(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
+    spec = charts_models.occlusion_map(
+        patches, data_url(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
     )  # fmt: skip
-    says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {percent(found['p'])}"
-    label, decisive = _what_decided(patches)
+    says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {format_percent(found['p'])}"
+    label, decisive = _strongest_patch(patches)
     track = known.heard(found["track_id"], says)
     evidence = quote(f"{folder}/{found['evidence']}") if decisive and found.get("evidence") else None
-    return Heard(
+    return TrackCard(
         track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
     )
 
 
-def _what_decided(patches: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
+def _strongest_patch(patches: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
     """The patch that decided most, and whether any did: what is printed as 0.0 points is nothing."""
     most, least = (pick(patches, key=lambda p: p["drop"]) for pick in (max, min))
-    if most["drop"] >= LEAST:
+    if most["drop"] >= MIN_SHOWN_DROP:
         return (
             f"Most decided {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}: "
             f"without it the probability falls by {most['drop']:.1f} points"
         ), True
-    if least["drop"] > -LEAST:
+    if least["drop"] > -MIN_SHOWN_DROP:
         return "No single patch changes this answer", False
     return "No single patch carries this answer: without any one of them its probability does not fall", False
 

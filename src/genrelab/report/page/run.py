@@ -9,23 +9,25 @@ from typing import Any
 from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet
-from genrelab.report.leaderboard import HEADERS, Leaderboard, percent
+from genrelab.report.leaderboard import HEADERS, Leaderboard, format_percent
 from genrelab.report.page import audit as page_audit
 from genrelab.report.page import data as page_data
 from genrelab.report.page import models as page_models
 from genrelab.report.page import studies as page_studies
 from genrelab.report.page import tuning as page_tuning
-from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, between, points, render
+from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, format_interval, points, render
 from genrelab.report.page.blocks import percent as bare
 from genrelab.report.page.charts import Chart, Interval, intervals
-from genrelab.report.page.models import Answers
-from genrelab.report.page.occlusion import decided
-from genrelab.report.page.tracks import Known, add_pictures, known
+from genrelab.report.page.models import ScoredPredictions
+from genrelab.report.page.occlusion import occlusion_tracks
+from genrelab.report.page.tracks import TrackInfo, add_pictures, track_info
 
 Json = Mapping[str, Any]
 
 
-def page(run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json], given: Mapping[str, Answers]) -> str:
+def render_report(
+    run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json], given: Mapping[str, ScoredPredictions]
+) -> str:
     """`report.html` of a run.
 
     Args:
@@ -36,11 +38,11 @@ def page(run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json
         PreparedError: files of RUN do not fit together.
     """
     prepared, split = _prepared(run, facts), read_parquet(run, "split.parquet").to_pydict()
-    tracks = known(split, facts["dataset"].get("root"), run)
+    tracks = track_info(split, facts["dataset"].get("root"), run)
     studies = _read_studies(run)
-    add_pictures(tracks, prepared, _to_see(given, studies))
+    add_pictures(tracks, prepared, _tracks_with_picture(given, studies))
     models = [_model(run, board, row, stored[row.folder], given[row.folder], tracks) for row in board.rows]
-    sections = _studies(run, board, studies, tracks, _strangers(run, studies, split))
+    sections = _studies(run, board, studies, tracks, _searches_of_other_tracks(run, studies, split))
     data = _data(prepared, board, split, given, tracks)
     return render(
         "report.html",
@@ -55,7 +57,7 @@ def page(run: Folder, board: Leaderboard, facts: Json, stored: Mapping[str, Json
         sections=sections,
         models=models,
         data=data,
-        circumstances=_circumstances(facts),
+        circumstances=_environment_tables(facts),
         contents=_contents(sections, models, data),
     )
 
@@ -81,7 +83,7 @@ def _read_studies(run: Folder) -> dict[str, Any]:
     return found
 
 
-def _strangers(run: Folder, studies: Json, split: Json) -> list[str]:
+def _searches_of_other_tracks(run: Folder, studies: Json, split: Json) -> list[str]:
     """Models whose search of hyper-parameters saw other tracks than this run learned from.
 
     A search outlives `--overwrite`, for it took hours: what is trained beside it may be another collection.
@@ -103,23 +105,25 @@ def _read(run: Folder, name: str) -> dict[str, Any]:
         raise PreparedError(f"{run}: {name} is damaged ({e}); make the study again") from e
 
 
-def _to_see(given: Mapping[str, Answers], studies: Json) -> set[str]:
+def _tracks_with_picture(given: Mapping[str, ScoredPredictions], studies: Json) -> set[str]:
     """Tracks whose picture the page shows."""
     wanted = {a.tracks[i] for a in given.values() for i in a.hardest}
     if "doubts" in studies:
-        wanted |= {r["track_id"] for r in page_audit.clearest(studies["doubts"].get("rows", ()))}
+        wanted |= {r["track_id"] for r in page_audit.clearest_doubts(studies["doubts"].get("rows", ()))}
     return wanted
 
 
-def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known, strangers: Sequence[str]) -> list[Section]:
+def _studies(
+    run: Folder, board: Leaderboard, studies: Json, tracks: TrackInfo, strangers: Sequence[str]
+) -> list[Section]:
     names = {row.folder: row.model for row in board.rows}
     makers: dict[str, Callable[[Json], Section]] = {
-        "audit": lambda found: page_audit.audit(found, tracks),
-        "honesty": page_studies.honesty,
-        "learning_curve": lambda found: page_studies.learning_curve(found, board.scored),
-        "robustness": lambda found: page_studies.robustness(found, names),
-        "doubts": lambda found: page_audit.doubts(found, tracks),
-        "tuning": lambda found: page_tuning.tuning(found, strangers),
+        "audit": lambda found: page_audit.audit_section(found, tracks),
+        "honesty": page_studies.honesty_section,
+        "learning_curve": lambda found: page_studies.learning_curve_section(found, board.scored),
+        "robustness": lambda found: page_studies.robustness_section(found, names),
+        "doubts": lambda found: page_audit.doubts_section(found, tracks),
+        "tuning": lambda found: page_tuning.tuning_section(found, strangers),
     }
     made = [_comparisons(board)] if board.comparisons else []
     for name, make in makers.items():
@@ -131,20 +135,26 @@ def _studies(run: Folder, board: Leaderboard, studies: Json, tracks: Known, stra
     return made
 
 
-def _model(run: Folder, board: Leaderboard, row: Any, metrics: Json, given: Answers, tracks: Known) -> dict[str, Any]:
-    section = page_models.section(run, board, row, metrics, given, tracks)
-    blocks = [*section.blocks, *decided(run, row, tracks)]
+def _model(
+    run: Folder, board: Leaderboard, row: Any, metrics: Json, given: ScoredPredictions, tracks: TrackInfo
+) -> dict[str, Any]:
+    section = page_models.model_section(run, board, row, metrics, given, tracks)
+    blocks = [*section.blocks, *occlusion_tracks(run, row, tracks)]
     return {
         "id": f"model-{row.folder}",
         "title": section.title,
-        "figures": f"{percent(row.accuracy)} [{bare(row.accuracy_low)}, {bare(row.accuracy_high)}]",
+        "figures": f"{format_percent(row.accuracy)} [{bare(row.accuracy_low)}, {bare(row.accuracy_high)}]",
         "row": row,
         "section": Section(section.id, section.title, blocks, section.sentences),
     }
 
 
 def _data(
-    prepared: Prepared | None, board: Leaderboard, split: Json, given: Mapping[str, Answers], tracks: Known
+    prepared: Prepared | None,
+    board: Leaderboard,
+    split: Json,
+    given: Mapping[str, ScoredPredictions],
+    tracks: TrackInfo,
 ) -> list[Section]:
     if prepared is None:
         sentence = "The preparation is not where this run left it, so nothing is shown of the data."
@@ -198,7 +208,7 @@ def _comparisons(board: Leaderboard) -> Section:
             names[c["b"]],
             "yes" if c["separable"] else "no",
             points(c["difference"]),
-            between(c["low"], c["high"], signed=True),
+            format_interval(c["low"], c["high"], signed=True),
             f"{c['p_value']:.3f}",
             f"{c['p_adjusted']:.3f}",
             f"{c['n']:,}",
@@ -230,39 +240,39 @@ def _contents(
     ]
 
 
-CIRCUMSTANCES = {
+ENVIRONMENT = {
     "dataset": "Data",
     "split": "Split",
     "settings": "Settings",
     "versions": "Software",
     "timings": "Seconds",
 }
-LEFT_OUT = ("by_genre", "notes", "no_test")  # they stand elsewhere on the page
+SHOWN_ELSEWHERE = ("by_genre", "notes", "no_test")  # they stand elsewhere on the page
 
 
-def _circumstances(facts: Json) -> list[Table]:
+def _environment_tables(facts: Json) -> list[Table]:
     tables = []
-    for name, title in CIRCUMSTANCES.items():
+    for name, title in ENVIRONMENT.items():
         values = {"seed": facts["seed"], **facts[name]} if name == "settings" else facts[name]
-        rows = [(k.replace("_", " "), _readable(v)) for k, v in values.items() if k not in LEFT_OUT]
+        rows = [(k.replace("_", " "), _format_value(v)) for k, v in values.items() if k not in SHOWN_ELSEWHERE]
         tables.append(Table(title, ("what", "value"), rows, words=2, folded=True))
     return tables
 
 
-def _readable(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """A value of JSON as a person writes it."""
     if value is None or value in ({}, []):
         return ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{_readable(k)}: {_readable(v)}" for k, v in value.items())
+        return ", ".join(f"{_format_value(k)}: {_format_value(v)}" for k, v in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_readable, value))
+        return ", ".join(map(_format_value, value))
     return printable(str(value))
 
 
-def title_of(facts: Json) -> str:
+def report_title(facts: Json) -> str:
     """The name of the folder or table that the tracks come from; of the kind of dataset where that is not known."""
     root = facts["dataset"].get("root")
     return PurePath(root).name if root and PurePath(root).name else str(facts["dataset"]["name"])

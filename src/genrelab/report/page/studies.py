@@ -11,7 +11,7 @@ from typing import Any
 from genrelab.core.errors import printable
 from genrelab.evaluation.comparison import BASELINE, join_all
 from genrelab.report.page import charts
-from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, between, percent, points
+from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, format_interval, percent, points
 from genrelab.report.page.charts import Chart, Interval
 
 POLICIES = {
@@ -21,10 +21,10 @@ POLICIES = {
     "segment": "random windows",
 }
 NOISY = "too noisy to tell"  # the verdict of learning_curve.py where chance may explain both
-MOST_TOLD = 3  # models whose differences stand as sentences; of more there is a table
+MAX_MODELS_IN_WORDS = 3  # models whose differences stand as sentences; of more there is a table
 
 
-def honesty(found: Mapping[str, Any]) -> Section:
+def honesty_section(found: Mapping[str, Any]) -> Section:
     """`honesty.json`: the same model under every policy; what the differences mean is said in its sentences."""
     blocks: list[Figure | Table] = []
     for model in found["models"]:
@@ -40,7 +40,7 @@ def honesty(found: Mapping[str, Any]) -> Section:
     differences = [d for m in found["models"] for d in m["differences"]]
     sentences = list(found["sentences"])
     blocks += [_differences(found["models"])] if differences else []
-    if len(found["models"]) > MOST_TOLD:
+    if len(found["models"]) > MAX_MODELS_IN_WORDS:
         told = {d["sentence"] for d in differences}
         sentences = [s for s in sentences if s not in told]
         said = [(printable(d["sentence"]),) for d in differences]
@@ -72,7 +72,7 @@ def _honest_table(name: str, policies: Sequence[Mapping[str, Any]]) -> Table:
             f"{p['n_learned']:,}",
             f"{p['n']:,}",
             percent(p["accuracy"]),
-            between(p["low"], p["high"]),
+            format_interval(p["low"], p["high"]),
             ", ".join(map(percent, p["folds"])) or ABSENT,
         )
         for p in policies
@@ -87,17 +87,17 @@ def _differences(models: Sequence[Mapping[str, Any]]) -> Table:
             printable(m["model"]),
             f"{POLICIES.get(d['a'], d['a'])} − {POLICIES.get(d['b'], d['b'])}",
             points(d["difference"]),
-            between(d["low"], d["high"], signed=True),
+            format_interval(d["low"], d["high"], signed=True),
         )
         for m in models
         for d in m["differences"]
     ]
     columns = ("model", "between", "points", "95 % interval")
-    folded = len(models) <= MOST_TOLD  # the sentences above tell them
+    folded = len(models) <= MAX_MODELS_IN_WORDS  # the sentences above tell them
     return Table("Differences between the splits", columns, rows, words=2, wide=True, folded=folded)
 
 
-def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
+def learning_curve_section(found: Mapping[str, Any], scored: str) -> Section:
     """`learning_curve.json`: would more tracks help, and of which genre?"""
     values = [
         {
@@ -118,7 +118,7 @@ def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
             f"{100 * p['share']:.0f}",
             f"{p['n_tracks']:,}",
             percent(p["accuracy"]),
-            between(p["low"], p["high"]),
+            format_interval(p["low"], p["high"]),
         )
         for m in found["models"]
         for p in m["points"]
@@ -128,13 +128,13 @@ def learning_curve(found: Mapping[str, Any], scored: str) -> Section:
     blocks: list[Figure | Table] = [
         Figure("Accuracy with more tracks", Chart(spec, f"Learning curve. {verdicts}"), f"{scored}.", table)
     ]
-    told, untold = _told_by_genre(found["models"])
+    told, untold = _split_by_evidence(found["models"])
     blocks += [_gains(m, scored, folded=i > 0) for i, m in enumerate(told)]
     sentences = [*found["sentences"], *([_of_no_genre(untold)] if untold else [])]
     return Section("more-data", "Would more tracks help?", blocks, sentences, "More data")
 
 
-def _told_by_genre(models: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _split_by_evidence(models: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Models of which anything is known of any genre, and those of which nothing is."""
     of_genres = [m for m in models if m["genres"]]
     nothing = [m for m in of_genres if {g["verdict"] for g in m["genres"].values()} <= {NOISY, "not measured"}]
@@ -148,14 +148,19 @@ def _of_no_genre(models: Sequence[Mapping[str, Any]]) -> str:
 
 def _gains(model: Mapping[str, Any], scored: str, *, folded: bool) -> Table:
     rows = [
-        (printable(genre), printable(g["verdict"]), points(g["gain"]), between(g["low"], g["high"], signed=True))
+        (
+            printable(genre),
+            printable(g["verdict"]),
+            points(g["gain"]),
+            format_interval(g["low"], g["high"], signed=True),
+        )
         for genre, g in sorted(model["genres"].items(), key=lambda item: -(item[1]["gain"] or 0))
     ]
     caption = f"{printable(model['model'])}: gain in recall by the last doubling; {scored}"
     return Table(caption, ("genre", "verdict", "points", "95 % interval"), rows, words=2, sortable=True, folded=folded)
 
 
-def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
+def robustness_section(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
     """`robustness.json`: what is left when the audio is worse, and how much of a track must be heard."""
     of = f"n = {found['n']:,} of {found['n_scored']:,} {found['part']} tracks"
     blocks: list[Figure | Table] = []
@@ -167,7 +172,7 @@ def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
         rows = [
             Interval(
                 c["label"], c["difference"], c["difference_low"], c["difference_high"],
-                strong=_apart(c["difference_low"], c["difference_high"]),
+                strong=_is_significant(c["difference_low"], c["difference_high"]),
             )
             for c in worse
         ]  # fmt: skip
@@ -181,7 +186,7 @@ def robustness(found: Mapping[str, Any], names: Mapping[str, str]) -> Section:
     return Section("robustness", "How robust is it?", blocks, found["sentences"], "Robustness")
 
 
-def _apart(low: float | None, high: float | None) -> bool:
+def _is_significant(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
@@ -190,9 +195,9 @@ def _conditions(name: str, of: str, conditions: Sequence[Mapping[str, Any]]) -> 
         (
             c["label"],
             percent(c["accuracy"]),
-            between(c["low"], c["high"]),
+            format_interval(c["low"], c["high"]),
             points(c["difference"]),
-            between(c["difference_low"], c["difference_high"], signed=True),
+            format_interval(c["difference_low"], c["difference_high"], signed=True),
             percent(c["same_answer"]),
         )
         for c in conditions
@@ -212,7 +217,7 @@ def _seconds(models: Sequence[Mapping[str, Any]], names: Mapping[str, str], of: 
     ]
     spec = charts.lines(values, x="seconds heard", y="accuracy, %", band=True, log=True)
     rows = [
-        (name, f"{s['seconds']:g}", f"{s['n']:,}", percent(s["accuracy"]), between(s["low"], s["high"]))
+        (name, f"{s['seconds']:g}", f"{s['n']:,}", percent(s["accuracy"]), format_interval(s["low"], s["high"]))
         for name, s in heard
     ]
     columns = ("model", "seconds", "n", "accuracy %", "95 % interval")

@@ -19,14 +19,14 @@ from genrelab.core.errors import PreparedError, printable
 from genrelab.core.storage import Folder
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
-from genrelab.report.page.blocks import Heard
+from genrelab.report.page.blocks import TrackCard
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
-MOST_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB
+MAX_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB
 
 
 @dataclass(frozen=True)
-class Known:
+class TrackInfo:
     """What is known of the tracks, by their id, and where the page lies that shows them.
 
     Attributes:
@@ -58,10 +58,10 @@ class Known:
         parts = (self.of(track, "artist"), self.of(track, "album"))
         return printable(" · ".join(p for p in parts if p)) or "unknown artist"
 
-    def heard(self, track: str, says: str) -> Heard:
+    def heard(self, track: str, says: str) -> TrackCard:
         """The track to hear and to look at."""
         href, why = self.audio(track)
-        return Heard(
+        return TrackCard(
             self.name(track), self.who(track), says, href, why, self.pictures.get(track), self._range(track)
         )  # fmt: skip
 
@@ -86,19 +86,19 @@ class Known:
         return f"0 to {span:.0f} s across, low to high up" if span else ""
 
 
-def known(columns: Mapping[str, Sequence[Any]], root: str | None, page: Folder) -> Known:
+def track_info(columns: Mapping[str, Sequence[Any]], root: str | None, page: Folder) -> TrackInfo:
     """Of the columns of `split.parquet` or `tracks.parquet`."""
-    return Known(columns, {str(t): i for i, t in enumerate(columns["track_id"])}, root, page)
+    return TrackInfo(columns, {str(t): i for i, t in enumerate(columns["track_id"])}, root, page)
 
 
-def add_pictures(tracks: Known, prepared: Prepared | None, wanted: Collection[str]) -> None:
+def add_pictures(tracks: TrackInfo, prepared: Prepared | None, wanted: Collection[str]) -> None:
     """Read the mel spectrograms of these tracks where the preparation holds them."""
     if prepared is None or not isinstance(prepared.views.get("mel_image"), MelImageView):
         return
     number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     indices = {number[t]: t for t in sorted(wanted) if t in number and t not in tracks.pictures}
     for i, picture in mel_pictures(prepared, sorted(indices)).items():
-        tracks.pictures[indices[i]] = data_address(picture)
+        tracks.pictures[indices[i]] = data_url(picture)
         whole = prepared.tracks["duration_s"][i] or 0.0
         tracks.seconds[indices[i]] = min(whole, prepared.about["settings"].get("clips", {}).get("clip_s", whole))
 
@@ -108,11 +108,11 @@ def mel_pictures(prepared: Prepared, indices: Collection[int]) -> dict[int, Pict
     found: dict[int, Picture] = {}
     names = prepared.shards("mel_image")
     for name in [names[s] for s in _shards_of(prepared, indices) if s < len(names)]:
-        found |= {t: p for t, p in pictures_of(prepared, name) if t in indices and t not in found}
+        found |= {t: p for t, p in shard_pictures(prepared, name) if t in indices and t not in found}
     return found
 
 
-def pictures_of(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
+def shard_pictures(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
     """Track and picture of each readable record of a shard; none where the shard cannot be read here."""
     if not prepared.folder.is_local:
         return []
@@ -133,7 +133,7 @@ def _shards_of(prepared: Prepared, indices: Collection[int]) -> list[int]:
     return sorted({i // each for i in indices})
 
 
-def data_address(levels: Picture, colours: str = "magma") -> str:
+def data_url(levels: Picture, colours: str = "magma") -> str:
     """A spectrogram (frames, bands) as a picture of 224 by 112 points, lowest band at the bottom, for `src`.
 
     JPEG: the noise of a spectrogram does not compress without loss.

@@ -11,7 +11,7 @@ from genrelab.report.page.blocks import ABSENT, Figure, Section, Table, percent
 from genrelab.report.page.charts import Chart, Interval
 
 
-def tuning(studies: Mapping[str, Mapping[str, Any]], strangers: Collection[str] = ()) -> Section:
+def tuning_section(studies: Mapping[str, Mapping[str, Any]], strangers: Collection[str] = ()) -> Section:
     """All `tune/<model>/trials.json` of a run, by model.
 
     No row that was scored took part: what is drawn is the mean over folds of the training part.
