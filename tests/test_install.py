@@ -104,7 +104,7 @@ def digests(folder: Path) -> dict[Path, str]:
 
 
 @pytest.mark.slow
-def test_the_wheel_alone_predicts_tags_and_takes_it_back(tmp_path: Path) -> None:
+def test_installed_wheel_predicts_tags_and_untags(tmp_path: Path) -> None:
     """One test, not several: each would install everything anew in its own worker."""
     version = re.search(rf"^{PROBE}==.*", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert version is not None

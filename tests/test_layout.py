@@ -154,13 +154,13 @@ def test_one_meaning_a_class_name() -> None:
         "import genrelab.serve.server, genrelab.serve.workers.worker, genrelab.serve.stream.worker",
     ],
 )
-def test_the_use_half_loads_nothing_of_the_train_half(code: str) -> None:
+def test_modules_for_use_import_no_train_package(code: str) -> None:
     look = f"{code}\nimport sys\nprint(*[m for m in {TRAIN_ONLY!r} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []
 
 
-def test_help_loads_nothing_of_the_train_half() -> None:
+def test_help_imports_no_train_package() -> None:
     look = (
         "import sys\nfrom genrelab.cli.main import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"

@@ -36,7 +36,7 @@ def test_many_channels_and_integers_are_floats(tmp_path: Path) -> None:
     assert np.abs(x - y).max() < 1e-3
 
 
-def test_what_soundfile_cannot_read(tmp_path: Path) -> None:
+def test_aac_is_read_by_ffmpeg_and_not_by_soundfile(tmp_path: Path) -> None:
     by_ffmpeg("aac")(tmp_path / "a.m4a", 2.0)
     x = np.concatenate(list(blocks(tmp_path / "a.m4a", "av")))
     assert x.shape[1] == 2 and abs(len(x) / 44_100 - 2) < 0.1
@@ -63,7 +63,7 @@ def _frames(path: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("decoder", ["soundfile", "av"])
-def test_what_is_no_audio_raises_one_of_the_known_faults(tmp_path: Path, decoder: str) -> None:
+def test_non_audio_raises_a_known_error(tmp_path: Path, decoder: str) -> None:
     (tmp_path / "a.mp3").write_text("no audio" * 100)
     with pytest.raises(DECODER_ERRORS):
         list(blocks(tmp_path / "a.mp3", decoder))

@@ -155,7 +155,9 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg"])
-def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], name: str) -> None:
+def test_block_size_does_not_change_the_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: list[int], name: str
+) -> None:
     soundfile.write(tmp_path / name, stereo(3, 44_100), 44_100)
     found = []
     for values in (300_000, 10_000):
@@ -183,7 +185,7 @@ def test_the_last_block_may_be_full_or_not(
 
 
 @pytest.mark.parametrize("name", ["a b.mp3", "naïve 日本.mp3", "two\nlines.mp3", "a:b|c?d=%20#.mp3", "-x.mp3"])
-def test_any_name_will_do(tmp_path: Path, name: str) -> None:
+def test_files_with_odd_names_are_read(tmp_path: Path, name: str) -> None:
     write_vbr(tmp_path / name, sound(1, 22_050), 22_050)
     write_av(tmp_path / "a.m4a", "aac", stereo(1, 22_050), 22_050)
     (tmp_path / "a.m4a").rename((tmp_path / name).with_suffix(".m4a"))
@@ -191,7 +193,7 @@ def test_any_name_will_do(tmp_path: Path, name: str) -> None:
     assert probe((tmp_path / name).with_suffix(".m4a")).decoder == "av"
 
 
-def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8_is_read(tmp_path: Path) -> None:
     write_vbr(tmp_path / "a.mp3", sound(1, 22_050), 22_050)
     strange = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp3")
     try:
@@ -219,7 +221,7 @@ def test_a_window_is_the_slice_of_the_whole(tmp_path: Path, name: str, start_s: 
 
 @pytest.mark.parametrize("sr", [22_050, 44_100])
 @pytest.mark.parametrize("name", ["a.mp3", "a.ogg"])
-def test_a_window_of_few_bits_is_right_from_its_first_sample(tmp_path: Path, name: str, sr: int) -> None:
+def test_low_bit_rate_window_is_exact_from_its_first_sample(tmp_path: Path, name: str, sr: int) -> None:
     quality = {"bitrate_mode": "VARIABLE"} if name == "a.mp3" else {}
     soundfile.write(tmp_path / name, sound(12, sr), sr, compression_level=0.5, **quality)
     whole, _ = read(tmp_path / name)
@@ -243,9 +245,7 @@ def test_a_window_by_ffmpeg_is_the_slice_of_the_whole(tmp_path: Path, name: str,
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.m4a", "a.ts", "bare.mp3"])
 @pytest.mark.parametrize(("sr", "clip_s"), [(44_100, 0.7), (11_025, 0.5)])
-def test_windows_that_follow_each_other_are_slices_of_the_whole(
-    tmp_path: Path, name: str, sr: int, clip_s: float
-) -> None:
+def test_consecutive_windows_are_slices_of_the_whole(tmp_path: Path, name: str, sr: int, clip_s: float) -> None:
     path = tmp_path / name
     if name in ("a.m4a", "a.ts"):
         write_av(path, "aac", stereo(7.3, sr), sr)
@@ -263,7 +263,7 @@ def test_windows_that_follow_each_other_are_slices_of_the_whole(
         assert len(clip.y) == round(clip_s * sr)
 
 
-def test_windows_that_follow_each_other_are_not_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consecutive_windows_are_read_without_seeking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a format has no index, each seek reads the file from its beginning: three hours would never end."""
     write_vbr(tmp_path / "a.mp3", stereo(12, 22_050), 22_050)
     (tmp_path / "bare.mp3").write_bytes(without_first_frame((tmp_path / "a.mp3").read_bytes()))
@@ -300,7 +300,7 @@ def test_short_windows_without_a_gap_are_read_without_a_seek(
     assert sought == ([0] if name == "a.mp3" else [35 * sr - 64, 0]), "to look whether it ends there, and to begin"
 
 
-def test_time_stamps_of_thousandths_place_a_window_within_one(tmp_path: Path) -> None:
+def test_millisecond_time_stamps_place_a_window_within_a_millisecond(tmp_path: Path) -> None:
     sr = 48_000
     write_av(tmp_path / "a.webm", "libopus", stereo(12, sr), sr)
     whole, _ = read(tmp_path / "a.webm")
@@ -338,7 +338,7 @@ def test_a_window_ends_with_the_file(tmp_path: Path) -> None:
         (316.0, (0, 30, 60, 90, 120, 180, 210, 240, 270, 286)),  # of eleven one is left out, in the middle
     ],
 )
-def test_clip_starts(duration_s: float, starts: tuple[float, ...]) -> None:
+def test_clip_starts_are_spread_over_the_track(duration_s: float, starts: tuple[float, ...]) -> None:
     assert clip_starts(duration_s, ClipSettings()) == pytest.approx(starts)
 
 
@@ -356,7 +356,7 @@ def test_clip_starts(duration_s: float, starts: tuple[float, ...]) -> None:
         (1.4, 3, (0,), ()),
     ],
 )
-def test_a_second_look_is_elsewhere(
+def test_second_pass_uses_other_clips(
     duration_s: float, max_clips: int, first: tuple[float, ...], more: tuple[float, ...]
 ) -> None:
     settings = ClipSettings(clip_s=1.0, max_clips=max_clips)
@@ -364,7 +364,7 @@ def test_a_second_look_is_elsewhere(
 
 
 @given(st.floats(0, 40_000), st.integers(1, 12), st.floats(0.5, 60))
-def test_clip_starts_hold_what_they_promise(duration_s: float, max_clips: int, clip_s: float) -> None:
+def test_clip_starts_keep_their_invariants(duration_s: float, max_clips: int, clip_s: float) -> None:
     settings = ClipSettings(clip_s=clip_s, max_clips=max_clips)
     every = clip_starts(duration_s, ClipSettings(clip_s=clip_s, max_clips=sys.maxsize))
     n, slack = len(every), 1e-6 * duration_s
@@ -384,7 +384,7 @@ def test_clip_starts_hold_what_they_promise(duration_s: float, max_clips: int, c
     assert clip_starts(duration_s, ClipSettings(clip_s=clip_s, max_clips=sys.maxsize), more=True) == ()
 
 
-def test_what_lasts_for_years_needs_no_memory_for_its_starts() -> None:
+def test_starts_of_an_endless_track_are_computed_without_a_list() -> None:
     years = ClipSettings(max_clips=3)
     assert clip_starts(1e15, years) == pytest.approx((0, 5e14, 1e15 * 5 / 6), rel=1e-9)
     more = clip_starts(1e15, years, more=True)
@@ -407,7 +407,7 @@ def write_channels(path: Path, channels: int, sr: int = 48_000) -> None:
 
 
 @pytest.mark.parametrize("channels", [7, 8, 12])
-def test_a_plane_for_each_of_many_channels(tmp_path: Path, channels: int) -> None:
+def test_planar_audio_with_many_channels_is_read(tmp_path: Path, channels: int) -> None:
     write_channels(tmp_path / "a.mka", channels)
     y, sr = read(tmp_path / "a.mka")
     assert (len(y), sr) == (48_000, 48_000)
@@ -461,7 +461,7 @@ def test_ten_minutes_are_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.
 # --- files that are not what they say ---
 
 
-def test_a_varying_mp3_without_its_first_frame_is_read_to_its_end(tmp_path: Path) -> None:
+def test_vbr_mp3_without_its_first_frame_is_read_to_its_end(tmp_path: Path) -> None:
     write_vbr(tmp_path / "a.mp3", stereo(20, 44_100), 44_100)
     path = tmp_path / "bare.mp3"
     path.write_bytes(without_first_frame((tmp_path / "a.mp3").read_bytes()))
@@ -475,7 +475,7 @@ def test_a_varying_mp3_without_its_first_frame_is_read_to_its_end(tmp_path: Path
     np.testing.assert_allclose(bare[late : late + len(whole) - 4_000], whole[:-4_000], atol=1e-3)
 
 
-def test_a_constant_mp3_without_its_first_frame_stays_with_soundfile(tmp_path: Path) -> None:
+def test_cbr_mp3_without_its_first_frame_is_read_by_soundfile(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.mp3", stereo(10, 44_100), 44_100, bitrate_mode="CONSTANT", compression_level=0.5)
     content = (tmp_path / "a.mp3").read_bytes()
     (tmp_path / "a.mp3").write_bytes(content[content.index(content[:2], 100) :])
@@ -483,7 +483,7 @@ def test_a_constant_mp3_without_its_first_frame_stays_with_soundfile(tmp_path: P
     assert probe(tmp_path / "a.mp3").duration_s == pytest.approx(10, abs=0.1)
 
 
-def test_an_mp3_behind_a_picture_is_trusted(tmp_path: Path) -> None:
+def test_length_of_an_mp3_behind_a_picture_is_trusted(tmp_path: Path) -> None:
     write_vbr(tmp_path / "a.mp3", stereo(2, 44_100), 44_100)
     picture = b"ID3\x03\x00\x00" + bytes([0, 0, 100, 0]) + bytes(12_800)
     (tmp_path / "b.mp3").write_bytes(picture + (tmp_path / "a.mp3").read_bytes() + bytes(128))
@@ -499,7 +499,7 @@ def test_two_mp3s_in_one_file_are_both_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.wav", "a.ogg", "a.aac"])
-def test_of_a_cut_file_what_is_there_is_read(tmp_path: Path, name: str) -> None:
+def test_remaining_part_of_a_truncated_file_is_read(tmp_path: Path, name: str) -> None:
     if name == "a.aac":
         write_av(tmp_path / name, "aac", stereo(8, 44_100), 44_100)
     else:
@@ -525,7 +525,7 @@ def test_damage_in_the_middle_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_mpg123_does_not_talk_on_the_terminal(
+def test_mpg123_prints_nothing_on_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, quiet: bool
 ) -> None:
     write_vbr(tmp_path / "a.mp3", stereo(4, 44_100), 44_100)
@@ -539,7 +539,7 @@ def test_mpg123_does_not_talk_on_the_terminal(
     assert capfd.readouterr().err == "Python's own\n"
 
 
-def test_text_named_mp3_is_refused_in_both_decoders_words(tmp_path: Path) -> None:
+def test_text_named_mp3_is_refused_quoting_both_decoders(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_text("no sound\n" * 1_000)
     with pytest.raises(DecodeError, match=r"a\.mp3: soundfile: .*not recognised.*; FFmpeg: Invalid data") as e:
         probe(tmp_path / "a.mp3")
@@ -553,7 +553,7 @@ def test_text_named_au_is_not_taken_for_noise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "folder", "pipe", "long name", "null byte", "forbidden"])
-def test_what_is_no_file_is_refused_as_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_missing_or_irregular_file_is_a_read_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     path = tmp_path / {"long name": "x" * 300, "null byte": "a\0b"}.get(kind, "a.mp3")
     if kind == "empty":
         path.touch()
@@ -577,7 +577,7 @@ def _forbidden(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.m3u8"])
-def test_a_play_list_opens_nothing(tmp_path: Path, name: str) -> None:
+def test_playlist_does_not_open_the_files_it_names(tmp_path: Path, name: str) -> None:
     write_av(tmp_path / "other.aac", "aac", stereo(1, 44_100), 44_100)
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:10", "#EXTINF:10,", str(tmp_path / "other.aac"), "#EXT-X-ENDLIST"]
     (tmp_path / name).write_text("\n".join(lines) + "\n")
@@ -697,7 +697,7 @@ def _starts_or_error(found: Iterator[Clip], x: NDArray[np.float32]) -> list[floa
     return starts
 
 
-def test_a_second_look_hears_what_the_first_left_out(tmp_path: Path) -> None:
+def test_second_pass_reads_what_the_first_left_out(tmp_path: Path) -> None:
     x = sound(8, 8_000)
     assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
     assert looked(tmp_path / "a.wav", x, more=True) == [1, 4]
@@ -705,7 +705,7 @@ def test_a_second_look_hears_what_the_first_left_out(tmp_path: Path) -> None:
     assert looked(tmp_path / "a.wav", x, more=True) == [4]
 
 
-def test_a_silent_rest_refuses_nothing_in_a_second_look(tmp_path: Path) -> None:
+def test_silent_remainder_is_no_error_in_a_second_pass(tmp_path: Path) -> None:
     x = sound(8, 8_000)
     x[8_000:48_000] = x[56_000:] = 0
     assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
@@ -714,7 +714,7 @@ def test_a_silent_rest_refuses_nothing_in_a_second_look(tmp_path: Path) -> None:
         looked(tmp_path / "a.wav", np.roll(x, 8_000), more=False)
 
 
-def test_samples_that_are_not_finite_are_refused_in_a_second_look(tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_are_refused_in_a_second_pass(tmp_path: Path) -> None:
     for second, first_too in ((4, False), (6, True)):
         x = sound(8, 8_000)
         x[8_000 * second + 5_000] = np.inf
@@ -775,7 +775,7 @@ def test_windows_of_a_real_song_are_slices_of_it(shared: Path) -> None:
         np.testing.assert_array_equal(clip.y, whole[at : at + 30 * sr])
 
 
-def test_a_length_is_measured_only_as_far_as_it_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_length_is_measured_only_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody who takes a minute at most has to read the packets of a day."""
     sr = 22_050
     write_av(tmp_path / "a.aac", "aac", stereo(20, sr), sr)  # frames that follow each other, and no length anywhere

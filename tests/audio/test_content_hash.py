@@ -28,7 +28,7 @@ def change_byte(path: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize("container", MADE)
-def test_tags_do_not_count_and_audio_does(tmp_path: Path, container: str) -> None:
+def test_hash_ignores_tags_and_depends_on_audio(tmp_path: Path, container: str) -> None:
     path = make(tmp_path, container)
     bare, middle = sha256_of_audio(path), path.stat().st_size // 2
     tag_richly(path, genres=("Rock",))
@@ -42,7 +42,7 @@ def test_tags_do_not_count_and_audio_does(tmp_path: Path, container: str) -> Non
 
 
 @pytest.mark.parametrize("version", [3, 4])
-def test_an_mp3_between_all_the_tags_that_it_can_have(tmp_path: Path, version: int) -> None:
+def test_hash_of_an_mp3_ignores_every_kind_of_tag(tmp_path: Path, version: int) -> None:
     path = make(tmp_path, "mp3")
     audio = path.read_bytes()
     bare = sha256_of_audio(path)
@@ -69,7 +69,7 @@ def test_an_mp3_between_all_the_tags_that_it_can_have(tmp_path: Path, version: i
         assert sha256_of_audio(path) == bare
 
 
-def test_flac_between_tags_that_it_should_not_have(tmp_path: Path) -> None:
+def test_hash_of_a_flac_ignores_id3_tags(tmp_path: Path) -> None:
     path = make(tmp_path, "flac")
     bare, audio = sha256_of_audio(path), path.read_bytes()
     tags = id3.ID3()
@@ -80,7 +80,7 @@ def test_flac_between_tags_that_it_should_not_have(tmp_path: Path) -> None:
     assert sha256_of_audio(path) == bare != hashlib.sha256(audio).hexdigest()
 
 
-def test_other_chunks_of_a_wav_do_not_count(tmp_path: Path) -> None:
+def test_hash_of_a_wav_ignores_other_chunks(tmp_path: Path) -> None:
     path = make(tmp_path, "wav")
     bare, content = sha256_of_audio(path), path.read_bytes()
     inner = content[12:36] + b"LIST" + struct.pack("<I", 5) + b"INFO\0\0" + content[36:]
@@ -109,7 +109,7 @@ ASF_STREAM = bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365")
         ("wma", ASF_FILE, 90),
     ],
 )
-def test_what_says_how_the_sound_is_decoded_counts(tmp_path: Path, container: str, marker: bytes, at: int) -> None:
+def test_hash_depends_on_how_the_audio_is_decoded(tmp_path: Path, container: str, marker: bytes, at: int) -> None:
     path = make(tmp_path, container)
     before = sha256_of_audio(path)
     change_byte(path, path.read_bytes().index(marker) + at)
@@ -120,27 +120,25 @@ def test_what_says_how_the_sound_is_decoded_counts(tmp_path: Path, container: st
 @pytest.mark.parametrize(
     ("container", "marker", "at"), [("m4a", b"mdhd", 15), ("m4a", b"stco", 15), ("wma", ASF_FILE, 40)]
 )
-def test_when_it_was_written_and_where_it_stands_does_not(
-    tmp_path: Path, container: str, marker: bytes, at: int
-) -> None:
+def test_hash_ignores_dates_and_positions(tmp_path: Path, container: str, marker: bytes, at: int) -> None:
     path = make(tmp_path, container)
     before = sha256_of_audio(path)
     change_byte(path, path.read_bytes().index(marker) + at)
     assert sha256_of_audio(path) == before
 
 
-def test_an_mp4_may_have_its_tables_before_the_sound_or_behind_it(tmp_path: Path) -> None:
+def test_hash_of_an_mp4_ignores_where_its_tables_are(tmp_path: Path) -> None:
     assert sha256_of_audio(make(tmp_path, "m4a")) == sha256_of_audio(make(tmp_path, "m4a, moov first"))
 
 
 @pytest.mark.parametrize("container", ["wav", "aiff", "ogg", "opus", "m4a, moov first"])
-def test_of_what_is_cut_off_every_byte_counts(tmp_path: Path, container: str) -> None:
+def test_hash_of_a_truncated_file_covers_every_byte(tmp_path: Path, container: str) -> None:
     path = make(tmp_path, container)
     path.write_bytes(path.read_bytes()[:-1001])
     assert sha256_of_audio(path) == whole(path)
 
 
-def test_of_what_is_damaged_or_unknown_every_byte_counts(tmp_path: Path) -> None:
+def test_hash_of_a_damaged_or_unknown_file_covers_every_byte(tmp_path: Path) -> None:
     flac = make(tmp_path, "flac")
     change_byte(flac, 6)  # the length of the first block
     assert sha256_of_audio(flac) == whole(flac)
@@ -170,13 +168,15 @@ ENDS = (b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(24), b"000009LYRICS200", b
 
 
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=200), st.sampled_from(ENDS))
-def test_no_content_is_an_error(tmp_path_factory: pytest.TempPathFactory, head: bytes, body: bytes, end: bytes) -> None:
+def test_any_content_can_be_hashed(
+    tmp_path_factory: pytest.TempPathFactory, head: bytes, body: bytes, end: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(head + body + end)
     assert len(sha256_of_audio(path)) == 64
 
 
-def test_a_missing_file_is(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sha256_of_audio(tmp_path / "none.mp3")
 

@@ -38,17 +38,17 @@ def test_folders_are_searched_and_named_files_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "suffix", ["3gp", "ac3", "amr", "ape", "asf", "dsf", "m4b", "mp1", "mpc", "mpga", "spx", "tak", "tta", "w64"]
 )
-def test_rarer_sound_is_found(tmp_path: Path, suffix: str) -> None:
+def test_rare_audio_suffixes_are_found(tmp_path: Path, suffix: str) -> None:
     touch(tmp_path, f"a.{suffix}", f"b.{suffix.upper()}", "film.wmv")
     assert audio_files([tmp_path]) == [tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix.upper()}"]
 
 
-def test_what_genrelab_keeps_beside_the_music_is_none(tmp_path: Path) -> None:
+def test_files_in_genrelabs_own_folder_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", ".genrelab/b.mp3", "deep/.genrelab/c.mp3")
     assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]
 
 
-def test_a_name_given_twice_is_heard_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_named_twice_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.mp3")
     monkeypatch.chdir(tmp_path)
     assert audio_files(["a.mp3", "./a.mp3", tmp_path / "a.mp3", "."]) == [Path("a.mp3")]
@@ -61,7 +61,9 @@ def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
         audio_files([tmp_path])
 
 
-def test_a_folder_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_an_error_and_other_files_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "a/1.mp3", "locked/2.mp3", "z.mp3")
     (tmp_path / "empty").mkdir()
     scandir = os.scandir
@@ -84,5 +86,5 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, "nul\0byte.mp3"])
-def test_names_that_cannot_be_are_left_to_the_decoder(name: str) -> None:
+def test_impossible_file_names_are_left_to_the_decoder(name: str) -> None:
     assert audio_files([name]) == [Path(name)]

@@ -41,7 +41,7 @@ def _rehearsal(n: int, *, jobs: int = 2, piece_s: float = 1.5, begin_s: float = 
     return Rehearsal(n, 2.0 + done[-1][1] + ending_s, done, ending_s, 3.0 + 0.2 * n, 1_000 + 100 * n)
 
 
-def test_what_was_rehearsed_is_predicted_and_so_is_more() -> None:
+def test_forecast_reproduces_the_rehearsals_and_extrapolates() -> None:
     found = forecast(_rehearsal(20), _rehearsal(60), 2, find_track_s=0.001)
     assert found.begin_s == pytest.approx(1.0) and found.track_s == pytest.approx(0.3)
     assert found.seconds(80) == pytest.approx(_rehearsal(80).total_s + 0.08)
@@ -51,7 +51,7 @@ def test_what_was_rehearsed_is_predicted_and_so_is_more() -> None:
     assert found.cpu_s(100) == pytest.approx(23.0)
 
 
-def test_noise_makes_no_track_free_and_no_start_negative() -> None:
+def test_forecast_stays_positive_with_noisy_rehearsals() -> None:
     slow, quick = _rehearsal(20, piece_s=4.5), _rehearsal(40, piece_s=0.5)
     for small, large in ((slow, quick), (_rehearsal(20, begin_s=0.0, piece_s=0.5), _rehearsal(40, piece_s=4.5))):
         found = forecast(small, large, 2)
@@ -63,11 +63,11 @@ def test_noise_makes_no_track_free_and_no_start_negative() -> None:
     ("tracks", "jobs", "most"),
     [(80, 2, 40), (85, 2, 45), (25, 2, 15), (7, 4, 5), (1_000, 3, 335), (106_574, 2, 53_289)],
 )
-def test_pieces_are_shared_out(tracks: int, jobs: int, most: int) -> None:
+def test_busiest_worker_gets_its_share_in_whole_pieces(tracks: int, jobs: int, most: int) -> None:
     assert max_tracks_per_worker(tracks, jobs) == most
 
 
-def test_the_sample_is_spread_and_repeated_where_it_is_small(tmp_path: Path) -> None:
+def test_sample_is_spread_evenly_and_repeated_when_too_small(tmp_path: Path) -> None:
     dataset = Dataset("d", tmp_path, tuple(Track(str(i), f"{i}.wav", "g") for i in range(10)))
     chosen = sample.sample_evenly(dataset, 4)
     assert [t.track_id for t in chosen.tracks] == ["0", "3", "6", "9"]
@@ -97,7 +97,7 @@ def test_every_stage_is_measured_and_a_bad_file_is_named(music: Path) -> None:
     assert len(dict(stages.measure_tracks(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
 
 
-def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
+def test_views_of_the_beginning_are_computed_once_for_a_long_track(tmp_path: Path) -> None:
     write_tone(tmp_path / "a.wav", hz=220, seconds=4.0)
     settings = PrepareSettings(
         views=(SamplesView(n_samples=500), LogMelView(window_s=1.0), FramesView()), clips=ClipSettings(1.0)
@@ -108,7 +108,7 @@ def test_of_a_long_track_the_beginning_is_made_once(tmp_path: Path) -> None:
     assert (once, each % 4) == (4 * 500 + 4 * 2_582 * 35, 0) and each
 
 
-def test_a_clip_is_synthesised_as_fma_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthesised_clip_has_the_rate_and_bit_rate_of_fma(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "SECONDS", 2.0)
     assert sample._write((str(tmp_path / "0.mp3"), 0))
     info = soundfile.info(tmp_path / "0.mp3")
@@ -125,7 +125,7 @@ def test_without_tensorflow_the_training_step_is_not_measured(monkeypatch: pytes
     assert training.measure_training(["svm"], seconds=60, more_s=120).reason == "no network among the models"
 
 
-def test_what_a_process_of_tensorflow_says_is_kept_as_far_as_it_came() -> None:
+def test_partial_output_of_the_tensorflow_process_is_kept() -> None:
     lines = ['{"device": "CPU", "start_s": 5.0}', '{"name": "raw_cnn", "once_s": 0, "epoch_s": 1.0, "window_s": 0.5}']
     found = training._parse_output("\n".join(["noise", *lines]), ["raw_cnn"], "killed")
     assert found == TrainingCost((NetworkCost("raw_cnn", 0, 1.0, 0.5),), "CPU", 5.0)
@@ -139,9 +139,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rehearsals that are made up, clips of 2 s, networks that are made up: what is left takes seconds."""
     monkeypatch.setattr(sample, "SECONDS", 2.0)
     for module in (sample, stages):  # no processes
-        monkeypatch.setattr(module, "answers", lambda function, things, jobs: enumerate(map(function, things)))
+        monkeypatch.setattr(module, "map_in_processes", lambda function, things, jobs: enumerate(map(function, things)))
     monkeypatch.setattr(
-        rehearsal, "rehearse", lambda dataset, settings, jobs: _rehearsal(len(dataset.tracks), jobs=jobs)
+        rehearsal, "rehearse", lambda dataset, settings, jobs, preload: _rehearsal(len(dataset.tracks), jobs=jobs)
     )
     trained = TrainingCost(
         (NetworkCost("raw_cnn", 0.0, 1.0, 0.01), NetworkCost("mobilenet_v2", 0.02, 0.5, 0.001)), "CPU", 5.0
@@ -191,13 +191,13 @@ def test_the_command_names_the_slowest_stage_and_predicts_every_subset(music: Pa
     assert most == pytest.approx(5 + 100 * (1 + 80 * (0.8 + 0.2 / 3)))
 
 
-def test_seconds_that_do_not_do_are_refused_before_root_is_looked_at(tmp_path: Path) -> None:
+def test_too_few_seconds_are_refused_before_root_is_read(tmp_path: Path) -> None:
     status, out, err = _called(tmp_path / "nothing", "--seconds", "0.1")
     assert (status, out) == (2, "") and "--seconds" in err and "nothing" not in err
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_fits_in_a_night_is_named_and_fetched() -> None:
+def test_largest_subset_that_fits_in_a_night_is_recommended() -> None:
     found = bench.bench(None, SETTINGS, models=(), jobs=2, seconds=30)
     amounts = {a.name: replace(a, seconds=3_600.0 * hours, networks_s={}) for a, hours in zip(
         found.amounts, (1, 2, 9, 50), strict=True)}  # fmt: skip
@@ -218,7 +218,7 @@ def test_what_fits_in_a_night_is_named_and_fetched() -> None:
 
 
 @pytest.mark.parametrize(("track_s", "waiting"), [(1.0, True), (0.01, False)])
-def test_what_workers_take_beyond_their_stages_is_waiting(track_s: float, waiting: bool) -> None:
+def test_worker_time_beyond_the_stages_counts_as_waiting(track_s: float, waiting: bool) -> None:
     line = Forecast(1, 2.0, 1.0, track_s, 0.05, 0.0, 100.0, 1.0, 0.1)
     parts = datasets._parts(100, line, 1.0, 0.1)
     assert sum(parts.values()) == pytest.approx(line.seconds(100))
@@ -227,7 +227,7 @@ def test_what_workers_take_beyond_their_stages_is_waiting(track_s: float, waitin
 
 
 @pytest.mark.usefixtures("quick")
-def test_without_root_it_measures_on_synthesised_music_and_views_follow_from_models(tmp_path: Path) -> None:
+def test_without_root_synthesised_music_is_measured(tmp_path: Path) -> None:
     status, out, err = _called("--models", "mobilenet_v2", "--json")
     assert status == 0, err
     found = json.loads(out)
@@ -235,7 +235,7 @@ def test_without_root_it_measures_on_synthesised_music_and_views_follow_from_mod
     assert found["amounts"][0]["name"] == "fma-small"
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path, music: Path) -> None:
+def test_invalid_input_and_options_are_refused(tmp_path: Path, music: Path) -> None:
     table = tmp_path / "features.csv"
     table.write_text("track_id,genre,a,b\n1,x,0.1,0.2\n2,y,0.3,0.4\n")
     status, out, err = _called(table, "--label", "genre")
@@ -249,13 +249,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path, music: Path) -> None:
         bench.bench(broken, SETTINGS, models=())
 
 
-def test_amounts_read_well() -> None:
+def test_durations_and_sizes_are_formatted() -> None:
     assert [summary.format_duration(s) for s in (5.04, 80, 700, 90_000)] == ["5.0 s", "80 s", "12 min", "25.0 h"]
     assert [summary.format_bytes(n) for n in (1.2e6, 3.45e9)] == ["1.2 MB", "3.5 GB"]
 
 
 @pytest.mark.slow
-def test_a_rehearsal_is_a_preparation(music: Path) -> None:
+def test_rehearsal_prepares_every_track_and_times_it(music: Path) -> None:
     dataset = folder.load(music, DatasetOptions())
     found = rehearsal.rehearse(dataset, SETTINGS, 2)
     assert (found.tracks, [n for n, _ in found.done][-1]) == (28, 28)
@@ -265,9 +265,7 @@ def test_a_rehearsal_is_a_preparation(music: Path) -> None:
 
 
 @pytest.mark.slow
-def test_copies_that_are_only_repeated_are_not_timed(
-    music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_audit_of_repeated_tracks_is_not_timed(music: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from genrelab.leakage import audit
 
     def slow(prepared: object) -> dict[str, object]:

@@ -30,7 +30,7 @@ SOME_LOST, NONE_ANSWERED = "(Counter({200: 19}), Counter(OSError=1))", "(Counter
 @pytest.mark.parametrize(
     ("last", "grown"), [(ALL_HEARD, "0.05"), (SOME_REFUSED, "None"), (SOME_LOST, "None"), (NONE_ANSWERED, "None")]
 )
-def test_memory_counts_only_where_all_was_heard(last: str, grown: str) -> None:
+def test_memory_growth_is_reported_only_if_every_request_succeeded(last: str, grown: str) -> None:
     """In a process of its own: the benchmark takes one thread for good."""
     command = [sys.executable, "-c", PROGRAM, str(BENCHMARKS), ALL_HEARD, last, *[ALL_HEARD] * 3]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -22,7 +22,7 @@ def row(ratio: float, at_least: float | None = 2.0, **more: Any) -> Row:
     return Row("r", "ours", "theirs", ratio, (ratio - 0.1, ratio + 0.1), 3, at_least, **more)
 
 
-def test_sides_take_turns_and_pairs_make_the_spread() -> None:
+def test_sides_alternate_and_pairs_give_the_spread() -> None:
     now, order = 0.0, list[str]()
 
     def spend(name: str, factor: float) -> Any:
@@ -49,7 +49,7 @@ def test_a_row_is_met_when_the_ratio_and_all_else_hold() -> None:
     assert not row(1.31, at_least=None, at_most=1.3).met
 
 
-def test_the_ratio_is_the_last_line_and_the_exit_code_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ratio_is_the_last_line_and_a_missed_one_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(row(2.345), tmp_path / "r.json") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "ratio 2.35"
     assert report(row(1.0), tmp_path / "r.json") == 1

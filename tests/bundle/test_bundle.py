@@ -30,7 +30,7 @@ from genrelab.core.config import (
     view_to_json,
 )
 from genrelab.core.errors import BundleError
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -39,7 +39,9 @@ GENRES = ("Blues", "Folk", "Rock")
 SUM_OF_ONE = np.repeat(np.array([[1.0, 1.0, -1.0]], np.float32) / 16, 16, axis=0)
 VIEW = SamplesView(sr=8_000, n_samples=16)
 WEIGHTS = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
-EVIDENCE = answered({"Blues": [900], "Rock": [400, 400]}, {"Blues": [700], "Folk": [500, 350]}, [0, 12, 300], by=2)
+EVIDENCE = evidence_from_confidences(
+    {"Blues": [900], "Rock": [400, 400]}, {"Blues": [700], "Folk": [500, 350]}, [0, 12, 300], by=2
+)
 
 
 def network(
@@ -109,7 +111,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- what it gives ---
 
 
-def test_how_calibration_tracks_were_answered_comes_back(tmp_path: Path) -> None:
+def test_calibration_evidence_is_stored_and_loaded(tmp_path: Path) -> None:
     folder = write(tmp_path / "bundle", calibration=EVIDENCE, temperature=1.3)
     assert load_bundle(folder).calibration == EVIDENCE
     assert '"true": [ 900, 400, 400, 0, 12, 300 ],' in (folder / "bundle.json").read_text(), "not a line a number"
@@ -118,7 +120,7 @@ def test_how_calibration_tracks_were_answered_comes_back(tmp_path: Path) -> None
     assert load_bundle(write(tmp_path / "without")).calibration is None
 
 
-def test_a_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_bundle_is_loaded_as_it_was_written(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path / "svm" / "bundle", licence="CC BY", temperature=1.5))
     assert (bundle.name, bundle.genres, bundle.view, bundle.clips) == ("svm", GENRES, VIEW, ClipSettings())
     assert (bundle.temperature, bundle.metrics, bundle.dataset) == (1.5, {"accuracy": 0.5}, "gtzan")
@@ -127,7 +129,7 @@ def test_a_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert bundle.created_by.startswith("genrelab ")
 
 
-def test_what_stands_in_the_folder(tmp_path: Path) -> None:
+def test_bundle_folder_holds_three_files_with_checksums(tmp_path: Path) -> None:
     folder = write(tmp_path / "bundle")
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "bundle.json", "model.onnx"]
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
@@ -160,7 +162,7 @@ def test_writing_replaces_nothing_but_a_bundle(tmp_path: Path, names: list[str])
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_bundle_under_its_other_name_is_fetched_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundle_left_under_its_temporary_name_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a kill between the two renames leaves it; then a disk that is full."""
     write(tmp_path / "bundle").rename(tmp_path / ".bundle.old-123")
     with monkeypatch.context() as m, pytest.raises(OSError, match="full"):
@@ -172,7 +174,7 @@ def test_a_bundle_under_its_other_name_is_fetched_back(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("rows", [0, 1, BATCH_SIZE, BATCH_SIZE + 1])
-def test_probabilities_are_the_networks(tmp_path: Path, rows: int) -> None:
+def test_probabilities_are_those_of_the_network(tmp_path: Path, rows: int) -> None:
     x = np.random.default_rng(1).standard_normal((rows, 16)).astype(np.float32)
     p = load_bundle(write(tmp_path / "bundle")).probabilities(x)
     assert p.dtype == np.float64
@@ -208,7 +210,7 @@ def test_threads_share_a_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "view", [LogMelView(), MelImageView(), StatisticsView(), TableView(columns=("mean", "variance"))]
 )
-def test_every_view_travels(tmp_path: Path, view: View) -> None:
+def test_every_view_is_stored_and_loaded(tmp_path: Path, view: View) -> None:
     weights = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     bundle = load_bundle(write(tmp_path / "bundle", view=view, onnx=network(weights, shape=("n", *view.shape))))
     assert bundle.view == view
@@ -224,7 +226,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
-def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+def test_file_in_place_of_a_bundle_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"x")
     with pytest.raises(BundleError, match="is a file, and a bundle is a folder"):
         load_bundle(tmp_path / "song.mp3")
@@ -246,7 +248,7 @@ def test_a_changed_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\xff", "[" * 100_000, "9" * 5_000])
-def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+def test_bundle_json_that_is_not_an_object_is_refused(tmp_path: Path, text: str) -> None:
     (write(tmp_path / "bundle") / "bundle.json").write_text(text, encoding="latin-1")
     with pytest.raises(BundleError, match=r"bundle\.json: not "):
         load_bundle(tmp_path / "bundle")
@@ -265,7 +267,7 @@ ODD: list[Any] = [None, True, -1, 0, 1e999, float("nan"), "", "x", [], ["x"], [1
 @pytest.mark.parametrize(
     "key", ["name", "genres", "view", "clips", "pooling", "temperature", "metrics", "files", "created_by", "licence"]
 )
-def test_whatever_stands_in_bundle_json_is_loaded_or_refused(tmp_path: Path, key: str) -> None:
+def test_odd_values_in_bundle_json_are_loaded_or_refused(tmp_path: Path, key: str) -> None:
     folder = write(tmp_path / "bundle")
     original = (folder / "bundle.json").read_text()
     refused = 0
@@ -285,7 +287,7 @@ def test_whatever_stands_in_bundle_json_is_loaded_or_refused(tmp_path: Path, key
 
 
 @pytest.mark.parametrize("value", [*ODD, {**EVIDENCE.to_json(), "fitted_on": "a\nb"}, {**EVIDENCE.to_json(), "n": 1}])
-def test_a_calibration_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
+def test_invalid_calibration_is_refused(tmp_path: Path, value: Any) -> None:
     edit(write(tmp_path / "bundle"), lambda about: about.update(calibration=value))
     with pytest.raises(BundleError, match=r"bundle\.json: (calibration: |not JSON: \S+ is no number)") as e:
         load_bundle(tmp_path / "bundle")
@@ -293,7 +295,7 @@ def test_a_calibration_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> 
 
 
 @pytest.mark.parametrize("settings", ["view", "clips"])
-def test_every_setting_of_view_and_clips_is_looked_at(tmp_path: Path, settings: str) -> None:
+def test_every_setting_of_view_and_clips_is_validated(tmp_path: Path, settings: str) -> None:
     view = LogMelView()
     weights = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     folder = write(tmp_path / "bundle", view=view, onnx=network(weights, shape=("n", *view.shape)))
@@ -324,7 +326,7 @@ def test_every_setting_of_view_and_clips_is_looked_at(tmp_path: Path, settings: 
         ("view", "hop_length", 20),
     ],
 )
-def test_settings_that_would_fill_the_memory_are_named(
+def test_excessive_settings_are_refused_before_anything_is_computed(
     tmp_path: Path, settings: str, number: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And before anything is computed with them: `"1" * sr` is a text of `sr` letters."""
@@ -340,7 +342,7 @@ def test_settings_that_would_fill_the_memory_are_named(
 
 @pytest.mark.parametrize("depth", [25, 200, 900, 950, 970, 985, 990, 995, 1_000, 3_000])
 @pytest.mark.parametrize("within", [(), ("view", "sr"), ("view", "shape"), ("clips", "clip_s"), ("metrics", "x")])
-def test_what_lies_too_deep_is_refused(tmp_path: Path, within: tuple[str, ...], depth: int) -> None:
+def test_too_deeply_nested_json_is_refused(tmp_path: Path, within: tuple[str, ...], depth: int) -> None:
     """Deeper than the interpreter's stack, or nearly: whatever looks at it would fail."""
     folder = write(tmp_path / "bundle")
     for opened, closed in (("[", "]"), ('{"a":', "}")):
@@ -362,7 +364,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_whatever_json_says_it_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_mutated_bundle_json_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Anywhere in bundle.json: a value replaced, a key taken away, one added."""
     folder = tmp_path / "bundle"
     if not folder.exists():
@@ -403,7 +405,7 @@ def _keys(place: Any) -> list[Any]:
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\ud800", "x" * 1_001, "\x00"])
 @pytest.mark.parametrize("key", ["name", "dataset", "split", "licence", "created_by", "genres"])
-def test_names_are_something_to_print(tmp_path: Path, key: str, text: str) -> None:
+def test_unprintable_names_are_refused(tmp_path: Path, key: str, text: str) -> None:
     """Not what rewrites a terminal, and not what cannot be encoded."""
     value: Any = ["Blues", "Folk", text] if key == "genres" else text
     edit(write(tmp_path / "bundle"), lambda about: about.update({key: sorted(value) if key == "genres" else value}))
@@ -438,7 +440,7 @@ def test_settings_that_would_fill_the_memory_are_refused(tmp_path: Path, where: 
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "README.md"])
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_pipe_device_or_huge_file_in_a_bundle_is_refused(tmp_path: Path, name: str) -> None:
     """A pipe would block for ever, a device never end."""
     file = write(tmp_path / "bundle") / name
     file.unlink()
@@ -495,7 +497,7 @@ def test_a_network_that_cannot_be_used_is_refused(
     assert "\n" not in str(e.value)
 
 
-def test_a_network_is_measured_for_as_many_windows_as_it_is_shown(tmp_path: Path) -> None:
+def test_network_memory_is_measured_for_a_full_batch_of_windows(tmp_path: Path) -> None:
     """One window takes 64 MiB, all that are shown together two GiB."""
     proto = onnx.load_model_from_string(network())
     proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 1 << 20]), "times"))
@@ -511,7 +513,7 @@ def test_a_network_is_measured_for_as_many_windows_as_it_is_shown(tmp_path: Path
         load_bundle(write(tmp_path / "bundle", onnx=proto.SerializeToString()))
 
 
-def test_numbers_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
+def test_outputs_that_are_not_probabilities_are_refused(tmp_path: Path) -> None:
     x = np.ones((2, 16), np.float32)
     with pytest.raises(BundleError, match="no probabilities"):
         load_bundle(write(tmp_path / "bundle", onnx=network(last="Exp"))).probabilities(x)
@@ -532,7 +534,7 @@ def test_a_bundle_cannot_be_changed(tmp_path: Path) -> None:
         bundle.name = "other"  # type: ignore[misc]
 
 
-def test_another_card_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+def test_replacing_the_card_leaves_the_model_unchanged(tmp_path: Path) -> None:
     before = load_bundle(write(tmp_path / "b"))
     network_before = (tmp_path / "b" / "model.onnx").read_bytes()
     replace_card(tmp_path / "b", "# Another card\n")
@@ -544,7 +546,7 @@ def test_another_card_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_changed_bundle_gets_no_card(tmp_path: Path) -> None:
+def test_card_of_a_modified_bundle_is_not_replaced(tmp_path: Path) -> None:
     (write(tmp_path / "b") / "README.md").write_text("# Somebody was here\n")
     with pytest.raises(BundleError, match=r"README\.md: changed since"):
         replace_card(tmp_path / "b", "# Another card\n")

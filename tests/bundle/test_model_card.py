@@ -29,7 +29,7 @@ from genrelab.models.registry import create
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.task import Task, make_task
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def card_of(task: Task, tmp_path: Path) -> str:
     return card_text(create("majority", TrainSettings(), task.genres), task, examples, about, ClipSettings())
 
 
-def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Path) -> None:
+def test_card_states_data_split_scores_and_limits(task: Task, tmp_path: Path) -> None:
     text = card_of(task, tmp_path)
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
@@ -65,7 +65,7 @@ def test_holds_data_split_scores_and_what_nobody_knows(task: Task, tmp_path: Pat
     assert "no licence known" in text and "Other collections" in text
 
 
-def test_names_the_licences_of_what_was_learned_from(task: Task, tmp_path: Path) -> None:
+def test_card_lists_the_licences_of_the_training_tracks(task: Task, tmp_path: Path) -> None:
     training = [i for i, part in enumerate(task.split.parts) if part == "training"]
     licences: list[str | None] = ["of a test track"] * len(task.split.parts)
     for n, i in enumerate(training):
@@ -76,7 +76,7 @@ def test_names_the_licences_of_what_was_learned_from(task: Task, tmp_path: Path)
     assert "of a test track" not in text
 
 
-def test_how_each_form_is_fed() -> None:
+def test_card_describes_the_input_of_each_export_format() -> None:
     clips = ClipSettings(clip_s=10.0, max_clips=4)
     mel = "\n".join(usage_section("litert", MelImageView(), clips, 8))
     assert "`model.tflite`" in mel and "float32 (windows, 224, 224)" in mel and "float32 (windows, 8)" in mel
@@ -95,7 +95,7 @@ def test_how_each_form_is_fed() -> None:
     assert "tf.saved_model.load" in "\n".join(usage_section("saved-model", MelImageView(), clips, 8))
 
 
-def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> None:
+def test_card_reports_the_calibration_and_its_tracks(task: Task, tmp_path: Path) -> None:
     examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
     y = examples.y[examples.role == "score"]
     scores = metrics.score(y, np.full((len(y), 3), 1 / 3), task.genres)
@@ -104,7 +104,9 @@ def test_says_how_sure_it_is_and_on_what_tracks(task: Task, tmp_path: Path) -> N
     scored["precision"] = {"asked": 0.9, "answered": 0.4, "precision": 0.95}
     calibration = {"temperature": 1.37, "fitted_on": "validation", "scored": scored}
     first, second, third = task.genres
-    evidence = answered({first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26)
+    evidence = evidence_from_confidences(
+        {first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26
+    )
     about = {"scores": scores, "notes": [], "calibration": calibration}
     model = create("majority", TrainSettings(), task.genres)
     text = card_text(model, task, examples, about, ClipSettings(), evidence)

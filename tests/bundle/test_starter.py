@@ -22,7 +22,7 @@ from tests.support.sounds import music
 SCRIPT = PROJECT / "scripts/starter.py"
 
 
-def test_it_answers_without_being_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starter_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GENRELAB_MODEL", raising=False)
     answer = genrelab.load_bundle().predict(music(44_100, 6.0), sr=44_100)
     assert answer.error is None
@@ -32,13 +32,13 @@ def test_it_answers_without_being_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(answer.timeline) == 2  # of 2.5 s each; the last second is less than half a window
 
 
-def test_another_model_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variable_selects_another_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GENRELAB_MODEL", str(tmp_path / "none"))
     with pytest.raises(genrelab.core.errors.BundleError, match="none"):
         genrelab.load_bundle()
 
 
-def test_it_is_small_and_says_what_it_is() -> None:
+def test_starter_is_small_and_its_card_is_complete() -> None:
     files = {p.name: p.stat().st_size for p in classifier.STARTER.iterdir()}
     assert set(files) == {"model.onnx", "bundle.json", "README.md"}
     assert sum(files.values()) < 5_000_000
@@ -56,7 +56,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
         assert word in card
 
 
-def test_what_is_promised_elsewhere_is_what_the_card_says() -> None:
+def test_published_figures_match_the_metrics_of_the_starter() -> None:
     s = genrelab.load_bundle(classifier.STARTER).metrics
     low, high = (f"{100 * s[k]:.1f}" for k in ("accuracy_low", "accuracy_high"))
     readme, results = ((SCRIPT.parents[1] / name).read_text() for name in ("README.md", "docs/results.md"))
@@ -74,7 +74,7 @@ def test_the_rate_that_a_file_is_stored_at_does_not_matter() -> None:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_the_script_gives_the_bundle_in_the_box(shared: Path, tmp_path: Path) -> None:
+def test_script_reproduces_the_starter_bundle(shared: Path, tmp_path: Path) -> None:
     """The same but for what processors round differently, where the packages are those that it was made with.
 
     Its figures are those promised anywhere.

@@ -52,7 +52,7 @@ def _write_all(folder: Path) -> dict[str, str]:
     return words
 
 
-def test_bad_files_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_bad_files_are_counted_and_the_run_continues(tmp_path: Path) -> None:
     bad = _write_all(tmp_path / "music" / "odd")
     for genre in ("jazz", "rock"):
         for i in range(6):
@@ -90,7 +90,7 @@ def test_bad_files_are_counted_and_the_run_goes_on(tmp_path: Path) -> None:
         ("track_id,f1,genre,split\n1,0.1,jazz,train\n2,0.7,rock,holdout\n", "holdout"),
     ],
 )
-def test_a_bad_table_is_one_line_that_names_the_trouble(tmp_path: Path, table: str, words: str) -> None:
+def test_bad_table_gives_a_one_line_error_that_names_the_problem(tmp_path: Path, table: str, words: str) -> None:
     path = tmp_path / "tracks.csv.csv"
     path.write_text(table)
     status, _, err = call("run", path, "--out", tmp_path / "run", "--models", "majority")
@@ -99,7 +99,7 @@ def test_a_bad_table_is_one_line_that_names_the_trouble(tmp_path: Path, table: s
     assert last.startswith("Error: ") and words in last and "unexpected" not in last
 
 
-def test_two_copies_of_one_gtzan_track_are_used_once_and_said(tmp_path: Path) -> None:
+def test_duplicate_gtzan_track_is_used_once_and_reported(tmp_path: Path) -> None:
     for genre in ("blues", "metal"):
         for i in range(4):
             write_tone(tmp_path / "genres" / genre / f"{genre}.{i:05d}.wav", hz=100 + 50 * i)

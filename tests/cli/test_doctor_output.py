@@ -41,7 +41,7 @@ def clean(root: Path) -> Path:
     return root
 
 
-def test_a_clean_folder_is_well_and_nothing_is_written(tmp_path: Path) -> None:
+def test_clean_folder_passes_and_nothing_is_written(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     status, out, err = call("doctor", root)
     assert status == 0 and err.startswith("TensorFlow begins") and err.count("\n") == 1, "who waits knows for what"
@@ -56,7 +56,7 @@ def test_a_clean_folder_is_well_and_nothing_is_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["music"]
 
 
-def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) -> None:
+def test_problems_are_listed_by_kind_with_the_next_command(tmp_path: Path) -> None:
     root = collection(tmp_path / "music")
     status, out, _ = call("doctor", root, "--dataset", "folder")
     assert status == 1
@@ -75,7 +75,7 @@ def test_faults_are_told_by_kind_and_the_next_command_is_said(tmp_path: Path) ->
     assert call("doctor", root)[0] == 1, "its own manifest is replaced"
 
 
-def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_path: Path) -> None:
+def test_manifest_rows_added_by_hand_survive_the_next_check(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     (root / "rock" / "empty.mp3").touch()
     assert call("doctor", root)[0] == 1
@@ -89,7 +89,7 @@ def test_rows_that_a_person_added_to_the_manifest_survive_the_next_check_up(tmp_
     assert status == 0 and [row.track_id for row in read(manifest)] == ["rock/0.wav"]
 
 
-def test_an_earlier_manifest_does_not_go_on_excluding_what_was_repaired(tmp_path: Path) -> None:
+def test_repaired_tracks_are_dropped_from_the_previous_manifest(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     (root / "rock" / "empty.mp3").touch()
     assert call("doctor", root)[0] == 1 and len(read(tmp_path / DEFAULT_FILE_NAME)) == 1
@@ -98,7 +98,7 @@ def test_an_earlier_manifest_does_not_go_on_excluding_what_was_repaired(tmp_path
     assert status == 0 and out.endswith("All is well.\n") and read(tmp_path / DEFAULT_FILE_NAME) == ()
 
 
-def test_only_the_first_of_many_are_named(tmp_path: Path) -> None:
+def test_only_the_first_of_many_problems_are_listed(tmp_path: Path) -> None:
     root = clean(tmp_path / "music")
     for i in range(9):
         (root / "rock" / f"empty{i}.mp3").touch()
@@ -123,7 +123,7 @@ def test_json_is_one_object_with_everything(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").exists() and not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
-def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_heard(
+def test_other_file_at_the_manifest_path_is_refused_before_the_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = collection(tmp_path / "music")
@@ -134,7 +134,7 @@ def test_something_else_in_the_manifest_s_place_is_refused_before_anything_is_he
     assert (tmp_path / DEFAULT_FILE_NAME).read_text() == "my own notes\n"
 
 
-def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow(tmp_path: Path) -> None:
+def test_plain_folder_gets_no_manifest_and_no_tensorflow_check(tmp_path: Path) -> None:
     write(tmp_path / "songs" / "a.wav", tune(1))
     (tmp_path / "songs" / "b.mp3").touch()
     status, out, _ = call("doctor", tmp_path / "songs")
@@ -143,7 +143,7 @@ def test_a_folder_that_is_no_dataset_gets_no_manifest_and_asks_for_no_tensorflow
     assert not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
-def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problem_of_the_machine_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = clean(tmp_path / "music")
     monkeypatch.setattr(
         machine, "check_machine", lambda model: iter([Finding("decoders", "mp3", REPAIR, "none", "do this")])
@@ -152,14 +152,14 @@ def test_the_machine_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert status == 1 and "To be repaired: mp3" in out and "→ do this" in out
 
 
-def test_without_the_train_half_tensorflow_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_is_not_checked_without_the_train_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "can_train", lambda: False)
     monkeypatch.setattr(devices, "device_probe", None)
     status, out, _ = call("doctor", clean(tmp_path / "music"))
     assert status == 0 and "TensorFlow" not in out
 
 
-def test_a_table_of_features_asks_for_no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_is_not_checked_for_a_table_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "device_probe", None)
     (tmp_path / "t.csv").write_text("genre,x\nrock,1\njazz,2\n")
     status, out, _ = call("doctor", tmp_path / "t.csv")
@@ -174,13 +174,13 @@ def test_names_that_would_break_the_table_are_escaped(tmp_path: Path) -> None:
     assert "\x1b" not in out and "rock/a\\x1b[2J\\nb.mp3" in out
 
 
-def test_options_that_need_a_root_say_so() -> None:
+def test_options_that_need_root_are_refused_without_it() -> None:
     for words in (("--jobs", 2), ("--manifest", "x.csv"), ("--dataset", "fma"), ("--label", "genre")):
         status, _, err = call("doctor", *words)
         assert status == 2 and "go without a ROOT" in err
 
 
-def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_writes_no_manifest_and_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **more: object) -> None:
         raise KeyboardInterrupt
 
@@ -189,7 +189,7 @@ def test_ctrl_c_leaves_nothing_and_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert status == 130 and "the same command begins anew" in err and not (tmp_path / DEFAULT_FILE_NAME).exists()
 
 
-def test_what_a_training_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_training_devices_disk_and_memory_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fails() -> Any:
         raise RuntimeError("ends with status 1: no libcudart")
 

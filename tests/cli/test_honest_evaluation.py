@@ -56,7 +56,7 @@ def test_copies_on_both_sides_stop_a_training_before_anything_is_lost(copied: Pa
 
 
 @pytest.mark.slow
-def test_studies_searches_and_comparisons(music: Path, tmp_path: Path) -> None:
+def test_studies_relabelling_tuning_and_comparison_work_together(music: Path, tmp_path: Path) -> None:
     prepared, run, tuned = tmp_path / "prepared", tmp_path / "run", tmp_path / "tuned"
     assert call("prepare", music, "--out", prepared, "--views", "statistics", "--jobs", 1)[0] == 0
     asked = ("--honesty", "--learning-curve", "--doubts", "--robustness")

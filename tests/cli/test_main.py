@@ -33,13 +33,13 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 @pytest.mark.parametrize("words", [("tag", ""), ("playlists", "", "--out", "x"), ("predict", ""), ("untag", "")])
-def test_an_empty_name_does_not_mean_this_folder(words: tuple[str, ...]) -> None:
+def test_empty_path_is_not_taken_for_the_current_folder(words: tuple[str, ...]) -> None:
     status, out, err = call(*words)
     assert (status, out) == (2, "")
     assert "an empty name" in " ".join(err.split())
 
 
-def test_a_package_of_the_other_half_is_named_with_its_remedy(
+def test_missing_train_package_is_named_with_the_install_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def prepare() -> None:
@@ -52,7 +52,7 @@ def test_a_package_of_the_other_half_is_named_with_its_remedy(
     )
 
 
-def test_version_and_usage() -> None:
+def test_version_is_printed_and_wrong_usage_exits_2() -> None:
     assert call("--version")[1].startswith("genrelab ")
     assert call("prepare")[0] == 2
     assert call("nonsense")[0] == 2
@@ -101,7 +101,7 @@ def test_a_known_failure_is_one_line_and_exit_1(
         (("--models", "mobilenet_v2", "--imagenet-weights", "/typo.h5"), "no such file"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_is_prepared(
+def test_untrainable_settings_are_refused_before_preparing(
     music: Path, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
     status, _, err = call("run", music, "--out", tmp_path / "run", "--jobs", 1, *words)
@@ -109,7 +109,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_prepared(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_table_is_read_as_a_table_or_refused(tmp_path: Path) -> None:
+def test_table_is_trained_only_with_the_table_view(tmp_path: Path) -> None:
     rows = [f"{i},{'rock' if i % 2 else 'jazz'},{i % 2 + i / 100},{i}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["track_id,label,a,b", *rows]))
     words = ("run", tmp_path / "t.csv", "--label", "label", "--models", "majority", "--out")
@@ -120,7 +120,7 @@ def test_a_table_is_read_as_a_table_or_refused(tmp_path: Path) -> None:
     assert status == 0, err
 
 
-def test_demo_leaves_a_corpus_of_somebody_else_alone(tmp_path: Path) -> None:
+def test_demo_does_not_replace_a_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "tracks.csv").write_text("precious")
     status, _, err = call("demo", "--out", tmp_path)
@@ -128,11 +128,11 @@ def test_demo_leaves_a_corpus_of_somebody_else_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.rglob("*")] == ["corpus", "tracks.csv"]
 
 
-def test_no_genres_to_print_is_a_usage_error() -> None:
+def test_top_of_zero_is_a_usage_error() -> None:
     assert call("predict", "a.mp3", "--model", "m", "--top", "0")[0] == 2
 
 
-def test_ctrl_c_names_the_command_that_goes_on(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_the_command_that_resumes(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before RUN is cleared that is the same command; afterwards --overwrite would lose what is there."""
     words = ["run", str(music), "--out", str(tmp_path / "run"), "--models", "majority", "--jobs", "1"]
     words += ["--views", "statistics"]
@@ -160,7 +160,7 @@ def test_ctrl_c_names_the_command_that_goes_on(music: Path, tmp_path: Path, monk
     assert call(*words, "--resume")[0] == 0
 
 
-def test_a_folder_with_one_genre_is_refused_in_words(tmp_path: Path) -> None:
+def test_folder_with_one_genre_is_refused(tmp_path: Path) -> None:
     for i in range(6):
         write_tone(tmp_path / "music" / "jazz" / f"{i}.wav", hz=300 + i)
     status, _, err = call("run", tmp_path / "music", "--out", tmp_path / "run", "--jobs", 1)
@@ -168,7 +168,7 @@ def test_a_folder_with_one_genre_is_refused_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_road_on_a_folder(music: Path, tmp_path: Path) -> None:
+def test_run_predict_and_report_work_on_a_folder(music: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ("run", music, "--out", run, "--models", "majority,svm", "--jobs", 1)
     status, out, err = call(*words, "--json")
@@ -190,7 +190,7 @@ def test_the_whole_road_on_a_folder(music: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_that_command_does(music: Path, tmp_path: Path) -> None:
+def test_command_printed_at_ctrl_c_resumes_the_preparation(music: Path, tmp_path: Path) -> None:
     for i in range(300):
         write_tone(music / "beat" / f"long{i}.wav", hz=200 + i, seconds=3)
     words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]

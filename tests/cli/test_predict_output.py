@@ -30,7 +30,7 @@ from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.predict.prediction import Prediction
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
 
@@ -102,7 +102,7 @@ def test_csv_has_the_same_columns_for_every_file(library: Path) -> None:
     assert "FFmpeg" in rows[3]["error"]
 
 
-def test_the_table_is_aligned_and_on_one_line_each(library: Path) -> None:
+def test_table_is_aligned_with_one_line_per_file(library: Path) -> None:
     (library / "a.wav").rename(library / "two\nlines.wav")
     soundfile.write(library / "日本語.wav", noise(2), SR)
     status, out, _ = call(library, "--top", 2)
@@ -118,7 +118,7 @@ def test_the_table_is_aligned_and_on_one_line_each(library: Path) -> None:
     assert call(library / "b.flac", "--top", 1)[1].decode().splitlines()[1].rstrip().endswith("%")
 
 
-def test_timelines_in_every_form(library: Path) -> None:
+def test_timeline_is_given_in_every_output_format(library: Path) -> None:
     expected = load_bundle().predict(library / "a.wav").timeline
     assert len(expected) == 4, "two clips of two windows"
     found = json.loads(call(library / "a.wav", "--timeline", "--json")[1])
@@ -136,7 +136,7 @@ def test_timelines_in_every_form(library: Path) -> None:
     assert "0:00.0 to 0:00.5" in lines[2] and "0:03.5 to 0:04.0" in lines[5], "the first and the fourth of five clips"
 
 
-def test_windows(library: Path) -> None:
+def test_windows_option_sets_how_much_of_a_file_is_used(library: Path) -> None:
     counts = {
         n: len(json.loads(call(library / "a.wav", "--windows", n, "--timeline", "--json")[1])[0]["timeline"])
         for n in (1, 3, "all")
@@ -144,7 +144,7 @@ def test_windows(library: Path) -> None:
     assert counts == {1: 2, 3: 6, "all": 10}
 
 
-def test_with_windows_a_close_answer_is_looked_at_again(bundle: Path, library: Path) -> None:
+def test_close_answer_gets_a_second_pass_with_windows(bundle: Path, library: Path) -> None:
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     undecided = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), undecided)
@@ -176,13 +176,13 @@ def test_with_windows_a_close_answer_is_looked_at_again(bundle: Path, library: P
         (),
     ],
 )
-def test_what_cannot_be_asked_is_a_usage_error(words: tuple[str, ...]) -> None:
+def test_invalid_options_are_a_usage_error(words: tuple[str, ...]) -> None:
     status, out, err = call(*(("a.mp3", *words) if words else ()))
     assert (status, out) == (2, b"")
     assert "Usage" in err
 
 
-def test_a_name_that_is_not_utf8_spoils_no_output(library: Path) -> None:
+def test_file_name_that_is_not_utf8_is_escaped_in_the_output(library: Path) -> None:
     strange = os.fsencode(library) + b"/\xff\xfe.wav"
     try:
         shutil.copy(library / "a.wav", strange)
@@ -194,7 +194,7 @@ def test_a_name_that_is_not_utf8_spoils_no_output(library: Path) -> None:
     assert b"\\udcff\\udcfe.wav" in call("-", stdin=strange)[1]
 
 
-def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
+def test_line_breaks_in_names_add_no_rows_to_csv(library: Path) -> None:
     names = ["a\rb.wav", "a\r\nb.wav", "a\nb.wav", "ab.wav\r"]
     for name in names:
         shutil.copy(library / "a.wav", library / name)
@@ -211,13 +211,13 @@ def test_names_with_line_ends_make_no_rows_in_csv(library: Path) -> None:
 def rock(bundle: Path) -> Evidence:
     """Of the three genres only Rock was answered right, from a confidence of 0.2 on."""
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
-    found = answered({"Rock": [200] * 30}, {"Blues": [180] * 30, "Folk": [180] * 30}, [170] * 60)
+    found = evidence_from_confidences({"Rock": [200] * 30}, {"Blues": [180] * 30, "Folk": [180] * 30}, [170] * 60)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     return found
 
 
 @pytest.mark.usefixtures("rock")
-def test_what_is_not_precise_enough_is_unknown_in_every_form(library: Path, heard: list[str]) -> None:
+def test_answers_below_min_precision_are_unknown_in_every_format(library: Path, heard: list[str]) -> None:
     plain = json.loads(call(library, "--json")[1])
     assert {f["genre"] for f in plain if f["genre"]} - {"Rock"}, "else this tests nothing"
     heard.clear()
@@ -238,7 +238,7 @@ def test_what_is_not_precise_enough_is_unknown_in_every_form(library: Path, hear
 
 
 @pytest.mark.usefixtures("rock")
-def test_where_no_genre_is_precise_enough_it_is_said_which_would_be_for_less(library: Path) -> None:
+def test_lower_precision_is_suggested_if_no_genre_reaches_the_requested(library: Path) -> None:
     err = call(library / "a.wav", "--min-precision", "0.95")[2].splitlines()
     assert err == [
         "--min-precision 0.95: 90 calibration tracks support it for no genre, so every answer is unknown: ask for less "
@@ -246,14 +246,14 @@ def test_where_no_genre_is_precise_enough_it_is_said_which_would_be_for_less(lib
     ]
 
 
-def test_the_highest_lower_precision_is_named_and_one_half() -> None:
-    found = answered({"a": [900] * 20, "b": [900] * 20}, {"b": [950] * 6, "c": [900] * 4})
+def test_suggested_precisions_are_the_next_lower_and_one_half() -> None:
+    found = evidence_from_confidences({"a": [900] * 20, "b": [900] * 20}, {"b": [950] * 6, "c": [900] * 4})
     assert _supported_below(found, 0.95) == ["at 0.8: a", "at 0.5: a, b"]
     assert _supported_below(found, 0.4) == []
 
 
 @pytest.mark.usefixtures("rock")
-def test_sets_in_every_form(library: Path) -> None:
+def test_genre_sets_are_given_in_every_output_format(library: Path) -> None:
     status, out, err = call(library, "--json", "--coverage", "0.9", "--top", 1)
     found = json.loads(out)
     assert status == 1 and list(found[0]) == [*FIELDS, "set"]
@@ -276,8 +276,10 @@ def test_sets_in_every_form(library: Path) -> None:
         (30, 0, "this model cannot tell at this coverage, so every set holds all 3 genres"),
     ],
 )
-def test_what_a_coverage_rests_on_is_said_once(bundle: Path, library: Path, n: int, true: int, said: str) -> None:
-    found = answered({}, {"Blues": [1_000], "Folk": [1_000], "Rock": [1_000] * (n - 2)}, [true] * n)
+def test_calibration_tracks_behind_a_coverage_are_reported_once(
+    bundle: Path, library: Path, n: int, true: int, said: str
+) -> None:
+    found = evidence_from_confidences({}, {"Blues": [1_000], "Folk": [1_000], "Rock": [1_000] * (n - 2)}, [true] * n)
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     err = call(library, "--coverage", "0.9")[2].splitlines()
@@ -285,8 +287,8 @@ def test_what_a_coverage_rests_on_is_said_once(bundle: Path, library: Path, n: i
     assert "could not be classified" in err[1]
 
 
-def test_sets_that_always_hold_all_are_told(bundle: Path, library: Path) -> None:
-    found = answered({}, {"Blues": [900], "Folk": [900], "Rock": [900] * 28}, [1] * 30)
+def test_sets_that_always_hold_all_genres_are_reported(bundle: Path, library: Path) -> None:
+    found = evidence_from_confidences({}, {"Blues": [900], "Folk": [900], "Rock": [900] * 28}, [1] * 30)
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     told = "all 3 genres are named for every file: this model cannot tell at this coverage"
@@ -294,14 +296,14 @@ def test_sets_that_always_hold_all_are_told(bundle: Path, library: Path) -> None
     assert "cannot tell" not in call(library / "a.wav", "--coverage", "0.9")[2], "its row shows it"
 
 
-def test_a_bundle_without_calibration_cannot_promise(library: Path) -> None:
+def test_precision_and_coverage_need_a_calibrated_bundle(library: Path) -> None:
     for option in ("--min-precision", "--coverage"):
         status, out, err = call(library, option, "0.9")
         assert (status, out, err.count("\n")) == (1, b"", 1) and "keeps no calibration" in err
 
 
-def test_a_bundle_that_cannot_hear_is_refused_before_anything_is_said_of_it(bundle: Path) -> None:
-    found = answered({}, {g: [900] * 10 for g in GENRES})
+def test_bundle_for_tables_is_refused_with_a_single_message(bundle: Path) -> None:
+    found = evidence_from_confidences({}, {g: [900] * 10 for g in GENRES})
     bundle_for(bundle, TableView(columns=("a", "b")), calibration=found)
     status, out, err = call("song.mp3", "--min-precision", "0.9", "--coverage", "0.9")
     assert (status, out) == (1, b"") and "cannot hear audio" in err and err.count("\n") == 1
@@ -310,14 +312,14 @@ def test_a_bundle_that_cannot_hear_is_refused_before_anything_is_said_of_it(bund
 # --- which files ---
 
 
-def test_a_list_on_a_closed_standard_input_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_of_files_on_a_closed_standard_input_is_an_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SettingsError, match="closed: name files"):
         predict_output.print_predictions(load_bundle(bundle), ["-"], form="json")
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0"])
-def test_a_list_on_standard_input(library: Path, between: bytes) -> None:
+def test_list_of_files_is_read_from_standard_input(library: Path, between: bytes) -> None:
     names = [os.fsencode(library / "a.wav"), os.fsencode(library / "deep")]
     if between == b"\0":
         (library / "a.wav").rename(library / "a\nb.wav")
@@ -330,7 +332,7 @@ def test_a_list_on_standard_input(library: Path, between: bytes) -> None:
     assert json.loads(call("-", "--json", stdin=b"")[1]) == []
 
 
-def test_an_empty_folder_hides_nothing(library: Path, tmp_path: Path) -> None:
+def test_empty_folder_is_an_error_and_other_files_are_classified(library: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     status, out, _ = call(tmp_path / "empty", library / "a.wav", "--json")
     found = json.loads(out)
@@ -341,7 +343,7 @@ def test_an_empty_folder_hides_nothing(library: Path, tmp_path: Path) -> None:
     assert b"ERROR: no audio file" in call(tmp_path / "empty")[1]
 
 
-def test_one_song_loads_nothing_that_it_does_not_need(library: Path, tmp_path: Path) -> None:
+def test_predicting_one_file_imports_no_heavy_packages(library: Path, tmp_path: Path) -> None:
     bundle_for(tmp_path / "statistics", StatisticsView())
     look = (
         "import sys\nfrom genrelab.cli.main import app\n"
@@ -357,7 +359,7 @@ def test_one_song_loads_nothing_that_it_does_not_need(library: Path, tmp_path: P
 # --- what is remembered ---
 
 
-def test_of_a_folder_only_what_changed_is_heard_again(library: Path, heard: list[str], tmp_path: Path) -> None:
+def test_only_changed_files_of_a_folder_are_processed_again(library: Path, heard: list[str], tmp_path: Path) -> None:
     first = call(library, "--json")
     assert sorted(heard) == ["a.wav", "b.flac", "c.wav", "text.mp3"]
     heard.clear()
@@ -378,9 +380,7 @@ def test_of_a_folder_only_what_changed_is_heard_again(library: Path, heard: list
     assert len(heard) == 4, "other windows are another question"
 
 
-def test_a_fresh_run_replaces_what_is_remembered(
-    library: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fresh_run_replaces_cached_answers(library: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     right = json.loads(call(library, "--fresh", "--json")[1])
 
     def mistaken(bundle: Any, path: Path) -> Prediction:
@@ -399,14 +399,14 @@ def test_a_fresh_run_replaces_what_is_remembered(
     assert heard == []
 
 
-def test_single_files_leave_no_trace(library: Path, heard: list[str], tmp_path: Path) -> None:
+def test_single_files_are_not_cached(library: Path, heard: list[str], tmp_path: Path) -> None:
     for _ in range(2):
         assert call(library / "a.wav", library / "b.flac")[0] == 0
     assert heard == ["a.wav", "b.flac"] * 2
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_memory_that_fails_is_said_and_nothing_else_changes(library: Path, tmp_path: Path) -> None:
+def test_failing_cache_is_reported_and_files_are_still_classified(library: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     status, out, err = call(library, "--json")
     assert (status, len(json.loads(out))) == (1, 4)
@@ -416,7 +416,7 @@ def test_a_memory_that_fails_is_said_and_nothing_else_changes(library: Path, tmp
 # --- interrupted ---
 
 
-def test_ctrl_c_closes_the_list_and_says_how_to_go_on(
+def test_ctrl_c_closes_the_json_list_and_prints_how_to_resume(
     library: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predict = batch.predict_file
@@ -441,7 +441,7 @@ def test_ctrl_c_closes_the_list_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_a_library_is_gone_on_with_after_ctrl_c(library: Path, tmp_path: Path) -> None:
+def test_predict_resumes_a_library_after_ctrl_c(library: Path, tmp_path: Path) -> None:
     for i in range(400):
         soundfile.write(library / f"{i}.wav", noise(1, seed=i), SR)
     words = [sys.executable, "-m", "genrelab", "predict", str(library), "--json", "--jobs", "2"]

@@ -40,14 +40,14 @@ def test_separators_inside_quotes_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1 << 20])
-def test_latin_1_is_met_wherever_it_begins(tmp_path: Path, at: int) -> None:
+def test_latin_1_is_detected_wherever_it_begins(tmp_path: Path, at: int) -> None:
     rows = b"1\n" * (at // 2)
     table = open_table(put(tmp_path, b"x\n" + rows + b"\xe9\n"))
     assert table.notes == ("the table is not UTF-8 and was read as Latin-1",)
     assert table.read(["x"])["x"].iloc[-1] == "é"
 
 
-def test_utf_8_across_blocks(tmp_path: Path) -> None:
+def test_utf_8_character_across_blocks_is_read(tmp_path: Path) -> None:
     table = open_table(put(tmp_path, b"x\n" + b"1\n" * ((1 << 19) - 2) + b"1" + "é\n".encode()))
     assert table.notes == ()
     assert table.read(["x"])["x"].iloc[-1] == "1é"
@@ -58,13 +58,13 @@ def test_ragged_rows_name_their_line(tmp_path: Path) -> None:
         open_table(put(tmp_path, b'a,b\n"1\n\n",2\n3\n'))
 
 
-def test_cut_utf_8_and_bad_utf_16(tmp_path: Path) -> None:
+def test_cut_utf_8_is_read_as_latin_1_and_bad_utf_16_is_refused(tmp_path: Path) -> None:
     assert open_table(put(tmp_path, b"x\n1\n\xc3")).notes  # half a character at the end: Latin-1
     with pytest.raises(DatasetError, match="is no CSV that can be read"):
         open_table(put(tmp_path, b"\xff\xfex\x00\n\x00\x00"))
 
 
-def test_cell_texts_of_each_kind() -> None:
+def test_cell_texts_are_normalised_for_each_type() -> None:
     assert cell_texts(pd.Series(["a ", "", None, "nan", "2.0", "-3.00", "1.5", "v1.0"])) == [
         "a", None, None, None, "2", "-3", "1.5", "v1.0",
     ]  # fmt: skip

@@ -27,7 +27,7 @@ from genrelab.core.hyperparameters import (
 from genrelab.models import registry
 
 
-def test_the_article_s_study_is_inside() -> None:
+def test_search_spaces_include_the_articles_study() -> None:
     def number(model: str, name: str) -> NumericParameter:
         found = SPACES[model][name]
         assert isinstance(found, NumericParameter)
@@ -51,7 +51,7 @@ def test_the_article_s_study_is_inside() -> None:
 
 
 @pytest.mark.parametrize("model", SPACES)
-def test_defaults_are_whole_known_and_in_reach_of_the_search(model: str) -> None:
+def test_defaults_are_complete_and_within_the_search_space(model: str) -> None:
     assert model in registry.known_models()
     space = SPACES[model]
     assert set(DEFAULTS[model]) == {*space, *UNTUNED_SPACES.get(model, {})} - set(SHARED)
@@ -69,7 +69,7 @@ def test_defaults_are_whole_known_and_in_reach_of_the_search(model: str) -> None
     assert set(FAST_PARAMS.get(model, {})) <= set(UNTUNED_SPACES.get(model, {}))
 
 
-def test_what_says_nothing_is_left_out() -> None:
+def test_irrelevant_hyperparameters_are_left_out() -> None:
     space = SPACES["svm"]
     params = {"kernel": "linear", "C": 1.0, "gamma": 2.0, "degree": 4, "pca": None}
     assert active_params(space, params) == {"kernel": "linear", "C": 1.0, "pca": None}
@@ -78,7 +78,7 @@ def test_what_says_nothing_is_left_out() -> None:
     assert "penalty" not in active_params(SPACES["logistic_regression"], {"solver": "lbfgs", "penalty": "l1"})
 
 
-def test_the_users_own_options_are_reached() -> None:
+def test_search_space_is_widened_to_the_users_options() -> None:
     wide = widen_space(SPACES["svm"], [{"pca": 17, "C": 1e3}])
     assert 17 in wide["pca"].choices and wide["C"].high == 1e3 and wide["C"].low == 1e-2  # type: ignore[union-attr]
     assert SPACES["svm"]["C"].high == 1e2  # type: ignore[union-attr]
@@ -101,7 +101,7 @@ def test_the_users_own_options_are_reached() -> None:
         ({"mlp": {"a\nb": 1}}, r"mlp has no hyper-parameter a\\nb"),
     ],
 )
-def test_what_cannot_be_is_refused(params: Any, words: str) -> None:
+def test_invalid_hyperparameters_are_refused(params: Any, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         TrainSettings(params=params)
 
@@ -116,14 +116,14 @@ def test_settings_keep_a_verified_copy() -> None:
     assert TrainSettings().to_json()["params"] == {}
 
 
-def test_a_models_own_value_stands_in_for_the_option() -> None:
+def test_hyperparameter_of_a_model_overrides_the_option() -> None:
     settings = TrainSettings(pca=0.5, batch_size=8, params={"svm": {"pca": None}, "raw_cnn": {"batch_size": 64}})
     assert settings.of("svm").pca is None and settings.of("knn").pca == 0.5
     assert settings.of("raw_cnn").batch_size == 64 and settings.of("mobilenet_v2").batch_size == 8
     assert settings.of("svm").of("svm") == settings.of("svm")
 
 
-def test_the_preset_gives_way_to_what_was_tuned() -> None:
+def test_tuned_values_override_the_preset() -> None:
     assert resolve_params("knn", {}, preset="article")["k"] == 21
     assert resolve_params("knn", {"knn": {"k": 3}}, preset="article") == {"k": 3, "metric": "euclidean"}
     assert resolve_params("knn", {"svm": {"C": 3.0}})["k"] == 5

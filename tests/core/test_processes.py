@@ -28,7 +28,7 @@ def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) 
     assert [os.environ[name] for name in THREAD_VARIABLES] == ["3", "1", "1"]
 
 
-def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_have_one_thread_and_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     with process_pool(1) as pool:
@@ -38,7 +38,7 @@ def test_workers_have_one_thread_and_the_environment_comes_back(monkeypatch: pyt
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_restored_with_the_last_of_overlapping_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     one, two = process_pool(1), process_pool(1)
@@ -51,7 +51,7 @@ def test_where_two_overlap_the_environment_comes_back_with_the_last(monkeypatch:
     assert "MKL_NUM_THREADS" not in os.environ
 
 
-def test_only_its_own_workers_are_ended() -> None:
+def test_pool_ends_only_its_own_workers() -> None:
     others = []
     with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
         worker = pool.submit(os.getpid).result()
@@ -81,7 +81,7 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     (tmp_path / "asks.py").write_text(KILLED)
     with subprocess.Popen([sys.executable, tmp_path / "asks.py"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -95,11 +95,11 @@ def test_workers_end_when_the_one_that_asked_is_killed(tmp_path: Path) -> None:
             pytest.fail("the worker goes on without orders")
 
 
-def test_memory_that_is_freed_stays_for_the_next_array() -> None:
+def test_freed_memory_is_kept_for_the_next_array() -> None:
     program = (
         "import resource, numpy as np\n"
-        "from genrelab.core.processes import keep_memory\n"
-        "keep_memory()\n"
+        "from genrelab.core.processes import keep_freed_memory\n"
+        "keep_freed_memory()\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "np.ones(1 << 20)\n"
         "before = faults()\n"

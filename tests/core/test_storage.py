@@ -30,7 +30,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(folder: Folde
     assert folder.names() == ["x"]
 
 
-def test_publish_and_fetch(folder: Folder, tmp_path: Path) -> None:
+def test_published_file_can_be_fetched(folder: Folder, tmp_path: Path) -> None:
     made = tmp_path / "made.bin"
     made.write_bytes(b"123")
     folder.publish(made, "view/shard")
@@ -50,7 +50,7 @@ def test_publish_tree_copies_every_file(folder: Folder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["", " ", "foo://x"])
-def test_an_address_that_cannot_be_is_refused(address: str) -> None:
+def test_invalid_address_is_refused(address: str) -> None:
     with pytest.raises(SettingsError):
         Folder(address)
 
@@ -64,14 +64,14 @@ def test_an_address_whose_package_is_absent_is_refused(monkeypatch: pytest.Monke
         Folder("s3://bucket/out")
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "sub"):
         with pytest.raises(SettingsError, match="cannot be made a folder"):
             Folder(path).write_bytes("x", b"1")
 
 
-def test_json_of_another_kind_is_refused(folder: Folder) -> None:
+def test_json_that_is_not_an_object_is_refused(folder: Folder) -> None:
     for content in (b"[]", b"{", b"\xff"):
         folder.write_bytes("a.json", content)
         with pytest.raises(ValueError):

@@ -15,14 +15,14 @@ from genrelab.core.tensorflow import load_tensorflow, pick_strategy
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
 
-def test_tensorflow_starts_without_a_word() -> None:
+def test_importing_tensorflow_prints_nothing() -> None:
     code = "from genrelab.core.tensorflow import load_tensorflow; print(load_tensorflow()[1].backend.backend())"
     env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | {"KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("tensorflow\n", "")
 
 
-def test_without_tensorflow_the_need_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorflow_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 
     def without(name: str, *more: Any, **named: Any) -> Any:
@@ -53,7 +53,7 @@ def test_all_gpus_are_used(monkeypatch: pytest.MonkeyPatch, gpus: int, kind: str
     assert [d[-5:] for d in on_processor.extended.worker_devices] == ["CPU:0"]
 
 
-def test_what_is_asked_for_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requested_gpu_or_tpu_that_is_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorflow, "_tpu_may_exist", lambda: False)
     with pytest.raises(ModelError, match="--strategy gpu: TensorFlow finds no GPU here"):
         pick_strategy("gpu", data_is_local=True)
@@ -68,7 +68,7 @@ def test_a_tpu_refuses_local_data(monkeypatch: pytest.MonkeyPatch, name: str) ->
         pick_strategy(name, data_is_local=True)
 
 
-def test_a_tpu_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_tpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     tf, _ = load_tensorflow()
 
     def connect() -> None:

@@ -12,6 +12,6 @@ def test_some_names_the_first_and_counts_the_rest() -> None:
     assert join_first([]) == ""
 
 
-def test_count_knows_one_from_many() -> None:
+def test_count_uses_singular_and_plural() -> None:
     assert [pluralize(n, "row") for n in (0, 1, 7_197)] == ["0 rows", "1 row", "7,197 rows"]
     assert pluralize(["a"], "file") == "1 file"

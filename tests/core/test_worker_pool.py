@@ -21,7 +21,7 @@ def work(n: int) -> int:
     return n * n
 
 
-def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_only_itself() -> None:
+def test_item_that_crashes_its_worker_loses_only_its_own_answer() -> None:
     things = [1, 2, -1, 3, 4, -2, 5, 6]
     found = list(map_in_processes(work, things, jobs=2))
     assert sorted(place for place, _ in found) == list(range(8))
@@ -30,13 +30,13 @@ def test_every_thing_is_answered_once_and_one_that_brings_its_worker_down_costs_
     }  # fmt: skip
 
 
-def test_nothing_to_do_begins_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_list_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "process_pool", None)
     assert list(map_in_processes(work, [], jobs=2)) == []
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_left_early_the_workers_are_ended() -> None:
+def test_workers_are_ended_when_the_loop_is_left_early() -> None:
     for place, answer in map_in_processes(work, [2, 100, 100], jobs=2):
         assert (place, answer) == (0, 4)
         break
@@ -47,7 +47,7 @@ def _dead(n: int) -> int:
     raise AssertionError("runs in a worker")
 
 
-def test_workers_that_cannot_begin_are_no_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import Future
     from concurrent.futures.process import BrokenProcessPool
     from contextlib import nullcontext

@@ -44,7 +44,7 @@ def genre_rows(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(f))
 
 
-def test_it_is_taken_for_fma(corpus: Path) -> None:
+def test_corpus_is_detected_as_fma(corpus: Path) -> None:
     assert detect(corpus)[0] == "fma"
 
 
@@ -172,7 +172,7 @@ def test_too_little_to_learn_from_is_refused(tmp_path: Path, tracks: int, second
 
 
 @pytest.mark.slow
-def test_an_artist_leak_shows() -> None:
+def test_random_split_scores_higher_through_the_artist_leak() -> None:
     """What the corpus is for: honest accuracy well above chance (1 in 8) and below 1, leaky accuracy clearly higher."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score

@@ -108,7 +108,7 @@ def unpacked_files(out: Path) -> dict[str, bytes]:
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in files}
 
 
-def test_a_good_server(site: Site, tmp_path: Path) -> None:
+def test_archive_is_downloaded_checked_and_unpacked(site: Site, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     folder = fetch(site, tmp_path / "data", progress=lambda *step: seen.append(step))
     assert folder == tmp_path / "data" / "fma_small"
@@ -119,7 +119,7 @@ def test_a_good_server(site: Site, tmp_path: Path) -> None:
     assert last == {"download": (n, n), "check": (n, n), "unpack": (contents, contents)}
 
 
-def test_done_before_is_not_done_again(site: Site, tmp_path: Path) -> None:
+def test_finished_download_is_repeated_only_if_a_file_is_missing(site: Site, tmp_path: Path) -> None:
     fetch(site, tmp_path)
     fetch(site, tmp_path)
     assert len(site.asked) == 1
@@ -129,26 +129,26 @@ def test_done_before_is_not_done_again(site: Site, tmp_path: Path) -> None:
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_keep_archive(site: Site, tmp_path: Path) -> None:
+def test_keep_archive_leaves_the_zip_file(site: Site, tmp_path: Path) -> None:
     fetch(site, tmp_path, keep_archive=True)
     assert (tmp_path / "fma_small.zip").read_bytes() == site.body
 
 
-def test_an_archive_that_lies_there_is_used(site: Site, tmp_path: Path) -> None:
+def test_archive_that_is_already_there_is_used(site: Site, tmp_path: Path) -> None:
     (tmp_path / "fma_small.zip").write_bytes(site.body)
     fetch(site, tmp_path)
     assert site.asked == []
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_broken_off_and_resumed_by_ranges(site: Site, tmp_path: Path) -> None:
+def test_interrupted_download_resumes_by_ranges(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(breaks_after=30_000), Answer(breaks_after=0), Answer(breaks_after=10_000)]
     fetch(site, tmp_path)
     assert site.asked == [None, "bytes=30000-", "bytes=30000-", "bytes=40000-"]
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_broken_off_without_ranges_starts_again(site: Site, tmp_path: Path) -> None:
+def test_interrupted_download_without_ranges_starts_over(site: Site, tmp_path: Path) -> None:
     site.ranges = False
     site.answers = [Answer(breaks_after=30_000)]
     fetch(site, tmp_path)
@@ -156,7 +156,7 @@ def test_broken_off_without_ranges_starts_again(site: Site, tmp_path: Path) -> N
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_a_later_run_goes_on(site: Site, tmp_path: Path) -> None:
+def test_later_run_resumes_the_download(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(breaks_after=50_000)] + [Answer(status=503)] * 5
     with pytest.raises(DownloadError, match=r"503 .*50,000 bytes are kept: run the same command again"):
         fetch(site, tmp_path)
@@ -167,7 +167,7 @@ def test_a_later_run_goes_on(site: Site, tmp_path: Path) -> None:
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_a_part_that_is_whole_is_only_checked(site: Site, tmp_path: Path) -> None:
+def test_complete_part_file_is_only_checked(site: Site, tmp_path: Path) -> None:
     (tmp_path / "fma_small.zip.part").write_bytes(site.body)
     fetch(site, tmp_path)
     assert site.asked == [f"bytes={len(site.body)}-"]
@@ -183,7 +183,7 @@ def test_retries_are_bounded(site: Site, tmp_path: Path) -> None:
     assert len(site.asked) == 6  # the one that brought bytes, and five that brought no more
 
 
-def test_retries_are_told_and_wait_longer_each_time(
+def test_retries_are_reported_and_wait_longer_each_time(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -202,14 +202,14 @@ def test_retries_are_told_and_wait_longer_each_time(
     assert [step for step in seen if step[0] == "retry"] == [("retry", n, 5) for n in (1, 2, 3, 4)]
 
 
-def test_a_server_that_says_too_long_a_length(site: Site, tmp_path: Path) -> None:
+def test_too_long_content_length_is_retried(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(length=len(site.body) + 1_000)]
     fetch(site, tmp_path)  # looks like one that broke off; the last packet is asked for again
     assert site.asked == [None, f"bytes={len(site.body) // 1_000}000-"]
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_a_server_that_says_too_short_a_length(site: Site, tmp_path: Path) -> None:
+def test_too_short_content_length_fails_the_checksum(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(length=1_000)]
     with pytest.raises(DownloadError, match=r"\(1,000 bytes\) has the SHA-1"):
         fetch(site, tmp_path)
@@ -217,7 +217,7 @@ def test_a_server_that_says_too_short_a_length(site: Site, tmp_path: Path) -> No
     assert site.asked == [None, None]
 
 
-def test_wrong_bytes_name_both_sums_and_the_next_run_starts_anew(site: Site, tmp_path: Path) -> None:
+def test_wrong_checksum_is_reported_and_the_next_run_starts_over(site: Site, tmp_path: Path) -> None:
     lie = b"x" * len(site.body)
     site.answers = [Answer(body=lie)]
     with pytest.raises(DownloadError) as caught:
@@ -232,7 +232,7 @@ def test_wrong_bytes_name_both_sums_and_the_next_run_starts_anew(site: Site, tmp
     assert site.asked == [None, None]
 
 
-def test_another_range_than_asked_for_is_not_joined(site: Site, tmp_path: Path) -> None:
+def test_wrong_range_is_discarded_and_the_download_starts_over(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(breaks_after=30_000)]
     site.shift = 7
     fetch(site, tmp_path)
@@ -240,14 +240,14 @@ def test_another_range_than_asked_for_is_not_joined(site: Site, tmp_path: Path) 
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_not_found_is_not_tried_again(site: Site, tmp_path: Path) -> None:
+def test_not_found_is_not_retried(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(status=404)]
     with pytest.raises(DownloadError, match=r"fma_small\.zip: the server answers 404 Not Found"):
         fetch(site, tmp_path)
     assert len(site.asked) == 1
 
 
-def test_nobody_listens(site: Site, tmp_path: Path) -> None:
+def test_refused_connection_fails_after_five_tries(site: Site, tmp_path: Path) -> None:
     closed = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port = closed.server_address[1]
     closed.server_close()
@@ -256,13 +256,15 @@ def test_nobody_listens(site: Site, tmp_path: Path) -> None:
         fetch(site, tmp_path)
 
 
-def test_no_space_is_said_before_anything_is_asked(site: Site, tmp_path: Path) -> None:
+def test_too_little_disk_space_is_reported_before_any_request(site: Site, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"^fma-small needs 9[0-9,.]+ GiB more, and .* free: make room"):
         fetch(site, tmp_path, size=900_000 << 30)
     assert site.asked == []
 
 
-def test_what_is_here_already_needs_no_space(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_already_downloaded_need_no_disk_space(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Usage(NamedTuple):
         free: int
 
@@ -275,7 +277,7 @@ def test_what_is_here_already_needs_no_space(site: Site, tmp_path: Path, monkeyp
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_unpacking_goes_on_where_it_stopped(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacking_resumes_where_it_stopped(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, opened = zipfile.ZipFile.open, []
 
     def stops_at_third(self: zipfile.ZipFile, name: Any, *rest: Any, **options: Any) -> Any:
@@ -314,13 +316,13 @@ def test_links_are_refused(site: Site, tmp_path: Path) -> None:
         fetch(site, tmp_path)
 
 
-def test_no_zip_file_at_all(site: Site, tmp_path: Path) -> None:
+def test_file_that_is_no_zip_archive_is_refused(site: Site, tmp_path: Path) -> None:
     site.body = b"this is no archive"
     with pytest.raises(DownloadError, match=r"fma_small\.zip cannot be unpacked: File is not a zip file"):
         fetch(site, tmp_path)
 
 
-def test_an_out_that_cannot_be(site: Site, tmp_path: Path) -> None:
+def test_output_folder_below_a_file_is_refused(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DownloadError, match="file"):
         fetch(site, tmp_path / "file" / "data")

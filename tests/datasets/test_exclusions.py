@@ -21,7 +21,7 @@ def dataset(*tracks: Track) -> Dataset:
     return Dataset("folder", Path("music"), tracks, ("a note",))
 
 
-def test_what_is_written_is_read_back_and_replaces_an_earlier_manifest(tmp_path: Path) -> None:
+def test_manifest_is_read_back_and_replaces_the_previous_one(tmp_path: Path) -> None:
     file = tmp_path / "new" / "out.csv"
     write(file, ROWS)
     assert read(file) == ROWS
@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back_and_replaces_an_earlier_manifest(tmp_path:
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"", b"\x00\xff\xfe" * 20, b"track_id,genre\n1,rock\n", b'"open'])
-def test_what_is_no_manifest_is_never_replaced(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_manifest_is_never_replaced(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "songs.csv"
     file.write_bytes(content)
     with pytest.raises(DatasetError, match=r"songs\.csv is there and no manifest of exclusions: name another file"):
@@ -43,7 +43,7 @@ def test_what_is_no_manifest_is_never_replaced(tmp_path: Path, content: bytes) -
         check_replaceable(tmp_path)
 
 
-def test_a_manifest_edited_by_hand(tmp_path: Path) -> None:
+def test_manifest_edited_by_hand_is_read(tmp_path: Path) -> None:
     file = tmp_path / "hand.csv"
     file.write_text("\ufeffPath; Reason\r\nrock/a.mp3; too loud \r\n;\r\n\r\nb.mp3;\r\n", encoding="utf-8")
     assert read(file) == (Exclusion("", "rock/a.mp3", "too loud"), Exclusion("", "b.mp3", "no reason given"))
@@ -62,7 +62,7 @@ def test_a_manifest_edited_by_hand(tmp_path: Path) -> None:
         (b'track_id,reason\n1,"never closed\n', r"cannot be read as a manifest"),
     ],
 )
-def test_a_manifest_that_cannot_be_used_says_where(tmp_path: Path, content: bytes, words: str) -> None:
+def test_error_for_an_unusable_manifest_names_the_place(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=words) as raised:
         read(tmp_path / "a.csv")
@@ -71,7 +71,7 @@ def test_a_manifest_that_cannot_be_used_says_where(tmp_path: Path, content: byte
         read(tmp_path / "none.csv")
 
 
-def test_excluded_tracks_stay_with_their_reason_and_strangers_are_told() -> None:
+def test_excluded_tracks_keep_their_reason_and_unknown_rows_are_noted() -> None:
     tracks = (
         Track("1", "rock/a.mp3", "rock"),
         Track("2", "rock/b.mp3", "rock", problem="no path"),
@@ -110,7 +110,7 @@ def test_excluding_everything_is_refused() -> None:
         exclude(dataset(Track("a", "a.mp3", "rock")), [Exclusion("a", "", "x")])
 
 
-def test_prepare_counts_and_names_what_is_excluded(tmp_path: Path) -> None:
+def test_prepare_counts_and_names_excluded_tracks(tmp_path: Path) -> None:
     from genrelab.core.config import PrepareSettings, SamplesView
     from genrelab.datasets.registry import load_dataset
     from genrelab.prepare.pipeline import prepare

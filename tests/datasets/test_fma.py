@@ -107,7 +107,7 @@ def test_subset_by_name(root: Path) -> None:
         load(root, subset="tiny")
 
 
-def test_what_a_track_says(root: Path) -> None:
+def test_track_fields_are_read(root: Path) -> None:
     tracks = {t.track_id: t for t in load(root, subset="full").tracks}
     first = tracks["2"]
     assert (first.genre, first.official_split, first.licence) == ("Hip-Hop", "training", "CC BY")
@@ -194,7 +194,7 @@ def test_metadata_in_a_zip_of_bzip2_members(root: Path, unpacked_too: bool) -> N
         ([], "medium", "fma_medium"),
     ],
 )
-def test_which_clips_folder(root: Path, folders: list[str], subset: str, expected: str) -> None:
+def test_clips_folder_is_chosen_by_subset(root: Path, folders: list[str], subset: str, expected: str) -> None:
     shutil.rmtree(root / "fma_small")
     for folder in folders:
         (root / folder).mkdir()
@@ -220,7 +220,7 @@ def test_a_cut_table_is_not_read_as_a_shorter_one(root: Path) -> None:
         load(root)
 
 
-def test_a_table_of_ones_own_is_told_so(root: Path) -> None:
+def test_custom_table_error_suggests_the_table_dataset(root: Path) -> None:
     (root / "fma_metadata/tracks.csv").write_text("path,genre\na.mp3,rock\n")
     with pytest.raises(DatasetError, match=r"not FMA's layout of 2 header rows.*`--dataset table`"):
         load(root)
@@ -237,14 +237,14 @@ def test_a_table_of_ones_own_is_told_so(root: Path) -> None:
         ("2008-11-26", "2008-13-26", "track 2: album.date_created holds 2008-13-26"),
     ],
 )
-def test_cells_that_their_column_does_not_allow(root: Path, old: str, new: str, message: str) -> None:
+def test_invalid_cells_are_reported(root: Path, old: str, new: str, message: str) -> None:
     (root / "fma_metadata/tracks.csv").write_text(tracks_csv().replace(old, new), encoding="utf-8")
     with pytest.raises(DatasetError) as caught:
         list(read_tracks(root))
     assert message in str(caught.value)
 
 
-def test_words_that_mean_no_subset_or_part(root: Path) -> None:
+def test_unknown_subset_or_split_is_refused(root: Path) -> None:
     table = root / "fma_metadata/tracks.csv"
     table.write_text(tracks_csv([(2, "1,A", "1,A", "training", "tiny", "Rock")]))
     with pytest.raises(DatasetError, match="track 2: unknown subset 'tiny': known are small, medium"):
@@ -264,7 +264,7 @@ def test_missing_columns_and_doubled_ids(root: Path) -> None:
         load(root)
 
 
-def test_bytes_that_are_no_table(root: Path) -> None:
+def test_unreadable_table_is_reported(root: Path) -> None:
     (root / "fma_metadata/tracks.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DatasetError, match=r"tracks\.csv cannot be read: .*utf-8"):
         load(root)
@@ -377,7 +377,7 @@ def test_echonest_csv(root: Path) -> None:
     np.testing.assert_array_equal(dataset.features.values, np.float32([[0.4, 165.9, 0.38], [0.04, 100.3, 0.39]]))
 
 
-def test_features_that_do_not_add_up(root: Path) -> None:
+def test_invalid_features_are_refused(root: Path) -> None:
     path = write_beside(root, "features.csv", features_csv({2: (1, 2, 3, "nan"), 5: (1, "inf", 3, 4)}))
     wanted = r"features\.csv: cells .* not finite in chroma_cens_kurtosis_02, zcr_max_01: use `--drop`"
     with pytest.raises(DatasetError, match=wanted):

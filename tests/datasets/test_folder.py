@@ -170,7 +170,7 @@ def test_artist_and_album_from_the_tags_of_each_format(tmp_path: Path, suffix: s
     assert (track.artist, track.album) == ("Björk Q", "Début")
 
 
-def test_where_no_artist_is_given_others_stand_in(tmp_path: Path) -> None:
+def test_album_artist_or_performer_replaces_a_missing_artist(tmp_path: Path) -> None:
     write(tmp_path / "rock" / "a.ogg", albumartist="Band", performer="Singer")
     write(tmp_path / "rock" / "b.ogg", performer="Singer")
     write(tmp_path / "rock" / "c.ogg", artist="various artists", performer="Singer")
@@ -234,7 +234,7 @@ def test_damaged_tags_never_raise(tagged: Path, suffix: str, random: object, hit
     (tags.artist or "").encode()
 
 
-def test_artist_table_goes_before_tags(tmp_path: Path) -> None:
+def test_artist_table_takes_precedence_over_tags(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for name in ("rock/a.flac", "rock/b.flac", "rock/c.flac", "jazz/c.flac", "jazz/blues.00000.flac", "jazz/e.flac"):
         write(root / name, artist="Tag")
@@ -283,7 +283,7 @@ def test_bad_artist_tables(tmp_path: Path, content: bytes | None, words: str) ->
         load(root, artists=table)
 
 
-def test_matches_says_why(tmp_path: Path) -> None:
+def test_matches_returns_the_reason(tmp_path: Path) -> None:
     assert folder.matches(tmp_path) is None
     touch(tmp_path, "a.mp3", "text/readme.txt")
     assert folder.matches(tmp_path) is None

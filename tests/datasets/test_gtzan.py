@@ -40,7 +40,7 @@ def load(root: Path, **options: Any) -> Dataset:
 
 @pytest.mark.parametrize("folder", ["genres", "genres_original", ".", "archive/Data/genres_original"])
 @pytest.mark.parametrize("suffix", ["wav", "au", "mp3", "flac", "WAV"])
-def test_usual_copies(tmp_path: Path, folder: str, suffix: str) -> None:
+def test_usual_folder_layouts_are_read(tmp_path: Path, folder: str, suffix: str) -> None:
     files(tmp_path, f"{folder}/blues/blues.00001.{suffix}", f"{folder}/hiphop/hiphop.00099.{suffix}")
     dataset = load(tmp_path)
     assert dataset.name == "gtzan"
@@ -132,7 +132,7 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
     assert parts == ["training", "validation"]
 
 
-def test_lists_that_do_not_add_up(tmp_path: Path) -> None:
+def test_inconsistent_split_lists_are_refused(tmp_path: Path) -> None:
     root = files(tmp_path / "a", "blues/blues.00000.wav")
     with pytest.raises(DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files wants"):
         load(root, split_files=tmp_path / "nowhere")
@@ -186,12 +186,12 @@ def test_lists_that_were_changed_are_refused(published: tuple[Path, str], tmp_pa
     assert not (tmp_path / "cache/gtzan_fault_filtered/test_filtered.txt").exists()
 
 
-def test_lists_from_nowhere(published: tuple[Path, str], tmp_path: Path) -> None:
+def test_missing_split_lists_cannot_be_fetched(published: tuple[Path, str], tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="cannot be fetched"):
         gtzan.fetch_split_files(tmp_path / "cache", base_url=f"{published[1]}/nowhere")
 
 
-def test_the_word_download_fetches_into_the_users_cache(
+def test_download_as_split_files_fetches_into_the_user_cache(
     published: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -229,7 +229,7 @@ def test_artists(tmp_path: Path) -> None:
     assert dataset.notes[1] == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
 
 
-def test_tables_of_artists_that_do_not_add_up(tmp_path: Path) -> None:
+def test_inconsistent_artist_tables_are_refused(tmp_path: Path) -> None:
     root = files(tmp_path / "a", "blues/blues.00000.wav")
     table = tmp_path / "artists.csv"
     with pytest.raises(DatasetError, match=r"artists\.csv cannot be read: No such file"):

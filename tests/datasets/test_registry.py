@@ -24,8 +24,8 @@ def touch(root: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize("name", DETECTION_ORDER)
-def test_modules_look_alike(name: str) -> None:
-    module = import_module(f"genrelab.datasets.registry.{name}")
+def test_modules_have_the_same_interface(name: str) -> None:
+    module = import_module(f"genrelab.datasets.{name}")
     assert name == module.NAME
     assert module.EXPECTED_LAYOUT
     assert callable(module.matches)
@@ -47,7 +47,7 @@ def test_modules_look_alike(name: str) -> None:
         (["rock/a.mp3", "pop/b.flac", "blues.00001.txt", "jazz.00001.csv"], "folder"),
     ],
 )
-def test_folders(tmp_path: Path, files: list[str], found: str) -> None:
+def test_folder_layouts_are_detected(tmp_path: Path, files: list[str], found: str) -> None:
     name, reason = detect(touch(tmp_path, *files))
     assert name == found
     assert reason
@@ -58,7 +58,7 @@ def test_clips_beside_their_metadata(tmp_path: Path) -> None:
     assert detect(tmp_path / "fma_small") == ("fma", "fma_metadata/ beside it")
 
 
-def test_tables(tmp_path: Path) -> None:
+def test_table_layouts_are_detected(tmp_path: Path) -> None:
     manifest = tmp_path / "songs.csv"
     manifest.write_text("path,genre\na.mp3,rock\n")
     assert detect(manifest)[0] == "table"
@@ -72,7 +72,7 @@ def test_tables(tmp_path: Path) -> None:
     assert detect(echonest)[0] == "fma"
 
 
-def test_what_fits_nothing_is_told_what_was_looked_for(tmp_path: Path) -> None:
+def test_undetected_folder_error_lists_the_expected_layouts(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         detect(touch(tmp_path, "readme.txt"))
     message = str(caught.value)
@@ -82,14 +82,14 @@ def test_what_fits_nothing_is_told_what_was_looked_for(tmp_path: Path) -> None:
         assert wanted in message
 
 
-def test_a_missing_root_says_so(tmp_path: Path) -> None:
+def test_missing_root_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere does not exist"):
         load_dataset(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match=r"no\\nwhere does not exist"):
         detect(tmp_path / "no\nwhere")
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+def test_unknown_name_error_lists_the_known_ones(tmp_path: Path) -> None:
     known = "auto, fma-small, fma-medium, fma-large, fma-full, fma, gtzan, table, folder"
     with pytest.raises(SettingsError, match=f"unknown dataset 'gtzam': known are {known}"):
         load_dataset(tmp_path, name="gtzam")
@@ -111,7 +111,7 @@ def test_the_first_note_says_what_was_found(tmp_path: Path) -> None:
     assert told.notes == found.notes[1:]
 
 
-def test_a_name_overrides_looking(tmp_path: Path) -> None:
+def test_explicit_name_overrides_detection(tmp_path: Path) -> None:
     touch(tmp_path, "rock/a.mp3", "pop/b.mp3")
     with pytest.raises(DatasetError, match=r"no FMA folder\. Looked for tracks\.csv"):
         load_dataset(tmp_path, name="fma-small")
@@ -119,7 +119,7 @@ def test_a_name_overrides_looking(tmp_path: Path) -> None:
         load_dataset(tmp_path, name="gtzan")
 
 
-def test_what_cannot_be_listed_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_root_raises_a_dataset_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: Path) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_listed_is_an_error_of_ours(tmp_path: Path, monkeypatch: 
         detect(touch(tmp_path, "rock/a.mp3"))
 
 
-def test_looking_loads_nothing_heavy() -> None:
+def test_detection_imports_nothing_heavy() -> None:
     code = "import sys, genrelab.datasets.registry; print([m for m in sys.argv[1:] if m in sys.modules])"
     heavy = [
         "tensorflow",

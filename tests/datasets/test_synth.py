@@ -84,7 +84,7 @@ def test_an_artist_mostly_plays_as_the_genre_does() -> None:
     assert all(s.tempo == STYLES["Folk"].tempo for s in artists if s.drums == STYLES["Folk"].drums)
 
 
-def test_a_colour_is_heard_in_every_track_of_its_artist() -> None:
+def test_tracks_of_one_artist_share_their_sound_colour() -> None:
     def bands(colour: Colour, seed: int) -> np.ndarray:
         power = np.abs(np.fft.rfft(render(STYLES["Pop"], colour, rng(seed), 3.0))) ** 2
         return np.log([part.mean() for part in np.array_split(power[20:], 40)])

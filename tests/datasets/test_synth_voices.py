@@ -41,7 +41,7 @@ def test_tuned_voices_repeat_at_their_pitch(name: str, freq: float) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [("kick", "snare"), ("snare", "hat"), ("low", "high")])
-def test_drums_are_ordered_in_height(low: str, high: str) -> None:
+def test_drums_are_ordered_by_pitch(low: str, high: str) -> None:
     def centroid(y: np.ndarray) -> float:
         power = np.abs(np.fft.rfft(y)) ** 2
         return float((np.fft.rfftfreq(len(y), 1 / SR) * power).sum() / power.sum())
@@ -49,7 +49,7 @@ def test_drums_are_ordered_in_height(low: str, high: str) -> None:
     assert centroid(note(low)) < centroid(note(high))
 
 
-def test_time_decay_noise() -> None:
+def test_time_decay_and_noise_have_the_right_values() -> None:
     assert time(SR)[-1] == pytest.approx(1 - 1 / SR)
     assert decay(SR, 0.5)[SR // 2] == pytest.approx(np.exp(-1), rel=1e-3)
     y = noise(10_000, np.random.default_rng(0))

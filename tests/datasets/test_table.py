@@ -57,7 +57,7 @@ def test_features_follow_their_tracks(tmp_path: Path) -> None:
     assert (dataset.name, dataset.root) == ("table", tmp_path / "t.csv")
 
 
-def test_artists_of_a_csv_go_before_those_of_the_column(tmp_path: Path) -> None:
+def test_artists_file_takes_precedence_over_the_artist_column(tmp_path: Path) -> None:
     artists = put(tmp_path, "id,artist\n9,Nina\n11,Miles\n", "artists.csv")
     dataset = load(put(tmp_path, FEATURES), artists=artists)
     assert [(t.track_id, t.artist) for t in dataset.tracks] == [("9", "Nina"), ("10", "1")]
@@ -101,7 +101,7 @@ def test_other_encodings(tmp_path: Path, encoding: str) -> None:
     assert any("Latin-1" in n for n in dataset.notes) == (encoding == "latin-1")
 
 
-def test_label_is_the_first_usual_column_unless_told(tmp_path: Path) -> None:
+def test_label_is_the_first_usual_column_unless_given(tmp_path: Path) -> None:
     path = put(tmp_path, "track_id,mood,label,genre_top,x\n1,sad,3,Rock,0\n2,gay,4,Pop,1\n")
     assert load(path).genres == ("Pop", "Rock")
     assert load(path, label="mood").genres == ("gay", "sad")
@@ -110,14 +110,14 @@ def test_label_is_the_first_usual_column_unless_told(tmp_path: Path) -> None:
     assert "label" in note(load(path), "not taken")
 
 
-def test_columns_that_would_give_the_answer_away_are_no_features(tmp_path: Path) -> None:
+def test_columns_that_leak_the_genre_are_no_features(tmp_path: Path) -> None:
     text = ",track_id,id,index,album,subset,genres,Path2,x,Genre\n0,7,7,0,1,2,3,4,5,a\n1,8,8,1,1,2,3,4,6,b\n"
     assert columns(load(put(tmp_path, text))) == ("Path2", "x")
     pd.DataFrame({"x": [1.0, 2.0], "genre": ["a", "b"]}, index=[5, 7]).to_parquet(tmp_path / "t.parquet")
     assert columns(load(tmp_path / "t.parquet")) == ("x",)
 
 
-def test_drop_and_columns_of_words(tmp_path: Path) -> None:
+def test_dropped_and_text_columns_are_left_out(tmp_path: Path) -> None:
     path = put(tmp_path, "track_id,genre,a,b,title,flag\n1,x,1,2,t,True\n2,y,3,4,u,False\n")
     dataset = load(path, drop=("b",))
     assert columns(dataset) == ("a", "flag")
@@ -141,7 +141,7 @@ def test_named_columns(tmp_path: Path) -> None:
     ]
 
 
-def test_without_ids_rows_are_numbered_and_that_is_said(tmp_path: Path) -> None:
+def test_rows_without_ids_are_numbered_and_noted(tmp_path: Path) -> None:
     dataset = load(put(tmp_path, "genre,x\n" + "".join(f"a,{n}\n" for n in range(12))))
     assert [t.track_id for t in dataset.tracks] == [str(n) for n in range(1, 13)]
     assert values(dataset) == [[n] for n in range(12)]
@@ -200,7 +200,7 @@ def test_column_without_any_number_cannot_be_imputed(tmp_path: Path) -> None:
         load(put(tmp_path, "track_id,genre,x,y\n1,a,0,\n2,b,1,\n"), impute="median")
 
 
-def test_a_slip_in_a_column_of_numbers_is_no_column_of_words(tmp_path: Path) -> None:
+def test_typo_in_a_numeric_column_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="row 3, column x: '1,5' is no number"):
         load(put(tmp_path, 'track_id,genre,x\n1,a,0.5\n2,b,2\n3,c,"1,5"\n'))
 

@@ -26,7 +26,7 @@ def by_kind(found: Checkup) -> dict[str, list[str]]:
     return {kind: [tracks[f.index].track_id for f in found.faults if f.kind == kind] for kind in kinds}
 
 
-def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -> None:
+def test_each_problem_is_found_and_clean_files_have_none(tmp_path: Path) -> None:
     """With worker processes: this one goes the whole way."""
     dataset = load_dataset(collection(tmp_path))
     steps: list[tuple[int, int]] = []
@@ -59,7 +59,7 @@ def test_each_fault_is_found_and_clean_files_are_left_in_peace(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("here")
-def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None:
+def test_excluded_tracks_are_exactly_those_prepare_would_lose(tmp_path: Path) -> None:
     """The check-up and the preparation agree on which files can be used."""
     from genrelab.datasets.exclusions import exclude
     from genrelab.prepare.work_unit import Item, Piece, _track
@@ -74,14 +74,14 @@ def test_what_is_excluded_is_all_that_prepare_would_lose(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("here")
-def test_a_clean_folder_is_quiet(music: Path) -> None:
+def test_clean_folder_has_no_problems(music: Path) -> None:
     (music / "beat" / "broken.mp3").unlink()
     found = check_dataset(load_dataset(music), progress=_nothing)
     assert (found.faults, found.exclusions) == ((), [])
 
 
 @pytest.mark.usefixtures("here")
-def test_the_demo_s_faults_are_found(tmp_path: Path) -> None:
+def test_problems_planted_in_the_demo_are_found(tmp_path: Path) -> None:
     synthesise(tmp_path, tracks_per_genre=3, seconds=2)
     found = by_kind(check_dataset(load_dataset(tmp_path), progress=_nothing))
     assert {kind: len(ids) for kind, ids in found.items()} == {
@@ -89,12 +89,12 @@ def test_the_demo_s_faults_are_found(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_file_that_crashes_its_worker_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dataset = load_dataset(collection(tmp_path))
     crash = 3
     monkeypatch.setattr(
         data,
-        "answers",
+        "map_in_processes",
         lambda f, things, jobs: ((i, None if i == crash else f(t)) for i, t in reversed(list(enumerate(things)))),
     )
     found = check_dataset(dataset, progress=_nothing)
@@ -104,7 +104,7 @@ def test_a_file_that_brings_its_worker_down_is_named(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("here")
-def test_known_faults_of_gtzan(tmp_path: Path) -> None:
+def test_known_problem_of_gtzan_is_reported(tmp_path: Path) -> None:
     for i in range(3):
         write(tmp_path / "jazz" / f"jazz.{53 + i:05d}.wav", tune(i))
     good = check_dataset(load_dataset(tmp_path), progress=_nothing)
@@ -115,7 +115,7 @@ def test_known_faults_of_gtzan(tmp_path: Path) -> None:
     assert [row.track_id for row in bad.exclusions] == ["jazz.00054"]
 
 
-def test_known_faults_are_those_that_were_published() -> None:
+def test_known_problems_are_those_that_were_published() -> None:
     fma = published_faults(Dataset("fma-small", Path(), (Track("1", None, None),)))
     assert len(fma) == 21 and {"99134", "108925", "133297", "1486", "98558", "98569", "143992"} <= fma.keys()
     assert list(published_faults(Dataset("gtzan", Path(), (Track("1", None, None),)))) == ["jazz.00054"]
@@ -123,7 +123,7 @@ def test_known_faults_are_those_that_were_published() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_clips_that_are_too_short_for_their_collection(tmp_path: Path) -> None:
+def test_clips_of_unusual_length_for_their_collection_are_reported(tmp_path: Path) -> None:
     long = np.tile(tune(1), 8)[: 30 * SR]
     for i in range(3):
         write(tmp_path / f"rock.0000{i}.wav", np.roll(long, 5_000 * i) if i else long[::-1])
@@ -133,7 +133,7 @@ def test_clips_that_are_too_short_for_their_collection(tmp_path: Path) -> None:
     assert found["too short"] == ["rock.00003"] and found["length"] == ["rock.00004"]
 
 
-def test_a_folder_that_is_no_dataset_is_looked_at_all_the_same(tmp_path: Path) -> None:
+def test_plain_folder_of_audio_is_checked_without_a_dataset(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tune(1))
     (tmp_path / "cover.jpg").touch()
     for root in (tmp_path, tmp_path / "a.wav"):
@@ -149,7 +149,7 @@ def test_a_folder_that_is_no_dataset_is_looked_at_all_the_same(tmp_path: Path) -
         find_dataset(tmp_path / "t.csv", "auto", DatasetOptions())
 
 
-def test_a_folder_of_tables_names_them(tmp_path: Path) -> None:
+def test_folder_of_tables_is_refused_with_their_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,x\nrock,1\n")
     with pytest.raises(DatasetError, match=r"fits no dataset\. Did you mean .*/t\.csv\? Looked for"):
         find_dataset(tmp_path, "auto", DatasetOptions())
@@ -158,7 +158,7 @@ def test_a_folder_of_tables_names_them(tmp_path: Path) -> None:
         find_dataset(tmp_path, "auto", DatasetOptions())
 
 
-def test_a_table_of_features_has_only_its_split_to_look_at(tmp_path: Path) -> None:
+def test_table_of_features_is_checked_for_its_split_only(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,artist,split,x\nrock,Ann,train,1\nrock,Ann,test,2\njazz,Bob,train,3\n")
     found = check_dataset(find_dataset(tmp_path / "t.csv", "auto", DatasetOptions()), progress=_nothing)
     assert by_kind(found) == {"split": ["2"]} and found.sounds == () and found.exclusions == []
@@ -170,7 +170,7 @@ def test_fewer_than_one_worker_is_refused(music: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_the_estimate_of_prepared_is_near(tmp_path: Path) -> None:
+def test_estimated_size_of_the_preparation_is_close(tmp_path: Path) -> None:
     from genrelab.prepare.pipeline import prepare
 
     for i in range(4):
@@ -185,7 +185,7 @@ def test_the_estimate_of_prepared_is_near(tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gtzan_15s", "gtzan_30s", "assorted", "gtzan_2s", "emotify_30s", "fma"])
-def test_real_music_raises_no_alarm(shared: Path, name: str) -> None:
+def test_real_music_has_no_unexpected_problems(shared: Path, name: str) -> None:
     found = by_kind(check_dataset(find_dataset(shared / "data" / name, "auto", DatasetOptions()), progress=_nothing))
     expected: dict[str, dict[str, int]] = {
         "fma": {"missing": 50},  # only eight clips of its first tracks are there

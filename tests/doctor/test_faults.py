@@ -23,7 +23,7 @@ def kinds(sound: AudioMeasurement, clip_s: float | None = None) -> list[str]:
     return [kind for kind, _ in found]
 
 
-def test_clean_music_raises_nothing() -> None:
+def test_clean_music_has_no_problems() -> None:
     assert kinds(CLEAN) == kinds(CLEAN, 30.0) == []
     assert kinds(replace(CLEAN, duration_s=29.98, stated_s=29.99), 30.0) == []
     assert kinds(replace(CLEAN, duration_s=240.0, stated_s=251.0)) == [], "guessed headers of old encoders"
@@ -51,11 +51,11 @@ def test_clean_music_raises_nothing() -> None:
         ({"clipped": 0.03, "equal_channels": True, "sr": 8_000}, ["clipped", "mono as stereo", "low rate"]),
     ],
 )
-def test_each_fault_has_its_kind(change: dict[str, object], expected: list[str]) -> None:
+def test_each_problem_has_its_kind(change: dict[str, object], expected: list[str]) -> None:
     assert kinds(replace(CLEAN, **change)) == expected  # type: ignore[arg-type]
 
 
-def test_what_does_harm_is_excluded_and_what_is_only_worth_knowing_is_not() -> None:
+def test_only_kinds_that_spoil_a_training_are_excluded() -> None:
     assert {k.name for k in KINDS.values() if k.excluded} == {
         "two labels", "empty", "undecodable", "too short", "silent", "copy",
     }  # fmt: skip
@@ -66,7 +66,7 @@ def dataset(name: str, *tracks: Track) -> Dataset:
     return Dataset(name, Path("root"), tracks or (Track("1", "1.mp3", "rock"),))
 
 
-def test_a_clip_of_a_collection_of_clips_has_its_length() -> None:
+def test_collections_of_clips_have_an_expected_clip_length() -> None:
     sounds = [CLEAN, CLEAN, replace(CLEAN, duration_s=4.0, stated_s=4.0), AudioMeasurement("missing")]
     assert collection_clip_s(dataset("fma-small"), sounds) == collection_clip_s(dataset("gtzan"), sounds) == 30.0
     assert collection_clip_s(dataset("fma-full"), sounds) is None, "whole songs"
@@ -81,7 +81,7 @@ def _copies(tracks: list[Track], sounds: list[AudioMeasurement], harmed: frozens
     return list(faults.copies(dataset("folder", *tracks), sounds, set(harmed)))
 
 
-def test_of_copies_the_first_is_kept_unless_another_is_scored_or_has_a_label() -> None:
+def test_first_copy_is_kept_unless_another_is_scored_or_labelled() -> None:
     tracks = [Track(str(i), f"{i}.mp3", "rock") for i in range(3)]
     sounds = [replace(CLEAN, sha256=f"file {i % 2}", audio_sha256="same") for i in range(3)]
     assert _copies(tracks, sounds) == [
@@ -98,7 +98,7 @@ def test_of_copies_the_first_is_kept_unless_another_is_scored_or_has_a_label() -
     assert first.detail.endswith("1.mp3; here training, there test") and "there" not in second.detail
 
 
-def test_of_one_recording_under_two_genres_none_is_kept() -> None:
+def test_copies_with_conflicting_genres_are_all_excluded() -> None:
     names = {"pop/wrong.mp3": "pop", "rock/030.mp3": "rock", "rock/031.mp3": "rock", "x.mp3": None}
     tracks = [Track(name, name, genre) for name, genre in names.items()]
     found = _copies(tracks, [replace(CLEAN, audio_sha256="same")] * 4)
@@ -111,13 +111,13 @@ def test_of_one_recording_under_two_genres_none_is_kept() -> None:
     ]
 
 
-def test_what_is_harmed_is_no_copy() -> None:
+def test_tracks_with_problems_do_not_count_as_copies() -> None:
     tracks = [Track(str(i), f"{i}.mp3", "rock") for i in range(2)]
     assert _copies(tracks, [CLEAN, CLEAN], frozenset({0})) == []
     assert _copies(tracks, [AudioMeasurement("missing"), AudioMeasurement("missing")]) == []
 
 
-def test_near_duplicates_are_told_at_their_first_track() -> None:
+def test_near_duplicates_are_reported_at_their_first_track() -> None:
     data = dataset("folder", *(Track(str(i), f"{i}.mp3", g) for i, g in enumerate(("rock", "jazz", "rock"))))
     pairs = [(0, 1, 2.0, 0.9), (0, 2, 0.03, 0.8)]
     assert list(faults.near_duplicate_faults(data, pairs)) == [
@@ -126,14 +126,14 @@ def test_near_duplicates_are_told_at_their_first_track() -> None:
     ]
 
 
-def test_known_faults_are_told_where_this_copy_is_sound() -> None:
+def test_known_problems_are_reported_where_this_copy_is_intact() -> None:
     data = dataset("fma-small", *(Track(str(i), f"{i}.mp3", "rock") for i in (1, 2, 3)))
     listed = {"1": "wrong in duration", "2": "wrong in duration", "3": "undecodable"}
     found = list(faults.known_faulty(data, listed, [CLEAN, CLEAN, AudioMeasurement("undecodable")], harmed={1, 2}))
     assert found == [Fault("known", 0, "published as wrong in duration")]
 
 
-def test_artists_on_both_sides_of_the_official_split() -> None:
+def test_artists_on_both_sides_of_the_official_split_are_reported() -> None:
     data = dataset(
         "table",
         Track("1", "1", "rock", "Ann", "First", "training"),

@@ -37,7 +37,7 @@ def found(**more: Any) -> dict[str, Finding]:
     return {f.name: f for f in check_machine(**more)}
 
 
-def test_this_machine_is_well() -> None:
+def test_this_machine_has_no_problems() -> None:
     by_name = found()
     assert [f for f in by_name.values() if f.state == REPAIR] == []
     assert all(f.remedy is None for f in by_name.values() if f.state == OK)
@@ -48,13 +48,13 @@ def test_this_machine_is_well() -> None:
     assert by_name["train half"].state == OK
 
 
-def test_the_packages_are_those_of_the_wheel() -> None:
+def test_checked_packages_are_the_dependencies_of_the_wheel() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert machine.base_packages() == tuple(sorted(need.split(">=")[0] for need in project["dependencies"]))
 
 
 @pytest.mark.parametrize("suffix", tones.tone_files())
-def test_the_sounds_that_come_along_are_tones(tmp_path: Path, suffix: str) -> None:
+def test_packaged_test_sounds_are_tones(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a.{suffix}").write_bytes(tones.tone_files()[suffix])
     y, sr = audio_clips.read(tmp_path / f"a.{suffix}")
     padded = suffix == "aac"  # its frames do not say where the sound begins and ends
@@ -89,7 +89,7 @@ def test_a_package_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert by_name["mutagen"].state == REPAIR and by_name["numpy"].state == OK and "keras" not in by_name
 
 
-def test_of_scipy_the_part_that_is_used_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_part_of_scipy_that_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.fft", None)
     assert found()["scipy"].state == REPAIR
 
@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytes
     ("missing", "words"),
     [(machine.TRAIN_PACKAGES, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
 )
-def test_the_train_half_is_looked_for_and_need_not_be_there(
+def test_missing_train_packages_are_only_a_note(
     monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
 ) -> None:
     monkeypatch.setattr(machine, "find_spec", lambda name: None if name in missing else name)
@@ -132,7 +132,7 @@ def test_the_train_half_is_looked_for_and_need_not_be_there(
     assert finding.remedy is not None and "genrelab[train]" in finding.remedy
 
 
-def test_the_train_half_is_what_the_extra_installs() -> None:
+def test_train_packages_are_those_of_the_extra() -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     needs = {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in (*extras["train"], *extras["train-base"])}
     renamed = {"scikit_learn": "sklearn", "tensorflow_cpu": "tensorflow"}
@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "new").exists(), "looking creates nothing"
 
 
-def test_too_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_or_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
     monkeypatch.setattr(machine, "free_memory", lambda: 10**6)
     by_name = found()
@@ -161,7 +161,7 @@ def test_too_little_room_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found()["memory"].state == OK
 
 
-def test_the_command_prints_and_exits(tmp_path: Path) -> None:
+def test_doctor_command_prints_findings_and_sets_the_exit_status(tmp_path: Path) -> None:
     good = CliRunner().invoke(app, ["doctor", "--json"])
     report = json.loads(good.stdout)
     assert (good.exit_code, report["ok"]) == (0, True)
@@ -173,10 +173,10 @@ def test_the_command_prints_and_exits(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["doctor"]).stdout.splitlines()[-1] == "All is well."
 
 
-def test_nothing_of_the_train_half_is_imported() -> None:
+def test_doctor_imports_no_train_package() -> None:
     names = repr(machine.TRAIN_PACKAGES)
     look = (
-        "import sys; from genrelab.doctor.machine import examine; list(examine()); "
+        "import sys; from genrelab.doctor.machine import check_machine; list(check_machine()); "
         f"print(*[m for m in {names} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

@@ -12,11 +12,21 @@ from genrelab.audio.channels import blocks
 from genrelab.doctor import measure
 from genrelab.doctor.measure import measure_audio
 from genrelab.features.fingerprint import unpack
-from tests.support.faulty import SECONDS, SR, clipped, cut, lying_mp3, lying_wav, tagged, tune, write
+from tests.support.faulty import (
+    SECONDS,
+    SR,
+    clipped,
+    cut,
+    mp3_with_false_length,
+    tagged,
+    tune,
+    wav_with_false_length,
+    write,
+)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au"])
-def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str) -> None:
+def test_clean_file_is_measured_without_problems(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a.{suffix}", tune(1))
     sound = measure_audio(path)
     assert (sound.state, sound.error, sound.damage, sound.sr, sound.channels) == ("heard", None, None, SR, 1)
@@ -27,7 +37,7 @@ def test_a_clean_file_is_measured_and_nothing_is_odd(tmp_path: Path, suffix: str
     assert [start for start, _ in sound.prints] == [0.0] and len(unpack(sound.prints[0][1])) > 20
 
 
-def test_levels_and_channels(tmp_path: Path) -> None:
+def test_levels_and_equal_channels_are_measured(tmp_path: Path) -> None:
     def measured(y: NDArray[np.float32], **more: str) -> measure.AudioMeasurement:
         return measure_audio(write(tmp_path / "a.wav", y.astype(np.float32), **more))
 
@@ -55,22 +65,22 @@ def test_equal_channels_survive_mp3(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "aiff"])
-def test_a_file_that_was_cut_off_says_how_long_it_was(tmp_path: Path, suffix: str) -> None:
+def test_truncated_file_keeps_its_stated_length(tmp_path: Path, suffix: str) -> None:
     sound = measure_audio(cut(write(tmp_path / f"a.{suffix}", tune(8)), 0.4))
     assert sound.state == "heard" and sound.duration_s < 0.7 * SECONDS
     assert sound.stated_s == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_headers_that_lie(tmp_path: Path) -> None:
-    wav = measure_audio(lying_wav(tmp_path / "a.wav", tune(9), 60 * 2 * SR))
+def test_wrong_stated_lengths_are_detected(tmp_path: Path) -> None:
+    wav = measure_audio(wav_with_false_length(tmp_path / "a.wav", tune(9), 60 * 2 * SR))
     assert (wav.duration_s, wav.stated_s) == (SECONDS, 60.0)
-    mp3 = measure_audio(lying_mp3(tmp_path / "a.mp3", tune(9), 3))
+    mp3 = measure_audio(mp3_with_false_length(tmp_path / "a.mp3", tune(9), 3))
     assert mp3.duration_s == pytest.approx(SECONDS, abs=0.1) and mp3.stated_s == pytest.approx(3 * SECONDS, abs=0.2)
     assert mp3.damage is not None and "before its end" in mp3.damage and mp3.decoder == "av"
 
 
-def test_a_length_that_was_never_known_is_no_lie(tmp_path: Path) -> None:
-    piped = measure_audio(lying_wav(tmp_path / "a.wav", tune(9), 0xFFFFFFFF))
+def test_unknown_stated_length_is_no_problem(tmp_path: Path) -> None:
+    piped = measure_audio(wav_with_false_length(tmp_path / "a.wav", tune(9), 0xFFFFFFFF))
     assert piped.stated_s == piped.duration_s == SECONDS
     without_xing = write(tmp_path / "a.mp3", tune(9))
     content = without_xing.read_bytes()
@@ -81,7 +91,7 @@ def test_a_length_that_was_never_known_is_no_lie(tmp_path: Path) -> None:
     assert guessed.stated_s == pytest.approx(guessed.duration_s, abs=0.1)
 
 
-def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_files_have_a_state_and_a_reason(tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no music" * 100)
     (tmp_path / "empty.wav").touch()
     (tmp_path / "link.wav").symlink_to("nowhere")
@@ -94,7 +104,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_file_without_read_permission_is_undecodable(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", tune(1))
     path.chmod(0)
     assert measure_audio(path).state == "undecodable"
@@ -120,7 +130,7 @@ def test_where_both_decoders_give_up_both_are_quoted(tmp_path: Path, monkeypatch
     assert sound.error == "soundfile: no more by soundfile; FFmpeg: no more by av"
 
 
-def test_tags_do_not_change_what_identifies_the_audio(tmp_path: Path) -> None:
+def test_tags_do_not_change_the_hash_of_the_audio(tmp_path: Path) -> None:
     one = write(tmp_path / "a.mp3", tune(11))
     other = tagged(write(tmp_path / "b.mp3", tune(11)), "another title")
     a, b = measure_audio(one), measure_audio(other)

@@ -27,7 +27,7 @@ from genrelab.evaluation.calibration import (
     make_evidence,
     min_tracks_for_coverage,
 )
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 GENRES = ("Blues", "Folk", "Jazz", "Rock", "Ska")
 
@@ -82,14 +82,14 @@ def test_ece_of_an_overconfident_model_at_least_halves(windows: int) -> None:
 
 
 @pytest.mark.parametrize("times", [0.5, 1.0, 2.0, 6.0])
-def test_the_temperature_undoes_what_was_done_to_the_logits(times: float) -> None:
+def test_fitted_temperature_recovers_the_scale_of_the_logits(times: float) -> None:
     logits, truth = world(2_000, np.random.default_rng(2))
     found = fit_temperature(np.arange(len(truth)), softmax(times * logits), truth)
     assert found == pytest.approx(times, rel=0.15)
     assert found == fit_temperature(np.arange(len(truth)), softmax(times * logits), truth)
 
 
-def test_it_is_the_loss_of_tracks_that_counts() -> None:
+def test_tracks_weigh_the_same_whatever_their_number_of_windows() -> None:
     """Tracks of many windows weigh no more than those of one, and their windows are pooled before the loss is taken."""
     logits, truth = world(400, np.random.default_rng(3))
     p = softmax(2 * logits)
@@ -98,7 +98,7 @@ def test_it_is_the_loss_of_tracks_that_counts() -> None:
     assert fit_temperature(np.repeat(np.arange(400), times), np.repeat(p, times, axis=0), truth) == once
 
 
-def test_few_tracks_have_no_temperature() -> None:
+def test_too_few_tracks_give_a_temperature_of_one() -> None:
     logits, truth = world(MIN_TRACKS, np.random.default_rng(4))
     p = softmax(5 * logits)
     assert fit_temperature(np.arange(MIN_TRACKS), p, truth) > 1.5
@@ -108,7 +108,7 @@ def test_few_tracks_have_no_temperature() -> None:
     assert fit_temperature(many_windows, np.repeat(p[:-1], 10, axis=0), truth) == 1
 
 
-def test_a_few_tracks_that_are_all_right_make_no_model_sure_of_itself() -> None:
+def test_few_correct_tracks_sharpen_probabilities_only_moderately() -> None:
     truth = np.arange(25) % 2
     p = np.array([[0.6, 0.2, 0.1, 0.06, 0.04], [0.2, 0.6, 0.1, 0.06, 0.04]])[truth]
     assert MIN_TEMPERATURE < fit_temperature(np.arange(25), p, truth) < 0.7
@@ -132,7 +132,7 @@ def test_the_temperature_has_bounds() -> None:
 
 
 @pytest.mark.parametrize(("n", "coverage"), [(30, 0.9), (200, 0.9), (100, 0.8), (60, 0.5)])
-def test_sets_cover_as_stated(n: int, coverage: float) -> None:
+def test_genre_sets_have_the_stated_coverage(n: int, coverage: float) -> None:
     """Over many draws of calibration tracks and of one new track each, for a model that is far too sure of itself."""
     rng = np.random.default_rng(n)
     covered = np.zeros(500)
@@ -152,7 +152,7 @@ def test_the_rank_is_that_of_split_conformal_prediction() -> None:
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.8, 0.9, 0.95, 0.99])
-def test_the_fewest_tracks_are_the_first_that_have_the_rank(coverage: float) -> None:
+def test_fewest_tracks_is_the_smallest_number_that_has_the_rank(coverage: float) -> None:
     fewest = min_tracks_for_coverage(coverage)
     some, less = (kept(np.full((n, 2), 0.5), np.zeros(n, np.int64), ("a", "b")) for n in (fewest, fewest - 1))
     assert some.least_likely(coverage) == 0.5
@@ -214,23 +214,26 @@ def test_precision_holds_on_fresh_tracks(spread: float, n: int, precision: float
         ([900] * 63, [600] * 3, 3, Threshold(None, 0, 0, 0, ("Folk",))),
     ],
 )
-def test_a_threshold_is_the_lowest_with_enough_right(
+def test_threshold_is_the_lowest_that_reaches_the_precision(
     right: list[int], wrong: list[int], by: int, expected: Threshold
 ) -> None:
-    found = answered({"Folk": right}, {"Folk": wrong, "Ska": []}, by=by).thresholds(0.9)
+    found = evidence_from_confidences({"Folk": right}, {"Folk": wrong, "Ska": []}, by=by).thresholds(0.9)
     assert found["Folk"] == expected
     assert found["Ska"] == Threshold(None, 0, 0, 0, ("Ska",))
 
 
-def test_genres_that_are_seldom_answered_share_a_threshold() -> None:
+def test_rarely_predicted_genres_share_a_threshold() -> None:
     right = {"Blues": [990] * 40, "Folk": [900] * 21, "Rock": [990], "Ska": [990]}
-    found = answered(right, {"Jazz": []}).thresholds(0.9)
+    found = evidence_from_confidences(right, {"Jazz": []}).thresholds(0.9)
     assert list(found) == list(GENRES)
     assert found["Blues"] == Threshold(0.99, 40, 40, 40, ("Blues",))
     assert found["Folk"] == Threshold(0.9, 23, 23, 23, ("Folk", "Jazz", "Rock", "Ska"))
     assert found["Folk"] == found["Jazz"] == found["Rock"]
-    assert answered({"Folk": [900] * 21}, {"Jazz": []}).thresholds(0.9)["Folk"].confidence is None
-    assert answered({"Folk": [900] * 40}, {"Jazz": []}, by=2).thresholds(0.9)["Folk"].genres == ("Folk", "Jazz")
+    assert evidence_from_confidences({"Folk": [900] * 21}, {"Jazz": []}).thresholds(0.9)["Folk"].confidence is None
+    assert evidence_from_confidences({"Folk": [900] * 40}, {"Jazz": []}, by=2).thresholds(0.9)["Folk"].genres == (
+        "Folk",
+        "Jazz",
+    )
 
 
 # --- what is kept ---
@@ -246,7 +249,7 @@ def test_evidence_is_rounded_down_and_sorted() -> None:
     assert make_evidence(p[:0], np.array([], int), ("a", "b"), artists=[], fitted_on="") is None
 
 
-def test_of_very_many_tracks_some_are_kept() -> None:
+def test_evidence_is_limited_to_a_maximum_number_of_tracks() -> None:
     rng = np.random.default_rng(5)
     logits, truth = world(40_000, rng)
     p = softmax(logits)
@@ -256,7 +259,7 @@ def test_of_very_many_tracks_some_are_kept() -> None:
     assert found.least_likely(0.9) == pytest.approx(true[len(true) // 10], abs=0.02)
 
 
-def test_evidence_comes_back_from_json() -> None:
+def test_evidence_survives_a_json_round_trip() -> None:
     logits, truth = world(90, np.random.default_rng(6))
     found = kept(softmax(logits), truth)
     assert evidence_from_json(json.loads(json.dumps(found.to_json())), GENRES) == found
@@ -298,7 +301,7 @@ def _first(name: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (lambda s: s | {k: [0] * 5_001 for k in s if k != "fitted_on"}, "about 1 to 5000 tracks. Received: 5001"),
     ],
 )
-def test_evidence_that_cannot_be_is_refused(change: Callable[[dict[str, Any]], Any], words: str) -> None:
+def test_invalid_evidence_is_refused(change: Callable[[dict[str, Any]], Any], words: str) -> None:
     logits, truth = world(90, np.random.default_rng(6))
     with pytest.raises(ValueError, match=words):
         evidence_from_json(change(kept(softmax(logits), truth).to_json()), GENRES)

@@ -13,7 +13,7 @@ from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare,
 from tests.support.artists import draw_correct, draw_groups
 
 
-def test_without_artists_the_test_is_mcnemars() -> None:
+def test_p_value_without_artists_equals_mcnemars() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random(80) < 0.6, rng.random(80) < 0.5
     pair = compare(a, b)
@@ -23,7 +23,7 @@ def test_without_artists_the_test_is_mcnemars() -> None:
     assert pair["low"] < pair["difference"] < pair["high"]
 
 
-def test_all_flips_are_counted() -> None:
+def test_p_value_counts_all_sign_flips() -> None:
     rng = np.random.default_rng(1)
     groups = [f"artist {i}" for i in rng.integers(0, 9, 60)]
     a, b = rng.random(60) < 0.7, rng.random(60) < 0.5
@@ -33,21 +33,21 @@ def test_all_flips_are_counted() -> None:
     assert compare(a, b, groups)["p_value"] == pytest.approx(expected)
 
 
-def test_so_many_artists_that_the_sums_are_nearly_normal() -> None:
+def test_p_value_with_many_artists_is_nearly_normal() -> None:
     rng = np.random.default_rng(0)
     won = rng.integers(-3, 4, 30_000)
     far = (abs(int(won.sum())) - 1) / np.sqrt((won**2).sum())
     assert _sign_flip_p(won) == pytest.approx(2 * norm.sf(far), abs=1e-4)
 
 
-def test_models_that_answer_alike_are_not_told_apart() -> None:
+def test_identical_answers_are_not_significantly_different() -> None:
     same = np.arange(30) % 3 == 0
     pair = compare(same, same, [f"artist {i // 2}" for i in range(30)])
     assert (pair["p_value"], pair["mcnemar_p"], pair["difference"]) == (1.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(("like", "n_artists"), [("gtzan", 40), ("fma", 60)])
-def test_false_alarms_are_as_rare_as_stated_although_artists_agree(like: str, n_artists: int) -> None:
+def test_false_positive_rate_holds_with_correlated_artists(like: str, n_artists: int) -> None:
     rng = np.random.default_rng(2)
     groups = draw_groups(rng, n_artists, like)
     pairs = [compare(*(draw_correct(rng, groups, 0.5, 0.4) for _ in range(2)), groups) for _ in range(600)]
@@ -64,7 +64,7 @@ def test_a_true_difference_is_found() -> None:
     assert np.mean([p["p_value"] < 0.05 for p in pairs]) > 0.9
 
 
-def test_every_pair_stands_once_and_is_adjusted() -> None:
+def test_every_pair_is_listed_once_with_an_adjusted_p_value() -> None:
     rng = np.random.default_rng(4)
     correct = {
         m: rng.random(300) < share for m, share in {"svm": 0.8, "knn": 0.5, "mlp": 0.48, "majority": 0.1}.items()
@@ -81,7 +81,7 @@ def test_holm_by_its_definition() -> None:
     assert holm([]) == []
 
 
-def test_the_winner_is_named_only_where_it_can_be_told_apart() -> None:
+def test_winner_is_named_only_if_significantly_better() -> None:
     names = {"svm": "svm (tuned)", "mobilenet_v2": "mobilenet_v2", "knn": "knn", "majority": "majority"}
     told = [{"a": "svm", "b": b, "separable": b == "other"} for b in ("mobilenet_v2", "knn")]
     assert winner(told, names) == {
@@ -99,7 +99,7 @@ def test_the_winner_is_named_only_where_it_can_be_told_apart() -> None:
     assert winner([], {"majority": "majority"}) == {"folder": None, "sentence": "no model listens"}
 
 
-def test_of_equal_accuracies_none_is_first() -> None:
+def test_models_of_equal_accuracy_have_no_winner() -> None:
     a, b = np.arange(20) % 2 == 0, np.arange(20) % 2 == 1
     names = {"svm": "svm", "knn": "knn (tuned)", "mlp": "mlp", "majority": "majority"}
     tie = winner(compare_all({"svm": a, "knn": b, "majority": a}), names)
@@ -119,10 +119,10 @@ def test_common_keeps_the_tracks_that_all_answered() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 0), (3, 4)])
-def test_answers_to_other_tracks_are_refused(n: int, m: int) -> None:
+def test_answers_to_different_numbers_of_tracks_are_refused(n: int, m: int) -> None:
     with pytest.raises(ModelError, match=f"answers to {n} tracks with answers to {m}"):
         compare(np.ones(n, bool), np.ones(m, bool))
 
 
-def test_listed() -> None:
+def test_names_are_joined_with_commas_and_and() -> None:
     assert [join_all(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

@@ -13,7 +13,7 @@ DRAWS = 1_000
 
 
 @pytest.mark.parametrize(("hits", "n"), [(1, 8), (24, 60), (160, 400), (799, 800)])
-def test_without_artists_it_is_wilsons(hits: int, n: int) -> None:
+def test_interval_without_artists_is_wilsons(hits: int, n: int) -> None:
     expected = binomtest(hits, n).proportion_ci(method="wilson")
     assert share_interval(np.arange(n) < hits) == pytest.approx((expected.low, expected.high), abs=1e-12)
     singles = [f"artist {i}" for i in range(n)]
@@ -27,12 +27,12 @@ def test_artists_whose_tracks_all_agree_count_as_single_rows() -> None:
     assert (low, high) == pytest.approx((single.low, single.high), abs=0.01)
 
 
-def test_artists_that_do_not_matter_leave_the_interval_alone() -> None:
+def test_artists_without_effect_leave_the_interval_unchanged() -> None:
     alternating = np.arange(400) % 2 == 0  # each artist is right half of the time: less alike than by chance
     assert share_interval(alternating, [f"artist {i // 10}" for i in range(400)]) == share_interval(alternating)
 
 
-def test_one_large_artist_makes_it_wider() -> None:
+def test_one_large_artist_widens_the_interval() -> None:
     correct = np.repeat(np.arange(40) % 2 == 0, 5)
     even = [f"artist {i // 5}" for i in range(200)]
     uneven = ["large" if i < 60 else name for i, name in enumerate(even)]
@@ -49,7 +49,7 @@ def test_eight_of_eight_is_not_certainty() -> None:
 
 
 @pytest.mark.parametrize("n_artists", [2, 3, 5])
-def test_hardly_any_artist_says_hardly_anything(n_artists: int) -> None:
+def test_very_few_artists_give_a_very_wide_interval(n_artists: int) -> None:
     artists = [f"artist {i % n_artists}" for i in range(60)]
     low, high = share_interval(np.array([a == "artist 0" for a in artists]), artists)
     assert 0 <= low < 0.1
@@ -72,7 +72,7 @@ def test_rows_of_unknown_artist_are_groups_by_themselves() -> None:
     [("gtzan", 30, 0.2), ("gtzan", 60, 0.4), ("gtzan", 200, 0.3), ("fma", 30, 0.3), ("fma", 200, 0.3)],
 )
 @pytest.mark.parametrize("accuracy", [0.4, 0.8])
-def test_an_interval_of_95_percent_holds_the_truth_that_often(
+def test_interval_covers_the_truth_95_percent_of_the_time(
     like: str, n_artists: int, alike: float, accuracy: float
 ) -> None:
     rng = np.random.default_rng(5)
@@ -86,14 +86,14 @@ def test_an_interval_of_95_percent_holds_the_truth_that_often(
 
 @pytest.mark.parametrize("accuracy", [0.4, 0.8, 0.93])
 @pytest.mark.parametrize("n", [60, 200, 800])
-def test_so_it_does_where_no_artist_is_known(n: int, accuracy: float) -> None:
+def test_interval_without_artists_covers_the_truth_95_percent_of_the_time(n: int, accuracy: float) -> None:
     right = np.random.default_rng(6).binomial(n, accuracy, DRAWS)
     found = {int(k): share_interval(np.arange(n) < k) for k in np.unique(right)}
     assert 0.93 <= np.mean([found[k][0] <= accuracy <= found[k][1] for k in right]) <= 0.97
 
 
 @pytest.mark.parametrize(("like", "n_artists"), [("gtzan", 30), ("gtzan", 120), ("fma", 200)])
-def test_so_does_the_interval_of_a_difference(like: str, n_artists: int) -> None:
+def test_difference_interval_covers_the_truth_95_percent_of_the_time(like: str, n_artists: int) -> None:
     rng = np.random.default_rng(7)
     held = 0
     for _ in range(DRAWS // 10):
@@ -104,7 +104,7 @@ def test_so_does_the_interval_of_a_difference(like: str, n_artists: int) -> None
     assert 0.93 <= held / DRAWS <= 0.97
 
 
-def test_models_that_never_disagree_may_still_differ_elsewhere() -> None:
+def test_difference_interval_of_identical_answers_is_not_empty() -> None:
     same = np.arange(50) % 2 == 0
     low, high = difference_interval(same, same)
     assert low == -high

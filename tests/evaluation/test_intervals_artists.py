@@ -24,7 +24,7 @@ def test_tracks_that_are_alike_count_as_one() -> None:
     assert mean_interval(np.repeat(values, 5), groups) == pytest.approx(mean_interval(values))
 
 
-def test_it_holds_the_truth_as_often_as_it_says() -> None:
+def test_interval_has_its_nominal_coverage() -> None:
     rng, held = np.random.default_rng(2), 0
     groups = [f"a{i // 4}" for i in range(60)]
     for _ in range(1_000):
@@ -34,7 +34,7 @@ def test_it_holds_the_truth_as_often_as_it_says() -> None:
     assert 930 <= held <= 970
 
 
-def test_it_does_so_where_a_few_artists_hold_most_tracks() -> None:
+def test_coverage_holds_if_few_artists_have_most_tracks() -> None:
     rng, held = np.random.default_rng(3), 0
     for _ in range(1_000):
         index = np.repeat(np.arange(6), np.maximum(1, rng.geometric(1 / 8, 6)))
@@ -44,6 +44,6 @@ def test_it_does_so_where_a_few_artists_hold_most_tracks() -> None:
     assert 900 <= held <= 970  # of six artists; with their number less one for degrees of freedom it is 865
 
 
-def test_what_cannot_be_known_is_wide() -> None:
+def test_interval_is_wide_without_variation_or_data() -> None:
     assert mean_interval(np.zeros(12)) == (-0.25, 0.25)
     assert mean_interval(np.array([1.0])) == (-math.inf, math.inf)

@@ -39,7 +39,7 @@ def test_scores_agree_with_scikit_learn(absent: int | None) -> None:
     np.testing.assert_array_equal(score["confusion"], theirs.confusion_matrix(truth, guess, labels=range(5)))
 
 
-def test_per_genre_agrees_with_scikit_learn_and_leaves_out_what_was_not_measured() -> None:
+def test_per_genre_scores_agree_with_scikit_learn_and_omit_absent_genres() -> None:
     truth, p = answers(absent=2)
     score = ours.score(truth, p, GENRES)
     report = theirs.classification_report(
@@ -67,7 +67,7 @@ def test_scores_are_plain_json() -> None:
     assert json.loads(json.dumps(score)) == score
 
 
-def test_of_equal_probabilities_the_first_counts_in_accuracy_and_top_k_alike() -> None:
+def test_first_of_equal_probabilities_counts_in_accuracy_and_top_k() -> None:
     truth, p = np.array([0, 1, 3, 4]), np.full((4, 5), 0.2)
     assert ours.accuracy(truth, p) == 0.25 == ours.top_k(truth, p, k=1)
     assert ours.top_k(truth, p, k=3) == 0.5
@@ -108,7 +108,7 @@ def test_ece_is_the_gap_of_the_reliability_bins() -> None:
     assert score["ece"] == pytest.approx(sum(gaps) / 500)
 
 
-def test_genres_that_are_mistaken_for_each_other_stand_side_by_side() -> None:
+def test_genres_confused_with_each_other_are_ordered_side_by_side() -> None:
     counts = 50 * np.eye(5, dtype=np.int64)
     for a, b in ((0, 4), (1, 3)):
         counts[a, b] = counts[b, a] = 30
@@ -145,7 +145,7 @@ def test_segments_are_scored_by_window_and_grouped_by_artist() -> None:
     assert ours.segment_scores(truth, p, track, where=np.arange(100) % 5 == 0) is None
 
 
-def test_score_says_what_the_interval_counts() -> None:
+def test_score_states_what_the_interval_is_over() -> None:
     truth, p = answers(20)
     over = {
         name: ours.score(truth, p, GENRES, groups)["interval_over"]

@@ -63,12 +63,12 @@ CLEAN = {"svm": model(0.85, validation=0.86), "knn": model(0.70, validation=0.71
 SURE = [pair("svm", "knn", separable=True)]
 
 
-def test_a_clean_run_is_left_alone() -> None:
+def test_clean_run_has_no_warnings() -> None:
     audit = {"verdict": "clean", "checks": [], "sentences": []}
     assert told(CLEAN, comparisons=SURE, audit=audit) == {}
 
 
-def test_leaks_are_counted_by_kind_and_stand_first() -> None:
+def test_leaks_are_counted_by_kind_and_come_first() -> None:
     checks = [
         {"name": "same_artist", "leaking": 12, "of": 400, "known": 400},
         {"name": "same_audio", "leaking": 0, "of": 400, "known": 400},
@@ -94,7 +94,7 @@ def test_leaks_are_counted_by_kind_and_stand_first() -> None:
         (["blues", "jazz"], 0.99, False),
     ],
 )
-def test_what_is_too_good_to_be_true(genres: list[str], accuracy: float, speaks: bool) -> None:
+def test_implausibly_high_accuracy_gives_a_warning(genres: list[str], accuracy: float, speaks: bool) -> None:
     run = facts()
     run["dataset"]["genres"] = sorted(genres)
     found = told({"svm": model(accuracy, half=0.01)}, run)
@@ -103,7 +103,7 @@ def test_what_is_too_good_to_be_true(genres: list[str], accuracy: float, speaks:
         assert f"svm {accuracy:.1%}".replace("%", " %") in found["too_good"]["sentence"]
 
 
-def test_an_honest_looking_split_that_is_none() -> None:
+def test_artists_on_both_sides_of_a_split_give_a_warning() -> None:
     assert (
         "one artist's tracks on both sides"
         in told(CLEAN, facts(policy="article"), comparisons=SURE)["split"]["sentence"]
@@ -112,14 +112,14 @@ def test_an_honest_looking_split_that_is_none() -> None:
     assert told(CLEAN, unknown, comparisons=SURE)["split"]["sentence"].startswith("artists are unknown")
 
 
-def test_validation_that_is_scored_is_told() -> None:
+def test_scoring_the_validation_part_gives_a_warning() -> None:
     assert (
         "every figure is of the validation part"
         in told(CLEAN, facts(no_test=True), comparisons=SURE)["no_test"]["sentence"]
     )
 
 
-def test_the_choice_of_validation_counts_where_the_test_cannot_tell() -> None:
+def test_validation_decides_between_models_the_test_cannot_separate() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     unsure = [pair("svm", "knn", separable=False)]
     said = told(models, comparisons=unsure)["choice"]["sentence"]
@@ -133,7 +133,7 @@ def test_the_choice_of_validation_counts_where_the_test_cannot_tell() -> None:
     )
 
 
-def test_headline_caution_and_hint_name_one_model() -> None:
+def test_headline_warning_and_hint_name_the_same_model() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     unsure, first = [pair("svm", "knn", separable=False)], {"folder": None, "sentence": "svm is first"}
     named = {folder: {**m, "display": folder} for folder, m in models.items()}
@@ -152,7 +152,7 @@ def test_headline_caution_and_hint_name_one_model() -> None:
     assert "choice" not in told(tie, comparisons=unsure), "it is the same figure"
 
 
-def test_a_study_that_was_made_is_not_advised() -> None:
+def test_study_that_was_already_run_is_not_suggested() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     for policy in ("artist", "random"):
         found = told(models, facts(policy=policy), studies=["honesty"])
@@ -160,7 +160,7 @@ def test_a_study_that_was_made_is_not_advised() -> None:
         assert "--honesty" in str(told(models, facts(policy=policy)))
 
 
-def test_intervals_wider_than_the_field() -> None:
+def test_intervals_wider_than_the_models_differ_give_a_warning() -> None:
     models = {"svm": model(0.80, half=0.1), "knn": model(0.72, half=0.1), "majority": model(0.5)}
     said = told(models)["wide_intervals"]["sentence"]
     assert "20.0 points wide" in said
@@ -170,7 +170,7 @@ def test_intervals_wider_than_the_field() -> None:
     assert "wide_intervals" not in told({"svm": model(0.80, half=0.1)})
 
 
-def test_validation_above_the_test_is_told_where_chance_does_not_explain_it() -> None:
+def test_validation_above_test_beyond_chance_gives_a_warning() -> None:
     models = {"svm": model(0.70, validation=0.85), "knn": model(0.62, half=0.12, validation=0.75)}
     said = told(models)["validation_above"]["sentence"]
     assert said == "validation lies above test: svm by 15.0 points (chance explains 7.1)"
@@ -178,7 +178,7 @@ def test_validation_above_the_test_is_told_where_chance_does_not_explain_it() ->
     assert said.startswith("the part that chooses lies above validation: svm")
 
 
-def test_an_overfitting_gap_brings_the_articles_remedies() -> None:
+def test_overfitting_gap_gives_a_warning_with_remedies() -> None:
     models = {"svm": model(0.70, validation=0.72, training=0.99), "knn": model(0.68, validation=0.7, training=0.8)}
     found = told(models)["overfitting"]
     assert found["sentence"] == "training far above unseen tracks (overfitting): svm 99.0 % against 72.0 %"
@@ -189,13 +189,13 @@ def test_an_overfitting_gap_brings_the_articles_remedies() -> None:
     assert told(old) == {}  # a run of an earlier genrelab
 
 
-def test_thin_genres_are_named() -> None:
+def test_genres_with_few_scored_tracks_are_named() -> None:
     thin = model(0.85, validation=0.86)
     thin["scores"]["per_genre"] = {"blues": {"n": 4}, "jazz": {"n": 5}, "metal": {"n": 0}}
     assert told({"svm": thin})["thin_genre"]["sentence"].startswith("fewer than 5 scored tracks: blues (4 tracks);")
 
 
-def test_models_that_do_not_beat_the_line_are_named_and_the_line_is_not() -> None:
+def test_models_not_above_the_majority_line_are_named() -> None:
     models = {"svm": model(0.85), "raw_cnn": model(0.58), "majority": model(0.55)}
     assert (
         told(models, comparisons=[])["not_above_majority"]["sentence"]
@@ -205,7 +205,7 @@ def test_models_that_do_not_beat_the_line_are_named_and_the_line_is_not() -> Non
     assert "not safely above chance (50.0 %)" in told({"svm": model(0.52)}, run)["not_above_majority"]["sentence"]
 
 
-def test_the_verdict_says_what_who_and_whom_to_believe() -> None:
+def test_verdict_states_data_winner_and_what_to_trust() -> None:
     named = {folder: {**m, "display": folder} for folder, m in CLEAN.items()}
     first = {"folder": "svm", "sentence": "svm is first, and better than the other model by more than chance"}
     said = verdict(facts=facts(), models=named, winner=first, told=[])

@@ -44,7 +44,7 @@ def test_onnx_is_the_bundle_itself(tmp_path: Path) -> None:
     assert load_bundle(folder).fingerprint == load_bundle(model / "bundle").fingerprint
 
 
-def test_the_temperature_goes_inside(tmp_path: Path) -> None:
+def test_temperature_is_built_into_the_exported_network(tmp_path: Path) -> None:
     model = model_of(tmp_path, temperature=3.0)
     folder = export(model, "onnx")
     exported, bundle = load_bundle(folder), load_bundle(model / "bundle")
@@ -55,7 +55,7 @@ def test_the_temperature_goes_inside(tmp_path: Path) -> None:
     onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
 
 
-def test_waveform_onnx_says_how_it_is_fed(tmp_path: Path) -> None:
+def test_waveform_onnx_settings_describe_its_input(tmp_path: Path) -> None:
     folder = export(model_of(tmp_path, MEL), "waveform-onnx")
     onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
     settings = json.loads((folder / "settings.json").read_text())
@@ -69,14 +69,14 @@ def test_waveform_onnx_says_how_it_is_fed(tmp_path: Path) -> None:
     assert "at 8,000 Hz" in card and "A track of up to 31.5 s is one clip" in card
 
 
-def test_each_format_of_a_network_has_its_settings(tmp_path: Path) -> None:
+def test_onnx_settings_describe_input_and_output(tmp_path: Path) -> None:
     folder = export(model_of(tmp_path), "onnx")
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["input"] == {"name": "x", "dtype": "float32", "shape": [None, 400]}
     assert settings["output"]["shape"] == [None, 4] and settings["dataset"] == "a test"
 
 
-def test_a_bundle_alone_needs_a_place(tmp_path: Path) -> None:
+def test_bundle_outside_a_run_needs_out(tmp_path: Path) -> None:
     bundle_of(tmp_path / "got", SamplesView(sr=8_000, n_samples=400))
     with pytest.raises(SettingsError, match="lies in no RUN: say where the export goes with --out"):
         export(tmp_path / "got", "onnx")
@@ -85,7 +85,7 @@ def test_a_bundle_alone_needs_a_place(tmp_path: Path) -> None:
         export(tmp_path / "got", "litert", tmp_path / "other")
 
 
-def test_a_bundle_in_its_run_knows_its_home(tmp_path: Path) -> None:
+def test_bundle_inside_a_run_is_exported_beside_it(tmp_path: Path) -> None:
     model = model_of(tmp_path)
     assert find_trained_model(model / "bundle").home == model
     assert export(model / "bundle", "onnx") == model / "export" / "onnx"
@@ -114,14 +114,14 @@ def test_litert_s_own_interpreter_is_used_where_it_is_installed(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("form", ["litert", "saved-model"])
-def test_what_is_no_keras_network_is_refused(tmp_path: Path, form: str) -> None:
+def test_model_without_a_keras_network_is_refused(tmp_path: Path, form: str) -> None:
     model = model_of(tmp_path, StatisticsView())
     with pytest.raises(ModelError, match=rf"svm: no {form}: .* no model\.keras, .* use --format onnx"):
         export(model, form)
     assert not (model / "export").exists()
 
 
-def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
+def test_unusable_model_address_or_format_is_refused(tmp_path: Path) -> None:
     model = model_of(tmp_path / "run")
     model_of(tmp_path / "run", name="knn")
     with pytest.raises(SettingsError, match=r"is a RUN: name one of its models \(knn, svm\)"):
@@ -137,7 +137,7 @@ def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
         export(model, "onnx")
 
 
-def test_a_form_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_with_different_answers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Converters fail in silence, too: LiteRT's has lost all weights of a network and said nothing."""
     model = model_of(tmp_path, MEL)
     export(model, "waveform-onnx")
@@ -157,7 +157,7 @@ def test_a_form_that_answers_otherwise_is_not_written(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("form", ["onnx", "waveform-onnx"])
-def test_a_form_that_mixes_up_its_windows_is_not_written(
+def test_format_that_swaps_its_windows_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     right = formats.FORMATS[form]
@@ -167,7 +167,7 @@ def test_a_form_that_mixes_up_its_windows_is_not_written(
         export(model_of(tmp_path, MEL), form)
 
 
-def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_path: Path) -> None:
+def test_onnx_formats_need_no_tensorflow(tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL)
     look = (
         "import sys\nfrom genrelab.export.export import export\n"
@@ -189,7 +189,7 @@ def test_onnx_needs_no_tensorflow_and_waveform_onnx_nothing_but_onnxruntime(tmp_
     np.testing.assert_allclose([float(p) for p in done.stdout.split()], list(expected.values()), atol=1e-3)
 
 
-def test_without_onnx_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_onnx_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     model = model_of(tmp_path, MEL)
     with pytest.raises(MissingRequirementError, match=r"needs the package onnx, .*: pip install 'genrelab\[train\]'"):
@@ -217,6 +217,6 @@ def test_the_command_prints_the_folder_or_its_settings(tmp_path: Path) -> None:
     "words",
     [(), ("--check",), ("a.wav",), ("a.wav", "--format", "onnx"), ("a.wav", "--check", "--format", "onnx")],
 )
-def test_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(tmp_path: Path, words: tuple[str, ...]) -> None:
     status, out, err = call("export", model_of(tmp_path), *words)
     assert status == 2 and out == "" and "Usage: " in err

@@ -21,7 +21,7 @@ def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Pa
         finish_export(folder, {"format": "onnx"})
 
 
-def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
+def test_previous_export_is_replaced_completely(tmp_path: Path) -> None:
     write(tmp_path / "a" / "b", "one")
     assert is_export(tmp_path / "a" / "b")
     settings = json.loads((tmp_path / "a" / "b" / "settings.json").read_text())
@@ -31,7 +31,7 @@ def test_an_earlier_export_is_replaced_whole(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["b"]
 
 
-def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+def test_empty_folder_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", "one")
     assert is_export(tmp_path / "out")
@@ -39,7 +39,7 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("content", [None, "{}", "[1]", "7", "no JSON", '{"genrelab_export": 1}', '{"models": []}'])
-def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path, content: str | None, overwrite: bool) -> None:
+def test_folder_with_other_files_is_never_replaced(tmp_path: Path, content: str | None, overwrite: bool) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "song.mp3").write_text("precious")
     if content is not None:
@@ -60,7 +60,7 @@ def test_a_file_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [".out.new-0123abcd", ".out.old-0123abcd"])
-def test_a_folder_beside_it_is_removed_only_where_export_left_it(tmp_path: Path, left: str) -> None:
+def test_leftover_folder_is_removed_only_if_export_made_it(tmp_path: Path, left: str) -> None:
     (tmp_path / left).mkdir()
     (tmp_path / left / "song.mp3").write_text("precious")
     write(tmp_path / "out", "one")
@@ -79,7 +79,7 @@ def test_a_half_removed_export_does_not_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "variables/notes.txt"])
-def test_other_files_in_an_export_are_lost_only_when_told(tmp_path: Path, name: str) -> None:
+def test_other_files_in_an_export_are_removed_only_with_overwrite(tmp_path: Path, name: str) -> None:
     write(tmp_path / "out", "one")
     (tmp_path / "out" / name).write_text("mine")
     with pytest.raises(SettingsError, match=rf"holds {name}, which export did not write: --overwrite"):
@@ -90,7 +90,7 @@ def test_other_files_in_an_export_are_lost_only_when_told(tmp_path: Path, name: 
     assert [p.name for p in (tmp_path / "out" / "variables").iterdir()] == ["index"]
 
 
-def test_what_is_exported_is_not_replaced_by_it(tmp_path: Path) -> None:
+def test_source_bundle_is_not_replaced_by_its_export(tmp_path: Path) -> None:
     write(tmp_path / "out", "one")
     with pytest.raises(SettingsError, match="holds the bundle that is to be exported"):
         write(tmp_path / "out", "two", overwrite=True, source=tmp_path / "out")
@@ -104,7 +104,7 @@ def test_behind_a_link_the_export_is_replaced_and_the_link_stays(tmp_path: Path)
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
-def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path: Path, fault: type[BaseException]) -> None:
+def test_failure_leaves_the_previous_export_and_nothing_else(tmp_path: Path, fault: type[BaseException]) -> None:
     write(tmp_path / "out", "one")
     with pytest.raises(fault), replacing(tmp_path / "out", source=Path("/nowhere"), overwrite=False) as folder:
         (folder / "model.onnx").write_text("half")
@@ -113,9 +113,7 @@ def test_a_failure_leaves_the_earlier_export_and_nothing_else(tmp_path: Path, fa
     assert (tmp_path / "out" / "model.onnx").read_text() == "one"
 
 
-def test_a_renaming_that_fails_gives_the_earlier_export_its_name_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_rename_restores_the_previous_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "out", "one")
     rename = Path.rename
 
@@ -150,7 +148,7 @@ with replacing(out, source=Path("/nowhere"), overwrite=False) as folder:
 """
 
 
-def test_a_kill_at_any_moment_costs_nothing(tmp_path: Path) -> None:
+def test_kill_at_any_moment_loses_no_export(tmp_path: Path) -> None:
     kills = 0
     for when in range(30):
         out = tmp_path / str(when) / "out"

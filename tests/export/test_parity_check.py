@@ -47,7 +47,7 @@ def rows_of(found: parity_check.ParityReport) -> dict[str, parity_check.FormResu
 
 
 @pytest.mark.slow
-def test_all_forms_of_a_keras_network_answer_alike(
+def test_all_formats_of_a_keras_network_give_the_same_answers(
     files: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from genrelab.core.tensorflow import load_tensorflow
@@ -100,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "run"
 
 
-def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Path, tmp_path: Path) -> None:
+def test_all_formats_of_a_classical_model_give_the_same_answers(files: list[Path], run: Path, tmp_path: Path) -> None:
     """With a temperature, too: that stands in bundle.json, and not in the trained object."""
     learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
     shutil.copytree(run, tmp_path / "run")
@@ -128,7 +128,7 @@ def test_all_forms_of_a_classical_model_answer_alike(files: list[Path], run: Pat
         (lambda run: (run / "run.json").unlink(), "cannot be read"),
     ],
 )
-def test_where_it_cannot_be_fitted_again_that_is_said(
+def test_reason_is_given_if_the_model_cannot_be_refitted(
     files: list[Path], run: Path, tmp_path: Path, change: Any, reason: str
 ) -> None:
     shutil.copytree(run, tmp_path / "run")
@@ -152,13 +152,13 @@ def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
         parity_check._by_trained(find_trained_model(model), [])
 
 
-def test_what_lies_in_an_export_folder_is_never_run(files: list[Path], tmp_path: Path) -> None:
+def test_existing_export_is_never_executed(files: list[Path], tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL)
     (export(model, "waveform-onnx") / "model.onnx").write_text("a stranger's")
     assert rows_of(check_parity(model, files[:1]))["waveform-onnx"].ok
 
 
-def test_the_command_line_hears_whatever_it_remembers(
+def test_command_line_comparison_does_not_use_the_cache(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
@@ -167,7 +167,7 @@ def test_the_command_line_hears_whatever_it_remembers(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_path: Path) -> None:
+def test_network_with_one_answer_for_every_file_is_noted(files: list[Path], tmp_path: Path) -> None:
     trained = find_trained_model(model_of(tmp_path, MEL, temperature=9e5))
     reference = parity_check._by_bundle(trained.bundle, files)
     same = "all files get the same answer: this compares nothing"
@@ -179,7 +179,7 @@ def test_a_network_that_answers_everything_alike_is_told(files: list[Path], tmp_
         assert row.note == "what the others are compared with"
 
 
-def test_a_form_that_answers_otherwise_is_told_and_exits_1(
+def test_format_with_different_answers_is_reported_and_exits_1(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path / "run", MEL)
@@ -201,7 +201,7 @@ def test_a_form_that_answers_otherwise_is_told_and_exits_1(
     assert lines[8].split()[0] == "waveform-onnx" and lines[8].split()[2] == "yes"
 
 
-def test_a_form_that_fails_is_a_row_and_the_others_go_on(
+def test_failing_format_is_reported_and_the_others_are_compared(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path, MEL)
@@ -217,7 +217,7 @@ def test_a_form_that_fails_is_a_row_and_the_others_go_on(
     assert found["waveform-onnx"].ok
 
 
-def test_numbers_that_are_no_probabilities_are_not_ok(
+def test_outputs_that_are_not_probabilities_fail_the_check(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = formats.FORMATS["waveform-onnx"]
@@ -228,7 +228,7 @@ def test_numbers_that_are_no_probabilities_are_not_ok(
     assert row.ok is False and row.note == "answers numbers that are no probabilities"
 
 
-def test_a_file_that_cannot_be_heard_is_left_out_and_named(
+def test_file_that_cannot_be_decoded_is_left_out_and_named(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "no.mp3").write_text("this is no audio")
@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_heard_is_left_out_and_named(
     assert [line for line in said if line.startswith("left out: ")] == [f"left out: {why}" for why in found.left_out]
 
 
-def test_what_cannot_be_compared_is_refused(files: list[Path], tmp_path: Path) -> None:
+def test_models_and_files_that_cannot_be_compared_are_refused(files: list[Path], tmp_path: Path) -> None:
     from genrelab.core.config import SamplesView, TableView
 
     with pytest.raises(ModelError, match="reads columns of a table"):

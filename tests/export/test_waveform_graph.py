@@ -61,23 +61,23 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("name", VIEWS)
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 30_000))
-def test_clips_of_any_length(asked: Any, name: str, n: int) -> None:
+def test_clips_of_any_length_match_the_bundle(asked: Any, name: str, n: int) -> None:
     assert asked(name, SOUND[-n:]) < 1e-3  # the end is the loudest; the beginning is much like noise
 
 
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("n", [1_600, 2_664, 4_000, 5_999, 6_000, 6_001, 8_000])
-def test_clips_at_the_edge_of_one_more_window(asked: Any, name: str, n: int) -> None:
+def test_clips_at_window_boundaries_match_the_bundle(asked: Any, name: str, n: int) -> None:
     assert asked(name, music(8_000, 1.0)[-n:]) < 1e-3
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_awkward_sounds(asked: Any, name: str) -> None:
+def test_awkward_sounds_match_the_bundle(asked: Any, name: str) -> None:
     for kind, y in awkward(8_000, 1.5).items():
         assert asked(name, y) < 1e-3, kind
 
 
-def test_the_networks_of_these_tests_tell_a_wrong_hop(tmp_path: Path) -> None:
+def test_networks_of_these_tests_detect_a_wrong_hop(tmp_path: Path) -> None:
     """A test that could not fail would prove nothing: a hop that is off by a frame in a hundred shows."""
     view = VIEWS["log_mel"]
     bundle = load_bundle(bundle_of(tmp_path / "bundle", view))
@@ -88,7 +88,7 @@ def test_the_networks_of_these_tests_tell_a_wrong_hop(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_real_files_at_the_usual_settings(shared: Path, tmp_path: Path) -> None:
+def test_real_files_match_the_bundle(shared: Path, tmp_path: Path) -> None:
     bundle = load_bundle(bundle_of(tmp_path / "bundle", MelImageView()))
     session = onnxruntime.InferenceSession(waveform_onnx(bundle))
     files = sorted((shared / "data" / "assorted").glob("*.ogg"))[:3]
@@ -100,7 +100,7 @@ def test_real_files_at_the_usual_settings(shared: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(answer, expected, atol=1e-3)
 
 
-def test_the_graph_says_what_it_needs(tmp_path: Path) -> None:
+def test_graph_metadata_describes_its_input(tmp_path: Path) -> None:
     bundle = load_bundle(bundle_of(tmp_path / "bundle", VIEWS["mel_image"]))
     proto = onnx.load_model_from_string(waveform_onnx(bundle))
     onnx.checker.check_model(proto, full_check=True)

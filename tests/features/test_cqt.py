@@ -13,7 +13,7 @@ from tests.support.sounds import awkward, music
 
 @pytest.mark.parametrize("sr", [16_000, 22_050, 44_100, 96_000])  # halved early 0, 0, 1 and 2 times
 @pytest.mark.parametrize("tuning", [0.0, -0.47, 0.31])
-def test_magnitudes_are_librosas(sr: int, tuning: float) -> None:
+def test_magnitudes_match_librosa(sr: int, tuning: float) -> None:
     y = music(sr, 2.0)
     theirs = np.abs(librosa.cqt(y, sr=sr, hop_length=512, tuning=tuning)).T
     ours = cqt(y[None], sr, 512, [tuning])[0]
@@ -30,7 +30,7 @@ def test_a_tone_is_loudest_in_its_semitone(hz: float) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa's, on half a second
-def test_half_a_second_and_silence() -> None:
+def test_short_and_silent_sounds_give_finite_magnitudes() -> None:
     for y in awkward(22_050, 0.5).values():
         (magnitudes,) = cqt(y[None], 22_050, 512, [0.0])
         assert magnitudes.shape[1] == N_BINS
@@ -48,7 +48,7 @@ def test_a_rate_that_is_too_low_is_refused() -> None:
 @pytest.mark.parametrize(
     "sr", [22_050, 31_000, 32_750]
 )  # the filters' size, and the first halving, depend on the tuning
-def test_clips_of_several_tunings_together_are_those_alone(sr: int) -> None:
+def test_batched_clips_of_several_tunings_equal_single_clips(sr: int) -> None:
     clips, tunings = np.stack([music(sr, 1.0, seed=seed) for seed in range(3)]), [-0.5, 0.0, 0.49]
     together = cqt(clips, sr, 512, tunings)
     for i, tuning in enumerate(tunings):

@@ -37,7 +37,7 @@ def test_a_landmark_is_the_loudest_point_around() -> None:
     assert landmarks(y, RATE).tolist() == np.argwhere((levels == loudest) & (levels > 1e-6)).tolist()
 
 
-def test_the_level_moves_no_landmark() -> None:
+def test_volume_does_not_move_landmarks() -> None:
     y = music(44_100)
     loud, quiet = landmarks(y, 44_100), landmarks(y * np.float32(0.25), 44_100)
     assert {*map(tuple, quiet)} <= {*map(tuple, loud)}
@@ -53,11 +53,11 @@ def test_an_excerpt_has_the_landmarks_of_its_stretch(shift: int) -> None:
     assert _found_again(excerpt, whole, at + 25) < 0.3
 
 
-def test_another_rate_finds_the_same() -> None:
+def test_landmarks_do_not_depend_on_the_sample_rate() -> None:
     assert _found_again(landmarks(music(22_050), 22_050), landmarks(music(48_000), 48_000), 0) > 0.8
 
 
-def test_packed_they_are_three_bytes_each_and_about_eighty_a_second() -> None:
+def test_packed_landmarks_take_three_bytes_each() -> None:
     marks = landmarks(music(44_100, seconds=10.0), 44_100)
     content = pack(marks)
     assert len(content) == 3 * len(marks)
@@ -68,7 +68,7 @@ def test_packed_they_are_three_bytes_each_and_about_eighty_a_second() -> None:
         unpack(b"1234")
 
 
-def test_silence_and_awkward_sounds() -> None:
+def test_awkward_sounds_give_valid_landmarks_and_silence_none() -> None:
     assert len(landmarks(np.zeros(0, np.float32), 44_100)) == 0
     for name, y in awkward(22_050, 2.0).items():
         found = landmarks(y, 22_050)

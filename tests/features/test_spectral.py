@@ -25,7 +25,7 @@ def test_padded_bins_are_whole_chunks() -> None:
 
 
 @pytest.mark.parametrize("sound", ["music", "noise", "tone", "silence", "silence, then noise"])
-def test_centroid_bandwidth_and_rolloff_are_librosas(sound: str) -> None:
+def test_centroid_bandwidth_and_rolloff_match_librosa(sound: str) -> None:
     y = music(22_050) if sound == "music" else awkward(22_050, 1.0)[sound]
     powers, magnitudes = padded(y)
     ours = spectral.shape(spectral.chunk_moments(powers), powers, 22_050, 2048)
@@ -45,7 +45,7 @@ def test_bandwidth_of_a_pure_line_is_not_lost_in_rounding() -> None:
     assert bandwidth == pytest.approx(1.0, abs=1e-3)
 
 
-def test_root_mean_square_is_librosas_and_that_of_the_samples() -> None:
+def test_root_mean_square_matches_librosa_and_the_samples() -> None:
     y = awkward(22_050, 1.0)["noise"]
     powers, magnitudes = padded(y)
     ours = np.sqrt(spectral.mean_square(powers, 2048))
@@ -56,7 +56,7 @@ def test_root_mean_square_is_librosas_and_that_of_the_samples() -> None:
 
 
 @pytest.mark.parametrize("sr", [22_050, 44_100])
-def test_contrast_is_librosas(sr: int) -> None:
+def test_contrast_matches_librosa(sr: int) -> None:
     powers, magnitudes = padded(music(22_050))
     ours = spectral.contrast(spectral.contrast_edges(powers, sr, 2048), sr, 2048)
     theirs = librosa.feature.spectral_contrast(S=magnitudes, sr=sr, n_bands=6).T
@@ -70,7 +70,7 @@ def test_every_bin_belongs_to_a_band() -> None:
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 2048, 22_050, 22_527, 22_528])
-def test_zero_crossings_are_librosas(n_samples: int) -> None:
+def test_zero_crossings_match_librosa(n_samples: int) -> None:
     rng = np.random.default_rng(n_samples)
     y = rng.standard_normal(n_samples).astype(np.float32)
     y[rng.integers(0, n_samples, n_samples // 5)] = 0.0

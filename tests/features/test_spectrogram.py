@@ -29,7 +29,7 @@ def test_mel_filters_are_those_of_librosa(sr: int, n_mels: int) -> None:
     np.testing.assert_allclose(mel_filters(sr, 2048, n_mels), wanted, rtol=1e-6, atol=1e-9)
 
 
-def test_mel_filters_are_shared_and_cannot_be_spoilt() -> None:
+def test_mel_filters_are_shared_and_read_only() -> None:
     assert mel_filters(SR, 2048, 128) is mel_filters(SR, 2048, 128)
     with pytest.raises(ValueError, match="read-only"):
         mel_filters(SR, 2048, 128)[0, 0] = 1
@@ -59,7 +59,7 @@ def test_log_mel_is_within_a_thousandth_of_a_decibel_of_librosa(hop_length: int,
 
 
 @pytest.mark.real
-def test_log_mel_on_real_music(shared: Path) -> None:
+def test_log_mel_of_real_music_matches_librosa(shared: Path) -> None:
     for path in sorted((shared / "data/emotify_30s").rglob("*.mp3"))[::20]:
         y, sr = audio_clips.read(path)
         y = audio_clips.resample(y, sr, SR)
@@ -89,7 +89,7 @@ def test_mel_image_of_30_s_drops_the_225th_frame_after_levelling() -> None:
     assert image.max() < -1.0  # 0 dB is in the dropped frame
 
 
-def test_mel_image_is_filled_by_a_short_clip_and_ends_in_silence_below_the_least_hop() -> None:
+def test_mel_image_of_a_very_short_clip_ends_in_silence() -> None:
     view = MelImageView()
     assert mel_image(music(SR, 2.0), view)[-1].max() > -80
     image = mel_image(music(SR, 0.5), view)

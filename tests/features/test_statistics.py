@@ -73,7 +73,7 @@ def test_names_are_those_of_features_csv() -> None:
 
 
 @pytest.mark.parametrize(("sr", "fma_exact"), [(22_050, False), (44_100, True)])
-def test_statistics_of_something_like_music(sr: int, fma_exact: bool) -> None:
+def test_statistics_of_synthetic_music_match_librosa(sr: int, fma_exact: bool) -> None:
     y = music(sr, seed=1)
     assert_close(statistics(y, sr, view=StatisticsView(fma_exact=fma_exact)), fma_recipe(y, sr))
 
@@ -81,20 +81,20 @@ def test_statistics_of_something_like_music(sr: int, fma_exact: bool) -> None:
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa's, on half a second
 @pytest.mark.filterwarnings("ignore:Trying to estimate tuning from empty frequency set:UserWarning")
 @pytest.mark.parametrize("sound", ["noise", "tone", "square", "silence", "near-silence", "silence, then noise"])
-def test_statistics_of_awkward_sounds(sound: str) -> None:
+def test_statistics_of_awkward_sounds_match_librosa(sound: str) -> None:
     y = awkward(22_050, 0.5)[sound]
     ours, theirs = statistics(y, 22_050, view=StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=5e-3)
 
 
-def test_digital_silence_within_music_is_librosas_noise() -> None:
+def test_statistics_with_digital_silence_match_librosa() -> None:
     y = music(22_050, seed=2)
     y[20_000:50_000] = 0  # chroma of what the resampler leaves here is brought up to full scale
     ours, theirs = statistics(y, 22_050, view=StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
     np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
 
 
-def test_moments_are_scipys_and_rows_that_do_not_vary_have_no_shape() -> None:
+def test_moments_match_scipy_and_are_zero_for_constant_rows() -> None:
     y = music(22_050)
     named = dict(zip(STATISTICS, statistics(y, 22_050, view=StatisticsView()), strict=True))
     zcr = librosa.feature.zero_crossing_rate(y, frame_length=2048, hop_length=512)[0]
@@ -104,7 +104,7 @@ def test_moments_are_scipys_and_rows_that_do_not_vary_have_no_shape() -> None:
     assert silent["zcr_skew_01"] == silent["zcr_kurtosis_01"] == silent["mfcc_kurtosis_05"] == 0
 
 
-def test_fma_exact_keeps_the_recipes_quirk() -> None:
+def test_fma_exact_assumes_22050_hz_as_the_recipe_does() -> None:
     y = music(44_100)
     told, quirk = (statistics(y, 44_100, view=StatisticsView(fma_exact=exact)) for exact in (False, True))
     ratio = dict(zip(STATISTICS, told / np.where(quirk == 0, 1, quirk), strict=True))
@@ -113,7 +113,7 @@ def test_fma_exact_keeps_the_recipes_quirk() -> None:
     assert ratio["mfcc_mean_02"] == ratio["chroma_cqt_mean_01"] == 1  # these are told the rate
 
 
-def test_descriptors_are_the_statistics_and_the_moves_of_librosas_mfcc() -> None:
+def test_descriptors_are_statistics_with_steps_and_covariance_of_mfcc() -> None:
     y = music(22_050, 2.5)
     mfcc = librosa.feature.mfcc(y=y, sr=22_050, n_mfcc=20).astype(np.float64)
     step = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + 1e-3)
@@ -130,7 +130,7 @@ def test_descriptors_are_the_statistics_and_the_moves_of_librosas_mfcc() -> None
             )
 
 
-def test_frames_are_librosas_with_the_rate_stated() -> None:
+def test_frames_match_librosa_at_the_stated_rate() -> None:
     y, view = music(44_100), FramesView(n_frames=300)
     theirs = np.concatenate(
         [
@@ -162,15 +162,15 @@ def test_frames_of_a_short_clip_are_repeated_from_its_start() -> None:
         (22_050, StatisticsView(n_fft=2000)),
     ],
 )
-def test_settings_that_the_features_cannot_have(sr: int, view: StatisticsView) -> None:
+def test_unsupported_settings_are_refused(sr: int, view: StatisticsView) -> None:
     with pytest.raises(SettingsError, match="Received"):
         statistics(np.ones(sr, np.float32), sr, view=view)
 
 
-def test_the_same_bytes_in_every_process_of_one_thread() -> None:
+def test_statistics_are_identical_in_every_single_threaded_process() -> None:
     program = (
         "import hashlib, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from sounds import music\n"
+        "from tests.support.sounds import music\n"
         "from genrelab.core.config import StatisticsView\n"
         "from genrelab.features.statistics import statistics\n"
         "x = [statistics(music(22_050), 22_050, view=StatisticsView()).tobytes() for _ in range(2)]\n"

@@ -60,7 +60,7 @@ def test_windows_have_the_shape_and_type_that_the_view_states(view: View) -> Non
         assert window.x.flags.c_contiguous
 
 
-def test_several_views_are_those_computed_alone_with_one_resampling_a_rate(
+def test_several_views_together_equal_single_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     y, sr = music(48_000), 48_000
@@ -81,7 +81,7 @@ def test_several_views_are_those_computed_alone_with_one_resampling_a_rate(
             np.testing.assert_array_equal(one.x, other.x)
 
 
-def test_later_clips_of_a_track_have_no_beginning() -> None:
+def test_later_clips_give_no_windows_for_views_of_the_beginning() -> None:
     computed = compute_all(VIEWS, music(44_100, 6.5), 44_100, start_s=60.0)
     assert computed["samples"] == computed["frames"] == []
     assert [window.start_s for window in computed["statistics"]] == [60.0]
@@ -104,7 +104,7 @@ def test_a_table_is_not_made_from_audio() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
 @pytest.mark.parametrize("view", VIEWS[:3], ids=lambda view: view.name)
-def test_samples_that_cannot_be_are_refused(view: View, value: float) -> None:
+def test_samples_with_values_that_are_not_finite_are_refused(view: View, value: float) -> None:
     y = music(22_050)
     y[5_000] = value
     with pytest.raises(DecodeError, match=f"the view {view.name} is not finite") as caught:
@@ -162,7 +162,7 @@ def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rat
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_clips_together_have_the_bytes_that_each_has_alone(view: View) -> None:
+def test_batched_clips_equal_single_clips_byte_for_byte(view: View) -> None:
     sr, y = 44_100, music(44_100, 33.0)
     y[sr * 4 : sr * 6] = 0
     starts, lengths = [0.0, 2.5, 5.0, 7.5, 9.0, 9.5, 12.0], [2.5, 2.5, 2.5, 2.5, 0.5, 2.5, 20.0]
@@ -180,7 +180,7 @@ def test_clips_together_have_the_bytes_that_each_has_alone(view: View) -> None:
             np.testing.assert_array_equal(one.x, other.x)
 
 
-def test_no_more_is_looked_at_together_than_one_clip_of_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_is_no_longer_than_one_clip_of_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def seen(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
@@ -194,7 +194,7 @@ def test_no_more_is_looked_at_together_than_one_clip_of_30_s(monkeypatch: pytest
     assert shapes == [(15, 44_100), (5, 44_100)]
 
 
-def test_of_clips_together_the_one_that_is_too_loud_is_named() -> None:
+def test_too_loud_clip_of_a_batch_is_named() -> None:
     loud = np.full(44_100, 3e38, np.float32)
     clips = [audio_clips.Clip(0.0, music(22_050, 2.0), 22_050), audio_clips.Clip(2.0, loud, 22_050)]
     with pytest.raises(DecodeError, match="clip at 2 s"):

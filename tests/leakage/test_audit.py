@@ -78,7 +78,7 @@ def _pairs(found: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     return {c["name"]: sorted((p["a"], p["b"]) for p in c["pairs"]) for c in found["checks"] if c["n_pairs"]}
 
 
-def test_planted_leaks_are_found_for_what_they_are(collection: Prepared) -> None:
+def test_planted_leaks_are_found_by_the_right_check(collection: Prepared) -> None:
     found = audit.audit_run(collection, _split(collection, LEARNED))
     pairs = _pairs(found)
     assert {n: sorted(PLANTED[n]) for n in ("same_audio", "near_duplicate")} == {
@@ -98,14 +98,14 @@ def test_planted_leaks_are_found_for_what_they_are(collection: Prepared) -> None
     assert found["sentences"][0].startswith("2 of 6 scored tracks are one recording under two genres (decide which")
 
 
-def test_what_was_found_is_not_denied_in_the_next_sentence(collection: Prepared) -> None:
+def test_sentence_on_absent_leaks_omits_the_kinds_that_were_found(collection: Prepared) -> None:
     found = audit.audit_run(collection, _split(collection, ("rock/retagged.flac",)))
     assert any("learned from, too, as an exact copy" in s for s in found["sentences"])
     none = next(s for s in found["sentences"] if s.startswith("None of"))
     assert "artist" in none and not any(word in none for word in ("file", "audio", "recording"))
 
 
-def test_a_near_duplicate_is_a_guess_with_its_score(collection: Prepared) -> None:
+def test_near_duplicate_is_reported_as_possible_with_its_score(collection: Prepared) -> None:
     run = audit.audit_run(collection, _split(collection, ("rock/whole.flac",)))
     held = audit.audit_prepared(collection)
     for sentences, words in ((run, "may be learned from, too"), (held, "may be the same recording as another")):
@@ -116,13 +116,13 @@ def test_a_near_duplicate_is_a_guess_with_its_score(collection: Prepared) -> Non
     assert not any(s.startswith("None of") and ("file" in s or "audio" in s) for s in run["sentences"])
 
 
-def test_of_one_recording_under_two_genres_none_is_kept_in_a_split_that_is_dealt_out(collection: Prepared) -> None:
+def test_random_split_leaves_out_recordings_with_conflicting_genres(collection: Prepared) -> None:
     split = replace(_split(collection, LEARNED), policy="random")
     gone = {r.track_id for r in audit.suggest_exclusions(collection, split)}
     assert {"rock/copied.flac", "jazz/copy.flac", "rock/retagged.flac", "jazz/tagged.flac"} <= gone
 
 
-def test_a_clean_split_gives_no_alarm(collection: Prepared) -> None:
+def test_clean_split_reports_no_leaks(collection: Prepared) -> None:
     own = ("rock/own.flac",)
     found = audit.audit_run(collection, _split(collection, own))
     assert _pairs(found) == {}
@@ -138,7 +138,7 @@ def test_exact_copies_stop_a_training_unless_allowed(collection: Prepared) -> No
     audit.refuse_copies(found, allow=True, where="the official split")
 
 
-def test_what_is_left_out_mends_the_split(collection: Prepared, tmp_path: Path) -> None:
+def test_excluding_the_proposed_tracks_removes_the_leaks(collection: Prepared, tmp_path: Path) -> None:
     rows = audit.suggest_exclusions(collection, _split(collection, LEARNED))
     assert [r.track_id for r in rows] == ["rock/copied.flac", "rock/retagged.flac", "rock/whole.flac"]
     assert rows[0].reason == "same file, labelled rock and jazz as jazz/copy.flac, which is scored"
@@ -151,7 +151,7 @@ def test_what_is_left_out_mends_the_split(collection: Prepared, tmp_path: Path) 
     assert {"same_audio", "near_duplicate"}.isdisjoint(_pairs(found))
 
 
-def test_prepare_says_which_tracks_are_copies(collection: Prepared) -> None:
+def test_prepare_reports_which_tracks_are_copies(collection: Prepared) -> None:
     held = collection.folder.read_json(audit.FILE)
     assert held == audit.audit_prepared(collection)
     assert held["split"] is None
@@ -162,7 +162,7 @@ def test_prepare_says_which_tracks_are_copies(collection: Prepared) -> None:
     assert held["sentences"][1].startswith("4 of 12 tracks are exact copies of another: ")
 
 
-def test_what_is_unknown_is_said(collection: Prepared) -> None:
+def test_unknown_artists_and_missing_fingerprints_are_reported(collection: Prepared) -> None:
     tracks = {**collection.tracks, "artist": [None] * len(collection), "album": ["Greatest Hits"] * len(collection)}
     files = {k: v for k, v in collection.about["files"].items() if k != "fingerprints.parquet"}
     old = Prepared(collection.folder, {**collection.about, "files": files}, tracks, collection.views)
@@ -177,7 +177,7 @@ def test_what_is_unknown_is_said(collection: Prepared) -> None:
     )
 
 
-def test_an_album_without_artist_must_lie_in_one_folder(collection: Prepared) -> None:
+def test_albums_without_artist_match_only_within_one_folder(collection: Prepared) -> None:
     n = len(collection)
     tracks = {**collection.tracks, "artist": [None] * n, "album": ["Blue Train"] * n}
     found = audit.audit_run(Prepared(collection.folder, collection.about, tracks, collection.views),
@@ -191,7 +191,7 @@ def _table(root: Path, rows: list[list[float]]) -> Dataset:
     return Dataset("table", root / "features.csv", tracks, features=table)
 
 
-def test_equal_rows_of_a_table_are_copies_unless_they_say_nothing(tmp_path: Path) -> None:
+def test_equal_table_rows_are_copies_unless_all_zero(tmp_path: Path) -> None:
     rows = [[1, 2, 3], [4, 5, 6], [0, 0, 0], [1, 2, 3], [0, 0, 0], [7, 8, 9]]
     prepared = prepare(_table(tmp_path, [[float(x) for x in r] for r in rows]), tmp_path / "out")
     found = audit.audit_run(prepared, _split(prepared, ("0", "1", "2")))

@@ -36,14 +36,14 @@ class Nothing(Model):
         raise NotImplementedError
 
 
-def test_a_graph_that_answers_otherwise_is_refused(tmp_path: Path) -> None:
+def test_onnx_graph_with_different_answers_is_refused(tmp_path: Path) -> None:
     examples = blobs(n=41)  # one row more of the first genre
     assert Majority(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
     with pytest.raises(ModelError, match="majority: its ONNX graph is off by"):
         Liar(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
 
 
-def test_defaults_of_a_model() -> None:
+def test_base_model_has_usable_defaults() -> None:
     examples = blobs(n=40)
     model = Nothing(TrainSettings(), examples.genres)
     assert model.display == "nothing"
@@ -51,7 +51,7 @@ def test_defaults_of_a_model() -> None:
     assert model.predict_proba(examples).shape == (40, 4)
 
 
-def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
+def test_known_models_are_listed_and_an_unknown_name_is_refused() -> None:
     assert registry.known_models()[0] == "majority"
     for name in registry.known_models():
         assert registry.create(name, TrainSettings(), ("a", "b")).name == name
@@ -60,7 +60,7 @@ def test_shelf_lists_without_importing_and_answers_an_unknown_name() -> None:
 
 
 @pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])
-def test_columns_that_tell_how_a_file_was_stored_are_not_looked_at(view: View, names: tuple[str, ...]) -> None:
+def test_columns_that_depend_on_file_storage_are_not_used(view: View, names: tuple[str, ...]) -> None:
     columns = storage_independent_columns(view)
     assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in ENCODING_DEPENDENT]
     assert view.shape == (len(names),) and len(columns) < len(names)

@@ -45,7 +45,7 @@ def test_only_the_last_state_and_the_best_weights_are_kept(tmp_path: Path) -> No
     assert [p.name for p in (tmp_path / "checkpoint").iterdir()] == ["fit-best-0002.npz"]
 
 
-def test_goes_on_where_it_stood(tmp_path: Path) -> None:
+def test_training_resumes_from_the_last_state(tmp_path: Path) -> None:
     journal_of(tmp_path, 3.0, 1.0, 2.0)
     again = Checkpoints(tmp_path, stage="fit", key="k")
     values = again.start(resume=True)
@@ -59,7 +59,7 @@ def test_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["other key", "no resume", "no history", "no checkpoint"])
-def test_begins_anew_where_there_is_nothing_to_go_on_from(tmp_path: Path, change: str) -> None:
+def test_training_starts_over_if_nothing_can_be_resumed(tmp_path: Path, change: str) -> None:
     journal_of(tmp_path, 3.0, 1.0)
     if change == "no history":
         (tmp_path / "history.csv").unlink()
@@ -90,7 +90,7 @@ def test_an_epoch_that_was_noted_but_not_checkpointed_is_done_again(
     assert again.best_weights()[0] == [1.0]
 
 
-def test_a_second_stage_counts_on_and_leaves_the_first_alone(tmp_path: Path) -> None:
+def test_second_stage_continues_the_epochs_and_keeps_the_first(tmp_path: Path) -> None:
     journal_of(tmp_path, 3.0, 1.0, stage="head")
     second = journal_of(tmp_path, 0.5, stage="fine_tune", earlier=2)
     assert second.best_weights()[0] == [0.0]
@@ -111,7 +111,7 @@ def test_without_validation_cells_stay_empty_and_nothing_is_best(tmp_path: Path)
     assert math.isnan(read_history(tmp_path)[0]["val_loss"])
 
 
-def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+def test_nan_loss_ends_the_training(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, 1.0)
     journal.add(row(math.nan, loss=math.nan), [], [])
     assert journal.should_stop(patience=5)
@@ -134,7 +134,7 @@ def test_tensorboard_can_read_the_scalars(tmp_path: Path) -> None:
     assert len(found) == 8
 
 
-def test_a_dear_state_is_saved_seldom_and_a_kill_meanwhile_costs_epochs_not_results(
+def test_expensive_state_is_saved_rarely_and_a_kill_loses_only_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "SAVE_INTERVAL_FACTOR", 1e9)

@@ -25,7 +25,7 @@ def fitted(name: str, examples: Examples, **settings: Any) -> Any:
     return registry.create(name, TrainSettings(**settings), examples.genres).fit(examples, Path("not written to"))
 
 
-def off(model: Model, examples: Examples) -> float:
+def difference_to_graph(model: Model, examples: Examples) -> float:
     """Largest difference between a model and its graph, on all rows."""
     session = onnxruntime.InferenceSession(model.onnx())
     assert [o.name for o in session.get_outputs()] == ["probabilities"]
@@ -42,13 +42,15 @@ def accuracy(model: Model, examples: Examples, role: str = "score") -> float:
 @pytest.mark.parametrize("genres", [2, 4])
 @pytest.mark.parametrize("settings", [{}, {"preset": "article"}, {"pca": 0.95}, {"pca": 3}], ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_learns_and_its_graph_agrees(name: str, settings: dict[str, Any], genres: int) -> None:
+def test_model_learns_and_its_graph_agrees(name: str, settings: dict[str, Any], genres: int) -> None:
     examples = blobs(genres=genres)
     model = fitted(name, examples, **settings)
     probabilities = model.predict_proba(examples)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
     assert accuracy(model, examples) > 0.9
-    assert off(model, examples) < 5e-6  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
+    assert (
+        difference_to_graph(model, examples) < 5e-6
+    )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +61,9 @@ def test_missing_values_become_training_medians_in_the_graph_too(name: str) -> N
     examples = examples_of(x, whole.y, view=whole.view, role=whole.role)
     model = fitted(name, examples)
     assert accuracy(model, examples) > 0.8
-    assert off(model, examples) < 5e-6  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
+    assert (
+        difference_to_graph(model, examples) < 5e-6
+    )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +103,7 @@ def test_scaler_and_pca_are_fitted_on_the_training_rows_alone() -> None:
         np.testing.assert_array_equal(a.predict_proba(examples)[fit], b.predict_proba(far)[fit])
 
 
-def test_pca_is_cut_to_what_the_rows_allow_and_says_so() -> None:
+def test_pca_is_limited_by_the_rows_and_noted() -> None:
     model = fitted("knn", blobs(n=10, genres=2), pca=50)
     assert model.steps_[1].n_components_ == 8
     assert model.notes == ["--pca 50 was cut to 8: 8 training rows, 12 columns"]
@@ -122,10 +126,12 @@ def test_frames_need_pca() -> None:
         fitted("knn", examples)
     model = fitted("knn", examples, pca=0.95)
     assert accuracy(model, examples, role="fit") > 0.9
-    assert off(model, examples) < 5e-6  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
+    assert (
+        difference_to_graph(model, examples) < 5e-6
+    )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
-def test_what_cannot_be_learned_from_is_refused() -> None:
+def test_unlearnable_data_is_refused() -> None:
     x, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
     missing = examples_of(x, y, view=table_view(3), role=np.where(y == 1, "score", "fit"))
     with pytest.raises(ModelError, match="svm: no row to learn genre1 from"):
@@ -139,7 +145,7 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
         fitted("knn", examples_of(x, y, view=table_view(3)))
 
 
-def test_a_solver_that_stops_early_says_so() -> None:
+def test_early_stop_of_the_solver_is_noted() -> None:
     rng = np.random.default_rng(0)
     noise = examples_of(rng.normal(size=(60, 4)), np.arange(60) % 3, view=table_view(4))
     assert "the solver stopped before it converged" in fitted("mlp", noise).notes
@@ -177,7 +183,9 @@ def test_svm_with_few_artists(rows: list[str], group: Any, note: str | None) -> 
     model = fitted("svm", examples)
     assert note is None or any(note in n for n in model.notes)
     assert accuracy(model, examples) > 0.8
-    assert off(model, examples) < 5e-6  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
+    assert (
+        difference_to_graph(model, examples) < 5e-6
+    )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
 def test_svm_when_a_genre_would_vanish_with_its_artist() -> None:
@@ -237,4 +245,6 @@ def test_real_fma_features(shared: Path, name: str, at_least: float) -> None:
     model = fitted(name, examples)
     assert np.abs(x).max() > 1e7
     assert accuracy(model, examples) >= at_least
-    assert off(model, examples) < 5e-6  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
+    assert (
+        difference_to_graph(model, examples) < 5e-6
+    )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others

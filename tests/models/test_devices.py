@@ -17,7 +17,7 @@ def _instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_device_of_this_machine_learns_what_it_should() -> None:
+def test_every_device_of_this_machine_trains_correctly() -> None:
     with device_probe() as answer:
         version, found = answer()
     assert version[0].isdigit() and found[0].name == "CPU:0"
@@ -43,19 +43,21 @@ def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) 
         ("print('no JSON')", "ends with status 0: without a word"),
     ],
 )
-def test_tensorflow_that_does_not_start_is_quoted(monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
+def test_error_of_a_tensorflow_that_does_not_start_is_quoted(
+    monkeypatch: pytest.MonkeyPatch, code: str, words: str
+) -> None:
     _instead(monkeypatch, code)
     with device_probe() as answer, pytest.raises(RuntimeError, match=words):
         answer()
 
 
-def test_an_answer_after_chatter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_after_other_output_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     _instead(monkeypatch, """print('hello\\n["2.20", [{"name": "CPU:0", "seconds": 1.5, "error": null}]]')""")
     with device_probe() as answer:
         assert answer() == ("2.20", [Device("CPU:0", 1.5)])
 
 
-def test_nobody_waits_for_what_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_probe_process_is_killed_and_a_silent_one_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
     real = subprocess.Popen
 

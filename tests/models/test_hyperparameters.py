@@ -43,12 +43,12 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("name", "own"), list(cases()))
-def test_becomes_a_bundle_that_answers_alike(name: str, own: dict[str, Any], tmp_path: Path) -> None:
+def test_bundle_gives_the_same_probabilities(name: str, own: dict[str, Any], tmp_path: Path) -> None:
     _compare(name, own, blobs(n=60, columns=6, genres=4), tmp_path)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "poly", "linear", "sigmoid"])
-def test_machines_of_two_genres(kernel: str, tmp_path: Path) -> None:
+def test_bundle_of_a_two_genre_svm_gives_the_same_probabilities(kernel: str, tmp_path: Path) -> None:
     """Of two genres scikit-learn and skl2onnx each have an order of their own."""
     _compare("svm", {"kernel": kernel}, blobs(n=60, columns=6, genres=2), tmp_path)
 
@@ -85,12 +85,12 @@ def test_the_defaults_by_name_change_nothing(name: str) -> None:
         ),
     ],
 )
-def test_reaches_the_classifier(name: str, own: dict[str, Any], found: dict[str, Any]) -> None:
+def test_parameters_reach_the_classifier(name: str, own: dict[str, Any], found: dict[str, Any]) -> None:
     classifier = fitted(name, blobs(), own).classifier_
     assert found.items() <= classifier.get_params().items()
 
 
-def test_reaches_the_machine() -> None:
+def test_parameters_reach_the_svm() -> None:
     examples = blobs()
     own = {"kernel": "poly", "C": 3.0, "gamma": 2.0, "degree": 2}
     model = fitted("svm", examples, own)
@@ -124,7 +124,7 @@ def test_pca_of_one_model_is_not_that_of_another() -> None:
     assert many.too_many_columns(TrainSettings(), n) and not many.too_many_columns(settings, n)
 
 
-def test_one_calibration_fold_is_quicker_and_near() -> None:
+def test_one_calibration_fold_gives_a_similar_calibration() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(300) % 3
     examples = examples_of(rng.normal(size=(300, 4)) + 1.0 * np.eye(3, 4)[y], y, view=table_view(4))
@@ -134,7 +134,7 @@ def test_one_calibration_fold_is_quicker_and_near() -> None:
 
 
 @pytest.mark.slow
-def test_the_networks_take_theirs(tmp_path: Path) -> None:
+def test_parameters_reach_the_network(tmp_path: Path) -> None:
     examples = tones(n=30, samples=80)
     own = {"learning_rate": 5e-3, "dropout": 0.2, "dense": 33, "batch_size": 8}
     model = registry.create("raw_cnn", TrainSettings(epochs=2, params={"raw_cnn": own}), examples.genres)
@@ -147,7 +147,7 @@ def test_the_networks_take_theirs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_head_takes_its_own() -> None:
+def test_parameters_reach_the_mobilenet_head() -> None:
     from genrelab.models.mobilenet import build_head
 
     outputs = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)

@@ -50,7 +50,7 @@ def fitted(folder: Path, examples: Any = None, **settings: Any) -> Small:
     return Small(TrainSettings(**{"epochs": 30, "batch_size": 16, **settings}), examples.genres).fit(examples, folder)
 
 
-def test_learns_answers_in_order_and_tells_its_curve(tmp_path: Path) -> None:
+def test_model_learns_and_reports_its_curve(tmp_path: Path) -> None:
     examples = tones()
     model = fitted(tmp_path)
     probabilities = model.predict_proba(examples)
@@ -79,7 +79,7 @@ def test_graph_and_saved_model_answer_as_the_model_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), expected, atol=1e-5)
 
 
-def test_what_does_not_learn_says_so(tmp_path: Path) -> None:
+def test_model_that_does_not_learn_is_noted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     role = np.array(["fit", "fit", "choose"])[np.arange(60) // 3 % 3]
     noise = examples_of(rng.normal(size=(60, 50)), np.arange(60) % 3, view=SamplesView(n_samples=50), role=role)
@@ -89,7 +89,7 @@ def test_what_does_not_learn_says_so(tmp_path: Path) -> None:
     assert any(n.startswith("did not learn: on the validation rows its best epoch") for n in model.notes)
 
 
-def test_without_validation_rows_it_says_so(tmp_path: Path) -> None:
+def test_training_without_validation_rows_is_noted(tmp_path: Path) -> None:
     x, y = tones().rows().x, tones().y
     model = fitted(tmp_path, examples_of(x, y, view=SamplesView(n_samples=200)), epochs=2)
     assert model.notes == ["no validation rows: trained for 2 epochs, none chosen"]
@@ -97,7 +97,7 @@ def test_without_validation_rows_it_says_so(tmp_path: Path) -> None:
     assert "val_loss" not in model.curve
 
 
-def test_one_row_to_choose_on_is_enough_to_run(tmp_path: Path) -> None:
+def test_one_validation_row_is_enough_to_train(tmp_path: Path) -> None:
     role = np.array(["fit"] * 59 + ["choose"])
     model = fitted(
         tmp_path, examples_of(tones().rows().x, tones().y, view=SamplesView(n_samples=200), role=role), epochs=1
@@ -113,7 +113,7 @@ def test_a_genre_without_training_rows_is_refused(tmp_path: Path) -> None:
         fitted(tmp_path, examples)
 
 
-def test_missing_tensorflow_is_a_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tensorflow_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Small.missing_requirement(TrainSettings()) is None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "small needs TensorFlow" in str(Small.missing_requirement(TrainSettings()))

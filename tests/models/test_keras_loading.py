@@ -40,7 +40,7 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
             r"function genrelab\.models\.mobilenet",
         ),
         ({"class_name": "main", "module": "genrelab.__main__", "registered_name": "genrelab>x"}, "genrelab.__main__"),
-        ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.storage\.Folder"),
+        ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.core\.storage\.Folder"),
         *[
             ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
             for module in ("genrelab.models.nothing", "genrelab.cli.main", "genrelab..models")
@@ -53,7 +53,7 @@ def test_code_is_refused_by_name(tmp_path: Path, found: dict[str, Any], reason: 
         load_network(file_with(tmp_path, found))
 
 
-def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
+def test_missing_or_damaged_keras_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.keras"
     with pytest.raises(ModelError, match="is missing: train the model again"):
         load_network(file)
@@ -68,7 +68,7 @@ def test_what_is_no_keras_file_is_refused(tmp_path: Path) -> None:
             load_network(file)
 
 
-def test_a_configuration_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+def test_configuration_that_unpacks_to_too_many_bytes_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * 20_000_001)
     with pytest.raises(ModelError, match=r"config\.json unpacks to more than 20,000,000 bytes"):
@@ -82,7 +82,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_networks_of_the_shelf_and_layers_of_our_own_are_loaded(tmp_path: Path) -> None:
+def test_own_networks_and_custom_layers_are_loaded(tmp_path: Path) -> None:
     import keras
 
     from genrelab.models.raw_cnn import build_network

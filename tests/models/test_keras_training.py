@@ -95,7 +95,7 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights, expected)
 
 
-def test_other_rows_are_another_training(tmp_path: Path) -> None:
+def test_training_on_other_rows_starts_over(tmp_path: Path) -> None:
     trained(tmp_path)
     seen: list[tuple[int, int]] = []
     trained(tmp_path, n_fit=40, resume=True, progress=lambda *at: seen.append(at))
@@ -122,7 +122,7 @@ def test_class_weights_change_what_is_learned(tmp_path: Path) -> None:
     assert np.abs(weighted - plain).max() > 1e-3
 
 
-def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+def test_nan_loss_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is no number"):
         trained(tmp_path, learning_rate=float("nan"))
 
@@ -157,7 +157,7 @@ print(max(abs(a[k] - b[k]) for a, b in zip(found[0][1], found[1][1], strict=True
 """
 
 
-def test_two_devices_give_what_one_gives(tmp_path: Path) -> None:
+def test_two_devices_give_the_same_result_as_one(tmp_path: Path) -> None:
     """33 rows in batches of 16: the last batch holds one row, which two devices cannot share."""
     env = os.environ | {"PYTHONPATH": str(PROJECT)}
     done = subprocess.run(

@@ -55,7 +55,7 @@ def with_busy_statistics(base: Any) -> Any:
     return base
 
 
-def test_head_graph_cache_and_order(tmp_path: Path) -> None:
+def test_cached_outputs_network_and_graph_agree(tmp_path: Path) -> None:
     examples = images()
     model = model_of(examples).fit(examples, tmp_path)
     cached = model.predict_proba(examples)
@@ -159,7 +159,7 @@ def test_fine_tuning_goes_on_from_the_head_and_is_kept_where_it_helps(
     examples = images()
     monkeypatch.setattr(mobilenet, "_from_file", lambda make, file: with_busy_statistics(make(None)))
     settings = {"imagenet_weights": "patched", "epochs": 2, "fine_tune": 2}
-    monkeypatch.setattr(MobileNetV2, "missing_need", classmethod(lambda cls, settings: None))
+    monkeypatch.setattr(MobileNetV2, "missing_requirement", classmethod(lambda cls, settings: None))
     model = model_of(examples, **settings).fit(examples, tmp_path / "a")
     assert model.curve is not None
     assert model.curve["epochs"] == 4
@@ -209,7 +209,7 @@ def test_a_weights_file_is_used(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_file_without_mobilenet_weights_is_refused(tmp_path: Path) -> None:
     _, keras = load_tensorflow()
     (tmp_path / "text.weights.h5").write_text("no weights")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(tmp_path / "dense.weights.h5")
@@ -240,7 +240,7 @@ def test_offline_without_weights_the_remedies_are_named(
     assert capsys.readouterr().out == ""
 
 
-def test_missing_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_requirement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere/weights.h5")
     assert MobileNetV2.missing_requirement(TrainSettings(imagenet_weights="none")) is None
     assert "/nowhere/weights.h5 is no file" in str(MobileNetV2.missing_requirement(TrainSettings()))

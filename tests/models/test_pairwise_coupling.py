@@ -19,13 +19,13 @@ def test_consistent_pairs_give_back_their_probabilities(k: int) -> None:
     np.testing.assert_allclose(coupled(scores, k, beta), p, rtol=1e-9)
 
 
-def test_the_clearer_the_case_the_surer_the_answer() -> None:
+def test_larger_scores_give_a_higher_probability() -> None:
     weak, strong = (coupled(np.array([[d, d, 0.0]]), 3, 1.0)[0] for d in (0.5, 3.0))
     assert weak.argmax() == strong.argmax() == 0
     assert weak[0] < 0.6 < 0.9 < strong[0]
 
 
-def test_beta_is_found_where_the_scores_were_scaled() -> None:
+def test_best_beta_recovers_the_scale_of_the_scores() -> None:
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.ones(3), size=4_000)
     y = np.array([rng.choice(3, p=row) for row in p])
@@ -39,7 +39,9 @@ def test_beta_is_found_where_the_scores_were_scaled() -> None:
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
 @pytest.mark.parametrize("k", [2, 4])
-def test_scores_are_those_of_the_machine(kernel: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pair_scores_match_the_decision_function_of_the_svm(
+    kernel: str, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(k)
     y = rng.integers(0, k, 120)
     z = rng.normal(size=(120, 7)) + y[:, None] / 2

@@ -94,7 +94,7 @@ def test_few_files_are_answered_in_their_order(bundle: Classifier, tmp_path: Pat
     assert list(predict_files(bundle, [])) == []
 
 
-def test_what_is_remembered_is_not_heard_again(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+def test_cached_files_are_not_processed_again(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
     paths = songs(tmp_path / "music", 4)
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     paths += [tmp_path / "text.mp3", tmp_path / "missing.mp3"]
@@ -112,7 +112,7 @@ def test_what_is_remembered_is_not_heard_again(bundle: Classifier, tmp_path: Pat
     assert second[2].probabilities != first[2].probabilities
 
 
-def test_copies_are_heard_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+def test_copies_are_processed_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
     paths = songs(tmp_path / "music", 2)
     paths += [Path(shutil.copy(paths[0], tmp_path / f"copy{i}.wav")) for i in range(3)]
     with open_cache() as memory:
@@ -122,7 +122,7 @@ def test_copies_are_heard_once(bundle: Classifier, tmp_path: Path, heard: list[s
     assert len({f.confidence for f in found[2:]} | {found[0].confidence}) == 1
 
 
-def test_a_file_that_changes_meanwhile_is_not_remembered(
+def test_file_that_changes_during_processing_is_not_cached(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path,) = songs(tmp_path / "music", 1)
@@ -139,13 +139,13 @@ def test_a_file_that_changes_meanwhile_is_not_remembered(
         assert memory.lookup(bundle, path) is None
 
 
-def test_what_is_no_regular_file_is_not_waited_for(bundle: Classifier, tmp_path: Path) -> None:
+def test_named_pipe_is_an_error_and_does_not_block(bundle: Classifier, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
     with open_cache() as memory:
         assert next(predict_files(bundle, [tmp_path / "pipe.mp3"], memory=memory)).error == "not a regular file"
 
 
-def test_an_interrupt_keeps_what_is_finished(bundle: Classifier, tmp_path: Path) -> None:
+def test_interrupt_keeps_finished_answers_in_the_cache(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 4)
     with pytest.raises(KeyboardInterrupt), open_cache() as memory:
         for i, _ in enumerate(predict_files(bundle, paths, memory=memory)):
@@ -155,7 +155,7 @@ def test_an_interrupt_keeps_what_is_finished(bundle: Classifier, tmp_path: Path)
         assert [memory.lookup(bundle, p) is not None for p in paths] == [True, True, True, False]
 
 
-def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
+def test_invalid_jobs_and_bundles_for_tables_are_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--jobs must be 1 or more"):
         predict_files(bundle, [], jobs=0)
     with pytest.raises(BundleError, match="cannot hear"):
@@ -165,7 +165,7 @@ def test_what_cannot_be_asked_is_refused_at_once(bundle: Classifier, tmp_path: P
 # --- who hears ---
 
 
-def test_workers_are_for_many_files_that_are_not_remembered(
+def test_workers_are_used_only_for_many_uncached_files(
     bundle: Classifier, tmp_path: Path, lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "available_cores", lambda: 4)
@@ -213,7 +213,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_brings_a_worker_down_costs_its_own_answer(
+def test_file_that_crashes_a_worker_loses_only_its_own_answer(
     bundle: Classifier, tmp_path: Path, hostile: None, heard: list[str]
 ) -> None:
     paths = songs(tmp_path / "music", 14)
@@ -241,7 +241,7 @@ def test_workers_refuse_a_model_that_was_changed(bundle: Classifier, tmp_path: P
 
 
 @pytest.mark.slow
-def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_path: Path) -> None:
+def test_workers_use_the_windows_setting_and_end_when_closed_early(tmp_path: Path) -> None:
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     bundle = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=1)).with_windows("all")
     paths = songs(tmp_path / "music", 3, seconds=1.5)
@@ -255,7 +255,7 @@ def test_windows_reach_the_workers_and_who_stops_early_leaves_none_behind(tmp_pa
 
 
 @pytest.mark.slow
-def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
+def test_workers_make_the_same_second_pass_as_this_process(tmp_path: Path) -> None:
     view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
     weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
     own = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=2), weights * np.float32(0.4))
@@ -269,7 +269,7 @@ def test_workers_look_again_where_this_process_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fresh_memory_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
+def test_fresh_cache_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 2)
     with open_cache() as memory:
         right = plain(list(predict_files(bundle, paths, memory=memory)))
@@ -286,7 +286,7 @@ def test_a_fresh_memory_reaches_the_workers(bundle: Classifier, tmp_path: Path) 
         assert list(predict_files(bundle, paths, memory=memory)) == right
 
 
-def test_few_files_are_out_and_few_answers_wait(
+def test_submitted_files_and_waiting_answers_are_limited(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / f"{i:03}.wav" for i in range(50)]
@@ -327,7 +327,7 @@ def test_few_files_are_out_and_few_answers_wait(
     assert sent_at_first_answer == [10], "AHEAD for each worker"
 
 
-def test_workers_that_cannot_begin_are_no_error_of_every_file(
+def test_workers_that_cannot_start_raise_one_error(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
@@ -345,7 +345,7 @@ def test_workers_that_cannot_begin_are_no_error_of_every_file(
         list(predict_files(bundle, songs(tmp_path / "music", 3), jobs=2))
 
 
-def test_what_counts_is_decided_here_whoever_heard_it(bundle: Classifier, tmp_path: Path) -> None:
+def test_thresholds_apply_to_worker_and_cached_answers_alike(bundle: Classifier, tmp_path: Path) -> None:
     """Workers and the memory know probabilities only."""
     paths = songs(tmp_path / "music", 3)
     heard = plain([predict_file(bundle, p) for p in paths])

@@ -61,7 +61,7 @@ def keep(memory: PredictionCache, bundle: Classifier, path: Path) -> Prediction:
     return replace(prediction, timeline=())
 
 
-def test_an_answer_is_found_again_to_the_last_bit(bundle: Classifier, song: Path, cache: Path) -> None:
+def test_cached_answer_is_returned_bit_for_bit(bundle: Classifier, song: Path, cache: Path) -> None:
     with open_cache(refuse) as memory:
         assert memory.lookup(bundle, song) is None
         said = keep(memory, bundle, song)
@@ -74,13 +74,13 @@ def test_an_answer_is_found_again_to_the_last_bit(bundle: Classifier, song: Path
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
 
 
-def test_before_it_is_written_it_is_known_by_its_audio(bundle: Classifier, song: Path) -> None:
+def test_unwritten_answer_is_found_by_its_audio(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
         assert memory.lookup_content(bundle, song, payload(song)) == said
 
 
-def test_another_model_is_asked_itself(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+def test_answers_of_another_model_are_not_used(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = bundle_for(tmp_path / "other", SamplesView(sr=SR, n_samples=3_000))
     with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
@@ -93,7 +93,7 @@ def test_another_model_is_asked_itself(bundle: Classifier, song: Path, tmp_path:
         assert (memory.lookup(bundle, song), memory.lookup(other, song)) == (said, said_by_other)
 
 
-def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path: Path) -> None:
+def test_requested_windows_are_cached_apart_from_the_models_own(song: Path, tmp_path: Path) -> None:
     """As many, but where two genres are close more are heard."""
     own = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(max_clips=12))
     asked = own.with_windows(12)
@@ -113,7 +113,7 @@ def test_windows_that_were_asked_for_are_not_the_models_own(song: Path, tmp_path
             assert found is not None and (found.probabilities, memory.lookup(first, song)) == (other, said)
 
 
-def test_another_version_of_genrelab_hears_anew(
+def test_answers_of_another_genrelab_version_are_not_used(
     bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_cache(refuse) as memory:
@@ -123,7 +123,7 @@ def test_another_version_of_genrelab_hears_anew(
         assert memory.lookup(bundle, song) is None
 
 
-def test_a_changed_file_is_not_taken_for_the_old_one(bundle: Classifier, song: Path) -> None:
+def test_changed_file_is_not_found_in_the_cache(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as memory:
         keep(memory, bundle, song)
         memory.flush()
@@ -139,7 +139,7 @@ def test_a_changed_file_is_not_taken_for_the_old_one(bundle: Classifier, song: P
         assert memory.lookup(bundle, song) is None
 
 
-def test_after_its_tags_were_written_a_file_stays_known(bundle: Classifier, song: Path) -> None:
+def test_file_is_still_found_after_its_tags_were_written(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as memory:
         said = keep(memory, bundle, song)
         content = song.read_bytes()
@@ -158,7 +158,7 @@ def test_after_its_tags_were_written_a_file_stays_known(bundle: Classifier, song
         memory.rekey(song.with_name("missing.wav"))
 
 
-def test_what_lasts_is_kept_though_it_is_a_fault(bundle: Classifier, tmp_path: Path) -> None:
+def test_permanent_errors_are_cached_and_temporary_ones_are_not(bundle: Classifier, tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     with open_cache(refuse) as memory:
         said = keep(memory, bundle, tmp_path / "text.mp3")
@@ -177,7 +177,7 @@ def fault_of(prediction: Prediction, path: Path) -> Prediction:
     return Prediction(str(path), None, None, {}, None, prediction.model, "nothing in it can be decoded")
 
 
-def test_a_fault_is_that_of_its_own_file_only(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+def test_cached_error_applies_to_its_own_file_only(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     other.write_bytes(song.read_bytes())
     with open_cache(refuse) as memory:
@@ -194,7 +194,7 @@ def test_a_fault_is_that_of_its_own_file_only(bundle: Classifier, song: Path, tm
         assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
 
 
-def test_a_fresh_one_knows_nothing_and_replaces_what_was(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+def test_fresh_cache_is_empty_and_replaces_previous_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     soundfile.write(other, noise(1, seed=1), SR)
     with open_cache(refuse) as memory:
@@ -212,7 +212,7 @@ def test_a_fresh_one_knows_nothing_and_replaces_what_was(bundle: Classifier, son
         assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, said_of_other)
 
 
-def test_what_is_remembered_is_written_soon(
+def test_answers_are_written_in_batches_after_a_short_time(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_cache(refuse) as one, open_cache(refuse) as two:
@@ -225,7 +225,7 @@ def test_what_is_remembered_is_written_soon(
         assert two.lookup(bundle, song) is not None
 
 
-def test_names_that_are_not_utf8(bundle: Classifier, song: Path) -> None:
+def test_file_name_that_is_not_utf8_is_cached(bundle: Classifier, song: Path) -> None:
     strange = os.fsdecode(os.fsencode(song.parent) + b"/\xff\nb.wav")
     try:
         song.rename(strange)
@@ -237,7 +237,9 @@ def test_names_that_are_not_utf8(bundle: Classifier, song: Path) -> None:
         assert memory.lookup(bundle, strange) == said
 
 
-def test_the_oldest_is_forgotten(bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_answers_are_dropped_beyond_the_limit(
+    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memories, "MAX_ROWS", 3)
     paths = [tmp_path / f"{i}.wav" for i in range(5)]
     with open_cache(refuse) as memory:
@@ -253,7 +255,7 @@ def test_the_oldest_is_forgotten(bundle: Classifier, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4_000)])
-def test_a_damaged_one_is_moved_aside(bundle: Classifier, song: Path, cache: Path, content: bytes) -> None:
+def test_damaged_cache_is_moved_aside(bundle: Classifier, song: Path, cache: Path, content: bytes) -> None:
     said: list[str] = []
     cache.mkdir()
     (cache / "answers.sqlite").write_bytes(content)
@@ -266,7 +268,7 @@ def test_a_damaged_one_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
 
 
 @pytest.mark.parametrize("version", [1, 99])
-def test_one_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
+def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
     with open_cache(refuse) as memory:
         keep(memory, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
@@ -279,7 +281,7 @@ def test_one_of_another_version_is_moved_aside(bundle: Classifier, song: Path, c
     assert (cache / "answers-aside.sqlite").is_file()
 
 
-def test_an_empty_file_is_begun(bundle: Classifier, song: Path, cache: Path) -> None:
+def test_empty_cache_file_is_initialised(bundle: Classifier, song: Path, cache: Path) -> None:
     cache.mkdir()
     (cache / "answers.sqlite").touch()  # as a kill leaves it
     with open_cache(refuse) as memory:
@@ -288,7 +290,7 @@ def test_an_empty_file_is_begun(bundle: Classifier, song: Path, cache: Path) -> 
         assert memory.lookup(bundle, song) is not None
 
 
-def test_damage_that_shows_later_is_said_once(bundle: Classifier, song: Path, cache: Path) -> None:
+def test_damage_found_later_is_reported_once(bundle: Classifier, song: Path, cache: Path) -> None:
     said: list[str] = []
     with open_cache(refuse) as memory:
         keep(memory, bundle, song)
@@ -306,7 +308,7 @@ def test_damage_that_shows_later_is_said_once(bundle: Classifier, song: Path, ca
     "change",
     ["probabilities = x'00'", "probabilities = zeroblob(24)", "probabilities = 'words'", "duration_s = 'long'"],
 )
-def test_a_row_that_does_not_add_up_is_not_believed(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
+def test_inconsistent_row_is_ignored(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
     with open_cache(refuse) as memory:
         keep(memory, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
@@ -320,7 +322,7 @@ def test_a_row_that_does_not_add_up_is_not_believed(bundle: Classifier, song: Pa
         assert memory.lookup(bundle, song) is not None
 
 
-def test_a_folder_that_cannot_be_made_is_said(
+def test_cache_folder_that_cannot_be_created_is_reported(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(song / "below a file"))
@@ -333,7 +335,7 @@ def test_a_folder_that_cannot_be_made_is_said(
     assert err.count("\n") == 1 and "GENRELAB_CACHE" in err and "Not a directory" in err
 
 
-def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
+def test_waiting_for_a_locked_cache_ends(
     bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
@@ -349,7 +351,7 @@ def test_another_run_that_keeps_it_to_itself_is_not_waited_for_for_ever(
     assert not (cache / "answers-aside.sqlite").exists()
 
 
-def test_two_runs_at_once_keep_both_their_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
+def test_concurrent_runs_keep_both_their_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     with open_cache(refuse) as one, open_cache(refuse) as two:
         for i in range(10):
             path = tmp_path / f"{i}.wav"
@@ -377,7 +379,7 @@ for i in range(10**6):
 """
 
 
-def test_a_kill_leaves_what_was_written(bundle: Classifier, cache: Path) -> None:
+def test_kill_keeps_what_was_written(bundle: Classifier, cache: Path) -> None:
     words = [sys.executable, "-c", KILLED, str(bundle.path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
@@ -393,7 +395,7 @@ def test_a_kill_leaves_what_was_written(bundle: Classifier, cache: Path) -> None
 # --- where it stands ---
 
 
-def test_the_platforms_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_follows_the_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.setenv("GENRELAB_CACHE", "")
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))

@@ -42,7 +42,7 @@ def test_pool_is_the_mean_of_each_track() -> None:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 1_000))
-def test_pool_does_not_mind_the_order(tracks: list[int], seed: int) -> None:
+def test_pool_does_not_depend_on_the_order(tracks: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     track, p = np.array(tracks), rng.dirichlet([1, 1, 1], len(tracks))
     order = rng.permutation(len(tracks))
@@ -63,7 +63,7 @@ def test_pool_renormalises_and_takes_float32() -> None:
 # --- one file ---
 
 
-def test_too_little_memory_is_no_last_word(
+def test_running_out_of_memory_is_a_temporary_error(
     tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def clips(*_: object, **__: object) -> NoReturn:
@@ -89,7 +89,7 @@ def test_a_file_is_classified(tmp_path: Path, samples_bundle: classifier.Classif
     assert (window.start_s, window.end_s, window.probabilities) == (0, 0.5, pytest.approx(prediction.probabilities))
 
 
-def test_genrelab_itself_offers_it(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
+def test_package_offers_load_bundle_and_predict(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
     assert genrelab.load_bundle(tmp_path / "bundle").predict(str(tmp_path / "a.wav")).genre in GENRES
 
@@ -124,7 +124,7 @@ def test_the_last_window_ends_with_the_track(tmp_path: Path) -> None:
     assert (window.start_s, window.end_s) == (0, pytest.approx(1.25, abs=1e-3))
 
 
-def test_an_open_file_is_answered_like_its_path_and_says_what_is_wrong(
+def test_open_file_is_classified_like_its_path_and_raises_on_errors(
     tmp_path: Path, samples_bundle: classifier.Classifier
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(2), SR)
@@ -144,7 +144,7 @@ def test_the_path_stays_as_it_was_given(
     assert predict_file(samples_bundle, "./a.wav").path == "./a.wav"
 
 
-def test_a_file_that_fails_is_an_answer(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
+def test_failing_file_gives_an_answer_with_its_error(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
     soundfile.write(tmp_path / "good.wav", noise(1), SR)
@@ -168,7 +168,7 @@ def test_predictions_come_one_by_one(tmp_path: Path, samples_bundle: classifier.
     assert next(samples_bundle.predict_many(paths())).error is not None
 
 
-def test_a_view_of_the_beginning_says_so_where_that_is_silent(tmp_path: Path) -> None:
+def test_silent_beginning_is_an_error_for_views_of_the_beginning(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(clip_s=1.0))
     y = noise(3)
     y[:SR] = 0
@@ -200,7 +200,7 @@ def test_numbers_that_the_network_cannot_take_are_the_files_error(
 
 
 @pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), MemoryError()])
-def test_what_is_the_disks_fault_does_not_last(
+def test_disk_and_memory_errors_are_temporary(
     tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def fail(*_: object) -> None:
@@ -213,7 +213,7 @@ def test_what_is_the_disks_fault_does_not_last(
     assert prediction.error is not None and not prediction.lasting
 
 
-def test_a_table_cannot_hear(tmp_path: Path) -> None:
+def test_bundle_for_tables_cannot_classify_audio(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "bundle", TableView(columns=("mean", "variance")))
     for attempt in (lambda: bundle.predict(tmp_path / "a.wav"), lambda: bundle.predict(noise(1), SR)):
         with pytest.raises(BundleError, match="cannot hear audio"):
@@ -229,15 +229,15 @@ def test_a_table_cannot_hear(tmp_path: Path) -> None:
         (np.zeros(100, np.float32), None),
     ],
 )
-def test_samples_that_cannot_be_are_refused(
-    samples_bundle: classifier.Classifier, y: NDArray[np.float32], sr: int
-) -> None:
+def test_invalid_samples_are_refused(samples_bundle: classifier.Classifier, y: NDArray[np.float32], sr: int) -> None:
     with pytest.raises(SettingsError, match="samples"):
         samples_bundle.predict(y, sr)
 
 
 @pytest.mark.parametrize("y", [np.zeros(0), np.full(SR, np.nan), np.full(SR, np.inf), np.zeros(SR), np.ones(10)])
-def test_samples_that_tell_nothing_are_an_answer(samples_bundle: classifier.Classifier, y: NDArray[np.float64]) -> None:
+def test_unusable_samples_give_an_answer_with_an_error(
+    samples_bundle: classifier.Classifier, y: NDArray[np.float64]
+) -> None:
     assert predict_samples(samples_bundle, y, SR).error is not None
 
 
@@ -251,7 +251,7 @@ def test_the_rate_of_the_file_does_not_matter(tmp_path: Path, sr: int) -> None:
     assert list(there.probabilities.values()) == pytest.approx(list(here.probabilities.values()), abs=0.05)
 
 
-def test_a_long_file_costs_the_memory_of_a_clip(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
+def test_long_file_needs_the_memory_of_one_clip(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     with soundfile.SoundFile(tmp_path / "long.wav", "w", SR, 1, subtype="PCM_16") as file:
         for _ in range(20):
             file.write(noise(60))
@@ -266,7 +266,7 @@ def test_a_long_file_costs_the_memory_of_a_clip(tmp_path: Path, samples_bundle: 
 # --- JSON ---
 
 
-def test_json_is_the_contracts_object(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
+def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     prediction = samples_bundle.predict(noise(2), SR)
     plain = json.loads(json.dumps(prediction.to_json()))
     assert list(plain) == ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]

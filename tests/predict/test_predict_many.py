@@ -21,7 +21,7 @@ def samples_bundle(tmp_path: Path) -> classifier.Classifier:
     return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
 
 
-def test_windows_change_how_much_is_heard(tmp_path: Path) -> None:
+def test_windows_setting_changes_how_much_is_processed(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "bundle", StatisticsView(), ClipSettings(clip_s=1.0, max_clips=2))
     y = noise(8.6, 22_050)
     starts = {w: [s.start_s for s in bundle.with_windows(w).predict(y, 22_050).timeline] for w in (None, 1, 3, "all")}  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def test_windows_go_through_the_network_in_few_batches(tmp_path: Path, monkeypat
     assert sizes == [BATCH_SIZE] * 3 + [4]
 
 
-def test_of_a_long_track_a_view_of_the_beginning_decodes_no_more(
+def test_view_of_the_beginning_decodes_no_more_of_a_long_track(
     tmp_path: Path, samples_bundle: classifier.Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(100), SR)
@@ -57,7 +57,7 @@ def test_of_a_long_track_a_view_of_the_beginning_decodes_no_more(
     assert decoded == [0]
 
 
-def test_many_files_one_model(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
+def test_predict_many_equals_single_predictions(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     for i in range(3):
         soundfile.write(tmp_path / f"{i}.wav", noise(2, seed=i), SR)
     paths = [tmp_path / f"{i}.wav" for i in (2, 0, 1)]

@@ -56,7 +56,7 @@ def difference(prediction: classifier.Prediction) -> float:
 
 
 @pytest.mark.parametrize(("seconds", "n_heard"), [(12.0, 6), (5.0, 5), (3.0, 3), (1.0, 1)])
-def test_where_two_genres_are_close_as_many_again_are_heard_and_all_pooled(
+def test_close_answer_doubles_the_clips_and_pools_all_windows(
     tmp_path: Path, looks: list[bool], seconds: float, n_heard: int
 ) -> None:
     bundle, y, clips = close(tmp_path / "bundle").with_windows(3), noise(seconds), ClipSettings(1.0, max_clips=3)
@@ -86,7 +86,7 @@ def test_where_two_genres_are_close_as_many_again_are_heard_and_all_pooled(
         ((0.0, 0.0, 0.34), False),  # 0.413 and 0.294
     ],
 )
-def test_a_clear_answer_is_not_looked_at_again(
+def test_clear_answer_gets_no_second_pass(
     tmp_path: Path, looks: list[bool], bias: tuple[float, float, float], again: bool
 ) -> None:
     nothing = np.zeros_like(WEIGHTS)
@@ -97,7 +97,7 @@ def test_a_clear_answer_is_not_looked_at_again(
     assert len(prediction.timeline) == (6 if again else 3)
 
 
-def test_it_is_the_first_look_that_is_close_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_pass_decides_on_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = bundle_for(tmp_path / "bundle", VIEW, CLIPS, WEIGHTS).with_windows(3)
     first = bundle.predict(noise(12), SR)
     assert len(first.timeline) == 3 and difference(first) > TIE_MARGIN
@@ -108,7 +108,7 @@ def test_it_is_the_first_look_that_is_close_or_not(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("windows", "n_heard"), [(None, 2), ("all", 12), (12, 12), (2, 4)])
-def test_only_a_number_that_is_asked_for_looks_again(
+def test_second_pass_needs_an_explicit_number_of_windows(
     tmp_path: Path, looks: list[bool], windows: classifier.WindowCount | None, n_heard: int
 ) -> None:
     bundle = close(tmp_path / "bundle").with_windows(windows)
@@ -122,7 +122,7 @@ def test_only_a_number_that_is_asked_for_looks_again(
 
 
 @pytest.mark.parametrize("view", [SamplesView(sr=SR, n_samples=4_000), FramesView()])
-def test_who_hears_the_beginning_decodes_nothing_twice(
+def test_views_of_the_beginning_get_no_second_pass(
     tmp_path: Path, looks: list[bool], monkeypatch: pytest.MonkeyPatch, view: View
 ) -> None:
     soundfile.write(tmp_path / "a.wav", noise(12), SR)
@@ -136,14 +136,14 @@ def test_who_hears_the_beginning_decodes_nothing_twice(
     assert (looks, decoded) == ([False], [0])
 
 
-def test_a_silent_rest_changes_nothing(tmp_path: Path, looks: list[bool]) -> None:
+def test_silent_remainder_leaves_the_answer_unchanged(tmp_path: Path, looks: list[bool]) -> None:
     y = noise(8)
     y[SR : 6 * SR] = y[7 * SR :] = 0  # what is left are the first second and the seventh
     prediction = close(tmp_path / "bundle").with_windows(2).predict(y, SR)
     assert (prediction.error, starts(prediction), looks) == (None, [0, 6], [False, True])
 
 
-def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> None:
+def test_damage_found_in_the_second_pass_is_the_files_error(tmp_path: Path) -> None:
     y = noise(8)
     y[4 * SR + 5] = np.nan  # the first look is at the first second and the seventh
     bundle = close(tmp_path / "bundle")
@@ -152,7 +152,7 @@ def test_what_a_second_look_finds_damaged_is_the_files_error(tmp_path: Path) -> 
     assert (refused.genre, refused.error, refused.timeline) == (None, "holds samples that are not finite", ())
 
 
-def test_both_looks_go_by_one_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_passes_use_the_same_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where FFmpeg takes over in the first look, the file may be longer for it: what was heard is not heard again."""
     soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
     read = Audio.read

@@ -37,7 +37,7 @@ def _told(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> t
     return Estimate(pieces, pieces[done:], jobs, folder, said.append), said
 
 
-def test_seconds_and_bytes_of_what_is_left(song: str, tmp_path: Path) -> None:
+def test_remaining_seconds_and_bytes_are_reported(song: str, tmp_path: Path) -> None:
     todo = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(6)))
     it, said = _told(todo, 2, Folder(tmp_path / "out"))
     assert said == [f"60 tracks to prepare into {tmp_path / 'out'} (samples)"]
@@ -49,9 +49,9 @@ def test_seconds_and_bytes_of_what_is_left(song: str, tmp_path: Path) -> None:
     assert len(said) == 2
 
 
-def test_what_is_taken_over_takes_room_and_no_time(song: str, tmp_path: Path) -> None:
+def test_reused_tracks_need_disk_space_and_no_time(song: str, tmp_path: Path) -> None:
     missing, unlabelled, kept, new = Item(0, song + "?"), Item(0, song, "none"), Item(0, song, kept=KEPT), Item(0, song)
-    old = Item(0, song, kept=replace(KEPT, prints=None))
+    old = Item(0, song, kept=replace(KEPT, fingerprints=None))
     todo = _pieces(tmp_path, [missing, unlabelled, kept, kept], [kept, kept, new], [new, old, kept, kept])
     it, said = _told(todo, 1, Folder(tmp_path / "out"))
     assert said == [f"3 tracks to prepare and 7 to take over into {tmp_path / 'out'} (samples)"], (
@@ -65,7 +65,7 @@ def test_what_is_taken_over_takes_room_and_no_time(song: str, tmp_path: Path) ->
     )
 
 
-def test_nothing_is_told_of_nothing(song: str, tmp_path: Path) -> None:
+def test_no_estimate_is_given_without_remaining_work(song: str, tmp_path: Path) -> None:
     said: list[str] = []
     Estimate([], [], 1, Folder(tmp_path / "out"), said.append)
     assert not said
@@ -94,7 +94,7 @@ def test_the_disk_must_hold_pieces_and_shards(
                 it.after(made[done], 1.0)
 
 
-def test_shards_that_are_replaced_make_room(song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_shards_count_as_free_space(song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One track more, in a folder whose disk is nearly full of the others."""
     todo = _pieces(tmp_path / "out" / ".work", *([Item(0, song, kept=KEPT)] * 10 for _ in range(3)), [Item(0, song)])
     (tmp_path / "out" / "samples").mkdir()
@@ -110,7 +110,7 @@ def test_shards_that_are_replaced_make_room(song: str, tmp_path: Path, monkeypat
                 it.after(todo[0], 1.0)
 
 
-def test_the_disk_is_looked_at_after_every_piece_and_before_the_shards(
+def test_disk_is_checked_after_every_piece_and_before_the_shards(
     song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     todo, usage = _pieces(tmp_path, *([Item(0, song)] for _ in range(4))), namedtuple("usage", "free")
@@ -126,7 +126,7 @@ def test_the_disk_is_looked_at_after_every_piece_and_before_the_shards(
     assert said == []
 
 
-def test_pieces_without_a_track_say_nothing_of_the_disk(
+def test_pieces_without_a_track_give_no_disk_estimate(
     song: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a folder that is half unpacked: what a table's head takes is no track's."""

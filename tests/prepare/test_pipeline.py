@@ -50,7 +50,7 @@ def _records(prepared: Prepared, view: str) -> list[tfrecord.Record]:
     return found  # type: ignore[return-value]
 
 
-def test_every_track_stands_in_the_tables_once(music: Path, tmp_path: Path) -> None:
+def test_every_track_is_in_the_tables_once(music: Path, tmp_path: Path) -> None:
     prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     assert prepared.about["counts"] == {"tracks": 28, "ok": 27, "failed": 1, "missing": 0, "unlabelled": 0}
     assert prepared.tracks["index"] == list(range(28))
@@ -85,7 +85,7 @@ def test_the_same_bytes_whatever_the_number_of_workers(music: Path, tmp_path: Pa
     assert _bytes(tmp_path / "jobs1") == _bytes(tmp_path / "jobs2")
 
 
-def test_again_does_nothing(music: Path, tmp_path: Path) -> None:
+def test_second_prepare_changes_nothing(music: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(_load(music), out, SETTINGS, jobs=1)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
@@ -95,7 +95,7 @@ def test_again_does_nothing(music: Path, tmp_path: Path) -> None:
     assert any("up to date" in s for s in said)
 
 
-def test_changed_inputs_decode_only_what_changed(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_inputs_are_decoded_again(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     prepare(_load(music), out, SETTINGS, jobs=1)
     write_tone(music / "ambient" / "3.wav", hz=999)  # changed
@@ -141,7 +141,7 @@ def test_an_unfinished_preparation_is_not_read(tmp_path: Path) -> None:
         open_prepared(str(tmp_path / "nothing"))
 
 
-def test_a_run_is_no_preparation(tmp_path: Path) -> None:
+def test_run_given_as_a_preparation_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(PreparedError, match=r"run is a RUN: give the preparation"):
@@ -152,7 +152,7 @@ def test_a_run_is_no_preparation(tmp_path: Path) -> None:
         open_prepared(str(tmp_path / "run"))
 
 
-def test_what_is_excluded_is_told_apart_from_what_failed(music: Path, tmp_path: Path) -> None:
+def test_excluded_and_failed_tracks_are_reported_separately(music: Path, tmp_path: Path) -> None:
     rows = [Exclusion("", f"choir/{i}.wav", "copy: of another") for i in range(3)]
     said: list[str] = []
     prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
@@ -184,14 +184,14 @@ def test_memory_addresses_work_like_folders(music: Path, tmp_path: Path) -> None
         assert remote.folder.read_bytes(name) == (tmp_path / "local" / name).read_bytes(), name
 
 
-def test_what_is_left_is_told_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
+def test_remaining_work_is_reported_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
     said: list[str] = []
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
     assert said[0] == f"28 tracks to prepare into {tmp_path / 'out'} (statistics, samples)"
     assert [s for s in said if "more with 1 worker" in s] == [said[1]]
 
 
-def test_where_the_disk_is_too_small_it_stops_and_goes_on_later(
+def test_full_disk_stops_prepare_and_a_later_run_resumes(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = namedtuple("used", "total used free")
@@ -291,7 +291,7 @@ def small(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return music
 
 
-def test_resume_knows_a_file_from_its_copy_of_equal_size_and_time(small: Path, tmp_path: Path) -> None:
+def test_resume_distinguishes_files_of_equal_size_and_time(small: Path, tmp_path: Path) -> None:
     for path in small.rglob("*.wav"):
         os.utime(path, (1e9, 1e9))
     _interrupted(_load(small), tmp_path / "out", after=6)
@@ -301,7 +301,7 @@ def test_resume_knows_a_file_from_its_copy_of_equal_size_and_time(small: Path, t
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
 
 
-def test_resume_after_changed_content_and_with_half_a_piece(small: Path, tmp_path: Path) -> None:
+def test_resume_redoes_changed_files_and_incomplete_pieces(small: Path, tmp_path: Path) -> None:
     _interrupted(_load(small), tmp_path / "out", after=5)
     write_tone(small / "ambient" / "1.wav", hz=777)
     (tmp_path / "out" / ".work" / "piece-000003" / "samples.tfrecord").unlink()
@@ -325,7 +325,7 @@ def test_resume_with_other_settings_is_refused(
 
 
 @pytest.mark.parametrize("lock", [True, False])
-def test_a_kill_before_the_first_piece_is_no_obstacle(small: Path, tmp_path: Path, lock: bool) -> None:
+def test_prepare_works_after_a_kill_before_the_first_piece(small: Path, tmp_path: Path, lock: bool) -> None:
     (tmp_path / "out" / ".work").mkdir(parents=True)
     if lock:
         (tmp_path / "out" / ".work.lock").touch()
@@ -352,7 +352,7 @@ def _table(tmp_path: Path, *, genre: str = "jazz") -> Dataset:
     return Dataset("table", tmp_path / "features.csv", tracks, features=FeatureTable(("f1", "f2"), rows))
 
 
-def test_a_table_again_does_nothing_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preparation_of_a_table_is_kept_repaired_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
         m.setattr("genrelab.prepare.assemble.write_tables", _interrupt)
         prepare(_table(tmp_path), tmp_path / "out")
@@ -374,7 +374,7 @@ def _interrupt(*_: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["audio", "table"])
-def test_two_at_a_time_are_refused(small: Path, tmp_path: Path, kind: str) -> None:
+def test_concurrent_prepare_is_refused(small: Path, tmp_path: Path, kind: str) -> None:
     fcntl = pytest.importorskip("fcntl")
     dataset = _load(small) if kind == "audio" else _table(tmp_path)
     (tmp_path / "out").mkdir()
@@ -389,14 +389,14 @@ def test_two_at_a_time_are_refused(small: Path, tmp_path: Path, kind: str) -> No
     assert [p.name for p in (tmp_path / "out").iterdir() if p.name.startswith(".")] == []
 
 
-def test_a_folder_that_cannot_be_is_refused(small: Path, tmp_path: Path) -> None:
+def test_output_folder_below_a_file_is_refused(small: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "sub"):
         with pytest.raises(SettingsError, match="cannot be made a folder"):
             prepare(_load(small), out, SETTINGS, jobs=1)
 
 
-def test_fingerprints_stand_beside_the_records(small: Path, tmp_path: Path) -> None:
+def test_fingerprints_are_stored_beside_the_records(small: Path, tmp_path: Path) -> None:
     import soundfile
 
     prepared = prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
@@ -410,7 +410,7 @@ def test_fingerprints_stand_beside_the_records(small: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("harm", ["of an earlier version", "damaged", "gone"])
-def test_fingerprints_that_are_not_there_are_added(small: Path, tmp_path: Path, harm: str) -> None:
+def test_missing_or_damaged_fingerprints_are_added(small: Path, tmp_path: Path, harm: str) -> None:
     out = tmp_path / "out"
     prepare(_load(small), out, SETTINGS, jobs=1)
     fresh = _bytes(out)
@@ -430,7 +430,7 @@ def test_fingerprints_that_are_not_there_are_added(small: Path, tmp_path: Path, 
     assert _bytes(out) == fresh
 
 
-def test_dataset_json_says_what_is_in_a_payload(music: Path, tmp_path: Path) -> None:
+def test_dataset_json_describes_the_record_payload(music: Path, tmp_path: Path) -> None:
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())
     samples = about["settings"]["views"]["samples"]

@@ -95,7 +95,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_mended(made: tuple[Path, Path], out: Path, damage: str) -> None:
+def test_damaged_preparation_is_repaired(made: tuple[Path, Path], out: Path, damage: str) -> None:
     DAMAGE[damage](out)
     _, said = _again(_load(made[0]), out)
     assert not any("up to date" in s for s in said)
@@ -103,7 +103,7 @@ def test_damage_is_mended(made: tuple[Path, Path], out: Path, damage: str) -> No
 
 
 @pytest.mark.slow
-def test_damage_takes_no_window_away_when_a_track_is_added(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+def test_damaged_shard_is_rebuilt_when_a_track_is_added(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
     _flip(_shard(out))
     root = tmp_path / "music"
     shutil.copytree(made[0], root)
@@ -116,7 +116,7 @@ def test_damage_takes_no_window_away_when_a_track_is_added(made: tuple[Path, Pat
     assert prepared.about["records"]["samples"] == prepared.about["counts"]["ok"] == 7
 
 
-def test_another_root_does_not_replace_it(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+def test_preparation_of_another_root_is_not_replaced(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
     write_tone(tmp_path / "music" / "ambient" / "0.wav", hz=999)
     with pytest.raises(PreparedError, match=r"was prepared from .*none of its tracks is in"):
         _again(_load(tmp_path / "music"), out)
@@ -126,7 +126,7 @@ def test_another_root_does_not_replace_it(made: tuple[Path, Path], out: Path, tm
         _again(_load(tmp_path / "music"), out)
 
 
-def test_a_root_that_moved_is_known(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+def test_moved_root_is_recognised(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
     shutil.copytree(made[0], tmp_path / "moved")
     prepared, said = _again(_load(tmp_path / "moved"), out)
     assert any("only the table of tracks" in s for s in said)
@@ -139,7 +139,7 @@ def _unlabelled(root: Path) -> Dataset:
     return replace(dataset, tracks=(replace(dataset.tracks[0], genre=None), *dataset.tracks[1:]))
 
 
-def test_a_file_without_a_label_is_no_change(root: Path, tmp_path: Path) -> None:
+def test_unlabelled_file_does_not_count_as_a_change(root: Path, tmp_path: Path) -> None:
     prepare(_unlabelled(root), tmp_path / "out", SETTINGS, jobs=1)
     before = _bytes(tmp_path / "out")
     _, said = _again(_unlabelled(root), tmp_path / "out")
@@ -148,7 +148,7 @@ def test_a_file_without_a_label_is_no_change(root: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_label_that_comes_or_goes_is_a_change(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
+def test_added_or_removed_label_counts_as_a_change(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
     _again(_unlabelled(made[0]), out)
     prepare(_unlabelled(made[0]), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(out) == _bytes(tmp_path / "fresh")
@@ -156,7 +156,7 @@ def test_a_label_that_comes_or_goes_is_a_change(made: tuple[Path, Path], out: Pa
     assert _bytes(out) == _bytes(made[1])
 
 
-def test_other_labels_keep_the_versions_that_made_the_data(root: Path, out: Path) -> None:
+def test_relabelling_keeps_the_recorded_package_versions(root: Path, out: Path) -> None:
     about = json.loads((out / "dataset.json").read_text())
     about["versions"]["numpy"] = "1.0"
     (out / "dataset.json").write_text(json.dumps(about))
@@ -169,7 +169,7 @@ def test_other_labels_keep_the_versions_that_made_the_data(root: Path, out: Path
     assert any("up to date" in s for s in said)
 
 
-def test_a_kill_between_the_tables_costs_no_decoding(
+def test_kill_between_the_tables_needs_no_new_decoding(
     root: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = _load(root)
@@ -199,7 +199,7 @@ def _interrupt(*_: object) -> None:
         ("counts", "does not fit"),
     ],
 )
-def test_a_damaged_dataset_json_is_named_with_a_way_out(root: Path, out: Path, content: str, words: str) -> None:
+def test_damaged_dataset_json_is_named_in_the_error(root: Path, out: Path, content: str, words: str) -> None:
     if content in ("views", "counts"):
         about = json.loads((out / "dataset.json").read_text())
         about["settings" if content == "views" else "counts"] = {"views": [1]} if content == "views" else {}
@@ -212,14 +212,14 @@ def test_a_damaged_dataset_json_is_named_with_a_way_out(root: Path, out: Path, c
             _again(_load(root), out)
 
 
-def test_a_damaged_table_names_the_remedy(out: Path) -> None:
+def test_error_for_a_damaged_table_names_the_remedy(out: Path) -> None:
     (out / "tracks.parquet").write_text("no table")
     with pytest.raises(PreparedError, match="run the same `prepare` again"):
         open_prepared(str(out))
 
 
 @pytest.mark.parametrize(("clip_s", "refused"), [(30.0, False), (0.1, True)])
-def test_where_an_earlier_version_chose_other_clips_nothing_is_mixed(
+def test_clips_chosen_by_a_previous_version_are_not_mixed_in(
     root: Path, tmp_path: Path, clip_s: float, refused: bool
 ) -> None:
     settings = PrepareSettings(views=(StatisticsView(),), clips=ClipSettings(clip_s=clip_s, max_clips=2, min_s=0.05))

@@ -26,7 +26,7 @@ from genrelab.studies.hearing import load_inputs
 from genrelab.studies.occlusion import OcclusionJob, Question, first_stretch
 from genrelab.studies.robustness import study
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.finished_run import Sounds, finish, no_bar
+from tests.support.finished_run import Sounds, no_bar, write_finished_run
 
 RAW = SamplesView(sr=SR, n_samples=900)
 FRAMES = FramesView(sr=22_050, n_frames=20)
@@ -37,7 +37,7 @@ CLIPS = ClipSettings(clip_s=0.5, max_clips=2)
 
 @pytest.mark.parametrize("view", [RAW, FRAMES])
 @pytest.mark.parametrize("windows", [None, 1, 2, 3, "all"])
-def test_predict(tmp_path: Path, view: View, windows: int | str | None) -> None:
+def test_predict_uses_only_the_beginning(tmp_path: Path, view: View, windows: int | str | None) -> None:
     y = noise(3.2)
     bundle = bundle_for(tmp_path / "bundle", view, CLIPS)
     soundfile.write(tmp_path / "a.wav", y, SR, subtype="FLOAT")
@@ -51,7 +51,7 @@ def test_predict(tmp_path: Path, view: View, windows: int | str | None) -> None:
 
 
 @pytest.mark.parametrize("view", [RAW, FRAMES])
-def test_prepare(tmp_path: Path, view: View) -> None:
+def test_prepare_stores_one_window_from_the_beginning(tmp_path: Path, view: View) -> None:
     soundfile.write(tmp_path / "a.wav", noise(3.2), SR, subtype="FLOAT")
     found = {}
     for name, clips in (("two", CLIPS), ("all", ClipSettings(clip_s=0.5, max_clips=100))):
@@ -63,20 +63,20 @@ def test_prepare(tmp_path: Path, view: View) -> None:
     assert tfrecord.decode(only[12:-4]).start_s == 0
 
 
-def test_robustness(tmp_path: Path) -> None:
+def test_robustness_study_uses_only_the_beginning(tmp_path: Path) -> None:
     sounds: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}
     models = {n: bundle_for(tmp_path / "run" / n / "bundle", v, CLIPS) for n, v in (("mel", MEL), ("raw", RAW))}
     right = {n: [m.predict(y, sr).genre == genre for genre, y, sr in sounds.values()] for n, m in models.items()}
-    run = finish(tmp_path / "run", models, sounds)
+    run = write_finished_run(tmp_path / "run", models, sounds)
     for model in study(None, run, TrainSettings(), jobs=1, say=lambda _: None, bar=no_bar)["models"]:
         rows = {c["name"]: c for c in model["conditions"]}
         assert rows["clean"]["refused"] == 0
         assert rows["clean"]["accuracy"] == pytest.approx(np.mean(right[model["model"]]))
 
 
-def test_occlusion_and_parity(tmp_path: Path) -> None:
+def test_occlusion_and_parity_use_only_the_beginning(tmp_path: Path) -> None:
     y = noise(3.2)
-    run = finish(
+    run = write_finished_run(
         tmp_path / "run",
         {"raw": bundle_for(tmp_path / "run" / "raw" / "bundle", RAW, CLIPS)},
         {"a.wav": ("Folk", y, SR)},

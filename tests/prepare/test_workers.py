@@ -39,7 +39,7 @@ genrelab.audio.clips.read_clips = crash
 
 
 @pytest.mark.slow
-def test_a_file_that_brings_the_decoder_down_is_a_counted_failure(music: Path, tmp_path: Path) -> None:
+def test_file_that_crashes_the_decoder_is_counted_as_failed(music: Path, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(CRASH)
     script = tmp_path / "script.py"
@@ -61,7 +61,9 @@ def _orders(work: Path, n: int) -> list[Piece]:
     return [Piece(i, str(work), (Item(i, f"{i}.wav"),), PrepareSettings(views=(SamplesView(),))) for i in range(n)]
 
 
-def test_after_a_crash_only_the_pieces_in_work_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_crash_only_pieces_in_progress_are_retried_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     orders, calls = _orders(tmp_path, 8), list[list[int]]()
     orders[7].marker.write_text("7")  # left by a kill
 
@@ -78,15 +80,13 @@ def test_after_a_crash_only_the_pieces_in_work_go_alone(tmp_path: Path, monkeypa
     assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [2], [3], [3], [4, 5, 6, 7]]
 
 
-def test_workers_that_die_before_they_begin_are_no_endless_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_that_cannot_start_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
     with pytest.raises(PreparedError, match="memory"):
         workers.make_pieces(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
 
 
-def test_who_is_told_of_a_piece_may_stop_them_all(music: Path, tmp_path: Path) -> None:
+def test_progress_callback_can_stop_all_pieces(music: Path, tmp_path: Path) -> None:
     told: list[tuple[int, float]] = []
 
     def done(piece: Piece, seconds: float) -> None:

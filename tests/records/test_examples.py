@@ -52,7 +52,7 @@ def test_rows_are_the_windows_of_the_roles(prepared: Prepared, tmp_path: Path, v
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["statistics", "samples"])
-def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, tmp_path: Path, view: str) -> None:
+def test_batches_equal_rows_in_the_same_order(prepared: Prepared, tmp_path: Path, view: str) -> None:
     examples = load_examples(prepared, view, _labels(prepared), cache=tmp_path / "c")
     batches = list(examples.batches("choose", "score", batch_size=4).as_numpy_iterator())
     x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
@@ -63,7 +63,7 @@ def test_batches_hold_what_rows_hold_in_the_same_order(prepared: Prepared, tmp_p
 
 
 @pytest.mark.slow
-def test_shards_read_side_by_side_give_the_same_windows_in_one_other_order(prepared: Prepared, tmp_path: Path) -> None:
+def test_shards_read_in_parallel_give_the_same_windows_reordered(prepared: Prepared, tmp_path: Path) -> None:
     examples = load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
 
     def read(in_order: bool) -> np.ndarray:
@@ -77,7 +77,7 @@ def test_shards_read_side_by_side_give_the_same_windows_in_one_other_order(prepa
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_into_memory_is_shuffled_alike(
+def test_data_too_large_for_memory_is_shuffled_identically(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")
@@ -93,7 +93,7 @@ def test_what_does_not_fit_into_memory_is_shuffled_alike(
 
 
 @pytest.mark.parametrize("view", ["statistics", "samples"])
-def test_the_first_rows_alone(prepared: Prepared, tmp_path: Path, view: str) -> None:
+def test_at_most_returns_only_the_first_rows(prepared: Prepared, tmp_path: Path, view: str) -> None:
     examples = load_examples(prepared, view, _labels(prepared), cache=tmp_path / "c")
     whole = examples.rows("score")
     for at_most in (0, 3, 1_000):
@@ -102,7 +102,7 @@ def test_the_first_rows_alone(prepared: Prepared, tmp_path: Path, view: str) -> 
         np.testing.assert_array_equal(some.track, whole.track[:at_most])
 
 
-def test_a_shard_is_copied_once_and_only_where_it_must_be(
+def test_shards_are_copied_once_and_only_from_remote_folders(
     music: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_examples(prepared, "samples", _labels(prepared), cache=tmp_path / "c")

@@ -26,7 +26,7 @@ def _read(path: Path, expected: int | None = None) -> list[Record | CorruptRecor
 
 
 @given(st.integers(0, 2**40), st.floats(0, 1e6, width=32), st.binary(max_size=500))
-def test_what_is_encoded_is_decoded(track: int, start_s: float, x: bytes) -> None:
+def test_encoded_record_is_decoded_unchanged(track: int, start_s: float, x: bytes) -> None:
     record = Record(track, start_s, x)
     assert decode(encode(record)[12:-4]) == record
 
@@ -69,7 +69,7 @@ def test_a_file_cut_between_records_is_not_taken_for_whole(tmp_path: Path) -> No
     assert sum(r.lost for r in _read(path, 10) if isinstance(r, CorruptRecord)) == 3
 
 
-def test_a_broken_length_loses_the_rest_and_says_so(tmp_path: Path) -> None:
+def test_broken_length_loses_the_rest_and_counts_it(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     write_records(path, RECORDS)
     content = bytearray(path.read_bytes())

@@ -64,7 +64,7 @@ def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_pa
     assert "brightest beat" in centroid or "brightest &lt;choir&gt;" in centroid
 
 
-def test_the_page_lies_in_prepared_with_the_audit_of_it(prepared: Prepared) -> None:
+def test_page_is_written_into_prepared_with_its_audit(prepared: Prepared) -> None:
     prepared.folder.write_json("audit.json", AUDIT | {"split": None, "n_scored": 0, "n_learned": 0})
     try:
         page = write_data_page(open_prepared(prepared.folder), None, lambda _: None)
@@ -77,7 +77,7 @@ def test_the_page_lies_in_prepared_with_the_audit_of_it(prepared: Prepared) -> N
         prepared.folder.remove("audit.json")
 
 
-def test_a_preparation_elsewhere_needs_a_place_for_the_page(prepared: Prepared, tmp_path: Path) -> None:
+def test_remote_preparation_needs_out_for_the_page(prepared: Prepared, tmp_path: Path) -> None:
     away = Folder("memory://explored")
     away.publish_tree(prepared.folder.local)
     with pytest.raises(SettingsError, match="--out"):
@@ -108,7 +108,7 @@ def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:
     assert image[-10:].mean() > 240 > 15 > image[:10].mean()
 
 
-def test_audio_that_cannot_be_played_says_why(prepared: Prepared, tmp_path: Path) -> None:
+def test_reason_is_given_for_audio_that_cannot_be_played(prepared: Prepared, tmp_path: Path) -> None:
     page = Folder(tmp_path)
     tracks = track_info({"track_id": ["a", "b"], "path": ["gone.mp3", None]}, str(tmp_path), page)
     assert tracks.audio("a") == (None, f"the audio is not at {tmp_path}/gone.mp3 any more")

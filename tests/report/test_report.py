@@ -46,7 +46,7 @@ def printed(board: Leaderboard, width: int = 110) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_rows_stand_best_first_with_the_promised_columns(built: tuple[Folder, Leaderboard]) -> None:
+def test_rows_are_sorted_best_first_with_the_documented_columns(built: tuple[Folder, Leaderboard]) -> None:
     run, board = built
     rows = list(csv.DictReader(io.StringIO(run.read_bytes("leaderboard.csv").decode())))
     assert tuple(rows[0]) == COLUMNS
@@ -96,7 +96,7 @@ def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Le
     assert "not above the majority line" in run.read_bytes("report.html").decode()
 
 
-def test_a_majority_below_chance_is_no_line_to_beat(run: Folder) -> None:
+def test_chance_is_the_line_if_the_majority_is_below_it(run: Folder) -> None:
     facts = run.read_json("run.json")
     chance = build_report(run).rows[0].accuracy_low + 0.001
     run.write_json("run.json", facts | {"chance": chance, "majority": chance / 2})
@@ -119,7 +119,7 @@ def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None
         assert "intervals over 20 artists" in text
 
 
-def test_without_test_rows_every_scored_table_and_figure_says_so() -> None:
+def test_without_test_rows_tables_and_figures_name_the_validation_part() -> None:
     run = Folder(f"memory://report-{uuid.uuid4().hex}")
     write_run(run, part="validation")
     board = build_report(run)
@@ -163,7 +163,7 @@ def test_a_narrow_terminal_loses_no_number(built: tuple[Folder, Leaderboard]) ->
     assert "…" not in text
 
 
-def test_what_is_true_of_several_models_or_stands_in_a_caution_is_said_once(built: tuple[Folder, Leaderboard]) -> None:
+def test_notes_shared_by_models_or_warnings_are_stated_once(built: tuple[Folder, Leaderboard]) -> None:
     _, board = built
     rows = tuple(replace(row, notes=("as it came", *row.notes)) for row in board.rows)
     notes = ("thin, with fewer than 5 scored tracks: pop (3)", "artists are unknown: the same artist may be", "kept")
@@ -192,7 +192,7 @@ def test_the_hint_names_the_model_that_the_page_advises(
     assert "predict song.mp3" not in printed(replace(board, rows=rows)), "what reads columns hears no song"
 
 
-def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
+def test_model_with_fewer_scored_tracks_is_noted(run: Folder) -> None:
     rng = np.random.default_rng(1)
     truth, p = rng.integers(0, 4, 50), rng.dirichlet(np.ones(4), 50)
     write_model(run, "mlp", "test", truth, p, [f"artist {i}" for i in range(50)])
@@ -223,7 +223,7 @@ def test_a_model_with_fewer_scored_tracks_is_told(run: Folder) -> None:
         ),
     ],
 )
-def test_a_run_that_does_not_add_up_is_refused_by_name(run: Folder, damage: object, words: str) -> None:
+def test_inconsistent_run_is_refused_by_name(run: Folder, damage: object, words: str) -> None:
     damage(run)  # type: ignore[operator]
     with pytest.raises(PreparedError, match=words) as refused:
         build_report(run)
@@ -231,7 +231,7 @@ def test_a_run_that_does_not_add_up_is_refused_by_name(run: Folder, damage: obje
     assert "\n" not in str(refused.value)
 
 
-def test_gap_words() -> None:
+def test_overfitting_gap_is_described() -> None:
     history = {"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.52, 0.61]}
     assert (
         describe_gap(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
@@ -249,7 +249,7 @@ def test_sizes_are_printed_in_three_digits() -> None:
     ]
 
 
-def test_a_confusion_bears_any_name_and_any_number_of_genres() -> None:
+def test_confusion_plot_takes_any_names_and_number_of_genres() -> None:
     many = plots.confusion(np.eye(30, dtype=np.int64), [f"genre {i}" for i in range(30)], title="many")
     strange = plots.confusion(np.array([[3, 0], [0, 0]]), ["日本 $", "{b}"], title="$ strange")
     assert many[:4] == strange[:4] == b"\x89PNG"

@@ -33,7 +33,7 @@ def runs(tmp_path: Path) -> list[Folder]:
     return folders
 
 
-def test_one_ranking_and_paired_differences(runs: list[Folder], tmp_path: Path) -> None:
+def test_runs_share_one_ranking_with_paired_differences(runs: list[Folder], tmp_path: Path) -> None:
     found = build_comparison(runs, tmp_path / "out" / "both.html")
     assert next((r.name, row.folder) for r, row in found.ranked) == ("second", "knn")
     assert len(found.ranked) == 8
@@ -48,7 +48,7 @@ def test_one_ranking_and_paired_differences(runs: list[Folder], tmp_path: Path) 
     assert not any(run.exists("report.html") for run in runs)
 
 
-def test_other_tracks_are_not_ranked(runs: list[Folder], tmp_path: Path) -> None:
+def test_runs_scored_on_other_tracks_are_not_ranked(runs: list[Folder], tmp_path: Path) -> None:
     other = Folder(tmp_path / "fewer")
     write_run(other, n=50)
     found = build_comparison([*runs, other], tmp_path / "all.html")
@@ -103,7 +103,7 @@ def test_one_run_or_one_twice_is_refused(runs: list[Folder]) -> None:
             build_comparison(given)
 
 
-def test_runs_of_one_name_are_told_apart() -> None:
+def test_runs_with_the_same_name_get_distinct_names() -> None:
     assert short_names(["a/run", "b/other/"]) == ["run", "other"]
     assert short_names(["a/run", "b/run"]) == ["a/run", "b/run"]
 
@@ -114,7 +114,7 @@ def told(run: ComparedRun, *cautions: tuple[str, str]) -> ComparedRun:
     return dataclasses.replace(run, board=dataclasses.replace(run.board, cautions=found))
 
 
-def test_leaks_and_the_gravest_caution_stand_beside_the_figures_of_a_run(runs: list[Folder], tmp_path: Path) -> None:
+def test_leaks_and_the_worst_warning_are_shown_with_a_runs_figures(runs: list[Folder], tmp_path: Path) -> None:
     write_run(Folder(tmp_path / "fewer"), n=50)
     found = build_comparison([*runs, Folder(tmp_path / "fewer")])
     first, second, fewer = (

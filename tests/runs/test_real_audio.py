@@ -28,7 +28,7 @@ def _run(out: Path, root: Path, *words: object) -> tuple[list[dict[str, str]], d
     return rows, json.loads((out / "run.json").read_text()), err
 
 
-def test_gtzan_by_artist(shared: Path, tmp_path: Path) -> None:
+def test_gtzan_split_by_artist_beats_the_majority(shared: Path, tmp_path: Path) -> None:
     artists = shared / "data" / "gtzan_fault_filtered" / "artists.csv"
     rows, about, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "artist", "--artists", artists)
     assert about["dataset"]["counts"]["ok"] == 306
@@ -39,7 +39,7 @@ def test_gtzan_by_artist(shared: Path, tmp_path: Path) -> None:
     assert float(best["accuracy_low"]) > about["majority"]
 
 
-def test_gtzan_official_has_no_test_rows_and_says_so(shared: Path, tmp_path: Path) -> None:
+def test_gtzan_official_split_reports_that_it_has_no_test_rows(shared: Path, tmp_path: Path) -> None:
     lists = shared / "data" / "gtzan_fault_filtered"
     rows, _, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "official", "--split-files", lists)
     assert {r["part"] for r in rows} == {"validation"}
@@ -62,7 +62,7 @@ def test_a_plain_folder_is_split_by_the_artists_in_its_tags(shared: Path, tmp_pa
     assert len(rows) == 3 and rows[0]["n"] == "20"
 
 
-def test_fma_with_eight_clips_on_disk(shared: Path, tmp_path: Path) -> None:
+def test_fma_with_eight_clips_counts_the_others_as_missing(shared: Path, tmp_path: Path) -> None:
     status, _, err = call("prepare", shared / "data" / "fma", "--out", tmp_path / "p")
     assert status == 0, err
     prepared = open_prepared(str(tmp_path / "p"))
@@ -74,7 +74,7 @@ def test_fma_with_eight_clips_on_disk(shared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["official", "artist"])
-def test_fma_features_without_audio(shared: Path, tmp_path: Path, split: str) -> None:
+def test_fma_features_are_trained_without_audio(shared: Path, tmp_path: Path, split: str) -> None:
     table = shared / "data" / "tables" / "fma_small_46_features.csv"
     words = ("--label", "genre_top", "--split-column", "split", "--artist-column", "artist", "--split", split)
     rows, about, err = _run(tmp_path, table, *words)

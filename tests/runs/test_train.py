@@ -30,7 +30,7 @@ def prepared(music: Path, tmp_path: Path) -> Prepared:
     return prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
 
 
-def test_a_run_holds_what_the_contract_says(prepared: Prepared, tmp_path: Path) -> None:
+def test_run_holds_the_documented_files(prepared: Prepared, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(prepared, Folder(run), SETTINGS)
     split = read_parquet(Folder(run), "split.parquet").to_pydict()
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_numbers(prepared: Prepared, tmp_path: Path
     assert other.split_digest != boards[0].split_digest
 
 
-def test_a_study_that_refuses_takes_nothing_from_the_others(
+def test_failing_study_does_not_stop_the_others(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -99,7 +99,7 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
         train(prepared, run, replace(SETTINGS, seed=1), resume=True)
 
 
-def test_what_is_true_of_every_model_is_said_once(prepared: Prepared, tmp_path: Path) -> None:
+def test_notes_shared_by_every_model_are_reported_once(prepared: Prepared, tmp_path: Path) -> None:
     said: list[str] = []
     settings = replace(SETTINGS, models=("gaussian_nb", "knn"))
     board = train(prepared, Folder(tmp_path / "run"), settings, say=said.append)
@@ -109,7 +109,7 @@ def test_what_is_true_of_every_model_is_said_once(prepared: Prepared, tmp_path: 
     assert sum(few[0] in line for line in board.lines) == 1
 
 
-def test_resume_refuses_a_preparation_that_was_labelled_anew(prepared: Prepared, music: Path, tmp_path: Path) -> None:
+def test_resume_refuses_a_relabelled_preparation(prepared: Prepared, music: Path, tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
     train(prepared, run, SETTINGS)
     run.remove("run.json")
@@ -128,7 +128,7 @@ def _ids(prepared: Prepared) -> list[str]:
     return list(prepared.tracks["track_id"])
 
 
-def test_the_task_is_known_by_genre_artist_and_role_of_every_track(prepared: Prepared) -> None:
+def test_task_key_depends_on_genre_artist_and_role_of_every_track(prepared: Prepared) -> None:
     task = make_task(prepared, SETTINGS)
     assert task.key == make_task(prepared, SETTINGS).key
     for name, changed in {"artist": ["Someone"], "genre": ["choir"], "track_id": ["x"]}.items():
@@ -146,7 +146,7 @@ def test_resume_and_overwrite_together_are_refused(prepared: Prepared, tmp_path:
     assert run.exists("run.json")
 
 
-def test_an_interrupt_tells_whether_the_run_had_begun(
+def test_interrupt_distinguishes_whether_the_run_had_started(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Folder(tmp_path / "run")
@@ -169,7 +169,7 @@ def test_an_interrupt_tells_whether_the_run_had_begun(
 
 
 @pytest.mark.parametrize("content", ['{"editor.fontSize": 12}', '{"fingerprint": ', "[]"])
-def test_settings_that_are_not_ours_prove_no_run(prepared: Prepared, tmp_path: Path, content: str) -> None:
+def test_foreign_settings_json_is_not_taken_for_a_run(prepared: Prepared, tmp_path: Path, content: str) -> None:
     (tmp_path / "run" / "svm").mkdir(parents=True)
     (tmp_path / "run" / "settings.json").write_text(content)
     for how in ({"overwrite": True}, {"resume": True}, {}):
@@ -178,7 +178,7 @@ def test_settings_that_are_not_ours_prove_no_run(prepared: Prepared, tmp_path: P
     assert (tmp_path / "run" / "svm").exists() and (tmp_path / "run" / "settings.json").read_text() == content
 
 
-def test_what_would_fail_late_is_refused_early() -> None:
+def test_settings_that_would_fail_later_are_refused_early() -> None:
     def refused(views: list[View], **settings: object) -> str:
         with pytest.raises((ModelError, SettingsError)) as caught:
             check_settings(TrainSettings(**settings), {v.name: v for v in views})  # type: ignore[arg-type]
@@ -195,14 +195,14 @@ def test_what_would_fail_late_is_refused_early() -> None:
     check_settings(TrainSettings(view="frames", models=("raw_cnn",)), {v.name: v for v in [*both, SamplesView()]})
 
 
-def test_majority_reads_whatever_there_is(music: Path, tmp_path: Path) -> None:
+def test_majority_model_works_with_any_view(music: Path, tmp_path: Path) -> None:
     settings = PrepareSettings(views=(SamplesView(n_samples=500),))
     prepared = prepare(folder.load(music, DatasetOptions()), tmp_path / "prepared", settings, jobs=1)
     board = train(prepared, Folder(tmp_path / "run"), replace(SETTINGS, models=("majority",)))
     assert [r.view for r in board.rows] == ["samples"]
 
 
-def test_clips_are_as_long_as_the_longest_that_was_learned_from(prepared: Prepared) -> None:
+def test_clip_length_is_that_of_the_longest_training_track(prepared: Prepared) -> None:
     task = make_task(prepared, SETTINGS)
     training = task.split.parts.index("training")
     tested = task.split.parts.index("test")
@@ -226,7 +226,7 @@ def test_a_training_leaves_nothing_in_the_temporary_folder(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_folder_of_somebody_else_is_not_touched(prepared: Prepared, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_not_touched(prepared: Prepared, tmp_path: Path) -> None:
     (tmp_path / "run" / "svm").mkdir(parents=True)
     (tmp_path / "run" / "svm" / "thesis.txt").write_text("precious")
     with pytest.raises(PreparedError, match="holds svm, and not from a run"):
@@ -234,7 +234,7 @@ def test_a_folder_of_somebody_else_is_not_touched(prepared: Prepared, tmp_path: 
     assert (tmp_path / "run" / "svm" / "thesis.txt").read_text() == "precious"
 
 
-def test_a_run_behind_an_address(prepared: Prepared) -> None:
+def test_run_can_be_written_to_a_remote_address(prepared: Prepared) -> None:
     run = Folder(f"memory://{uuid.uuid4().hex}/run")
     board = train(prepared, run, SETTINGS)
     assert run.read_json("gaussian_nb/metrics.json")["scores"]["accuracy"] == pytest.approx(
@@ -243,7 +243,7 @@ def test_a_run_behind_an_address(prepared: Prepared) -> None:
     assert run.exists("gaussian_nb/bundle/model.onnx") and run.exists("report.html")
 
 
-def test_what_cannot_run_is_listed_under_all_and_an_error_by_name(prepared: Prepared, tmp_path: Path) -> None:
+def test_unavailable_models_are_listed_and_an_error_only_if_named(prepared: Prepared, tmp_path: Path) -> None:
     settings = replace(SETTINGS, models=())
     said: list[str] = []
     board = train(prepared, Folder(tmp_path / "all"), settings, say=said.append)
@@ -255,7 +255,7 @@ def test_what_cannot_run_is_listed_under_all_and_an_error_by_name(prepared: Prep
         train(prepared, Folder(tmp_path / "named"), replace(settings, models=("raw_cnn",)))
 
 
-def test_test_rows_do_not_touch_what_is_learned(prepared: Prepared, tmp_path: Path) -> None:
+def test_test_rows_do_not_influence_the_training(prepared: Prepared, tmp_path: Path) -> None:
     """Changing the test rows' features changes no other track's probabilities."""
     import pyarrow.parquet as pq
 

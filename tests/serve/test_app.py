@@ -33,7 +33,7 @@ def is_problem(answer: Any, kind: str, status: int) -> dict[str, Any]:
     return about
 
 
-def test_a_raw_body_is_heard(client: Client, app: Any, tmp_path: Path) -> None:
+def test_raw_body_is_classified(client: Client, app: Any, tmp_path: Path) -> None:
     answer = client.post("/v1/predict", content=b"sound", headers={"content-type": "audio/wav"})
     assert answer.status_code == 200
     assert answer.json() == {
@@ -44,14 +44,14 @@ def test_a_raw_body_is_heard(client: Client, app: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_form_is_heard_and_its_file_named(client: Client, app: Any) -> None:
+def test_form_upload_is_classified_and_its_file_name_returned(client: Client, app: Any) -> None:
     name = "../../etc/Beyoncé – „x“.mp3"
     answer = client.post("/v1/predict", files={"any": (name, io.BytesIO(b"sound"), "audio/mpeg")})
     assert answer.json()["path"] == name
     assert app.state.worker_queue.contents == [b"sound"]
 
 
-def test_the_query_reaches_the_ears(client: Client, app: Any) -> None:
+def test_query_parameters_reach_the_worker_queue(client: Client, app: Any) -> None:
     query = "model=second&top=2&timeline=true&windows=all"
     answer = client.post(f"/v1/predict?{query}", content=b"sound").json()
     order = app.state.worker_queue.orders[0]
@@ -66,24 +66,24 @@ def test_the_query_reaches_the_ears(client: Client, app: Any) -> None:
     ["top=0", "top=x", "top=1_0", "top=+1", "top=", "top=1.0", "timeline=yes", "timeline=1", "windows=0",
      "windows=1001", "windows=many", "tpo=3", "top=1&top=2", "timeline="],
 )  # fmt: skip
-def test_a_parameter_that_cannot_be_is_named(client: Client, app: Any, query: str) -> None:
+def test_invalid_parameter_is_named_in_the_error(client: Client, app: Any, query: str) -> None:
     about = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)
     assert repr(query.partition("=")[0]) in about["detail"]
     assert app.state.worker_queue.orders == []
 
 
-def test_thousands_of_faults_are_not_all_told(client: Client) -> None:
+def test_error_lists_only_the_first_invalid_parameters(client: Client) -> None:
     query = "&".join(f"parameter{n}=1" for n in range(2_000))
     detail = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)["detail"]
     assert detail.endswith("there is no parameter 'parameter9'; and 1,990 more")
 
 
-def test_an_unknown_model_is_named_with_those_that_are_there(client: Client) -> None:
+def test_unknown_model_error_lists_the_served_models(client: Client) -> None:
     about = is_problem(client.post("/v1/predict?model=nein", content=b"x"), "unknown-model", 404)
     assert about["detail"] == "No model is called 'nein'. There is: first, second."
 
 
-def test_a_batch_keeps_its_order_and_names_who_was_refused(client: Client, app: Any, tmp_path: Path) -> None:
+def test_batch_keeps_its_order_and_marks_refused_files(client: Client, app: Any, tmp_path: Path) -> None:
     parts = [("f", (f"{i}.mp3", content)) for i, content in enumerate((b"a", b"refuse damaged", b"c"))]
     answer = client.post("/v1/predict/batch?top=1", files=parts).json()
     assert [(a["path"], a["genre"], a.get("problem")) for a in answer] == [
@@ -93,8 +93,8 @@ def test_a_batch_keeps_its_order_and_names_who_was_refused(client: Client, app: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
-    async def talk() -> Exchange:
+def test_batch_waits_while_the_worker_queue_is_full(tmp_path: Path) -> None:
+    async def scenario() -> Exchange:
         app = service(tmp_path)
         body = b"".join(
             b'--b\r\nContent-Disposition: form-data; name="f"; filename="%d"\r\n\r\nx\r\n' % i for i in range(3)
@@ -111,12 +111,12 @@ def test_a_batch_waits_where_the_ears_are_busy(tmp_path: Path) -> None:
         app.state.worker_queue.full = False
         return await running
 
-    answer = json.loads(asyncio.run(talk()).body)
+    answer = json.loads(asyncio.run(scenario()).body)
     assert [a["genre"] for a in answer] == ["Rock"] * 3
 
 
-def test_a_batch_leaves_half_of_the_line_to_others(tmp_path: Path) -> None:
-    async def talk() -> None:
+def test_batch_leaves_half_of_the_queue_to_other_requests(tmp_path: Path) -> None:
+    async def scenario() -> None:
         app = service(tmp_path, Limits(queue=4))
         form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n--b--\r\n'
         headers = [("content-type", "multipart/form-data; boundary=b")]
@@ -129,24 +129,24 @@ def test_a_batch_leaves_half_of_the_line_to_others(tmp_path: Path) -> None:
         app.state.worker_queue.waiting = 1
         assert (await batch).status == 200
 
-    asyncio.run(talk())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
     ("kind", "status"), [("not-audio", 415), ("damaged", 422), ("took-too-long", 422), ("crashed", 422)]
 )
-def test_what_the_ears_refuse_is_a_problem(client: Client, kind: str, status: int) -> None:
+def test_refusal_of_the_worker_queue_becomes_a_problem_response(client: Client, kind: str, status: int) -> None:
     about = is_problem(client.post("/v1/predict", content=f"refuse {kind}"), kind, status)
     assert about["detail"] == "as it was told"
     assert "decoders" not in about
 
 
-def test_what_decoders_say_stands_apart(client: Client) -> None:
+def test_decoder_messages_are_a_separate_field(client: Client) -> None:
     about = is_problem(client.post("/v1/predict", content="refuse not-audio their words"), "not-audio", 415)
     assert (about["detail"], about["decoders"]) == ("as it was told", "their words")
 
 
-def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
+def test_busy_response_has_a_retry_after_header(client: Client, app: Any) -> None:
     app.state.worker_queue.full, app.state.worker_queue.waiting = True, 16
     answer = client.post("/v1/predict", content=b"x")
     is_problem(answer, "busy", 429)
@@ -158,12 +158,12 @@ def test_busy_is_said_with_when_to_come_again(client: Client, app: Any) -> None:
     ("waiting", "said"),
     [(0, "All workers are hearing files."), (1, "A file waits to be heard."), (7, "7 files wait to be heard.")],
 )
-def test_busy_says_how_busy(client: Client, app: Any, waiting: int, said: str) -> None:
+def test_busy_response_reports_the_queue_length(client: Client, app: Any, waiting: int, said: str) -> None:
     app.state.worker_queue.full, app.state.worker_queue.waiting, app.state.worker_queue.in_progress = True, waiting, 1
     assert is_problem(client.post("/v1/predict", content=b"x"), "busy", 429)["detail"] == said
 
 
-def test_it_learns_how_long_files_take_also_from_those_that_took_too_long() -> None:
+def test_wait_estimate_learns_from_slow_files() -> None:
     pace = WaitEstimate(1)
     before_s = pace.until_done(4)
     for _ in range(20):
@@ -171,16 +171,16 @@ def test_it_learns_how_long_files_take_also_from_those_that_took_too_long() -> N
     assert pace.until_done(4) > 70 > before_s
 
 
-def test_files_that_took_too_long_are_part_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timed_out_files_count_in_the_wait_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[float, int]] = []
-    monkeypatch.setattr(WaitEstimate, "heard", lambda _, seconds, ahead: told.append((seconds, ahead)))
+    monkeypatch.setattr(WaitEstimate, "processed", lambda _, seconds, ahead: told.append((seconds, ahead)))
     with Client(service(tmp_path)) as client:
         for content, files in ((b"refuse took-too-long", 1), (b"sound", 2), (b"refuse not-ready", 2)):
             client.post("/v1/predict", content=content)
             assert len(told) == files
 
 
-def test_models_and_their_cards(client: Client) -> None:
+def test_models_are_listed_with_limits_and_cards(client: Client) -> None:
     said = client.get("/v1/models").json()
     assert (said["default"], [m["name"] for m in said["models"]]) == ("first", ["first", "second"])
     assert said["limits"] == {
@@ -191,7 +191,7 @@ def test_models_and_their_cards(client: Client) -> None:
     is_problem(client.get("/v1/models?x=1"), "bad-parameter", 422)
 
 
-def test_live_and_ready(client: Client, app: Any) -> None:
+def test_health_stays_live_while_ready_reports_not_ready(client: Client, app: Any) -> None:
     assert client.get("/v1/health").json() == {"status": "live"}
     assert client.get("/v1/ready").json() == {"status": "ready"}
     app.state.worker_queue.ready = False
@@ -201,7 +201,7 @@ def test_live_and_ready(client: Client, app: Any) -> None:
     assert client.get("/v1/health").json() == {"status": "live"}
 
 
-def test_what_is_not_there(client: Client) -> None:
+def test_unknown_paths_and_methods_are_refused(client: Client) -> None:
     is_problem(client.get("/v1/nothing"), "not-found", 404)
     is_problem(client.get("/v1/models/"), "not-found", 404)
     answer = client.put("/v1/models")
@@ -219,7 +219,7 @@ def test_head_is_get_without_a_body(client: Client) -> None:
     assert client.head("/v1/predict").status_code == 405
 
 
-def test_a_fault_of_ours_is_logged_and_not_told(client: Client, app: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_is_logged_but_not_returned(client: Client, app: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def broken(_: Any) -> Any:
         raise RuntimeError("a secret")
 
@@ -231,21 +231,21 @@ def test_a_fault_of_ours_is_logged_and_not_told(client: Client, app: Any, caplog
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_who_goes_away_is_heard_no_further(tmp_path: Path) -> None:
-    async def talk() -> tuple[Any, Exchange]:
+def test_client_disconnect_cancels_processing(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Any, Exchange]:
         app = service(tmp_path)
         app.state.worker_queue.gate.clear()
         exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound", 0.05, None])
         await asyncio.wait_for(exchange.run(), 5)
         return app, exchange
 
-    app, exchange = asyncio.run(talk())
+    app, exchange = asyncio.run(scenario())
     assert (app.state.worker_queue.cancelled, exchange.status) == (1, 499)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_request_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
-    async def talk() -> Any:
+def test_cancelled_request_leaves_no_files(tmp_path: Path) -> None:
+    async def scenario() -> Any:
         app = service(tmp_path)
         app.state.worker_queue.gate.clear()
         running = asyncio.create_task(Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run())
@@ -256,18 +256,18 @@ def test_a_request_that_is_called_off_leaves_nothing(tmp_path: Path) -> None:
         assert running.cancelled()
         return app
 
-    app = asyncio.run(talk())
+    app = asyncio.run(scenario())
     assert (app.state.worker_queue.cancelled, app.state.draining.in_flight) == (1, 0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_ears_begin_and_end_with_the_service(app: Any) -> None:
+def test_worker_queue_starts_and_stops_with_the_service(app: Any) -> None:
     with Client(app):
         assert app.state.worker_queue.running
     assert not app.state.worker_queue.running
 
 
-def test_figures(client: Client) -> None:
+def test_metrics_count_files_and_requests(client: Client) -> None:
     client.post("/v1/predict", content=b"sound")
     client.post("/v1/predict?model=second", content=b"refuse damaged")
     client.get("/v1/models/first")
@@ -286,7 +286,7 @@ def test_figures(client: Client) -> None:
     assert "secret-path" not in text
 
 
-def test_the_limit_of_one_file_is_the_services(tmp_path: Path) -> None:
+def test_file_over_the_upload_limit_is_refused(tmp_path: Path) -> None:
     with Client(service(tmp_path, Limits(upload_bytes=10))) as client:
         is_problem(client.post("/v1/predict", content=b"x" * 11), "too-large", 413)
         assert client.post("/v1/predict", content=b"x" * 10).status_code == 200

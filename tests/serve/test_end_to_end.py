@@ -24,7 +24,7 @@ from genrelab.serve.model_store import ModelStore
 from genrelab.serve.schemas import PredictionOut, RefusedOut
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import GENRES, bundle_for, noise
-from tests.support.live_service import served
+from tests.support.live_service import running_server
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def port(folder: Path) -> Iterator[int]:
     shelf = ModelStore({"a": folder / "a", "b": folder / "b"}, folder / "models")
     (folder / "uploads").mkdir()
     app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
-    with served(app, LIMITS, ws="websockets-sansio") as port:
+    with running_server(app, LIMITS, ws="websockets-sansio") as port:
         yield port
 
 
@@ -69,7 +69,7 @@ def kind(answer: httpx.Response) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
-def test_a_recording_is_heard_however_it_is_sent(client: httpx.Client, format: str) -> None:  # noqa: A002
+def test_recording_is_classified_in_every_format_and_upload_kind(client: httpx.Client, format: str) -> None:  # noqa: A002
     recording = sound(4, format)
     raw = client.post("/v1/predict", content=recording)
     form = client.post("/v1/predict", files={"f": ("song", recording)})
@@ -80,7 +80,7 @@ def test_a_recording_is_heard_however_it_is_sent(client: httpx.Client, format: s
     assert set(heard.probabilities) == set(GENRES)
 
 
-def test_the_query_counts(client: httpx.Client) -> None:
+def test_query_parameters_are_applied(client: httpx.Client) -> None:
     recording = sound(4)
     answer = client.post("/v1/predict?model=b&top=1&timeline=true&windows=all", content=recording).json()
     assert (answer["model"], answer["genre"], len(answer["probabilities"])) == ("b", "Blues", 1)
@@ -95,11 +95,13 @@ def test_the_query_counts(client: httpx.Client) -> None:
         (sound(70), (422, "too-long")),
     ],
 )
-def test_what_cannot_be_heard_is_told(client: httpx.Client, content: bytes, expected: tuple[int, str]) -> None:
+def test_unusable_files_are_refused_with_a_reason(
+    client: httpx.Client, content: bytes, expected: tuple[int, str]
+) -> None:
     assert kind(client.post("/v1/predict", content=content)) == expected
 
 
-def test_a_batch(client: httpx.Client) -> None:
+def test_batch_classifies_each_file(client: httpx.Client) -> None:
     files = [("f", ("1", sound(2))), ("f", ("2", b"nothing")), ("f", ("3", b"")), ("f", ("4", sound(2, "FLAC")))]
     answers = client.post("/v1/predict/batch", files=files).json()
     assert [a["path"] for a in answers] == ["1", "2", "3", "4"]
@@ -107,7 +109,7 @@ def test_a_batch(client: httpx.Client) -> None:
         (PredictionOut if heard else RefusedOut).model_validate(answer)
 
 
-def test_music_as_it_sounds(port: int, client: httpx.Client) -> None:
+def test_stream_returns_predictions_and_an_end_message(port: int, client: httpx.Client) -> None:
     websockets = pytest.importorskip("websockets.sync.client")
     samples = (noise(6, 8_000) * 32_767).astype("<i2").tobytes()
     said: list[dict[str, Any]] = []
@@ -123,7 +125,7 @@ def test_music_as_it_sounds(port: int, client: httpx.Client) -> None:
     assert re.search(r"\ngenrelab_streams 0", client.get("/metrics").text)
 
 
-def test_the_figures_add_up(client: httpx.Client) -> None:
+def test_metrics_count_every_file(client: httpx.Client) -> None:
     def heard() -> float:
         text = client.get("/metrics").text
         found = re.findall(r'genrelab_files_total\{model="a",outcome="(\w|-)+"\} (\S+)', text)

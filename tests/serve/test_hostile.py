@@ -26,7 +26,7 @@ import soundfile
 from genrelab.core.config import ClipSettings, StatisticsView
 from tests.support.bundles import bundle_for
 from tests.support.containers import MADE, make
-from tests.support.live_service import FLOODS, health, looks_while
+from tests.support.live_service import FLOODS, health_seconds, health_seconds_under_flood
 
 UPLOADS = 1_000
 MOST_BYTES = 2_000_000
@@ -264,14 +264,14 @@ def attacks(service: Service, sounds: list[bytes], rng: random.Random) -> list[t
     return made
 
 
-def test_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
+def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
     rng, sounds = random.Random(2020), sound_files(tmp_path)
     descriptors, stop, looks = service.descriptors(), threading.Event(), list[float]()
     seen: Counter[tuple[str, int | str]] = Counter()
 
     def watch() -> None:
         while not stop.wait(0.1):
-            looks.append(health(service.port))
+            looks.append(health_seconds(service.port))
 
     def send(attack: tuple[str, Callable[[], int]]) -> None:
         kind, upload = attack
@@ -296,7 +296,7 @@ def test_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
     assert not [k for k in seen if isinstance(k[1], str)], told  # hangs, and connections that break without a word
     assert not [k for k in seen if isinstance(k[1], int) and k[1] >= 500], told
     assert max(looks) < HEALTH_S
-    assert_kinds_are_told(seen, told)
+    assert_status_codes_of_each_attack(seen, told)
     until = time.monotonic() + 15
     while (service.kept or service.descriptors() > descriptors + 4) and time.monotonic() < until:
         time.sleep(0.1)
@@ -309,7 +309,7 @@ def test_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
     assert not Path("/tmp/genrelab-was-here").exists()
 
 
-def assert_kinds_are_told(seen: Counter[tuple[str, int | str]], told: str) -> None:
+def assert_status_codes_of_each_attack(seen: Counter[tuple[str, int | str]], told: str) -> None:
     """The reasons are the real ones, not one for all."""
 
     def statuses(kind: str) -> set[int | str]:
@@ -325,6 +325,6 @@ def assert_kinds_are_told(seen: Counter[tuple[str, int | str]], told: str) -> No
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-def test_nobody_keeps_it_from_the_others(service: Service, flood: Callable[[socket.socket, int], bytes]) -> None:
-    looks = looks_while(service.port, flood, clients=4, seconds=3)
+def test_service_stays_responsive_while_flooded(service: Service, flood: Callable[[socket.socket, int], bytes]) -> None:
+    looks = health_seconds_under_flood(service.port, flood, clients=4, seconds=3)
     assert max(looks) < FLOODED_S, looks

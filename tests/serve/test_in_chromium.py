@@ -139,10 +139,10 @@ class Visit:
         self.page.set_default_timeout(30_000)
         self.page.on("console", lambda m: REFUSED in m.text or self.troubles.append(f"{m.type}: {m.text}"))
         self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
-        self.page.on("request", self._look)
+        self.page.on("request", self._record_foreign_request)
         self.page.on("requestfinished", self._count)
 
-    def _look(self, request: Any) -> None:
+    def _record_foreign_request(self, request: Any) -> None:
         if not request.url.startswith((self.address, "blob:", "data:")):
             self.troubles.append(f"request: {request.url}")
 
@@ -173,7 +173,7 @@ class Visit:
     def value(self, expression: str) -> Any:
         return self.page.evaluate(expression)
 
-    def until(self, expression: str, seconds: float = 30.0) -> None:
+    def wait_until(self, expression: str, seconds: float = 30.0) -> None:
         """Playwright's own way of waiting has the page evaluate text, which its policy forbids."""
         end = time.monotonic() + seconds
         while not self.value(expression):
@@ -204,7 +204,7 @@ def visit(chromium: Any, serve: Serve) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.m4a"])
-def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Path, name: str) -> None:
+def test_file_is_classified_drawn_and_played(visit: Callable[..., Visit], songs: Path, name: str) -> None:
     it = visit()
     it.classify(songs / name)
     assert it.text("#heard-name") == name
@@ -212,23 +212,23 @@ def test_a_file_is_heard_drawn_and_played(visit: Callable[..., Visit], songs: Pa
     assert len(genres) == 5 and it.text("#genre") in genres[0]
     assert re.search(r"\d+%", it.text("#sureness"))
     assert it.text("#whatever") == "It names one of its 10 genres whatever it hears, even speech or noise."
-    it.until("document.querySelector('#spectrogram canvas')?.width > 0")
+    it.wait_until("document.querySelector('#spectrogram canvas')?.width > 0")
     assert it.value("document.querySelector('#wave > div').shadowRoot.querySelector('canvas').width") > 0
     assert not it.page.is_visible("#silent")
     assert it.text("#length") == "0:20"
     assert re.search(r"\d+% of the time$", it.page.locator("#legend li").first.inner_text())
     it.page.click("#play")
-    it.until("document.getElementById('now').textContent >= '0:01'")
+    it.wait_until("document.getElementById('now').textContent >= '0:01'")
     assert it.page.get_attribute("#play", "aria-label") == "Pause"
     assert it.value("document.getElementById('playhead').style.left") != "0%"
     it.page.click("#play")
-    it.until("document.getElementById('play').ariaLabel === 'Play'")
+    it.wait_until("document.getElementById('play').ariaLabel === 'Play'")
     it.page.click("#all-genres")
     assert it.page.locator("#bars li").count() == 10
     assert it.text("#status").startswith(f"{name}: ")
 
 
-def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) -> None:
+def test_ribbon_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     it.classify(songs / "song.mp3")
     it.page.wait_for_selector("#transport:not([hidden])")
@@ -237,10 +237,10 @@ def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) ->
     assert it.text("#now") == "0:10"
     assert float(it.value("parseFloat(document.getElementById('playhead').style.left)")) == pytest.approx(50, abs=0.5)
     it.page.click("#play")
-    it.until("document.getElementById('now').textContent >= '0:11'")
+    it.wait_until("document.getElementById('now').textContent >= '0:11'")
     it.page.click("#play")
     it.page.locator("#wave").click(position={"x": box["width"] / 4, "y": 40})
-    it.until("document.getElementById('now').textContent === '0:05'")
+    it.wait_until("document.getElementById('now').textContent === '0:05'")
 
     ribbon = it.page.locator("#ribbon")
     assert ribbon.get_attribute("role") == "slider"
@@ -260,7 +260,7 @@ def test_the_ribbon_moves_the_music(visit: Callable[..., Visit], songs: Path) ->
     assert spans[0].startswith("0:00") and spans[-1].split()[1] in ("0:19", "0:20")
 
 
-def test_a_broken_file_is_told_of_in_words(visit: Callable[..., Visit], songs: Path) -> None:
+def test_broken_file_is_explained(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     it.choose(songs / "broken.mp3")
     it.page.wait_for_selector("#trouble:not([hidden])")
@@ -275,7 +275,7 @@ def test_a_broken_file_is_told_of_in_words(visit: Callable[..., Visit], songs: P
     assert not it.page.is_visible("#trouble")
 
 
-def test_a_long_file_is_told_of_before_it_is_sent_and_after(visit: Callable[..., Visit], songs: Path) -> None:
+def test_too_long_file_is_reported_before_and_after_sending(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--max-seconds", "40")
     sent: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
@@ -293,7 +293,7 @@ def test_a_long_file_is_told_of_before_it_is_sent_and_after(visit: Callable[...,
     assert not it.page.is_visible("#trouble-anyway")
 
 
-def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> None:
+def test_too_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--max-upload", "0.1")
     sent: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
@@ -303,7 +303,7 @@ def test_a_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> N
     assert sent == []
 
 
-def test_what_the_browser_cannot_play_is_answered_all_the_same(visit: Callable[..., Visit], songs: Path) -> None:
+def test_file_the_browser_cannot_play_is_still_classified(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     it.classify(songs / "song.wma")
     assert it.text("#genre")
@@ -314,7 +314,7 @@ def test_what_the_browser_cannot_play_is_answered_all_the_same(visit: Callable[.
     assert it.text("#here").startswith("0:02")
 
 
-def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> None:
+def test_unknown_genre_is_shown_as_unknown(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--min-precision", "0.9")  # which the calibration of the starter model supports for no genre
     it.classify(songs / "song.mp3")
     assert it.text("#genre") == "unknown"
@@ -327,7 +327,7 @@ def test_unknown_is_shown_as_such(visit: Callable[..., Visit], songs: Path) -> N
     assert "or none" in it.text("#whatever") and not it.page.is_visible("#evidence")
 
 
-def test_the_model_can_be_chosen_and_looked_into(visit: Callable[..., Visit], songs: Path) -> None:
+def test_model_can_be_chosen_and_inspected(visit: Callable[..., Visit], songs: Path) -> None:
     starter = STARTER
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
     it.page.select_option("#model", "second")
@@ -354,7 +354,7 @@ BINS = [
 ]
 
 
-def measured(it: Visit, **figures: Any) -> Visit:
+def open_with_metrics(it: Visit, **figures: Any) -> Visit:
     """Opens the page with other figures of the models; `None` takes one away."""
 
     def told(route: Any) -> None:
@@ -367,17 +367,17 @@ def measured(it: Visit, **figures: Any) -> Visit:
     return it.open()
 
 
-def imported(it: Visit, module: str, function: str, *arguments: Any) -> Any:
+def call_page_function(it: Visit, module: str, function: str, *arguments: Any) -> Any:
     """What a function of the page returns."""
     call = "async ([address, name, values]) => (await import(address))[name](...values)"
     return it.page.evaluate(call, [f"{it.address}/web/{module}", function, arguments])
 
 
-def test_how_sure_an_answer_is_comes_from_a_test(visit: Callable[..., Visit]) -> None:
+def test_evidence_comes_from_the_nearest_reliability_bins(visit: Callable[..., Visit]) -> None:
     it = visit()
 
     def evidence(confidence: float, bins: Any = BINS) -> Any:
-        return imported(it, "sureness.js", "evidence", bins, confidence)
+        return call_page_function(it, "sureness.js", "evidence", bins, confidence)
 
     assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 25, "right": 15}
     assert evidence(0.6) == evidence(0.55)  # a bin holds its upper end
@@ -387,23 +387,23 @@ def test_how_sure_an_answer_is_comes_from_a_test(visit: Callable[..., Visit]) ->
     assert evidence(0.55, BINS[2:]) is None and evidence(0.65, BINS[2:3]) is None and evidence(0.5, None) is None
 
 
-def test_words_promise_no_more_than_was_measured(visit: Callable[..., Visit], songs: Path) -> None:
+def test_confidence_text_follows_the_measured_accuracy(visit: Callable[..., Visit], songs: Path) -> None:
     bins = [{"low": i / 10, "high": (i + 1) / 10, "n": 40, "accuracy": 0.25} for i in range(10)]
-    it = measured(visit(opened=False), reliability=bins)
+    it = open_with_metrics(visit(opened=False), reliability=bins)
     it.classify(songs / "song.mp3")
     assert re.fullmatch(r"a wild guess, \d+%", it.text("#sureness"))
     assert re.fullmatch(
         r"Of 40 test tracks answered this surely \(\d+–\d+%\), it was right for 10\.", it.text("#evidence")
     )
     assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
-    it = measured(visit(opened=False), reliability=None)
+    it = open_with_metrics(visit(opened=False), reliability=None)
     it.classify(songs / "song.mp3")
     assert re.fullmatch(r"\d+%; nobody measured how often that is right", it.text("#sureness"))
     assert not it.page.is_visible("#evidence")
 
 
-def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> None:
-    it = measured(visit(opened=False), n=2, accuracy=1.0, accuracy_low=0.16)
+def test_accuracy_on_few_tracks_is_not_advertised(visit: Callable[..., Visit]) -> None:
+    it = open_with_metrics(visit(opened=False), n=2, accuracy=1.0, accuracy_low=0.16)
     assert it.text("#about-button") == "starter · measured on 2 tracks: says nothing"
     it.page.click("#about-button")
     it.page.wait_for_selector("#card h3")
@@ -413,13 +413,13 @@ def test_a_test_on_a_few_tracks_is_no_headline(visit: Callable[..., Visit]) -> N
     assert "95% interval: 40.8% to 58.9%" in str(it.page.get_attribute("#about-button", "title"))
 
 
-def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) -> None:
+def test_result_names_its_model_and_can_be_repeated_with_another(visit: Callable[..., Visit], songs: Path) -> None:
     starter = STARTER
     it = visit("--model", f"first={starter}", "--model", f"second={starter}")
     it.classify(songs / "song.mp3")
     assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
     it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
-    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
+    it.wait_until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
     it.page.select_option("#model", "second")
     assert it.text("#by") == "Heard with first"
     assert it.text("#hear-again") == it.text("#files-again") == "Hear again with second"
@@ -427,24 +427,24 @@ def test_an_answer_says_whose_it_is(visit: Callable[..., Visit], songs: Path) ->
     it.page.wait_for_selector(ANSWERED)
     assert it.text("#by") == "Heard with second" and not it.page.is_visible("#hear-again")
     it.page.click("#files-again")
-    it.until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with second')")
+    it.wait_until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with second')")
     assert not it.page.is_visible("#files-again")
 
 
-def test_genres_that_are_numbers_are_ranked_all_the_same(visit: Callable[..., Visit]) -> None:
+def test_numeric_genre_names_are_ranked_by_probability(visit: Callable[..., Visit]) -> None:
     it = visit()
     window = {"start_s": 0, "end_s": 10, "genre": "90", "probabilities": {"10": 0.2, "90": 0.8}}
-    said = imported(it, "timeline.js", "whole", [window], 10, "decades")
+    said = call_page_function(it, "timeline.js", "whole", [window], 10, "decades")
     assert (said["genre"], said["confidence"]) == ("90", pytest.approx(0.8))
 
 
-def test_nothing_is_dropped_by_a_finger(visit: Callable[..., Visit]) -> None:
+def test_drop_hint_is_hidden_on_touch_screens(visit: Callable[..., Visit]) -> None:
     it = visit(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     assert not it.page.is_visible(".hint")
     assert visit().page.is_visible(".hint")
 
 
-def test_who_reads_chinese_reads_chinese(visit: Callable[..., Visit], songs: Path) -> None:
+def test_chinese_locale_shows_chinese_texts_only(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit(locale="zh-CN")
     assert "蓝调" in it.text("#knows")
     it.choose(songs / "broken.mp3")
@@ -461,7 +461,7 @@ def test_who_reads_chinese_reads_chinese(visit: Callable[..., Visit], songs: Pat
 # --- many files ---
 
 
-def drop(it: Visit, *paths: Path) -> None:
+def drop_files(it: Visit, *paths: Path) -> None:
     """What a hand does that lets go of files above the page."""
     session = it.context.new_cdp_session(it.page)
     data = {"items": [], "files": [str(p) for p in paths], "dragOperationsMask": 1}
@@ -469,7 +469,7 @@ def drop(it: Visit, *paths: Path) -> None:
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
 
 
-def saved(it: Visit, button: str) -> tuple[str, str]:
+def download_file(it: Visit, button: str) -> tuple[str, str]:
     """Name and text of a file that is downloaded."""
     with it.page.expect_download() as download:
         it.page.click(button)
@@ -477,15 +477,15 @@ def saved(it: Visit, button: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("way", ["dropped", "chosen"])
-def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str) -> None:
+def test_folder_results_are_shown_as_a_table(visit: Callable[..., Visit], album: Path, way: str) -> None:
     it = visit()
     asked: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and asked.append(r.url))
     if way == "dropped":
-        drop(it, album)
+        drop_files(it, album)
     else:
         it.page.set_input_files("#folder", str(album))
-    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
     assert it.text("#files-count") == "3 of 4 files heard · 1 could not be heard · 1 other file left out"
     assert len(asked) == 4 and all("windows=all" in url for url in asked)  # as for one file: no song has two answers
     assert "next to the folder “An album”" in it.text("#files-hint")
@@ -494,7 +494,7 @@ def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str)
     assert names == ["broken.mp3", "disc 2/# hash.m4a", 'disc 2/2 "quoted", with comma.mp3', "disc 2/10 last.mp3"]
     assert "This is no audio file" in it.text("#files-table tbody tr:first-child")
 
-    name, text = saved(it, "#files-csv")
+    name, text = download_file(it, "#files-csv")
     assert text.startswith("\ufeff")  # which Excel knows UTF-8 by
     table = list(csv.DictReader(io.StringIO(text[1:])))
     assert name == "An album.csv" and "\r" not in text
@@ -506,7 +506,7 @@ def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str)
 
     genre = answer["genre"]
     it.page.select_option("#files-genre", genre)
-    name, text = saved(it, "#files-m3u8")
+    name, text = download_file(it, "#files-m3u8")
     assert name == f"An album {genre}.m3u8"
     lines = text.splitlines()
     assert lines[0] == "#EXTM3U" and lines[1].startswith("# Written by genrelab ") and lines[2] == f"#PLAYLIST:{genre}"
@@ -520,19 +520,19 @@ def test_a_folder_is_a_table(visit: Callable[..., Visit], album: Path, way: str)
     assert f"{float(answer['confidence']):.0%}" in it.text("#sureness")
 
 
-def test_several_files_are_a_table_and_one_is_not(visit: Callable[..., Visit], songs: Path) -> None:
+def test_several_files_are_shown_as_a_table_but_one_is_not(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    for way in (lambda *files: drop(it, *files), it.choose):
+    for way in (lambda *files: drop_files(it, *files), it.choose):
         way(songs / "song.mp3", songs / "song.m4a")
-        it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+        it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
         assert it.text("#files-title") == "Several files"
         assert "no more than the names" in it.text("#files-hint")
         it.reload()
-    drop(it, songs / "song.mp3")
+    drop_files(it, songs / "song.mp3")
     it.page.wait_for_selector(ANSWERED)
 
 
-def test_a_busy_service_is_asked_again(visit: Callable[..., Visit], songs: Path) -> None:
+def test_busy_service_is_retried(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     asked: list[str] = []
 
@@ -546,12 +546,12 @@ def test_a_busy_service_is_asked_again(visit: Callable[..., Visit], songs: Path)
 
     it.page.route("**/v1/predict*", busy_at_first)
     it.choose(songs / "song.mp3")
-    it.until("document.getElementById('work-text').textContent.includes('trying again in 1 s')")
+    it.wait_until("document.getElementById('work-text').textContent.includes('trying again in 1 s')")
     it.page.wait_for_selector(ANSWERED)
     assert len(asked) == 3
 
 
-def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Visit], songs: Path) -> None:
+def test_file_too_slow_as_a_whole_is_classified_in_part(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     problem = {"type": "urn:genrelab:problem:took-too-long", "title": "Too long", "status": 422, "detail": "20 s."}
     it.page.route(
@@ -563,7 +563,7 @@ def test_what_takes_too_long_as_a_whole_is_heard_in_part(visit: Callable[..., Vi
     assert not it.page.is_visible("#trouble")
 
 
-def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> None:
+def test_csv_formula_cells_are_escaped(visit: Callable[..., Visit]) -> None:
     it = visit()
     rows = [
         {"path": path, "answer": None, "problem": {"kind": "k", "message": "m\n"}}
@@ -576,58 +576,58 @@ def test_cells_that_are_formulas_are_defused(visit: Callable[..., Visit]) -> Non
     assert paths == ["path", "'=1+1", "'@a", "'-b", "'\n=c", "'＝1", "d"]
 
 
-def test_a_folder_that_was_stopped_goes_on(visit: Callable[..., Visit], album: Path) -> None:
+def test_stopped_folder_can_be_resumed(visit: Callable[..., Visit], album: Path) -> None:
     it = visit()
     it.page.route("**/v1/predict*", lambda route: None)  # no answer ever comes
     it.page.set_input_files("#folder", str(album))
-    it.until("document.querySelectorAll('#files-table tbody tr').length === 4")
+    it.wait_until("document.querySelectorAll('#files-table tbody tr').length === 4")
     assert "waiting" in it.text("#files-table tbody") and it.text("#files-count").startswith("0 of 4 files done")
     it.page.click("#files-stop")
     assert it.text("#files-count").startswith("0 of 4 files heard") and it.text("#files-count").endswith("stopped")
     assert it.page.locator("#files-table tbody tr", has_text="not heard").count() == 4
     it.page.unroute("**/v1/predict*")
     it.page.click("#files-more")
-    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
     assert not it.page.is_visible("#files-more") and not it.page.is_visible("#files-stop")
 
 
-def test_what_no_playlist_can_name_is_told_of(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
+def test_file_name_unfit_for_a_playlist_is_reported(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
     shutil.copy(songs / "song.mp3", folder / "two\nlines.mp3")
     shutil.copy(songs / "song.mp3", folder / "one line.mp3")
     it = visit()
     it.page.set_input_files("#folder", str(folder))
-    it.until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
     assert it.text("#files-hint").endswith("1 file is not in it: its name has a line break.")
-    assert "two" not in saved(it, "#files-m3u8")[1]
+    assert "two" not in download_file(it, "#files-m3u8")[1]
 
 
 # --- the microphone ---
 
 
-def test_the_microphone_is_heard_as_it_sounds(visit: Callable[..., Visit]) -> None:
+def test_microphone_is_classified_live(visit: Callable[..., Visit]) -> None:
     it = visit()
     it.page.click("#use-microphone")
     it.page.wait_for_selector(ANSWERED)
     assert it.page.is_visible("#level")
     first = it.value("document.getElementById('ribbon').getAttribute('aria-valuenow')")
-    it.until(f"Number(document.getElementById('ribbon').getAttribute('aria-valuenow')) > {first} + 2")
+    it.wait_until(f"Number(document.getElementById('ribbon').getAttribute('aria-valuenow')) > {first} + 2")
     assert it.text("#work-text").startswith("Recording, 0:")
     it.page.click("#work-stop")
     it.page.wait_for_selector("#transport:not([hidden])")
     assert not it.page.is_visible("#level")
     assert it.text("#remark") == "The mean over the whole recording"
-    it.until("document.querySelector('#spectrogram canvas')?.width > 0")
-    it.until("/^0:[01]\\d$/.test(document.getElementById('length').textContent)")
+    it.wait_until("document.querySelector('#spectrogram canvas')?.width > 0")
+    it.wait_until("/^0:[01]\\d$/.test(document.getElementById('length').textContent)")
     it.page.locator("#ribbon").focus()
     it.page.keyboard.press("Home")
     it.page.click("#play")
-    it.until("document.getElementById('now').textContent >= '0:01'")
+    it.wait_until("document.getElementById('now').textContent >= '0:01'")
     assert "Recording of" in it.text("#past-list")
 
 
-def test_a_microphone_that_is_refused_is_told_of(visit: Callable[..., Visit]) -> None:
+def test_denied_microphone_is_reported(visit: Callable[..., Visit]) -> None:
     it = visit(opened=False)
     it.page.add_init_script(
         "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));"
@@ -656,7 +656,7 @@ def test_history_stays_in_the_browser_and_can_be_cleared(visit: Callable[..., Vi
     assert it.value("JSON.stringify(localStorage)") == "{}"
 
 
-def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], songs: Path) -> None:
+def test_token_is_requested_and_kept_for_the_tab(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--token", TOKEN, opened=False)
     it.page.goto(it.address)
     it.page.wait_for_selector("#token-dialog[open]")
@@ -664,7 +664,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], 
     assert it.violations() == []
     it.page.fill("#token", "not this one")
     it.page.keyboard.press("Enter")
-    it.until("document.getElementById('token-note').textContent === 'That is not it. Try again.'")
+    it.wait_until("document.getElementById('token-note').textContent === 'That is not it. Try again.'")
     it.page.fill("#token", TOKEN)
     it.page.keyboard.press("Enter")
     it.page.wait_for_selector("#about-button:not(:empty)")
@@ -673,7 +673,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(visit: Callable[..., Visit], 
     assert TOKEN in it.value("JSON.stringify(sessionStorage)")
 
 
-def test_a_token_in_the_address_does_not_stay_there(visit: Callable[..., Visit], songs: Path) -> None:
+def test_token_is_removed_from_the_address(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--token", TOKEN, path="/#token=" + TOKEN.replace("%", "%25").replace("+", "%2B"))
     assert it.page.url == f"{it.address}/"
     it.page.click("#use-microphone")
@@ -683,7 +683,7 @@ def test_a_token_in_the_address_does_not_stay_there(visit: Callable[..., Visit],
 # --- everybody ---
 
 
-def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> None:
+def test_page_works_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> None:
     it, choosers = visit(), list[Any]()
     it.page.on("filechooser", lambda chooser: choosers.append(chooser))  # early: it takes a while to be known
 
@@ -711,12 +711,12 @@ def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> 
     it.page.keyboard.press("Enter")
     reach("#play")
     it.page.keyboard.press("Space")
-    it.until("document.getElementById('now').textContent >= '0:01'")
+    it.wait_until("document.getElementById('now').textContent >= '0:01'")
     reach("#ribbon")
     it.page.keyboard.press("Space")
-    it.until("document.getElementById('play').ariaLabel === 'Play'")
+    it.wait_until("document.getElementById('play').ariaLabel === 'Play'")
     it.page.keyboard.press("End")
-    it.until("document.getElementById('now').textContent === '0:20'")
+    it.wait_until("document.getElementById('now').textContent === '0:20'")
     reach("#as-text summary")
     for _ in range(3):  # on a machine that is busy Chromium now and then drops the key of a summary
         it.page.keyboard.press("Enter")
@@ -733,7 +733,7 @@ def test_all_of_it_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> 
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_it_is_accessible_and_fits(
+def test_page_is_accessible_and_fits_the_screen(
     visit: Callable[..., Visit], songs: Path, album: Path, width: int, scheme: str
 ) -> None:
     it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
@@ -742,7 +742,7 @@ def test_it_is_accessible_and_fits(
     it.page.click("#as-text summary")
     it.page.click("#all-genres")
     it.page.set_input_files("#folder", str(album))
-    it.until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
     it.page.click("#about summary")
     it.page.wait_for_selector("#card h3")
     assert it.violations() == []
@@ -762,7 +762,7 @@ def test_it_is_accessible_and_fits(
         ("fr-FR", "en", "Which genre is it?", "中文"),
     ],
 )
-def test_both_languages(
+def test_language_can_be_switched_and_is_remembered(
     visit: Callable[..., Visit], songs: Path, locale: str, lang: str, title: str, other: str
 ) -> None:
     it = visit(locale=locale)
@@ -770,7 +770,7 @@ def test_both_languages(
     it.classify(songs / "song.mp3")
     said = it.text("#heard")
     it.page.click("#other-language")
-    it.until(f"document.documentElement.lang !== '{lang}'")
+    it.wait_until(f"document.documentElement.lang !== '{lang}'")
     now = it.value("document.documentElement.lang")
     assert it.text("#heard") != said and now != lang
     it.reload()
@@ -781,14 +781,14 @@ def test_both_languages(
     assert left == 0
 
 
-def test_the_first_picture_is_quick(visit: Callable[..., Visit]) -> None:
+def test_first_page_load_is_small(visit: Callable[..., Visit]) -> None:
     it = visit()
     it.page.wait_for_load_state("networkidle")
     assert 10_000 < it.bytes < 100_000, it.bytes
     assert not it.value("performance.getEntriesByType('resource').some(r => r.name.includes('/vendor/'))")
 
 
-def test_the_interface_is_shown_without_another_server(visit: Callable[..., Visit]) -> None:
+def test_api_documentation_loads_without_another_server(visit: Callable[..., Visit]) -> None:
     it = visit(opened=False)
     it.page.goto(f"{it.address}/docs")
     it.page.wait_for_selector(".opblock-summary-path")

@@ -14,7 +14,7 @@ from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict.classifier import STARTER, load_bundle
 from genrelab.serve.model_store import ModelStore, parse_models
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 VIEW = SamplesView(sr=SR, n_samples=400)
 
@@ -34,7 +34,7 @@ def copies(tmp_path: Path) -> list[str]:
     return sorted(p.name for p in (tmp_path / "copies").iterdir())
 
 
-def test_the_first_is_the_default(shelf: ModelStore) -> None:
+def test_first_model_is_the_default(shelf: ModelStore) -> None:
     assert shelf.default == "one"
     assert shelf.get(None) is shelf.get("one")
     assert [m.name for m in shelf.models()] == ["one", "two"]
@@ -43,7 +43,7 @@ def test_the_first_is_the_default(shelf: ModelStore) -> None:
         shelf.get("three")
 
 
-def test_what_is_told_of_a_model(tmp_path: Path) -> None:
+def test_model_description_has_the_published_fields(tmp_path: Path) -> None:
     metrics = {"n": 8, "accuracy": 0.5, "confusion": [[1]], "macro_f1": 0.4}
     source = bundle(tmp_path / "one", metrics=metrics, licence="CC0")
     about = ModelStore({"mine": source}, tmp_path / "copies").get(None).about
@@ -65,34 +65,36 @@ def test_what_is_told_of_a_model(tmp_path: Path) -> None:
     assert len(about["fingerprint"]) == 64
 
 
-def told_metrics(tmp_path: Path, metrics: dict[str, object]) -> dict[str, Any]:
+def published_metrics(tmp_path: Path, metrics: dict[str, object]) -> dict[str, Any]:
     source = bundle(tmp_path / "one", metrics=metrics)
     told: dict[str, Any] = ModelStore({"mine": source}, tmp_path / "copies").get(None).about["metrics"]
     return told
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, [1], None, True, 10**400, -1e300, "x" * 1_000])
-def test_scores_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
+def test_invalid_scores_are_not_published(tmp_path: Path, odd: object) -> None:
     metrics = {"n": 8, "accuracy": odd, "interval_over": "artists", "reliability": odd}
-    assert told_metrics(tmp_path, metrics) == {"n": 8, "interval_over": "artists"}
+    assert published_metrics(tmp_path, metrics) == {"n": 8, "interval_over": "artists"}
 
 
-def test_how_far_it_can_be_relied_on(tmp_path: Path) -> None:
+def test_reliability_bins_are_published(tmp_path: Path) -> None:
     some = {"low": 0.5, "high": 0.6, "n": 3, "accuracy": 0.7}
-    assert told_metrics(tmp_path, {"reliability": [some | {"confidence": 0.55}] * 15}) == {"reliability": [some] * 15}
+    assert published_metrics(tmp_path, {"reliability": [some | {"confidence": 0.55}] * 15}) == {
+        "reliability": [some] * 15
+    }
 
 
 @pytest.mark.parametrize("odd", [[], [{"low": 0.5}], [{"low": 0.5, "high": 0.6, "n": "3", "accuracy": 1}], [7]])
-def test_bins_that_cannot_be_are_not_told(tmp_path: Path, odd: object) -> None:
-    assert told_metrics(tmp_path, {"n": 8, "reliability": odd}) == {"n": 8}
+def test_invalid_reliability_bins_are_not_published(tmp_path: Path, odd: object) -> None:
+    assert published_metrics(tmp_path, {"n": 8, "reliability": odd}) == {"n": 8}
 
 
-def test_more_bins_than_anybody_draws_are_not_told(tmp_path: Path) -> None:
-    assert told_metrics(tmp_path, {"reliability": [{"low": 0, "high": 1, "n": 3, "accuracy": 1}] * 21}) == {}
+def test_too_many_reliability_bins_are_not_published(tmp_path: Path) -> None:
+    assert published_metrics(tmp_path, {"reliability": [{"low": 0, "high": 1, "n": 3, "accuracy": 1}] * 21}) == {}
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> None:
+def test_bundle_with_a_non_finite_number_is_refused(tmp_path: Path, number: str) -> None:
     source = bundle(tmp_path / "one", metrics={"accuracy": 0.125})
     about = (source / "bundle.json").read_text()
     (source / "bundle.json").write_text(about.replace("0.125", number))
@@ -108,13 +110,13 @@ def test_what_is_no_number_of_json_is_no_bundle(tmp_path: Path, number: str) -> 
         (StatisticsView(), 6.0, 7),
     ],
 )
-def test_how_much_a_window_looks_at(tmp_path: Path, view: View, window_s: float, windows: int) -> None:
+def test_description_has_window_length_and_count(tmp_path: Path, view: View, window_s: float, windows: int) -> None:
     bundle_for(tmp_path / "one", view, ClipSettings(clip_s=6.0, max_clips=7))
     about = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
     assert (about["window_s"], about["max_windows"]) == (window_s, windows)
 
 
-def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf: ModelStore, tmp_path: Path) -> None:
+def test_changed_bundle_is_used_only_after_a_reload(shelf: ModelStore, tmp_path: Path) -> None:
     before = shelf.get("one")
     assert not shelf.changed()
     bundle(tmp_path / "one", (0, 0, 9))
@@ -129,14 +131,14 @@ def test_a_change_of_the_original_does_not_matter_until_it_is_loaded_again(shelf
     assert shelf.reload() == ["model one: unchanged", "model two: unchanged"]
 
 
-def test_the_other_models_stay_as_they_are(shelf: ModelStore, tmp_path: Path) -> None:
+def test_reload_keeps_unchanged_models(shelf: ModelStore, tmp_path: Path) -> None:
     two = shelf.get("two")
     bundle(tmp_path / "one", (0, 0, 9))
     shelf.reload()
     assert shelf.get("two") is two
 
 
-def test_a_copy_stays_for_as_long_as_somebody_holds_its_model(shelf: ModelStore, tmp_path: Path) -> None:
+def test_copy_is_kept_while_its_model_is_in_use(shelf: ModelStore, tmp_path: Path) -> None:
     held = shelf.get("one")
     for bias in ((0, 0, 9), (0, 9, 0), (9, 0, 0)):
         bundle(tmp_path / "one", bias)
@@ -148,31 +150,31 @@ def test_a_copy_stays_for_as_long_as_somebody_holds_its_model(shelf: ModelStore,
     assert not path.exists()
 
 
-def _gone(one: Path) -> None:
+def _remove_folder(one: Path) -> None:
     shutil.rmtree(one)
 
 
-def _half(one: Path) -> None:
+def _truncate_model(one: Path) -> None:
     bundle(one, (0, 9, 0))
     content = (one / "model.onnx").read_bytes()
     (one / "model.onnx").write_bytes(content[: len(content) // 2])
 
 
-def _not_json(one: Path) -> None:
+def _break_json(one: Path) -> None:
     (one / "bundle.json").write_text("{")
 
 
-def _no_card(one: Path) -> None:
+def _remove_card(one: Path) -> None:
     bundle(one, (0, 9, 0))
     (one / "README.md").unlink()
 
 
-def _deaf(one: Path) -> None:
+def _make_a_table_bundle(one: Path) -> None:
     bundle_for(one, TableView(columns=("a", "b")))
 
 
-@pytest.mark.parametrize("harm", [_gone, _half, _not_json, _no_card, _deaf])
-def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: ModelStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("harm", [_remove_folder, _truncate_model, _break_json, _remove_card, _make_a_table_bundle])
+def test_unusable_bundle_leaves_the_previous_one_in_use(harm, shelf: ModelStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     before = shelf.get("one")
     harm(tmp_path / "one")
     assert shelf.changed()
@@ -189,16 +191,16 @@ def test_what_cannot_be_used_leaves_the_earlier_one_in_use(harm, shelf: ModelSto
     assert shelf.reload() == [f"model one: loaded again from {tmp_path / 'one'}"]
 
 
-def test_what_is_repaired_is_told(shelf: ModelStore, tmp_path: Path) -> None:
+def test_repaired_bundle_is_reported_as_unchanged(shelf: ModelStore, tmp_path: Path) -> None:
     content = (tmp_path / "one" / "bundle.json").read_bytes()
-    _not_json(tmp_path / "one")
+    _break_json(tmp_path / "one")
     assert "cannot be" in shelf.reload()[0]
     (tmp_path / "one" / "bundle.json").write_bytes(content)
     bundle(tmp_path / "two", (0, 0, 9))
     assert shelf.reload() == ["model one: unchanged", f"model two: loaded again from {tmp_path / 'two'}"]
 
 
-def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: ModelStore, tmp_path: Path) -> None:
+def test_partly_copied_bundle_is_loaded_once_it_is_complete(shelf: ModelStore, tmp_path: Path) -> None:
     bundle(tmp_path / "new", (0, 0, 9))
     for file in ("bundle.json", "README.md", "model.onnx"):
         shutil.copy(tmp_path / "new" / file, tmp_path / "one" / file)
@@ -207,7 +209,7 @@ def test_files_that_arrive_one_by_one_are_taken_when_all_are_there(shelf: ModelS
     assert said == [f"model one: loaded again from {tmp_path / 'one'}"]
 
 
-def test_whoever_watches_is_told_of_every_look(shelf: ModelStore) -> None:
+def test_watchers_are_called_on_every_reload(shelf: ModelStore) -> None:
     told: list[int] = []
 
     def watcher() -> None:
@@ -220,7 +222,7 @@ def test_whoever_watches_is_told_of_every_look(shelf: ModelStore) -> None:
     assert told == [threading.get_ident()]
 
 
-def test_threads_may_ask_and_load_at_once(shelf: ModelStore, tmp_path: Path) -> None:
+def test_get_and_reload_are_thread_safe(shelf: ModelStore, tmp_path: Path) -> None:
     stop, wrong = threading.Event(), []
 
     def ask() -> None:
@@ -242,24 +244,24 @@ def test_threads_may_ask_and_load_at_once(shelf: ModelStore, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("view", [TableView(columns=("a", "b"))])
-def test_a_bundle_that_cannot_hear_is_refused(tmp_path: Path, view: View) -> None:
+def test_table_bundle_is_refused(tmp_path: Path, view: View) -> None:
     bundle_for(tmp_path / "one", view)
     with pytest.raises(BundleError, match="cannot hear"):
         ModelStore({"one": tmp_path / "one"}, tmp_path / "copies")
     assert copies(tmp_path) == []
 
 
-def test_a_folder_that_is_no_bundle_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_missing_bundle_and_empty_store_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         ModelStore({"one": tmp_path / "nowhere"}, tmp_path / "copies")
     with pytest.raises(SettingsError, match="no model"):
         ModelStore({}, tmp_path / "copies")
 
 
-def test_a_bundle_that_cannot_tell_how_sure_it_is_is_refused_and_so_is_its_successor(tmp_path: Path) -> None:
+def test_uncalibrated_bundle_is_refused_if_a_precision_is_required(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="keeps no calibration"):
         ModelStore({"one": bundle(tmp_path / "one")}, tmp_path / "copies", min_precision=0.5)
-    sure = answered({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
+    sure = evidence_from_confidences({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
     bundle(tmp_path / "one", calibration=sure)
     shelf = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5, coverage=0.8)
     model = shelf.get(None)
@@ -274,13 +276,13 @@ def test_a_bundle_that_cannot_tell_how_sure_it_is_is_refused_and_so_is_its_succe
 # --- names ---
 
 
-def test_names_of_models(tmp_path: Path) -> None:
+def test_model_names_come_from_the_option_or_the_bundle(tmp_path: Path) -> None:
     one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two", name="svm")
     assert parse_models([f"best={one}", str(two)]) == {"best": one, "svm": two}
     assert list(parse_models([str(two), f"a.b-C_1={one}"])) == ["svm", "a.b-C_1"]
 
 
-def test_without_a_name_the_one_of_predict_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_model_is_that_of_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GENRELAB_MODEL", raising=False)
     assert parse_models([]) == {"starter": STARTER}
     monkeypatch.setenv("GENRELAB_MODEL", str(bundle(tmp_path / "one", name="mine")))
@@ -293,31 +295,31 @@ def test_an_equals_sign_may_stand_in_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "", "..", ".", "x" * 65, "a\n", "<b>"])
-def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
+def test_invalid_model_name_is_refused(tmp_path: Path, name: str) -> None:
     bundle(tmp_path / "one")
     with pytest.raises((SettingsError, BundleError)):
         parse_models([f"{name}={tmp_path / 'one'}"])
 
 
-def test_the_same_name_twice(tmp_path: Path) -> None:
+def test_duplicate_model_name_is_refused(tmp_path: Path) -> None:
     one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two")
     with pytest.raises(SettingsError, match="two models are called linear"):
         parse_models([str(one), str(two)])
 
 
-def test_a_bundle_whose_own_name_cannot_be_in_an_address(tmp_path: Path) -> None:
+def test_bundle_with_an_unusable_name_needs_an_explicit_one(tmp_path: Path) -> None:
     bundle(tmp_path / "one", name="my model")
     with pytest.raises(SettingsError, match="calls itself my model"):
         parse_models([str(tmp_path / "one")])
     assert parse_models([f"mine={tmp_path / 'one'}"]) == {"mine": tmp_path / "one"}
 
 
-def test_a_path_without_a_bundle(tmp_path: Path) -> None:
+def test_path_without_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no such folder"):
         parse_models([str(tmp_path / "nowhere")])
 
 
-def test_the_one_of_this_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starter_names_the_built_in_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse_models(["starter"]) == {"starter": STARTER}
     assert parse_models(["best=starter"]) == {"best": STARTER}
@@ -326,6 +328,6 @@ def test_the_one_of_this_package_has_a_name(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("text", ["http://localhost/svm", "best=http://localhost/svm"])
-def test_an_address_is_no_model(text: str) -> None:
+def test_url_is_refused_as_a_model(text: str) -> None:
     with pytest.raises(SettingsError, match=f"Received: {text}"):
         parse_models([text])

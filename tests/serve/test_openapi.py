@@ -25,7 +25,7 @@ from genrelab.serve.problems import KINDS
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import bundle_for
 from tests.support.fake_workers import Client, service
-from tests.support.live_service import served
+from tests.support.live_service import running_server
 
 TOKEN = "a token for tests"
 LIMITS = Limits(idle_s=5)
@@ -46,14 +46,14 @@ def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
         yield from ((f"{method} {path}", operation) for method, operation in methods.items())
 
 
-def test_it_names_all_addresses(tmp_path: Path) -> None:
+def test_schema_lists_all_endpoints(tmp_path: Path) -> None:
     assert [name for name, _ in operations(service(tmp_path).openapi())] == [
         "post /v1/predict", "post /v1/predict/batch", "get /v1/models", "get /v1/models/{name}", "get /v1/health",
         "get /v1/ready", "get /metrics", "get /v1/stream",
     ]  # fmt: skip
 
 
-def test_every_refusal_is_a_problem_and_every_kind_is_told(tmp_path: Path) -> None:
+def test_schema_documents_every_problem_kind(tmp_path: Path) -> None:
     described = service(tmp_path, token=TOKEN).openapi()
     told = set()
     for _, operation in operations(described):
@@ -70,7 +70,7 @@ def test_every_refusal_is_a_problem_and_every_kind_is_told(tmp_path: Path) -> No
     assert named == [f"urn:genrelab:problem:{kind}" for kind in KINDS]
 
 
-def test_a_token_is_asked_for_where_it_is(tmp_path: Path) -> None:
+def test_schema_requires_a_token_only_if_one_is_set(tmp_path: Path) -> None:
     for name, operation in operations(service(tmp_path, token=TOKEN).openapi()):
         public = name in ("get /v1/health", "get /v1/ready")
         assert ("security" in operation, "401" in operation["responses"]) == (not public, not public), name
@@ -79,17 +79,17 @@ def test_a_token_is_asked_for_where_it_is(tmp_path: Path) -> None:
         assert "401" not in operation["responses"]
 
 
-def test_it_names_the_models(tmp_path: Path) -> None:
+def test_schema_lists_the_model_names(tmp_path: Path) -> None:
     found = [p for _, o in operations(service(tmp_path).openapi()) for p in o.get("parameters", [])]
     assert [p["schema"]["enum"] for p in found if p["name"] in ("model", "name")] == [["first", "second"]] * 3
 
 
-def test_it_names_no_models_to_who_may_not_ask_for_them(tmp_path: Path) -> None:
+def test_schema_hides_the_model_names_if_a_token_is_set(tmp_path: Path) -> None:
     found = [p for _, o in operations(service(tmp_path, token=TOKEN).openapi()) for p in o.get("parameters", [])]
     assert [p["schema"].get("enum") for p in found if p["name"] in ("model", "name")] == [None] * 3
 
 
-def test_it_is_what_the_address_answers(tmp_path: Path) -> None:
+def test_openapi_endpoint_returns_the_schema(tmp_path: Path) -> None:
     app = service(tmp_path)
     with Client(app) as client:
         answer = client.get("/openapi.json")
@@ -97,7 +97,7 @@ def test_it_is_what_the_address_answers(tmp_path: Path) -> None:
     assert answer.json() == app.openapi()
 
 
-def test_answers_are_as_described(tmp_path: Path) -> None:
+def test_responses_match_the_schema(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
         schemas.PredictionOut.model_validate(client.post("/v1/predict", content=b"x").json())
         timed = schemas.PredictionOut.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
@@ -118,12 +118,12 @@ def port(tmp_path: Path) -> Iterator[int]:
     shelf = ModelStore({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
     (tmp_path / "uploads").mkdir()
     app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")
-    with served(app, LIMITS) as port:
+    with running_server(app, LIMITS) as port:
         yield port
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-def asked(port: int, path: str) -> urllib.request.Request:
+def authorized_request(port: int, path: str) -> urllib.request.Request:
     return urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
 
 
@@ -145,7 +145,7 @@ def test_schemathesis_finds_nothing(port: int, tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr[-2_000:]
-    with urllib.request.urlopen(asked(port, "/metrics")) as answer:
+    with urllib.request.urlopen(authorized_request(port, "/metrics")) as answer:
         figures = answer.read().decode()
     heard = re.findall(r'genrelab_files_total\{model="(one|two)",outcome="heard"\} (\d+)', figures)
     assert sum(int(n) for _, n in heard) > 50, "it has seen no answers"

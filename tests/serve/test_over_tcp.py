@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import service
-from tests.support.live_service import connected, served, until_closed
+from tests.support.live_service import open_connection, read_until_closed, running_server
 
 LIMITS = Limits(idle_s=1, upload_s=2, upload_bytes=1 << 20, batch_bytes=1 << 20)
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -29,20 +29,20 @@ def app(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def port(app: Any, tmp_path: Path) -> Iterator[int]:
-    with served(app, LIMITS) as port:
+    with running_server(app, LIMITS) as port:
         yield port
     assert list(tmp_path.iterdir()) == []
     assert app.state.draining.in_flight == 0
 
 
-def soon(true: Callable[[], bool]) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     until = time.monotonic() + 5
     while not true():
         assert time.monotonic() < until, "it never came"
         time.sleep(0.01)
 
 
-def answer(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+def read_response(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
     """One answer: status, headers, object."""
     head = body = b""
     while not head.endswith(b"\r\n\r\n"):  # and nothing of a second answer
@@ -60,81 +60,81 @@ def kind(about: dict[str, Any]) -> str:
     return str(about["type"]).rpartition(":")[2]
 
 
-def test_a_connection_serves_again_and_again(port: int, app: Any) -> None:
-    with connected(port) as connection:
+def test_connection_is_kept_alive_between_requests(port: int, app: Any) -> None:
+    with open_connection(port) as connection:
         for body in (b"one", b"two", b"three"):
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            assert answer(connection)[0] == 200
+            assert read_response(connection)[0] == 200
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n1\r\n!\r\n0\r\n\r\n")
-        assert answer(connection)[0] == 200
+        assert read_response(connection)[0] == 200
     assert app.state.worker_queue.contents == [b"one", b"two", b"three", b"four!"]
 
 
-def test_who_sends_too_much_can_read_why(port: int) -> None:
+def test_client_of_a_too_large_body_can_read_the_error(port: int) -> None:
     body = b"x" * (3 << 20)
     for length in (b"Content-Length: %d\r\n\r\n" % len(body), b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body)):
-        with connected(port) as connection:
+        with open_connection(port) as connection:
             connection.sendall(HEAD + length)
             connection.sendall(body)
             if b"chunked" in length:
                 connection.sendall(b"\r\n0\r\n\r\n")
-            status, headers, about = answer(connection)
+            status, headers, about = read_response(connection)
             assert (status, kind(about)) == (413, "too-large")
             assert "connection" not in headers  # all of it was read
             connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert answer(connection)[0] == 200
+            assert read_response(connection)[0] == 200
 
 
-def test_a_client_that_asks_first_sends_nothing_in_vain(port: int, app: Any) -> None:
-    with connected(port) as connection:
+def test_expect_100_continue_is_answered_before_the_body(port: int, app: Any) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 3000000\r\nExpect: 100-continue\r\n\r\n")
-        status, headers, _ = answer(connection)
+        status, headers, _ = read_response(connection)
         assert (status, headers["connection"]) == (413, "close")
-        assert until_closed(connection) == b""
-    with connected(port) as connection:
+        assert read_until_closed(connection) == b""
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
         assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"abc")
-        assert answer(connection)[0] == 200
+        assert read_response(connection)[0] == 200
     app.state.worker_queue.full = True
-    with connected(port) as connection:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
-        assert answer(connection)[0] == 429
+        assert read_response(connection)[0] == 429
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_who_goes_away_half_way_leaves_nothing(port: int, app: Any, tmp_path: Path, reset: bool) -> None:
-    with connected(port) as connection:
+def test_disconnect_during_an_upload_leaves_no_files(port: int, app: Any, tmp_path: Path, reset: bool) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
-        soon(lambda: list(tmp_path.iterdir()) != [])
+        wait_until(lambda: list(tmp_path.iterdir()) != [])
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    soon(lambda: not list(tmp_path.iterdir()) and app.state.draining.in_flight == 0)
+    wait_until(lambda: not list(tmp_path.iterdir()) and app.state.draining.in_flight == 0)
     assert app.state.worker_queue.orders == []
 
 
-def test_who_goes_away_gives_the_place_back(port: int, app: Any, tmp_path: Path) -> None:
+def test_disconnect_while_waiting_frees_the_place(port: int, app: Any, tmp_path: Path) -> None:
     app.state.worker_queue.gate.clear()
-    with connected(port) as connection:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        soon(lambda: app.state.worker_queue.orders != [])
-    soon(lambda: app.state.worker_queue.cancelled == 1)
-    soon(lambda: list(tmp_path.iterdir()) == [])
+        wait_until(lambda: app.state.worker_queue.orders != [])
+    wait_until(lambda: app.state.worker_queue.cancelled == 1)
+    wait_until(lambda: list(tmp_path.iterdir()) == [])
     app.state.worker_queue.gate.set()
 
 
-def test_a_body_that_stops_coming_is_refused(port: int) -> None:
-    with connected(port) as connection:
+def test_stalled_body_is_refused(port: int) -> None:
+    with open_connection(port) as connection:
         began = time.monotonic()
         connection.sendall(HEAD + b"Content-Length: 10\r\n\r\nabc")
-        status, headers, about = answer(connection)
+        status, headers, about = read_response(connection)
         assert (status, kind(about), headers["connection"]) == (408, "too-slow", "close")
-        assert until_closed(connection) == b""
+        assert read_until_closed(connection) == b""
         assert time.monotonic() - began < LIMITS.idle_s + 2
 
 
-def test_a_body_that_trickles_is_refused(port: int) -> None:
-    with connected(port) as connection:
+def test_too_slow_body_is_refused(port: int) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
         connection.settimeout(0.1)
         for _ in range(100):
@@ -148,51 +148,51 @@ def test_a_body_that_trickles_is_refused(port: int) -> None:
             raise AssertionError("it waited for ever")
 
 
-def test_more_than_was_said_is_no_part_of_the_file(port: int, app: Any) -> None:
-    with connected(port) as connection:
+def test_bytes_beyond_the_content_length_are_not_part_of_the_file(port: int, app: Any) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 3\r\n\r\nabcdef\r\n\r\n")
-        assert answer(connection)[0] == 200
-        assert answer(connection)[0] == 400
+        assert read_response(connection)[0] == 200
+        assert read_response(connection)[0] == 400
     assert app.state.worker_queue.contents == [b"abc"]
 
 
-def test_two_lengths_are_no_request(port: int, app: Any) -> None:
+def test_conflicting_length_headers_are_refused(port: int, app: Any) -> None:
     both = b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     both += b"GET /v1/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for lengths in (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"Content-Length: -1\r\n\r\n", both):
-        with connected(port) as connection:
+        with open_connection(port) as connection:
             connection.sendall(HEAD + lengths)
-            assert answer(connection)[0] == 400
-            assert until_closed(connection) == b""
+            assert read_response(connection)[0] == 400
+            assert read_until_closed(connection) == b""
     assert app.state.worker_queue.orders == []
 
 
 def test_other_uploads_do_not_wait_for_a_slow_one(port: int) -> None:
-    with connected(port) as slow, connected(port) as quick:
+    with open_connection(port) as slow, open_connection(port) as quick:
         slow.sendall(HEAD + b"Content-Length: 1000\r\n\r\nx")
         began = time.monotonic()
         quick.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        assert answer(quick)[0] == 200
+        assert read_response(quick)[0] == 200
         assert time.monotonic() - began < 0.5
 
 
-def test_what_is_under_way_when_the_server_gives_up_leaves_nothing(app: Any, tmp_path: Path) -> None:
+def test_request_running_at_server_shutdown_leaves_no_files(app: Any, tmp_path: Path) -> None:
     app.state.worker_queue.gate.clear()
-    with served(app, LIMITS) as port:
+    with running_server(app, LIMITS) as port:
         connection = socket.create_connection(("127.0.0.1", port), timeout=10)
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        soon(lambda: app.state.worker_queue.orders != [])
+        wait_until(lambda: app.state.worker_queue.orders != [])
     connection.close()
     assert list(tmp_path.iterdir()) == []
     assert app.state.draining.in_flight == 0
 
 
-def test_while_it_stops_a_kept_connection_is_told_and_closed(port: int, app: Any) -> None:
-    with connected(port) as connection:
+def test_kept_alive_connection_is_closed_while_stopping(port: int, app: Any) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        assert answer(connection)[0] == 200
+        assert read_response(connection)[0] == 200
         app.state.draining.start()
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
-        status, headers, about = answer(connection)
+        status, headers, about = read_response(connection)
         assert (status, kind(about), headers["connection"]) == (503, "stopping", "close")
-        assert until_closed(connection) == b""
+        assert read_until_closed(connection) == b""

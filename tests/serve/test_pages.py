@@ -52,7 +52,7 @@ def policy(answer: httpx.Response) -> Mapping[str, list[str]]:
         ("/web/vendor/LICENSE-wavesurfer.txt", "text/plain; charset=utf-8"),
     ],
 )
-def test_every_part_is_sent_as_what_it_is(path: str, kind: str) -> None:
+def test_page_files_are_sent_with_their_content_type(path: str, kind: str) -> None:
     answer = ask(path)
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
     assert answer.headers["cache-control"] == "no-cache"
@@ -67,11 +67,11 @@ def test_every_part_is_sent_as_what_it_is(path: str, kind: str) -> None:
         "/web/%2e%2e/predict.py", "/web/..%2fpredict.py", "/web//etc/passwd", "/web/vendor", "/web/page.js/",
     ],
 )  # fmt: skip
-def test_nothing_else_is_sent(path: str) -> None:
+def test_other_paths_are_not_found(path: str) -> None:
     assert ask(path).status_code == 404
 
 
-def test_it_is_sent_by_gzip_to_those_who_take_it() -> None:
+def test_gzip_is_used_only_if_the_client_accepts_it() -> None:
     plain, packed = ask("/web/page.css"), ask("/web/page.css", accept_encoding="br;q=1, GZIP ; q=0.5")
     assert packed.headers["content-encoding"] == "gzip" and packed.content == plain.content
     assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
@@ -83,7 +83,7 @@ def test_it_is_sent_by_gzip_to_those_who_take_it() -> None:
     assert gzip.decompress(pages.load_files()["page.css"].packed or b"") == plain.content
 
 
-def test_who_has_it_is_not_sent_it_again() -> None:
+def test_unchanged_file_is_answered_with_304() -> None:
     etag = ask("/").headers["etag"]
     for known in (etag, f'"other", W/{etag}', "*"):
         answer = ask("/", if_none_match=known)
@@ -102,7 +102,7 @@ def test_head_is_get_without_a_body() -> None:
     }
 
 
-def test_the_page_runs_no_script_but_ours_and_asks_nobody_else() -> None:
+def test_content_security_policy_allows_only_own_sources() -> None:
     rules = policy(ask("/"))
     assert rules["default-src"] == ["'none'"]
     assert rules["script-src"] == ["'self'"]
@@ -112,13 +112,13 @@ def test_the_page_runs_no_script_but_ours_and_asks_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "a,b", "'self'", "ä.example"])
-def test_a_strange_host_does_not_get_into_the_policy(host: str) -> None:
+def test_invalid_host_does_not_get_into_the_security_policy(host: str) -> None:
     sent = policy(ask("/", host=host)) if host.isascii() else {"connect-src": pages._connect(host).split()}
     assert sent["connect-src"] == ["'self'"]
     assert pages._connect("[::1]:8000") == "'self' ws://[::1]:8000 wss://[::1]:8000"
 
 
-def test_no_page_of_ours_names_another_server_or_holds_a_script() -> None:
+def test_pages_have_no_external_urls_and_no_inline_scripts() -> None:
     for file in OURS:
         text = file.read_text("utf-8")
         assert not re.search(r"""(src|href|url|import|from)[=(\s]*["'(]?(https?:)?//""", text), file.name
@@ -127,11 +127,11 @@ def test_no_page_of_ours_names_another_server_or_holds_a_script() -> None:
             assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=", text), file.name
 
 
-def test_every_file_of_ours_can_be_read_at_a_sitting() -> None:
+def test_web_files_have_fewer_than_300_lines() -> None:
     assert {f.name: n for f in OURS if (n := len(f.read_text("utf-8").splitlines())) >= 300} == {}
 
 
-def test_what_is_not_ours_is_as_it_came() -> None:
+def test_vendored_files_match_their_checksums() -> None:
     table = (WEB / "vendor" / "README.md").read_text("utf-8")
     named = dict(re.findall(r"\| `([\w.-]+)` \|.*\| `([0-9a-f]{64})` \|", table))
     code = {f.name for f in (WEB / "vendor").iterdir() if f.suffix in (".js", ".css")}
@@ -140,15 +140,15 @@ def test_what_is_not_ours_is_as_it_came() -> None:
         assert hashlib.sha256((WEB / "vendor" / name).read_bytes()).hexdigest() == digest, name
 
 
-def words(language: str) -> dict[str, str]:
+def texts_of(language: str) -> dict[str, str]:
     """Key → what stands behind it, of a module with one text a line."""
     text = (WEB / f"{language}.js").read_text("utf-8")
     body = text[text.index("export default {") : text.index("\n};")]
     return {k.strip('"'): v for k, v in re.findall(r'^  ("[\w-]+"|\w+): (.+),$', body, re.MULTILINE)}
 
 
-def test_both_languages_say_the_same_things() -> None:
-    english, chinese = words("english"), words("chinese")
+def test_both_languages_have_the_same_texts() -> None:
+    english, chinese = texts_of("english"), texts_of("chinese")
     assert len(english) > 100
     assert list(english) == list(chinese)
     for key, text in english.items():
@@ -157,8 +157,8 @@ def test_both_languages_say_the_same_things() -> None:
     assert [k for k, v in chinese.items() if v == english[k] and re.search("[a-z]{3}", re.sub(r"\{\w+\}", "", v))] == []
 
 
-def test_every_word_that_the_page_asks_for_is_there_and_none_is_idle() -> None:
-    known, texts = set(words("english")), {f.name: f.read_text("utf-8") for f in OURS}
+def test_every_text_the_page_uses_exists_and_none_is_unused() -> None:
+    known, texts = set(texts_of("english")), {f.name: f.read_text("utf-8") for f in OURS}
     html = set(re.findall(r'data-say(?:-label)?="(\w+)"', texts["index.html"]))
     assert html <= known
     code = "".join(t for name, t in texts.items() if name.endswith(".js") and name not in ("english.js", "chinese.js"))
@@ -170,16 +170,16 @@ def test_every_word_that_the_page_asks_for_is_there_and_none_is_idle() -> None:
     assert known - html - asked - quoted - by_name - families == set()
 
 
-def test_every_kind_of_problem_of_a_file_has_its_words() -> None:
+def test_every_problem_kind_of_a_file_has_a_text() -> None:
     from genrelab.serve.problems import KINDS
 
-    ours = {k.removeprefix("problem_") for k in words("english") if k.startswith("problem_")} - {"network", "other"}
+    ours = {k.removeprefix("problem_") for k in texts_of("english") if k.startswith("problem_")} - {"network", "other"}
     assert ours <= set(KINDS)
     never_here = {"bad-request", "bad-parameter", "not-found", "method-not-allowed", "internal", "upgrade-required"}
     assert set(KINDS) - ours <= never_here, "a kind without a title of its own in english.js"
 
 
-def test_what_is_needed_for_the_first_picture_is_small() -> None:
+def test_files_of_the_first_page_load_are_small() -> None:
     """As the text of the files stands, before gzip; the browser measures what really goes over the wire."""
     # Of the languages only the reader's is fetched, by a name that `import` does not tell.
     wanted, seen = ["page.js", "page.css", "answer.css", "index.html", "icon.svg", "english.js"], set[str]()
@@ -192,6 +192,6 @@ def test_what_is_needed_for_the_first_picture_is_small() -> None:
     assert sum((WEB / name).stat().st_size for name in seen) < 100_000
 
 
-def test_the_folder_is_part_of_the_package() -> None:
+def test_web_folder_is_part_of_the_package() -> None:
     toml = (PROJECT / "pyproject.toml").read_text("utf-8")
-    assert '"web/**/*"' in toml
+    assert '"serve/web/**/*"' in toml

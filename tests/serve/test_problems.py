@@ -21,16 +21,16 @@ def test_every_kind_is_an_object_of_rfc_9457(kind: str) -> None:
     assert not title.endswith(".")
 
 
-def test_a_kind_that_there_is_not_is_a_fault_of_ours() -> None:
+def test_unknown_problem_kind_raises_key_error() -> None:
     with pytest.raises(KeyError):
         Problem("nonsense", "x").about  # noqa: B018
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(-1, "1"), (0, "1"), (0.2, "1"), (1.01, "2"), (60, "60")])
-def test_when_to_come_again_is_told_in_whole_seconds(seconds: float, said: str) -> None:
+def test_retry_after_is_in_whole_seconds(seconds: float, said: str) -> None:
     assert problem_response(retry_later("busy", "x", seconds)).headers["retry-after"] == said
 
 
-def test_a_clients_words_stay_on_one_line_and_short() -> None:
+def test_quoted_client_text_is_one_short_line() -> None:
     assert quoted("a\nb\x1b[2Jü") == r"'a\nb\x1b[2Jü'"
     assert len(quoted("x" * 10_000)) < 400

@@ -89,7 +89,7 @@ def song(seconds: float = 30.0) -> bytes:
     return file.getvalue()
 
 
-def test_it_says_where_it_listens_and_ends_with_status_0(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_service_prints_its_address_and_exits_with_status_0(started: Callable[..., Service], tmp_path: Path) -> None:
     service = started("--model", f"mine={bundle(tmp_path / 'b', rock=9.0)}")
     assert service.said == f"mine: listening at http://127.0.0.1:{service.port} (Ctrl-C ends)\n"
     status, answer = service.ask("POST", "/v1/predict", song(3.0))
@@ -99,12 +99,12 @@ def test_it_says_where_it_listens_and_ends_with_status_0(started: Callable[..., 
     assert not list(service.temporary.iterdir())
 
 
-def test_ctrl_c_ends_it_as_well(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_service(started: Callable[..., Service], tmp_path: Path) -> None:
     assert started("--model", bundle(tmp_path / "b")).end(signal.SIGINT) == (0, "")
 
 
 @pytest.mark.slow
-def test_what_was_accepted_is_answered_when_it_is_stopped_under_load(
+def test_accepted_requests_are_answered_when_stopped_under_load(
     started: Callable[..., Service], tmp_path: Path
 ) -> None:
     service = started("--model", bundle(tmp_path / "b"))
@@ -142,7 +142,7 @@ def test_what_was_accepted_is_answered_when_it_is_stopped_under_load(
 
 
 @pytest.mark.slow
-def test_an_upload_that_is_half_way_is_told_when_it_is_stopped(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_unfinished_upload_gets_503_when_the_service_stops(started: Callable[..., Service], tmp_path: Path) -> None:
     service = started("--model", bundle(tmp_path / "b"))
     with socket.create_connection((service.host, service.port), timeout=20) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nabc")
@@ -162,7 +162,7 @@ def test_an_upload_that_is_half_way_is_told_when_it_is_stopped(started: Callable
     assert "Traceback" not in err
 
 
-def test_who_says_it_twice_does_not_wait(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_second_signal_ends_the_service_at_once(started: Callable[..., Service], tmp_path: Path) -> None:
     service = started("--model", bundle(tmp_path / "b"))
     with socket.create_connection((service.host, service.port), timeout=20) as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nabc")
@@ -176,7 +176,7 @@ def test_who_says_it_twice_does_not_wait(started: Callable[..., Service], tmp_pa
         assert b" 503 " in connection.recv(10_000)[:20]
 
 
-def test_a_service_that_is_stopped_before_it_listens_leaves_nothing(tmp_path: Path) -> None:
+def test_service_stopped_before_it_listens_leaves_no_files(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from genrelab.serve import server; from genrelab.serve.settings import ServeSettings;"
     )
@@ -209,14 +209,14 @@ def test_a_bundle_that_changed_is_loaded_again(started: Callable[..., Service], 
     assert err.count("loaded again") == 1
 
 
-def test_a_token_from_the_environment_is_asked_for(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_token_from_the_environment_is_required(started: Callable[..., Service], tmp_path: Path) -> None:
     service = started("--model", bundle(tmp_path / "b"), GENRELAB_TOKEN="a-long-secret")
     assert service.ask("GET", "/v1/models")[0] == 401
     assert service.ask("GET", "/v1/models", Authorization="Bearer a-long-secret")[0] == 200
     assert service.ask("GET", "/v1/health")[0] == 200
 
 
-def test_an_address_that_is_taken_is_one_line() -> None:
+def test_port_in_use_is_a_one_line_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -225,19 +225,19 @@ def test_an_address_that_is_taken_is_one_line() -> None:
     assert "cannot listen at 127.0.0.1 port" in err and "choose another --port" in err
 
 
-def test_a_host_that_does_not_exist_is_one_line() -> None:
+def test_unknown_host_is_a_one_line_error() -> None:
     status, _, err = call("serve", "--host", "no.such.host.invalid", "--insecure")
     assert status == 1 and err.startswith("Error: cannot listen at no.such.host.invalid")
 
 
-def test_a_bundle_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_invalid_bundle_is_a_one_line_error(tmp_path: Path) -> None:
     status, _, err = call("serve", "--port", "0", "--model", tmp_path)
     assert status == 1 and err.startswith("Error: ") and len(err.splitlines()) == 1
     left = list(Path(tempfile.gettempdir()).glob(f"genrelab-serve-{os.getpid()}-*"))
     assert not left
 
 
-def test_whom_a_name_lets_in(started: Callable[..., Service], tmp_path: Path) -> None:
+def test_host_names_are_checked_unless_allowed_or_insecure(started: Callable[..., Service], tmp_path: Path) -> None:
     closed, proxied = (
         started("--model", bundle(tmp_path / "b"), *words)
         for words in ((), ("--allow-origin", "https://music.example.org"))

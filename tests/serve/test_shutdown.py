@@ -9,7 +9,7 @@ from genrelab.serve.problems import Problem
 from genrelab.serve.shutdown import Draining, run_unless
 
 
-async def after(seconds: float, what: str = "", ended: list[str] | None = None) -> str:
+async def result_after(seconds: float, what: str = "", ended: list[str] | None = None) -> str:
     try:
         await asyncio.sleep(seconds)
     finally:
@@ -18,46 +18,48 @@ async def after(seconds: float, what: str = "", ended: list[str] | None = None) 
     return what
 
 
-def test_what_comes_first_counts() -> None:
+def test_first_to_finish_decides() -> None:
     ended: list[str] = []
-    assert asyncio.run(run_unless(after(9, "end", ended), after(0, "work", ended), ValueError)) == "work"
+    assert asyncio.run(run_unless(result_after(9, "end", ended), result_after(0, "work", ended), ValueError)) == "work"
     assert sorted(ended) == ["end", "work"]
     with pytest.raises(ValueError, match="too late"):
-        asyncio.run(run_unless(after(0), after(9, "work", ended), lambda: ValueError("too late")))
+        asyncio.run(run_unless(result_after(0), result_after(9, "work", ended), lambda: ValueError("too late")))
     assert sorted(ended) == ["end", "work", "work"]
 
 
-def test_what_is_called_off_leaves_nothing_running() -> None:
-    async def talk() -> list[str]:
+def test_cancellation_leaves_nothing_running() -> None:
+    async def scenario() -> list[str]:
         ended: list[str] = []
-        running = asyncio.create_task(run_unless(after(9, "end", ended), after(9, "work", ended), ValueError))
+        running = asyncio.create_task(
+            run_unless(result_after(9, "end", ended), result_after(9, "work", ended), ValueError)
+        )
         await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
         return ended
 
-    assert sorted(asyncio.run(talk())) == ["end", "work"]
+    assert sorted(asyncio.run(scenario())) == ["end", "work"]
 
 
-def test_its_own_failure_is_told() -> None:
+def test_failure_of_the_work_is_raised() -> None:
     async def broken() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        asyncio.run(run_unless(after(9), broken(), ValueError))
+        asyncio.run(run_unless(result_after(9), broken(), ValueError))
 
 
-def test_a_service_that_ends_waits_for_nothing() -> None:
-    async def talk() -> None:
+def test_end_of_the_service_interrupts_waiting_work() -> None:
+    async def scenario() -> None:
         draining = Draining()
         draining.start()
-        assert await draining.run_unless_over(after(0, "work")) == "work"
-        waiting = asyncio.create_task(draining.run_unless_over(after(9)))
+        assert await draining.run_unless_over(result_after(0, "work")) == "work"
+        waiting = asyncio.create_task(draining.run_unless_over(result_after(9)))
         await asyncio.sleep(0.01)
         draining.end()
         with pytest.raises(Problem) as e:
             await waiting
         assert (e.value.kind, e.value.headers) == ("stopping", {"Retry-After": "5"})
 
-    asyncio.run(talk())
+    asyncio.run(scenario())

@@ -16,14 +16,14 @@ def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
-def test_the_folder_is_ours_alone_and_gone_afterwards() -> None:
+def test_folder_is_private_and_removed_afterwards() -> None:
     with temp_folder.folder() as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (folder / "1").write_bytes(b"x")
     assert not folder.exists()
 
 
-def test_it_is_gone_after_a_fault_too() -> None:
+def test_folder_is_removed_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), temp_folder.folder() as folder:
         raise ZeroDivisionError
     assert not folder.exists()
@@ -41,7 +41,7 @@ with temp_folder.folder() as folder:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
-def test_what_a_killed_service_left_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+def test_sweep_removes_only_folders_of_dead_services(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -57,7 +57,7 @@ def test_what_a_killed_service_left_goes_and_that_of_a_living_one_stays(tmp_path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is swept there")
-def test_other_folders_and_links_stay(tmp_path: Path) -> None:
+def test_sweep_keeps_other_folders_and_links(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     for kept in (elsewhere, tmp_path / f"{temp_folder.PREFIX}notes"):
         kept.mkdir()

@@ -34,7 +34,7 @@ def test_two_artists_that_share_two_genres_cannot_be_kept_apart() -> None:
     assert all(set(y[rows][fitted]) == {0, 1, 2} for fitted, _ in splits)
 
 
-def test_a_lone_row_is_there_twice() -> None:
+def test_only_row_of_a_genre_is_duplicated() -> None:
     y = np.array([0, 0, 0, 1])
     rows, group, lone = ensure_two_groups(y, np.arange(4))
     assert list(rows) == [0, 1, 2, 3, 3]

@@ -39,7 +39,7 @@ def random_case(seed: int, n_groups: int, n_genres: int, largest: int) -> tuple[
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_small_case_is_near_the_best_that_exists(seed: int) -> None:
+def test_small_cases_are_close_to_the_optimum(seed: int) -> None:
     genres, groups = random_case(seed, 8, 1, 9)
     names = sorted(set(groups))
     best = min(
@@ -51,7 +51,7 @@ def test_a_small_case_is_near_the_best_that_exists(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_groups_stay_whole_and_every_genre_gets_what_it_can(seed: int) -> None:
+def test_groups_stay_whole_and_genres_reach_every_part_they_can(seed: int) -> None:
     genres, groups = random_case(seed, 60, 7, 6)
     parts = share(genres, groups, seed)
     of_group = {g: {p for p, h in zip(parts, groups, strict=True) if h == g} for g in set(groups)}
@@ -92,18 +92,18 @@ def test_a_group_that_two_genres_need_for_training_stays_there() -> None:
     assert parts == [0, 0, 2, 2]
 
 
-def test_no_group_at_all() -> None:
+def test_tracks_without_any_group_all_go_to_part_0() -> None:
     assert share(["rock", "jazz"], [None, None]) == [0, 0]
 
 
-def test_the_seed_decides_and_the_order_does_not() -> None:
+def test_result_depends_on_the_seed_and_not_on_the_order() -> None:
     genres, groups = random_case(5, 80, 4, 5)
     first = dict(zip(groups, share(genres, groups, 1), strict=True))
     assert dict(zip(groups[::-1], share(genres[::-1], groups[::-1], 1), strict=True)) == first
     assert dict(zip(groups, share(genres, groups, 2), strict=True)) != first
 
 
-def test_two_parts() -> None:
+def test_two_parts_get_their_fractions() -> None:
     genres, groups = random_case(3, 100, 4, 4)
     parts = share_out(genres, groups, (0.8, 0.2), needs=(1, 2), seed=0)
     assert parts.count(1) / len(parts) == pytest.approx(0.2, abs=0.02)

@@ -67,7 +67,7 @@ def test_official_is_taken_as_it_stands() -> None:
     assert (split.no_test, split.scored_part) == (False, "test")
 
 
-def test_without_test_tracks_validation_is_scored_and_training_artists_choose() -> None:
+def test_without_test_tracks_the_validation_part_is_scored() -> None:
     table = Table(*[row for row in OFFICIAL if row[2] != "test"])
     split = table.split("official")
     assert (split.no_test, split.scored_part) == (True, "validation")
@@ -84,21 +84,21 @@ def test_without_test_tracks_validation_is_scored_and_training_artists_choose() 
     assert "no test tracks: the validation part is scored, a fifth of the training artists chooses" in split.notes
 
 
-def test_without_validation_tracks_training_chooses_and_test_is_scored() -> None:
+def test_without_validation_tracks_some_training_tracks_replace_them() -> None:
     rows = [(genre, None, part, n) for genre, _, part, n in OFFICIAL if part != "validation"]
     split = Table(*rows).split("official")
     assert Counter(split.roles) == {"fit": 52, "choose": 12, "score": 16}
     assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
 
 
-def test_choosing_never_takes_the_only_artist_of_a_genre() -> None:
+def test_only_artist_of_a_genre_is_never_taken_for_validation() -> None:
     rows = [row for row in OFFICIAL if row[2] != "test"]
     table = Table(*rows, ("ska", "one", "training", 5), ("ska", "two", "validation", 5))
     split = table.split("official")
     assert all(split.roles[i] == "fit" for i, row in enumerate(table.rows) if row[1] == "one")
 
 
-def test_a_genre_without_training_tracks_is_refused_with_what_works() -> None:
+def test_genre_without_training_tracks_is_refused_with_a_remedy() -> None:
     table = Table(*OFFICIAL, *[("ska", f"s{i}", "validation", 3) for i in range(4)])
     with pytest.raises(SplitError) as refused:
         table.split("official")
@@ -107,24 +107,24 @@ def test_a_genre_without_training_tracks_is_refused_with_what_works() -> None:
     )
 
 
-def test_a_remedy_that_would_be_refused_is_not_named() -> None:
+def test_remedy_that_would_be_refused_is_not_suggested() -> None:
     table = Table(*[(genre, None, part, n) for genre, _, part, n in OFFICIAL], ("ska", None, "test", 4))
     with pytest.raises(SplitError, match=r"without training tracks on this disk: use --split random$"):
         table.split("official")
 
 
-def test_a_dataset_without_official_split_says_so() -> None:
+def test_official_policy_is_refused_without_an_official_split() -> None:
     with pytest.raises(SplitError, match="official split is not there: this dataset has none: use --split artist or"):
         Table(*albums("rock", 5), *albums("jazz", 5)).split("official")
 
 
-def test_training_tracks_alone_score_nothing() -> None:
+def test_official_split_with_training_tracks_only_is_refused() -> None:
     table = Table(("rock", "a", "training", 1), ("jazz", "b", "training", 1))
     with pytest.raises(SplitError, match="neither test nor validation tracks on this disk: add tracks"):
         table.split("official")
 
 
-def test_a_genre_that_could_not_be_decoded_is_not_asked_for() -> None:
+def test_genre_that_could_not_be_decoded_is_excluded() -> None:
     table = Table(*OFFICIAL, ("ska", "s", "test", 2))
     table.usable[-2:] = [False, False]
     split = table.split("official")
@@ -147,7 +147,7 @@ def test_an_artist_is_never_on_two_sides() -> None:
     assert split.notes == ()
 
 
-def test_spelling_does_not_make_two_artists() -> None:
+def test_spellings_of_an_artist_count_as_one() -> None:
     assert artist_key(" The  Beatles ") == artist_key("the beatles") != artist_key("beatles")
     assert artist_key("Beyonce\u0301") == artist_key("Beyonc\u00e9")
     assert artist_key("  ") is artist_key(None) is None
@@ -158,7 +158,7 @@ def test_spelling_does_not_make_two_artists() -> None:
     assert len({split.parts[i] for i in range(12)}) == 1
 
 
-def test_a_genre_of_one_artist_is_wholly_in_training_and_so_are_unknown_artists() -> None:
+def test_genres_of_one_artist_and_unknown_artists_stay_in_training() -> None:
     table = Table(*albums("rock", 9), *albums("jazz", 9), ("ska", "only", None, 6), ("jazz", None, None, 5))
     split = table.split("artist")
     assert table.count(split, genre="ska") == {"training": 6}
@@ -231,13 +231,13 @@ def test_too_few_tracks_are_refused(policy: str) -> None:
         Table(("rock", None, None, 1), ("jazz", None, None, 1)).split(policy)
 
 
-def test_single_tracks_choose_where_no_genre_can_spare_an_artist() -> None:
+def test_single_tracks_validate_if_no_genre_can_spare_an_artist() -> None:
     split = Table(*albums("rock", 2, 5), *albums("jazz", 2, 5)).split("artist")
     assert Counter(split.roles) == {"fit": 8, "choose": 2, "score": 10}
     assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
 
 
-def test_two_tracks_a_genre_leave_nothing_to_choose_with() -> None:
+def test_two_tracks_per_genre_are_too_few_to_validate() -> None:
     with pytest.raises(SplitError, match="has no validation tracks, and too few training tracks to choose"):
         Table(("rock", None, None, 2), ("jazz", None, None, 2)).split("random")
 
@@ -252,7 +252,7 @@ def test_auto_takes_official_then_artist_then_random() -> None:
     assert Table(*[(genre, None, None, n) for genre, _, _, n in OFFICIAL]).split("auto").policy == "random"
 
 
-def test_auto_tells_what_it_passed_over() -> None:
+def test_auto_notes_which_policies_it_passed_over() -> None:
     split = Table(*OFFICIAL, ("ska", None, "test", 104)).split("auto")
     assert split.policy == "random"
     assert split.notes[:2] == (
@@ -262,7 +262,7 @@ def test_auto_tells_what_it_passed_over() -> None:
     )
 
 
-def test_auto_wants_half_of_the_artists() -> None:
+def test_auto_uses_the_artist_split_only_if_half_are_known() -> None:
     half = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 40))
     assert half.split("auto").policy == "artist"
     less = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 41))
@@ -271,7 +271,7 @@ def test_auto_wants_half_of_the_artists() -> None:
     assert "auto passed over the artist split: it knows the artists of only 40 of 81 tracks (`prepare --artists" in told
 
 
-def test_auto_that_finds_nothing_says_why() -> None:
+def test_auto_error_gives_the_reasons() -> None:
     with pytest.raises(SplitError, match=r"no split works here: .*artist.*random.*; add tracks$"):
         Table(("rock", None, None, 1), ("jazz", None, None, 1)).split("auto")
 
@@ -280,7 +280,7 @@ def test_auto_that_finds_nothing_says_why() -> None:
 
 
 @pytest.mark.parametrize("policy", ["auto", "official", "artist", "random", "article"])
-def test_one_genre_is_nothing_to_tell_apart(policy: str) -> None:
+def test_one_genre_only_is_refused(policy: str) -> None:
     with pytest.raises(SplitError, match=r"one genre only \(rock\): nothing to tell apart"):
         Table(*[row for row in OFFICIAL if row[0] == "rock"]).split(policy)
 
@@ -305,7 +305,7 @@ def test_the_same_tracks_get_the_same_parts_in_any_order(policy: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["artist", "random"])
-def test_the_seed_decides(policy: str) -> None:
+def test_seed_changes_the_parts(policy: str) -> None:
     table = Table(*OFFICIAL)
     assert table.split(policy, seed=1).parts != table.split(policy, seed=2).parts
 
@@ -327,7 +327,7 @@ def test_unlabelled_tracks_are_excluded_and_counted() -> None:
     assert "excluded: 1 track without sound or label" in split.notes
 
 
-def test_thin_genres_are_named() -> None:
+def test_genres_with_few_scored_tracks_are_named() -> None:
     rows = [*OFFICIAL, ("ska", "s", "training", 4), ("ska", "v", "validation", 2), ("ska", "u", "test", 3)]
     assert "thin, with fewer than 5 scored tracks: ska (3 tracks)" in Table(*rows).split("official").notes
 
@@ -341,7 +341,7 @@ def test_an_unknown_policy_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.real
-def test_artist_split_of_gtzan(shared: Path) -> None:
+def test_artist_split_of_gtzan_has_the_wanted_sizes(shared: Path) -> None:
     with (shared / "data/gtzan_fault_filtered/artists.csv").open(encoding="utf-8") as f:
         rows = [(r["genre"], r["artist"] or None, None, 1) for r in csv.DictReader(f)]
     table = Table(*rows)
@@ -353,7 +353,7 @@ def test_artist_split_of_gtzan(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_artist_split_of_fma_small(shared: Path) -> None:
+def test_artist_split_of_fma_small_has_the_wanted_sizes(shared: Path) -> None:
     with (shared / "data/tables/fma_small_46_features.csv").open(encoding="utf-8") as f:
         rows = [(r["genre_top"], r["artist"] or None, r["split"], 1) for r in csv.DictReader(f)]
     table = Table(*rows)

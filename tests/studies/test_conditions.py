@@ -44,7 +44,7 @@ def test_clean_is_the_track_itself() -> None:
 
 
 @pytest.mark.parametrize("sr", [8_000, 22_050, 44_100, 96_000])
-def test_mp3_has_its_bit_rate_and_stays_where_it_is(tmp_path: Path, sr: int) -> None:
+def test_mp3_has_its_bit_rate_and_no_delay(tmp_path: Path, sr: int) -> None:
     y = music(sr, 6.0)
     conditions.write_mp3(tmp_path / "a.mp3", y, sr)
     assert (tmp_path / "a.mp3").stat().st_size * 8 / 6.0 == pytest.approx(64_000, rel=0.05)
@@ -79,7 +79,7 @@ def test_a_telephone_takes_low_rates(sr: int) -> None:
     assert np.isfinite(heard).all()
 
 
-def test_quieter_is_a_quarter() -> None:
+def test_quieter_lowers_the_level_by_12_db() -> None:
     y = white(1.0)
     assert np.allclose(conditions.quieter(y, SR, RNG), y * 10 ** (-12 / 20))
 
@@ -138,7 +138,7 @@ def test_the_same_stretch_gets_the_same_noise() -> None:
     assert not np.array_equal(once, other)
 
 
-def test_a_long_track_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_track_is_streamed_instead_of_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile.write(tmp_path / "a.wav", white(3.0), SR, subtype="FLOAT")
     whole = open_cached(tmp_path / "a.wav")
     monkeypatch.setattr(conditions, "MAX_CACHED_S", 1.0)

@@ -16,12 +16,12 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared
 from genrelab.studies import doubts
-from tests.support.feature_tables import collection, no_bar, silent
+from tests.support.feature_tables import collection, ignore_message, no_bar
 
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return doubts.study(prepared, Folder(run), asked, models=models, say=silent, bar=no_bar)
+    return doubts.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
 
 
 def _rows(run: Path) -> list[dict[str, str]]:
@@ -57,7 +57,7 @@ def _parts(prepared: Prepared) -> list[str]:
     return list(make_task(prepared, TrainSettings(split="random")).split.parts)
 
 
-def test_a_track_is_doubted_from_what_is_usual_for_the_other_genre() -> None:
+def test_doubt_threshold_is_the_usual_confidence_of_the_other_genre() -> None:
     p = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9], [0.75, 0.25], [0.55, 0.45]])
     y = np.array([0, 0, 1, 1, 0, 1, 1])
     # Usual are 0.57 for genre 0 and 0.55 for genre 1; row 6 is heard as genre 0, but not as surely as that.
@@ -67,7 +67,7 @@ def test_a_track_is_doubted_from_what_is_usual_for_the_other_genre() -> None:
     assert len(none) == 0
 
 
-def test_tracks_of_an_album_stand_together_the_clearest_first(tmp_path: Path) -> None:
+def test_doubts_are_grouped_by_artist_and_sorted_by_margin(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=240, per_artist=6, genre=0.8, artist=1.0)
     found = _study(prepared, tmp_path / "run", "gaussian_nb")
     artists = [r["artist"] for r in found["rows"]]
@@ -81,7 +81,7 @@ def test_tracks_of_an_album_stand_together_the_clearest_first(tmp_path: Path) ->
     assert {r["decision"] for r in _rows(tmp_path / "run")} == {""}
 
 
-def test_the_model_whose_probabilities_were_best_is_asked_whatever_the_scores_say(tmp_path: Path) -> None:
+def test_model_with_the_best_calibrated_log_loss_is_used(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=96)
     run = Folder(tmp_path / "run")
     assert _study(prepared, tmp_path / "run", "svm", "knn")["model"] == "svm"  # none was calibrated
@@ -113,14 +113,14 @@ def test_decisions_on_tracks_that_are_not_doubted_any_more_are_not_lost(tmp_path
     prepared, _ = collection(tmp_path, n=240, genre=0.8)
     first = _study(prepared, tmp_path / "run", "gaussian_nb")["rows"]
     with (tmp_path / "run" / "doubts.csv").open("a", newline="") as f:
-        f.write(f"t09999,,ska,rock,,,,,,,accept\n{_unlike(first)},,ska,rock,,,,,,,\n")
+        f.write(f"t09999,,ska,rock,,,,,,,accept\n{_undoubted_track(first)},,ska,rock,,,,,,,\n")
     assert _study(prepared, tmp_path / "run", "gaussian_nb")["rows"] == first
     rows = _rows(tmp_path / "run")
     assert [r["track_id"] for r in rows] == [*(r["track_id"] for r in first), "t09999"]
     assert (rows[-1]["suggested"], rows[-1]["decision"]) == ("rock", "accept")
 
 
-def _unlike(rows: list[dict[str, Any]]) -> str:
+def _undoubted_track(rows: list[dict[str, Any]]) -> str:
     """A track that is not among the doubted ones."""
     return next(t for t in (f"t{i:05d}" for i in range(240)) if t not in {r["track_id"] for r in rows})
 

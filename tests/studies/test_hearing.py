@@ -24,7 +24,7 @@ from genrelab.studies.hearing import (
     sample,
 )
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.finished_run import finish
+from tests.support.finished_run import write_finished_run
 
 LEAD_IN = CONDITIONS[-1]
 MEL = MelImageView(sr=SR, n_fft=512, size=16)
@@ -42,11 +42,11 @@ def a_run(folder: Path, seconds: float = 2.0, **views: View) -> tuple[StudyInput
     named = sorted((views or VIEWS).items())
     models = {name: bundle_for(folder / "run" / name / "bundle", view, SHORT) for name, view in named}
     sounds = {f"{i}.wav": (GENRES[i % 3], noise(seconds, seed=i), SR) for i in range(3)}
-    return load_inputs(finish(folder / "run", models, sounds)), list(models.values())
+    return load_inputs(write_finished_run(folder / "run", models, sounds)), list(models.values())
 
 
 @pytest.mark.parametrize("seconds", [0.9, 6.3])
-def test_what_is_heard_clean_is_what_predict_hears(tmp_path: Path, seconds: float) -> None:
+def test_clean_probabilities_equal_those_of_predict(tmp_path: Path, seconds: float) -> None:
     who, models = a_run(tmp_path, seconds)
     assert [e.name for e in who.models] == ["log_mel", "mel_image", "samples", "statistics"]
     for track in who.tracks:
@@ -55,7 +55,7 @@ def test_what_is_heard_clean_is_what_predict_hears(tmp_path: Path, seconds: floa
             assert np.allclose(row, list(model.predict(track.path).probabilities.values()), atol=1e-9)
 
 
-def test_what_is_heard_altered_is_what_predict_hears_of_such_a_file(tmp_path: Path) -> None:
+def test_altered_probabilities_equal_predict_on_altered_audio(tmp_path: Path) -> None:
     who, models = a_run(tmp_path, 5.0)
     track = who.tracks[0]
     y, sr = soundfile.read(track.path, dtype="float32")
@@ -76,7 +76,7 @@ def test_a_view_is_computed_once_for_all_that_read_it(tmp_path: Path, monkeypatc
     assert not np.allclose(heard[:, 0], heard[:, 3])
 
 
-def test_who_hears_only_silence_refuses_and_the_others_do_not(tmp_path: Path) -> None:
+def test_only_the_model_that_gets_silence_refuses(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 2.0, samples=VIEWS["samples"], mel=MEL)
     heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, LEAD_IN), 0))
     refuses = np.isnan(heard).all(axis=2)
@@ -93,13 +93,13 @@ def test_an_excerpt_as_long_as_the_track_is_the_track(tmp_path: Path) -> None:
     assert np.isnan(heard[3]).all()
 
 
-def test_a_file_that_cannot_be_read_any_more_is_heard_by_none(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused_by_every_model(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 1.0, mel=MEL)
     Path(who.tracks[1].path).write_bytes(b"this is no audio")
     assert np.isnan(classify_conditions(ConditionJob(who.models, who.tracks[1], (CLEAN, LEAD_IN), 0))).all()
 
 
-def test_workers_hear_the_same(tmp_path: Path) -> None:
+def test_results_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 1.0, mel=MEL, samples=VIEWS["samples"])
     orders = [ConditionJob(who.models, t, (CLEAN, *CONDITIONS[4:6]), 7) for t in who.tracks]
     told: list[tuple[int, int]] = []
@@ -110,21 +110,21 @@ def test_workers_hear_the_same(tmp_path: Path) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)] * 2
 
 
-def test_a_model_that_changed_meanwhile_is_not_asked(tmp_path: Path) -> None:
+def test_bundle_changed_meanwhile_is_refused(tmp_path: Path) -> None:
     who, models = a_run(tmp_path, 1.0, mel=MEL)
     bundle_for(models[0].path, MEL, SHORT, readme="# Another card\n")
     with pytest.raises(BundleError, match="changed while it was in use"):
         load_bundles(who.models)
 
 
-def test_tables_have_no_sound(tmp_path: Path) -> None:
-    run = finish(tmp_path / "run", {}, {"0.wav": ("Folk", noise(1.0), SR)})
+def test_table_models_are_refused(tmp_path: Path) -> None:
+    run = write_finished_run(tmp_path / "run", {}, {"0.wav": ("Folk", noise(1.0), SR)})
     bundle_for(tmp_path / "run" / "knn" / "bundle", TableView(columns=("a", "b")))
     run.write_json("knn/metrics.json", {})
     assert "columns of a table" in str(load_inputs(run).why_not)
 
 
-def test_audio_that_is_elsewhere_is_said(tmp_path: Path) -> None:
+def test_missing_audio_is_reported(tmp_path: Path) -> None:
     who, _ = a_run(tmp_path, 1.0, mel=MEL)
     assert who.why_not is None
     for track in who.tracks[1:]:

@@ -16,14 +16,14 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.runs.train import train
 from genrelab.studies import honesty
-from tests.support.feature_tables import collection, no_bar, silent
+from tests.support.feature_tables import collection, ignore_message, no_bar
 
 OFFICIAL = ("training", "training", "training", "validation", "test")
 
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return honesty.study(prepared, Folder(run), asked, models=models, say=silent, bar=no_bar)
+    return honesty.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
 
 
 def _policies(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -34,7 +34,7 @@ def _differences(model: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]
     return {(d["a"], d["b"]): d for d in model["differences"]}
 
 
-def test_artists_that_are_recognised_show(tmp_path: Path) -> None:
+def test_artist_recognition_shows_as_a_gap_between_splits(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, genre=0.7, artist=1.5, noise=0.3, splits=OFFICIAL)
     found = _study(prepared, tmp_path / "run", "majority", "knn")
     assert found == json.loads((tmp_path / "run" / "honesty.json").read_text())
@@ -57,7 +57,7 @@ def test_artists_that_are_recognised_show(tmp_path: Path) -> None:
     assert all(len(r) == len(honesty.HEADERS) for r in rows)
 
 
-def test_where_artists_do_not_show_nothing_is_claimed(tmp_path: Path) -> None:
+def test_no_gap_is_claimed_if_artists_do_not_matter(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, genre=1.0, artist=0.0, noise=1.5)
     (model,) = _study(prepared, tmp_path / "run", "gaussian_nb")["models"]
     gap = _differences(model)["random", "artist"]
@@ -75,7 +75,7 @@ def test_the_official_part_that_is_scored_is_named(tmp_path: Path) -> None:
     assert honesty.table(found)[-1][1] == "official (validation)"
 
 
-def test_policies_that_cannot_be_are_told_with_the_reason(tmp_path: Path) -> None:
+def test_impossible_policies_are_reported_with_the_reason(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=80, artists=False)
     found = _study(prepared, tmp_path / "run", "gaussian_nb", "raw_cnn")
     told = " | ".join(found["sentences"])
@@ -121,7 +121,7 @@ def _in_windows(prepared: Prepared, *, each: int, noise: float) -> Prepared:
     return open_prepared(prepared.folder)
 
 
-def test_windows_of_a_track_that_was_learned_from_give_it_away(tmp_path: Path) -> None:
+def test_segment_split_leaks_through_windows_of_the_same_track(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=120, genre=0.5, artist=0.5, noise=2.0)
     found = _study(_in_windows(prepared, each=8, noise=0.1), tmp_path / "run", "knn")
     by = _policies(found["models"][0])
@@ -133,14 +133,14 @@ def test_windows_of_a_track_that_was_learned_from_give_it_away(tmp_path: Path) -
     assert gap["low"] > 0.1 and "recordings recognised, not genres" in gap["sentence"]
 
 
-def test_hyper_parameters_that_may_have_seen_the_folds_are_told(tmp_path: Path) -> None:
+def test_tuned_hyper_parameters_are_reported_as_a_caveat(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=96)
     tuned = _study(prepared, tmp_path / "a", "knn", "gaussian_nb", params={"knn": {"k": 3}})["sentences"]
     assert [s for s in tuned if "hyper-parameters" in s and s.startswith("knn: ")]
     assert not any("hyper-parameters" in s for s in _study(prepared, tmp_path / "b", "knn")["sentences"])
 
 
-def test_windows_are_counted_by_their_artists(tmp_path: Path) -> None:
+def test_interval_over_windows_is_grouped_by_artist(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=120, genre=0.5, artist=2.0, noise=0.5)
     found = _study(_in_windows(prepared, each=8, noise=2.0), tmp_path / "run", "knn")
     windows = _policies(found["models"][0])["segment"]["windows"]
@@ -157,7 +157,7 @@ def _real(shared: Path, out: Path, name: str, **options: Any) -> Prepared:
 
 
 @pytest.mark.real
-def test_gtzan_random_tracks_promise_what_the_published_split_does_not_keep(shared: Path, tmp_path: Path) -> None:
+def test_gtzan_random_tracks_score_higher_than_the_published_split(shared: Path, tmp_path: Path) -> None:
     prepared = _real(shared, tmp_path / "p", "gtzan_57_features.csv", label="label", split_column="split")
     (model,) = _study(prepared, tmp_path / "run", "svm")["models"]
     by, gap = _policies(model), _differences(model)["random", "official"]

@@ -14,14 +14,14 @@ from genrelab.evaluation.intervals import mean_interval
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import make_task
 from genrelab.studies import learning_curve
-from tests.support.feature_tables import GENRES, collection, no_bar, silent
+from tests.support.feature_tables import GENRES, collection, ignore_message, no_bar
 
 PARTS = ("training", "training", "test")
 
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return learning_curve.study(prepared, Folder(run), asked, models=models, say=silent, bar=no_bar)
+    return learning_curve.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
 
 
 def test_shares_are_nested_whole_artists_and_hold_every_genre() -> None:
@@ -39,7 +39,7 @@ def test_shares_are_nested_whole_artists_and_hold_every_genre() -> None:
     assert (kept[0] != learning_curve.subset(y, groups, learned, 0.1, seed=9)).any()
 
 
-def test_a_genre_of_one_artist_is_kept_and_an_artist_of_two_genres_comes_whole() -> None:
+def test_subset_keeps_single_artist_genres_and_whole_artists() -> None:
     y = np.array([0] * 20 + [1] * 20 + [2] * 3)
     groups = np.array([*range(20), *range(20, 38), 40, 40, 40, 41, 41])  # 40 has genres 1 and 2
     learned = np.ones(43, bool)
@@ -48,7 +48,7 @@ def test_a_genre_of_one_artist_is_kept_and_an_artist_of_two_genres_comes_whole()
     assert all(chosen[groups == g].all() or not chosen[groups == g].any() for g in groups)
 
 
-def test_where_artists_cannot_be_halved_nothing_is_said_of_doubling(tmp_path: Path) -> None:
+def test_no_curve_is_made_if_artists_cannot_be_halved(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=96, per_artist=12, splits=("training", "test"))  # one artist a genre and part
     found = _study(prepared, tmp_path / "run", "gaussian_nb")
     assert found["models"] == []
@@ -57,7 +57,7 @@ def test_where_artists_cannot_be_halved_nothing_is_said_of_doubling(tmp_path: Pa
     ]
 
 
-def test_a_curve_that_rises_is_told(tmp_path: Path) -> None:
+def test_rising_curve_is_reported(tmp_path: Path) -> None:
     # Tracks are only known by their artist, and with more tracks come more artists.
     prepared, _ = collection(tmp_path, n=480, genre=0.3, artist=2.0, noise=0.3, splits=PARTS, leaky=True)
     found = _study(prepared, tmp_path / "run", "majority", "knn")
@@ -74,14 +74,14 @@ def test_a_curve_that_rises_is_told(tmp_path: Path) -> None:
     assert len(learning_curve.table(found)) == 4
 
 
-def test_a_curve_that_is_flat_is_told(tmp_path: Path) -> None:
+def test_flat_curve_is_reported(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=720, per_artist=1, genre=4.0, artist=0.0, noise=1.0, splits=PARTS)
     (model,) = _study(prepared, tmp_path / "run", "gaussian_nb")["models"]
     assert model["verdict"] == "flat"
     assert all(g["verdict"] != "still rising" for g in model["genres"].values())
 
 
-def test_few_scored_tracks_tell_nothing(tmp_path: Path) -> None:
+def test_few_scored_tracks_give_no_verdict(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, n=72, per_artist=3, splits=PARTS)
     found = _study(prepared, tmp_path / "run", "gaussian_nb")
     assert found["models"][0]["verdict"] == "too noisy to tell"
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_be_fitted_does_not_stop_the_others(tmp_path: Path) 
     assert found["sentences"][0].startswith("raw_cnn: no learning curve: raw_cnn reads the view samples")
 
 
-def test_of_several_genres_one_does_not_rise_by_chance(tmp_path: Path) -> None:
+def test_genre_verdicts_are_corrected_for_multiple_comparisons(tmp_path: Path) -> None:
     prepared, _ = collection(tmp_path, artists=False, splits=("training", "test"))
     task = make_task(prepared, TrainSettings(split="official"))
     tracks = np.flatnonzero(np.array(task.split.roles) == "score")
@@ -110,7 +110,7 @@ def test_of_several_genres_one_does_not_rise_by_chance(tmp_path: Path) -> None:
     assert mean_interval(gain)[0] > 0 > genre["low"] and genre["verdict"] == learning_curve.NOISY
 
 
-def test_a_network_says_first_how_long_it_will_take(tmp_path: Path) -> None:
+def test_duration_of_a_network_is_estimated_beforehand(tmp_path: Path) -> None:
     Folder(tmp_path).write_json("raw_cnn/metrics.json", {"train_s": 600.0})
     said = learning_curve._estimate(Folder(tmp_path), "raw_cnn")
     assert said == "learning curve of raw_cnn: 4 trainings, about 18 min"
@@ -119,7 +119,7 @@ def test_a_network_says_first_how_long_it_will_take(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "told"), [("raw_cnn", True), ("svm", False)])
-def test_what_was_trained_once_is_said_to_be(name: str, told: bool) -> None:
+def test_single_training_of_a_network_is_mentioned(name: str, told: bool) -> None:
     point = learning_curve._Point(1.0, 80, np.arange(40), np.ones(40))
     step = {"gain": 0.1, "low": 0.05, "high": 0.15, "verdict": learning_curve.RISING}
     points = [{"n_tracks": n, "accuracy": a} for n, a in ((40, 0.6), (80, 0.7))]
@@ -128,7 +128,7 @@ def test_what_was_trained_once_is_said_to_be(name: str, told: bool) -> None:
 
 
 @pytest.mark.real
-def test_on_real_features_more_tracks_help_knn_or_cannot_be_told(shared: Path, tmp_path: Path) -> None:
+def test_more_tracks_help_on_real_features(shared: Path, tmp_path: Path) -> None:
     from genrelab.core.config import PrepareSettings
     from genrelab.datasets import table
     from genrelab.datasets.base import DatasetOptions

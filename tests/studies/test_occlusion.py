@@ -16,7 +16,7 @@ from genrelab.studies import occlusion
 from genrelab.studies.hearing import load_inputs
 from genrelab.studies.occlusion import TIMES, hardest_tracks, study
 from tests.support.bundles import GENRES, bundle_for, noise
-from tests.support.finished_run import Sounds, finish, no_bar
+from tests.support.finished_run import Sounds, no_bar, write_finished_run
 
 SR = 22_050
 VIEW = MelImageView(size=40)
@@ -26,7 +26,7 @@ HUM = (0.5 * np.sin(2 * np.pi * 60 * np.arange(2 * SR) / SR)).astype(np.float32)
 SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(2.0, SR, seed=7 * i + len(g)) + HUM, SR) for i in range(2) for g in GENRES}
 
 
-def only(low: float, high: float, times: slice = slice(None)) -> NDArray[np.float32]:
+def weights_of_band(low: float, high: float, times: slice = slice(None)) -> NDArray[np.float32]:
     """Weights of a model that answers Rock by the level of one band, in some of the frames, and by nothing else."""
     centres = np.fft.rfftfreq(VIEW.n_fft, 1 / SR)[mel_filters(SR, VIEW.n_fft, VIEW.size).argmax(axis=1)]
     seen = np.zeros(VIEW.shape, np.float32)
@@ -40,16 +40,16 @@ def run_with(folder: Path, bias: float = 2.5, **weights: NDArray[np.float32]) ->
     """The louder the band, the more Rock: with this bias, about two in three."""
     told = {"bias": (0.0, 0.0, bias)}
     models = {n: bundle_for(folder / "run" / n / "bundle", VIEW, weights=w, **told) for n, w in weights.items()}
-    return finish(folder / "run", models, SOUNDS)
+    return write_finished_run(folder / "run", models, SOUNDS)
 
 
-def explained(run: Folder, say: list[str] | None = None, jobs: int = 1) -> dict[str, object]:
+def explain(run: Folder, say: list[str] | None = None, jobs: int = 1) -> dict[str, object]:
     return study(None, run, TrainSettings(), jobs=jobs, say=(say if say is not None else []).append, bar=no_bar)
 
 
 @pytest.mark.parametrize(("band", "low", "high"), [(1, 300, 900), (2, 1_200, 3_500), (3, 4_500, 10_000)])
 def test_a_model_of_one_band_is_explained_by_that_band(tmp_path: Path, band: int, low: float, high: float) -> None:
-    found = explained(run_with(tmp_path, one=only(low, high)))["one"]
+    found = explain(run_with(tmp_path, one=weights_of_band(low, high)))["one"]
     for track in found["tracks"]:
         drop = np.array(track["drop"])
         assert 0.3 < track["p"] < 0.9
@@ -59,16 +59,16 @@ def test_a_model_of_one_band_is_explained_by_that_band(tmp_path: Path, band: int
 
 
 def test_a_model_of_one_moment_is_explained_by_that_moment(tmp_path: Path) -> None:
-    found = explained(run_with(tmp_path, one=only(1_200, 3_500, slice(21, 24))))["one"]  # 1.05 to 1.2 s of 2
+    found = explain(run_with(tmp_path, one=weights_of_band(1_200, 3_500, slice(21, 24))))["one"]  # 1.05 to 1.2 s of 2
     for track in found["tracks"]:
         drop = np.abs(np.array(track["drop"]))
         assert np.unravel_index(drop.argmax(), drop.shape) == (2, 4)
         assert drop[:, [0, 1, 2, 6, 7]].max() < 0.05 * drop.max()
 
 
-def test_what_is_written(tmp_path: Path) -> None:
-    run, said = run_with(tmp_path, one=only(1_200, 3_500), two=only(300, 900)), list[str]()
-    found = explained(run, said)
+def test_written_files_have_every_field(tmp_path: Path) -> None:
+    run, said = run_with(tmp_path, one=weights_of_band(1_200, 3_500), two=weights_of_band(300, 900)), list[str]()
+    found = explain(run, said)
     assert set(found) == {"one", "two"}
     assert "2 models" in said[0]
     for name in found:
@@ -85,9 +85,9 @@ def test_what_is_written(tmp_path: Path) -> None:
             assert soundfile.info(tmp_path / "run" / name / track["evidence"]).subtype == "PCM_16"
 
 
-def test_p_is_what_the_model_says_and_mistakes_come_first(tmp_path: Path) -> None:
-    run = run_with(tmp_path, one=only(1_200, 3_500))
-    tracks = explained(run)["one"]["tracks"]
+def test_mistakes_come_first_sorted_by_probability(tmp_path: Path) -> None:
+    run = run_with(tmp_path, one=weights_of_band(1_200, 3_500))
+    tracks = explain(run)["one"]["tracks"]
     assert all(t["answer"] != t["truth"] for t in tracks)
     assert [t["p"] for t in tracks] == sorted((t["p"] for t in tracks), reverse=True)
     ear, who = load_inputs(run).models[0], load_inputs(run).tracks
@@ -96,68 +96,68 @@ def test_p_is_what_the_model_says_and_mistakes_come_first(tmp_path: Path) -> Non
     assert True in ranked
 
 
-def test_samples_are_explained_where_the_model_looks(tmp_path: Path) -> None:
+def test_samples_model_is_explained_within_its_window(tmp_path: Path) -> None:
     view = SamplesView(sr=SR, n_samples=4_410)
     bundle = bundle_for(tmp_path / "run" / "raw" / "bundle", view)
-    found = explained(finish(tmp_path / "run", {"raw": bundle}, SOUNDS))["raw"]
+    found = explain(write_finished_run(tmp_path / "run", {"raw": bundle}, SOUNDS))["raw"]
     for track in found["tracks"]:
         assert track["end_s"] == pytest.approx(0.2)
         assert np.abs(track["drop"]).max() > 0
 
 
-def test_the_first_stretch_that_is_not_silent(tmp_path: Path) -> None:
+def test_first_non_silent_stretch_is_explained(tmp_path: Path) -> None:
     y = noise(3.0, SR)
     y[:SR] = 0
     sounds: Sounds = {"a.wav": ("Folk", y, SR), "b.wav": ("Rock", noise(3.0, SR, seed=1), SR)}
     clips = ClipSettings(clip_s=1.0, max_clips=3)
-    bundle = bundle_for(tmp_path / "run" / "one" / "bundle", VIEW, clips, weights=only(1_200, 3_500))
-    found = explained(finish(tmp_path / "run", {"one": bundle}, sounds))["one"]["tracks"]
+    bundle = bundle_for(tmp_path / "run" / "one" / "bundle", VIEW, clips, weights=weights_of_band(1_200, 3_500))
+    found = explain(write_finished_run(tmp_path / "run", {"one": bundle}, sounds))["one"]["tracks"]
     assert {t["track_id"]: (t["start_s"], t["end_s"]) for t in found} == {"a.wav": (1, 2), "b.wav": (0, 1)}
     assert next(t for t in found if t["track_id"] == "a.wav")["t_edges"][0] == 1
 
 
-def test_a_model_that_does_not_listen_is_not_explained(tmp_path: Path) -> None:
+def test_constant_model_is_not_explained(tmp_path: Path) -> None:
     said: list[str] = []
-    run = run_with(tmp_path, deaf=np.zeros((1_600, 3), np.float32), one=only(1_200, 3_500))
-    assert set(explained(run, said)) == {"one"}
+    run = run_with(tmp_path, deaf=np.zeros((1_600, 3), np.float32), one=weights_of_band(1_200, 3_500))
+    assert set(explain(run, said)) == {"one"}
     assert "what decided: deaf answers the same whatever it hears" in said
 
 
-def test_a_model_that_no_patch_moves_says_so(tmp_path: Path) -> None:
+def test_model_without_a_decisive_patch_is_reported(tmp_path: Path) -> None:
     said: list[str] = []
-    found = explained(run_with(tmp_path, bias=12.0, sure=only(1_200, 3_500)), said)
+    found = explain(run_with(tmp_path, bias=12.0, sure=weights_of_band(1_200, 3_500)), said)
     assert "no patch by itself" in found["sure"]["sentence"]
     assert any("sure: no patch by itself" in sentence for sentence in said)
 
 
-def test_a_run_never_fails_by_it(tmp_path: Path) -> None:
+def test_run_does_not_fail_if_occlusion_fails(tmp_path: Path) -> None:
     said: list[str] = []
-    run = run_with(tmp_path, one=only(1_200, 3_500))
+    run = run_with(tmp_path, one=weights_of_band(1_200, 3_500))
     (tmp_path / "run" / "one" / "bundle" / "model.onnx").write_bytes(b"damaged")
-    assert explained(run, said) == {}
+    assert explain(run, said) == {}
     assert said[-1].startswith("what decided: not looked for: ")
     for file in (tmp_path / "root").rglob("*.wav"):
         file.unlink()
-    assert explained(run, said) == {}
+    assert explain(run, said) == {}
     assert "is on this disk" in said[-1]
 
 
-def test_a_track_that_cannot_be_read_any_more_is_a_sentence(tmp_path: Path) -> None:
+def test_unreadable_track_is_reported(tmp_path: Path) -> None:
     said: list[str] = []
-    run = run_with(tmp_path, one=only(1_200, 3_500))
-    gone = explained(run)["one"]["tracks"][1]["track_id"]
+    run = run_with(tmp_path, one=weights_of_band(1_200, 3_500))
+    gone = explain(run)["one"]["tracks"][1]["track_id"]
     (tmp_path / "root" / gone).write_bytes(b"no audio")
-    left = explained(run, said)["one"]["tracks"]
+    left = explain(run, said)["one"]["tracks"]
     assert len(left) == 2
     assert any(s.startswith(f"  {gone}: not explained: ") for s in said)
 
 
-def test_earlier_sounds_do_not_stay(tmp_path: Path) -> None:
-    run = run_with(tmp_path, one=only(1_200, 3_500))
+def test_previous_evidence_files_are_removed(tmp_path: Path) -> None:
+    run = run_with(tmp_path, one=weights_of_band(1_200, 3_500))
     run.write_bytes("one/occlusion/9.wav", b"of another time")
-    explained(run)
+    explain(run)
     assert run.names("one/occlusion") == ["1.wav", "2.wav", "3.wav"]
 
 
-def test_hearings_are_as_many_as_told() -> None:
+def test_number_of_evaluations_is_the_documented_one() -> None:
     assert occlusion.RUNS_PER_TRACK == 33

@@ -53,7 +53,7 @@ def test_a_patch_is_turned_down_by_20_db() -> None:
     )
 
 
-def test_the_picture_shows_what_sounds() -> None:
+def test_spectrogram_shows_the_tone_where_it_sounds() -> None:
     sr = 44_100
     t = np.arange(3 * sr) / sr
     mel, hz = mel_picture(np.sin(2 * np.pi * 2_000 * t).astype(np.float32) * (t > 1.5), sr)
@@ -67,7 +67,7 @@ def test_the_picture_shows_what_sounds() -> None:
     assert hz == sorted(hz)
 
 
-def test_the_picture_of_a_moment() -> None:
+def test_spectrogram_of_a_very_short_sound() -> None:
     levels = np.array(mel_picture(np.random.default_rng(0).standard_normal(5_000).astype(np.float32), 22_050)[0])
     assert levels.shape[0] == 48
     assert 60 < levels.shape[1] <= 96

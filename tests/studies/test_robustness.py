@@ -18,14 +18,14 @@ from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel
 from genrelab.studies.robustness import REFUSED, predicted_genres, robustness_json, study
 from genrelab.studies.robustness_card import HEADING, section, with_section
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.finished_run import Sounds, finish, no_bar
+from tests.support.finished_run import Sounds, no_bar, write_finished_run
 
 VIEW = MelImageView(sr=SR, n_fft=512, size=16)
 SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(3.2, seed=7 * i + len(g)), SR) for i in range(2) for g in GENRES}
 CARD = f"# A model\n\n## Data\n\nMuch.\n\n{USAGE_HEADING}\n\nBy hand.\n"
 
 
-def heard(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dict[str, object]:
+def run_study(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dict[str, object]:
     say = (said if said is not None else []).append
     return study(None, run, TrainSettings(), jobs=1, say=say, bar=no_bar, at_most=at_most)
 
@@ -33,12 +33,12 @@ def heard(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dic
 def a_run(folder: Path) -> Folder:
     models = {"mel": bundle_for(folder / "run" / "mel" / "bundle", VIEW, readme=CARD)}
     models["raw"] = bundle_for(folder / "run" / "raw" / "bundle", SamplesView(sr=SR, n_samples=900), readme=CARD)
-    return finish(folder / "run", models, SOUNDS)
+    return write_finished_run(folder / "run", models, SOUNDS)
 
 
-def test_a_finished_run_is_heard(tmp_path: Path) -> None:
+def test_finished_run_is_measured_under_every_condition(tmp_path: Path) -> None:
     run, said = a_run(tmp_path), list[str]()
-    found = heard(run, said)
+    found = run_study(run, said)
     assert run.read_json("robustness.json") == found
     assert (found["part"], found["n"], found["n_scored"]) == ("test", 6, 6)
     assert [m["model"] for m in found["models"]] == ["mel", "raw"]
@@ -58,17 +58,17 @@ def test_a_finished_run_is_heard(tmp_path: Path) -> None:
 
 def test_the_clean_accuracy_is_that_of_the_predictions(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    for model in heard(run)["models"]:
+    for model in run_study(run)["models"]:
         bundle = run.local / model["model"] / "bundle"
         right = [predict_file(load_bundle(bundle), tmp_path / "root" / t).genre == SOUNDS[t][0] for t in SOUNDS]
         assert model["conditions"][0]["accuracy"] == pytest.approx(np.mean(right))
 
 
-def test_every_card_says_it_once(tmp_path: Path) -> None:
+def test_every_model_card_gets_the_section_once(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     before = load_bundle(run.local / "mel" / "bundle")
-    found = heard(run)
-    found = heard(run)
+    found = run_study(run)
+    found = run_study(run)
     after = load_bundle(run.local / "mel" / "bundle")
     card = (run.local / "mel" / "bundle" / "README.md").read_text()
     assert after.fingerprint != before.fingerprint
@@ -87,19 +87,19 @@ def test_a_section_is_put_before_the_last_and_replaced() -> None:
     assert with_section(with_section("# A model\n", first), second) == f"# A model\n\n{second}"
 
 
-def test_a_sample_says_how_many_there_are(tmp_path: Path) -> None:
+def test_sample_reports_the_total_number_of_tracks(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    found = heard(run, at_most=3)
+    found = run_study(run, at_most=3)
     assert (found["n"], found["n_scored"]) == (3, 6)
     assert "n = 3 of 6 tracks" in section(found, "mel")
 
 
-def test_a_run_without_audio_says_why_and_is_left_alone(tmp_path: Path) -> None:
+def test_run_without_audio_is_reported_and_left_unchanged(tmp_path: Path) -> None:
     run, said = a_run(tmp_path), list[str]()
     card = (run.local / "mel" / "bundle" / "README.md").read_text()
     for file in (tmp_path / "root").rglob("*.wav"):
         file.unlink()
-    found = heard(run, said)
+    found = run_study(run, said)
     assert (found["models"], len(said)) == ([], 1)
     assert "none of the 6 scored tracks is on this disk" in said[0]
     assert not run.exists("robustness.json")
@@ -109,24 +109,24 @@ def test_a_run_without_audio_says_why_and_is_left_alone(tmp_path: Path) -> None:
 def test_without_an_encoder_mp3_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robustness, "can_encode_mp3", lambda: False)
     said: list[str] = []
-    names = [c["name"] for c in heard(a_run(tmp_path), said)["models"][0]["conditions"]]
+    names = [c["name"] for c in run_study(a_run(tmp_path), said)["models"][0]["conditions"]]
     assert names == [c.name for c in CONDITIONS if c.name != "mp3_64"]
     assert any("MP3 is left out" in s for s in said)
 
 
-def test_a_track_that_cannot_be_read_counts_nowhere(tmp_path: Path) -> None:
+def test_unreadable_track_is_not_counted(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     (tmp_path / "root" / "Folk" / "0.wav").write_bytes(b"no audio")
-    found = heard(run)
+    found = run_study(run)
     assert found["n"] == 5
     assert found["sentences"][0] == "1 track could not be read any more and counted nowhere"
 
 
-def test_where_no_track_can_be_read_a_sentence_says_so(tmp_path: Path) -> None:
+def test_run_without_readable_tracks_is_reported(tmp_path: Path) -> None:
     run, said = a_run(tmp_path), list[str]()
     for name in SOUNDS:
         (tmp_path / "root" / name).write_bytes(b"no audio")
-    assert heard(run, said)["models"] == []
+    assert run_study(run, said)["models"] == []
     assert said[-1] == "robustness: not measured: none of 6 tracks could be read any more"
     assert not run.exists("robustness.json")
 
@@ -144,7 +144,7 @@ def rows(*columns: np.ndarray, seconds: float | None = None) -> dict[str, object
     return robustness_json(who, TRACKS, conditions, np.stack(columns, axis=1)[:, :, None])
 
 
-def test_a_difference_is_counted_in_pairs() -> None:
+def test_difference_is_measured_in_pairs() -> None:
     clean, worse = TRUTH.copy(), TRUTH.copy()
     clean[:20] = (TRUTH[:20] + 1) % 3  # 80 right
     worse[10:50] = (TRUTH[10:50] + 1) % 3  # 60 right, ten of them anew
@@ -158,7 +158,7 @@ def test_a_difference_is_counted_in_pairs() -> None:
     assert found["sentences"] == [f"svm loses 20 points [{low}, {high}] when heard as an MP3 of 64 kbit/s"]
 
 
-def test_who_refuses_is_wrong_and_not_the_same() -> None:
+def test_refusal_counts_as_wrong_and_as_a_changed_answer() -> None:
     silent = TRUTH.copy()
     silent[:30] = REFUSED
     found = rows(TRUTH, silent)
@@ -167,13 +167,13 @@ def test_who_refuses_is_wrong_and_not_the_same() -> None:
     assert any("refuses 30 of 100 tracks" in s for s in found["sentences"])
 
 
-def test_a_gain_is_a_gain() -> None:
+def test_gain_is_reported_as_a_gain() -> None:
     clean = TRUTH.copy()
     clean[:40] = (TRUTH[:40] + 1) % 3
     assert rows(clean, TRUTH)["sentences"][0].startswith("svm gains 40 points [")
 
 
-def test_what_may_be_chance_is_said_to_be() -> None:
+def test_difference_within_chance_is_reported_as_such() -> None:
     once = TRUTH.copy()
     once[0] = (TRUTH[0] + 1) % 3
     sentence = rows(TRUTH, once)["sentences"][0]
@@ -182,7 +182,7 @@ def test_what_may_be_chance_is_said_to_be() -> None:
     )
 
 
-def test_one_of_many_ways_that_seems_to_differ_is_no_news() -> None:
+def test_verdicts_are_corrected_for_many_conditions() -> None:
     clean, worse = TRUTH.copy(), TRUTH.copy()
     worse[:8] = (TRUTH[:8] + 1) % 3
     clean[99] = (TRUTH[99] + 1) % 3  # 8 lost, 1 gained: p = 0.039
@@ -193,12 +193,12 @@ def test_one_of_many_ways_that_seems_to_differ_is_no_news() -> None:
     assert many["sentences"][0].startswith("svm: no difference that could not be chance")
 
 
-def test_a_model_that_does_not_listen_is_not_talked_about() -> None:
+def test_constant_model_is_not_mentioned() -> None:
     always = np.zeros(100, np.int64)
     assert rows(always, always)["sentences"] == []
 
 
-def test_seconds_count_the_tracks_that_have_them() -> None:
+def test_excerpt_accuracy_counts_only_long_enough_tracks() -> None:
     short = TRUTH.copy()
     short[:19] = (TRUTH[:19] + 1) % 3
     found = rows(TRUTH, short, seconds=3.0)

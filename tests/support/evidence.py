@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from genrelab.evaluation.calibration import Evidence
 
 
-def answered(
+def evidence_from_confidences(
     right: Mapping[str, Sequence[int]],
     wrong: Mapping[str, Sequence[int]],
     missed: Sequence[int] | None = None,

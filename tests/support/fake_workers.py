@@ -28,7 +28,7 @@ def model(name: str) -> Any:
     return SimpleNamespace(name=name, about=about, card=f"# {name}\n", path=Path("model"), bundle=None)
 
 
-class FakeShelf:
+class FakeModelStore:
     """Two models, `first` and `second`."""
 
     default = "first"
@@ -43,7 +43,7 @@ class FakeShelf:
         return list(self._models.values())
 
 
-class FakeEars:
+class FakeWorkerQueue:
     """Hears that every file is Rock; one whose content is `refuse KIND WORDS` is refused.
 
     Attributes:
@@ -89,8 +89,8 @@ class FakeEars:
 
 def service(folder: Path, limits: Limits = Limits(), **settings: Any) -> Any:  # noqa: B008
     """The application with fakes; `app.state.worker_queue` are its ears."""
-    ears = FakeEars()
-    app = create_app(limits, FakeShelf(), ears, folder=folder, **settings)  # type: ignore[arg-type]
+    ears = FakeWorkerQueue()
+    app = create_app(limits, FakeModelStore(), ears, folder=folder, **settings)  # type: ignore[arg-type]
     app.state.worker_queue = ears
     return app
 

@@ -40,7 +40,7 @@ def cut(path: Path, share: float) -> Path:
     return path
 
 
-def lying_wav(path: Path, y: NDArray[np.float32], stated: int) -> Path:
+def wav_with_false_length(path: Path, y: NDArray[np.float32], stated: int) -> Path:
     """A WAV whose chunks state so many bytes of sound."""
     write(path, y)
     content = bytearray(path.read_bytes())
@@ -51,7 +51,7 @@ def lying_wav(path: Path, y: NDArray[np.float32], stated: int) -> Path:
     return path
 
 
-def lying_mp3(path: Path, y: NDArray[np.float32], times: int) -> Path:
+def mp3_with_false_length(path: Path, y: NDArray[np.float32], times: int) -> Path:
     """An MP3 whose Xing header states so many times the frames that there are."""
     write(path, y)
     content = bytearray(path.read_bytes())
@@ -84,8 +84,8 @@ def collection(root: Path) -> Path:
     write(root / "jazz" / "nan.wav", np.append(tune(15), np.float32(np.nan)), subtype="FLOAT")
     write(root / "jazz" / "short.wav", tune(16, 0.2))
     write(root / "jazz" / "slow.wav", music(8_000, 4, seed=17), 8_000)
-    lying_wav(root / "jazz" / "lies.wav", tune(18), 60 * 2 * SR)
-    lying_mp3(root / "jazz" / "lies.mp3", tune(19), 3)
+    wav_with_false_length(root / "jazz" / "lies.wav", tune(18), 60 * 2 * SR)
+    mp3_with_false_length(root / "jazz" / "lies.mp3", tune(19), 3)
     original = write(root / "jazz" / "one.mp3", tune(20))
     (root / "rock" / "same.mp3").write_bytes(original.read_bytes())
     (root / "jazz" / "tagged.mp3").write_bytes(original.read_bytes())

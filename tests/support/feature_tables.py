@@ -24,7 +24,7 @@ def no_bar(title: str, unit: str) -> AbstractContextManager[Callable[[int, int],
     return nullcontext(lambda done, total: None)
 
 
-def silent(_: str) -> None:
+def ignore_message(_: str) -> None:
     """For studies whose news nobody reads."""
 
 

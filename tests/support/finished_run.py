@@ -21,7 +21,7 @@ Sounds = Mapping[str, tuple[str, NDArray[np.float32], int]]
 """Of each file below ROOT: genre, samples, rate."""
 
 
-def finish(folder: Path, models: Mapping[str, Classifier], sounds: Sounds) -> Folder:
+def write_finished_run(folder: Path, models: Mapping[str, Classifier], sounds: Sounds) -> Folder:
     """RUN in `folder`, where the models' bundles lie at `<name>/bundle`, and ROOT beside it with the sounds."""
     run, root = Folder(folder), folder.parent / "root"
     columns: dict[str, list[object]] = {k: [] for k in ("track_id", "path", "genre", "artist", "album", "duration_s")}

@@ -72,7 +72,7 @@ def edited(data: bytes, rng: random.Random) -> bytes:
     return content
 
 
-def _names(proto: Any, rng: random.Random) -> None:
+def _change_input_names(proto: Any, rng: random.Random) -> None:
     nodes = proto.graph.node
     inputs = rng.choice(nodes).input
     name = rng.choice([name for node in nodes for name in (*node.input, *node.output)])
@@ -81,11 +81,11 @@ def _names(proto: Any, rng: random.Random) -> None:
         inputs[rng.randrange(len(inputs))] = name
 
 
-def _operator(proto: Any, rng: random.Random) -> None:
+def _change_operator(proto: Any, rng: random.Random) -> None:
     rng.choice(proto.graph.node).op_type = rng.choice(OPERATORS)
 
 
-def _order(proto: Any, rng: random.Random) -> None:
+def _delete_or_repeat_node(proto: Any, rng: random.Random) -> None:
     nodes = proto.graph.node
     at = rng.randrange(len(nodes))
     if rng.random() < 0.5 and len(nodes) > 1:
@@ -94,7 +94,7 @@ def _order(proto: Any, rng: random.Random) -> None:
         nodes.add().CopyFrom(nodes[at])
 
 
-def _attribute(proto: Any, rng: random.Random) -> None:
+def _change_attribute(proto: Any, rng: random.Random) -> None:
     having = [node for node in proto.graph.node if node.attribute]
     if not having:
         return
@@ -112,7 +112,7 @@ def _attribute(proto: Any, rng: random.Random) -> None:
             values[rng.randrange(len(values))] = rng.choice(NUMBERS)
 
 
-def _constant(proto: Any, rng: random.Random) -> None:
+def _change_constant(proto: Any, rng: random.Random) -> None:
     if not proto.graph.initializer:
         return
     tensor = rng.choice(proto.graph.initializer)
@@ -129,7 +129,7 @@ def _constant(proto: Any, rng: random.Random) -> None:
         tensor.raw_data = values.tobytes()
 
 
-def _end(proto: Any, rng: random.Random) -> None:
+def _change_graph_input_or_output(proto: Any, rng: random.Random) -> None:
     tensor = rng.choice([*proto.graph.input, *proto.graph.output]).type.tensor_type
     if rng.random() < 0.5 or not tensor.shape.dim:
         tensor.elem_type = rng.randrange(20)
@@ -137,12 +137,12 @@ def _end(proto: Any, rng: random.Random) -> None:
         rng.choice(tensor.shape.dim).dim_value = rng.choice(NUMBERS)
 
 
-def _version(proto: Any, rng: random.Random) -> None:
+def _change_opset_version(proto: Any, rng: random.Random) -> None:
     rng.choice(proto.opset_import).version = rng.choice((0, 1, 9, 11, 13, 18, 23, 99, -1))
 
 
 EDITS: tuple[Callable[[Any, random.Random], None], ...] = (
-    _names, _operator, _order, _attribute, _constant, _constant, _end, _version,
+    _change_input_names, _change_operator, _delete_or_repeat_node, _change_attribute, _change_constant, _change_constant, _change_graph_input_or_output, _change_opset_version,
 )  # fmt: skip
 
 

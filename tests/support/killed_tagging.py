@@ -12,10 +12,10 @@ from typing import Any
 from genrelab.tagging import journal as tag_journal
 from genrelab.tagging import replace_file, tag, untag
 from genrelab.tagging.tag import TagSettings
-from tests.support.named_model import Ear
+from tests.support.named_model import FakeClassifier
 
 
-def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[..., Any]:
+def killed_at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[..., Any]:
     """Like `function`, but the n-th call is the process's last, after `nothing`, `half` or `all` of it."""
 
     def wrapped(*args: Any) -> Any:
@@ -34,16 +34,16 @@ def at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[...,
 if __name__ == "__main__":
     folder, where, n, journals = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     if where == "before the journal":
-        replace_file.copy_attributes = at_call(n, replace_file.copy_attributes, done="nothing")
+        replace_file.copy_attributes = killed_at_call(n, replace_file.copy_attributes, done="nothing")
     elif where == "in a line":
-        write = at_call(n, tag_journal.FileIO.write, done="half")
+        write = killed_at_call(n, tag_journal.FileIO.write, done="half")
         tag_journal.FileIO = type("Cut", (tag_journal.FileIO,), {"write": write})  # type: ignore[misc]
     elif where == "before the rename":
-        Path.replace = at_call(n, Path.replace, done="nothing")  # type: ignore[method-assign]
+        Path.replace = killed_at_call(n, Path.replace, done="nothing")  # type: ignore[method-assign]
     elif where == "after the rename":
-        Path.replace = at_call(n, Path.replace, done="all")  # type: ignore[method-assign]
+        Path.replace = killed_at_call(n, Path.replace, done="all")  # type: ignore[method-assign]
     print("begun", flush=True)
     for journal in journals:
         untag.untag(Path(journal), lambda _: None)
     if not journals:
-        tag.tag(folder, Ear(), TagSettings(), lambda _: None)
+        tag.tag(folder, FakeClassifier(), TagSettings(), lambda _: None)

@@ -20,7 +20,7 @@ from genrelab.serve.limits import Limits
 
 
 @contextmanager
-def served(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
+def running_server(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
     """The port where `app` answers."""
     config = uvicorn.Config(app, http=http_protocol(limits), log_config=None, timeout_graceful_shutdown=2, **settings)
     server = uvicorn.Server(config)
@@ -39,13 +39,13 @@ def served(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
 
 
 @contextmanager
-def connected(port: int) -> Iterator[socket.socket]:
+def open_connection(port: int) -> Iterator[socket.socket]:
     """A bare connection, that waits ten seconds for anything."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         yield connection
 
 
-def until_closed(connection: socket.socket) -> bytes:
+def read_until_closed(connection: socket.socket) -> bytes:
     """All that comes until the other side closes."""
     said = b""
     try:
@@ -56,7 +56,7 @@ def until_closed(connection: socket.socket) -> bytes:
     return said
 
 
-def upgraded(connection: socket.socket, port: int, path: str = "/v1/stream") -> None:
+def upgrade_to_websocket(connection: socket.socket, port: int, path: str = "/v1/stream") -> None:
     """Make a WebSocket of a bare connection."""
     key = base64.b64encode(os.urandom(16)).decode()
     head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -86,21 +86,21 @@ def tiny_chunks(connection: socket.socket, port: int) -> bytes:
 
 def empty_messages(connection: socket.socket, port: int) -> bytes:
     """Begins a stream of messages without content."""
-    upgraded(connection, port)
+    upgrade_to_websocket(connection, port)
     connection.sendall(frame(TEXT, b'{"type":"start","format":"pcm16","sr":8000}'))
     return frame(BINARY) * 20_000
 
 
 def empty_pieces(connection: socket.socket, port: int) -> bytes:
     """Begins a message of pieces without content."""
-    upgraded(connection, port)
+    upgrade_to_websocket(connection, port)
     connection.sendall(frame(BINARY, last=False))
     return frame(0, last=False) * 20_000
 
 
 def pings(connection: socket.socket, port: int) -> bytes:
     """Begins a stream of pings."""
-    upgraded(connection, port)
+    upgrade_to_websocket(connection, port)
     return frame(PING) * 20_000
 
 
@@ -108,13 +108,15 @@ FLOODS = (tiny_chunks, empty_messages, empty_pieces, pings)
 """What costs a server much more than a client."""
 
 
-def looks_while(port: int, flood: Callable[[socket.socket, int], bytes], clients: int, seconds: float) -> list[float]:
+def health_seconds_under_flood(
+    port: int, flood: Callable[[socket.socket, int], bytes], clients: int, seconds: float
+) -> list[float]:
     """How long each look at its health takes while a server is flooded."""
     until = time.monotonic() + seconds
 
     def attack() -> None:
         while time.monotonic() < until:
-            with suppress(OSError, AssertionError), connected(port) as connection:
+            with suppress(OSError, AssertionError), open_connection(port) as connection:
                 block = flood(connection, port)
                 while time.monotonic() < until:
                     connection.sendall(block)
@@ -124,14 +126,14 @@ def looks_while(port: int, flood: Callable[[socket.socket, int], bytes], clients
         attacker.start()
     looks = []
     while time.monotonic() < until:
-        looks.append(health(port))
+        looks.append(health_seconds(port))
         time.sleep(0.1)
     for attacker in attackers:
         attacker.join()
     return looks
 
 
-def health(port: int) -> float:
+def health_seconds(port: int) -> float:
     """Seconds that a look takes."""
     began = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

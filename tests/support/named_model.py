@@ -8,7 +8,7 @@ from pathlib import Path
 from genrelab.predict.prediction import Prediction
 
 
-class Ear:
+class FakeClassifier:
     """Answers as `listen` does, and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -17,10 +17,10 @@ class Ear:
     def __call__(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         files = list(paths)
         self.asked += [p.name for p in files]
-        return map(answer, files)
+        return map(prediction_from_name, files)
 
 
-def answer(path: Path) -> Prediction:
+def prediction_from_name(path: Path) -> Prediction:
     """`jazz 83 …`: jazz with 0.83; `error …`: what cannot be heard; anything else: rock with 0.9."""
     words = path.name.split()
     if words[0] == "error":

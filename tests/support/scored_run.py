@@ -34,13 +34,13 @@ def write_run(run: Folder, *, part: str = "test", n: int = 60, root: Path | None
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         write_model(run, name, part, truth, p, artists)
     write_split(run, part, truth, artists)
-    facts = about(part, n)
+    facts = run_facts(part, n)
     if root is not None:
         facts["dataset"]["root"] = str(root)
     run.write_json("run.json", facts)
 
 
-def about(part: str, n: int) -> dict[str, Any]:
+def run_facts(part: str, n: int) -> dict[str, Any]:
     """`run.json`."""
     return {
         "dataset": {"name": "three & four", "genres": list(GENRES), "counts": {"blues": 30}},

@@ -31,12 +31,12 @@ def genres() -> list[str]:
     return sorted(STYLES)
 
 
-def through(y: Samples, container: str, bit_rate: int = 64_000) -> Samples:
+def encode_and_decode(y: Samples, container: str, bit_rate: int = 64_000) -> Samples:
     """`y` encoded (`mp3` or `ogg`) and decoded again."""
-    return heard(encoded(y, container, bit_rate))
+    return decoded(encoded(y, container, bit_rate))
 
 
-def heard(content: bytes) -> Samples:
+def decoded(content: bytes) -> Samples:
     """The samples of an encoded file."""
     y: Samples = soundfile.read(io.BytesIO(content), dtype="float32")[0]
     return y

@@ -33,7 +33,7 @@ pieces = st.lists(
 
 
 @given(pieces, pieces)
-def test_any_file_comes_back_from_any_other(earlier: list[bytes], later: list[bytes]) -> None:
+def test_any_file_is_restored_from_any_other(earlier: list[bytes], later: list[bytes]) -> None:
     there_and_back(b"".join(earlier), b"".join(later))
 
 
@@ -50,17 +50,17 @@ AUDIO = noise(3 << 20)
         (b"SIZE" + AUDIO + b"old", b"size" + AUDIO + b"new" * 500),
     ],
 )
-def test_audio_is_not_stored(earlier: bytes, later: bytes) -> None:
+def test_unchanged_audio_is_not_stored_in_the_patch(earlier: bytes, later: bytes) -> None:
     assert len(there_and_back(earlier, later)) < 2_000
 
 
-def test_a_cover_that_changed_places_is_found() -> None:
+def test_moved_cover_is_not_stored_in_the_patch() -> None:
     cover, words = noise(400_000, 5), noise(3_000, 6)
     assert len(there_and_back(cover + words + AUDIO, words + b"more" * 20 + cover + AUDIO)) < 2_000
     assert len(there_and_back(words + cover + AUDIO, cover + words + AUDIO)) < 2_000
 
 
-def test_numbers_of_pages_cost_a_few_bytes_each() -> None:
+def test_changed_page_numbers_cost_a_few_bytes_each() -> None:
     earlier, later = bytearray(AUDIO), bytearray(b"new page" * 40 + AUDIO)
     for at in range(0, len(AUDIO) - 8, 4_500):
         later[320 + at : 328 + at] = bytes(8)

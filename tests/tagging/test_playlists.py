@@ -19,7 +19,7 @@ from genrelab.predict.prediction import Prediction
 from genrelab.tagging import tag
 from genrelab.tagging.playlists import MARK, PlaylistResult, write_playlists
 from tests.support.containers import make, tag_richly
-from tests.support.named_model import Ear
+from tests.support.named_model import FakeClassifier
 
 
 def music(folder: Path, *names: str) -> Path:
@@ -31,7 +31,7 @@ def music(folder: Path, *names: str) -> Path:
 
 
 def written(folder: Path, out: Path, hear: tag.Classify | None = None) -> PlaylistResult:
-    return write_playlists(folder, out, hear or Ear(), 0.5)
+    return write_playlists(folder, out, hear or FakeClassifier(), 0.5)
 
 
 def tracks(playlist: Path) -> list[str]:
@@ -51,7 +51,7 @@ def by_words(genre: str) -> tag.Classify:
     return hear
 
 
-def test_one_list_a_genre_the_surest_first(tmp_path: Path) -> None:
+def test_one_playlist_per_genre_with_the_most_confident_first(tmp_path: Path) -> None:
     folder = music(tmp_path / "music", "jazz 60 b.mp3", "jazz 90 c.mp3", "x/jazz 60 a.mp3", "rock 50 d.mp3")
     music(folder, "rock 49 e.mp3", "unknown 99 f.mp3")
     found = written(folder, tmp_path / "lists" / "mine")
@@ -64,7 +64,7 @@ def test_one_list_a_genre_the_surest_first(tmp_path: Path) -> None:
     assert all((out / t).resolve().is_file() for p in out.iterdir() for t in tracks(p))
 
 
-def test_what_an_entry_says(tmp_path: Path) -> None:
+def test_entry_holds_duration_artist_title_and_path(tmp_path: Path) -> None:
     made = make(tmp_path, "flac", seconds=0.5)
     tag_richly(made)
     made.rename(tmp_path / "jazz 90 ä 日本.flac")
@@ -83,7 +83,7 @@ def test_what_an_entry_says(tmp_path: Path) -> None:
     ]
 
 
-def test_a_name_that_looks_like_a_comment_is_none(tmp_path: Path) -> None:
+def test_file_name_that_looks_like_a_comment_is_escaped(tmp_path: Path) -> None:
     music(tmp_path, "#1 hits.mp3", " leading.mp3")
     written(tmp_path, tmp_path)
     lines = (tmp_path / "rock.m3u8").read_text("utf-8").splitlines()
@@ -119,7 +119,7 @@ def test_a_name_that_no_playlist_can_hold_is_a_failure(tmp_path: Path) -> None:
         ("", "_.m3u8"),
     ],
 )
-def test_any_genre_gives_a_name_for_a_file(tmp_path: Path, genre: str, name: str) -> None:
+def test_any_genre_gives_a_valid_file_name(tmp_path: Path, genre: str, name: str) -> None:
     folder = music(tmp_path / "music", "a.mp3")
     written(folder, tmp_path / "out", by_words(genre))
     assert names(tmp_path / "out") == {name, "unsure.m3u8"}
@@ -132,7 +132,7 @@ def test_genres_that_differ_in_case_have_two_lists(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == {"Rock.m3u8", "rock (2).m3u8", "unsure.m3u8"}
 
 
-def test_a_list_that_would_be_empty_goes_if_it_is_ours(tmp_path: Path) -> None:
+def test_empty_playlist_is_removed_only_if_genrelab_wrote_it(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
     written(folder, out)
     (out / "favourites.m3u8").write_text("#EXTM3U\nmine.mp3\n")
@@ -143,7 +143,7 @@ def test_a_list_that_would_be_empty_goes_if_it_is_ours(tmp_path: Path) -> None:
     assert found.removed == (out / "jazz.m3u8",)
 
 
-def test_lists_stay_where_the_music_is_not_there(tmp_path: Path) -> None:
+def test_playlists_are_kept_if_the_music_is_gone(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 40 b.mp3"), tmp_path / "out"
     written(folder, out)
     before = {p.name: p.read_text() for p in out.iterdir()}
@@ -155,7 +155,7 @@ def test_lists_stay_where_the_music_is_not_there(tmp_path: Path) -> None:
     assert {p.name: p.read_text() for p in out.iterdir()} == before
 
 
-def test_no_list_goes_while_a_track_fails(tmp_path: Path) -> None:
+def test_no_playlist_is_removed_while_a_track_fails(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
     written(folder, out)
     (folder / "jazz 90 a.mp3").rename(folder / "error a.mp3")
@@ -164,7 +164,7 @@ def test_no_list_goes_while_a_track_fails(tmp_path: Path) -> None:
     assert written(folder, out).removed == (out / "jazz.m3u8",)
 
 
-def test_a_full_disk_costs_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_loses_no_playlist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "jazz 80 b.mp3"), tmp_path / "out"
     written(folder, out)
     before = {p.name: p.read_text() for p in out.iterdir()}
@@ -180,7 +180,7 @@ def test_a_full_disk_costs_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {p.name: p.read_text() for p in out.iterdir()} == before
 
 
-def test_a_list_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+def test_playlist_not_written_by_genrelab_is_not_replaced(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
     out.mkdir()
     (out / "rock.m3u8").write_text("#EXTM3U\nmine.mp3\n")
@@ -190,8 +190,8 @@ def test_a_list_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     assert (out / "rock.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
 
 
-def test_a_folder_that_cannot_be_is_refused_before_anything_is_heard(tmp_path: Path) -> None:
-    folder, ear = music(tmp_path / "music", "jazz 90 a.mp3"), Ear()
+def test_unusable_folder_is_refused_before_processing(tmp_path: Path) -> None:
+    folder, ear = music(tmp_path / "music", "jazz 90 a.mp3"), FakeClassifier()
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be made a folder"):
         written(folder, tmp_path / "file" / "out", ear)
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_heard(tmp_path: P
     assert ear.asked == []
 
 
-def test_a_list_that_cannot_be_read_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_playlist_is_neither_replaced_nor_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3"), tmp_path / "out"
     music(out, "old.m3u8", "jazz.m3u8")
     opened = Path.open
@@ -221,7 +221,7 @@ def test_a_list_that_cannot_be_read_is_not_ours(tmp_path: Path, monkeypatch: pyt
     assert names(out) == {"old.m3u8", "jazz.m3u8", "unsure.m3u8"}
 
 
-def test_links_on_the_way_do_not_mislead(tmp_path: Path) -> None:
+def test_paths_are_right_across_symbolic_links(tmp_path: Path) -> None:
     music(tmp_path / "far" / "music", "jazz 90 a.mp3")
     (tmp_path / "far" / "lists").mkdir()
     (tmp_path / "music").symlink_to(tmp_path / "far" / "music")
@@ -231,12 +231,12 @@ def test_links_on_the_way_do_not_mislead(tmp_path: Path) -> None:
     assert tracks(tmp_path / "far" / "lists" / "jazz.m3u8") == ["../music/jazz 90 a.mp3"]
 
 
-def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_playlists_command_reports_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "error b.mp3"), tmp_path / "out"
 
     @contextmanager
     def listening(*_: object) -> Iterator[tuple[tag.Classify, tag.OnWritten]]:
-        yield Ear(), lambda _: None
+        yield FakeClassifier(), lambda _: None
 
     monkeypatch.setattr(tag, "open_classifier", listening)
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])

@@ -29,8 +29,8 @@ from genrelab.tagging import journal as tag_journal
 from genrelab.tagging.journal import Entry, read_newest_first
 from genrelab.tagging.tag import TagResult, TagSettings
 from tests.support.containers import make, tag_richly
-from tests.support.evidence import answered
-from tests.support.named_model import Ear
+from tests.support.evidence import evidence_from_confidences
+from tests.support.named_model import FakeClassifier
 
 
 def add(folder: Path, name: str, *, genres: tuple[str, ...] = (), container: str = "mp3") -> Path:
@@ -43,7 +43,7 @@ def add(folder: Path, name: str, *, genres: tuple[str, ...] = (), container: str
 def tagged(folder: Path, hear: tag.Classify | None = None, **settings: object) -> dict[str, TagResult]:
     """Rows of a run by the names of their files."""
     rows: list[TagResult] = []
-    tag.tag(folder, hear or Ear(), TagSettings(**settings), rows.append)  # type: ignore[arg-type]
+    tag.tag(folder, hear or FakeClassifier(), TagSettings(**settings), rows.append)  # type: ignore[arg-type]
     assert [r.path for r in rows] == sorted(r.path for r in rows)
     return {Path(r.path).name: r for r in rows}
 
@@ -70,7 +70,7 @@ def test_only_sure_answers_to_files_without_a_genre_are_written(tmp_path: Path) 
     for name in ("jazz 83 a", "jazz 50 b", "jazz 49 c", "unknown 99 d", "error e"):
         add(tmp_path / "deep" / "er", name)
     add(tmp_path, "jazz 83 own", genres=("Metal",))
-    ear = Ear()
+    ear = FakeClassifier()
     rows = tagged(tmp_path, ear)
     assert {name: row.status for name, row in rows.items()} == {
         "jazz 83 a.mp3": "tagged",
@@ -91,16 +91,16 @@ def test_only_sure_answers_to_files_without_a_genre_are_written(tmp_path: Path) 
     assert {e.path for e in entries(tmp_path)} == {"deep/er/jazz 83 a.mp3", "deep/er/jazz 50 b.mp3"}
 
 
-def test_a_second_run_hears_and_changes_nothing(tmp_path: Path) -> None:
+def test_second_run_processes_and_changes_nothing(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a")
     tagged(tmp_path)
-    before, ear = contents(tmp_path), Ear()
+    before, ear = contents(tmp_path), FakeClassifier()
     rows = tagged(tmp_path, ear)
     assert (rows["jazz 83 a.mp3"].status, rows["jazz 83 a.mp3"].reason) == ("kept", "has one already")
     assert (contents(tmp_path), ear.asked) == (before, [])
 
 
-def test_overwrite_writes_over_genres_but_not_over_the_same_one(tmp_path: Path) -> None:
+def test_overwrite_replaces_genres_but_not_an_equal_one(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a", genres=("Metal", "Folk"))
     add(tmp_path, "jazz 83 b", genres=("jazz",))
     add(tmp_path, "jazz 20 c", genres=("Metal",))
@@ -111,14 +111,14 @@ def test_overwrite_writes_over_genres_but_not_over_the_same_one(tmp_path: Path) 
     assert tags.read(tmp_path / "jazz 20 c.mp3").genres == ("Metal",)
 
 
-def test_overwrite_leaves_how_a_genre_is_spelled(tmp_path: Path) -> None:
+def test_overwrite_keeps_the_spelling_of_an_equal_genre(tmp_path: Path) -> None:
     path = add(tmp_path, "jazz 83 a", genres=("Jazz",))
     (row,) = tagged(tmp_path, overwrite=True).values()
     assert (row.status, row.before, row.reason) == ("kept", ("Jazz",), "says the same already")
     assert tags.read(path).genres == ("Jazz",)
 
 
-def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None:
+def test_dry_run_reports_changes_and_writes_nothing(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a")
     add(tmp_path, "jazz 83 own", genres=("Metal",))
     left = tmp_path / ".0a1b2c3d.genrelab-tmp"
@@ -133,7 +133,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(tmp_path: Path) -> None
     assert not (tmp_path / ".genrelab").exists()
 
 
-def test_another_field_is_asked_and_written_instead(tmp_path: Path) -> None:
+def test_other_field_is_read_and_written_instead(tmp_path: Path) -> None:
     path = add(tmp_path, "jazz 83 a", genres=("Metal",))
     assert tagged(tmp_path, field="SUBGENRE")["jazz 83 a.mp3"].status == "tagged"
     assert (tags.read(path).genres, tags.read(path, "SUBGENRE").genres) == (("Metal",), ("jazz",))
@@ -141,12 +141,12 @@ def test_another_field_is_asked_and_written_instead(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "A=B", "A:B", "TÄG", "A\n", "genre", "GenreLab", " STYLE", "X" * 65])
-def test_names_of_fields_that_no_container_takes_are_refused(name: str) -> None:
+def test_invalid_field_names_are_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="--subgenre-field"):
         TagSettings(field=name)
 
 
-def test_confidence_is_a_share() -> None:
+def test_min_confidence_above_one_is_refused() -> None:
     with pytest.raises(SettingsError, match="--min-confidence"):
         TagSettings(min_confidence=50)
 
@@ -154,7 +154,7 @@ def test_confidence_is_a_share() -> None:
 # --- files as they are found ---
 
 
-def test_a_file_that_cannot_be_tagged_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_file_that_cannot_be_tagged_is_named_and_the_others_are_tagged(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 z")
     (tmp_path / "broken.mp3").write_text("no audio")
     (tmp_path / "a.webm").write_text("no audio")
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_tagged_is_named_and_the_others_go_on(tmp_path: Pa
     assert "no tags that can be written" in str(rows["a.webm"].reason)
 
 
-def test_a_pipe_that_is_called_music_is_not_waited_for(tmp_path: Path, no_waiting: None) -> None:
+def test_named_pipe_with_an_audio_suffix_fails_without_blocking(tmp_path: Path, no_waiting: None) -> None:
     os.mkfifo(tmp_path / "jazz 83 a.mp3")
     add(tmp_path, "jazz 83 b")
     for dry_run, done in ((True, "would tag"), (False, "tagged")):
@@ -189,7 +189,7 @@ def test_owner_permissions_and_attributes_stay(tmp_path: Path) -> None:
     assert found.st_mtime > 1_000_000_000  # players look for what is new
 
 
-def test_an_owner_that_cannot_be_kept_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_whose_owner_cannot_be_kept_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = add(tmp_path, "jazz 83 a")
     if os.getuid() != 0:
         pytest.skip("only root can give a file away")
@@ -205,7 +205,7 @@ def test_an_owner_that_cannot_be_kept_is_a_refusal(tmp_path: Path, monkeypatch: 
     assert entries(tmp_path) == left_over(tmp_path) == []
 
 
-def test_links_are_not_followed_and_hard_links_are_said(tmp_path: Path) -> None:
+def test_links_are_not_followed_and_hard_links_are_noted(tmp_path: Path) -> None:
     outside = add(tmp_path / "outside", "jazz 83 far")
     before = outside.read_bytes()
     folder = tmp_path / "music"
@@ -232,11 +232,11 @@ def test_a_read_only_file_is_refused(tmp_path: Path) -> None:
     assert tags.read(path).genres == ()
 
 
-def test_a_file_that_changes_while_it_is_heard_is_refused(tmp_path: Path) -> None:
+def test_file_that_changes_while_it_is_processed_is_refused(tmp_path: Path) -> None:
     path = add(tmp_path, "jazz 83 a")
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
-        for prediction in Ear()(paths):
+        for prediction in FakeClassifier()(paths):
             tag_richly(path, genres=("Mine",))
             yield prediction
 
@@ -261,7 +261,7 @@ def test_audio_that_would_change_is_refused(tmp_path: Path, monkeypatch: pytest.
     assert entries(tmp_path) == left_over(tmp_path) == []
 
 
-def test_without_a_way_back_nothing_is_tagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_tagged_that_could_not_be_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = add(tmp_path, "jazz 83 a")
     before = path.read_bytes()
     monkeypatch.setattr(binary_patch, "make", lambda *_: zlib.compress(b""))
@@ -306,7 +306,7 @@ def test_without_room_for_the_journal_nothing_is_replaced(tmp_path: Path, monkey
 # --- runs beside and after each other ---
 
 
-def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     add(tmp_path / "deep", "jazz 83 a")
     (tmp_path / "deep" / ".0a1b2c3d.genrelab-tmp").write_text("left")
     for kept in ("x.genrelab-tmp", ".0a1b2c3d.genrelab-tmp.mp3", ".notes.genrelab-tmp"):
@@ -316,7 +316,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> N
     assert (tmp_path / ".0a1b2c3d.genrelab-tmp.mp3").exists()
 
 
-def test_what_a_run_inside_or_around_works_on_stays(tmp_path: Path) -> None:
+def test_temporary_files_of_a_concurrent_run_are_kept(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "sub", tmp_path / "sub" / "deep"):
         add(folder, "jazz 83 a")
     copy = tmp_path / "sub" / "deep" / ".0a1b2c3d.genrelab-tmp"
@@ -329,29 +329,29 @@ def test_what_a_run_inside_or_around_works_on_stays(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
-def test_one_run_at_a_time(tmp_path: Path) -> None:
+def test_concurrent_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     add(tmp_path, "jazz 83 a")
     with tag_journal.lock(tmp_path), pytest.raises(TagError, match="another genrelab is at work"):
         tagged(tmp_path)
     assert tagged(tmp_path)["jazz 83 a.mp3"].status == "tagged"
 
 
-def test_a_folder_without_music_or_without_a_folder_is_named(tmp_path: Path) -> None:
+def test_empty_or_missing_folder_is_reported(tmp_path: Path) -> None:
     assert "no audio file" in str(tagged(tmp_path)[tmp_path.name].reason)
     with pytest.raises(SettingsError, match="no such folder"):
         tagged(tmp_path / "nowhere")
 
 
-def test_whoever_remembers_answers_is_told_what_was_written(tmp_path: Path) -> None:
+def test_cache_is_notified_of_written_files(tmp_path: Path) -> None:
     path = add(tmp_path, "jazz 83 a")
     add(tmp_path, "jazz 83 own", genres=("Metal",))
     told: list[Path] = []
-    tag.tag(tmp_path, Ear(), TagSettings(), lambda _: None, told.append)
+    tag.tag(tmp_path, FakeClassifier(), TagSettings(), lambda _: None, told.append)
     assert told == [path]
 
 
-def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
-    bundles = pytest.importorskip("bundles")
+def test_tagged_file_is_still_found_in_the_cache(tmp_path: Path) -> None:
+    bundles = pytest.importorskip("tests.support.bundles")
     model = tmp_path / "model"
     bundle = bundles.bundle_for(model, SamplesView(sr=bundles.SR, n_samples=2_000))
     path = add(tmp_path / "music", "a", container="wav")
@@ -366,7 +366,7 @@ def test_a_file_is_known_after_its_tags_were_written(tmp_path: Path) -> None:
 # --- the journal ---
 
 
-def test_a_line_says_everything_and_is_small(tmp_path: Path) -> None:
+def test_journal_line_is_complete_and_small(tmp_path: Path) -> None:
     strange = os.fsdecode(b"jazz 83 \xff\nx")
     path = add(tmp_path, "jazz 83 a", genres=("Metal",), container="flac")
     path = path.rename(tmp_path / f"{strange}.flac")
@@ -380,9 +380,7 @@ def test_a_line_says_everything_and_is_small(tmp_path: Path) -> None:
     assert entries(tmp_path)[0].path == path.name
 
 
-def test_a_line_without_room_is_taken_back_and_the_next_one_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partly_written_journal_line_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         add(tmp_path, f"jazz 83 {name}")
     n = 0
@@ -398,7 +396,7 @@ def test_a_line_without_room_is_taken_back_and_the_next_one_is_whole(
     assert [e.path for e in entries(tmp_path)] == ["jazz 83 c.mp3", "jazz 83 a.mp3"]
 
 
-def test_two_journals_of_one_second_are_two_files(tmp_path: Path) -> None:
+def test_journals_of_the_same_second_are_separate_files(tmp_path: Path) -> None:
     (tmp_path / ".genrelab").mkdir()
     entry = Entry("a", None, (), "jazz", 0.8, "genrelab", (), "0", 0, "0", "0", b"")
     for _ in range(3):
@@ -417,7 +415,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
 
     @contextmanager
     def listening(*_: object) -> Iterator[tuple[tag.Classify, tag.OnWritten]]:
-        yield Ear(), lambda _: None
+        yield FakeClassifier(), lambda _: None
 
     monkeypatch.setattr(tag, "open_classifier", listening)
 
@@ -428,7 +426,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     return invoke
 
 
-def test_the_command_shows_changes_and_the_way_back(tmp_path: Path, call: Callable[..., tuple[int, str]]) -> None:
+def test_tag_command_shows_changes_and_how_to_undo_them(tmp_path: Path, call: Callable[..., tuple[int, str]]) -> None:
     path = add(tmp_path, "jazz 83 a")
     add(tmp_path, "rock 83 own", genres=("Metal",))
     status, out = call("tag", tmp_path, "--dry-run")
@@ -451,7 +449,7 @@ def interrupted_at(n: int) -> tag.Classify:
     """Ctrl-C instead of the n-th answer."""
 
     def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
-        for at, prediction in enumerate(Ear()(paths)):
+        for at, prediction in enumerate(FakeClassifier()(paths)):
             if at == n:
                 raise KeyboardInterrupt
             yield prediction
@@ -459,7 +457,7 @@ def interrupted_at(n: int) -> tag.Classify:
     return hear
 
 
-def test_ctrl_c_says_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_how_to_undo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         add(tmp_path, f"jazz 83 {name}")
 
@@ -479,7 +477,7 @@ def test_ctrl_c_says_the_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Nothing finished is lost" in result.stderr
 
 
-def test_a_terminal_without_arrows_stops_nothing(
+def test_terminal_that_cannot_print_arrows_is_no_error(
     tmp_path: Path, call: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("jazz 83 日本", "jazz 83 b"):
@@ -511,10 +509,12 @@ def test_mutagen_sees_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["0.9", "0.5"])
-def test_a_precision_decides_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+def test_min_precision_decides_which_genres_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
     """However unsure the model is of itself: 39 of 45 such answers were right."""
-    bundles = pytest.importorskip("bundles")
-    found = answered(dict.fromkeys(bundles.GENRES, [0] * 13), dict.fromkeys(bundles.GENRES, [0] * 2))
+    bundles = pytest.importorskip("tests.support.bundles")
+    found = evidence_from_confidences(dict.fromkeys(bundles.GENRES, [0] * 13), dict.fromkeys(bundles.GENRES, [0] * 2))
     bundles.bundle_for(tmp_path / "model", SamplesView(sr=bundles.SR, n_samples=2_000), calibration=found)
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
     music = tmp_path / "music"

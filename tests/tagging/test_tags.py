@@ -139,7 +139,7 @@ ODD_FRAMES = (
 
 
 @pytest.mark.parametrize("version", [3, 4])
-def test_frames_that_nobody_understands_stay_byte_for_byte(tmp_path: Path, version: int) -> None:
+def test_unknown_frames_stay_byte_for_byte(tmp_path: Path, version: int) -> None:
     path = make(tmp_path, "mp3")
     old = (b"TCON", b"\x00(17)"), (b"TXXX", b"\x00GENRELAB\x00older")
     path.write_bytes(raw_tag(*old[:1], *ODD_FRAMES, *old[1:], version=version) + path.read_bytes())
@@ -164,7 +164,7 @@ def test_an_unsynchronised_tag_and_one_of_version_2_2_are_read_and_written(tmp_p
     assert (id3.ID3(copy).version[1], tags.artist_and_title(copy)) == (3, ("", "Lied"))
 
 
-def test_what_saving_would_lose_is_not_saved(tmp_path: Path) -> None:
+def test_file_whose_other_tags_would_be_lost_is_refused(tmp_path: Path) -> None:
     path = make(tmp_path, "mp3")
     path.write_bytes(b"ID3\x02\0\0" + bytes((0, 0, 0, 6 + 3)) + b"XYZ\0\0\3abc" + path.read_bytes())
     with pytest.raises(TagError, match="would change another tag"):
@@ -248,7 +248,7 @@ def test_a_container_without_tags_is_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.m4a", "a.wav", "a.wma"])
 @pytest.mark.parametrize("content", [b"", b"no audio", b"ID3\x03\0\0\0\0\x7f\x7f" + bytes(99), b"OggS" + bytes(60)])
-def test_what_is_no_audio_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+def test_file_that_is_no_audio_is_named_in_the_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TagError, match=name):
         tags.read(tmp_path / name)
@@ -268,7 +268,7 @@ def test_comments_that_are_not_utf8_are_not_damaged(tmp_path: Path, container: s
         tags.read(path)
 
 
-def test_fragments_that_say_where_they_stand_are_not_moved(tmp_path: Path) -> None:
+def test_fragments_with_absolute_offsets_are_not_moved(tmp_path: Path) -> None:
     path = tmp_path / "bound.m4a"
     by_ffmpeg("aac", movflags="frag_keyframe+empty_moov", frag_duration="500000")(path, 3.0)
     with pytest.raises(TagError, match="remux it"):

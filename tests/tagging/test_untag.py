@@ -26,14 +26,14 @@ from genrelab.tagging import journal as tag_journal
 from genrelab.tagging.tag import TagResult, TagSettings
 from genrelab.tagging.untag import untag
 from tests.support.containers import MADE, id3v1, make, tag_richly
-from tests.support.named_model import Ear
+from tests.support.named_model import FakeClassifier
 from tests.support.paths import SUPPORT
 
 
 def tagged(folder: Path, **settings: Any) -> Path:
     """The journal of a run in which no file failed."""
     rows: list[TagResult] = []
-    journal = tag.tag(folder, Ear(), TagSettings(**settings), rows.append)
+    journal = tag.tag(folder, FakeClassifier(), TagSettings(**settings), rows.append)
     assert journal is not None
     assert [r for r in rows if r.status == "failed"] == []
     return journal
@@ -66,7 +66,7 @@ def edit(journal: Path, number: int, **changes: object) -> None:
 # --- exactly ---
 
 
-def test_every_container_comes_back_byte_for_byte(tmp_path: Path) -> None:
+def test_every_container_is_restored_byte_for_byte(tmp_path: Path) -> None:
     for n, genres in enumerate([None, (), ("Rock", "Pop")]):
         for container in MADE:
             path = make(tmp_path / str(n), container)
@@ -90,7 +90,7 @@ def test_every_container_comes_back_byte_for_byte(tmp_path: Path) -> None:
     assert music(tmp_path) == before
 
 
-def test_another_field_comes_back_too(tmp_path: Path) -> None:
+def test_other_field_is_restored_too(tmp_path: Path) -> None:
     library_of_three(tmp_path)
     tag_richly(tmp_path / "jazz 83 a.mp3", genres=("Metal",))
     before = music(tmp_path)
@@ -99,7 +99,7 @@ def test_another_field_comes_back_too(tmp_path: Path) -> None:
     assert music(tmp_path) == before
 
 
-def test_runs_are_undone_one_after_the_other(tmp_path: Path) -> None:
+def test_later_run_must_be_undone_before_a_previous_one(tmp_path: Path) -> None:
     library_of_three(tmp_path)
     before = music(tmp_path)
     first = tagged(tmp_path)
@@ -128,7 +128,7 @@ def test_a_library_may_move_with_its_journal(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.real
-def test_real_files_come_back_byte_for_byte(tmp_path: Path, shared: Path) -> None:
+def test_real_files_are_restored_byte_for_byte(tmp_path: Path, shared: Path) -> None:
     folders = [p for p in sorted((shared / "data").iterdir()) if p.is_dir()]
     files = [f for d in folders for f in sorted(d.rglob("*"))[::7] if f.suffix in (".mp3", ".ogg", ".flac", ".wav")]
     for n, file in enumerate(files[:80]):
@@ -142,7 +142,7 @@ def test_real_files_come_back_byte_for_byte(tmp_path: Path, shared: Path) -> Non
 # --- files that went on living ---
 
 
-def test_what_was_edited_since_stays_and_the_genre_goes(tmp_path: Path) -> None:
+def test_later_edits_are_kept_and_the_genre_is_removed(tmp_path: Path) -> None:
     path = library_of_three(tmp_path) / "jazz 83 a.mp3"
     journal = tagged(tmp_path)
     audio = mutagen.File(path)
@@ -155,7 +155,7 @@ def test_what_was_edited_since_stays_and_the_genre_goes(tmp_path: Path) -> None:
     assert restored(journal)[path.name].status == "unchanged"
 
 
-def test_a_genre_that_was_chosen_since_stays(tmp_path: Path) -> None:
+def test_genre_that_was_changed_since_is_kept(tmp_path: Path) -> None:
     path = library_of_three(tmp_path) / "jazz 83 a.mp3"
     journal = tagged(tmp_path)
     audio = mutagen.File(path)
@@ -222,7 +222,7 @@ def test_audio_that_would_change_is_not_restored(tmp_path: Path, monkeypatch: py
     assert path.read_bytes() == between
 
 
-def test_files_that_are_gone_or_others_are_named(tmp_path: Path) -> None:
+def test_missing_replaced_or_read_only_files_are_named(tmp_path: Path) -> None:
     library_of_three(tmp_path)
     journal = tagged(tmp_path)
     (tmp_path / "jazz 83 a.mp3").unlink()
@@ -240,7 +240,7 @@ def test_files_that_are_gone_or_others_are_named(tmp_path: Path) -> None:
 # --- journals that were not written like this ---
 
 
-def test_a_line_that_was_cut_off_is_said_and_a_damaged_one_is_a_failure(tmp_path: Path) -> None:
+def test_truncated_journal_line_is_noted_and_a_damaged_one_fails(tmp_path: Path) -> None:
     before = music(library_of_three(tmp_path))
     journal = tagged(tmp_path)
     whole = journal.read_bytes()
@@ -315,7 +315,7 @@ def test_a_journal_rewrites_tags_only(tmp_path: Path) -> None:
         assert music(tmp_path)[path.name] == between[path.name]
 
 
-def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, no_waiting: None) -> None:
+def test_named_pipe_in_place_of_a_file_fails_without_blocking(tmp_path: Path, no_waiting: None) -> None:
     path = library_of_three(tmp_path) / "jazz 83 a.mp3"
     journal = tagged(tmp_path)
     path.unlink()
@@ -323,7 +323,7 @@ def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, no_waiting: N
     assert "no regular file" in str(restored(journal)[path.name].reason)
 
 
-def test_what_is_no_journal_is_named(tmp_path: Path) -> None:
+def test_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     journal = tagged(library_of_three(tmp_path))
     elsewhere = Path(shutil.copy(journal, tmp_path / "tags.jsonl"))
     for wrong in (elsewhere, tmp_path, tmp_path / "none.jsonl", tmp_path / ".genrelab"):

@@ -32,7 +32,7 @@ def _all(task: Task) -> np.ndarray:
     return np.ones(len(task.prepared), bool)
 
 
-def test_the_runs_own_roles_give_the_runs_own_answers(task: Task, tmp_path: Path) -> None:
+def test_roles_of_the_run_reproduce_its_predictions(task: Task, tmp_path: Path) -> None:
     labels = task.labels(chooses=False)
     examples = load_examples(task.prepared, "table", labels, cache=tmp_path)
     model = registry.create("svm", SETTINGS, task.genres).fit(examples, tmp_path)
@@ -61,7 +61,7 @@ def test_nothing_is_learned_from_a_track_that_is_left_out_or_held_out(task: Task
     assert same[before.fold == 0].all() and not same[before.fold != 0].any()
 
 
-def test_windows_are_read_once_and_the_folder_goes(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_read_once_and_the_folder_is_removed(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
 
     def counting(*words: object, **more: object) -> object:
@@ -88,7 +88,7 @@ def test_a_model_without_a_view_to_read_is_refused(task: Task, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_network_chooses_on_artists_of_its_own_and_repeats_itself(music: Path, tmp_path: Path) -> None:
+def test_network_validates_on_separate_tracks_and_is_reproducible(music: Path, tmp_path: Path) -> None:
     view = SamplesView(sr=8_000, n_samples=400)
     settings = TrainSettings(models=("raw_cnn",), split="random", epochs=2)
     found = folder.load(music, DatasetOptions())

@@ -35,9 +35,7 @@ def trained(examples: Examples, folder: Path, name: str = "gaussian_nb") -> tupl
     return model, model.predict_proba(examples)
 
 
-def test_without_tracks_to_choose_on_training_tracks_are_answered_out_of_fold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_validation_tracks_calibration_is_out_of_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = hard()
     model, p = trained(examples, tmp_path)
     fitted: list[np.ndarray[Any, Any]] = []
@@ -80,9 +78,7 @@ def test_the_scored_figures_are_those_of_scored_tracks(tmp_path: Path) -> None:
     assert scored["precision"]["answered"] == pytest.approx(counts.mean())
 
 
-def test_tracks_that_chose_calibrate_and_nothing_is_fitted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_validation_tracks_calibrate_without_refitting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = hard(roles=("fit", "fit", "choose", "score"))
     model, p = trained(examples, tmp_path)
     monkeypatch.setattr(GaussianNB, "fit", None)
@@ -97,7 +93,7 @@ def test_tracks_that_chose_calibrate_and_nothing_is_fitted_again(
     assert calibrate(model, examples, other, parts=parts, scratch=tmp_path).temperature == found.temperature
 
 
-def test_too_few_tracks_leave_probabilities_as_they_came(tmp_path: Path) -> None:
+def test_too_few_tracks_leave_probabilities_uncalibrated(tmp_path: Path) -> None:
     few = hard(40, roles=("fit", "fit", "choose", "score"))
     model, p = trained(few, tmp_path)
     found = calibrate(model, few, p, parts=("validation",) * 40, scratch=tmp_path)
@@ -114,7 +110,7 @@ def test_too_few_tracks_leave_probabilities_as_they_came(tmp_path: Path) -> None
     assert (found.temperature, found.evidence, found.about) == (1, None, None) and len(found.notes) == 1
 
 
-def test_a_temperature_that_the_scored_tracks_do_not_bear_out_is_told(tmp_path: Path) -> None:
+def test_temperature_that_worsens_the_scored_tracks_is_noted(tmp_path: Path) -> None:
     examples = hard(roles=("fit", "fit", "choose", "score"))
     model, p = trained(examples, tmp_path)
     fine = calibrate(model, examples, p, parts=("validation",) * len(p), scratch=tmp_path)
@@ -130,7 +126,7 @@ def test_a_temperature_that_the_scored_tracks_do_not_bear_out_is_told(tmp_path: 
     assert note.startswith(f"its temperature of {fine.temperature:g} does not fit the scored tracks: ")
 
 
-def test_what_is_doubtful_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubtful_calibration_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def notes_of(examples: Examples) -> tuple[str, ...]:
         model, p = trained(examples, tmp_path)
         return calibrate(model, examples, p, parts=("training",) * len(examples), scratch=tmp_path).notes
@@ -161,7 +157,7 @@ def test_what_is_doubtful_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.notes[0] == "it could not be fitted again to be calibrated: not today"
 
 
-def test_a_genre_of_one_artist_is_learned_from_and_not_held_out(tmp_path: Path) -> None:
+def test_genre_with_one_artist_is_fitted_and_never_held_out(tmp_path: Path) -> None:
     examples = hard()
     y, group = examples.labels.y, examples.labels.group.copy()
     group[y == 2] = 1_000
@@ -173,7 +169,7 @@ def test_a_genre_of_one_artist_is_learned_from_and_not_held_out(tmp_path: Path) 
     assert found.about["n"] == ((examples.role == "fit") & (examples.y != 2)).sum()
 
 
-def test_the_only_artist_of_a_genre_is_not_asked_about_others_either(
+def test_only_artist_of_a_genre_is_not_held_out_for_other_genres(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = hard()
@@ -192,7 +188,7 @@ def test_the_only_artist_of_a_genre_is_not_asked_about_others_either(
         assert not set(examples.group[role == "choose"]) & set(examples.group[role == "fit"])
 
 
-def test_of_a_model_that_does_not_listen_nothing_is_said_of_artists(tmp_path: Path) -> None:
+def test_majority_model_gets_no_note_on_unknown_artists(tmp_path: Path) -> None:
     alone = hard()
     alone = replace(alone, labels=replace(alone.labels, group=np.arange(len(alone))))
     model, p = trained(alone, tmp_path, "majority")

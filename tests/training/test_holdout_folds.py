@@ -65,7 +65,7 @@ def test_roles_of_a_fold() -> None:
     assert holdout_folds.roles_for_fold(fold, 0, chooses).tolist() == ["score", "choose", "fit", "none"]
 
 
-def test_a_fifth_chooses_artists_whole_where_wanted() -> None:
+def test_validation_share_is_a_fifth_and_can_keep_artists_whole() -> None:
     learned = np.arange(200) < 160
     alone = holdout_folds.choosing_mask(Y, None, learned, seed=0)
     assert alone.sum() == 32 and not alone[~learned].any()

@@ -19,7 +19,7 @@ def test_scores_keep_artists_whole() -> None:
     assert whole["low"] < alone["low"] < 0.5 < alone["high"] < whole["high"]
 
 
-def test_choosing_among_equals_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gain_from_choosing_among_equal_trials_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty trials that are worth the same: what the best one gains is the choosing alone (of 150 searches 2.7 % are
     taken for better than the defaults; by the interval of the difference alone 25 % would be)."""
     monkeypatch.setattr("genrelab.tune.gain.DRAWS", 200)
@@ -35,7 +35,7 @@ def test_choosing_among_equals_is_found_out(monkeypatch: pytest.MonkeyPatch) -> 
     assert abs(np.mean(left)) < 0.015
 
 
-def test_a_real_gain_stays() -> None:
+def test_real_gain_is_beyond_noise() -> None:
     rights = trials([0.4, 0.42, 0.6])
     found = estimate_gain(rights, 2, None, seed=0)
     assert found["beyond_noise"] and found["optimism"] < 0.01
@@ -44,7 +44,7 @@ def test_a_real_gain_stays() -> None:
     assert estimate_gain(rights, 2, None, seed=0) == found
 
 
-def test_a_gain_of_two_artists_is_none() -> None:
+def test_gain_on_only_two_artists_is_not_beyond_noise() -> None:
     """All that is better is better on two of eight artists."""
     rights = np.zeros((2, 160), bool)
     rights[:, ::2] = True
@@ -56,7 +56,7 @@ def test_a_gain_of_two_artists_is_none() -> None:
     assert one["beyond_noise"]
 
 
-def test_sentences_say_what_was_found() -> None:
+def test_sentences_describe_the_result() -> None:
     share = {"value": 0.5, "low": 0.4, "high": 0.6}
     about = {"score": "accuracy over 5 folds", "default": share, "best": {"number": 3, **share, "value": 0.55}}
     told = {"difference": 0.05, "low": -0.01, "high": 0.11, "optimism": 0.02, "optimism_of_difference": 0.03}

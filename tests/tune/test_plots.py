@@ -56,6 +56,6 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(best.get_offsets(), [[0.05, 0.6]])
 
 
-def test_a_search_of_the_default_alone() -> None:
+def test_search_with_only_the_default_can_be_plotted() -> None:
     alone = found(trials=found()["trials"][:1], best={"number": 0, "value": 0.5})
     assert tune_plots.plot_parameters(alone) == tune_plots.plot_parameters(alone)

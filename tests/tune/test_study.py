@@ -43,7 +43,7 @@ def same(a: list[Trial], b: list[Trial]) -> bool:
     )
 
 
-def test_goes_on_as_if_it_had_never_been_cut(tmp_path: Path) -> None:
+def test_interrupted_study_continues_identically(tmp_path: Path) -> None:
     with open_study(tmp_path / "whole", asked=ASKED, space=SPACE, seed=1) as study:
         play(study, 16)
         whole = list(study.trials)
@@ -60,7 +60,7 @@ def test_goes_on_as_if_it_had_never_been_cut(tmp_path: Path) -> None:
         assert not same(study.trials, whole[:5])
 
 
-def test_searches_where_it_pays(tmp_path: Path) -> None:
+def test_search_concentrates_near_the_optimum(tmp_path: Path) -> None:
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 30)
         off = [abs(np.log10(t.params["C"]) - 1) for t in study.trials[1:]]
@@ -68,7 +68,7 @@ def test_searches_where_it_pays(tmp_path: Path) -> None:
     assert all("degree" not in t.params for t in study.trials if t.params["kernel"] != "poly")
 
 
-def test_what_is_refused_stays_refused(tmp_path: Path) -> None:
+def test_rejected_trial_stays_rejected(tmp_path: Path) -> None:
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 3)
         study.refuse(1, "its graph is off")
@@ -92,7 +92,7 @@ def test_another_search_is_refused_by_name(asked: dict[str, Any], words: str, tm
         pass
 
 
-def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
+def test_concurrent_study_is_refused(tmp_path: Path) -> None:
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0):
         again = open_study(tmp_path, asked=ASKED, space=SPACE, seed=0)
         with pytest.raises(PreparedError, match="another tune is at work here"), again:
@@ -100,7 +100,7 @@ def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look like a file of some kind" * 20, b""])
-def test_a_damaged_database_says_so(content: bytes, tmp_path: Path) -> None:
+def test_damaged_database_is_an_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     with (
         pytest.raises(PreparedError, match=r"damaged|no search of genrelab's"),

@@ -68,7 +68,7 @@ def test_the_first_trials_are_the_defaults_and_the_articles(prepared: Prepared, 
     assert said[-len(about["sentences"]) :] == about["sentences"]
 
 
-def test_what_is_clearly_behind_is_given_up_early(prepared: Prepared, tmp_path: Path) -> None:
+def test_clearly_worse_trials_are_pruned(prepared: Prepared, tmp_path: Path) -> None:
     about = tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, trials=3)
     search: Any = None
 
@@ -139,7 +139,7 @@ tune(open_prepared(sys.argv[1]), Folder(sys.argv[2]), "svm", TrainSettings(split
 
 
 @pytest.mark.slow
-def test_goes_on_after_kill_9(prepared: Prepared, tmp_path: Path) -> None:
+def test_search_resumes_after_kill_9(prepared: Prepared, tmp_path: Path) -> None:
     for at_least in (2, 5):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, str(prepared.folder), str(tmp_path / "killed")],
@@ -158,14 +158,14 @@ def test_goes_on_after_kill_9(prepared: Prepared, tmp_path: Path) -> None:
     assert untimed(found[0]) == untimed(found[1])
 
 
-def test_a_budget_of_time(prepared: Prepared, tmp_path: Path) -> None:
+def test_search_stops_when_its_time_budget_is_spent(prepared: Prepared, tmp_path: Path) -> None:
     about = tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, seconds=0.3)
     spent = sum(t["seconds"] for t in about["trials"])
     assert spent >= 0.3 > spent - about["trials"][-1]["seconds"]
     assert tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, seconds=0.3) == about
 
 
-def test_what_cannot_be_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+def test_invalid_searches_are_refused(prepared: Prepared, tmp_path: Path) -> None:
     run = Folder(tmp_path)
     for model, words in (("majority", "has no hyper-parameters: choose one of log"), ("x\n", "x.n is not known")):
         with pytest.raises(SettingsError, match=words):
@@ -188,7 +188,7 @@ def test_what_cannot_be_is_refused(prepared: Prepared, tmp_path: Path) -> None:
         tune(changed_data, run, "knn", SETTINGS, trials=1)
 
 
-def test_a_model_that_fails_with_its_defaults_says_so(prepared: Prepared, tmp_path: Path) -> None:
+def test_model_that_fails_with_its_defaults_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
     class Failing(tune_search.Search):
         def answers(self, params: Any) -> Any:
             if params["k"] != 21:
@@ -213,7 +213,7 @@ def _fail() -> Any:
     raise ModelError("not with these")
 
 
-def test_a_best_trial_that_no_bundle_can_be_made_of_is_left_out(prepared: Prepared, tmp_path: Path) -> None:
+def test_best_trial_that_cannot_be_exported_is_left_out(prepared: Prepared, tmp_path: Path) -> None:
     before = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=10)
     best = before["best"]["number"]
     assert best > 0
@@ -225,7 +225,7 @@ def test_a_best_trial_that_no_bundle_can_be_made_of_is_left_out(prepared: Prepar
     assert (after["trials"][best]["state"], after["trials"][best]["reason"]) == ("failed", "its graph is off")
 
 
-def test_tracks_without_artists_are_folded_as_they_lie(tmp_path: Path) -> None:
+def test_tracks_without_artists_are_folded_in_their_order(tmp_path: Path) -> None:
     """Neighbours are of one artist, though nobody says so: folds that tore them apart would tell artists apart."""
     unknown, _ = collection(tmp_path / "a", n=240, per_artist=6, genre=0.3, artist=2.0, artists=False)
     said: list[str] = []
@@ -255,7 +255,7 @@ def _let_win(run: Path, model: str, number: int) -> dict[str, Any]:
     return dict(about["trials"][number]["params"])
 
 
-def test_a_training_uses_what_was_found_and_says_so(prepared: Prepared, searched: Path, tmp_path: Path) -> None:
+def test_training_uses_the_tuned_settings_and_reports_it(prepared: Prepared, searched: Path, tmp_path: Path) -> None:
     wanted = _let_win(searched, "svm", 1)
     _let_win(searched, "gaussian_nb", 0)
     said: list[str] = []
@@ -275,14 +275,14 @@ def test_a_training_uses_what_was_found_and_says_so(prepared: Prepared, searched
     assert load_bundle(run / "svm" / "bundle").name == "svm"
 
 
-def test_a_search_that_has_seen_what_is_scored_is_refused(prepared: Prepared, searched: Path) -> None:
+def test_search_that_used_scored_tracks_is_refused(prepared: Prepared, searched: Path) -> None:
     with pytest.raises(
         SettingsError, match=r"was tuned on \d+ of the \d+ tracks that this split scores: tune and train"
     ):
         params_of(str(searched), task=make_task(prepared, TrainSettings(split="random")))
 
 
-def test_a_search_of_other_data_is_told_apart_from_one_of_other_parts(prepared: Prepared, searched: Path) -> None:
+def test_search_of_other_data_has_an_error_of_its_own(prepared: Prepared, searched: Path) -> None:
     tracks = tuple(f"{t}\told" for t in ("a", "b"))
     task = make_task(prepared, TrainSettings(split="random"))
     file = next(searched.rglob("tracks.txt"))
@@ -295,7 +295,7 @@ def test_a_search_of_other_data_is_told_apart_from_one_of_other_parts(prepared: 
         file.write_text(held)
 
 
-def test_what_is_no_search_is_refused(searched: Path, tmp_path: Path) -> None:
+def test_missing_or_damaged_search_is_refused(searched: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="holds no search: give a RUN in which"):
         params_of(str(tmp_path))
     home = tmp_path / "tune" / "svm"

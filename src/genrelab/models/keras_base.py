@@ -41,7 +41,7 @@ class KerasModel(Model):
     network_: Any
 
     @classmethod
-    def missing_need(cls, settings: TrainSettings) -> str | None:
+    def missing_requirement(cls, settings: TrainSettings) -> str | None:
         """See Model."""
         return None if importlib.util.find_spec("tensorflow") else f"{cls.name} {NO_TENSORFLOW}"
 

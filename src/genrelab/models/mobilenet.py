@@ -56,7 +56,7 @@ class MobileNetV2(KerasModel):
         self.chosen = resolve_params(self.name, settings.params)
 
     @classmethod
-    def missing_need(cls, settings: TrainSettings) -> str | None:
+    def missing_requirement(cls, settings: TrainSettings) -> str | None:
         """See Model. Whether weights can be downloaded shows only in `fit`.
 
         Raises:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from genrelab.bundle import bundle as bundles
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
-from genrelab.predict import batch
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
 from genrelab.predict.prediction import Prediction
 
@@ -68,6 +67,8 @@ class Classifier(BundleInUse):
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
             return (bundle.decision(predict_file(bundle, path)) for path in paths)
+        from genrelab.predict import batch  # late: one song needs no processes
+
         return batch.predict_files(bundle, paths, jobs=jobs)
 
     def with_windows(self, windows: WindowCount | None) -> Classifier:

@@ -154,7 +154,7 @@ def test_every_operator_was_compared() -> None:
     assert compared | newer == set(RULES)
 
 
-def test_sizes_made_of_sizes_are_followed() -> None:
+def test_sizes_computed_from_sizes_are_followed() -> None:
     """As tf2onnx repeats a channel: Shape, Slice, Concat, Cast, Tile, Reshape."""
     nodes = [
         helper.make_node("Shape", ["x"], ["s"]),
@@ -177,7 +177,7 @@ def test_sizes_made_of_sizes_are_followed() -> None:
     assert 2 * 8 * 12 <= most - 8 * 4 <= 2 * 8 * 12 + 20
 
 
-def test_memory_is_what_is_alive_at_a_time() -> None:
+def test_memory_counts_only_arrays_alive_at_the_same_time() -> None:
     chain = [helper.make_node("Neg", ["x"], ["0"])]
     chain += [helper.make_node("Neg", [str(i)], [str(i + 1)]) for i in range(50)]
     assert cost(model(chain, outputs=["50"]), windows=10)[0] == 3 * 10 * 4, "with the input"
@@ -188,7 +188,7 @@ def test_memory_is_what_is_alive_at_a_time() -> None:
 SLOW_AND_QUICK = ("Transpose", "Softmax", "Neg")
 
 
-def test_what_is_slow_costs_more() -> None:
+def test_slow_operators_cost_more() -> None:
     """As measured for float64: sorting, transposing and powers take a hundred times as long as in a product."""
     sizes = {op: cost(model([node(op)], shape=("n", 100, 100)), 32)[1] - MIN_WORK for op in SLOW_AND_QUICK}
     assert sizes["Transpose"] == sizes["Softmax"] == 10 * sizes["Neg"] == 100 * 2 * 32 * 10_000
@@ -321,13 +321,13 @@ def bombs() -> dict[str, tuple[Any, str]]:
 
 
 @pytest.mark.parametrize("name", bombs())
-def test_what_would_take_all_memory_or_time_is_refused(name: str) -> None:
+def test_networks_beyond_the_limits_are_refused(name: str) -> None:
     proto, words = bombs()[name]
     with pytest.raises(ValueError, match=words):
         cost(proto)
 
 
-def test_a_support_vector_machine_must_add_up() -> None:
+def test_inconsistent_support_vector_machine_is_refused() -> None:
     op, _, attributes = next(c for c in cases() if c[0] == "SVMClassifier")
     good = [helper.make_node(op, ["x"], ["label", "y"], domain=ML, **attributes)]
     cost(model(good))
@@ -361,7 +361,7 @@ def distances(keep: Any = None) -> list[Any]:
     ]
 
 
-def test_neighbours_are_looked_at_row_by_row() -> None:
+def test_scan_over_neighbours_is_measured_row_by_row() -> None:
     """`Scan` is what k nearest neighbours are made of: as many rounds as there are rows, no more."""
     most, work = cost(scan(np.zeros((300, 4), F), distances()), windows=32)
     assert 300 * 32 < most < 300 * 32 + 2_000
@@ -376,7 +376,7 @@ def test_neighbours_are_looked_at_row_by_row() -> None:
             cost(proto)
 
 
-def test_the_largest_network_that_is_run_takes_a_moment_to_measure() -> None:
+def test_numbers_of_operators_and_constants_are_limited() -> None:
     """20,000 operators; one more is refused without being looked at."""
     nodes = [helper.make_node("Neg", ["x" if i == 0 else str(i - 1)], [str(i)]) for i in range(MAX_NODES + 1)]
     cost(model(nodes[:-1], outputs=[str(MAX_NODES - 1)]))

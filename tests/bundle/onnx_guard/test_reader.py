@@ -93,13 +93,13 @@ def test_numbers_and_attributes_survive(numbers: list[int], raw: bool, floats: l
 
 
 @given(st.binary(max_size=200))
-def test_whatever_is_no_network_is_refused(data: bytes) -> None:
+def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         read_graph(data)
 
 
 @given(st.data())
-def test_damage_is_refused_or_read(data: st.DataObject) -> None:
+def test_damaged_networks_are_refused_or_read(data: st.DataObject) -> None:
     whole = bytearray(simple().SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -160,13 +160,13 @@ def test_functions_training_and_sparse_tensors_are_refused() -> None:
         (lambda t: setattr(t, "name", "shape"), "one name"),
     ],
 )
-def test_constants_must_hold_what_they_state(change: Any, words: str) -> None:
+def test_constants_that_do_not_fit_their_shape_are_refused(change: Any, words: str) -> None:
     proto = simple()
     change(proto.graph.initializer[0])
     refused(proto, words)
 
 
-def test_what_stands_twice_is_refused() -> None:
+def test_duplicate_fields_are_refused() -> None:
     """protobuf would merge two graphs into one; another reader might take the first."""
     data = simple().SerializeToString()
     refused(data + data, "stands there twice")
@@ -178,7 +178,7 @@ def test_what_stands_twice_is_refused() -> None:
     refused(proto, "does not hold what it states")
 
 
-def test_graphs_within_graphs_are_refused_without_end() -> None:
+def test_deeply_nested_graphs_are_refused() -> None:
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [], [])
     for depth in range(3):
         proto = helper.make_model(graph)
@@ -218,7 +218,7 @@ def test_long_lists_of_floats_cost_no_more_than_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x01\x08", b"\x38\x00", b"\x0d\x00\x00\x00\x00"])
-def test_a_field_that_is_written_in_another_way_is_refused(data: bytes) -> None:
+def test_field_of_another_wire_type_is_refused(data: bytes) -> None:
     """`ir_version` as bytes, `graph` as an integer, `ir_version` as a fixed-size number."""
     with pytest.raises(ValueError, match=r"it is damaged: field \d is written in another way"):
         read_graph(data)

@@ -34,7 +34,7 @@ def test_differences_bear_their_sign() -> None:
     assert values(spec)[0]["figures"] == "−2.0  [−10.0, +6.0]"
 
 
-def test_a_matrix_tells_less_from_more_by_colour() -> None:
+def test_matrix_colours_distinguish_negative_from_positive() -> None:
     cells = [{"across": "a", "down": "b", "share": share, "text": "", "tip": ""} for share in (-0.5, 0.5)]
     spec = charts.matrix(cells, across=["a"], down=["b"], x="x", y="y", numbered=False)
     assert [v["depth"] for v in values(spec)] == [0.5, 0.5]
@@ -53,7 +53,7 @@ def test_empty_bins_are_not_drawn() -> None:
     assert values(charts_models.reliability(bins)) == [{"confidence": 90.0, "accuracy": 50.0, "n": 4}]
 
 
-def test_patches_are_as_deep_as_they_matter() -> None:
+def test_patch_colour_depth_scales_with_the_probability_drop() -> None:
     patches = [{"t0": 0, "t1": 1, "f0": 0, "f1": 8, "drop": d, "hz": "x"} for d in (20.0, -10.0, 0.0)]
     spec = charts_models.occlusion_map(patches, "data:,", span=(0, 1), bands=[(4.0, "1,000")])
     assert [v["depth"] for v in values(spec)] == [0.75, 0.375, 0.0]

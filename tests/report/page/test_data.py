@@ -20,7 +20,7 @@ from genrelab.report.page.tracks import track_info
 from tests.support.tones import write_tone
 
 
-def lasting(*seconds: float) -> Any:
+def prepared_with_durations(*seconds: float) -> Any:
     """A preparation of tracks that last so long."""
     return SimpleNamespace(tracks={"duration_s": list(seconds)})
 
@@ -50,13 +50,13 @@ def test_excluded_tracks_are_not_counted_as_failed(tmp_path: Path) -> None:
     ],
 )
 def test_durations_that_are_nearly_all_alike_are_a_sentence(seconds: tuple[float, ...], words: str) -> None:
-    assert page_data._duration(lasting(*seconds)) == [words]
-    assert page_data._durations(lasting(*seconds)) == []
+    assert page_data._duration(prepared_with_durations(*seconds)) == [words]
+    assert page_data._durations(prepared_with_durations(*seconds)) == []
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 100.0), (0.0131, 2.9), (28.0, 30.0, 31.5), (200.0, 3_600.0)])
 def test_durations_that_differ_are_drawn_in_round_bins_that_hold_all(seconds: tuple[float, ...]) -> None:
-    (figure,) = page_data._durations(lasting(*seconds))
+    (figure,) = page_data._durations(prepared_with_durations(*seconds))
     bins = figure.chart.spec["data"]["values"]
     assert sum(b["n"] for b in bins) == len(seconds)
     assert 10 <= len(bins) <= 25

@@ -74,7 +74,7 @@ class Opened:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_page_is_whole_and_accessible(browser: Any, page_file: Path, width: int, scheme: str) -> None:
+def test_page_is_complete_and_accessible(browser: Any, page_file: Path, width: int, scheme: str) -> None:
     opened = Opened(browser, page_file, width=width, scheme=scheme)
     page = opened.page
     assert opened.troubles == []
@@ -90,7 +90,7 @@ def test_the_page_is_whole_and_accessible(browser: Any, page_file: Path, width: 
 
 
 @pytest.mark.slow
-def test_what_a_listener_does(browser: Any, page_file: Path) -> None:
+def test_audio_loads_and_tables_sort_by_keyboard(browser: Any, page_file: Path) -> None:
     opened = Opened(browser, page_file, width=1280, scheme="light")
     page = opened.page
     sources = page.eval_on_selector_all("audio", "all => all.map(a => a.src)")
@@ -126,7 +126,7 @@ def test_a_link_into_a_closed_model_opens_it(browser: Any, page_file: Path) -> N
 
 
 @pytest.mark.slow
-def test_opened_figures_get_the_room_that_their_columns_need(browser: Any, page_file: Path) -> None:
+def test_opened_tables_are_wide_enough_for_their_columns(browser: Any, page_file: Path) -> None:
     opened = Opened(browser, page_file, width=1280, scheme="light")
     page = opened.page
     page.wait_for_function("document.querySelectorAll('.block.spread').length > 0")
@@ -138,7 +138,7 @@ def test_opened_figures_get_the_room_that_their_columns_need(browser: Any, page_
 
 
 @pytest.mark.slow
-def test_on_a_phone_every_figure_of_the_leaderboard_is_in_sight(browser: Any, page_file: Path) -> None:
+def test_leaderboard_fits_on_a_phone(browser: Any, page_file: Path) -> None:
     page = Opened(browser, page_file, width=390, scheme="light").page
     right = page.eval_on_selector_all(
         "#leaderboard td", "all => all.map(c => [c.dataset.column, c.getBoundingClientRect().right])"
@@ -149,9 +149,7 @@ def test_on_a_phone_every_figure_of_the_leaderboard_is_in_sight(browser: Any, pa
 
 
 @pytest.mark.slow
-def test_a_finger_is_told_what_it_pressed_and_a_pointer_in_the_colours_of_the_page(
-    browser: Any, page_file: Path
-) -> None:
+def test_tap_and_hover_show_details_of_a_data_point(browser: Any, page_file: Path) -> None:
     page = Opened(browser, page_file, width=1280, scheme="dark").page
     chart = page.locator("#tuning .chart").last
     chart.scroll_into_view_if_needed()
@@ -168,7 +166,7 @@ def test_a_finger_is_told_what_it_pressed_and_a_pointer_in_the_colours_of_the_pa
 
 
 @pytest.mark.slow
-def test_a_page_that_was_moved_says_why_it_is_silent(browser: Any, page_file: Path, tmp_path: Path) -> None:
+def test_moved_page_explains_its_missing_audio(browser: Any, page_file: Path, tmp_path: Path) -> None:
     moved = tmp_path / "report.html"
     moved.write_bytes(page_file.read_bytes())
     page = browser.new_page()
@@ -182,7 +180,7 @@ def test_a_page_that_was_moved_says_why_it_is_silent(browser: Any, page_file: Pa
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_ten_models_on_real_audio(browser: Any, shared: Path, tmp_path: Path) -> None:
+def test_page_of_ten_models_on_real_audio_works(browser: Any, shared: Path, tmp_path: Path) -> None:
     artists = shared / "data" / "gtzan_fault_filtered" / "artists.csv"
     words = ("--artists", artists, "--split", "artist", "--models", "majority,gaussian_nb,svm")
     status, _, err = call("run", shared / "data" / "gtzan_2s", "--out", tmp_path, *words)

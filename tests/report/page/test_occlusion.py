@@ -23,7 +23,7 @@ BY_ITSELF = "Only what decided:"
         ([[0.0, 0.0, -0.2], [0.0, 0.0, 0.0]], "No single patch carries this answer", False),
     ],
 )
-def test_what_decided_is_heard_only_where_something_did(
+def test_evidence_audio_is_offered_only_if_a_patch_decided(
     tmp_path: Path, drop: list[list[float]], words: str, heard: bool
 ) -> None:
     run, found = Folder(tmp_path / "RUN"), copy.deepcopy(OCCLUSION)

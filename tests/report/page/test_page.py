@@ -78,7 +78,7 @@ def test_the_page_needs_no_network_and_escapes_every_name(page: str) -> None:
     assert len(page) < 5_000_000
 
 
-def test_a_search_of_other_tracks_is_named_and_not_shown(tmp_path: Path) -> None:
+def test_tuning_of_other_tracks_is_named_but_not_shown(tmp_path: Path) -> None:
     run = Folder(tmp_path / "RUN")
     write_run(run)
     write_studies(run)
@@ -104,7 +104,7 @@ def test_a_page_of_many_genres_stays_small(tmp_path: Path, monkeypatch: pytest.M
         p = np.exp(rng.normal(size=(n, 90)) + np.eye(90)[truth])
         scored_run.write_model(run, f"model_{i}", "test", truth, p / p.sum(axis=1, keepdims=True), artists)
     scored_run.write_split(run, "test", truth, artists)
-    run.write_json("run.json", scored_run.about("test", n))
+    run.write_json("run.json", scored_run.run_facts("test", n))
     build_report(run)
     page = run.read_bytes("report.html").decode()
     assert len(page) < 5_000_000
@@ -155,7 +155,7 @@ def test_audio_is_linked_from_the_page_to_the_file(page: str, tmp_path_factory: 
     assert {unquote(s).removeprefix("../music & more/") for s in players} <= names
 
 
-def test_what_the_studies_found_is_told(page: str) -> None:
+def test_study_findings_are_on_the_page(page: str) -> None:
     text = " ".join(" ".join(Found(without_scripts(page)).text).split())
     for words in (
         "Leaks: part of what is scored was heard while learning",
@@ -184,7 +184,7 @@ def test_where_no_temperature_was_fitted_none_is_shown(tmp_path: Path) -> None:
     assert "Temperature 1" not in text and "log loss before" not in text
 
 
-def test_a_clean_split_says_so_and_what_is_absent_is_left_out(tmp_path: Path) -> None:
+def test_clean_split_is_stated_and_missing_studies_are_left_out(tmp_path: Path) -> None:
     run = Folder(tmp_path / "RUN")
     write_run(run)
     run.write_json("audit.json", CLEAN)
@@ -197,7 +197,7 @@ def test_a_clean_split_says_so_and_what_is_absent_is_left_out(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["audit", "honesty", "learning_curve", "robustness", "doubts", "tune/svm/trials"])
-def test_a_study_that_lacks_something_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_incomplete_study_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     run = Folder(tmp_path / "RUN")
     write_run(run)
     run.write_json(f"{name}.json", {"verdict": "clean", "checks": [], "models": [{}], "rows": [{}]})
@@ -206,7 +206,7 @@ def test_a_study_that_lacks_something_is_refused_by_name(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["audit.json", "svm/occlusion.json", "honesty.json"])
-def test_half_a_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_truncated_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     run = Folder(tmp_path / "RUN")
     write_run(run)
     run.write_bytes(name, b'{"checks": [')
@@ -214,7 +214,7 @@ def test_half_a_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
         build_report(run)
 
 
-def test_figures_as_they_are_printed() -> None:
+def test_numbers_and_sentences_are_formatted() -> None:
     assert (percent(0.4123), percent(None)) == ("41.2", "–")
     assert (points(-0.05), points(0.05), points(None)) == ("−5.0", "+5.0", "–")
     assert format_interval(0.1, 0.25) == "10.0 to 25.0"

@@ -42,7 +42,7 @@ def test_differences_of_many_models_stand_in_an_open_table_and_once_in_words() -
     assert str(found).count("model_2 seems better") == 1
 
 
-def test_genres_of_which_nothing_can_be_told_are_one_sentence() -> None:
+def test_genres_with_too_noisy_curves_are_one_sentence() -> None:
     assert page_studies.NOISY == learning_curve.NOISY
     found = copy.deepcopy(LEARNING_CURVE)
     noisy = {"gain": 0.5, "low": -1.0, "high": 1.0, "verdict": learning_curve.NOISY}

@@ -13,7 +13,7 @@ pytest.importorskip("httpx")
 from genrelab.serve.http import connection as http_connection
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import service
-from tests.support.live_service import connected, served, tiny_chunks, until_closed
+from tests.support.live_service import open_connection, read_until_closed, running_server, tiny_chunks
 
 IDLE_S = 0.4
 LIMITS = Limits(idle_s=IDLE_S, body_bytes_s=1, connections=8)
@@ -22,17 +22,17 @@ HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with served(service(tmp_path_factory.mktemp("uploads"), LIMITS), LIMITS, timeout_keep_alive=2) as port:
+    with running_server(service(tmp_path_factory.mktemp("uploads"), LIMITS), LIMITS, timeout_keep_alive=2) as port:
         yield port
 
 
 def seconds_until_closed(connection: socket.socket) -> tuple[float, bytes]:
     began = time.monotonic()
-    said = until_closed(connection)
+    said = read_until_closed(connection)
     return time.monotonic() - began, said
 
 
-def answered(connection: socket.socket) -> bytes:
+def read_health_response(connection: socket.socket) -> bytes:
     """An answer of /v1/health, whole."""
     said = b""
     while not said.endswith(b"}") and (piece := connection.recv(4_096)):
@@ -40,15 +40,15 @@ def answered(connection: socket.socket) -> bytes:
     return said
 
 
-def test_who_says_nothing_is_let_go(port: int) -> None:
-    with connected(port) as connection:
+def test_idle_connection_is_closed(port: int) -> None:
+    with open_connection(port) as connection:
         seconds, said = seconds_until_closed(connection)
     assert IDLE_S * 0.8 < seconds < IDLE_S + 1
     assert said == b""
 
 
-def test_a_head_that_trickles_is_refused(port: int) -> None:
-    with connected(port) as connection:
+def test_slow_request_head_is_refused(port: int) -> None:
+    with open_connection(port) as connection:
         began = time.monotonic()
         connection.settimeout(0.05)
         said = b""
@@ -60,68 +60,68 @@ def test_a_head_that_trickles_is_refused(port: int) -> None:
             except TimeoutError:
                 continue
         assert IDLE_S * 0.8 < time.monotonic() - began < IDLE_S + 1
-        said += until_closed(connection)
+        said += read_until_closed(connection)
         assert said.startswith(b"HTTP/1.1 408 ")
         assert b"urn:genrelab:problem:too-slow" in said
 
 
-def test_a_second_head_that_trickles_is_refused_too(port: int) -> None:
-    with connected(port) as connection:
+def test_slow_head_of_a_second_request_is_refused(port: int) -> None:
+    with open_connection(port) as connection:
         connection.sendall(HEALTH)
-        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
         time.sleep(IDLE_S * 2)  # between two requests uvicorn's own patience counts
         connection.sendall(HEALTH)
-        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
         connection.sendall(b"GET /v1")
         seconds, said = seconds_until_closed(connection)
     assert IDLE_S * 0.8 < seconds < IDLE_S + 1
     assert said.startswith(b"HTTP/1.1 408 ")
 
 
-def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
-    with connected(port) as connection:
+def test_response_does_not_wait_for_a_tcp_acknowledgement(port: int) -> None:
+    with open_connection(port) as connection:
         times = []
         for _ in range(20):
             began = time.monotonic()
             connection.sendall(HEALTH)
-            assert answered(connection).startswith(b"HTTP/1.1 200 ")
+            assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
             times.append(time.monotonic() - began)
     assert sorted(times)[5] < 0.03  # 40 ms where it waits
 
 
-def test_a_slow_answer_is_no_slow_head(port: int) -> None:
+def test_slow_body_does_not_count_as_a_slow_head(port: int) -> None:
     body = b"x" * 10
     head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
-    with connected(port) as connection:
+    with open_connection(port) as connection:
         connection.sendall(head)
         for byte in body:  # longer than IDLE_S in sum, in pieces that come in time
             time.sleep(IDLE_S / 5)
             connection.sendall(bytes([byte]))
-        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_what_is_no_http_gets_a_problem(port: int) -> None:
+def test_non_http_request_gets_a_problem_response(port: int) -> None:
     for nonsense in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000):
-        with connected(port) as connection:
+        with open_connection(port) as connection:
             connection.sendall(nonsense)
-            said = until_closed(connection)
+            said = read_until_closed(connection)
         if said:  # the rest of a long head may come after the answer, and the system then takes the answer back
             assert said.startswith(b"HTTP/1.1 400 ")
             assert b"application/problem+json" in said
 
 
-def test_a_broken_chunk_gets_a_problem(port: int) -> None:
-    with connected(port) as connection:
+def test_invalid_chunk_gets_a_problem_response(port: int) -> None:
+    with open_connection(port) as connection:
         connection.sendall(
             b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nXYZ\r\n"
         )
-        said = until_closed(connection)
+        said = read_until_closed(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"bad-request" in said
 
 
-def test_a_body_whose_every_byte_is_a_chunk_is_refused(port: int) -> None:
-    with connected(port) as connection:
+def test_body_of_one_byte_chunks_is_refused(port: int) -> None:
+    with open_connection(port) as connection:
         block, sent = tiny_chunks(connection, port), 0
         with pytest.raises(OSError, match=r"reset|pipe|abort"):
             while sent < 20_000_000:
@@ -129,30 +129,30 @@ def test_a_body_whose_every_byte_is_a_chunk_is_refused(port: int) -> None:
                 sent += len(block)
 
 
-def test_who_is_refused_for_small_chunks_can_read_why(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_of_too_small_chunks_can_read_the_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
-    with connected(port) as connection:
+    with open_connection(port) as connection:
         connection.sendall(tiny_chunks(connection, port)[:12_000])
-        said = until_closed(connection)
+        said = read_until_closed(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"too small" in said
 
 
-def test_small_chunks_are_none_the_worse(port: int) -> None:
-    with connected(port) as connection:
+def test_chunks_of_256_bytes_are_accepted(port: int) -> None:
+    with open_connection(port) as connection:
         tiny_chunks(connection, port)
         for _ in range(10):
             connection.sendall((b"100\r\n" + bytes(256) + b"\r\n") * 400)
         connection.sendall(b"0\r\n\r\n")
-        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_connection_may_serve_for_ever(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_budget_is_refilled_for_each_request(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.02)
-    with connected(port) as connection:
+    with open_connection(port) as connection:
         for _ in range(200):
             connection.sendall(HEALTH)
-            assert answered(connection).startswith(b"HTTP/1.1 200 ")
+            assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_one_connection_too_many_is_closed_at_once(port: int) -> None:
@@ -160,21 +160,21 @@ def test_one_connection_too_many_is_closed_at_once(port: int) -> None:
     try:
         for connection in connections:
             connection.sendall(HEALTH)
-            assert answered(connection).startswith(b"HTTP/1.1 200 ")
-        with connected(port) as extra:
+            assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
+        with open_connection(port) as extra:
             seconds, said = seconds_until_closed(extra)
             assert (said, seconds < IDLE_S / 2) == (b"", True)
         connections.pop().close()
         time.sleep(0.1)
-        with connected(port) as another:
+        with open_connection(port) as another:
             another.sendall(HEALTH)
-            assert answered(another).startswith(b"HTTP/1.1 200 ")
+            assert read_health_response(another).startswith(b"HTTP/1.1 200 ")
     finally:
         for connection in connections:
             connection.close()
 
 
-def test_an_answer_that_nobody_fetches_is_given_up(tmp_path: Path) -> None:
+def test_unread_response_is_aborted(tmp_path: Path) -> None:
     lost: list[float] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -186,14 +186,14 @@ def test_an_answer_that_nobody_fetches_is_given_up(tmp_path: Path) -> None:
             await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
         lost.append(time.monotonic() - began)
 
-    with served(app, LIMITS, lifespan="off") as port, connected(port) as connection:
+    with running_server(app, LIMITS, lifespan="off") as port, open_connection(port) as connection:
         connection.sendall(HEALTH)
         time.sleep(IDLE_S * 3)
         assert lost
         assert lost[0] < IDLE_S + 1
 
 
-def test_a_websocket_is_no_slow_head_and_counts_as_a_connection() -> None:
+def test_idle_websocket_is_kept_and_counts_as_a_connection() -> None:
     websockets = pytest.importorskip("websockets.sync.client")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -204,14 +204,14 @@ def test_a_websocket_is_no_slow_head_and_counts_as_a_connection() -> None:
                 await send({"type": "websocket.send", "text": message["text"]})
 
     one = Limits(idle_s=IDLE_S, connections=1)
-    with served(app, one, lifespan="off", ws="websockets-sansio") as port:
+    with running_server(app, one, lifespan="off", ws="websockets-sansio") as port:
         with websockets.connect(f"ws://127.0.0.1:{port}/") as talk:
             time.sleep(IDLE_S * 3)
             talk.send("still here?")
             assert talk.recv(timeout=5) == "still here?"
-            with connected(port) as extra:
-                assert until_closed(extra) == b""
+            with open_connection(port) as extra:
+                assert read_until_closed(extra) == b""
         time.sleep(0.1)
-        with connected(port) as another:
+        with open_connection(port) as another:
             another.sendall(b"nonsense\r\n\r\n")
-            assert until_closed(another).startswith(b"HTTP/1.1 400 ")
+            assert read_until_closed(another).startswith(b"HTTP/1.1 400 ")

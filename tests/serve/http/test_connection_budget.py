@@ -15,7 +15,7 @@ from genrelab.serve.http.connection import (
 )
 
 
-def test_bytes_earn_what_their_reading_costs() -> None:
+def test_received_bytes_refill_the_read_budget() -> None:
     transport = SimpleNamespace()
     purse = ReadBudget(transport)  # type: ignore[arg-type]
     assert transport.max_size == SMALL_READ_BYTES
@@ -26,7 +26,7 @@ def test_bytes_earn_what_their_reading_costs() -> None:
     assert transport.max_size == LARGE_READ_BYTES
 
 
-def test_who_costs_more_is_read_carefully_and_then_not_at_all() -> None:
+def test_expensive_connection_is_throttled_and_then_refused() -> None:
     transport = SimpleNamespace()
     purse = ReadBudget(transport)  # type: ignore[arg-type]
     assert purse.spend(0, MAX_CREDIT_S / 2)
@@ -35,13 +35,13 @@ def test_who_costs_more_is_read_carefully_and_then_not_at_all() -> None:
     assert not purse.spend(0, MAX_CREDIT_S / 100)
 
 
-def test_some_bytes_earn_more() -> None:
+def test_budget_per_byte_can_be_set() -> None:
     purse = ReadBudget(SimpleNamespace(), 3 * BYTE_CREDIT_S)  # type: ignore[arg-type]
     for _ in range(100):
         assert purse.spend(100_000, 100_000 * BYTE_CREDIT_S * 2.9)
 
 
-def test_no_more_than_a_purse_is_saved() -> None:
+def test_read_budget_has_a_maximum() -> None:
     purse = ReadBudget(SimpleNamespace())  # type: ignore[arg-type]
     purse.spend(1 << 30, 0)
     assert not purse.spend(0, MAX_CREDIT_S * 1.01)

@@ -14,17 +14,17 @@ from tests.support.live_service import (
     BINARY,
     FLOODS,
     PING,
-    connected,
     empty_messages,
     frame,
-    served,
+    open_connection,
+    read_until_closed,
+    running_server,
     tiny_chunks,
-    until_closed,
-    upgraded,
+    upgrade_to_websocket,
 )
 
 
-async def counting(scope: Any, receive: Any, send: Any) -> None:
+async def count_bytes(scope: Any, receive: Any, send: Any) -> None:
     """Tells how many bytes came, when it is asked in a text."""
     size = 0
     await receive()
@@ -37,13 +37,15 @@ async def counting(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with served(counting, Limits(), lifespan="off", ws="websockets-sansio", ws_per_message_deflate=False) as port:
+    with running_server(
+        count_bytes, Limits(), lifespan="off", ws="websockets-sansio", ws_per_message_deflate=False
+    ) as port:
         yield port
 
 
 @pytest.mark.parametrize("flood", [f for f in FLOODS if f is not tiny_chunks])
-def test_who_floods_it_is_let_go(port: int, flood: Callable[[socket.socket, int], bytes]) -> None:
-    with connected(port) as connection:
+def test_flooding_connection_is_closed(port: int, flood: Callable[[socket.socket, int], bytes]) -> None:
+    with open_connection(port) as connection:
         block, sent = flood(connection, port), 0
         with pytest.raises(OSError, match=r"reset|pipe|abort"):
             while sent < 20_000_000:
@@ -51,8 +53,8 @@ def test_who_floods_it_is_let_go(port: int, flood: Callable[[socket.socket, int]
                 sent += len(block)
 
 
-def test_who_is_let_go_can_read_why(port: int) -> None:
-    with connected(port) as connection:
+def test_flooding_client_can_read_the_close_reason(port: int) -> None:
+    with open_connection(port) as connection:
         block = empty_messages(connection, port)
         said = b""
         connection.settimeout(0.01)
@@ -67,7 +69,7 @@ def test_who_is_let_go_can_read_why(port: int) -> None:
     assert b"\x03\xf0too many frames" in said  # 1008
 
 
-def test_small_frames_are_none_the_worse(port: int) -> None:
+def test_many_small_audio_frames_are_accepted(port: int) -> None:
     websockets = pytest.importorskip("websockets.sync.client")
     with websockets.connect(f"ws://127.0.0.1:{port}/") as talk:
         for n in range(6_000):  # 128 samples each, as browsers cut them
@@ -78,9 +80,9 @@ def test_small_frames_are_none_the_worse(port: int) -> None:
         assert talk.recv(timeout=20) == str(6_000 * 256)
 
 
-def test_pings_whose_answers_nobody_fetches_end_it(port: int) -> None:
-    with connected(port) as connection:
-        upgraded(connection, port)
+def test_unread_pongs_close_the_connection(port: int) -> None:
+    with open_connection(port) as connection:
+        upgrade_to_websocket(connection, port)
         began, sent, block = time.monotonic(), 0, frame(PING, bytes(125)) * 500
         connection.settimeout(20)
         with pytest.raises(OSError, match=r"reset|pipe|abort"):
@@ -90,12 +92,12 @@ def test_pings_whose_answers_nobody_fetches_end_it(port: int) -> None:
         assert time.monotonic() - began < 15
 
 
-def test_a_whole_message_of_pieces(port: int) -> None:
-    with connected(port) as connection:
-        upgraded(connection, port)
+def test_fragmented_message_is_reassembled(port: int) -> None:
+    with open_connection(port) as connection:
+        upgrade_to_websocket(connection, port)
         connection.sendall(frame(BINARY, b"ab", last=False) + frame(0, b"c") + frame(1, b"?"))
         assert connection.recv(10) == b"\x81\x013"
-    with connected(port) as connection:
-        upgraded(connection, port)
+    with open_connection(port) as connection:
+        upgrade_to_websocket(connection, port)
         connection.sendall(frame(8, b"\x03\xe8"))
-        assert until_closed(connection).startswith(b"\x88")
+        assert read_until_closed(connection).startswith(b"\x88")

@@ -12,7 +12,14 @@ import pytest
 pytest.importorskip("uvicorn")
 from genrelab.serve.http import connection as http_connection
 from genrelab.serve.limits import Limits
-from tests.support.live_service import BINARY, connected, frame, served, until_closed, upgraded
+from tests.support.live_service import (
+    BINARY,
+    frame,
+    open_connection,
+    read_until_closed,
+    running_server,
+    upgrade_to_websocket,
+)
 
 GOODBYE_S = 0.5
 
@@ -29,20 +36,20 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(http_connection, "CLOSE_TIMEOUT_S", GOODBYE_S)
-    with served(app, Limits(connections=1), ws=http_connection.WebSocketConnection) as port:
+    with running_server(app, Limits(connections=1), ws=http_connection.WebSocketConnection) as port:
         yield port
 
 
-def test_who_reads_nothing_is_cut_off_and_frees_its_place(port: int) -> None:
-    with connected(port) as one:
+def test_client_that_reads_nothing_is_disconnected_and_frees_its_place(port: int) -> None:
+    with open_connection(port) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        upgraded(one, port)
+        upgrade_to_websocket(one, port)
         one.sendall(frame(BINARY, b"x"))
         time.sleep(GOODBYE_S / 4)
-        with connected(port) as other:  # WebSockets count among the connections
-            assert until_closed(other) == b""
+        with open_connection(port) as other:  # WebSockets count among the connections
+            assert read_until_closed(other) == b""
         time.sleep(GOODBYE_S * 1.5)
-        with connected(port) as other:
-            upgraded(other, port)
-        said = until_closed(one)
+        with open_connection(port) as other:
+            upgrade_to_websocket(other, port)
+        said = read_until_closed(one)
         assert len(said) < 32 << 20

@@ -23,7 +23,7 @@ def kind(answer: Any) -> str:
     return str(json.loads(answer.content)["type"]).rpartition(":")[2]
 
 
-def test_the_token_is_asked_for_but_where_all_is_public(tmp_path: Path) -> None:
+def test_token_is_required_except_on_public_paths(tmp_path: Path) -> None:
     with Client(service(tmp_path, token=TOKEN)) as client:
         for method, path in (
             ("GET", "/v1/models"), ("GET", "/metrics"), ("POST", "/v1/predict"), ("GET", "/nothing"), ("GET", "/web"),
@@ -45,18 +45,18 @@ def test_the_token_is_asked_for_but_where_all_is_public(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"Bearer", b"Bearer ", b"Bearer wrong", b"Basic " + TOKEN.encode(), TOKEN.encode()]
 )
-def test_other_words_are_no_token(said: bytes) -> None:
+def test_wrong_authorization_header_is_refused(said: bytes) -> None:
     assert not has_token(Headers(raw=[(b"authorization", said)]), TOKEN)
 
 
-def test_a_token_that_is_said_twice_is_none() -> None:
+def test_repeated_authorization_header_is_refused() -> None:
     said = (b"authorization", b"Bearer " + TOKEN.encode())
     assert has_token(Headers(raw=[said]), TOKEN)
     assert not has_token(Headers(raw=[said, said]), TOKEN)
     assert is_token(TOKEN.encode(), TOKEN)
 
 
-def test_every_answer_has_its_headers(tmp_path: Path) -> None:
+def test_every_response_has_security_headers(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
         for method, path in (("GET", "/v1/models"), ("GET", "/nothing"), ("PUT", "/v1/models"), ("GET", "/metrics")):
             headers = client.request(method, path).headers
@@ -66,8 +66,8 @@ def test_every_answer_has_its_headers(tmp_path: Path) -> None:
         assert client.get("/v1/models").headers["cache-control"] == "no-store"
 
 
-def test_while_it_stops_everything_new_is_refused(tmp_path: Path) -> None:
-    async def talk() -> None:
+def test_new_requests_are_refused_while_stopping(tmp_path: Path) -> None:
+    async def scenario() -> None:
         app = service(tmp_path)
         draining = app.state.draining
         app.state.worker_queue.gate.clear()
@@ -88,10 +88,10 @@ def test_while_it_stops_everything_new_is_refused(tmp_path: Path) -> None:
         await running
         assert (accepted.status, draining.in_flight) == (200, 0)
 
-    asyncio.run(talk())
+    asyncio.run(scenario())
 
 
-def test_the_rest_of_a_body_is_thrown_away_before_a_refusal(tmp_path: Path) -> None:
+def test_rest_of_the_body_is_discarded_before_a_refusal(tmp_path: Path) -> None:
     pieces: list[Any] = [b"x" * 1000] * 50
     exchange = Exchange(service(tmp_path), "POST", "/nothing", headers=[("content-length", "50000")], pieces=pieces)
     asyncio.run(exchange.run())
@@ -99,7 +99,7 @@ def test_the_rest_of_a_body_is_thrown_away_before_a_refusal(tmp_path: Path) -> N
     assert "connection" not in exchange.headers
 
 
-def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_discarding_a_body_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "LINGER_S", 0.2)
     pieces: list[Any] = [p for _ in range(100) for p in (b"x", 0.05)]
     exchange = Exchange(
@@ -112,15 +112,15 @@ def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert exchange.received < 10
 
 
-def test_a_client_that_asks_first_is_told_at_once(tmp_path: Path) -> None:
+def test_expect_100_continue_is_refused_without_reading_the_body(tmp_path: Path) -> None:
     headers = [("content-length", "50000"), ("expect", "100-continue")]
     exchange = Exchange(service(tmp_path), "POST", "/nothing", headers=headers, pieces=[b"x" * 50_000])
     asyncio.run(exchange.run())
     assert (exchange.status, exchange.received, exchange.headers["connection"]) == (404, 0, "close")
 
 
-def test_while_it_stops_nobody_waits_for_the_rest(tmp_path: Path) -> None:
-    async def talk() -> tuple[Exchange, float]:
+def test_discarding_a_body_ends_when_the_service_stops(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Exchange, float]:
         app = service(tmp_path)
         began = time.monotonic()
         headers = [("content-length", "50000")]
@@ -131,14 +131,14 @@ def test_while_it_stops_nobody_waits_for_the_rest(tmp_path: Path) -> None:
         await running
         return exchange, time.monotonic() - began
 
-    exchange, seconds = asyncio.run(talk())
+    exchange, seconds = asyncio.run(scenario())
     assert (exchange.status, exchange.headers["connection"]) == (404, "close")
     assert seconds < middleware.LINGER_S / 2
 
 
 @pytest.mark.parametrize("stopping", [False, True])
-def test_who_is_called_off_while_it_stops_is_told(tmp_path: Path, stopping: bool) -> None:
-    async def talk() -> Exchange:
+def test_request_cancelled_while_stopping_gets_a_problem_response(tmp_path: Path, stopping: bool) -> None:
+    async def scenario() -> Exchange:
         app = service(tmp_path)
         app.state.worker_queue.gate.clear()
         exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
@@ -152,11 +152,11 @@ def test_who_is_called_off_while_it_stops_is_told(tmp_path: Path, stopping: bool
         assert running.cancelled()
         return exchange
 
-    exchange = asyncio.run(talk())
+    exchange = asyncio.run(scenario())
     assert (exchange.status, b"problem:stopping" in exchange.body) == ((503, True) if stopping else (0, False))
 
 
-def test_two_lengths_are_refused_before_anybody_believes_one(tmp_path: Path) -> None:
+def test_content_length_with_transfer_encoding_is_refused(tmp_path: Path) -> None:
     headers = [("content-length", "3"), ("transfer-encoding", "chunked")]
     app = service(tmp_path)
     exchange = Exchange(app, "POST", "/v1/predict", headers=headers, pieces=[b"abc"])
@@ -165,7 +165,7 @@ def test_two_lengths_are_refused_before_anybody_believes_one(tmp_path: Path) -> 
     assert b"problem:bad-request" in exchange.body
 
 
-def test_a_body_that_nobody_wanted_does_not_matter(tmp_path: Path) -> None:
+def test_unexpected_body_of_a_get_is_ignored(tmp_path: Path) -> None:
     headers = [("content-length", "3")]
     exchange = Exchange(service(tmp_path), "GET", "/v1/health", headers=headers, pieces=[b"abc"])
     asyncio.run(exchange.run())

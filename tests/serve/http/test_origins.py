@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from genrelab.serve.http.origins import allowed_hosts, is_allowed_host, is_cross_origin
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import Client, service
-from tests.support.live_service import connected, served, until_closed
+from tests.support.live_service import open_connection, read_until_closed, running_server
 
 TOKEN = "a token for tests"
 FRIEND = "https://friend.example"
@@ -48,11 +48,11 @@ def kind(answer: Any) -> str:
         ("127.0.0.1:x", "http://127.0.0.1:x", True),
     ],
 )
-def test_whose_page_asks(host: str, origin: str, foreign: bool) -> None:
+def test_foreign_origin_is_detected(host: str, origin: str, foreign: bool) -> None:
     assert is_cross_origin(Headers({"host": host, "origin": origin}), {FRIEND}) is foreign
 
 
-def test_no_page_asks_at_all() -> None:
+def test_missing_origin_is_accepted_but_two_origins_are_foreign() -> None:
     assert not is_cross_origin(Headers({"host": "evil.example"}), ())
     twice = [(b"host", b"x"), (b"origin", b"http://x"), (b"origin", b"http://x")]
     assert is_cross_origin(Headers(raw=twice), ())
@@ -87,17 +87,17 @@ def test_no_page_asks_at_all() -> None:
         ("127.0.0.1, evil.example", False),
     ],
 )
-def test_by_which_names_it_may_be_asked(host: str, own: bool) -> None:
+def test_host_header_must_name_the_service(host: str, own: bool) -> None:
     names = allowed_hosts(["music.box"], [FRIEND, "http://[::2]:80"])
     assert is_allowed_host(Headers({"host": host}), names) is own
 
 
-def test_who_says_no_name_is_no_browser_and_who_says_two_is_refused() -> None:
+def test_missing_host_is_accepted_but_two_hosts_are_refused() -> None:
     assert is_allowed_host(Headers({}), ())
     assert not is_allowed_host(Headers(raw=[(b"host", b"127.0.0.1"), (b"host", b"127.0.0.1")]), ())
 
 
-def test_another_web_site_is_refused(tmp_path: Path) -> None:
+def test_request_from_another_web_site_is_refused(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
         for method in ("GET", "OPTIONS", "POST"):
             answer = client.request(method, "/v1/models", headers={"origin": "https://evil.example"})
@@ -109,7 +109,7 @@ def test_another_web_site_is_refused(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_name_that_leads_here_is_refused_without_a_token(tmp_path: Path) -> None:
+def test_foreign_host_name_is_refused_without_a_token(tmp_path: Path) -> None:
     evil = {"host": "evil.example:8000"}  # of the same web site, so there is no Origin
     with Client(service(tmp_path, hosts=["music.box"])) as client:
         for method, path in (("GET", "/"), ("GET", "/v1/models"), ("POST", "/v1/predict"), ("GET", "/v1/health")):
@@ -123,11 +123,11 @@ def test_a_name_that_leads_here_is_refused_without_a_token(tmp_path: Path) -> No
         assert client.get("/v1/models", headers=evil).status_code == 401
 
 
-def test_nor_does_it_get_a_stream(tmp_path: Path) -> None:
+def test_foreign_host_name_gets_no_stream(tmp_path: Path) -> None:
     head = b"GET /v1/stream HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     head += b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nHost: "
-    with served(service(tmp_path), Limits()) as port, connected(port) as connection:
+    with running_server(service(tmp_path), Limits()) as port, open_connection(port) as connection:
         connection.sendall(head + b"evil.example\r\n\r\n")
-        said = until_closed(connection)
+        said = read_until_closed(connection)
         assert said.startswith(b"HTTP/1.1 403 ")
         assert b"foreign-origin" in said

@@ -26,7 +26,7 @@ def client(app: Any) -> Iterator[Client]:
         yield client
 
 
-def test_a_web_site_that_was_named_may_ask_and_read_also_refusals(client: Client) -> None:
+def test_allowed_origin_may_read_responses_and_errors(client: Client) -> None:
     answer = client.options("/v1/predict", headers=ASKING)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == FRIEND["origin"]
@@ -37,7 +37,7 @@ def test_a_web_site_that_was_named_may_ask_and_read_also_refusals(client: Client
 
 
 @pytest.mark.parametrize(("name", "said"), [("method", "DELETE"), ("headers", "authorization, x-evil")])
-def test_what_it_may_not_do_is_a_problem(client: Client, name: str, said: str) -> None:
+def test_disallowed_preflight_gets_a_problem_response(client: Client, name: str, said: str) -> None:
     answer = client.options("/v1/predict", headers={**ASKING, f"access-control-request-{name}": said})
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
     assert answer.json()["type"] == "urn:genrelab:problem:bad-request"
@@ -46,7 +46,7 @@ def test_what_it_may_not_do_is_a_problem(client: Client, name: str, said: str) -
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-def test_it_may_read_that_something_went_wrong_here(client: Client, app: Any) -> None:
+def test_allowed_origin_may_read_internal_errors(client: Client, app: Any) -> None:
     async def broken(_: Any) -> Any:
         raise RuntimeError("a secret")
 

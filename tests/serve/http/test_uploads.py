@@ -52,7 +52,7 @@ def request(exchange: Exchange) -> Request:
     return Request(exchange._scope, exchange._receive)
 
 
-def refused(exchange: Exchange) -> tuple[int, str]:
+def status_and_kind(exchange: Exchange) -> tuple[int, str]:
     about = json.loads(exchange.body)
     assert exchange.status == about["status"]
     return exchange.status, about["type"].rpartition(":")[2]
@@ -68,14 +68,14 @@ def in_pieces(body: bytes, sizes: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
-def test_however_a_form_is_cut_its_file_is_the_same(tmp_path: Path, size: int) -> None:
+def test_form_content_does_not_depend_on_the_chunk_size(tmp_path: Path, size: int) -> None:
     content = b"\r\n--bb\r--\r\n-" + bytes(range(256)) + b"\r\n--"
     body = part(content) + END
     exchange, ears = ask(tmp_path, in_pieces(body, itertools.repeat(size)), FORM)
     assert (exchange.status, ears.contents) == (200, [content])
 
 
-def test_a_batch_cut_anywhere(tmp_path: Path) -> None:
+def test_batch_content_does_not_depend_on_the_chunk_size(tmp_path: Path) -> None:
     rng = random.Random(0)
     for _ in range(20):
         contents = [rng.randbytes(rng.randrange(300)) for _ in range(3)]
@@ -110,27 +110,27 @@ def test_a_large_file_is_written_as_it_comes(tmp_path: Path) -> None:
         ("a%22b%0D%0Ac%25%0a.mp3", 'a"b\r\nc%25%0a.mp3'),  # as browsers write what would end it
     ],
 )
-def test_a_name_is_only_repeated(tmp_path: Path, filename: str, said: str) -> None:
+def test_file_name_is_returned_but_never_used_as_a_path(tmp_path: Path, filename: str, said: str) -> None:
     exchange, ears = ask(tmp_path, part(name=filename) + END, FORM)
     assert json.loads(exchange.body)["path"] == said
     assert ears.orders[0].path.parent == tmp_path
     assert ears.orders[0].path.name.isdigit()
 
 
-def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+def test_latin_1_file_name_is_decoded(tmp_path: Path) -> None:
     body = part(name="PLACE").replace(b"PLACE", b"caf\xe9.mp3") + END
     assert json.loads(ask(tmp_path, body, FORM)[0].body)["path"] == "café.mp3"
 
 
-def test_a_part_that_a_browser_sends_for_no_choice_does_not_count(tmp_path: Path) -> None:
+def test_empty_unnamed_file_part_is_ignored(tmp_path: Path) -> None:
     exchange, ears = ask(tmp_path, part(b"", "") + part() + END, FORM)
     assert (exchange.status, ears.contents) == (200, [b"sound"])
-    assert refused(ask(tmp_path, part(b"", "") + END, FORM)[0]) == (400, "bad-request")
+    assert status_and_kind(ask(tmp_path, part(b"", "") + END, FORM)[0]) == (400, "bad-request")
     exchange, ears = ask(tmp_path, part(b"sound", "") + END, FORM)  # content without a name is a file all the same
     assert (exchange.status, ears.contents) == (200, [b"sound"])
 
 
-def test_an_empty_file_of_a_batch_is_the_ears_business(tmp_path: Path) -> None:
+def test_empty_file_of_a_batch_reaches_the_worker_queue(tmp_path: Path) -> None:
     exchange, ears = ask(tmp_path, part(b"") + part(b"x") + END, FORM, path="/v1/predict/batch")
     assert (exchange.status, ears.contents) == (200, [b"", b"x"])
 
@@ -163,74 +163,74 @@ def test_an_empty_file_of_a_batch_is_the_ears_business(tmp_path: Path) -> None:
         (b"", "audio/wav"),
     ],
 )
-def test_what_is_malformed_is_a_bad_request(tmp_path: Path, body: bytes, content_type: str) -> None:
+def test_malformed_body_is_a_bad_request(tmp_path: Path, body: bytes, content_type: str) -> None:
     exchange, ears = ask(tmp_path, body, [("content-type", content_type)])
-    assert refused(exchange) == (400, "bad-request")
+    assert status_and_kind(exchange) == (400, "bad-request")
     assert ears.orders == []
 
 
-def test_a_batch_is_a_form(tmp_path: Path) -> None:
-    assert refused(ask(tmp_path, b"sound", path="/v1/predict/batch")[0]) == (400, "bad-request")
+def test_batch_must_be_multipart(tmp_path: Path) -> None:
+    assert status_and_kind(ask(tmp_path, b"sound", path="/v1/predict/batch")[0]) == (400, "bad-request")
 
 
-def test_a_body_is_not_unpacked(tmp_path: Path) -> None:
-    assert refused(ask(tmp_path, b"\x1f\x8b", [("content-encoding", "gzip")])[0]) == (400, "bad-request")
+def test_content_encoding_is_refused(tmp_path: Path) -> None:
+    assert status_and_kind(ask(tmp_path, b"\x1f\x8b", [("content-encoding", "gzip")])[0]) == (400, "bad-request")
     assert ask(tmp_path, b"sound", [("content-encoding", "identity")])[0].status == 200
 
 
-def test_options_do_not_go_into_the_form(tmp_path: Path) -> None:
+def test_options_as_form_fields_are_refused(tmp_path: Path) -> None:
     exchange, _ = ask(tmp_path, part(b"3", None, field="top") + part() + END, FORM)
-    assert refused(exchange) == (422, "bad-parameter")
+    assert status_and_kind(exchange) == (422, "bad-parameter")
     assert "'top'" in json.loads(exchange.body)["detail"]
 
 
-def test_what_is_too_large_is_refused_by_its_head(tmp_path: Path) -> None:
+def test_too_large_content_length_is_refused(tmp_path: Path) -> None:
     exchange, _ = ask(tmp_path, b"x" * 1001, [("content-length", "1001")])
-    assert refused(exchange) == (413, "too-large")
+    assert status_and_kind(exchange) == (413, "too-large")
     assert json.loads(exchange.body)["limit"] == 1000
 
 
 @pytest.mark.parametrize("length", [[], [("content-length", "10")], [("content-length", "nonsense")]])
-def test_what_is_too_large_is_refused_whatever_its_head_says(tmp_path: Path, length: Any) -> None:
-    assert refused(ask(tmp_path, [b"x" * 600, b"x" * 600], length)[0]) == (413, "too-large")
-    assert refused(ask(tmp_path, part(b"x" * 1001) + END, [*FORM, *length])[0]) == (413, "too-large")
+def test_too_large_body_is_refused_whatever_its_content_length(tmp_path: Path, length: Any) -> None:
+    assert status_and_kind(ask(tmp_path, [b"x" * 600, b"x" * 600], length)[0]) == (413, "too-large")
+    assert status_and_kind(ask(tmp_path, part(b"x" * 1001) + END, [*FORM, *length])[0]) == (413, "too-large")
 
 
-def test_a_batch_has_its_limits(tmp_path: Path) -> None:
+def test_batch_over_its_limits_is_refused(tmp_path: Path) -> None:
     path = "/v1/predict/batch"
     assert ask(tmp_path, part(b"x" * 1000) * 3 + END, FORM, path=path)[0].status == 200
-    assert refused(ask(tmp_path, part() * 4 + END, FORM, path=path)[0]) == (413, "too-large")
-    assert refused(ask(tmp_path, part(b"x" * 1001) + END, FORM, path=path)[0]) == (413, "too-large")
+    assert status_and_kind(ask(tmp_path, part() * 4 + END, FORM, path=path)[0]) == (413, "too-large")
+    assert status_and_kind(ask(tmp_path, part(b"x" * 1001) + END, FORM, path=path)[0]) == (413, "too-large")
     limits = Limits(batch_bytes=3000, batch_files=300)
     body = part(b"x" * 1_000_000) * 10 + END
-    assert refused(ask(tmp_path, body, FORM, path=path, limits=limits)[0]) == (413, "too-large")
+    assert status_and_kind(ask(tmp_path, body, FORM, path=path, limits=limits)[0]) == (413, "too-large")
 
 
-def test_an_endless_body_ends(tmp_path: Path) -> None:
+def test_endless_body_is_refused(tmp_path: Path) -> None:
     pieces = itertools.repeat(b"x" * 500, 10_000)
     exchange, _ = ask(tmp_path, pieces, [("transfer-encoding", "chunked")])
-    assert refused(exchange) == (413, "too-large")
+    assert status_and_kind(exchange) == (413, "too-large")
 
 
-def test_a_body_that_is_shorter_than_was_said(tmp_path: Path) -> None:
+def test_body_shorter_than_its_content_length_is_refused(tmp_path: Path) -> None:
     exchange, ears = ask(tmp_path, b"sound", [("content-length", "6")])
-    assert (refused(exchange), ears.orders) == ((400, "bad-request"), [])
+    assert (status_and_kind(exchange), ears.orders) == ((400, "bad-request"), [])
 
 
-def test_a_pause_that_is_too_long(tmp_path: Path) -> None:
+def test_too_long_pause_in_a_body_is_refused(tmp_path: Path) -> None:
     exchange, _ = ask(tmp_path, [b"x", 5.0, b"x"], [("transfer-encoding", "chunked")])
-    assert refused(exchange) == (408, "too-slow")
+    assert status_and_kind(exchange) == (408, "too-slow")
     assert exchange.headers["connection"] == "close"
 
 
-def test_pieces_that_never_end_in_time(tmp_path: Path) -> None:
+def test_upload_over_its_time_limit_is_refused(tmp_path: Path) -> None:
     pieces = [p for _ in range(100) for p in (b"x", 0.05)]
     began = time.monotonic()
-    assert refused(ask(tmp_path, pieces, [("transfer-encoding", "chunked")])[0]) == (408, "too-slow")
+    assert status_and_kind(ask(tmp_path, pieces, [("transfer-encoding", "chunked")])[0]) == (408, "too-slow")
     assert time.monotonic() - began < 2
 
 
-def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
+def test_disconnect_leaves_no_files(tmp_path: Path) -> None:
     limits = Limits()
     for pieces in ([b"x" * 300_000, None], [part(b"x" * 300_000), None]):
         headers = FORM if len(pieces[0] or b"") > 300_000 else ()
@@ -238,8 +238,8 @@ def test_who_goes_away_leaves_nothing(tmp_path: Path) -> None:
         assert (exchange.status, ears.orders) == (499, [])
 
 
-def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
-    async def talk() -> list[Exchange]:
+def test_upload_is_refused_when_all_places_are_taken(tmp_path: Path) -> None:
+    async def scenario() -> list[Exchange]:
         app = service(tmp_path, SMALL)  # a batch takes 2 of 4 places, a file one
         app.state.worker_queue.gate.clear()
         batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
@@ -254,13 +254,13 @@ def test_the_service_keeps_so_much_and_no_more(tmp_path: Path) -> None:
         again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         return [batch, *files, late, again]
 
-    exchanges = asyncio.run(talk())
+    exchanges = asyncio.run(scenario())
     assert [x.status for x in exchanges] == [200, 200, 200, 429, 200]
     assert int(exchanges[3].headers["retry-after"]) == 50
 
 
 def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
-    async def talk() -> None:
+    async def scenario() -> None:
         app = service(tmp_path, SMALL)
         app.state.worker_queue.gate.clear()
         batch, late = (
@@ -274,10 +274,10 @@ def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
         assert (await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()).status == 200
         await running
 
-    asyncio.run(talk())
+    asyncio.run(scenario())
 
 
-def coming(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
+def start_paused_upload(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
     """A body that has begun, and that goes on after a second."""
     exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"x" * size, 1.0, b"x"])
     return exchange, asyncio.create_task(exchange.run())
@@ -288,15 +288,15 @@ def coming(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
     [(0.1, 100_000, (200, 429, 200)), (60, 100_000, (200, 200, 429)), (0.1, 0, (200, 200, 429))],
     ids=["the slowest makes room", "not at once", "not who is fast"],
 )
-def test_where_places_run_out(
+def test_slow_upload_makes_room_when_places_run_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(uploads, "GRACE_S", grace_s)
     monkeypatch.setattr(uploads, "SLOW_BYTES_PER_S", slow_bytes_s)
 
-    async def talk() -> None:
+    async def scenario() -> None:
         app = service(tmp_path, Limits(uploads=2))
-        slow, slower = coming(app, 200), coming(app, 100)
+        slow, slower = start_paused_upload(app, 200), start_paused_upload(app, 100)
         await asyncio.sleep(0.2)
         new = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         await asyncio.gather(slow[1], slower[1])
@@ -305,23 +305,23 @@ def test_where_places_run_out(
             assert exchange.status == 200 or int(exchange.headers["retry-after"]) >= 1
         assert (app.state.draining.in_flight, list(tmp_path.iterdir())) == (0, [])
 
-    asyncio.run(talk())
+    asyncio.run(scenario())
 
 
-def test_a_body_must_come_at_some_rate(tmp_path: Path) -> None:
+def test_body_below_the_minimum_rate_is_refused(tmp_path: Path) -> None:
     pieces = [p for _ in range(20) for p in (b"x" * 20, 0.05)]
     limits = replace(SMALL, upload_s=60, body_bytes_s=1000)
     exchange, _ = ask(tmp_path, pieces, limits=limits)
-    assert refused(exchange) == (408, "too-slow")
+    assert status_and_kind(exchange) == (408, "too-slow")
     assert exchange.received < 10
     assert "1,000 bytes a second" in json.loads(exchange.body)["detail"]
     assert ask(tmp_path, pieces, limits=replace(limits, body_bytes_s=100))[0].status == 200
 
 
-def test_what_still_comes_when_the_service_ends_is_refused(tmp_path: Path) -> None:
-    async def talk() -> Exchange:
+def test_unfinished_upload_is_refused_when_the_service_ends(tmp_path: Path) -> None:
+    async def scenario() -> Exchange:
         app = service(tmp_path, Limits())
-        _, running = coming(app, 300_000)
+        _, running = start_paused_upload(app, 300_000)
         await asyncio.sleep(0.2)
         app.state.draining.start()
         await asyncio.sleep(0.1)
@@ -329,35 +329,35 @@ def test_what_still_comes_when_the_service_ends_is_refused(tmp_path: Path) -> No
         app.state.draining.end()
         return await asyncio.wait_for(running, 0.5)
 
-    exchange = asyncio.run(talk())
-    assert refused(exchange) == (503, "stopping")
+    exchange = asyncio.run(scenario())
+    assert status_and_kind(exchange) == (503, "stopping")
     assert (exchange.headers["connection"], list(tmp_path.iterdir())) == ("close", [])
 
 
-def test_a_batch_that_is_larger_than_all_places_finds_room_when_nothing_else_is_there(tmp_path: Path) -> None:
+def test_batch_larger_than_all_places_is_accepted_if_it_is_alone(tmp_path: Path) -> None:
     limits = Limits(upload_bytes=1000, batch_bytes=100_000, uploads=2)
     assert ask(tmp_path, part() + END, FORM, path="/v1/predict/batch", limits=limits)[0].status == 200
 
 
-def test_a_disk_that_is_full(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def talk() -> Exchange:
+def test_upload_that_cannot_be_stored_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> Exchange:
         app = service(tmp_path / "not there", SMALL)
         return await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
 
-    exchange = asyncio.run(talk())
-    assert refused(exchange) == (503, "not-ready")
+    exchange = asyncio.run(scenario())
+    assert status_and_kind(exchange) == (503, "not-ready")
     assert str(tmp_path) not in exchange.body.decode()
     assert "cannot be kept" in caplog.text
 
 
-def test_strangers_do_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_bad_requests_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ask(tmp_path, b"nonsense", FORM)
     assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
 
 
-def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_path: Path) -> None:
-    async def talk(wait_s: float) -> None:
+def test_upload_cancelled_while_a_thread_writes_leaves_no_files(tmp_path: Path) -> None:
+    async def scenario(wait_s: float) -> None:
         received = Uploads(Limits(), tmp_path, Draining())
         pieces: list[Any] = [b"x" * 300_000] * 50
         exchange = Exchange(None, "POST", "/", pieces=pieces, unfinished=True)
@@ -373,12 +373,12 @@ def test_a_reader_that_is_called_off_while_a_thread_writes_leaves_nothing(tmp_pa
         assert received.slots_in_use == 0
 
     for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
-        asyncio.run(talk(wait_s))  # its end waits for the threads
+        asyncio.run(scenario(wait_s))  # its end waits for the threads
         assert list(tmp_path.iterdir()) == []
 
 
-def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
-    async def talk() -> None:
+def test_files_exist_only_inside_the_context(tmp_path: Path) -> None:
+    async def scenario() -> None:
         kept = Uploads(SMALL, tmp_path, Draining())
         sound = Exchange(None, "POST", "/", pieces=[b"sound"])
         with pytest.raises(ZeroDivisionError):
@@ -396,4 +396,4 @@ def test_files_are_there_while_the_block_lasts(tmp_path: Path) -> None:
                 pass
         assert (kept.slots_in_use, list(tmp_path.iterdir())) == (0, [])
 
-    asyncio.run(talk())
+    asyncio.run(scenario())

@@ -19,7 +19,7 @@ ROOT = PROJECT
 START = {"type": "start", "format": "pcm16", "sr": 44_100}
 
 
-def refused(said: Any) -> str:
+def refusal_detail(said: Any) -> str:
     with pytest.raises(Problem) as e:
         parse_start(said)
     assert e.value.kind == "bad-parameter"
@@ -27,8 +27,8 @@ def refused(said: Any) -> str:
 
 
 @pytest.mark.parametrize("said", [None, [], "start", {}, {"type": "stop"}, {"type": "begin"}])
-def test_who_does_not_begin_with_start_is_told_to(said: Any) -> None:
-    assert refused(said) == (
+def test_first_message_must_be_start(said: Any) -> None:
+    assert refusal_detail(said) == (
         'That is no `start` message. Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
     )
 
@@ -49,16 +49,16 @@ def test_who_does_not_begin_with_start_is_told_to(said: Any) -> None:
         (START | {"channels": 9, "top": 0}, "'channels' must be less than or equal to 8; 'top' must be greater than"),
     ],
 )
-def test_what_is_wrong_is_said_in_words(said: Any, detail: str) -> None:
-    assert refused(said).startswith("The start message: " + detail)
+def test_invalid_start_message_is_explained(said: Any, detail: str) -> None:
+    assert refusal_detail(said).startswith("The start message: " + detail)
 
 
 @pytest.mark.parametrize("form", ["auto", "webm", "ogg", "mp3"])
-def test_a_container_states_its_own_rate(form: str) -> None:
+def test_container_formats_need_no_sample_rate(form: str) -> None:
     assert parse_start({"type": "start", "format": form}).channels == 1
 
 
-def test_the_words_name_every_field_format_and_kind_of_close() -> None:
+def test_documentation_names_every_field_format_and_close_code() -> None:
     for name, field in StartMessage.model_fields.items():
         assert f"| `{name}` |" in DOCUMENTATION
         if not field.is_required() and field.default is not None and name != "sr":
@@ -76,7 +76,7 @@ def test_the_words_name_every_field_format_and_kind_of_close() -> None:
         json.loads(said)
 
 
-def test_a_request_without_an_upgrade_is_told_what_this_is(tmp_path: Path) -> None:
+def test_request_without_an_upgrade_is_answered_with_426(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
         answer = client.get("/v1/stream?model=one")
         assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
@@ -85,12 +85,12 @@ def test_a_request_without_an_upgrade_is_told_what_this_is(tmp_path: Path) -> No
         assert client.post("/v1/stream").status_code == 405
 
 
-def test_the_words_stand_in_the_description(tmp_path: Path) -> None:
+def test_documentation_is_in_the_openapi_description(tmp_path: Path) -> None:
     told = service(tmp_path).openapi()["paths"]["/v1/stream"]["get"]
     assert (told["description"], told["tags"]) == (DOCUMENTATION.strip(), ["stream"])
     assert {*told["responses"]} >= {"101", "426"} - {"200", "422"}
 
 
-def test_they_stand_in_docs_too() -> None:
+def test_documentation_is_in_the_docs_folder() -> None:
     page = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
     assert page == "# Music as it sounds: `WS /v1/stream`\n\n" + DOCUMENTATION.replace("\n### ", "\n## ")

@@ -33,7 +33,7 @@ from genrelab.serve.shutdown import Draining
 from genrelab.serve.stream import protocol, route, session
 from genrelab.serve.stream.process import StreamProcess
 from tests.support.bundles import SR, bundle_for, noise
-from tests.support.live_service import BINARY, TEXT, connected, frame, upgraded
+from tests.support.live_service import BINARY, TEXT, frame, open_connection, upgrade_to_websocket
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
 TOKEN = "correct horse"
@@ -52,7 +52,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 @contextlib.contextmanager
-def serving(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
+def running_stream_server(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
     """A server in a thread; at its end no process of a stream may be left."""
     app, streams = FastAPI(), route.router(shelf, limits, **settings)
     app.include_router(streams)
@@ -72,7 +72,7 @@ def serving(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> It
     port = door.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
-    eventually(lambda: server.started)
+    wait_until(lambda: server.started)
     try:
         yield Server(port=port, url=f"ws://127.0.0.1:{port}/v1/stream", streams=streams, app=app, server=server)
     finally:
@@ -80,50 +80,50 @@ def serving(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> It
         thread.join()
         door.close()
     assert streams.streams_open == 0
-    assert not alive()
+    assert not live_process_ids()
 
 
 @pytest.fixture(scope="module")
 def server(shelf: ModelStore) -> Iterator[Server]:
-    with serving(shelf, Limits(streams=2)) as served:
-        yield served
+    with running_stream_server(shelf, Limits(streams=2)) as running_server:
+        yield running_server
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither processes nor threads nor places, whatever happened."""
-    monkeypatch.setattr(route, "StreamProcess", Watched)
+    monkeypatch.setattr(route, "StreamProcess", RecordedStreamProcess)
     threads = threading.active_count()
     yield
-    eventually(lambda: not alive())
+    wait_until(lambda: not live_process_ids())
     if "server" in request.fixturenames:
-        served = request.getfixturevalue("server")
-        eventually(lambda: served.streams.streams_open == 0)
-        eventually(lambda: threading.active_count() <= threads)
+        running_server = request.getfixturevalue("server")
+        wait_until(lambda: running_server.streams.streams_open == 0)
+        wait_until(lambda: threading.active_count() <= threads)
 
 
-class Watched(StreamProcess):
+class RecordedStreamProcess(StreamProcess):
     """Remembers every process that there ever was."""
 
     pids: list[int] = []  # noqa: RUF012 - of all of them
 
     async def __aenter__(self) -> StreamProcess:
         await super().__aenter__()
-        self.pids.append(self._child._process.pid)
+        self.pids.append(self._process._process.pid)
         return self
 
 
-def alive() -> list[int]:
+def live_process_ids() -> list[int]:
     """Processes of streams."""
     found = []
-    for pid in Watched.pids:
+    for pid in RecordedStreamProcess.pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 0)
             found.append(pid)
     return found
 
 
-def eventually(so: Callable[[], object], seconds: float = 10) -> None:
+def wait_until(so: Callable[[], object], seconds: float = 10) -> None:
     until = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < until
@@ -131,33 +131,33 @@ def eventually(so: Callable[[], object], seconds: float = 10) -> None:
 
 
 @contextlib.contextmanager
-def talking(server: Server, start: Any = START, **settings: Any) -> Iterator[ClientConnection]:
+def open_stream(server: Server, start: Any = START, **settings: Any) -> Iterator[ClientConnection]:
     with connect(server.url, compression=None, **settings) as client:
         with contextlib.suppress(ConnectionClosed):  # some are refused before they say anything
             client.send(start if isinstance(start, str | bytes) else json.dumps(start))
         yield client
 
 
-def told(client: ClientConnection, seconds: float = 20) -> dict[str, Any]:
+def next_message(client: ClientConnection, seconds: float = 20) -> dict[str, Any]:
     """The next message."""
     found: dict[str, Any] = json.loads(client.recv(timeout=seconds))
     return found
 
 
-def rest(client: ClientConnection) -> tuple[list[dict[str, Any]], int, str]:
+def remaining_messages(client: ClientConnection) -> tuple[list[dict[str, Any]], int, str]:
     """All that is still said, and how it closes."""
     found = []
     try:
         while True:
-            found.append(told(client))
+            found.append(next_message(client))
     except ConnectionClosed as e:
         assert e.rcvd is not None
         return found, e.rcvd.code, e.rcvd.reason
 
 
-def refusal(client: ClientConnection) -> tuple[str, int]:
+def problem_and_close_code(client: ClientConnection) -> tuple[str, int]:
     """The problem in the last message, and the close code."""
-    found, code, reason = rest(client)
+    found, code, reason = remaining_messages(client)
     problem = found[-1]
     assert problem["type"] == "problem"
     assert set(problem) == {"type", "problem", "title", "status", "detail"}
@@ -166,25 +166,25 @@ def refusal(client: ClientConnection) -> tuple[str, int]:
 
 
 def test_a_stream_from_start_to_end(server: Server) -> None:
-    with talking(server) as client:
-        assert told(client) == {"type": "ready", "model": "one", "window_s": 3.0}
+    with open_stream(server) as client:
+        assert next_message(client) == {"type": "ready", "model": "one", "window_s": 3.0}
         for n in range(5):
             client.send(SECOND)
-            said = told(client)
+            said = next_message(client)
             assert (said["type"], said["start_s"], said["end_s"]) == ("prediction", max(0, n - 2), n + 1)
         client.send('{"type":"stop"}')
-        (end,), code, reason = rest(client)
+        (end,), code, reason = remaining_messages(client)
     assert (end["type"], end["audio_s"], code, reason) == ("end", 5.0, 1000, "")
     assert end["recording"]["genre"] in end["recording"]["probabilities"]
 
 
-def test_answers_are_those_of_predict(server: Server, shelf: ModelStore) -> None:
+def test_predictions_equal_those_of_predict(server: Server, shelf: ModelStore) -> None:
     y = (noise(4) * 32_767).astype("<i2")
-    with talking(server, START | {"model": "two", "top": 2}) as client:
-        assert told(client) == {"type": "ready", "model": "two", "window_s": 5.0}  # it needs so much
+    with open_stream(server, START | {"model": "two", "top": 2}) as client:
+        assert next_message(client) == {"type": "ready", "model": "two", "window_s": 5.0}  # it needs so much
         client.send((np.concatenate([y, y])).tobytes())
         client.send('{"type":"stop"}')
-        found, code, _ = rest(client)
+        found, code, _ = remaining_messages(client)
     assert code == 1000
     assert [f.get("end_s") for f in found] == [5, 6, 7, 8, None]
     window = (np.concatenate([y, y]) / np.float32(32_768)).astype(np.float32)[SR : 6 * SR]
@@ -221,25 +221,25 @@ def test_answers_are_those_of_predict(server: Server, shelf: ModelStore) -> None
         (START | {"model": "three"}, "unknown-model"),
     ],
 )
-def test_a_start_that_cannot_be_is_refused(server: Server, start: Any, kind: str) -> None:
-    with talking(server, start) as client:
-        assert refusal(client) == (kind, 1008)
+def test_invalid_start_message_is_refused(server: Server, start: Any, kind: str) -> None:
+    with open_stream(server, start) as client:
+        assert problem_and_close_code(client) == (kind, 1008)
 
 
 @pytest.mark.parametrize("query", ["?model=one", "?token=secret", "?"])
-def test_a_query_is_not_passed_over(server: Server, query: str) -> None:
+def test_query_string_is_refused(server: Server, query: str) -> None:
     with connect(server.url + query) as client:
         if query == "?":
             client.send(json.dumps(START | {"model": "three"}))
-            assert refusal(client) == ("unknown-model", 1008)
+            assert problem_and_close_code(client) == ("unknown-model", 1008)
             return
-        found, code, _ = rest(client)
+        found, code, _ = remaining_messages(client)
     assert (found[-1]["problem"], code) == ("bad-parameter", 1008)
     assert "takes no query" in found[-1]["detail"]
     assert "secret" not in found[-1]["detail"]
 
 
-def test_the_example_runs(server: Server, tmp_path: Path) -> None:
+def test_documented_example_runs(server: Server, tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", protocol.DOCUMENTATION, re.DOTALL)
     (tmp_path / "example.py").write_text(code.replace("ws://127.0.0.1:8000/v1/stream", server.url))
     soundfile.write(tmp_path / "song.wav", noise(2.5), SR)
@@ -251,17 +251,17 @@ def test_the_example_runs(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("middle", ["", "x", "{}", '{"type":"start"}', '{"type":"stop","now":true}', "[" * 9_000])
-def test_any_other_text_ends_it(server: Server, middle: str) -> None:
-    with talking(server) as client:
-        assert told(client)["type"] == "ready"
+def test_unexpected_text_message_ends_the_stream(server: Server, middle: str) -> None:
+    with open_stream(server) as client:
+        assert next_message(client)["type"] == "ready"
         client.send(middle)
-        assert refusal(client) == ("bad-parameter", 1008)
+        assert problem_and_close_code(client) == ("bad-parameter", 1008)
 
 
 @pytest.fixture(scope="module")
 def closed_server(shelf: ModelStore) -> Iterator[Server]:
-    with serving(shelf, token=TOKEN, origins=("https://music.example.org",)) as served:
-        yield served
+    with running_stream_server(shelf, token=TOKEN, origins=("https://music.example.org",)) as running_server:
+        yield running_server
 
 
 PASSED = ("unknown-model", 1008)
@@ -283,11 +283,13 @@ PASSED = ("unknown-model", 1008)
         (None, "\ud800", False),
     ],
 )
-def test_the_token(closed_server: Server, given: str | None, in_start: str | None, passes: bool) -> None:
+def test_token_is_accepted_in_the_header_or_the_start_message(
+    closed_server: Server, given: str | None, in_start: str | None, passes: bool
+) -> None:
     start = START | {"model": "three"} | ({} if in_start is None else {"token": in_start})
     headers = {} if given is None else {"Authorization": given}
-    with talking(closed_server, start, additional_headers=headers) as client:
-        assert refusal(client) == (PASSED if passes else ("unauthorized", 1008))
+    with open_stream(closed_server, start, additional_headers=headers) as client:
+        assert problem_and_close_code(client) == (PASSED if passes else ("unauthorized", 1008))
 
 
 @pytest.mark.parametrize(
@@ -301,69 +303,69 @@ def test_the_token(closed_server: Server, given: str | None, in_start: str | Non
 )
 def test_other_web_sites_are_refused(closed_server: Server, origin: str, passes: bool) -> None:
     start = START | {"model": "three", "token": TOKEN}
-    with talking(closed_server, start, origin=origin.format(port=closed_server.port)) as client:  # type: ignore[arg-type]
-        assert refusal(client) == (PASSED if passes else ("foreign-origin", 1008))
+    with open_stream(closed_server, start, origin=origin.format(port=closed_server.port)) as client:  # type: ignore[arg-type]
+        assert problem_and_close_code(client) == (PASSED if passes else ("foreign-origin", 1008))
 
 
-def test_who_says_nothing_is_not_waited_for(shelf: ModelStore) -> None:
+def test_idle_stream_is_closed(shelf: ModelStore) -> None:
     limits = Limits(idle_s=0.3, stream_idle_s=0.3)
-    with serving(shelf, limits) as served:
-        with connect(served.url) as client:
-            assert refusal(client) == ("too-slow", 1008)
-        with talking(served) as client:
-            assert told(client)["type"] == "ready"
+    with running_stream_server(shelf, limits) as running_server:
+        with connect(running_server.url) as client:
+            assert problem_and_close_code(client) == ("too-slow", 1008)
+        with open_stream(running_server) as client:
+            assert next_message(client)["type"] == "ready"
             client.send(SECOND)
             client.send(b"")  # is nothing
-            assert refusal(client) == ("too-slow", 1008)
+            assert problem_and_close_code(client) == ("too-slow", 1008)
 
 
-def test_a_stream_has_an_end(shelf: ModelStore) -> None:
-    with serving(shelf, Limits(stream_s=2.5)) as served, talking(served) as client:
+def test_stream_has_a_maximum_duration(shelf: ModelStore) -> None:
+    with running_stream_server(shelf, Limits(stream_s=2.5)) as running_server, open_stream(running_server) as client:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 client.send(SECOND[:1_600])
                 time.sleep(0.1)
-        assert refusal(client) == ("too-long", 1008)
+        assert problem_and_close_code(client) == ("too-long", 1008)
 
 
-def test_no_more_streams_than_may_be(server: Server) -> None:
-    with talking(server) as one, talking(server) as two:
-        assert told(one)["type"] == told(two)["type"] == "ready"
+def test_stream_over_the_limit_is_refused(server: Server) -> None:
+    with open_stream(server) as one, open_stream(server) as two:
+        assert next_message(one)["type"] == next_message(two)["type"] == "ready"
         assert server.streams.streams_open == 2
-        with talking(server) as three:
-            found, code, _ = rest(three)
+        with open_stream(server) as three:
+            found, code, _ = remaining_messages(three)
         assert (found[-1]["problem"], code) == ("busy", 1013)
         assert found[-1]["detail"].endswith("Try again in 10 s.")
-    eventually(lambda: server.streams.streams_open == 0)
-    with talking(server) as again:
-        assert told(again)["type"] == "ready"
+    wait_until(lambda: server.streams.streams_open == 0)
+    with open_stream(server) as again:
+        assert next_message(again)["type"] == "ready"
 
 
-def test_who_goes_takes_the_process_along(server: Server) -> None:
-    with talking(server) as client:
-        assert told(client)["type"] == "ready"
-        (pid,) = alive()
+def test_disconnect_ends_the_process(server: Server) -> None:
+    with open_stream(server) as client:
+        assert next_message(client)["type"] == "ready"
+        (pid,) = live_process_ids()
         client.send(SECOND)
         client.socket.shutdown(2)  # without a word
-    eventually(lambda: not alive(), 1)
+    wait_until(lambda: not live_process_ids(), 1)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
-def test_who_goes_before_it_has_begun_leaves_nothing(server: Server) -> None:
+def test_disconnect_before_the_process_starts_leaves_nothing(server: Server) -> None:
     for _ in range(5):
-        with talking(server):
+        with open_stream(server):
             pass
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_who_sends_faster_than_is_heard_waits(server: Server) -> None:
+def test_sender_faster_than_processing_is_held_back(server: Server) -> None:
     """And who goes in the middle of it is not heard to the end."""
     narrow = socket.create_connection(("127.0.0.1", server.port))
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    with talking(server, sock=narrow) as client:
-        assert told(client)["type"] == "ready"
-        (pid,) = alive()
+    with open_stream(server, sock=narrow) as client:
+        assert next_message(client)["type"] == "ready"
+        (pid,) = live_process_ids()
         os.kill(pid, signal.SIGSTOP)
         sent: list[int] = []
 
@@ -378,30 +380,33 @@ def test_who_sends_faster_than_is_heard_waits(server: Server) -> None:
         time.sleep(2)
         assert 1 < len(sent) < 8  # one is being handed over, two wait, the others are on their way
         os.kill(pid, signal.SIGCONT)
-        assert told(client)["end_s"] == 1.0
+        assert next_message(client)["end_s"] == 1.0
         client.socket.shutdown(2)
         thread.join()
-    eventually(lambda: not alive(), 3)
+    wait_until(lambda: not live_process_ids(), 3)
 
 
-def test_who_reads_no_answer_is_let_go(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_no_predictions_is_disconnected(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process, its place, and in the end its connection, which no system would close by itself."""
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.5)
-    with serving(shelf, Limits(stream_idle_s=1)) as served, connected(served.port) as client:
+    with (
+        running_stream_server(shelf, Limits(stream_idle_s=1)) as running_server,
+        open_connection(running_server.port) as client,
+    ):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
-        upgraded(client, served.port)
+        upgrade_to_websocket(client, running_server.port)
         client.sendall(frame(TEXT, json.dumps(START).encode()))
-        eventually(lambda: served.streams.streams_open == 1)
+        wait_until(lambda: running_server.streams.streams_open == 1)
         with contextlib.suppress(OSError):
             for _ in range(3_000):
                 client.sendall(frame(BINARY, SECOND))
-        eventually(lambda: served.streams.streams_open == 0)
-        eventually(lambda: not served.server.server_state.connections, 3)
+        wait_until(lambda: running_server.streams.streams_open == 0)
+        wait_until(lambda: not running_server.server.server_state.connections, 3)
 
 
-def test_a_chunk_has_a_size(server: Server) -> None:
-    with talking(server) as client:
-        assert told(client)["type"] == "ready"
+def test_too_large_chunk_closes_the_stream(server: Server) -> None:
+    with open_stream(server) as client:
+        assert next_message(client)["type"] == "ready"
         client.send(bytes(session.MAX_CHUNK_BYTES + 1))
         with pytest.raises(ConnectionClosed) as e:
             client.recv(timeout=10)
@@ -409,61 +414,61 @@ def test_a_chunk_has_a_size(server: Server) -> None:
         assert e.value.rcvd.code == 1009
 
 
-def test_what_is_no_audio_is_refused(server: Server) -> None:
-    with talking(server, START | {"format": "webm"}) as client:
-        assert told(client)["type"] == "ready"
+def test_non_audio_stream_is_refused(server: Server) -> None:
+    with open_stream(server, START | {"format": "webm"}) as client:
+        assert next_message(client)["type"] == "ready"
         with contextlib.suppress(ConnectionClosed):
             for _ in range(100):
                 client.send(os.urandom(1 << 16))
-        assert refusal(client) == ("not-audio", 1008)
+        assert problem_and_close_code(client) == ("not-audio", 1008)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
-def test_a_process_that_dies_is_told(server: Server) -> None:
-    with talking(server) as client:
-        assert told(client)["type"] == "ready"
-        for pid in alive():
+def test_process_crash_is_reported(server: Server) -> None:
+    with open_stream(server) as client:
+        assert next_message(client)["type"] == "ready"
+        for pid in live_process_ids():
             os.kill(pid, signal.SIGKILL)
-        assert refusal(client) == ("crashed", 1011)
+        assert problem_and_close_code(client) == ("crashed", 1011)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_a_process_that_hears_no_more_is_not_waited_for(shelf: ModelStore) -> None:
-    with serving(shelf, Limits(classify_s=0.5)) as served, talking(served) as client:
-        assert told(client)["type"] == "ready"
-        for pid in alive():
+def test_hanging_process_is_reported_as_took_too_long(shelf: ModelStore) -> None:
+    with running_stream_server(shelf, Limits(classify_s=0.5)) as running_server, open_stream(running_server) as client:
+        assert next_message(client)["type"] == "ready"
+        for pid in live_process_ids():
             os.kill(pid, signal.SIGSTOP)
         client.send(SECOND)
-        assert refusal(client) == ("took-too-long", 1011)
+        assert problem_and_close_code(client) == ("took-too-long", 1011)
 
 
-def test_a_process_that_cannot_be_begun_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_start_failure_is_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    with talking(server) as client:
-        assert refusal(client) == ("internal", 1011)
+    with open_stream(server) as client:
+        assert problem_and_close_code(client) == ("internal", 1011)
 
 
-def test_a_service_that_stops_says_so(shelf: ModelStore) -> None:
-    with serving(shelf) as served:
-        with talking(served) as client:
-            assert told(client)["type"] == "ready"
-            served.app.state.draining.start()
-            assert refusal(client) == ("stopping", 1001)
-        with connect(served.url) as client:
-            assert refusal(client) == ("stopping", 1001)
+def test_stopping_service_closes_streams_with_a_reason(shelf: ModelStore) -> None:
+    with running_stream_server(shelf) as running_server:
+        with open_stream(running_server) as client:
+            assert next_message(client)["type"] == "ready"
+            running_server.app.state.draining.start()
+            assert problem_and_close_code(client) == ("stopping", 1001)
+        with connect(running_server.url) as client:
+            assert problem_and_close_code(client) == ("stopping", 1001)
 
 
-def test_a_server_that_ends_takes_the_process_along(shelf: ModelStore) -> None:
-    with serving(shelf) as served, talking(served) as client:
-        assert told(client)["type"] == "ready"
-        served.server.should_exit = True
-        assert rest(client)[1] == 1012
-        eventually(lambda: not alive(), 3)
+def test_server_shutdown_ends_the_process(shelf: ModelStore) -> None:
+    with running_stream_server(shelf) as running_server, open_stream(running_server) as client:
+        assert next_message(client)["type"] == "ready"
+        running_server.server.should_exit = True
+        assert remaining_messages(client)[1] == 1012
+        wait_until(lambda: not live_process_ids(), 3)
 
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_music_is_answered_while_it_sounds(shared: Path, tmp_path: Path) -> None:
+def test_predictions_keep_up_with_real_time(shared: Path, tmp_path: Path) -> None:
     """The starter, in real time: an answer every second, soon after its last sample."""
     from genrelab.audio.clips import read
     from genrelab.predict.classifier import STARTER
@@ -473,14 +478,17 @@ def test_music_is_answered_while_it_sounds(shared: Path, tmp_path: Path) -> None
     data = (y * 32_767).astype("<i2").tobytes()
     start = {"type": "start", "format": "pcm16", "sr": sr}
     late: list[float] = []
-    with serving(ModelStore({"starter": STARTER}, tmp_path / "copies")) as served, talking(served, start) as client:
-        assert told(client)["type"] == "ready"
+    with (
+        running_stream_server(ModelStore({"starter": STARTER}, tmp_path / "copies")) as running_server,
+        open_stream(running_server, start) as client,
+    ):
+        assert next_message(client)["type"] == "ready"
         began = time.perf_counter()
         for n in range(120):
             time.sleep(max(0.0, began + (n + 1) / 10 - time.perf_counter()))
             client.send(data[n * sr // 5 & ~1 : (n + 1) * sr // 5 & ~1])
             with contextlib.suppress(TimeoutError):
-                while said := told(client, 0):
+                while said := next_message(client, 0):
                     late.append(time.perf_counter() - began - said["end_s"])
     assert len(late) >= 11
     assert np.median(late) < 0.3

@@ -38,22 +38,22 @@ class FakeSocket:
         self.got.append(json.loads(text))
 
 
-class FakeLeash:
+class FakeStreamProcess:
     """A process that says this, one after the other; behind each `more` it waits for a piece."""
 
     def __init__(self, *news: dict[str, Any]) -> None:
         self.says, self.pieces = list(news), list[bytes]()
         self.asked, self._told = 0, asyncio.Event()
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         pass
 
-    async def tell(self, piece: bytes) -> None:
+    async def send_piece(self, piece: bytes) -> None:
         assert len(self.pieces) < self.asked, "nothing is handed over that was not asked for"
         self.pieces.append(piece)
         self._told.set()
 
-    async def news(self) -> dict[str, Any]:
+    async def read_message(self) -> dict[str, Any]:
         if self.asked > len(self.pieces):
             self._told.clear()
             await self._told.wait()
@@ -67,54 +67,54 @@ class FakeLeash:
         return Problem("crashed", "It has died.")
 
 
-def run(socket: FakeSocket, leash: FakeLeash, **limits: float) -> None:
+def run(socket: FakeSocket, leash: FakeStreamProcess, **limits: float) -> None:
     async def both() -> None:
         await StreamSession(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
 
     asyncio.run(asyncio.wait_for(both(), 10))
 
 
-def problem(socket: FakeSocket, leash: FakeLeash, **limits: float) -> str:
+def problem(socket: FakeSocket, leash: FakeStreamProcess, **limits: float) -> str:
     with pytest.raises(Problem) as e:
         run(socket, leash, **limits)
     return e.value.kind
 
 
-def test_pieces_go_in_and_answers_come_out() -> None:
+def test_chunks_are_forwarded_and_predictions_returned() -> None:
     chunk = bytes(range(256)) * 1_024  # four pieces
     socket = FakeSocket({"bytes": chunk}, {"bytes": b""}, {"bytes": b"more"}, {"text": '{"type":"stop"}'})
     heard = {"type": "prediction", "genre": "Rock"}
-    leash = FakeLeash({"type": "ready"}, MORE, MORE, heard, MORE, MORE, MORE, MORE, heard, END)
+    leash = FakeStreamProcess({"type": "ready"}, MORE, MORE, heard, MORE, MORE, MORE, MORE, heard, END)
     run(socket, leash)
     assert [len(p) for p in leash.pieces] == [PIECE_BYTES] * 4 + [4, 0]
     assert b"".join(leash.pieces) == chunk + b"more"
     assert socket.got == [{"type": "ready", "model": "served", "window_s": 10.0}, heard, heard, END]
 
 
-def test_who_does_not_take_the_answers_is_not_waited_for() -> None:
-    assert problem(FakeSocket(takes=False), FakeLeash({"type": "ready"}), stream_idle_s=0.1) == "too-slow"
+def test_client_that_reads_no_messages_times_out() -> None:
+    assert problem(FakeSocket(takes=False), FakeStreamProcess({"type": "ready"}), stream_idle_s=0.1) == "too-slow"
 
 
-def test_who_sends_nothing_is_not_waited_for() -> None:
-    assert problem(FakeSocket(), FakeLeash({"type": "ready"}, MORE), stream_idle_s=0.1) == "too-slow"
+def test_client_that_sends_nothing_times_out() -> None:
+    assert problem(FakeSocket(), FakeStreamProcess({"type": "ready"}, MORE), stream_idle_s=0.1) == "too-slow"
 
 
-def test_the_time_that_hearing_takes_is_not_the_client_s() -> None:
-    socket, leash = FakeSocket({"bytes": b"1"}), FakeLeash({"type": "ready"}, MORE)
+def test_processing_time_is_not_charged_to_the_client() -> None:
+    socket, leash = FakeSocket({"bytes": b"1"}), FakeStreamProcess({"type": "ready"}, MORE)
     assert problem(socket, leash, stream_idle_s=0.1, classify_s=0.5) == "took-too-long"
 
 
-def test_a_process_that_does_not_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_that_does_not_start_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrelab.serve.stream.session.START_TIMEOUT_S", 0.1)
-    assert problem(FakeSocket(), FakeLeash(), classify_s=0.1) == "not-ready"
+    assert problem(FakeSocket(), FakeStreamProcess(), classify_s=0.1) == "not-ready"
 
 
-def test_what_a_process_refuses_is_the_client_s_problem() -> None:
+def test_refusal_of_the_process_is_reported_to_the_client() -> None:
     refused = {"type": "refused", "kind": "not-audio", "detail": "These bytes are none."}
-    assert problem(FakeSocket(), FakeLeash({"type": "ready"}, refused)) == "not-audio"
+    assert problem(FakeSocket(), FakeStreamProcess({"type": "ready"}, refused)) == "not-audio"
 
 
-def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_sends_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrelab.serve.stream.session.CHECK_PERIOD_S", 0.3)
 
     class Trickle(FakeSocket):
@@ -122,34 +122,37 @@ def test_who_sends_a_byte_at_a_time_holds_no_place(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(0.05)
             return {"type": "websocket.receive", "bytes": b"1"}
 
-    assert problem(Trickle(), FakeLeash({"type": "ready"}, *[MORE] * 100), stream_idle_s=1) == "too-slow"
+    assert problem(Trickle(), FakeStreamProcess({"type": "ready"}, *[MORE] * 100), stream_idle_s=1) == "too-slow"
     fast = [{"type": "more", "audio_s": 0.02 * n} for n in range(20)]
-    run(Trickle(), FakeLeash({"type": "ready"}, *fast, END), stream_idle_s=1)
+    run(Trickle(), FakeStreamProcess({"type": "ready"}, *fast, END), stream_idle_s=1)
 
 
 @pytest.mark.parametrize(
     "said",
     [{}, {"type": "refused"}, {"type": "refused", "kind": "made up"}, {"type": "secret"}, {"type": "more"}],
 )
-def test_a_process_is_not_believed(said: dict[str, Any]) -> None:
-    assert problem(FakeSocket(), FakeLeash(said)) == "crashed"
+def test_invalid_process_message_counts_as_a_crash(said: dict[str, Any]) -> None:
+    assert problem(FakeSocket(), FakeStreamProcess(said)) == "crashed"
 
 
-def test_chunks_have_a_size() -> None:
-    assert problem(FakeSocket({"bytes": bytes(MAX_CHUNK_BYTES + 1)}), FakeLeash()) == "too-large"
+def test_too_large_chunk_is_refused() -> None:
+    assert problem(FakeSocket({"bytes": bytes(MAX_CHUNK_BYTES + 1)}), FakeStreamProcess()) == "too-large"
 
 
-def test_who_goes_ends_it() -> None:
+def test_disconnect_ends_the_session() -> None:
     with pytest.raises(WebSocketDisconnect):
-        run(FakeSocket({"type": "websocket.disconnect", "code": 1006}), FakeLeash())
+        run(FakeSocket({"type": "websocket.disconnect", "code": 1006}), FakeStreamProcess())
 
 
-def test_who_goes_after_the_stop_ends_it_too() -> None:
+def test_disconnect_after_stop_ends_the_session() -> None:
     gone = {"type": "websocket.disconnect", "code": 1006}
     with pytest.raises(WebSocketDisconnect):
-        run(FakeSocket({"text": '{"type":"stop"}'}, {"bytes": b"late"}, gone), FakeLeash({"type": "ready"}, MORE))
+        run(
+            FakeSocket({"text": '{"type":"stop"}'}, {"bytes": b"late"}, gone),
+            FakeStreamProcess({"type": "ready"}, MORE),
+        )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 8_000, '"' * 9_000, "1" * 5_000, b"{}"])
-def test_what_is_no_json_is_none(text: str | bytes) -> None:
+def test_invalid_json_message_is_none(text: str | bytes) -> None:
     assert parse_json(text) is None

@@ -7,7 +7,7 @@ import pytest
 from genrelab.serve.stream.session import CHECK_PERIOD_S, MIN_SPEED, SendRate
 
 
-def after(waited_s: float, audio_s: float) -> str | None:
+def problem_after(waited_s: float, audio_s: float) -> str | None:
     pace = SendRate(100.0)
     pace.switch(100.0, theirs=True)
     pace.switch(100.0 + waited_s, theirs=True)
@@ -23,11 +23,11 @@ def after(waited_s: float, audio_s: float) -> str | None:
         (600, 149, True),
     ],
 )
-def test_a_quarter_of_the_time_must_be_filled(waited_s: float, audio_s: float, slow: bool) -> None:
-    assert (after(waited_s, audio_s) is not None) == slow
+def test_audio_must_fill_a_quarter_of_the_waiting_time(waited_s: float, audio_s: float, slow: bool) -> None:
+    assert (problem_after(waited_s, audio_s) is not None) == slow
 
 
-def test_the_time_that_hearing_takes_does_not_count() -> None:
+def test_processing_time_does_not_count() -> None:
     pace = SendRate(0.0)
     pace.switch(1_000.0, theirs=True)
     pace.switch(1_010.0, theirs=False)
@@ -35,7 +35,7 @@ def test_the_time_that_hearing_takes_does_not_count() -> None:
     assert pace.problem(0.0) is None
 
 
-def test_what_came_long_ago_does_not_count() -> None:
+def test_audio_before_the_time_span_does_not_count() -> None:
     pace = SendRate(0.0)
     pace.switch(0.0, theirs=True)
     pace.switch(CHECK_PERIOD_S, theirs=True)

@@ -34,7 +34,9 @@ def whole(*windows: tuple[float, float, float | None]) -> Prediction | None:
         ([(0, 3, 0.5), (3, 4, 0.9)], 0.5),  # another rate began, and filled no window
     ],
 )
-def test_windows_that_do_not_overlap_count(windows: list[tuple[float, float, float | None]], blues: float) -> None:
+def test_summary_averages_non_overlapping_windows(
+    windows: list[tuple[float, float, float | None]], blues: float
+) -> None:
     said = whole(*windows)
     assert said is not None
     assert said.probabilities == pytest.approx({"Blues": blues, "Rock": 1 - blues})
@@ -42,6 +44,6 @@ def test_windows_that_do_not_overlap_count(windows: list[tuple[float, float, flo
     assert said.duration_s == windows[-1][1]
 
 
-def test_of_nothing_nothing_is_said() -> None:
+def test_summary_of_no_usable_window_is_none() -> None:
     assert whole() is None
     assert whole((0, 3, None)) is None

@@ -44,7 +44,7 @@ def order(bundle: Classifier) -> StreamJob:
     return StreamJob(str(bundle.path), "served", "pcm16", SR, 1, 3.0)
 
 
-class FakeWire:
+class FakeConnection:
     """A service that hands over these pieces, and keeps what it is told."""
 
     def __init__(self, pieces: list[bytes], *, endless: bytes = b"") -> None:
@@ -52,10 +52,10 @@ class FakeWire:
         self._pieces, self._endless = iter([*pieces]), endless
         self.given = 0
 
-    def say(self, **news: Any) -> None:
+    def send(self, **news: Any) -> None:
         self.told.append(json.loads(json.dumps(news, allow_nan=False)))
 
-    def piece(self) -> bytes:
+    def receive(self) -> bytes:
         assert self.told[-1]["type"] == "more", "it takes only what it has asked for"
         piece = next(self._pieces, self._endless)
         self.given += len(piece)
@@ -66,8 +66,8 @@ class FakeWire:
         return [t for t in self.told if t["type"] == "prediction"]
 
 
-def heard(order: StreamJob, pieces: list[bytes], **more: Any) -> FakeWire:
-    wire = FakeWire(pieces, **more)
+def process_stream(order: StreamJob, pieces: list[bytes], **more: Any) -> FakeConnection:
+    wire = FakeConnection(pieces, **more)
     run_stream(wire, order)  # type: ignore[arg-type]
     return wire
 
@@ -86,7 +86,9 @@ def cut(data: bytes, seed: int = 0, most: int = PIECE_BYTES) -> list[bytes]:
     return pieces
 
 
-def same(said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: int, *, tolerance: float = 1e-6) -> None:
+def assert_same_prediction(
+    said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: int, *, tolerance: float = 1e-6
+) -> None:
     """Is it what the model says of that window of the sound?"""
     window = y[round(said["start_s"] * sr) : round(said["end_s"] * sr)]
     expected = bundle.predict(window, sr).to_json() | {"model": "served"}
@@ -106,36 +108,38 @@ def same(said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: i
     window_s=st.sampled_from([3.0, 3.7, 5.0]),
     seed=st.integers(0, 1_000),
 )
-def test_every_window_of_pcm16_is_answered_as_the_same_samples_are(
+def test_pcm16_predictions_equal_those_of_the_same_samples(
     bundle: Classifier, order: StreamJob, sr: int, channels: int, seconds: float, window_s: float, seed: int
 ) -> None:
     x = (0.3 * np.random.default_rng(seed).standard_normal((round(seconds * sr), channels))).clip(-1, 1)
     data = pcm16(x)
     y = (np.frombuffer(data, "<i2").reshape(-1, channels) / np.float32(32_768)).mean(axis=1).astype(np.float32)
-    wire = heard(replace(order, sr=sr, channels=channels, window_s=window_s), cut(data, seed))
+    wire = process_stream(replace(order, sr=sr, channels=channels, window_s=window_s), cut(data, seed))
     ends = [p["end_s"] for p in wire.predictions]
     assert ends == [e for e in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0) if round(e * sr) <= len(y)]
     for said in wire.predictions:
         assert said["start_s"] == max(0.0, said["end_s"] - window_s)
-        same(said, bundle, y, sr, tolerance=1e-12 if channels == 1 else 1e-4)  # float32's mean of channels
+        assert_same_prediction(
+            said, bundle, y, sr, tolerance=1e-12 if channels == 1 else 1e-4
+        )  # float32's mean of channels
     assert wire.told[0] == {"type": "ready"}
     end = wire.told[-1]
     assert (end["type"], end["audio_s"]) == ("end", pytest.approx(len(y) / sr))
     assert (end["recording"] is None) == (not wire.predictions)
 
 
-def test_half_a_sample_at_the_end_is_left_out(order: StreamJob) -> None:
-    wire = heard(replace(order, channels=2), [pcm16(noise(4)) + b"\x01"])
+def test_incomplete_sample_at_the_end_is_ignored(order: StreamJob) -> None:
+    wire = process_stream(replace(order, channels=2), [pcm16(noise(4)) + b"\x01"])
     assert (wire.told[-1]["type"], wire.told[-1]["audio_s"]) == ("end", 2.0)
 
 
-def test_the_first_answer_comes_as_soon_as_the_model_can_be_asked(tmp_path: Path) -> None:
+def test_first_prediction_comes_once_the_model_has_enough_audio(tmp_path: Path) -> None:
     image = bundle_for(tmp_path / "b", MelImageView(sr=SR, n_fft=512, size=16), ClipSettings(min_s=0.5))
-    wire = heard(StreamJob(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
+    wire = process_stream(StreamJob(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
     assert [(p["start_s"], p["end_s"]) for p in wire.predictions] == [(0, 0.5), (0, 1), (0, 2)]
 
 
-def test_what_a_model_needs_follows_from_its_view(bundle: Classifier) -> None:
+def test_minimum_audio_follows_from_the_view(bundle: Classifier) -> None:
     def needs(view: Any, min_s: float = 0.5, window_s: float = 10.0) -> float:
         return min_window_s(replace(bundle, view=view, clips=ClipSettings(min_s=min_s)), window_s)
 
@@ -147,8 +151,8 @@ def test_what_a_model_needs_follows_from_its_view(bundle: Classifier) -> None:
     assert needs(LogMelView(window_s=5.0), window_s=3.0) == 3.0
 
 
-def test_silence_is_told_and_what_follows_it_is_heard(order: StreamJob) -> None:
-    wire = heard(order, [pcm16(np.zeros(4 * SR, np.float32)), pcm16(noise(4))])
+def test_silence_is_reported_and_later_audio_is_classified(order: StreamJob) -> None:
+    wire = process_stream(order, [pcm16(np.zeros(4 * SR, np.float32)), pcm16(noise(4))])
     errors = [p["error"] for p in wire.predictions]
     assert errors[:4] == ["silent: no sample reaches -80 dBFS"] * 4
     assert errors[4:] == [None] * 4
@@ -156,8 +160,8 @@ def test_silence_is_told_and_what_follows_it_is_heard(order: StreamJob) -> None:
     assert (first["genre"], first["confidence"], first["probabilities"]) == (None, None, {})
 
 
-def test_only_the_best_genres_where_only_those_are_asked_for(order: StreamJob) -> None:
-    for said in heard(replace(order, top=1), [pcm16(noise(2))]).predictions:
+def test_top_limits_the_genres_of_each_prediction(order: StreamJob) -> None:
+    for said in process_stream(replace(order, top=1), [pcm16(noise(2))]).predictions:
         assert said["probabilities"] == {said["genre"]: said["confidence"]}
         assert set(said) == {
             "type", "start_s", "end_s", "path", "genre", "confidence", "probabilities", "duration_s", "model", "error",
@@ -165,26 +169,26 @@ def test_only_the_best_genres_where_only_those_are_asked_for(order: StreamJob) -
         assert (said["path"], said["model"]) == ("", "served")
 
 
-def test_the_end_tells_the_mean_of_windows_that_do_not_overlap(order: StreamJob) -> None:
-    wire = heard(order, [pcm16(np.concatenate([noise(4), np.zeros(2 * SR, np.float32), noise(4.5)]))])
+def test_end_message_averages_non_overlapping_windows(order: StreamJob) -> None:
+    wire = process_stream(order, [pcm16(np.concatenate([noise(4), np.zeros(2 * SR, np.float32), noise(4.5)]))])
     rows = [p["probabilities"] for p in wire.predictions if p["end_s"] in (3, 6, 9)]
     said = wire.told[-1]["recording"]
     assert said["probabilities"] == pytest.approx({g: np.mean([row[g] for row in rows]) for g in rows[0]})
     assert said["confidence"] == said["probabilities"][said["genre"]] == max(said["probabilities"].values())
     assert (said["path"], said["model"], said["duration_s"], said["error"]) == ("", "served", 10.5, None)
-    assert list(heard(replace(order, top=1), [pcm16(noise(4))]).told[-1]["recording"]["probabilities"]) == [
+    assert list(process_stream(replace(order, top=1), [pcm16(noise(4))]).told[-1]["recording"]["probabilities"]) == [
         said["genre"]
     ]
 
 
-def test_of_silence_the_end_tells_nothing(order: StreamJob) -> None:
-    assert heard(order, [pcm16(np.zeros(4 * SR, np.float32))]).told[-1]["recording"] is None
+def test_end_message_of_a_silent_stream_has_no_prediction(order: StreamJob) -> None:
+    assert process_stream(order, [pcm16(np.zeros(4 * SR, np.float32))]).told[-1]["recording"] is None
 
 
-def test_answers_count_as_the_service_was_told(order: StreamJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decision_thresholds_apply_to_streams(order: StreamJob, monkeypatch: pytest.MonkeyPatch) -> None:
     never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
     monkeypatch.setattr(worker, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
-    wire = heard(order, [pcm16(noise(2))])
+    wire = process_stream(order, [pcm16(noise(2))])
     assert {p["genre"] for p in wire.predictions} == {"unknown"}
     assert wire.told[-1]["recording"]["genre"] == "unknown"
 
@@ -224,29 +228,31 @@ CONTAINERS = {
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_a_container_is_heard_as_the_file_would_be(
+def test_streamed_container_gives_the_predictions_of_the_file(
     bundle: Classifier, order: StreamJob, tmp_path: Path, name: str
 ) -> None:
     data = CONTAINERS[name]
     (tmp_path / "file").write_bytes(data)
     y, sr = read(tmp_path / "file")
-    wire = heard(replace(order, format="webm"), cut(data))
+    wire = process_stream(replace(order, format="webm"), cut(data))
     assert [p["end_s"] for p in wire.predictions][:4] == [1, 2, 3, 4]
     for said in wire.predictions[:4]:
-        same(said, bundle, y, sr, tolerance=0.02)  # decoders cut the codec's delay differently
+        assert_same_prediction(said, bundle, y, sr, tolerance=0.02)  # decoders cut the codec's delay differently
     assert wire.told[-1]["audio_s"] == pytest.approx(5, abs=0.15)
 
 
-def test_webm_gives_the_very_samples_of_the_file(bundle: Classifier, order: StreamJob, tmp_path: Path) -> None:
+def test_webm_stream_gives_exactly_the_samples_of_the_file(
+    bundle: Classifier, order: StreamJob, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(WEBM)
     y, sr = read(tmp_path / "file")
-    for said in heard(replace(order, format="webm"), cut(WEBM, 1)).predictions:
-        same(said, bundle, y, sr)
+    for said in process_stream(replace(order, format="webm"), cut(WEBM, 1)).predictions:
+        assert_same_prediction(said, bundle, y, sr)
 
 
-def test_an_answer_waits_for_no_more_than_its_own_bytes(order: StreamJob) -> None:
+def test_prediction_needs_only_the_bytes_of_its_window(order: StreamJob) -> None:
     """What arrives is decoded at once: FFmpeg hoards nothing."""
-    wire = heard(replace(order, format="webm"), [WEBM[i : i + 500] for i in range(0, len(WEBM), 500)])
+    wire = process_stream(replace(order, format="webm"), [WEBM[i : i + 500] for i in range(0, len(WEBM), 500)])
     asked, late = 0, []
     for news in wire.told:
         asked += news["type"] == "more"
@@ -255,19 +261,25 @@ def test_an_answer_waits_for_no_more_than_its_own_bytes(order: StreamJob) -> Non
     assert max(late) < 0.3
 
 
-def test_recordings_one_after_the_other_go_on(order: StreamJob) -> None:
-    assert heard(replace(order, format="webm"), [WEBM + WEBM]).told[-1]["audio_s"] == pytest.approx(10, abs=0.1)
+def test_concatenated_recordings_continue_one_stream(order: StreamJob) -> None:
+    assert process_stream(replace(order, format="webm"), [WEBM + WEBM]).told[-1]["audio_s"] == pytest.approx(
+        10, abs=0.1
+    )
 
 
-def test_a_recording_that_is_cut_off_counts_as_far_as_it_goes(order: StreamJob) -> None:
-    wire = heard(replace(order, format="webm"), [WEBM[: len(WEBM) // 2]])
+def test_truncated_recording_is_processed_up_to_its_end(order: StreamJob) -> None:
+    wire = process_stream(replace(order, format="webm"), [WEBM[: len(WEBM) // 2]])
     assert wire.told[-1]["type"] == "end"
     assert wire.told[-1]["audio_s"] == pytest.approx(2.5, abs=0.3)
 
 
-def test_nothing_at_all_is_no_fault(order: StreamJob) -> None:
+def test_empty_stream_ends_without_an_error(order: StreamJob) -> None:
     for form in ("pcm16", "webm"):
-        assert heard(replace(order, format=form), []).told[-1] == {"type": "end", "audio_s": 0.0, "recording": None}
+        assert process_stream(replace(order, format=form), []).told[-1] == {
+            "type": "end",
+            "audio_s": 0.0,
+            "recording": None,
+        }
 
 
 RANDOM = random.Random(0).randbytes(1 << 16)
@@ -288,10 +300,8 @@ RANDOM = random.Random(0).randbytes(1 << 16)
         ("unsupported-codec", WEBM.replace(b"A_OPUS", b"A_OPUX"), b""),
     ],
 )
-def test_what_is_no_sound_is_refused_before_there_is_much_of_it(
-    order: StreamJob, kind: str, beginning: bytes, endless: bytes
-) -> None:
-    wire = FakeWire([beginning] * bool(beginning), endless=endless)
+def test_non_audio_stream_is_refused_early(order: StreamJob, kind: str, beginning: bytes, endless: bytes) -> None:
+    wire = FakeConnection([beginning] * bool(beginning), endless=endless)
     with pytest.raises(StreamRefused) as e:
         run_stream(wire, replace(order, format="webm"))  # type: ignore[arg-type]
     assert e.value.kind == kind
@@ -300,20 +310,20 @@ def test_what_is_no_sound_is_refused_before_there_is_much_of_it(
 
 
 @pytest.mark.parametrize("sr", [4_000, 384_000])
-def test_rates_beyond_all_reason_are_refused(order: StreamJob, sr: int) -> None:
+def test_unsupported_sample_rate_is_refused(order: StreamJob, sr: int) -> None:
     with pytest.raises(StreamRefused, match="192,000 Hz can be heard") as e:
-        heard(replace(order, format="webm"), [encoded(noise(1, sr), sr, "wav", "pcm_s16le")])
+        process_stream(replace(order, format="webm"), [encoded(noise(1, sr), sr, "wav", "pcm_s16le")])
     assert e.value.kind == "unusable"
 
 
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(CONTAINERS)), seed=st.integers(0, 10**6), hits=st.integers(1, 200))
-def test_damage_is_heard_over_or_refused(order: StreamJob, name: str, seed: int, hits: int) -> None:
+def test_damaged_stream_is_processed_or_refused(order: StreamJob, name: str, seed: int, hits: int) -> None:
     pick, data = random.Random(seed), bytearray(CONTAINERS[name])
     for _ in range(hits):
         data[pick.randrange(len(data))] = pick.randrange(256)
     try:
-        wire = heard(replace(order, format="webm"), cut(bytes(data), seed))
+        wire = process_stream(replace(order, format="webm"), cut(bytes(data), seed))
     except StreamRefused as e:
         assert e.kind in ("not-audio", "damaged", "unsupported-codec", "unusable")
     else:
@@ -323,7 +333,7 @@ def test_damage_is_heard_over_or_refused(order: StreamJob, name: str, seed: int,
 # --- windows ---
 
 
-def test_where_the_rate_changes_another_recording_begins() -> None:
+def test_sample_rate_change_starts_a_new_recording() -> None:
     windows = Windows(3.0, 1.0)
     found = [
         (start_s, end_s, len(y))
@@ -364,37 +374,37 @@ def process(order: StreamJob) -> Iterator[subprocess.Popen[bytes]]:
         begun.kill()
 
 
-def line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def read_message(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     assert process.stdout is not None
     found: dict[str, Any] = json.loads(process.stdout.readline())
     return found
 
 
-def test_it_says_what_it_wants_and_what_it_hears(process: subprocess.Popen[bytes]) -> None:
+def test_process_asks_for_audio_and_reports_predictions(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
-    assert line(process) == {"type": "ready"}
-    assert line(process) == {"type": "more", "audio_s": 0.0}
+    assert read_message(process) == {"type": "ready"}
+    assert read_message(process) == {"type": "more", "audio_s": 0.0}
     process.stdin.write(pack_piece(pcm16(noise(1))))
-    said = line(process)
+    said = read_message(process)
     assert said["type"] == "prediction"
-    assert line(process) == {"type": "more", "audio_s": 1.0}
+    assert read_message(process) == {"type": "more", "audio_s": 1.0}
     process.stdin.write(pack_piece(b""))
     recording = {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
-    assert line(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
+    assert read_message(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
     assert process.wait(10) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="looks into Linux's /proc")
-def test_it_is_confined(process: subprocess.Popen[bytes]) -> None:
-    line(process)
+def test_process_runs_under_resource_limits(process: subprocess.Popen[bytes]) -> None:
+    read_message(process)
     limits = Path(f"/proc/{process.pid}/limits").read_text()
     found = {row[:26].strip(): row[26:46].strip() for row in limits.splitlines()}
     assert found["Max file size"] == found["Max core file size"] == "0"
     assert int(found["Max data size"]) == 3 << 30
 
 
-def test_it_ends_with_the_service_and_not_by_its_signals(process: subprocess.Popen[bytes]) -> None:
-    line(process)
+def test_process_ends_with_its_input_and_ignores_signals(process: subprocess.Popen[bytes]) -> None:
+    read_message(process)
     process.terminate()
     time.sleep(0.2)
     assert process.poll() is None
@@ -403,7 +413,7 @@ def test_it_ends_with_the_service_and_not_by_its_signals(process: subprocess.Pop
     assert process.wait(10) == 0
 
 
-def test_pieces_stand_behind_their_lengths() -> None:
+def test_pieces_are_length_prefixed() -> None:
     pieces = [b"", b"a", os.urandom(PIECE_BYTES)]
     source = io.BytesIO(b"".join(map(pack_piece, pieces)) + pack_piece(b"cut off")[:-1])
     assert [unpack_piece(source) for _ in range(4)] == [*pieces, None]

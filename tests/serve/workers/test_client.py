@@ -44,7 +44,7 @@ async def scripted(
         await worker.end()
 
 
-def test_an_answer_is_one_to_its_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_belongs_to_its_own_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch) as worker:
             for i in range(3):
@@ -57,7 +57,7 @@ def test_an_answer_is_one_to_its_own_order(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("stray", [{"kind": "stray"}, BEGUN])
-def test_a_line_too_many_is_taken_for_no_other_answer(
+def test_extra_line_is_not_taken_for_the_next_answer(
     stray: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def program() -> None:
@@ -71,7 +71,9 @@ def test_a_line_too_many_is_taken_for_no_other_answer(
 
 
 @pytest.mark.parametrize("number", [None, "2", [2], 3, 1])
-def test_another_number_is_no_answer(number: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_with_a_wrong_number_is_rejected(
+    number: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch) as worker:
             with pytest.raises(ProcessDied):
@@ -80,7 +82,7 @@ def test_another_number_is_no_answer(number: object, tmp_path: Path, monkeypatch
     asyncio.run(program())
 
 
-def test_its_time_runs_from_when_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_runs_from_the_start_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def program() -> None:
         async with scripted(tmp_path, monkeypatch) as worker:
             assert await worker.ask({"say": [(0.6, BEGUN), (0, {"kind": "done"})]}, 5, 0.3) == {"kind": "done"}
@@ -91,7 +93,7 @@ def test_its_time_runs_from_when_it_has_begun(tmp_path: Path, monkeypatch: pytes
     asyncio.run(program())
 
 
-def test_only_a_model_that_it_has_not_loaded_gets_time_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_model_not_yet_loaded_gets_loading_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_TIMEOUT_S", 5.0)
     model = _model(tmp_path)
 

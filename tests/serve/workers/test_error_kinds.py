@@ -17,10 +17,10 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
 from genrelab.serve.workers.error_kinds import NO_MEMORY, describe_decode_error
 from tests.support.containers import make
-from tests.support.faulty import cut, lying_wav, tune, write
+from tests.support.faulty import cut, tune, wav_with_false_length, write
 
 
-def told(path: Path) -> tuple[str, str]:
+def kind_and_detail(path: Path) -> tuple[str, str]:
     """What is said of a file that `predict` cannot use."""
     stated_s = None
     try:
@@ -55,21 +55,21 @@ def told(path: Path) -> tuple[str, str]:
         "w\u00f6rter".encode("utf-16") * 100,
     ],
 )
-def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
+def test_non_audio_content_is_refused_as_not_audio(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "7").write_bytes(content)
-    assert told(tmp_path / "7")[0] == "not-audio"
+    assert kind_and_detail(tmp_path / "7")[0] == "not-audio"
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_noise_is_no_audio(tmp_path: Path, seed: int) -> None:
+def test_random_bytes_are_not_audio(tmp_path: Path, seed: int) -> None:
     content = b"\x00" + np.random.default_rng(seed).bytes(40_000)
     (tmp_path / "7").write_bytes(content)
-    assert told(tmp_path / "7")[0] == "not-audio"
+    assert kind_and_detail(tmp_path / "7")[0] == "not-audio"
 
 
-def test_nothing_is_no_audio(tmp_path: Path) -> None:
+def test_empty_file_is_not_audio(tmp_path: Path) -> None:
     (tmp_path / "7").touch()
-    assert told(tmp_path / "7") == ("not-audio", "The file is empty.")
+    assert kind_and_detail(tmp_path / "7") == ("not-audio", "The file is empty.")
 
 
 def test_a_film_without_sound_is_no_audio(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_film_without_sound_is_no_audio(tmp_path: Path) -> None:
         for _ in range(5):
             film.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
         film.mux(stream.encode(None))
-    assert told(tmp_path / "7.mp4") == ("not-audio", "There is no sound in it.")
+    assert kind_and_detail(tmp_path / "7.mp4") == ("not-audio", "There is no sound in it.")
 
 
-def test_a_codec_of_matroska_that_nobody_knows(tmp_path: Path) -> None:
+def test_unknown_codec_in_matroska_is_unsupported(tmp_path: Path) -> None:
     made = io.BytesIO()
     with av.open(made, "w", format="matroska") as container:
         stream = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
@@ -91,49 +91,49 @@ def test_a_codec_of_matroska_that_nobody_knows(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     (tmp_path / "7").write_bytes(made.getvalue().replace(b"A_PCM/INT/LIT", b"A_FUTURE/2099"))
-    kind, detail = told(tmp_path / "7")
+    kind, detail = kind_and_detail(tmp_path / "7")
     assert kind == "unsupported-codec"
     assert "Matroska" in detail
     assert "Send MP3" in detail
 
 
-def test_a_codec_of_wav_that_nobody_knows(tmp_path: Path) -> None:
+def test_unknown_codec_in_wav_is_unsupported(tmp_path: Path) -> None:
     content = bytearray(write(tmp_path / "7.wav", tune(0)).read_bytes())
     content[20:22] = b"\x34\x12"  # the format's tag
     (tmp_path / "7").write_bytes(content)
-    assert told(tmp_path / "7")[0] == "unsupported-codec"
+    assert kind_and_detail(tmp_path / "7")[0] == "unsupported-codec"
 
 
-def test_a_codec_of_mp4_that_ffmpeg_knows_by_name_only(tmp_path: Path) -> None:
+def test_mp4_codec_without_a_decoder_is_unsupported(tmp_path: Path) -> None:
     content = make(tmp_path, "alac").read_bytes()
     (tmp_path / "7").write_bytes(content.replace(b"alac", b"ac-4"))  # Dolby's AC-4: no free decoder
-    assert told(tmp_path / "7")[0] == "unsupported-codec"
+    assert kind_and_detail(tmp_path / "7")[0] == "unsupported-codec"
 
 
 @pytest.mark.parametrize("name", ["m4a", "m4a, moov first", "wma", "wavpack", "flac", "ogg", "opus"])
-def test_only_the_first_bytes_of_a_file_are_damage(tmp_path: Path, name: str) -> None:
+def test_file_cut_after_its_first_bytes_is_damaged(tmp_path: Path, name: str) -> None:
     path = make(tmp_path / "made", name)
     (tmp_path / "7").write_bytes(path.read_bytes()[:60])
-    assert told(tmp_path / "7")[0] == "damaged"
+    assert kind_and_detail(tmp_path / "7")[0] == "damaged"
 
 
 def test_an_mp4_whose_index_is_missing_is_damaged(tmp_path: Path) -> None:
     content = make(tmp_path / "made", "m4a").read_bytes()
     (tmp_path / "7").write_bytes(content[: content.index(b"moov") - 4])
-    assert told(tmp_path / "7")[0] == "damaged"
+    assert kind_and_detail(tmp_path / "7")[0] == "damaged"
 
 
 def test_a_flac_whose_frames_are_rubbish_is_damaged(tmp_path: Path) -> None:
     content = write(tmp_path / "7.flac", tune(0)).read_bytes()
     (tmp_path / "7").write_bytes(content[:200] + bytes(len(content) - 200))
-    kind, detail = told(tmp_path / "7")
+    kind, detail = kind_and_detail(tmp_path / "7")
     assert kind == "damaged"
     assert "It" in detail
 
 
-def test_a_file_that_holds_next_to_nothing_of_what_it_says_is_damaged(tmp_path: Path) -> None:
+def test_file_much_shorter_than_its_header_states_is_damaged(tmp_path: Path) -> None:
     path = cut(write(tmp_path / "7.flac", tune(1)), 0.02)
-    assert told(path)[0] == "damaged"
+    assert kind_and_detail(path)[0] == "damaged"
 
 
 @pytest.mark.parametrize(
@@ -144,33 +144,36 @@ def test_a_file_that_holds_next_to_nothing_of_what_it_says_is_damaged(tmp_path: 
         (np.append(tune(3), np.float32(np.nan)), "Holds samples that are not finite."),
     ],
 )
-def test_what_has_nothing_to_hear(tmp_path: Path, y: np.ndarray, words: str) -> None:
+def test_silent_short_or_non_finite_audio_is_unusable(tmp_path: Path, y: np.ndarray, words: str) -> None:
     soundfile.write(tmp_path / "7.wav", y, 22_050, subtype="FLOAT")
-    assert told(tmp_path / "7.wav") == ("unusable", words)
+    assert kind_and_detail(tmp_path / "7.wav") == ("unusable", words)
 
 
-def test_a_short_wav_that_lies_is_short_all_the_same(tmp_path: Path) -> None:
-    assert told(lying_wav(tmp_path / "7.wav", tune(4)[:2_000], 1_000_000))[0] in ("damaged", "unusable")
+def test_short_wav_with_a_false_length_is_refused(tmp_path: Path) -> None:
+    assert kind_and_detail(wav_with_false_length(tmp_path / "7.wav", tune(4)[:2_000], 1_000_000))[0] in (
+        "damaged",
+        "unusable",
+    )
 
 
-def test_too_little_memory_is_told(tmp_path: Path) -> None:
+def test_out_of_memory_is_reported_as_damaged(tmp_path: Path) -> None:
     fault = DecodeError(tmp_path / "7", "what the decoder says")
     fault.__cause__ = MemoryError()
     assert describe_decode_error(fault, tmp_path / "7") == {"kind": "damaged", "detail": NO_MEMORY}
 
 
-def test_a_file_that_is_gone_is_our_fault(tmp_path: Path) -> None:
-    assert told(tmp_path / "7") == ("internal", "The file cannot be read here.")
+def test_missing_file_is_an_internal_error(tmp_path: Path) -> None:
+    assert kind_and_detail(tmp_path / "7") == ("internal", "The file cannot be read here.")
 
 
-def test_words_of_a_decoder_that_name_the_file_are_changed(tmp_path: Path) -> None:
+def test_file_path_is_removed_from_decoder_messages(tmp_path: Path) -> None:
     path = tmp_path / "7"
     path.write_bytes(b"fLaC" + bytes(100))
     said = describe_decode_error(DecodeError(path, f"cannot read {path} at all"), path)
     assert said["detail"] == "It cannot be decoded: cannot read the file at all"
 
 
-def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> None:
+def test_decoder_messages_about_non_audio_are_a_separate_field(tmp_path: Path) -> None:
     (tmp_path / "7").write_text("just words\n" * 300)
     with pytest.raises(DecodeError) as e:
         Audio(tmp_path / "7")
@@ -180,6 +183,6 @@ def test_what_decoders_say_of_what_is_no_audio_stands_apart(tmp_path: Path) -> N
     assert "FFmpeg: " in said["decoders"]
 
 
-def test_a_file_that_goes_away_while_it_is_decoded_is_no_fault_of_ours(tmp_path: Path) -> None:
+def test_file_removed_while_it_is_decoded_is_reported_as_damaged(tmp_path: Path) -> None:
     fault = DecodeError(tmp_path / "7", "soundfile: x; FFmpeg: No such file or directory")
     assert describe_decode_error(fault, tmp_path / "7")["kind"] == "damaged"

@@ -65,7 +65,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
 
 
 @asynccontextmanager
-async def listening(shelf: ModelStore, limits: Limits = LIMITS) -> AsyncIterator[WorkerQueue]:
+async def running_queue(shelf: ModelStore, limits: Limits = LIMITS) -> AsyncIterator[WorkerQueue]:
     ears = WorkerQueue(limits, shelf)
     await ears.start()
     try:
@@ -74,13 +74,13 @@ async def listening(shelf: ModelStore, limits: Limits = LIMITS) -> AsyncIterator
         await ears.stop()
 
 
-async def until(true: Callable[[], bool], seconds: float = 20) -> None:
+async def wait_until(true: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.01)
 
 
-async def refusal(hearing: Awaitable[Any]) -> str:
+async def refusal_kind(hearing: Awaitable[Any]) -> str:
     try:
         await hearing
     except JobRefused as e:
@@ -94,21 +94,21 @@ def kill(worker: WorkerProcess, signal_: int = signal.SIGKILL) -> None:
     os.kill(worker._process.pid, signal_)
 
 
-def test_it_answers_as_predict_does(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
+def test_answer_equals_that_of_predict(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             assert (ears.ready, ears.full, ears.waiting, ears.in_progress, ears.restarts) == (True, False, 0, 0, 0)
             said = await ears.classify(FileJob(song, shelf.get(None), timeline=True, top=2, windows="all"))
             expected = load_bundle(tmp_path / "bundle").with_windows("all").predict(song)
             assert said == expected.to_json(timeline=True, top=2) | {"path": "", "model": "mine"}
             assert ears.processed == 1
         assert not ears.ready
-        assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "not-ready"
+        assert await refusal_kind(ears.classify(FileJob(song, shelf.get(None)))) == "not-ready"
 
     asyncio.run(program())
 
 
-def test_files_are_heard_in_their_order_one_by_each_worker(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
+def test_files_are_processed_in_order_one_per_worker(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("words\n" * 50)
 
     async def program() -> None:
@@ -117,12 +117,12 @@ def test_files_are_heard_in_their_order_one_by_each_worker(shelf: ModelStore, so
 
         async def hear(i: int) -> None:
             if i % 2:
-                assert await refusal(ears.classify(wrong)) == "not-audio"
+                assert await refusal_kind(ears.classify(wrong)) == "not-audio"
             else:
                 assert (await ears.classify(order))["error"] is None
             done.append(i)
 
-        async with listening(shelf, replace(LIMITS, queue=50)) as ears:
+        async with running_queue(shelf, replace(LIMITS, queue=50)) as ears:
             await asyncio.gather(*map(hear, range(40)))
             assert done == list(range(40))
             assert (ears.processed, ears.restarts) == (40, 0)
@@ -130,19 +130,19 @@ def test_files_are_heard_in_their_order_one_by_each_worker(shelf: ModelStore, so
     asyncio.run(program())
 
 
-def test_more_than_may_wait_are_refused_at_once(shelf: ModelStore, long: Path, song: Path) -> None:
+def test_full_queue_refuses_further_files_at_once(shelf: ModelStore, long: Path, song: Path) -> None:
     async def program() -> None:
         slow, quick = FileJob(long, shelf.get(None), windows="all"), FileJob(song, shelf.get(None))
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             first = asyncio.create_task(ears.classify(slow))
-            await until(lambda: ears.in_progress == 1)
+            await wait_until(lambda: ears.in_progress == 1)
             rest = []
             for i in range(3):
                 assert (ears.full, ears.waiting) == (False, i)
                 rest.append(asyncio.create_task(ears.classify(quick)))
                 await asyncio.sleep(0)
             assert ears.full
-            assert await refusal(ears.classify(quick)) == "busy"
+            assert await refusal_kind(ears.classify(quick)) == "busy"
             rest[1].cancel()
             await asyncio.sleep(0.01)
             assert (ears.full, ears.waiting) == (False, 2), "who goes away gives the place back"
@@ -152,27 +152,27 @@ def test_more_than_may_wait_are_refused_at_once(shelf: ModelStore, long: Path, s
     asyncio.run(program())
 
 
-def test_without_a_queue_one_file_for_each_worker_is_taken(shelf: ModelStore, song: Path) -> None:
+def test_queue_of_length_zero_takes_one_file_per_worker(shelf: ModelStore, song: Path) -> None:
     async def program() -> None:
         order = FileJob(song, shelf.get(None))
-        async with listening(shelf, replace(LIMITS, queue=0)) as ears:
+        async with running_queue(shelf, replace(LIMITS, queue=0)) as ears:
             for _ in range(3):
                 await ears.classify(order)
             first = asyncio.create_task(ears.classify(order))
             await asyncio.sleep(0)
-            assert await refusal(ears.classify(order)) == "busy"
+            assert await refusal_kind(ears.classify(order)) == "busy"
             await first
 
     asyncio.run(program())
 
 
-def test_who_goes_away_while_the_file_is_heard_costs_no_worker(
+def test_cancelling_a_running_job_does_not_cost_its_worker(
     shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
-            await until(lambda: ears.in_progress == 1)
+            await wait_until(lambda: ears.in_progress == 1)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
@@ -184,21 +184,21 @@ def test_who_goes_away_while_the_file_is_heard_costs_no_worker(
     asyncio.run(program())
 
 
-def test_a_file_that_goes_with_who_had_sent_it_is_no_news(
+def test_missing_file_of_a_cancelled_job_is_not_logged(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             kill(workers[0], signal.SIGSTOP)
             first = asyncio.create_task(ears.classify(FileJob(song, shelf.get(None))))
-            await until(lambda: ears.in_progress == 1)
+            await wait_until(lambda: ears.in_progress == 1)
             first.cancel()
             song.unlink()
             kill(workers[0], signal.SIGCONT)
-            await until(lambda: ears.processed == 1)
+            await wait_until(lambda: ears.processed == 1)
             assert not caplog.text
             assert workers[0].stderr_tail == "it says nothing"
-            assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "internal", (
+            assert await refusal_kind(ears.classify(FileJob(song, shelf.get(None)))) == "internal", (
                 "this one waits for an answer"
             )
 
@@ -207,11 +207,11 @@ def test_a_file_that_goes_with_who_had_sent_it_is_no_news(
     assert "Traceback" not in caplog.text
 
 
-def test_what_decoders_say_is_told(shelf: ModelStore, tmp_path: Path) -> None:
+def test_decoder_messages_are_passed_on(shelf: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("words\n" * 50)
 
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             with pytest.raises(JobRefused) as e:
                 await ears.classify(FileJob(tmp_path / "text", shelf.get(None)))
             assert list(e.value.extra) == ["decoders"]
@@ -223,13 +223,13 @@ def test_a_worker_that_takes_too_long_is_killed_and_replaced(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, classify_s=0.5)) as ears:
+        async with running_queue(shelf, replace(LIMITS, classify_s=0.5)) as ears:
             bad, good = FileJob(song, shelf.get(None)), FileJob(song, shelf.get(None))
             await ears.classify(good)
             kill(workers[0], signal.SIGSTOP)  # it does nothing any more, for ever
             began = time.monotonic()
             first, second = asyncio.create_task(ears.classify(bad)), asyncio.create_task(ears.classify(good))
-            assert await refusal(first) == "took-too-long"
+            assert await refusal_kind(first) == "took-too-long"
             assert 0.4 < time.monotonic() - began < 1.5
             assert ears.ready, "another is on its way"
             assert (await second)["error"] is None
@@ -238,22 +238,25 @@ def test_a_worker_that_takes_too_long_is_killed_and_replaced(
     asyncio.run(program())
 
 
-def test_a_real_file_that_takes_too_long(shelf: ModelStore, long: Path) -> None:
+def test_slow_file_is_refused_as_took_too_long(shelf: ModelStore, long: Path) -> None:
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, classify_s=0.05)) as ears:
-            assert await refusal(ears.classify(FileJob(long, shelf.get(None), windows="all"))) == "took-too-long"
+        async with running_queue(shelf, replace(LIMITS, classify_s=0.05)) as ears:
+            assert await refusal_kind(ears.classify(FileJob(long, shelf.get(None), windows="all"))) == "took-too-long"
 
     asyncio.run(program())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such limits are Linux's")
-def test_a_file_that_wants_more_memory_than_there_is(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
+def test_file_that_exceeds_the_memory_limit_is_refused(shelf: ModelStore, song: Path, tmp_path: Path) -> None:
     """30 s at a rate of 655 kHz are 80 megabytes, several times over. Some libraries say so, others give up."""
     soundfile.write(tmp_path / "fast", np.full(655_350 * 30, 9, np.int16), 655_350, format="FLAC")
 
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, worker_bytes=180 << 20)) as ears:
-            assert await refusal(ears.classify(FileJob(tmp_path / "fast", shelf.get(None)))) in ("damaged", "crashed")
+        async with running_queue(shelf, replace(LIMITS, worker_bytes=180 << 20)) as ears:
+            assert await refusal_kind(ears.classify(FileJob(tmp_path / "fast", shelf.get(None)))) in (
+                "damaged",
+                "crashed",
+            )
             assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
             assert ears.restarts == 1
 
@@ -261,16 +264,16 @@ def test_a_file_that_wants_more_memory_than_there_is(shelf: ModelStore, song: Pa
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_worker_that_dies_of_a_file_is_replaced(
+def test_worker_that_crashes_on_a_file_is_replaced(
     how: int, shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             for i in range(2):
                 first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
-                await until(lambda: ears.in_progress == 1 and workers[-1].started)
+                await wait_until(lambda: ears.in_progress == 1 and workers[-1].started)
                 kill(workers[-1], how)
-                assert await refusal(first) == "crashed"
+                assert await refusal_kind(first) == "crashed"
                 assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
                 assert (ears.restarts, len(workers)) == (i + 1, i + 2)
 
@@ -278,32 +281,32 @@ def test_a_worker_that_dies_of_a_file_is_replaced(
     assert "died of a file" in caplog.text
 
 
-def test_a_worker_that_dies_of_nothing_is_replaced_too(
+def test_worker_that_dies_while_idle_is_replaced(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROVEN_S", 0.0)
 
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             kill(workers[0])
-            await until(lambda: len(workers) == 2)
+            await wait_until(lambda: len(workers) == 2)
             assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
 
     asyncio.run(program())
 
 
-def test_a_file_that_came_to_a_dead_worker_is_heard_by_the_next(
+def test_job_given_to_a_dead_worker_goes_to_the_next_one(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PROVEN_S", 0.0)
 
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             await asyncio.sleep(0)  # it waits for its turn
             kill(workers[0])
             workers[0].ended.add_done_callback(lambda _: hearing.append(asyncio.create_task(ears.classify(order))))
             order, hearing = FileJob(song, shelf.get(None)), list[asyncio.Task[Any]]()
-            await until(lambda: len(hearing) == 1)
+            await wait_until(lambda: len(hearing) == 1)
             assert (await hearing[0])["error"] is None
 
     asyncio.run(program())
@@ -311,8 +314,8 @@ def test_a_file_that_came_to_a_dead_worker_is_heard_by_the_next(
 
 def test_other_workers_go_on_while_one_is_dead(shelf: ModelStore, song: Path, workers: list[WorkerProcess]) -> None:
     async def program() -> None:
-        async with listening(shelf, replace(LIMITS, workers=2)) as ears:
-            await until(lambda: len(ears._idle) == 2)
+        async with running_queue(shelf, replace(LIMITS, workers=2)) as ears:
+            await wait_until(lambda: len(ears._idle) == 2)
             kill(workers[0])  # nobody has noticed when the first file comes to it
             for _ in range(5):
                 assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
@@ -320,7 +323,7 @@ def test_other_workers_go_on_while_one_is_dead(shelf: ModelStore, song: Path, wo
     asyncio.run(program())
 
 
-def test_workers_that_cannot_begin_are_told_at_the_start(shelf: ModelStore) -> None:
+def test_start_fails_if_workers_cannot_start(shelf: ModelStore) -> None:
     async def program() -> None:
         ears = WorkerQueue(replace(LIMITS, worker_bytes=1 << 20), shelf)
         with pytest.raises(SettingsError, match="die before they begin: "):
@@ -331,7 +334,7 @@ def test_workers_that_cannot_begin_are_told_at_the_start(shelf: ModelStore) -> N
 
 
 @pytest.mark.slow
-def test_workers_that_die_again_and_again_are_begun_ever_later(
+def test_repeatedly_dying_workers_are_restarted_with_backoff(
     shelf: ModelStore, song: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ill, begins, last = False, list[float](), list[WorkerProcess]()
@@ -346,62 +349,62 @@ def test_workers_that_die_again_and_again_are_begun_ever_later(
 
     async def program() -> None:
         nonlocal ill
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             order = FileJob(song, shelf.get(None))
             await ears.classify(order)
             ill = True
             kill(last[0])
             waits = asyncio.create_task(ears.classify(order))
-            assert await refusal(waits) in ("not-ready", "crashed")
-            await until(lambda: not ears.ready)
-            assert await refusal(ears.classify(order)) == "not-ready"
-            await until(lambda: len(begins) == 4)
+            assert await refusal_kind(waits) in ("not-ready", "crashed")
+            await wait_until(lambda: not ears.ready)
+            assert await refusal_kind(ears.classify(order)) == "not-ready"
+            await wait_until(lambda: len(begins) == 4)
             assert begins[2] - begins[1] > 0.4
             assert begins[3] - begins[2] > 0.8
             ill = False
-            await until(lambda: ears.ready)
+            await wait_until(lambda: ears.ready)
             assert (await ears.classify(order))["error"] is None
 
     asyncio.run(program())
     assert "died before it heard a file" in caplog.text
 
 
-def test_a_machine_without_room_for_a_process(
+def test_start_fails_if_no_process_can_be_created(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nobody(_: Limits) -> WorkerProcess:
+    async def fail_to_start(_: Limits) -> WorkerProcess:
         raise OSError(11, "Resource temporarily unavailable")
 
     async def program() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(module, "start_worker", nobody)
+            patch.setattr(module, "start_worker", fail_to_start)
             with pytest.raises(SettingsError, match="Resource temporarily unavailable"):
                 await WorkerQueue(LIMITS, shelf).start()
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             await ears.start()  # begun already
             assert len(workers) == 1
 
     asyncio.run(program())
 
 
-def test_who_waits_when_it_stops_is_told(
+def test_pending_jobs_are_refused_when_the_queue_stops(
     shelf: ModelStore, long: Path, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             first = asyncio.create_task(ears.classify(FileJob(long, shelf.get(None), windows="all")))
-            await until(lambda: ears.in_progress == 1)
+            await wait_until(lambda: ears.in_progress == 1)
             second = asyncio.create_task(ears.classify(FileJob(song, shelf.get(None))))
             await asyncio.sleep(0)
             await ears.stop()
-            assert [await refusal(first), await refusal(second)] == ["stopping", "stopping"]
+            assert [await refusal_kind(first), await refusal_kind(second)] == ["stopping", "stopping"]
             assert workers[0]._process.returncode is not None
             await ears.stop()
 
     asyncio.run(program())
 
 
-def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: ModelStore) -> None:
+def test_stopping_during_startup_leaves_no_worker(shelf: ModelStore) -> None:
     async def program() -> None:
         for pause in (0.0, 0.002, 0.02, 0.1):
             ears = WorkerQueue(LIMITS, shelf)
@@ -416,9 +419,7 @@ def test_a_worker_that_is_just_being_begun_is_not_left_behind(shelf: ModelStore)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.2, 0.5])
-def test_who_gives_up_the_start_leaves_no_worker_behind(
-    pause: float, shelf: ModelStore, workers: list[WorkerProcess]
-) -> None:
+def test_cancelled_start_leaves_no_worker(pause: float, shelf: ModelStore, workers: list[WorkerProcess]) -> None:
     async def program() -> None:
         ears = WorkerQueue(replace(LIMITS, workers=2), shelf)
         starting = asyncio.create_task(ears.start())
@@ -435,7 +436,7 @@ def test_who_gives_up_the_start_leaves_no_worker_behind(
     asyncio.run(program())
 
 
-def test_a_worker_knows_nothing_of_our_environment(
+def test_worker_does_not_inherit_the_environment(
     shelf: ModelStore, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sys.platform != "linux":
@@ -443,7 +444,7 @@ def test_a_worker_knows_nothing_of_our_environment(
     monkeypatch.setenv("GENRELAB_TOKEN", "correct horse")
 
     async def program() -> None:
-        async with listening(shelf):
+        async with running_queue(shelf):
             around = Path(f"/proc/{workers[0]._process.pid}/environ").read_bytes()
             assert b"horse" not in around
             assert b"OMP_NUM_THREADS=1" in around
@@ -452,21 +453,21 @@ def test_a_worker_knows_nothing_of_our_environment(
 
 
 @pytest.mark.slow
-def test_what_no_worker_says_ends_it(
+def test_worker_with_invalid_output_is_replaced(
     shelf: ModelStore, song: Path, workers: list[WorkerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder that was taken over may write what it likes; nothing of it is believed or kept."""
     stray = b'{"number": 1, "answer": {"genre": "Rock"}}\n'
 
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             worker = workers[0]
             for said in (b"[1]\n", b"no json\n", b"[" * 100_000 + b"\n", b"x" * (1 << 26), stray):
                 kill(worker, signal.SIGSTOP)
                 reader = worker._process.stdout
                 assert reader is not None
                 reader.feed_data(b'{"number": %d, "begun": true}\n' % (worker._number + 1) + said)
-                assert await refusal(ears.classify(FileJob(song, shelf.get(None)))) == "crashed"
+                assert await refusal_kind(ears.classify(FileJob(song, shelf.get(None)))) == "crashed"
                 assert (await ears.classify(FileJob(song, shelf.get(None))))["error"] is None
                 worker = workers[-1]
 
@@ -477,7 +478,7 @@ def test_what_no_worker_says_ends_it(
 
 
 @pytest.mark.slow
-def test_bundles_change_under_way_and_no_request_is_lost(
+def test_reloading_bundles_under_load_loses_no_request(
     tmp_path: Path, song: Path, workers: list[WorkerProcess]
 ) -> None:
     source, biases = tmp_path / "mine", ((40.0, 0.0, 0.0), (0.0, 0.0, 40.0))
@@ -494,7 +495,7 @@ def test_bundles_change_under_way_and_no_request_is_lost(
 
     async def program() -> None:
         stop = asyncio.Event()
-        async with listening(shelf, replace(LIMITS, workers=2, queue=10)) as ears:
+        async with running_queue(shelf, replace(LIMITS, workers=2, queue=10)) as ears:
             asking = [asyncio.create_task(ask(ears, stop)) for _ in range(6)]
             for i in range(1, 21):
                 await asyncio.to_thread(bundle_for, source, VIEW, bias=biases[i % 2])
@@ -504,7 +505,7 @@ def test_bundles_change_under_way_and_no_request_is_lost(
             stop.set()
             await asyncio.gather(*asking)
             assert (ears.processed, ears.restarts, len(workers)) == (len(answers), 0, 2)
-            await until(lambda: all(w.models == shelf.models() for w in workers))
+            await wait_until(lambda: all(w.models == shelf.models() for w in workers))
 
     asyncio.run(program())
     assert len(answers) > 20
@@ -513,15 +514,15 @@ def test_bundles_change_under_way_and_no_request_is_lost(
     assert len(list((tmp_path / "copies").iterdir())) == 1
 
 
-def test_workers_load_what_changed_while_they_have_nothing_to_do(
+def test_idle_workers_load_changed_bundles(
     tmp_path: Path, shelf: ModelStore, song: Path, workers: list[WorkerProcess]
 ) -> None:
     async def program() -> None:
-        async with listening(shelf) as ears:
+        async with running_queue(shelf) as ears:
             held = shelf.get(None)
             bundle_for(tmp_path / "bundle", VIEW, bias=(0, 0, 40))
             await asyncio.to_thread(shelf.reload)
-            await until(lambda: workers[0].models == shelf.models())
+            await wait_until(lambda: workers[0].models == shelf.models())
             assert (await ears.classify(FileJob(song, shelf.get(None))))["genre"] == "Rock"
             earlier = await ears.classify(FileJob(song, held))
             assert earlier["probabilities"] == held.bundle.predict(song).probabilities, "who waited for long"
@@ -564,16 +565,16 @@ def test_workers_end_when_the_service_is_killed(tmp_path: Path, shelf: ModelStor
         process.kill()
     os.close(read)
     deadline = time.monotonic() + 10
-    while any(_lives(pid) for pid in found) and time.monotonic() < deadline:
+    while any(_is_alive(pid) for pid in found) and time.monotonic() < deadline:
         time.sleep(0.02)
-    left = [pid for pid in found if _lives(pid)]
+    left = [pid for pid in found if _is_alive(pid)]
     for pid in left:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert left == []
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -24,14 +24,14 @@ from genrelab.serve.workers import worker
 from genrelab.serve.workers.error_kinds import NO_MEMORY
 from genrelab.serve.workers.worker import Worker
 from tests.support.bundles import GENRES, SR, bundle_for, noise
-from tests.support.evidence import answered
+from tests.support.evidence import evidence_from_confidences
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> dict[str, Any]:
-    sure = answered({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
+    sure = evidence_from_confidences({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
     bundle_for(tmp_path / "bundle", VIEW, calibration=sure)
     return {"path": str(tmp_path / "bundle"), "name": "served", "min_precision": None, "coverage": None}
 
@@ -42,35 +42,35 @@ def song(tmp_path: Path) -> Path:
     return tmp_path / "7"
 
 
-def order(song: Path, model: dict[str, Any], **more: Any) -> dict[str, Any]:
+def job_message(song: Path, model: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"hear": str(song), "model": model, "top": None, "timeline": False, "windows": None, **more}
 
 
-def test_it_answers_as_predict_does(song: Path, model: dict[str, Any]) -> None:
+def test_answer_equals_that_of_predict(song: Path, model: dict[str, Any]) -> None:
     ear = Worker(audio_s=60)
     assert ear.answer({"learn": [model]}) == {"learned": [model["path"]]}
-    said = ear.answer(order(song, model))["answer"]
+    said = ear.answer(job_message(song, model))["answer"]
     assert said == load_bundle(model["path"]).predict(song).to_json() | {"path": "", "model": "served"}
 
 
-def test_top_timeline_and_windows(song: Path, model: dict[str, Any]) -> None:
+def test_top_timeline_and_windows_are_applied(song: Path, model: dict[str, Any]) -> None:
     ear = Worker(audio_s=60)
-    said = ear.answer(order(song, model, top=1, timeline=True))["answer"]
+    said = ear.answer(job_message(song, model, top=1, timeline=True))["answer"]
     assert list(said["probabilities"]) == [said["genre"]]
     assert len(said["timeline"]) == 6
-    assert "timeline" not in ear.answer(order(song, model))["answer"]
-    few = ear.answer(order(song, model, windows=1))["answer"]
+    assert "timeline" not in ear.answer(job_message(song, model))["answer"]
+    few = ear.answer(job_message(song, model, windows=1))["answer"]
     assert few == load_bundle(model["path"]).with_windows(1).predict(song).to_json() | {"path": "", "model": "served"}
 
 
-def test_what_counts_as_an_answer(song: Path, model: dict[str, Any]) -> None:
+def test_min_precision_and_coverage_are_applied(song: Path, model: dict[str, Any]) -> None:
     sure = model | {"min_precision": 0.5, "coverage": 0.8}
     expected = load_bundle(model["path"]).with_min_precision(0.5).with_coverage(0.8).predict(song)
-    said = Worker(audio_s=60).answer(order(song, sure))["answer"]
+    said = Worker(audio_s=60).answer(job_message(song, sure))["answer"]
     assert (said["genre"], said["set"]) == (expected.genre, list(expected.genre_set or ()))
 
 
-def test_models_that_are_not_served_any_more_are_let_go(model: dict[str, Any], tmp_path: Path) -> None:
+def test_models_no_longer_served_are_unloaded(model: dict[str, Any], tmp_path: Path) -> None:
     bundle_for(tmp_path / "other", VIEW)
     other = model | {"path": str(tmp_path / "other")}
     ear = Worker(audio_s=60)
@@ -82,7 +82,7 @@ def test_models_that_are_not_served_any_more_are_let_go(model: dict[str, Any], t
     assert list(ear._loaded) == [other["path"]]
 
 
-def test_a_model_that_cannot_be_loaded_does_not_keep_it_from_the_others(
+def test_unloadable_model_does_not_prevent_loading_the_others(
     model: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = model | {"path": "/nowhere/at/all"}
@@ -90,12 +90,12 @@ def test_a_model_that_cannot_be_loaded_does_not_keep_it_from_the_others(
     assert "BundleError" in capsys.readouterr().err
 
 
-def test_what_is_too_long_is_not_decoded(song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_file_is_not_decoded(song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object) -> NoReturn:
         raise AssertionError("decoded")
 
     monkeypatch.setattr(Audio, "read", read)
-    said = Worker(audio_s=2.5).answer(order(song, model))
+    said = Worker(audio_s=2.5).answer(job_message(song, model))
     assert said["kind"] == "too-long"
     assert said["detail"].startswith("It lasts 3 s; at most 2.5 s are heard. Send an excerpt; ")
 
@@ -110,77 +110,77 @@ def test_what_is_too_long_is_not_decoded(song: Path, model: dict[str, Any], monk
         (None, 1_200.0, "It lasts more than the 20 minutes that are heard."),
     ],
 )
-def test_how_long_is_too_long(seconds: float | None, most_s: float, said: str) -> None:
+def test_too_long_message_states_duration_and_limit(seconds: float | None, most_s: float, said: str) -> None:
     assert worker._too_long(seconds, most_s)["detail"].startswith(said + " Send an excerpt")
 
 
-def test_an_answer_has_an_end(song: Path, model: dict[str, Any]) -> None:
+def test_too_long_answer_is_refused(song: Path, model: dict[str, Any]) -> None:
     ear = Worker(audio_s=60, longest=600)
-    said = ear.answer(order(song, model, timeline=True))
+    said = ear.answer(job_message(song, model, timeline=True))
     assert said["kind"] == "too-long"
     assert "without timeline" in said["detail"]
-    assert len(ear.answer(order(song, model))["answer"]["probabilities"]) == 3
+    assert len(ear.answer(job_message(song, model))["answer"]["probabilities"]) == 3
 
 
-def test_it_says_when_the_model_is_there_and_the_file_is_about_to_be_opened(
-    model: dict[str, Any], tmp_path: Path
-) -> None:
+def test_start_is_reported_once_the_model_is_loaded(model: dict[str, Any], tmp_path: Path) -> None:
     ear, loaded = Worker(audio_s=60), list[list[str]]()
-    said = ear.answer(order(tmp_path / "gone", model), lambda: loaded.append(list(ear._loaded)))
+    said = ear.answer(job_message(tmp_path / "gone", model), lambda: loaded.append(list(ear._loaded)))
     assert (said["kind"], loaded) == ("internal", [[model["path"]]])
 
 
-def test_what_does_not_say_how_long_it_is_is_measured(tmp_path: Path, model: dict[str, Any]) -> None:
+def test_file_without_a_stated_length_is_measured(tmp_path: Path, model: dict[str, Any]) -> None:
     """A FLAC that was streamed states 0 samples, in 36 bits of its first block."""
     soundfile.write(tmp_path / "7", noise(3), SR, format="FLAC")
     content = bytearray((tmp_path / "7").read_bytes())
     content[21], content[22:26] = content[21] & 0xF0, bytes(4)
     (tmp_path / "7").write_bytes(content)
-    said = Worker(audio_s=2.5).answer(order(tmp_path / "7", model))
+    said = Worker(audio_s=2.5).answer(job_message(tmp_path / "7", model))
     assert said["detail"].startswith("It lasts more than the 2.5 s that are heard."), "it is measured no further"
-    said = Worker(audio_s=60).answer(order(tmp_path / "7", model))["answer"]
+    said = Worker(audio_s=60).answer(job_message(tmp_path / "7", model))["answer"]
     assert said["duration_s"] == pytest.approx(3, abs=0.01)
 
 
-def test_why_a_file_cannot_be_heard(tmp_path: Path, model: dict[str, Any]) -> None:
+def test_unusable_files_are_refused_with_their_kind(tmp_path: Path, model: dict[str, Any]) -> None:
     (tmp_path / "1").write_text("no sound\n" * 100)
     soundfile.write(tmp_path / "2", np.zeros(SR), SR, format="WAV")
     ear = Worker(audio_s=60)
-    found = [ear.answer(order(tmp_path / name, model)) for name in "12"]
+    found = [ear.answer(job_message(tmp_path / name, model)) for name in "12"]
     assert [f["kind"] for f in found] == ["not-audio", "unusable"]
     assert not ear.out_of_memory
 
 
-def test_numbers_that_the_network_cannot_take_are_the_files_fault(
+def test_invalid_model_output_makes_the_file_unusable(
     song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def predict_audio(bundle: Any, _: object) -> NoReturn:
         raise BundleError(f"{bundle.path}: the model answers numbers that are no probabilities")
 
     monkeypatch.setattr(worker, "predict_audio", predict_audio)
-    said = Worker(audio_s=60).answer(order(song, model))
+    said = Worker(audio_s=60).answer(job_message(song, model))
     assert said["kind"] == "unusable"
     assert "/" not in said["detail"]
 
 
-def test_a_file_that_wants_too_much_memory(song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_refuses_the_file_and_retires_the_worker(
+    song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def predict_audio(*_: object) -> NoReturn:
         raise MemoryError
 
     monkeypatch.setattr(worker, "predict_audio", predict_audio)
     ear = Worker(audio_s=60)
-    assert ear.answer(order(song, model)) == {"kind": "damaged", "detail": NO_MEMORY}
+    assert ear.answer(job_message(song, model)) == {"kind": "damaged", "detail": NO_MEMORY}
     assert ear.out_of_memory, "its memory is full of holes now"
 
 
-def test_a_fault_of_ours_is_told_to_the_log_only(
+def test_internal_error_is_only_logged(
     song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def predict_audio(*_: object) -> NoReturn:
         raise KeyError("secret")
 
     monkeypatch.setattr(worker, "predict_audio", predict_audio)
-    said = Worker(audio_s=60).answer(order(song, model))
+    said = Worker(audio_s=60).answer(job_message(song, model))
     assert said["kind"] == "internal"
     assert "secret" not in json.dumps(said)
     assert "secret" in capsys.readouterr().err
@@ -191,12 +191,12 @@ def test_a_fault_of_ours_is_told_to_the_log_only(
 NUMBERS = itertools.count(7)
 
 
-def begun(memory: int = 3 << 30) -> subprocess.Popen[bytes]:
+def start_worker(memory: int = 3 << 30) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "genrelab.serve.workers.worker", "60", str(memory), "10000"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def asked(process: subprocess.Popen[bytes], said: dict[str, Any]) -> Any:
+def ask_worker(process: subprocess.Popen[bytes], said: dict[str, Any]) -> Any:
     assert process.stdin is not None
     assert process.stdout is not None
     number = {"number": next(NUMBERS)}
@@ -211,41 +211,41 @@ def asked(process: subprocess.Popen[bytes], said: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    with begun() as found:
+    with start_worker() as found:
         yield found
         found.kill()
 
 
-def test_it_reads_orders_until_there_are_none(
+def test_worker_processes_jobs_until_its_input_closes(
     process: subprocess.Popen[bytes], song: Path, model: dict[str, Any]
 ) -> None:
-    assert asked(process, {"learn": [model]}) == {"learned": [model["path"]]}
+    assert ask_worker(process, {"learn": [model]}) == {"learned": [model["path"]]}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         os.kill(process.pid, getattr(signal, name))
-    assert asked(process, order(song, model))["answer"]["model"] == "served"
+    assert ask_worker(process, job_message(song, model))["answer"]["model"] == "served"
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(30) == 0
 
 
-def test_it_ends_in_the_middle_of_a_file(
+def test_worker_ends_during_a_file_when_its_input_closes(
     process: subprocess.Popen[bytes], tmp_path: Path, model: dict[str, Any]
 ) -> None:
     soundfile.write(tmp_path / "long", noise(50), SR, format="WAV")
-    asked(process, {"learn": [model]})
+    ask_worker(process, {"learn": [model]})
     assert process.stdin is not None
-    many = [json.dumps(order(tmp_path / "long", model, windows="all", number=i)) for i in range(1_000)]
+    many = [json.dumps(job_message(tmp_path / "long", model, windows="all", number=i)) for i in range(1_000)]
     process.stdin.write("\n".join(many).encode())
     process.stdin.close()
     assert process.wait(10) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="such limits are Linux's")
-def test_what_it_may_take_has_an_end(song: Path, model: dict[str, Any]) -> None:
-    with begun(250 << 20) as process:
+def test_worker_runs_under_resource_limits(song: Path, model: dict[str, Any]) -> None:
+    with start_worker(250 << 20) as process:
         try:
-            asked(process, {"learn": [model]})
-            assert asked(process, order(song, model))["answer"]["genre"] in GENRES
+            ask_worker(process, {"learn": [model]})
+            assert ask_worker(process, job_message(song, model))["answer"]["genre"] in GENRES
             text = Path(f"/proc/{process.pid}/limits").read_text()
             limits = {line[:26].strip(): line[26:].split()[0] for line in text.splitlines()}
             assert "NoNewPrivs:\t1\n" in Path(f"/proc/{process.pid}/status").read_text()

@@ -116,7 +116,7 @@ def render(template: str, **context: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("genrelab"),
+        loader=PackageLoader("genrelab.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
