@@ -90,7 +90,7 @@ def test_second_prepare_changes_nothing(music: Path, tmp_path: Path) -> None:
     prepare(_load(music), out, SETTINGS, jobs=1)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     said: list[str] = []
-    prepare(_load(music), out, SETTINGS, jobs=1, say=said.append)
+    prepare(_load(music), out, SETTINGS, jobs=1, notify=said.append)
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
     assert any("up to date" in s for s in said)
 
@@ -102,7 +102,7 @@ def test_only_changed_inputs_are_decoded_again(music: Path, tmp_path: Path, monk
     write_tone(music / "ambient" / "35.wav", hz=333)  # new, in the middle of the order
     (music / "choir" / "8.wav").unlink()  # gone
     said: list[str] = []
-    prepare(_load(music), out, SETTINGS, jobs=1, say=said.append)
+    prepare(_load(music), out, SETTINGS, jobs=1, notify=said.append)
     assert any(s.startswith("25 of 28 tracks have not changed") for s in said)
     prepare(_load(music), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(out) == _bytes(tmp_path / "fresh")
@@ -155,7 +155,7 @@ def test_run_given_as_a_preparation_is_refused(tmp_path: Path) -> None:
 def test_excluded_and_failed_tracks_are_reported_separately(music: Path, tmp_path: Path) -> None:
     rows = [Exclusion("", f"choir/{i}.wav", "copy: of another") for i in range(3)]
     said: list[str] = []
-    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
     assert any("25 tracks to prepare" in s for s in said)
     head, failed, *named = outcome_sentences(prepared)
     assert head.startswith("28 tracks: 24 ok, 3 excluded, 1 failed, 0 missing;")
@@ -186,7 +186,7 @@ def test_memory_addresses_work_like_folders(music: Path, tmp_path: Path) -> None
 
 def test_remaining_work_is_reported_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
     assert said[0] == f"28 tracks to prepare into {tmp_path / 'out'} (statistics, samples)"
     assert [s for s in said if "more with 1 worker" in s] == [said[1]]
 
@@ -200,7 +200,7 @@ def test_full_disk_stops_prepare_and_a_later_run_resumes(
         with pytest.raises(PreparedError, match=r"MB more are needed and 0 MB are free\. What is done is kept"):
             prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     said: list[str] = []
-    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
     assert said[0] in {f"going on where it stopped: {n} tracks are done" for n in (5, 10)}
 
 
@@ -306,7 +306,7 @@ def test_resume_redoes_changed_files_and_incomplete_pieces(small: Path, tmp_path
     write_tone(small / "ambient" / "1.wav", hz=777)
     (tmp_path / "out" / ".work" / "piece-000003" / "samples.tfrecord").unlink()
     said: list[str] = []
-    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, say=said.append)
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
     assert any("going on where it stopped: 3 tracks" in s for s in said)
     prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
@@ -341,7 +341,7 @@ def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_behind(small: Pa
         shutil.copytree(tmp_path / "work", out / name)
     (out / ".work" / "piece-000001" / "statistics.npy").unlink()
     said: list[str] = []
-    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    prepare(_load(small), out, SETTINGS, jobs=1, notify=said.append)
     assert any("up to date" in s for s in said)
     assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
 
@@ -358,7 +358,7 @@ def test_preparation_of_a_table_is_kept_repaired_and_resumed(tmp_path: Path, mon
         prepare(_table(tmp_path), tmp_path / "out")
     prepare(_table(tmp_path), tmp_path / "out")
     said: list[str] = []
-    prepare(_table(tmp_path), tmp_path / "out", say=said.append)
+    prepare(_table(tmp_path), tmp_path / "out", notify=said.append)
     assert any("up to date" in s for s in said)
     content = bytearray((tmp_path / "out" / "features.parquet").read_bytes())
     content[len(content) // 2] ^= 1
@@ -425,7 +425,7 @@ def test_missing_or_damaged_fingerprints_are_added(small: Path, tmp_path: Path, 
         (out / "audit.json").unlink()
         assert open_prepared(str(out)).fingerprints() is None
     said: list[str] = []
-    prepare(_load(small), out, SETTINGS, jobs=1, say=said.append)
+    prepare(_load(small), out, SETTINGS, jobs=1, notify=said.append)
     assert any("9 of 9 tracks have not changed" in s for s in said)
     assert _bytes(out) == fresh
 

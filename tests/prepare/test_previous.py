@@ -58,7 +58,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def _again(dataset: Dataset, out: Path) -> tuple[Prepared, list[str]]:
     said: list[str] = []
-    return prepare(dataset, out, SETTINGS, jobs=1, say=said.append), said
+    return prepare(dataset, out, SETTINGS, jobs=1, notify=said.append), said
 
 
 def _flip(path: Path) -> None:

@@ -68,7 +68,7 @@ def test_robustness_study_uses_only_the_beginning(tmp_path: Path) -> None:
     models = {n: bundle_for(tmp_path / "run" / n / "bundle", v, CLIPS) for n, v in (("mel", MEL), ("raw", RAW))}
     right = {n: [m.predict(y, sr).genre == genre for genre, y, sr in sounds.values()] for n, m in models.items()}
     run = write_finished_run(tmp_path / "run", models, sounds)
-    for model in study(None, run, TrainSettings(), jobs=1, say=lambda _: None, bar=no_bar)["models"]:
+    for model in study(None, run, TrainSettings(), jobs=1, notify=lambda _: None, bar=no_bar)["models"]:
         rows = {c["name"]: c for c in model["conditions"]}
         assert rows["clean"]["refused"] == 0
         assert rows["clean"]["accuracy"] == pytest.approx(np.mean(right[model["model"]]))

@@ -22,7 +22,7 @@ from genrelab.datasets import folder
 from genrelab.prepare.pipeline import prepare
 if __name__ == "__main__":
     settings = PrepareSettings(views=(SamplesView(n_samples=500),), shard_tracks=12)
-    prepare(folder.load(Path(sys.argv[1]), DatasetOptions()), sys.argv[2], settings, jobs=2, say=print)
+    prepare(folder.load(Path(sys.argv[1]), DatasetOptions()), sys.argv[2], settings, jobs=2, notify=print)
 """
 
 CRASH = """

@@ -91,7 +91,7 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
     with pytest.raises(PreparedError, match=r"unfinished training: --resume"):
         train(prepared, run, SETTINGS)
     said: list[str] = []
-    board = train(prepared, run, SETTINGS, resume=True, say=said.append)
+    board = train(prepared, run, SETTINGS, resume=True, notify=said.append)
     assert {r.folder for r in board.rows} == {"majority", "gaussian_nb"}
     assert "majority: kept from before" in said
     assert (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns == finished
@@ -102,7 +102,7 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
 def test_notes_shared_by_every_model_are_reported_once(prepared: Prepared, tmp_path: Path) -> None:
     said: list[str] = []
     settings = replace(SETTINGS, models=("gaussian_nb", "knn"))
-    board = train(prepared, Folder(tmp_path / "run"), settings, say=said.append)
+    board = train(prepared, Folder(tmp_path / "run"), settings, notify=said.append)
     few = [note for note in board.rows[0].notes if note.startswith("its probabilities are as they came")]
     assert few and all(few[0] in row.notes for row in board.rows)
     assert sum(few[0] in words for words in said) == 1
@@ -246,7 +246,7 @@ def test_run_can_be_written_to_a_remote_address(prepared: Prepared) -> None:
 def test_unavailable_models_are_listed_and_an_error_only_if_named(prepared: Prepared, tmp_path: Path) -> None:
     settings = replace(SETTINGS, models=())
     said: list[str] = []
-    board = train(prepared, Folder(tmp_path / "all"), settings, say=said.append)
+    board = train(prepared, Folder(tmp_path / "all"), settings, notify=said.append)
     assert {m["model"] for m in board.not_run} == {"raw_cnn", "mobilenet_v2"}
     assert "reads the view samples" in next(m["reason"] for m in board.not_run if m["model"] == "raw_cnn")
     assert "raw_cnn" in (tmp_path / "all" / "leaderboard.md").read_text().replace("\\", "")

@@ -21,7 +21,7 @@ from tests.support.feature_tables import collection, ignore_message, no_bar
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return doubts.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
+    return doubts.study(prepared, Folder(run), asked, models=models, notify=ignore_message, bar=no_bar)
 
 
 def _rows(run: Path) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ OFFICIAL = ("training", "training", "training", "validation", "test")
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return honesty.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
+    return honesty.study(prepared, Folder(run), asked, models=models, notify=ignore_message, bar=no_bar)
 
 
 def _policies(model: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ PARTS = ("training", "training", "test")
 
 def _study(prepared: Prepared, run: Path, *models: str, **settings: Any) -> dict[str, Any]:
     asked = TrainSettings(models=models, **settings)
-    return learning_curve.study(prepared, Folder(run), asked, models=models, say=ignore_message, bar=no_bar)
+    return learning_curve.study(prepared, Folder(run), asked, models=models, notify=ignore_message, bar=no_bar)
 
 
 def test_shares_are_nested_whole_artists_and_hold_every_genre() -> None:

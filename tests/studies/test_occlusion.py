@@ -43,8 +43,10 @@ def run_with(folder: Path, bias: float = 2.5, **weights: NDArray[np.float32]) ->
     return write_finished_run(folder / "run", models, SOUNDS)
 
 
-def explain(run: Folder, say: list[str] | None = None, jobs: int = 1) -> dict[str, object]:
-    return study(None, run, TrainSettings(), jobs=jobs, say=(say if say is not None else []).append, bar=no_bar)
+def explain(run: Folder, notify: list[str] | None = None, jobs: int = 1) -> dict[str, object]:
+    return study(
+        None, run, TrainSettings(), jobs=jobs, notify=(notify if notify is not None else []).append, bar=no_bar
+    )
 
 
 @pytest.mark.parametrize(("band", "low", "high"), [(1, 300, 900), (2, 1_200, 3_500), (3, 4_500, 10_000)])

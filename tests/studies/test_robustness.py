@@ -26,8 +26,8 @@ CARD = f"# A model\n\n## Data\n\nMuch.\n\n{USAGE_HEADING}\n\nBy hand.\n"
 
 
 def run_study(run: Folder, said: list[str] | None = None, at_most: int = 200) -> dict[str, object]:
-    say = (said if said is not None else []).append
-    return study(None, run, TrainSettings(), jobs=1, say=say, bar=no_bar, at_most=at_most)
+    notify = (said if said is not None else []).append
+    return study(None, run, TrainSettings(), jobs=1, notify=notify, bar=no_bar, at_most=at_most)
 
 
 def a_run(folder: Path) -> Folder:

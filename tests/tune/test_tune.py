@@ -47,7 +47,7 @@ def untimed(about: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_first_trials_are_the_defaults_and_the_articles(prepared: Prepared, tmp_path: Path) -> None:
     said: list[str] = []
-    about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=12, say=said.append)
+    about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=12, notify=said.append)
     home = tmp_path / "tune" / "knn"
     assert json.loads((home / "trials.json").read_text()) == about
     assert sorted(p.name for p in home.iterdir()) == ["parameters.png", "study.db", "tracks.txt", "trials.json"]
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_trials_however_often_it_stops(prepared: Pr
         assert len(parts["trials"]) == trials
     assert untimed(parts) == untimed(whole)
     said: list[str] = []
-    assert tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=6, say=said.append) == parts
+    assert tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=6, notify=said.append) == parts
     assert said[0] == "gaussian_nb: goes on after 6 trials"
 
 
@@ -134,7 +134,7 @@ from genrelab.records.prepared import open_prepared
 from genrelab.core.storage import Folder
 from genrelab.tune.tune import tune
 tune(open_prepared(sys.argv[1]), Folder(sys.argv[2]), "svm", TrainSettings(split="official", seed=3), trials=500,
-     say=lambda s: print(s, flush=True))
+     notify=lambda s: print(s, flush=True))
 """
 
 
@@ -229,7 +229,7 @@ def test_tracks_without_artists_are_folded_in_their_order(tmp_path: Path) -> Non
     """Neighbours are of one artist, though nobody says so: folds that tore them apart would tell artists apart."""
     unknown, _ = collection(tmp_path / "a", n=240, per_artist=6, genre=0.3, artist=2.0, artists=False)
     said: list[str] = []
-    about = tune(unknown, Folder(tmp_path), "knn", TrainSettings(split="random"), trials=1, say=said.append)
+    about = tune(unknown, Folder(tmp_path), "knn", TrainSettings(split="random"), trials=1, notify=said.append)
     assert about["grouped_by"] == "tracks" and "accuracy over 5 folds of" in about["score"]
     assert "of most training tracks the artist is unknown" in said[0] and about["sentences"][-1] == said[0].strip()
     assert about["default"]["value"] < 0.55  # shuffled folds: above 0.7
@@ -260,7 +260,7 @@ def test_training_uses_the_tuned_settings_and_reports_it(prepared: Prepared, sea
     _let_win(searched, "gaussian_nb", 0)
     said: list[str] = []
     task = make_task(prepared, SETTINGS)
-    params = params_of(str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), say=said.append)
+    params = params_of(str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), notify=said.append)
     assert params == {"svm": wanted} == params_of(str(searched / "tune" / "svm"))
     assert [s.split(":")[0] for s in said] == ["gaussian_nb", "svm", "no search, so defaults"]
     assert said[1].endswith("; no more than chance)")

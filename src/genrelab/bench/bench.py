@@ -25,9 +25,9 @@ from genrelab.bench.training import TrainingCost
 from genrelab.core.config import PrepareSettings, TrainSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import available_cores
+from genrelab.core.progress import Notify, ignore
 from genrelab.datasets.base import Dataset
 from genrelab.doctor.machine import MIN_MEMORY, free_memory
-from genrelab.prepare.pipeline import Say
 from genrelab.prepare.work_unit import PIECE_TRACKS
 
 SYNTHESISED_TRACKS, MEASURED_TRACKS = 4, 6
@@ -82,10 +82,6 @@ class Bench:
     rehearsed: int
 
 
-def _ignore(_: str) -> None:
-    """For callers that want no news."""
-
-
 def bench(
     dataset: Dataset | None,
     settings: PrepareSettings,
@@ -96,7 +92,7 @@ def bench(
     seconds: float = 60.0,
     find_s: float = 0.0,
     preload: Iterable[str] = (),
-    say: Say = _ignore,
+    notify: Notify = ignore,
 ) -> Bench:
     """Measure for about so many seconds in all.
 
@@ -117,16 +113,16 @@ def bench(
     end = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
         sample = (
-            _synthesised(Path(folder), SYNTHESISED_TRACKS, say) if dataset is None else bench_sample.usable(dataset)
+            _synthesised(Path(folder), SYNTHESISED_TRACKS, notify) if dataset is None else bench_sample.usable(dataset)
         )
-        say("each stage by itself")
+        notify("each stage by itself")
         heard, failed = like_fma, _ = _measure_stages(sample, settings, seconds=0.15 * seconds)
         if dataset is not None:
-            like_fma, _ = _measure_stages(_synthesised(Path(folder), 2, say), settings, seconds=0.1 * seconds)
+            like_fma, _ = _measure_stages(_synthesised(Path(folder), 2, notify), settings, seconds=0.1 * seconds)
         jobs = jobs or recommended_jobs()
-        say(f"prepare, rehearsed with {jobs} workers")
+        notify(f"prepare, rehearsed with {jobs} workers")
         small, large = _rehearse_twice(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds, tuple(preload))
-    say("training of the networks")
+    notify("training of the networks")
     trained = bench_training.measure_training(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
     )
@@ -138,8 +134,8 @@ def bench(
     return _summarise(sample, settings, heard, like_fma, forecast, trained, large, n, failed)
 
 
-def _synthesised(folder: Path, n: int, say: Say) -> Dataset:
-    say("synthesising clips as FMA has them")
+def _synthesised(folder: Path, n: int, notify: Notify) -> Dataset:
+    notify("synthesising clips as FMA has them")
     return bench_sample.synthesise_clips(folder, n)
 
 

@@ -90,7 +90,7 @@ def version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def say(sentence: str) -> None:
+def notify(sentence: str) -> None:
     """News for a person."""
     print(sentence, file=sys.stderr, flush=True)
 
@@ -120,7 +120,7 @@ def download_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage == "retry":
-                say(f"{name}: the connection broke off at {done / 1e6:.1f} MB; trying again")
+                notify(f"{name}: the connection broke off at {done / 1e6:.1f} MB; trying again")
             else:
                 progress(done, total)
 

@@ -12,14 +12,14 @@ from genrelab.cli.predict_output import print_predictions
 from genrelab.cli.tables import leaderboard
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.datasets.demo import MARKER_FILE, synthesise
 from genrelab.predict.classifier import load_bundle
-from genrelab.prepare import pipeline as preparing
 
 EPOCHS = 30
 
 
-def demo(out: Path, say: preparing.Say, bar: run.ProgressBar) -> None:
+def demo(out: Path, notify: Notify, bar: ProgressBar) -> None:
     """Synthesise, prepare, train all models, print the leaderboard, classify one song.
 
     Raises:
@@ -28,17 +28,17 @@ def demo(out: Path, say: preparing.Say, bar: run.ProgressBar) -> None:
     corpus, results = out / "corpus", out / "run"
     if out.exists() and not (corpus / MARKER_FILE).is_file() and any(out.iterdir()):
         raise DatasetError(f"{out} holds other files: choose another --out")
-    say("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
+    notify("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
     synthesise(corpus)
-    say("2 of 4  Preparing: each track is decoded once")
-    run.prepare(SourceOptions(corpus, "fma-small"), PrepareOptions(), str(results / "prepared"), say, bar)
-    say("3 of 4  Training every model of the article")
+    notify("2 of 4  Preparing: each track is decoded once")
+    run.prepare(SourceOptions(corpus, "fma-small"), PrepareOptions(), str(results / "prepared"), notify, bar)
+    notify("3 of 4  Training every model of the article")
     settings = TrainSettings(epochs=EPOCHS)
     finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
     asked = RunOptions(resume=not finished, overwrite=finished)
-    board = run.train(str(results / "prepared"), str(results), settings, asked, say, bar)
+    board = run.train(str(results / "prepared"), str(results), settings, asked, notify, bar)
     leaderboard(board, False, str(results))
-    say("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
+    notify("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
     best = results / board.rows[0].folder / "bundle"
     song = _pick_test_song(corpus, results)
     print()

@@ -92,7 +92,7 @@ def _check_data(request: DoctorRequest, dataset: Dataset, shown: _DoctorPrinter)
             checkup = check_dataset(dataset, jobs=request.jobs, progress=progress)
         shown.data(checkup)
         if tensorflow is not None:
-            console.say("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
+            console.notify("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
             shown.add(machine.check_training(tensorflow))
     if trains and checkup.sounds:
         shown.add(machine.check_capacity(prepared_bytes(checkup), request.jobs or available_cores()))
@@ -116,14 +116,14 @@ class _DoctorPrinter:
         if not self._as_json:
             finding(state, part, name, found, remedy)
 
-    def _say(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         if not self._as_json:
             typer.echo(line.encode("utf-8", "surrogateescape"))
 
     def data(self, checkup: Checkup) -> None:
         """Counts first, then each kind of fault with the first tracks that have it."""
         dataset = checkup.dataset
-        self._say(f"\nData: {printable(str(dataset.root))}")
+        self._notify(f"\nData: {printable(str(dataset.root))}")
         for name, found in _summary(checkup):
             self._line(NOTE if found == UNKNOWN_ARTISTS else "ok", "data", name, found)
         for kind, of_kind in _by_kind(checkup):
@@ -131,11 +131,11 @@ class _DoctorPrinter:
             self._line(KINDS[kind].state, "data", kind, files)
             for fault in of_kind[:MAX_TRACKS_SHOWN]:
                 name = track_name(dataset.tracks[fault.index])
-                self._say(f"{'':<35}{name}{': ' if fault.detail else ''}{printable(fault.detail)}")
+                self._notify(f"{'':<35}{name}{': ' if fault.detail else ''}{printable(fault.detail)}")
             if len(of_kind) > MAX_TRACKS_SHOWN:
-                self._say(f"{'':<35}… and {len(of_kind) - MAX_TRACKS_SHOWN:,} more; --json names all")
-            self._say(f"{'':<35}→ {KINDS[kind].remedy}")
-        self._say("")
+                self._notify(f"{'':<35}… and {len(of_kind) - MAX_TRACKS_SHOWN:,} more; --json names all")
+            self._notify(f"{'':<35}→ {KINDS[kind].remedy}")
+        self._notify("")
 
     def end(self, request: DoctorRequest, checkup: Checkup, rows: list[Exclusion], n_added: int) -> bool:
         """The verdict and what to do now; is all well? The last `n_added` rows of the manifest are a person's own."""
@@ -147,11 +147,11 @@ class _DoctorPrinter:
             found = [asdict(f) for f in self._findings]
             typer.echo(json.dumps({"ok": not broken, "findings": found, "data": data}, indent=1))
             return not broken
-        self._say(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
+        self._notify(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
         if following:
             excluded = f"{len(rows) - n_added:,} of {pluralize(checkup.dataset.tracks, 'track')} until then"
             kept = f", and keeps {pluralize(n_added, 'row')} that you added" if n_added else ""
-            self._say(f"{request.file} leaves out {excluded}{kept}. Next:\n  {following}")
+            self._notify(f"{request.file} leaves out {excluded}{kept}. Next:\n  {following}")
         return not broken
 
 

@@ -21,7 +21,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results."
     """
     from genrelab.cli import demo as program
 
-    program.demo(out, console.say, console.progress_bar)
+    program.demo(out, console.notify, console.progress_bar)
 
 
 def download(
@@ -53,7 +53,7 @@ def prepare(
     """
     from genrelab.cli import run as program
 
-    prepared = program.prepare(source, preparing, out, console.say, console.progress_bar)
+    prepared = program.prepare(source, preparing, out, console.notify, console.progress_bar)
     if as_json:
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
@@ -87,7 +87,7 @@ def bench(
 
     source = None if root is None else options.SourceOptions(root, dataset, label=label, id_column=id_column)
     try:
-        found = program.bench(source, preparing, models, tracks, seconds, console.say)
+        found = program.bench(source, preparing, models, tracks, seconds, console.notify)
     except KeyboardInterrupt as e:
         raise console.NothingToResume from e
     tables.bench(found, as_json, root)
@@ -108,7 +108,7 @@ def train(
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    board = program.train(prepared, out, settings, asked, console.say, console.progress_bar, training.from_study)
+    board = program.train(prepared, out, settings, asked, console.notify, console.progress_bar, training.from_study)
     tables.leaderboard(board, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
@@ -133,8 +133,10 @@ def run(
     where = prepared or f"{out.rstrip('/')}/prepared"
     if not (asked.resume and training.from_study):  # what a study found is not known before PREPARED is there
         program.check_run(out, settings, asked)  # before an hour of work, not after
-    program.prepare(source, program.views_for(preparing, settings), where, console.say, console.progress_bar, settings)
-    board = program.train(where, out, settings, asked, console.say, console.progress_bar, training.from_study)
+    program.prepare(
+        source, program.views_for(preparing, settings), where, console.notify, console.progress_bar, settings
+    )
+    board = program.train(where, out, settings, asked, console.notify, console.progress_bar, training.from_study)
     tables.leaderboard(board, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
@@ -168,7 +170,7 @@ def tune(
     training = options.TrainOptions(
         model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
     )  # fmt: skip
-    found = program.tune(prepared, out, model, training, trials, minutes, console.say, console.progress_bar)
+    found = program.tune(prepared, out, model, training, trials, minutes, console.notify, console.progress_bar)
     tables.tuning(found, as_json, prepared, out)
 
 
@@ -228,7 +230,7 @@ def explore(
     from genrelab.records.prepared import open_prepared
     from genrelab.report.explore import write_data_page as program
 
-    typer.echo(str(program(open_prepared(prepared), out, console.say)))
+    typer.echo(str(program(open_prepared(prepared), out, console.notify)))
 
 
 def export(
@@ -253,7 +255,7 @@ def export(
             raise typer.BadParameter("--check takes files, and none of --format, --out and --overwrite")
         from genrelab.export.parity_check import check_parity as program
 
-        found = program(model, files, console.say)
+        found = program(model, files, console.notify)
         tables.parity(found, as_json)
         if not found.ok:
             raise typer.Exit(1)

@@ -130,7 +130,7 @@ def _classify(
 def _open_cache(fresh: bool) -> PredictionCache:
     from genrelab.predict.cache import open_cache  # late: only a library needs its database
 
-    return open_cache(console.say, fresh=fresh)
+    return open_cache(console.notify, fresh=fresh)
 
 
 # --- how they are printed ---
@@ -239,9 +239,9 @@ def write(
     finally:
         _echo(form.tail)
         if failed and done > 1:
-            console.say(f"{failed} of {pluralize(done, 'file')} could not be classified")
+            console.notify(f"{failed} of {pluralize(done, 'file')} could not be classified")
         if whole > 1 and whole == done - failed:
-            console.say(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
+            console.notify(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
     return not failed
 
 

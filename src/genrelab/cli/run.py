@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions, TrainOptions
 from genrelab.core.config import (
@@ -20,6 +19,7 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import SettingsError, printable
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.exclusions import EXCLUDED_PREFIX, exclude
@@ -39,12 +39,6 @@ Params = Mapping[str, Mapping[str, Any]]
 
 MAX_NAMED = 5
 """Tracks that cannot be used and are named on the terminal; failures.csv names them all."""
-
-
-class ProgressBar(Protocol):
-    """Makes a progress bar; see `console.progress_bar`."""
-
-    def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[program.Progress]: ...
 
 
 def load_source(source: SourceOptions) -> Dataset:
@@ -67,7 +61,7 @@ def prepare(
     source: SourceOptions,
     preparing: PrepareOptions,
     out: str,
-    say: program.Say,
+    notify: Notify,
     bar: ProgressBar,
     training: TrainSettings | None = None,
 ) -> Prepared:
@@ -85,11 +79,11 @@ def prepare(
         held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
         check_settings(training, {v.name: v for v in held})
     for note in dataset.notes:
-        say(f"  {note}")
+        notify(f"  {note}")
     with bar("Preparing") as progress:
-        prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, say=say, progress=progress)
+        prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, notify=notify, progress=progress)
     for sentence in outcome_sentences(prepared):
-        say(sentence)
+        notify(sentence)
     return prepared
 
 
@@ -134,7 +128,7 @@ def bench(
     models: str,
     tracks: int | None,
     seconds: float,
-    say: program.Say,
+    notify: Notify,
 ) -> Bench:
     """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
     from genrelab.bench.bench import bench as measured
@@ -147,10 +141,10 @@ def bench(
     began = time.perf_counter()
     dataset = None if source is None else load_source(source)
     for note in () if dataset is None else dataset.notes:
-        say(f"  {note}")
+        notify(f"  {note}")
     return measured(
         dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
-        find_s=time.perf_counter() - began, preload=("genrelab.cli.main", __name__), say=say,
+        find_s=time.perf_counter() - began, preload=("genrelab.cli.main", __name__), notify=notify,
     )  # fmt: skip
 
 
@@ -191,7 +185,7 @@ def train(
     out: str,
     settings: TrainSettings,
     asked: RunOptions,
-    say: program.Say,
+    notify: Notify,
     bar: ProgressBar,
     study: str | None = None,
 ) -> Leaderboard:
@@ -204,25 +198,25 @@ def train(
 
     found = open_prepared(prepared)
     if study is not None:
-        settings = replace(settings, params=_tuned_params(study, found, settings, say))
+        settings = replace(settings, params=_tuned_params(study, found, settings, notify))
     return trained(
         found, Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
-        allow_leaks=asked.allow_leaks, studies=asked.studies, say=say, bar=bar,
+        allow_leaks=asked.allow_leaks, studies=asked.studies, notify=notify, bar=bar,
     )  # fmt: skip
 
 
-def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, say: program.Say) -> Params:
+def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, notify: Notify) -> Params:
     from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
     from genrelab.tune.tune import params_of
 
     task = make_task(prepared, settings)
-    return params_of(study, task=task, wanted=settings.models or known_models(), say=say)
+    return params_of(study, task=task, wanted=settings.models or known_models(), notify=notify)
 
 
 def tune(
     prepared: str, out: str, model: str, training: TrainOptions, trials: int | None, minutes: float | None,
-    say: program.Say, bar: ProgressBar,
+    notify: Notify, bar: ProgressBar,
 ) -> dict[str, Any]:  # fmt: skip
     """Search the hyper-parameters of one model."""
     from genrelab.tune.tune import tune as search
@@ -231,4 +225,4 @@ def tune(
         raise SettingsError(f"--minutes must be above 0. Received: {minutes:g}")
     settings, seconds = train_settings(training), None if minutes is None else 60 * minutes
     found = open_prepared(prepared)
-    return search(found, Folder(out), model, settings, trials=trials, seconds=seconds, say=say, bar=bar)
+    return search(found, Folder(out), model, settings, trials=trials, seconds=seconds, notify=notify, bar=bar)

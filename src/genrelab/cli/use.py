@@ -72,9 +72,9 @@ def _with_min_precision(bundle: Classifier, precision: float | None) -> Classifi
         if not supported:
             less = "; ".join(_supported_below(bundle.calibration, precision))
             instead = f"ask for less ({less}), or" if less else "ask for less, or"
-            console.say(f"{support} for no genre, so every answer is unknown: {instead} train with more tracks")
+            console.notify(f"{support} for no genre, so every answer is unknown: {instead} train with more tracks")
         elif len(supported) < len(thresholds):
-            console.say(f"{support} for {', '.join(supported)} only; any other answer is unknown")
+            console.notify(f"{support} for {', '.join(supported)} only; any other answer is unknown")
     return demanding
 
 
@@ -108,7 +108,7 @@ def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
     elif n < MIN_TRACKS:
         doubt = "; so few say roughly at best how often the true genre is in its set"
     artists = f"{pluralize(bundle.calibration.n_artists, 'artist')} or single tracks"
-    console.say(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{doubt}")
+    console.notify(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{doubt}")
     return covering
 
 

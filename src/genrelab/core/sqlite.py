@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 from genrelab.core.errors import printable
+from genrelab.core.progress import Notify
 
 LOCK_TIMEOUT_S = 10.0
 """How long another run may keep the database to itself."""
 
 
-def open_database(file: Path, schema: str, version: int, say: Callable[[str], None]) -> sqlite3.Connection:
+def open_database(file: Path, schema: str, version: int, notify: Notify) -> sqlite3.Connection:
     """The database in a file.
 
     Args:
@@ -36,7 +36,7 @@ def open_database(file: Path, schema: str, version: int, say: Callable[[str], No
             database.close()
             raise
     database.close()
-    say(f"{printable(str(file))} {why}: it was moved to {move_aside(file).name}, and all files are heard again")
+    notify(f"{printable(str(file))} {why}: it was moved to {move_aside(file).name}, and all files are heard again")
     database = _connect(file)
     _ensure_schema(database, schema, version)
     return database

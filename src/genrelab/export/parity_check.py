@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
+from genrelab.core.progress import Notify
 from genrelab.evaluation.calibration import apply_temperature
 from genrelab.export.export import find_trained_model
 from genrelab.export.formats import (
@@ -75,9 +76,7 @@ class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such f
     """With the reason."""
 
 
-def check_parity(
-    address: str | Path, files: Sequence[Path], say: Callable[[str], None] = lambda _: None
-) -> ParityReport:
+def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = lambda _: None) -> ParityReport:
     """Show files to every form of a model and compare the probabilities of the genres.
 
     Args:
@@ -94,12 +93,12 @@ def check_parity(
     bundle = trained.bundle
     if not bundle.hears:
         raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
-    heard, left_out = _load_inputs(bundle, files, say)
+    heard, left_out = _load_inputs(bundle, files, notify)
     rows: list[FormResult] = []
     reference: Floats | None = None
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         for name, way in _predictors(trained, heard, Path(scratch)):
-            say(f"{name} …")
+            notify(f"{name} …")
             row, p = _compare(name, way, reference)
             reference = p if reference is None else reference
             rows.append(row)
@@ -110,7 +109,7 @@ def check_parity(
 
 
 def _load_inputs(
-    bundle: Bundle, files: Sequence[Path], say: Callable[[str], None]
+    bundle: Bundle, files: Sequence[Path], notify: Notify
 ) -> tuple[dict[Path, ModelInput], tuple[str, ...]]:
     heard: dict[Path, ModelInput] = {}
     failures: list[DecodeError] = []
@@ -119,7 +118,7 @@ def _load_inputs(
             heard[file] = _load_input(bundle, file)
         except DecodeError as e:
             failures.append(e)
-            say(f"left out: {e}")
+            notify(f"left out: {e}")
     if not heard:
         raise failures[0]
     return heard, tuple(map(str, failures))

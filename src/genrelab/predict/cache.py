@@ -32,6 +32,7 @@ from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
+from genrelab.core.progress import Notify
 from genrelab.core.sqlite import is_damage, move_aside, open_database
 from genrelab.predict.prediction import Prediction
 
@@ -104,7 +105,7 @@ def _print_to_stderr(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def open_cache(say: Callable[[str], None] = _print_to_stderr, *, fresh: bool = False) -> PredictionCache:
+def open_cache(notify: Notify = _print_to_stderr, *, fresh: bool = False) -> PredictionCache:
     """The memory of this user; an empty one where it cannot be opened, and `say` is told why.
 
     One that is damaged, or of another version of genrelab, is moved aside, and a new one begun.
@@ -115,12 +116,12 @@ def open_cache(say: Callable[[str], None] = _print_to_stderr, *, fresh: bool = F
     try:
         file = cache_folder() / FILE
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return PredictionCache(file, open_database(file, SCHEMA, SCHEMA_VERSION, say), say, fresh)
+        return PredictionCache(file, open_database(file, SCHEMA, SCHEMA_VERSION, notify), notify, fresh)
     except (OSError, RuntimeError, sqlite3.Error) as e:
-        say(
+        notify(
             f"What was heard before cannot be looked up ({e}): all files are heard; GENRELAB_CACHE names another folder"
         )
-        return PredictionCache(Path(FILE), None, say)
+        return PredictionCache(Path(FILE), None, notify)
 
 
 class PredictionCache:
@@ -132,10 +133,8 @@ class PredictionCache:
         fresh: nothing is known here, and what is remembered takes the place of what was.
     """
 
-    def __init__(
-        self, file: Path, database: sqlite3.Connection | None, say: Callable[[str], None], fresh: bool = False
-    ) -> None:
-        self._file, self._database, self._say, self.fresh = file, database, say, fresh
+    def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify, fresh: bool = False) -> None:
+        self._file, self._database, self._notify, self.fresh = file, database, notify, fresh
         self._new_files: dict[bytes, tuple[int, int, bytes]] = {}
         self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None]] = {}
         self._new_errors: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
@@ -229,7 +228,7 @@ class PredictionCache:
             where = f"{printable(str(self._file))}: {e}"
             if is_damage(e):
                 where += f"; it was moved to {move_aside(self._file).name}"
-            self._say(f"{where}. What is heard from now on is not remembered")
+            self._notify(f"{where}. What is heard from now on is not remembered")
             return None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from genrelab.core.errors import PreparedError
+from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.prepare import work_unit
@@ -35,10 +35,8 @@ class Estimate:
         jobs: workers.
     """
 
-    def __init__(
-        self, order: list[Piece], todo: list[Piece], jobs: int, folder: Folder, say: Callable[[str], None]
-    ) -> None:
-        self._jobs, self._folder, self._say = jobs, folder, say
+    def __init__(self, order: list[Piece], todo: list[Piece], jobs: int, folder: Folder, notify: Notify) -> None:
+        self._jobs, self._folder, self._notify = jobs, folder, notify
         self._tracks = {p.number: _tracks(p) for p in order}  # looked up once: there may be 100,000 files
         waiting = {p.number for p in todo}
         done = [p for p in order if p.number not in waiting]
@@ -53,7 +51,7 @@ class Estimate:
             kept = sum(i.kept is not None for i in items)
             taken_over = f" and {kept:,} to take over" if kept else ""
             names = ", ".join(v.name for v in todo[0].settings.views)
-            say(f"{pluralize(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
+            notify(f"{pluralize(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
 
     def after(self, piece: Piece, seconds: float) -> None:
         """A piece is whole; a worker took so long for it.
@@ -73,7 +71,7 @@ class Estimate:
             self._told = True
             left_s = max_tracks_per_worker(self._read_left, self._jobs) * self._seconds / self._read
             mb = self._needed() / 1e6
-            self._say(
+            self._notify(
                 f"about {left_s:.0f} s more with {pluralize(self._jobs, 'worker')}, and {mb:,.0f} MB of disk meanwhile"
             )
         self.check_disk_space()

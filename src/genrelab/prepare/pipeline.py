@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from genrelab.core.config import PrepareSettings, TableView
 from genrelab.core.errors import SettingsError
 from genrelab.core.processes import available_cores
+from genrelab.core.progress import Notify, Progress, ignore
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, FeatureTable
 from genrelab.leakage import audit
@@ -17,13 +17,6 @@ from genrelab.prepare.plan import REBUILD, UP_TO_DATE, Plan, plan_audio, plan_ta
 from genrelab.prepare.work_unit import Piece
 from genrelab.records.prepared import Prepared, open_prepared
 
-Say = Callable[[str], None]
-Progress = Callable[[int, int], None]
-
-
-def _nothing(*_: object) -> None:
-    """For callers that want no news."""
-
 
 def prepare(
     dataset: Dataset,
@@ -31,8 +24,8 @@ def prepare(
     settings: PrepareSettings | None = None,
     *,
     jobs: int | None = None,
-    say: Say = _nothing,
-    progress: Progress = _nothing,
+    notify: Notify = ignore,
+    progress: Progress = ignore,
 ) -> Prepared:
     """Decode every track once and write all views to PREPARED.
 
@@ -50,38 +43,44 @@ def prepare(
     if n_jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {n_jobs}")
     work = work_folder.work_folder(folder)
-    with work_folder.locked(folder, work.parent, say):
+    with work_folder.locked(folder, work.parent, notify):
         if dataset.features is not None:
-            prepared = _prepare_table(dataset, dataset.features, folder, work, say)
+            prepared = _prepare_table(dataset, dataset.features, folder, work, notify)
         else:
-            prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, say, progress)
+            prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, notify, progress)
         work_folder.discard(work)
-        _audit(prepared, say)
+        _audit(prepared, notify)
     return prepared
 
 
 def _prepare_audio(
-    dataset: Dataset, folder: Folder, work: Path, settings: PrepareSettings, jobs: int, say: Say, progress: Progress
+    dataset: Dataset,
+    folder: Folder,
+    work: Path,
+    settings: PrepareSettings,
+    jobs: int,
+    notify: Notify,
+    progress: Progress,
 ) -> Prepared:
-    plan = plan_audio(folder, dataset, settings, work, say)
+    plan = plan_audio(folder, dataset, settings, work, notify)
     if plan.action != REBUILD:
-        return _write_labels(plan, dataset, say)
+        return _write_labels(plan, dataset, notify)
     work_folder.start(work, settings)
     items = plan.with_reusable_tracks(cache=work / "old")
     pieces = work_unit.plan(items, work, settings, tracks=work_unit.PIECE_TRACKS)
-    todo = _unfinished(pieces, say)
-    estimate = Estimate(pieces, todo, min(jobs, len(todo)), folder, say)
+    todo = _unfinished(pieces, notify)
+    estimate = Estimate(pieces, todo, min(jobs, len(todo)), folder, notify)
     _make(pieces, todo, min(jobs, len(todo)), estimate, progress)
     estimate.check_disk_space()
     assemble.assemble(folder, dataset, settings, pieces)
     return open_prepared(folder)
 
 
-def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: Path, say: Say) -> Prepared:
+def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: Path, notify: Notify) -> Prepared:
     settings = PrepareSettings(views=(TableView(columns=table.columns),))
-    plan = plan_table(folder, dataset, settings, table.values, work, say)
+    plan = plan_table(folder, dataset, settings, table.values, work, notify)
     if plan.action != REBUILD:
-        return _write_labels(plan, dataset, say)
+        return _write_labels(plan, dataset, notify)
     work_folder.start(work, settings)
     folder.remove("dataset.json")
     files = assemble.write_feature_table(folder, dataset)
@@ -90,22 +89,22 @@ def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: 
     return open_prepared(folder)
 
 
-def _write_labels(plan: Plan, dataset: Dataset, say: Say) -> Prepared:
+def _write_labels(plan: Plan, dataset: Dataset, notify: Notify) -> Prepared:
     """The audio is as it was: nothing to do, or only labels, artists and splits to be written again."""
     assert plan.old is not None
     folder = plan.old.folder
     if plan.action == UP_TO_DATE:
-        say(f"{folder} is up to date: {len(plan.old)} tracks")
+        notify(f"{folder} is up to date: {len(plan.old)} tracks")
         return plan.old
-    say(f"{folder}: the audio has not changed; only the table of tracks is written again")
+    notify(f"{folder}: the audio has not changed; only the table of tracks is written again")
     assemble.write_tables(folder, dataset, plan.outcomes, plan.dataset_json)
     return open_prepared(folder)
 
 
-def _unfinished(pieces: list[Piece], say: Say) -> list[Piece]:
+def _unfinished(pieces: list[Piece], notify: Notify) -> list[Piece]:
     todo = [p for p in pieces if not work_unit.is_done(p)]
     if len(todo) < len(pieces):
-        say(f"going on where it stopped: {n_tracks(pieces) - n_tracks(todo)} tracks are done")
+        notify(f"going on where it stopped: {n_tracks(pieces) - n_tracks(todo)} tracks are done")
     return todo
 
 
@@ -128,7 +127,7 @@ def _make(pieces: list[Piece], todo: list[Piece], jobs: int, estimate: Estimate,
         workers.make_pieces(todo, jobs=jobs, done=report)
 
 
-def _audit(prepared: Prepared, say: Say) -> None:
+def _audit(prepared: Prepared, notify: Notify) -> None:
     """`audit.json`, anew where what it looks at has changed; copies are told of every time."""
     try:
         found = prepared.folder.read_json(audit.FILE)
@@ -138,4 +137,4 @@ def _audit(prepared: Prepared, say: Say) -> None:
         found = audit.audit_prepared(prepared)
         prepared.folder.write_json(audit.FILE, found)
     for sentence in found["sentences"]:
-        say(sentence)
+        notify(sentence)

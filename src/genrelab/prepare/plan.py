@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import PrepareSettings
 from genrelab.core.processes import available_cores
+from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
 from genrelab.prepare import assemble
@@ -62,15 +63,13 @@ class Plan:
         return [replace(item, kept=kept.get(track_id)) for item, track_id in zip(self.items, ids, strict=True)]
 
 
-def plan_audio(
-    folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, say: Callable[[str], None]
-) -> Plan:
+def plan_audio(folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, notify: Notify) -> Plan:
     """What is to be done with a dataset of audio. Every file and every shard of an earlier preparation is read once.
 
     Raises:
         PreparedError: see `find_existing` and `compare`.
     """
-    old = find_existing(folder, dataset, settings, work, say)
+    old = find_existing(folder, dataset, settings, work, notify)
     items = [
         Item(index, str(dataset.root / t.path) if t.path is not None else "", problem_of(t))
         for index, t in enumerate(dataset.tracks)
@@ -79,7 +78,7 @@ def plan_audio(
         return Plan(REBUILD, items=items)
     state = compare(dataset, old, threads=available_cores())
     for sentence in _changes(state):
-        say(sentence)
+        notify(sentence)
     if not only_labels_differ(state, items):
         return Plan(REBUILD, old, items, state=state)
     outcomes = outcomes_of(old)
@@ -88,7 +87,7 @@ def plan_audio(
 
 def plan_table(
     folder: Folder, dataset: Dataset, settings: PrepareSettings, values: NDArray[np.float32], work: Path,
-    say: Callable[[str], None],
+    notify: Notify,
 ) -> Plan:  # fmt: skip
     """What is to be done with a table of features: it is up to date, or written again as a whole.
 
@@ -98,7 +97,7 @@ def plan_table(
     Raises:
         PreparedError: see `find_existing` and `check_root`.
     """
-    old = find_existing(folder, dataset, settings, work, say)
+    old = find_existing(folder, dataset, settings, work, notify)
     outcomes = [
         TrackOutcome(i, "failed", "label", problem_of(t))
         if problem_of(t) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import CLIP_CHOICE, CLIP_CHOICE_KEY, PARQUET_VIEWS, PrepareSettings
 from genrelab.core.errors import DecodeError, PreparedError
+from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
 from genrelab.prepare import assemble, work_unit
@@ -28,7 +29,7 @@ STAGES = ("find", "read", "label", "decode", "check", "view")
 
 
 def find_existing(
-    folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, say: Callable[[str], None]
+    folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, notify: Notify
 ) -> Prepared | None:
     """The preparation that is already there, whole or in need of mending; None where there is none to build on.
 
@@ -41,7 +42,7 @@ def find_existing(
         if about["name"] != dataset.name:
             raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
         _check_settings(folder, about["settings"], settings, "it")
-        old = _read(folder, about, dataset, say)
+        old = _read(folder, about, dataset, notify)
         if old is not None and CLIP_CHOICE_KEY not in about["settings"]:
             _check_choice(old, settings)
         return old
@@ -68,7 +69,7 @@ def _check_choice(old: Prepared, settings: PrepareSettings) -> None:
         )
 
 
-def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, say: Callable[[str], None]) -> Prepared | None:
+def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, notify: Notify) -> Prepared | None:
     try:
         old = read_prepared(folder)
         found = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
@@ -78,7 +79,7 @@ def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, say: Callable
     if not reason:
         return old
     check_root(folder, about, dataset, False)
-    say(f"{reason}; every track is prepared again")
+    notify(f"{reason}; every track is prepared again")
     return None
 
 

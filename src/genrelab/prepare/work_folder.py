@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import PreparedError
+from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 
 
@@ -25,7 +26,7 @@ def work_folder(folder: Folder) -> Path:
 
 
 @contextmanager
-def locked(folder: Folder, place: Path, say: Callable[[str], None]) -> Iterator[None]:
+def locked(folder: Folder, place: Path, notify: Notify) -> Iterator[None]:
     """Two preparations of one folder at a time would undo each other's work.
 
     The lock lies on the folder itself: there is no file that a kill could leave, or a removal could make two of.
@@ -43,7 +44,7 @@ def locked(folder: Folder, place: Path, say: Callable[[str], None]) -> Iterator[
         os.close(lock)
         raise PreparedError(f"{folder}: another prepare is writing here; wait for it to end") from e
     except OSError as e:  # some network file systems
-        say(f"{folder} cannot be locked ({e.strerror}): let no other prepare write to it meanwhile")
+        notify(f"{folder} cannot be locked ({e.strerror}): let no other prepare write to it meanwhile")
     try:
         yield
     finally:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from genrelab.core.errors import PreparedError, SettingsError, printable
+from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 from genrelab.records.prepared import Prepared
 from genrelab.report.page import audit as page_audit
@@ -13,10 +13,8 @@ from genrelab.report.page import data as page_data
 from genrelab.report.page.blocks import render
 from genrelab.report.page.tracks import track_info
 
-Say = Callable[[str], None]
 
-
-def write_data_page(prepared: Prepared, out: Path | None, say: Say) -> Path:
+def write_data_page(prepared: Prepared, out: Path | None, notify: Notify) -> Path:
     """Write the data page: counts, durations, failures, duplicates, a map, how the genres sound.
 
     Args:
@@ -49,5 +47,5 @@ def write_data_page(prepared: Prepared, out: Path | None, say: Say) -> Path:
         contents=[(s.id, s.short, []) for s in sections],
     )
     folder.write_bytes(page.name, html.encode())
-    say(f"{len(prepared):,} tracks, {len(sections)} parts of the page")
+    notify(f"{len(prepared):,} tracks, {len(sections)} parts of the page")
     return page

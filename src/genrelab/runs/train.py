@@ -7,8 +7,7 @@ import platform
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from genrelab.core.errors import (
     SettingsError,
     SplitError,
 )
+from genrelab.core.progress import Notify, ProgressBar, ignore, no_bar
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
 from genrelab.evaluation import metrics
@@ -34,20 +34,12 @@ from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task, write_split
 from genrelab.report.report import Leaderboard, build_report
 from genrelab.runs import run_folder
-from genrelab.training.model_runs import ModelRuns, Notify, ProgressBar, view_of
+from genrelab.training.model_runs import ModelRuns, view_of
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
 """Questions that `train` can be asked besides its own."""
 
 VERSIONS = ("numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu", "onnxruntime", "skl2onnx")
-
-
-def _silent(_: str) -> None:
-    """For callers that want no news."""
-
-
-def _no_bar(title: str, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
-    return nullcontext(lambda done, total: None)
 
 
 def train(
@@ -59,8 +51,8 @@ def train(
     overwrite: bool = False,
     allow_leaks: bool = False,
     studies: Collection[str] = (),
-    say: Notify = _silent,
-    bar: ProgressBar = _no_bar,
+    notify: Notify = ignore,
+    bar: ProgressBar = no_bar,
 ) -> Leaderboard:
     """Train, score and bundle models; write RUN; ask further questions about them.
 
@@ -89,13 +81,13 @@ def train(
         write_split(run, task)
         run.write_json(audit.FILE, found)
         for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
-            say(sentence)
+            notify(sentence)
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-            work = ModelRuns(task, run, settings, resume, say, bar, Path(scratch))
+            work = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch))
             not_run = work.train_all()
         run.write_json("run.json", _run_info(task, settings, work, not_run, time.perf_counter() - began))
         build_report(run)  # what a study that fails cannot take away
-        refused = _run_studies(task, run, settings, studies, say, bar)
+        refused = _run_studies(task, run, settings, studies, notify, bar)
         board = build_report(run)
         if refused:
             raise refused[0]
@@ -117,7 +109,7 @@ def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
 
 
 def _run_studies(
-    task: Task, run: Folder, settings: TrainSettings, names: Collection[str], say: Notify, bar: ProgressBar
+    task: Task, run: Folder, settings: TrainSettings, names: Collection[str], notify: Notify, bar: ProgressBar
 ) -> list[GenrelabError]:
     """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from.
 
@@ -133,12 +125,12 @@ def _run_studies(
         if name not in names:
             continue
         try:
-            module.study(prepared, run, settings, models=trained, say=say, bar=bar)
+            module.study(prepared, run, settings, models=trained, notify=notify, bar=bar)
         except (ModelError, SplitError, DatasetError) as e:
             refused.append(e)
     if "robustness" in names:
-        robustness.study(prepared, run, settings, jobs=None, say=say, bar=bar)
-    occlusion.study(prepared, run, settings, jobs=None, say=say, bar=bar)
+        robustness.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
+    occlusion.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
     return refused
 
 

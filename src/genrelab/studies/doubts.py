@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import DatasetError, ModelError, SplitError, printable
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.evaluation.calibration import apply_temperature, fit_temperature
@@ -31,7 +32,6 @@ from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.training import holdout_folds
 from genrelab.training.cross_fit import HeldOutPredictions, cross_fit, quick_settings
-from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE, CSV = "doubts.json", "doubts.csv"
 COLUMNS = (
@@ -45,7 +45,13 @@ MIN_AGREEMENT = 0.8
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
+    prepared: Prepared,
+    run: Folder,
+    settings: TrainSettings,
+    *,
+    models: tuple[str, ...],
+    notify: Notify,
+    bar: ProgressBar,
 ) -> dict[str, Any]:
     """Doubt the labels of training and validation tracks; write RUN/doubts.json and doubts.csv and return the first.
 
@@ -79,7 +85,7 @@ def study(
     _write_csv(run, rows, decided)
     run.write_json(FILE, about)
     for sentence in about["sentences"]:
-        say(sentence)
+        notify(sentence)
     return about
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, SplitError, printable
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import metrics
@@ -33,14 +34,19 @@ from genrelab.records.task import Task, make_task
 from genrelab.studies.policies import POLICIES, PolicyResult, compare_policies, not_run_sentences, percent
 from genrelab.training import holdout_folds
 from genrelab.training.cross_fit import CrossFit, HeldOutPredictions, cross_fit, n_learned, quick_settings
-from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE = "honesty.json"
 HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
+    prepared: Prepared,
+    run: Folder,
+    settings: TrainSettings,
+    *,
+    models: tuple[str, ...],
+    notify: Notify,
+    bar: ProgressBar,
 ) -> dict[str, Any]:
     """Train the models under every policy that the dataset allows; write RUN/honesty.json and return it.
 
@@ -77,7 +83,7 @@ def study(
     about = {"models": found, "not_run": not_run, "sentences": sentences}
     run.write_json(FILE, about)
     for sentence in sentences:
-        say(sentence)
+        notify(sentence)
     return about
 
 

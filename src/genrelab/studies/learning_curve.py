@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError, printable
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.intervals import mean_interval, share_interval
@@ -25,7 +26,6 @@ from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.training.cross_fit import CrossFit, cross_fit
-from genrelab.training.model_runs import Notify, ProgressBar
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
@@ -45,7 +45,13 @@ Floats = NDArray[np.float64]
 
 
 def study(
-    prepared: Prepared, run: Folder, settings: TrainSettings, *, models: tuple[str, ...], say: Notify, bar: ProgressBar
+    prepared: Prepared,
+    run: Folder,
+    settings: TrainSettings,
+    *,
+    models: tuple[str, ...],
+    notify: Notify,
+    bar: ProgressBar,
 ) -> dict[str, Any]:
     """Train the models on growing shares of the training part; write RUN/learning_curve.json and return it.
 
@@ -63,7 +69,7 @@ def study(
     sentences: list[str] = []
     for name in names:
         if estimate := _estimate(run, name):
-            say(estimate)
+            notify(estimate)
     n_fits, done = sum(sum(_draws(name).values()) for name in names), counting(1)
     with bar("Learning curve", "fits") as progress, cross_fit(task, settings, scored) as fits:
         fits.fitted = lambda: progress(next(done), n_fits)
@@ -80,7 +86,7 @@ def study(
     about = {"part": task.split.scored_part, "models": found, "sentences": sentences}
     run.write_json(FILE, about)
     for sentence in sentences:
-        say(sentence)
+        notify(sentence)
     return about
 
 

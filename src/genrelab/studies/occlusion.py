@@ -41,8 +41,8 @@ from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel, load_
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence_wav, mel_picture
 
 if TYPE_CHECKING:
+    from genrelab.core.progress import Notify, ProgressBar
     from genrelab.records.prepared import Prepared
-    from genrelab.training.model_runs import Notify, ProgressBar
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ def study(
     settings: TrainSettings,
     *,
     jobs: int | None,
-    say: Notify,
+    notify: Notify,
     bar: ProgressBar,
     at_most: int = N_HARDEST,
 ) -> dict[str, Any]:
@@ -79,34 +79,34 @@ def study(
         What each model's `occlusion.json` holds, by the model's folder.
     """
     try:
-        return _study(run, at_most, jobs or available_cores(), say, bar)
+        return _study(run, at_most, jobs or available_cores(), notify, bar)
     except (GenrelabError, OSError) as e:
-        say(f"what decided: not looked for: {e}")
+        notify(f"what decided: not looked for: {e}")
         return {}
 
 
-def _study(run: Folder, at_most: int, jobs: int, say: Notify, bar: ProgressBar) -> dict[str, Any]:
+def _study(run: Folder, at_most: int, jobs: int, notify: Notify, bar: ProgressBar) -> dict[str, Any]:
     who = load_inputs(run)
     if who.why_not:
-        say(f"what decided: not looked for: {who.why_not}")
+        notify(f"what decided: not looked for: {who.why_not}")
         return {}
-    orders = _make_jobs(who, {e.name: hardest_tracks(run, e, who.tracks, at_most) for e in who.models}, say)
+    orders = _make_jobs(who, {e.name: hardest_tracks(run, e, who.tracks, at_most) for e in who.models}, notify)
     if not orders:
         return {}
-    say(f"{_scope(orders)}, {_cost(orders, jobs)}")
+    notify(f"{_scope(orders)}, {_cost(orders, jobs)}")
     with bar("Looking for what decided", "tracks") as progress:
         found = run_jobs(explain, orders, jobs=jobs, progress=progress)
     explained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for order, answer in zip(orders, found, strict=True):
         if isinstance(answer, str):
-            say(f"  {order.track.track_id}: not explained: {answer}")
+            notify(f"  {order.track.track_id}: not explained: {answer}")
             continue
         for question, track in zip(order.questions, answer, strict=True):
             explained[order.models[question.model].name][question.rank] = track
     told = {name: _write(run, name, [ranked[r] for r in sorted(ranked)]) for name, ranked in explained.items()}
     for name, model in told.items():
         if model["sentence"]:
-            say(f"  {name}: {model['sentence']}")
+            notify(f"  {name}: {model['sentence']}")
     return told
 
 
@@ -158,12 +158,14 @@ def hardest_tracks(
     return [(known[i], int(answer[i])) for i in order]
 
 
-def _make_jobs(who: StudyInputs, chosen: dict[str, list[tuple[ScoredTrack, int]]], say: Notify) -> list[OcclusionJob]:
+def _make_jobs(
+    who: StudyInputs, chosen: dict[str, list[tuple[ScoredTrack, int]]], notify: Notify
+) -> list[OcclusionJob]:
     """The questions, those about the same stretch and view of a track together; long work first."""
     together: dict[tuple[ScoredTrack, View, ClipSettings], list[Question]] = defaultdict(list)
     for i, ear in enumerate(who.models):
         if not chosen[ear.name]:
-            say(f"what decided: {ear.name} answers the same whatever it hears")
+            notify(f"what decided: {ear.name} answers the same whatever it hears")
         for rank, (track, answer) in enumerate(chosen[ear.name], 1):
             together[track, ear.view, ear.clips].append(Question(i, answer, rank))
     orders = [OcclusionJob(who.models, track, tuple(asked)) for (track, _, _), asked in together.items()]

@@ -46,8 +46,8 @@ from genrelab.studies.hearing import (
 from genrelab.studies.robustness_card import section, with_section
 
 if TYPE_CHECKING:
+    from genrelab.core.progress import Notify, ProgressBar
     from genrelab.records.prepared import Prepared
-    from genrelab.training.model_runs import Notify, ProgressBar
 
 Ints = NDArray[np.int64]
 
@@ -67,7 +67,7 @@ def study(
     settings: TrainSettings,
     *,
     jobs: int | None,
-    say: Notify,
+    notify: Notify,
     bar: ProgressBar,
     at_most: int = MAX_TRACKS,
 ) -> dict[str, Any]:
@@ -90,29 +90,29 @@ def study(
     """
     who = load_inputs(run)
     if who.why_not:
-        return _not_measured(who, who.why_not, say)
+        return _not_measured(who, who.why_not, notify)
     tracks = sample(who.tracks, at_most, seed=settings.seed)
-    conditions = (*_conditions(say), *map(excerpt, _lengths(tracks)))
+    conditions = (*_conditions(notify), *map(excerpt, _lengths(tracks)))
     models = pluralize(who.models, "model")
-    say(f"Robustness: {models} of this run hear {pluralize(tracks, 'scored track')} in {len(conditions)} ways")
+    notify(f"Robustness: {models} of this run hear {pluralize(tracks, 'scored track')} in {len(conditions)} ways")
     orders = [ConditionJob(who.models, track, conditions, settings.seed) for track in tracks]
     with bar("Hearing altered tracks", "tracks") as progress:
         heard = np.stack(run_jobs(classify_conditions, orders, jobs=jobs or available_cores(), progress=progress))
     answered = predicted_genres(heard)
     if (answered[:, 0] == REFUSED).all():
-        return _not_measured(who, f"none of {pluralize(tracks, 'track')} could be read any more", say)
+        return _not_measured(who, f"none of {pluralize(tracks, 'track')} could be read any more", notify)
     found = robustness_json(who, tracks, conditions, answered)
     run.write_json(FILE, found)
     for ear in who.models:
         text = (Path(ear.bundle) / CARD_FILE).read_text(encoding="utf-8")
         replace_card(Path(ear.bundle), with_section(text, section(found, ear.name)))
     for sentence in found["sentences"]:
-        say(f"  {sentence}")
+        notify(f"  {sentence}")
     return found
 
 
-def _not_measured(who: StudyInputs, why: str, say: Notify) -> dict[str, Any]:
-    say(f"robustness: not measured: {why}")
+def _not_measured(who: StudyInputs, why: str, notify: Notify) -> dict[str, Any]:
+    notify(f"robustness: not measured: {why}")
     return {"part": who.part, "n": 0, "n_scored": who.n_scored, "models": [], "sentences": [why]}
 
 
@@ -139,10 +139,10 @@ def _points(c: dict[str, Any]) -> str:
     return f"{100 * c['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _conditions(say: Notify) -> tuple[Condition, ...]:
+def _conditions(notify: Notify) -> tuple[Condition, ...]:
     if can_encode_mp3():
         return CONDITIONS
-    say("  MP3 is left out: this build of FFmpeg has no LAME to make one")
+    notify("  MP3 is left out: this build of FFmpeg has no LAME to make one")
     return tuple(c for c in CONDITIONS if not c.name.startswith("mp3"))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, printable
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
 from genrelab.evaluation.calibration import Calibration
@@ -32,9 +32,6 @@ from genrelab.training.fit_calibration import calibrate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Notify = Callable[[str], None]
-ProgressBar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:
@@ -62,7 +59,7 @@ class ModelRuns:
     run: Folder
     settings: TrainSettings
     resume: bool
-    say: Notify
+    notify: Notify
     bar: ProgressBar
     scratch: Path
     examples: dict[tuple[str, bool], Examples] = field(default_factory=dict)
@@ -87,7 +84,7 @@ class ModelRuns:
                 if self.settings.models:
                     raise
                 not_run.append({"model": name, "reason": str(e)})
-                self.say(f"{name}: not run: {e}")
+                self.notify(f"{name}: not run: {e}")
                 self.run.remove(name)
         if len(not_run) == len(names):
             raise ModelError(f"no model could be trained; the first: {not_run[0]['model']}: {not_run[0]['reason']}")
@@ -95,7 +92,7 @@ class ModelRuns:
 
     def _model(self, model: Model) -> None:
         if self.resume and self.run.exists(f"{model.name}/metrics.json"):
-            self.say(f"{model.name}: kept from before")
+            self.notify(f"{model.name}: kept from before")
             self.seconds[model.name] = self.run.read_json(f"{model.name}/metrics.json")["train_s"]
             return
         examples = self._examples(model)
@@ -128,7 +125,7 @@ class ModelRuns:
             found = load_examples(self.task.prepared, view, labels, cache=cache, strict=self.settings.strict)
             self.corrupt[view] = list(found.corrupt)
             for sentence in found.corrupt:
-                self.say(f"  {sentence}")
+                self.notify(f"  {sentence}")
             for role in ("fit", "score"):
                 if not (found.role == role).any():
                     raise PreparedError(f"{self.task.prepared.folder}: no record of {view} to {role}; prepare again")
@@ -154,12 +151,14 @@ class ModelRuns:
             drop_state(local)
         else:
             shutil.rmtree(local)
-        self.say(f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s")
+        self.notify(
+            f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s"
+        )
         for note in about["notes"]:
             if (
                 note not in self.reported_notes
             ):  # what is true of every model is said of the first; the leaderboard names all
-                self.say(f"  {note}")
+                self.notify(f"  {note}")
         self.reported_notes.update(about["notes"])
 
     def _calibrated(self, model: Model, examples: Examples) -> Calibration:

@@ -19,13 +19,13 @@ import numpy as np
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError, printable
 from genrelab.core.hyperparameters import SPACES, Params
+from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
 from genrelab.training.cross_fit import cross_fit
-from genrelab.training.model_runs import Notify, ProgressBar
 from genrelab.tune import gain, plots
 from genrelab.tune.search import Search, assign_to_folds
 from genrelab.tune.study import Study, Trial, open_study
@@ -42,7 +42,7 @@ def tune(
     *,
     trials: int | None = None,
     seconds: float | None = None,
-    say: Notify = lambda _: None,
+    notify: Notify = lambda _: None,
     bar: ProgressBar = lambda title, unit: nullcontext(lambda done, total: None),
 ) -> dict[str, Any]:
     """Search for better hyper-parameters of one model; the same call goes on with what an interrupted one left.
@@ -71,23 +71,23 @@ def tune(
         fold, artists, notes = assign_to_folds(task, among, settings.seed)
         search = Search(fits, model, settings, fold, artists)
         for note in notes:
-            say(f"  {note}")
+            notify(f"  {note}")
         with open_study(home.local, asked=search.asked(), space=search.space, seed=settings.seed) as study:
             home.write_bytes(
                 TRACKS_FILE, "".join(f"{key}\n" for key in sorted(_track_keys(task, among.tolist()))).encode()
             )
             most = trials or (None if seconds else DEFAULT_TRIALS)
-            _run_trials(search, study, most, seconds, home, say, bar)
-            _reject_unusable_best(search, study, say)
+            _run_trials(search, study, most, seconds, home, notify, bar)
+            _reject_unusable_best(search, study, notify)
             about = _write(search, study.trials, home, notes)
     home.write_bytes(PLOT_FILE, plots.plot_parameters(about))
     for sentence in about["sentences"]:
-        say(sentence)
+        notify(sentence)
     return about
 
 
 def params_of(
-    study: str, *, task: Task | None = None, wanted: Collection[str] = (), say: Notify = lambda _: None
+    study: str, *, task: Task | None = None, wanted: Collection[str] = (), notify: Notify = lambda _: None
 ) -> dict[str, Params]:
     """The best hyper-parameters that searches found, by model, for `TrainSettings.params`.
 
@@ -109,15 +109,15 @@ def params_of(
             _check_unseen(home, task)
         best, default, n = about["best"], about["default"], len(about["trials"])
         if best["params"] == default["params"]:
-            say(f"{model}: its defaults were the best of {pluralize(n, 'trial')}")
+            notify(f"{model}: its defaults were the best of {pluralize(n, 'trial')}")
             continue
         params[model] = best["params"]
         against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
         noise = "" if (about.get("gain") or {}).get("beyond_noise") else "; no more than chance"
-        say(f"{model}: {_format_params(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
+        notify(f"{model}: {_format_params(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
     without = [m for m in wanted if m not in found and m in SPACES]
     if without:
-        say(f"no search, so defaults: {', '.join(without)}")
+        notify(f"no search, so defaults: {', '.join(without)}")
     verified: dict[str, Params] = TrainSettings(params=params).to_json()["params"]
     return verified
 
@@ -138,11 +138,17 @@ def _check(run: Folder, model: str, trials: int | None, seconds: float | None) -
 
 
 def _run_trials(
-    search: Search, study: Study, trials: int | None, seconds: float | None, home: Folder, say: Notify, bar: ProgressBar
+    search: Search,
+    study: Study,
+    trials: int | None,
+    seconds: float | None,
+    home: Folder,
+    notify: Notify,
+    bar: ProgressBar,
 ) -> None:
     """Trials until one of the budgets is used up, and one at least."""
     if study.trials:
-        say(f"{search.model}: goes on after {pluralize(study.trials, 'trial')}")
+        notify(f"{search.model}: goes on after {pluralize(study.trials, 'trial')}")
     with bar(f"Tuning {search.model}", "trials" if trials else "seconds") as progress:
         while True:
             n, spent = len(study.trials), sum(t.seconds for t in study.trials)
@@ -151,7 +157,7 @@ def _run_trials(
                 return
             tried = _run_trial(search, study)
             _write(search, study.trials, home)
-            say(_trial_message(tried, study.trials))
+            notify(_trial_message(tried, study.trials))
 
 
 def _run_trial(search: Search, study: Study) -> Trial:
@@ -178,13 +184,13 @@ def _run_trial(search: Search, study: Study) -> Trial:
     return study.tell(trial, params, state, time.perf_counter() - began, right, reason)
 
 
-def _reject_unusable_best(search: Search, study: Study, say: Notify) -> None:
+def _reject_unusable_best(search: Search, study: Study, notify: Notify) -> None:
     """Leave out the best trials as long as no bundle can be made of them: a training would fail with those."""
     while (best := _best(study.trials)).number:
         reason = search.unfit(best.params)
         if reason is None:
             return
-        say(f"  trial {best.number} is left out: {reason}")
+        notify(f"  trial {best.number} is left out: {reason}")
         study.refuse(best.number, reason)
 
 

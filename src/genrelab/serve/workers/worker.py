@@ -59,8 +59,8 @@ def main() -> None:
     audio_s, answers = float(sys.argv[1]), enter_sandbox(int(sys.argv[2]))
     worker = Worker(audio_s, int(sys.argv[3]))
     for order in _read_jobs(sys.stdin.buffer):
-        say = partial(_write_answer, answers, order["number"])
-        say(worker.answer(order, opening=partial(say, {"begun": True})))
+        notify = partial(_write_answer, answers, order["number"])
+        notify(worker.answer(order, opening=partial(notify, {"begun": True})))
         if worker.out_of_memory:
             return
 
