@@ -23,7 +23,8 @@ from genrelab.records.prepared import Prepared, open_prepared, read_parquet, wri
 from genrelab.records.task import make_task
 from genrelab.runs.train import train
 from genrelab.tune import search as tune_search
-from genrelab.tune.tune import params_of, tune
+from genrelab.tune.best_params import params_of
+from genrelab.tune.tune import tune
 from tests.support.feature_tables import collection
 
 SETTINGS = TrainSettings(split="official", seed=3)

@@ -208,7 +208,7 @@ def train(
 def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, notify: Notify) -> Params:
     from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
-    from genrelab.tune.tune import params_of
+    from genrelab.tune.best_params import params_of
 
     task = make_task(prepared, settings)
     return params_of(study, task=task, wanted=settings.models or known_models(), notify=notify)

@@ -1,0 +1,56 @@
+"""What a calibration is worth: scores of the calibration tracks, and of the scored tracks, before and after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import Evidence
+from genrelab.predict.file import pool
+from genrelab.predict.prediction import Decision, Prediction
+from genrelab.records.examples import Examples
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+REPORTED_TARGET = 0.9
+"""Precision and coverage that the card and `metrics.json` tell of."""
+
+
+def calibration_scores(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:
+    """Of tracks; `y` is the genre number by track."""
+    return {"log_loss": metrics.log_loss(y[tracks], p), "ece": metrics.ece(y[tracks], p)}
+
+
+def score_calibration(examples: Examples, before: Floats, after: Floats, evidence: Evidence) -> dict[str, Any]:
+    """What the calibration is worth on the scored tracks, on which nothing was fitted or chosen."""
+    rows, y = examples.role == "score", examples.labels.y
+    tracks, p = pool(examples.track[rows], after[rows])
+    thresholds = {g: t.confidence for g, t in evidence.thresholds(REPORTED_TARGET).items()}
+    decision = Decision(thresholds, evidence.least_likely(REPORTED_TARGET), REPORTED_TARGET)
+    truth, said = [examples.genres[i] for i in y[tracks]], [decision(_prediction_of(examples.genres, row)) for row in p]
+    sets = [s.genre_set or () for s in said]
+    right = [s.genre == genre for s, genre in zip(said, truth, strict=True) if s.genre in thresholds]
+    return {
+        "before": calibration_scores(y, *pool(examples.track[rows], before[rows])),
+        "after": calibration_scores(y, tracks, p),
+        "coverage": {
+            "asked": REPORTED_TARGET,
+            "covered": float(np.mean([genre in s for s, genre in zip(sets, truth, strict=True)])),
+            "set_size": float(np.mean([len(s) for s in sets])),
+        },
+        "precision": {
+            "asked": REPORTED_TARGET,
+            "answered": len(right) / len(truth),
+            "precision": float(np.mean(right)) if right else None,
+        },
+    }
+
+
+def _prediction_of(genres: tuple[str, ...], row: Floats) -> Prediction:
+    best = int(row.argmax())
+    named = dict(zip(genres, row.tolist(), strict=True))
+    return Prediction("", genres[best], float(row[best]), named, None, "", None)
