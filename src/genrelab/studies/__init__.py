@@ -1,6 +1,5 @@
 """Further questions about a run, one file a question.
 
-Each file of a question offers `study(prepared, run, settings, *, models, say, bar)`, which writes its JSON into RUN
-and returns it, and `table(found)`, the rows under `HEADERS` that a person is shown. Of those that need other models
-than the run's own `refits.py` fits them and `folding.py` says which tracks are held out together.
+In: PREPARED, RUN and settings. Out: `study(...)` writes one JSON into RUN and returns it; `table(found)` makes the rows
+under `HEADERS`. Start with `honesty.py`; studies that change the audio use `hearing.py`.
 """
