@@ -1,0 +1,156 @@
+"""What version 0.2.0 left on a disk is read, gone on with and taken back by the genrelab of today."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrelab.bundle.bundle import load_bundle as load_plain_bundle
+from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView, TrainSettings
+from genrelab.core.storage import Folder
+from genrelab.datasets.registry import load_dataset
+from genrelab.predict import batch, cache
+from genrelab.predict.classifier import load_bundle
+from genrelab.prepare.pipeline import prepare
+from genrelab.records.prepared import open_prepared, read_parquet
+from genrelab.tagging.untag import untag
+from tests.support.command import call
+from tests.support.paths import PROJECT
+
+FIXTURE = PROJECT / "tests" / "fixtures" / "version_0_2_0"
+MADE_IN = "/home/user"
+SETTINGS = TrainSettings(
+    models=("majority", "svm", "raw_cnn"), split="artist", seed=1, epochs=4, params={"raw_cnn": {"dense": 8}}
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """All that 0.2.0 made, as if it had been made here."""
+    home = tmp_path / "home"
+    shutil.copytree(FIXTURE, home)
+    for name in ("prepared/dataset.json", "run/run.json"):
+        text = (home / name).read_text()
+        assert MADE_IN in text
+        (home / name).write_text(text.replace(MADE_IN, str(home)))
+    return home
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_preparation_is_up_to_date(home: Path) -> None:
+    before, sentences = contents(home / "prepared"), list[str]()
+    settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=600)))
+    prepare(load_dataset(home / "music"), home / "prepared", settings, jobs=1, notify=sentences.append)
+    assert any("is up to date: 22 tracks" in sentence for sentence in sentences)
+    assert contents(home / "prepared") == before
+
+
+def test_preparation_is_completed_from_what_is_there(home: Path) -> None:
+    """One track more: all others are taken over, byte for byte."""
+    before = contents(home / "prepared")
+    shutil.copy(home / "music/beat/0.flac", home / "music/beat/7.flac")
+    settings = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=600)))
+    sentences: list[str] = []
+    prepare(load_dataset(home / "music"), home / "prepared", settings, jobs=1, notify=sentences.append)
+    assert any("21 of 23 tracks have not changed" in sentence for sentence in sentences)
+    prepared = open_prepared(str(home / "prepared"))
+    assert sum(prepared.usable) == 22
+    old = np.frombuffer(before["samples/00000-of-00001-0021.tfrecord"], np.uint8)
+    (shard,) = prepared.shards("samples")
+    new = np.frombuffer((home / "prepared" / shard).read_bytes(), np.uint8)
+    assert len(new) == len(old) // 21 * 22
+    np.testing.assert_array_equal(new[: len(old) // 3], old[: len(old) // 3])  # the first genre, `ambient`
+
+
+@pytest.mark.parametrize("model", ["majority", "svm", "raw_cnn"])
+def test_bundles_answer_as_they_did(home: Path, model: str) -> None:
+    table = read_parquet(Folder(home / "run"), f"{model}/predictions.parquet").to_pydict()
+    classifier = load_bundle(home / "run" / model / "bundle")
+    genres = load_plain_bundle(home / "run" / model / "bundle").genres
+    for i, track in enumerate(table["track_id"]):
+        answer = classifier.predict(home / "music" / track)
+        expected = [table[f"p_{genre}"][i] for genre in genres]
+        assert [answer.probabilities[g] for g in genres] == pytest.approx(expected, abs=1e-5), track
+
+
+def test_predict_prints_the_same_json(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    status, out, _ = call("predict", "library", "--model", "run/svm/bundle", "--json", "--fresh")
+    assert status == 0
+    for answer, before in zip(json.loads(out), json.loads(Path("predict.json").read_text()), strict=True):
+        assert answer.keys() == before.keys()
+        assert answer["probabilities"] == pytest.approx(before["probabilities"], abs=1e-6)
+        assert [answer[k] for k in ("path", "genre", "duration_s", "model", "error")] == [
+            before[k] for k in ("path", "genre", "duration_s", "model", "error")
+        ]
+
+
+def test_cached_answers_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files moved and tagged since: the audio is the same, so nothing is decoded."""
+    monkeypatch.setenv("GENRELAB_CACHE", str(home / "cache"))
+    monkeypatch.setattr(cache, "__version__", "0.2.0")  # another version asks anew, on purpose
+    monkeypatch.setattr(batch, "predict_file", lambda *_: pytest.fail("decoded again"))
+    sentences: list[str] = []
+    files = sorted((home / "library").glob("*.flac"))
+    with cache.open_cache(sentences.append) as answers:
+        found = list(batch.predict_files(load_bundle(home / "run/svm/bundle"), files, memory=answers, jobs=1))
+    before = json.loads((home / "predict.json").read_text())
+    assert [f.probabilities for f in found] == [b["probabilities"] for b in before] and sentences == []
+
+
+def test_tags_are_taken_back(home: Path) -> None:
+    (journal,) = (home / "library/.genrelab").glob("tags-*.jsonl")
+    results: list[object] = []
+    untag(journal, results.append)
+    assert len(results) == 3
+    for genre in ("ambient", "beat", "choir"):
+        restored, original = home / "library" / f"{genre}.flac", home / "music" / genre / "0.flac"
+        assert restored.read_bytes() == original.read_bytes()
+
+
+def test_report_is_written_again(home: Path) -> None:
+    before = contents(home / "run")
+    status, _, err = call("report", home / "run")
+    assert status == 0, err
+    for name in ("leaderboard.csv", "leaderboard.json"):
+        assert (home / "run" / name).read_bytes() == before[name]
+    assert (home / "run/report.html").stat().st_size > 500_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["svm", "raw_cnn"])
+def test_all_forms_of_a_trained_model_agree(home: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    monkeypatch.chdir(home)
+    files = ("music/ambient/0.flac", "music/beat/1.flac", "music/choir/2.flac")
+    status, out, err = call("export", f"run/{model}", "--check", *files, "--json")
+    assert status == 0, err
+    found, before = json.loads(out), json.loads(Path("export_check.json").read_text())
+    assert found["ok"]
+    if model == "raw_cnn":
+        assert [row["path"] for row in found["paths"]] == [row["path"] for row in before["paths"]]
+
+
+@pytest.mark.slow
+def test_interrupted_training_is_resumed(home: Path) -> None:
+    """It ends as the one that was not interrupted, and trains no epoch again."""
+    from genrelab.runs.train import train
+
+    sentences: list[str] = []
+    prepared = open_prepared(str(home / "prepared"))
+    train(prepared, Folder(home / "run-interrupted"), SETTINGS, resume=True, notify=sentences.append)
+    assert {"majority: kept from before", "svm: kept from before"} <= set(sentences)
+    history = [(home / run / "raw_cnn/history.csv").read_text().splitlines() for run in ("run", "run-interrupted")]
+    assert history[0][:3] == history[1][:3] and len(history[1]) == 5
+    tables = [
+        read_parquet(Folder(home / run), "raw_cnn/predictions.parquet").to_pydict()
+        for run in ("run", "run-interrupted")
+    ]
+    for genre in ("ambient", "beat", "choir"):
+        assert tables[1][f"p_{genre}"] == pytest.approx(tables[0][f"p_{genre}"], abs=1e-4)
