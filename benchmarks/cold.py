@@ -54,13 +54,13 @@ from pathlib import Path
 import numpy as np
 from genrelab.bundle.bundle import write_bundle
 from genrelab.core.config import ClipSettings, MelImageView
-from genrelab.models.mobilenet import build_head, join, load_base
+from genrelab.models.mobilenet import build_head, join_networks, load_base
 from genrelab.models.onnx_export import network_to_onnx
 
 home, view, genres = Path(sys.argv[1]), MelImageView(), ("blues", "jazz", "pop", "rock")
 home.mkdir()
 outputs = np.random.default_rng(0).random((64, 1280), np.float32)
-network = join(view.shape, load_base(view.shape, "none"), build_head(outputs, len(genres)))
+network = join_networks(view.shape, load_base(view.shape, "none"), build_head(outputs, len(genres)))
 network.save(home / "model.keras")
 write_bundle(
     home / "bundle", onnx=network_to_onnx(network, n_genres=len(genres)), name="mobilenet_v2", genres=genres,

@@ -35,7 +35,7 @@ from genrelab.features.fingerprint import BINS, FRAME_S, RATE, Fingerprint, land
 from genrelab.leakage.near_duplicates import NearDuplicate, find_near_duplicates
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from tests.support.songs import encoded, heard
+from tests.support.songs import decoded, encoded
 
 FOLDERS = ("gtzan_2s", "gtzan_15s", "gtzan_30s", "emotify_30s")
 SAME = 0.8
@@ -125,7 +125,7 @@ def treated(y: Samples, sr: int, how: str) -> Samples:
     if how == "cut only":
         return y
     container, _, rate = how.partition(" ")
-    return heard(encoded(y, container, int(rate or 64) * 1_000, sr))
+    return decoded(encoded(y, container, int(rate or 64) * 1_000, sr))
 
 
 CONDITIONS = ("cut only", "mp3 64", "mp3 32", "ogg", "low-pass 3.4 kHz", "-12 dB")

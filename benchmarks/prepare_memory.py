@@ -15,9 +15,10 @@ import tempfile
 import threading
 from pathlib import Path
 
+from songs import join
+
 from genrelab.datasets.base import Dataset, Track
 from genrelab.prepare.pipeline import prepare
-from tests.support.songs import join
 
 MOST_MB = 300
 FEW, TIMES = 12, 8

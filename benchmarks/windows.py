@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from songs import clips_by_artist, join
 
 from genrelab.predict.classifier import load_bundle
-from tests.support.songs import clips_by_artist, join
 
 SONG_S = 240
 WANTED_SHARE, WANTED_SAME = 0.15, 0.9

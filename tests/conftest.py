@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.support.guards import HANG_S
 from tests.support.paths import SHARED
 from tests.support.tones import write_tone
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("genrelab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("genrelab")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +44,7 @@ def no_waiting() -> Iterator[None]:
         raise TimeoutError("still waiting")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(20)
+    signal.alarm(HANG_S)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support.guards import HANG_S
 from tests.support.paths import PROJECT
 
 ROOT = PROJECT
@@ -29,7 +30,7 @@ PROBE = "mdurl"  # a package of 10 kB that constraints.txt names
 
 
 def run(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, **more)  # type: ignore[call-overload, no-any-return]
 
 
 def pip(*words: object) -> subprocess.CompletedProcess[str]:
@@ -39,7 +40,7 @@ def pip(*words: object) -> subprocess.CompletedProcess[str]:
 def build(tmp: Path) -> Path:
     """The wheel of a copy of the tree: nothing is left in the tree itself."""
     tree = tmp / "tree"
-    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     built = pip("wheel", "--no-deps", "--wheel-dir", tmp, tree)
@@ -50,11 +51,14 @@ def build(tmp: Path) -> Path:
 
 def check_contents(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
-    ours = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src").rglob("*") if p.is_file()}
+    ours = {p.relative_to(ROOT / "src").as_posix() for p in (ROOT / "src" / "genrelab").rglob("*") if p.is_file()}
     ours = {name for name in ours if "__pycache__" not in name}
     assert ours - held == set()
-    assert {"genrelab/py.typed", "genrelab/starter/model.onnx", "genrelab/starter/bundle.json"} <= held
-    assert {"genrelab/starter/README.md", *(n for n in ours if n.startswith("genrelab/templates/"))} <= held
+    assert {"genrelab/py.typed", "genrelab/bundle/starter/model.onnx", "genrelab/bundle/starter/bundle.json"} <= held
+    assert {
+        "genrelab/bundle/starter/README.md",
+        *(n for n in ours if n.startswith("genrelab/report/templates/")),
+    } <= held
     assert {re.sub(r"-[\d.]+\.dist-info$", "-.dist-info", name.split("/")[0]) for name in held} == {
         "genrelab",
         "genrelab-.dist-info",
@@ -86,7 +90,7 @@ class Fresh:
 
     def _run(self, *words: object) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(self._bin), "/usr/bin", "/bin"])
-        return run(*words, env={"PATH": path, "HOME": str(self._home)}, cwd=self._home)
+        return run(*words, env={"PATH": path, "HOME": str(self._home)}, cwd=self._home, timeout=HANG_S)
 
 
 def library(folder: Path) -> dict[Path, str]:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support.guards import HANG_S
 from tests.support.paths import PROJECT
 
 BENCHMARKS = PROJECT / "benchmarks"
@@ -33,5 +34,5 @@ SOME_LOST, NONE_ANSWERED = "(Counter({200: 19}), Counter(OSError=1))", "(Counter
 def test_memory_growth_is_reported_only_if_every_request_succeeded(last: str, grown: str) -> None:
     """In a process of its own: the benchmark takes one thread for good."""
     command = [sys.executable, "-c", PROGRAM, str(BENCHMARKS), ALL_HEARD, last, *[ALL_HEARD] * 3]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert done.stderr.strip().splitlines()[-1] == f"grown: {grown}"

@@ -214,7 +214,7 @@ def test_every_view_is_stored_and_loaded(tmp_path: Path, view: View) -> None:
     weights = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     bundle = load_bundle(write(tmp_path / "bundle", view=view, onnx=network(weights, shape=("n", *view.shape))))
     assert bundle.view == view
-    assert bundle.hears is not isinstance(view, TableView)
+    assert bundle.reads_audio is not isinstance(view, TableView)
     np.testing.assert_allclose(bundle.probabilities(np.zeros((2, *view.shape), view.dtype)), 1 / 3, atol=1e-6)
 
 
@@ -362,7 +362,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_mutated_bundle_json_is_loaded_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """Anywhere in bundle.json: a value replaced, a key taken away, one added."""

@@ -16,7 +16,7 @@ from genrelab.core.config import ClipSettings, MelImageView, TableView, TrainSet
 from genrelab.models import registry
 from genrelab.records.examples import Examples
 from tests.support.in_memory import blobs, examples_of
-from tests.support.paths import PROJECT, SUPPORT
+from tests.support.paths import PROJECT
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -92,10 +92,9 @@ def test_damaged_networks_are_refused_or_work(tmp_path: Path) -> None:
     write_all(tmp_path)
     for folder in tmp_path.iterdir():
         load_bundle(folder)
-    script = SUPPORT / "fuzzing.py"
-    words = [sys.executable, str(script), str(tmp_path), "1", str(EACH)]
+    words = [sys.executable, "-m", "tests.support.fuzzing", str(tmp_path), "1", str(EACH)]
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each takes address space
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, env=os.environ | one_thread)
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | one_thread, cwd=PROJECT)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"{lines[-1]}: exit {done.returncode}: {done.stderr[-500:]}"
     ends = Counter(line.split(maxsplit=2)[2].rsplit(maxsplit=1)[0] for line in lines)
@@ -148,8 +147,8 @@ def looked_at_late() -> bytes:
 def test_peak_memory_stays_within_the_measured_estimate(tmp_path: Path) -> None:
     """onnxruntime's own order goes from the end backwards, and would keep all the large arrays: 1.3 GB."""
     write(tmp_path / "bundle", looked_at_late(), TableView(columns=tuple("abcdef")), 3)
-    words = "import sys; from tests.support import fuzzing; from genrelab.bundle.bundle import load_bundle; load_bundle(sys.argv[1])"
-    words += "; print(fuzzing.peak_mb())"
+    words = "import sys; from tests.support import fuzzing; from genrelab.bundle.bundle import load_bundle; "
+    words += "load_bundle(sys.argv[1]); print(fuzzing.peak_mb())"
     command = [sys.executable, "-c", words, str(tmp_path / "bundle")]
     paths = os.pathsep.join([str(PROJECT), *sys.path])
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths})

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-import functools
 import json
 import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import typer
 
 from genrelab.cli import console
+from tests.support.blocked_file import blocked_file, interruptible
 from tests.support.command import call
+from tests.support.guards import HANG_S
 from tests.support.paths import PROJECT
 from tests.support.tones import write_tone
 
@@ -191,21 +191,22 @@ def test_run_predict_and_report_work_on_a_folder(music: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_command_printed_at_ctrl_c_resumes_the_preparation(music: Path, tmp_path: Path) -> None:
-    for i in range(300):
-        write_tone(music / "beat" / f"long{i}.wav", hz=200 + i, seconds=3)
+    write_tone(music / "choir" / "last.wav", hz=200)  # of the sixth piece: the worker that comes to it has made others
     words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]
-    # Where the tests run in the background of a shell, SIGINT is ignored, and children inherit that.
-    interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".work/piece-*/piece.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    with (
+        blocked_file(tmp_path, "last.wav") as blocked,
+        subprocess.Popen(
+            words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible, env=blocked.environment
+        ) as process,
+    ):
+        blocked.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, err
+    assert not (tmp_path / "out" / "dataset.json").exists()
     assert "Traceback" not in err
     command = err.strip().splitlines()[-1].split()
     assert command[command.index("prepare") :] == words[3:]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert again.returncode == 0, again.stderr
     assert "going on where it stopped" in again.stderr

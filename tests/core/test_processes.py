@@ -8,15 +8,16 @@ import platform
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genrelab.core.processes import THREAD_VARIABLES, process_pool, use_one_thread
+from tests.support.guards import HANG_S
 
 
 def test_the_users_own_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,33 +52,38 @@ def test_environment_is_restored_with_the_last_of_overlapping_pools(monkeypatch:
     assert "MKL_NUM_THREADS" not in os.environ
 
 
+def _echo(other: Connection) -> None:
+    while True:
+        other.send(other.recv())
+
+
 def test_pool_ends_only_its_own_workers() -> None:
-    others = []
-    with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
-        worker = pool.submit(os.getpid).result()
-        pool.submit(time.sleep, 600)
-        others.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,)))
-        others[0].start()
-        raise KeyboardInterrupt
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    bystander = context.Process(target=_echo, args=(there,))
     try:
-        deadline = time.monotonic() + 30
-        while any(p.pid == worker for p in multiprocessing.active_children()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        others[0].join(1)
-        assert [p.pid for p in multiprocessing.active_children()] == [others[0].pid]
+        with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
+            worker = pool.submit(os.getpid).result()
+            pool.submit(signal.pause)
+            bystander.start()
+            there.close()
+            raise KeyboardInterrupt
+        assert [p.pid for p in multiprocessing.active_children()] == [bystander.pid] != [worker]
+        here.send("still there?")
+        assert here.poll(HANG_S) and here.recv() == "still there?"
     finally:
-        others[0].kill()
-        others[0].join()
+        bystander.kill()
+        bystander.join()
 
 
 KILLED = """
-import os, time
+import os, signal
 from genrelab.core.processes import process_pool
 if __name__ == "__main__":
     with process_pool(1) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
-        pool.submit(time.sleep, 600)
-        time.sleep(600)
+        pool.submit(signal.pause)
+        signal.pause()
 """
 
 
@@ -88,7 +94,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         worker = int(process.stdout.readline())
         process.kill()
         try:
-            process.communicate(timeout=30)  # the pipe ends with the last process that holds it: the worker
+            process.communicate(timeout=HANG_S)  # the pipe ends with the last process that holds it: the worker
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)

@@ -65,8 +65,8 @@ def test_official_split_keeps_artists_apart_and_has_every_genre_in_each_part(dat
 
 def test_default_size_splits_80_10_10() -> None:
     rng = np.random.default_rng(7)
-    artists = [a for genre in STYLES for a in demo._artists(genre, 10, rng)]
-    songs = demo._songs(artists, 20, rng)
+    artists = [a for genre in STYLES for a in demo._make_artists(genre, 10, rng)]
+    songs = demo._make_songs(artists, 20, rng)
     assert Counter(s.artist.part for s in songs if s.problem is None) == {"training": 128, "validation": 16, "test": 16}
     assert Counter(Counter(s.artist.number for s in songs if s.problem is None).values()) == {2: 80}
     assert len({a.name for a in artists}) == 80
@@ -75,16 +75,16 @@ def test_default_size_splits_80_10_10() -> None:
 
 
 def test_names_never_repeat() -> None:
-    names = [demo._name(i) for i in range(1_000)]
+    names = [demo._artist_name(i) for i in range(1_000)]
     assert len(set(names)) == 1_000
     assert names[:2] == ["The Amber Anchors", "The Brass Birches"]
 
 
 def test_ids_pass_over_those_that_are_faulty_in_fma() -> None:
     rng = np.random.default_rng(0)
-    artists = [a for genre in STYLES for a in demo._artists(genre, 3, rng)]
+    artists = [a for genre in STYLES for a in demo._make_artists(genre, 3, rng)]
     for seed in range(20):
-        ids = [s.track_id for s in demo._songs(artists, 60, np.random.default_rng(seed))]
+        ids = [s.track_id for s in demo._make_songs(artists, 60, np.random.default_rng(seed))]
         assert len(set(ids)) == len(ids)
         assert ids == sorted(ids)
         assert not set(ids) & set(demo.KNOWN_BAD)
@@ -180,8 +180,8 @@ def test_random_split_scores_higher_through_the_artist_leak() -> None:
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(7)
-    artists = [a for genre in STYLES for a in demo._artists(genre, 10, rng)]
-    songs = [s for s in demo._songs(artists, 20, rng) if s.problem is None]
+    artists = [a for genre in STYLES for a in demo._make_artists(genre, 10, rng)]
+    songs = [s for s in demo._make_songs(artists, 20, rng) if s.problem is None]
     X = np.array([_band_levels(s) for s in songs])
     y, groups = [s.artist.genre for s in songs], [s.artist.number for s in songs]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2_000))

@@ -220,7 +220,7 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.sampled_from([".mp3", ".ogg", ".flac", ".wav"]), st.randoms(use_true_random=False), st.integers(0, 40))
 def test_damaged_tags_never_raise(tagged: Path, suffix: str, random: object, hits: int) -> None:
     content = bytearray((tagged / "seeds" / f"a{suffix}").read_bytes())

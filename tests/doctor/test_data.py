@@ -62,14 +62,14 @@ def test_each_problem_is_found_and_clean_files_have_none(tmp_path: Path) -> None
 def test_excluded_tracks_are_exactly_those_prepare_would_lose(tmp_path: Path) -> None:
     """The check-up and the preparation agree on which files can be used."""
     from genrelab.datasets.exclusions import exclude
-    from genrelab.prepare.work_unit import Item, Piece, _track
+    from genrelab.prepare.work_unit import Item, Piece, _process_track
 
     dataset = load_dataset(collection(tmp_path))
     excluded = exclude(dataset, check_dataset(dataset, progress=_nothing).exclusions)
     piece = Piece(0, "", (), PrepareSettings(views=()))
     for i, track in enumerate(excluded.tracks):
         if track.problem is None and not str(track.path).endswith("gone.wav"):
-            outcome = _track(Item(i, str(tmp_path / str(track.path))), piece)[0]
+            outcome = _process_track(Item(i, str(tmp_path / str(track.path))), piece)[0]
             assert outcome.status == "ok", track
 
 

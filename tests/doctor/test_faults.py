@@ -129,7 +129,7 @@ def test_near_duplicates_are_reported_at_their_first_track() -> None:
 def test_known_problems_are_reported_where_this_copy_is_intact() -> None:
     data = dataset("fma-small", *(Track(str(i), f"{i}.mp3", "rock") for i in (1, 2, 3)))
     listed = {"1": "wrong in duration", "2": "wrong in duration", "3": "undecodable"}
-    found = list(faults.known_faulty(data, listed, [CLEAN, CLEAN, AudioMeasurement("undecodable")], harmed={1, 2}))
+    found = list(faults.known_faulty(data, listed, [CLEAN, CLEAN, AudioMeasurement("undecodable")], excluded={1, 2}))
     assert found == [Fault("known", 0, "published as wrong in duration")]
 
 

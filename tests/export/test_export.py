@@ -148,7 +148,7 @@ def test_format_with_different_answers_is_not_written(tmp_path: Path, monkeypatc
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
     with pytest.raises(ModelError, match=r"as waveform-onnx it is off by .* from its bundle"):
         export(model, "waveform-onnx")
-    silent = replace(right, ask=lambda folder: lambda heard: np.full((1, 4), np.nan))
+    silent = replace(right, load=lambda folder: lambda heard: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", silent)
     with pytest.raises(ModelError, match="off by nan"):
         export(model, "waveform-onnx")
@@ -161,7 +161,7 @@ def test_format_that_swaps_its_windows_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     right = formats.FORMATS[form]
-    mixed = replace(right, ask=lambda folder: lambda heard: right.ask(folder)(heard)[::-1])
+    mixed = replace(right, load=lambda folder: lambda heard: right.load(folder)(heard)[::-1])
     monkeypatch.setitem(formats.FORMATS, form, mixed)
     with pytest.raises(ModelError, match=rf"as {form} it is off by .* from its bundle"):
         export(model_of(tmp_path, MEL), form)

@@ -59,7 +59,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(n=st.integers(1, 30_000))
 def test_clips_of_any_length_match_the_bundle(asked: Any, name: str, n: int) -> None:
     assert asked(name, SOUND[-n:]) < 1e-3  # the end is the loudest; the beginning is much like noise

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -137,13 +139,27 @@ def test_tensorboard_can_read_the_scalars(tmp_path: Path) -> None:
 def test_expensive_state_is_saved_rarely_and_a_kill_loses_only_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "SAVE_INTERVAL_FACTOR", 1e9)
+    now, save = 0.0, journal_module._save_arrays
+
+    def save_for_a_second(file: Path, arrays: dict[str, Any]) -> None:
+        nonlocal now
+        now += 1.0
+        save(file, arrays)
+
+    monkeypatch.setattr(journal_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(journal_module, "_save_arrays", save_for_a_second)
     journal = Checkpoints(tmp_path, stage="fit", key="k")
     journal.start(resume=False)
-    for i, val_loss in enumerate((3.0, 1.0, 2.0)):
+    saved = list[bool]()
+    for i, val_loss in enumerate((3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0)):
+        before, now = now, now + 4.0
         journal.add(row(val_loss), [np.array([i, 1.5])], [np.array([float(i)])])
+        saved.append(now > before + 4.0)
+        if i == 2:
+            shutil.copytree(tmp_path, tmp_path / "killed")
 
-    killed = Checkpoints(tmp_path, stage="fit", key="k")
+    assert saved == [True, *[False] * 4, True, False], "two files, 2 s: 20 s of epochs lie between two savings"
+    killed = Checkpoints(tmp_path / "killed", stage="fit", key="k")
     values = killed.start(resume=True)
     assert values is not None and values[0][0] == 0
     assert (len(killed.rows), killed.best, killed.best_weights()) == (1, 0, [[0.0]])
@@ -151,5 +167,5 @@ def test_expensive_state_is_saved_rarely_and_a_kill_loses_only_epochs(
     journal.close()  # as at Ctrl-C
     again = Checkpoints(tmp_path, stage="fit", key="k")
     values = again.start(resume=True)
-    assert values is not None and values[0][0] == 2
-    assert (len(again.rows), again.best, again.best_weights()) == (3, 1, [[1.0]])
+    assert values is not None and values[0][0] == 6
+    assert (len(again.rows), again.best, again.best_weights()) == (7, 1, [[1.0]])

@@ -23,7 +23,7 @@ class Small(KerasModel):
     views = ("samples",)
 
     def fit(self, examples: Any, folder: Path) -> Self:
-        self._begin(examples)
+        self._start_fit(examples)
         _, keras = load_tensorflow()
         layers = keras.layers
         mean = examples.rows("fit").x.mean(axis=0)
@@ -41,7 +41,7 @@ class Small(KerasModel):
                 ]
             )
         history = self._train(self.network_, *self._parts(examples), folder, learning_rate=0.05)
-        self._conclude(history, history.epochs)
+        self._finish_fit(history, history.epochs)
         return self
 
 

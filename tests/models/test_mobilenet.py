@@ -157,7 +157,7 @@ def test_fine_tuning_goes_on_from_the_head_and_is_kept_where_it_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = images()
-    monkeypatch.setattr(mobilenet, "_from_file", lambda make, file: with_busy_statistics(make(None)))
+    monkeypatch.setattr(mobilenet, "_load_weights_file", lambda make, file: with_busy_statistics(make(None)))
     settings = {"imagenet_weights": "patched", "epochs": 2, "fine_tune": 2}
     monkeypatch.setattr(MobileNetV2, "missing_requirement", classmethod(lambda cls, settings: None))
     model = model_of(examples, **settings).fit(examples, tmp_path / "a")
@@ -251,9 +251,9 @@ def test_missing_requirement(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_asking_for_needs_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from genrelab import models\n"
+        "from genrelab.models import registry\n"
         "from genrelab.core.config import TrainSettings\n"
-        "for n in models.known_models(): models.model_class(n).missing_requirement(TrainSettings())\n"
+        "for n in registry.known_models(): registry.model_class(n).missing_requirement(TrainSettings())\n"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'onnx', 'pandas') if m in sys.modules])\n"
     )
     env = {k: v for k, v in os.environ.items() if k != WEIGHTS_VARIABLE}

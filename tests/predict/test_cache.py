@@ -10,6 +10,7 @@ import sys
 from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -215,12 +216,14 @@ def test_fresh_cache_is_empty_and_replaces_previous_answers(bundle: Classifier, 
 def test_answers_are_written_in_batches_after_a_short_time(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 1000.0
+    monkeypatch.setattr(memories, "time", SimpleNamespace(monotonic=lambda: now))
     with open_cache(refuse) as one, open_cache(refuse) as two:
-        monkeypatch.setattr(memories, "FLUSH_INTERVAL_S", 3_600)
         keep(one, bundle, song)
+        now += 0.999 * memories.FLUSH_INTERVAL_S
         one.flush_if_due()
         assert two.lookup(bundle, song) is None, "many at once, not each by itself"
-        monkeypatch.setattr(memories, "FLUSH_INTERVAL_S", 0)
+        now += 0.002 * memories.FLUSH_INTERVAL_S
         one.flush_if_due()
         assert two.lookup(bundle, song) is not None
 
@@ -338,7 +341,7 @@ def test_cache_folder_that_cannot_be_created_is_reported(
 def test_waiting_for_a_locked_cache_ends(
     bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
     said: list[str] = []
     with open_cache(said.append) as memory:
         other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)

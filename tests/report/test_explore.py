@@ -95,7 +95,7 @@ def test_pictures_of_tracks_come_from_the_right_shard(prepared: Prepared) -> Non
     assert loudest[wanted[0]] > loudest[wanted[1]]  # the higher tone lies in a higher band
     tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     add_pictures(tracks, prepared, {"beat/3.wav", "nowhere"})
-    heard = tracks.heard("beat/3.wav", "said")
+    heard = tracks.card("beat/3.wav", "said")
     assert heard.picture and heard.range.startswith("0 to 2 s") and heard.who == "unknown artist"
 
 

@@ -13,6 +13,7 @@ pytest.importorskip("httpx")
 from genrelab.serve.handlers import WaitEstimate
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import Client, Exchange, service
+from tests.support.guards import HANG_S
 
 
 @pytest.fixture
@@ -101,14 +102,15 @@ def test_batch_waits_while_the_worker_queue_is_full(tmp_path: Path) -> None:
         )
         headers = [("content-type", "multipart/form-data; boundary=b")]
         exchange = Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[body + b"--b--\r\n"])
-        app.state.worker_queue.gate.clear()
+        queue = app.state.worker_queue
+        queue.gate.clear()
         running = asyncio.create_task(exchange.run())
-        await asyncio.sleep(0.05)
-        app.state.worker_queue.full = True
-        app.state.worker_queue.gate.set()
-        await asyncio.sleep(0.2)
-        assert len(app.state.worker_queue.orders) == 1
-        app.state.worker_queue.full = False
+        await queue.wait_async(lambda: queue.orders)
+        queue.full, looks = True, queue.looks
+        queue.gate.set()
+        await queue.wait_async(lambda: queue.looks >= looks + 5)  # it asks again and again, and is told the same
+        assert len(queue.orders) == 1
+        queue.full = False
         return await running
 
     answer = json.loads(asyncio.run(scenario()).body)
@@ -120,13 +122,17 @@ def test_batch_leaves_half_of_the_queue_to_other_requests(tmp_path: Path) -> Non
         app = service(tmp_path, Limits(queue=4))
         form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n--b--\r\n'
         headers = [("content-type", "multipart/form-data; boundary=b")]
-        app.state.worker_queue.waiting = 2
-        batch = asyncio.create_task(Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[form]).run())
-        await asyncio.sleep(0.2)
-        assert app.state.worker_queue.orders == []
+        queue = app.state.worker_queue
+        queue.waiting = 2
+        exchange = Exchange(app, "POST", "/v1/predict/batch", headers=headers, pieces=[form])
+        batch = asyncio.create_task(exchange.run())
+        await exchange.idle.wait()  # all of it has come
+        looks = queue.looks
+        await queue.wait_async(lambda: queue.looks >= looks + 6)
+        assert queue.orders == []
         single = await Exchange(app, "POST", "/v1/predict", pieces=[b"x"]).run()
-        assert (single.status, len(app.state.worker_queue.orders)) == (200, 1)
-        app.state.worker_queue.waiting = 1
+        assert (single.status, len(queue.orders)) == (200, 1)
+        queue.waiting = 1
         assert (await batch).status == 200
 
     asyncio.run(scenario())
@@ -233,10 +239,13 @@ def test_internal_error_is_logged_but_not_returned(client: Client, app: Any, cap
 
 def test_client_disconnect_cancels_processing(tmp_path: Path) -> None:
     async def scenario() -> tuple[Any, Exchange]:
-        app = service(tmp_path)
+        app, gone = service(tmp_path), asyncio.Event()
         app.state.worker_queue.gate.clear()
-        exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound", 0.05, None])
-        await asyncio.wait_for(exchange.run(), 5)
+        exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound", gone, None])
+        running = asyncio.create_task(exchange.run())
+        await app.state.worker_queue.wait_async(lambda: app.state.worker_queue.orders)
+        gone.set()
+        await asyncio.wait_for(running, HANG_S)
         return app, exchange
 
     app, exchange = asyncio.run(scenario())
@@ -249,8 +258,7 @@ def test_cancelled_request_leaves_no_files(tmp_path: Path) -> None:
         app = service(tmp_path)
         app.state.worker_queue.gate.clear()
         running = asyncio.create_task(Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run())
-        while not app.state.worker_queue.orders:
-            await asyncio.sleep(0.01)
+        await app.state.worker_queue.wait_async(lambda: app.state.worker_queue.orders)
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()

@@ -163,7 +163,7 @@ class Visit:
     def choose(self, *files: Path) -> None:
         self.page.set_input_files("#file", [str(f) for f in files])
 
-    def hear(self, file: Path) -> None:
+    def classify(self, file: Path) -> None:
         self.choose(file)
         self.page.wait_for_selector(ANSWERED)
 

@@ -113,9 +113,9 @@ def test_content_security_policy_allows_only_own_sources() -> None:
 
 @pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "a,b", "'self'", "ä.example"])
 def test_invalid_host_does_not_get_into_the_security_policy(host: str) -> None:
-    sent = policy(ask("/", host=host)) if host.isascii() else {"connect-src": pages._connect(host).split()}
+    sent = policy(ask("/", host=host)) if host.isascii() else {"connect-src": pages._connect_src(host).split()}
     assert sent["connect-src"] == ["'self'"]
-    assert pages._connect("[::1]:8000") == "'self' ws://[::1]:8000 wss://[::1]:8000"
+    assert pages._connect_src("[::1]:8000") == "'self' ws://[::1]:8000 wss://[::1]:8000"
 
 
 def test_pages_have_no_external_urls_and_no_inline_scripts() -> None:

@@ -9,31 +9,41 @@ from genrelab.serve.problems import Problem
 from genrelab.serve.shutdown import Draining, run_unless
 
 
-async def result_after(seconds: float, what: str = "", ended: list[str] | None = None) -> str:
+async def never(what: str = "", ended: list[str] | None = None, begun: asyncio.Event | None = None) -> str:
+    """Work that has no end of its own; notes that it was ended."""
+    if begun is not None:
+        begun.set()
     try:
-        await asyncio.sleep(seconds)
+        await asyncio.Event().wait()
     finally:
         if ended is not None:
             ended.append(what)
     return what
 
 
+async def at_once(what: str = "", ended: list[str] | None = None) -> str:
+    if ended is not None:
+        ended.append(what)
+    return what
+
+
 def test_first_to_finish_decides() -> None:
     ended: list[str] = []
-    assert asyncio.run(run_unless(result_after(9, "end", ended), result_after(0, "work", ended), ValueError)) == "work"
+    assert asyncio.run(run_unless(never("end", ended), at_once("work", ended), ValueError)) == "work"
     assert sorted(ended) == ["end", "work"]
     with pytest.raises(ValueError, match="too late"):
-        asyncio.run(run_unless(result_after(0), result_after(9, "work", ended), lambda: ValueError("too late")))
+        asyncio.run(run_unless(at_once(), never("work", ended), lambda: ValueError("too late")))
     assert sorted(ended) == ["end", "work", "work"]
 
 
 def test_cancellation_leaves_nothing_running() -> None:
     async def scenario() -> list[str]:
-        ended: list[str] = []
+        ended, end_begun, work_begun = list[str](), asyncio.Event(), asyncio.Event()
         running = asyncio.create_task(
-            run_unless(result_after(9, "end", ended), result_after(9, "work", ended), ValueError)
+            run_unless(never("end", ended, end_begun), never("work", ended, work_begun), ValueError)
         )
-        await asyncio.sleep(0.01)
+        await end_begun.wait()
+        await work_begun.wait()
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
@@ -47,16 +57,16 @@ def test_failure_of_the_work_is_raised() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        asyncio.run(run_unless(result_after(9), broken(), ValueError))
+        asyncio.run(run_unless(never(), broken(), ValueError))
 
 
 def test_end_of_the_service_interrupts_waiting_work() -> None:
     async def scenario() -> None:
-        draining = Draining()
+        draining, begun = Draining(), asyncio.Event()
         draining.start()
-        assert await draining.run_unless_over(result_after(0, "work")) == "work"
-        waiting = asyncio.create_task(draining.run_unless_over(result_after(9)))
-        await asyncio.sleep(0.01)
+        assert await draining.run_unless_over(at_once("work")) == "work"
+        waiting = asyncio.create_task(draining.run_unless_over(never(begun=begun)))
+        await begun.wait()
         draining.end()
         with pytest.raises(Problem) as e:
             await waiting

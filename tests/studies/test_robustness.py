@@ -211,8 +211,8 @@ def test_excerpt_accuracy_counts_only_long_enough_tracks() -> None:
 def test_lengths_that_few_tracks_have_are_left_out() -> None:
     lengths = [1.0, 3.0, 30.0, 29.9]
     tracks = [ScoredTrack(str(i), "", "", "Folk", None, s) for s in lengths for i in range(5)]
-    assert robustness._lengths(tracks) == [1.0]
-    assert robustness._lengths(tracks[10:]) == list(EXCERPT_SECONDS)
+    assert robustness._excerpt_lengths(tracks) == [1.0]
+    assert robustness._excerpt_lengths(tracks[10:]) == list(EXCERPT_SECONDS)
 
 
 def test_answers_are_the_best_genre_or_refused() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import httpx
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
 from genrelab.serve.workers.queue import FileJob, JobRefused
+from tests.support.guards import HANG_S
 
 GENRES = ("Blues", "Folk", "Rock")
 
@@ -49,9 +51,12 @@ class FakeWorkerQueue:
     Attributes:
         orders, contents: what was to be heard.
         gate: where it is not set, files wait.
+        looks: how often it was asked whether it is full, or how many wait.
     """
 
     def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.looks = 0
         self.full, self.ready = False, True
         self.processed = self.waiting = self.in_progress = self.restarts = self.cancelled = 0
         self.orders: list[FileJob] = []
@@ -59,6 +64,39 @@ class FakeWorkerQueue:
         self.gate = asyncio.Event()
         self.gate.set()
         self.running = False
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Return when something of it is so; for other threads than that of its loop."""
+        with self._changed:
+            assert self._changed.wait_for(condition, HANG_S), "it never came"
+
+    async def wait_async(self, condition: Callable[[], object]) -> None:
+        """The same for its own loop."""
+        await asyncio.to_thread(self.wait, condition)
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def full(self) -> bool:
+        self.looks += 1
+        self._tell()
+        return self._full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._full = full
+
+    @property
+    def waiting(self) -> int:
+        self.looks += 1
+        self._tell()
+        return self._waiting
+
+    @waiting.setter
+    def waiting(self, waiting: int) -> None:
+        self._waiting = waiting
 
     async def start(self) -> None:
         self.running = True
@@ -71,15 +109,18 @@ class FakeWorkerQueue:
             raise JobRefused("busy", "no place")
         self.orders.append(order)
         self.contents.append(order.path.read_bytes())
+        self._tell()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            self._tell()
             raise
         if self.contents[-1].startswith(b"refuse "):
             _, kind, *words = self.contents[-1].decode().split(maxsplit=2)
             raise JobRefused(kind, "as it was told", {"decoders": words[0]} if words else None)
         self.processed += 1
+        self._tell()
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
         said |= {"duration_s": 2.5, "model": order.model.name, "error": None}
         if order.timeline:
@@ -99,13 +140,17 @@ class Exchange:
     """One request over ASGI, whose body comes message by message.
 
     Args:
-        pieces: of the body; None: the client goes away; a number: seconds until the next piece.
+        pieces: of the body; None: the client goes away; an event: the next piece comes when it is set; a number:
+            seconds until the next piece.
         unfinished: the last piece is not the body's end.
+
+    Attributes:
+        idle: set when the service waits for a piece that does not come by itself.
     """
 
     def __init__(
         self, app: Any, method: str, path: str, *, headers: Iterable[tuple[str, str]] = (),
-        pieces: Iterable[bytes | float | None] = (b"",), unfinished: bool = False,
+        pieces: Iterable[bytes | float | asyncio.Event | None] = (b"",), unfinished: bool = False,
     ) -> None:  # fmt: skip
         self.app, self._pieces, self.status, self.body = app, list(pieces), 0, b""
         self._unfinished = unfinished
@@ -117,7 +162,7 @@ class Exchange:
             "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in headers],
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000), "state": {},
         }  # fmt: skip
-        self.received = 0
+        self.received, self.idle = 0, asyncio.Event()
 
     async def run(self) -> Exchange:
         await self.app(self._scope, self._receive, self._send)
@@ -127,8 +172,14 @@ class Exchange:
         while self._pieces and isinstance(self._pieces[0], float | int):
             await asyncio.sleep(self._pieces.pop(0))  # type: ignore[arg-type]
         if not self._pieces:
+            self.idle.set()
             await asyncio.Event().wait()  # the client waits for the answer
+        while isinstance(event := self._pieces[0], asyncio.Event):
+            self.idle.set()
+            await event.wait()
+            self._pieces.remove(event)
         piece = self._pieces.pop(0)
+        assert not isinstance(piece, float | asyncio.Event)
         self.received += 1
         if piece is None:
             return {"type": "http.disconnect"}

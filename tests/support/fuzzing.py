@@ -1,6 +1,6 @@
 """Damages networks, loads them as bundles and says how each ended; runs as a process of its own, which may die.
 
-python tests/fuzzing.py FOLDER SEED N: of each bundle below FOLDER, N damaged ones.
+python -m tests.support.fuzzing FOLDER SEED N: of each bundle below FOLDER, N damaged ones.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import onnx
 from genrelab.bundle import bundle as bundles
 from genrelab.bundle.onnx_guard.shapes import RULES
 from genrelab.core.errors import BundleError
+from tests.support.guards import HANG_S
 
 MEMORY = 4 << 30
-SECONDS = 60
-"""Of address space, and for one network: a limit for hangs, far from what any takes."""
+"""Of address space."""
 
 NUMBERS = (
     0,
@@ -142,7 +142,8 @@ def _change_opset_version(proto: Any, rng: random.Random) -> None:
 
 
 EDITS: tuple[Callable[[Any, random.Random], None], ...] = (
-    _change_input_names, _change_operator, _delete_or_repeat_node, _change_attribute, _change_constant, _change_constant, _change_graph_input_or_output, _change_opset_version,
+    _change_input_names, _change_operator, _delete_or_repeat_node, _change_attribute, _change_constant,
+    _change_constant, _change_graph_input_or_output, _change_opset_version,
 )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def main(folder: Path, seed: int, n: int) -> None:
         for i in range(n):
             rng = random.Random(f"{base.name} {seed} {i}")
             damaged = rng.choice((flipped, flipped, cut, spliced, edited, edited, edited))(original, rng)
-            signal.alarm(SECONDS)
+            signal.alarm(HANG_S)  # for one network
             print(base.name, i, end=" ", flush=True)
             print(outcome(base, damaged), peak_mb(), flush=True)
         (base / "model.onnx").write_bytes(original)

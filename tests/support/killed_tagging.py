@@ -1,4 +1,7 @@
-"""A run of `tag` or `untag` that kills itself at the n-th call of something: killed_run.py DIR WHERE N [JOURNAL…]."""
+"""A run of `tag` or `untag` that kills itself at the n-th call of something.
+
+python -m tests.support.killed_tagging DIR WHERE N [JOURNAL…]
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 from genrelab.tagging import journal as tag_journal
 from genrelab.tagging import replace_file, tag, untag
 from genrelab.tagging.tag import TagSettings
+from tests.support.killed_at import kill_before_change
 from tests.support.named_model import FakeClassifier
 
 
@@ -42,7 +46,8 @@ if __name__ == "__main__":
         Path.replace = killed_at_call(n, Path.replace, done="nothing")  # type: ignore[method-assign]
     elif where == "after the rename":
         Path.replace = killed_at_call(n, Path.replace, done="all")  # type: ignore[method-assign]
-    print("begun", flush=True)
+    elif where == "before a change":
+        kill_before_change(n, folder)
     for journal in journals:
         untag.untag(Path(journal), lambda _: None)
     if not journals:

@@ -17,20 +17,44 @@ import uvicorn
 
 from genrelab.serve.http.connection import http_protocol
 from genrelab.serve.limits import Limits
+from tests.support.guards import HANG_S
+
+
+class _Server(uvicorn.Server):
+    """Says when it has begun, or ended before it did."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.known = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.known.set()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.known.set()
 
 
 @contextmanager
-def running_server(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
-    """The port where `app` answers."""
-    config = uvicorn.Config(app, http=http_protocol(limits), log_config=None, timeout_graceful_shutdown=2, **settings)
-    server = uvicorn.Server(config)
+def running_server(app: Any, limits: Limits, *, graceful_s: float = HANG_S, **settings: Any) -> Iterator[int]:
+    """The port where `app` answers.
+
+    Args:
+        graceful_s: seconds that requests are given at the end; what is still under way then is called off.
+    """
+    config = uvicorn.Config(
+        app, http=http_protocol(limits), log_config=None, timeout_graceful_shutdown=graceful_s, **settings
+    )
+    server = _Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not begin"
-            time.sleep(0.01)
+        server.known.wait(HANG_S)
+        assert server.started, "the server did not begin"
         yield listening.getsockname()[1]
     finally:
         server.should_exit = True
@@ -40,8 +64,8 @@ def running_server(app: Any, limits: Limits, **settings: Any) -> Iterator[int]:
 
 @contextmanager
 def open_connection(port: int) -> Iterator[socket.socket]:
-    """A bare connection, that waits ten seconds for anything."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    """A bare connection, that waits for anything as long as a test may hang."""
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as connection:
         yield connection
 
 
@@ -112,22 +136,21 @@ def health_seconds_under_flood(
     port: int, flood: Callable[[socket.socket, int], bytes], clients: int, seconds: float
 ) -> list[float]:
     """How long each look at its health takes while a server is flooded."""
-    until = time.monotonic() + seconds
+    over, looks = threading.Event(), list[float]()
 
     def attack() -> None:
-        while time.monotonic() < until:
+        while not over.is_set():
             with suppress(OSError, AssertionError), open_connection(port) as connection:
                 block = flood(connection, port)
-                while time.monotonic() < until:
+                while not over.is_set():
                     connection.sendall(block)
 
     attackers = [threading.Thread(target=attack) for _ in range(clients)]
-    for attacker in attackers:
-        attacker.start()
-    looks = []
-    while time.monotonic() < until:
+    end = threading.Timer(seconds, over.set)
+    for thread in (*attackers, end):
+        thread.start()
+    while not over.wait(0.1):
         looks.append(health_seconds(port))
-        time.sleep(0.1)
     for attacker in attackers:
         attacker.join()
     return looks
@@ -136,7 +159,7 @@ def health_seconds_under_flood(
 def health_seconds(port: int) -> float:
     """Seconds that a look takes."""
     began = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     connection.request("GET", "/v1/health")
     assert connection.getresponse().status == 200
     connection.close()

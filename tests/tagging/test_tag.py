@@ -12,7 +12,9 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import mutagen
 import pytest
@@ -396,14 +398,17 @@ def test_partly_written_journal_line_is_removed(tmp_path: Path, monkeypatch: pyt
     assert [e.path for e in entries(tmp_path)] == ["jazz 83 c.mp3", "jazz 83 a.mp3"]
 
 
-def test_journals_of_the_same_second_are_separate_files(tmp_path: Path) -> None:
+def test_journals_of_the_same_second_are_separate_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+    monkeypatch.setattr(tag_journal, "datetime", SimpleNamespace(now=lambda zone: now))
     (tmp_path / ".genrelab").mkdir()
     entry = Entry("a", None, (), "jazz", 0.8, "genrelab", (), "0", 0, "0", "0", b"")
     for _ in range(3):
         with tag_journal.TagJournal(tmp_path) as journal:
             journal.append(entry)
     assert [e.path for e in entries(tmp_path)] == ["a"] * 3
-    assert len(list((tmp_path / ".genrelab").iterdir())) == 3
+    names = sorted(p.name for p in (tmp_path / ".genrelab").iterdir())
+    assert names == [f"tags-20240102T030405Z{n}.jsonl" for n in ("-2", "-3", "")]
 
 
 # --- the command ---

@@ -1,7 +1,7 @@
-"""All samples of a file, block by block and channel by channel: what a mean of the channels would hide.
+"""All samples of a file, block by block, with its channels kept apart.
 
-Models hear the mean (`decoders.Audio.read`); who judges a file must see every channel, and may not stop early without
-a word. Memory is that of one block, however long the file is.
+Models use the mean of the channels (`reader.Audio.read`); measuring a file's quality needs every channel, and must not
+stop early silently. Memory is that of one block, however long the file is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from genrelab.audio.sndfile import SequentialSoundFile
 from genrelab.core.stderr import silence_c_stderr
 
 BLOCK_S = 5.0
-"""Least length of a block but the last."""
+"""Minimum length of a block, except the last one."""
 
 Block = NDArray[np.float32]
 """Shape (samples, channels); -1 to 1, a little more where a lossy format overshoots."""
@@ -27,16 +27,16 @@ def blocks(path: Path, decoder: str) -> Iterator[Block]:
 
     Args:
         path: audio file.
-        decoder: who reads it, as `decoders.Audio.decoder` says: `soundfile` or `av`.
+        decoder: the one that reads it, from `reader.Audio.decoder`: `soundfile` or `av`.
 
     Raises:
-        One of `decoders.FAULTS`, where the decoder gives up; the blocks before have been given.
+        One of `sndfile.DECODER_ERRORS`, where the decoder gives up; the blocks before it have been yielded.
     """
-    yield from _by_soundfile(path) if decoder == "soundfile" else _by_ffmpeg(path)
+    yield from _soundfile_blocks(path) if decoder == "soundfile" else _ffmpeg_blocks(path)
 
 
-def _by_soundfile(path: Path) -> Iterator[Block]:
-    with path.open("rb") as handle:  # a descriptor, for the reason that `decoders` gives
+def _soundfile_blocks(path: Path) -> Iterator[Block]:
+    with path.open("rb") as handle:  # a descriptor, for the reason given in `sndfile.SoundFile`
         with silence_c_stderr:
             file = SequentialSoundFile(handle.fileno(), closefd=False)
         try:
@@ -53,10 +53,10 @@ def _by_soundfile(path: Path) -> Iterator[Block]:
                 file.close()
 
 
-def _by_ffmpeg(path: Path) -> Iterator[Block]:
-    """FFmpeg's frames, which are short, joined to blocks."""
+def _ffmpeg_blocks(path: Path) -> Iterator[Block]:
+    """FFmpeg's frames, which are short, joined into blocks."""
     waiting, n, least = list[Block](), 0, 0.0
-    for sr, x in _frames(path):
+    for sr, x in _ffmpeg_frames(path):
         least = least or BLOCK_S * sr
         waiting.append(x)
         n += len(x)
@@ -67,17 +67,17 @@ def _by_ffmpeg(path: Path) -> Iterator[Block]:
         yield np.concatenate(waiting)
 
 
-def _frames(path: Path) -> Iterator[tuple[int, Block]]:
-    """Rate and samples of every frame that is like the first one; damaged ones are left out, as every player does."""
-    from av import AudioResampler  # late: most files never need it
+def _ffmpeg_frames(path: Path) -> Iterator[tuple[int, Block]]:
+    """Rate and samples of every frame of the first one's format; damaged frames are skipped, as players do."""
+    from av import AudioResampler  # imported late: most files do not need it
 
     from genrelab.audio import ffmpeg
 
-    to_floats, like = AudioResampler(format="flt"), None
+    resampler, expected = AudioResampler(format="flt"), None
     with ffmpeg.translate_errors(), ffmpeg.open_file(path) as (container, stream):
         for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decode_packet(packet)):
-            form = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-            like = like or form
-            if form == like:
-                for floats in to_floats.resample(frame):
-                    yield like[0], floats.to_ndarray().reshape(-1, like[1]).astype(np.float32, copy=False)
+            frame_format = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            expected = expected or frame_format
+            if frame_format == expected:
+                for resampled in resampler.resample(frame):
+                    yield expected[0], resampled.to_ndarray().reshape(-1, expected[1]).astype(np.float32, copy=False)

@@ -1,7 +1,7 @@
 """From an audio file to mono float32 waveforms at the file's own rate, whole or in windows.
 
-Which decoder reads a file, and how, stands in `decoders.py`; here stands what is looked at of a track, and what of it
-can be used. A long file is read by seeking, so that memory and work follow what is looked at.
+Which decoder reads a file, and how, is decided in `reader.py`; this module decides which clips of a track are used,
+and refuses unusable ones. A long file is read by seeking, so that memory and work depend on the clips only.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
 
 SILENT_PEAK = 1e-4
-"""-80 dBFS: below it there is nothing to hear."""
+"""-80 dBFS: samples that all lie below it are silence."""
 
-_GOLDEN_OFFSET = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # a golden step from the middle: the farthest from any rhythm
+_GOLDEN_OFFSET = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # golden ratio from the middle: avoids any periodic pattern best
 
 NOT_FINITE = "holds samples that are not finite"
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file holds, and who reads it."""
+    """Properties of a file, and the decoder that reads it."""
 
     duration_s: float
     sr: int
@@ -47,7 +47,7 @@ class Clip:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Length, rate and channels of a file; next to nothing of it is decoded.
+    """Length, rate and channels of a file; almost nothing of it is decoded.
 
     Raises:
         DecodeError: not a readable audio file.
@@ -57,13 +57,13 @@ def probe(path: str | Path) -> AudioInfo:
 
 
 def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator[Clip]:  # noqa: B008 - frozen
-    """The stretches of a track that are looked at, one after the other; each would pass `check`.
+    """The clips of a track, one after the other; each would pass `check`.
 
-    A silent stretch among others (a pause, a fade) is left out, and so is one that damage has cut too short; where none
-    remains the track is refused. A fault may thus be raised after stretches have been given.
+    A silent clip among others (a pause, a fade) is left out, and so is one that damage has cut too short; where none
+    remains the track is refused. An error may thus be raised after clips have been yielded.
 
     Raises:
-        DecodeError: nothing usable in the file, a stretch that cannot be decoded, or samples that are not finite.
+        DecodeError: nothing usable in the file, a clip that cannot be decoded, or samples that are not finite.
     """
     with closing(Audio(path)) as audio:
         yield from clips_from_audio(audio, settings)
@@ -72,12 +72,12 @@ def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Ite
 def clips_from_audio(
     audio: Audio, settings: ClipSettings, *, more: bool = False, duration_s: float | None = None
 ) -> Iterator[Clip]:
-    """The same stretches of a file that is open.
+    """The same clips of a file that is open.
 
     Args:
-        duration_s: its length, where stretches of more than one look are not to overlap: a decoder that takes over on
-            the way may count otherwise.
-        more: those that a second look is for (see `clip_starts`); there may be none.
+        duration_s: its length, given where the clips of a second pass must not overlap those of the first: a decoder
+            that takes over in between may measure another length.
+        more: yield the clips of a second pass (see `clip_starts`); there may be none.
 
     Raises:
         DecodeError: as `read_clips`.
@@ -88,7 +88,7 @@ def clips_from_audio(
 def clips_from_samples(
     y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings, *, more: bool = False
 ) -> Iterator[Clip]:
-    """The same stretches of samples that are in memory already: `y` of shape (samples,); errors name `path`.
+    """The same clips of samples that are in memory already: `y` of shape (samples,); errors name `path`.
 
     Raises:
         DecodeError: as `read_clips`.
@@ -110,36 +110,37 @@ def _usable_clips(
     audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float
 ) -> Iterator[Clip]:
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
-    kept, fault = 0, None
+    kept, problem = 0, None
     for start_s in clip_starts(duration_s, settings, more=more):
         y = audio.read(start_s, seconds)
-        fault = _find_problem(y, audio.sr, settings)
-        if fault == NOT_FINITE:
+        problem = _find_problem(y, audio.sr, settings)
+        if problem == NOT_FINITE:
             break
-        if fault is None:
+        if problem is None:
             kept += 1
             yield Clip(start_s, y, audio.sr)
-    if fault == NOT_FINITE or (fault is not None and not kept and not more):
-        raise DecodeError(path, fault, stage="check")
+    if problem == NOT_FINITE or (problem is not None and not kept and not more):
+        raise DecodeError(path, problem, stage="check")
 
 
 def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False) -> tuple[float, ...]:
     """Starts in seconds of the clips of a track that lasts `duration_s`, in order.
 
     Up to `clip_s` and its tolerance the whole track is one clip. A longer one gives every full window, and one more
-    that ends where the track ends if at least half a window is left. Where these are more than `max_clips`, so many of
-    them are taken: the first, for some views look at nothing else, and the middles of equal parts but the first.
+    that ends where the track ends if at least half a window is left. Where these are more than `max_clips`, only
+    `max_clips` of them are used: the first, because some views use nothing else, and the middle one of each further
+    equal part of the track.
 
     Args:
-        more: instead, at most as many of those that are left. They lie elsewhere in their parts, so that what comes
-            again and again, such as a bar, is met at other places.
+        more: instead, at most `max_clips` of those that are left, for a second pass. They lie elsewhere in their
+            parts, so that repeated material, such as a bar, is sampled at other positions.
     """
     if _is_one_clip(duration_s, settings):
         return () if more else (0.0,)
     clip_s = settings.clip_s
     full = math.floor(duration_s / clip_s + 1e-9)  # 60 s are two windows, whatever the rounding of frames / sr
     n = full + (duration_s - full * clip_s >= clip_s / 2)
-    parts = np.arange(min(n, settings.max_clips))  # which, before where: a file may say that it lasts for years
+    parts = np.arange(min(n, settings.max_clips))  # indices before times: a damaged header may state years
     chosen = (2 * parts + 1) * n // (2 * len(parts))
     chosen[0] = 0
     if more:
@@ -155,8 +156,8 @@ def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None
 
     Args:
         path: audio file.
-        start_s: where to begin.
-        seconds: how much to read; None: to the end. Less comes back where the file ends earlier.
+        start_s: where to start.
+        seconds: how much to read; None: to the end. Less is returned where the file ends earlier.
 
     Returns:
         Samples, shape (samples,), and their rate.
@@ -172,8 +173,8 @@ def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.floa
     """`y` at another rate (soxr, quality HQ); `y` itself where the rates are equal.
 
     Args:
-        y: mono samples, (samples,), or of several clips of one length, (clips, samples): each gets the same bytes as
-            alone, and the filters are made once.
+        y: mono samples, (samples,), or several clips of one length, (clips, samples): the result of each is the same
+            to the byte as alone, and the filters are computed once.
     """
     if sr == target_sr:
         return y
@@ -184,20 +185,20 @@ def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.floa
 
 
 def check(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> None:
-    """Refuses samples of which no genre can be told.
+    """Refuse samples that cannot be classified.
 
     Args:
         y: mono, shape (samples,).
         sr: their rate.
         path: the file that the error names.
-        settings: `min_s` is the least length.
+        settings: `min_s` is the minimum length.
 
     Raises:
         DecodeError: with stage `check`: not finite, too short, or silent.
     """
-    fault = _find_problem(y, sr, settings)
-    if fault is not None:
-        raise DecodeError(path, fault, stage="check")
+    problem = _find_problem(y, sr, settings)
+    if problem is not None:
+        raise DecodeError(path, problem, stage="check")
 
 
 def _find_problem(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:

@@ -1,7 +1,7 @@
-"""The audio of a file without its tags: what stays when a file is renamed, moved or tagged anew.
+"""A hash of a file's audio without its tags: it stays the same when the file is renamed, moved or retagged.
 
-Only sizes and markers are read here, never a decoder; memory does not grow with the file. Where a file does not add up,
-all of it counts as audio: an answer that is remembered for it is then right for these very bytes only.
+Only sizes and markers are parsed, nothing is decoded; memory does not grow with the file. Where a file is inconsistent
+all of it counts as audio: a result that is cached for it is then valid for exactly these bytes only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ASF_PROPERTIES = {
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"): 56,  # of the file: not its id, its size and its date
     bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365"): 24,  # of a stream
 }
-"""What counts of ASF's header, and from which byte on."""
+"""Objects of ASF's header that belong to the audio, and how many bytes at their start do not."""
 
 MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 MP4_INSIDE = {
@@ -32,7 +32,7 @@ MP4_TABLES = (*MP4_INSIDE[b"stbl"], b"trun")
 
 
 class InconsistentFileError(Exception):
-    """What a file says of itself does not fit it."""
+    """Sizes stated in a file do not fit the file."""
 
     def __str__(self) -> str:
         return "sizes in it do not fit the file"
@@ -41,10 +41,10 @@ class InconsistentFileError(Exception):
 def sha256_of_audio(path: str | Path) -> str:
     """SHA-256 of a file's audio.
 
-    Left out are ID3v2 heads; ID3v1, APEv2 and Lyrics3 tails; FLAC's metadata blocks but STREAMINFO; the comment packets
-    of Ogg streams and how packets lie on pages; of MP4 all but `mdat` and what says how to decode it; of WAV all but
-    `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all but the properties of its streams. Of
-    anything else, and of what is damaged, the whole file counts.
+    Left out are ID3v2 tags at the start; ID3v1, APEv2 and Lyrics3 tags at the end; FLAC's metadata blocks but
+    STREAMINFO; the comment packets of Ogg streams and the division into pages; of MP4 all but `mdat` and the tables
+    needed to decode it; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all but
+    the properties of its streams. Other and damaged files are hashed as a whole.
 
     Args:
         path: any file.
@@ -64,7 +64,7 @@ def sha256_of_audio(path: str | Path) -> str:
 
 
 def audio_ranges(f: BinaryIO) -> list[ByteRange]:
-    """Where the audio stands in an open file, in order.
+    """The byte ranges of the audio in an open file, in order.
 
     Raises:
         OSError: it cannot be read.
@@ -78,7 +78,7 @@ def audio_ranges(f: BinaryIO) -> list[ByteRange]:
 
 
 def blocks(f: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
-    """A stretch of a file, a megabyte at a time."""
+    """A byte range of a file, at most `BLOCK` bytes (1 MiB) at a time."""
     f.seek(offset)
     while length > 0 and (block := f.read(min(BLOCK, length))):
         length -= len(block)
@@ -86,27 +86,27 @@ def blocks(f: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
 
 
 def _ranges_by_format(f: BinaryIO, size: int) -> Iterator[ByteRange]:
-    head = _read(f, 0, 16)
+    head = _read_at(f, 0, 16)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         yield from chunks(f, b"fmt ", b"data")
     elif head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         yield from chunks(f, b"COMM", b"SSND")
     elif head[:4] == b"OggS":
-        yield from _ogg(f, size)
+        yield from _ogg_ranges(f, size)
     elif head[4:8] in MP4_FIRST:
-        yield from _mp4(f, size)
+        yield from _mp4_ranges(f, size)
     elif head == ASF_HEADER:
-        yield from _asf(f, size)
+        yield from _asf_ranges(f, size)
     else:
         start, end = _after_id3v2(f), _end_before_tags(f, size)
-        if _read(f, start, 4) == b"fLaC":
+        if _read_at(f, start, 4) == b"fLaC":
             yield start + 8, 34  # STREAMINFO is the first block, and always this long
             start = _after_flac_blocks(f, start + 4)
         yield start, _require_non_negative(end - start)
 
 
-def _read(f: BinaryIO, offset: int, n: int) -> bytes:
-    """Up to `n` bytes; nothing outside the file."""
+def _read_at(f: BinaryIO, offset: int, n: int) -> bytes:
+    """Up to `n` bytes from `offset`; none outside the file."""
     if offset < 0:
         return b""
     f.seek(offset)
@@ -123,9 +123,9 @@ def _require_non_negative(length: int) -> int:
 
 
 def _after_id3v2(f: BinaryIO) -> int:
-    """Where the ID3v2 tags at the beginning end; some files have several."""
+    """Where the ID3v2 tags at the start of the file end; some files have several."""
     at = 0
-    while (head := _read(f, at, 10))[:3] == b"ID3" and len(head) == 10:
+    while (head := _read_at(f, at, 10))[:3] == b"ID3" and len(head) == 10:
         if max(head[6:]) > 127:
             raise InconsistentFileError
         footer = 10 if head[3] == 4 and head[5] & 0x10 else 0
@@ -134,34 +134,34 @@ def _after_id3v2(f: BinaryIO) -> int:
 
 
 def _end_before_tags(f: BinaryIO, size: int) -> int:
-    """Where the tags at the end begin: ID3v1 (with or without its extension), APEv2 and Lyrics3, in any order."""
+    """Where the tags at the end start: ID3v1 (with or without its extension), APEv2 and Lyrics3, in any order."""
     end = size
-    while length := _id3v1(f, end) or _ape(f, end) or _lyrics(f, end):
+    while length := _id3v1_length(f, end) or _apev2_length(f, end) or _lyrics3_length(f, end):
         end = _require_non_negative(end - length)
     return end
 
 
-def _id3v1(f: BinaryIO, end: int) -> int:
-    if _read(f, end - 128, 3) != b"TAG":
+def _id3v1_length(f: BinaryIO, end: int) -> int:
+    if _read_at(f, end - 128, 3) != b"TAG":
         return 0
-    return 128 + (227 if _read(f, end - 355, 4) == b"TAG+" else 0)
+    return 128 + (227 if _read_at(f, end - 355, 4) == b"TAG+" else 0)
 
 
-def _ape(f: BinaryIO, end: int) -> int:
-    footer = _read(f, end - 32, 32)
+def _apev2_length(f: BinaryIO, end: int) -> int:
+    footer = _read_at(f, end - 32, 32)
     if footer[:8] != b"APETAGEX":
         return 0
     has_header = footer[23] & 0x80
     return int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
 
 
-def _lyrics(f: BinaryIO, end: int) -> int:
-    if _read(f, end - 9, 9) == b"LYRICS200":
-        digits = _read(f, end - 15, 6)
+def _lyrics3_length(f: BinaryIO, end: int) -> int:
+    if _read_at(f, end - 9, 9) == b"LYRICS200":
+        digits = _read_at(f, end - 15, 6)
         return int(digits) + 15 if digits.isdigit() else 0
-    if _read(f, end - 9, 9) == b"LYRICSEND":  # version 1: at most 5,100 characters, its length stands nowhere
+    if _read_at(f, end - 9, 9) == b"LYRICSEND":  # version 1: at most 5,100 characters, the length is not stored
         start = max(0, end - 5_120)
-        at = _read(f, start, end - start).rfind(b"LYRICSBEGIN")
+        at = _read_at(f, start, end - start).rfind(b"LYRICSBEGIN")
         return end - start - at if at >= 0 else 0
     return 0
 
@@ -169,12 +169,12 @@ def _lyrics(f: BinaryIO, end: int) -> int:
 def _after_flac_blocks(f: BinaryIO, at: int) -> int:
     last = False
     while not last:
-        head = _read(f, at, 4)
+        head = _read_at(f, at, 4)
         if len(head) < 4:
             raise InconsistentFileError
         last = bool(head[0] & 0x80)
         at += 4 + int.from_bytes(head[1:], "big")
-    frame = _read(f, at, 2)
+    frame = _read_at(f, at, 2)
     if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
         raise InconsistentFileError
     return at
@@ -184,57 +184,57 @@ def _after_flac_blocks(f: BinaryIO, at: int) -> int:
 
 
 def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[ByteRange]:
-    """Contents of the wanted chunks of a RIFF or IFF file: chunks of even length inside one that holds them all.
+    """Contents of the wanted chunks of a RIFF or IFF file: chunks padded to even length inside one outer chunk.
 
     Raises:
-        Damaged: sizes that do not fit the file.
+        InconsistentFileError: sizes that do not fit the file.
         OSError: it cannot be read.
     """
-    size, head = f.seek(0, 2), _read(f, 0, 8)
+    size, head = f.seek(0, 2), _read_at(f, 0, 8)
     layout = ">4sI" if head[:4] == b"FORM" else "<4sI"
     end = 8 + struct.unpack(layout, head)[1]
-    if end > size + 1:  # the last chunk's filling byte is often forgotten
+    if end > size + 1:  # the padding byte of the last chunk is often missing
         raise InconsistentFileError
     at = 12
     while at + 8 <= min(end, size):
-        name, length = struct.unpack(layout, _read(f, at, 8))
+        name, length = struct.unpack(layout, _read_at(f, at, 8))
         _require_non_negative(size - at - 8 - length)
         if name in wanted:
             yield at + 8, length
         at += 8 + length + length % 2
 
 
-def _mp4(f: BinaryIO, size: int) -> Iterator[ByteRange]:
+def _mp4_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     tables: list[ByteRange] = []
     for name, offset, length in atoms(f, 0, size):
         if name == b"mdat":
             yield offset, length
         tables += _mp4_decoding_ranges(f, name, offset, length)
-    yield from tables  # last, for they may stand before the sound or behind it
+    yield from tables  # last, because they may be before the audio data or after it
 
 
 def _mp4_decoding_ranges(f: BinaryIO, name: bytes, offset: int, length: int) -> Iterator[ByteRange]:
-    """What says how the sound in an MP4 is decoded, below one atom; not where it stands, nor when it was changed."""
+    """The ranges below one atom of an MP4 needed to decode the audio; neither its offsets nor modification times."""
     if name in MP4_INSIDE:
         for inner, at, n in atoms(f, offset, offset + length):
             if inner in MP4_INSIDE[name]:
                 yield from _mp4_decoding_ranges(f, inner, at, n)
     elif name == b"mdhd":
-        times = 20 if _read(f, offset, 1) == b"\1" else 12
+        times = 20 if _read_at(f, offset, 1) == b"\1" else 12
         yield offset + times, _require_non_negative(length - times)
     elif name in MP4_TABLES:
         yield offset, length
 
 
 def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, where its content begins and how long that is, of every atom of an MP4 between two offsets.
+    """Name, offset of the content and its length, of every atom of an MP4 between two offsets.
 
     Raises:
-        Damaged: sizes that do not fit.
+        InconsistentFileError: sizes that do not fit.
         OSError: it cannot be read.
     """
     while at < end:
-        head = _read(f, at, 16)
+        head = _read_at(f, at, 16)
         if len(head) < 8:
             raise InconsistentFileError
         length, header = int.from_bytes(head[:4], "big"), 8
@@ -249,12 +249,12 @@ def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         at += length
 
 
-def _asf(f: BinaryIO, size: int) -> Iterator[ByteRange]:
-    end = int.from_bytes(_read(f, 16, 8), "little")
+def _asf_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
+    end = int.from_bytes(_read_at(f, 16, 8), "little")
     _require_non_negative(size - end)
     at = 30
     while at < end:
-        head = _read(f, at, 24)
+        head = _read_at(f, at, 24)
         length = int.from_bytes(head[16:], "little")
         if len(head) < 24 or length < 24:
             raise InconsistentFileError
@@ -266,11 +266,11 @@ def _asf(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     yield end, size - end
 
 
-def _ogg(f: BinaryIO, size: int) -> Iterator[ByteRange]:
+def _ogg_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     streams: dict[int, OggStream] = {}
     at = 0
     while at < size:
-        head = _read(f, at, 27)
+        head = _read_at(f, at, 27)
         if len(head) < 27 or head[:5] != b"OggS\x00":
             raise InconsistentFileError
         lacing = f.read(head[26])
@@ -279,7 +279,7 @@ def _ogg(f: BinaryIO, size: int) -> Iterator[ByteRange]:
             raise InconsistentFileError
         serial = int.from_bytes(head[14:18], "little")
         if head[5] & 2:
-            streams[serial] = OggStream(_read(f, body, min(length, 8)))
+            streams[serial] = OggStream(_read_at(f, body, min(length, 8)))
         if serial not in streams:
             raise InconsistentFileError
         yield from streams[serial].audio(f, body, lacing)

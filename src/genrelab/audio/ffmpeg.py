@@ -1,4 +1,4 @@
-"""FFmpeg (PyAV): what libsndfile cannot read, packet by packet. Imported when the first such file is met."""
+"""FFmpeg (PyAV) reads what libsndfile cannot, packet by packet. Imported when the first such file is opened."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 from genrelab.audio.sndfile import PREROLL_S
 
 MAX_OTHER_RATE_S = 1.0
-"""Frames of another rate than the first that may be found in a damaged file before it is refused."""
+"""Seconds of frames with another rate than the first that are tolerated in a damaged file before it is refused."""
 
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,"
     "shorten,tak,tta,w64,wav,wv"
 )
-"""What a file may be taken for. Play lists are not among them: they make FFmpeg open other files and addresses."""
+"""Formats that FFmpeg may detect. Playlists are excluded: they make FFmpeg open other files and addresses."""
 
 NO_SOUND = "there is no sound in it"
-"""What is said of a film without sound, and of pictures."""
+"""Error message for films without sound, and for pictures."""
 
 MAX_PLANES = 7
-"""Channels of a planar frame that PyAV can hand out: with more it reads past their end, and the process dies."""
+"""Channels of a planar frame that PyAV can convert: with more it reads past their end, and the process crashes."""
 
 FFMPEG_ERRORS = (
     av.FFmpegError,
@@ -45,28 +45,27 @@ FFMPEG_ERRORS = (
 )
 """What PyAV raises on bad input."""
 
-
 PIPE_PROBE_BYTES, PIPE_PROBE_US = "65536", "1000000"
-"""What FFmpeg may look at of a pipe before it gives the first packet: of WAV it would wait for seconds otherwise."""
+"""How much of a pipe FFmpeg may probe before it returns the first packet: for WAV it would wait for seconds."""
 
 
 class Readable(Protocol):
-    """Bytes that come one after the other."""
+    """A stream of bytes."""
 
     def read(self, n: int, /) -> bytes:
-        """At most `n`, as soon as there are any; none at the end."""
+        """At most `n` bytes, as soon as there are any; none at the end."""
         ...
 
 
 _Frame = tuple[int | None, NDArray[np.float32]]
-"""Place in the file in samples, where its time stamp tells it, and mono samples."""
+"""Position in the file in samples (None without a time stamp), and mono samples."""
 
 
 class FFmpeg:
-    """One file, and its length as far as `most_s` (see `decoders.Audio`).
+    """One file, with its length measured up to `most_s` (see `reader.Audio`).
 
-    A stretch that begins where the last one ended, or soon after, goes on in the same decoder: where a format has no
-    index, each seek would read the file from its beginning. Any other stretch opens the file anew.
+    A read that starts where the last one ended, or soon after, continues with the same decoder: where a format has no
+    index, each seek would read the file from its start. Any other read opens the file again.
     """
 
     decoder = "av"
@@ -74,15 +73,15 @@ class FFmpeg:
     def __init__(self, path: Path, most_s: float | None = None) -> None:
         self._path = path
         self._frames: Generator[_Frame, None, None] | None = None
-        self._last: list[_Frame] = []  # the frame in which the last stretch ended
+        self._last: list[_Frame] = []  # the frame in which the last read ended
         self._end = 0
         with translate_errors(), open_file(path) as (container, stream):
             first, end = None, 0
-            far = math.inf if most_s is None else most_s / _time_base(stream)
+            limit = math.inf if most_s is None else most_s / _time_base(stream)
             for packet in packets(container, stream):
                 first = first or next(iter(decode_packet(packet)), None)
                 end = max(end, (packet.pts or 0) + (packet.duration or 0))
-                if first is not None and end - (first.pts or 0) > far:
+                if first is not None and end - (first.pts or 0) > limit:
                     break
             if first is None:
                 raise ValueError("nothing in it can be decoded")
@@ -98,10 +97,10 @@ class FFmpeg:
             self.close()
             self._frames = self._frames_from(start_s)
         pieces, at = [np.empty(0, np.float32)], 0
-        last, self._last = self._last, []  # after a fault there is nothing to go on from
+        last, self._last = self._last, []  # after an error the next read cannot continue from here
         with translate_errors():
             for stamp, y in chain(last, self._frames):
-                # Time stamps say where the window begins; from there on frames follow each other without a gap.
+                # Time stamps locate the start of the window; from there on frames are taken to follow without a gap.
                 if at <= start and stamp is not None:
                     at = stamp
                 pieces.append(y[max(start - at, 0) : max(stop - at, 0)])
@@ -112,28 +111,28 @@ class FFmpeg:
         return np.concatenate(pieces)
 
     def _follows(self, start: int) -> bool:
-        """Does a stretch begin in the frame in which the last one ended, or soon after?"""
-        begins = self._last[0][0] if self._last else None
-        return begins is not None and begins <= start <= self._end + PREROLL_S * self.sr
+        """Does a read start in the frame in which the last one ended, or soon after?"""
+        last_start = self._last[0][0] if self._last else None
+        return last_start is not None and last_start <= start <= self._end + PREROLL_S * self.sr
 
     def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
         """Every frame from a little before `start_s` on."""
-        strange_s = 0.0
+        other_rate_s = 0.0
         with open_file(self._path) as (container, stream):
-            unit = _time_base(stream)
+            time_base = _time_base(stream)
             if start_s > PREROLL_S:
-                container.seek(int((float(self._origin) + start_s - PREROLL_S) / unit), stream=stream)
+                container.seek(int((float(self._origin) + start_s - PREROLL_S) / time_base), stream=stream)
             for frame in (f for p in packets(container, stream) for f in decode_packet(p)):
-                if frame.sample_rate != self.sr:  # one frame: damage that looks sound; many: another recording
-                    strange_s += frame.samples / frame.sample_rate
-                    if strange_s > MAX_OTHER_RATE_S:
+                if frame.sample_rate != self.sr:  # one frame: damage that still decodes; many: another recording
+                    other_rate_s += frame.samples / frame.sample_rate
+                    if other_rate_s > MAX_OTHER_RATE_S:
                         raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
                     continue
-                stamp = None if frame.pts is None else round((frame.pts * unit - self._origin) * self.sr)
+                stamp = None if frame.pts is None else round((frame.pts * time_base - self._origin) * self.sr)
                 yield stamp, mono(frame)
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Close the file."""
         self._last = []
         if self._frames is not None:
             self._frames.close()
@@ -142,7 +141,7 @@ class FFmpeg:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """FFmpeg's errors that are not also Python's own kind become ValueErrors in its words."""
+    """Turn FFmpeg errors that are not also built-in exceptions into ValueErrors with the same message."""
     try:
         yield
     except av.FFmpegError as e:
@@ -153,18 +152,18 @@ def translate_errors() -> Iterator[None]:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """A local file's container and its first stream of audio, closed at the end."""
-    with _open_container(f"file:{path.absolute()}", protocol_whitelist="file") as both:
-        yield both
+    """Container and first audio stream of a local file, closed at the end."""
+    with _open_container(f"file:{path.absolute()}", protocol_whitelist="file") as opened:
+        yield opened
 
 
 @contextmanager
 def open_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The same of bytes that come one after the other, for ever maybe; the first are decoded soon."""
+    """The same for a stream of bytes, which may be endless; the first packets are decoded without long probing."""
     with _open_container(
         source, protocol_whitelist="none", probesize=PIPE_PROBE_BYTES, analyzeduration=PIPE_PROBE_US
-    ) as both:
-        yield both
+    ) as opened:
+        yield opened
 
 
 @contextmanager
@@ -177,20 +176,21 @@ def _open_container(file: str | Readable, **options: str) -> Iterator[tuple[Inpu
 
 
 def _time_base(stream: AudioStream) -> Fraction:
-    """Seconds of one unit of the time stamps; of some containers a thousandth, so that windows begin within it."""
+    """Seconds per unit of the time stamps; in some containers 1/1000, so that window starts are accurate to that."""
     return stream.time_base or Fraction(1, stream.rate)
 
 
 def packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
-    """Every packet of a stream, as far as there are whole ones."""
-    with suppress(*FFMPEG_ERRORS):  # cut off in the middle of a packet: what came before it counts
+    """Every complete packet of a stream."""
+    with suppress(*FFMPEG_ERRORS):  # cut off in the middle of a packet: those before it are still used
         yield from container.demux(stream)
 
 
 def decode_packet(packet: Packet[AudioStream]) -> list[AudioFrame]:
+    """The frames of a packet; none where it is damaged: players skip such packets, too."""
     try:
         return packet.decode()
-    except FFMPEG_ERRORS:  # a damaged packet is left out, as every player does
+    except FFMPEG_ERRORS:
         return []
 
 

@@ -1,7 +1,7 @@
-"""Which audio files a list of names means: named files as they are, and what looks like audio below named folders.
+"""Finds the audio files that a list of paths refers to: named files as they are, and audio files below named folders.
 
-Below a folder whatever is hidden stays so: snapshots, bins, macOS's shadow files, genrelab's own journals. Links to
-files are followed, links to folders are not (they may lead in a circle).
+Below a folder hidden entries are skipped: snapshots, recycle bins, macOS's shadow files, genrelab's own journals. Links
+to files are followed, links to folders are not (they may form a cycle).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ AUDIO_SUFFIXES = frozenset(
         ".wv",
     )
 )
-"""File names that are taken for audio when a folder is searched; whether they are is decode's to find out."""
+"""Suffixes of files that are taken for audio when a folder is searched; whether they are audio shows when decoding."""
 
 
 def find_audio_files(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError]:
-    """Named files as they are, and what looks like audio below named folders, sorted; each once.
+    """Named files as they are, and files with an audio suffix below named folders, sorted; each once.
 
-    A folder that holds no audio or cannot be listed is an error in its place.
+    For a folder that holds no audio or cannot be listed an error is yielded in its place.
     """
     seen = set()
     for path in map(Path, paths):
@@ -40,24 +40,24 @@ def find_audio_files(paths: Iterable[str | Path]) -> Iterator[Path | DecodeError
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # it may not be looked at: whoever reads it says why
+    except OSError:  # no permission: opening it reports why
         return False
 
 
 def _audio_files_below(folder: Path) -> list[Path | DecodeError]:
-    faults: list[DecodeError] = []
+    errors: list[DecodeError] = []
 
-    def note(e: OSError) -> None:
-        faults.append(DecodeError(e.filename, e.strerror or str(e), stage="read"))
+    def note_error(e: OSError) -> None:
+        errors.append(DecodeError(e.filename, e.strerror or str(e), stage="read"))
 
     files = []
-    for parent, folders, names in os.walk(folder, onerror=note):
+    for parent, folders, names in os.walk(folder, onerror=note_error):
         folders[:] = [f for f in folders if not f.startswith(".")]
         files += [Path(parent, n) for n in names if _looks_like_audio(n)]
-    if not files and not faults:
+    if not files and not errors:
         known = " ".join(sorted(AUDIO_SUFFIXES))
-        faults.append(DecodeError(folder, f"no audio file in this folder: looked for {known}", stage="read"))
-    return [*sorted(files), *faults]
+        errors.append(DecodeError(folder, f"no audio file in this folder: looked for {known}", stage="read"))
+    return [*sorted(files), *errors]
 
 
 def _looks_like_audio(name: str) -> bool:

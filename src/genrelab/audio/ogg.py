@@ -1,4 +1,4 @@
-"""What of an Ogg stream is sound, and what is comment."""
+"""Separates the audio packets of an Ogg stream from its comments."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 HEADS_BEFORE_COMMENT = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x80theora")
-"""How streams begin whose second packet is the comment."""
+"""First bytes of streams whose second packet is the comment."""
 
 FLAC_HEAD = 51
-"""Bytes of the first packet of FLAC in Ogg; the last 34 are STREAMINFO, those before it count the packets of tags."""
+"""Bytes of the first packet of FLAC in Ogg; the last 34 are STREAMINFO, those before count the tag packets."""
 
 ByteRange = tuple[int, int]
 """Offset and length in bytes."""
 
 
 class OggStream:
-    """One logical stream: knows which of its packets are comments."""
+    """One logical stream; tracks across pages which of its packets are comments."""
 
     def __init__(self, beginning: bytes) -> None:
         self._flac = beginning.startswith(b"\x7fFLAC")
         self._comments = self._flac or beginning.startswith(HEADS_BEFORE_COMMENT)
-        self._packet, self._inside = 0, False  # packets that are over; does one go on?
+        self._packet, self._inside = 0, False  # complete packets so far; does one continue on the next page?
         self._skipped = False
 
     def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[ByteRange]:
-        """What of a page's body is no comment."""
+        """The ranges of a page's body that are not comments."""
         if not self._comments:
             yield body, sum(lacing)
             return
-        for at, length, over in _packets(body, lacing):
+        for at, length, complete in _packets(body, lacing):
             if self._comments and not self._inside:
                 f.seek(at)
                 self._skipped = self._is_comment(f.read(1))
@@ -37,14 +37,14 @@ class OggStream:
                     yield at + FLAC_HEAD - 34, 34
             if not (self._comments and self._skipped):
                 yield at, length
-            self._inside = not over
-            self._packet += over
+            self._inside = not complete
+            self._packet += complete
 
     def _is_comment(self, first: bytes) -> bool:
         if not self._flac:
             self._comments = self._packet < 2
             return self._packet == 1
-        self._comments = first != b"\xff"  # audio frames begin so, and no metadata block does
+        self._comments = first != b"\xff"  # audio frames start with it, and no metadata block does
         return self._comments
 
 

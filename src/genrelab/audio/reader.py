@@ -1,7 +1,7 @@
-"""The two decoders behind one face: libsndfile (soundfile) reads what it can, FFmpeg (PyAV) the rest.
+"""One interface to two decoders: libsndfile (soundfile) reads what it can, FFmpeg (PyAV) the rest.
 
-FFmpeg also takes over where libsndfile would stop early without a word: an MP3 of varying bit rate whose first frame
-does not say how long it is (libsndfile then guesses), a file that is shorter than it says, damage in the middle.
+FFmpeg also takes over where libsndfile would stop early without an error: an MP3 of variable bit rate whose first frame
+does not state its length (libsndfile then guesses), a file that is shorter than it states, damage in the middle.
 """
 
 from __future__ import annotations
@@ -25,44 +25,48 @@ class Audio:
 
     Args:
         path: the file.
-        most_s: how far the length of a file that does not state it is measured; a longer one is said to last somewhat
-            longer than that. None: to its end, for which all of it is read.
+        most_s: up to where the length of a file that does not state it is measured; for a longer one slightly more than
+            this is reported. None: to its end, for which all of it is read.
 
     Attributes:
         sr, channels, frames: rate, channels, and length in samples of one channel.
         decoder: `soundfile` or `av`.
 
     Raises:
-        DecodeError: no file (stage `read`), or no decoder reads it; with the decoder's words, or both decoders'.
+        DecodeError: no file (stage `read`), or no decoder reads it; with the message of the decoder, or of both.
     """
 
     def __init__(self, path: str | Path, *, most_s: float | None = None) -> None:
         self.path, self._most_s = Path(path), most_s
         _require_regular_file(self.path)
-        self._use(_choose(self.path, most_s))
+        self._set_decoder(_choose_decoder(self.path, most_s))
 
-    def _use(self, source: SoundFile | FFmpeg) -> None:
+    def _set_decoder(self, source: SoundFile | FFmpeg) -> None:
         self._source, self.decoder = source, source.decoder
         self.sr, self.channels, self.frames = source.sr, source.channels, source.frames
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
-        """Mono samples from `start_s` on, shape (samples,): `seconds` of them, or as many as the file holds."""
+        """Mono samples from `start_s` on, shape (samples,): `seconds` of them, or fewer where the file ends earlier.
+
+        Raises:
+            DecodeError: FFmpeg cannot decode them; it is tried where libsndfile cannot.
+        """
         try:
             return self._source.read(start_s, seconds)
         except DECODER_ERRORS as e:
-            fault = e
+            error = e
         if self.decoder == "av":
-            raise DecodeError(self.path, _error_text(fault)) from fault
+            raise DecodeError(self.path, _error_text(error)) from error
         self._source.close()
-        ffmpeg = _fall_back_to_ffmpeg(self.path, fault, self._most_s)
-        self._use(ffmpeg)
+        ffmpeg = _fall_back_to_ffmpeg(self.path, error, self._most_s)
+        self._set_decoder(ffmpeg)
         try:
             return ffmpeg.read(start_s, seconds)
         except DECODER_ERRORS as e:
-            raise DecodeError(self.path, f"soundfile: {_error_text(fault)}; FFmpeg: {_error_text(e)}") from e
+            raise DecodeError(self.path, f"soundfile: {_error_text(error)}; FFmpeg: {_error_text(e)}") from e
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Close the file."""
         self._source.close()
 
 
@@ -79,7 +83,7 @@ def _require_regular_file(path: Path) -> None:
         raise DecodeError(path, _error_text(e), stage="read") from e
 
 
-def _choose(path: Path, most_s: float | None) -> SoundFile | FFmpeg:
+def _choose_decoder(path: Path, most_s: float | None) -> SoundFile | FFmpeg:
     try:
         source = SoundFile(path)
     except DECODER_ERRORS as e:
@@ -87,31 +91,28 @@ def _choose(path: Path, most_s: float | None) -> SoundFile | FFmpeg:
     if source.is_complete():
         return source
     try:
-        ffmpeg = _ffmpeg(path, most_s)
+        ffmpeg = _open_with_ffmpeg(path, most_s)
     except DECODER_ERRORS:
-        return source  # its length is doubtful, yet it is the only one that reads it
+        return source  # its length is doubtful, yet it is the only decoder that reads the file
     if abs(ffmpeg.frames / ffmpeg.sr - source.frames / source.sr) <= LENGTH_TOLERANCE_S:
         return source
     source.close()
     return ffmpeg
 
 
-def _ffmpeg(path: Path, most_s: float | None) -> FFmpeg:
-    from genrelab.audio import ffmpeg  # late: most files never need it
+def _open_with_ffmpeg(path: Path, most_s: float | None) -> FFmpeg:
+    from genrelab.audio import ffmpeg  # imported late: most files do not need it
 
     return ffmpeg.FFmpeg(path, most_s)
 
 
-def _fall_back_to_ffmpeg(path: Path, fault: BaseException, most_s: float | None) -> FFmpeg:
+def _fall_back_to_ffmpeg(path: Path, error: BaseException, most_s: float | None) -> FFmpeg:
     try:
-        return _ffmpeg(path, most_s)
+        return _open_with_ffmpeg(path, most_s)
     except DECODER_ERRORS as e:
-        raise DecodeError(path, f"soundfile: {_error_text(fault)}; FFmpeg: {_error_text(e)}") from e
+        raise DecodeError(path, f"soundfile: {_error_text(error)}; FFmpeg: {_error_text(e)}") from e
 
 
 def _error_text(e: BaseException) -> str:
-    """What a decoder says, without the name of the file: the error around it says that."""
+    """A decoder's message without the name of the file: the error around it names the file."""
     return getattr(e, "error_string", None) or getattr(e, "strerror", None) or str(e) or type(e).__name__
-
-
-# --- libsndfile ---

@@ -1,6 +1,6 @@
-"""A quarter of a second of a tone, encoded by us in the formats for which few machines have an encoder.
+"""A test tone of a quarter of a second, stored encoded in the formats for which few machines have an encoder.
 
-440 Hz, mono, 8 kHz (Opus: 48 kHz); made with PyAV from `0.5 * sin(2 * pi * 440 * t)`, then zlib and base 85.
+440 Hz, mono, 8 kHz (Opus: 48 kHz); encoded with PyAV from `0.5 * sin(2 * pi * 440 * t)`, then zlib and base 85.
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ _PACKED = {
 
 
 def tone_files() -> dict[str, bytes]:
-    """Content of a file of each of these formats, by suffix."""
+    """Content of a file in each of these formats, by suffix."""
     return {suffix: zlib.decompress(base64.b85decode(packed)) for suffix, packed in _PACKED.items()}

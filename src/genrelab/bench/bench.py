@@ -1,7 +1,7 @@
-"""What genrelab takes on this machine: each stage, the slowest, and what follows for whole data sets.
+"""Measure what genrelab costs on this machine: each stage, the slowest one, and predictions for whole data sets.
 
-Stages are measured one by one, in CPU time of one core. What a preparation takes is not their sum: it is rehearsed
-(`bench_rehearsal.py`), with its workers, on as many tracks as the time allows.
+Stages are measured one by one, in CPU time of one core. The time of a preparation is not their sum: it is rehearsed
+(`rehearsal.py`), with its workers, on as many tracks as the time allows.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from genrelab.prepare.work_unit import PIECE_TRACKS
 
 SYNTHESISED_TRACKS, MEASURED_TRACKS = 4, 6
 MAX_ROUNDS = 5
-"""How many times as large the larger rehearsal may be."""
+"""Largest ratio between the sizes of the larger and the smaller rehearsal."""
 
 TRAINING_SHARE = 0.55
-"""Of the time in all, kept for the networks: half of that TensorFlow takes to start on a busy machine."""
+"""Share of the total time kept for the networks: on a busy machine half of that goes to starting TensorFlow."""
 
 SLOW_TRACK_S = 1.0
-"""Below it a track is cheap enough for whole pieces, even if the time is over before they are made."""
+"""Below this cost of a track, whole pieces are made even if the time runs out before they are done."""
 
 MIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a track costs in one stage; `share`: of the CPU time of `prepare`, None for what is no part of it."""
+    """Cost of a track in one stage; `share`: of the CPU time of `prepare`, None for a stage outside it."""
 
     name: str
     ms: float
@@ -55,16 +55,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that was measured, and what follows.
+    """All measurements and the predictions from them.
 
     Attributes:
         source: kind of the dataset, or `synthesised`.
-        slowest: stage of `prepare`.
+        slowest: slowest stage of `prepare`.
         busy: share of the cores that other programs took from the rehearsals.
-        epochs: fewest and most of a training.
+        epochs: fewest and most epochs of a training.
         free_bytes: on the disk of the current folder.
-        failed: `path: why` of what could not be used; left out of all means.
-        heard, rehearsed: tracks behind the stages, and behind the larger rehearsal.
+        failed: `path: why` of each file that could not be used; these are left out of all means.
+        heard, rehearsed: number of tracks that the stages, and the larger rehearsal, were measured on.
     """
 
     source: str
@@ -94,18 +94,18 @@ def bench(
     preload: Iterable[str] = (),
     notify: Notify = ignore,
 ) -> Bench:
-    """Measure for about so many seconds in all.
+    """Measure for about `seconds` seconds in total.
 
     Args:
-        dataset: tracks to measure on; None: music that is synthesised as FMA's clips are.
-        models: those whose networks are measured, too.
-        jobs: worker processes of the preparation; None: as many as recommended.
-        tracks: a number to predict for besides FMA's; None: that of the dataset.
-        find_s: what it took to look the dataset through.
-        preload: modules that the command `prepare` imports: they are part of the time that it takes.
+        dataset: tracks to measure on; None: synthesised music in the format of FMA's clips.
+        models: the networks among them are measured, too.
+        jobs: worker processes of the preparation; None: the recommended number.
+        tracks: a number of tracks to predict for besides FMA's; None: that of the dataset.
+        find_s: seconds that listing the dataset took.
+        preload: modules that the command `prepare` imports: they are part of its time.
 
     Raises:
-        SettingsError: too little time, or numbers that cannot be.
+        SettingsError: too little time, or invalid numbers.
         DatasetError: no track can be used.
     """
     if seconds < MIN_SECONDS or (jobs or 1) < 1 or (tracks or 1) < 1:
@@ -113,15 +113,17 @@ def bench(
     end = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
         sample = (
-            _synthesised(Path(folder), SYNTHESISED_TRACKS, notify) if dataset is None else bench_sample.usable(dataset)
+            _synthesise_sample(Path(folder), SYNTHESISED_TRACKS, notify)
+            if dataset is None
+            else bench_sample.usable(dataset)
         )
         notify("each stage by itself")
-        heard, failed = like_fma, _ = _measure_stages(sample, settings, seconds=0.15 * seconds)
+        costs, failed = fma_costs, _ = _measure_stages(sample, settings, seconds=0.15 * seconds)
         if dataset is not None:
-            like_fma, _ = _measure_stages(_synthesised(Path(folder), 2, notify), settings, seconds=0.1 * seconds)
+            fma_costs, _ = _measure_stages(_synthesise_sample(Path(folder), 2, notify), settings, seconds=0.1 * seconds)
         jobs = jobs or recommended_jobs()
         notify(f"prepare, rehearsed with {jobs} workers")
-        small, large = _rehearse_twice(sample, settings, jobs, heard, end - TRAINING_SHARE * seconds, tuple(preload))
+        small, large = _rehearse_twice(sample, settings, jobs, costs, end - TRAINING_SHARE * seconds, tuple(preload))
     notify("training of the networks")
     trained = bench_training.measure_training(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
@@ -131,16 +133,16 @@ def bench(
     )
     n = tracks or (len(sample.tracks) if dataset is not None else None)
     failed += [*small.failed, *large.failed]
-    return _summarise(sample, settings, heard, like_fma, forecast, trained, large, n, failed)
+    return _summarise(sample, settings, costs, fma_costs, forecast, trained, large, n, failed)
 
 
-def _synthesised(folder: Path, n: int, notify: Notify) -> Dataset:
+def _synthesise_sample(folder: Path, n: int, notify: Notify) -> Dataset:
     notify("synthesising clips as FMA has them")
     return bench_sample.synthesise_clips(folder, n)
 
 
 def recommended_jobs() -> int:
-    """A worker a core, as far as the memory goes."""
+    """One worker per core, as far as the memory allows."""
     memory = free_memory()
     return available_cores() if memory is None else max(1, min(available_cores(), memory // MIN_MEMORY))
 
@@ -148,22 +150,22 @@ def recommended_jobs() -> int:
 def _measure_stages(
     dataset: Dataset, settings: PrepareSettings, *, seconds: float
 ) -> tuple[list[TrackCost], list[str]]:
-    """What tracks cost, and `path: why` of those that cannot be used."""
+    """Costs of sampled tracks, and `path: why` of those that cannot be used."""
     chosen = bench_sample.sample_evenly(dataset, min(MEASURED_TRACKS, len(dataset.tracks)))
     paths = [str(dataset.root / str(t.path)) for t in chosen.tracks]
-    found = list(measure_tracks(paths, settings, seconds=seconds))
-    good = [heard for _, heard in found if heard.error is None]
-    failed = [f"{path}: {heard.error}" for path, heard in found if heard.error is not None]
-    if not good:
+    measured = list(measure_tracks(paths, settings, seconds=seconds))
+    costs = [cost for _, cost in measured if cost.error is None]
+    failed = [f"{path}: {cost.error}" for path, cost in measured if cost.error is not None]
+    if not costs:
         raise DatasetError(f"none of {len(failed)} tracks can be used; {printable(failed[0])}")
-    return good, failed
+    return costs, failed
 
 
 def _rehearse_twice(
-    sample: Dataset, settings: PrepareSettings, jobs: int, heard: list[TrackCost], end: float, preload: tuple[str, ...]
+    sample: Dataset, settings: PrepareSettings, jobs: int, costs: list[TrackCost], end: float, preload: tuple[str, ...]
 ) -> tuple[Rehearsal, Rehearsal]:
-    """One in which each worker makes two pieces or less, and one in which it makes as many as the time allows."""
-    track_s = fmean(prepare_s(h) for h in heard) * max(1.0, jobs / available_cores())
+    """Two rehearsals: in the first each worker makes two pieces or fewer, in the second as many as the time allows."""
+    track_s = fmean(prepare_s(cost) for cost in costs) * max(1.0, jobs / available_cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < SLOW_TRACK_S else max(2, most)
     small = rehearsal.rehearse(bench_sample.sample_evenly(sample, n), settings, jobs, preload=preload)
@@ -176,32 +178,34 @@ def _rehearse_twice(
 
 
 def _summarise(
-    sample: Dataset, settings: PrepareSettings, heard: list[TrackCost], like_fma: list[TrackCost], forecast: Forecast,
+    sample: Dataset, settings: PrepareSettings, costs: list[TrackCost], fma_costs: list[TrackCost], forecast: Forecast,
     trained: TrainingCost, large: Rehearsal, tracks: int | None, failed: list[str],
 ) -> Bench:  # fmt: skip
-    stages = _stages(heard)
+    stages = _mean_stages(costs)
     in_prepare = [s for s in stages if s.share is not None]
     training = TrainSettings()
     epochs = (training.patience + 1, training.epochs)
     named = None if tracks is None else (sample.root.name or sample.name, tracks)
-    found = forecast_datasets(named, heard, like_fma, forecast, trained, epochs)
-    had = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, available_cores()))
+    forecasts = forecast_datasets(named, costs, fma_costs, forecast, trained, epochs)
+    cores_used = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, available_cores()))
     return Bench(
         sample.name, tuple(v.name for v in settings.views), stages, max(in_prepare, key=lambda s: s.ms).name,
-        max(0.0, 1 - had), forecast, trained, epochs, found, disk_usage(Path.cwd()).free,
-        tuple(dict.fromkeys(failed)), len(heard), large.tracks,
+        max(0.0, 1 - cores_used), forecast, trained, epochs, forecasts, disk_usage(Path.cwd()).free,
+        tuple(dict.fromkeys(failed)), len(costs), large.tracks,
     )  # fmt: skip
 
 
-def _stages(heard: list[TrackCost]) -> tuple[Stage, ...]:
-    """Means over the tracks, in the order of a track's way."""
-    names = list(dict.fromkeys(name for h in heard for name in h.seconds))
+def _mean_stages(costs: list[TrackCost]) -> tuple[Stage, ...]:
+    """Means over the tracks, in the order in which a track passes the stages."""
+    names = list(dict.fromkeys(name for cost in costs for name in cost.seconds))
     names.sort(key=lambda name: (name in OUTSIDE_PREPARE, name == WRITE))
-    in_all, found = sum(map(prepare_s, heard)), []
+    total_s, stages = sum(map(prepare_s, costs)), []
     for name in names:
-        spent = sum(h.seconds.get(name, 0.0) for h in heard)
-        n_bytes = {DECODE: sum(h.file_bytes for h in heard)}
-        n_bytes |= dict.fromkeys((WRITE, READ), sum(sum(h.n_bytes.values()) for h in heard))
+        spent = sum(cost.seconds.get(name, 0.0) for cost in costs)
+        n_bytes = {DECODE: sum(cost.file_bytes for cost in costs)}
+        n_bytes |= dict.fromkeys((WRITE, READ), sum(sum(cost.n_bytes.values()) for cost in costs))
         mb_s = n_bytes[name] / spent / 1e6 if name in n_bytes and spent else None
-        found.append(Stage(name, 1000 * spent / len(heard), mb_s, None if name in OUTSIDE_PREPARE else spent / in_all))
-    return tuple(found)
+        stages.append(
+            Stage(name, 1000 * spent / len(costs), mb_s, None if name in OUTSIDE_PREPARE else spent / total_s)
+        )
+    return tuple(stages)

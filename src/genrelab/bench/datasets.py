@@ -1,4 +1,4 @@
-"""What `bench` predicts for a data set: time by its parts, disk, training; and which part of FMA fits."""
+"""Predictions of `bench` for a data set: time by its parts, disk, training; and which part of FMA fits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genrelab.prepare.estimate import max_tracks_per_worker
 
 FMA_TRACKS = dict(zip(SUBSETS, (8_000, 25_000, 106_574, 106_574), strict=True))
 FMA_CLIPS = {"full": 9}
-"""Clips of 30 s of one track: whole ones last 270 s on average (Defferrard et al. 2017); elsewhere it is 1."""
+"""Clips of 30 s per track: whole tracks last 270 s on average (Defferrard et al. 2017); in the other parts it is 1."""
 
 NIGHT_S = 8 * 3_600.0
 
@@ -27,15 +27,15 @@ WAITING, ENDING = "workers: waiting for a core or the disk", "one process: write
 
 @dataclass(frozen=True)
 class DatasetForecast:
-    """What is predicted for some tracks.
+    """Prediction for a number of tracks.
 
     Attributes:
-        seconds: of `prepare` by the clock, with `jobs` workers.
-        parts: what these seconds are the sum of.
-        n_bytes: of PREPARED, which stands on disk twice for a while.
-        download_bytes: of the archive; None where nothing is fetched.
-        peak_bytes: the most that is on disk at a time; what is there already (ROOT) does not count.
-        networks_s: of training each network for the fewest and the most epochs.
+        seconds: wall-clock time of `prepare`, with `jobs` workers.
+        parts: the summands of these seconds, by name.
+        n_bytes: size of PREPARED, of which two copies are on disk for a while.
+        download_bytes: size of the archive; None where nothing is downloaded.
+        peak_bytes: maximum on disk at a time; files that are there already (ROOT) do not count.
+        networks_s: seconds of training each network for the fewest and the most epochs.
     """
 
     name: str
@@ -49,51 +49,51 @@ class DatasetForecast:
 
 
 def forecast_datasets(
-    named: tuple[str, int] | None, heard: list[TrackCost], like_fma: list[TrackCost], forecast: Forecast, trained: TrainingCost,
-    epochs: tuple[int, int],
+    named: tuple[str, int] | None, costs: list[TrackCost], like_fma: list[TrackCost], forecast: Forecast,
+    trained: TrainingCost, epochs: tuple[int, int],
 ) -> tuple[DatasetForecast, ...]:  # fmt: skip
-    """For so many tracks like those that were heard, if any, and for each part of FMA."""
-    alone_s, alone_bytes, found = fmean(map(prepare_s, heard)), fmean(map(_size, heard)), []
+    """One for `named` (name, number of tracks like those of `costs`) if given, then one for each part of FMA."""
+    alone_s, alone_bytes, forecasts = fmean(map(prepare_s, costs)), fmean(map(_stored_bytes, costs)), []
     if named is not None:
-        clips = fmean(h.clips for h in heard)
-        found.append(_forecast_dataset(*named, (1.0, 1.0), alone_s, clips, forecast, trained, epochs))
+        clips = fmean(c.clips for c in costs)
+        forecasts.append(_forecast_dataset(*named, (1.0, 1.0), alone_s, clips, forecast, trained, epochs))
     for subset, n in FMA_TRACKS.items():
         clips = FMA_CLIPS.get(subset, 1)
-        cpu_s = fmean(prepare_s(h) * clips - (clips - 1) * _first_clip_only(h.seconds) for h in like_fma)
-        n_bytes = fmean(_size(h) * clips - (clips - 1) * _first_clip_only(h.n_bytes) for h in like_fma)
+        cpu_s = fmean(prepare_s(c) * clips - (clips - 1) * _first_clip_only(c.seconds) for c in like_fma)
+        n_bytes = fmean(_stored_bytes(c) * clips - (clips - 1) * _first_clip_only(c.n_bytes) for c in like_fma)
         scales = cpu_s / alone_s, n_bytes / alone_bytes
-        found.append(_forecast_dataset(f"fma-{subset}", n, scales, cpu_s, clips, forecast, trained, epochs))
-    return tuple(found)
+        forecasts.append(_forecast_dataset(f"fma-{subset}", n, scales, cpu_s, clips, forecast, trained, epochs))
+    return tuple(forecasts)
 
 
 def largest_fitting(
-    found: Iterable[DatasetForecast], free_bytes: float, seconds: float = NIGHT_S
+    forecasts: Iterable[DatasetForecast], free_bytes: float, seconds: float = NIGHT_S
 ) -> DatasetForecast | None:
-    """The largest part of FMA that can be prepared in this time, and on this disk; the first named of equals."""
-    fma = [a for a in found if a.download_bytes is not None]
+    """The largest part of FMA that can be prepared in this time and on this disk; the first one of equal size."""
+    fma = [a for a in forecasts if a.download_bytes is not None]
     fit = [a for a in fma if a.peak_bytes <= free_bytes and a.seconds <= seconds]
     return max(fit, key=lambda a: a.tracks, default=None)
 
 
-def prepare_s(heard: TrackCost) -> float:
+def prepare_s(cost: TrackCost) -> float:
     """CPU seconds of the stages of `prepare`."""
-    return sum(s for name, s in heard.seconds.items() if name not in OUTSIDE_PREPARE)
+    return sum(s for name, s in cost.seconds.items() if name not in OUTSIDE_PREPARE)
 
 
 def _first_clip_only(values: dict[str, float] | dict[str, int]) -> float:
-    """Of what only the first clip of a track has."""
+    """Sum over the views that are computed for the first clip of a track only."""
     return sum(values.get(name, 0) for name in FIRST_CLIP_VIEWS)
 
 
-def _size(heard: TrackCost) -> float:
-    return max(1, sum(heard.n_bytes.values()))
+def _stored_bytes(cost: TrackCost) -> float:
+    return max(1, sum(cost.n_bytes.values()))
 
 
 def _forecast_dataset(
     name: str, tracks: int, scales: tuple[float, float], cpu_s: float, clips: float, forecast: Forecast,
     trained: TrainingCost, epochs: tuple[int, int],
 ) -> DatasetForecast:  # fmt: skip
-    """`scales`: time and bytes of a track, in tracks of the sample. `clips`: of a track; `raw_cnn` hears the first."""
+    """`scales`: time and bytes of a track, relative to the sample. `clips`: per track; `raw_cnn` uses the first."""
     networks_s = {}
     for network in trained.networks:
         windows = tracks if network.name == "raw_cnn" else round(tracks * clips)
@@ -108,7 +108,7 @@ def _forecast_dataset(
 
 
 def _parts(tracks: int, forecast: Forecast, scale: float, cpu_s: float) -> dict[str, float]:
-    """Seconds of `prepare` by the clock. What workers take beyond the CPU time of their stages is waiting."""
+    """Wall-clock seconds of `prepare`. Worker time beyond the CPU time of the stages counts as waiting."""
     most = max_tracks_per_worker(tracks, forecast.jobs)
     making_s, ending_s = scale * most * forecast.track_s, scale * tracks * forecast.single_s
     working_s = min(making_s, most * cpu_s * max(1.0, forecast.jobs / available_cores()))

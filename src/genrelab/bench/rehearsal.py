@@ -1,4 +1,4 @@
-"""`prepare` itself, on a sample: what a preparation of any size takes follows from two of different sizes."""
+"""Run `prepare` on two samples of different sizes and extrapolate to a preparation of any size."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from genrelab.prepare.pipeline import prepare
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """One preparation, by the clock.
+    """Wall-clock times of one preparation.
 
     Attributes:
-        tracks: how many.
+        tracks: number of tracks.
         total_s: from the start of its process to the end.
-        done: after each piece, the tracks that were done and the seconds since workers were asked for.
-        ending_s: while these became PREPARED and copies were looked for. Where tracks are repeated, and all have
-            copies, the search would take long as it never does: then it counts for nothing.
-        cpu_s: of all its processes; what systems without that figure say is too low.
-        n_bytes: of PREPARED.
-        failed: `track_id: why` of what cannot be used.
+        done: after each piece, the tracks that were done and the seconds since workers were requested.
+        ending_s: of assembling PREPARED and searching for duplicates. Where tracks are repeated, so that all have
+            duplicates, the search would take far longer than it ever does: then it is not counted.
+        cpu_s: CPU time of all its processes; too low on systems that do not report it for children.
+        n_bytes: size of PREPARED.
+        failed: `path: why` of each file that cannot be used.
     """
 
     tracks: int
@@ -46,12 +46,12 @@ class Rehearsal:
 
     @property
     def making_s(self) -> float:
-        """Seconds in which workers made its pieces."""
+        """Seconds in which the workers made the pieces."""
         return self.done[-1][1]
 
 
 def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload: Iterable[str] = ()) -> Rehearsal:
-    """Prepare these tracks into a temporary folder, in a process that starts for it as the command's does.
+    """Prepare these tracks into a temporary folder, in a new process, as the command does.
 
     Args:
         preload: modules that the command imports before it prepares anything.
@@ -60,19 +60,19 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload:
         DatasetError: the process dies.
     """
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
-        began = time.time()
+        start = time.time()
         try:
             with process_pool(1) as pool:
-                found = pool.submit(_timed_prepare, dataset, settings, jobs, folder, began, tuple(preload)).result()
+                rehearsal = pool.submit(_timed_prepare, dataset, settings, jobs, folder, start, tuple(preload)).result()
         except BrokenProcessPool as e:
             raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
-    return found
+    return rehearsal
 
 
 def _timed_prepare(
-    dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, began: float, preload: tuple[str, ...]
+    dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, start: float, preload: tuple[str, ...] = ()
 ) -> Rehearsal:
-    """Runs in a process of its own. `began`: on the clock that processes share."""
+    """Runs in a process of its own. `start`: of `rehearse`, on the clock that processes share."""
     for module in preload:
         import_module(module)
     stamps: list[tuple[int, float]] = []
@@ -81,29 +81,29 @@ def _timed_prepare(
     end, t = time.time(), prepared.tracks
     if len({track.path for track in dataset.tracks}) < len(dataset.tracks):
         end = (out / "dataset.json").stat().st_mtime  # the search for copies comes after it
-    asked, made = stamps[0][1], stamps[-1][1]
+    requested, made = stamps[0][1], stamps[-1][1]
     failed = tuple(
         f"{t['path'][i]}: {t['error'][i]}" for i, status in enumerate(t["status"]) if status != "ok"
     )  # fmt: skip
     n_bytes = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
-    spent = os.times()
-    cpu_s = spent.user + spent.system + spent.children_user + spent.children_system
-    done = tuple((tracks, at - asked) for tracks, at in stamps[1:])
-    return Rehearsal(len(dataset.tracks), end - began, done, end - made, cpu_s, n_bytes, failed)
+    times = os.times()
+    cpu_s = times.user + times.system + times.children_user + times.children_system
+    done = tuple((tracks, at - requested) for tracks, at in stamps[1:])
+    return Rehearsal(len(dataset.tracks), end - start, done, end - made, cpu_s, n_bytes, failed)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What `prepare` takes with so many workers on this machine as busy as it is.
+    """Time and size of `prepare` with `jobs` workers on this machine at its present load.
 
     Attributes:
         jobs: worker processes.
-        start_s: before workers begin: the program, and after its tracks what does not grow.
-        begin_s: until workers have begun.
-        track_s: that a worker takes for a track while all work.
-        single_s: what each track adds besides, in one process: looking for it, its place in the tables.
-        fixed_bytes, track_bytes: of PREPARED.
-        cpu_track_s, cpu_fixed_s: seconds of CPU of all processes.
+        start_s: fixed time: starting the program, and the constant part of the work after the tracks.
+        begin_s: until the workers have started.
+        track_s: time of a worker for one track while all of them work.
+        single_s: further time per track, in one process: finding it, its rows in the tables.
+        fixed_bytes, track_bytes: size of PREPARED without tracks, and per track.
+        cpu_track_s, cpu_fixed_s: CPU seconds of all processes, per track and fixed.
     """
 
     jobs: int
@@ -117,24 +117,24 @@ class Forecast:
     cpu_track_s: float
 
     def seconds(self, tracks: int, *, scale: float = 1.0) -> float:
-        """By the clock; `scale`: what a track costs, in tracks of the sample."""
+        """Wall-clock seconds; `scale`: cost of a track relative to the sample."""
         per_track = scale * (max_tracks_per_worker(tracks, self.jobs) * self.track_s + tracks * self.single_s)
         return self.start_s + (self.begin_s if tracks else 0.0) + per_track
 
     def cpu_s(self, tracks: int) -> float:
-        """Seconds of CPU of all processes together."""
+        """CPU seconds of all processes together."""
         return self.cpu_fixed_s + tracks * self.cpu_track_s
 
     def n_bytes(self, tracks: int, *, scale: float = 1.0) -> float:
-        """Of PREPARED."""
+        """Size of PREPARED; `scale`: bytes of a track relative to the sample."""
         return self.fixed_bytes + scale * tracks * self.track_bytes
 
 
 def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: float = 0.0) -> Forecast:
-    """The lines through two preparations; what comes first, and what each track takes, are never below 0.
+    """Straight lines through two preparations; neither the fixed part nor the part per track is ever below 0.
 
     Args:
-        find_track_s: what each track took when the dataset was looked through.
+        find_track_s: seconds per track that listing the dataset took.
     """
     begin_s, track_s = _fit_track_time(
         [(min(n, max_tracks_per_worker(n, jobs)), s) for r in (small, large) for n, s in r.done]
@@ -149,12 +149,12 @@ def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: flo
 
 
 def _fit_track_time(points: list[tuple[int, float]]) -> tuple[float, float]:
-    """Seconds until workers have begun, and of a track, by least squares.
+    """Seconds until the workers have started, and per track, by least squares.
 
-    Beginning takes at most half of the time to the first piece: a machine whose load changes must not make tracks free.
+    The start is at most half of the time to the first piece: else a machine whose load changes would make tracks free.
 
     Args:
-        points: tracks that the busiest worker had done, and seconds.
+        points: number of tracks that the busiest worker had done, and seconds.
     """
     n, s = np.array(points, float).T
     slope = ((n - n.mean()) * (s - s.mean())).sum() / max(((n - n.mean()) ** 2).sum(), 1e-9)
@@ -163,8 +163,8 @@ def _fit_track_time(points: list[tuple[int, float]]) -> tuple[float, float]:
 
 
 def _fit_line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:
-    """What there is without any track, and what each adds."""
+    """The value at zero tracks, and the slope per track."""
     (n, a), (m, b) = small, large
-    each = (b - a) / (m - n) if m > n else b / m
-    each = min(max(each, 0.0), b / m)
-    return b - m * each, each
+    slope = (b - a) / (m - n) if m > n else b / m
+    slope = min(max(slope, 0.0), b / m)
+    return b - m * slope, slope

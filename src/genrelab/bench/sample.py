@@ -1,4 +1,4 @@
-"""What `bench` measures on: tracks spread over a dataset, or music that is synthesised as FMA's clips are."""
+"""The tracks that `bench` measures on: spread over a dataset, or synthesised in the format of FMA's clips."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from genrelab.core.worker_pool import map_in_processes
 from genrelab.datasets.base import Dataset, Track
 
 SECONDS, SR = 30.0, 44_100
-"""Of a clip of FMA's small, medium and large; stereo, and at 256 kbit/s (93 GiB are 106,574 clips)."""
+"""Length and rate of a clip of fma-small, -medium and -large; stereo, at 256 kbit/s (93 GiB are 106,574 clips)."""
 
 LEVEL = 0.2
-"""libsndfile's compression level for 256 kbit/s at a constant rate."""
+"""libsndfile's compression level that yields 256 kbit/s at a constant bit rate."""
 
 
 def synthesise_clips(folder: Path, n: int) -> Dataset:
-    """So many clips like FMA's in a folder, each of another style, the same at every call."""
-    orders = [(str(folder / f"{i}.mp3"), i) for i in range(n)]
-    if lost := [
-        orders[place][0] for place, done in map_in_processes(_write, orders, jobs=available_cores()) if done is None
+    """Write `n` clips like FMA's into a folder, in alternating styles, the same ones at every call.
+
+    Raises:
+        DatasetError: this machine cannot encode MP3.
+    """
+    clips = [(str(folder / f"{i}.mp3"), i) for i in range(n)]
+    if failed := [
+        clips[place][0] for place, done in map_in_processes(_write_clip, clips, jobs=available_cores()) if done is None
     ]:
-        raise DatasetError(f"{lost[0]} cannot be encoded as MP3: give a ROOT to measure on")
-    tracks = tuple(Track(str(i), Path(path).name, genre) for (path, i), genre in zip(orders, _genres(n), strict=True))
+        raise DatasetError(f"{failed[0]} cannot be encoded as MP3: give a ROOT to measure on")
+    tracks = tuple(Track(str(i), Path(path).name, genre) for (path, i), genre in zip(clips, _genres(n), strict=True))
     return Dataset("synthesised", folder, tracks)
 
 
@@ -36,15 +40,15 @@ def _genres(n: int) -> list[str]:
     return [list(STYLES)[i % len(STYLES)] for i in range(n)]
 
 
-def _write(order: tuple[str, int]) -> bool:
-    """Render and encode one clip; the second channel is a little late, as of a room. Runs in a worker process."""
+def _write_clip(clip: tuple[str, int]) -> bool:
+    """Render and encode a clip (path, number); its second channel lags a little, as in a room. Runs in a worker."""
     import soundfile
 
     from genrelab.audio.clips import resample
     from genrelab.datasets.synth import Colour, artist_style, render
     from genrelab.datasets.synth_voices import SR as RENDERED
 
-    path, number = order
+    path, number = clip
     rng = np.random.default_rng((7, number))
     style = artist_style(_genres(number + 1)[-1], rng)
     y = resample(render(style, Colour.random(rng), rng, SECONDS), RENDERED, SR)
@@ -55,7 +59,7 @@ def _write(order: tuple[str, int]) -> bool:
 
 
 def usable(dataset: Dataset) -> Dataset:
-    """The tracks of a dataset that `prepare` decodes: with a genre, no known fault, and a file that is there.
+    """The tracks of a dataset that `prepare` decodes: with a genre, no known problem, and an existing file.
 
     Raises:
         DatasetError: there are none.
@@ -74,15 +78,15 @@ def _is_there(dataset: Dataset, track: Track) -> bool:
 
 
 def sample_evenly(dataset: Dataset, n: int, *, but: frozenset[str] = frozenset()) -> Dataset:
-    """So many tracks, spread evenly; where there are fewer they come again, under other ids.
+    """`n` tracks, spread evenly; where there are fewer they are repeated under other ids.
 
     Args:
-        but: ids that are left for later: those whose files were read before are in memory.
+        but: ids that are used only where the others do not suffice: files that were read before are in the page cache.
     """
     fresh = [t for t in dataset.tracks if t.track_id not in but]
     pool = fresh if len(fresh) >= n else [*fresh, *(t for t in dataset.tracks if t.track_id in but)]
     places = np.linspace(0, len(pool) - 1, min(n, len(pool))).round().astype(int)
     chosen = [pool[i] for i in places]
-    again = [replace(chosen[i % len(chosen)], track_id=f"{chosen[i % len(chosen)].track_id} ({i})") for i in
+    repeated = [replace(chosen[i % len(chosen)], track_id=f"{chosen[i % len(chosen)].track_id} ({i})") for i in
              range(len(chosen), n)]  # fmt: skip
-    return replace(dataset, tracks=(*chosen, *again))
+    return replace(dataset, tracks=(*chosen, *repeated))

@@ -1,4 +1,4 @@
-"""What each stage of a track's way costs: CPU time of one core, in a worker process as `prepare` has them."""
+"""Cost of each stage that a track passes: CPU time of one core, in a worker process as in `prepare`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from genrelab.records import tfrecord
 
 DECODE, RESAMPLE, FINGERPRINT = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
-"""Stages besides the views, which go by their names."""
+"""Stages besides the views, which are called by their names."""
 
 OUTSIDE_PREPARE = (READ, PREDICT)
-"""Stages that are no part of `prepare`."""
+"""Stages that do not belong to `prepare`."""
 
 
 @dataclass(frozen=True)
 class StageJob:
-    """A track to be measured; crosses process borders."""
+    """A track to measure; sent to worker processes."""
 
     path: str
     settings: PrepareSettings
@@ -41,14 +41,14 @@ class StageJob:
 
 @dataclass(frozen=True)
 class TrackCost:
-    """What one track costs.
+    """Cost of one track.
 
     Attributes:
-        seconds: of CPU, by stage.
-        n_bytes: of the arrays that are kept of it, by view.
-        clips: stretches of the track that are looked at.
-        file_bytes: of its file.
-        error: why nothing is measured.
+        seconds: CPU seconds by stage.
+        n_bytes: size of the stored arrays, by view.
+        clips: number of clips taken from the track.
+        file_bytes: size of its file.
+        error: why nothing was measured; None if it was.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -59,24 +59,24 @@ class TrackCost:
 
 
 def measure_tracks(paths: list[str], settings: PrepareSettings, *, seconds: float) -> Iterator[tuple[str, TrackCost]]:
-    """Measure files, one after the other, until they are done or the time is over; at least one is measured.
+    """Measure files one after the other until all are done or `seconds` are over; at least one is measured.
 
-    The first one is heard twice: filter banks and kernels are built once in a worker's life.
+    The first one is measured twice and its first result dropped: each worker builds filter banks and kernels once.
     """
-    orders = [StageJob(path, settings) for path in paths[:1] + paths]
+    stage_jobs = [StageJob(path, settings) for path in paths[:1] + paths]
     end = time.perf_counter() + seconds
-    for place, heard in map_in_processes(measure_track, orders, jobs=1):
+    for place, cost in map_in_processes(measure_track, stage_jobs, jobs=1):
         if place:
-            yield orders[place].path, heard or TrackCost(error=DECODER_CRASHED)
+            yield stage_jobs[place].path, cost or TrackCost(error=DECODER_CRASHED)
             if time.perf_counter() > end:
                 return
 
 
-def measure_track(order: StageJob) -> TrackCost:
-    """Take one track through every stage. Runs in a worker process."""
+def measure_track(job: StageJob) -> TrackCost:
+    """Measure every stage of one track. Runs in a worker process."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _measure(Path(order.path), order.settings, Path(folder) / "records")
+            return _measure(Path(job.path), job.settings, Path(folder) / "records")
     except DecodeError as e:
         return TrackCost(error=e.reason)
     except (GenrelabError, OSError) as e:
@@ -91,22 +91,22 @@ class Clock:
 
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:
-        """What happens in the block counts for this stage."""
-        began = time.process_time()
+        """Add the time of the block to this stage."""
+        start = time.process_time()
         try:
             yield
         finally:
-            self.spent[stage] = self.spent.get(stage, 0.0) + time.process_time() - began
+            self.spent[stage] = self.spent.get(stage, 0.0) + time.process_time() - start
 
 
 def _measure(path: Path, settings: PrepareSettings, scratch: Path) -> TrackCost:
     clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
     with clock.on(FINGERPRINT):
         work_unit.file_sha256(path), sha256_of_audio(path)
-    stretches = audio_clips.read_clips(path, settings.clips)
+    clips = audio_clips.read_clips(path, settings.clips)
     while True:
         with clock.on(DECODE):
-            clip = next(stretches, None)
+            clip = next(clips, None)
         if clip is None:
             break
         n_clips += 1
@@ -120,37 +120,37 @@ def _measure(path: Path, settings: PrepareSettings, scratch: Path) -> TrackCost:
     if scratch.exists():
         with clock.on(READ):
             deque(tfrecord.read_records(scratch), maxlen=0)
-    model = _model()
+    model = _starter_model()
     with clock.on(PREDICT):
         model.predict(path)
     return TrackCost(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
 
 
 def _windows(clip: audio_clips.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:
-    """View and payload of each window of a clip, each view's time by itself."""
+    """View and payload of each window of a clip; each view is timed separately."""
     at_rate = {clip.sr: clip.y}
     for view in settings.views:
         if clip.start_s > 0 and view.name in FIRST_CLIP_VIEWS:
             continue
-        rate = _rate(view, clip.sr)
+        rate = _view_rate(view, clip.sr)
         if rate not in at_rate:
             with clock.on(RESAMPLE):
                 at_rate[rate] = audio_clips.resample(clip.y, clip.sr, rate)
         with clock.on(view.name):
-            found = views.compute(view, at_rate[rate], rate, start_s=clip.start_s)
-        for window in found:
+            windows = views.compute(view, at_rate[rate], rate, start_s=clip.start_s)
+        for window in windows:
             yield view.name, window.x.tobytes()
 
 
-def _rate(view: View, sr: int) -> int:
-    """At which a view is computed of a clip at `sr`."""
+def _view_rate(view: View, sr: int) -> int:
+    """The rate at which a view is computed from a clip at `sr`."""
     if isinstance(view, StatisticsView) and view.fma_exact:
         return max(sr, view.sr)
     return int(getattr(view, "sr", sr))
 
 
 @cache
-def _model() -> Any:
+def _starter_model() -> Any:
     from genrelab.bundle import bundle as bundles
     from genrelab.predict.classifier import load_bundle
 

@@ -1,4 +1,4 @@
-"""What `bench` found, in words: rows of its tables, what would help, and the command to copy."""
+"""The results of `bench` as text: rows of its tables, advice, and the command to copy."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ PART_HEADERS = ("of prepare, by the clock", "takes", "of it")
 FORECAST_HEADERS = ("what", "tracks", "prepare", "PREPARED", "download", "peak disk")
 
 BUSY_SHARE = 0.15
-"""Share of the cores that others may take before it is said."""
+"""Share of the cores taken by other programs above which it is mentioned."""
 
 MB = 1e6
 
 
-def stage_rows(found: Bench) -> Iterator[tuple[str, ...]]:
-    """Stages of a track's way, then those of training, by window and epoch."""
-    for s in found.stages:
+def stage_rows(result: Bench) -> Iterator[tuple[str, ...]]:
+    """The stages that a track passes, then those of training, by window and epoch."""
+    for s in result.stages:
         mb_s = "" if s.mb_s is None else f"{s.mb_s:,.0f}"
-        yield s.name, f"{s.ms:.2f}", _rate(s.ms), mb_s, "" if s.share is None else f"{s.share:.0%}"
-    for n in found.trained.networks:
+        yield s.name, f"{s.ms:.2f}", _per_second(s.ms), mb_s, "" if s.share is None else f"{s.share:.0%}"
+    for n in result.trained.networks:
         if n.once_s:
-            yield f"train {n.name}: a window, once (frozen base)", *_each(n.once_s)
-        yield f"train {n.name}: a window, each epoch", *_each(n.window_s)
-    for name in found.trained.missing:
+            yield f"train {n.name}: a window, once (frozen base)", *_window_cells(n.once_s)
+        yield f"train {n.name}: a window, each epoch", *_window_cells(n.window_s)
+    for name in result.trained.missing:
         yield f"train {name}: a window, each epoch", "not measured", "", "", ""
 
 
 def part_rows(amount: DatasetForecast) -> Iterator[tuple[str, ...]]:
-    """What the prediction for an amount is the sum of."""
+    """The parts that a prediction is the sum of."""
     for name, seconds in amount.parts.items():
         yield name, format_duration(seconds), f"{seconds / amount.seconds:.0%}"
     yield "in all", format_duration(amount.seconds), "100%"
 
 
-def forecast_headers(found: Bench) -> tuple[str, ...]:
-    """Of the table of predictions."""
-    fewest, most = found.epochs
-    networks = (f"train {n.name}, {fewest} to {most} epochs" for n in found.trained.networks)
+def forecast_headers(result: Bench) -> tuple[str, ...]:
+    """Headers of the table of predictions."""
+    fewest, most = result.epochs
+    networks = (f"train {n.name}, {fewest} to {most} epochs" for n in result.trained.networks)
     return (*FORECAST_HEADERS, *networks)
 
 
-def forecast_rows(found: Bench) -> Iterator[tuple[str, ...]]:
-    """What is predicted, a row a number of tracks."""
-    for a in found.amounts:
-        networks = (_between(a, n.name) for n in found.trained.networks)
+def forecast_rows(result: Bench) -> Iterator[tuple[str, ...]]:
+    """The predictions, one row per data set."""
+    for a in result.amounts:
+        networks = (_training_range(a, n.name) for n in result.trained.networks)
         download = "" if a.download_bytes is None else format_bytes(a.download_bytes)
         yield (
             a.name,
@@ -65,35 +65,37 @@ def forecast_rows(found: Bench) -> Iterator[tuple[str, ...]]:
         )
 
 
-def sentences(found: Bench) -> Iterator[str]:
-    """What the tables do not say by themselves."""
-    slowest = next(s for s in found.stages if s.name == found.slowest)
-    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of its CPU time. {_speed_advice(found)}"
-    if found.trained.reason:
-        yield f"Training not measured: {found.trained.reason}"
-    yield from _reading_sentences(found)
-    if found.busy > BUSY_SHARE:
-        yield f"Other programs took {found.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
-    n, workers = pluralize(found.rehearsed, "track"), pluralize(found.forecast.jobs, "worker")
+def sentences(result: Bench) -> Iterator[str]:
+    """Sentences that explain the tables."""
+    slowest = next(s for s in result.stages if s.name == result.slowest)
+    yield f"Slowest of prepare: {slowest.name}, {slowest.share or 0:.0%} of its CPU time. {_speed_advice(result)}"
+    if result.trained.reason:
+        yield f"Training not measured: {result.trained.reason}"
+    yield from _reading_sentences(result)
+    if result.busy > BUSY_SHARE:
+        yield (
+            f"Other programs took {result.busy:.0%} of the cores meanwhile; alone prepare takes less by about as much."
+        )
+    n, workers = pluralize(result.rehearsed, "track"), pluralize(result.forecast.jobs, "worker")
     yield f"prepare is predicted from {n} that {workers} prepared; for tracks like them, and a machine as busy,"
     yield "it should be right within a quarter. Peak disk: PREPARED stands there twice for a while;"
     yield "of FMA its clips, too, and the archive until it is unpacked."
-    if found.trained.networks:
+    if result.trained.networks:
         yield "Training is an interval, not a prediction: how many epochs a network needs shows only while it trains;"
         yield "models without epochs, calibration and scores come on top."
-    yield _fma_sentence(found)
-    for failure in found.failed:
+    yield _fma_sentence(result)
+    for failure in result.failed:
         yield f"Left out: {failure}"
 
 
-def _fma_sentence(found: Bench) -> str:
-    """Which part of FMA can be prepared, and which networks be trained on it then for as long as they may be."""
+def _fma_sentence(result: Bench) -> str:
+    """Which part of FMA can be prepared in a night, and which networks can then be trained on it for all epochs."""
     fit, room = (
-        largest_fitting(found.amounts, found.free_bytes),
-        f"a night of {format_duration(NIGHT_S)} and {format_bytes(found.free_bytes)}",
+        largest_fitting(result.amounts, result.free_bytes),
+        f"a night of {format_duration(NIGHT_S)} and {format_bytes(result.free_bytes)}",
     )
     if fit is None:
-        least = next(a for a in found.amounts if a.download_bytes is not None)
+        least = next(a for a in result.amounts if a.download_bytes is not None)
         takes = f"{least.name} takes {format_duration(least.seconds)} and {format_bytes(least.peak_bytes)}"
         return f"No part of FMA fits in {room} of free disk: {takes}."
     takes = (
@@ -104,15 +106,15 @@ def _fma_sentence(found: Bench) -> str:
     return f"Of FMA, {fit.name} fits in {room} of free disk: {takes}{trained}."
 
 
-def recommended_command(found: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
-    """The recommended preparation; without a ROOT, of the part of FMA that fits, which is fetched first."""
+def recommended_command(result: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
+    """The recommended `prepare` command; without a ROOT, for the part of FMA that fits, after downloading it."""
     words = [*program, "prepare", root or "data", "--out", out]
-    if set(found.views) != set(DEFAULT_VIEWS):
-        words += ["--views", ",".join(found.views)]
-    fit = None if root is not None else largest_fitting(found.amounts, found.free_bytes)
+    if set(result.views) != set(DEFAULT_VIEWS):
+        words += ["--views", ",".join(result.views)]
+    fit = None if root is not None else largest_fitting(result.amounts, result.free_bytes)
     names = [] if fit is None else ["fma-metadata", fit.name]
-    fetched = [shlex.join([*program, "download", name, "--out", "data"]) for name in names]
-    return " && ".join([*fetched, shlex.join([*words, "--jobs", str(found.forecast.jobs)])])
+    downloads = [shlex.join([*program, "download", name, "--out", "data"]) for name in names]
+    return " && ".join([*downloads, shlex.join([*words, "--jobs", str(result.forecast.jobs)])])
 
 
 def format_duration(seconds: float) -> str:
@@ -127,43 +129,43 @@ def format_bytes(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:.1f} MB"
 
 
-def _each(seconds: float) -> tuple[str, ...]:
-    return f"{1000 * seconds:.2f}", _rate(1000 * seconds), "", ""
+def _window_cells(seconds: float) -> tuple[str, ...]:
+    return f"{1000 * seconds:.2f}", _per_second(1000 * seconds), "", ""
 
 
-def _rate(ms: float) -> str:
+def _per_second(ms: float) -> str:
     return f"{1000 / ms:,.1f}" if ms else ""
 
 
-def _between(amount: DatasetForecast, network: str) -> str:
+def _training_range(amount: DatasetForecast, network: str) -> str:
     fewest, most = amount.networks_s[network]
     return f"{format_duration(fewest)} to {format_duration(most)}"
 
 
-def _speed_advice(found: Bench) -> str:
-    name, more = found.slowest, _more_workers(found)
+def _speed_advice(result: Bench) -> str:
+    name, more = result.slowest, _more_workers(result)
     if name == DECODE:
         return f"No decoder is much quicker: only {more} help, and for `predict` fewer --windows."
     if name == WRITE:
         return "A faster disk helps, or fewer --views."
     if name in (FINGERPRINT, RESAMPLE):
         return f"Every track needs it: {more} help."
-    others = ",".join(v for v in found.views if v != name)
+    others = ",".join(v for v in result.views if v != name)
     without = f"--views {others} saves it where no model is wanted that reads {name}; else " if others else ""
     sentence = f"{without}{more} help."
     return sentence if without else sentence.capitalize()
 
 
-def _more_workers(found: Bench) -> str:
-    return "more --jobs" if found.forecast.jobs < available_cores() else "more cores"
+def _more_workers(result: Bench) -> str:
+    return "more --jobs" if result.forecast.jobs < available_cores() else "more cores"
 
 
-def _reading_sentences(found: Bench) -> Iterator[str]:
-    """Does training wait for its records?"""
-    read_ms = next((s.ms for s in found.stages if s.name == READ), None)
-    if read_ms is None or not found.trained.networks:
+def _reading_sentences(result: Bench) -> Iterator[str]:
+    """Whether training waits for reading its records, and whether a GPU would help."""
+    read_ms = next((s.ms for s in result.stages if s.name == READ), None)
+    if read_ms is None or not result.trained.networks:
         return
-    quickest, device = min(found.trained.networks, key=lambda n: n.once_s or n.window_s), found.trained.device
+    quickest, device = min(result.trained.networks, key=lambda n: n.once_s or n.window_s), result.trained.device
     ms = 1000 * (quickest.once_s or quickest.window_s)
     waits = "waits for reading: keep shards on a faster disk" if read_ms > ms else "does not wait for reading"
     once = " once" if quickest.once_s else ""

@@ -3,12 +3,12 @@
     BUNDLE/
     ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
     ├── README.md     the card
-    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, how it answered
+    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, results on
                       calibration tracks, sha256 of the others
 
-Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators, refused by name where it is
-incomplete, changed, of another version, reaches for other files, or could take memory and time without end
-(`onnx_guard.py`).
+Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators. It is refused, with the reason,
+where it is incomplete, changed, of another version, refers to other files, or could take unlimited memory and time
+(`onnx_guard/`).
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from genrelab.evaluation.calibration import Evidence, apply_temperature
 OUTPUT = "probabilities"
 
 BATCH_SIZE = 32
-"""Windows that go through the network together: bounds the memory of convolutional ones."""
+"""Windows that go through the network together: limits the memory of convolutional ones."""
 
 THREADS = 0
-"""Of one session; 0 leaves the number to onnxruntime: one for each core."""
+"""Threads of one session; 0 leaves the number to onnxruntime: one for each core."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Bundle:
         name: of the model, such as `svm`.
         genres: sorted; the columns of `probabilities`.
         view: what it reads of a clip, with all its numbers.
-        clips: which stretches of a track it is shown.
-        temperature: that its probabilities are divided by, in the logarithm; 1 leaves them.
-        calibration: how it answered tracks that it was not fitted on; None where there were none.
+        clips: which stretches of a track it reads.
+        temperature: divides the logarithms of its probabilities; 1 leaves them unchanged.
+        calibration: its results on tracks that it was not fitted on; None where there were none.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
-        fingerprint: sha256 of bundle.json, which names the sha256 of all else: two bundles that share it answer alike.
+        fingerprint: sha256 of bundle.json, which holds the sha256 of all else: equal for bundles with equal results.
     """
 
     path: Path
@@ -91,8 +91,8 @@ class Bundle:
     session: Any = field(repr=False, compare=False)  # onnxruntime.InferenceSession
 
     @property
-    def hears(self) -> bool:
-        """Can it be shown audio? Not if it reads columns of a table of features."""
+    def reads_audio(self) -> bool:
+        """Does it classify audio? Not if it reads columns of a table of features."""
         return not isinstance(self.view, TableView)
 
     def probabilities(self, x: NDArray[Any]) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ class Bundle:
             Shape (windows, genres); every row sums to 1.
 
         Raises:
-            BundleError: `x` of another shape, or a network that does not answer with probabilities.
+            BundleError: `x` of another shape, or a network that does not return probabilities.
         """
         if x.shape[1:] != self.view.shape:
             raise BundleError(f"{self._label} reads windows of shape {self.view.shape}. Received: {x.shape[1:]}")
@@ -116,7 +116,7 @@ class Bundle:
         return apply_temperature(p, self.temperature)
 
     def answers(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """What the network says of a few windows, shape (windows, genres), before any of it is judged."""
+        """Raw output of the network for a few windows, shape (windows, genres), before it is checked."""
         inputs = {self.session.get_inputs()[0].name: np.ascontiguousarray(x, np.float32)}
         try:
             p = np.asarray(self.session.run([OUTPUT], inputs)[0], np.float64)
@@ -147,9 +147,9 @@ def write_bundle(
     calibration: Evidence | None = None,
     readme: str,
 ) -> None:
-    """Writes a bundle beside `folder` and renames it when it is complete; one that stands there is replaced.
+    """Write a bundle beside `folder` and rename it when it is complete; an existing one is replaced.
 
-    Between two renames the earlier one is called `.NAME.old-…`; after a kill there, the next writing fetches it back.
+    Between two renames the earlier one is called `.NAME.old-…`; after a kill there, the next write restores it.
 
     Args:
         folder: the bundle.
@@ -159,7 +159,7 @@ def write_bundle(
         name, view, clips, metrics, dataset, split, licence, temperature, calibration: see `Bundle`.
 
     Raises:
-        BundleError: `folder` is there and is no bundle, or holds files of somebody else's.
+        BundleError: `folder` is there and is no bundle, or holds other files.
     """
     _recover_or_refuse(folder)
     contents = {MODEL_FILE: onnx, CARD_FILE: readme.encode()}
@@ -184,17 +184,17 @@ def write_bundle(
 
 
 def replace_card(folder: Path, text: str) -> None:
-    """Gives a bundle another card; the model stays as it is, byte for byte. Whole or not at all, as `write_bundle`.
+    """Give a bundle another card; the model stays as it is, byte for byte. Atomic, as `write_bundle`.
 
-    bundle.json names the card's sha256, so that the fingerprint changes: what was remembered of the model's answers
-    (`memory.py`) is not found any more, and the next `predict` or `tag` hears every file once again.
+    bundle.json holds the card's sha256, so that the fingerprint changes: cached results of the model
+    (`predict/cache.py`) are not found any more, and the next `predict` or `tag` processes every file once again.
 
     Args:
         folder: the bundle.
         text: the card, in Markdown.
 
     Raises:
-        BundleError: the bundle is missing, changed, of an unknown version, or holds files of somebody else's.
+        BundleError: the bundle is missing, changed, of an unknown version, or holds other files.
     """
     _recover_or_refuse(folder)
     about, card = read_manifest(folder), text.encode()
@@ -207,13 +207,13 @@ def replace_card(folder: Path, text: str) -> None:
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-    """The bundle's files with its bundle.json, whole or not at all."""
-    described = manifest_bytes(about)
+    """Write the bundle's files with its bundle.json, all or nothing."""
+    manifest = manifest_bytes(about)
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}-{os.getpid()}") for what in ("new", "old"))
     for leftover in (unfinished, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    for file, content in {**contents, MANIFEST_FILE: described}.items():
+    for file, content in {**contents, MANIFEST_FILE: manifest}.items():
         (unfinished / file).write_bytes(content)
     if folder.exists():
         folder.rename(replaced)
@@ -222,7 +222,7 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes], about: Mapping[
 
 
 def _recover_or_refuse(folder: Path) -> None:
-    """Fetch back what a kill left under another name, and refuse to replace anything but a bundle."""
+    """Restore what a kill left under another name, and refuse to replace anything but a bundle."""
     for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old-*")):
         if not folder.exists() and is_only_a_bundle(left):
             left.rename(folder)
@@ -256,13 +256,13 @@ def load_bundle(path: str | Path) -> Bundle:
         versions=about["versions"],
         created_by=about["created_by"],
         fingerprint=about["fingerprint"],
-        session=_session(contents[MODEL_FILE], view, folder / MODEL_FILE),
+        session=_make_session(contents[MODEL_FILE], view, folder / MODEL_FILE),
     )
     bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))
     return bundle
 
 
-def _session(onnx: bytes, view: View, where: Path) -> Any:
+def _make_session(onnx: bytes, view: View, where: Path) -> Any:
     try:
         graph = read_graph(onnx)
         _check_graph_fits(graph, view, where)
@@ -274,9 +274,9 @@ def _session(onnx: bytes, view: View, where: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, THREADS
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # The order of the file is what `measure` has looked at; any other may keep more in memory at a time.
+    # `measure` has checked the order of the file; any other may keep more in memory at a time.
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    # Threads that wait for the next song by spinning take a core from decoding it.
+    # Threads that spin while they wait for the next song take a core from decoding it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False)
@@ -285,7 +285,7 @@ def _session(onnx: bytes, view: View, where: Path) -> Any:
 
 
 def _check_graph_fits(graph: Graph, view: View, where: Path) -> None:
-    """The network must read what the view gives, in batches of any size, and answer with the genres' probabilities."""
+    """The network must read windows of the view, in batches of any size, and return the genres' probabilities."""
     inputs = [end for end in graph.inputs if end.name not in graph.constants]
     if [(end.dtype, end.shape) for end in inputs] != [(FLOAT, (None, *view.shape))]:
         found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in inputs]

@@ -1,6 +1,6 @@
-"""What stands in a bundle's `bundle.json`: read, and refused by name where it cannot be.
+"""A bundle's `bundle.json`: written, read, and refused with file and key where it is not valid.
 
-The number that a reader knows is `format_version`; another number means that another genrelab must read it.
+A reader knows one `format_version`; another number means that another version of genrelab must read it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_NUMBER_OF = {
     "n_mels": 4_096, "size": 4_096,
 }  # fmt: skip
 MAX_OVERLAP = 100
-"""Windows, or frames, that may hear the same sample: steps of a sample would make one for each."""
+"""Windows, or frames, that may contain the same sample: with steps of one sample there would be one for each."""
 
 MAX_BYTES = {MODEL_FILE: 1 << 30, CARD_FILE: 1 << 24, MANIFEST_FILE: 1 << 24}
 MAX_DEPTH = 20  # of lists and objects within each other
@@ -47,26 +47,26 @@ VERSIONED_PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
 )
-"""Packages whose versions a bundle names."""
+"""Packages whose versions a bundle records."""
 
 KEY_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "genres": (list,), "view": (dict,), "clips": (dict,), "pooling": (str,),
     "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
 }  # fmt: skip
-"""What stands in bundle.json besides `format_version`, and, where tracks were left to calibrate with, `calibration`."""
+"""Keys of bundle.json besides `format_version`, and, where tracks were left to calibrate with, `calibration`."""
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What bundle.json says, every key there and of its kind, and under `fingerprint` its own sha256.
+    """Content of bundle.json, every key there and of its type, and as `fingerprint` its own sha256.
 
     Raises:
-        BundleError: named by file and key.
+        BundleError: it is missing or not valid; the message names file and key.
     """
     where = folder / MANIFEST_FILE
-    content = _bytes(where, MAX_BYTES[MANIFEST_FILE])
+    content = _read_limited(where, MAX_BYTES[MANIFEST_FILE])
     try:
-        about = json.loads(content, parse_constant=_no_number, parse_float=_finite)
+        about = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite_float)
     except (ValueError, RecursionError) as e:
         raise bundle_error(where, f"not JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
@@ -99,13 +99,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def manifest_bytes(about: Mapping[str, Any]) -> bytes:
-    """bundle.json: a key a line, numbers that lie side by side on one."""
+    """bundle.json: one key per line, a list of numbers on one line."""
     text = json.dumps(about, indent=1, ensure_ascii=False)
     return (re.sub(r"\[\n[\s\d,]+\]", lambda m: " ".join(m[0].split()), text) + "\n").encode()
 
 
 def versions() -> dict[str, str]:
-    """Of what made the model, as far as it is installed."""
+    """Versions of Python and of `VERSIONED_PACKAGES`, as far as they are installed."""
     found = {"python": platform.python_version()}
     for package in VERSIONED_PACKAGES:
         try:
@@ -115,8 +115,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _no_number(text: str) -> float:
-    """What Python writes and reads, and no other reader of JSON knows.
+def _refuse_constant(text: str) -> float:
+    """Refuse NaN and infinities, which Python writes and reads, and no other reader of JSON knows.
 
     Raises:
         ValueError: always.
@@ -124,17 +124,17 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number")
 
 
-def _finite(text: str) -> float:
-    """A number that Python would read as infinite is none.
+def _finite_float(text: str) -> float:
+    """The number; one that Python would read as infinite is refused.
 
     Raises:
-        ValueError: it is one.
+        ValueError: it would be infinite.
     """
-    return value if math.isfinite(value := float(text)) else _no_number(text[:50])
+    return value if math.isfinite(value := float(text)) else _refuse_constant(text[:50])
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Than so many levels? Beyond the interpreter's stack, everything that looks at it would fail."""
+    """Is the value nested more than `depth` levels? Beyond the interpreter's stack, everything that uses it fails."""
     level = [value]
     for _ in range(depth + 1):
         level = [x for v in level if isinstance(v, dict | list) for x in (v.values() if isinstance(v, dict) else v)]
@@ -142,17 +142,17 @@ def _is_deeper(value: Any, depth: int) -> bool:
 
 
 def _short_repr(value: Any) -> str:
-    """A value for an error, not at any length."""
+    """A value for an error, cut to a limited length."""
     return repr(value)[:200]
 
 
-def _bytes(file: Path, most: int) -> bytes:
+def _read_limited(file: Path, max_bytes: int) -> bytes:
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
             raise bundle_error(file, "is not a regular file")
-        if status.st_size > most:
-            raise bundle_error(file, f"is larger than {most:,} bytes")
+        if status.st_size > max_bytes:
+            raise bundle_error(file, f"is larger than {max_bytes:,} bytes")
         return file.read_bytes()
     except FileNotFoundError as e:
         inside = next((p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)) if p.is_dir()), None)
@@ -188,7 +188,7 @@ def read_verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
             folder / MANIFEST_FILE,
             f"files must be {MODEL_FILE} and {CARD_FILE}. Received: {_short_repr(sorted(files))}",
         )
-    contents = {name: _bytes(folder / name, MAX_BYTES[name]) for name in files}
+    contents = {name: _read_limited(folder / name, MAX_BYTES[name]) for name in files}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != files[name]:
             raise bundle_error(folder / name, "changed since the bundle was written (its sha256 differs)")
@@ -196,13 +196,13 @@ def read_verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
 
 
 def stored_view(stored: dict[str, Any], where: Path) -> View:
-    """The view that bundle.json describes, whole and with numbers that can be.
+    """The view that bundle.json describes, complete and with possible numbers.
 
     Raises:
-        BundleError: it cannot be.
+        BundleError: it is not valid.
     """
     if cls := VIEWS.get(str(stored.get("name"))):
-        _refuse_odd_numbers(cls, stored, where)  # before anything is computed with them
+        _check_numbers(cls, stored, where)  # before anything is computed with them
     try:
         view = view_from_json(stored)
         if json.loads(json.dumps(view_to_json(view))) != stored:
@@ -216,9 +216,9 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
     """The clips that bundle.json describes.
 
     Raises:
-        BundleError: they cannot be.
+        BundleError: they are not valid.
     """
-    _refuse_odd_numbers(ClipSettings, stored, where)
+    _check_numbers(ClipSettings, stored, where)
     try:
         return ClipSettings(**stored)
     except (SettingsError, TypeError) as e:
@@ -226,10 +226,10 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
 
 
 def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
-    """What bundle.json says of calibration tracks; None where it says nothing, as those of genrelab 0.2 do.
+    """Results on calibration tracks in bundle.json; None where it has none, as those of genrelab 0.2.
 
     Raises:
-        BundleError: it cannot be.
+        BundleError: they are not valid.
     """
     if "calibration" not in about:
         return None
@@ -242,8 +242,8 @@ def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
     return found
 
 
-def _refuse_odd_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:
-    """Numbers that are missing, of another kind than the defaults', or such as no clip could be cut or heard with."""
+def _check_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:
+    """Refuse numbers that are missing, of another type than the defaults', or with which no clip can be processed."""
     for f in dataclasses.fields(cls):
         if f.name not in stored:
             raise bundle_error(where, f"{cls.__name__}: {f.name} is missing")
@@ -269,5 +269,5 @@ def bundle_error(where: Path, why: str) -> BundleError:
 
 
 def one_line(e: BaseException) -> str:
-    """A library's words without their line breaks, not at any length."""
+    """A library's error message without its line breaks, cut to a limited length."""
     return " ".join(str(e).split())[:1_000] or type(e).__name__

@@ -1,4 +1,4 @@
-"""The model card: what a model learned from, how good it is, what nobody knows about it, and how it is fed."""
+"""The model card: what a model was trained on, how good it is, what it was not tested on, and its input."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ USAGE_HEADING = "## How it is fed"
 """Heading of the card's last section; the rest of a card is the same in every format."""
 
 PRECISIONS, COVERAGE = (0.5, 0.7, 0.9), 0.9
-"""That the card tells of."""
+"""Precisions and coverage that the card reports."""
 
-MAX_LICENCES = 5  # that are named; FMA has some sixty
+MAX_LICENCES = 5  # licences that are named; FMA has some sixty
 
 
 def card_text(
@@ -38,9 +38,9 @@ def card_text(
     """The card of a bundle, in Markdown.
 
     Args:
-        about: what stands in `metrics.json`.
-        clips: which stretches of a track it is shown.
-        evidence: how it answered calibration tracks.
+        about: content of `metrics.json`.
+        clips: which stretches of a track it reads.
+        evidence: its results on calibration tracks.
     """
     lines = [
         f"# {model.display}",
@@ -48,19 +48,19 @@ def card_text(
         f"Genre classifier made by genrelab {version('genrelab')}: reads `{examples.view.name}`, answers one of "
         f"{len(task.genres)} genres: {', '.join(task.genres)}.",
         "",
-        *_data(task, about["notes"]),
-        *_scores(task, about["scores"]),
-        *_per_genre(about["scores"]),
+        *_data_section(task, about["notes"]),
+        *_scores_section(task, about["scores"]),
+        *_per_genre_table(about["scores"]),
         *_calibration_lines(model, about, evidence),
-        *_untested(task),
-        *_licences(task),
+        *_untested_section(task),
+        *_licence_section(task),
         *usage_section("onnx", examples.view, clips, len(task.genres)),
         "",
     ]
     return "\n".join(lines)
 
 
-def _data(task: Task, notes: list[str]) -> list[str]:
+def _data_section(task: Task, notes: list[str]) -> list[str]:
     split, prepared = task.split, task.prepared
     counts = ", ".join(f"{n} {part}" for part, n in split.counts.items() if n)
     learned = [g for g, part in zip(prepared.tracks["genre"], split.parts, strict=True) if part == "training"]
@@ -75,7 +75,7 @@ def _data(task: Task, notes: list[str]) -> list[str]:
     ]
 
 
-def _scores(task: Task, s: dict[str, Any]) -> list[str]:
+def _scores_section(task: Task, s: dict[str, Any]) -> list[str]:
     y, roles = task.labels(chooses=False), np.array(task.split.roles)
     most, genre = metrics.majority(y.y[y.role == "fit"], y.y[roles == "score"])
     return [
@@ -94,12 +94,12 @@ def _scores(task: Task, s: dict[str, Any]) -> list[str]:
     ]
 
 
-def _per_genre(s: dict[str, Any]) -> list[str]:
-    rows = [_row(genre, scores) for genre, scores in s["per_genre"].items()]
+def _per_genre_table(s: dict[str, Any]) -> list[str]:
+    rows = [_per_genre_row(genre, scores) for genre, scores in s["per_genre"].items()]
     return ["| genre | n | precision | recall | F1 |", "|---|---|---|---|---|", *rows, ""]
 
 
-def _row(genre: str, scores: dict[str, Any]) -> str:
+def _per_genre_row(genre: str, scores: dict[str, Any]) -> str:
     if not scores["n"]:
         return f"| {genre} | 0 | not measured | not measured | not measured |"
     shown = " | ".join("–" if scores[k] is None else f"{scores[k]:.3f}" for k in ("precision", "recall", "f1"))
@@ -131,7 +131,7 @@ def _calibration_lines(model: Model, about: dict[str, Any], evidence: Evidence |
 
 
 def was_fitted(calibration: Mapping[str, Any]) -> bool:
-    """Was a temperature looked for? What stands under `calibration` in a `metrics.json`; older ones do not say."""
+    """Was a temperature fitted? From the `calibration` of a `metrics.json`; older ones do not record it."""
     return bool(calibration.get("fitted", calibration.get("n", MIN_TRACKS) >= MIN_TRACKS))
 
 
@@ -141,7 +141,7 @@ def calibration_section(temperature: float | None, evidence: Evidence, fitted_on
     Args:
         temperature: None where none was fitted.
         fitted_on: which tracks they are, in words.
-        remark: what else is to be known of them.
+        remark: a further remark on them.
     """
     found = [evidence.thresholds(p) for p in PRECISIONS]
     supported = [g for g in evidence.genres if any(of[g].confidence is not None for of in found)]
@@ -180,7 +180,7 @@ def _format_threshold(t: Threshold) -> str:
     return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists}){'*' if len(t.genres) > 1 else ''}"
 
 
-def _untested(task: Task) -> list[str]:
+def _untested_section(task: Task) -> list[str]:
     leak = {
         "random": " Artists may stand on both sides of the split: expect less of artists that it has not heard.",
         "article": " The article's split leaks artists: expect far less of artists that it has not heard.",
@@ -194,7 +194,7 @@ def _untested(task: Task) -> list[str]:
     ]
 
 
-def _licences(task: Task) -> list[str]:
+def _licence_section(task: Task) -> list[str]:
     t = task.prepared.tracks
     counts = Counter(x for x, part in zip(t["licence"], task.split.parts, strict=True) if part == "training")
     unknown = counts.pop(None, 0) + counts.pop("", 0)
@@ -212,7 +212,7 @@ def _licences(task: Task) -> list[str]:
 
 
 def usage_section(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[str]:
-    """The card's last section: how a model in one form (`onnx`, `litert`, `saved-model`, `waveform-onnx`) is fed."""
+    """The card's last section: how to use a model in one form (`onnx`, `litert`, `saved-model`, `waveform-onnx`)."""
     shape = ", ".join(str(n) for n in view.shape)
     ends = f"`x`, float32 (windows, {shape}), goes in; `probabilities`, float32 (windows, {n_genres}), comes out"
     if form == "waveform-onnx":
@@ -231,10 +231,10 @@ def usage_section(form: str, view: View, clips: ClipSettings, n_genres: int) -> 
     numbers = "bundle.json" if form == "onnx" else "settings.json"
     also = " and in the graph's metadata, beside its rate" if form == "waveform-onnx" else ""
     genres = f"The genres, in the order of the probabilities, stand in `{numbers}`{also}."
-    return [USAGE_HEADING, "", first, genres, "", _window(form, view), "", _clips_text(view, clips)]
+    return [USAGE_HEADING, "", first, genres, "", _window_text(form, view), "", _clips_text(view, clips)]
 
 
-def _window(form: str, view: View) -> str:
+def _window_text(form: str, view: View) -> str:
     numbers = "bundle.json" if form == "onnx" else "settings.json"
     if form == "waveform-onnx":
         return "Nothing else is computed before or behind it but the resampling; levels and windows are its own matter."

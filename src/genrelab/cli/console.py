@@ -1,4 +1,4 @@
-"""What a person sees: news and progress on stderr, results on stdout, a failure as one line."""
+"""Console output: messages and progress on stderr, results on stdout, a failure as one line."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import typer
 
 from genrelab.core.errors import GenrelabError, printable
 
-if TYPE_CHECKING:
-    pass
-
 P = ParamSpec("P")
 
 SERVE_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "websockets", "python_multipart", "prometheus_client")
-"""What the extra `serve` brings."""
+"""Modules that the extra `serve` installs."""
 
 
 class NothingToResume(KeyboardInterrupt):
-    """Ctrl-C where nothing is kept but what was printed."""
+    """Ctrl-C in a command that keeps nothing except its output."""
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """A command whose known failures are one line on stderr and exit 1, and whose Ctrl-C says how to go on."""
+    """Wrap a command: known errors become one line on stderr and exit 1, and Ctrl-C prints how to continue."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -42,10 +39,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             print("\nInterrupted. What was printed is whole; the same command begins anew.", file=sys.stderr)
             raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
-            again = _resume_command(function.__name__, e)
-            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {again}", file=sys.stderr)
+            resume_command = _resume_command(function.__name__, e)
+            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {resume_command}", file=sys.stderr)
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # the reader of our output went away
+        except BrokenPipeError:  # the reader of our output has closed it
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet
             raise typer.Exit(1) from None
         except OSError as e:
@@ -71,18 +68,18 @@ def _fail(message: str) -> None:
 
 
 def _resume_command(name: str, interrupt: KeyboardInterrupt) -> str:
-    """The command that goes on. `--overwrite` stays until RUN is begun; afterwards it would lose what is there."""
+    """The command that continues. `--overwrite` is kept until RUN is started; afterwards it would lose results."""
     from genrelab.runs.run_folder import TrainingInterrupted
 
     words = [*program_command(), *sys.argv[1:]]
     if isinstance(interrupt, TrainingInterrupted):
         words = [w for w in words if w != "--overwrite"]
-    resumes = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
-    return shlex.join(words + (["--resume"] if resumes else []))
+    can_resume = name in ("train", "run") and not {"--resume", "--overwrite"} & set(words)
+    return shlex.join(words + (["--resume"] if can_resume else []))
 
 
 def version(wanted: bool) -> None:
-    """`--version`."""
+    """Print the version, for `--version`."""
     if wanted:
         from genrelab import __version__
 
@@ -91,13 +88,13 @@ def version(wanted: bool) -> None:
 
 
 def notify(sentence: str) -> None:
-    """News for a person."""
+    """Print a message on stderr."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress_bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with rate and time left; gives the function to call with (done, in all)."""
+    """A progress bar with rate and time left; yields the function to call with (done, total)."""
     from rich import progress
     from rich.console import Console
 
@@ -105,17 +102,17 @@ def progress_bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, in
     amount = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), amount, rate)
     console = Console(stderr=True)
-    silent = not console.is_terminal  # a log file wants sentences, not bars
+    hidden = not console.is_terminal  # no bars in log files
     with progress.Progress(
-        *columns, progress.TimeRemainingColumn(), console=console, disable=silent, redirect_stdout=False
-    ) as shown:
-        task = shown.add_task(title, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total or None)
+        *columns, progress.TimeRemainingColumn(), console=console, disable=hidden, redirect_stdout=False
+    ) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 @contextmanager
 def download_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Progress of a download, in bytes; gives the function to call with (stage, done, in all or 0)."""
+    """Progress of a download, in bytes; yields the function to call with (stage, done, total or 0)."""
     with progress_bar(f"Fetching {name}", unit="bytes") as progress:
 
         def show(stage: str, done: int, total: int) -> None:
@@ -139,7 +136,7 @@ def _rate_column(unit: str) -> Any:
 
 
 def program_command() -> list[str]:
-    """Words that call this program here: its name where that is found, else the way it was called."""
+    """Command that runs this program: its name if it is on the PATH, else as it was called."""
     if shutil.which("genrelab"):
         return ["genrelab"]
     by_module = Path(sys.argv[0]).name == "__main__.py"

@@ -1,4 +1,4 @@
-"""The whole road on a corpus that is synthesised here, from nothing to a classified song."""
+"""The demo: everything on a synthesised corpus, from nothing to a classified song."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo(out: Path, notify: Notify, bar: ProgressBar) -> None:
     """Synthesise, prepare, train all models, print the leaderboard, classify one song.
 
     Raises:
-        DatasetError: `out` holds something else.
+        DatasetError: `out` holds other files.
     """
     corpus, results = out / "corpus", out / "run"
     if out.exists() and not (corpus / MARKER_FILE).is_file() and any(out.iterdir()):
@@ -35,11 +35,11 @@ def demo(out: Path, notify: Notify, bar: ProgressBar) -> None:
     notify("3 of 4  Training every model of the article")
     settings = TrainSettings(epochs=EPOCHS)
     finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
-    asked = RunOptions(resume=not finished, overwrite=finished)
-    board = run.train(str(results / "prepared"), str(results), settings, asked, notify, bar)
-    leaderboard(board, False, str(results))
+    options = RunOptions(resume=not finished, overwrite=finished)
+    result = run.train(str(results / "prepared"), str(results), settings, options, notify, bar)
+    leaderboard(result, False, str(results))
     notify("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
-    best = results / board.rows[0].folder / "bundle"
+    best = results / result.rows[0].folder / "bundle"
     song = _pick_test_song(corpus, results)
     print()
     print_predictions(load_bundle(best), [str(song)], form="table")

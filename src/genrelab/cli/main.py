@@ -1,5 +1,4 @@
-"""Table of contents: all commands in road order; what each takes stands in `cli_make.py`,
-`cli_use.py` and `cli_serve.py`.
+"""The list of all commands, in the order of their use; their options are in `make.py`, `use.py` and `serve.py`.
 
 Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of a second.
 """
@@ -50,5 +49,5 @@ def main() -> None:
     """The command `genrelab`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # closed ones are None
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not stop a run half-way
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not abort a run
     app(prog_name="genrelab")

@@ -1,6 +1,6 @@
-"""The commands that make a model: each parses, calls one function, prints.
+"""The commands that make a model: each parses its options, calls one function, prints.
 
-What they need is imported when they run, so that `--help` does not wait for it.
+Imports are inside the commands, so that `--help` does not wait for them.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def train(
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    board = program.train(prepared, out, settings, asked, console.notify, console.progress_bar, training.from_study)
-    tables.leaderboard(board, as_json, out)
+    result = program.train(prepared, out, settings, asked, console.notify, console.progress_bar, training.from_study)
+    tables.leaderboard(result, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
 
@@ -130,14 +130,16 @@ def run(
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    where = prepared or f"{out.rstrip('/')}/prepared"
-    if not (asked.resume and training.from_study):  # what a study found is not known before PREPARED is there
-        program.check_run(out, settings, asked)  # before an hour of work, not after
+    prepared_folder = prepared or f"{out.rstrip('/')}/prepared"
+    if not (asked.resume and training.from_study):  # params of a study are only known once PREPARED exists
+        program.check_run(out, settings, asked)  # before an hour of work, not after it
     program.prepare(
-        source, program.views_for(preparing, settings), where, console.notify, console.progress_bar, settings
+        source, program.views_for(preparing, settings), prepared_folder, console.notify, console.progress_bar, settings
     )
-    board = program.train(where, out, settings, asked, console.notify, console.progress_bar, training.from_study)
-    tables.leaderboard(board, as_json, out)
+    result = program.train(
+        prepared_folder, out, settings, asked, console.notify, console.progress_bar, training.from_study
+    )
+    tables.leaderboard(result, as_json, out)
     tables.studies(out, asked.studies, as_json)
 
 

@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, each with its one sentence of help.
 
-Options that go together are fields of a dataclass: a command takes the group as one parameter (`expand_groups` shows typer
-its fields), and so does the program behind it.
+Options that go together are fields of a dataclass: a command takes the group as one parameter (`expand_groups` turns
+it into options for typer), and so does the function that it calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 
 
 def parse_path(text: str) -> Path:
-    """A path that was named: an unset variable of a shell must not mean the current folder."""
+    """Parse a path; refuse an empty one, as an unset shell variable must not mean the current folder."""
     if not text:
         raise typer.BadParameter("an empty name: is a variable unset?")
     return Path(text)
@@ -55,7 +55,7 @@ Model = Annotated[
 ]
 
 
-def _windows(text: str) -> int | str:
+def _parse_windows(text: str) -> int | str:
     if text == "all" or (text.isascii() and text.isdigit() and int(text) > 0):
         return text if text == "all" else int(text)
     raise typer.BadParameter(f"{text!r} is neither a number above 0 nor all")
@@ -65,7 +65,7 @@ Windows = Annotated[
     Any,
     typer.Option(
         "--windows",
-        parser=_windows,
+        parser=_parse_windows,
         metavar="N|all",
         help="Stretches of each track to hear; up to N more where two genres are close.  [default: the model's]",
     ),
@@ -132,7 +132,7 @@ Doubts = Annotated[
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Where the tracks are, and what is said of them."""
+    """Where the tracks are, and the options of their dataset."""
 
     root: Root
     dataset: DatasetName = "auto"
@@ -178,7 +178,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What else a training is asked: what to do with earlier results, and further studies of its models."""
+    """Further options of a training: what to do with earlier results, and studies of its models."""
 
     resume: Resume = False
     overwrite: Overwrite = False
@@ -190,33 +190,35 @@ class RunOptions:
 
     @property
     def studies(self) -> tuple[str, ...]:
-        """Names of the studies that are wanted."""
+        """Names of the requested studies."""
         names = ("honesty", "learning_curve", "robustness", "doubts")
         return tuple(n.replace("_", "-") for n in names if getattr(self, n))
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer must see it: for each parameter that is a group of options, one parameter a field."""
+    """Give typer the command with each parameter that is a group of options expanded, one parameter per field."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {n: kind for n, kind in hints.items() if dataclasses.is_dataclass(kind)}
-    shown: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         kind = groups.get(parameter.name)
         if kind is None:
-            shown.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
+            parameters.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
             continue
-        of_field = get_type_hints(kind, include_extras=True)
+        field_hints = get_type_hints(kind, include_extras=True)
         for f in dataclasses.fields(kind):
             default = parameter.empty if f.default is dataclasses.MISSING else f.default
-            shown.append(
-                inspect.Parameter(f.name, parameter.KEYWORD_ONLY, default=default, annotation=of_field[f.name])
+            parameters.append(
+                inspect.Parameter(f.name, parameter.KEYWORD_ONLY, default=default, annotation=field_hints[f.name])
             )
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:
-        made = {n: kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind)}) for n, kind in groups.items()}
-        command(**values, **made)
+        group_values = {
+            n: kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind)}) for n, kind in groups.items()
+        }
+        command(**values, **group_values)
 
-    flat.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # what `inspect` and so typer look at
-    flat.__annotations__ = {p.name: p.annotation for p in shown}
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # used by `inspect`, and so by typer
+    flat.__annotations__ = {p.name: p.annotation for p in parameters}
     return flat

@@ -1,4 +1,4 @@
-"""`print_predictions`: from names on the command line to answers, printed one by one as a table, CSV or JSON."""
+"""`print_predictions`: classify the files named on the command line and print each as table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 
 MAX_NAME_WIDTH = 100
-"""Columns that the table gives to a file's name where it is not on a terminal; longer ones push their row right."""
+"""Maximum width of the file column when not on a terminal; a longer name shifts its row to the right."""
 
 
 def print_predictions(
@@ -43,40 +43,40 @@ def print_predictions(
     jobs: int | None = None,
     fresh: bool = False,
 ) -> bool:
-    """Answers for every file that is named or lies below a named folder; an error for a folder that has none.
+    """Print a prediction for every file that is named or lies below a named folder; an error for one without audio.
 
     Args:
-        names: files, folders, or `-`: names on standard input, one a line or with NUL characters between them.
+        names: files, folders, or `-`: names on standard input, one per line or separated by NUL characters.
         form: `table`, `json` or `csv`.
-        top: genres to print; None: three in the table, all in JSON. CSV has one column for each.
-        timeline: print what is said of every window, too.
-        jobs: see `listen`.
-        fresh: hear what is remembered from folders and lists, too, and remember the new answers instead.
+        top: number of genres to print; None: three in the table, all in JSON. CSV has one column for each.
+        timeline: also print the scores of every window.
+        jobs: see `batch.predict_files`.
+        fresh: ignore cached predictions of folders and lists, and replace them.
 
     Returns:
-        whether every answer is without an error.
+        True if there was no error.
 
     Raises:
         SettingsError: `jobs` below 1, or no standard input.
-        BundleError: the bundle cannot hear audio, or is changed meanwhile.
+        BundleError: the bundle does not take audio, or was changed meanwhile.
     """
     require_audio_input(bundle)
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
-    remember = library and (fresh or not timeline)  # a timeline is never remembered: for one, all is heard
+    use_cache = library and (fresh or not timeline)  # timelines are not cached: for them, all files are classified
     found = list(find_audio_files(_expand_names(names)))
-    printed: TableWriter | JsonWriter | CsvWriter
+    writer: TableWriter | JsonWriter | CsvWriter
     if form == "json":
-        printed = JsonWriter(top, timeline)
+        writer = JsonWriter(top, timeline)
     elif form == "csv":
-        printed = CsvWriter(bundle.genres, timeline, sets=bundle.decision.least_likely is not None)
+        writer = CsvWriter(bundle.genres, timeline, sets=bundle.decision.least_likely is not None)
     else:
         genres = bundle.genres if bundle.decision.thresholds is None else (*bundle.genres, UNKNOWN)
-        printed = TableWriter(genres, [_name(f) for f in found], top or 3, timeline)
+        writer = TableWriter(genres, [_name(f) for f in found], top or 3, timeline)
     try:
-        tell = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was said beforehand
-        return write(printed, _predictions(bundle, found, jobs, remember, fresh), all_genres=tell)
+        all_genres = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was reported before
+        return write(writer, _predictions(bundle, found, jobs, use_cache, fresh), all_genres=all_genres)
     except KeyboardInterrupt:
-        if fresh or not remember:  # the same command begins anew
+        if fresh or not use_cache:  # the same command starts anew
             raise console.NothingToResume from None
         raise
 
@@ -93,7 +93,7 @@ def _expand_names(names: Iterable[str]) -> Iterator[str]:
         if name == STANDARD_INPUT:
             if sys.stdin is None:
                 raise SettingsError("- means a list on standard input, and that is closed: name files or folders")
-            content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")  # Windows begins texts with it
+            content = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")  # the BOM of Windows
             lines = content.split(b"\0") if b"\0" in content else content.splitlines()
             yield from (os.fsdecode(line) for line in lines if line)
         else:
@@ -101,29 +101,29 @@ def _expand_names(names: Iterable[str]) -> Iterator[str]:
 
 
 def _predictions(
-    bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, remember: bool, fresh: bool
+    bundle: Classifier, found: list[Path | DecodeError], jobs: int | None, use_cache: bool, fresh: bool
 ) -> Iterator[Prediction]:
     files = [f for f in found if isinstance(f, Path)]
-    with closing(_classify(bundle, files, jobs, remember, fresh)) as heard:
+    with closing(_classify(bundle, files, jobs, use_cache, fresh)) as predictions:
         for one in found:
             if isinstance(one, DecodeError):
                 yield Prediction(one.path, None, None, {}, None, bundle.name, one.reason, lasting=False)
             else:
-                yield next(heard)
+                yield next(predictions)
 
 
 def _classify(
-    bundle: Classifier, files: list[Path], jobs: int | None, remember: bool, fresh: bool
+    bundle: Classifier, files: list[Path], jobs: int | None, use_cache: bool, fresh: bool
 ) -> Generator[Prediction, None, None]:
-    if len(files) == 1 and jobs in (None, 1) and not remember:  # one song: nothing is loaded for nothing
+    if len(files) == 1 and jobs in (None, 1) and not use_cache:  # one file: no cache, no workers
         yield bundle.decision(predict_file(bundle, files[0]))
         return
     from genrelab.predict.batch import predict_files
 
     with ExitStack() as opened:
-        memory = opened.enter_context(_open_cache(fresh)) if remember else None
-        watched = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show how far it is
-        bar = opened.enter_context(console.progress_bar("Listening")) if watched else None
+        memory = opened.enter_context(_open_cache(fresh)) if use_cache else None
+        show_bar = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show the progress
+        bar = opened.enter_context(console.progress_bar("Listening")) if show_bar else None
         yield from predict_files(bundle, files, jobs=jobs, memory=memory, progress=bar)
 
 
@@ -137,9 +137,9 @@ def _open_cache(fresh: bool) -> PredictionCache:
 
 
 class TableWriter:
-    """For a person: one line a file, and with `timeline` one more for each window.
+    """For a person: one line per file, and with `timeline` one more for each window.
 
-    Of an answer that is `unknown` the best guess stands beside it; the set of genres that a track may have, last.
+    If the genre is `unknown` the best guess follows it; the set of genres that a track may have comes last.
     """
 
     tail = ""
@@ -153,7 +153,7 @@ class TableWriter:
         self.head = f"{_padded('file', self._file)}  {_padded('genre', self._genre)}  confidence\n"
 
     def row(self, prediction: Prediction) -> str:
-        """The lines of one answer."""
+        """The lines of one prediction."""
         file = _padded(printable(prediction.path), self._file)
         if prediction.error is not None:
             return f"{file}  ERROR: {printable(prediction.error)}\n"
@@ -175,7 +175,7 @@ class TableWriter:
 
 
 class JsonWriter:
-    """For programs: one list of the objects of `Prediction.to_json`, one a line."""
+    """For programs: one list of the objects of `Prediction.to_json`, one per line."""
 
     head, tail = "[", "\n]\n"
 
@@ -183,15 +183,15 @@ class JsonWriter:
         self._top, self._timeline, self._between = top, timeline, "\n"
 
     def row(self, prediction: Prediction) -> str:
-        """One object, with what separates it from the one before."""
+        """One object, with the separator from the previous one."""
         between, self._between = self._between, ",\n"
         return between + json.dumps(prediction.to_json(timeline=self._timeline, top=self._top))
 
 
 class CsvWriter:
-    """For spreadsheets: one line a file, or with `timeline` one for each window; the columns are always the same.
+    """For spreadsheets: one line per file, or with `timeline` one per window; the columns are always the same.
 
-    The genre of a window is its most probable one: what is sure enough for an answer is known of whole tracks only.
+    The genre of a window is its most probable one: the confidence limits apply to whole tracks only.
     """
 
     tail = ""
@@ -203,7 +203,7 @@ class CsvWriter:
         self.head = _csv_line((*about, *(f"p_{g}" for g in genres)))
 
     def row(self, prediction: Prediction) -> str:
-        """The lines of one answer."""
+        """The lines of one prediction."""
         p = prediction
         about = (*(("; ".join(p.genre_set or ()),) if self._sets else ()), p.duration_s, p.model, p.error)
         if not self._timeline:
@@ -224,37 +224,37 @@ class CsvWriter:
 def write(
     form: TableWriter | JsonWriter | CsvWriter, predictions: Iterator[Prediction], *, all_genres: int = 0
 ) -> bool:
-    """Prints each answer as it comes; what is begun is ended whatever happens. Was there none with an error?
+    """Print each prediction as it comes; the tail is printed whatever happens. True if there was no error.
 
     Args:
-        all_genres: how many the model knows; where the set of every file holds all of them that is told, unless 0.
+        all_genres: number of the model's genres; if every file's set holds all of them a note says so, unless 0.
     """
-    done = failed = whole = 0
+    done = failed = n_full_sets = 0
     _echo(form.head)
     try:
         for prediction in predictions:
             _echo(form.row(prediction))
             done, failed = done + 1, failed + (prediction.error is not None)
-            whole += prediction.error is None and len(prediction.genre_set or ()) == all_genres > 0
+            n_full_sets += prediction.error is None and len(prediction.genre_set or ()) == all_genres > 0
     finally:
         _echo(form.tail)
         if failed and done > 1:
             console.notify(f"{failed} of {pluralize(done, 'file')} could not be classified")
-        if whole > 1 and whole == done - failed:
+        if n_full_sets > 1 and n_full_sets == done - failed:
             console.notify(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
     return not failed
 
 
 def _echo(text: str) -> None:
-    # Bytes: names that are no Unicode leave as they came, whatever the terminal's encoding.
+    # Bytes: names that are not valid Unicode are printed unchanged, whatever the terminal's encoding.
     typer.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(values)  # quotes only those line ends that its own terminator has: hence not \n at once
+    csv.writer(line).writerow(values)  # quotes only line ends of its own terminator: hence not \n at once
     text = line.getvalue().removesuffix("\r\n") + "\n"
-    # A name that is no Unicode would make the whole table unreadable to most: here alone it is escaped.
+    # A name that is not valid Unicode would make the whole table unreadable to most programs: only here it is escaped.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -268,5 +268,5 @@ def _padded(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal: Chinese, Japanese and Korean characters take two, accents none."""
+    """Width on a terminal: Chinese, Japanese and Korean characters take two columns, accents none."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

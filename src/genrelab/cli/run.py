@@ -1,4 +1,4 @@
-"""The whole road, prepare + train + report, from what the command line says."""
+"""Prepare, train and report, from the options of the command line."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ Params = Mapping[str, Mapping[str, Any]]
 
 
 MAX_NAMED = 5
-"""Tracks that cannot be used and are named on the terminal; failures.csv names them all."""
+"""Number of unusable tracks that are printed; failures.csv has all."""
 
 
 def load_source(source: SourceOptions) -> Dataset:
-    """The tracks that a source names, with those left out that it says are to be."""
+    """Load the tracks of a source, without those that it excludes."""
     options = DatasetOptions(
         artists=source.artists, split_files=source.split_files, label=source.label, split_column=source.split_column,
         artist_column=source.artist_column, id_column=source.id_column, drop=tuple(split_list(source.drop)),
@@ -66,10 +66,10 @@ def prepare(
     bar: ProgressBar,
     training: TrainSettings | None = None,
 ) -> Prepared:
-    """Find the tracks, say what was found, prepare them.
+    """Find the tracks, print what was found, prepare them.
 
     Args:
-        training: what comes after it; what cannot be trained is refused before anything is decoded.
+        training: settings of the training that follows; invalid ones are refused before anything is decoded.
     """
     clips = ClipSettings(clip_s=preparing.clip_s)
     settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
@@ -89,19 +89,19 @@ def prepare(
 
 
 def outcome_sentences(prepared: Prepared) -> list[str]:
-    """What became of the tracks: the counts, and the first of those that cannot be used, by name."""
+    """The outcome of preparing: counts, and the first unusable tracks by name."""
     counts, t = prepared.about["counts"], prepared.tracks
     unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
-    bad = [i for i, status in enumerate(t["status"]) if status != "ok"]
-    left_out = {i for i in bad if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
-    bad.sort(key=lambda i: i in left_out)  # what nobody has asked for is named first
-    named = [_unusable_track_line(t, i, i in left_out) for i in bad[:MAX_NAMED]]
-    more = [f"  … and {len(bad) - MAX_NAMED} more"] if len(bad) > MAX_NAMED else []
-    where = f"; all in {prepared.folder}/failures.csv" if bad else ""
+    unusable = [i for i, status in enumerate(t["status"]) if status != "ok"]
+    left_out = {i for i in unusable if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
+    unusable.sort(key=lambda i: i in left_out)  # failures first, then requested exclusions
+    lines = [_unusable_track_line(t, i, i in left_out) for i in unusable[:MAX_NAMED]]
+    more = [f"  … and {len(unusable) - MAX_NAMED} more"] if len(unusable) > MAX_NAMED else []
+    where = f"; all in {prepared.folder}/failures.csv" if unusable else ""
     excluded = f"{len(left_out)} excluded, " if left_out else ""
-    failed = sum(t["status"][i] == "failed" for i in bad if i not in left_out)
+    failed = sum(t["status"][i] == "failed" for i in unusable if i not in left_out)
     head = f"{counts['tracks']} tracks: {counts['ok']} ok, {excluded}{failed} failed, {counts['missing']} missing"
-    return [f"{head}{unlabelled}{where}", *named, *more]
+    return [f"{head}{unlabelled}{where}", *lines, *more]
 
 
 def _unusable_track_line(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:
@@ -110,16 +110,16 @@ def _unusable_track_line(tracks: Mapping[str, Sequence[Any]], i: int, left_out: 
 
 
 def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]:
-    """Views by name, `all` for every one that audio has.
+    """Views by name; `all` for every view of audio.
 
     Raises:
         SettingsError: an unknown name; the known ones are listed.
     """
-    audible = [n for n in VIEWS if n != "table"]
-    names = audible if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
-    unknown = [n for n in names if n not in audible]
+    audio_views = [n for n in VIEWS if n != "table"]
+    names = audio_views if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
+    unknown = [n for n in names if n not in audio_views]
     if unknown:
-        raise SettingsError(f"unknown view {unknown[0]!r}: known are {', '.join(audible)} and all")
+        raise SettingsError(f"unknown view {unknown[0]!r}: known are {', '.join(audio_views)} and all")
     return tuple(StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names)
 
 
@@ -131,21 +131,21 @@ def bench(
     seconds: float,
     notify: Notify,
 ) -> Bench:
-    """Measure on a source, or on synthesised music; the views are those that are named, else what the models read."""
+    """Measure on a source, or on synthesised music; views: the named ones, else those that the models read."""
     from genrelab.bench.bench import bench as measured
     from genrelab.models.registry import known_models, model_class
 
     names = train_settings(TrainOptions(models=models)).models
-    read = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
+    read_views = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
     clips = ClipSettings(clip_s=preparing.clip_s)
-    settings = PrepareSettings(views=parse_views(preparing.views or read, preparing.fma_exact), clips=clips)
-    began = time.perf_counter()
+    settings = PrepareSettings(views=parse_views(preparing.views or read_views, preparing.fma_exact), clips=clips)
+    start = time.perf_counter()
     dataset = None if source is None else load_source(source)
     for note in () if dataset is None else dataset.notes:
         notify(f"  {note}")
     return measured(
         dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
-        find_s=time.perf_counter() - began, preload=_command_modules(), notify=notify,
+        find_s=time.perf_counter() - start, preload=_command_modules(), notify=notify,
     )  # fmt: skip
 
 
@@ -169,10 +169,10 @@ def train_settings(training: TrainOptions) -> TrainSettings:
 
 
 def views_for(preparing: PrepareOptions, settings: TrainSettings) -> PrepareOptions:
-    """The same with the views that `run` prepares where none are named.
+    """The same options with the views that `run` prepares if none are named.
 
     The default ones whatever the models, so that more models can be trained later without decoding again (two of the
-    three are nearly free beside decoding), and `descriptors` or `frames` where the classical models ask for them.
+    three are nearly free compared to decoding), and `descriptors` or `frames` if the classical models need them.
     """
     if preparing.views or settings.view not in ("descriptors", "frames"):
         return preparing
@@ -198,7 +198,7 @@ def train(
     """Train on a preparation.
 
     Args:
-        study: a RUN with searches of hyper-parameters; the best of each are used.
+        study: a RUN with hyper-parameter searches; the best parameters of each are used.
     """
     from genrelab.runs.train import train as trained
 

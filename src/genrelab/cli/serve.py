@@ -1,4 +1,4 @@
-"""The command that lets others use a model: genres over HTTP, and the page."""
+"""The command `serve`: predictions over HTTP, and the web page."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def serve(
     from genrelab.serve.settings import ServeSettings
 
     limits = Limits(
-        upload_bytes=round(max_upload * MB), audio_s=max_seconds, classify_s=timeout, workers=workers or available_cores(),
-        queue=queue, streams=streams,
+        upload_bytes=round(max_upload * MB), audio_s=max_seconds, classify_s=timeout,
+        workers=workers or available_cores(), queue=queue, streams=streams,
     )  # fmt: skip
     settings = ServeSettings(
         models=model or (), host=host, port=port, token=token, insecure=insecure, watch=watch,
@@ -76,6 +76,6 @@ def serve(
     program(settings, _print_address)
 
 
-def _print_address(address: str, shelf: ModelStore) -> None:
-    names = ", ".join(printable(model.name) for model in shelf.models())
+def _print_address(address: str, store: ModelStore) -> None:
+    names = ", ".join(printable(model.name) for model in store.models())
     typer.echo(f"{names}: listening at {address} (Ctrl-C ends)")

@@ -1,4 +1,4 @@
-"""Results on stdout, as a table for a person or as JSON for a program."""
+"""Print results on stdout, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
-    """The leaderboard as a table with where everything is, or as the content of leaderboard.json."""
+    """The leaderboard as a table with the paths of the results, or as the content of leaderboard.json."""
     from rich.console import Console
 
     from genrelab.report.report import print_leaderboard
@@ -43,13 +43,13 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
         f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle"
     )
     best = next((row for row in board.rows if row.folder == board.to_use), board.rows[0])
-    if best.view != "table":  # what reads columns of a table hears no song
+    if best.view != "table":  # such a model takes no audio
         bundle = f"{run}/{best.folder}/bundle"
         typer.echo(f"Next:        {shlex.join([*program_command(), 'predict', 'song.mp3', '--model', bundle])}")
 
 
 def studies(run: str, names: Collection[str], as_json: bool) -> None:
-    """The tables of the studies that were asked for."""
+    """The tables of the requested studies."""
     if as_json:
         return
     from importlib import import_module
@@ -69,35 +69,35 @@ def studies(run: str, names: Collection[str], as_json: bool) -> None:
 
 
 def relabelled(n: int, table: str) -> None:
-    """How many tracks have another genre now, and how the table is used."""
+    """The number of relabelled tracks, and how to use the table."""
     typer.echo(f"{pluralize(n, 'track')} relabelled: {table}")
     typer.echo(f"Next: {shlex.join([*program_command(), 'run', table, '--out', 'NEW_RUN'])}")
 
 
 def bench(found: Bench, as_json: bool, root: Path | None) -> None:
-    """What was measured and what follows, as tables and sentences or as one object."""
-    from genrelab.bench import summary as words
+    """Measurements and predictions, as tables and sentences or as one object."""
+    from genrelab.bench import summary
 
-    again = words.recommended_command(found, program_command(), None if root is None else str(root))
+    command = summary.recommended_command(found, program_command(), None if root is None else str(root))
     if as_json:
-        typer.echo(json.dumps({**dataclasses.asdict(found), "command": again}, indent=1))
+        typer.echo(json.dumps({**dataclasses.asdict(found), "command": command}, indent=1))
         return
-    said = f"{found.source}, means of {pluralize(found.heard, 'track')}, one core"
-    _print_table(f"Stages: {said}", words.STAGE_HEADERS, words.stage_rows(found), left=1)
+    what = f"{found.source}, means of {pluralize(found.heard, 'track')}, one core"
+    _print_table(f"Stages: {what}", summary.STAGE_HEADERS, summary.stage_rows(found), left=1)
     workers = pluralize(found.forecast.jobs, "worker")
     _print_table(
-        f"Predicted, prepare with {workers}", words.forecast_headers(found), words.forecast_rows(found), left=1
+        f"Predicted, prepare with {workers}", summary.forecast_headers(found), summary.forecast_rows(found), left=1
     )
     first = found.amounts[0]
     _print_table(
         f"{printable(first.name)}, {pluralize(first.tracks, 'track')}",
-        words.PART_HEADERS,
-        words.part_rows(first),
+        summary.PART_HEADERS,
+        summary.part_rows(first),
         left=1,
     )
-    for sentence in words.sentences(found):
+    for sentence in summary.sentences(found):
         typer.echo(printable(sentence))
-    typer.echo(f"\nRecommended: {again}")
+    typer.echo(f"\nRecommended: {command}")
 
 
 def _print_table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], *, left: int = 2) -> None:
@@ -106,16 +106,16 @@ def _print_table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, .
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for n, name in enumerate(headers):
-        shown.add_column(name, justify="left" if n < left else "right", overflow="fold")
+        table.add_column(name, justify="left" if n < left else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*map(Text, row))
-    Console(width=None if sys.stdout.isatty() else 160).print(shown)
+        table.add_row(*map(Text, row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None:
-    """What a search for hyper-parameters found, and how it is used."""
+    """The result of a hyper-parameter search, and how to use it."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -128,7 +128,7 @@ def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> Non
 
 
 def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:
-    """Models of several runs in one ranking, and the runs that cannot stand in it, with the reason."""
+    """Models of several runs in one ranking, and the runs that cannot be ranked, with the reason."""
     if as_json:
         ranked = [{"run": run.name, **dataclasses.asdict(row)} for run, row in found.ranked]
         unranked = [{"run": run.name, "reason": reason} for run, reason in found.unranked]
@@ -146,7 +146,7 @@ def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> No
 
 
 def exported(folder: Path, as_json: bool) -> None:
-    """Where an export lies, or what its settings.json says with its `path`."""
+    """The path of an export, or the content of its settings.json with the `path`."""
     if not as_json:
         typer.echo(str(folder))
         return
@@ -155,23 +155,23 @@ def exported(folder: Path, as_json: bool) -> None:
 
 
 def parity(found: ParityReport, as_json: bool) -> None:
-    """How far the forms of a model are apart, as a table or as an object."""
+    """The differences between the formats of a model, as a table or as an object."""
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
     typer.echo(f"{found.model} on {len(found.files)} files; a probability may differ by {found.limit:g}\n")
     typer.echo(f"{'path':<15}{'largest difference':<20}{'ok':<4}")
     for row in found.paths:
-        off = "–" if row.largest_difference is None else f"{row.largest_difference:.1e}"
+        difference = "–" if row.largest_difference is None else f"{row.largest_difference:.1e}"
         ok = {True: "yes", False: "NO", None: "–"}[row.ok]
-        typer.echo(f"{row.path:<15}{off:<20}{ok:<4}{printable(row.note)}".rstrip())
+        typer.echo(f"{row.path:<15}{difference:<20}{ok:<4}{printable(row.note)}".rstrip())
 
 
 class TagResultPrinter:
-    """What becomes of the files of a library, shown as it happens, or kept for JSON.
+    """Prints the results of `tag` and `untag` as they arrive, or collects them for JSON.
 
     Attributes:
-        journal: where it was written down, None where nothing was.
+        journal: path of the journal, None if nothing was written.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -180,7 +180,7 @@ class TagResultPrinter:
         self._as_json, self._rows = as_json, list[dict[str, Any]]()
 
     def show(self, row: TagResult) -> None:
-        """One file."""
+        """Print or collect the result of one file."""
         self.count[row.status] += 1
         if self._as_json:
             self._rows.append(row.to_json())
@@ -188,13 +188,15 @@ class TagResultPrinter:
         change = (
             f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGED_STATUSES else None
         )
-        sure = None if row.confidence is None else f"{row.confidence:.0%}"
+        confidence = None if row.confidence is None else f"{row.confidence:.0%}"
         genre = change or ", ".join(row.before) or None
-        said = "; ".join(printable(part) for part in (genre, sure, row.reason) if part)
-        typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {said}")
+        details = "; ".join(printable(part) for part in (genre, confidence, row.reason) if part)
+        typer.echo(
+            f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}"
+        )
 
     def end(self) -> None:
-        """How many of each, and the way back."""
+        """Print the number of files per status, and how to undo."""
         if self._as_json:
             journal = str(self.journal) if self.journal else None
             typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
@@ -209,21 +211,21 @@ CHANGED_STATUSES = ("tagged", "would tag", "restored")
 
 @contextmanager
 def rows(as_json: bool) -> Iterator[TagResultPrinter]:
-    """Takes the rows of `tag` and `untag`; exit 1 where one failed."""
-    taken = TagResultPrinter(as_json)
+    """Yield a printer for the results of `tag` and `untag`; exit 1 if a file failed."""
+    printer = TagResultPrinter(as_json)
     try:
-        yield taken
+        yield printer
     except KeyboardInterrupt as e:
-        taken.journal = getattr(e, "journal", None)  # the way back from what was tagged so far
-        taken.end()
+        printer.journal = getattr(e, "journal", None)  # to undo what was tagged so far
+        printer.end()
         raise
-    taken.end()
-    if taken.count["failed"]:
+    printer.end()
+    if printer.count["failed"]:
         raise typer.Exit(1)
 
 
 def playlists(written: PlaylistResult, as_json: bool) -> None:
-    """What each playlist holds and which tracks are in none; exit 1 where there are such."""
+    """The size of each playlist and the tracks that are in none; exit 1 if there are such tracks."""
     if as_json:
         lists = {str(file): n for file, n in written.files.items()}
         removed = [str(file) for file in written.removed]
@@ -240,15 +242,15 @@ def playlists(written: PlaylistResult, as_json: bool) -> None:
 
 
 def findings(found: Iterable[Finding], as_json: bool) -> None:
-    """A check-up, each line as soon as it is known; exit 1 where something must be repaired."""
-    kept = []
+    """A check-up, each line as soon as it is known; exit 1 if something must be repaired."""
+    all_findings = []
     for f in found:
-        kept.append(f)
+        all_findings.append(f)
         if not as_json:
             finding(f.state, f.part, f.name, f.found, f.remedy)
-    broken = [f.name for f in kept if f.state == "repair"]
+    broken = [f.name for f in all_findings if f.state == "repair"]
     if as_json:
-        typer.echo(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in kept]}, indent=1))
+        typer.echo(json.dumps({"ok": not broken, "findings": [dataclasses.asdict(f) for f in all_findings]}, indent=1))
     else:
         typer.echo(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
     if broken:
@@ -256,7 +258,7 @@ def findings(found: Iterable[Finding], as_json: bool) -> None:
 
 
 def finding(state: str, part: str, name: str, found: str, remedy: str | None = None) -> None:
-    """One line of a check-up, and what to do about it on the next."""
+    """One line of a check-up, and its remedy on the next."""
     typer.echo(f"{state.upper() if state == 'repair' else state:<7} {part:<9} {name:<16} {printable(found)}")
     if remedy:
         typer.echo(f"{'':<35}→ {printable(remedy)}")

@@ -1,6 +1,6 @@
-"""The commands that use a model: each parses, calls one function, prints.
+"""The commands that use a model: each parses its options, calls one function, prints.
 
-What they need is imported when they run, so that `--help` does not wait for it.
+Imports are inside the commands, so that `--help` does not wait for them.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ MinConfidence = Annotated[
 
 
 def _confidence_limit(min_confidence: float | None, min_precision: float | None) -> float:
-    """Where a precision is asked for, it alone decides unless a confidence is, too."""
+    """The confidence limit: 0.5, or 0 if only a precision is given, which then decides alone."""
     default = 0.5 if min_precision is None else 0.0
     return default if min_confidence is None else min_confidence
 
 
 def _load_audio_bundle(model: Path | None) -> Classifier:
-    """The bundle; one that cannot hear is refused before anything else is said of it."""
+    """Load the bundle; one that does not take audio is refused before any other message."""
     from genrelab.predict.classifier import load_bundle
     from genrelab.predict.file import require_audio_input
 
@@ -63,53 +63,53 @@ def _load_audio_bundle(model: Path | None) -> Classifier:
 
 
 def _with_min_precision(bundle: Classifier, precision: float | None) -> Classifier:
-    """The bundle with `--min-precision`; says for which genres the calibration tracks do not support it."""
-    demanding = bundle.with_min_precision(precision)
-    thresholds = demanding.decision.thresholds
+    """Apply `--min-precision`; print for which genres the calibration tracks support it if not for all."""
+    limited = bundle.with_min_precision(precision)
+    thresholds = limited.decision.thresholds
     if thresholds is not None and precision is not None and bundle.calibration is not None:
-        supported = [printable(g) for g, least in thresholds.items() if least is not None]
+        supported = [printable(g) for g, threshold in thresholds.items() if threshold is not None]
         support = f"--min-precision {precision:g}: {pluralize(bundle.calibration.n, 'calibration track')} support it"
         if not supported:
-            less = "; ".join(_supported_below(bundle.calibration, precision))
-            instead = f"ask for less ({less}), or" if less else "ask for less, or"
+            lower = "; ".join(_supported_below(bundle.calibration, precision))
+            instead = f"ask for less ({lower}), or" if lower else "ask for less, or"
             console.notify(f"{support} for no genre, so every answer is unknown: {instead} train with more tracks")
         elif len(supported) < len(thresholds):
             console.notify(f"{support} for {', '.join(supported)} only; any other answer is unknown")
-    return demanding
+    return limited
 
 
 def _supported_below(calibration: Evidence, precision: float) -> list[str]:
-    """The highest lower precision, in tenths, that is supported for a genre, and 0.5 where that has more genres."""
-    told: list[str] = []
-    most = 0
-    for asked in (p / 10 for p in (9, 8, 7, 6, 5) if p / 10 < precision):
-        if told and asked > 0.5:
+    """The highest lower precision, in tenths, that is supported for any genre, and 0.5 if it has more genres."""
+    found: list[str] = []
+    max_genres = 0
+    for precision_tried in (p / 10 for p in (9, 8, 7, 6, 5) if p / 10 < precision):
+        if found and precision_tried > 0.5:
             continue
-        thresholds = calibration.thresholds(asked)
+        thresholds = calibration.thresholds(precision_tried)
         supported = [printable(g) for g, t in thresholds.items() if t.confidence is not None]
-        if len(supported) > most:
-            told.append(f"at {asked:g}: {', '.join(supported)}")
-            most = len(supported)
-    return told
+        if len(supported) > max_genres:
+            found.append(f"at {precision_tried:g}: {', '.join(supported)}")
+            max_genres = len(supported)
+    return found
 
 
 def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
-    """The bundle with `--coverage`; says on how many tracks that rests, and where it is worth little."""
-    covering = bundle.with_coverage(coverage)
+    """Apply `--coverage`; print the number of tracks behind it, and a warning if they are too few."""
+    limited = bundle.with_coverage(coverage)
     if coverage is None or bundle.calibration is None:
-        return covering
+        return limited
     from genrelab.evaluation.calibration import MIN_TRACKS, min_tracks_for_coverage
 
-    n, needed, doubt = bundle.calibration.n, min_tracks_for_coverage(coverage), ""
+    n, needed, warning = bundle.calibration.n, min_tracks_for_coverage(coverage), ""
     if n < needed:
-        doubt = f"; {needed} or more are needed, so every set holds all {len(bundle.genres)} genres"
-    elif not covering.decision.least_likely:
-        doubt = f"; this model cannot tell at this coverage, so every set holds all {len(bundle.genres)} genres"
+        warning = f"; {needed} or more are needed, so every set holds all {len(bundle.genres)} genres"
+    elif not limited.decision.least_likely:
+        warning = f"; this model cannot tell at this coverage, so every set holds all {len(bundle.genres)} genres"
     elif n < MIN_TRACKS:
-        doubt = "; so few say roughly at best how often the true genre is in its set"
+        warning = "; so few say roughly at best how often the true genre is in its set"
     artists = f"{pluralize(bundle.calibration.n_artists, 'artist')} or single tracks"
-    console.notify(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{doubt}")
-    return covering
+    console.notify(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{warning}")
+    return limited
 
 
 def predict(
@@ -184,8 +184,8 @@ def tag(
 
     settings = program.TagSettings(_confidence_limit(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
     bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
-    with tables.rows(as_json) as rows, program.open_classifier(bundle, jobs) as (hear, touched):
-        rows.journal = program.tag(folder, hear, settings, rows.show, touched)
+    with tables.rows(as_json) as rows, program.open_classifier(bundle, jobs) as (classify, on_written):
+        rows.journal = program.tag(folder, classify, settings, rows.show, on_written)
 
 
 def untag(
@@ -230,9 +230,9 @@ def playlists(
     bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
     with (
         console.progress_bar("Listening") as progress,
-        tag_library.open_classifier(bundle, jobs, progress) as (hear, _),
+        tag_library.open_classifier(bundle, jobs, progress) as (classify, _),
     ):
-        written = program.write_playlists(folder, out, hear, _confidence_limit(min_confidence, min_precision))
+        written = program.write_playlists(folder, out, classify, _confidence_limit(min_confidence, min_precision))
     tables.playlists(written, as_json)
 
 
@@ -268,12 +268,12 @@ def doctor(
 
     Example: genrelab doctor data/fma
     """
-    said = {
+    dataset_options = {
         "artists": artists, "split_files": split_files, "label": label, "split_column": split_column,
         "artist_column": artist_column, "id_column": id_column,
     }  # fmt: skip
     if root is None:
-        if any(v is not None for v in (*said.values(), jobs, manifest)) or dataset != "auto":
+        if any(v is not None for v in (*dataset_options.values(), jobs, manifest)) or dataset != "auto":
             raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
         from genrelab.doctor.machine import check_machine
 
@@ -281,6 +281,6 @@ def doctor(
         return
     from genrelab.cli.doctor_output import DoctorRequest, run_doctor
 
-    given = {name: value for name, value in said.items() if value is not None}
+    given = {name: value for name, value in dataset_options.items() if value is not None}
     if not run_doctor(DoctorRequest(root, dataset, given, jobs, manifest, model), as_json):
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
-"""Settings as frozen dataclasses: a few numbers are chosen here, the rest is derived, nothing is repeated.
+"""Settings as frozen dataclasses: a few numbers are chosen here, the rest is derived from them.
 
 Views turn a clip (at most `clip_s` seconds of one track, mono float32) into arrays. A view's settings
-stand in `dataset.json` and in every bundle, so that serving uses the numbers that training used.
+are stored in `dataset.json` and in every bundle, so that serving uses the same numbers as training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from genrelab.core.errors import SettingsError
 from genrelab.core.hyperparameters import SHARED, validated_params
 
 SCHEMA_VERSION = 1
-"""Version of what stands in PREPARED and RUN."""
+"""Format version of PREPARED and RUN folders."""
 
 PARTS = ("training", "validation", "test", "excluded")
 """The parts of a split, in reading order."""
@@ -24,15 +24,15 @@ PARTS = ("training", "validation", "test", "excluded")
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """Which stretches of a track are looked at."""
+    """Which stretches of a track are used."""
 
     clip_s: float = 30.0  # a longer track becomes several clips of this length; a shorter one is one clip
     tolerance: float = 0.05  # 30.01 s (GTZAN) or 29.98 s (FMA) is still one whole clip
-    max_clips: int = 10  # of a longer track, spread evenly over it
+    max_clips: int = 10  # per track; those of a longer one are spread evenly over it
     min_s: float = 0.5  # shorter tracks are counted as failures
 
     def __post_init__(self) -> None:
-        _positive(self, "clip_s", "max_clips", "min_s")
+        _require_positive(self, "clip_s", "max_clips", "min_s")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MelImageView:
     """Log-mel spectrogram of a whole clip as one square image, in dB below its loudest bin (float16).
 
     The hop is chosen so that the clip's own length fills the image: padding 2 s to 30 s costs 10 to 15
-    points of accuracy.
+    percentage points of accuracy.
     """
 
     name: ClassVar[str] = "mel_image"
@@ -77,7 +77,7 @@ class LogMelView:
 
     @property
     def n_frames(self) -> int:
-        """Frames of a window (129 at the default settings)."""
+        """Frames per window (129 at the default settings)."""
         return int(self.window_s * self.sr) // self.hop_length
 
     @property
@@ -106,7 +106,7 @@ class StatisticsView:
     """FMA's 518 statistics of a whole clip: 7 moments of 74 rows of 11 features (float32).
 
     With `fma_exact` the clip keeps its native rate and the columns follow FMA's recipe with its quirk
-    (centroid, bandwidth, contrast, rolloff and chroma_stft take the rate to be 22,050 Hz).
+    (centroid, bandwidth, contrast, rolloff and chroma_stft assume a rate of 22,050 Hz).
     """
 
     name: ClassVar[str] = "statistics"
@@ -126,8 +126,8 @@ class StatisticsView:
 
 @dataclass(frozen=True)
 class DescriptorsView:
-    """The 518 statistics and 230 numbers of how the timbre moves: covariances of the MFCC and sizes of their steps
-    (float32). Of short windows they tell genres apart better than the statistics alone.
+    """The 518 statistics and 230 numbers on how the timbre changes: covariances of the MFCC and the variances of
+    their steps (float32). On short windows they separate genres better than the statistics alone.
     """
 
     name: ClassVar[str] = "descriptors"
@@ -140,13 +140,13 @@ class DescriptorsView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(statistics and moves,)."""
+        """(518 statistics + covariances and steps of the MFCC,)."""
         return (518 + self.n_mfcc * (self.n_mfcc + 3) // 2,)
 
 
 @dataclass(frozen=True)
 class FramesView:
-    """The article's frame matrix: 12 chroma, centroid, rolloff, zero-crossing rate and 20 MFCC a frame (float32)."""
+    """The article's frame matrix: 12 chroma, centroid, rolloff, zero-crossing rate and 20 MFCC per frame (float32)."""
 
     name: ClassVar[str] = "frames"
     dtype: ClassVar[str] = "<f4"
@@ -164,7 +164,7 @@ class FramesView:
 
 @dataclass(frozen=True)
 class TableView:
-    """Columns of a table of precomputed features (float32): no audio behind it."""
+    """Columns of a table of precomputed features (float32), without audio."""
 
     name: ClassVar[str] = "table"
     dtype: ClassVar[str] = "<f4"
@@ -181,26 +181,26 @@ VIEWS: dict[str, type[View]] = {
     v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, DescriptorsView, FramesView, TableView)
 }
 PARQUET_VIEWS = ("statistics", "table")
-"""Views that stand in `features.parquet`; the others stand in shards."""
+"""Views stored in `features.parquet`; the others are stored in shards."""
 FIRST_CLIP_VIEWS = ("samples", "frames")
-"""Views that look at the first clip of a track only, however long it is, as the article's models do."""
+"""Views that use the first clip of a track only, however long it is, as the article's models do."""
 DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
-"""What the models of `--models all` read."""
+"""Views that the models of `--models all` read."""
 
 FLAT_VIEWS = ("statistics", "table", "descriptors", "frames")
-"""What the classical models can read, each window as one row."""
+"""Views that the classical models can read, each window as one row."""
 
 SEED_LIMIT = 2**32
-"""NumPy's old generator, which scikit-learn and Keras use, knows seeds below this."""
+"""NumPy's legacy generator, which scikit-learn and Keras use, accepts seeds below this."""
 
 
 def view_to_json(view: View) -> dict[str, Any]:
-    """Settings of a view with its name, dtype and shape, as they stand in `dataset.json` and `bundle.json`."""
+    """Settings of a view with its name, dtype and shape, as stored in `dataset.json` and `bundle.json`."""
     return {"name": view.name, "dtype": view.dtype, "shape": list(view.shape), **dataclasses.asdict(view)}
 
 
 def view_from_json(stored: dict[str, Any]) -> View:
-    """The view that `view_to_json` wrote.
+    """The inverse of `view_to_json`.
 
     Raises:
         SettingsError: an unknown view, an unknown setting, or a shape that does not follow from the settings.
@@ -222,21 +222,21 @@ def view_from_json(stored: dict[str, Any]) -> View:
 
 
 CLIP_CHOICE_KEY, CLIP_CHOICE = "clips_of_more", "first and middles"
-"""What settings say of how clips are chosen where a track has more than `max_clips` (`decode.clip_starts`): earlier
-versions chose others, and said nothing; the two must not be mixed.
+"""Records in the settings how clips are chosen from a track that has more than `max_clips` (`clips.clip_starts`).
+Earlier versions chose other clips and wrote no such key; the two must not be mixed.
 """
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What `prepare` computes; two preparations with equal settings and inputs hold equal bytes."""
+    """What `prepare` computes; equal settings and inputs give equal bytes."""
 
     views: tuple[View, ...] = field(default_factory=lambda: tuple(VIEWS[n]() for n in DEFAULT_VIEWS))
     clips: ClipSettings = field(default_factory=ClipSettings)
-    shard_tracks: int = 250  # tracks a shard, in every view the same ones
+    shard_tracks: int = 250  # tracks per shard, the same ones in every view
 
     def __post_init__(self) -> None:
-        _positive(self, "shard_tracks")
+        _require_positive(self, "shard_tracks")
         names = [v.name for v in self.views]
         if len(set(names)) < len(names):
             raise SettingsError(f"--views names a view twice: {', '.join(names)}")
@@ -253,32 +253,32 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How models are trained. Everything that changes a number in the leaderboard stands here."""
+    """How models are trained: everything that changes a number in the leaderboard."""
 
     models: tuple[str, ...] = ()  # empty: all
     split: str = "auto"
     seed: int = 42
     epochs: int = 100
     patience: int = 10  # epochs without a better validation loss before training stops
-    batch_size: int = 32  # on a TPU 16 a core
+    batch_size: int = 32  # on a TPU 16 per core
     preset: str = "default"  # or `article`
-    view: str | None = None  # for the classical models: `statistics` unless told
+    view: str | None = None  # for the classical models; None: `statistics`
     pca: float | None = None  # below 1 a share of variance, else a number of components
-    class_weight: str = "auto"  # `balanced`, `none`; auto balances where genres differ by half or more
+    class_weight: str = "auto"  # `balanced`, `none`; auto balances where genre sizes differ by half or more
     imagenet_weights: str = "auto"
     fine_tune: int = 0  # the last N blocks of the frozen base
     strategy: str = "auto"
     strict: bool = False  # stop at the first corrupt record
-    # Hyper-parameters by model, as `tune_spaces` knows them; copied and verified, and never changed afterwards.
+    # Hyper-parameters by model, as in `hyperparameters.SPACES`; copied and validated, never changed afterwards.
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _positive(self, "epochs", "patience", "batch_size")
-        _one_of("--preset", self.preset, ("default", "article"))
-        _one_of("--class-weight", self.class_weight, ("auto", "balanced", "none"))
-        _one_of("--strategy", self.strategy, ("auto", "cpu", "gpu", "tpu"))
-        _one_of("--split", self.split, ("auto", "official", "artist", "random", "article"))
-        _one_of("--view", self.view, (None, *FLAT_VIEWS))
+        _require_positive(self, "epochs", "patience", "batch_size")
+        _require_one_of("--preset", self.preset, ("default", "article"))
+        _require_one_of("--class-weight", self.class_weight, ("auto", "balanced", "none"))
+        _require_one_of("--strategy", self.strategy, ("auto", "cpu", "gpu", "tpu"))
+        _require_one_of("--split", self.split, ("auto", "official", "artist", "random", "article"))
+        _require_one_of("--view", self.view, (None, *FLAT_VIEWS))
         if len(set(self.models)) < len(self.models):
             raise SettingsError(f"--models names a model twice: {', '.join(self.models)}")
         if not 0 <= self.seed < SEED_LIMIT:
@@ -290,7 +290,7 @@ class TrainSettings:
         object.__setattr__(self, "params", validated_params(self.params))
 
     def of(self, model: str) -> TrainSettings:
-        """The settings as one model has them: what its own hyper-parameters say of an option stands in for it."""
+        """The settings for one model: its own hyper-parameters override the options of the same name."""
         own = self.params.get(model, {})
         return dataclasses.replace(self, **{name: own[name] for name in SHARED if name in own})
 
@@ -299,12 +299,12 @@ class TrainSettings:
         return dataclasses.asdict(self)
 
 
-def _positive(settings: object, *names: str) -> None:
+def _require_positive(settings: object, *names: str) -> None:
     for name in names:
         if not getattr(settings, name) > 0:
             raise SettingsError(f"{name} must be above 0. Received: {getattr(settings, name)}")
 
 
-def _one_of(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
+def _require_one_of(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
     if value not in known:
         raise SettingsError(f"{option} must be one of {', '.join(k for k in known if k)}. Received: {value}")

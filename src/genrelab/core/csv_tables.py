@@ -1,4 +1,4 @@
-"""CSV and Parquet files as frames; what is wrong with a file is named before pandas mends it in silence."""
+"""CSV and Parquet files as pandas frames; defects are reported before pandas repairs them silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 MISSING_VALUES = ["", "NA", "N/A", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>"]
-"""What stands for a missing number in a CSV."""
+"""Cells of a CSV that mean a missing number."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class TableFile:
     """A table whose rows are not read yet.
 
     Attributes:
-        columns: names of the columns, each once; one without a name is called `unnamed: <position>`.
-        read: the rows, the named columns as texts, the others as numbers where all their cells are.
+        columns: unique names of the columns; one without a name is called `unnamed: <position>`.
+        read: given names of columns, returns all rows: these columns as texts, the others as numbers where all
+            their cells are numbers.
         notes: what the user should know about the file.
     """
 
@@ -42,32 +43,32 @@ def open_table(path: Path) -> TableFile:
     """A CSV (`,`, `;`, tab or `|`) or, by its suffix, a Parquet file.
 
     Raises:
-        DatasetError: not such a file, rows of unequal length, or two columns of one name.
+        DatasetError: not such a file, rows of unequal length, or two columns of the same name.
     """
     table = _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
-    if twice := [c for c, n in Counter(table.columns).items() if n > 1]:
-        raise DatasetError(f"{path}: two columns are named {printable(twice[0])}")
+    if duplicates := [c for c, n in Counter(table.columns).items() if n > 1]:
+        raise DatasetError(f"{path}: two columns are named {printable(duplicates[0])}")
     return table
 
 
 def cell_texts(column: pd.Series[Any]) -> list[str | None]:
-    """Cells as texts: blanks are None, and whole numbers lose the `.0` that a gap in their column gave them."""
-    words = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(v).strip()) for v in column.astype(object)]
+    """Cells as texts: blanks are None, and integers lose the `.0` that pandas gives them where a cell is missing."""
+    texts = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(v).strip()) for v in column.astype(object)]
     blank = column.isna()
-    return [None if b or w.lower() in ("", "nan", "<na>") else w for w, b in zip(words, blank, strict=True)]
+    return [None if b or w.lower() in ("", "nan", "<na>") else w for w, b in zip(texts, blank, strict=True)]
 
 
 def _open_csv(path: Path) -> TableFile:
     import pandas as pd
 
-    encoding = _encoding(path)
+    encoding = _detect_encoding(path)
     try:
         with path.open(encoding=encoding, newline="") as f:
-            delimiter = _delimiter(f.readline())
+            delimiter = _detect_delimiter(f.readline())
             f.seek(0)
             rows = csv.reader(f, delimiter=delimiter)
             columns = [c.strip() or f"unnamed: {i}" for i, c in enumerate(next(rows, []))]
-            # pandas would fill short rows, and take the first column of long ones for an index.
+            # pandas would pad short rows, and use the first column of long ones as an index.
             ragged = next((rows.line_num for row in rows if row and len(row) != len(columns)), None)
     except (OSError, csv.Error, UnicodeError) as e:
         raise DatasetError(f"{path}: is no CSV that can be read: {e}") from e
@@ -86,8 +87,8 @@ def _open_csv(path: Path) -> TableFile:
     return TableFile(tuple(columns), read, notes)
 
 
-def _encoding(path: Path) -> str:
-    """UTF-8 with or without its mark, UTF-16 with it, else Latin-1, which can read anything."""
+def _detect_encoding(path: Path) -> str:
+    """UTF-8 with or without a byte order mark, UTF-16 with one, else Latin-1, which can decode anything."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as f:
@@ -109,8 +110,8 @@ def _encoding(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _delimiter(header: str) -> str:
-    """What parts the header into the most fields."""
+def _detect_delimiter(header: str) -> str:
+    """The delimiter that splits the header into the most fields."""
     return max(",;\t|", key=lambda d: len(next(csv.reader([header], delimiter=d), [])))
 
 
@@ -119,11 +120,11 @@ def _open_parquet(path: Path) -> TableFile:
     import pyarrow.parquet as pq
 
     try:
-        # In this thread alone, as `prepared.read_parquet` says.
+        # Without threads, for the reason given in `prepared.read_parquet`.
         frame = pq.ParquetFile(path, pre_buffer=False).read(use_threads=False).to_pandas(use_threads=False)
     except (pa.ArrowException, OSError) as e:
         raise DatasetError(f"{path}: is no Parquet file that can be read: {e}") from e
-    # A named index is mostly the track id; one without a name only counts the rows.
+    # A named index is usually the track id; one without a name only numbers the rows.
     names = [name for name in frame.index.names if name is not None]
     frame = frame.reset_index(names, allow_duplicates=True).reset_index(drop=True)
     frame.columns = [str(c) for c in frame.columns]

@@ -1,18 +1,18 @@
-"""Every failure that genrelab knows, in one small tree.
+"""Every error that genrelab raises on purpose, in one small tree.
 
     GenrelabError
-    ├── SettingsError      an option or a configuration value that cannot be
-    ├── DatasetError       ROOT, its tables or its labels
-    ├── DecodeError        one audio file (`.path` names it)
-    ├── PreparedError      PREPARED is missing, unfinished, damaged or holds other settings
-    ├── SplitError         a split that would leave nothing to learn or nothing to test
-    ├── ModelError         a model that cannot be trained or exported
-    │   └── MissingNeed    something that it needs is not on this machine
-    ├── BundleError        a bundle that is missing, changed or of an unknown version
-    ├── TagError           tags of one file, or a journal of tags (`.path` names it)
-    └── DownloadError      an archive that cannot be fetched or does not match its checksum
+    ├── SettingsError                an invalid option or configuration value
+    ├── DatasetError                 ROOT, its tables or its labels
+    ├── DecodeError                  one audio file (`.path` names it)
+    ├── PreparedError                PREPARED is missing, unfinished, damaged or holds other settings
+    ├── SplitError                   a split that would leave nothing to learn or nothing to test
+    ├── ModelError                   a model that cannot be trained or exported
+    │   └── MissingRequirementError  something that it needs is not on this machine
+    ├── BundleError                  a bundle that is missing, changed or of an unknown version
+    ├── TagError                     tags of one file, or a journal of tags (`.path` names it)
+    └── DownloadError                an archive that cannot be fetched or does not match its checksum
 
-A message says what, which, and what now, in one line. The command line prints it and exits 1.
+A message names the problem, the thing concerned and the remedy in one line. The command line prints it and exits 1.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 
 
 class GenrelabError(Exception):
-    """Base of all known failures. The message is written for the user, in one line."""
+    """Base of all known errors. The message is written for the user, in one line."""
 
 
 class SettingsError(GenrelabError):
-    """An option or a configuration value that cannot be."""
+    """An invalid option or configuration value."""
 
 
 class DatasetError(GenrelabError):
-    """A ROOT that fits no dataset, or whose tables or labels do not add up."""
+    """A ROOT that matches no dataset, or whose tables or labels are inconsistent."""
 
 
 class DecodeError(GenrelabError):
@@ -37,7 +37,7 @@ class DecodeError(GenrelabError):
 
     Args:
         path: the file.
-        reason: the decoder's own words, or what was found in the samples.
+        reason: the decoder's message, or what is wrong with the samples.
         stage: `read` (the file itself), `decode`, or `check` (silent, too short, not finite).
     """
 
@@ -45,11 +45,11 @@ class DecodeError(GenrelabError):
         self.path, self.reason, self.stage = str(path), " ".join(str(reason).split()), stage
         super().__init__(f"{printable(self.path)}: {self.reason}")
 
-    def __reduce__(self) -> tuple[object, ...]:  # crosses process borders with its parts
-        return (_decode_error, (self.path, self.reason, self.stage))
+    def __reduce__(self) -> tuple[object, ...]:  # keeps the attributes when pickled between processes
+        return (_unpickle_decode_error, (self.path, self.reason, self.stage))
 
 
-def _decode_error(path: str, reason: str, stage: str) -> DecodeError:
+def _unpickle_decode_error(path: str, reason: str, stage: str) -> DecodeError:
     return DecodeError(path, reason, stage=stage)
 
 
@@ -66,11 +66,11 @@ class ModelError(GenrelabError):
 
 
 class MissingRequirementError(ModelError):
-    """Something that a model needs is not on this machine; under `--models all` it is listed as not run."""
+    """A requirement of a model is missing on this machine; under `--models all` the model is listed as not run."""
 
 
 class BundleError(GenrelabError):
-    """A bundle that is missing, changed, or of a version that this genrelab does not know."""
+    """A bundle that is missing, changed, or of a version that this genrelab cannot read."""
 
 
 class TagError(GenrelabError):
@@ -78,7 +78,7 @@ class TagError(GenrelabError):
 
     Args:
         path: the file.
-        reason: what is in the way, and what now.
+        reason: the problem and the remedy.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""Hyper-parameters of every model: what they are called, what they may be, where `tune` looks for better ones.
+"""Hyper-parameters of every model: their names, allowed values, defaults, and the ranges that `tune` searches.
 
-The article's study stands inside each space: k from 1 to 100, variances smoothed by 1e-11 to 1e-9, all solvers and
-kernels, hidden sizes, PCA. What does not survive the way to ONNX is left out: neighbours weighted by distance (skl2onnx
-turns the sign of the distances, so that its graph votes without weights) and the Chebyshev distance (not known to it).
+Each space contains the article's study: k from 1 to 100, variance smoothing of 1e-11 to 1e-9, all solvers and
+kernels, hidden sizes, PCA. What cannot be exported to ONNX is left out: neighbours weighted by distance (skl2onnx
+flips the sign of the distances, so that its graph votes without weights) and the Chebyshev distance (unsupported).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Params = dict[str, Any]
 Conditions = Mapping[str, tuple[Any, ...]]
 
 SHARED = ("pca", "batch_size", "fine_tune")
-"""Hyper-parameters that are options of the whole training too; a model's own value stands in for the option."""
+"""Hyper-parameters that are options of the whole training too; a model's own value overrides the option."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class NumericParameter:
     """A number: searched from `low` to `high`, allowed from `least` to `most`.
 
     Attributes:
-        log: is it searched by its logarithm?
+        log: is it searched on a logarithmic scale?
         whole: is it an int?
-        where: it says nothing unless these other hyper-parameters have one of these values.
+        where: it has no effect unless these other hyper-parameters have one of these values.
     """
 
     low: float
@@ -47,11 +47,11 @@ class NumericParameter:
 
     @property
     def rule(self) -> str:
-        """What is allowed, in words."""
+        """The allowed values, for error messages."""
         return f"a {'whole ' if self.whole else ''}number from {self.least:g} to {self.most:g}"
 
     def to_json(self) -> dict[str, Any]:
-        """What is searched, as it stands in `trials.json`."""
+        """The searched range, as written to `trials.json`."""
         return {
             "type": "int" if self.whole else "float", "low": self.low, "high": self.high, "log": self.log,
             "choices": None, "where": _conditions_to_json(self.where),
@@ -60,27 +60,27 @@ class NumericParameter:
 
 @dataclass(frozen=True)
 class CategoricalParameter:
-    """One of a few values; `more` adds numbers above 0 that are allowed without being searched."""
+    """One of a few values; with `more`, numbers above 0 are allowed too, though not searched."""
 
     choices: tuple[str | float | None, ...]
     more: bool = False
     where: Conditions = field(default_factory=dict)
 
     def allows(self, value: object) -> bool:
-        """Is `value` among them?"""
+        """Is `value` one of the choices, or allowed by `more`?"""
         if isinstance(value, int | float) and not isinstance(value, bool) and self.more:
             return 0 < value < math.inf and (value < 1 or value == int(value))
         return not isinstance(value, bool) and value in self.choices
 
     @property
     def rule(self) -> str:
-        """What is allowed, in words."""
+        """The allowed values, for error messages."""
         if self.more:
             return "a share below 1, a whole number, or null"
         return f"one of {', '.join(map(str, self.choices))}"
 
     def to_json(self) -> dict[str, Any]:
-        """What is searched, as it stands in `trials.json`."""
+        """The searched choices, as written to `trials.json`."""
         return {
             "type": "categorical", "low": None, "high": None, "log": False,
             "choices": list(self.choices), "where": _conditions_to_json(self.where),
@@ -138,21 +138,21 @@ SPACES: dict[str, Space] = {
         "fine_tune": NumericParameter(0, 3, 0, 17, whole=True),
     },
 }
-"""Where `tune` looks, of every model that has hyper-parameters."""
+"""The search space of every model that has hyper-parameters."""
 
 UNTUNED_SPACES: dict[str, Space] = {
     "svm": {
         "calibration_folds": NumericParameter(1, 5, 1, 5, whole=True)
-    },  # how many of five tell the coupling's one number
+    },  # how many of the five folds are used to fit the one number of the pairwise coupling
 }
-"""Hyper-parameters that make nothing better, only quicker."""
+"""Hyper-parameters that change the speed, not the quality; `tune` does not search them."""
 
 FAST_PARAMS: dict[str, Params] = {"svm": {"calibration_folds": 1}}
-"""What a model of many fits has of them: two machines in place of six."""
+"""Their values where a model is fitted many times: two SVMs in place of six."""
 
 
 def with_fast_params(params: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Mapping[str, Any]]:
-    """`TrainSettings.params` with which a model answers nearly the same in less time, where it is fitted many times."""
+    """`TrainSettings.params` for fitting a model many times: nearly the same predictions in less time."""
     return {**params, name: {**params.get(name, {}), **FAST_PARAMS[name]}} if name in FAST_PARAMS else dict(params)
 
 
@@ -165,32 +165,32 @@ DEFAULTS: dict[str, Params] = {
     "raw_cnn": {"learning_rate": 1e-3, "dropout": 0.5, "dense": 100},
     "mobilenet_v2": {"hidden": 0, "dropout": 0.5, "learning_rate": 1e-3},
 }
-"""scikit-learn's own, and of the networks the article's; `SHARED` ones have the training's."""
+"""scikit-learn's defaults, and for the networks the article's values; `SHARED` ones come from the training options."""
 
 ARTICLE: dict[str, Params] = {
     "logistic_regression": {"solver": "liblinear"},
     "knn": {"k": 21},
     "gaussian_nb": {"var_smoothing": 1.29e-10},
 }
-"""What `--preset article` has instead."""
+"""Values that `--preset article` uses instead."""
 
 SECOND_TRIAL_PARAMS: dict[str, Params] = {**ARTICLE, "svm": {"kernel": "poly"}}
-"""What is tried second: the article's values; of its two kernels the one that is not the default."""
+"""The second trial of `tune`: the article's values; of its two kernels the one that is not the default."""
 
 
 def resolve_params(model: str, params: Mapping[str, Mapping[str, Any]], *, preset: str = "default") -> Params:
-    """All hyper-parameters of a model besides the `SHARED` ones: its own, and the preset's where it has none."""
+    """All hyper-parameters of a model besides the `SHARED` ones: its own, else the preset's, else the defaults."""
     article = ARTICLE.get(model, {}) if preset == "article" else {}
     return {**DEFAULTS.get(model, {}), **article, **params.get(model, {})}
 
 
 def active_params(space: Space, params: Params) -> Params:
-    """Those of `params` that say something beside the others, in the order of the space."""
+    """Those of `params` that have an effect given the others, in the order of the space."""
     return {name: params[name] for name, p in space.items() if name in params and is_active(p, params)}
 
 
 def widen_space(space: Space, starts: Iterable[Params]) -> Space:
-    """The space with these values inside: options that the user gave may lie beyond it."""
+    """The space extended to contain these values: options that the user gave may lie outside it."""
     wide = dict(space)
     for name, value in (item for start in starts for item in start.items()):
         p = wide[name]
@@ -202,15 +202,15 @@ def widen_space(space: Space, starts: Iterable[Params]) -> Space:
 
 
 def is_active(parameter: NumericParameter | CategoricalParameter, params: Mapping[str, Any]) -> bool:
-    """Does a hyper-parameter say anything beside these values of others?"""
+    """Does a hyper-parameter have an effect given these values of the others?"""
     return all(params.get(other) in values for other, values in parameter.where.items())
 
 
 def validated_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Params]:
-    """A copy in plain JSON, verified.
+    """A validated copy in plain JSON.
 
     Raises:
-        SettingsError: a model or a hyper-parameter that is not known, or a value that is not allowed.
+        SettingsError: an unknown model or hyper-parameter, or a value that is not allowed.
     """
     for model, own in params.items():
         space = SPACES.get(model)

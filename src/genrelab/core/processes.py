@@ -1,4 +1,4 @@
-"""Worker processes: fresh interpreters with one thread each, which end when their parent does."""
+"""Worker processes: spawned interpreters with one thread each, which exit when their parent does."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 DECODER_CRASHED = "the decoder crashed on this file"
-"""What is said of a file that brings a worker down."""
+"""Error message for a file that crashes a worker."""
 
 _lock = threading.Lock()
 _pools = 0
-"""Pools that are open; while there are any, the environment says one thread."""
+"""Open pools; while there are any, the environment limits libraries to one thread."""
 _original_values: dict[str, str | None] = {}
-"""What it said before."""
+"""The `THREAD_VARIABLES` before the first pool was opened."""
 
 
 def use_one_thread() -> None:
-    """One thread for NumPy in this process, unless the user has said otherwise; to be called before it is loaded.
+    """Limit NumPy to one thread in this process unless the user set a number; call it before NumPy is imported.
 
-    The products that a song needs are so small that threads spend more time waiting for each other.
+    The matrix products for one song are so small that threads would mostly wait for each other.
     """
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
 
 
 def keep_freed_memory() -> None:
-    """Memory that is freed stays with this process for the next song, up to 128 MiB; to be called by programs.
+    """Keep up to 128 MiB of freed memory in this process for the next song; to be called by programs.
 
-    glibc gives large arrays back to the system at once, and most of what a song needs are large arrays: having them
-    back page by page costs up to a quarter of its time. Where the C library knows no such setting, nothing is done.
+    glibc returns large arrays to the system at once, and most arrays of a song are large: getting them back page by
+    page costs up to a quarter of the time per song. No effect where the C library is not glibc.
     """
     import ctypes
     import platform
@@ -54,12 +54,12 @@ def keep_freed_memory() -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """Tells Linux something of this process (see prctl(2)); elsewhere nothing is done."""
+    """Set an attribute of this process on Linux (see prctl(2)); no effect elsewhere."""
     if sys.platform == "linux":
         import ctypes
 
-        none = ctypes.c_ulong(0)
-        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), none, none, none)
+        unused = ctypes.c_ulong(0)
+        ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), unused, unused, unused)
 
 
 def available_cores() -> int:
@@ -69,41 +69,41 @@ def available_cores() -> int:
 
 @contextmanager
 def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """`jobs` workers, begun as they are needed; where the block is left by an exception they are ended at once.
+    """A pool of `jobs` workers, started on demand; where the block is left by an exception they are terminated at once.
 
-    They are spawned, for a fork of a process with threads can hang.
+    They are spawned, because a fork of a process with threads can hang.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     class Pool(ProcessPoolExecutor):
-        """Its workers are spawned by `submit`, where Ctrl-C waits: one that has not begun could not but tell of it."""
+        """Blocks Ctrl-C in `submit`, which spawns workers: one still starting up would print a KeyboardInterrupt."""
 
-        def submit(self, *given: Any, **more: Any) -> Any:
-            with _interrupts_wait():
-                return super().submit(*given, **more)
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            with _sigint_blocked():
+                return super().submit(*args, **kwargs)
 
     context = multiprocessing.get_context("spawn")
     with _single_threaded_workers(), Pool(jobs, mp_context=context, initializer=_initialize_worker) as pool:
         try:
             yield pool
         except BaseException:
-            # Not all of this process's children: the user's own may be among them. Nobody else can name ours.
+            # Not all children of this process: the user's own may be among them. Only `_processes` lists the pool's.
             for process in list((pool._processes or {}).values()):
                 process.terminate()
-            # Waits for the pool's own thread: at the interpreter's end it would be woken through a pipe that is gone.
+            # Wait for the pool's own thread: at interpreter exit it would be woken through a pipe that is closed.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
 def check_workers_start(pool: ProcessPoolExecutor, else_do: str = "") -> None:
-    """Refuse a pool whose workers die before they do anything, so that nobody tries for ever.
+    """Refuse a pool whose workers die at startup, so that work is not retried for ever.
 
     Args:
-        else_do: how to do without workers, as a sentence's end.
+        else_do: how to do without workers, appended to the error message.
 
     Raises:
-        SettingsError: they die.
+        SettingsError: the workers die.
     """
     from concurrent.futures.process import BrokenProcessPool
 
@@ -118,7 +118,7 @@ def check_workers_start(pool: ProcessPoolExecutor, else_do: str = "") -> None:
 
 @contextmanager
 def _single_threaded_workers() -> Iterator[None]:
-    """Processes that begin meanwhile have one thread; with the last such block the user's own number is back."""
+    """Processes started in this block get one thread; the last such block to end restores the user's own settings."""
     global _pools
     with _lock:
         if not _pools:
@@ -138,8 +138,8 @@ def _single_threaded_workers() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C counts after this block, and for a process that is spawned in it once that process allows it."""
+def _sigint_blocked() -> Iterator[None]:
+    """Defer Ctrl-C to the end of this block; a process spawned in it keeps the signal blocked until it unblocks it."""
     import signal
 
     if not hasattr(signal, "pthread_sigmask"):  # Windows
@@ -153,14 +153,14 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def _initialize_worker() -> None:
-    """Leave Ctrl-C to the parent, and end at once when the parent was killed instead of waiting for orders for ever."""
+    """Leave Ctrl-C to the parent, and exit at once when the parent was killed instead of waiting for work for ever."""
     import multiprocessing
     import signal
 
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what waited is ignored with the rest
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a pending one is ignored, too
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""How long work reports to its caller: sentences for the user, and progress bars."""
+"""How long-running work reports to its caller: messages for the user, and progress bars."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 Notify = Callable[[str], None]
-"""Gets a sentence for the user."""
+"""Receives a message for the user."""
 
 Progress = Callable[[int, int], None]
-"""Gets (done, in all)."""
+"""Receives (done, total)."""
 
 
 class ProgressBar(Protocol):
-    """Opens a bar with a title and the unit that is counted."""
+    """Opens a progress bar with a title and the unit that is counted."""
 
     def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[Progress]: ...
 
 
 def ignore(*_: object) -> None:
-    """A `Notify` or `Progress` for callers that want no news."""
+    """A `Notify` or `Progress` that discards what it receives."""
 
 
 def no_bar(title: str, unit: str = "tracks") -> AbstractContextManager[Progress]:

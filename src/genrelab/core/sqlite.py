@@ -1,4 +1,4 @@
-"""An SQLite file that is begun where there is none, and moved aside where it is damaged or of another version."""
+"""Opens an SQLite file: created if missing, moved aside and recreated if damaged or of another version."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from genrelab.core.errors import printable
 from genrelab.core.progress import Notify
 
 LOCK_TIMEOUT_S = 10.0
-"""How long another run may keep the database to itself."""
+"""How long to wait for another run's lock on the database."""
 
 
 def open_database(file: Path, schema: str, version: int, notify: Notify) -> sqlite3.Connection:
     """The database in a file.
 
     Args:
-        schema: statements that make its tables, with `;` between them.
-        version: of these tables; a file that has another one makes room.
-        say: told where a file was moved aside.
+        schema: statements that create its tables, separated by `;`.
+        version: of these tables; a file with another one is moved aside.
+        notify: called where a file was moved aside.
 
     Raises:
-        sqlite3.Error: it can be neither read nor begun.
+        sqlite3.Error: it can be neither read nor created.
         OSError: it cannot be moved.
     """
     database = _connect(file)
-    why = "is damaged"
+    problem = "is damaged"
     try:
         found = _ensure_schema(database, schema, version)
         if found == version:
             return database
-        why = f"was written by another genrelab (version {found} of its tables)"
+        problem = f"was written by another genrelab (version {found} of its tables)"
     except sqlite3.DatabaseError as e:
         if not is_damage(e):
             database.close()
             raise
     database.close()
-    notify(f"{printable(str(file))} {why}: it was moved to {move_aside(file).name}, and all files are heard again")
+    notify(f"{printable(str(file))} {problem}: it was moved to {move_aside(file).name}, and all files are heard again")
     database = _connect(file)
     _ensure_schema(database, schema, version)
     return database
@@ -47,10 +47,10 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _ensure_schema(database: sqlite3.Connection, schema: str, version: int) -> int:
-    """Version of the tables; an empty database gets ours. Two runs may be here at once."""
+    """Version of the tables, created first where the database is empty. Two runs may execute this at once."""
     (found,) = database.execute("PRAGMA user_version").fetchone()
     if found == 0:
-        with database:  # commits, or takes back
+        with database:  # commits, or rolls back
             database.execute("BEGIN IMMEDIATE")
             if not database.execute("SELECT 1 FROM sqlite_master").fetchall():
                 for statement in schema.split(";"):
@@ -61,12 +61,12 @@ def _ensure_schema(database: sqlite3.Connection, schema: str, version: int) -> i
 
 
 def is_damage(e: sqlite3.Error) -> bool:
-    """Is the file broken, and not only out of reach?"""
+    """Is the file itself damaged, rather than locked or unreadable?"""
     return getattr(e, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def move_aside(file: Path) -> Path:
-    """Out of the way, not away. With its journal, which would otherwise be taken for that of the next one."""
+    """Rename the file instead of deleting it. Its journal goes along, or SQLite would apply it to the next database."""
     aside = file.with_name(f"{file.stem}-aside{file.suffix}")
     for ending in ("", "-journal"):
         found = file.with_name(file.name + ending)

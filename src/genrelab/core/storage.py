@@ -1,12 +1,13 @@
-"""Files of PREPARED and RUN, wherever they lie: a local folder, `gs://`, `memory://`, any fsspec address.
+"""Files of PREPARED and RUN at any fsspec address: a local folder, `gs://`, `memory://` and others.
 
-Every write goes to a temporary name and is renamed; a reader never meets half a file.
+Every write goes to a temporary name and is renamed, so that a reader never sees half a file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ class Folder:
         address: a local path or an address such as `gs://bucket/prepared` or `memory://prepared`.
 
     Raises:
-        SettingsError: no address, or one of a kind that cannot be reached from here.
+        SettingsError: an empty address, or one whose file system is not available here.
     """
 
     def __init__(self, address: str | Path) -> None:
@@ -51,7 +52,7 @@ class Folder:
 
     @property
     def local(self) -> Path:
-        """The folder as a local path; only where `is_local`."""
+        """The folder as a local path; only valid where `is_local`."""
         assert self.is_local, f"{self.address} is not local"
         return Path(self.root)
 
@@ -64,7 +65,7 @@ class Folder:
         return bool(self.fs.exists(self.path(name)))
 
     def names(self, name: str = "") -> list[str]:
-        """Sorted names of what lies directly in the folder `name`; empty where there is none."""
+        """Sorted names of the entries of the folder `name`; empty where it does not exist."""
         if not self.exists(name):
             return []
         return sorted(Path(p).name for p in self.fs.ls(self.path(name), detail=False))
@@ -74,10 +75,10 @@ class Folder:
         return cast(bytes, self.fs.cat_file(self.path(name)))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Content of a JSON file whose top is an object.
+        """Content of a JSON file whose top level is an object.
 
         Raises:
-            ValueError: it is damaged, or its top is something else.
+            ValueError: it is damaged, or its top level is something else.
         """
         content = json.loads(self.read_bytes(name))
         if not isinstance(content, dict):
@@ -98,14 +99,14 @@ class Folder:
             f.write(content)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON file, readable and with stable bytes."""
+        """Write a JSON file, indented and with stable bytes."""
         self.write_bytes(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def make_folder(self, path: str | Path | None = None) -> None:
-        """Make this folder, or another one behind the same file system, with those above it.
+        """Create this folder, or another one on the same file system, with its parents.
 
         Raises:
-            SettingsError: a file is in the way, or nothing may be written there.
+            SettingsError: a file is in the way, or the place is not writable.
         """
         try:
             self.fs.makedirs(str(path or self.root), exist_ok=True)
@@ -115,10 +116,10 @@ class Folder:
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[str]:
-        """Path of a temporary file beside `name` that takes its place when the block ends well.
+        """Path of a temporary file beside `name` that replaces it when the block ends without an exception.
 
         Raises:
-            SettingsError: the folder cannot be made, or `name` is one.
+            SettingsError: the folder cannot be created, or `name` is a folder.
         """
         final = self.path(name)
         folder, _, last = final.rpartition("/")
@@ -134,8 +135,14 @@ class Folder:
                 self.fs.rm_file(temporary)
             raise
 
+    def remove_temporaries(self) -> None:
+        """Remove temporary files that a kill left in this folder."""
+        for name in self.names():
+            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", name):
+                self.remove(name)
+
     def publish(self, local_file: Path, name: str) -> None:
-        """Move a finished local file here; by renaming where both lie on one disk."""
+        """Move a finished local file here; by renaming where both are on one disk."""
         with self.replacing(name) as temporary:
             if self.is_local:
                 shutil.move(local_file, temporary)
@@ -165,12 +172,12 @@ class Folder:
         return copy
 
     def remove(self, name: str = "") -> None:
-        """Remove a file or a folder with all in it; nothing happens where there is none."""
+        """Remove a file or a folder with its content; no effect where it does not exist."""
         if self.exists(name):
             self.fs.rm(self.path(name), recursive=True)
 
     def size(self, name: str) -> int:
-        """Bytes of a file, or of all files below a folder."""
+        """Size in bytes of a file, or of all files below a folder."""
         return int(self.fs.du(self.path(name), total=True))
 
     def _rename(self, temporary: str, final: str) -> None:

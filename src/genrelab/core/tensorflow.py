@@ -1,4 +1,4 @@
-"""TensorFlow, imported late and quietly, and what it runs on here: processor, GPUs or TPU."""
+"""TensorFlow, imported late and quietly, and the device it runs on: CPU, GPUs or TPU."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR")
 
 
 def load_tensorflow() -> tuple[Any, Any]:
-    """The modules tensorflow and keras; the first time takes seconds.
+    """The modules tensorflow and keras; the first import takes seconds.
 
     Raises:
-        MissingNeed: TensorFlow is not installed.
+        MissingRequirementError: TensorFlow is not installed.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # takes precedence over ~/.keras/keras.json
         with _silent_stderr():
-            tf, _ = _import()
-            tf.cast(tf.zeros(1, tf.float16), tf.float32)  # oneDNN says once that it has no such kernel here
-    return _import()
+            tf, _ = _import_tensorflow()
+            tf.cast(tf.zeros(1, tf.float16), tf.float32)  # triggers oneDNN's one warning that it has no such kernel
+    return _import_tensorflow()
 
 
-def _import() -> tuple[Any, Any]:
+def _import_tensorflow() -> tuple[Any, Any]:
     try:
         import keras
         import tensorflow as tf
     except ImportError as e:
         raise MissingRequirementError(f"this model {NO_TENSORFLOW} ({e})") from e
-    tf.get_logger().setLevel("ERROR")  # its warnings count how many networks were traced, and several are
+    tf.get_logger().setLevel("ERROR")  # it warns about repeated tracing, which is normal for several networks
     return tf, keras
 
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """What C++ says at start ("oneDNN custom operations are on") goes nowhere: no setting turns it off."""
+    """Discard C++ startup messages ("oneDNN custom operations are on"): no setting turns them off."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
 def seed_everything(seed: int) -> None:
-    """The same seed gives the same numbers, on a GPU too (there at some cost in speed)."""
+    """Make training reproducible: the same seed gives the same numbers, on a GPU too (at some cost in speed)."""
     tf, keras = load_tensorflow()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -71,11 +71,11 @@ def pick_strategy(name: str, *, data_is_local: bool) -> Any:
     """The `tf.distribute.Strategy` to build and train a network in.
 
     Args:
-        name: `auto` (a TPU if found, else all GPUs, else the processor), `cpu`, `gpu` or `tpu`.
-        data_is_local: do the records lie on this machine's disk?
+        name: `auto` (a TPU if found, else all GPUs, else the CPU), `cpu`, `gpu` or `tpu`.
+        data_is_local: are the records on this machine's disk?
 
     Raises:
-        ModelError: what was asked for is not here, or a TPU cannot read the data.
+        ModelError: the requested device is missing, or a TPU cannot read the data.
     """
     tf, _ = load_tensorflow()
     if name == "tpu" or (name == "auto" and _tpu_may_exist()):
@@ -97,7 +97,7 @@ def is_tpu(strategy: Any) -> bool:
 
 
 def _tpu_may_exist() -> bool:
-    """Looking for a TPU is slow where there is none, so look for its traces first."""
+    """Is there any sign of a TPU? Connecting to one is slow where there is none, so this is checked first."""
     return any(os.environ.get(v) for v in TPU_VARIABLES) or any(Path("/dev").glob("accel*"))
 
 

@@ -1,4 +1,4 @@
-"""How numbers of things and lists of names read in notes and errors, always on one line."""
+"""Formats counts and lists of names for notes and errors, always on one line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Collection, Sized
 from genrelab.core.errors import printable
 
 MAX_NAME_LENGTH = 1_000
-"""Of a name, a genre, a data set, a split, a licence."""
+"""Maximum length of a name: of a model, genre, dataset, split or licence."""
 
 
 def is_printable_line(text: str) -> bool:
-    """Something to print: no control characters, which could rewrite a terminal, and no halves of characters."""
+    """Is it short enough, and free of control characters (they could rewrite a terminal) and lone surrogates?"""
     return len(text) <= MAX_NAME_LENGTH and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 

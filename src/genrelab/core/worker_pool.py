@@ -1,4 +1,4 @@
-"""One function for many things, in worker processes; what brings its worker down costs only its own answer."""
+"""Maps a function over many items in worker processes; an item that crashes its worker loses only its own result."""
 
 from __future__ import annotations
 
@@ -14,67 +14,67 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_processes(function: Callable[[T], R], things: Sequence[T], *, jobs: int) -> Iterator[tuple[int, R | None]]:
-    """(place, answer) of every thing, in the order in which they are done.
+def map_in_processes(function: Callable[[T], R], items: Sequence[T], *, jobs: int) -> Iterator[tuple[int, R | None]]:
+    """(index, result) of every item, in the order of completion.
 
-    As many are out as there are workers and one more, so that memory does not grow with their number. Where the
-    iterator is left early the workers are ended at once.
+    At most `jobs` + 1 items are submitted at a time, so that memory does not grow with their number. Where the
+    iterator is closed early the workers are terminated at once.
 
     Args:
-        function: a module's own function; runs in a worker.
-        things: what it is called with; crosses process borders.
-        jobs: worker processes.
+        function: a top-level function (it is pickled); runs in a worker.
+        items: its arguments; pickled, too.
+        jobs: number of worker processes.
 
     Yields:
-        None instead of an answer for what brings a worker down although it is there alone.
+        None as the result of an item that crashes a worker even when it is the only one there.
 
     Raises:
-        SettingsError: workers die before they do anything.
+        SettingsError: workers die at startup.
     """
-    waiting = deque(range(len(things)))
+    waiting = deque(range(len(items)))
     while waiting:
         lost: list[int] = []
         with process_pool(min(jobs, len(waiting))) as pool:
-            yield from _map_concurrently(pool, function, things, waiting, jobs, lost)
-        yield from _map_one_by_one(function, things, lost)
+            yield from _map_concurrently(pool, function, items, waiting, jobs, lost)
+        yield from _map_one_by_one(function, items, lost)
 
 
 def _map_concurrently(
     pool: ProcessPoolExecutor,
     function: Callable[[T], R],
-    things: Sequence[T],
+    items: Sequence[T],
     waiting: deque[int],
     jobs: int,
     lost: list[int],
 ) -> Iterator[tuple[int, R]]:
-    """Until all is done or a worker dies; `lost` gets what was out then."""
-    out: dict[Future[R], int] = {}
-    while out or (waiting and not lost):
-        while waiting and len(out) <= jobs and not lost:
-            place = waiting.popleft()
+    """Run until all is done or a worker dies; `lost` receives the indices that were submitted then."""
+    pending: dict[Future[R], int] = {}
+    while pending or (waiting and not lost):
+        while waiting and len(pending) <= jobs and not lost:
+            index = waiting.popleft()
             try:
-                out[pool.submit(function, things[place])] = place
+                pending[pool.submit(function, items[index])] = index
             except BrokenProcessPool:
-                lost.append(place)
-        for future in wait(out, return_when=FIRST_COMPLETED).done:
-            place = out.pop(future)
+                lost.append(index)
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            index = pending.pop(future)
             try:
-                answer = future.result()
+                result = future.result()
             except BrokenProcessPool:
-                lost.append(place)
+                lost.append(index)
             else:
-                yield place, answer
+                yield index, result
 
 
-def _map_one_by_one(function: Callable[[T], R], things: Sequence[T], lost: list[int]) -> Iterator[tuple[int, R | None]]:
-    """One by one, so that it shows which of them brings a worker down."""
+def _map_one_by_one(function: Callable[[T], R], items: Sequence[T], lost: list[int]) -> Iterator[tuple[int, R | None]]:
+    """Run the lost items one at a time, which shows which of them crashes a worker."""
     while lost:
         with process_pool(1) as pool:
             check_workers_start(pool)
             while lost:
-                place = lost.pop(0)
+                index = lost.pop(0)
                 try:
-                    yield place, pool.submit(function, things[place]).result()
+                    yield index, pool.submit(function, items[index]).result()
                 except BrokenProcessPool:
-                    yield place, None
+                    yield index, None
                     break

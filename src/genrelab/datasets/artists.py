@@ -1,4 +1,4 @@
-"""Names of artists, and those that a CSV states of tracks, by whatever name it knows these."""
+"""Artist names, and artists read from a CSV that may name tracks by path, file name or stem."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
 
 NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
-"""What players write where no one artist is meant; grouping by it would tie strangers together."""
+"""What players write where no single artist is meant; grouping by it would join unrelated tracks."""
 
 UNKNOWN_ARTISTS = "artists are unknown: name them with --artists FILE (columns id, artist)"
-"""What is said of a dataset where no artist is known."""
+"""Note on a dataset in which no artist is known."""
 
 
 def fold_name(name: str) -> str:
-    """Form under which two spellings of one name are equal."""
+    """Normal form in which two spellings of one name are equal."""
     return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 

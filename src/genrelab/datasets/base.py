@@ -1,7 +1,7 @@
-"""What a dataset is: tracks with their genres, artists and official parts, and what was found on the way.
+"""A dataset: tracks with their genres, artists and official parts, and notes on how it was read.
 
-Every module of `genrelab/datasets/` makes a `Dataset` from a ROOT. Nothing is decoded here, and nothing is
-left out in silence: what a source holds but cannot be used stands in `notes`, counted.
+Every source module of `genrelab/datasets/` makes a `Dataset` from a ROOT. Nothing is decoded here, and nothing
+is dropped silently: what a source holds but cannot be used is counted in `notes`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PART_WORDS = {
     "test": "test", "testing": "test",
     "none": "excluded", "excluded": "excluded", "": "excluded",
 }  # fmt: skip
-"""What split columns say, and what they mean here."""
+"""Words of split columns, and the part that each one means."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class FeatureTable:
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What the command line can say about a ROOT; each dataset reads what concerns it."""
+    """Options for reading a ROOT; each dataset uses those that concern it."""
 
     subset: str | None = None  # fma: small, medium, large, full
     artists: Path | None = None  # gtzan, folder: CSV with the columns id and artist
@@ -59,8 +59,8 @@ class DatasetOptions:
     label: str | None = None  # table: column of the genre
     split_column: str | None = None  # table
     artist_column: str | None = None  # table
-    id_column: str | None = None  # table: `track_id` unless told
-    drop: tuple[str, ...] = ()  # table: columns that are no features
+    id_column: str | None = None  # table: `track_id` by default
+    drop: tuple[str, ...] = ()  # table: columns that are not features
     impute: str | None = None  # table: `median`
 
 
@@ -72,7 +72,7 @@ class Dataset:
         name: such as `fma-small` or `gtzan`.
         root: local folder or file that it was read from.
         tracks: sorted by `track_id` (numbers by value), each id once.
-        notes: what was found and counted while reading, one sentence each, for the user.
+        notes: findings and counts of the reading, one sentence each, for the user.
         features: precomputed features instead of audio, or None.
     """
 
@@ -85,11 +85,11 @@ class Dataset:
     def __post_init__(self) -> None:
         if not self.tracks:
             raise DatasetError(f"{self.root}: no track found (dataset {self.name})")
-        doubled = [i for i, n in Counter(t.track_id for t in self.tracks).items() if n > 1]
-        if doubled:
+        duplicates = [i for i, n in Counter(t.track_id for t in self.tracks).items() if n > 1]
+        if duplicates:
             raise DatasetError(
-                f"{self.root}: {len(doubled)} track ids stand for two tracks or more, "
-                f"such as {printable(doubled[0])!r}; ids must be unique"
+                f"{self.root}: {len(duplicates)} track ids stand for two tracks or more, "
+                f"such as {printable(duplicates[0])!r}; ids must be unique"
             )
 
     @property
@@ -104,11 +104,11 @@ class Dataset:
 
 
 def sort_tracks(tracks: Iterable[Track]) -> tuple[Track, ...]:
-    """Tracks in the one order that PREPARED knows: ids that are numbers by value, then the rest by name."""
-    return tuple(sorted(tracks, key=lambda t: _id_key(t.track_id)))
+    """Tracks in the order of PREPARED: ids that are numbers by value, then the rest by name."""
+    return tuple(sorted(tracks, key=lambda t: _id_sort_key(t.track_id)))
 
 
-def _id_key(track_id: str) -> tuple[int, int, str]:
+def _id_sort_key(track_id: str) -> tuple[int, int, str]:
     return (0, int(track_id), track_id) if track_id.isdecimal() else (1, 0, track_id)
 
 
@@ -116,7 +116,7 @@ def parse_part(word: str, *, where: str) -> str:
     """The part that a split column's word means.
 
     Raises:
-        DatasetError: a word that means none.
+        DatasetError: an unknown word.
     """
     part = PART_WORDS.get(word.strip().lower())
     if part is None:
@@ -126,7 +126,7 @@ def parse_part(word: str, *, where: str) -> str:
 
 
 def with_artists(tracks: tuple[Track, ...], table: Path | None) -> tuple[tuple[Track, ...], list[str]]:
-    """The tracks with the artists that a CSV states of them, and notes."""
+    """The tracks with the artists that a CSV gives them, and notes."""
     if table is None:
         return tracks, []
     stated, notes = read_artist_table(table, [t.track_id for t in tracks])

@@ -2,8 +2,8 @@
 
 What: tracks of 8 genres that differ in rhythm, harmony and instruments, by artists that each have a sound of
 their own, with broken, short, silent, missing and unlabelled ones among them, as real collections have.
-How much: 160 tracks of 10 s, two of each artist, and 6 faulty ones, unless told otherwise.
-Who: genrelab (`genrelab/datasets/synth.py`). Licence: CC0 1.0; nobody played it.
+How much: 160 tracks of 10 s, two of each artist, and 6 faulty ones, by default.
+Who: genrelab (`genrelab/datasets/synth.py`). Licence: CC0 1.0; there are no performers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXPECTED_LAYOUT = "nothing: `genrelab demo` makes it, and it is read as FMA"
 LICENCE = "CC0 1.0 Universal"
 
 MARKER_FILE = "SYNTHESISED.txt"
-"""Written first and beside the corpus: where it stands, everything may be written again."""
+"""Written first, beside the corpus: where it exists, everything may be overwritten."""
 
 GENRE_IDS = {
     "Electronic": 15, "Experimental": 38, "Folk": 17, "Hip-Hop": 21,
@@ -35,12 +35,12 @@ GENRE_IDS = {
 """FMA small's genres with their ids in FMA's genres.csv."""
 
 PROBLEMS = ("broken", "broken", "short", "silent", "missing", "unlabelled")
-"""What is wrong with the tracks that come on top of the good ones; all in the training part."""
+"""Problems of the tracks that are added to the good ones; all in the training part."""
 
 SHORT_S = 0.1
 
 KNOWN_BAD = (1486, 5574)
-"""Low ids whose tracks are faulty in the real FMA; ours are not."""
+"""Low ids whose tracks are faulty in the real FMA; not used here."""
 
 ADJECTIVES = "Amber Brass Calm Distant Early Faded Golden Hollow Idle Jagged Kind Lunar Mild Northern Open Pale"
 NOUNS = "Anchors Birches Cables Doves Engines Foxes Gates Harbours Islands Jewels Kites Lamps Mills Nests Oars Pines"
@@ -103,27 +103,27 @@ def synthesise(root: Path, *, seed: int = 7, tracks_per_genre: int = 20, seconds
     root.mkdir(parents=True, exist_ok=True)
     (root / MARKER_FILE).write_text(f"Synthesised by `genrelab demo`. Licence: {LICENCE}.\n")
     rng = np.random.default_rng(seed)
-    artists = [a for genre in STYLES for a in _artists(genre, max(3, tracks_per_genre // 2), rng)]
-    songs = _songs(artists, tracks_per_genre, rng)
+    artists = [a for genre in STYLES for a in _make_artists(genre, max(3, tracks_per_genre // 2), rng)]
+    songs = _make_songs(artists, tracks_per_genre, rng)
     for song in songs:
         if song.problem != "missing":
             _write_song(root / song.path, song, np.random.default_rng((seed, song.track_id)), seconds)
-    _write_tables(root / "fma_metadata", songs, seconds)  # last: without them a half-made corpus is not taken for one
+    _write_tables(root / "fma_metadata", songs, seconds)  # last: an unfinished corpus has none, so is not read as one
 
 
-def _artists(genre: str, n: int, rng: np.random.Generator) -> list[Artist]:
+def _make_artists(genre: str, n: int, rng: np.random.Generator) -> list[Artist]:
     """A genre's artists: a tenth for test, a tenth for validation (one at least), the others for training."""
-    held = max(1, round(n / 10))
-    parts = ["test"] * held + ["validation"] * held + ["training"] * (n - 2 * held)
+    n_held_out = max(1, round(n / 10))
+    parts = ["test"] * n_held_out + ["validation"] * n_held_out + ["training"] * (n - 2 * n_held_out)
     first = list(GENRE_IDS).index(genre) * n
     return [
-        Artist(first + i + 1, _name(first + i), genre, part, artist_style(genre, rng), Colour.random(rng))
+        Artist(first + i + 1, _artist_name(first + i), genre, part, artist_style(genre, rng), Colour.random(rng))
         for i, part in enumerate(parts)
     ]
 
 
-def _name(i: int) -> str:
-    """Every pair of words once, then numbered."""
+def _artist_name(i: int) -> str:
+    """The name of artist `i`: every pair of words once, then numbered."""
     adjectives, nouns = ADJECTIVES.split(), NOUNS.split()
     turn, pair = divmod(i, len(adjectives) * len(nouns))
     row, column = divmod(pair, len(adjectives))
@@ -131,14 +131,14 @@ def _name(i: int) -> str:
     return f"{name} {turn + 1}" if turn else name
 
 
-def _songs(artists: Sequence[Artist], tracks_per_genre: int, rng: np.random.Generator) -> list[Song]:
-    """Who plays which track, in an order that tells nothing about genre or artist."""
+def _make_songs(artists: Sequence[Artist], tracks_per_genre: int, rng: np.random.Generator) -> list[Song]:
+    """Tracks with their artists, in an order that reveals nothing about genre or artist."""
     plan: list[tuple[Artist, str | None]] = []
     for genre in GENRE_IDS:
         own = [a for a in artists if a.genre == genre]
         plan += [(own[i % len(own)], None) for i in range(tracks_per_genre)]
-    learners = [a for a in artists if a.part == "training"]
-    plan += [(learners[rng.integers(len(learners))], fault) for fault in PROBLEMS]
+    training_artists = [a for a in artists if a.part == "training"]
+    plan += [(training_artists[rng.integers(len(training_artists))], problem) for problem in PROBLEMS]
     songs, track_id = [], 2
     for i in rng.permutation(len(plan)):
         songs.append(Song(track_id, *plan[i]))
@@ -183,7 +183,7 @@ def _write_tables(folder: Path, songs: Sequence[Song], seconds: float) -> None:
 
 
 def _cells(song: Song, seconds: float) -> dict[str, object]:
-    """Cells of tracks.csv that have something to say; the others stay empty."""
+    """The cells of a track's row of tracks.csv that are not empty, by `group.column`."""
     artist = song.artist
     genre = "" if song.problem == "unlabelled" else artist.genre
     genres = f"[{GENRE_IDS[genre]}]" if genre else "[]"

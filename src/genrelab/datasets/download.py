@@ -1,8 +1,8 @@
-"""Fetch FMA's archives, resume what broke off, check the SHA-1, unpack in Python.
+"""Download FMA's archives, resume interrupted transfers, check the SHA-1, unpack in Python.
 
 The archives hold bzip2 members, which the unzip programs of some systems refuse; Python's zipfile reads them.
-Clips appear under their own names only when they are whole, and `.genrelab.json` is written last, so that
-running the same command again goes on where it stopped, whatever stopped it.
+Clips get their own names only when they are complete, and `.genrelab.json` is written last, so that
+running the same command again continues where it stopped, for whatever reason.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from genrelab.core.errors import DownloadError, SettingsError, printable
 FMA_URL = "https://os.unil.cloud.switch.ch/fma"
 GIB = 1 << 30
 MARKER_FILE = ".genrelab.json"
-"""Stands in a folder that was unpacked to the end."""
+"""Marks a folder that was unpacked completely."""
 
 MAX_TRIES = 5  # in a row without one new byte
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
-PACKET = 1 << 16  # bytes received at once; what a connection that breaks loses at most
+PACKET = 1 << 16  # bytes received at once; the most that a broken connection loses
 READ_BYTES = 1 << 20  # bytes of a file on disk read at once
 
 DownloadProgress = Callable[[str, int, int], None]
@@ -38,7 +38,7 @@ DownloadProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file to fetch. Its sizes are rounded: they serve the look at the free space, not the check."""
+    """A zip file to download. Its sizes are rounded: they are for the test of free space, not for the check."""
 
     folder: str  # its only top folder; the file is `<folder>.zip`
     sha1: str
@@ -57,8 +57,8 @@ CATALOGUE: Mapping[str, Archive] = {
 }
 
 
-class _BrokenOffError(Exception):
-    """A transfer that ended early, for a reason that may pass."""
+class _TransientDownloadError(Exception):
+    """A transfer that ended early, for a reason that may be temporary."""
 
 
 def download(
@@ -71,7 +71,7 @@ def download(
     keep_archive: bool = False,
     backoff_s: float = 1.0,
 ) -> Path:
-    """Fetch one archive and unpack it below `out`; does nothing where that was done before.
+    """Download one archive and unpack it below `out`; does nothing where that was done before.
 
     Args:
         name: one of the catalogue's, such as `fma-small`.
@@ -110,10 +110,10 @@ def download(
 
 
 def _is_complete(folder: Path, archive: Archive) -> bool:
-    mark = folder / MARKER_FILE
-    if not mark.exists():
+    marker = folder / MARKER_FILE
+    if not marker.exists():
         return False
-    about = json.loads(mark.read_text(encoding="utf-8"))
+    about = json.loads(marker.read_text(encoding="utf-8"))
     n_files = sum(path.is_file() for path in folder.rglob("*")) - 1
     return about["sha1"] == archive.sha1 and n_files >= int(about["files"])
 
@@ -127,28 +127,28 @@ def _check_space(what: str, need: int, folder: Path) -> None:
         )
 
 
-# === Fetch ===
+# === Download ===
 
 
 def _fetch_archive(
     name: str, archive: Archive, zip_path: Path, base_url: str, progress: DownloadProgress, backoff_s: float
 ) -> None:
-    """The whole archive under its name. Until then it grows as `.part`, where a later run goes on."""
+    """Download the archive. Until it is complete it is called `.part`, from which a later run resumes."""
     part = zip_path.with_name(f"{zip_path.name}.part")
     _check_space(name, max(0, archive.size - _size(part)) + archive.unpacked, zip_path.parent)
     url = f"{base_url}/{zip_path.name}"
-    most, failures = _size(part), 0
+    most_bytes, failures = _size(part), 0
     while True:
         try:
             _fetch_rest(url, part, progress)
             break
-        except _BrokenOffError as e:
-            failures = failures + 1 if _size(part) <= most else 0
-            most = max(most, _size(part))
+        except _TransientDownloadError as e:
+            failures = failures + 1 if _size(part) <= most_bytes else 0
+            most_bytes = max(most_bytes, _size(part))
             if failures >= MAX_TRIES:
                 raise DownloadError(
-                    f"{url}: {e}; {MAX_TRIES} tries brought no further byte. {_size(part):,} bytes are kept: run the same "
-                    "command again to go on"
+                    f"{url}: {e}; {MAX_TRIES} tries brought no further byte. {_size(part):,} bytes are kept: run the "
+                    "same command again to go on"
                 ) from e
             progress("retry", failures, MAX_TRIES)
             time.sleep(min(60.0, backoff_s * 2.0 ** max(0, failures - 1)))
@@ -156,11 +156,11 @@ def _fetch_archive(
 
 
 def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
-    """Append to `part` what it lacks; from the beginning where the server knows no ranges.
+    """Append the missing bytes to `part`; from the beginning where the server supports no ranges.
 
     Raises:
-        _BrokenOffError: worth another try.
-        DownloadError: not worth one.
+        _TransientDownloadError: another try may succeed.
+        DownloadError: another try would not.
     """
     have = _size(part)
     # Compressed in transit, byte counts would mean something else.
@@ -168,9 +168,9 @@ def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # nothing after what is here: whole or wrong, which the checksum tells
+                return  # no bytes after these: complete or wrong, which the checksum shows
             _check_status(url, response)
-            start = _start(response, have, part)
+            start = _start_offset(response, have, part)
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else 0
             with part.open("ab" if start else "wb") as file:
@@ -178,7 +178,7 @@ def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
                     file.write(packet)
                     progress("download", file.tell(), total)
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
-        raise _BrokenOffError(printable(str(e))) from e
+        raise _TransientDownloadError(printable(str(e))) from e
     except requests.RequestException as e:
         raise DownloadError(f"{url} cannot be fetched: {printable(str(e))}") from e
 
@@ -186,19 +186,19 @@ def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
 def _check_status(url: str, response: requests.Response) -> None:
     status = response.status_code
     if status in (requests.codes.request_timeout, requests.codes.too_many_requests) or status >= 500:
-        raise _BrokenOffError(f"the server answers {status} {response.reason}")
+        raise _TransientDownloadError(f"the server answers {status} {response.reason}")
     if status not in (requests.codes.ok, requests.codes.partial_content):
         raise DownloadError(f"{url}: the server answers {status} {response.reason}: is the address right?")
 
 
-def _start(response: requests.Response, have: int, part: Path) -> int:
-    """Byte at which the answer begins: where `part` ends, or 0 from a server that knows no ranges."""
+def _start_offset(response: requests.Response, have: int, part: Path) -> int:
+    """Byte at which the response starts: where `part` ends, or 0 from a server that supports no ranges."""
     if response.status_code == requests.codes.ok:
         return 0
     if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
         return have
     part.unlink(missing_ok=True)
-    raise _BrokenOffError("the server sent another range than it was asked for")
+    raise _TransientDownloadError("the server sent another range than it was asked for")
 
 
 def _size(path: Path) -> int:
@@ -206,7 +206,7 @@ def _size(path: Path) -> int:
 
 
 def _check_sha1(zip_path: Path, sha1: str, progress: DownloadProgress) -> None:
-    """Compare with the published checksum; a wrong file is set aside, so that the next run starts anew."""
+    """Compare with the published checksum; a wrong file is renamed, so that the next run starts again."""
     digest, done, total = hashlib.sha1(usedforsecurity=False), 0, _size(zip_path)
     with zip_path.open("rb") as file:
         while piece := file.read(READ_BYTES):
@@ -226,12 +226,12 @@ def _check_sha1(zip_path: Path, sha1: str, progress: DownloadProgress) -> None:
 
 
 def _unpack(zip_path: Path, archive: Archive, progress: DownloadProgress) -> None:
-    """Every member below `archive.folder`; those that are there and whole are left as they are."""
+    """Unpack every member below `archive.folder`; complete ones that are already there are skipped."""
     out = zip_path.parent
     try:
         with zipfile.ZipFile(zip_path) as source:
             members = [m for m in source.infolist() if not m.is_dir()]
-            targets = [_target(m, out, archive.folder) for m in members]
+            targets = [_member_path(m, out, archive.folder) for m in members]
             missing = [(m, t) for m, t in zip(members, targets, strict=True) if not _is_unpacked(m, t)]
             total = sum(m.file_size for m in members)
             done = total - sum(m.file_size for m, _ in missing)
@@ -242,14 +242,14 @@ def _unpack(zip_path: Path, archive: Archive, progress: DownloadProgress) -> Non
                 progress("unpack", done, total)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:  # the last: an unknown compression
         raise DownloadError(f"{printable(str(zip_path))} cannot be unpacked: {printable(str(e))}") from e
-    mark = out / archive.folder / MARKER_FILE
-    temporary = mark.with_name(f"{MARKER_FILE}.tmp")
+    marker = out / archive.folder / MARKER_FILE
+    temporary = marker.with_name(f"{MARKER_FILE}.tmp")
     temporary.write_text(json.dumps({"sha1": archive.sha1, "files": len(members)}), encoding="utf-8")
-    temporary.replace(mark)
+    temporary.replace(marker)
 
 
-def _target(member: zipfile.ZipInfo, out: Path, folder: str) -> Path:
-    """Where a member goes, which is nowhere but below `out/folder`."""
+def _member_path(member: zipfile.ZipInfo, out: Path, folder: str) -> Path:
+    """Path to unpack a member to, always below `out/folder`."""
     name = member.filename
     parts = PurePosixPath(name).parts
     is_link = stat.S_ISLNK(member.external_attr >> 16)

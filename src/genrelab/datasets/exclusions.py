@@ -18,10 +18,10 @@ from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import Dataset
 
 DEFAULT_FILE_NAME = "genrelab-exclude.csv"
-"""What `doctor ROOT` calls it, in the current folder."""
+"""Name of the file that `doctor ROOT` writes to the current folder."""
 
 EXCLUDED_PREFIX = "excluded: "
-"""What the problem of such a track begins with."""
+"""Start of an excluded track's `problem`."""
 
 COLUMNS = ("track_id", "path", "reason")
 
@@ -36,26 +36,26 @@ class Exclusion:
 
 
 def check_replaceable(file: Path) -> None:
-    """Refuse to write where something else stands.
+    """Refuse to overwrite anything but a manifest of exclusions.
 
     Raises:
-        DatasetError: there is a folder, or a file that is no such manifest.
+        DatasetError: `file` is a folder, or another kind of file.
     """
     if not file.exists():
         return
     try:
-        ours = not file.is_dir() and _rows(file)[0][: len(COLUMNS)] == list(COLUMNS)
+        is_manifest = not file.is_dir() and _read_rows(file)[0][: len(COLUMNS)] == list(COLUMNS)
     except (DatasetError, IndexError):
-        ours = False
-    if not ours:
+        is_manifest = False
+    if not is_manifest:
         raise DatasetError(f"{file} is there and no manifest of exclusions: name another file with --manifest")
 
 
 def write(file: Path, rows: Iterable[Exclusion]) -> None:
-    """Write the manifest whole, in place of an earlier one.
+    """Write the whole manifest, in place of an earlier one.
 
     Raises:
-        DatasetError: something else stands there.
+        DatasetError: `file` is something else.
         SettingsError: its folder cannot be made.
     """
     check_replaceable(file)
@@ -63,12 +63,12 @@ def write(file: Path, rows: Iterable[Exclusion]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows((row.track_id, row.path, row.reason) for row in rows)
-    content = text.getvalue().encode("utf-8", "backslashreplace")  # a name that is no Unicode: by its id it still fits
+    content = text.getvalue().encode("utf-8", "backslashreplace")  # a name that is not Unicode: its id still matches
     Folder(file.absolute().parent).write_bytes(file.name, content)
 
 
 def read_manual_rows(file: Path, kinds: Collection[str]) -> tuple[Exclusion, ...]:
-    """Rows that a person added to a manifest: whose reason begins with none of `kinds`; none where there is no file.
+    """Rows that a person added to a manifest: whose reason starts with none of `kinds`; none where there is no file.
 
     Raises:
         DatasetError: as `read`.
@@ -84,9 +84,9 @@ def read(file: Path) -> tuple[Exclusion, ...]:
         DatasetError: it cannot be read, is a list of doubts, has neither column `track_id` nor `path`, or a row that
             names no track.
     """
-    header, *rows = _rows(file) or [[]]
+    header, *rows = _read_rows(file) or [[]]
     names = [cell.strip().casefold() for cell in header]
-    if "decision" in names and "reason" not in names:  # its rows are tracks to listen to: all would be left out
+    if "decision" in names and "reason" not in names:  # its rows are tracks to check: all would be excluded
         raise DatasetError(
             f"{file}: this is a list of doubts, not of exclusions: fill in its column decision, then "
             "`genrelab relabel PREPARED RUN --out FOLDER` makes a table with the labels that you accepted"
@@ -101,14 +101,15 @@ def read(file: Path) -> tuple[Exclusion, ...]:
         if not any(cell.strip() for cell in row):
             continue
         cells = dict(zip(names, (cell.strip() for cell in row), strict=False))
-        one = Exclusion(cells.get("track_id", ""), cells.get("path", ""), cells.get("reason") or "no reason given")
-        if not (one.track_id or one.path):
+        reason = cells.get("reason") or "no reason given"
+        exclusion = Exclusion(cells.get("track_id", ""), cells.get("path", ""), reason)
+        if not (exclusion.track_id or exclusion.path):
             raise DatasetError(f"{file}, row {number}: names no track: fill in track_id or path, or delete the row")
-        found.append(one)
+        found.append(exclusion)
     return tuple(found)
 
 
-def _rows(file: Path) -> list[list[str]]:
+def _read_rows(file: Path) -> list[list[str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
@@ -121,21 +122,21 @@ def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
     """The dataset with the named tracks as problems: by their id, else by their path below ROOT.
 
     Returns:
-        the same tracks in the same order; notes tell how many are excluded, and which rows fit no track.
+        the same tracks in the same order; notes give the number of excluded tracks, and the rows that match none.
 
     Raises:
         DatasetError: every track would be excluded.
     """
     by_id = {t.track_id: i for i, t in enumerate(dataset.tracks)}
-    by_path = {_folded(t.path): i for i, t in enumerate(dataset.tracks) if t.path is not None}
+    by_path = {_normalize_path(t.path): i for i, t in enumerate(dataset.tracks) if t.path is not None}
     reasons: dict[int, list[str]] = {}
-    strangers = []
+    unmatched = []
     for row in rows:
         i = by_id.get(row.track_id)
         if i is None and row.path:
-            i = by_path.get(_folded(_below(dataset.root, row.path)))
+            i = by_path.get(_normalize_path(_path_below(dataset.root, row.path)))
         if i is None:
-            strangers.append(row.track_id or row.path)
+            unmatched.append(row.track_id or row.path)
         elif row.reason not in reasons.setdefault(i, []):
             reasons[i].append(row.reason)
     if len(reasons) == len(dataset.tracks):
@@ -144,27 +145,27 @@ def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
         replace(t, problem=f"{EXCLUDED_PREFIX}{'; '.join(reasons[i])}") if i in reasons else t
         for i, t in enumerate(dataset.tracks)
     )
-    return replace(dataset, tracks=tracks, notes=(*dataset.notes, *_notes(dataset, list(reasons), strangers)))
+    return replace(dataset, tracks=tracks, notes=(*dataset.notes, *_exclusion_notes(dataset, list(reasons), unmatched)))
 
 
-def _notes(dataset: Dataset, excluded: list[int], strangers: list[str]) -> list[str]:
+def _exclusion_notes(dataset: Dataset, excluded: list[int], unmatched: list[str]) -> list[str]:
     notes = []
     if excluded:
         named = [dataset.tracks[i].path or dataset.tracks[i].track_id for i in sorted(excluded)]
         notes.append(
             f"excluded by the manifest: {len(named):,} of {pluralize(dataset.tracks, 'track')}: {join_first(named)}"
         )
-    if strangers:
-        notes.append(f"{pluralize(strangers, 'row')} of the manifest naming no track here: {join_first(strangers)}")
+    if unmatched:
+        notes.append(f"{pluralize(unmatched, 'row')} of the manifest naming no track here: {join_first(unmatched)}")
     return notes
 
 
-def _below(root: Path, path: str) -> str:
-    """A path as tracks have it: relative to ROOT where it lies below it."""
+def _path_below(root: Path, path: str) -> str:
+    """A path as in `Track.path`: relative to ROOT if it lies below it."""
     pure, top = PurePath(path), root.absolute()
     return pure.relative_to(top).as_posix() if pure.is_relative_to(top) else path
 
 
-def _folded(path: str) -> str:
+def _normalize_path(path: str) -> str:
     # macOS stores names decomposed, tables mostly hold them composed; Windows writes backslashes.
     return unicodedata.normalize("NFC", path.replace("\\", "/").removeprefix("./"))

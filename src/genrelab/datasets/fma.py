@@ -44,16 +44,16 @@ KNOWN_PROBLEMS = {
     **{str(i): "too short or undecodable" for i in sorted(BAD_CLIPS)},
     **{str(i): "wrong in duration" for i in sorted(WRONG_DURATIONS)},
 }
-"""What is known of these tracks, by their ids."""
+"""Known problems by track id."""
 
 ECHONEST_ASIDE = ("metadata", "ranks")
-"""Groups of echonest.csv that are no features: words and places of the artist, ranks that most tracks lack."""
+"""Groups of echonest.csv that are not features: words and places of the artist, ranks that most tracks lack."""
 
 COLUMNS = (
     *("set.subset", "set.split", "track.genre_top", "track.license"),
     *("artist.id", "artist.name", "album.id", "album.title"),
 )
-"""What is read of tracks.csv here."""
+"""Columns of tracks.csv that are read."""
 
 
 def matches(root: Path) -> str | None:
@@ -76,7 +76,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     Args:
         root: the folder that holds `fma_metadata` and `fma_small`, one of these two, or a folder of clips with
             tracks.csv; or FMA's features.csv or echonest.csv with tracks.csv beside it.
-        options: `subset` (small unless told); for precomputed features also `drop`.
+        options: `subset` (`small` by default); for precomputed features also `drop`.
 
     Raises:
         DatasetError: metadata missing or not in FMA's layout.
@@ -102,7 +102,7 @@ def _load_clips(root: Path, subset: str) -> Dataset:
     def path_of(track_id: int) -> str:
         return f"{folder}{track_id // 1000:03d}/{track_id:06d}.mp3"
 
-    tracks, notes = _select(root, subset, path_of)
+    tracks, notes = _select_tracks(root, subset, path_of)
     on_disk = sum((home / path_of(int(t.track_id))).is_file() for t in tracks)
     clips = f"clips in {folder or home.name}: {on_disk:,} of {len(tracks):,} on disk"
     notes.append(clips + (f", {len(tracks) - on_disk:,} missing" if on_disk < len(tracks) else ""))
@@ -110,12 +110,12 @@ def _load_clips(root: Path, subset: str) -> Dataset:
 
 
 def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
-    """What paths are relative to, and the clips' folder in it: the subset's own, else a larger, else a smaller."""
+    """The folder that paths are relative to, and the clips' in it: the subset's own, else a larger, else a smaller."""
     if has_clips(root):
         return root, ""
     wanted = SUBSETS.index(subset)
     in_order = (*SUBSETS[wanted:], *reversed(SUBSETS[:wanted]))
-    # A ROOT that is `fma_metadata` itself has its clips beside it.
+    # The clips of a ROOT that is `fma_metadata` itself lie beside it.
     homes = (root, root.resolve().parent) if (root / "tracks.csv").is_file() else (root,)
     found = [(home, f"fma_{s}/") for home in homes for s in in_order if (home / f"fma_{s}").is_dir()]
     return found[0] if found else (root, f"fma_{subset}/")
@@ -124,7 +124,9 @@ def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
 # === Tracks ===
 
 
-def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tuple[tuple[Track, ...], list[str]]:
+def _select_tracks(
+    root: Path, subset: str, path_of: Callable[[int], str | None]
+) -> tuple[tuple[Track, ...], list[str]]:
     """The tracks whose `set.subset` is at most `subset`, sorted, and what was counted."""
     artists: dict[Cell, str] = {}
     albums: dict[Cell, str] = {}
@@ -132,7 +134,7 @@ def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tu
     for row in read_tracks(root, columns=COLUMNS):
         total += 1
         unlabelled += row["track.genre_top"] is None
-        if not _within(row["set.subset"], subset, row["track_id"]):
+        if not _in_subset(row["set.subset"], subset, row["track_id"]):
             continue
         tracks.append(
             Track(
@@ -148,7 +150,7 @@ def _select(root: Path, subset: str, path_of: Callable[[int], str | None]) -> tu
     return sort_tracks(tracks), _track_notes(tracks, subset, total, unlabelled)
 
 
-def _within(word: Cell, subset: str, track_id: Cell) -> bool:
+def _in_subset(word: Cell, subset: str, track_id: Cell) -> bool:
     if word not in SUBSETS:
         known = ", ".join(SUBSETS)
         raise DatasetError(f"tracks.csv, track {track_id}: unknown subset {word!r}: known are {known}")
@@ -156,8 +158,8 @@ def _within(word: Cell, subset: str, track_id: Cell) -> bool:
 
 
 def _id_and_name(names: dict[Cell, str], number: Cell, name: Cell) -> str | None:
-    """`<id> <name>`, with the first name that an id was met with: tracks are grouped by the id alone."""
-    if number is None or number == -1:  # FMA's word for unknown
+    """`<id> <name>`, with the first name found for an id: tracks are grouped by the id alone."""
+    if number is None or number == -1:  # FMA's value for unknown
         return None
     return names.setdefault(number, f"{number} {name or ''}".strip())
 
@@ -180,18 +182,18 @@ def _track_notes(tracks: list[Track], subset: str, total: int, unlabelled: int) 
 
 
 def _load_features(path: Path, subset: str, drop: tuple[str, ...]) -> Dataset:
-    tracks, notes = _select(path.parent, subset, lambda track_id: None)
+    tracks, notes = _select_tracks(path.parent, subset, lambda track_id: None)
     columns, rows = _read_features(path, {t.track_id for t in tracks}, drop)
-    described = tuple(t for t in tracks if t.track_id in rows)
-    left_out = len(tracks) - len(described)
+    with_row = tuple(t for t in tracks if t.track_id in rows)
+    left_out = len(tracks) - len(with_row)
     notes.append(
-        f"{path.name}: {pluralize(columns, 'column')}; {len(described):,} of {len(tracks):,} tracks have a row"
+        f"{path.name}: {pluralize(columns, 'column')}; {len(with_row):,} of {len(tracks):,} tracks have a row"
         + (f", {left_out:,} without one are left out" if left_out else "")
     )
-    values = np.array([rows[t.track_id] for t in described], np.float32).reshape(len(described), len(columns))
+    values = np.array([rows[t.track_id] for t in with_row], np.float32).reshape(len(with_row), len(columns))
     if empty := [columns[i] for i in np.flatnonzero(~np.isfinite(values).all(axis=0))]:
         raise DatasetError(f"{path.name}: cells that are empty or not finite in {join_first(empty)}: use `--drop`")
-    return Dataset(f"fma-{subset}", path, described, tuple(notes), FeatureTable(columns, values))
+    return Dataset(f"fma-{subset}", path, with_row, tuple(notes), FeatureTable(columns, values))
 
 
 def _read_features(
@@ -208,7 +210,7 @@ def _read_features(
             if row[0] in found:
                 raise DatasetError(f"{path.name}: track {row[0]} has two rows; ids must be unique")
             if row[0] in wanted:
-                found[row[0]] = _numbers(row, columns, path.name)
+                found[row[0]] = _parse_numbers(row, columns, path.name)
     return tuple(columns), found
 
 
@@ -219,7 +221,7 @@ def _column_name(cells: tuple[str, ...]) -> str:
     return f"{cells[1]}_{cells[2]}" if cells[2].isdecimal() else cells[2]
 
 
-def _numbers(row: list[str], columns: dict[str, int], where: str) -> NDArray[np.float32]:
+def _parse_numbers(row: list[str], columns: dict[str, int], where: str) -> NDArray[np.float32]:
     try:
         return np.array([row[i] or "nan" for i in columns.values()], np.float32)
     except ValueError as e:

@@ -1,8 +1,8 @@
-"""FMA's own tables as they are published: where they lie, their header rows, every cell parsed.
+"""FMA's own tables as they are published: their place, their header rows, every cell parsed.
 
 tracks.csv has two header rows, features.csv and echonest.csv have three, and each has one more row that
-says `track_id`; lists stand in the cells as Python literals. They lie in the folder `fma_metadata`, or in
-fma_metadata.zip, whose members are bzip2 (method 12) and are read without unpacking.
+begins with `track_id`; lists are written in the cells as Python literals. The tables lie in the folder
+`fma_metadata`, or in fma_metadata.zip, whose members are bzip2 (method 12) and are read without unpacking.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Cell = str | int | float | datetime | list[Any] | None
 """A parsed cell of tracks.csv; None where it is empty."""
 
 Header = list[tuple[str, ...]]
-"""For each column, the id's left out, its header cells from top to bottom."""
+"""For each column except the id's, its header cells from top to bottom."""
 
 _DATES = {f"{of}.date_created" for of in ("album", "artist", "track")}
 _DATES |= {"album.date_released", "track.date_recorded", "artist.active_year_begin", "artist.active_year_end"}
@@ -47,7 +47,7 @@ class Genre:
     top_level: int
 
 
-# === Where they lie ===
+# === Location ===
 
 
 def find_metadata(root: Path) -> Path | None:
@@ -71,7 +71,7 @@ def kind_of_table(path: Path) -> str | None:
     if path.suffix.lower() != ".csv":
         return None
     with path.open("rb") as file:
-        # Two cells tell; FMA's longest header row has 5,000 characters.
+        # Two cells suffice; FMA's longest header row has 5,000 characters.
         starts = [file.readline(1 << 16).rstrip().split(b",", 2)[:2] for _ in range(3)]
     if [cells[0] for cells in starts] == [b"feature", b"statistics", b"number"]:
         return "features"
@@ -88,7 +88,7 @@ def read_tracks(root: Path, *, columns: Collection[str] | None = None) -> Iterat
 
     Args:
         root: a folder that holds the metadata or is it, a folder of clips beside it, or the zip.
-        columns: which to parse, such as `track.genre_top`; all unless told.
+        columns: which to parse, such as `track.genre_top`; all by default.
 
     Yields:
         One row: `track_id` and the columns, named `<first header row>.<second>`; None for an empty cell.
@@ -96,14 +96,14 @@ def read_tracks(root: Path, *, columns: Collection[str] | None = None) -> Iterat
     Raises:
         DatasetError: tracks.csv is missing, cut, or holds a cell that its column does not allow.
     """
-    with open_table(_metadata(root), "tracks.csv", header_rows=2) as (header, rows):
+    with open_table(_require_metadata(root), "tracks.csv", header_rows=2) as (header, rows):
         names = [".".join(cells) for cells in header]
         missing = {"set.split", "set.subset", "track.genre_top", "artist.id"}.difference(names)
         if missing:
             raise DatasetError(f"{root}: tracks.csv lacks the columns {', '.join(sorted(missing))}")
         chosen = [(i, name) for i, name in enumerate(names, start=1) if columns is None or name in columns]
         for row in rows:
-            yield {"track_id": int(row[0]), **{name: _parsed(name, row[i], row[0]) for i, name in chosen}}
+            yield {"track_id": int(row[0]), **{name: _parse_cell(name, row[i], row[0]) for i, name in chosen}}
 
 
 def read_genres(root: Path) -> dict[int, Genre]:
@@ -112,8 +112,8 @@ def read_genres(root: Path) -> dict[int, Genre]:
     Raises:
         DatasetError: genres.csv is missing or not in FMA's layout.
     """
-    source = _metadata(root)
-    with _open(source, "genres.csv") as file:
+    source = _require_metadata(root)
+    with _open_text(source, "genres.csv") as file:
         try:
             genres = [
                 Genre(int(r["genre_id"]), int(r["#tracks"]), int(r["parent"]) or None, r["title"], int(r["top_level"]))
@@ -121,7 +121,7 @@ def read_genres(root: Path) -> dict[int, Genre]:
             ]  # fmt: skip
         except (KeyError, ValueError, TypeError) as e:
             wanted = "genre_id, #tracks, parent, title, top_level"
-            raise DatasetError(f"{_place(source, 'genres.csv')} is not FMA's ({wanted}): {e}") from e
+            raise DatasetError(f"{_location(source, 'genres.csv')} is not FMA's ({wanted}): {e}") from e
     return {genre.genre_id: genre for genre in genres}
 
 
@@ -137,27 +137,27 @@ def open_table(source: Path, name: str, *, header_rows: int) -> Iterator[tuple[H
     Raises:
         DatasetError: the table is missing, cut, or not in FMA's layout.
     """
-    with _open(source, name) as file:
+    with _open_text(source, name) as file:
         reader = csv.reader(file)
         header = [next(reader, []) for _ in range(header_rows)]
         ids = next(reader, [])
         if ids[:1] != ["track_id"] or any(len(row) != len(ids) for row in header):
             raise DatasetError(
-                f"{_place(source, name)}: not FMA's layout of {header_rows} header rows and a row `track_id,,`; "
+                f"{_location(source, name)}: not FMA's layout of {header_rows} header rows and a row `track_id,,`; "
                 "a table of your own is read with `--dataset table`"
             )
         columns: Header = list(zip(*(row[1:] for row in header), strict=True))
-        yield columns, _whole_rows(reader, len(ids), _place(source, name))
+        yield columns, _checked_rows(reader, len(ids), _location(source, name))
 
 
-def _metadata(root: Path) -> Path:
+def _require_metadata(root: Path) -> Path:
     metadata = root if root.suffix == ".zip" else find_metadata(root)
     if metadata is None:
         raise DatasetError(f"{printable(str(root))} is no FMA folder. Looked for {EXPECTED_LAYOUT}")
     return metadata
 
 
-def _whole_rows(reader: Iterable[list[str]], n_cells: int, where: str) -> Iterator[list[str]]:
+def _checked_rows(reader: Iterable[list[str]], n_cells: int, where: str) -> Iterator[list[str]]:
     for n, row in enumerate(reader, start=1):
         if len(row) != n_cells or not row[0].isdecimal():
             raise DatasetError(
@@ -168,8 +168,8 @@ def _whole_rows(reader: Iterable[list[str]], n_cells: int, where: str) -> Iterat
 
 
 @contextmanager
-def _open(source: Path, name: str) -> Iterator[TextIO]:
-    """The table as text. What goes wrong while it is read is a DatasetError that names it."""
+def _open_text(source: Path, name: str) -> Iterator[TextIO]:
+    """The table as text. An error while it is read becomes a DatasetError that names it."""
     # FMA's longest biographies pass the csv module's limit of 131,072 characters a cell.
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 24))
     try:
@@ -185,16 +185,16 @@ def _open(source: Path, name: str) -> Iterator[TextIO]:
                 yield file
     except FileNotFoundError as e:
         remedy = "fetch it with `genrelab download fma-metadata`"
-        raise DatasetError(f"{_place(source, name)} not found: {remedy}") from e
+        raise DatasetError(f"{_location(source, name)} not found: {remedy}") from e
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as e:
-        raise DatasetError(f"{_place(source, name)} cannot be read: {e}") from e
+        raise DatasetError(f"{_location(source, name)} cannot be read: {e}") from e
 
 
-def _place(source: Path, name: str) -> str:
+def _location(source: Path, name: str) -> str:
     return printable(str(source if source.name == name else source / name))
 
 
-def _parsed(column: str, cell: str, track_id: str) -> Cell:
+def _parse_cell(column: str, cell: str, track_id: str) -> Cell:
     if not cell:
         return None
     try:
@@ -205,7 +205,7 @@ def _parsed(column: str, cell: str, track_id: str) -> Cell:
         ) from e
 
 
-def _list(cell: str) -> list[Any]:
+def _parse_list(cell: str) -> list[Any]:
     value = ast.literal_eval(cell)
     if not isinstance(value, list):
         raise ValueError("not a list")
@@ -214,7 +214,7 @@ def _list(cell: str) -> list[Any]:
 
 _PARSERS: dict[str, Callable[[str], Cell]] = {
     **dict.fromkeys(_INTEGERS, int),
-    **dict.fromkeys(_LISTS, _list),
+    **dict.fromkeys(_LISTS, _parse_list),
     **dict.fromkeys(_DATES, datetime.fromisoformat),
     **dict.fromkeys(("artist.latitude", "artist.longitude"), float),
 }

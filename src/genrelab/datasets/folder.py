@@ -1,7 +1,7 @@
 """folder: a user's own collection, one folder per genre.
 
 What: audio of any format at any depth below ROOT/<genre>/; the track id is the path below ROOT.
-How much: whatever lies there. Who: artist and album come from the tags (ID3, Vorbis, MP4, ASF, APE), or
+How much: any number of files. Who: artist and album come from the tags (ID3, Vorbis, MP4, ASF, APE), or
 the artist from a CSV. Licence: the files' own; genrelab does not know it.
 """
 
@@ -41,7 +41,7 @@ and others of that kind (second line)."""
 
 def matches(root: Path) -> str | None:
     """Why ROOT fits: the folders that hold audio; None where there is none."""
-    genres = sorted({_genre(p) for p in _walk(root).audio if "/" in p}) if root.is_dir() else []
+    genres = sorted({_genre(p) for p in _scan(root).audio if "/" in p}) if root.is_dir() else []
     return f"{pluralize(genres, 'folder')} with audio: {join_first(genres)}" if genres else None
 
 
@@ -50,19 +50,19 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
     Args:
         root: folder with one folder per genre.
-        options: `artists`, a CSV whose artists go before those of the tags.
+        options: `artists`, a CSV whose artists take precedence over those of the tags.
 
     Raises:
         DatasetError: no genre folder with audio, or an artist table that cannot be read.
     """
-    found = _walk(root)
+    found = _scan(root)
     track_ids = [p for p in found.audio if "/" in p]
     if not track_ids:
         stray = f"{pluralize(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
         raise DatasetError(f"{root}: {stray}; looked for {EXPECTED_LAYOUT}")
     tags = {i: _read_tags(root / i) for i in track_ids}
     stated, notes = read_artist_table(options.artists, track_ids) if options.artists else ({}, [])
-    artists = _one_spelling({i: stated.get(i) or tags[i].artist for i in track_ids})
+    artists = _unify_spellings({i: stated.get(i) or tags[i].artist for i in track_ids})
     tracks = sort_tracks(
         Track(track_id=i, path=i, genre=_genre(i), artist=artists[i], album=tags[i].album) for i in track_ids
     )
@@ -71,31 +71,31 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
 
 @dataclass
-class _Found:
-    """What a walk through ROOT met: relative paths with forward slashes."""
+class _ScannedFiles:
+    """Files and folders below ROOT: relative paths with forward slashes."""
 
     audio: list[str] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)  # files that are no audio by their names
+    other: list[str] = field(default_factory=list)  # files without an audio suffix
     genres: list[str] = field(default_factory=list)  # folders directly in ROOT
-    closed: list[str] = field(default_factory=list)  # folders that may not be read
+    unreadable: list[str] = field(default_factory=list)  # folders that may not be read
     again: list[str] = field(default_factory=list)  # links to folders that were read already
-    misnamed: list[str] = field(default_factory=list)  # names that are not UTF-8: no table can hold them
+    misnamed: list[str] = field(default_factory=list)  # names that are not UTF-8, which no table can hold
 
 
-def _walk(root: Path) -> _Found:
-    """Everything below ROOT but what is hidden.
+def _scan(root: Path) -> _ScannedFiles:
+    """Everything below ROOT except what is hidden.
 
     Links to folders are followed after all real folders, and no folder is read twice: a loop ends, and a
     song belongs to the genre where it really lies.
     """
-    found, waiting, seen = _Found(), deque([""]), set()
-    while waiting:
-        folder = waiting.popleft()
+    found, pending, seen = _ScannedFiles(), deque([""]), set()
+    while pending:
+        folder = pending.popleft()
         try:
             status = (root / folder).stat()
             entries = sorted(os.scandir(root / folder), key=lambda e: e.name)
         except OSError:
-            found.closed.append(folder)
+            found.unreadable.append(folder)
             continue
         if (status.st_dev, status.st_ino) in seen:
             found.again.append(folder)
@@ -104,14 +104,14 @@ def _walk(root: Path) -> _Found:
         for entry in entries:
             if entry.name.startswith("."):  # .genrelab, .DS_Store, ._song.mp3
                 continue
-            if subfolder := _sort_in(found, entry, f"{folder}/{entry.name}".lstrip("/")):
-                (waiting.append if entry.is_symlink() else waiting.appendleft)(subfolder)
+            if subfolder := _sort_entry(found, entry, f"{folder}/{entry.name}".lstrip("/")):
+                (pending.append if entry.is_symlink() else pending.appendleft)(subfolder)
     found.audio.sort()
     return found
 
 
-def _sort_in(found: _Found, entry: os.DirEntry[str], path: str) -> str | None:
-    """Put one entry where it belongs; the path of a folder that is to be read is returned."""
+def _sort_entry(found: _ScannedFiles, entry: os.DirEntry[str], path: str) -> str | None:
+    """Add one entry to its list; returns its path if it is a folder to be read."""
     if any(0xD800 <= ord(c) <= 0xDFFF for c in entry.name):
         found.misnamed.append(path)
     elif os.path.isdir(entry):  # noqa: PTH112 - a link to itself is an error for Path and DirEntry, here it is no folder
@@ -130,7 +130,7 @@ def _genre(track_id: str) -> str:
 
 @dataclass(frozen=True)
 class _Tags:
-    """What the tags of one file say."""
+    """Artist and album in the tags of one file."""
 
     artist: str | None = None
     album: str | None = None
@@ -143,31 +143,31 @@ def _read_tags(file: Path) -> _Tags:
         tags = getattr(mutagen.File(file, easy=True), "tags", None)
         if tags is None:
             return _Tags()
-        artists = [a for key in ARTIST_TAGS for a in _texts(tags, key)]
-        albums = [a for key in ALBUM_TAGS for a in _texts(tags, key)]
+        artists = [a for key in ARTIST_TAGS for a in _tag_texts(tags, key)]
+        albums = [a for key in ALBUM_TAGS for a in _tag_texts(tags, key)]
     except TAG_ERRORS:
         return _Tags(readable=False)
     people = [a for a in artists if fold_name(a) not in NO_ARTIST]
     return _Tags(next(iter(people), None), next(iter(albums), None), collective=bool(artists and not people))
 
 
-def _texts(tags: Any, key: str) -> list[str]:
-    """The texts of one tag without blanks; formats wrap them as lists, frames or attributes."""
+def _tag_texts(tags: Any, key: str) -> list[str]:
+    """The non-blank texts of one tag; formats wrap them as lists, frames or attributes."""
     value = tags.get(key)
     value = getattr(value, "text", value)
     texts = [] if value is None else [value] if isinstance(value, str) else [str(v) for v in value]
     return [" ".join(t.split()) for t in texts if t.strip()]
 
 
-def _one_spelling(artists: dict[str, str | None]) -> dict[str, str | None]:
-    """The same artists, each in the spelling met first, so that a split keeps them together."""
+def _unify_spellings(artists: dict[str, str | None]) -> dict[str, str | None]:
+    """The same artists, each in its first spelling, so that a split keeps them together."""
     first: dict[str, str] = {}
     return {i: a and first.setdefault(fold_name(a), a) for i, a in artists.items()}
 
 
-def _file_notes(found: _Found) -> list[str]:
+def _file_notes(found: _ScannedFiles) -> list[str]:
     sizes = Counter(_genre(p) for p in found.audio if "/" in p)
-    known = {*sizes, *found.again, *found.closed}
+    known = {*sizes, *found.again, *found.unreadable}
     suffixes = Counter(sorted(PurePosixPath(p).suffix.lower() or "no suffix" for p in found.other))
     each = ", ".join(f"{printable(g)} {n}" for g, n in sorted(sizes.items()))
     notes = [f"{pluralize(sizes.total(), 'audio file')} in {pluralize(sizes, 'genre')}: {each}"]
@@ -175,7 +175,7 @@ def _file_notes(found: _Found) -> list[str]:
     kinds: tuple[tuple[list[str], str, str], ...] = (
         (stray, "audio file", "directly in ROOT, in no genre folder: left out"),
         ([g for g in found.genres if g not in known], "genre folder", "without audio"),
-        (found.closed, "folder", "that may not be read"),
+        (found.unreadable, "folder", "that may not be read"),
         (found.again, "link", "to a folder that was read already: left out"),
         (found.misnamed, "name", "that is not UTF-8: left out, rename to use"),
     )
@@ -198,6 +198,7 @@ def _artist_notes(artists: dict[str, str | None], tags: dict[str, _Tags], stated
         notes.append(f"{pluralize(unreadable, 'file')} with tags that cannot be read: {join_first(unreadable)}")
     if collective:
         notes.append(
-            f"{pluralize(collective, 'file')} tagged Various Artists or the like, taken as unknown: {join_first(collective)}"
+            f"{pluralize(collective, 'file')} tagged Various Artists or the like, taken as unknown: "
+            f"{join_first(collective)}"
         )
     return notes

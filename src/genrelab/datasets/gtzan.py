@@ -28,13 +28,13 @@ NAME = "gtzan"
 EXPECTED_LAYOUT = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
 
 FORMATS = (".wav", ".au", ".flac", ".mp3")
-"""In the order of preference where a track lies there in several: lossless first."""
+"""In the order of preference where a track is there in several: lossless first."""
 
 UNREADABLE = frozenset({"jazz.00054.wav"})
 """Files that are broken in the copy that goes around."""
 
 KNOWN_PROBLEMS = {name.rpartition(".")[0]: "unreadable in the copy that goes around" for name in sorted(UNREADABLE)}
-"""What is known of these tracks, by their ids."""
+"""Known problems by track id."""
 
 SPLIT_URL = "https://raw.githubusercontent.com/jongpillee/music_dataset_split/master/GTZAN_split"
 SPLIT_FILES = {
@@ -45,7 +45,7 @@ SPLIT_FILES = {
 """The list of each part and its SHA-256."""
 
 ID_COLUMNS = ("id", "track_id", "file", "filename", "path")
-"""What the column of the ids may be called in a table of artists."""
+"""Accepted names of the id column in a table of artists."""
 
 _TRACK_ID = re.compile(r"(?P<id>(?P<genre>[^./\\]+)\.\d{5})(?P<suffix>\.\w+)?", re.ASCII)
 
@@ -73,9 +73,9 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         DatasetError: no excerpt there, a list or table that is missing or contradicts itself.
         DownloadError: `split_files` is `download` and the lists cannot be fetched.
     """
-    files, notes = _one_file_each(root)
+    files, notes = _preferred_files(root)
     parts, part_notes = _official_parts(options.split_files, set(files))
-    artists, artist_notes = _artists(options.artists, set(files))
+    artists, artist_notes = _read_artists(options.artists, set(files))
     tracks = [
         Track(
             track_id=track_id,
@@ -95,7 +95,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
 
 def _audio_files(root: Path) -> Iterator[str]:
-    """Audio files below ROOT relative to it, with forward slashes; hidden files and folders are no music."""
+    """Audio files below ROOT relative to it, with forward slashes; hidden files and folders are skipped."""
     for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
@@ -113,8 +113,8 @@ def _id_of_file(path: str) -> str | None:
     return found["id"] if found and (found["suffix"] or "").lower() in FORMATS else None
 
 
-def _one_file_each(root: Path) -> tuple[dict[str, str], list[str]]:
-    """The preferred file of each id, and what was set aside."""
+def _preferred_files(root: Path) -> tuple[dict[str, str], list[str]]:
+    """The preferred file of each id, and notes on the files that are not used."""
     copies: dict[str, list[str]] = {}
     others = []
     for path in _audio_files(root):
@@ -173,19 +173,19 @@ def _official_parts(split_files: Path | None, on_disk: set[str]) -> tuple[dict[s
         split_files = fetch_split_files(Path(pooch.os_cache("genrelab")))
     parts: dict[str, str] = {}
     for part, (name, _) in SPLIT_FILES.items():
-        for track_id in _listed(split_files / name):
+        for track_id in _read_split_file(split_files / name):
             if parts.setdefault(track_id, part) != part:
                 raise DatasetError(f"{split_files}: {track_id} stands in two lists, {parts[track_id]} and {part}")
-    held = Counter(parts.get(track_id, "excluded") for track_id in on_disk)
+    counts = Counter(parts.get(track_id, "excluded") for track_id in on_disk)
     missing = len(parts.keys() - on_disk)
-    on = " / ".join(f"{held[part]:,} {part}" for part in PARTS)
+    summary = " / ".join(f"{counts[part]:,} {part}" for part in PARTS)
     return parts, [
-        f"fault-filtered split: {on}; what no list names is excluded",
+        f"fault-filtered split: {summary}; what no list names is excluded",
         f"fault-filtered split: {missing:,} of {len(parts):,} listed files are not on disk",
     ]
 
 
-def _listed(path: Path) -> list[str]:
+def _read_split_file(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as e:
@@ -208,22 +208,22 @@ def _listed(path: Path) -> list[str]:
 # === Artists ===
 
 
-def _artists(path: Path | None, on_disk: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Artist of each track that the table names, blank ones left out."""
+def _read_artists(path: Path | None, on_disk: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Artist of each track in the table, blank ones left out."""
     if path is None:
         return {}, []
     artists: dict[str, str] = {}
-    strange = 0
+    unmatched = 0
     for cell, artist in _artist_rows(path):
         found = _TRACK_ID.fullmatch(cell.replace("\\", "/").rpartition("/")[2])
         if found is None:
-            strange += 1
+            unmatched += 1
         elif artist and artists.setdefault(found["id"], artist) != artist:
             both = f"{artists[found['id']]} and {artist}"
             raise DatasetError(f"{path}: {found['id']} has two artists, {printable(both)}")
     known = {track_id: artist for track_id, artist in artists.items() if track_id in on_disk}
     note = f"{path.name}: {len(known):,} of {len(on_disk):,} tracks have an artist, {len(set(known.values())):,} in all"
-    return known, [note + (f"; rows that name no GTZAN file: {strange:,}" if strange else "")]
+    return known, [note + (f"; rows that name no GTZAN file: {unmatched:,}" if unmatched else "")]
 
 
 def _artist_rows(path: Path) -> Iterator[tuple[str, str]]:

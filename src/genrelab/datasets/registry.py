@@ -1,6 +1,6 @@
-"""Shelf of datasets: one look-alike module per source; which one a ROOT is, is found out by looking at it.
+"""Registry of datasets: one module per source, all with the same interface; the source of a ROOT is detected.
 
-A module holds `NAME`, `LOOKS_FOR` (what a ROOT of this kind looks like), `matches(root)` (why it fits, or
+A module holds `NAME`, `EXPECTED_LAYOUT` (what a ROOT of this kind looks like), `matches(root)` (why it fits, or
 None) and `load(root, options)`. To add one, write its file and put its name into `DETECTION_ORDER`.
 """
 
@@ -19,17 +19,17 @@ from genrelab.core.text import is_printable_line, join_first
 from genrelab.datasets.base import Dataset, DatasetOptions
 
 DETECTION_ORDER = ("fma", "gtzan", "table", "folder")
-"""Modules in the order in which they look at a ROOT: FMA's own CSV files before any table."""
+"""Modules in the order in which they are tried on a ROOT: FMA's own CSV files before any table."""
 
 FMA_NAMES = {"fma-small": "small", "fma-medium": "medium", "fma-large": "large", "fma-full": "full"}
-"""Names that choose a subset as well."""
+"""Dataset names that choose a subset as well."""
 
 NAMES = ("auto", *FMA_NAMES, *DETECTION_ORDER)
-"""What `--dataset` understands."""
+"""Values of `--dataset`."""
 
 
 class DatasetModule(Protocol):
-    """What every module of this shelf offers."""
+    """Interface of every dataset module."""
 
     NAME: str
     EXPECTED_LAYOUT: str
@@ -42,15 +42,15 @@ class DatasetModule(Protocol):
 
 
 def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOptions | None = None) -> Dataset:
-    """Tracks, genres, artists and official split of what lies at ROOT. Nothing is decoded.
+    """Tracks, genres, artists and official split of the dataset at ROOT. Nothing is decoded.
 
     Args:
         root: a folder of music, a folder of FMA or GTZAN, or a table.
-        name: one of `NAMES`; `auto` looks at ROOT, and the first note says what was found.
-        options: what the command line says about ROOT.
+        name: one of `NAMES`; `auto` detects the source, and the first note gives the result.
+        options: the command line's options for ROOT.
 
     Returns:
-        The dataset; `notes` say what was counted on the way.
+        The dataset; `notes` hold what was counted while reading.
 
     Raises:
         DatasetError: a missing ROOT, one that fits nothing, or tables that do not add up.
@@ -59,13 +59,13 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
     if name not in NAMES:
         raise SettingsError(f"unknown dataset {printable(name)!r}: known are {', '.join(NAMES)}")
     options = _with_subset(name, options or DatasetOptions())
-    root = _existing(root)
+    root = _existing_path(root)
     if name != "auto":
-        with _readable(root):
-            return _check_genre_names(_module("fma" if name in FMA_NAMES else name).load(root, options))
+        with _convert_os_errors(root):
+            return _check_genre_names(_load_module("fma" if name in FMA_NAMES else name).load(root, options))
     found, reason = detect(root)
-    with _readable(root):
-        dataset = _check_genre_names(_module(found).load(root, options))
+    with _convert_os_errors(root):
+        dataset = _check_genre_names(_load_module(found).load(root, options))
     return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
 
 
@@ -75,18 +75,18 @@ def detect(root: str | Path) -> tuple[str, str]:
     Raises:
         DatasetError: ROOT is missing, or fits nothing; the message names what was looked for.
     """
-    root = _existing(root)
-    with _readable(root):
+    root = _existing_path(root)
+    with _convert_os_errors(root):
         for name in DETECTION_ORDER:
-            reason = _module(name).matches(root)
+            reason = _load_module(name).matches(root)
             if reason is not None:
                 return name, reason
-    looked_for = "; ".join(f"{name}: {_module(name).EXPECTED_LAYOUT}" for name in DETECTION_ORDER)
-    raise DatasetError(f"{printable(str(root))} fits no dataset.{_tables_in(root)} Looked for {looked_for}")
+    looked_for = "; ".join(f"{name}: {_load_module(name).EXPECTED_LAYOUT}" for name in DETECTION_ORDER)
+    raise DatasetError(f"{printable(str(root))} fits no dataset.{_table_hint(root)} Looked for {looked_for}")
 
 
-def _tables_in(root: Path) -> str:
-    """A folder of tables is none; the user may have meant one of them."""
+def _table_hint(root: Path) -> str:
+    """Hint for an error: a folder of tables is no dataset, but one of its tables may have been meant."""
     tables = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
     if not tables:
         return ""
@@ -103,8 +103,8 @@ def _check_genre_names(dataset: Dataset) -> Dataset:
 
 
 @contextmanager
-def _readable(root: Path) -> Iterator[None]:
-    """The system's own word on a folder or table that cannot be read, as an error of ours."""
+def _convert_os_errors(root: Path) -> Iterator[None]:
+    """Turn an OSError on a folder or table that cannot be read into a DatasetError."""
     try:
         yield
     except OSError as e:
@@ -112,7 +112,7 @@ def _readable(root: Path) -> Iterator[None]:
         raise DatasetError(f"{which} cannot be read: {e.strerror or e}") from e
 
 
-def _existing(root: str | Path) -> Path:
+def _existing_path(root: str | Path) -> Path:
     path = Path(root).expanduser()
     if not path.exists():
         raise DatasetError(f"{printable(str(path))} does not exist: give a folder of music, FMA, GTZAN or a table")
@@ -128,6 +128,6 @@ def _with_subset(name: str, options: DatasetOptions) -> DatasetOptions:
     return replace(options, subset=subset)
 
 
-def _module(name: str) -> DatasetModule:
-    # Late, so that a dataset costs only its own imports.
+def _load_module(name: str) -> DatasetModule:
+    # Imported late, so that a dataset costs only its own imports.
     return cast(DatasetModule, import_module(f"genrelab.datasets.{name}"))

@@ -1,4 +1,4 @@
-"""Tracks from numbers: a style says what is played, a colour what an artist's gear makes of it.
+"""Synthesised tracks: a style defines what is played, a colour how an artist's room and gear sound.
 
 A style is a set of layers, each a voice and a bar of sixteen steps. A step is `.` (rest), `x` (the chord, or
 a stroke of a drum), a digit (that many scale steps above the chord's root) or `?` (the next note of a melody).
@@ -133,14 +133,14 @@ RELATED = {
     "Instrumental": ("Folk", "Experimental", "Electronic"), "International": ("Folk", "Hip-Hop", "Pop"),
     "Pop": ("Rock", "Electronic", "Folk"), "Rock": ("Pop", "Folk", "Experimental"),
 }  # fmt: skip
-"""From whom a genre's artists borrow."""
+"""Genres that a genre's artists borrow from."""
 
 BORROWED = 0.22
 """Chance that an artist takes a part of their music from a related genre: what keeps the corpus from being easy."""
 
 
 def artist_style(genre: str, rng: np.random.Generator) -> Style:
-    """How one artist of a genre plays: as the genre does, with some parts borrowed from related ones."""
+    """Style of one artist: the genre's, with some parts borrowed from related genres."""
     style = STYLES[genre]
     for parts in (("tempo", "drums", "swing"), ("scale", "roots"), ("bass",), ("chords",), ("lead",)):
         other = STYLES[RELATED[genre][rng.integers(3)]]
@@ -151,7 +151,7 @@ def artist_style(genre: str, rng: np.random.Generator) -> Style:
 
 @dataclass(frozen=True)
 class Colour:
-    """What an artist's room and gear do to everything they play."""
+    """Effect of an artist's room and gear on everything they play."""
 
     timbre: int  # seed of the voices and drums: the singer, the kit
     key: int  # semitones above C that most tracks are near
@@ -187,7 +187,7 @@ def render(style: Style, colour: Colour, rng: np.random.Generator, seconds: floa
     Args:
         style: what is played.
         colour: how it sounds.
-        rng: key, progression, melody and slips of the hand; the only randomness.
+        rng: key, progression, melody and small errors; the only source of randomness.
         seconds: how long.
 
     Returns:
@@ -201,7 +201,7 @@ def render(style: Style, colour: Colour, rng: np.random.Generator, seconds: floa
     y = np.zeros(n, np.float32)
     for layer in (*style.drums, *style.bass, *style.chords, *style.lead):
         _play(y, layer, style, colour, key, roots, step, rng)
-    return _coloured(y, colour, rng)
+    return _apply_colour(y, colour, rng)
 
 
 def _play(
@@ -214,7 +214,7 @@ def _play(
     step: float,
     rng: np.random.Generator,
 ) -> None:
-    """Add a layer's notes to `y`; notes that were met before are not made again."""
+    """Add a layer's notes to `y`; each different note is made only once."""
     notes: dict[int, Samples] = {}
     melody = 0
     for i in range(int(len(y) / step) + 1):
@@ -248,8 +248,8 @@ def _note(layer: Layer, scale: str, key: int, degree: int, step: float, rng: np.
     return VOICES[layer.voice](261.63 * 2 ** (semitones / 12), int(layer.length * step), rng).astype(np.float32)
 
 
-def _coloured(y: Samples, colour: Colour, rng: np.random.Generator) -> Samples:
-    """Drive, room, equaliser and noise floor."""
+def _apply_colour(y: Samples, colour: Colour, rng: np.random.Generator) -> Samples:
+    """Apply drive, room, equaliser and noise floor."""
     n = len(y)
     y = np.tanh(colour.drive * y)
     tail = min(n, int(5 * colour.reverb_s * SR))

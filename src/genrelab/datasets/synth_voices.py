@@ -1,4 +1,4 @@
-"""One note or stroke of each of the voices that synthesised music is made of."""
+"""The voices of synthesised music, each a function that makes one note or drum stroke."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Voice = Callable[[float, int, np.random.Generator], Samples]
 """(frequency in Hz, samples, random numbers) -> one note within about ±1, shape (samples,)."""
 
 
-def _single(y: Any) -> Samples:
+def _as_float32(y: Any) -> Samples:
     return np.asarray(y, np.float32)
 
 
 def time(n: int) -> Samples:
     """Seconds of `n` samples."""
-    return _single(np.arange(n) / SR)
+    return _as_float32(np.arange(n) / SR)
 
 
 def decay(n: int, seconds: float) -> Samples:
     """Exponential envelope with this time constant."""
-    return _single(np.exp(-time(n) / seconds))
+    return _as_float32(np.exp(-time(n) / seconds))
 
 
 def _swell(n: int, attack_s: float, release_s: float = 0.03) -> Samples:
     """Envelope with straight edges, so that held notes do not click."""
     t = time(n)
-    return _single(np.clip(np.minimum(t / attack_s, (n / SR - t) / release_s), 0.0, 1.0))
+    return _as_float32(np.clip(np.minimum(t / attack_s, (n / SR - t) / release_s), 0.0, 1.0))
 
 
 def _wave(freq: float, n: int, amplitudes: NDArray[np.float64], *, vibrato: float = 0.0) -> Samples:
@@ -47,7 +47,7 @@ def _wave(freq: float, n: int, amplitudes: NDArray[np.float64], *, vibrato: floa
     cycles = freq * t.astype(np.float64)
     if vibrato:
         cycles += freq * (2 ** (vibrato / 12) - 1) * (1 - np.cos(2 * np.pi * 5.5 * t)) / (2 * np.pi * 5.5)
-    return _single((table / np.abs(table).max())[(cycles * 2_048).astype(np.int64) % 2_048].astype(np.float32))
+    return _as_float32((table / np.abs(table).max())[(cycles * 2_048).astype(np.int64) % 2_048].astype(np.float32))
 
 
 def _partials(count: int, slope: float) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def _pluck(freq: float, n: int, rng: np.random.Generator, *, damping: float = 0.
 def _guitar(freq: float, n: int, rng: np.random.Generator) -> Samples:
     """A distorted power chord."""
     strings = _pluck(freq, n, rng, damping=0.999) + _pluck(1.5 * freq, n, rng, damping=0.999)
-    return _single(0.6 * np.tanh(9 * strings) * _swell(n, 0.002))
+    return _as_float32(0.6 * np.tanh(9 * strings) * _swell(n, 0.002))
 
 
 def _bass(freq: float, n: int, rng: np.random.Generator) -> Samples:
@@ -88,7 +88,7 @@ def _bass(freq: float, n: int, rng: np.random.Generator) -> Samples:
 
 
 def _sub(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    return _single(np.tanh(1.6 * _wave(freq, n, _partials(2, 2.5))) * decay(n, 0.6) * _swell(n, 0.006))
+    return _as_float32(np.tanh(1.6 * _wave(freq, n, _partials(2, 2.5))) * decay(n, 0.6) * _swell(n, 0.006))
 
 
 def _pad(freq: float, n: int, rng: np.random.Generator) -> Samples:
@@ -125,7 +125,7 @@ def _bell(freq: float, n: int, rng: np.random.Generator) -> Samples:
 
 def _modulated(freq: float, n: int, *, ratio: float, index: float, seconds: float) -> Samples:
     t, fade = 2 * np.pi * freq * time(n), decay(n, seconds)
-    return _single(np.sin(t + index * fade * np.sin(ratio * t)) * fade * _swell(n, 0.002))
+    return _as_float32(np.sin(t + index * fade * np.sin(ratio * t)) * fade * _swell(n, 0.002))
 
 
 def _flute(freq: float, n: int, rng: np.random.Generator) -> Samples:
@@ -150,16 +150,16 @@ def _rap(freq: float, n: int, rng: np.random.Generator) -> Samples:
 def _texture(freq: float, n: int, rng: np.random.Generator) -> Samples:
     """A ring-modulated cloud of noise."""
     cloud = _dull(noise(n, rng), int(rng.integers(2, 40)))
-    return _single(2 * cloud * np.sin(2 * np.pi * freq * time(n)) * _swell(n, 0.1, 0.3))
+    return _as_float32(2 * cloud * np.sin(2 * np.pi * freq * time(n)) * _swell(n, 0.1, 0.3))
 
 
 def _kick(freq: float, n: int, rng: np.random.Generator) -> Samples:
     t = time(n)
-    return _single(np.sin(2 * np.pi * (48 * t - 4.5 * np.exp(-t / 0.035))) * decay(n, 0.12))
+    return _as_float32(np.sin(2 * np.pi * (48 * t - 4.5 * np.exp(-t / 0.035))) * decay(n, 0.12))
 
 
 def _snare(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    return _single(0.7 * noise(n, rng) * decay(n, 0.07) + 0.5 * np.sin(2 * np.pi * 190 * time(n)) * decay(n, 0.05))
+    return _as_float32(0.7 * noise(n, rng) * decay(n, 0.07) + 0.5 * np.sin(2 * np.pi * 190 * time(n)) * decay(n, 0.05))
 
 
 def _hiss(freq: float, n: int, rng: np.random.Generator, *, seconds: float) -> Samples:
@@ -174,7 +174,7 @@ def _clap(freq: float, n: int, rng: np.random.Generator) -> Samples:
 def _conga(freq: float, n: int, rng: np.random.Generator, *, hz: float) -> Samples:
     t = time(n)
     skin = np.sin(2 * np.pi * hz * (t - 0.01 * np.exp(-t / 0.02)))
-    return _single(skin * decay(n, 0.11) + 0.2 * noise(n, rng) * decay(n, 0.006))
+    return _as_float32(skin * decay(n, 0.11) + 0.2 * noise(n, rng) * decay(n, 0.006))
 
 
 VOICES: dict[str, Voice] = {
@@ -184,4 +184,4 @@ VOICES: dict[str, Voice] = {
     "hat": partial(_hiss, seconds=0.025), "open": partial(_hiss, seconds=0.16), "crash": partial(_hiss, seconds=0.5),
     "shaker": partial(_hiss, seconds=0.05), "low": partial(_conga, hz=170), "high": partial(_conga, hz=290),
 }  # fmt: skip
-"""Every voice that a layer may name."""
+"""All voices by the name that a `Layer` gives."""

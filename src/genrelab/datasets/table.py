@@ -2,7 +2,7 @@
 
 What: with a `path` column a manifest (path, genre[, artist, album, split, track_id]); without one a table of
 features, a row for each track, so that the classical models train with no audio at all.
-How much: whatever stands there. Who: the user. Licence: the data's own; genrelab does not know it.
+How much: any number of rows. Who: the user. Licence: the data's own; genrelab does not know it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ NAME = "table"
 EXPECTED_LAYOUT = "a .csv, .tsv or .parquet file with a column of genres"
 
 LABELS = ("genre", "genre_top", "label")
-"""Columns that are taken for the label, the first that is there."""
+"""Columns that may hold the label; the first one present is used."""
 
 MAX_COLUMNS_SHOWN = 20
-"""Columns that an error names."""
+"""Columns listed in an error."""
 
 NOT_FEATURES = frozenset((*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres"))
-"""Columns that are no features whatever they hold: a second label or a row number would give the answer away."""
+"""Columns that are never features: a second label or a row number would give the answer away."""
 
 
 def matches(root: Path) -> str | None:
@@ -51,29 +51,29 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     Args:
         root: CSV (`,`, `;`, tab or `|`) or Parquet file.
         options: `label`, `split_column`, `artist_column`, `id_column`, `drop`, `impute`; `artists`, a CSV whose
-            artists go before those of the column.
+            artists take precedence over those of the column.
 
     Raises:
-        DatasetError: a table that cannot be read, lacks a column, or holds doubled ids, unknown splits or
+        DatasetError: a table that cannot be read, lacks a column, or holds duplicate ids, unknown splits or
             numbers that are missing or infinite.
         SettingsError: an `impute` that is not `median`.
     """
     if options.impute not in (None, "median"):
         raise SettingsError(f"--impute must be median. Received: {options.impute}")
     table = open_table(root)
-    roles = _roles(root, table, options)
+    roles = _column_roles(root, table, options)
     frame = table.read([c for c in table.columns if c in roles.named or c.casefold() in NOT_FEATURES])
     if frame.empty:
         raise DatasetError(f"{root}: has a header and no rows")
-    make = _manifest if roles.path else _features
-    dataset, notes = make(root, frame, roles, options)
+    read = _read_manifest if roles.path else _read_features
+    dataset, notes = read(root, frame, roles, options)
     tracks, more = with_artists(dataset.tracks, options.artists)
     return Dataset(NAME, dataset.root, tracks, (*table.notes, *notes, *more), dataset.features)
 
 
 @dataclass(frozen=True)
-class _Roles:
-    """Which column means what; None where there is none."""
+class _ColumnRoles:
+    """Column of each role; None where there is none."""
 
     label: str
     path: str | None
@@ -85,7 +85,7 @@ class _Roles:
 
     @property
     def named(self) -> frozenset[str]:
-        """Columns that are read as texts."""
+        """Columns that are read as text."""
         columns = (self.label, self.path, self.track_id, self.split, self.artist, self.album)
         return frozenset(c for c in columns if c is not None)
 
@@ -96,77 +96,79 @@ class _Roles:
         return not (unnamed or folded in NOT_FEATURES or column in self.named or column in self.dropped)
 
 
-def _roles(root: Path, table: TableFile, options: DatasetOptions) -> _Roles:
+def _column_roles(root: Path, table: TableFile, options: DatasetOptions) -> _ColumnRoles:
     columns = table.columns
-    usual = {c.casefold(): c for c in reversed(columns)}
+    by_name = {c.casefold(): c for c in reversed(columns)}
 
-    def stated(option: str, column: str | None) -> str | None:
+    def require_column(option: str, column: str | None) -> str | None:
         if column is not None and column not in columns:
             raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_describe_columns(table.read(()))}")
         return column
 
-    label = stated("--label", options.label) or next((usual[c] for c in LABELS if c in usual), None)
+    label = require_column("--label", options.label) or next((by_name[c] for c in LABELS if c in by_name), None)
     if label is None:
         raise DatasetError(
             f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; "
             f"{_describe_columns(table.read(()))}"
         )
     for column in options.drop:
-        stated("--drop", column)
-    return _Roles(
+        require_column("--drop", column)
+    return _ColumnRoles(
         label,
-        path=usual.get("path"),
-        track_id=stated("--id-column", options.id_column) or usual.get("track_id"),
-        split=stated("--split-column", options.split_column) or usual.get("split"),
-        artist=stated("--artist-column", options.artist_column) or usual.get("artist"),
-        album=usual.get("album"),
+        path=by_name.get("path"),
+        track_id=require_column("--id-column", options.id_column) or by_name.get("track_id"),
+        split=require_column("--split-column", options.split_column) or by_name.get("split"),
+        artist=require_column("--artist-column", options.artist_column) or by_name.get("artist"),
+        album=by_name.get("album"),
         dropped=options.drop,
     )
 
 
 def _describe_columns(frame: pd.DataFrame) -> str:
-    """The columns; where there are many those of words first, for a label or a split is one of them."""
+    """The columns, for an error; of many, those of words come first, since a label or a split is one of them."""
     columns = list(map(str, frame.columns))
     if len(columns) <= MAX_COLUMNS_SHOWN:
         return f"{pluralize(columns, 'column')}: {join_first(columns, most=MAX_COLUMNS_SHOWN)}"
     numeric = {*map(str, frame.select_dtypes("number").columns)}
     words = [c for c in columns if c not in numeric]
     numbers = join_first([c for c in columns if c in numeric])
-    told = [f"of words {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
-    told += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
-    return f"{pluralize(columns, 'column')}: {'; '.join(told)}"
+    groups = [f"of words {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
+    groups += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
+    return f"{pluralize(columns, 'column')}: {'; '.join(groups)}"
 
 
 # === Both kinds ===
 
 
-def _tracks(
-    root: Path, frame: pd.DataFrame, roles: _Roles, ids: Sequence[str], paths: Sequence[str | None]
+def _make_tracks(
+    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, ids: Sequence[str], paths: Sequence[str | None]
 ) -> list[Track]:
     """One track for each row, in the order of the rows."""
-    doubled = [i for i, n in Counter(ids).items() if n > 1]
-    if doubled:
-        rows = [str(n) for n, i in enumerate(ids, start=1) if i == doubled[0]]
+    duplicates = [i for i, n in Counter(ids).items() if n > 1]
+    if duplicates:
+        rows = [str(n) for n, i in enumerate(ids, start=1) if i == duplicates[0]]
         raise DatasetError(
-            f"{root}: {pluralize(doubled, 'id')} in two rows or more, such as {printable(doubled[0])} in rows "
+            f"{root}: {pluralize(duplicates, 'id')} in two rows or more, such as {printable(duplicates[0])} in rows "
             f"{join_first(rows)}; ids must be unique (--id-column names another column)"
         )
-    none: list[str | None] = [None] * len(frame)
-    artists, albums = (cell_texts(frame[c]) if c else none for c in (roles.artist, roles.album))
-    columns = zip(ids, paths, cell_texts(frame[roles.label]), artists, albums, _parts(root, frame, roles), strict=True)
+    blank: list[str | None] = [None] * len(frame)
+    artists, albums = (cell_texts(frame[c]) if c else blank for c in (roles.artist, roles.album))
+    columns = zip(
+        ids, paths, cell_texts(frame[roles.label]), artists, albums, _official_parts(root, frame, roles), strict=True
+    )
     return [Track(*row) for row in columns]
 
 
-def _parts(root: Path, frame: pd.DataFrame, roles: _Roles) -> list[str | None]:
+def _official_parts(root: Path, frame: pd.DataFrame, roles: _ColumnRoles) -> list[str | None]:
     if roles.split is None:
         return [None] * len(frame)
     words = enumerate(cell_texts(frame[roles.split]), start=1)
     return [parse_part(word or "", where=f"{root}: row {n}, column {roles.split}") for n, word in words]
 
 
-def _ids(root: Path, frame: pd.DataFrame, column: str | None, *, otherwise: list[str]) -> list[str]:
+def _track_ids(root: Path, frame: pd.DataFrame, column: str | None, *, default: list[str]) -> list[str]:
     if column is None:
-        return otherwise
+        return default
     cells = cell_texts(frame[column])
     ids = [i for i in cells if i is not None]
     if len(ids) < len(cells):
@@ -175,7 +177,7 @@ def _ids(root: Path, frame: pd.DataFrame, column: str | None, *, otherwise: list
     return ids
 
 
-def _track_notes(tracks: Sequence[Track], roles: _Roles) -> list[str]:
+def _track_notes(tracks: Sequence[Track], roles: _ColumnRoles) -> list[str]:
     genres = Counter(t.genre for t in tracks)
     blank = genres.pop(None, 0)
     sizes = ", ".join(f"{printable(str(g))} {n:,}" for g, n in sorted(genres.items(), key=lambda item: str(item[0])))
@@ -195,15 +197,17 @@ def _track_notes(tracks: Sequence[Track], roles: _Roles) -> list[str]:
 # === Manifest ===
 
 
-def _manifest(root: Path, frame: pd.DataFrame, roles: _Roles, options: DatasetOptions) -> tuple[Dataset, list[str]]:
+def _read_manifest(
+    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, options: DatasetOptions
+) -> tuple[Dataset, list[str]]:
     """A list of audio files, whose paths are absolute or relative to the table's folder."""
     written = cell_texts(frame[str(roles.path)])
-    folder, paths = _located(root, written)
+    folder, paths = _resolve_paths(root, written)
     ids = [path or f"row {n}" for n, path in enumerate(written, start=1)]
-    ids = _ids(root, frame, roles.track_id, otherwise=ids)
+    ids = _track_ids(root, frame, roles.track_id, default=ids)
     tracks = [
         t if t.path else replace(t, problem=f"row {n} of the table gives no path")
-        for n, t in enumerate(_tracks(root, frame, roles, ids, paths), start=1)
+        for n, t in enumerate(_make_tracks(root, frame, roles, ids, paths), start=1)
     ]
     notes = [f"list of audio files (column {roles.path}), which lie below {folder}", *_track_notes(tracks, roles)]
     if blank := [f"row {n}" for n, path in enumerate(paths, start=1) if path is None]:
@@ -217,7 +221,7 @@ def _manifest(root: Path, frame: pd.DataFrame, roles: _Roles, options: DatasetOp
     return Dataset(NAME, folder, sort_tracks(tracks)), notes
 
 
-def _located(root: Path, written: Sequence[str | None]) -> tuple[Path, list[str | None]]:
+def _resolve_paths(root: Path, written: Sequence[str | None]) -> tuple[Path, list[str | None]]:
     """The folder that all paths are relative to, and the paths from there.
 
     It is the table's own folder, or where paths leave that, the deepest folder that holds it and them.
@@ -234,12 +238,14 @@ def _located(root: Path, written: Sequence[str | None]) -> tuple[Path, list[str 
 # === Features ===
 
 
-def _features(root: Path, frame: pd.DataFrame, roles: _Roles, options: DatasetOptions) -> tuple[Dataset, list[str]]:
+def _read_features(
+    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, options: DatasetOptions
+) -> tuple[Dataset, list[str]]:
     """Precomputed features: every numeric column that is not known to be something else."""
-    ids = _ids(root, frame, roles.track_id, otherwise=[str(n) for n in range(1, len(frame) + 1)])
+    ids = _track_ids(root, frame, roles.track_id, default=[str(n) for n in range(1, len(frame) + 1)])
     notes = [] if roles.track_id else ["no column track_id (--id-column): tracks are numbered by their rows, from 1"]
-    tracks = _tracks(root, frame, roles, ids, [None] * len(frame))
-    columns, values, chosen = _numbers(root, frame, roles)
+    tracks = _make_tracks(root, frame, roles, ids, [None] * len(frame))
+    columns, values, chosen = _feature_columns(root, frame, roles)
     gaps = _check_numbers(root, columns, values, ids, impute=options.impute)
     row_of = {track_id: row for row, track_id in enumerate(ids)}
     tracks_sorted = sort_tracks(tracks)
@@ -247,11 +253,13 @@ def _features(root: Path, frame: pd.DataFrame, roles: _Roles, options: DatasetOp
     return Dataset(NAME, root, tracks_sorted, features=table), [*notes, *_track_notes(tracks, roles), *chosen, *gaps]
 
 
-def _numbers(root: Path, frame: pd.DataFrame, roles: _Roles) -> tuple[tuple[str, ...], NDArray[np.float32], list[str]]:
+def _feature_columns(
+    root: Path, frame: pd.DataFrame, roles: _ColumnRoles
+) -> tuple[tuple[str, ...], NDArray[np.float32], list[str]]:
     """Names of the feature columns, their values of shape (rows, columns), and notes on what was chosen."""
     import pandas as pd
 
-    parsed = {str(c): _as_numbers(root, frame[c]) for c in frame.columns if roles.is_feature(c)}
+    parsed = {str(c): _parse_numbers(root, frame[c]) for c in frame.columns if roles.is_feature(c)}
     numbers = {c: column for c, column in parsed.items() if column is not None}
     words = [c for c, column in parsed.items() if column is None]
     if not numbers:
@@ -269,8 +277,8 @@ def _numbers(root: Path, frame: pd.DataFrame, roles: _Roles) -> tuple[tuple[str,
     return tuple(numbers), values, notes
 
 
-def _as_numbers(root: Path, column: pd.Series[Any]) -> pd.Series[Any] | None:
-    """The column as numbers; None for one of words; an error for one of numbers with a few words in it."""
+def _parse_numbers(root: Path, column: pd.Series[Any]) -> pd.Series[Any] | None:
+    """The column as numbers; None for a column of words; an error for numbers with a few words among them."""
     import pandas as pd
 
     parsed = pd.to_numeric(column, errors="coerce")
@@ -308,6 +316,7 @@ def _check_numbers(
         return []
     gappy = [columns[int(i)] for i in np.flatnonzero(gaps.any(axis=0))]
     return [
-        f"{pluralize(int(gaps.sum()), 'number')} missing in {pluralize(gappy, 'feature column')} ({join_first(gappy)}), kept as NaN: "
-        "each model fills them with the medians of its training rows (--impute median)"
+        f"{pluralize(int(gaps.sum()), 'number')} missing in {pluralize(gappy, 'feature column')} "
+        f"({join_first(gappy)}), kept as NaN: each model fills them with the medians of its training rows "
+        "(--impute median)"
     ]

@@ -1,6 +1,6 @@
-"""The check-up of a dataset: every file is decoded by worker processes, and judged with all others in view.
+"""The check-up of a dataset: worker processes decode and measure every file, then rules find its faults.
 
-Nothing is written here. `certificate.py` prints what is found.
+Nothing is written here. `cli/doctor_output.py` prints the result.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from genrelab.features.fingerprint import Fingerprint, unpack
 from genrelab.leakage.near_duplicates import find_near_duplicates
 
 PLAIN_FILES = "files"
-"""Name of a dataset that is none: files without genres, which are looked at all the same."""
+"""Name of a pseudo-dataset: files without genres, which are checked all the same."""
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found: of every track its file's measures (none where there is no audio by design), and all faults."""
+    """The measurement of every track's file (none if the dataset has no audio by design), and all faults."""
 
     dataset: Dataset
     sounds: tuple[AudioMeasurement, ...]
@@ -38,27 +38,27 @@ class Checkup:
 
     @property
     def exclusions(self) -> list[Exclusion]:
-        """The rows of the manifest: tracks that do harm, each once, with all its reasons."""
+        """The rows of the manifest: tracks with excluding faults, each once, with all its reasons."""
         reasons: dict[int, list[str]] = {}
         for fault in self.faults:
             if KINDS[fault.kind].excluded:
-                said = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
-                reasons.setdefault(fault.index, []).append(said)
+                reason = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
+                reasons.setdefault(fault.index, []).append(reason)
         tracks = self.dataset.tracks
         return [Exclusion(tracks[i].track_id, tracks[i].path or "", "; ".join(r)) for i, r in sorted(reasons.items())]
 
 
 def find_dataset(root: Path, name: str, options: DatasetOptions) -> Dataset:
-    """The dataset at ROOT; where it fits none, the audio files there as tracks without a genre.
+    """The dataset at ROOT; if it matches no known layout, the audio files there as tracks without a genre.
 
     Raises:
-        DatasetError: no dataset and no audio there, or tables that do not add up.
+        DatasetError: no dataset and no audio there, or inconsistent tables.
     """
     try:
         return load_dataset(root, name=name, options=options)
     except DatasetError as e:
         files = [f for f in find_audio_files([root]) if isinstance(f, Path)] if name == "auto" and root.exists() else []
-        if not files or _is_table(root):
+        if not files or _is_table_file(root):
             raise
         top = root if root.is_dir() else root.parent
         paths = [f.relative_to(top).as_posix() for f in files]
@@ -67,19 +67,19 @@ def find_dataset(root: Path, name: str, options: DatasetOptions) -> Dataset:
         return Dataset(PLAIN_FILES, top, tracks, (f"nothing to train on ({reason}): only the files are looked at",))
 
 
-def _is_table(root: Path) -> bool:
+def _is_table_file(root: Path) -> bool:
     return root.is_file() and root.suffix.lower() in (".csv", ".tsv", ".parquet")
 
 
 def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int, int], None]) -> Checkup:
-    """Decode every file of a dataset and judge it.
+    """Decode every file of a dataset and find its faults.
 
     Args:
-        jobs: worker processes; None: one a core.
-        progress: called with (done, in all).
+        jobs: number of worker processes; None: one per core.
+        progress: called with (done, total).
 
     Raises:
-        SettingsError: `jobs` below 1, or workers that die before they do anything.
+        SettingsError: `jobs` below 1, or workers that die on start.
     """
     if jobs is not None and jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
@@ -87,11 +87,11 @@ def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Callab
         return Checkup(dataset, (), tuple(faults.across_split(dataset)))
     sounds = _measure_files(dataset, jobs or available_cores(), progress)
     found = [*_file_faults(dataset, sounds)]
-    harmed = {f.index for f in found if KINDS[f.kind].excluded}
-    found += faults.copies(dataset, sounds, harmed)
-    harmed = {f.index for f in found if KINDS[f.kind].excluded}
-    found += faults.near_duplicate_faults(dataset, _near_duplicate_pairs(sounds, harmed))
-    found += faults.known_faulty(dataset, published_faults(dataset), sounds, harmed)
+    excluded = {f.index for f in found if KINDS[f.kind].excluded}
+    found += faults.copies(dataset, sounds, excluded)
+    excluded = {f.index for f in found if KINDS[f.kind].excluded}
+    found += faults.near_duplicate_faults(dataset, _near_duplicate_pairs(sounds, excluded))
+    found += faults.known_faulty(dataset, published_faults(dataset), sounds, excluded)
     found += faults.across_split(dataset)
     order = list(KINDS)
     return Checkup(dataset, sounds, tuple(sorted(found, key=lambda f: (order.index(f.kind), f.index))))
@@ -109,7 +109,7 @@ def _measure_files(dataset: Dataset, jobs: int, progress: Callable[[int, int], N
 
 
 def _file_faults(dataset: Dataset, sounds: tuple[AudioMeasurement, ...]) -> Iterator[Fault]:
-    """What shows of each file by itself."""
+    """Faults of each file by itself."""
     clip_s = faults.collection_clip_s(dataset, sounds)
     for i, sound in enumerate(sounds):
         for kind, detail in faults.file_faults(sound, clip_s, ClipSettings()):
@@ -117,23 +117,23 @@ def _file_faults(dataset: Dataset, sounds: tuple[AudioMeasurement, ...]) -> Iter
 
 
 def _near_duplicate_pairs(
-    sounds: tuple[AudioMeasurement, ...], harmed: set[int]
+    sounds: tuple[AudioMeasurement, ...], excluded: set[int]
 ) -> list[tuple[int, int, float, float]]:
     prints = [
         Fingerprint(str(i), start_s, unpack(marks))
         for i, sound in enumerate(sounds)
-        for start_s, marks in (() if i in harmed else sound.prints)
+        for start_s, marks in (() if i in excluded else sound.prints)
     ]
     return [(int(p.a), int(p.b), p.offset_s, p.score) for p in find_near_duplicates(prints)]
 
 
 def published_faults(dataset: Dataset) -> Mapping[str, str]:
-    """What is published about faulty tracks of this dataset: id to words."""
+    """Published problems of this dataset's tracks: track id → description."""
     return {"fma": fma.KNOWN_PROBLEMS, "gtzan": gtzan.KNOWN_PROBLEMS}.get(dataset.name.partition("-")[0], {})
 
 
 def prepared_bytes(checkup: Checkup) -> float:
-    """About how much `prepare` will write for these tracks with its default views."""
+    """About how many bytes `prepare` will write for these tracks with its default views."""
     import numpy as np
 
     from genrelab.audio import clips as audio_clips
@@ -142,6 +142,6 @@ def prepared_bytes(checkup: Checkup) -> float:
     settings, sr = ClipSettings(), 22_050
     noise = np.random.default_rng(0).standard_normal(round(settings.clip_s * sr)).astype(np.float32)
     chosen = tuple(VIEWS[name]() for name in DEFAULT_VIEWS)
-    a_clip = sum(w.x.nbytes for windows in views.compute_all(chosen, noise, sr).values() for w in windows)
-    heard = (s.duration_s for s in checkup.sounds if s.state == "heard")
-    return float(a_clip * sum(len(audio_clips.clip_starts(seconds, settings)) for seconds in heard))
+    bytes_per_clip = sum(w.x.nbytes for windows in views.compute_all(chosen, noise, sr).values() for w in windows)
+    durations = (s.duration_s for s in checkup.sounds if s.state == "heard")
+    return float(bytes_per_clip * sum(len(audio_clips.clip_starts(seconds, settings)) for seconds in durations))

@@ -1,7 +1,7 @@
-"""What is wrong with a track, judged from what was measured of its file: a table of kinds, and one rule for each.
+"""Faults of tracks, derived from the measurements of their files: a table of kinds, and a rule for each.
 
-A kind does harm (the track teaches nothing, or teaches twice: it is excluded), asks for a repair (the track can be
-used, yet there should be more of it), or is a note. Limits are such that clean music raises nothing (docs/results.md).
+A kind excludes the track (it is useless for training, or counts twice), asks for a repair (the track is usable, but
+part of it is missing), or is a note. Thresholds are such that clean music has no faults (docs/results.md).
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class FaultKind:
     """One kind of fault.
 
     Attributes:
-        what: said of the files that have it.
+        state: `repair` or `note`.
+        what: phrase that describes the files that have it.
         remedy: what to do.
-        excluded: does it go into the manifest?
+        excluded: is the track excluded by the manifest?
     """
 
     name: str
@@ -87,24 +88,24 @@ KINDS = {
         FaultKind("known", NOTE, "known to be faulty, and sound in this copy", "none needed"),
     )
 }
-"""In the order in which they are told: first what only a person can decide, and no new copy mends."""
+"""In the order in which they are printed: first what a person must decide and no new copy repairs."""
 
 CLIP_S, CLIP_TOLERANCE_S = 30.0, 1.0
-"""Length of the clips that FMA and GTZAN publish, and by how much one may differ."""
+"""Length of the clips that FMA and GTZAN publish, and its tolerance."""
 
 LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE = 1.0, 0.05
-"""A file may differ from the length that it states by so many seconds or by this share of it, whichever is more."""
+"""Tolerance between the decoded and the stated length of a file, in seconds and as a share; the larger counts."""
 
 CLIPPED_SHARE, MOSTLY_SILENT_SHARE = 0.01, 0.5
-"""Share of samples in runs at full scale from which on a file counts as clipped; share of its time that is silent."""
+"""Thresholds: share of samples in runs at full scale of a clipped file; share of silent time of a silent one."""
 
 LOW_RATE = 16_000
-"""Below it there is nothing above 8 kHz at best: no cymbal sounds like one."""
+"""Hz. A lower rate holds nothing above 8 kHz: cymbals, for example, are lost."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong with one track (`index` in its dataset), in words."""
+    """One fault of one track (`index` in its dataset), with a description."""
 
     kind: str
     index: int
@@ -112,31 +113,31 @@ class Fault:
 
 
 def collection_clip_s(dataset: Dataset, sounds: Sequence[AudioMeasurement]) -> float | None:
-    """How long every clip of this collection should be: 30 s where it is FMA or GTZAN and most of its clips are so."""
-    heard = [s.duration_s for s in sounds if s.state == "heard"]
+    """The length that every clip of this collection should have: 30 s for FMA and GTZAN if most clips have it."""
+    durations = [s.duration_s for s in sounds if s.state == "heard"]
     by_clips = dataset.name == "gtzan" or dataset.name in ("fma-small", "fma-medium", "fma-large")
-    return CLIP_S if by_clips and heard and abs(median(heard) - CLIP_S) <= CLIP_TOLERANCE_S else None
+    return CLIP_S if by_clips and durations and abs(median(durations) - CLIP_S) <= CLIP_TOLERANCE_S else None
 
 
 def file_faults(sound: AudioMeasurement, clip_s: float | None, clips: ClipSettings) -> Iterator[tuple[str, str]]:
-    """(kind, detail) of everything that is wrong with one file; of what does harm only the first.
+    """(kind, detail) of all faults of one file; of excluding faults only the first.
 
     Args:
-        clip_s: how long every clip of the collection should be, None where that is not known.
-        clips: `min_s` is the least length that preparing accepts.
+        clip_s: length that every clip of the collection should have, None if unknown.
+        clips: `min_s` is the minimum length that `prepare` accepts.
     """
-    harm = _excluding_fault(sound, clip_s, clips)
-    if harm is not None:
-        yield harm
+    excluding = _excluding_fault(sound, clip_s, clips)
+    if excluding is not None:
+        yield excluding
     if sound.state != "heard":
         return
-    short = harm is not None and harm[0] == "too short"
-    off = _length(sound, None if short else clip_s)
-    if off is not None:
-        yield off
+    short = excluding is not None and excluding[0] == "too short"
+    length_fault = _length_fault(sound, None if short else clip_s)
+    if length_fault is not None:
+        yield length_fault
     elif sound.damage:
         yield "damaged", sound.damage
-    if harm is None and sound.silent > MOSTLY_SILENT_SHARE:
+    if excluding is None and sound.silent > MOSTLY_SILENT_SHARE:
         yield "mostly silent", f"{sound.silent:.0%} of it"
     if sound.clipped >= CLIPPED_SHARE:
         yield "clipped", f"{sound.clipped:.1%} of the samples"
@@ -162,32 +163,32 @@ def _excluding_fault(sound: AudioMeasurement, clip_s: float | None, clips: ClipS
     return None
 
 
-def _length(sound: AudioMeasurement, clip_s: float | None) -> tuple[str, str] | None:
-    there, stated = sound.duration_s, sound.stated_s
-    if stated is not None and abs(there - stated) > max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE * stated):
-        return "cut off" if there < stated else "length", f"{there:.1f} s decoded, {stated:.1f} s by its own header"
-    if clip_s is not None and abs(there - clip_s) > CLIP_TOLERANCE_S:
-        return "length", f"{there:.1f} s, the clips of this collection last {clip_s:g} s"
+def _length_fault(sound: AudioMeasurement, clip_s: float | None) -> tuple[str, str] | None:
+    decoded, stated = sound.duration_s, sound.stated_s
+    if stated is not None and abs(decoded - stated) > max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE * stated):
+        return "cut off" if decoded < stated else "length", f"{decoded:.1f} s decoded, {stated:.1f} s by its own header"
+    if clip_s is not None and abs(decoded - clip_s) > CLIP_TOLERANCE_S:
+        return "length", f"{decoded:.1f} s, the clips of this collection last {clip_s:g} s"
     return None
 
 
 # --- copies ---
 
 PART_PRIORITY = ("test", "validation", "training")
-"""Of copies the one is kept whose part comes first here: what others measure on stays whole."""
+"""Of several copies the one whose part comes first here is kept, so that published test parts stay complete."""
 
 
-def copies(dataset: Dataset, sounds: Sequence[AudioMeasurement], harmed: set[int]) -> Iterator[Fault]:
-    """Tracks that hold the very audio of another one, which is kept; `harmed` ones are left aside.
+def copies(dataset: Dataset, sounds: Sequence[AudioMeasurement], excluded: set[int]) -> Iterator[Fault]:
+    """Tracks with exactly the audio of another one, which is kept; tracks in `excluded` are skipped.
 
-    Where the genres differ none of those that have one is kept: a wrong label must not stay by chance.
+    If the genres differ none of the labelled copies is kept: a wrong label must not stay by chance.
     """
     groups: dict[str, list[int]] = {}
     for i, sound in enumerate(sounds):
-        if sound.state == "heard" and i not in harmed:
+        if sound.state == "heard" and i not in excluded:
             groups.setdefault(sound.audio_sha256, []).append(i)
     for group in groups.values():
-        kept, *others = sorted(group, key=lambda i: _rank(dataset.tracks[i], i))
+        kept, *others = sorted(group, key=lambda i: _keep_priority(dataset.tracks[i], i))
         genre = {i: dataset.tracks[i].genre for i in group if dataset.tracks[i].genre is not None}
         for i in group if len({*genre.values()}) > 1 else others:
             other = next((k for k in genre if i in genre and genre[k] != genre[i]), None)
@@ -197,32 +198,32 @@ def copies(dataset: Dataset, sounds: Sequence[AudioMeasurement], harmed: set[int
                 yield Fault(kind, i, f"{same} {track_name(dataset.tracks[k])}{_describe_differences(dataset, i, k)}")
 
 
-def _rank(track: Track, index: int) -> tuple[bool, int, int]:
+def _keep_priority(track: Track, index: int) -> tuple[bool, int, int]:
     part = track.official_split
     return (track.genre is None, PART_PRIORITY.index(part) if part in PART_PRIORITY else len(PART_PRIORITY), index)
 
 
 def track_name(track: Track) -> str:
-    """How a track is called in a message: its path, else its id."""
+    """The name of a track in messages: its path, else its id."""
     return printable(track.path or track.track_id)
 
 
 def _describe_differences(dataset: Dataset, i: int, k: int) -> str:
-    """What two tracks that share audio do not share: the genre, the part of the official split."""
+    """How two tracks with the same audio differ: in genre, in the part of the official split."""
     a, b = dataset.tracks[i], dataset.tracks[k]
-    said = ""
+    text = ""
     if a.genre != b.genre and a.genre is not None and b.genre is not None:
-        said += f"; here {printable(a.genre)}, there {printable(b.genre)}"
+        text += f"; here {printable(a.genre)}, there {printable(b.genre)}"
     if {a.official_split, b.official_split} <= {*PART_PRIORITY} and a.official_split != b.official_split:
-        said += f"; here {a.official_split}, there {b.official_split}"
-    return said
+        text += f"; here {a.official_split}, there {b.official_split}"
+    return text
 
 
 def near_duplicate_faults(dataset: Dataset, pairs: Sequence[tuple[int, int, float, float]]) -> Iterator[Fault]:
-    """Tracks that share audio without being copies; each pair is told at its first track.
+    """Tracks that share audio without being copies; each pair is a fault of its first track.
 
     Args:
-        pairs: (index, index of the other, seconds that it sounds later there, share of landmarks that meet).
+        pairs: (index, index of the other, offset in the other in seconds, share of matching landmarks).
     """
     for a, b, offset_s, score in pairs:
         shift = (
@@ -232,20 +233,20 @@ def near_duplicate_faults(dataset: Dataset, pairs: Sequence[tuple[int, int, floa
         yield Fault("near duplicate", a, detail)
 
 
-# --- what is known, and the official split ---
+# --- published problems, and the official split ---
 
 
 def known_faulty(
-    dataset: Dataset, listed: Mapping[str, str], sounds: Sequence[AudioMeasurement], harmed: set[int]
+    dataset: Dataset, listed: Mapping[str, str], sounds: Sequence[AudioMeasurement], excluded: set[int]
 ) -> Iterator[Fault]:
-    """Tracks on a published list of faulty ones that are sound here; the others have their fault already."""
+    """Tracks on a published list of faulty ones that are fine here; the others have a fault already."""
     for i, track in enumerate(dataset.tracks):
-        if track.track_id in listed and sounds[i].state == "heard" and i not in harmed:
+        if track.track_id in listed and sounds[i].state == "heard" and i not in excluded:
             yield Fault("known", i, f"published as {listed[track.track_id]}")
 
 
 def across_split(dataset: Dataset) -> Iterator[Fault]:
-    """Scored tracks whose artist is also learned from under the official split; `prepare` audits albums as well."""
+    """Scored tracks whose artist is also in the training part of the official split; `prepare` audits albums, too."""
     labelled = [t for t in dataset.tracks if t.genre is not None]
     learned = {artist_key(t.artist) for t in labelled if t.official_split == "training"} - {None}
     for i, track in enumerate(dataset.tracks):

@@ -1,9 +1,9 @@
-"""The check-up of this machine: packages, decoders, the model, the place for the cache, room for work.
+"""The check-up of this machine: packages, decoders, the model, the cache folder, disk and memory.
 
-What is looked at only before a training (`doctor ROOT`) stands last: TensorFlow, room for PREPARED, memory for workers.
+What is checked only before a training (`doctor ROOT`) is last: TensorFlow, disk for PREPARED, memory for workers.
 
-Everything is tried, not only looked up: sounds are decoded, a model answers. What is broken is said with its remedy,
-and the rest is looked at all the same; so nothing that may be broken is imported at the top.
+Everything is tried, not only looked up: sounds are decoded, a model predicts. A problem is reported with its remedy,
+and the remaining checks go on; so nothing that may be broken is imported at the top.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRAIN_PACKAGES = (
     "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
     "skl2onnx", "sklearn", "tensorflow", "tf2onnx",
 )  # fmt: skip
-"""What only training imports."""
+"""Packages that only training imports."""
 
 SYNTHESISED_FORMATS = {
     "wav": ("WAV", "PCM_16"),
@@ -41,27 +41,27 @@ SYNTHESISED_FORMATS = {
     "ogg": ("OGG", "VORBIS"),
     "aiff": ("AIFF", "PCM_16"),
 }
-"""Formats whose test sound libsndfile writes; the others come encoded (`tiny_sounds.py`)."""
+"""Formats whose test tone libsndfile writes; the others are stored encoded (`audio/tones.py`)."""
 
 MIN_DISK, MIN_MEMORY = 200_000_000, 300_000_000
-"""Bytes without which classifying a library may break off."""
+"""Bytes below which classifying a library may fail."""
 
 NVIDIA = Path("/dev/nvidia0")
-"""There where Linux has a driver for a GPU by NVIDIA."""
+"""Exists if Linux has a driver for an NVIDIA GPU."""
 
 OK, NOTE, REPAIR = "ok", "note", "repair"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        part: of the check-up it belongs to.
-        name: what was looked at.
-        state: `ok`; `note` (works, yet worth knowing); `repair` (something does not work).
-        found: a version, a place, an amount, or the error's own words.
-        remedy: what to do, None where there is nothing to be done.
+        part: the section of the check-up.
+        name: what was checked.
+        state: `ok`; `note` (works, but worth knowing); `repair` (something does not work).
+        found: a version, a path, an amount, or the error message.
+        remedy: what to do, None if nothing is to be done.
     """
 
     part: str
@@ -72,10 +72,10 @@ class Finding:
 
 
 def check_machine(model: str | Path | None = None) -> Iterator[Finding]:
-    """Look at everything, one finding after the other.
+    """Run all checks, one finding after the other.
 
     Args:
-        model: bundle to try; by default the one that `predict` takes.
+        model: bundle to try; by default the one that `predict` uses.
     """
     python = f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})"
     yield Finding("genrelab", "genrelab", OK, f"{__version__} ({Path(__file__).parents[1]})")
@@ -98,15 +98,15 @@ def base_packages() -> tuple[str, ...]:
 
 
 def _min_versions() -> dict[str, str]:
-    """Their oldest versions that do."""
+    """Minimum version of each required distribution, from the package's metadata."""
     needs = [need for need in requires("genrelab") or () if "extra ==" not in need]
     return dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(needs), re.MULTILINE))
 
 
-def _run_check(part: str, name: str, look: Callable[[], str], remedy: str) -> Finding:
+def _run_check(part: str, name: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
-        return Finding(part, name, OK, look())
-    except Exception as e:  # noqa: BLE001 - whatever is broken raises whatever it likes, and that is the finding
+        return Finding(part, name, OK, check())
+    except Exception as e:  # noqa: BLE001 - a broken component may raise anything, and that is the finding
         return Finding(part, name, REPAIR, " ".join(f"{type(e).__name__}: {e}".split()), remedy)
 
 
@@ -115,13 +115,13 @@ def _reinstall(packages: str) -> str:
 
 
 def _check_package(name: str) -> str:
-    module = importlib.import_module({"scipy": "scipy.fft"}.get(name, name.replace("-", "_")))  # what of it is used
-    if _version_tuple(version(name)) < _version_tuple(least := _min_versions()[name]):
-        raise ImportError(f"{version(name)} is too old: genrelab needs {least} or newer")
+    module = importlib.import_module({"scipy": "scipy.fft"}.get(name, name.replace("-", "_")))  # the submodule in use
+    if _version_tuple(version(name)) < _version_tuple(minimum := _min_versions()[name]):
+        raise ImportError(f"{version(name)} is too old: genrelab needs {minimum} or newer")
     inside = {"soundfile": ("libsndfile", "__libsndfile_version__"), "av": ("FFmpeg", "ffmpeg_version_info")}
     what, attribute = inside.get(name, ("", ""))
-    held = getattr(module, attribute, None) if attribute else None
-    return f"{version(name)} ({what} {held})" if held else version(name)
+    inner_version = getattr(module, attribute, None) if attribute else None
+    return f"{version(name)} ({what} {inner_version})" if inner_version else version(name)
 
 
 def _version_tuple(release: str) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def _check_train_packages() -> Finding:
 
 
 def _check_decoder(folder: Path, suffix: str) -> str:
-    """Decodes a quarter of a second and listens whether it is the tone that went in."""
+    """Decode a quarter of a second and check that its frequency is that of the encoded tone."""
     import numpy as np
 
     from genrelab.audio import clips as audio_clips
@@ -153,16 +153,16 @@ def _check_decoder(folder: Path, suffix: str) -> str:
         soundfile.write(file, y.astype(np.float32), 8_000, format=form, subtype=subtype)
     else:
         file.write_bytes(tones.tone_files()[suffix])
-    heard, sr = audio_clips.read(file)
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    hz = float(spectrum.argmax() * sr / len(heard))
+    decoded, sr = audio_clips.read(file)
+    spectrum = np.abs(np.fft.rfft(decoded * np.hanning(len(decoded))))
+    hz = float(spectrum.argmax() * sr / len(decoded))
     if abs(hz - tones.HZ) > 10:
         raise ValueError(f"a tone of {tones.HZ:.0f} Hz comes back as one of {hz:.0f} Hz")
     return f"read by {audio_clips.probe(file).decoder}"
 
 
 def _check_model(model: str | Path | None) -> str:
-    """Loads the model and lets it hear a chord."""
+    """Load the model and classify a chord."""
     import numpy as np
 
     from genrelab.core.errors import BundleError
@@ -170,14 +170,14 @@ def _check_model(model: str | Path | None) -> str:
 
     t = np.arange(3 * 22_050) / 22_050
     y = np.sum([np.sin(2 * np.pi * hz * t) / i for i, hz in enumerate((220, 277, 330, 440), 1)], axis=0) / 4
-    began = time.perf_counter()
+    start = time.perf_counter()
     bundle = load_bundle(model)
     loaded = time.perf_counter()
     prediction = bundle.predict(y.astype(np.float32), 22_050)
     done = time.perf_counter()
     if prediction.error is not None:
         raise BundleError(f"{bundle.path}: does not answer: {prediction.error}")
-    milliseconds = f"loads in {1000 * (loaded - began):.0f} ms, answers in {1000 * (done - loaded):.0f} ms"
+    milliseconds = f"loads in {1000 * (loaded - start):.0f} ms, answers in {1000 * (done - loaded):.0f} ms"
     return f"{bundle.name}, {len(bundle.genres)} genres: {milliseconds} ({bundle.path})"
 
 
@@ -189,7 +189,7 @@ def _model_remedy(model: str | Path | None) -> str:
 
 def _check_resources() -> Iterator[Finding]:
     cache = _run_check("machine", "cache", _check_cache, "set GENRELAB_CACHE to a folder that you may write to")
-    # Without it everything works, only a second run takes as long as the first.
+    # Without the cache everything works, but a second run takes as long as the first.
     yield cache if cache.state == OK else Finding("machine", "cache", NOTE, cache.found, cache.remedy)
     for name, where in (("this folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         yield _run_check("machine", name, partial(_check_disk, where), "make room, or work in another folder")
@@ -201,8 +201,8 @@ def _check_cache() -> str:
     from genrelab.predict.cache import cache_folder
 
     folder = cache_folder()
-    there = next(p for p in (folder, *folder.parents) if p.exists())
-    with tempfile.TemporaryFile(dir=there):
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    with tempfile.TemporaryFile(dir=existing):
         pass
     size = sum(f.stat().st_size for f in folder.iterdir() if f.is_file()) if folder.is_dir() else 0
     return f"{folder}, {size / 1e6:.1f} MB"
@@ -225,7 +225,7 @@ def _check_memory() -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes that programs can still have, where the system tells."""
+    """Available memory in bytes; None if the system does not report it."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return None
@@ -237,44 +237,48 @@ def free_memory() -> int | None:
 
 
 def can_train() -> bool:
-    """Is everything that training imports installed?"""
+    """Are all packages that training imports installed?"""
     return all(find_spec(name) is not None for name in TRAIN_PACKAGES)
 
 
-def check_training(answer: Callable[[], DeviceReport]) -> Iterator[Finding]:
-    """TensorFlow and each device that it finds, by what `devices.device_probe` gives."""
+def check_training(wait_for_report: Callable[[], DeviceReport]) -> Iterator[Finding]:
+    """Check TensorFlow and each device that it finds.
+
+    Args:
+        wait_for_report: returns the report of `devices.device_probe`.
+    """
     try:
-        version, found = answer()
+        version, found = wait_for_report()
     except RuntimeError as e:
         yield Finding("training", "TensorFlow", REPAIR, str(e), _reinstall("'genrelab[train]'"))
         return
     yield Finding("training", "TensorFlow", OK, version)
     for device in found:
-        said = device.error or f"learns what it should, in {device.seconds:.1f} s"
+        text = device.error or f"learns what it should, in {device.seconds:.1f} s"
         remedy = "use --strategy cpu, or another build of TensorFlow" if device.error else None
-        yield Finding("training", device.name, REPAIR if device.error else OK, said, remedy)
+        yield Finding("training", device.name, REPAIR if device.error else OK, text, remedy)
     if NVIDIA.exists() and not any(device.name.startswith("GPU") for device in found):
         remedy = f"to train on it: {shlex.quote(sys.executable)} -m pip install 'genrelab[train-gpu]'"
         yield Finding("training", "GPU", NOTE, "there is one by NVIDIA, and TensorFlow does not find it", remedy)
 
 
 def training_not_checked() -> Finding:
-    """What is said of TensorFlow where a table of features is looked at: no model that learns from one uses it."""
+    """The finding for TensorFlow if the dataset is a table of features: no model that reads one uses it."""
     return Finding("training", "TensorFlow", OK, "not tried: models that learn from a table do without")
 
 
 def check_capacity(n_bytes: float, jobs: int) -> Iterator[Finding]:
-    """Room for a PREPARED of so many bytes, which stand on disk twice for a while, and memory for the workers."""
+    """Check disk for a PREPARED of `n_bytes`, which is on disk twice for a while, and memory for the workers."""
     free, needed = shutil.disk_usage(Path.cwd()).free, 2 * n_bytes
     size = f"{needed / 1e9:.1f} GB" if needed >= 1e9 else f"{needed / 1e6:.0f} MB"
-    said = f"about {size} are needed while it is made, {free / 1e9:.1f} GB are free in {Path.cwd()}"
+    text = f"about {size} are needed while it is made, {free / 1e9:.1f} GB are free in {Path.cwd()}"
     remedy = "make room, or give --out on another disk"
     yield (
-        Finding("training", "PREPARED", OK, said)
+        Finding("training", "PREPARED", OK, text)
         if needed < free
-        else Finding("training", "PREPARED", NOTE, said, remedy)
+        else Finding("training", "PREPARED", NOTE, text, remedy)
     )
-    memory, wanted = free_memory(), jobs * MIN_MEMORY
-    if memory is not None and memory < wanted:
-        said = f"{memory / 1e9:.1f} GB free, {jobs} workers want about {wanted / 1e9:.1f} GB"
-        yield Finding("training", "workers", NOTE, said, f"use --jobs {max(1, memory // MIN_MEMORY)}")
+    memory, memory_needed = free_memory(), jobs * MIN_MEMORY
+    if memory is not None and memory < memory_needed:
+        text = f"{memory / 1e9:.1f} GB free, {jobs} workers want about {memory_needed / 1e9:.1f} GB"
+        yield Finding("training", "workers", NOTE, text, f"use --jobs {max(1, memory // MIN_MEMORY)}")

@@ -1,7 +1,7 @@
-"""What a file holds, measured on every sample of it: lengths, levels, equal channels, and what identifies its audio.
+"""Measurements over every sample of a file: lengths, levels, equal channels, checksums and fingerprints.
 
-Only numbers here; which of them are a fault stands in `faults.py`. A file is read block by block, so that memory does
-not grow with it, and by the decoders that training and prediction use: what fails here fails there.
+Only numbers here; `faults.py` decides which of them are faults. A file is read block by block, so that memory does not
+grow with its length, and with the decoders of training and prediction: what fails here fails there.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from genrelab.core.errors import DecodeError
 from genrelab.features.fingerprint import landmarks, pack
 
 FULL_SCALE = 0.999
-"""Of a clipped peak: 16 bits end at 0.99997, and a lossy format leaves a little less or more of it."""
+"""Amplitude of a clipped peak: 16 bits end at 0.99997, and lossy formats leave a little less or more of it."""
 
 MIN_CLIPPED_RUN = 3
-"""Samples at full scale in a row that are clipped: a single peak may well touch it."""
+"""Consecutive samples at full scale that count as clipped: a single peak may well reach it."""
 
 FRAME_S = 0.1
-"""A stretch so long without a sample above -80 dBFS counts as silent; between two notes no silence is so long."""
+"""A frame of this length without a sample above -80 dBFS counts as silent; pauses between notes are shorter."""
 
 EQUAL_CHANNELS = 1e-6
-"""Energy of the difference between channels over that of all: below it (-60 dB) one was copied to the other."""
+"""Energy of the difference between channels over that of all: below it (-60 dB) one is a copy of the other."""
 
 FINGERPRINT_S, MAX_FINGERPRINTS, MIN_FINGERPRINT_S = 30.0, 20, 1.0
-"""Seconds of one fingerprint; how many are taken of a file (ten minutes); a shorter end is left out."""
+"""Seconds of one fingerprint; maximum per file (ten minutes); minimum length of the last one."""
 
 UNKNOWN_BYTES = (1 << 31) - (1 << 16)
-"""A WAV that states so many bytes or more was written into a pipe: its length was not known."""
+"""A WAV header with this size or more was written into a pipe: the length was not known."""
 
 Channel = NDArray[np.float32]
 """Samples of one channel, shape (samples,)."""
@@ -48,17 +48,17 @@ Channel = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AudioMeasurement:
-    """What was found in one file; crosses process borders.
+    """The measurements of one file; pickled.
 
     Attributes:
-        state: `heard`, `missing`, `empty` (0 bytes) or `undecodable`; what follows has values only where it is `heard`.
-        error: why it is not.
-        damage: why libsndfile gave up on it, where FFmpeg went on.
-        stated_s: its length by its own words (its header or its packets); None where they do not say.
-        mono_peak: largest absolute value of the mean of the channels, which is what models hear.
+        state: `heard` (decoded), `missing`, `empty` (0 bytes) or `undecodable`; the rest is set only if it is `heard`.
+        error: why it was not decoded.
+        damage: why libsndfile gave up on it, if FFmpeg went on.
+        stated_s: its length according to its header or packets; None if they do not state it.
+        mono_peak: largest absolute value of the mean of the channels, which is the models' input.
         clipped, silent: share of the samples in runs at full scale; of the time without a sound.
-        sha256, audio_sha256: of the file; of its audio without tags (`payload.py`).
-        prints: where each stretch begins in seconds, and its landmarks (`fingerprint.pack`).
+        sha256, audio_sha256: of the file; of its audio without tags (`audio/content_hash.py`).
+        prints: start of each fingerprinted section in seconds, and its landmarks (`fingerprint.pack`).
     """
 
     state: str
@@ -81,17 +81,17 @@ class AudioMeasurement:
 
 
 def measure_audio(path: str | Path) -> AudioMeasurement:
-    """Decode all of a file and measure it; what cannot be decoded is said in the answer."""
+    """Decode all of a file and measure it; failures are returned as `state` and `error`."""
     path = Path(path)
     try:
         return _measure(path)
     except DecodeError as e:
-        fault = e.reason
-    except OSError as e:  # it went away, or may not be read
-        fault = e.strerror or str(e)
+        reason = e.reason
+    except OSError as e:  # it disappeared, or is not readable
+        reason = e.strerror or str(e)
     if not os.path.exists(path):  # noqa: PTH110 - it never raises
         return AudioMeasurement("missing", "no such file")
-    return AudioMeasurement("empty" if os.path.getsize(path) == 0 else "undecodable", fault)  # noqa: PTH202 - as above
+    return AudioMeasurement("empty" if os.path.getsize(path) == 0 else "undecodable", reason)  # noqa: PTH202 - as above
 
 
 def _measure(path: Path) -> AudioMeasurement:
@@ -99,7 +99,7 @@ def _measure(path: Path) -> AudioMeasurement:
         decoder, sr, channels, length_s = audio.decoder, audio.sr, audio.channels, audio.frames / audio.sr
     tally, damage = _Tally(sr), None
     try:
-        tally.take_all(path, decoder)
+        tally.add_file(path, decoder)
         if decoder != "av" and tally.duration_s < length_s - LENGTH_TOLERANCE_S:
             damage = f"stops {length_s - tally.duration_s:.2f} s before its end"
     except DECODER_ERRORS as e:
@@ -119,12 +119,12 @@ def _measure(path: Path) -> AudioMeasurement:
 
 
 def _measure_with_ffmpeg(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
-    """By FFmpeg, where libsndfile has given up: so does `Audio.read`."""
+    """Measure with FFmpeg after libsndfile gave up, as `Audio.read` does."""
     if decoder == "av":
         raise DecodeError(path, damage)
     tally = _Tally(sr)
     try:
-        tally.take_all(path, "av")
+        tally.add_file(path, "av")
     except DECODER_ERRORS as e:
         raise DecodeError(path, f"soundfile: {damage}; FFmpeg: {e}") from e
     return tally
@@ -136,28 +136,28 @@ class _Tally:
     def __init__(self, sr: int) -> None:
         self._sr, self._frame = sr, max(round(FRAME_S * sr), 1)
         self.n = self.values = self.clipped = self.silent = 0
-        self.peak = self.mono_peak = self._energy = self._apart = 0.0
+        self.peak = self.mono_peak = self._energy = self._difference_energy = 0.0
         self.finite = True
         self.prints: list[tuple[float, bytes]] = []
-        self._waiting: list[Channel] = []  # for the next fingerprint
+        self._pending: list[Channel] = []  # for the next fingerprint
 
     @property
     def duration_s(self) -> float:
-        """Of what was decoded."""
+        """Decoded length in seconds."""
         return self.n / self._sr
 
     @property
     def equal_channels(self) -> bool:
-        """More than one channel, something to hear, and all the same."""
-        return self.values > self.n and self._energy > 0 and self._apart <= EQUAL_CHANNELS * self._energy
+        """More than one channel, not silent, and all equal."""
+        return self.values > self.n and self._energy > 0 and self._difference_energy <= EQUAL_CHANNELS * self._energy
 
-    def take_all(self, path: Path, decoder: str) -> None:
+    def add_file(self, path: Path, decoder: str) -> None:
         """Measure every block of a file."""
         for x in blocks(path, decoder):
-            self._take(x)
-        self._print()
+            self._add_block(x)
+        self._add_fingerprint()
 
-    def _take(self, x: Block) -> None:
+    def _add_block(self, x: Block) -> None:
         self.n += len(x)
         self.values += x.size
         if not np.isfinite(x).all():
@@ -165,30 +165,30 @@ class _Tally:
             return
         columns = np.ascontiguousarray(x.T)  # NumPy is ten times slower across two columns than along one
         for y in columns:
-            self._take_level(y)
-        self._take_silence(columns)
+            self._add_levels(y)
+        self._add_silence(columns)
         mono = columns.mean(axis=0)
         self.mono_peak = max(self.mono_peak, _peak(mono))
-        self._waiting.append(mono)
-        if sum(map(len, self._waiting)) >= FINGERPRINT_S * self._sr:
-            self._print()
+        self._pending.append(mono)
+        if sum(map(len, self._pending)) >= FINGERPRINT_S * self._sr:
+            self._add_fingerprint()
         for y in columns[1:]:
-            apart = y - columns[0]
+            difference = y - columns[0]
             self._energy += float(y @ y)
-            self._apart += float(apart @ apart)
+            self._difference_energy += float(difference @ difference)
 
-    def _print(self) -> None:
-        n, waiting = sum(map(len, self._waiting)), self._waiting
-        self._waiting = []
+    def _add_fingerprint(self) -> None:
+        n, pending = sum(map(len, self._pending)), self._pending
+        self._pending = []
         if n >= MIN_FINGERPRINT_S * self._sr and len(self.prints) < MAX_FINGERPRINTS:
-            self.prints.append(((self.n - n) / self._sr, pack(landmarks(np.concatenate(waiting), self._sr))))
+            self.prints.append(((self.n - n) / self._sr, pack(landmarks(np.concatenate(pending), self._sr))))
 
-    def _take_level(self, y: Channel) -> None:
+    def _add_levels(self, y: Channel) -> None:
         top = _peak(y)
         self.peak = max(self.peak, top)
-        self.clipped += _in_runs(np.abs(y) >= FULL_SCALE) if top >= FULL_SCALE else 0
+        self.clipped += _count_in_runs(np.abs(y) >= FULL_SCALE) if top >= FULL_SCALE else 0
 
-    def _take_silence(self, columns: Block) -> None:
+    def _add_silence(self, columns: Block) -> None:
         starts = np.arange(0, columns.shape[1], self._frame)
         lengths = np.diff(starts, append=columns.shape[1])
         top = np.maximum.reduceat(columns, starts, axis=1).max(axis=0)
@@ -200,15 +200,15 @@ def _peak(y: Channel) -> float:
     return float(max(y.max(), -y.min()))
 
 
-def _in_runs(full: NDArray[np.bool_]) -> int:
-    """How many of the True values, shape (samples,), stand in runs of `MIN_CLIPPED_RUN` or more."""
+def _count_in_runs(full: NDArray[np.bool_]) -> int:
+    """Number of True values, shape (samples,), in runs of `MIN_CLIPPED_RUN` or more."""
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
     runs = edges[1::2] - edges[::2]
     return int(runs[runs >= MIN_CLIPPED_RUN].sum())
 
 
 def stated_length(path: Path) -> float | None:
-    """Seconds that a file's header says it lasts; None where it does not say, or only its size lets one guess."""
+    """Duration in seconds by the file's header; None if it is not stated, or only estimated from the file size."""
     import mutagen
     from mutagen.aac import AACInfo
     from mutagen.ac3 import AC3Info
@@ -218,10 +218,10 @@ def stated_length(path: Path) -> float | None:
     try:
         info = getattr(mutagen.File(path), "info", None)
         seconds = float(getattr(info, "length", 0.0))
-    except Exception:  # noqa: BLE001 - damaged heads make its parsers raise whatever they like; the decoders' word counts
+    except Exception:  # noqa: BLE001 - its parsers raise anything on damaged headers; what the decoders report counts
         return None
-    guessed = isinstance(info, AACInfo | AC3Info) or (
+    estimated = isinstance(info, AACInfo | AC3Info) or (
         isinstance(info, MPEGInfo) and info.bitrate_mode == BitrateMode.UNKNOWN
     )
     piped = isinstance(info, WaveStreamInfo) and seconds * info.bitrate / 8 >= UNKNOWN_BYTES
-    return seconds if math.isfinite(seconds) and seconds > 0 and not (guessed or piped) else None
+    return seconds if math.isfinite(seconds) and seconds > 0 and not (estimated or piped) else None

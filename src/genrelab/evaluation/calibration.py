@@ -1,10 +1,10 @@
-"""How sure is sure: one temperature, and what tracks that were not fitted on say of answers of a confidence.
+"""Calibrates probabilities by one temperature, and supports precision and coverage with held-out predictions.
 
-A model's answers are kept as `Evidence`: with them a bundle can say "unknown" where the precision that is asked for is
-not supported, and name every genre that a track may have. Both promises are about tracks that are drawn as the
-calibration tracks were, from artists like theirs. They say nothing of music of other kinds.
+A model's predictions on calibration tracks are kept as `Evidence`: with them a bundle can return "unknown" where the
+requested precision is not supported, and list every genre that a track may have. Both guarantees hold for tracks drawn
+as the calibration tracks were, from artists like theirs; they do not extend to other kinds of music.
 
-Arrays: `p` is shape (rows, genres), rows adding up to 1. SciPy is imported late: hearing one song needs none of it.
+Arrays: `p` is shape (rows, genres), rows adding up to 1. SciPy is imported late: classifying one song needs none of it.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MIN_TRACKS = 20
-"""Tracks below which no temperature is looked for: 1 leaves the probabilities as they are."""
+"""With fewer tracks no temperature is fitted: 1 leaves the probabilities as they are."""
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 10.0
-"""Of a temperature. Above 10 even what float32 rounds to nothing (1e-38) would come back as 1 in 6,000, and forms of a
-model that round differently would answer differently."""
+"""Limits of a temperature. Above 10 even what float32 rounds to nothing (1e-38) would become 1 in 6,000, and exports of
+a model that round differently would predict differently."""
 
 PRIOR_LOG_SD = math.log(2)
-"""Standard deviation of ln(temperature) before any track was seen: a few tracks that all happen to be answered right
-make a model no surer than so."""
+"""Standard deviation of the prior of ln(temperature): it limits how much surer a model becomes by a few tracks that all
+happen to be classified correctly."""
 
 STEPS = 25
-"""Temperatures that are tried before the best one is refined: the loss of means of windows may have several valleys."""
+"""Temperatures that are tried before the best one is refined: the loss of means of windows may have several minima."""
 
 LEVEL = 0.9
-"""Confidence of the lower bound behind a threshold: of all genres that one is looked for, at most one in ten gets one
-that promises too much. Of a model that hardly ever reaches the precision those few may be all that get one."""
+"""Confidence level of the lower bound behind a threshold: of all genres at most one in ten gets a threshold that
+promises too much. For a model that hardly ever reaches the precision those few may be the only ones that get one."""
 
 PROBABILITY_SCALE = 1_000
-"""Probabilities are kept in thousandths, rounded down: a set holds rather one genre more than one fewer."""
+"""Probabilities are stored in thousandths, rounded down, so that a set of genres errs towards one genre too many."""
 
 MAX_TRACKS = 5_000
-"""That a bundle keeps the answers to; more would make no bound noticeably closer."""
+"""Calibration tracks stored in a bundle; more would make no bound noticeably tighter."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibrating one model found (`training.fit_calibration`).
+    """The result of calibrating one model (`training.fit_calibration`).
 
     Attributes:
         temperature: for `write_bundle`.
         evidence: for `write_bundle`; None where there is nothing to calibrate with.
         probabilities: of all windows, with the temperature, shape (windows, genres).
-        about: what `metrics.json` says of it; None where there is nothing to calibrate with.
-        notes: what a reader of the scores must know.
+        about: its entry in `metrics.json`; None where there is nothing to calibrate with.
+        notes: caveats for readers of the scores.
     """
 
     temperature: float
@@ -68,9 +68,9 @@ class Calibration:
 
 
 def apply_temperature(p: NDArray[Any], temperature: float) -> Floats:
-    """Probabilities whose logarithm is divided by the temperature: above 1 less sure, below 1 surer (Guo 2017).
+    """Probabilities with their logarithm divided by the temperature: above 1 less sure, below 1 surer (Guo 2017).
 
-    The most probable genre stays the most probable one of a row, though not of a mean of rows.
+    The most probable genre of a row stays the same, though not that of a mean of rows.
     """
     p = np.maximum(np.asarray(p, np.float64), 0.0)
     if temperature != 1:
@@ -79,9 +79,9 @@ def apply_temperature(p: NDArray[Any], temperature: float) -> Floats:
 
 
 def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float:
-    """The temperature of windows with which the mean of a track's windows has the least log loss.
+    """The temperature for windows that minimises the log loss of the mean over a track's windows.
 
-    To the loss comes a weak expectation of 1 (see `PRIOR_LOG_SD`), which hundreds of tracks outweigh.
+    The loss includes a weak prior around 1 (see `PRIOR_LOG_SD`), which hundreds of tracks outweigh.
 
     Args:
         track: the track of each window, shape (windows,).
@@ -89,8 +89,8 @@ def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float
         truth_of_track: genre number by track number.
 
     Returns:
-        `MIN_TEMPERATURE` to `MAX_TEMPERATURE`, three decimals; 1 for fewer than `MIN_TRACKS` tracks, where it makes no difference, and where
-        every window gets the same answer, which is sure of nothing.
+        `MIN_TEMPERATURE` to `MAX_TEMPERATURE`, three decimals; 1 for fewer than `MIN_TRACKS` tracks, where it makes no
+        difference, and where all windows have the same probabilities, so that there is no confidence to scale.
     """
     from scipy.optimize import minimize_scalar
 
@@ -116,19 +116,19 @@ def fit_temperature(track: Ints, p: NDArray[Any], truth_of_track: Ints) -> float
 
 
 def min_tracks_for_coverage(coverage: float) -> int:
-    """Calibration tracks below which only a set of all genres has such a coverage: 9 for 0.9."""
+    """Calibration tracks needed for a set smaller than all genres to have this coverage: 9 for 0.9."""
     return math.ceil(coverage / (1 - coverage) - 1e-9)
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The confidence from which answers count.
+    """The confidence from which predictions count.
 
     Attributes:
-        confidence: None where none has the precision that is asked for.
-        n, right: calibration tracks that were answered with it or more, and those of them that were answered right.
+        confidence: None where no confidence has the requested precision.
+        n, right: calibration tracks predicted with at least this confidence, and those of them predicted correctly.
         n_artists: of these tracks.
-        genres: whose answers it was found on together.
+        genres: those whose predictions were pooled to find it.
     """
 
     confidence: float | None
@@ -140,16 +140,16 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How a model answered tracks that it was not fitted on: in every list one number a track, in no order.
+    """A model's predictions for tracks that it was not fitted on: every list has one number per track, in any order.
 
     Attributes:
         genres: sorted.
-        fitted_on: which tracks they are, such as `validation`.
-        answer: number of the genre that was answered.
+        fitted_on: which tracks these are, such as `validation`.
+        answer: number of the predicted genre.
         right: 1 where that is the true one, else 0.
         confidence: its probability, in thousandths.
         true: the probability of the true genre, in thousandths.
-        artist: number of the artist; one of the track's own where that is unknown.
+        artist: number of the artist; a number of its own for each track of unknown artist.
     """
 
     genres: tuple[str, ...]
@@ -162,16 +162,16 @@ class Evidence:
 
     @property
     def n(self) -> int:
-        """Tracks."""
+        """Number of tracks."""
         return len(self.answer)
 
     @property
     def n_artists(self) -> int:
-        """Artists; every track of an unknown one counts."""
+        """Number of artists; every track of unknown artist counts as one."""
         return len(set(self.artist))
 
     def least_likely(self, coverage: float) -> float:
-        """The probability from which a genre belongs to the set of genres that a track may have.
+        """The probability from which a genre belongs to a track's set of possible genres.
 
         Split conformal prediction with the least ambiguous sets (LAC: Sadinle, Lei and Wasserman 2019): the
         ceil((n + 1) coverage)-th highest of the true genres' probabilities. A new track that is drawn as the n
@@ -180,37 +180,37 @@ class Evidence:
         Args:
             coverage: above 0, below 1.
 
-        Where no genre of a track reaches it the set would be empty: see `prediction.Decision` for what stands there.
+        Where no genre of a track reaches it the set would be empty: see `prediction.Decision` for what it holds then.
 
         Returns:
-            0, so that a set holds all genres, where there are fewer tracks than `min_tracks_for_coverage`, or the true genre of
-            too many had a probability of nothing.
+            0, so that a set holds all genres, where there are fewer tracks than `min_tracks_for_coverage`, or too many
+            tracks whose true genre had probability 0.
         """
         rank = math.ceil((self.n + 1) * coverage - 1e-9)  # 10 times 0.7 is 7.000000000000001
         return 0.0 if rank > self.n else sorted(self.true, reverse=True)[rank - 1] / PROBABILITY_SCALE
 
     def thresholds(self, precision: float) -> dict[str, Threshold]:
-        """For each genre the lowest confidence from which at least such a share of its answers is right.
+        """For each genre the lowest confidence from which at least this share of its predictions is right.
 
-        "At least" means the lower bound of Clopper and Pearson (1934), one-sided, at `LEVEL`: of 22 answers all must
-        be right to support 90 %, of 38 all but one. Tracks of an artist tend to be right or wrong together: n answers
-        with n_a of artist a count as n^2 / sum of n_a^2, as many as would be independent were those of an artist all
-        alike (Kish 1965). Of many confidences the lowest is taken; where precision rises with confidence the level
-        holds nevertheless, as the tests simulate. Genres that were answered too seldom to support it at all share one
-        threshold: then the precision is that of their answers taken together.
+        "At least" means the lower bound of Clopper and Pearson (1934), one-sided, at `LEVEL`: of 22 predictions all
+        must be right to support 90 %, of 38 all but one. Tracks of an artist tend to be right or wrong together: n
+        predictions with n_a of artist a count as n^2 / sum of n_a^2, the effective number if those of an artist were
+        all alike (Kish 1965). Of many confidences the lowest is taken; where precision rises with confidence the level
+        holds nevertheless, as the tests simulate. Genres predicted too seldom to support it at all share one threshold:
+        then the precision is that of their predictions taken together.
 
         Args:
             precision: above 0, below 1.
         """
-        fewest = math.ceil(math.log(1 - LEVEL) / math.log(precision) - 1e-9)
+        min_count = math.ceil(math.log(1 - LEVEL) / math.log(precision) - 1e-9)
         answer, artist = np.array(self.answer), np.array(self.artist)
         n = [_effective_counts(artist[answer == i])[-1:].sum() for i in range(len(self.genres))]
-        often = [(g,) for g, count in zip(self.genres, n, strict=True) if count > fewest - 1e-9]
+        often = [(g,) for g, count in zip(self.genres, n, strict=True) if count > min_count - 1e-9]
         seldom = tuple(g for g in self.genres if (g,) not in often)
-        found = {g: self._lowest(together, precision) for together in (*often, seldom) for g in together[:1]}
+        found = {g: self._lowest_threshold(together, precision) for together in (*often, seldom) for g in together[:1]}
         return {g: found[g if (g,) in often else seldom[0]] for g in self.genres}
 
-    def _lowest(self, together: tuple[str, ...], precision: float) -> Threshold:
+    def _lowest_threshold(self, together: tuple[str, ...], precision: float) -> Threshold:
         from scipy.special import betaincinv
 
         among = np.isin(self.answer, [self.genres.index(g) for g in together])
@@ -228,7 +228,7 @@ class Evidence:
         return Threshold(float(sure[last]) / PROBABILITY_SCALE, last + 1, int(k[last]), n_artists, together)
 
     def to_json(self) -> dict[str, Any]:
-        """What stands in bundle.json, beside the genres."""
+        """Its content in bundle.json, besides the genres."""
         return {"fitted_on": self.fitted_on, **{name: list(getattr(self, name)) for name in EVIDENCE_COLUMNS}}
 
 
@@ -238,10 +238,10 @@ EVIDENCE_COLUMNS = ("answer", "right", "confidence", "true", "artist")
 def make_evidence(
     p: Floats, truth: Ints, genres: Sequence[str], *, artists: Sequence[object], fitted_on: str
 ) -> Evidence | None:
-    """What is kept of calibration tracks, None where there are none.
+    """The evidence from calibration tracks (at most `MAX_TRACKS`), None where there are none.
 
     Args:
-        p: of tracks, with the temperature, shape (tracks, genres).
+        p: of tracks, with the temperature applied, shape (tracks, genres).
         truth: genre number, shape (tracks,).
         artists: of each track; tracks that share one are taken to be right or wrong together.
     """
@@ -249,10 +249,16 @@ def make_evidence(
         return None
     kept = np.unique(np.linspace(0, len(p) - 1, min(len(p), MAX_TRACKS)).round().astype(int))
     p, truth = p[kept], truth[kept]
-    grains, answer = np.floor(p * PROBABILITY_SCALE + 1e-9).astype(int), p.argmax(axis=1)
+    scaled, answer = np.floor(p * PROBABILITY_SCALE + 1e-9).astype(int), p.argmax(axis=1)
     numbers: dict[object, int] = {}
     artist = np.array([numbers.setdefault(artists[i], len(numbers)) for i in kept])
-    columns = (answer, (answer == truth).astype(int), grains.max(axis=1), grains[np.arange(len(p)), truth], artist)
+    columns = (
+        answer,
+        (answer == truth).astype(int),
+        scaled.max(axis=1),
+        scaled[np.arange(len(p)), truth],
+        artist,
+    )
     order = np.lexsort((-columns[2], answer))  # for readers: by genre, the surest first
     return Evidence(tuple(genres), fitted_on, *(tuple(column[order].tolist()) for column in columns))
 
@@ -261,7 +267,7 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     """The inverse of `Evidence.to_json`.
 
     Raises:
-        ValueError: that cannot be; the message says what.
+        ValueError: invalid content, named in the message.
     """
     if not isinstance(stored, dict) or set(stored) != {"fitted_on", *EVIDENCE_COLUMNS}:
         raise ValueError(f"must be an object with fitted_on, {', '.join(EVIDENCE_COLUMNS)}")
@@ -284,9 +290,9 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
 
 
 def _effective_counts(artist: Ints) -> Floats:
-    """As how many independent ones the first, the first two … of answers count, shape (answers,)."""
+    """Effective number of independent predictions among the first 1, 2, … of them, shape (predictions,)."""
     seen: dict[int, int] = {}
-    squares = []  # what each adds to the sum of n_a^2
+    squares = []  # what each prediction adds to the sum of n_a^2
     for a in artist.tolist():
         squares.append(2 * seen.get(a, 0) + 1)
         seen[a] = seen.get(a, 0) + 1

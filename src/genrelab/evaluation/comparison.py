@@ -1,7 +1,7 @@
-"""Can two models be told apart by the tracks that both were asked about?
+"""Are two models significantly different on the tracks that both classified?
 
-Two models of 42 % and 39 % are seldom two different answers: what counts is on how many tracks, of how many artists,
-they disagree. Every comparison is paired, and artists are kept whole.
+Accuracies of 42 % and 39 % seldom mean different models: what counts is on how many tracks, of how many artists,
+they disagree. Every comparison is paired, and the tracks of an artist are kept together.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from genrelab.evaluation.intervals import difference_interval, group_index
 Bools = NDArray[np.bool_]
 
 BASELINE = "majority"
-"""Folder of the model that does not listen: a line to be above, not a rival."""
+"""Folder of the baseline model, which ignores the audio: a reference, not a competitor."""
 
 ALPHA = 0.05
-"""Models whose adjusted p-value lies below are told apart."""
+"""Models whose adjusted p-value lies below it are significantly different."""
 
 
 def common_tracks(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], dict[str, Bools]]:
-    """The tracks that every model answered, in the first one's order, and what each model made of them.
+    """The tracks that every model classified, in the first one's order, and which of them each model got right.
 
     Args:
-        answers: of each model, by track_id: was the answer right?
+        answers: of each model, by track_id: was the prediction right?
 
     Returns:
-        The track_ids (n,), and of each model shape (n,).
+        The track_ids (n,), and for each model correctness of shape (n,).
     """
     first, *others = answers.values()
     tracks = [t for t in first if all(t in o for o in others)]
@@ -44,20 +44,20 @@ def common_tracks(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str],
 def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> dict[str, Any]:
     """How much better `a` is than `b`, and whether that may be chance.
 
-    `p_value` is of the sign-flip test over artists: if the models were alike, each artist's difference could as well
-    have had the other sign (Fisher 1935; Dietterich 1998 for classifiers). It is exact, by adding up all flips;
-    without artists it is McNemar's exact test, whose own p-value, of single tracks, stands beside it.
+    `p_value` is of the sign-flip test over artists: if the models were equal, each artist's difference could as well
+    have had the other sign (Fisher 1935; Dietterich 1998 for classifiers). It is exact, by summing over all flips;
+    without artists it is McNemar's exact test, whose p-value over single tracks is always given, too.
 
     Args:
-        a, b: was the answer to each row right? shape (rows,).
+        a, b: was the prediction for each row right? shape (rows,).
         groups: the artist of each row, None where unknown (a group by itself).
 
     Returns:
         `difference` of the accuracies, its 95 % interval `low` and `high`, `p_value`, `mcnemar_p`, `n` rows,
-        `n_groups`, and how many rows only a and only b had right: `only_a`, `only_b`.
+        `n_groups`, and how many rows only a and only b got right: `only_a`, `only_b`.
 
     Raises:
-        ModelError: no rows, or not the same number of them.
+        ModelError: no rows, or different numbers of them.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if len(a) == 0 or len(a) != len(b):
@@ -65,7 +65,7 @@ def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> d
     low, high = difference_interval(a, b, groups)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     index = group_index(groups, len(a))
-    if index.max() == 0:  # one artist alone says nothing about others
+    if index.max() == 0:  # one artist alone gives no information about others
         index = group_index(None, len(a))
     won = np.bincount(index, weights=a.astype(np.int64) - b.astype(np.int64))
     return {
@@ -82,27 +82,27 @@ def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> d
 
 
 def _sign_flip_p(won: NDArray[np.int64]) -> float:
-    """Share of all ways to sign `won` (groups,) whose sum is at least as far from 0; the sums are counted exactly."""
+    """Share of all sign patterns of `won` (groups,) whose sum is at least as far from 0, counted exactly."""
     steps, times = np.unique(np.abs(won[won != 0]), return_counts=True)
-    chances = np.ones(1)  # of the sums -reach to reach
-    for step, n in zip(steps, times, strict=True):  # n artists of one step together: sums as coins fall
-        fallen = np.zeros(2 * step * n + 1)
-        fallen[:: 2 * step] = binom.pmf(np.arange(n + 1), n, 0.5)
-        chances = convolve(chances, fallen)
+    chances = np.ones(1)  # probabilities of the sums -reach to reach
+    for step, n in zip(steps, times, strict=True):  # n artists of one step together: their sum is binomial
+        binomial = np.zeros(2 * step * n + 1)
+        binomial[:: 2 * step] = binom.pmf(np.arange(n + 1), n, 0.5)
+        chances = convolve(chances, binomial)
     reach = int((steps * times).sum())
     far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(won.sum()))
     return float(np.clip(chances[far].sum(), 0.0, 1.0))
 
 
 def compare_all(correct: Mapping[str, Bools], groups: Sequence[str | None] | None = None) -> list[dict[str, Any]]:
-    """Every two models but LINE, in the order of `correct`, with the p-values adjusted for the number of pairs (Holm).
+    """All pairs of models but `BASELINE`, in the order of `correct`, with p-values adjusted for their number (Holm).
 
     Args:
-        correct: of each model, best first, by its folder: was the answer to each row right? shape (rows,).
+        correct: of each model, best first, by its folder: was the prediction for each row right? shape (rows,).
         groups: the artist of each row, None where unknown.
 
     Returns:
-        One dict a pair: `a` and `b` (a stands before b in `correct`), what `compare` says, `p_adjusted`, and
+        One dict per pair: `a` and `b` (a comes before b in `correct`), the entries of `compare`, `p_adjusted`, and
         `separable`: is it below ALPHA?
     """
     models = [m for m in correct if m != BASELINE]
@@ -113,7 +113,7 @@ def compare_all(correct: Mapping[str, Bools], groups: Sequence[str | None] | Non
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values adjusted for their number: in at most ALPHA of studies any one is a false alarm (Holm 1979)."""
+    """The p-values adjusted for their number: at most ALPHA of studies have any false positive (Holm 1979)."""
     adjusted, worst = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         worst = max(worst, min(1.0, p_values[i] * (len(p_values) - rank)))
@@ -122,14 +122,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """Who is first, and from whom it can be told apart.
+    """The best model, and whether it is significantly better than all others.
 
     Args:
         comparisons: of `compare_all`.
-        names: of each model's folder, best first, the name as printed; LINE does not count.
+        names: display name of each model by its folder, best first; `BASELINE` does not count.
 
     Returns:
-        `folder` of the first where it can be told apart from all others, else None, and the `sentence` that says so.
+        `folder` of the best where it is significantly different from all others, else None, and a `sentence` about it.
     """
     models = [m for m in names if m != BASELINE]
     if not models:
@@ -143,18 +143,18 @@ def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
         return {"folder": None, "sentence": f"{name} is the only model"}
     if tied:
         leading = f"{join_all([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
-        if all(pairs[m]["only_a"] == 0 for m in tied):  # nor is the other right alone, for their accuracy is the same
+        if all(pairs[m]["only_a"] == 0 for m in tied):  # then only_b is 0, too, because the accuracies are equal
             leading += f", right and wrong on the same of all {pairs[tied[0]]['n']:,} tracks"
         return {
             "folder": None,
             "sentence": leading + (f"; {join_all(alike)} cannot be told apart from them" if alike else ""),
         }
     if not alike:
-        others_words = "the other model" if len(others) == 1 else f"all {len(others)} others"
-        return {"folder": first, "sentence": f"{name} is first, and better than {others_words} by more than chance"}
+        others_text = "the other model" if len(others) == 1 else f"all {len(others)} others"
+        return {"folder": first, "sentence": f"{name} is first, and better than {others_text} by more than chance"}
     return {"folder": None, "sentence": f"{name} is first; {join_all(alike)} cannot be told apart from it"}
 
 
 def join_all(names: Sequence[str]) -> str:
-    """All of them, as a sentence has it: `a`, `a and b`, `a, b and c`."""
+    """All names joined for a sentence: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

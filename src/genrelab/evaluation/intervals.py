@@ -1,10 +1,10 @@
-"""How far a share, or the difference of two shares, may be from the truth, where tracks come by artists.
+"""Confidence intervals of a share, of the difference of two shares and of a mean, for tracks clustered by artist.
 
 Tracks of one artist are right or wrong together, so n tracks are worth fewer independent ones: n divided by Kish's
 design effect 1 + (m - 1) r, where m is how many tracks the artist of a track has on average, and r the correlation of
-two tracks of an artist (Kish 1965, 1987; Korn and Graubard 1998). The score interval takes that number (Wilson 1927;
+two tracks of an artist (Kish 1965, 1987; Korn and Graubard 1998). The score interval uses that number (Wilson 1927;
 Dean and Pagano 2015). The percentile bootstrap over artists is too narrow where artists are few or accuracy is near
-0 or 1: `benchmarks/interval_coverage.py` measures both. Nothing is drawn, so there is no seed.
+0 or 1: `benchmarks/interval_coverage.py` measures both. Nothing is random, so there is no seed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Z2 = 1.959963984540054**2  # of the normal quantile at 1 - TAIL
 
 
 def group_index(groups: Sequence[str | None] | None, n: int) -> Ints:
-    """Number of each row's group, shape (n,); a row of unknown group (or with no groups at all) is one by itself."""
+    """Number of each row's group, shape (n,); a row of unknown group (or with no groups at all) is its own group."""
     if groups is None:
         return np.arange(n, dtype=np.int64)
     numbers: dict[object, int] = {}
@@ -36,9 +36,9 @@ def group_index(groups: Sequence[str | None] | None, n: int) -> Ints:
 def share_interval(correct: NDArray[np.bool_], groups: Sequence[str | None] | None = None) -> tuple[float, float]:
     """95 % interval of the share of rows that are right, over whole groups (artists), or rows where there are none.
 
-    Where every row is right, or every row wrong, nothing is known of how alike the rows of a group are: the exact
-    bound stands there, with groups counted as the trials (Clopper and Pearson 1934). One group alone says nothing
-    about others, so then rows are what counts.
+    Where every row is right, or every row wrong, the correlation within groups is unknown: the exact bound is used,
+    with groups counted as the trials (Clopper and Pearson 1934). One group alone gives no information about others,
+    so then rows are counted.
 
     Args:
         correct: is each row right? shape (rows,), at least one.
@@ -58,14 +58,15 @@ def share_interval(correct: NDArray[np.bool_], groups: Sequence[str | None] | No
 def difference_interval(
     a: NDArray[np.bool_], b: NDArray[np.bool_], groups: Sequence[str | None] | None = None
 ) -> tuple[float, float]:
-    """95 % interval of how much larger the share of `a` is than that of `b`, both asked about the same rows.
+    """95 % interval of how much larger the share of `a` is than that of `b`, both on the same rows.
 
     Wald's interval with one row added to either kind of disagreement (Bonett and Price 2012), which does not
-    collapse where two models hardly disagree; the number of rows is that of independent ones worth as much.
+    collapse where two models hardly disagree; the number of rows is the effective number of independent ones.
 
-    Where they never disagree the difference of these rows is exactly 0, and what is left is how much they may differ
-    on other artists': 2.8 / (artists + 2) either way, about the rule of three (Hanley and Lippman-Hand 1983). Half a
-    row in place of one would be narrower by a sixth, and fall to 93 % where only one of the models is ever wrong alone.
+    Where they never disagree the difference on these rows is exactly 0, and what remains is how much they may differ
+    on other artists': 2.8 / (artists + 2) either way, about the rule of three (Hanley and Lippman-Hand 1983). Adding
+    half a row in place of one would be narrower by a sixth, but coverage would fall to 93 % where only one of the
+    models is ever wrong alone.
 
     Args:
         a, b: is each row right? shape (rows,), at least one.
@@ -87,11 +88,11 @@ def _groups_or_rows(groups: Sequence[str | None] | None, n: int) -> Ints:
 
 
 def _effective_n(y: Floats, index: Ints) -> float:
-    """Number of independent rows whose mean is as well known as that of `y`, never more than there are.
+    """Effective number of independent rows: as many as give the mean of `y` the same variance, at most len(y).
 
-    The variance of rows is known from their mean; the part that artists add is estimated from few of them, so
-    Student's t stands there in place of the normal quantile. Its degrees of freedom lie between the number of artists
-    and their effective number n / m: with the sizes of real ones the first alone covers 92 %, the second 97.6 %.
+    The variance of rows follows from their mean; the part that artists add is estimated from few of them, so
+    Student's t replaces the normal quantile there. Its degrees of freedom lie between the number of artists and their
+    effective number n / m: with the group sizes of real artists the first alone covers 92 %, the second 97.6 %.
 
     Args:
         y, index: value and group of each row, shape (rows,).
@@ -116,7 +117,7 @@ def _intraclass_correlation(y: Floats, index: Ints, size: Floats) -> float:
     return min(1.0, max(0.0, (between - inside) / spread)) if spread > 0 else 0.0
 
 
-# --- How far a mean of any values of tracks may be from the truth, artists counted as wholes ---
+# --- Interval of a mean of any values of tracks, clustered by artist ---
 
 
 def mean_interval(
@@ -124,21 +125,21 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Student's interval of a mean, its variance from leaving out one group after the other (Bell and McCaffrey 2002).
 
-    Degrees of freedom are those of `intervals`: fewer than groups - 1 where a few groups hold most tracks. It is for
-    what `intervals` does not cover: means over several trainings, which are neither right nor wrong.
+    Degrees of freedom are those of `share_interval`: fewer than groups - 1 where a few groups hold most tracks. It is
+    for what `share_interval` does not cover: means over several trainings, which are neither right nor wrong.
 
     Args:
-        values: one a track, shape (tracks,), at least one.
+        values: one per track, shape (tracks,), at least one.
         groups: the artist of each track, None where unknown (a group by itself).
-        level: how often the interval holds the truth.
+        level: coverage of the interval.
 
     Returns:
-        Where all values are alike their spread is not known: the mean -+ 3 / groups (Hanley and Lippman-Hand 1983, of
-        events that were not seen). Minus and plus infinity where there is one track only.
+        Low and high. Where all values are equal their spread is unknown: the mean ± 3 / groups (Hanley and
+        Lippman-Hand 1983, for events that were not seen). Minus and plus infinity where there is one track only.
     """
     y = np.asarray(values, np.float64)
     index = group_index(groups, len(y))
-    if index.max() == 0:  # one artist says nothing about others
+    if index.max() == 0:  # one artist alone gives no information about others
         index = group_index(None, len(y))
     n_groups = int(index.max()) + 1
     if n_groups < 2:
@@ -146,7 +147,7 @@ def mean_interval(
     if not np.ptp(y):
         return float(y[0]) - 3 / n_groups, float(y[0]) + 3 / n_groups
     share = np.bincount(index) / len(y)
-    moved = np.bincount(index, weights=y - y.mean()) / (len(y) * (1 - share))  # by each group, when it is left out
+    moved = np.bincount(index, weights=y - y.mean()) / (len(y) * (1 - share))  # change of the mean without each group
     variance = (n_groups - 1) / n_groups * float((moved**2).sum())
     degrees = max(1.0, math.sqrt(n_groups / float((share**2).sum())) - 1)
     half = float(stdtrit(degrees, (1 + level) / 2)) * math.sqrt(variance)

@@ -1,8 +1,8 @@
-"""What a model's probabilities are worth: pure functions on arrays.
+"""Scores of a model's probabilities: pure functions on arrays.
 
 `truth` is always shape (n,), int, an index into the sorted genres; `probabilities` is shape (n, genres),
 rows adding up to 1. A genre without rows in the scored part is not measured: it enters no average, and
-what was averaged is told.
+the genres that were averaged are reported.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from genrelab.evaluation.intervals import group_index, share_interval
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LOWEST_PROBABILITY = 1e-15  # where log loss is cut off
-BINS = 15  # of the top probability, where calibration is looked at
+LOWEST_PROBABILITY = 1e-15  # lower limit of a probability in the log loss
+BINS = 15  # of the top probability, for the calibration error
 
 
 def predicted(probabilities: Floats) -> Ints:
@@ -55,16 +55,16 @@ def log_loss(truth: Ints, probabilities: Floats) -> float:
 
 def brier(truth: Ints, probabilities: Floats) -> float:
     """Mean over rows of the squared distance to the one-hot truth, summed over genres: 0 (best) to 2 (Brier 1950)."""
-    wanted = np.eye(probabilities.shape[1])[truth]
-    return float(np.mean(((probabilities - wanted) ** 2).sum(axis=1)))
+    one_hot = np.eye(probabilities.shape[1])[truth]
+    return float(np.mean(((probabilities - one_hot) ** 2).sum(axis=1)))
 
 
 def reliability(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> list[dict[str, Any]]:
-    """How often answers of a certain confidence are right: equal-width bins of the top probability (Guo 2017).
+    """How often predictions of a given confidence are right: equal-width bins of the top probability (Guo 2017).
 
     Returns:
         One dict for each bin that holds rows: `low` < confidence <= `high`, `n` rows, their mean `confidence` and their
-        `accuracy`. Where the two are equal, the probabilities mean what they say.
+        `accuracy`. Where the two are equal, the probabilities are calibrated.
     """
     confidence = probabilities.max(axis=1)
     correct = predicted(probabilities) == truth
@@ -82,7 +82,7 @@ def reliability(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> list
 
 
 def ece(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> float:
-    """Expected calibration error: |accuracy - confidence| of the reliability bins, weighed by rows (Guo 2017)."""
+    """Expected calibration error: |accuracy - confidence| of the reliability bins, weighted by rows (Guo 2017)."""
     parts = reliability(truth, probabilities, bins=bins)
     return float(sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in parts) / len(truth))
 
@@ -101,8 +101,8 @@ def per_genre(counts: Ints) -> list[dict[str, Any]]:
         counts: confusion counts, shape (genres, genres).
 
     Returns:
-        One dict a genre; the three scores are None where the genre has no rows. A genre with rows that is
-        never predicted has precision 0, as its F1.
+        One dict per genre; the three scores are None where the genre has no rows. A genre with rows that is
+        never predicted has precision and F1 of 0.
     """
     scores: list[dict[str, Any]] = []
     for hits, rows, guesses in zip(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0), strict=True):
@@ -136,10 +136,10 @@ def chance(n_genres: int) -> float:
 
 
 def majority(training: Ints, truth: Ints) -> tuple[float, int]:
-    """Accuracy of always answering the most frequent training genre, and that genre's index (the first of equals).
+    """Accuracy of always predicting the most frequent training genre, and that genre's index (the first of equals).
 
     Args:
-        training: genre indices of the tracks that models learn from, shape (m,).
+        training: genre indices of the training tracks, shape (m,).
         truth: genre indices of the scored part, shape (n,).
     """
     genre = int(np.bincount(training).argmax())
@@ -147,11 +147,11 @@ def majority(training: Ints, truth: Ints) -> tuple[float, int]:
 
 
 def similarity_order(counts: Ints) -> list[int]:
-    """Order of the genres in which those that are mistaken for each other stand side by side.
+    """Order of the genres that puts those confused with each other side by side.
 
-    Average linkage of one minus the mean of both directions' shares, leaves ordered so that neighbours are as alike as
-    the tree allows (Bar-Joseph 2001); of the two directions the one with the lower first genre. Genres without rows
-    come last.
+    Average linkage of one minus the mean of both directions' confusion shares, leaves ordered so that neighbours are as
+    similar as the tree allows (Bar-Joseph 2001); of the two directions the one with the lower first genre. Genres
+    without rows come last.
 
     Args:
         counts: confusion counts, shape (genres, genres).
@@ -186,7 +186,7 @@ def accuracy_of(
         truth: genre indices, shape (n,).
         probabilities: shape (n, genres).
         groups: artist of each row, or None where no artist is known.
-        where: the rows that count, shape (n,); all unless told.
+        where: the rows that count, shape (n,); all by default.
     """
     chosen = np.flatnonzero(np.ones(len(truth), bool) if where is None else where)
     if not len(chosen):
@@ -204,14 +204,14 @@ def segment_scores(
     *,
     where: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any] | None:
-    """As `accuracy_of`, of single windows; None where no track has several. What pooling gains shows beside it.
+    """As `accuracy_of`, for single windows; None where no track has several. Shows the gain from pooling windows.
 
     Args:
         truth: genre index of each window, shape (windows,).
         probabilities: shape (windows, genres).
         track: number of each window's track, shape (windows,).
         artists: of each track, by its number; None where no artist is known. A track of unknown artist is a group.
-        where: the windows that count, shape (windows,); all unless told.
+        where: the windows that count, shape (windows,); all by default.
     """
     counted = track if where is None else track[where]
     if len(np.unique(counted)) == len(counted):
@@ -236,7 +236,7 @@ def score(
         groups: artist of each row, or None where no artist is known.
 
     Raises:
-        ModelError: no rows, or probabilities that are none.
+        ModelError: no rows, or invalid probabilities.
     """
     truth = np.asarray(truth, dtype=np.int64)
     probabilities = np.asarray(probabilities, dtype=np.float64)

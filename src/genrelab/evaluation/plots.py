@@ -1,4 +1,4 @@
-"""Pictures that stand alone: leaderboard and confusion. Numbers in, PNG bytes out.
+"""Plots of the leaderboard and the confusion matrix. Numbers in, PNG bytes out.
 
 Drawn with matplotlib's own defaults and without a display; the same numbers give the same bytes.
 """
@@ -34,7 +34,7 @@ STYLE = {
     "ytick.color": INK,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
 }
-NUMBERS_UP_TO = 24  # genres; above that the cells of a confusion matrix are too small to hold a number
+NUMBERS_UP_TO = 24  # genres; with more the cells of a confusion matrix are too small for a number
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class AccuracyBar:
 
 
 def leaderboard(bars: Sequence[AccuracyBar], *, title: str, below: str, chance: float, majority: float) -> bytes:
-    """Accuracies as bars, best on top, with 95 % intervals and the two lines that cost nothing to reach."""
+    """Accuracies as bars, best on top, with 95 % intervals and the two baselines, majority and chance."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -112,8 +112,8 @@ def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -
         axes.tick_params(length=0)
         if n <= NUMBERS_UP_TO:
             for i, j in zip(*np.nonzero(counts), strict=True):
-                ink = "white" if share[i, j] > 0.55 else INK
-                axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, fontsize=8)
+                text_color = "white" if share[i, j] > 0.55 else INK
+                axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=text_color, fontsize=8)
         bar = figure.colorbar(image, ax=axes, shrink=0.7, format=percent_tick)
         bar.outline.set_visible(False)
         bar.set_label("of the true genre")
@@ -123,8 +123,8 @@ def confusion(counts: NDArray[np.int64], genres: Sequence[str], *, title: str) -
     return render_png(draw, width=side + 1.6, height=side)
 
 
-def _annotate(axes: Axes, words: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
-    axes.annotate(words, at, points, textcoords="offset points", va="center", annotation_clip=False, **style)
+def _annotate(axes: Axes, text: str, at: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
+    axes.annotate(text, at, points, textcoords="offset points", va="center", annotation_clip=False, **style)
 
 
 def _percent(value: float, decimals: int = 0) -> str:
@@ -141,7 +141,7 @@ def _label_size(n: int) -> float:
 
 
 def render_png(draw: Callable[[Figure], None], *, width: float, height: float) -> bytes:
-    """What `draw` draws, in the style of all pictures; sizes in inches."""
+    """PNG of a figure filled by `draw`, in the style of all plots; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -156,10 +156,10 @@ def render_png(draw: Callable[[Figure], None], *, width: float, height: float) -
 
 @contextmanager
 def _plain_style() -> Iterator[None]:
-    """Matplotlib's defaults and ours, whatever the user's matplotlibrc says."""
+    """Matplotlib's defaults and `STYLE`, independent of the user's matplotlibrc."""
     from matplotlib import style
 
     with style.context(["default", STYLE]), warnings.catch_warnings():
-        # Names in a script that the font lacks are drawn as boxes; the tables beside the picture hold them.
+        # Names in a script that the font lacks are drawn as boxes; the tables next to the plot show them.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         yield

@@ -1,8 +1,8 @@
-"""What must be said about the figures of a run, by rule, and what can be done about it.
+"""Rules that find warnings about the figures of a run, with remedies.
 
-Accuracies in this field are broken by leakage more than by models, and rankings by too few artists. Each rule looks
-at what stands in `run.json`, the models' `metrics.json`, the comparisons and the audit, and says one sentence, with
-figures, or nothing.
+In this field accuracies are invalidated more by leakage than by models, and rankings by too few artists. Each rule
+reads `run.json`, the models' `metrics.json`, the comparisons and the audit, and returns one sentence with figures, or
+None.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from genrelab.core.text import pluralize
 from genrelab.evaluation.comparison import BASELINE, join_all
 
 Facts = Mapping[str, Any]
-RuleResult = tuple[str, list[str]]  # a sentence, and its remedies
+RuleResult = tuple[str, list[str]]  # a sentence, and remedies
 
 MIN_GENRE_TRACKS = 5
-"""A genre with fewer scored tracks has no recall worth its name."""
+"""With fewer scored tracks the recall of a genre is meaningless."""
 
 VALIDATION_MARGIN = 0.05
-"""Validation that lies further above the scored part than this, and further than chance explains, is told."""
+"""Validation accuracy further above the scored part than this, and than chance explains, is reported."""
 
 GAP = 0.20
 """Training accuracy further above validation than this is overfitting."""
@@ -38,13 +38,13 @@ CEILINGS = {
         "the honest results that are known on its official split lie below 65 %",
     ),
 }
-"""By the genres that tell a dataset, also as a table: accuracy above which leakage is to be assumed, and why."""
+"""By the genres that identify a dataset (audio or table): its name, the accuracy above which to assume leakage, why."""
 
 MORE_TEST = "score more tracks, of more artists"
 ADVICE_HONESTY = "compare with `--honesty`, which repeats each policy over 5 folds"
 ADVICE_HONESTY_DONE = "compare with the honesty study of this run, which repeats each policy over 5 folds"
 OVERFITTING_REMEDIES = ["more training tracks", "augmentation", "dropout", "earlier stopping", "fewer parameters"]
-"""What the article names against it."""
+"""The remedies that the article names."""
 
 
 def find_warnings(
@@ -55,44 +55,44 @@ def find_warnings(
     audit: Facts | None,
     studies: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Everything that a reader of the figures must know, the gravest first.
+    """All warnings that apply to a run, the most serious first.
 
     Args:
         facts: `run.json`.
         models: `metrics.json` of each model by its folder, best first.
         comparisons: of `comparison.compare_all`; may be empty where there is one model.
         audit: `audit.json` of the run, None where there was none.
-        studies: names of those that were made already, such as `honesty`: none of them is advised.
+        studies: names of studies that were run already, such as `honesty`; these are not recommended.
 
     Returns:
         Dicts of `rule`, `sentence` and `remedies` (a list of str, which may be empty); none for a clean run.
     """
     run = _RunFacts(facts, models, comparisons, audit, "honesty" in studies)
-    found = [(rule, said) for rule, check in RULES.items() if (said := check(run)) is not None]
+    found = [(rule, result) for rule, check in RULES.items() if (result := check(run)) is not None]
     return [{"rule": rule, "sentence": sentence, "remedies": remedies} for rule, (sentence, remedies) in found]
 
 
 def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: Sequence[Facts]) -> str:
-    """The first thing that the page says: what was measured on what, who is first, and whom to believe.
+    """The summary at the top of the page: what was measured on what, which model is first, and what to trust.
 
     Args:
         facts, models: as of `find_warnings`.
         winner: of `comparison.winner`.
-        told: of `find_warnings`.
+        told: the warnings, of `find_warnings`.
     """
     run = _RunFacts(facts, models, (), None)
-    best, rules = (run.learners or list(models))[0], {caution["rule"] for caution in told}
+    best, rules = (run.learners or list(models))[0], {warning["rule"] for warning in told}
     scores = run.scores(best)
-    asked = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
-    above = "above" if scores["accuracy_low"] > run.line else "not safely above"
+    tracks = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
+    above = "above" if scores["accuracy_low"] > run.baseline else "not safely above"
     sentences = (
-        f"{pluralize(len(models), 'model')} answered {asked}, {facts['split']['policy']} split",
+        f"{pluralize(len(models), 'model')} answered {tracks}, {facts['split']['policy']} split",
         winner["sentence"],
-        f"{run.name(best)} reaches {_interval(scores)}, {above} chance ({_pc(facts['chance'])}) and "
-        f"the majority line ({_pc(facts['majority'])})",
+        f"{run.name(best)} reaches {_interval(scores)}, {above} chance ({_pct(facts['chance'])}) and "
+        f"the majority line ({_pct(facts['majority'])})",
         *(
             [
-                f"{run.chose.capitalize()} would have chosen {run.name(run.chosen)}, which reaches "
+                f"{run.selected_on.capitalize()} would have chosen {run.name(run.chosen)}, which reaches "
                 f"{_interval(run.scores(run.chosen))}: quote that figure, for it was not picked on the {run.part} part"
             ]
             if "choice" in rules
@@ -104,34 +104,34 @@ def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: S
 
 
 def recommended_model(*, facts: Facts, models: Mapping[str, Facts], told: Sequence[Facts]) -> str:
-    """Folder of the model that the page advises: the first, or whose figure may be quoted where that is another's."""
+    """Folder of the model that the page recommends: the first, or the one whose figure may be quoted if another."""
     run = _RunFacts(facts, models, (), None)
-    return run.chosen if any(caution["rule"] == "choice" for caution in told) else next(iter(models))
+    return run.chosen if any(warning["rule"] == "choice" for warning in told) else next(iter(models))
 
 
 @dataclass(frozen=True)
 class _RunFacts:
-    """What the rules look at."""
+    """The input of the rules, and what several of them derive from it."""
 
     facts: Facts
     models: Mapping[str, Facts]
     comparisons: Sequence[Facts]
     audit: Facts | None
-    folded: bool = False
+    has_honesty_study: bool = False
 
     @property
-    def folds(self) -> str:
-        """The remedy that compares policies of splitting."""
-        return ADVICE_HONESTY_DONE if self.folded else ADVICE_HONESTY
+    def honesty_remedy(self) -> str:
+        """The remedy that compares split policies."""
+        return ADVICE_HONESTY_DONE if self.has_honesty_study else ADVICE_HONESTY
 
     @property
     def chosen(self) -> str:
-        """Folder of the learner that is best on what chooses; of equal ones the first."""
+        """Folder of the model that is best on the selection part; of equal ones the first."""
         return max(self.learners, key=lambda m: self.models[m]["validation"]["accuracy"])
 
     @property
     def learners(self) -> list[str]:
-        """Folders of the models that listen, best first."""
+        """Folders of the models but the baseline, best first."""
         return [m for m in self.models if m != BASELINE]
 
     @property
@@ -139,26 +139,26 @@ class _RunFacts:
         return str(self.facts["part"])
 
     @property
-    def chose(self) -> str:
-        """What epochs and models are chosen on; where there is no test part, validation is what is scored."""
+    def selected_on(self) -> str:
+        """The part that epochs and models are chosen on, for a sentence; without a test part validation is scored."""
         return "the part that chooses" if self.facts["split"]["no_test"] else "validation"
 
     @property
-    def line(self) -> float:
+    def baseline(self) -> float:
         return float(max(self.facts["majority"], self.facts["chance"]))
 
     @property
-    def first(self) -> Facts:
-        """Scores of the best."""
+    def best_scores(self) -> Facts:
+        """Scores of the best model."""
         return self.scores(next(iter(self.models)))
 
     @property
     def n(self) -> int:
-        return int(self.first["n"])
+        return int(self.best_scores["n"])
 
     @property
     def of_artists(self) -> str:
-        return f" of {self.first['n_groups']:,} artists" if self.first["interval_over"] == "artists" else ""
+        return f" of {self.best_scores['n_groups']:,} artists" if self.best_scores["interval_over"] == "artists" else ""
 
     def scores(self, folder: str) -> Facts:
         found: Facts = self.models[folder]["scores"]
@@ -168,7 +168,7 @@ class _RunFacts:
         return printable(self.models[folder]["display"])
 
 
-def _leaks(run: _RunFacts) -> RuleResult | None:
+def _check_leaks(run: _RunFacts) -> RuleResult | None:
     if run.audit is None or run.audit["verdict"] != "leaks":
         return None
     leaking = [c for c in run.audit["checks"] if c["leaking"]]
@@ -179,34 +179,34 @@ def _leaks(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _too_good(run: _RunFacts) -> RuleResult | None:
+def _check_too_good(run: _RunFacts) -> RuleResult | None:
     known = CEILINGS.get(frozenset(g.casefold() for g in run.facts["dataset"]["genres"]))
     high = [m for m in run.learners if known and run.scores(m)["accuracy"] > known[1]]
     if not known or not high:
         return None
-    figures = join_all([f"{run.name(m)} {_pc(run.scores(m)['accuracy'])}" for m in high])
+    figures = join_all([f"{run.name(m)} {_pct(run.scores(m)['accuracy'])}" for m in high])
     return (
-        f"{figures} on the genres of {known[0]}: above {_pc(known[1])} assume leakage, for {known[2]}",
-        ["look at the audit: repeats, re-encoded copies, artists on both sides", run.folds],
+        f"{figures} on the genres of {known[0]}: above {_pct(known[1])} assume leakage, for {known[2]}",
+        ["look at the audit: repeats, re-encoded copies, artists on both sides", run.honesty_remedy],
     )
 
 
-def _split(run: _RunFacts) -> RuleResult | None:
+def _check_split(run: _RunFacts) -> RuleResult | None:
     policy = run.facts["split"]["policy"]
     if any(note.startswith("artists are unknown") for note in run.facts["split"]["notes"]):
         return (
             "artists are unknown, so the same artist may be on both sides of the split: the figures may be too high",
-            ["tell the artists: `genrelab prepare … --artists FILE`", run.folds],
+            ["tell the artists: `genrelab prepare … --artists FILE`", run.honesty_remedy],
         )
     if policy not in ("random", "article"):
         return None
     return (
         f"the {policy} split puts one artist's tracks on both sides: the figures say how well models know artists, too",
-        ["--split artist", run.folds],
+        ["--split artist", run.honesty_remedy],
     )
 
 
-def _no_test(run: _RunFacts) -> RuleResult | None:
+def _check_test_part(run: _RunFacts) -> RuleResult | None:
     if not run.facts["split"]["no_test"]:
         return None
     return (
@@ -215,26 +215,26 @@ def _no_test(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _selection_mismatch(run: _RunFacts) -> RuleResult | None:
-    """Is the first on the scored part another one than validation would have chosen, by no more than chance?"""
+def _check_selection(run: _RunFacts) -> RuleResult | None:
+    """Is the first on the scored part another model than validation would have chosen, by no more than chance?"""
     if not run.learners or not all(run.models[m].get("validation") for m in run.learners):
         return None
-    if _leaks(run) or _too_good(run):  # no figure may be quoted then
+    if _check_leaks(run) or _check_too_good(run):  # no figure may be quoted then
         return None
     first, chosen = run.learners[0], run.chosen
     reached, quoted = (run.scores(m)["accuracy"] for m in (first, chosen))
     if quoted == reached or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
         return None
     return (
-        f"{run.name(first)} is first on the {run.part} part ({_pc(reached)}), {run.chose} would have chosen "
-        f"{run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {_pc(quoted)}, of "
-        f"{run.name(chosen)}; {_pc(reached)} is the highest of {len(run.learners)}, so luck is in it",
-        [MORE_TEST, run.folds],
+        f"{run.name(first)} is first on the {run.part} part ({_pct(reached)}), {run.selected_on} would have chosen "
+        f"{run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {_pct(quoted)}, of "
+        f"{run.name(chosen)}; {_pct(reached)} is the highest of {len(run.learners)}, so luck is in it",
+        [MORE_TEST, run.honesty_remedy],
     )
 
 
-def _wide_intervals(run: _RunFacts) -> RuleResult | None:
-    """Silent where pairs of answers tell any two models apart: intervals that overlap do not make them alike."""
+def _check_intervals(run: _RunFacts) -> RuleResult | None:
+    """None where any two models differ significantly in the paired test: overlapping intervals do not refute that."""
     if len(run.learners) < 2 or any(p["separable"] for p in run.comparisons):
         return None
     best, worst = run.scores(run.learners[0]), run.scores(run.learners[-1])
@@ -244,41 +244,41 @@ def _wide_intervals(run: _RunFacts) -> RuleResult | None:
     return (
         f"the interval of {run.name(run.learners[0])} is {100 * width:.1f} points wide, and all models that listen lie "
         f"within {100 * spread:.1f} points: {run.n:,} tracks{run.of_artists} are too few to rank them",
-        [MORE_TEST, run.folds],
+        [MORE_TEST, run.honesty_remedy],
     )
 
 
-def _validation_above(run: _RunFacts) -> RuleResult | None:
-    """Told where the difference is large, and larger than the 95 % interval of a difference of two parts is wide."""
-    told = []
+def _check_validation(run: _RunFacts) -> RuleResult | None:
+    """A warning where the difference is large, and larger than the 95 % interval of a difference of two parts."""
+    above_by = []
     for m in run.learners:
         seen, scored = run.models[m].get("validation"), run.scores(m)
         if not seen:
             continue
-        above, noise = seen["accuracy"] - scored["accuracy"], math.hypot(_half(seen), _half(scored))
+        above, noise = seen["accuracy"] - scored["accuracy"], math.hypot(_half_width(seen), _half_width(scored))
         if above > max(VALIDATION_MARGIN, noise):
-            told.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * noise:.1f})")
-    if not told:
+            above_by.append(f"{run.name(m)} by {100 * above:.1f} points (chance explains {100 * noise:.1f})")
+    if not above_by:
         return None
     shared = "look for what it shares with training, such as copies and albums: the audit lists them"
     remedies = [f"believe {run.part}: epochs and models are chosen on the other", shared]
-    return f"{run.chose} lies above {run.part}: {join_all(told)}", remedies
+    return f"{run.selected_on} lies above {run.part}: {join_all(above_by)}", remedies
 
 
-def _overfitting(run: _RunFacts) -> RuleResult | None:
-    told = []
+def _check_overfitting(run: _RunFacts) -> RuleResult | None:
+    overfitted = []
     for m in run.learners:
         learned = run.models[m].get("training")
         unseen = run.models[m].get("validation") or run.scores(m)
         if learned and learned["accuracy"] - unseen["accuracy"] > GAP:
-            told.append(f"{run.name(m)} {_pc(learned['accuracy'])} against {_pc(unseen['accuracy'])}")
-    if not told:
+            overfitted.append(f"{run.name(m)} {_pct(learned['accuracy'])} against {_pct(unseen['accuracy'])}")
+    if not overfitted:
         return None
-    return f"training far above unseen tracks (overfitting): {join_all(told)}", OVERFITTING_REMEDIES
+    return f"training far above unseen tracks (overfitting): {join_all(overfitted)}", OVERFITTING_REMEDIES
 
 
-def _thin_genres(run: _RunFacts) -> RuleResult | None:
-    counts = {g: row["n"] for g, row in run.first["per_genre"].items()}
+def _check_thin_genres(run: _RunFacts) -> RuleResult | None:
+    counts = {g: row["n"] for g, row in run.best_scores["per_genre"].items()}
     thin = [f"{printable(g)} ({pluralize(n, 'track')})" for g, n in counts.items() if 0 < n < MIN_GENRE_TRACKS]
     if not thin:
         return None
@@ -288,30 +288,30 @@ def _thin_genres(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _not_above_majority(run: _RunFacts) -> RuleResult | None:
-    below = [run.name(m) for m in run.learners if run.scores(m)["accuracy_low"] <= run.line]
+def _check_baseline(run: _RunFacts) -> RuleResult | None:
+    below = [run.name(m) for m in run.learners if run.scores(m)["accuracy_low"] <= run.baseline]
     if not below:
         return None
     which = "the majority line" if run.facts["majority"] >= run.facts["chance"] else "chance"
     return (
-        f"not safely above {which} ({_pc(run.line)}): {join_all(below)}",
+        f"not safely above {which} ({_pct(run.baseline)}): {join_all(below)}",
         ["more training tracks", "more `--epochs`, where a network's curve was still rising", MORE_TEST],
     )
 
 
 RULES: dict[str, Callable[[_RunFacts], RuleResult | None]] = {
-    "leaks": _leaks,
-    "too_good": _too_good,
-    "split": _split,
-    "no_test": _no_test,
-    "not_above_majority": _not_above_majority,
-    "choice": _selection_mismatch,
-    "wide_intervals": _wide_intervals,
-    "validation_above": _validation_above,
-    "overfitting": _overfitting,
-    "thin_genre": _thin_genres,
+    "leaks": _check_leaks,
+    "too_good": _check_too_good,
+    "split": _check_split,
+    "no_test": _check_test_part,
+    "not_above_majority": _check_baseline,
+    "choice": _check_selection,
+    "wide_intervals": _check_intervals,
+    "validation_above": _check_validation,
+    "overfitting": _check_overfitting,
+    "thin_genre": _check_thin_genres,
 }
-"""By name, the gravest first."""
+"""By name, the most serious first."""
 
 
 def _trust_sentence(run: _RunFacts, winner: Facts, rules: set[str]) -> str:
@@ -324,15 +324,15 @@ def _trust_sentence(run: _RunFacts, winner: Facts, rules: set[str]) -> str:
     return "Believe the interval more than the figure in its middle"
 
 
-def _half(share: Facts) -> float:
+def _half_width(share: Facts) -> float:
     """Half the width of its 95 % interval."""
     return float(share["accuracy_high"] - share["accuracy_low"]) / 2
 
 
 def _interval(scores: Facts) -> str:
     low, high = 100 * scores["accuracy_low"], 100 * scores["accuracy_high"]
-    return f"{_pc(scores['accuracy'])} [{low:.1f}, {high:.1f}]"
+    return f"{_pct(scores['accuracy'])} [{low:.1f}, {high:.1f}]"
 
 
-def _pc(share: float) -> str:
+def _pct(share: float) -> str:
     return f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""Trained model → bundle, with a card that says how good it is; RUN/MODEL → a folder in another form."""
+"""Trained model → bundle with a model card; RUN/MODEL → a folder in another format."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from genrelab.records.task import Task
 
 TIMED_WINDOWS = 20
-PROBE_S = 4.0  # of each noise that a written form is tried on
-PROBE_COLOURS = (1, 4, 16, 64)  # samples that a moving average takes the mean of: ever darker noise
+PROBE_S = 4.0  # length of each noise that an export is checked on
+PROBE_COLOURS = (1, 4, 16, 64)  # lengths of moving averages, in samples: ever darker noise
 
 
 def write_model_bundle(
@@ -53,12 +53,12 @@ def write_model_bundle(
     """Write a model's bundle.
 
     Args:
-        about: what stands in `metrics.json`.
-        calibration: its temperature, and what calibration tracks support.
+        about: the content of `metrics.json`.
+        calibration: its temperature and evidence.
 
     Returns:
-        Milliseconds that the bundle takes for a track's windows (decoding and view not counted), and bytes of
-        its network.
+        Milliseconds that the bundle takes for a track's windows (without decoding and view), and size of its
+        network in bytes.
     """
     onnx, clips = model.onnx(), clip_settings(task)
     prepared = task.prepared
@@ -82,10 +82,10 @@ def write_model_bundle(
 
 
 def clip_settings(task: Task) -> ClipSettings:
-    """Clips as long as the longest that there was to learn from.
+    """Clip settings with clips no longer than the longest training track.
 
-    A model of 3 s excerpts is lost on the statistics of 30 s: a song is then heard in stretches of 3 s. Only tracks
-    of the training part count; one that is longer by no more than the tolerance is still heard as a whole.
+    A model trained on 3 s excerpts fails on the statistics of 30 s: songs are then classified in clips of 3 s. Only
+    tracks of the training part count; a track longer by no more than the tolerance is still one clip.
     """
     settings = ClipSettings(**task.prepared.about["settings"].get("clips", {}))
     t = task.prepared.tracks
@@ -94,24 +94,24 @@ def clip_settings(task: Task) -> ClipSettings:
     return replace(settings, clip_s=min(settings.clip_s, max(learned, default=settings.clip_s)))
 
 
-def _milliseconds(ready: Bundle, examples: Examples) -> float:
-    """Median over a few windows, one at a time, times the windows of a track."""
+def _milliseconds(bundle: Bundle, examples: Examples) -> float:
+    """Median over a few windows, one at a time, times the number of windows of a track."""
     x = examples.rows("score", at_most=TIMED_WINDOWS).x.astype(np.float32)
-    ready.probabilities(x[:1])
-    took = []
+    bundle.probabilities(x[:1])
+    times = []
     for i in range(len(x)):
-        began = time.perf_counter()
-        ready.probabilities(x[i : i + 1])
-        took.append(time.perf_counter() - began)
+        start = time.perf_counter()
+        bundle.probabilities(x[i : i + 1])
+        times.append(time.perf_counter() - start)
     windows = len(examples) / len(np.unique(examples.track))
-    return round(1000 * float(np.median(took)) * windows, 3)
+    return round(1000 * float(np.median(times)) * windows, 3)
 
 
 def find_trained_model(address: str | Path) -> TrainedModel:
-    """The model in RUN/MODEL, or a bundle alone.
+    """Find the model in RUN/MODEL, or in a bundle alone.
 
     Raises:
-        SettingsError: not on this disk, or a RUN of which no model is named.
+        SettingsError: not on this disk, or a RUN without the name of a model.
         ModelError: an unfinished model.
         BundleError: see `load_bundle`.
     """
@@ -134,7 +134,7 @@ def default_folder(trained: TrainedModel, form: str) -> Path:
     """RUN/MODEL/export/<format>.
 
     Raises:
-        SettingsError: a bundle alone has no such place.
+        SettingsError: a bundle alone has no such folder.
     """
     if trained.home is None:
         raise SettingsError(
@@ -144,36 +144,36 @@ def default_folder(trained: TrainedModel, form: str) -> Path:
 
 
 def export(address: str | Path, form: str, out: Path | None = None, *, overwrite: bool = False) -> Path:
-    """Write a trained model in another form.
+    """Write a trained model in another format.
 
     Args:
         address: RUN/MODEL, or a bundle.
         form: `onnx`, `litert`, `saved-model` or `waveform-onnx`.
-        out: folder; RUN/MODEL/export/<format> unless given. What export wrote there earlier is replaced.
-        overwrite: replace an earlier export though it has got files of somebody else's.
+        out: folder; RUN/MODEL/export/<format> unless given. An earlier export there is replaced.
+        overwrite: replace an earlier export even if it contains files that export did not write.
 
     Returns:
         The folder: the model, `settings.json`, `README.md`.
 
     Raises:
-        ModelError: the model does not have this form.
-        SettingsError: an unknown form, or `out` may not be replaced or written.
+        ModelError: the model does not have this format.
+        SettingsError: an unknown format, or `out` may not be replaced or written.
         BundleError: see `load_bundle`.
     """
-    asked, trained = get_format(form), find_trained_model(address)
-    if reason := asked.missing(trained):
+    chosen, trained = get_format(form), find_trained_model(address)
+    if reason := chosen.missing(trained):
         raise ModelError(f"{trained.bundle.name}: no {form}: {reason}")
-    place = out or default_folder(trained, form)
-    with replacing(place, source=trained.bundle.path, overwrite=overwrite) as folder:
-        asked.write(trained, folder)
+    target = out or default_folder(trained, form)
+    with replacing(target, source=trained.bundle.path, overwrite=overwrite) as folder:
+        chosen.write(trained, folder)
         _check_against_bundle(trained, form, folder)
         _write_readme_and_settings(trained.bundle, form, folder)
-    return place
+    return target
 
 
 def _write_readme_and_settings(bundle: Bundle, form: str, folder: Path) -> None:
-    """`README.md` and, last, `settings.json`: what bundle.json says, and how the file is fed."""
-    if form != "onnx":  # there the card is one of the files that bundle.json vouches for
+    """Write `README.md` and, last, `settings.json`: fields of bundle.json, and the model's inputs and outputs."""
+    if form != "onnx":  # there the card is one of the files whose checksums stand in bundle.json
         text = (bundle.path / CARD_FILE).read_text().partition(USAGE_HEADING)[0]
         section = usage_section(form, bundle.view, bundle.clips, len(bundle.genres))
         (folder / CARD_FILE).write_text("\n".join([text.rstrip("\n"), "", *section, ""]))
@@ -182,17 +182,17 @@ def _write_readme_and_settings(bundle: Bundle, form: str, folder: Path) -> None:
 
 def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
     shape: list[int | None] = [None] if form == "waveform-onnx" else [None, *bundle.view.shape]
-    answer = [len(bundle.genres)] if form == "waveform-onnx" else [None, len(bundle.genres)]
+    output_shape = [len(bundle.genres)] if form == "waveform-onnx" else [None, len(bundle.genres)]
     return {
         "name": bundle.name,
         "genres": list(bundle.genres),
         "sr": sample_rate(bundle) or None,
         "input": {"name": SAMPLES if form == "waveform-onnx" else INPUT, "dtype": "float32", "shape": shape},
-        "output": {"name": OUTPUT, "dtype": "float32", "shape": answer},
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": output_shape},
         "view": view_to_json(bundle.view),
         "clips": asdict(bundle.clips),
         "pooling": "mean",
-        "temperature": bundle.temperature,  # inside the model already
+        "temperature": bundle.temperature,  # already in the model
         "dataset": bundle.dataset,
         "split": bundle.split,
         "licence": bundle.licence,
@@ -202,25 +202,25 @@ def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
 
 
 def _check_against_bundle(trained: TrainedModel, form: str, folder: Path) -> None:
-    """Refuse a form that answers otherwise than the bundle: converters fail in silence, too."""
+    """Refuse an export whose probabilities differ from the bundle's: converters may fail silently."""
     bundle, rng = trained.bundle, np.random.default_rng(0)
-    if bundle.hears:
+    if bundle.reads_audio:
         tracks = [model_input(bundle, [clip]) for clip in _noises(sample_rate(bundle), rng)]
     else:
         tracks = [ModelInput((), x) for x in rng.standard_normal((4, 1, *bundle.view.shape)).astype(np.float32)]
     together = ModelInput(tuple(y for t in tracks for y in t.clips), np.concatenate([t.windows for t in tracks]))
-    answer, expected = FORMATS[form].ask(folder)(together), bundle.probabilities(together.windows)
-    if len(answer) != len(expected):  # a row a clip
+    actual, expected = FORMATS[form].load(folder)(together), bundle.probabilities(together.windows)
+    if len(actual) != len(expected):  # one row per clip
         expected = np.stack([bundle.probabilities(t.windows).mean(axis=0) for t in tracks])
-    off = float(np.abs(answer - expected).max())
-    if not off <= MAX_DIFFERENCE:
+    difference = float(np.abs(actual - expected).max())
+    if not difference <= MAX_DIFFERENCE:
         raise ModelError(
-            f"{bundle.name}: as {form} it is off by {off:.1e} from its bundle (at most {MAX_DIFFERENCE:.0e})"
+            f"{bundle.name}: as {form} it is off by {difference:.1e} from its bundle (at most {MAX_DIFFERENCE:.0e})"
         )
 
 
 def _noises(sr: int, rng: np.random.Generator) -> list[Clip]:
-    """Clips that sound so different that a form that mixes them up is found out."""
+    """Clips that differ enough to detect an export that mixes up its inputs."""
     ys = [0.1 * rng.standard_normal(int(PROBE_S * sr)) for _ in PROBE_COLOURS]
     ys = [np.convolve(y, np.ones(n) / n, mode="same") for y, n in zip(ys, PROBE_COLOURS, strict=True)]
     return [Clip(0.0, y.astype(np.float32), sr) for y in ys]

@@ -1,4 +1,4 @@
-"""The folder of an export: told from all others by its `settings.json`, and only then ever replaced."""
+"""The folder of an export: recognised by its `settings.json`; no other folder is ever replaced."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ SETTINGS = "settings.json"
 EXPORT_KEY = "genrelab_export"
 """Key of `settings.json` that no other program writes; its value is the version of the file."""
 UNFINISHED = ".genrelab-unfinished"
-"""File in a folder that is not whole yet, or no longer."""
+"""Marker file in a folder that is incomplete: being written or being removed."""
 
 
 def finish_export(folder: Path, settings: dict[str, Any]) -> None:
-    """Write `settings.json`, last: with it the folder is an export."""
+    """Write `settings.json`, last: it makes the folder an export."""
     names = sorted(_files(folder) - {SETTINGS, UNFINISHED})
     text = json.dumps({EXPORT_KEY: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
     (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
 
 
 def is_export(folder: Path) -> bool:
-    """Did export write this folder, to its end?"""
+    """Is this folder a complete export?"""
     return _exported_files(folder) is not None and not (folder / UNFINISHED).exists()
 
 
 @contextmanager
 def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
-    """An empty folder beside `out` that takes its place when the block ends well.
+    """Yield an empty folder beside `out` that replaces it when the block succeeds.
 
-    An earlier export is whole at every moment: under its name, or, between two renamings, under `.NAME.old-…`, from
-    where the next export fetches it back if a kill comes in between.
+    An earlier export is complete at every moment: under its name, or, between two renames, under `.NAME.old-…`, from
+    where the next export restores it if a kill comes in between.
 
     Args:
         source: what is being exported, which must not be replaced.
-        overwrite: replace an earlier export though it holds files of somebody else's.
+        overwrite: replace an earlier export even if it contains files that export did not write.
 
     Raises:
-        SettingsError: `out` is no export, holds what would be lost, or cannot be written.
+        SettingsError: `out` is no export, contains files that would be lost, or cannot be written.
     """
-    out = out.resolve()  # of a link, what it points to is replaced
+    out = out.resolve()  # for a link, its target is replaced
     try:
-        _clear_up(out)
+        _clean_up_after_kill(out)
         _refuse_loss(out, source.resolve(), overwrite)
         unfinished, earlier = (out.with_name(f".{out.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("new", "old"))
         unfinished.mkdir(parents=True)
@@ -70,20 +70,20 @@ def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
         raise SettingsError(f"{printable(str(out))} cannot be written ({reason}): choose another --out") from e
 
 
-def _clear_up(out: Path) -> None:
-    """Remove what a kill left beside `out`; an earlier export that it caught half way gets its name back."""
+def _clean_up_after_kill(out: Path) -> None:
+    """Remove what a killed export left beside `out`; an earlier export that it had moved gets its name back."""
     if not out.parent.is_dir():
         return
     ours = re.compile(rf"\.{re.escape(out.name)}\.(new|old)-[0-9a-f]{{8}}")
-    for left in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name) and p.is_dir()):
-        if is_export(left) and not out.exists():
-            left.rename(out)
-        elif (left / UNFINISHED).exists() or not _foreign(left):
-            _remove(left)
+    for leftover in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name) and p.is_dir()):
+        if is_export(leftover) and not out.exists():
+            leftover.rename(out)
+        elif (leftover / UNFINISHED).exists() or not _foreign_files(leftover):
+            _remove(leftover)
 
 
 def _remove(folder: Path) -> None:
-    """The mark goes last, so that the next export knows the rest of what a kill leaves; what stays is no error."""
+    """Remove a folder, its marker last, so that the next export recognises what a kill leaves; errors are ignored."""
     with suppress(OSError):
         (folder / UNFINISHED).touch()
         for path in folder.iterdir():
@@ -101,7 +101,7 @@ def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
         raise SettingsError(f"{printable(str(out))} is there and is no export of genrelab: choose another --out")
     if source.is_relative_to(out):
         raise SettingsError(f"{printable(str(out))} holds the bundle that is to be exported: choose another --out")
-    if (foreign := _foreign(out)) and not overwrite:
+    if (foreign := _foreign_files(out)) and not overwrite:
         raise SettingsError(
             f"{printable(str(out))} holds {printable(foreign[0])}, which export did not write: --overwrite removes it, "
             "or choose another --out"
@@ -109,19 +109,19 @@ def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
 
 
 def _files(folder: Path) -> set[str]:
-    """What lies in a folder at any depth, but for the folders themselves."""
+    """Relative paths of all files in a folder, at any depth."""
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
 
 
-def _foreign(folder: Path) -> list[str]:
-    """Files that export did not put into a folder."""
+def _foreign_files(folder: Path) -> list[str]:
+    """Files in a folder that export did not write."""
     return sorted(_files(folder) - (_exported_files(folder) or set()))
 
 
 def _exported_files(folder: Path) -> set[str] | None:
-    """Names of what export put into a folder; None where it is no export."""
+    """Relative paths of the files that export wrote into a folder; None if it is no export."""
     try:
-        said = json.loads((folder / SETTINGS).read_bytes())
-        return {*said["files"], SETTINGS} if EXPORT_KEY in said else None
+        settings = json.loads((folder / SETTINGS).read_bytes())
+        return {*settings["files"], SETTINGS} if EXPORT_KEY in settings else None
     except (OSError, ValueError, TypeError, KeyError):
         return None

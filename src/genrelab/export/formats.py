@@ -1,4 +1,4 @@
-"""The forms that a trained model can take: how each is written into a folder, and how it is asked again."""
+"""The formats of a trained model: how each is written into a folder, and how it is loaded for prediction."""
 
 from __future__ import annotations
 
@@ -32,59 +32,59 @@ SIGNATURE = "serving_default"
 TFLITE = "model.tflite"
 
 MAX_DIFFERENCE = 1e-3
-"""Largest difference of a probability between two forms of a model that are the same model."""
+"""Largest difference of a probability at which two formats count as the same model."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model on this disk: its bundle, and the folder that `train` made for it; None for a bundle alone."""
+    """A trained model on this disk: its bundle, and the folder that `train` wrote; None for a bundle alone."""
 
     bundle: Bundle
     home: Path | None  # RUN/MODEL
 
     @property
     def keras(self) -> Path | None:
-        """Its `model.keras`; None where there is none."""
+        """Its `model.keras`; None if there is none."""
         file = None if self.home is None else self.home / "model.keras"
         return file if file is not None and file.exists() else None
 
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model is shown of a track: its clips, mono at the view's rate, and their windows (n, *view.shape)."""
+    """A model's input for a track: its clips, mono at the view's rate, and their windows (n, *view.shape)."""
 
     clips: tuple[NDArray[np.float32], ...] = field(repr=False)
     windows: NDArray[np.float32] = field(repr=False)
 
 
 Predictor = Callable[[ModelInput], NDArray[Any]]
-"""Probabilities (rows, genres), one row a window or a clip: their mean is the track's."""
+"""Returns probabilities (rows, genres), one row per window or per clip: their mean is the track's."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One form.
+    """One format.
 
     Attributes:
-        file: what a caller opens, `.` for the folder itself.
-        missing: why a model does not have this form, None where it has.
-        write: the form into an empty folder.
-        ask: a folder of this form, as a function.
+        file: name of the file that a caller opens, `.` for the folder itself.
+        missing: returns why a model does not have this format, None if it has.
+        write: writes the model into an empty folder.
+        load: loads such a folder as a `Predictor`.
     """
 
     file: str
     missing: Callable[[TrainedModel], str | None]
     write: Callable[[TrainedModel, Path], None]
-    ask: Callable[[Path], Predictor]
+    load: Callable[[Path], Predictor]
 
 
 def model_input(bundle: Bundle, clips: Iterable[Clip]) -> ModelInput:
-    """What the bundle's model is shown of these clips.
+    """Compute the bundle model's input for these clips.
 
     Raises:
         DecodeError: see `views.compute`.
     """
-    assert bundle.hears
+    assert bundle.reads_audio
     kept, windows = [], []
     for clip in clips:
         found = compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s)
@@ -95,27 +95,27 @@ def model_input(bundle: Bundle, clips: Iterable[Clip]) -> ModelInput:
 
 
 def sample_rate(bundle: Bundle) -> int:
-    """Hz of the samples that its view is computed from; 0 where it hears none."""
+    """Sampling rate in Hz that its view is computed from; 0 if it takes no audio."""
     return int(getattr(bundle.view, "sr", 0))
 
 
 def keras_predictor(file: Path, temperature: float) -> Predictor:
-    """The network in `model.keras`, as a function.
+    """Load the network in `model.keras` as a function.
 
     Raises:
         ModelError: it cannot be loaded safely.
     """
     network = load_network(file)
 
-    def answer(heard: ModelInput) -> NDArray[np.float64]:
-        logits = np.asarray(network.predict(heard.windows, verbose=0), np.float64) / temperature
+    def predict(inputs: ModelInput) -> NDArray[np.float64]:
+        logits = np.asarray(network.predict(inputs.windows, verbose=0), np.float64) / temperature
         return np.asarray(softmax(logits, axis=1), np.float64)
 
-    return answer
+    return predict
 
 
-def _any_model(_: TrainedModel) -> None:
-    """Every bundle is ONNX."""
+def _always_available(_: TrainedModel) -> None:
+    """Always available: every bundle is ONNX."""
 
 
 def _needs_keras(trained: TrainedModel) -> str | None:
@@ -128,22 +128,22 @@ def _needs_keras(trained: TrainedModel) -> str | None:
 
 
 def _write_onnx(trained: TrainedModel, folder: Path) -> None:
-    """The bundle as it is; its temperature goes into the graph, for callers who do not read bundle.json."""
+    """Write the bundle as it is, with its temperature in the graph, for callers that do not read bundle.json."""
     bundle = trained.bundle
     contents = {name: (bundle.path / name).read_bytes() for name in (MANIFEST_FILE, MODEL_FILE, CARD_FILE)}
     if bundle.temperature != 1:
         contents[MODEL_FILE] = with_temperature(contents[MODEL_FILE], bundle.temperature)
-        about = json.loads(contents[MANIFEST_FILE])
-        about["temperature"] = 1.0
-        about["files"][MODEL_FILE] = hashlib.sha256(contents[MODEL_FILE]).hexdigest()
-        contents[MANIFEST_FILE] = manifest_bytes(about)
+        manifest = json.loads(contents[MANIFEST_FILE])
+        manifest["temperature"] = 1.0
+        manifest["files"][MODEL_FILE] = hashlib.sha256(contents[MODEL_FILE]).hexdigest()
+        contents[MANIFEST_FILE] = manifest_bytes(manifest)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
 
 
 def _onnx_predictor(folder: Path) -> Predictor:
     bundle = load_bundle(folder)
-    return lambda heard: bundle.probabilities(heard.windows)
+    return lambda inputs: bundle.probabilities(inputs.windows)
 
 
 def _write_waveform(trained: TrainedModel, folder: Path) -> None:
@@ -154,7 +154,7 @@ def _waveform_predictor(folder: Path) -> Predictor:
     import onnxruntime
 
     session = onnxruntime.InferenceSession((folder / MODEL_FILE).read_bytes(), providers=["CPUExecutionProvider"])
-    return lambda heard: np.stack([session.run([OUTPUT], {SAMPLES: y})[0] for y in heard.clips])
+    return lambda inputs: np.stack([session.run([OUTPUT], {SAMPLES: y})[0] for y in inputs.clips])
 
 
 def _write_saved_model(trained: TrainedModel, folder: Path) -> None:
@@ -176,7 +176,7 @@ def _write_saved_model(trained: TrainedModel, folder: Path) -> None:
 def _saved_model_predictor(folder: Path) -> Predictor:
     tf, _ = load_tensorflow()
     loaded = tf.saved_model.load(str(folder))
-    return lambda heard: loaded.signatures[SIGNATURE](**{INPUT: tf.constant(heard.windows)})[OUTPUT].numpy()
+    return lambda inputs: loaded.signatures[SIGNATURE](**{INPUT: tf.constant(inputs.windows)})[OUTPUT].numpy()
 
 
 def _write_litert(trained: TrainedModel, folder: Path) -> None:
@@ -194,15 +194,15 @@ def _litert_predictor(folder: Path) -> Predictor:
         interpreter = _interpreter()(model_content=(folder / TFLITE).read_bytes())
         runner = interpreter.get_signature_runner(SIGNATURE)
 
-    def answer(heard: ModelInput) -> NDArray[Any]:
-        with silence_c_stderr:  # it tells at its first answer what it computes with
-            return np.asarray(runner(**{INPUT: heard.windows})[OUTPUT])
+    def predict(inputs: ModelInput) -> NDArray[Any]:
+        with silence_c_stderr:  # on its first call it prints which delegate it uses
+            return np.asarray(runner(**{INPUT: inputs.windows})[OUTPUT])
 
-    return answer
+    return predict
 
 
 def _interpreter() -> Any:
-    """LiteRT's own where it is installed: TensorFlow's will go."""
+    """LiteRT's own if it is installed: TensorFlow's will be removed."""
     try:
         return import_module("ai_edge_litert.interpreter").Interpreter
     except ImportError:
@@ -211,21 +211,21 @@ def _interpreter() -> Any:
 
 
 FORMATS = {
-    "onnx": Format(MODEL_FILE, _any_model, _write_onnx, _onnx_predictor),
+    "onnx": Format(MODEL_FILE, _always_available, _write_onnx, _onnx_predictor),
     "litert": Format(TFLITE, _needs_keras, _write_litert, _litert_predictor),
     "saved-model": Format(".", _needs_keras, _write_saved_model, _saved_model_predictor),
     "waveform-onnx": Format(
         MODEL_FILE, lambda t: unsupported_reason(t.bundle.view), _write_waveform, _waveform_predictor
     ),
 }
-"""The forms by their names on the command line."""
+"""The formats by their names on the command line."""
 
 
 def get_format(name: str) -> Format:
-    """The form of a name.
+    """Look a format up by name.
 
     Raises:
-        SettingsError: an unknown one; the message lists the known ones.
+        SettingsError: unknown name; the message lists the known ones.
     """
     if name not in FORMATS:
         raise SettingsError(f"--format: unknown {name!r}: known are {', '.join(FORMATS)}")

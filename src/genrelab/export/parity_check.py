@@ -1,4 +1,4 @@
-"""The same files through every form of a model: do they all give the same probabilities?"""
+"""The parity check: do all formats of a model give the same probabilities for the same files?"""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FormResult:
-    """One form of the model.
+    """The result for one format of the model.
 
     Attributes:
-        path: by which the files went.
-        largest_difference: of a probability from the reference; None where there is none.
-        ok: is it within the limit? None where the model has no such form.
+        path: name of the format.
+        largest_difference: of a probability from the reference; None if it was not compared.
+        ok: is it within the limit? None if the model has no such format.
         note: why not, or what was compared.
     """
 
@@ -57,12 +57,12 @@ class FormResult:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What `check_parity` found; the first of `paths` that has a difference is what the others are compared with."""
+    """The result of `check_parity`; the first of `paths` that has a difference is the reference of the others."""
 
     model: str
     bundle: str
     files: tuple[str, ...]
-    left_out: tuple[str, ...]  # why, one sentence a file that cannot be used
+    left_out: tuple[str, ...]  # why, one sentence per unusable file
     limit: float
     ok: bool
     paths: tuple[FormResult, ...]
@@ -72,76 +72,76 @@ class ParityReport:
         return asdict(self)
 
 
-class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such form
-    """With the reason."""
+class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such format
+    """The model has no such format; the message is the reason."""
 
 
 def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = lambda _: None) -> ParityReport:
-    """Show files to every form of a model and compare the probabilities of the genres.
+    """Classify files with every format of a model and compare the probabilities.
 
     Args:
         address: RUN/MODEL, or a bundle.
-        files: audio files; what cannot be used of them is left out.
-        say: is told what is being done.
+        files: audio files; unusable ones are left out.
+        notify: called with each step.
 
     Raises:
-        DecodeError: no file can be used; of the first.
-        ModelError: the model does not hear audio.
+        DecodeError: no file can be used; the error of the first.
+        ModelError: the model does not take audio.
         SettingsError, BundleError: see `export.find_trained_model`.
     """
     trained = find_trained_model(address)
     bundle = trained.bundle
-    if not bundle.hears:
+    if not bundle.reads_audio:
         raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
-    heard, left_out = _load_inputs(bundle, files, notify)
-    rows: list[FormResult] = []
+    inputs, left_out = _load_inputs(bundle, files, notify)
+    results: list[FormResult] = []
     reference: Floats | None = None
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-        for name, way in _predictors(trained, heard, Path(scratch)):
+        for name, run in _predictors(trained, inputs, Path(scratch)):
             notify(f"{name} …")
-            row, p = _compare(name, way, reference)
+            result, p = _compare(name, run, reference)
             reference = p if reference is None else reference
-            rows.append(row)
-    ok = all(row.ok is not False for row in rows)
+            results.append(result)
+    ok = all(result.ok is not False for result in results)
     return ParityReport(
-        bundle.name, str(bundle.path), tuple(map(str, heard)), left_out, MAX_DIFFERENCE, ok, tuple(rows)
+        bundle.name, str(bundle.path), tuple(map(str, inputs)), left_out, MAX_DIFFERENCE, ok, tuple(results)
     )
 
 
 def _load_inputs(
     bundle: Bundle, files: Sequence[Path], notify: Notify
 ) -> tuple[dict[Path, ModelInput], tuple[str, ...]]:
-    heard: dict[Path, ModelInput] = {}
+    inputs: dict[Path, ModelInput] = {}
     failures: list[DecodeError] = []
     for file in files:
         try:
-            heard[file] = _load_input(bundle, file)
+            inputs[file] = _load_input(bundle, file)
         except DecodeError as e:
             failures.append(e)
             notify(f"left out: {e}")
-    if not heard:
+    if not inputs:
         raise failures[0]
-    return heard, tuple(map(str, failures))
+    return inputs, tuple(map(str, failures))
 
 
 def _load_input(bundle: Bundle, file: Path) -> ModelInput:
-    heard = model_input(bundle, audio_clips.read_clips(file, bundle.clips))
-    if not len(heard.windows):
+    inputs = model_input(bundle, audio_clips.read_clips(file, bundle.clips))
+    if not len(inputs.windows):
         raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
-    return heard
+    return inputs
 
 
 def _compare(
-    name: str, way: Callable[[], tuple[Floats, str]], reference: Floats | None
+    name: str, run: Callable[[], tuple[Floats, str]], reference: Floats | None
 ) -> tuple[FormResult, Floats | None]:
-    """A row and, where there are any, the probabilities (files, genres) behind it."""
+    """Run one format and compare it: the result and, if there are any, its probabilities (files, genres)."""
     try:
-        p, note = way()
+        p, note = run()
     except _FormMissing as e:
         return FormResult(name, None, None, str(e)), None
     except MissingRequirementError as e:
         return FormResult(name, None, None, f"not compared: {e}"), None
-    except Exception as e:  # noqa: BLE001 - runtimes raise what they like of a broken form, and that is the finding
+    except Exception as e:  # noqa: BLE001 - runtimes raise anything on a broken export, and that is the finding
         reason = str(e) if isinstance(e, GenrelabError) else f"{type(e).__name__}: {e}"
         return FormResult(name, None, False, " ".join(reason.split())), None
     if not np.isfinite(p).all():
@@ -150,73 +150,73 @@ def _compare(
         if len(p) > 1 and np.ptp(p, axis=0).max() < MAX_DIFFERENCE:
             note = "; ".join(filter(None, [note, "all files get the same answer: this compares nothing"]))
         return FormResult(name, 0.0, True, note or "what the others are compared with"), p
-    off = float(np.abs(p - reference).max())
-    return FormResult(name, off, off <= MAX_DIFFERENCE, note), p
+    difference = float(np.abs(p - reference).max())
+    return FormResult(name, difference, difference <= MAX_DIFFERENCE, note), p
 
 
 def _predictors(
-    trained: TrainedModel, heard_of: dict[Path, ModelInput], scratch: Path
+    trained: TrainedModel, inputs_by_file: dict[Path, ModelInput], scratch: Path
 ) -> Iterator[tuple[str, Callable[[], tuple[Floats, str]]]]:
-    """Functions that give the probabilities (files, genres) of every form, and a note."""
-    bundle, files, heard = trained.bundle, list(heard_of), list(heard_of.values())
-    yield TRAINED, lambda: _by_trained(trained, heard)
+    """The name of every format, and a function that returns its probabilities (files, genres) and a note."""
+    bundle, files, inputs = trained.bundle, list(inputs_by_file), list(inputs_by_file.values())
+    yield TRAINED, lambda: _by_trained(trained, inputs)
     yield BUNDLE, lambda: (_by_bundle(bundle, files), "")
     yield COMMAND, lambda: (_by_command(bundle, files), "")
     for form in EXPORTED:
-        yield form, lambda form=form: (_by_form(trained, form, heard, scratch / form), "")  # type: ignore[misc]
+        yield form, lambda form=form: (_by_form(trained, form, inputs, scratch / form), "")  # type: ignore[misc]
 
 
-def _by_trained(trained: TrainedModel, heard: list[ModelInput]) -> tuple[Floats, str]:
+def _by_trained(trained: TrainedModel, inputs: list[ModelInput]) -> tuple[Floats, str]:
     if trained.keras is not None:
-        return _pooled_probabilities(keras_predictor(trained.keras, trained.bundle.temperature), heard), ""
+        return _pooled_probabilities(keras_predictor(trained.keras, trained.bundle.temperature), inputs), ""
     if trained.home is None:
         raise _FormMissing("not compared: a bundle alone, without its RUN")
-    from genrelab.export.refit import refit  # needs what training needs
+    from genrelab.export.refit import refit  # late: imports training packages
 
     try:
         model = refit(trained.home, trained.bundle)
     except GenrelabError as e:
         raise _FormMissing(f"not compared: {e}") from e
 
-    def answer(h: ModelInput) -> Floats:
-        return apply_temperature(model._proba(h.windows), trained.bundle.temperature)
+    def predict(one: ModelInput) -> Floats:
+        return apply_temperature(model._proba(one.windows), trained.bundle.temperature)
 
-    return _pooled_probabilities(answer, heard), "fitted again from the run's PREPARED: it is not kept"
+    return _pooled_probabilities(predict, inputs), "fitted again from the run's PREPARED: it is not kept"
 
 
 def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
-    ready = load_bundle(bundle.path)
-    found = [predict_file(ready, file) for file in files]
-    return _table(bundle, [p.to_json() for p in found])
+    classifier = load_bundle(bundle.path)
+    predictions = [predict_file(classifier, file) for file in files]
+    return _probability_table(bundle, [p.to_json() for p in predictions])
 
 
 def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
-    """As a person would ask, in a process of its own; files that are named are heard, whatever it remembers."""
-    words = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
-    words += ["--model", str(bundle.path.resolve()), "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    """Run `genrelab predict` in a subprocess; files named one by one are never looked up in the cache."""
+    command = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
+    command += ["--model", str(bundle.path.resolve()), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
-        return _table(bundle, json.loads(done.stdout))
+        return _probability_table(bundle, json.loads(done.stdout))
     except (ValueError, KeyError, TypeError) as e:
-        said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        raise ModelError(f"`genrelab predict` fails: {said[-1]}") from e
+        output = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        raise ModelError(f"`genrelab predict` fails: {output[-1]}") from e
 
 
-def _by_form(trained: TrainedModel, form: str, heard: list[ModelInput], scratch: Path) -> Floats:
-    """What export would write now; what lies in RUN/MODEL/export may be a stranger's, and forms run code."""
+def _by_form(trained: TrainedModel, form: str, inputs: list[ModelInput], scratch: Path) -> Floats:
+    """Export anew and load that: what lies in RUN/MODEL/export may be untrusted, and some formats run code."""
     if reason := FORMATS[form].missing(trained):
         raise _FormMissing(reason)
     scratch.mkdir()
     FORMATS[form].write(trained, scratch)
-    return _pooled_probabilities(FORMATS[form].ask(scratch), heard)
+    return _pooled_probabilities(FORMATS[form].load(scratch), inputs)
 
 
-def _pooled_probabilities(answer: Predictor, heard: list[ModelInput]) -> Floats:
-    tracks = [np.asarray(answer(h), np.float64) for h in heard]
+def _pooled_probabilities(predict: Predictor, inputs: list[ModelInput]) -> Floats:
+    tracks = [np.asarray(predict(one), np.float64) for one in inputs]
     return np.concatenate([pool(np.zeros(len(rows), np.int64), rows)[1] for rows in tracks])
 
 
-def _table(bundle: Bundle, predictions: list[dict[str, Any]]) -> Floats:
+def _probability_table(bundle: Bundle, predictions: list[dict[str, Any]]) -> Floats:
     for prediction in predictions:
         if prediction["error"]:
             raise ModelError(f"{prediction['path']}: {prediction['error']}")

@@ -1,4 +1,4 @@
-"""The trained object again, for models of which only the ONNX graph is kept (nothing here is ever pickled)."""
+"""Refit the trained object, for models of which only the ONNX graph is stored (nothing here is ever pickled)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from genrelab.records.task import make_task
 
 
 def refit(home: Path, bundle: Bundle) -> Model:
-    """The model of RUN/MODEL fitted again from the run's PREPARED: same rows, same seed, same numbers.
+    """Fit the model of RUN/MODEL again from the run's PREPARED: same rows, same seed, same numbers.
 
     Args:
         home: RUN/MODEL.
 
     Raises:
-        GenrelabError: it cannot be, such as where PREPARED is gone or has changed; the message says why.
+        GenrelabError: impossible, for example because PREPARED is gone or has changed; the message says why.
     """
     run = Folder(home.parent)
     try:
@@ -36,7 +36,7 @@ def refit(home: Path, bundle: Bundle) -> Model:
     model_class = registry.model_class(bundle.name)
     if model_class.needs_validation:
         raise ModelError(f"{home / 'model.keras'} is missing, and a network is not trained again for a comparison")
-    prepared = _prepared(list(places), fingerprint)
+    prepared = _find_prepared(list(places), fingerprint)
     task = make_task(prepared, settings)
     if task_key not in (None, task.key) or task.genres != bundle.genres:
         raise PreparedError(f"{prepared.folder}: its tracks have other genres, artists or parts than in this run")
@@ -46,8 +46,8 @@ def refit(home: Path, bundle: Bundle) -> Model:
         return model_class(settings, task.genres).fit(examples, Path(scratch))
 
 
-def _prepared(places: list[str], fingerprint: str) -> Prepared:
-    """The preparation that the run was made from.
+def _find_prepared(places: list[str], fingerprint: str) -> Prepared:
+    """Find the preparation that the run was made from.
 
     Raises:
         PreparedError: it is in none of these places.

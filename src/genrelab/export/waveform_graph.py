@@ -1,7 +1,7 @@
 """One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the network, pooling.
 
-What `views` computes with NumPy stands here a second time, in ONNX operators; `genrelab export --check` and the tests
-hold the two against each other. Names are those of `spectrogram`.
+What `features/views.py` computes with NumPy is implemented here a second time, in ONNX operators; the tests and
+`genrelab export --check` compare the two. Names are those of `features/spectrogram.py`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from genrelab.features.spectrogram import AMIN, mel_filters
 from genrelab.models.onnx_export import OUTPUT, Nodes, add_temperature, read_network, rename
 
 SAMPLES = "samples"
-"""Name of the graph's input: mono samples, float32, any number of them."""
+"""Name of the graph's input: mono samples, float32, shape (samples,)."""
 
 DB = 10.0 / np.log(10.0)  # 10 log10(x) = DB ln(x)
 
 
 def unsupported_reason(view: View) -> str | None:
-    """Why a view has no such graph, None where it has one."""
+    """Why a view has no such graph, None if it has one."""
     if isinstance(view, MelImageView | LogMelView | SamplesView):
         return None
     if isinstance(view, TableView):
@@ -39,14 +39,14 @@ def unsupported_reason(view: View) -> str | None:
 
 
 def waveform_onnx(bundle: Bundle) -> bytes:
-    """A bundle's network with all that stands before and behind it, as a serialised graph.
+    """A bundle's network with its preprocessing and pooling, as a serialised graph.
 
     Returns:
         Graph from `samples`, float32 (samples,) of one clip at `bundle.view.sr`, to `probabilities`, float32
-        (genres,), which sum to 1; its `metadata_props` say the rate, the genres and how long a clip is.
+        (genres,), which sum to 1; its `metadata_props` hold the rate, the genres and the length of a clip.
 
     Raises:
-        ModelError: the view has no such graph, or the network has other operators than the ones that genrelab writes.
+        ModelError: the view has no such graph, or the network uses operators that genrelab does not write.
     """
     if reason := unsupported_reason(bundle.view):
         raise ModelError(f"{bundle.name}: no waveform-onnx: {reason}")
@@ -54,11 +54,11 @@ def waveform_onnx(bundle: Bundle) -> bytes:
     from onnx import TensorProto, helper
     from onnx.checker import check_model
 
-    initialised = {i.name for i in proto.graph.initializer}
-    (read,) = (i.name for i in proto.graph.input if i.name not in initialised)
+    initializers = {i.name for i in proto.graph.initializer}
+    (input_name,) = (i.name for i in proto.graph.input if i.name not in initializers)
     rename(proto, OUTPUT, "waveform/answer")
     front, back = Nodes("waveform/"), Nodes("waveform/back_")
-    front.named(read, _windows(front, bundle.view))
+    front.named(input_name, _windows(front, bundle.view))
     mean = back("ReduceMean", add_temperature(back, "waveform/answer", bundle.temperature), axes=[0], keepdims=0)
     back.named(OUTPUT, back("Div", mean, back("ReduceSum", mean)))
     graph, nodes = proto.graph, [*front.nodes, *proto.graph.node, *back.nodes]
@@ -73,7 +73,7 @@ def waveform_onnx(bundle: Bundle) -> bytes:
 
 
 def _properties(bundle: Bundle) -> dict[str, str]:
-    """What a reader of the graph alone must know."""
+    """Metadata for readers that have only the graph."""
     assert not isinstance(bundle.view, TableView)
     return {
         "created_by": f"genrelab {version('genrelab')}",
@@ -88,7 +88,7 @@ def _properties(bundle: Bundle) -> dict[str, str]:
 
 
 def _windows(nodes: Nodes, view: View) -> str:
-    """Nodes from `samples` to the windows of a view, float32 (windows, *view.shape), rounded as they are stored."""
+    """Nodes from `samples` to the windows of a view, float32 (windows, *view.shape), rounded as in the records."""
     match view:
         case SamplesView():
             filled = nodes("Concat", SAMPLES, np.zeros(view.n_samples, np.float32), axis=0)
@@ -108,7 +108,7 @@ def _windows(nodes: Nodes, view: View) -> str:
 
 
 def _mel_image(nodes: Nodes, view: MelImageView) -> str:
-    """(1, frames, n_mels): `spectrogram.mel_image` with the hop that follows from the number of samples."""
+    """(1, frames, n_mels): `spectrogram.mel_image`, its hop computed from the number of samples."""
     n_samples = nodes("Squeeze", nodes("Shape", SAMPLES))
     hop_length = nodes("Max", nodes("Div", n_samples, view.size), view.min_hop)
     levels = _log_mel(nodes, nodes("Unsqueeze", SAMPLES, [0]), hop_length, view, view.size)
@@ -117,15 +117,15 @@ def _mel_image(nodes: Nodes, view: MelImageView) -> str:
 
 
 def _log_mel_windows(nodes: Nodes, view: LogMelView) -> str:
-    """(windows, frames, n_mels): `spectrogram.log_mel_windows`; their number follows from the number of samples."""
+    """(windows, frames, n_mels): `spectrogram.log_mel_windows`, as many as the number of samples gives."""
     from onnx import TensorProto
 
     n_window, hop = int(view.window_s * view.sr), max(1, int(view.hop_s * view.sr))
     n_samples = nodes("Squeeze", nodes("Shape", SAMPLES))
-    last = nodes("Sub", nodes("Max", n_samples, n_window), n_window)  # the start of a window that ends with the clip
+    last = nodes("Sub", nodes("Max", n_samples, n_window), n_window)  # start of a window that ends with the clip
     regular = nodes("Range", 0, nodes("Add", last, 1), hop)
-    left = nodes("Mod", last, hop)  # samples behind the last of the regular ones
-    one_more = nodes("Cast", nodes("GreaterOrEqual", nodes("Mul", left, 2), n_window), to=TensorProto.INT64)
+    remaining = nodes("Mod", last, hop)  # samples after the last regular window
+    one_more = nodes("Cast", nodes("GreaterOrEqual", nodes("Mul", remaining, 2), n_window), to=TensorProto.INT64)
     n_windows = nodes("Add", nodes("Shape", regular), one_more)
     starts = nodes("Slice", nodes("Concat", regular, nodes("Unsqueeze", last, [0]), axis=0), [0], n_windows)
     grid = nodes("Add", nodes("Unsqueeze", starts, [1]), np.arange(n_window))

@@ -1,7 +1,7 @@
 """Energy by pitch class: the tuning of a recording, chroma from a spectrum or a constant-Q transform, tonnetz.
 
 Follows librosa 0.11 operation by operation: normalised chroma of near-silent frames is rounding noise, and
-only the same order gives the same noise.
+only the same order of operations gives the same noise.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ N_CHROMA = 12
 """Pitch classes, from C."""
 
 _A0_HZ = 440.0 / 16  # octaves are counted from here
-_PEAK_HZ = (150.0, 4000.0)  # where peaks are looked for
+_PEAK_HZ = (150.0, 4000.0)  # range searched for peaks
 _PEAK_THRESHOLD = np.float32(0.1)  # of the loudest bin of the frame
-_TUNING_STEPS = 100  # of a semitone
+_TUNING_STEPS = 100  # per semitone
 _TINY = np.finfo(np.float32).tiny
-_CENS_STEPS = (0.4, 0.2, 0.1, 0.05)  # each passed step adds a quarter
+_CENS_STEPS = (0.4, 0.2, 0.1, 0.05)  # each threshold exceeded adds a quarter
 _CENS_SMOOTH = 41  # frames
 
 
 def peak_bins(sr: int, n_fft: int) -> tuple[int, int]:
-    """The bins in which peaks are looked for, 150 to 4,000 Hz: first, and one past the last."""
+    """The bins searched for peaks, 150 to 4,000 Hz: first, and one past the last."""
     low, high = np.searchsorted(np.fft.rfftfreq(n_fft, 1 / sr), (_PEAK_HZ[0], min(_PEAK_HZ[1], sr / 2)))
     return int(low), int(high)
 
@@ -35,12 +35,12 @@ def peak_bins(sr: int, n_fft: int) -> tuple[int, int]:
 def spectral_peaks(
     powers: NDArray[np.float32], loudest: NDArray[np.float32], bins: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """The local maxima of power spectra that pass a hundredth of their frame's loudest bin.
+    """The local maxima of power spectra above a hundredth of their frame's loudest bin.
 
     Args:
         powers: (frames, more bins than the last of `bins`).
         loudest: the loudest bin of each frame, (frames,).
-        bins: first, and one past the last, to look at.
+        bins: the range to search: first, and one past the last.
 
     Returns:
         (5, peaks): the bin, the power below it, in it and above it, and the loudest power of its frame.
@@ -63,10 +63,10 @@ def tunings(of_clips: Sequence[NDArray[np.float32]], sr: int, n_fft: int, *, squ
     Args:
         of_clips: peaks from `spectral_peaks` of all frames of each clip, (5, peaks).
         squared: whether peaks are those of the power (librosa's `chroma_stft`) or of the magnitude (its
-            `cqt`): other peaks pass a tenth of the loudest bin, and the parabola is another.
+            `cqt`): the threshold of a tenth of the loudest bin selects other peaks, and the parabola differs.
 
     Returns:
-        part of a semitone of each clip, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
+        fraction of a semitone for each clip, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
 
     Source: J. O. Smith, Spectral Audio Signal Processing (2011); `librosa.estimate_tuning`.
     """
@@ -89,7 +89,7 @@ def tunings(of_clips: Sequence[NDArray[np.float32]], sr: int, n_fft: int, *, squ
 def _most_common_deviations(
     hz: NDArray[np.float32], heights: NDArray[np.float32], clip: NDArray[np.int64], n_clips: int
 ) -> list[float]:
-    """The part of a semitone that most of the louder half of a clip's peaks share, for each clip.
+    """The most frequent fraction of a semitone among the louder half of a clip's peaks, for each clip.
 
     Args:
         hz, heights, clip: of each peak, (peaks,), in the order of the clips.
@@ -103,8 +103,8 @@ def _most_common_deviations(
     part = np.where(part >= 0.5, part - 1, part).astype(np.float64)
     step, parts = ((part + 0.5) * _TUNING_STEPS).astype(np.int64), np.linspace(-0.5, 0.5, _TUNING_STEPS + 1)
     counts = np.bincount(clip[loud] * len(parts) + step, minlength=n_clips * len(parts)).reshape(n_clips, -1)
-    commonest: list[float] = np.where(counts.any(axis=1), parts[counts.argmax(axis=1)], 0.0).tolist()
-    return commonest
+    most_common: list[float] = np.where(counts.any(axis=1), parts[counts.argmax(axis=1)], 0.0).tolist()
+    return most_common
 
 
 @lru_cache(maxsize=256)
@@ -113,10 +113,10 @@ def chroma_filters(sr: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
 
     Args:
         sr: Hz.
-        tuning: part of a semitone.
+        tuning: fraction of a semitone.
 
     Returns:
-        (12, 1 + n_fft // 2), as `librosa.filters.chroma`; shared, read only.
+        (12, 1 + n_fft // 2), as `librosa.filters.chroma`; cached, read only.
 
     Source: D. Ellis, Chroma feature analysis and synthesis (2007).
     """
@@ -135,47 +135,47 @@ def chroma_filters(sr: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
 
 
 def chroma_stft(powers: NDArray[np.float32], sr: int, n_fft: int, tuning: float) -> NDArray[np.float32]:
-    """Chroma of power spectra, the strongest class of a frame being 1.
+    """Chroma of power spectra, scaled so that the strongest class of a frame is 1.
 
     Args:
         powers: (frames, at least 1 + n_fft // 2).
-        tuning: part of a semitone.
+        tuning: fraction of a semitone.
 
     Returns:
         (frames, 12).
     """
     chroma: NDArray[np.float32] = (chroma_filters(sr, n_fft, tuning) @ powers[:, : 1 + n_fft // 2].T).T
-    return _divided(chroma, chroma.max(axis=1, keepdims=True))
+    return _normalize(chroma, chroma.max(axis=1, keepdims=True))
 
 
 def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Chroma of a constant-Q transform, and its smoothed and quantised form (CENS).
 
     Args:
-        cqt: magnitudes, (..., frames, octaves * 12), 12 bins an octave from C.
+        cqt: magnitudes, (..., frames, octaves * 12), 12 bins per octave from C.
 
     Returns:
-        chroma (..., frames, 12), the strongest class of a frame being 1; CENS (..., frames, 12), of unit length.
+        chroma (..., frames, 12), the strongest class of a frame is 1; CENS (..., frames, 12), of unit length.
 
     Source: M. Müller and S. Ewert, Chroma Toolbox (2011).
     """
     raw = np.sum([cqt[..., k : k + N_CHROMA] for k in range(0, cqt.shape[-1], N_CHROMA)], axis=0)
-    share = _divided(raw, raw.sum(axis=-1, keepdims=True, dtype=np.float64))
+    share = _normalize(raw, raw.sum(axis=-1, keepdims=True, dtype=np.float64))
     steps = np.zeros_like(raw)
     for step in _CENS_STEPS:
         steps += (share > np.float32(step)) * np.float32(0.25)
-    cens = _smoothed(steps)
+    cens = _smooth(steps)
     length = np.sqrt((cens.astype(np.float64) ** 2).sum(axis=-1, keepdims=True))
-    return _divided(raw, raw.max(axis=-1, keepdims=True)), _divided(cens, length)
+    return _normalize(raw, raw.max(axis=-1, keepdims=True)), _normalize(cens, length)
 
 
-def _smoothed(steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., frames, 12) averaged over `_CENS_SMOOTH` frames: all rows are one signal, with silence between them."""
-    smooth = np.hanning(_CENS_SMOOTH + 2)
+def _smooth(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., frames, 12) averaged over `_CENS_SMOOTH` frames: all rows are one signal, separated by zeros."""
+    kernel = np.hanning(_CENS_SMOOTH + 2)
     n_frames = steps.shape[-2]
-    spaced = np.zeros((*steps.shape[:-2], N_CHROMA, n_frames + len(smooth)))
-    spaced[..., :n_frames] = steps.swapaxes(-1, -2)
-    smoothed = np.convolve(spaced.reshape(-1), smooth / smooth.sum(), mode="same").reshape(spaced.shape)
+    padded = np.zeros((*steps.shape[:-2], N_CHROMA, n_frames + len(kernel)))
+    padded[..., :n_frames] = steps.swapaxes(-1, -2)
+    smoothed = np.convolve(padded.reshape(-1), kernel / kernel.sum(), mode="same").reshape(padded.shape)
     return smoothed[..., :n_frames].swapaxes(-1, -2).astype(np.float32, order="C")
 
 
@@ -193,12 +193,12 @@ def tonnetz(chroma: NDArray[np.float32]) -> NDArray[np.float32]:
     turns = np.outer([7 / 6, 7 / 6, 3 / 2, 3 / 2, 2 / 3, 2 / 3], np.arange(float(N_CHROMA)))
     turns[::2] -= 0.5  # a cosine half a turn back is the sine
     radius = np.array([1, 1, 1, 1, 0.5, 0.5])[:, None]
-    share = _divided(chroma, np.abs(chroma).sum(axis=-1, keepdims=True, dtype=np.float64))
+    share = _normalize(chroma, np.abs(chroma).sum(axis=-1, keepdims=True, dtype=np.float64))
     centroids: NDArray[np.float64] = share @ (radius * np.cos(np.pi * turns)).T
     return centroids.astype(np.float32)
 
 
-def _divided(values: NDArray[np.float32], length: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Rows over their length; rows without any are left as they are."""
+def _normalize(values: NDArray[np.float32], length: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Rows divided by their length; rows of length 0 are left as they are."""
     divided: NDArray[np.floating[Any]] = values / np.where(length < _TINY, 1.0, length)
     return divided.astype(np.float32)

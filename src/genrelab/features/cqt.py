@@ -1,7 +1,7 @@
 """Constant-Q transform: seven octaves of twelve semitones from C1, tuned to the recording.
 
 librosa 0.11's `cqt` goes down the octaves by halving the rate, so that one set of twelve filters serves all.
-Here these filters are folded into one real matrix in the time domain: an octave is one matrix product.
+Here these filters are combined into one real matrix in the time domain: an octave is one matrix product.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tunings: Sequence[fl
         y: mono samples, (clips, n).
         sr: Hz; about 8,500 at least.
         hop_length: samples, a multiple of 64.
-        tunings: part of a semitone by which each recording is above A = 440 Hz, (clips,).
+        tunings: fraction of a semitone by which each recording is above A = 440 Hz, (clips,).
 
     Returns:
         (clips, frames, 84), frames of `hop_length` centred from sample 0.
@@ -43,17 +43,17 @@ def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tunings: Sequence[fl
     Source: C. Schörkhuber and A. Klapuri, Constant-Q transform toolbox for music processing (2010).
     """
     factors = [_early_factor(sr, hop_length, tuning) for tuning in tunings]
-    found = [_kernel(sr / factor, tuning) for factor, tuning in zip(factors, tunings, strict=True)]
-    if len({(factor, len(kernel)) for factor, (kernel, _) in zip(factors, found, strict=True)}) > 1:
-        # At a few odd rates it depends on the tuning by how much the rate is halved first.
+    filters = [_kernel(sr / factor, tuning) for factor, tuning in zip(factors, tunings, strict=True)]
+    if len({(factor, len(kernel)) for factor, (kernel, _) in zip(factors, filters, strict=True)}) > 1:
+        # At a few unusual rates it depends on the tuning how often the rate is halved first.
         return np.concatenate([cqt(y[[i]], sr, hop_length, [tuning]) for i, tuning in enumerate(tunings)])
-    y, hop_length = _decimated(y, factors[0]), hop_length // factors[0]
-    kernels, scales = (np.stack(parts) for parts in zip(*found, strict=True))
+    y, hop_length = _decimate(y, factors[0]), hop_length // factors[0]
+    kernels, scales = (np.stack(parts) for parts in zip(*filters, strict=True))
     octaves = []
     for octave in range(_N_OCTAVES):
         if octave:
-            y, hop_length = _decimated(y, 2), hop_length // 2
-        # As rows that do not overlap, for of others `@` makes no call of BLAS.
+            y, hop_length = _decimate(y, 2), hop_length // 2
+        # Copied into rows that do not overlap: for overlapping ones `@` does not call BLAS.
         response = np.ascontiguousarray(frame(y, kernels.shape[1], hop_length)) @ kernels
         np.square(response, out=response)
         magnitude = np.sqrt(response[:, :, :_OCTAVE] + response[:, :, _OCTAVE:])
@@ -63,7 +63,7 @@ def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tunings: Sequence[fl
 
 
 def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
-    """By how much the rate may be divided before the highest octave (powers of 2)."""
+    """The factor by which the rate may be divided before the highest octave, a power of 2."""
     highest = _C1_HZ * 2.0 ** ((tuning + N_BINS - 1) / _OCTAVE) * (1 + 0.5 * _HANN_BANDWIDTH / _Q)
     if highest > sr / 2:
         raise SettingsError(
@@ -74,11 +74,11 @@ def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
     return int(2 ** max(0, min(room, twos - _N_OCTAVES + 1)))
 
 
-def _decimated(y: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+def _decimate(y: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Signals (clips, n) at 1/factor of their rate with their energy kept, (clips, ceil(n / factor)).
 
-    Where a signal is silent the result is rounding noise, which chroma brings up to full scale: to be
-    librosa's noise, the scaling is librosa's, to the last bit and before the next halving.
+    Where a signal is silent the result is rounding noise, which chroma scales up to full scale: to get the
+    same noise as librosa, the scaling matches librosa's to the last bit, and precedes the next halving.
     """
     if factor == 1:
         return y
@@ -93,7 +93,7 @@ def _decimated(y: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 def _kernel(sr: float, tuning: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The filters of the highest octave in the time domain: (n_fft, 24), real parts then imaginary ones.
 
-    With them what their responses are divided by: the square roots of the filters' lengths in samples, (12,).
+    Also the scales that their responses are divided by: square roots of the filters' lengths in samples, (12,).
     """
     hz = _C1_HZ * 2.0 ** ((tuning + np.arange(N_BINS - _OCTAVE, N_BINS)) / _OCTAVE)
     lengths = _Q * sr / hz
@@ -105,13 +105,13 @@ def _kernel(sr: float, tuning: float) -> tuple[NDArray[np.float32], NDArray[np.f
         start = (n_fft - len(steps)) // 2
         wavelet[start : start + len(steps)] = np.exp(2j * np.pi * f / sr * steps) * hann / hann.sum()
     spectra = np.fft.fft(wavelets * (lengths[:, None] / n_fft), axis=1)[:, : 1 + n_fft // 2]
-    kernel = np.fft.fft(_sparse(spectra), n=n_fft, axis=1)
-    folded = np.concatenate((kernel.real, kernel.imag)).T.astype(np.float32, order="C")
-    folded.setflags(write=False)
-    return folded, np.sqrt(lengths.astype(np.float32))
+    kernel = np.fft.fft(_sparsify(spectra), n=n_fft, axis=1)
+    combined = np.concatenate((kernel.real, kernel.imag)).T.astype(np.float32, order="C")
+    combined.setflags(write=False)
+    return combined, np.sqrt(lengths.astype(np.float32))
 
 
-def _sparse(spectra: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def _sparsify(spectra: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Filters without their smallest bins, `_SPARSITY` of each row's sum, as librosa keeps them."""
     size = np.abs(spectra)
     ordered = np.sort(size, axis=1)

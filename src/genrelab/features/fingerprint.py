@@ -1,10 +1,10 @@
-"""A compact acoustic fingerprint of a clip: where its spectrum peaks, and nothing else.
+"""A compact acoustic fingerprint of a clip: the positions of its spectral peaks.
 
-A landmark is a point of the spectrogram that is louder than all around it. Levels do not change where those points
-are, MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of the stretch that it was cut from.
+A landmark is a point of the spectrogram that is louder than all around it. Changes of level do not move these points,
+MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of the part that it was cut from.
 
 Source: A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003. There pairs of points are hashed and the
-hashes kept; here the points are, so that `near.py` can also lay two clips over each other and compare point by point.
+hashes kept; here the points are kept, so that `near_duplicates.py` can also align two clips and compare point by point.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from genrelab.features.spectrogram import power_blocks
 
 RATE = 11_025  # Hz
-N_FFT = 1_024  # 93 ms, 10.8 Hz a bin
+N_FFT = 1_024  # 93 ms, 10.8 Hz per bin
 HOP = 384
 FRAME_S = HOP / RATE
-"""Seconds a frame: 34.8 ms."""
+"""Seconds per frame: 34.8 ms."""
 
 FIRST_BIN, BINS = 19, 256
-"""205 to 2,950 Hz: what a telephone leaves. 256 bins, so that one fits a byte."""
+"""205 to 2,950 Hz: about telephone bandwidth. 256 bins, so that a bin number fits a byte."""
 
 PEAK_RADIUS_FRAMES, PEAK_RADIUS_BINS = 5, 9
-"""How far a landmark is the loudest point: 174 ms and 97 Hz to either side. Music has about 28 of them a second."""
+"""A landmark is the loudest point within 174 ms and 97 Hz to either side. Music has about 28 landmarks per second."""
 
 FLOOR = 1e-6
-"""Power below which there is only the rounding of 16-bit samples."""
+"""Power below which there is only rounding noise of 16-bit samples."""
 
 MAX_FRAMES = 1 << 16
 
@@ -43,7 +43,7 @@ class Fingerprint:
 
     Attributes:
         track_id: clips of one track are not compared with each other.
-        start_s: where in the track the clip begins.
+        start_s: where in the track the clip starts.
         landmarks: (n, 2), see `landmarks`.
     """
 
@@ -56,13 +56,13 @@ def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:
     """The landmarks of a clip.
 
     Args:
-        y: mono samples, (n,); what lies beyond `MAX_FRAMES` frames (38 minutes) is not looked at.
+        y: mono samples, (n,); those beyond `MAX_FRAMES` frames (38 minutes) are ignored.
         sr: their rate in Hz.
 
     Returns:
         (landmarks, 2); none where the clip is silent.
     """
-    samples = _at_rate(y, sr)[: (MAX_FRAMES - 1) * HOP]
+    samples = _resample(y, sr)[: (MAX_FRAMES - 1) * HOP]
     levels = np.empty((1 + len(samples) // HOP, BINS), np.float32)
     for rows, powers in power_blocks(samples, N_FFT, HOP):
         levels[rows] = powers[:, FIRST_BIN : FIRST_BIN + BINS]
@@ -77,10 +77,10 @@ def pack(marks: Landmarks) -> bytes:
 
 
 def unpack(content: bytes) -> Landmarks:
-    """What `pack` packed.
+    """The inverse of `pack`.
 
     Raises:
-        ValueError: these bytes are no landmarks.
+        ValueError: the bytes are not landmarks.
     """
     n, left = divmod(len(content), 3)
     if left:
@@ -89,8 +89,8 @@ def unpack(content: bytes) -> Landmarks:
     return np.stack((frames, np.frombuffer(content, np.uint8, n, 2 * n).astype(np.uint16)), axis=1)
 
 
-def _at_rate(y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
-    """`y` at `RATE`. Landmarks lie below 3 kHz: soxr's LQ does for them, at two thirds of what HQ costs."""
+def _resample(y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
+    """`y` at `RATE`. Landmarks lie below 3 kHz: soxr's quality LQ suffices, at two thirds of the cost of HQ."""
     if sr == RATE:
         return y
     import soxr
@@ -99,12 +99,12 @@ def _at_rate(y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
     return resampled
 
 
-def _running_max(levels: NDArray[np.float32], around: int) -> NDArray[np.float32]:
-    """The largest of each value and `around` rows before and behind it; spans that double reach it in few steps."""
-    margin = np.zeros((around, levels.shape[1]), np.float32)
+def _running_max(levels: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+    """Maximum of each value and `radius` rows before and after it; doubling the span needs few steps."""
+    margin = np.zeros((radius, levels.shape[1]), np.float32)
     largest, span = np.concatenate((margin, levels, margin)), 1
-    while span < 2 * around + 1:
-        step = min(span, 2 * around + 1 - span)
+    while span < 2 * radius + 1:
+        step = min(span, 2 * radius + 1 - span)
         largest = np.maximum(largest[:-step], largest[step:])
         span += step
     return largest

@@ -1,7 +1,7 @@
-"""What one frame sounds like: loudness, centre, width, roll-off and contrast of its spectrum, zero crossings.
+"""Features of single frames: loudness, centroid, bandwidth, roll-off and contrast of the spectrum, zero crossings.
 
 All take time-major spectra whose rows are padded with zeros to a whole number of chunks (`padded_bins`), so
-that the moments of 64 bins are one product and a frame's moments follow from its 17 chunks in float64.
+that the moments of 64 bins are one matrix product and a frame's moments follow from its 17 chunks in float64.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def chunk_moments(powers: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (frames, chunks, 3): sums of m, m x and m x² for magnitudes m at x bins from the middle.
     """
-    # Distances within a chunk are small numbers: float32 loses nothing here that matters over the whole.
-    return (np.sqrt(powers).reshape(-1, _CHUNK) @ _distances()).reshape(len(powers), -1, 3)
+    # Distances within a chunk are small numbers: float32 loses nothing that matters for the whole frame.
+    return (np.sqrt(powers).reshape(-1, _CHUNK) @ _moment_weights()).reshape(len(powers), -1, 3)
 
 
 def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_
 
     Args:
         moments: from `chunk_moments`, (frames, chunks, 3).
-        powers: the power spectra that they are of, (frames, padded bins).
+        powers: the power spectra that they were computed from, (frames, padded bins).
 
     Returns:
         (frames, 3) Hz: centroid, bandwidth, roll-off.
@@ -57,10 +57,10 @@ def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_
     total, first, second = (moments[:, :, k].astype(np.float64) for k in range(3))
     middle = np.arange(moments.shape[1]) * _CHUNK + (_CHUNK - 1) / 2
     whole = total.sum(axis=1)
-    some = np.where(whole < _TINY, np.inf, whole)
-    centroid = (total @ middle + first.sum(axis=1)) / some
-    away = middle - centroid[:, None]
-    spread = (away * (total * away + 2 * first) + second).sum(axis=1) / some
+    divisor = np.where(whole < _TINY, np.inf, whole)
+    centroid = (total @ middle + first.sum(axis=1)) / divisor
+    distance = middle - centroid[:, None]
+    spread = (distance * (total * distance + 2 * first) + second).sum(axis=1) / divisor
     rolloff = _rolloff_bins(total, whole, powers)
     bins = np.stack((centroid, np.sqrt(np.maximum(spread, 0.0)), rolloff), axis=1)
     return (bins * (sr / n_fft)).astype(np.float32)
@@ -69,13 +69,13 @@ def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_
 def _rolloff_bins(
     total: NDArray[np.float64], whole: NDArray[np.float64], powers: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """The first bin up to which `_ROLL_PERCENT` of a frame lies: its chunk first, then the bin in it."""
+    """The first bin up to which `_ROLL_PERCENT` of a frame's magnitude lies: its chunk first, then the bin in it."""
     rows, n_chunks = np.arange(len(total)), total.shape[1]
     wanted = _ROLL_PERCENT * whole
     up_to = np.cumsum(total, axis=1)
     chunk = np.minimum((up_to < wanted[:, None]).sum(axis=1), n_chunks - 1)
     wanted -= up_to[rows, chunk] - total[rows, chunk]
-    inside = np.sqrt(powers.reshape(-1, n_chunks, _CHUNK)[rows, chunk]) @ _running_sum()
+    inside = np.sqrt(powers.reshape(-1, n_chunks, _CHUNK)[rows, chunk]) @ _cumulative_sum_matrix()
     position = (inside < wanted[:, None]).sum(axis=1)
     bins: NDArray[np.int64] = chunk * _CHUNK + np.minimum(position, _CHUNK - 1)
     return bins
@@ -90,7 +90,7 @@ def mean_square(powers: NDArray[np.float32], n_fft: int) -> NDArray[np.float32]:
     Returns:
         (frames,).
     """
-    return powers @ _mirrored(n_fft)
+    return powers @ _mean_square_weights(n_fft)
 
 
 def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
@@ -100,9 +100,9 @@ def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[
         powers: power spectra, (frames, at least 1 + n_fft // 2).
 
     Returns:
-        (frames, edges) power, in the order that `contrast` knows.
+        (frames, edges) power, in the order that `contrast` expects.
     """
-    # Floats that are not negative are in the order of their bits, and integers sort a quarter faster.
+    # Non-negative floats sort like their bit patterns, and integers sort a quarter faster.
     ordered, edges = powers[:, : 1 + n_fft // 2].view(np.int32).copy(), []
     for bins, n_edge in _contrast_bands(sr, n_fft):
         band = ordered[:, bins]
@@ -137,8 +137,8 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
     """Share of the samples of each centred frame whose sign differs from the sample before.
 
     Args:
-        y: mono samples, (..., n); before and after them the outermost samples are repeated.
-        n_fft: frame length, a multiple of `hop_length`; that is a multiple of 8, and 2,040 at most.
+        y: mono samples, (..., n); they are padded with the first and the last sample.
+        n_fft: frame length, a multiple of `hop_length`, which is a multiple of 8, and 2,040 at most.
 
     Returns:
         (..., 1 + n // hop_length).
@@ -149,7 +149,7 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
     crossing = hops.reshape(*y.shape[:-1], -1)
     end = min(start + n, crossing.shape[-1])  # whole hops: the last frame may end before the samples do
     np.not_equal(negative[..., 1 : end - start], negative[..., : end - start - 1], out=crossing[..., start + 1 : end])
-    # Eight booleans are summed at once, as the bytes of one number: none of them can pass 255.
+    # Eight booleans are summed at once, as the bytes of one integer: none of them can exceed 255.
     counts = hops.view(np.uint64).sum(axis=-1, keepdims=True).view(np.uint8).sum(axis=-1, dtype=np.int64)
     within: NDArray[np.int64] = sum(counts[..., k : k + n_frames] for k in range(per_frame))
     within -= hops[..., :n_frames, 0]  # a frame's first sample has none before it within the frame
@@ -157,29 +157,29 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
 
 
 @lru_cache(maxsize=8)
-def _mirrored(n_fft: int) -> NDArray[np.float32]:
-    """What each bin adds to the mean square; 0 Hz and Nyquist have no mirror image, (padded bins,)."""
+def _mean_square_weights(n_fft: int) -> NDArray[np.float32]:
+    """Weight of each bin in the mean square; 0 Hz and Nyquist have no mirror image, (padded bins,)."""
     weights = np.full(padded_bins(n_fft), 2.0 / n_fft**2, np.float32)
     weights[[0, n_fft // 2]] /= 2
     return weights
 
 
 @lru_cache(maxsize=1)
-def _distances() -> NDArray[np.float32]:
+def _moment_weights() -> NDArray[np.float32]:
     """1, x and x² of the distance x from the middle of a chunk, (64, 3)."""
     x = np.arange(_CHUNK) - (_CHUNK - 1) / 2
     return np.stack((np.ones(_CHUNK), x, x**2), axis=1).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def _running_sum() -> NDArray[np.float32]:
-    """The matrix that makes sums up to each bin of a chunk: several times as fast as `cumsum`, (64, 64)."""
+def _cumulative_sum_matrix() -> NDArray[np.float32]:
+    """Matrix of cumulative sums within a chunk: several times as fast as `cumsum`, (64, 64)."""
     return np.triu(np.ones((_CHUNK, _CHUNK), np.float32))
 
 
 @lru_cache(maxsize=8)
 def _contrast_bands(sr: int, n_fft: int) -> tuple[tuple[slice, int], ...]:
-    """Bins of each band, and how many of them are its 2 % (librosa's rounding, one at least)."""
+    """Bins of each band, and the number that makes 2 % of them (rounded as librosa does, at least one)."""
     hz = np.fft.rfftfreq(n_fft, 1 / sr)
     edges = [0.0, *(_CONTRAST_HZ * 2.0 ** np.arange(_CONTRAST_BANDS))]
     bands = []

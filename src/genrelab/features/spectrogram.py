@@ -1,4 +1,4 @@
-"""Waveform → power spectra → log-mel: the pictures that convolutional networks look at.
+"""Waveform → power spectra → log-mel spectrograms, the input of convolutional networks.
 
 Frames are centred and zero-padded, windowed by a periodic Hann window, and transformed in float32 in blocks
 small enough to stay in cache; the reference is librosa 0.11 (`stft`, `filters.mel`, `power_to_db`).
@@ -19,14 +19,14 @@ BLOCK = 96
 """Frames transformed at once: 96 spectra of 2,048 samples are less than a megabyte."""
 
 AMIN = 1e-10
-"""Power below which nothing is told apart (librosa's `amin`)."""
+"""Lower limit of the power before the logarithm (librosa's `amin`)."""
 
-_BANDS = 16  # mel bands multiplied at once: a group reads only the bins that its bands touch
+_BANDS = 16  # mel bands multiplied at once: a group reads only the bins that its bands cover
 _DB = np.float32(10.0 / np.log(10.0))  # 10 log10(x) = _DB ln(x); NumPy has a vectorised float32 ln
 
 
 def frame(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.float32]:
-    """Centred frames of signals with zeros around them, as a view.
+    """Centred frames of zero-padded signals, as a view.
 
     Args:
         y: mono samples, (..., n).
@@ -46,8 +46,8 @@ def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool
     Args:
         frames: (n, n_fft).
         out: where to write, (n, 1 + n_fft // 2).
-        double: transform in float64: for those who look at what is 140 dB below the loudest bin, and those who have
-            few frames and would wait longer for SciPy to load than for NumPy's transform.
+        double: transform in float64: where levels 140 dB below the loudest bin matter, and for few frames, where
+            importing SciPy would take longer than NumPy's transform.
 
     Returns:
         `out`, squared magnitudes.
@@ -55,7 +55,7 @@ def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool
     if double:
         spectra = np.fft.rfft(frames * _hann(frames.shape[1], np.float64), axis=1)
     else:
-        import scipy.fft  # in float32 seven times as fast as NumPy; late, for loading it takes longer than a song
+        import scipy.fft  # in float32 seven times as fast as NumPy; late: the import takes longer than a song
 
         spectra = scipy.fft.rfft(frames * _hann(frames.shape[1], np.float32), axis=1)
     parts = spectra.astype(np.complex64, copy=False).view(np.float32)
@@ -87,9 +87,9 @@ def mel_filters(sr: int, n_fft: int, n_mels: int) -> NDArray[np.float32]:
         sr: Hz.
 
     Returns:
-        (n_mels, 1 + n_fft // 2), as `librosa.filters.mel`; shared, read only.
+        (n_mels, 1 + n_fft // 2), as `librosa.filters.mel`; cached, read only.
 
-    Source: M. Slaney, Auditory Toolbox (1998); linear below 1 kHz, 27 steps a factor of 6.4 above.
+    Source: M. Slaney, Auditory Toolbox (1998); linear below 1 kHz, 27 steps per factor of 6.4 above.
     """
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(sr / 2), n_mels + 2))
     rise = np.diff(edges)
@@ -119,13 +119,13 @@ def mel_power(
 
 
 def decibels(powers: NDArray[np.float32], *, top_db: float, ref: float | None = None) -> NDArray[np.float32]:
-    """Power in dB, no lower than `top_db` below the loudest value of a picture (`librosa.power_to_db`).
+    """Power in dB, no lower than `top_db` below the loudest value of a spectrogram (`librosa.power_to_db`).
 
     Where nothing reaches `AMIN` and the reference is the loudest value, all is `-top_db`: silence has no
-    loudest bin to be compared with (librosa answers 0 dB).
+    loudest bin as a reference (librosa returns 0 dB).
 
     Args:
-        powers: one picture, or several, each with levels of its own: (..., frames, bands).
+        powers: one spectrogram, or several with levels of their own: (..., frames, bands).
         ref: power of 0 dB; the loudest value unless given.
 
     Returns:
@@ -169,7 +169,7 @@ def mel_image(y: NDArray[np.float32], view: MelImageView) -> NDArray[np.float32]
 
     Levels are relative to all frames of the clip, then the first `size` frames are kept (30 s give 225 at
     hop 2,953: averaging frames into 224 would cost up to 34 dB). A clip too short for `size` frames at
-    `min_hop` ends in silence.
+    `min_hop` is padded with silence.
 
     Args:
         y: mono samples at `view.sr`, (n,).
@@ -189,8 +189,8 @@ def mel_image(y: NDArray[np.float32], view: MelImageView) -> NDArray[np.float32]
 def log_mel_windows(y: NDArray[np.float32], view: LogMelView) -> list[tuple[float, NDArray[np.float32]]]:
     """Log-mel spectrograms of the windows of a clip, each in dB below its own loudest bin.
 
-    A clip shorter than a window is repeated until it fills one. What is left at the end becomes one more
-    window, moved back to end with the clip, if it is at least half a window long.
+    A clip shorter than a window is repeated until it fills one. A remainder of at least half a window becomes
+    one more window, moved back to end with the clip.
 
     Args:
         y: mono samples at `view.sr`, (n,).
@@ -244,8 +244,8 @@ def _mel_groups(sr: int, n_fft: int, n_mels: int) -> tuple[tuple[slice, slice, N
     return tuple(groups)
 
 
-_LINEAR_STEP = 200.0 / 3  # Hz a mel below 1 kHz
-_LOG_HZ, _LOG_MEL = 1000.0, 15.0  # where the logarithmic part begins
+_LINEAR_STEP = 200.0 / 3  # Hz per mel below 1 kHz
+_LOG_HZ, _LOG_MEL = 1000.0, 15.0  # where the logarithmic part starts
 _LOG_STEP = float(np.log(6.4)) / 27.0
 
 

@@ -1,8 +1,8 @@
-"""A clip in numbers: FMA's 518 statistics, 230 more of how the timbre moves, the article's 35 features a frame.
+"""A clip as numbers: FMA's 518 statistics, 230 more on how the timbre changes, the article's 35 features per frame.
 
-Both follow librosa 0.11 with its defaults. What a frame is described by stands in `spectral`, `chroma` and
-`cqt`; here it is computed in one pass over the spectrum and summed up. Clips of one length are computed together: of
-short ones most of the time would go into the calls, not into the numbers.
+All follow librosa 0.11 with its defaults. The features of a frame are defined in `spectral`, `chroma` and `cqt`; here
+they are computed in one pass over the spectrum and summarised. Clips of one length are computed together: for short
+ones most of the time would be call overhead.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from genrelab.features.spectrogram import BLOCK, decibels, frame, mel_power, pow
 
 _TOP_DB = 80.0
 _N_MELS = 128
-_HOPS = (64, 128, 256, 512, 1024)  # halved once an octave
-_MIN_SR = 12_800  # the highest contrast band begins at 6,400 Hz
-_FMA_SR = 22_050  # what librosa takes the rate to be where FMA's recipe does not state it
+_HOPS = (64, 128, 256, 512, 1024)  # halved once per octave
+_MIN_SR = 12_800  # the highest contrast band starts at 6,400 Hz
+_FMA_SR = 22_050  # the rate that librosa assumes where FMA's recipe does not state it
 
-_FEATURES = {  # and how many rows each has
+_FEATURES = {  # with the number of rows of each
     "chroma_cens": 12,
     "chroma_cqt": 12,
     "chroma_stft": 12,
@@ -56,13 +56,13 @@ ENCODING_DEPENDENT: tuple[str, ...] = tuple(
     if (name.startswith("spectral_contrast_") and name.endswith("_07"))
     or (name.startswith(("spectral_", "zcr_")) and name.split("_")[-2] in ("kurtosis", "max", "min", "skew"))
 )
-"""Statistics that tell how a file was stored rather than how it sounds: the valleys of the highest contrast band are
-the edge that a resampler or encoder leaves below half the rate, and extremes and higher moments of a spectrum's shape
-are made by single frames of near-silence, whose spectrum is rounding noise. The same clip at 22.05 and 44.1 kHz
+"""Statistics that depend on how a file was encoded rather than how it sounds: the valleys of the highest contrast band
+are the edge that a resampler or encoder leaves below half the rate, and extremes and higher moments of a spectrum's
+shape come from single frames of near-silence, whose spectrum is rounding noise. The same clip at 22.05 and 44.1 kHz
 differs in them by up to several standard deviations."""
 
 _N_MFCC = _FEATURES["mfcc"]
-_STEP_VARIANCE_FLOOR = 1e-3  # variance of a step below which movement is not told from rest
+_STEP_VARIANCE_FLOOR = 1e-3  # variance of a step below which a change is not distinguished from none
 
 DESCRIPTORS: tuple[str, ...] = (
     *STATISTICS,
@@ -84,9 +84,9 @@ FRAMES: tuple[str, ...] = (
 def statistics(y: NDArray[np.float32], sr: int, *, view: StatisticsView) -> NDArray[np.float32]:
     """FMA's 518 statistics of clips: 7 moments over the frames of 74 rows of 11 features.
 
-    Skewness and kurtosis of a row that does not vary (no more than float32 rounds) are 0; SciPy answers NaN.
-    With `view.fma_exact` the rate is taken to be 22,050 Hz by chroma_stft, centroid, bandwidth,
-    contrast and roll-off whatever it is, as in FMA's published columns.
+    Skewness and kurtosis of a row that is constant within float32 rounding are 0; SciPy returns NaN.
+    With `view.fma_exact` chroma_stft, centroid, bandwidth, contrast and roll-off assume a rate of
+    22,050 Hz whatever it is, as in FMA's published columns.
 
     Args:
         y: mono samples, (n,) or (clips, n), half a second or more.
@@ -101,13 +101,13 @@ def statistics(y: NDArray[np.float32], sr: int, *, view: StatisticsView) -> NDAr
     Source: M. Defferrard et al., FMA: a dataset for music analysis (2017).
     """
     clips = np.atleast_2d(y)
-    heard = _frame_features(clips, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr)
-    return _statistics(clips, heard, sr, view.hop_length).reshape(*y.shape[:-1], -1)
+    features = _frame_features(clips, sr, view, stated_sr=_FMA_SR if view.fma_exact else sr)
+    return _statistics(clips, features, sr, view.hop_length).reshape(*y.shape[:-1], -1)
 
 
 def descriptors(y: NDArray[np.float32], sr: int, view: DescriptorsView) -> NDArray[np.float32]:
-    """The statistics and how the timbre moves: covariances of the MFCC, and the logarithm of the variance of the step
-    that each of them takes over two frames.
+    """The statistics and how the timbre changes: covariances of the MFCC, and the logarithm of the variance of the
+    change of each over two frames.
 
     Args:
         y: mono samples, (n,) or (clips, n), half a second or more.
@@ -120,21 +120,21 @@ def descriptors(y: NDArray[np.float32], sr: int, view: DescriptorsView) -> NDArr
         SettingsError: as `statistics`.
     """
     clips = np.atleast_2d(y)
-    heard = _frame_features(clips, sr, view, stated_sr=sr)
-    mfcc = heard.rows["mfcc"].astype(np.float64)
+    features = _frame_features(clips, sr, view, stated_sr=sr)
+    mfcc = features.rows["mfcc"].astype(np.float64)
     away = mfcc - mfcc.mean(axis=1, keepdims=True)
     covariance = away.swapaxes(1, 2) @ away / (mfcc.shape[1] - 1)
     steps = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + _STEP_VARIANCE_FLOOR)
     moves = np.concatenate((covariance[:, *np.triu_indices(view.n_mfcc)], steps), axis=1).astype(np.float32)
-    found = np.concatenate((_statistics(clips, heard, sr, view.hop_length), moves), axis=1)
+    found = np.concatenate((_statistics(clips, features, sr, view.hop_length), moves), axis=1)
     return found.reshape(*y.shape[:-1], -1)
 
 
-def _statistics(clips: NDArray[np.float32], heard: _FrameFeatures, sr: int, hop_length: int) -> NDArray[np.float32]:
+def _statistics(clips: NDArray[np.float32], features: _FrameFeatures, sr: int, hop_length: int) -> NDArray[np.float32]:
     """(clips, 518)."""
-    chroma, cens = chroma_cqt(cqt(clips, sr, hop_length, heard.tunings))
+    chroma, cens = chroma_cqt(cqt(clips, sr, hop_length, features.tunings))
     pitch = {"chroma_cqt": chroma, "chroma_cens": cens, "tonnetz": tonnetz(cens)}
-    found = _moments(heard.rows) | _moments(pitch)
+    found = _moments(features.rows) | _moments(pitch)
     return np.concatenate([found[feature].reshape(len(clips), -1) for feature in _FEATURES], axis=1)
 
 
@@ -160,7 +160,7 @@ def frames(y: NDArray[np.float32], sr: int, view: FramesView) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class _FrameFeatures:
-    """What one pass over the spectrum of clips finds."""
+    """The result of one pass over the spectra of clips."""
 
     rows: dict[str, NDArray[np.float32]]  # (clips, frames, size) of each feature
     tunings: list[float]  # of each clip, for the constant-Q transform: from magnitudes, at the true rate
@@ -168,7 +168,7 @@ class _FrameFeatures:
 
 @dataclass(frozen=True)
 class _Spectra:
-    """The power spectra of all frames, clip by clip, and what is cheaper to take from a block while it is in cache."""
+    """Power spectra of all frames, clip by clip, and what is cheaper to compute from a block while it is in cache."""
 
     powers: NDArray[np.float32]  # (frames, padded bins)
     moments: NDArray[np.float32]  # of chunks of bins, (frames, chunks, 3)
@@ -187,7 +187,7 @@ def _frame_features(
             f"{view.name} needs a hop_length of {', '.join(map(str, _HOPS))} that divides n_fft, and a rate of"
             f" {_MIN_SR} Hz or more. Received: hop_length={view.hop_length}, n_fft={view.n_fft}, sr={sr}"
         )
-    n_fft, s = view.n_fft, _spectra(clips, sr, view, stated_sr)
+    n_fft, s = view.n_fft, _compute_spectra(clips, sr, view, stated_sr)
     pitches = tunings(s.peaks, stated_sr, n_fft, squared=True)
     powers, edges, mel = (x.reshape(len(clips), -1, x.shape[1]) for x in (s.powers, s.edges, s.mel))
     shape = spectral.shape(s.moments, s.powers, stated_sr, n_fft).reshape(len(clips), -1, 3)
@@ -204,7 +204,7 @@ def _frame_features(
     return _FrameFeatures(rows, tunings(s.peaks, sr, n_fft, squared=False))
 
 
-def _spectra(
+def _compute_spectra(
     clips: NDArray[np.float32], sr: int, view: StatisticsView | DescriptorsView | FramesView, stated_sr: int
 ) -> _Spectra:
     n_fft, windows = view.n_fft, frame(clips, view.n_fft, view.hop_length)
@@ -217,7 +217,7 @@ def _spectra(
     for clip, start in product(range(len(clips)), range(0, windows.shape[1], BLOCK)):
         rows = clip, slice(start, start + BLOCK)
         block = powers[rows]
-        # float64: contrast looks into valleys (above an MP3's low-pass) where a float32 FFT is noise.
+        # float64: contrast measures valleys (above an MP3's low-pass) where a float32 FFT is noise.
         power(windows[rows], out=block[:, : 1 + n_fft // 2], double=True)
         mel_power(block, sr, n_fft, _N_MELS, out=mel[rows])
         moments.append(spectral.chunk_moments(block))
@@ -238,8 +238,8 @@ def _spectra(
 def _mfcc(mel: NDArray[np.float32], n_mfcc: int) -> NDArray[np.float32]:
     """Cosine transform of the level in mel bands (clips, frames, bands): (clips, frames, n_mfcc)."""
     level = decibels(mel, top_db=_TOP_DB, ref=1.0)
-    # The floor is the same in all bands and so belongs to the first coefficient alone: taken out before the
-    # product, it cannot leave its rounding in the others, and silence has coefficients of exactly 0.
+    # The floor is the same in all bands and so affects the first coefficient only: subtracted before the
+    # product, its rounding does not leak into the others, and silence has coefficients of exactly 0.
     floor = level.min(axis=(1, 2), keepdims=True)
     coefficients: NDArray[np.float32] = (level - floor) @ _dct(mel.shape[2], n_mfcc)
     coefficients[:, :, 0] += floor[:, 0] * np.float32(np.sqrt(mel.shape[2]))
@@ -247,7 +247,7 @@ def _mfcc(mel: NDArray[np.float32], n_mfcc: int) -> NDArray[np.float32]:
 
 
 def _moments(rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """Statistics over the frames of features that have equally many, (clips, frames, size), all at once.
+    """Statistics over the frames of features, (clips, frames, size), all at once; all have the same number of frames.
 
     Returns:
         (clips, 7, size) of each feature, in the order of `_STATISTICS`.
@@ -260,10 +260,10 @@ def _moments(rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float
     m2 = squares.mean(axis=2)
     m3 = np.einsum("ijk,ijk->ij", squares, away) / n
     m4 = np.einsum("ijk,ijk->ij", squares, squares) / n
-    still = m2 <= (np.finfo(np.float32).eps * mean) ** 2  # no more than rounding
-    m2_ = np.where(still, 1.0, m2)
-    skew = np.where(still, 0.0, m3 / m2_**1.5)
-    kurtosis = np.where(still, 0.0, m4 / m2_**2 - 3.0)
+    constant = m2 <= (np.finfo(np.float32).eps * mean) ** 2  # no more than rounding
+    m2_ = np.where(constant, 1.0, m2)
+    skew = np.where(constant, 0.0, m3 / m2_**1.5)
+    kurtosis = np.where(constant, 0.0, m4 / m2_**2 - 3.0)
     median = (ordered[:, :, (n - 1) // 2] + ordered[:, :, n // 2]) / 2
     table = np.stack((kurtosis, ordered[:, :, -1], mean, median, ordered[:, :, 0], skew, np.sqrt(m2)), axis=1)
     ends = np.cumsum([feature.shape[2] for feature in rows.values()])

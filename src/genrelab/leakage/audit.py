@@ -1,4 +1,4 @@
-"""What stands on both sides of a split, and which tracks of a collection are copies of each other.
+"""Audits: what is on both sides of a split, and which tracks of a collection are copies of each other.
 
 An audit is a JSON object: `checks` with counts and the first pairs, a `verdict`, and `sentences` for people. In the
 audit of a split `a` is a track that was learned from (role fit or choose) and `b` a scored one; in that of a
@@ -31,11 +31,11 @@ from genrelab.records.prepared import Prepared
 from genrelab.splits.split import Split, artist_key
 
 FILE = AUDIT_FILE
-"""Its name in PREPARED and RUN."""
+"""Name of an audit in PREPARED and RUN."""
 
 EXACT = ("same_track", "same_audio")
-"""Checks that find exact copies: they stop a training unless --allow-leaks. Equal rows of features are told as a leak:
-what was recorded stands in no table, and those that are published have such rows."""
+"""Checks that find exact copies: they stop a training unless --allow-leaks. Equal rows of features are only reported:
+a table does not tell which recordings they are of, and published tables have such rows."""
 
 LEAKS = {
     "same_track": "learned from, too: the same file under another id",
@@ -62,20 +62,20 @@ SHARED = {
 """`None of 76 scored tracks shares its` …"""
 
 RECORDINGS = ("same_track", "same_audio", "near_duplicate")
-"""Checks of one thing, the recording: where one of them found something, no other says that nothing is shared."""
+"""Checks for the same recording: where one of them finds something, none of them is reported as clean."""
 
 MAX_PAIRS_NAMED = 3  # pairs in a sentence
-SENTENCES_VERSION = 2  # other sentences have another number, so that `prepare` writes them anew
+SENTENCES_VERSION = 2  # raise it when sentences change, so that `prepare` writes them again
 
 
 def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
-    """What the scored tracks of a split share with those that are learned from."""
+    """Audit of what the scored tracks of a split share with those that are learned from."""
     sides = _sides(split)
     checks = [*artist_and_album_checks(prepared, sides), *copy_checks(prepared, sides)]
     tracks = sides.learned | sides.scored
     sentences = [
         *_leak_sentences(checks, prepared),
-        *_unknown(checks, prepared, tracks, "may stand on both sides unnoticed"),
+        *_unknown_sentences(checks, prepared, tracks, "may stand on both sides unnoticed"),
     ]
     return {
         "schema": SCHEMA, "split": split.policy, "n_scored": len(sides.scored), "n_learned": len(sides.learned),
@@ -84,10 +84,10 @@ def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
 
 
 def audit_prepared(prepared: Prepared) -> dict[str, Any]:
-    """Which tracks of a preparation are copies of each other, whatever the split will be."""
+    """Audit of which tracks of a preparation are copies of each other, whatever the split will be."""
     tracks = {i for i, status in enumerate(prepared.tracks["status"]) if status == "ok"}
     checks = copy_checks(prepared, Sides(tracks, tracks))
-    unknown = _unknown(checks, prepared, tracks, "may come to stand on both sides of a split")
+    unknown = _unknown_sentences(checks, prepared, tracks, "may come to stand on both sides of a split")
     return {
         "schema": SCHEMA, "split": None, "n_scored": 0, "n_learned": 0,
         **_checks_and_verdict(checks, prepared), "sentences": [*_copy_sentences(checks, prepared), *unknown],
@@ -96,7 +96,7 @@ def audit_prepared(prepared: Prepared) -> dict[str, Any]:
 
 
 def audit_key(prepared: Prepared) -> str:
-    """Names what `audit_prepared` would look at: equal where it would find the same."""
+    """Hash of all that `audit_prepared` depends on: equal where its result would be the same."""
     t = prepared.tracks
     content = [
         SCHEMA,
@@ -114,9 +114,9 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest
     """Stop where an exact copy of a scored track is learned from.
 
     Args:
-        found: of `audit_run`.
-        allow: go on all the same (`--allow-leaks`).
-        where: what the message begins with, such as `the official split`.
+        found: the result of `audit_run`.
+        allow: continue anyway (`--allow-leaks`).
+        where: start of the message, such as `the official split`.
         manifest: file with the rows of `suggest_exclusions`.
 
     Raises:
@@ -130,16 +130,18 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest
     more = ", …" if len(pairs) > 3 else ""
     n = max(c["leaking"] for c in exact)
     raise SplitError(
-        f"{where}: {n:,} of {pluralize(found['n_scored'], 'scored track')} {_is(n)} learned from, too, as an exact copy "
-        f"({named}{more}): leave the copies out with `prepare --exclude {manifest}`, or go on with --allow-leaks"
+        f"{where}: {n:,} of {pluralize(found['n_scored'], 'scored track')} {_is(n)} learned from, too, "
+        f"as an exact copy ({named}{more}): leave the copies out with `prepare --exclude {manifest}`, or go on with "
+        "--allow-leaks"
     )
 
 
 def suggest_exclusions(prepared: Prepared, split: Split) -> list[Exclusion]:
-    """Rows for `prepare --exclude` that would mend a split.
+    """Rows for `prepare --exclude` that would remove the copies from a split.
 
-    Of the official one the learned copy goes, so that the scored part stays as published. Any other is dealt out anew
-    when tracks go, so of all copies only the first stays, and of one recording under two genres none.
+    In the official split the learned copy is excluded, so that the scored part stays as published. Any other split is
+    drawn again when tracks are excluded, so of all copies only the first is kept, and of one recording under two
+    genres none.
     """
     t = prepared.tracks
     published = split.policy == "official"
@@ -147,9 +149,9 @@ def suggest_exclusions(prepared: Prepared, split: Split) -> list[Exclusion]:
     rows: dict[int, Exclusion] = {}
     for check in copy_checks(prepared, _sides(split) if published else Sides(used, used)):
         for a, b, what, _, _ in check.pairs():
-            goes, stays = (a, b) if published else (max(a, b), min(a, b))
+            excluded, kept = (a, b) if published else (max(a, b), min(a, b))
             both = not published and a in check.two_genres and t["genre"][a] != t["genre"][b]
-            for i, other in ((goes, stays), (stays, goes)) if both else ((goes, stays),):
+            for i, other in ((excluded, kept), (kept, excluded)) if both else ((excluded, kept),):
                 reason = f"{what} as {t['track_id'][other]}{', which is scored' if published else ''}"
                 rows.setdefault(i, Exclusion(t["track_id"][i], t["path"][i] or "", reason))
     return [rows[i] for i in sorted(rows)]
@@ -161,7 +163,7 @@ def _sides(split: Split) -> Sides:
 
 
 def _checks_and_verdict(checks: Sequence[Check], prepared: Prepared) -> dict[str, Any]:
-    """`unknown` where nothing leaks and artists or recordings could be compared of no track at all."""
+    """The verdict is `unknown` where nothing leaks, and artists or recordings could be compared for no track at all."""
     if any(c.leaking for c in checks):
         verdict = "leaks"
     else:
@@ -170,27 +172,27 @@ def _checks_and_verdict(checks: Sequence[Check], prepared: Prepared) -> dict[str
     return {"checks": [c.to_json(prepared.tracks["track_id"]) for c in checks], "verdict": verdict}
 
 
-# --- words ---
+# --- sentences ---
 
 
 def _leak_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
     found = _finding_sentences(checks, prepared, "scored track", LEAKS)
-    heard = any(c.leaking for c in checks if c.name in RECORDINGS)
-    clean = [c for c in checks if c.known and not c.leaking and not (heard and c.name in RECORDINGS)]
+    same_recording = any(c.leaking for c in checks if c.name in RECORDINGS)
+    clean = [c for c in checks if c.known and not c.leaking and not (same_recording and c.name in RECORDINGS)]
     if clean:
         known = "" if all(c.known == of for c in clean) else ", as far as that is known"
-        shared = f"shares its {_or([SHARED[c.name] for c in clean])} with a track that was learned from"
+        shared = f"shares its {_join_or([SHARED[c.name] for c in clean])} with a track that was learned from"
         found.append(f"None of the {pluralize(of, 'scored track')} {shared}{known}.")
     return found
 
 
 def _finding_sentences(checks: Sequence[Check], prepared: Prepared, thing: str, words: Mapping[str, str]) -> list[str]:
-    """What was found, one sentence a check; recordings under two genres first."""
+    """One sentence for each check that found something; recordings under two genres first."""
     return [
-        *_two_genres(checks, prepared, thing),
+        *_two_genre_sentences(checks, prepared, thing),
         *(
-            f"{c.leaking:,} of {pluralize(checks[0].of, thing)} {_are(c)} {words[c.name]}{_first_pairs(c, prepared)}."
+            f"{c.leaking:,} of {pluralize(checks[0].of, thing)} {_verb(c)} {words[c.name]}{_first_pairs(c, prepared)}."
             for c in checks
             if c.leaking
         ),
@@ -202,12 +204,12 @@ def _copy_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     found = _finding_sentences(checks, prepared, "track", COPIES)
     if found or not of:
         return found
-    clean = _or([SHARED[c.name] for c in checks if c.known])
+    clean = _join_or([SHARED[c.name] for c in checks if c.known])
     return [f"No two of {pluralize(of, 'track')} share their {clean}."]
 
 
-def _two_genres(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:
-    """What matters most, for one of the labels is wrong."""
+def _two_genre_sentences(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:
+    """Sentences on recordings under two genres: what matters most, since one of the labels is wrong."""
     genres = prepared.tracks["genre"]
     return [
         f"{len(c.two_genres):,} of {pluralize(c.of, what)} {_is(len(c.two_genres))} one recording under two genres "
@@ -217,9 +219,9 @@ def _two_genres(checks: Sequence[Check], prepared: Prepared, what: str) -> list[
     ]
 
 
-def _unknown(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[int], danger: str) -> list[str]:
-    told = ("near_duplicate", "same_features")
-    found = [f"{c.note[:1].upper()}{c.note[1:]}." for c in checks if c.note and c.name in told]
+def _unknown_sentences(checks: Sequence[Check], prepared: Prepared, tracks: AbstractSet[int], danger: str) -> list[str]:
+    reported = ("near_duplicate", "same_features")
+    found = [f"{c.note[:1].upper()}{c.note[1:]}." for c in checks if c.note and c.name in reported]
     unknown = sum(artist_key(prepared.tracks["artist"][i]) is None for i in tracks)
     if unknown:
         some_or_all = "all" if unknown == len(tracks) else f"{unknown:,} of"
@@ -240,20 +242,20 @@ def _first_pairs(check: Check, prepared: Prepared, wanted: Callable[[int, int], 
             else f" ({', '.join(named[:MAX_PAIRS_NAMED])}, …)"
         )
     rows = ((*row[:2], row[4]) for row in check.pairs() if wanted is None or wanted(*row[:2]))
-    pairs = [_pair(ids[a], ids[b], score) for a, b, score in islice(rows, MAX_PAIRS_NAMED)]
+    pairs = [_format_pair(ids[a], ids[b], score) for a, b, score in islice(rows, MAX_PAIRS_NAMED)]
     if wanted is not None:
         return f": {', '.join(pairs)}{', …' if next(rows, None) else ''}"
     more = f" and {pluralize(check.n_pairs - MAX_PAIRS_NAMED, 'more pair')}" if check.n_pairs > MAX_PAIRS_NAMED else ""
     return f": {', '.join(pairs)}{more}"
 
 
-def _pair(a: str, b: str, score: float | None) -> str:
+def _format_pair(a: str, b: str, score: float | None) -> str:
     alike = "=" if score is None else "~"
     return printable(f"{a} {alike} {b}") + (f" ({score:.0%} alike)" if score is not None else "")
 
 
-def _are(check: Check) -> str:
-    """A score of landmarks that meet is no proof, however high."""
+def _verb(check: Check) -> str:
+    """`may be` for near duplicates: a score of matching landmarks is no proof, however high."""
     return "may be" if check.name == "near_duplicate" else _is(check.leaking)
 
 
@@ -261,6 +263,6 @@ def _is(n: int) -> str:
     return "is" if n == 1 else "are"
 
 
-def _or(things: Sequence[str]) -> str:
+def _join_or(things: Sequence[str]) -> str:
     *most, last = things
     return f"{', '.join(most)} or {last}" if most else last

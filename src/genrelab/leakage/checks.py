@@ -1,6 +1,6 @@
 """Checks for what tracks have in common: a file, audio, an artist, an album, a row of features.
 
-Each is asked either of two sides, those that are learned from and those that are scored, or of any two tracks of a
+Each compares either two sides, the tracks that are learned from and those that are scored, or any two tracks of a
 collection. What is not known is counted, never taken for clean.
 """
 
@@ -26,7 +26,7 @@ from genrelab.splits.split import artist_key
 
 AUDIT_FILE = "audit.json"
 SCHEMA = 1
-MAX_LISTED_PAIRS = 200  # listed of each check; `n_pairs` counts all
+MAX_LISTED_PAIRS = 200  # listed per check; `n_pairs` counts all
 
 ANY_ALBUM = re.compile(
     r"\W*((the|my|very) )*(greatest hits|best of|hits|singles?|collection|compilation|various|soundtrack|live"
@@ -42,7 +42,7 @@ SharedPair = tuple[int, int, str, float | None, float | None]
 
 @dataclass(frozen=True)
 class Check:
-    """One check, with all of its pairs to come; `two_genres` are those that leak under another genre."""
+    """Result of one check: `pairs` iterates over all pairs, `two_genres` are tracks that leak under another genre."""
 
     name: str
     known: int
@@ -61,11 +61,11 @@ class Check:
 
 
 def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
-    """Same file under two ids, copies, near duplicates."""
+    """Checks for the same file under two ids, exact copies and near duplicates; in tables, for equal rows."""
     t = prepared.tracks
     if "table" in prepared.views:
         what, note = _pair_describer(t, "same features"), "audio is unknown: this is a table of features"
-        return [_shared_key_check("same_features", _rows(prepared), sides, what, note)]
+        return [_shared_key_check("same_features", _feature_row_keys(prepared), sides, what, note)]
     same_track = _shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
     prints, payloads = prepared.fingerprints() or (None, dict[str, str]())
     audio = [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
@@ -99,10 +99,10 @@ def _two_genres(keys: Sequence[str | None], genres: Sequence[str | None], sides:
 
 
 def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
-    """Artists and albums."""
+    """Checks for the same artist and the same album."""
     t = prepared.tracks
     artists = [artist_key(a) for a in t["artist"]]
-    albums = [_album(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
+    albums = [_album_key(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
     n, unknown = len(sides.learned) + len(sides.scored), [sum(k[i] is None for i in sides.learned | sides.scored)
                                                             for k in (artists, albums)]  # fmt: skip
     notes = [f"{what} are unknown for {u:,} of {pluralize(n, 'track')}" if u else None
@@ -113,8 +113,8 @@ def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     ]
 
 
-def _album(artist: str | None, album: str | None, path: str | None) -> str | None:
-    """What tells albums apart. Without an artist the title must be no common one, and the files must lie together."""
+def _album_key(artist: str | None, album: str | None, path: str | None) -> str | None:
+    """Key of an album. Without an artist the title must not be a common one, and the files must share a folder."""
     title, by = artist_key(album), artist_key(artist)
     if title is None:
         return None
@@ -126,17 +126,17 @@ def _album(artist: str | None, album: str | None, path: str | None) -> str | Non
 
 
 def _pair_describer(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[[int, int], str]:
-    def said(a: int, b: int) -> str:
+    def describe(a: int, b: int) -> str:
         genres = [tracks["genre"][i] for i in (a, b)]
         if None in genres or genres[0] == genres[1]:
             return what
         return f"{what}, labelled {printable(genres[0])} and {printable(genres[1])}"
 
-    return said
+    return describe
 
 
-def _rows(prepared: Prepared) -> list[str | None]:
-    """By track, a hash of its row of a table; None where all values are equal: many a failed extraction left such."""
+def _feature_row_keys(prepared: Prepared) -> list[str | None]:
+    """By track, a hash of its row of a table; None where all values are equal: failed extractions leave such rows."""
     ids, _, _, values = prepared.features()
     varied = values.min(axis=1) < values.max(axis=1) if values.shape[1] else np.zeros(len(ids), np.bool_)
     of = {i: hashlib.sha256(row.tobytes()).hexdigest() for i, row, ok in zip(ids, values, varied, strict=True) if ok}
@@ -146,7 +146,7 @@ def _rows(prepared: Prepared) -> list[str | None]:
 def _near_duplicate_check(
     prepared: Prepared, sides: Sides, audio: Sequence[str | None], prints: Sequence[Fingerprint] | None
 ) -> Check:
-    """Near duplicates that are no exact copies; `prints`: the fingerprints of the preparation, None where unknown."""
+    """Near duplicates that are not exact copies; `prints`: the preparation's fingerprints, None where unknown."""
     of = len(sides.scored)
     if prints is None:
         return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), NO_FINGERPRINTS)
@@ -173,7 +173,7 @@ def _near_duplicate_pairs(prepared: Prepared, prints: Sequence[Fingerprint]) -> 
 
 
 def _stored_pairs(prepared: Prepared) -> list[NearDuplicate] | None:
-    """What `prepare` found in the same fingerprints, where all of it is listed."""
+    """The pairs that `prepare` found in the same fingerprints; None unless all of them are listed."""
     try:
         held = prepared.folder.read_json(AUDIT_FILE)
         (check,) = (c for c in held["checks"] if c["name"] == "near_duplicate")
@@ -198,14 +198,14 @@ def fingerprints_of(prepared: Prepared) -> str | None:
 
 @dataclass(frozen=True)
 class Sides:
-    """Between which tracks something in common is a leak: learned ones and scored ones, or any two of a collection."""
+    """Tracks between which something in common is a leak: learned and scored ones, or any two of a collection."""
 
     learned: AbstractSet[int]
     scored: AbstractSet[int]
 
     @property
     def within_collection(self) -> bool:
-        """Is it any two tracks?"""
+        """Are any two tracks of a collection compared?"""
         return self.learned is self.scored
 
 
@@ -218,18 +218,18 @@ class Collisions:
 
     @property
     def leaking(self) -> int:
-        """Scored tracks that have a learned one beside them in some group."""
+        """Number of scored tracks that share a group with a learned one."""
         return len({i for _, scored in self.groups for i in scored})
 
     @property
     def n_pairs(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
         if self.within_collection:
             return sum(len(a) * (len(a) - 1) // 2 for a, _ in self.groups)
         return sum(len(a) * len(b) for a, b in self.groups)
 
     def pairs(self) -> Iterator[tuple[int, int]]:
-        """(learned, scored) one after the other, group by group."""
+        """Every (learned, scored) pair, group by group."""
         for a, b in self.groups:
             yield from combinations(a, 2) if self.within_collection else product(a, b)
 
@@ -238,7 +238,7 @@ def find_collisions(keys: Sequence[object | None], sides: Sides) -> Collisions:
     """Tracks of both sides with the same key.
 
     Args:
-        keys: by track; None where unknown, which is like no other.
+        keys: by track; None where unknown, which equals no other.
     """
     by_key: dict[object, list[int]] = {}
     for i in sorted(sides.learned | sides.scored):

@@ -1,9 +1,10 @@
-"""Which tracks share audio: landmarks of all of them compared through one index, never each with each.
+"""Finds tracks that share audio: the landmarks of all of them are compared through one index, never each with each.
 
 1. Three landmarks that follow each other closely are a hash: their bins, and how far apart in time they are.
-2. All hashes are sorted: clips that share one may share audio. One that many clips have says nothing and is dropped.
-3. Hashes that two clips share at one and the same offset are votes. Where two or more agree, the clips are laid over
-   each other at that offset, and the share of landmarks that meet decides.
+2. All hashes are sorted: clips that share one may share audio. Of one that many clips have, each is compared with the
+   next few alone.
+3. Hashes that two clips share at one and the same offset are votes. Where enough of them agree, the clips are aligned
+   at that offset, and the share of landmarks that match decides.
 
 Time and memory: no more than `MAX_KEYS` hashes are kept, chosen by their value, so that two clips keep the same ones.
 A collection of up to 5,000 clips of 30 s keeps all; a larger one finds short excerpts less often.
@@ -21,26 +22,26 @@ from numpy.typing import NDArray
 from genrelab.features.fingerprint import BINS, FRAME_S, Fingerprint, Landmarks
 
 FAN_OUT = 6
-"""A landmark is hashed with every two of the next six behind it."""
+"""A landmark is hashed with every two of the next six after it."""
 
-MAX_HASH_FRAMES = 60  # frames, 2.1 s: no further behind
+MAX_HASH_FRAMES = 60  # frames, 2.1 s: the furthest landmark of a hash
 STEP = 2  # frames: distances in time are hashed this coarsely
 MAX_KEYS = 1 << 26  # of 8 bytes
-CHUNK = 1 << 22  # keys looked at at once
-COMMON_HASH_CLIPS = (
-    32  # clips: where more have a hash, each is compared with the NEXT few alone, so that the work stays linear
-)
-COMMON_HASH_PARTNERS = 4
-MAX_PAIRS = 1 << 22  # pairs of hashes that are voted on at once
-MIN_VOTES = 6  # hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least; of thinned
-MIN_THINNED_VOTES = 2  # ones fewer, but never one alone
-OFFSETS = 4  # of two clips that are tried: where music repeats itself, the best voted one may be a bar off
+CHUNK = 1 << 22  # keys processed at once
+COMMON_HASH_CLIPS, COMMON_HASH_PARTNERS = 32, 4
+"""Where more than `COMMON_HASH_CLIPS` clips have a hash, each is compared with the next `COMMON_HASH_PARTNERS` alone,
+so that the work stays linear."""
+MAX_PAIRS = 1 << 22  # pairs of hashes whose votes are counted at once
+MIN_VOTES, MIN_THINNED_VOTES = 6, 2
+"""Hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least. Of thinned hashes
+fewer, but never one alone."""
+OFFSETS = 4  # of two clips that are tried: where music repeats itself, the one with most votes may be a bar off
 
-MIN_LANDMARKS = 16  # landmarks of either clip in what they share; below it chance decides
+MIN_LANDMARKS = 16  # landmarks of either clip in the overlap; with fewer, matches may be chance
 MIN_OVERLAP_FRAMES = 34  # 1.2 s
 THRESHOLD = 0.55
-"""Share of landmarks that meet: 0.6 or more in 2 s of MP3, at most 0.24 in different songs of real music, 0.5 in those
-that a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
+"""Share of landmarks that match: 0.6 or more in 2 s of MP3, at most 0.24 in different songs of real music, 0.5 in
+those that a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads bits (Knuth, volume 3, 6.4)
 
@@ -52,7 +53,7 @@ class NearDuplicate:
     """Two tracks that share audio: what sounds in `a` at t seconds sounds in `b` at t + `offset_s`.
 
     Attributes:
-        score: share of landmarks that meet where the two overlap, from `THRESHOLD` to 1.
+        score: share of landmarks that match where the two overlap, from `THRESHOLD` to 1.
     """
 
     a: str
@@ -74,7 +75,7 @@ def find_near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
     order: dict[str, int] = {}
     tracks = np.array([order.setdefault(p.track_id, len(order)) for p in prints], np.int64)
     best: dict[tuple[int, int], tuple[float, float]] = {}
-    for a, b, shift, score in _compared(prints, _candidates(prints, tracks)):
+    for a, b, shift, score in _compare_candidates(prints, _candidates(prints, tracks)):
         offset_s = prints[b].start_s - prints[a].start_s + shift * FRAME_S
         first, second = int(tracks[a]), int(tracks[b])
         if first > second:
@@ -88,13 +89,13 @@ def find_near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
 
 
 @dataclass(frozen=True)
-class _Layout:
-    """How a key of 64 bits is shared out: hash, clip, frame, from the top."""
+class _KeyLayout:
+    """Bit layout of a 64-bit key: hash, clip, frame, from the top."""
 
     clip_bits: int
     frame_bits: int
     expected: int  # keys
-    thin: int  # one hash in so many is kept
+    thin: int  # one hash in `thin` is kept
 
     @property
     def low(self) -> np.uint64:
@@ -102,19 +103,19 @@ class _Layout:
         return np.uint64(self.clip_bits + self.frame_bits)
 
 
-def _layout(prints: Sequence[Fingerprint]) -> _Layout:
+def _choose_layout(prints: Sequence[Fingerprint]) -> _KeyLayout:
     marks = sum(len(p.landmarks) for p in prints)
     last = max((int(p.landmarks[-1, 0]) for p in prints if len(p.landmarks)), default=1)
     hashes = marks * FAN_OUT * (FAN_OUT - 1) // 2
     thin = max(1, -(-hashes // MAX_KEYS))
-    return _Layout(max(1, len(prints).bit_length()), max(1, last.bit_length()), hashes // thin, thin)
+    return _KeyLayout(max(1, len(prints).bit_length()), max(1, last.bit_length()), hashes // thin, thin)
 
 
-def _keys(marks: Landmarks, clip: int, layout: _Layout) -> Keys:
+def _clip_keys(marks: Landmarks, clip: int, layout: _KeyLayout) -> Keys:
     """Hashes of one clip that are kept, each with clip and frame below it."""
     frames, bins = marks[:, 0].astype(np.int64), marks[:, 1].astype(np.uint64)
-    later = np.searchsorted(frames, frames, side="right")  # the first landmark behind each
-    found = [_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(FAN_OUT), 2)]
+    later = np.searchsorted(frames, frames, side="right")  # the first landmark after each
+    found = [_hash_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(FAN_OUT), 2)]
     hashes = np.concatenate([h for h, _ in found])
     where = np.concatenate([w for _, w in found]).astype(np.uint64)
     place = np.uint64(clip) << np.uint64(layout.frame_bits)
@@ -122,10 +123,10 @@ def _keys(marks: Landmarks, clip: int, layout: _Layout) -> Keys:
     return keys
 
 
-def _triples(
+def _hash_triples(
     frames: NDArray[np.int64], bins: NDArray[np.uint64], later: NDArray[np.int64], i: int, j: int, thin: int
 ) -> tuple[Keys, NDArray[np.int64]]:
-    """Hashes of every landmark with the i-th and j-th behind it, and the frames they stand at."""
+    """Hashes of every landmark with the i-th and j-th after it, and the frames of these landmarks."""
     a = np.flatnonzero(later + j < len(frames))
     b, c = later[a] + i, later[a] + j
     near = frames[c] - frames[a] <= MAX_HASH_FRAMES
@@ -135,15 +136,15 @@ def _triples(
     hashes = (((bins[a] * width + bins[b]) * width + bins[c]) * np.uint64(64 * 64) + steps) * _MIX
     hashes ^= hashes >> np.uint64(32)
     hashes *= _MIX
-    kept = (hashes & np.uint64(0xFFFF)) % np.uint64(thin) == 0  # low bits choose, high bits tell apart
+    kept = (hashes & np.uint64(0xFFFF)) % np.uint64(thin) == 0  # low bits choose, high bits identify
     return hashes[kept], frames[a][kept]
 
 
-def _sorted_keys(prints: Sequence[Fingerprint], layout: _Layout) -> Keys:
+def _sorted_keys(prints: Sequence[Fingerprint], layout: _KeyLayout) -> Keys:
     room = np.empty(2 * layout.expected + 1_000, np.uint64)  # memory is taken only where it is written
     n = 0
-    for clip, one in enumerate(prints):
-        keys = _keys(one.landmarks, clip, layout)[: len(room) - n]
+    for clip, fingerprint in enumerate(prints):
+        keys = _clip_keys(fingerprint.landmarks, clip, layout)[: len(room) - n]
         room[n : n + len(keys)] = keys
         n += len(keys)
     found = room[:n]
@@ -151,14 +152,14 @@ def _sorted_keys(prints: Sequence[Fingerprint], layout: _Layout) -> Keys:
     return found
 
 
-def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
-    """Of sorted keys those whose hash two clips or more have, and with how many of those that follow each is compared.
+def _shared_keys(keys: Keys, layout: _KeyLayout) -> tuple[Keys, NDArray[np.uint8]]:
+    """Of sorted keys those whose hash two clips or more have, and the number of following keys to compare each with.
 
-    Of a hash that a clip has several times its first is kept. They are written over `keys`, a chunk at a time.
+    Of a hash that a clip has several times its first is kept. They overwrite `keys`, a chunk at a time.
     """
-    at, n, behind = 0, 0, [np.zeros(0, np.uint8)]
+    at, n, n_partners = 0, 0, [np.zeros(0, np.uint8)]
     while at < len(keys):
-        end = _border(keys, at + CHUNK, layout)
+        end = _hash_end(keys, at + CHUNK, layout)
         chunk = keys[at:end]
         chunk = chunk[_changes(chunk >> np.uint64(layout.frame_bits))]
         starts = np.flatnonzero(_changes(chunk >> layout.low))
@@ -166,15 +167,15 @@ def _shared(keys: Keys, layout: _Layout) -> tuple[Keys, NDArray[np.uint8]]:
         after = np.repeat(starts + sizes, sizes) - np.arange(len(chunk)) - 1
         after = np.where(np.repeat(sizes > COMMON_HASH_CLIPS, sizes), np.minimum(after, COMMON_HASH_PARTNERS), after)
         kept = np.repeat(sizes > 1, sizes)
-        behind.append(after[kept].astype(np.uint8))
-        keys[n : n + len(behind[-1])] = chunk[kept]
-        n += len(behind[-1])
+        n_partners.append(after[kept].astype(np.uint8))
+        keys[n : n + len(n_partners[-1])] = chunk[kept]
+        n += len(n_partners[-1])
         at = end
-    return keys[:n], np.concatenate(behind)
+    return keys[:n], np.concatenate(n_partners)
 
 
-def _border(keys: Keys, at: int, layout: _Layout) -> int:
-    """Where the hash that stands at `at` ends."""
+def _hash_end(keys: Keys, at: int, layout: _KeyLayout) -> int:
+    """Index at which the hash at index `at` ends."""
     if at >= len(keys):
         return len(keys)
     last = keys[at] | (np.uint64(1) << layout.low) - np.uint64(1)
@@ -192,14 +193,14 @@ def _changes(values: Keys) -> NDArray[np.bool_]:
 
 
 def _candidates(prints: Sequence[Fingerprint], tracks: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Rows of (clip, later clip, frames from one to the other) that hashes agree on, sorted by clip."""
-    layout = _layout(prints)
-    keys, behind = _shared(_sorted_keys(prints, layout), layout)
+    """Rows of (clip, later clip, offset in frames) that hashes agree on, sorted by clip."""
+    layout = _choose_layout(prints)
+    keys, n_partners = _shared_keys(_sorted_keys(prints, layout), layout)
     clips = (keys >> np.uint64(layout.frame_bits) & np.uint64((1 << layout.clip_bits) - 1)).astype(np.int32)
     by_clip = np.argsort(clips, kind="stable")
-    for rows in _blocks(clips[by_clip], behind[by_clip]):
-        a = np.repeat(by_clip[rows], behind[by_clip[rows]])
-        b = a + _count_up(behind[by_clip[rows]])
+    for rows in _clip_blocks(clips[by_clip], n_partners[by_clip]):
+        a = np.repeat(by_clip[rows], n_partners[by_clip[rows]])
+        b = a + _count_up(n_partners[by_clip[rows]])
         other = tracks[clips[a]] != tracks[clips[b]]
         a, b = a[other], b[other]
         frame = np.uint64((1 << layout.frame_bits) - 1)
@@ -213,10 +214,10 @@ def _candidates(prints: Sequence[Fingerprint], tracks: NDArray[np.int64]) -> Ite
         )
 
 
-def _blocks(clips: NDArray[np.int32], behind: NDArray[np.uint8]) -> Iterator[slice]:
-    """Rows of whole clips with about `MAX_PAIRS` pairs together."""
+def _clip_blocks(clips: NDArray[np.int32], n_partners: NDArray[np.uint8]) -> Iterator[slice]:
+    """Slices of rows: whole clips with about `MAX_PAIRS` pairs together."""
     borders = np.append(np.flatnonzero(np.diff(clips, prepend=-1)), len(clips))
-    pairs = np.concatenate(([0], np.cumsum(behind, dtype=np.int64)))[borders]
+    pairs = np.concatenate(([0], np.cumsum(n_partners, dtype=np.int64)))[borders]
     at = 0
     while at < len(borders) - 1:
         end = max(at + 1, int(np.searchsorted(pairs, pairs[at] + MAX_PAIRS, side="right")) - 1)
@@ -251,21 +252,21 @@ def _count_votes(
 # --- comparison ---
 
 
-def _compared(
+def _compare_candidates(
     prints: Sequence[Fingerprint], candidates: Iterator[NDArray[np.int64]]
 ) -> Iterator[tuple[int, int, int, float]]:
-    """Candidates whose landmarks meet, with the share of them that do."""
-    held, around = -1, np.zeros((0, 0), np.bool_)
+    """Candidates whose landmarks match, with the share of them that do."""
+    current, occupied = -1, np.zeros((0, 0), np.bool_)
     for a, b, shift in (row for rows in candidates for row in rows.tolist()):
-        if a != held:
-            held, around = a, _occupancy(prints[a].landmarks)
-        score = _overlap_score(prints[b].landmarks, prints[a].landmarks, around, -shift)
+        if a != current:
+            current, occupied = a, _occupancy(prints[a].landmarks)
+        score = _overlap_score(prints[b].landmarks, prints[a].landmarks, occupied, -shift)
         if score >= THRESHOLD:
             yield a, b, shift, score
 
 
 def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
-    """(frames + 2, bins + 2): is there a landmark here or right beside? Frame and bin 0 stand at 1."""
+    """(frames + 2, bins + 2): is there a landmark here or in an adjacent cell? Frame and bin 0 have index 1."""
     near = np.zeros((int(marks[-1, 0]) + 3, BINS + 2), np.bool_)
     for frame in range(3):
         for bin_ in range(3):
@@ -273,8 +274,8 @@ def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
     return near
 
 
-def _overlap_score(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift: int) -> float:
-    """Share of the landmarks that meet where `a`, moved by `shift` frames, overlaps `b`; 0 where that is too little."""
+def _overlap_score(a: Landmarks, b: Landmarks, occupied: NDArray[np.bool_], shift: int) -> float:
+    """Share of the landmarks that match where `a`, moved by `shift` frames, overlaps `b`; 0 if that is too little."""
     moved = a[:, 0].astype(np.int64) + shift
     start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))
     if end - start < MIN_OVERLAP_FRAMES:
@@ -283,4 +284,4 @@ def _overlap_score(a: Landmarks, b: Landmarks, around: NDArray[np.bool_], shift:
     n_a, n_b = (int(np.diff(np.searchsorted(frames, (start, end + 1)))[0]) for frames in (moved, b[:, 0]))
     if min(n_a, n_b) < MIN_LANDMARKS:
         return 0.0
-    return int(around[moved[inside] + 1, a[inside, 1] + 1].sum()) / max(n_a, n_b)
+    return int(occupied[moved[inside] + 1, a[inside, 1] + 1].sum()) / max(n_a, n_b)

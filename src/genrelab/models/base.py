@@ -1,4 +1,4 @@
-"""What a model is: it learns from examples, answers with probabilities, and turns itself into one ONNX graph."""
+"""Interface of a model: it learns from examples, returns probabilities, and converts itself into one ONNX graph."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from genrelab.records.examples import Examples
 
 TOLERANCE = 1e-4
-"""A graph whose probabilities are further from the model's own is not written."""
+"""A graph whose probabilities differ more from the model's own is not written."""
 
 N_PROBES = 32
-"""Windows of the training part that a graph is tried on."""
+"""Windows of the training part that a graph is checked on."""
 
 
 def storage_independent_columns(view: View) -> NDArray[np.int64] | None:
-    """Columns that a model of flat features should look at, shape (columns,); None for all.
+    """Columns that a model of flat features should use, shape (columns,); None for all.
 
-    Of `statistics` and `descriptors` these are all but the ones that tell how a file was stored rather than how it
-    sounds, so that a clip stored at 44.1 kHz gets the answer that it gets at 22.05 kHz. FMA's own statistics keep all:
-    they are there to be compared.
+    Of `statistics` and `descriptors` these are all but the ones that depend on how a file was stored rather than how it
+    sounds, so that a clip stored at 44.1 kHz gets the same result as at 22.05 kHz. FMA's own statistics keep all: they
+    are there for comparison.
     """
     match view:
         case StatisticsView(fma_exact=False):
@@ -46,15 +46,15 @@ def storage_independent_columns(view: View) -> NDArray[np.int64] | None:
 class Model(ABC):
     """A classifier of windows.
 
-    The constructor only stores. Attributes that end in `_` are there after `fit`.
+    The constructor only stores. Attributes that end in `_` are set by `fit`.
 
     Attributes:
-        name: as `--models` knows it.
-        views: what it can read, the usual one first.
+        name: its name in `--models`.
+        views: the views that it can read, the default first.
         needs_validation: does it choose anything (epochs) on rows of the role `choose`?
         notes: what a reader of its scores must know, one sentence each, collected while fitting.
         curve: of models that learn in epochs: `best_epoch`, `epochs`, `learned` and the figures behind them.
-        resume: go on from what an interrupted `fit` left in its folder.
+        resume: continue from what an interrupted `fit` left in its folder.
         data_is_local: do the examples lie on this machine's disk?
         progress: called with (epochs done, epochs at most).
     """
@@ -87,7 +87,7 @@ class Model(ABC):
 
     @property
     def display(self) -> str:
-        """Name for tables; tells what makes the model another one than its name says."""
+        """Name for tables, with the settings that distinguish it from the usual model of its name."""
         return self.name
 
     @abstractmethod
@@ -100,7 +100,7 @@ class Model(ABC):
 
         Raises:
             ModelError: it cannot learn from these examples.
-            MissingNeed: something that it needs is not on this machine.
+            MissingRequirementError: something that it needs is not on this machine.
         """
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
@@ -111,14 +111,14 @@ class Model(ABC):
         """The whole model as an ONNX graph: float32 (batch, *view.shape) to `probabilities` (batch, genres).
 
         Raises:
-            ModelError: the graph answers otherwise than the model does.
+            ModelError: the graph's probabilities differ from the model's.
         """
         graph = self._graph()
         _check_graph(self.name, graph, self.probes_, self._proba(self.probes_))
         return graph
 
     def save(self, folder: Path) -> None:  # noqa: B027 - most models are their ONNX graph and nothing more
-        """Write the model in its own format, where there is one that is worth having besides ONNX."""
+        """Write the model in its own format, where it has a useful one besides ONNX."""
 
     @abstractmethod
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
@@ -129,7 +129,7 @@ class Model(ABC):
         """The model as a serialised ONNX graph, not yet checked."""
 
     def _keep_probes(self, x: NDArray[Any]) -> None:
-        """Keep a few windows `x` (n, *view.shape), spread evenly, to try the graph on."""
+        """Keep a few windows `x` (n, *view.shape), spread evenly, to check the graph on."""
         chosen = np.unique(np.linspace(0, len(x) - 1, N_PROBES).astype(int))
         self.probes_: NDArray[np.float32] = x[chosen].astype(np.float32)
 
@@ -146,9 +146,9 @@ def _check_graph(name: str, graph: bytes, x: NDArray[np.float32], expected: NDAr
 
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     outputs = [o.name for o in session.get_outputs()]
-    answer = session.run(None, {INPUT: x})[0]
-    if outputs != [OUTPUT] or answer.shape != expected.shape or answer.dtype != np.float32:
-        raise ModelError(f"{name}: its ONNX graph gives {outputs} of shape {answer.shape} {answer.dtype}")
-    off = float(np.abs(answer - expected).max())
+    output = session.run(None, {INPUT: x})[0]
+    if outputs != [OUTPUT] or output.shape != expected.shape or output.dtype != np.float32:
+        raise ModelError(f"{name}: its ONNX graph gives {outputs} of shape {output.shape} {output.dtype}")
+    off = float(np.abs(output - expected).max())
     if not off <= TOLERANCE:
         raise ModelError(f"{name}: its ONNX graph is off by {off:.1e} from the model (at most {TOLERANCE:.0e})")

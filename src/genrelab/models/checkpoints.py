@@ -1,4 +1,4 @@
-"""What a training leaves behind as it goes on, so that a killed one goes on where it stood or a little before."""
+"""History and checkpoints that a training writes, so that a killed one resumes where it stopped or a little before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Arrays = list[NDArray[Any]]
 
 SAVE_INTERVAL_FACTOR = 10
-"""A state is saved when as many times what the last saving took have passed: a tenth of the time at most goes there.
+"""A state is saved when this many times the duration of the last save have passed: a tenth of the time at most.
 
 raw_cnn's is 192 MB; after every epoch it took longer than an epoch of a small collection.
 """
@@ -29,7 +29,7 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 class Checkpoints:
     """`history.csv`, `tensorboard/` and `checkpoint/` of one stage of a training.
 
-    Nothing about early stopping is stored: it follows from the rows.
+    Early stopping has no stored state: it follows from the rows.
 
     Args:
         folder: local folder of the model; all stages share it.
@@ -52,14 +52,14 @@ class Checkpoints:
         return self.folder / "checkpoint" / f"{self.stage}.npz"
 
     def start(self, *, resume: bool) -> Arrays | None:
-        """Start, or go on with what an earlier run left.
+        """Start, or resume from what an earlier run left.
 
         Returns:
-            The values of all variables after the last whole epoch, or None where there is none to go on from.
+            The values of all variables after the last complete epoch, or None where there is none to resume from.
         """
         history = read_history(self.folder) if resume or self.earlier else []
         self._before = history[: self.earlier]
-        state = self._state() if resume else None
+        state = self._read_state() if resume else None
         if state is not None and len(history) >= self.earlier + int(state["done"]):
             self.rows = history[self.earlier : self.earlier + int(state["done"])]
             return [state[f"v{i}"] for i in range(int(state["variables"]))]
@@ -71,12 +71,12 @@ class Checkpoints:
         return None
 
     def add(self, row: HistoryRow, variables: Arrays, weights: Arrays) -> None:
-        """Note a finished epoch.
+        """Record a finished epoch.
 
         Args:
-            row: its figures by the names in `COLUMNS`, without `epoch`; the `val_` ones are NaN where nothing
-                was there to choose on.
-            variables: values of all that the next epoch starts from.
+            row: its figures by the names in `COLUMNS`, without `epoch`; the `val_` ones are NaN without validation
+                rows.
+            variables: values of all variables that the next epoch starts from.
             weights: values of the network alone, kept where the epoch is the best so far.
         """
         self.rows.append({"epoch": self.earlier + len(self.rows) + 1, **row})
@@ -89,21 +89,21 @@ class Checkpoints:
             self._save_state()
 
     def _save_state(self) -> None:
-        """What the next epoch starts from, and the best weights so far; a kill in between leaves the earlier pair."""
+        """Save what the next epoch starts from, and the best weights; a kill in between leaves the earlier pair."""
         if self._unsaved_state is None:
             return
-        began = time.monotonic()
+        started = time.monotonic()
         if self._best is not None and self.best is not None:
-            _save(self._best_file(self.best), {f"w{i}": w for i, w in enumerate(self._best)})
+            _save_arrays(self._best_file(self.best), {f"w{i}": w for i, w in enumerate(self._best)})
         state = {f"v{i}": v for i, v in enumerate(self._unsaved_state)}
         counts = {"done": np.array(len(self.rows)), "variables": np.array(len(self._unsaved_state))}
-        _save(self._checkpoint, {**state, **counts, "key": np.array(self.key)})
+        _save_arrays(self._checkpoint, {**state, **counts, "key": np.array(self.key)})
         for file in self._checkpoint.parent.glob(f"{self.stage}-best-*.npz"):
             if self.best is None or file != self._best_file(self.best):
                 file.unlink()
         self._unsaved_state = self._best = None
         self._saved_at = time.monotonic()
-        self._saving_s = self._saved_at - began
+        self._saving_s = self._saved_at - started
 
     @property
     def best(self) -> int | None:
@@ -112,7 +112,7 @@ class Checkpoints:
         return int(np.argmin(losses)) if losses and min(losses) < math.inf else None
 
     def should_stop(self, patience: int) -> bool:
-        """Has the validation loss not improved for `patience` epochs, or is the loss no number any more?"""
+        """Has the validation loss not improved for `patience` epochs, or is the loss no longer a finite number?"""
         if not self.rows:
             return False
         waited = len(self.rows) - 1 - self.best if self.best is not None else 0
@@ -135,7 +135,7 @@ class Checkpoints:
     def _best_file(self, index: int) -> Path:
         return self._checkpoint.with_name(f"{self.stage}-best-{index + 1:04d}.npz")
 
-    def _state(self) -> dict[str, NDArray[Any]] | None:
+    def _read_state(self) -> dict[str, NDArray[Any]] | None:
         if not self._checkpoint.exists():
             return None
         with np.load(self._checkpoint) as file:
@@ -148,7 +148,7 @@ class Checkpoints:
             writer = csv.writer(f, lineterminator="\n")
             writer.writerow(COLUMNS)
             for row in (*self._before, *self.rows):
-                writer.writerow([int(row["epoch"]), *(_cell(row[c]) for c in COLUMNS[1:])])
+                writer.writerow([int(row["epoch"]), *(_format_cell(row[c]) for c in COLUMNS[1:])])
         temporary.replace(self.folder / "history.csv")
 
     def _write_scalars(self, row: HistoryRow) -> None:
@@ -170,7 +170,7 @@ class Checkpoints:
 
 
 def drop_state(folder: Path) -> None:
-    """Remove what only a resume needs (thrice the network's size) once the model of this folder is whole."""
+    """Remove what only a resume needs (thrice the network's size) once the model of this folder is complete."""
     for file in (folder / "checkpoint").glob("*.npz"):
         if "-best-" not in file.name:
             file.unlink()
@@ -185,12 +185,12 @@ def read_history(folder: Path) -> list[HistoryRow]:
         return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(f)]
 
 
-def _cell(value: float) -> str:
+def _format_cell(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
-def _save(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write all or nothing: a kill leaves the old file."""
+def _save_arrays(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write atomically: a kill leaves the old file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.tmp")
     with temporary.open("wb") as f:

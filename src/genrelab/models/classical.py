@@ -31,7 +31,7 @@ MAX_COLUMNS = 5_000
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
 
 SVM_STEPS = 100_000
-"""Of a tuned machine and every two genres: with a large C a linear one goes on for hours and hardly gets better."""
+"""Of a tuned SVM, for every two genres: with a large C a linear one runs for hours and hardly improves."""
 
 
 class Classical(Model):
@@ -45,7 +45,7 @@ class Classical(Model):
 
     @property
     def display(self) -> str:
-        """See Model; a model with hyper-parameters of its own says so."""
+        """See Model; a model with hyper-parameters of its own is marked as tuned."""
         return f"{self.name} (tuned)" if self.is_tuned else self.name
 
     @property
@@ -115,14 +115,14 @@ class Classical(Model):
         return f"{cls.name}: {n:,} columns are more than {MAX_COLUMNS:,}: add --pca 0.95 (or a number)"
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """Windows (n, *shape) as rows (n, columns) of what the model looks at."""
+        """Windows (n, *shape) as rows (n, columns) of the columns that the model uses."""
         flat = x.reshape(len(x), -1).astype(np.float32, copy=False)
         return flat if self.columns_ is None else flat[:, self.columns_]
 
     def _impute_and_clip(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Rows (n, columns) in float64, training medians where a value is missing, none out of bounds."""
-        whole = self._impute(x)
-        return whole.clip(*self.bounds_, out=np.empty(whole.shape))
+        filled = self._impute(x)
+        return filled.clip(*self.bounds_, out=np.empty(filled.shape))
 
     def _impute(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rows (n, columns) with training medians where a value is missing; the same ones where none ever was."""
@@ -138,17 +138,17 @@ class Classical(Model):
         return steps
 
     def _components(self, pca: float, fit_shape: tuple[int, ...]) -> float | int:
-        """A share of variance as it is; a number, cut to what rows and columns allow."""
+        """A share of variance unchanged; a number of components, cut to what rows and columns allow."""
         if pca < 1:
             return pca
         if pca != int(pca):
             raise ModelError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
-        most = min(fit_shape)
-        if pca > most:
+        limit = min(fit_shape)
+        if pca > limit:
             self.notes.append(
-                f"--pca {int(pca)} was cut to {most}: {fit_shape[0]} training rows, {fit_shape[1]} columns"
+                f"--pca {int(pca)} was cut to {limit}: {fit_shape[0]} training rows, {fit_shape[1]} columns"
             )
-        return min(int(pca), most)
+        return min(int(pca), limit)
 
     def _proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
         z = self._impute_and_clip(self._columns(x))
@@ -168,7 +168,7 @@ class Classical(Model):
 
     @contextmanager
     def _warnings_as_notes(self) -> Iterator[None]:
-        """A solver that did not converge is told beside the scores; other warnings stay warnings."""
+        """Note beside the scores that a solver did not converge; other warnings stay warnings."""
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings(record=True) as caught:
@@ -237,10 +237,10 @@ class GaussianNB(Classical):
 
 
 class Svm(Classical):
-    """Support vector machine, RBF unless tuned; scores of every two genres become probabilities (see `coupling`).
+    """Support vector machine, RBF unless tuned; scores of every two genres become probabilities (`pairwise_coupling`).
 
-    The one number of the coupling is found on artists that the machine was not fitted on. scikit-learn's own
-    calibration starts from votes, which say the rank of a genre and hardly how clear the case is.
+    The coupling's only parameter is fitted on artists that the SVM was not fitted on. scikit-learn's own calibration
+    starts from votes, which give the rank of a genre and hardly how clear the case is.
     """
 
     name = "svm"
@@ -260,12 +260,12 @@ class Svm(Classical):
         scores = np.empty((len(y), k * (k - 1) // 2))
         for fitted, held in splits:
             scores[held] = pair_scores(self._fit_svc(z[fitted], y[fitted], by_row[fitted]), z[held])
-        told = np.sort(np.concatenate([held for _, held in splits]))
-        beta = best_beta(scores[told], y[told], k, by_row[told])
+        scored = np.sort(np.concatenate([held for _, held in splits]))
+        beta = best_beta(scores[scored], y[scored], k, by_row[scored])
         return CoupledSVC(self._fit_svc(z, y, by_row), beta)
 
     def _fit_svc(self, z: Any, y: Any, by_row: Any) -> Any:
-        """A machine fitted on rows `z` (n, columns) of genres `y` (n,) that count as `by_row` (n,) says."""
+        """An SVM fitted on rows `z` (n, columns) of genres `y` (n,) with the weights `by_row` (n,)."""
         from sklearn.svm import SVC
 
         gamma = self.chosen["gamma"]
@@ -284,7 +284,7 @@ class Svm(Classical):
 
 
 class Mlp(Classical):
-    """One hidden layer of 100 unless tuned (scikit-learn's defaults; the article's notebooks do not say theirs)."""
+    """One hidden layer of 100 unless tuned (scikit-learn's defaults; the article's notebooks do not give theirs)."""
 
     name = "mlp"
 

@@ -1,4 +1,4 @@
-"""What TensorFlow finds to compute with, and whether each of these devices learns what it should.
+"""The devices that TensorFlow finds, and whether each of them trains a small model correctly.
 
 Importing TensorFlow takes seconds and may fail in C++: `device_probe` does it in a process of its own.
 """
@@ -17,15 +17,15 @@ from subprocess import PIPE
 import numpy as np
 
 TIMEOUT_S = 120.0
-"""For how long an answer is waited for."""
+"""Time limit of the probe."""
 
 STEPS, RATE, MAX_WEIGHT_ERROR = 200, 0.1, 0.02
-"""Steps of gradient descent on a linear model of eight weights; how near to the true ones they must end."""
+"""Steps and rate of gradient descent on a linear model of eight weights; the largest error allowed at the end."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One device, such as `CPU:0`; `error` says what it does wrong, None where it learns."""
+    """One device, such as `CPU:0`; `error` describes what it does wrong, None where it trains correctly."""
 
     name: str
     seconds: float
@@ -38,13 +38,13 @@ DeviceReport = tuple[str, list[Device]]
 
 @contextmanager
 def device_probe() -> Iterator[Callable[[], DeviceReport]]:
-    """TensorFlow begins in a process of its own while others work; the function that is given waits for its answer.
+    """Start TensorFlow in a process of its own, in the background; yields a function that waits for its report.
 
-    The function raises a RuntimeError with TensorFlow's own last words where it does not start here. Where the block
-    is left the process is ended.
+    The function raises a RuntimeError with TensorFlow's last line of output if TensorFlow does not start here. When
+    the block is left, the process is killed.
     """
-    words = [sys.executable, "-c", "from genrelab.models.devices import tell; tell()"]
-    with subprocess.Popen(words, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
+    command = [sys.executable, "-c", "from genrelab.models.devices import print_devices; print_devices()"]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
         try:
             yield lambda: _read_report(process)
         finally:
@@ -65,7 +65,7 @@ def _read_report(process: subprocess.Popen[str]) -> DeviceReport:
 
 
 def print_devices() -> None:
-    """Print what `device_probe` asks for, as JSON on the last line."""
+    """Print the report that `device_probe` reads, as JSON on the last line."""
     from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()
@@ -74,21 +74,21 @@ def print_devices() -> None:
 
 
 def _check_device(name: str) -> Device:
-    began = time.perf_counter()
+    started = time.perf_counter()
     try:
-        off = fit_on_device(name)
+        error = fit_on_device(name)
     except Exception as e:  # noqa: BLE001 - whatever a device raises is the finding
-        return Device(name, time.perf_counter() - began, " ".join(f"{type(e).__name__}: {e}".split()))
+        return Device(name, time.perf_counter() - started, " ".join(f"{type(e).__name__}: {e}".split()))
     wrong = (
         None
-        if off < MAX_WEIGHT_ERROR
-        else f"learns wrongly: a weight is off by {off:.2g}, {MAX_WEIGHT_ERROR:g} is allowed"
+        if error < MAX_WEIGHT_ERROR
+        else f"learns wrongly: a weight is off by {error:.2g}, {MAX_WEIGHT_ERROR:g} is allowed"
     )
-    return Device(name, time.perf_counter() - began, wrong)
+    return Device(name, time.perf_counter() - started, wrong)
 
 
 def fit_on_device(name: str) -> float:
-    """Fit a linear model without noise on a device: largest difference between its weights and the true ones."""
+    """Fit a linear model without noise on a device; returns the largest difference of a weight from the true one."""
     from genrelab.core.tensorflow import load_tensorflow
 
     tf, _ = load_tensorflow()

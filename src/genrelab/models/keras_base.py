@@ -1,4 +1,4 @@
-"""The Keras half of the model contract: networks that are trained, answer with probabilities, and become ONNX."""
+"""Base class of the Keras models: training of networks, probabilities, and conversion to ONNX."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class KerasModel(Model):
 
     @cached_property
     def strategy(self) -> Any:
-        """Where the network is built and trained."""
+        """Distribution strategy in which the network is built and trained."""
         return pick_strategy(self.settings.strategy, data_is_local=self.data_is_local)
 
     @abstractmethod
@@ -60,11 +60,11 @@ class KerasModel(Model):
         keras.Model(self.network_.inputs, self.network_.outputs, name=self.name).save(folder / "model.keras")
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
-        """See Model; windows are read and answered batch by batch."""
+        """See Model; windows are read and processed batch by batch."""
         return self._softmax(self.network_, network_data(examples, batch_size=self.settings.batch_size))
 
     def _start_fit(self, examples: Examples) -> None:
-        """What every `fit` starts with; the seeds are set for the network that is built next."""
+        """First step of every `fit`; sets the seeds for the network that is built next."""
         self._check_genres(examples.y[examples.role == "fit"])
         load_tensorflow()
         seed_everything(self.settings.seed)
@@ -72,13 +72,13 @@ class KerasModel(Model):
         self._keep_probes(x)
 
     def _parts(self, examples: Examples) -> tuple[NetworkData, NetworkData]:
-        """Rows to learn from and rows to choose on, which may be none."""
+        """Training rows, and validation rows, which may be none."""
         size = self.settings.batch_size
         fit = network_data(examples, "fit", batch_size=size, in_order=False)  # `fit_network` shuffles it
         return fit, network_data(examples, "choose", batch_size=size)
 
     def _train(self, network: Any, fit: NetworkData, choose: NetworkData, folder: Path, **more: Any) -> History:
-        """`fit_network` with what the model knows; what a reader must know is noted."""
+        """Run `fit_network` with the model's settings; notes what a reader of the scores must know."""
         history = fit_network(
             network,
             fit,
@@ -95,7 +95,7 @@ class KerasModel(Model):
         return history
 
     def _finish_fit(self, history: History, epochs: int) -> None:
-        """Curve and notes of a finished training of so many epochs in all."""
+        """Set curve and notes of a finished training of `epochs` epochs in all."""
         known = {"loss": history.loss, "val_loss": history.val_loss, "val_accuracy": history.val_accuracy}
         self.curve = {"epochs": epochs, "best_epoch": history.best_epoch, "learned": history.learned}
         self.curve |= {name: value for name, value in known.items() if not math.isnan(value)}
@@ -106,7 +106,7 @@ class KerasModel(Model):
             )
 
     def _outputs(self, network: Any, part: NetworkData) -> NDArray[np.float32]:
-        """What a network built in this model's strategy answers to a part's rows, shape (n, outputs)."""
+        """Outputs (n, outputs) for a part's rows, of a network built in this model's strategy."""
         size = batch_size_of(network, self.settings, len(part.y))
         data = full_batches(part, part.data.unbatch(), size).map(lambda x, y, weight: x)
         return np.asarray(network.predict(data, verbose=0)[: len(part.y)], np.float32)

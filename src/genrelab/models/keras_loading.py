@@ -1,7 +1,7 @@
-"""`model.keras` → the network, without running code that the file brings along.
+"""Loads the network of a `model.keras` without running code that the file contains.
 
-Keras' own safe mode refuses Lambda layers; what a file may name at all is decided here first: Keras' building blocks
-and genrelab's own layers, whatever the installed Keras would import besides.
+Keras' own safe mode refuses Lambda layers; before that, this module allows only certain names in a file: Keras'
+building blocks and genrelab's own layers, whatever else the installed Keras would import.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genrelab.core.tensorflow import load_tensorflow
 from genrelab.models import registry
 
 CONFIG = "config.json"
-MAX_CONFIG_BYTES = 20_000_000  # bytes; the largest network of the shelf takes a hundredth of it
+MAX_CONFIG_BYTES = 20_000_000  # the largest network of `registry` takes a hundredth of it
 
 LAYER_MODULES = registry.modules()
 """Modules of genrelab whose layers a network may hold."""
@@ -39,47 +39,47 @@ FORBIDDEN_CLASSES = (
 
 
 def load_network(file: Path) -> Any:
-    """The Keras network in a file, to answer with: windows (batch, *shape) to logits (batch, genres).
+    """The Keras network in a file, for prediction: windows (batch, *shape) to logits (batch, genres).
 
     Raises:
-        ModelError: it is missing or damaged, or brings code along.
-        MissingNeed: TensorFlow is not installed.
+        ModelError: it is missing or damaged, or contains code.
+        MissingRequirementError: TensorFlow is not installed.
     """
-    config = _config(file)
-    for found in _objects(config):
+    config = _read_config(file)
+    for found in _config_objects(config):
         _refuse_code(file, found)
     _, keras = load_tensorflow()
-    for module in {str(o["module"]) for o in _objects(config) if _is_genrelab_layer(o)}:
+    for module in {str(o["module"]) for o in _config_objects(config) if _is_genrelab_layer(o)}:
         importlib.import_module(module)  # registers its layers
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
-    except Exception as e:  # what Keras raises of a file that fits nothing is up to the file
-        raise _refusal(file, f"cannot be loaded ({' '.join(str(e).split())[:200]})") from e
+    except Exception as e:  # which error Keras raises depends on the file
+        raise _load_error(file, f"cannot be loaded ({' '.join(str(e).split())[:200]})") from e
 
 
-def _config(file: Path) -> Any:
+def _read_config(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.getinfo(CONFIG).file_size > MAX_CONFIG_BYTES:
                 raise ValueError(f"{CONFIG} unpacks to more than {MAX_CONFIG_BYTES:,} bytes")
             return json.loads(archive.read(CONFIG))
     except FileNotFoundError as e:
-        raise _refusal(file, "is missing: train the model again") from e
+        raise _load_error(file, "is missing: train the model again") from e
     except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error) as e:
-        raise _refusal(file, f"is damaged ({' '.join(str(e).split())[:200]}): train the model again") from e
+        raise _load_error(file, f"is damaged ({' '.join(str(e).split())[:200]}): train the model again") from e
 
 
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
+def _config_objects(config: Any) -> Iterator[dict[str, Any]]:
     """Every object that a configuration would make Keras build, at any depth."""
-    waiting = [config]
-    while waiting:
-        found = waiting.pop()
+    pending = [config]
+    while pending:
+        found = pending.pop()
         if isinstance(found, dict):
             if "class_name" in found:
                 yield found
-            waiting.extend(found.values())
+            pending.extend(found.values())
         elif isinstance(found, list):
-            waiting.extend(found)
+            pending.extend(found)
 
 
 def _is_genrelab_layer(found: dict[str, Any]) -> bool:
@@ -90,16 +90,16 @@ def _is_genrelab_layer(found: dict[str, Any]) -> bool:
 def _refuse_code(file: Path, found: dict[str, Any]) -> None:
     name, module = str(found["class_name"]), found.get("module")
     if name in FORBIDDEN_CLASSES:
-        raise _refusal(file, f"holds {name!r}, which can run code or read other files: genrelab does not load it")
+        raise _load_error(file, f"holds {name!r}, which can run code or read other files: genrelab does not load it")
     if module is None or module == "keras":  # without a module: plain values such as shapes
         return
     if name == "function" and module != "keras.activations":
-        raise _refusal(file, f"names the function {module}.{found.get('config')}: genrelab does not load it")
+        raise _load_error(file, f"names the function {module}.{found.get('config')}: genrelab does not load it")
     if _is_genrelab_layer(found):
         return
-    if not any(str(module) == home or str(module).startswith(f"{home}.") for home in ALLOWED_MODULES):
-        raise _refusal(file, f"names {module}.{name}, which is neither a layer of Keras nor one of genrelab")
+    if not any(str(module) == allowed or str(module).startswith(f"{allowed}.") for allowed in ALLOWED_MODULES):
+        raise _load_error(file, f"names {module}.{name}, which is neither a layer of Keras nor one of genrelab")
 
 
-def _refusal(file: Path, why: str) -> ModelError:
+def _load_error(file: Path, why: str) -> ModelError:
     return ModelError(f"{printable(str(file))}: {printable(why)}")

@@ -1,4 +1,4 @@
-"""The training loop of a Keras network: it can be killed and resumed, and shared by several devices."""
+"""The training loop of a Keras network: it can be killed and resumed, and can use several devices."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SHUFFLE_BYTES = 512 << 20  # rows are drawn from a buffer of at most this size
 
 @dataclass(frozen=True)
 class NetworkData:
-    """Rows that a network learns from, chooses on or answers.
+    """Rows for training, validation or prediction.
 
     Attributes:
         data: `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)).
-        y: genre numbers, shape (n,), in the order of `data` unless that is one to be shuffled.
+        y: genre numbers, shape (n,), in the order of `data` unless `data` is to be shuffled.
         shape: of one x.
         key: changes when the rows do.
     """
@@ -46,13 +46,13 @@ class NetworkData:
 
 @dataclass(frozen=True)
 class History:
-    """How one stage of a training went.
+    """Result of one stage of a training.
 
     Attributes:
         epochs: of this stage.
         best_epoch: whose weights the network now has, counted over all stages from 1.
-        loss, val_loss, val_accuracy: of that epoch; the last two are NaN where nothing was there to choose on.
-        learned: did it beat the answer that needs no listening? None where nothing tells.
+        loss, val_loss, val_accuracy: of that epoch; the last two are NaN without validation rows.
+        learned: did it beat constant predictions? None without validation rows.
     """
 
     epochs: int
@@ -64,7 +64,7 @@ class History:
 
 
 def network_data(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> NetworkData:
-    """The rows of these roles (all without any); `in_order` as `Examples.batches` means it."""
+    """The rows of these roles (all rows if none is given); `in_order` as in `Examples.batches`."""
     chosen = np.isin(examples.role, roles) if roles else np.ones(len(examples), bool)
     rows = hashlib.sha256(examples.track[chosen].tobytes()).hexdigest()
     data = examples.batches(*roles, batch_size=batch_size, in_order=in_order)
@@ -74,7 +74,7 @@ def network_data(examples: Examples, *roles: str, batch_size: int, in_order: boo
 def network_data_from_arrays(
     x: NDArray[Any], y: NDArray[np.int64] | None = None, *, batch_size: int, key: str = ""
 ) -> NetworkData:
-    """Rows in memory: `x` (n, *shape), `y` (n,) or None where only answers are wanted."""
+    """Rows in memory: `x` (n, *shape), `y` (n,) or None for prediction only."""
     tf, _ = load_tensorflow()
     y = np.zeros(len(x), np.int64) if y is None else y
     data = tf.data.Dataset.from_tensor_slices((x.astype(np.float32), y)).batch(batch_size)
@@ -95,40 +95,40 @@ def fit_network(
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> History:
-    """Train a network that answers with logits: Adam, cross-entropy, early stopping, best weights at the end.
+    """Train a network that returns logits: Adam, cross-entropy, early stopping, best weights at the end.
 
     Each epoch's order depends on seed and epoch alone, and a checkpoint holds all that the next one starts from: a
-    training that was killed and resumed gives the numbers of one that was not.
+    training that was killed and resumed gives the same numbers as one that was not.
 
     Args:
         network: a Keras model, built in the strategy that it is to be trained in.
         choose: rows whose loss stops the training; without any, it runs for all `settings.epochs`.
         folder: gets `history.csv`, `tensorboard/` and `checkpoint/`.
         class_weights: of each genre, shape (genres,); the training figures in `history.csv` are weighted by it.
-        stage: names the checkpoints; a second stage goes on with the epochs after the `earlier` ones of the first.
+        stage: names the checkpoints; a second stage continues with the epochs after the `earlier` ones of the first.
         progress: called with (epochs done, epochs at most).
 
     Raises:
-        ModelError: the loss is no number from the first epoch on.
+        ModelError: the loss is not a finite number from the first epoch on.
     """
     size = batch_size_of(network, settings, len(fit.y))
     _compile(network, learning_rate)
-    key = _key(network, fit, choose, settings, class_weights, learning_rate)
-    journal = Checkpoints(folder, stage=stage, key=key, earlier=earlier)
-    _restore(network, journal.start(resume=resume))
+    key = _training_key(network, fit, choose, settings, class_weights, learning_rate)
+    checkpoints = Checkpoints(folder, stage=stage, key=key, earlier=earlier)
+    _restore(network, checkpoints.start(resume=resume))
     validation = None if choose is None else full_batches(choose, choose.data.unbatch(), size)
     try:
-        for epoch in range(len(journal.rows), settings.epochs):
-            if journal.should_stop(settings.patience):
+        for epoch in range(len(checkpoints.rows), settings.epochs):
+            if checkpoints.should_stop(settings.patience):
                 break
             data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
             row = _train_epoch(network, data, validation)
-            journal.add(row, [as_numpy(v) for v in _state(network)], network.get_weights())
+            checkpoints.add(row, [as_numpy(v) for v in _training_state(network)], network.get_weights())
             if progress is not None:
                 progress(earlier + epoch + 1, earlier + settings.epochs)
     finally:
-        journal.close()  # also at Ctrl-C: no finished epoch is lost
-    return _history(network, journal, fit, choose, class_weights)
+        checkpoints.close()  # also at Ctrl-C: no finished epoch is lost
+    return _make_history(network, checkpoints, fit, choose, class_weights)
 
 
 def batch_size_of(network: Any, settings: TrainSettings, n: int) -> int:
@@ -153,7 +153,7 @@ def _compile(network: Any, learning_rate: float) -> None:
         network.optimizer.build(network.trainable_variables)
 
 
-def _key(
+def _training_key(
     network: Any,
     fit: NetworkData,
     choose: NetworkData | None,
@@ -161,7 +161,7 @@ def _key(
     weights: Any,
     learning_rate: float,
 ) -> str:
-    """Names a training by what each epoch's numbers follow from; epochs and patience only say which is the last."""
+    """Hash of all that an epoch's numbers depend on; epochs and patience only decide which epoch is the last."""
     content = {
         "rows": [fit.key, fit.y.tolist(), None if choose is None else [choose.key, choose.y.tolist()]],
         "network": [[v.path.split("/")[-1], list(v.shape)] for v in network.trainable_variables],
@@ -171,7 +171,7 @@ def _key(
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _state(network: Any) -> list[Any]:
+def _training_state(network: Any) -> list[Any]:
     """All variables that the next epoch depends on: weights, dropout's seeds, Adam's moments."""
     return [*network.variables, *network.optimizer.variables]
 
@@ -180,7 +180,7 @@ def _restore(network: Any, values: list[NDArray[Any]] | None) -> None:
     if values is None:
         return
     with network.distribute_strategy.scope():
-        for variable, value in zip(_state(network), values, strict=True):
+        for variable, value in zip(_training_state(network), values, strict=True):
             variable.assign(value)
 
 
@@ -192,8 +192,8 @@ def _shuffled(part: NetworkData, seed: int) -> Any:
 def full_batches(part: NetworkData, data: Any, size: int, class_weights: NDArray[np.float64] | None = None) -> Any:
     """Single (x, y) of a part → (x, y, weight) in batches of exactly `size` rows.
 
-    Rows that fill the last batch weigh nothing. So every device has rows in every step, and the result does not
-    depend on how many devices share a batch.
+    Rows that fill the last batch have weight 0. So every device has rows in every step, and the result does not
+    depend on the number of devices that share a batch.
     """
     tf, _ = load_tensorflow()
     shape, steps = part.shape, math.ceil(len(part.y) / size)
@@ -222,25 +222,27 @@ def _train_epoch(network: Any, data: Any, validation: Any) -> dict[str, float]:
     return {name: float(value) for name, value in row.items()}
 
 
-def _history(network: Any, journal: Checkpoints, fit: NetworkData, choose: NetworkData | None, weights: Any) -> History:
-    rows = journal.rows
-    if not math.isfinite(rows[0]["loss"]) or (choose is not None and journal.best is None):
+def _make_history(
+    network: Any, checkpoints: Checkpoints, fit: NetworkData, choose: NetworkData | None, weights: Any
+) -> History:
+    rows = checkpoints.rows
+    if not math.isfinite(rows[0]["loss"]) or (choose is not None and checkpoints.best is None):
         raise ModelError(f"the loss of {network.name} is no number: look for values in the view that are none")
-    if journal.best is None:
+    if checkpoints.best is None:
         last = rows[-1]
         return History(len(rows), int(last["epoch"]), last["loss"], math.nan, math.nan, None)
-    network.set_weights(journal.best_weights())
-    best = rows[journal.best]
+    network.set_weights(checkpoints.best_weights())
+    best = rows[checkpoints.best]
     assert choose is not None
-    learned = _beats_blind_answer(best, fit.y, choose.y, weights is not None)
+    learned = _beats_constant_prediction(best, fit.y, choose.y, weights is not None)
     return History(len(rows), int(best["epoch"]), best["loss"], best["val_loss"], best["val_accuracy"], learned)
 
 
-def _beats_blind_answer(
+def _beats_constant_prediction(
     best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool
 ) -> bool:
-    """Better, in both figures, than answers that need no listening: the most frequent genre, the genres' shares."""
+    """Is it better, in both figures, than constant predictions: the most frequent genre, the genres' shares?"""
     n = np.bincount(fit, minlength=int(choose.max()) + 1)
     shares = np.full(len(n), 1 / len(n)) if balanced else np.maximum(n, 1e-9) / n.sum()
-    blind_loss = float(-np.log(shares[choose]).mean())
-    return best["val_accuracy"] > float((choose == n.argmax()).mean()) and best["val_loss"] < blind_loss
+    constant_loss = float(-np.log(shares[choose]).mean())
+    return best["val_accuracy"] > float((choose == n.argmax()).mean()) and best["val_loss"] < constant_loss

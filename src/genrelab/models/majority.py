@@ -1,4 +1,4 @@
-"""The line that every model has to beat."""
+"""The baseline that every other model has to beat."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Majority(Model):
-    """Answers with the shares of the training rows, whatever it hears: most probable is the most frequent genre."""
+    """Returns the genres' shares of the training tracks for every window: the most frequent is the most probable."""
 
     name = "majority"
     views = ("statistics", *(v for v in VIEWS if v != "statistics"))
 
     def fit(self, examples: Examples, folder: Path) -> Self:
-        """See Model; only the labels are looked at."""
-        tracks = np.unique(examples.track[examples.role == "fit"])  # a long track is one, however many its windows
+        """See Model; only the labels are used."""
+        tracks = np.unique(examples.track[examples.role == "fit"])  # a track counts once, however many its windows
         y = examples.labels.y[tracks]
         self._check_genres(y)
         self.shares_: NDArray[np.float64] = np.bincount(y, minlength=len(self.genres)) / len(y)

@@ -1,4 +1,4 @@
-"""Transfer learning: MobileNetV2 with ImageNet weights, frozen, and a linear head on what it sees in the mel image."""
+"""Transfer learning: MobileNetV2 with ImageNet weights, frozen, and a linear head on its outputs for the mel image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOWNLOAD_TIMEOUT_S = 20.0
 
 HEAD_DROPOUT = 0.5
 HEAD_DECAY_ROWS = 20.0
-"""Over the number of training rows: the head's L2 factor, which fades as rows come in, as logistic regression's
+"""Over the number of training rows: the head's L2 factor, which falls as rows are added, as logistic regression's
 does; 20 and the next number were the best of a few tried on five-fold splits of 306 real excerpts of 2 s."""
 VARIANCE_FLOOR = 1e-2  # the base's outputs lie in 0 to 6; some are all but constant in a small training part
 FINE_TUNE_RATE = 1e-5
@@ -47,9 +47,8 @@ class MobileNetV2(KerasModel):
 
     name = "mobilenet_v2"
     views = ("mel_image",)
-    _cached_base_outputs: tuple[Examples, NDArray[np.float32]] | None = (
-        None  # examples that the frozen base has run on, its outputs
-    )
+    _cached_base_outputs: tuple[Examples, NDArray[np.float32]] | None = None
+    """Examples that the frozen base has run on, and its outputs."""
 
     def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
         super().__init__(settings.of(self.name), genres)
@@ -66,15 +65,16 @@ class MobileNetV2(KerasModel):
             raise SettingsError(f"--imagenet-weights {printable(settings.imagenet_weights)}: no such file: {REMEDIES}")
         named = os.environ.get(WEIGHTS_VARIABLE)
         if settings.imagenet_weights == "auto" and named and not Path(named).is_file():
-            return f"mobilenet_v2 needs the weights that {WEIGHTS_VARIABLE} names, and {printable(named)} is no file: {REMEDIES}"
+            reason = f"mobilenet_v2 needs the weights that {WEIGHTS_VARIABLE} names, and {printable(named)} is no file"
+            return f"{reason}: {REMEDIES}"
         return super().missing_requirement(settings)
 
     @property
     def display(self) -> str:
-        """See Model; random weights are never passed off as ImageNet's, nor tuned hyper-parameters as the usual."""
-        told = ["random initialisation"] if self.settings.imagenet_weights == "none" else []
-        told += ["tuned"] if self.name in self.settings.params else []
-        return f"{self.name} ({', '.join(told)})" if told else self.name
+        """See Model; random weights and tuned hyper-parameters are named."""
+        remarks = ["random initialisation"] if self.settings.imagenet_weights == "none" else []
+        remarks += ["tuned"] if self.name in self.settings.params else []
+        return f"{self.name} ({', '.join(remarks)})" if remarks else self.name
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
@@ -103,7 +103,7 @@ class MobileNetV2(KerasModel):
         return self
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
-        """See Model; windows that the frozen base has seen are not shown to it again."""
+        """See Model; outputs of the frozen base that were computed before are not computed again."""
         if self._cached_base_outputs is None or self._cached_base_outputs[0] is not examples:
             return super().predict_proba(examples)
         part = network_data_from_arrays(self._cached_base_outputs[1], batch_size=self.settings.batch_size)
@@ -167,7 +167,7 @@ def load_base(shape: tuple[int, ...], weights: str) -> Any:
         weights: `auto`, `none`, or the path of a weights file.
 
     Raises:
-        MissingNeed: no weights are here and none can be downloaded.
+        MissingRequirementError: no weights are here and none can be downloaded.
         ModelError: the file does not hold MobileNetV2's weights.
     """
     _, keras = load_tensorflow()
@@ -178,17 +178,17 @@ def load_base(shape: tuple[int, ...], weights: str) -> Any:
 
     file = weights_file(weights)
     if file is not None:
-        base = _from_file(make, file)
+        base = _load_weights_file(make, file)
     elif weights == "none":
         base = make(None)
     else:
-        base = _downloaded(make)
+        base = _download_weights(make)
     base.trainable = False
     return base
 
 
 def weights_file(weights: str) -> Path | None:
-    """The file that `--imagenet-weights` means, None where it is random or still to be downloaded."""
+    """The file for a value of `--imagenet-weights`; None for random weights, or where it is still to be downloaded."""
     if weights == "none":
         return None
     if weights != "auto":
@@ -200,7 +200,7 @@ def weights_file(weights: str) -> Path | None:
     return cached if cached.is_file() else None
 
 
-def _from_file(make: Any, file: Path) -> Any:
+def _load_weights_file(make: Any, file: Path) -> Any:
     base = make(None)
     kernels = [v for v in base.trainable_variables if v.name.endswith("kernel")]
     before = [as_numpy(v) for v in kernels]
@@ -219,8 +219,8 @@ def _from_file(make: Any, file: Path) -> Any:
     return base
 
 
-def _downloaded(make: Any) -> Any:
-    """With Keras' own copy of the weights. Its progress goes to stderr: stdout is for results."""
+def _download_weights(make: Any) -> Any:
+    """The base with the weights that Keras downloads. Its progress goes to stderr: stdout is for results."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:

@@ -1,4 +1,4 @@
-"""ONNX graphs: what all of genrelab's have in common, and Keras networks as such."""
+"""ONNX graphs: what all of genrelab's have in common, and conversion of scikit-learn pipelines and Keras networks."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def finish_graph(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genr
 
 
 class Nodes:
-    """Nodes of a graph in the order in which they are called for, and their constants, all named `prefix...`.
+    """Nodes of a graph in the order in which they are added, and their constants, all named `prefix...`.
 
-    `nodes("Add", "a", 1.0)` adds a node and gives the name of its output; what is no name becomes a constant.
+    `nodes("Add", "a", 1.0)` adds a node and returns the name of its output; an input that is not a name becomes a
+    constant.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -55,7 +56,7 @@ class Nodes:
         self.constants: list[Any] = []
 
     def __call__(self, op: str, *inputs: Any, **attributes: Any) -> str:
-        """Name of the output of one more node."""
+        """Add a node; returns the name of its output."""
         from onnx import helper
 
         names = [i if isinstance(i, str) else self._constant(i) for i in inputs]
@@ -64,13 +65,13 @@ class Nodes:
         return output
 
     def named(self, name: str, output: str) -> None:
-        """Calls an output `name` as well."""
+        """Give an output the name `name` as well."""
         from onnx import helper
 
         self.nodes.append(helper.make_node("Identity", [output], [name]))
 
     def _constant(self, value: Any) -> str:
-        """Python's whole numbers become int64, its fractions float32."""
+        """Add a constant and return its name: Python's int becomes int64, its float float32."""
         import numpy as np
         from onnx import numpy_helper
 
@@ -82,7 +83,7 @@ class Nodes:
 
 
 def add_temperature(nodes: Nodes, p: str, temperature: float) -> str:
-    """What `Bundle.probabilities` makes of a network's answer `p` (windows, genres), as the same shape."""
+    """Add what `Bundle.probabilities` computes from a network's output `p` (windows, genres); the result's name."""
     p = nodes("Max", p, 0.0)
     if temperature != 1:
         p = nodes("Pow", nodes("Div", p, nodes("ReduceMax", p, axes=[1])), 1 / temperature)
@@ -90,10 +91,10 @@ def add_temperature(nodes: Nodes, p: str, temperature: float) -> str:
 
 
 def with_temperature(onnx: bytes, temperature: float) -> bytes:
-    """A bundle's network with the temperature inside.
+    """A bundle's network with the temperature built in.
 
     Raises:
-        ModelError: it has other operators than the ones that genrelab writes.
+        ModelError: it has operators of another version than genrelab writes.
     """
     proto, nodes = read_network(onnx), Nodes("temperature/")
     from onnx.checker import check_model
@@ -107,11 +108,11 @@ def with_temperature(onnx: bytes, temperature: float) -> bytes:
 
 
 def read_network(onnx: bytes) -> Any:
-    """The graph of a bundle's `model.onnx`, for one that adds nodes to it.
+    """The graph of a bundle's `model.onnx`, for adding nodes to it.
 
     Raises:
-        ModelError: it has other operators than the ones that genrelab writes.
-        MissingNeed: the package onnx is not installed.
+        ModelError: it has operators of another version than genrelab writes.
+        MissingRequirementError: the package onnx is not installed.
     """
     try:
         import onnx as package
@@ -137,17 +138,17 @@ def pipeline_to_onnx(
     beta: float | None,
     n_genres: int,
 ) -> bytes:
-    """A pipeline of scikit-learn with what stands before and behind it, as a serialised ONNX graph.
+    """A pipeline of scikit-learn with the steps before and after it, as a serialised ONNX graph.
 
     In float64 inside: features reach 1e7, and float32 would lose what the scaler leaves of them.
 
     Args:
         steps: fitted transformers.
-        classifier: fitted; answers with probabilities, or, where `beta` is given, with scores of every two genres
-            that become probabilities as in `coupling`.
+        classifier: fitted; returns probabilities, or, where `beta` is given, scores of every two genres that become
+            probabilities as in `pairwise_coupling`.
         shape: of one window.
-        chosen: numbers of the columns that are looked at, or None for all.
-        medians: value of each of these columns where one is missing, or None where none may be.
+        chosen: numbers of the columns that are used, or None for all.
+        medians: of each of these columns, for missing values; None where no value may be missing.
         bounds: lowest and highest value of each of these columns.
     """
     import warnings
@@ -176,15 +177,15 @@ def pipeline_to_onnx(
         constants |= {"least": np.float64(-MAX_EXPONENT), "most": np.float64(MAX_EXPONENT)}
         constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
         rename(proto, "answer", "scores")
-        back = _coupling(n_genres) + back
+        back = _coupling_nodes(n_genres) + back
     proto.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
     )
-    nodes = [*_front(chosen is not None, medians is not None), *proto.graph.node, *back]
+    nodes = [*_input_nodes(chosen is not None, medians is not None), *proto.graph.node, *back]
     return finish_graph(proto, nodes, shape=shape, n_genres=n_genres)
 
 
-def _front(chooses: bool, fills: bool) -> list[Any]:
+def _input_nodes(chooses: bool, fills: bool) -> list[Any]:
     """Nodes from a window to its `columns`: flattened, chosen, filled, bounded."""
     from onnx import helper
 
@@ -201,8 +202,8 @@ def _front(chooses: bool, fills: bool) -> list[Any]:
     return [*nodes, helper.make_node("Min", ["bounded_below", "high"], ["columns"])]
 
 
-def _coupling(n_genres: int) -> list[Any]:
-    """Nodes from `scores` of every two genres to their probabilities, `answer`: `coupling.coupled` in ONNX."""
+def _coupling_nodes(n_genres: int) -> list[Any]:
+    """Nodes from `scores` of every two genres to their probabilities, `answer`: `pairwise_coupling.coupled` in ONNX."""
     from onnx import helper
 
     steps = [
@@ -234,7 +235,7 @@ def rename(proto: Any, old: str, new: str) -> None:
 
 
 def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
-    """A network that answers with logits as a serialised ONNX graph that answers with probabilities.
+    """A network that returns logits as a serialised ONNX graph that returns probabilities.
 
     The weights enter the conversion as inputs and become constants afterwards: Keras' own `export` copies them
     many times over, which takes half a minute where they are 64 MB.
@@ -262,5 +263,5 @@ def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
     constants |= {f"w{i}": as_numpy(v) for i, v in enumerate(variables)}
     used = {name for node in proto.graph.node for name in node.input}
     proto.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items() if name in used)
-    rename = helper.make_node("Identity", [proto.graph.output[0].name], [OUTPUT])
-    return finish_graph(proto, [*proto.graph.node, rename], shape=shape, n_genres=n_genres)
+    output = helper.make_node("Identity", [proto.graph.output[0].name], [OUTPUT])
+    return finish_graph(proto, [*proto.graph.node, output], shape=shape, n_genres=n_genres)

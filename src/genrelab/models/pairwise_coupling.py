@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 MIN_LOG_BETA, MAX_LOG_BETA = -4.0, 4.0  # of log(beta)
 MAX_EXPONENT = 300.0
-"""Of beta d_ij: scores of a polynomial kernel know no bounds, and exp(710) is no number any more."""
+"""Of beta d_ij: scores of a polynomial kernel are unbounded, and exp(710) overflows."""
 KERNEL_VALUES = 1 << 22
-"""Of rows and support vectors that are in memory at a time: 32 MB."""
+"""Kernel values of rows and support vectors in memory at a time: 32 MB."""
 
 
 def pairs(k: int) -> tuple[Floats, Floats]:
-    """Which genre each pair's first and second one is, as 0 and 1: two arrays (k (k - 1) / 2, k)."""
+    """The first and the second genre of each pair, one-hot: two arrays (k (k - 1) / 2, k)."""
     first, second = zip(*combinations(range(k), 2), strict=True)
     return np.eye(k)[list(first)], np.eye(k)[list(second)]
 
@@ -38,7 +38,7 @@ def best_beta(scores: Floats, y: NDArray[np.int64], k: int, weights: Floats | No
     """The beta with the lowest log loss.
 
     Args:
-        scores: of rows that the machine was not fitted on, shape (n, k (k - 1) / 2).
+        scores: of rows that the SVM was not fitted on, shape (n, k (k - 1) / 2).
         y: genre number, shape (n,).
         weights: of each row, shape (n,), or None.
     """

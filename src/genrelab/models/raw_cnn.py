@@ -26,7 +26,7 @@ class RawCnn(KerasModel):
 
     @property
     def display(self) -> str:
-        """See Model; a model with hyper-parameters of its own says so."""
+        """See Model; a model with hyper-parameters of its own is marked as tuned."""
         return f"{self.name} (tuned)" if self.name in self.settings.params else self.name
 
     def fit(self, examples: Examples, folder: Path) -> Self:

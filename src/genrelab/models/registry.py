@@ -1,4 +1,4 @@
-"""The shelf of models: name → class, imported when it is asked for, so that listing them costs nothing."""
+"""Registry of models: name → class, imported only when it is used, so that listing them costs nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.models.base import Model
 
-_HOMES = {
+_CLASS_PATHS = {
     "majority": "majority:Majority",
     "logistic_regression": "classical:LogisticRegression",
     "knn": "classical:Knn",
@@ -23,12 +23,12 @@ _HOMES = {
 
 def modules() -> tuple[str, ...]:
     """Full names of the modules in which models are defined, each once."""
-    return tuple(dict.fromkeys(f"genrelab.models.{home.partition(':')[0]}" for home in _HOMES.values()))
+    return tuple(dict.fromkeys(f"genrelab.models.{path.partition(':')[0]}" for path in _CLASS_PATHS.values()))
 
 
 def known_models() -> tuple[str, ...]:
     """Names of all models, in the order in which `--models all` trains them."""
-    return tuple(_HOMES)
+    return tuple(_CLASS_PATHS)
 
 
 def model_class(name: str) -> type[Model]:
@@ -37,9 +37,9 @@ def model_class(name: str) -> type[Model]:
     Raises:
         ModelError: an unknown name; the message lists the known ones.
     """
-    if name not in _HOMES:
-        raise ModelError(f"unknown model {name!r}: known are {', '.join(_HOMES)}")
-    module, _, cls = _HOMES[name].partition(":")
+    if name not in _CLASS_PATHS:
+        raise ModelError(f"unknown model {name!r}: known are {', '.join(_CLASS_PATHS)}")
+    module, _, cls = _CLASS_PATHS[name].partition(":")
     return cast("type[Model]", getattr(import_module(f"genrelab.models.{module}"), cls))
 
 

@@ -1,4 +1,4 @@
-"""What stands around scikit-learn's estimators: columns made fit for them, and where its versions differ."""
+"""Helpers for scikit-learn's estimators: preparation of their columns, and differences between its versions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 
 MAX_DEVIATIONS = 5.0
-"""Standard deviations from the training mean at which a feature is cut off. Kurtoses of unheard music lie 50 away:
-one of them alone would take a clip out of reach of every kernel and neighbour."""
+"""Standard deviations from the training mean at which a feature is clipped. Kurtoses of new music lie 50 away: one
+of them alone would take a clip out of reach of every kernel and neighbour."""
 
 
 def bounds_of(x: Columns) -> tuple[Columns, Columns]:
@@ -23,7 +23,7 @@ def bounds_of(x: Columns) -> tuple[Columns, Columns]:
 
 
 def medians_of(x: Columns) -> Columns:
-    """Median of what is there in each column of `x` (rows, columns); 0 for a column that is empty."""
+    """Median of each column of `x` (rows, columns) without its missing values; 0 for a column that is empty."""
     empty = np.isnan(x).all(axis=0)
     medians: Columns = np.nanmedian(np.where(empty, 0, x), axis=0).astype(np.float32)
     return medians
@@ -31,7 +31,7 @@ def medians_of(x: Columns) -> Columns:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums of several threads come in any order: with one, a seed gives the same model on any number of cores."""
+    """Limit numerical libraries to one thread: several add up in any order, and a seed would not give one model."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
@@ -39,7 +39,7 @@ def one_thread() -> Iterator[None]:
 
 
 def l1_penalty(estimator: Any) -> dict[str, Any]:
-    """How this scikit-learn is asked for the L1 penalty: until 1.7 by its name, then by a ratio."""
+    """Arguments for the L1 penalty in this version of scikit-learn: until 1.7 its name, then a ratio."""
     from inspect import signature
 
     named = signature(estimator).parameters["penalty"].default == "l2"
@@ -47,9 +47,9 @@ def l1_penalty(estimator: Any) -> dict[str, Any]:
 
 
 def as_linear_classifier(svc: Any) -> Any:
-    """A linear machine by the plane of every two genres, in the clothes of a classifier that skl2onnx knows.
+    """A linear SVM, by its plane for every two genres, as a classifier that skl2onnx can convert.
 
-    By its support vectors, as skl2onnx would have it, large numbers cancel each other in float32.
+    By its support vectors, as skl2onnx would convert it, large numbers would cancel each other in float32.
     """
     from sklearn.linear_model import LogisticRegression as Estimator
 

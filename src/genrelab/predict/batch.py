@@ -1,8 +1,8 @@
-"""Many files to answers: what is remembered is not heard again, and what is heard is shared out to worker processes.
+"""Many files to predictions: cached ones are looked up, the rest is classified here or in worker processes.
 
-Workers take one thread each and load the model once. As many files are out as there are workers, so memory does not
-grow with the library; a file that brings its worker down is answered with an error, and the others go on. Which
-answers count is decided last, here: workers and the memory know probabilities only.
+Workers take one thread each and load the model once. Only about as many files are in flight as there are workers, so
+memory does not grow with the library; a file that crashes its worker gets a prediction with an error, and the others
+go on. The decision (which predictions count) is applied last, here: workers and the cache know probabilities only.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from genrelab.predict.cache import PredictionCache, Stamp
 
 MAX_FILES_IN_PROCESS = 16
-"""Files that are heard sooner here than by workers, which take a second to begin."""
+"""Up to this many files are classified faster in this process than by workers, which take a second to start."""
 
 QUEUE_LIMIT = 64
-"""Answers for each worker that may wait for that of an earlier file."""
+"""Predictions per worker that may wait for that of an earlier file."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to know; crosses process borders."""
+    """What a worker needs to know; pickled."""
 
     bundle: str
     fingerprint: str
@@ -49,7 +49,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class FileResult:
-    """An answer, and what it is kept under: the file's size and mtime and its audio's SHA-256."""
+    """A prediction and its cache keys: the file's size and mtime, and the SHA-256 of its audio."""
 
     prediction: Prediction
     stamp: Stamp | None = None
@@ -64,27 +64,27 @@ def predict_files(
     memory: PredictionCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Prediction]:
-    """Classify files, in their order. What `memory` holds is not heard again (and has no timeline).
+    """Classify files, in their order. Predictions found in `memory` are not computed again (and have no timeline).
 
     Args:
-        jobs: worker processes; 1: in this one; None: one a core where many files are to be heard.
-        memory: to look answers up in, and to keep them in.
-        progress: called with (done, in all).
+        jobs: number of worker processes; 1: no workers; None: one per core if many files are not cached.
+        memory: cache to look predictions up in and to store them in.
+        progress: called with (done, total).
 
     Raises:
         SettingsError: `jobs` below 1.
-        BundleError: the bundle cannot hear audio, or its files changed meanwhile.
+        BundleError: the bundle does not take audio, or its files changed meanwhile.
     """
     if jobs is not None and jobs < 1:
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
     require_audio_input(bundle)
     files = [p if isinstance(p, Path) else Path(p) for p in paths]
-    answers = _predictions(bundle, files, jobs, memory)
-    return _with_progress(answers, len(files), bundle.decision, progress or (lambda done, total: None))
+    predictions = _predictions(bundle, files, jobs, memory)
+    return _with_progress(predictions, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
 def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path: Path) -> FileResult:
-    """Classify a file, unless `memory` knows its audio from elsewhere."""
+    """Classify a file, unless `memory` has a prediction for the same audio under another path."""
     if memory is None:
         return FileResult(predict_file(bundle, path))
     from genrelab.predict.cache import stamp_of
@@ -93,7 +93,7 @@ def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path
     try:
         payload = None if stamp is None else bytes.fromhex(sha256_of_audio(path))
     except OSError:
-        payload = None  # whoever decodes it says why
+        payload = None  # decoding it will report why
     known = None if payload is None else memory.lookup_content(bundle, path, payload)
     prediction = known or predict_file(bundle, path)
     changed = stamp is None or stamp_of(path) != stamp
@@ -101,29 +101,32 @@ def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path
 
 
 def _with_progress(
-    answers: Iterator[Prediction], total: int, decision: Decision, progress: Callable[[int, int], None]
+    predictions: Iterator[Prediction], total: int, decision: Decision, progress: Callable[[int, int], None]
 ) -> Iterator[Prediction]:
-    for done, answer in enumerate(answers, 1):
+    for done, prediction in enumerate(predictions, 1):
         progress(done, total)
-        yield decision(answer)
+        yield decision(prediction)
 
 
 def _predictions(
     bundle: BundleInUse, files: list[Path], jobs: int | None, memory: PredictionCache | None
 ) -> Iterator[Prediction]:
-    """What is remembered at once; from the first file on that is not, whoever is the quickest for so many."""
-    begin = 0
+    """Cached predictions at once; from the first file that is not cached on, workers or this process.
+
+    Which of the two is faster depends on the number of files that are not cached.
+    """
+    n_cached = 0
     for path in files:
         known = _cached(bundle, path, memory)
         if known is None:
             break
-        begin += 1
+        n_cached += 1
         yield known
-    rest = files[begin:]
+    rest = files[n_cached:]
     unknown = (p for p in rest if _cached(bundle, p, memory) is None)
     many = jobs is None and sum(1 for _ in islice(unknown, MAX_FILES_IN_PROCESS + 1)) > MAX_FILES_IN_PROCESS
     if rest and (many or (jobs is not None and jobs > 1)):
-        yield from _WorkerQueue(bundle, rest, min(jobs or available_cores(), len(rest)), memory).answers()
+        yield from _WorkerQueue(bundle, rest, min(jobs or available_cores(), len(rest)), memory).predictions()
     else:
         yield from (_predict_here(bundle, path, memory) for path in rest)
 
@@ -136,14 +139,14 @@ def _predict_here(bundle: BundleInUse, path: Path, memory: PredictionCache | Non
     known = _cached(bundle, path, memory)
     if known is not None:
         return known
-    heard = predict_with_cache(bundle, memory, path)
-    _store(bundle, heard, memory)
-    return heard.prediction
+    result = predict_with_cache(bundle, memory, path)
+    _store(bundle, result, memory)
+    return result.prediction
 
 
-def _store(bundle: BundleInUse, heard: FileResult, memory: PredictionCache | None) -> None:
-    if memory is not None and heard.stamp is not None:
-        memory.store(bundle, heard.prediction, heard.stamp, heard.payload)
+def _store(bundle: BundleInUse, result: FileResult, memory: PredictionCache | None) -> None:
+    if memory is not None and result.stamp is not None:
+        memory.store(bundle, result.prediction, result.stamp, result.payload)
 
 
 # --- in worker processes ---
@@ -151,74 +154,74 @@ def _store(bundle: BundleInUse, heard: FileResult, memory: PredictionCache | Non
 
 @dataclass
 class _Slot:
-    """A file in the line; its answer leaves when all before it have left."""
+    """A file in the queue; its prediction is yielded once all before it are."""
 
     path: Path
-    answer: Prediction | None
+    prediction: Prediction | None
 
 
 class _WorkerQueue:
-    """Files on their way through worker processes."""
+    """Files in order through worker processes, and their predictions in the same order."""
 
     def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, memory: PredictionCache | None) -> None:
         self._bundle, self._jobs, self._memory = bundle, jobs, memory
         fresh = memory is not None and memory.fresh
-        self._order = WorkerSettings(
+        self._settings = WorkerSettings(
             str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, memory is not None, fresh
         )
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
-        self._out: dict[Future[FileResult], _Slot] = {}
-        self._lost: list[_Slot] = []  # were out when a worker died
+        self._in_flight: dict[Future[FileResult], _Slot] = {}
+        self._lost: list[_Slot] = []  # were in flight when a worker died
 
-    def answers(self) -> Iterator[Prediction]:
+    def predictions(self) -> Iterator[Prediction]:
         while not self._all_sent or self._slots:
             with process_pool(self._jobs) as pool:
                 while not self._lost and (not self._all_sent or self._slots):
-                    self._send(pool)
-                    yield from self._ready()
-                    self._collect()
-                while self._out:
-                    self._collect()
+                    self._submit_files(pool)
+                    yield from self._pop_ready()
+                    self._collect_finished()
+                while self._in_flight:
+                    self._collect_finished()
             self._retry_one_by_one()
-            yield from self._ready()
+            yield from self._pop_ready()
 
-    def _send(self, pool: ProcessPoolExecutor) -> None:
-        """Tops up: one file waits behind each that is heard."""
-        while len(self._out) <= self._jobs and len(self._slots) < QUEUE_LIMIT * self._jobs and not self._lost:
+    def _submit_files(self, pool: ProcessPoolExecutor) -> None:
+        """Submit files until each worker has one, and one more waits."""
+        while len(self._in_flight) <= self._jobs and len(self._slots) < QUEUE_LIMIT * self._jobs and not self._lost:
             path = next(self._rest, None)
             if path is None:
                 self._all_sent = True
                 return
             slot = _Slot(path, _cached(self._bundle, path, self._memory))
             self._slots.append(slot)
-            if slot.answer is None:
+            if slot.prediction is None:
                 try:
-                    self._out[pool.submit(_predict_in_worker, self._order, path)] = slot
+                    self._in_flight[pool.submit(_predict_in_worker, self._settings, path)] = slot
                 except BrokenProcessPool:
                     self._lost.append(slot)
 
-    def _ready(self) -> Iterator[Prediction]:
-        while self._slots and (answer := self._slots[0].answer) is not None:
+    def _pop_ready(self) -> Iterator[Prediction]:
+        while self._slots and (prediction := self._slots[0].prediction) is not None:
             self._slots.popleft()
-            yield answer
+            yield prediction
 
-    def _collect(self) -> None:
-        for future in wait(self._out, timeout=1, return_when=FIRST_COMPLETED).done:
-            slot = self._out.pop(future)
+    def _collect_finished(self) -> None:
+        for future in wait(self._in_flight, timeout=1, return_when=FIRST_COMPLETED).done:
+            slot = self._in_flight.pop(future)
             try:
-                self._answered(slot, future.result())
+                self._store_result(slot, future.result())
             except BrokenProcessPool:
                 self._lost.append(slot)
         if self._memory is not None:
             self._memory.flush_if_due()
 
-    def _answered(self, slot: _Slot, heard: FileResult) -> None:
-        _store(self._bundle, heard, self._memory)
-        slot.answer = heard.prediction
+    def _store_result(self, slot: _Slot, result: FileResult) -> None:
+        _store(self._bundle, result, self._memory)
+        slot.prediction = result.prediction
 
     def _retry_one_by_one(self) -> None:
-        """One by one, so that it shows which of the lost files brings a worker down."""
+        """Classify the lost files one at a time, to find out which of them crashes a worker."""
         from genrelab.predict.cache import stamp_of
 
         while self._lost:
@@ -228,28 +231,28 @@ class _WorkerQueue:
                     slot = self._lost.pop(0)
                     stamp = stamp_of(slot.path)
                     try:
-                        self._answered(slot, pool.submit(_predict_in_worker, self._order, slot.path).result())
+                        self._store_result(slot, pool.submit(_predict_in_worker, self._settings, slot.path).result())
                     except BrokenProcessPool:
-                        # It is remembered, so that the next run does not hear it itself.
+                        # Cached, so that the next run does not crash on it in its own process.
                         crashed = Prediction(str(slot.path), None, None, {}, None, self._bundle.name, DECODER_CRASHED)
-                        self._answered(slot, FileResult(crashed, stamp))
+                        self._store_result(slot, FileResult(crashed, stamp))
                         break
 
 
-def _predict_in_worker(order: WorkerSettings, path: Path) -> FileResult:
-    return predict_with_cache(*_load_in_worker(order), path)
+def _predict_in_worker(settings: WorkerSettings, path: Path) -> FileResult:
+    return predict_with_cache(*_load_in_worker(settings), path)
 
 
 @lru_cache(maxsize=1)
-def _load_in_worker(order: WorkerSettings) -> tuple[BundleInUse, PredictionCache | None]:
-    """The model and the memory of this worker; what is wrong with the memory the parent has said already."""
+def _load_in_worker(settings: WorkerSettings) -> tuple[BundleInUse, PredictionCache | None]:
+    """This worker's model and cache; the parent process has already reported problems of the cache."""
     bundles.THREADS = 1
-    bundle = BundleInUse(**vars(bundles.load_bundle(order.bundle)))
-    if bundle.fingerprint != order.fingerprint:
-        raise BundleError(f"{order.bundle} was changed while it was in use: begin again")
+    bundle = BundleInUse(**vars(bundles.load_bundle(settings.bundle)))
+    if bundle.fingerprint != settings.fingerprint:
+        raise BundleError(f"{settings.bundle} was changed while it was in use: begin again")
     memory = None
-    if order.uses_cache:
+    if settings.uses_cache:
         from genrelab.predict.cache import open_cache
 
-        memory = open_cache(lambda sentence: None, fresh=order.fresh)
-    return replace(bundle, clips=order.clips, looks_again=order.looks_again), memory
+        memory = open_cache(lambda sentence: None, fresh=settings.fresh)
+    return replace(bundle, clips=settings.clips, looks_again=settings.looks_again), memory

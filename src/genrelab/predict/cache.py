@@ -1,14 +1,14 @@
-"""What was heard before: answers by the audio that they are about, so that a second run hears only what changed.
+"""The prediction cache, keyed by audio content, so that a second run classifies only what changed.
 
     <cache>/answers.sqlite
-    ├── models   who answers: a bundle's fingerprint, the version of genrelab, which stretches are listened to
+    ├── models   the bundle's fingerprint, the version of genrelab, and which clips are used
     ├── files    path, size and mtime of a file → SHA-256 of its audio without its tags
-    ├── answers  model and audio → what was said
+    ├── answers  model and audio → probabilities and duration
     └── faults   model and path, size and mtime of a file → why it cannot be classified
 
-A file that was renamed, moved or tagged anew is known by its audio. A fault is that of its own file only: another name,
+A file that was renamed, moved or retagged is found by its audio. An error is that of its own file only: another name,
 or another rest of the file, may be what a decoder was missing. A rollback journal, not a write-ahead log: home folders
-may lie on network file systems. What goes wrong here is said in one sentence and costs time, never an answer.
+may lie on network file systems. A failure of the cache is reported in one sentence and costs time, never a prediction.
 """
 
 from __future__ import annotations
@@ -67,17 +67,17 @@ BY_PAYLOAD = "SELECT probabilities, duration_s FROM models JOIN answers ON model
 THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
 
 MAX_ROWS = 2_000_000
-"""Of each table; beyond that the oldest are forgotten. A million files take about 400 MB."""
+"""Per table; beyond that the oldest rows are deleted. A million files take about 400 MB."""
 
 FLUSH_INTERVAL_S = 1.0
-"""What was remembered is on the disk after this time: as much as a kill may cost."""
+"""New rows are written to disk at this interval: as much as a kill may cost."""
 
 Stamp = tuple[int, int]
 """Size and mtime in nanoseconds."""
 
 
 def stamp_of(path: str | Path) -> Stamp | None:
-    """Size and mtime of a file; None where there is none, or something that is no regular file."""
+    """Size and mtime of a file; None if there is none, or it is not a regular file."""
     try:
         found = os.stat(path)  # noqa: PTH116 - a library has many files, and a Path takes as long as the database
     except (OSError, ValueError):
@@ -89,15 +89,15 @@ def cache_folder() -> Path:
     """$GENRELAB_CACHE, else `genrelab` in the folder that this platform has for caches.
 
     Raises:
-        RuntimeError: nobody's home folder is known.
+        RuntimeError: the user's home folder is unknown.
     """
-    if named := os.environ.get("GENRELAB_CACHE"):
-        return Path(named)
+    if configured := os.environ.get("GENRELAB_CACHE"):
+        return Path(configured)
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "genrelab"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "genrelab" / "Cache"
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # a relative one is to be ignored, says the XDG specification
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the XDG specification: ignore a relative one
     return (base if base.is_absolute() else Path.home() / ".cache") / "genrelab"
 
 
@@ -106,9 +106,9 @@ def _print_to_stderr(sentence: str) -> None:
 
 
 def open_cache(notify: Notify = _print_to_stderr, *, fresh: bool = False) -> PredictionCache:
-    """The memory of this user; an empty one where it cannot be opened, and `say` is told why.
+    """The cache of this user; where it cannot be opened, one that stores nothing, and `notify` is called with why.
 
-    One that is damaged, or of another version of genrelab, is moved aside, and a new one begun.
+    One that is damaged, or of another schema version, is moved aside, and a new one created.
 
     Args:
         fresh: see `PredictionCache`.
@@ -125,12 +125,12 @@ def open_cache(notify: Notify = _print_to_stderr, *, fresh: bool = False) -> Pre
 
 
 class PredictionCache:
-    """An open memory, for one thread. Leaving its `with` block writes what is still to be written.
+    """An open cache, for one thread. Leaving its `with` block writes pending rows.
 
-    It is never in the way: where the database fails, `say` is told once, and nothing is remembered from then on.
+    It never raises: if the database fails, `notify` is called once, and nothing is cached from then on.
 
     Attributes:
-        fresh: nothing is known here, and what is remembered takes the place of what was.
+        fresh: look nothing up; new predictions replace the stored ones.
     """
 
     def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify, fresh: bool = False) -> None:
@@ -151,36 +151,36 @@ class PredictionCache:
             self._database = None
 
     def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
-        """What this model said of a file that has the same path, size and mtime; without its timeline."""
+        """This model's prediction for a file with the same path, size and mtime; without its timeline."""
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
             return None
-        where = (_key(bundle), _path_bytes(path), *stamp)
-        faults = self._query(lambda d: d.execute(SELECT_ERROR, where).fetchall())
-        if faults:
-            return Prediction(str(path), None, None, {}, faults[0][0], bundle.name, faults[0][1])
-        rows = self._query(lambda d: d.execute(BY_FILE, where).fetchall())
+        file_key = (_key(bundle), _path_bytes(path), *stamp)
+        errors = self._query(lambda d: d.execute(SELECT_ERROR, file_key).fetchall())
+        if errors:
+            return Prediction(str(path), None, None, {}, errors[0][0], bundle.name, errors[0][1])
+        rows = self._query(lambda d: d.execute(BY_FILE, file_key).fetchall())
         return _prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
-        """What this model said of the same audio, wherever that stood.
+        """This model's prediction for the same audio, under any path.
 
         Args:
             payload: SHA-256 of the audio of `path`, 32 bytes.
         """
         if self.fresh:
             return None
-        what = (_key(bundle), payload)
-        new = self._new_answers.get(what)
-        rows = [new] if new is not None else self._query(lambda d: d.execute(BY_PAYLOAD, what).fetchall())
+        content_key = (_key(bundle), payload)
+        new = self._new_answers.get(content_key)
+        rows = [new] if new is not None else self._query(lambda d: d.execute(BY_PAYLOAD, content_key).fetchall())
         return _prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
-        """Keep an answer that lasts.
+        """Store a prediction that is `lasting`.
 
         Args:
-            stamp: of the file, from before it was read.
-            payload: SHA-256 of its audio, 32 bytes; without it only a fault is kept.
+            stamp: of the file, taken before it was read.
+            payload: SHA-256 of its audio, 32 bytes; without it only an error is stored.
         """
         if not prediction.lasting:
             return
@@ -195,7 +195,7 @@ class PredictionCache:
         self.flush_if_due()
 
     def rekey(self, path: str | Path) -> None:
-        """To be called after a file's tags were rewritten: as its audio is the same, what was said of it stays.
+        """To be called after a file's tags were rewritten: its audio is the same, so its prediction stays valid.
 
         Raises:
             OSError: the file cannot be read.
@@ -206,22 +206,22 @@ class PredictionCache:
             self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write what is to be written if the last time was a while ago."""
+        """Write pending rows if the last write was `FLUSH_INTERVAL_S` ago."""
         if time.monotonic() - self._written >= FLUSH_INTERVAL_S:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is to be written."""
-        files, answers, faults = self._new_files, self._new_answers, self._new_errors
-        if files or answers or faults:
-            self._query(lambda database: _write(database, files, answers, faults))
+        """Write pending rows."""
+        files, answers, errors = self._new_files, self._new_answers, self._new_errors
+        if files or answers or errors:
+            self._query(lambda database: _write(database, files, answers, errors))
         self._new_files, self._new_answers, self._new_errors, self._written = {}, {}, {}, time.monotonic()
 
-    def _query(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
         if self._database is None:
             return None
         try:
-            return question(self._database)
+            return query(self._database)
         except sqlite3.Error as e:
             self._database.close()
             self._database = None
@@ -238,8 +238,8 @@ def _key(bundle: BundleInUse) -> str:
 
 @lru_cache(maxsize=8)
 def _key_of(fingerprint: str, version: str, clips: ClipSettings, looks_again: bool) -> str:
-    heard = dataclasses.asdict(clips) | {"looks_again": looks_again}
-    return f"{fingerprint} {version} {json.dumps(heard)}"
+    clip_key = dataclasses.asdict(clips) | {"looks_again": looks_again}
+    return f"{fingerprint} {version} {json.dumps(clip_key)}"
 
 
 def _path_bytes(path: str | Path) -> bytes:
@@ -247,7 +247,7 @@ def _path_bytes(path: str | Path) -> bytes:
 
 
 def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
-    """The answer in a row; None where that does not add up: then the file is heard."""
+    """The prediction in a row; None where the row is invalid: then the file is classified again."""
     blob, duration_s = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
         return None
@@ -255,8 +255,8 @@ def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, 
     if not abs(p.sum() - 1) < 1e-6:
         return None
     best = int(p.argmax())
-    named = dict(zip(bundle.genres, p.tolist(), strict=True))
-    return Prediction(str(path), bundle.genres[best], float(p[best]), named, duration_s, bundle.name, None)
+    probabilities = dict(zip(bundle.genres, p.tolist(), strict=True))
+    return Prediction(str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None)
 
 
 def _write(

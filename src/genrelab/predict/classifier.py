@@ -1,4 +1,4 @@
-"""A bundle that can be asked: `load_bundle(path).predict("song.mp3")`.
+"""The public API for predictions: `load_bundle(path).predict("song.mp3")`.
 
 >>> prediction = load_bundle("RUN/svm/bundle").predict("song.mp3")             # doctest: +SKIP
 >>> prediction.genre, prediction.confidence, prediction.timeline               # doctest: +SKIP
@@ -23,7 +23,7 @@ from genrelab.predict.file import BundleInUse, predict_file, predict_samples
 from genrelab.predict.prediction import Prediction
 
 WindowCount = int | Literal["all"]
-"""How many stretches of a track are listened to (see `Classifier.with_windows`)."""
+"""How many clips of a track are classified (see `Classifier.with_windows`)."""
 
 STARTER = Path(bundles.__file__).with_name("starter")
 """The bundle that comes with the package (see its README.md)."""
@@ -31,7 +31,7 @@ STARTER = Path(bundles.__file__).with_name("starter")
 
 @dataclass(frozen=True)
 class Classifier(BundleInUse):
-    """A bundle that can be asked: `load_bundle(path).predict("song.mp3")`."""
+    """A bundle with methods that predict and that set how: `load_bundle(path).predict("song.mp3")`."""
 
     def predict(self, track: str | Path | NDArray[Any], sr: int | None = None) -> Prediction:
         """Classify a file, or mono samples of shape (samples,) with their rate `sr`.
@@ -40,7 +40,7 @@ class Classifier(BundleInUse):
 
         Raises:
             SettingsError: samples without a rate, or of another shape.
-            BundleError: the bundle cannot hear audio.
+            BundleError: the bundle does not take audio.
         """
         if not isinstance(track, np.ndarray):
             return self.decision(predict_file(self, track))
@@ -51,35 +51,35 @@ class Classifier(BundleInUse):
     def predict_many(
         self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: WindowCount | None = None
     ) -> Iterator[Prediction]:
-        """Classify files, in their order, each as soon as it is asked for.
+        """Classify files, in their order, lazily.
 
         Args:
-            jobs: worker processes; 1: in this one; None: one a core where there are many files. Workers begin by
-                importing the script that asks: with more than one it must keep its own work below
+            jobs: number of worker processes; 1: no workers; None: one per core if there are many files. Workers
+                start by importing the calling script: with more than one it must keep its own work below
                 `if __name__ == "__main__":`.
             windows: see `with_windows`.
 
         Raises:
-            SettingsError: `jobs` or `windows` cannot be.
-            BundleError: the bundle cannot hear audio.
+            SettingsError: `jobs` or `windows` is invalid.
+            BundleError: the bundle does not take audio.
         """
         bundle = self.with_windows(windows)
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
             return (bundle.decision(predict_file(bundle, path)) for path in paths)
-        from genrelab.predict import batch  # late: one song needs no processes
+        from genrelab.predict import batch  # late: one file needs no worker processes
 
         return batch.predict_files(bundle, paths, jobs=jobs)
 
     def with_windows(self, windows: WindowCount | None) -> Classifier:
-        """The same model, listening to so many stretches of a track, spread evenly over it.
+        """The same model, applied to this many clips of a track, spread evenly over it.
 
         Args:
-            windows: a number, and where the two likeliest genres are `file.TIE_MARGIN` then, up to as many again; `all`;
-                or None: as many as the bundle says.
+            windows: a number, and up to the same number again where the two likeliest genres are closer than
+                `file.TIE_MARGIN`; `all`; or None: the bundle's own setting.
 
         Raises:
-            SettingsError: another number.
+            SettingsError: anything else.
         """
         if windows is None:
             return self
@@ -89,16 +89,16 @@ class Classifier(BundleInUse):
         return replace(self, clips=clips, looks_again=windows != "all")
 
     def with_min_precision(self, precision: float | None) -> Classifier:
-        """The same model, that answers `unknown` unless calibration tracks support that such a share is right.
+        """The same model, returning `unknown` unless calibration tracks support that this share of answers is right.
 
-        See `calibration.Evidence.thresholds` for what that means. It was found on tracks as they were trained on:
-        of other music, or heard through `with_windows`, it is no more than a guide.
+        See `calibration.Evidence.thresholds` for what that means. It was measured on tracks like those trained on:
+        for other music, or with `with_windows`, it is no more than a guide.
 
         Args:
-            precision: above 0, below 1, or None: every answer counts.
+            precision: above 0, below 1, or None: every prediction counts.
 
         Raises:
-            SettingsError: another number.
+            SettingsError: any other number.
             BundleError: the bundle keeps no calibration.
         """
         if precision is None:
@@ -108,16 +108,17 @@ class Classifier(BundleInUse):
         return replace(self, decision=decision)
 
     def with_coverage(self, coverage: float | None) -> Classifier:
-        """The same model, that also names the set of genres that a track may have (`genre_set`).
+        """The same model, also returning the set of genres that a track may have (`genre_set`).
 
-        Of tracks like the calibration tracks such a share has its genre in its set (`Evidence.least_likely`); where
-        an answer is less sure than nearly all of theirs, the set grows until it adds up to the share (`Decision`).
+        Among tracks like the calibration tracks, this share has its genre in its set (`Evidence.least_likely`); where
+        a prediction is less confident than nearly all of theirs, the set grows until its probabilities add up to the
+        share (`Decision`).
 
         Args:
             coverage: above 0, below 1, or None: no sets.
 
         Raises:
-            SettingsError: another number.
+            SettingsError: any other number.
             BundleError: the bundle keeps no calibration.
         """
         if coverage is None:
@@ -137,15 +138,15 @@ class Classifier(BundleInUse):
 
 
 def default_bundle() -> Path:
-    """The folder of the bundle that is used where none is named."""
+    """The folder of the bundle that is used unless another is given."""
     return Path(os.environ.get("GENRELAB_MODEL") or STARTER)
 
 
 def load_bundle(path: str | Path | None = None) -> Classifier:
-    """The bundle in a folder, ready to be asked.
+    """Load the bundle in a folder, ready to predict.
 
     Args:
-        path: by default what the variable GENRELAB_MODEL names, else the starter model of this package.
+        path: by default the folder in the variable GENRELAB_MODEL, else the starter model of this package.
 
     Raises:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.

@@ -22,9 +22,9 @@ from genrelab.predict.prediction import Decision, Prediction, WindowScore
 from genrelab.predict.window_scores import ScoredWindow, score_windows
 
 TIE_MARGIN = 0.1
-"""Two likeliest genres whose probabilities differ by less are close: another look often changes their order. Measured
-with the starter model on 57 songs of four minutes, each begun at 96 places: five stretches find the genre that the
-whole song gets for 84.5 %, ten for 91.0 %, five and, where these are close, five more (6.4 on average) for 90.4 %.
+"""If the probabilities of the two likeliest genres differ by less, more clips often change their order. Measured with
+the starter model on 57 songs of four minutes, each started at 96 offsets: five clips find the genre that the whole
+song gets for 84.5 %, ten for 91.0 %, five and, where these are close, five more (6.4 on average) for 90.4 %.
 """
 
 
@@ -33,8 +33,8 @@ class BundleInUse(Bundle):
     """A bundle, and how it is used.
 
     Attributes:
-        decision: which answers count (see `Classifier.with_min_precision` and `Classifier.with_coverage`).
-        looks_again: it uses as many more clips where two genres are close (see `Classifier.with_windows`).
+        decision: which predictions count (see `Classifier.with_min_precision` and `Classifier.with_coverage`).
+        looks_again: uses the same number of clips again where two genres are close (see `Classifier.with_windows`).
     """
 
     decision: Decision = field(default_factory=Decision)
@@ -45,7 +45,7 @@ def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
     """Classify one file, clip by clip, so that memory does not grow with its length.
 
     Raises:
-        BundleError: the bundle cannot hear audio.
+        BundleError: the bundle does not take audio.
     """
     require_audio_input(bundle)
     duration_s = None
@@ -62,24 +62,24 @@ def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
 
 
 def predict_audio(bundle: BundleInUse, audio: Audio) -> Prediction:
-    """Classify a file that is open: what `predict_file` answers, for those who want to know what went wrong.
+    """Classify an open file: as `predict_file`, for callers that want the exception.
 
     Raises:
         DecodeError: it cannot be decoded, or nothing in it is usable.
-        BundleError: the bundle cannot hear audio, or its network cannot take what is heard.
+        BundleError: the bundle does not take audio, or its network cannot take the windows.
     """
     require_audio_input(bundle)
     duration_s = audio.frames / audio.sr
-    stretches = partial(audio_clips.clips_from_audio, audio, bundle.clips, duration_s=duration_s)
-    return _predict_stretches(bundle, audio.path, duration_s, stretches)
+    read_clips = partial(audio_clips.clips_from_audio, audio, bundle.clips, duration_s=duration_s)
+    return _predict_clips(bundle, audio.path, duration_s, read_clips)
 
 
 def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction:
     """Classify samples in memory: mono, shape (samples,), full scale 1.
 
     Raises:
-        SettingsError: `y` or `sr` cannot be.
-        BundleError: the bundle cannot hear audio.
+        SettingsError: `y` or `sr` is invalid.
+        BundleError: the bundle does not take audio.
     """
     require_audio_input(bundle)
     if y.ndim != 1 or y.dtype.kind != "f" or sr <= 0:
@@ -88,21 +88,21 @@ def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction
             f"Received: {y.dtype} {y.shape} at {sr}"
         )
     try:
-        stretches = partial(audio_clips.clips_from_samples, y.astype(np.float32), sr, "samples", bundle.clips)
-        return _predict_stretches(bundle, "", len(y) / sr, stretches)
+        read_clips = partial(audio_clips.clips_from_samples, y.astype(np.float32), sr, "samples", bundle.clips)
+        return _predict_clips(bundle, "", len(y) / sr, read_clips)
     except (DecodeError, SettingsError, BundleError) as e:
         return _error_prediction(bundle, "", len(y) / sr, e)
 
 
 def pool(track: NDArray[np.int64], probabilities: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Probabilities of tracks from those of their windows: the mean.
+    """Pool the probabilities of windows into those of their tracks: the mean.
 
     Args:
         track: the track of each window, shape (windows,), in any order.
         probabilities: shape (windows, genres).
 
     Returns:
-        The tracks, sorted, each once, and their probabilities, shape (tracks, genres); every row sums to 1.
+        The unique tracks, sorted, and their probabilities, shape (tracks, genres); every row sums to 1.
     """
     tracks, row, count = np.unique(track, return_inverse=True, return_counts=True)
     total = np.zeros((len(tracks), probabilities.shape[1]))
@@ -112,29 +112,31 @@ def pool(track: NDArray[np.int64], probabilities: NDArray[Any]) -> tuple[NDArray
 
 
 def require_audio_input(bundle: Bundle) -> None:
-    """Refuses a bundle that cannot be shown audio.
+    """Refuse a bundle that does not take audio.
 
     Raises:
         BundleError: it reads columns of a table.
     """
-    if not bundle.hears:
+    if not bundle.reads_audio:
         raise BundleError(f"{bundle.path}: {bundle.name} reads columns of a table of features: it cannot hear audio")
 
 
-def _predict_stretches(
-    bundle: BundleInUse, path: str | Path, duration_s: float, stretches: Callable[..., Iterable[audio_clips.Clip]]
+def _predict_clips(
+    bundle: BundleInUse, path: str | Path, duration_s: float, read_clips: Callable[..., Iterable[audio_clips.Clip]]
 ) -> Prediction:
-    scores = list(score_windows(bundle, stretches()))
+    scores = list(score_windows(bundle, read_clips()))
     if not scores:
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     pooled = _pool_scores(scores)
     if bundle.looks_again and bundle.view.name not in FIRST_CLIP_VIEWS and np.diff(np.sort(pooled)[-2:]) < TIE_MARGIN:
-        scores = sorted([*scores, *score_windows(bundle, stretches(more=True))], key=itemgetter(0))
+        scores = sorted([*scores, *score_windows(bundle, read_clips(more=True))], key=itemgetter(0))
         pooled = _pool_scores(scores)
     best = int(pooled.argmax())
     timeline = tuple(WindowScore(start_s, end_s, _by_genre(bundle, row)) for start_s, end_s, row in scores)
-    named, confidence = _by_genre(bundle, pooled), float(pooled[best])
-    return Prediction(str(path), bundle.genres[best], confidence, named, duration_s, bundle.name, None, timeline)
+    probabilities, confidence = _by_genre(bundle, pooled), float(pooled[best])
+    return Prediction(
+        str(path), bundle.genres[best], confidence, probabilities, duration_s, bundle.name, None, timeline
+    )
 
 
 def _pool_scores(scores: list[ScoredWindow]) -> NDArray[np.float64]:
@@ -143,11 +145,11 @@ def _pool_scores(scores: list[ScoredWindow]) -> NDArray[np.float64]:
     return pooled
 
 
-def _error_prediction(bundle: Bundle, path: str | Path, duration_s: float | None, fault: GenrelabError) -> Prediction:
-    """The answer to what cannot be classified. It lasts where it is the content's fault, not the disk's or memory's."""
-    lasting = isinstance(fault, DecodeError) and fault.stage != "read"
-    lasting = lasting and not isinstance(fault.__cause__, OSError | MemoryError)
-    reason = fault.reason if isinstance(fault, DecodeError) else str(fault)
+def _error_prediction(bundle: Bundle, path: str | Path, duration_s: float | None, error: GenrelabError) -> Prediction:
+    """The prediction of a file that cannot be classified. Lasting if the content is the cause, not disk or memory."""
+    lasting = isinstance(error, DecodeError) and error.stage != "read"
+    lasting = lasting and not isinstance(error.__cause__, OSError | MemoryError)
+    reason = error.reason if isinstance(error, DecodeError) else str(error)
     return Prediction(str(path), None, None, {}, duration_s, bundle.name, reason, (), lasting)
 
 

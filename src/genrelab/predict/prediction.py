@@ -1,4 +1,4 @@
-"""What a model says of a track, and whether that is sure enough to be an answer."""
+"""A model's prediction for a track, and the decision whether it is confident enough to count."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from itertools import accumulate
 from typing import Any
 
 UNKNOWN = "unknown"
-"""The genre of an answer that the model declines to give."""
+"""The genre of a prediction that is not confident enough."""
 
 ROUNDING = 1e-9
-"""Confidences of calibration tracks were rounded down to thousandths; what lies this close below one counts as it."""
+"""Confidences of calibration tracks were rounded down to thousandths; a value this close below one counts as equal."""
 
 
 @dataclass(frozen=True)
 class WindowScore:
-    """What the model says of one window of a track."""
+    """The probabilities of one window of a track."""
 
     start_s: float
     end_s: float
@@ -25,14 +25,14 @@ class WindowScore:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of a track; where `error` says why not, `genre` and `confidence` are None.
+    """The result for a track; if there is an `error`, `genre` and `confidence` are None.
 
     Attributes:
-        genre: the most probable one, or `unknown` where that is not sure enough (see `Decision`).
-        confidence: the probability of the most probable genre, also where the answer is `unknown`.
-        timeline: what it says of each window; empty where the answer was remembered.
-        lasting: the same file would get the same answer; not so where it could not be read at all.
-        genre_set: the genres that the track may have, the most probable first; None where no coverage was asked for.
+        genre: the most probable one, or `unknown` where that is not confident enough (see `Decision`).
+        confidence: the probability of the most probable genre, also where `genre` is `unknown`.
+        timeline: the scores of each window; empty if the prediction came from the cache.
+        lasting: the same file would get the same prediction; False where it could not be read at all.
+        genre_set: the genres that the track may have, the most probable first; None unless a coverage was requested.
     """
 
     path: str
@@ -48,17 +48,17 @@ class Prediction:
 
     @property
     def guess(self) -> str | None:
-        """The most probable genre, also where the answer is `unknown`; None where there is an error."""
+        """The most probable genre, also where `genre` is `unknown`; None if there is an error."""
         return max(self.probabilities, key=lambda g: self.probabilities[g]) if self.probabilities else None
 
     def to_json(self, *, timeline: bool = False, top: int | None = None) -> dict[str, Any]:
-        """The object that `predict --json` prints and the service answers.
+        """The object that `predict --json` prints and the service returns.
 
         Args:
-            timeline: with what was said of every window.
-            top: only so many genres, best first.
+            timeline: include the scores of every window.
+            top: number of genres, best first; None: all.
         """
-        answer: dict[str, Any] = {
+        result: dict[str, Any] = {
             "path": self.path,
             "genre": self.genre,
             "confidence": self.confidence,
@@ -68,46 +68,46 @@ class Prediction:
             "error": self.error,
         }
         if self.genre_set is not None:
-            answer["set"] = list(self.genre_set)
+            result["set"] = list(self.genre_set)
         if timeline:
-            answer["timeline"] = [
+            result["timeline"] = [
                 {"start_s": w.start_s, "end_s": w.end_s, "probabilities": _best(w.probabilities, top)}
                 for w in self.timeline
             ]
-        return answer
+        return result
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Which answers count; as it stands here, all do. Applied last: what is remembered of a track knows nothing of it.
+    """Which predictions count; by default, all do. Applied last: cached predictions are stored without it.
 
     Attributes:
-        thresholds: for each genre the confidence from which it is an answer, None where it never is one.
-        least_likely: the probability from which a genre belongs to the set of those that a track may have.
-        coverage: how often the true genre is to be in its set; for answers in which no genre is that likely.
+        thresholds: for each genre the minimum confidence at which it counts, None if it never does.
+        least_likely: the minimum probability at which a genre belongs to the set of those that a track may have.
+        coverage: how often the true genre should be in its set; for predictions in which no genre is that likely.
     """
 
     thresholds: Mapping[str, float | None] | None = None
     least_likely: float | None = None
     coverage: float = 0.0
 
-    def __call__(self, said: Prediction) -> Prediction:
+    def __call__(self, prediction: Prediction) -> Prediction:
         """The prediction with the genre and the set that follow from it."""
         if self.least_likely is not None:
-            said = replace(said, genre_set=self._set(said.probabilities, self.least_likely))
-        if self.thresholds is not None and said.genre is not None and said.confidence is not None:
-            from_here = self.thresholds[said.genre]
-            if from_here is None or said.confidence + ROUNDING < from_here:
-                said = replace(said, genre=UNKNOWN)
-        return said
+            prediction = replace(prediction, genre_set=self._set(prediction.probabilities, self.least_likely))
+        if self.thresholds is not None and prediction.genre is not None and prediction.confidence is not None:
+            threshold = self.thresholds[prediction.genre]
+            if threshold is None or prediction.confidence + ROUNDING < threshold:
+                prediction = replace(prediction, genre=UNKNOWN)
+        return prediction
 
     def _set(self, probabilities: Mapping[str, float], least: float) -> tuple[str, ...]:
-        """Never empty where there are probabilities.
+        """Never empty if there are probabilities.
 
-        Where no genre is likely enough the answer is less sure than most, and the best genre alone would look surer
-        than it is: there the set goes on until its probabilities add up to the coverage (the sets of Romano, Sesia
-        and Candes 2020, with the model taken at its word). More genres only make it likelier that the true one is
-        among them, so what is promised of all sets holds.
+        If no genre is likely enough the prediction is less confident than most, and the best genre alone would look
+        more certain than it is: the set then grows until its probabilities add up to the coverage (the sets of Romano,
+        Sesia and Candes 2020, taking the probabilities at face value). More genres only make it likelier that the
+        true one is among them, so the guarantee of all sets holds.
         """
         order = sorted(probabilities, key=lambda g: -probabilities[g])
         likely = tuple(g for g in order if probabilities[g] + ROUNDING >= least)

@@ -1,4 +1,4 @@
-"""What a bundle says of each window of a track, before anything is pooled."""
+"""A bundle's probabilities for each window of a track, before pooling."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from genrelab.core.config import FIRST_CLIP_VIEWS, LogMelView, SamplesView, View
 from genrelab.features.views import compute_many
 
 ScoredWindow = tuple[float, float, NDArray[np.float64]]
-"""Of a window: start and end in seconds, and the probabilities of the genres."""
+"""Start and end of a window in seconds, and its probabilities, shape (genres,)."""
 
 
-def score_windows(bundle: Bundle, stretches: Iterable[Clip]) -> Iterator[ScoredWindow]:
-    """Start, end and probabilities of every window; those of several clips go through the network together."""
+def score_windows(bundle: Bundle, clips: Iterable[Clip]) -> Iterator[ScoredWindow]:
+    """Start, end and probabilities of every window; windows of several clips are batched."""
     if bundle.view.name in FIRST_CLIP_VIEWS:
-        stretches = islice(stretches, 1)
+        clips = islice(clips, 1)
     spans: list[tuple[float, float]] = []
     arrays: list[NDArray[Any]] = []
-    for clip, windows in compute_many(bundle.view, stretches):
+    for clip, windows in compute_many(bundle.view, clips):
         clip_end_s = clip.start_s + len(clip.y) / clip.sr
         for window in windows:
             spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
@@ -44,7 +44,7 @@ def _score_batch(
 
 
 def _window_s(view: View) -> float:
-    """Seconds that a window looks at; views of a whole clip end with it."""
+    """Length of a window in seconds; infinite for views of a whole clip, which end with it."""
     if isinstance(view, LogMelView):
         return view.window_s
     return view.n_samples / view.sr if isinstance(view, SamplesView) else float("inf")

@@ -1,4 +1,4 @@
-"""Whole pieces become PREPARED: shards, tables, and last `dataset.json`, which says that all is there."""
+"""Complete pieces become PREPARED: shards, tables, and last `dataset.json`, which marks it as complete."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from genrelab.records import tfrecord
 from genrelab.records.prepared import FINGERPRINTS_FILE, FINGERPRINTS_SCHEMA, TRACKS_SCHEMA, write_parquet
 
 
-def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, made: list[Piece]) -> None:
-    """Write PREPARED from whole pieces; they stay until the caller removes them."""
-    out.remove("dataset.json")  # from here on an earlier preparation in the same place is no longer whole
-    outcomes = [o for piece in made for o in work_unit.read(piece)[0]]
-    shards = _shards(made, settings)
+def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, pieces: list[Piece]) -> None:
+    """Write PREPARED from complete pieces; they stay until the caller removes them."""
+    out.remove("dataset.json")  # from here on an earlier preparation in the same place is no longer complete
+    outcomes = [o for piece in pieces for o in work_unit.read(piece)[0]]
+    shards = _pieces_by_shard(pieces, settings)
     files: dict[str, str] = {}
     for view in sorted(settings.views, key=lambda v: v.name):
         if view.name == "statistics":
             files |= _write_statistics(out, dataset, shards)
         else:
             files |= _write_shards(out, view.name, shards)
-    files |= _write_prints(out, dataset, shards)
+    files |= _write_fingerprints(out, dataset, shards)
     write_tables(out, dataset, outcomes, dataset_json(dataset, settings, outcomes, files))
 
 
 def write_tables(out: Folder, dataset: Dataset, outcomes: list[TrackOutcome], about: dict[str, Any]) -> None:
-    """`tracks.parquet`, `failures.csv` and `dataset.json`; a kill between them is mended by the next `prepare`."""
+    """`tracks.parquet`, `failures.csv` and `dataset.json`; a kill between them is repaired by the next `prepare`."""
     write_parquet(out, "tracks.parquet", tracks_table(dataset.tracks, outcomes))
     out.write_bytes("failures.csv", failures(dataset.tracks, outcomes))
     out.write_json("dataset.json", about)
 
 
 def tracks_table(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> pa.Table:
-    """`tracks.parquet`: what the dataset knew and what became of each track."""
+    """`tracks.parquet`: what the dataset gives of each track, and its outcome."""
     rows = [
         (t.track_id, i, t.path, t.genre, t.artist, t.album, t.licence, t.official_split,
          o.duration_s, o.sha256, o.status, o.error)
@@ -65,7 +65,7 @@ def tracks_table(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> pa.
 def dataset_json(
     dataset: Dataset, settings: PrepareSettings, outcomes: list[TrackOutcome], files: dict[str, str]
 ) -> dict[str, Any]:
-    """`dataset.json`; nothing in it depends on when or how fast it was made.
+    """`dataset.json`; nothing in it depends on when or how fast it was written.
 
     Args:
         files: SHA-256 of each shard, of `features.parquet` and of `fingerprints.parquet`.
@@ -92,21 +92,21 @@ def dataset_json(
 
 
 def counts(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> dict[str, int]:
-    """How many tracks there are, by what became of them; `unlabelled` ones are among the `failed` and `missing`."""
+    """Number of tracks by outcome; `unlabelled` ones are among the `failed` and `missing`."""
     by_status = Counter(o.status for o in outcomes)
     unlabelled = sum(t.genre is None for t in tracks)
     return {"tracks": len(tracks), **{s: by_status[s] for s in ("ok", "failed", "missing")}, "unlabelled": unlabelled}
 
 
 def inputs_sha256(ids: list[str], settings: dict[str, Any], outcomes: list[TrackOutcome]) -> str:
-    """SHA-256 over the settings, the content of every track and what became of it."""
+    """SHA-256 over the settings, and the content and outcome of every track."""
     inputs = [(t, o.sha256, o.status, o.duration_s, o.error) for t, o in zip(ids, outcomes, strict=True)]
     return hashlib.sha256(json.dumps([settings, inputs]).encode()).hexdigest()
 
 
-def _shards(made: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
+def _pieces_by_shard(pieces: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
     shards: dict[int, list[Piece]] = {}
-    for piece in made:
+    for piece in pieces:
         shards.setdefault(piece.items[0].index // settings.shard_tracks, []).append(piece)
     return list(shards.values())
 
@@ -135,22 +135,22 @@ def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) 
     local = Path(shards[0][0].work) / "features.parquet"
     with pq.ParquetWriter(local, schema, compression="zstd") as writer:
         for shard in shards:
-            for where, values in _rows(shard):
+            for where, values in _statistics_rows(shard):
                 names = [ids[i] for i, _ in where]
-                writer.write_table(_features(names, [s for _, s in where], values, schema))
+                writer.write_table(_features_table(names, [s for _, s in where], values, schema))
     digest = work_unit.file_sha256(local)
     out.publish(local, "features.parquet")
     return {"features.parquet": digest}
 
 
-def _rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
+def _statistics_rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
     parts = [work_unit.read(piece)[1:] for piece in shard]
     where = [w for part in parts for w in part[0]]
     if where:
         yield where, np.concatenate([part[1] for part in parts if part[0]])
 
 
-def _write_prints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
+def _write_fingerprints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
     """`fingerprints.parquet`, a row group a shard."""
     local = Path(shards[0][0].work) / FINGERPRINTS_FILE
     with pq.ParquetWriter(local, FINGERPRINTS_SCHEMA, compression="zstd") as writer:
@@ -175,7 +175,7 @@ def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:
     assert dataset.features is not None
     ids = [t.track_id for t in dataset.tracks]
     schema = _features_schema(dataset.features.columns)
-    write_parquet(out, "features.parquet", _features(ids, [0.0] * len(ids), dataset.features.values, schema))
+    write_parquet(out, "features.parquet", _features_table(ids, [0.0] * len(ids), dataset.features.values, schema))
     return {"features.parquet": str(out.sha256("features.parquet"))}
 
 
@@ -183,7 +183,7 @@ def _features_schema(columns: tuple[str, ...]) -> pa.Schema:
     return pa.schema([("track_id", pa.string()), ("start_s", pa.float32()), *((c, pa.float32()) for c in columns)])
 
 
-def _features(ids: list[str], starts: list[float], values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
+def _features_table(ids: list[str], starts: list[float], values: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
     columns = [np.ascontiguousarray(c) for c in values.T]
     return pa.table([pa.array(ids, pa.string()), pa.array(starts, pa.float32()), *columns], schema=schema)
 

@@ -32,7 +32,7 @@ def prepare(
     Args:
         out: folder or fsspec address. One that holds the same settings is completed or brought up to date.
         jobs: worker processes; None takes the machine's cores.
-        say: gets sentences for the user.
+        notify: gets sentences for the user.
         progress: gets (tracks done, tracks in all) after every piece.
 
     Raises:
@@ -49,7 +49,8 @@ def prepare(
         else:
             prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, notify, progress)
         work_folder.discard(work)
-        _audit(prepared, notify)
+        folder.remove_temporaries()
+        _update_audit(prepared, notify)
     return prepared
 
 
@@ -68,9 +69,9 @@ def _prepare_audio(
     work_folder.start(work, settings)
     items = plan.with_reusable_tracks(cache=work / "old")
     pieces = work_unit.plan(items, work, settings, tracks=work_unit.PIECE_TRACKS)
-    todo = _unfinished(pieces, notify)
+    todo = _unfinished_pieces(pieces, notify)
     estimate = Estimate(pieces, todo, min(jobs, len(todo)), folder, notify)
-    _make(pieces, todo, min(jobs, len(todo)), estimate, progress)
+    _make_pieces(pieces, todo, min(jobs, len(todo)), estimate, progress)
     estimate.check_disk_space()
     assemble.assemble(folder, dataset, settings, pieces)
     return open_prepared(folder)
@@ -90,7 +91,7 @@ def _prepare_table(dataset: Dataset, table: FeatureTable, folder: Folder, work: 
 
 
 def _write_labels(plan: Plan, dataset: Dataset, notify: Notify) -> Prepared:
-    """The audio is as it was: nothing to do, or only labels, artists and splits to be written again."""
+    """The audio has not changed: nothing to do, or only labels, artists and splits to be written again."""
     assert plan.old is not None
     folder = plan.old.folder
     if plan.action == UP_TO_DATE:
@@ -101,19 +102,19 @@ def _write_labels(plan: Plan, dataset: Dataset, notify: Notify) -> Prepared:
     return open_prepared(folder)
 
 
-def _unfinished(pieces: list[Piece], notify: Notify) -> list[Piece]:
+def _unfinished_pieces(pieces: list[Piece], notify: Notify) -> list[Piece]:
     todo = [p for p in pieces if not work_unit.is_done(p)]
     if len(todo) < len(pieces):
         notify(f"going on where it stopped: {n_tracks(pieces) - n_tracks(todo)} tracks are done")
     return todo
 
 
-def n_tracks(some: list[Piece]) -> int:
-    """Tracks of some pieces."""
-    return sum(len(p.items) for p in some)
+def n_tracks(pieces: list[Piece]) -> int:
+    """Tracks of pieces pieces."""
+    return sum(len(p.items) for p in pieces)
 
 
-def _make(pieces: list[Piece], todo: list[Piece], jobs: int, estimate: Estimate, progress: Progress) -> None:
+def _make_pieces(pieces: list[Piece], todo: list[Piece], jobs: int, estimate: Estimate, progress: Progress) -> None:
     total, done = n_tracks(pieces), n_tracks(pieces) - n_tracks(todo)
 
     def report(piece: Piece, seconds: float) -> None:
@@ -127,8 +128,8 @@ def _make(pieces: list[Piece], todo: list[Piece], jobs: int, estimate: Estimate,
         workers.make_pieces(todo, jobs=jobs, done=report)
 
 
-def _audit(prepared: Prepared, notify: Notify) -> None:
-    """`audit.json`, anew where what it looks at has changed; copies are told of every time."""
+def _update_audit(prepared: Prepared, notify: Notify) -> None:
+    """Write `audit.json` again if its inputs have changed; its findings are reported every time."""
     try:
         found = prepared.folder.read_json(audit.FILE)
     except (FileNotFoundError, ValueError):

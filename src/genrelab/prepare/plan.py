@@ -39,12 +39,12 @@ class Plan:
     """What a preparation has to do.
 
     Attributes:
-        action: nothing (`UP_TO_DATE`); write the tables again (`RELABEL`); or make pieces of all tracks, of which
-            those that are unchanged are taken over (`REBUILD`).
-        old: what is there; None where there is nothing to build on.
+        action: nothing (`UP_TO_DATE`); write the tables again (`RELABEL`); or make pieces of all tracks, where
+            unchanged tracks are reused (`REBUILD`).
+        old: the existing preparation; None where there is nothing to build on.
         items: by track, what is to be made (`REBUILD` of audio).
-        outcomes: by track, what became of it (known beforehand, unless audio is to be decoded).
-        dataset_json: what is to be written as `dataset.json` (`RELABEL`).
+        outcomes: by track, its outcome (known beforehand, unless audio is to be decoded).
+        dataset_json: content of the new `dataset.json` (`RELABEL`).
         state: how `old` compares with the dataset (`REBUILD` of audio).
     """
 
@@ -56,7 +56,7 @@ class Plan:
     state: PreviousState | None = field(default=None, repr=False)
 
     def with_reusable_tracks(self, *, cache: Path) -> list[Item]:
-        """Its items, each with what can be taken over of it; see `reusable_tracks`."""
+        """Its items, each with what can be reused of it; see `reusable_tracks`."""
         if self.state is None:
             return self.items
         kept, ids = reusable_tracks(self.state, cache=cache), self.state.track_ids
@@ -64,7 +64,7 @@ class Plan:
 
 
 def plan_audio(folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, notify: Notify) -> Plan:
-    """What is to be done with a dataset of audio. Every file and every shard of an earlier preparation is read once.
+    """Plan for a dataset of audio. Every file and every shard of an earlier preparation is read once.
 
     Raises:
         PreparedError: see `find_existing` and `compare`.
@@ -77,7 +77,7 @@ def plan_audio(folder: Folder, dataset: Dataset, settings: PrepareSettings, work
     if old is None:
         return Plan(REBUILD, items=items)
     state = compare(dataset, old, threads=available_cores())
-    for sentence in _changes(state):
+    for sentence in _describe_changes(state):
         notify(sentence)
     if not only_labels_differ(state, items):
         return Plan(REBUILD, old, items, state=state)
@@ -89,7 +89,7 @@ def plan_table(
     folder: Folder, dataset: Dataset, settings: PrepareSettings, values: NDArray[np.float32], work: Path,
     notify: Notify,
 ) -> Plan:  # fmt: skip
-    """What is to be done with a table of features: it is up to date, or written again as a whole.
+    """Plan for a table of features: it is up to date, or written again as a whole.
 
     Args:
         values: its features, shape (tracks, columns).
@@ -121,7 +121,7 @@ def problem_of(track: Track) -> str | None:
 
 
 def _relabel_plan(old: Prepared, dataset: Dataset, outcomes: list[TrackOutcome], about: dict[str, Any]) -> Plan:
-    """Nothing to do where the tables would be written as they are."""
+    """Plan for unchanged data: nothing to do if the tables would be written as they are."""
     same = (
         old.about == json.loads(json.dumps(about))
         and old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict()
@@ -134,12 +134,12 @@ def _relabel_plan(old: Prepared, dataset: Dataset, outcomes: list[TrackOutcome],
 def _unchanged_dataset_json(
     dataset: Dataset, settings: PrepareSettings, outcomes: list[TrackOutcome], old: Prepared
 ) -> dict[str, Any]:
-    """`dataset.json` where the data stay as they are, with the versions that made them."""
+    """`dataset.json` for unchanged data, with the versions that made them."""
     files = old.about.get("files", {})
     return assemble.dataset_json(dataset, settings, outcomes, files) | {"versions": old.about["versions"]}
 
 
-def _changes(state: PreviousState) -> Iterator[str]:
+def _describe_changes(state: PreviousState) -> Iterator[str]:
     same = sum(map(state.unchanged, state.track_ids))
     yield f"{same} of {len(state.track_ids)} tracks have not changed since they were prepared"
     if FINGERPRINTS_FILE not in state.old.about.get("files", {}):

@@ -1,4 +1,4 @@
-"""What an earlier preparation in the same place holds, and what of it is still true and whole."""
+"""An earlier preparation in the same place: its content, and what of it is still valid and undamaged."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from genrelab.records import tfrecord
 from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared, read_dataset_json, read_parquet, read_prepared
 
 STAGES = ("find", "read", "label", "decode", "check", "view")
-"""Where a track can fail."""
+"""Stages at which a track can fail."""
 
 
 def find_existing(
     folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, notify: Notify
 ) -> Prepared | None:
-    """The preparation that is already there, whole or in need of mending; None where there is none to build on.
+    """The preparation that is already there, complete or to be repaired; None where there is none to build on.
 
     Raises:
         PreparedError: it has other settings, holds another dataset, or the folder holds other files.
     """
-    held = read_settings(work)
+    stored = read_settings(work)
     if folder.exists("dataset.json"):
         about = read_dataset_json(folder)
         if about["name"] != dataset.name:
             raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
         _check_settings(folder, about["settings"], settings, "it")
-        old = _read(folder, about, dataset, notify)
+        old = _read_or_discard(folder, about, dataset, notify)
         if old is not None and CLIP_CHOICE_KEY not in about["settings"]:
-            _check_choice(old, settings)
+            _check_clip_choice(old, settings)
         return old
-    if held is not None:
-        _check_settings(folder, held, settings, str(work))
+    if stored is not None:
+        _check_settings(folder, stored, settings, str(work))
     elif [n for n in folder.names() if not n.startswith(".work")]:
         raise PreparedError(f"{folder} holds other files and no preparation: choose another --out")
     return None
 
 
-def _check_settings(folder: Folder, held: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
-    differences = "; ".join(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **held}, settings_as_stored(settings)))
+def _check_settings(folder: Folder, stored: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
+    differences = "; ".join(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **stored}, settings_as_stored(settings)))
     if differences:
         raise PreparedError(f"{folder} holds other settings ({differences}): choose another --out, or remove {remove}")
 
 
-def _check_choice(old: Prepared, settings: PrepareSettings) -> None:
-    """Versions that did not say which clips of long tracks they choose chose others."""
+def _check_clip_choice(old: Prepared, settings: PrepareSettings) -> None:
+    """Refuse one of a version that did not store its choice of clips of long tracks: such versions chose others."""
     longest = (settings.clips.max_clips + 0.5) * settings.clips.clip_s
     if any(seconds is not None and seconds >= longest for seconds in old.tracks["duration_s"]):
         raise PreparedError(
@@ -69,7 +69,7 @@ def _check_choice(old: Prepared, settings: PrepareSettings) -> None:
         )
 
 
-def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, notify: Notify) -> Prepared | None:
+def _read_or_discard(folder: Folder, about: dict[str, Any], dataset: Dataset, notify: Notify) -> Prepared | None:
     try:
         old = read_prepared(folder)
         found = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
@@ -83,25 +83,25 @@ def _read(folder: Folder, about: dict[str, Any], dataset: Dataset, notify: Notif
     return None
 
 
-def _differences(held: Any, wanted: Any, at: str = "") -> Iterator[str]:
-    """`views.samples.n_samples is 10000 there, 8000 here`."""
-    if isinstance(held, dict) and isinstance(wanted, dict):
-        for key in sorted({*held, *wanted}):
-            yield from _differences(held.get(key), wanted.get(key), f"{at}.{key}" if at else key)
-    elif held != wanted:
-        shown = [("absent" if v is None else "present" if isinstance(v, dict) else v) for v in (held, wanted)]
+def _differences(stored: Any, wanted: Any, at: str = "") -> Iterator[str]:
+    """Every difference in words: `views.samples.n_samples is 10000 there, 8000 here`."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted({*stored, *wanted}):
+            yield from _differences(stored.get(key), wanted.get(key), f"{at}.{key}" if at else key)
+    elif stored != wanted:
+        shown = [("absent" if v is None else "present" if isinstance(v, dict) else v) for v in (stored, wanted)]
         yield f"{at} is {shown[0]} there, {shown[1]} here"
 
 
 @dataclass(frozen=True)
 class PreviousState:
-    """An earlier preparation beside the dataset as it is now.
+    """An earlier preparation compared with the dataset as it is now.
 
     Attributes:
         old: the preparation.
         track_ids: of the dataset now, in its order.
-        before: by track id, its index then.
-        sha256: by track id, content of the file now, of the tracks that were known then; None where it cannot be read.
+        before: by track id, its index in `old`.
+        sha256: by track id, of the file as it is now, for the tracks that `old` has; None where it cannot be read.
         whole: names of the shards and tables in `dataset.json` that are as they were written.
         damaged: those that are not, and shards that do not belong here.
     """
@@ -114,13 +114,13 @@ class PreviousState:
     damaged: tuple[str, ...]
 
     def unchanged(self, track_id: str) -> bool:
-        """Was it prepared well, from the same content?"""
+        """Was the track prepared without error, from the same content?"""
         i, sha256 = self.before.get(track_id), self.sha256.get(track_id)
         return i is not None and self.old.tracks["status"][i] == "ok" and sha256 == self.old.tracks["sha256"][i]
 
 
 def compare(dataset: Dataset, old: Prepared, *, threads: int) -> PreviousState:
-    """Read every file and every shard once, `threads` at a time.
+    """Compare a preparation with the dataset: reads every file and every shard once, `threads` at a time.
 
     Raises:
         PreparedError: it was made of another ROOT, and no track of this one is in it.
@@ -128,7 +128,7 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> PreviousState:
     ids = tuple(t.track_id for t in dataset.tracks)
     before = {t: i for i, t in enumerate(old.tracks["track_id"])}
     known = [t for t in dataset.tracks if t.track_id in before and t.path is not None]
-    with ThreadPoolExecutor(threads) as pool:  # hashlib leaves the interpreter to the others
+    with ThreadPoolExecutor(threads) as pool:  # hashlib releases the interpreter lock
         now = list(pool.map(lambda t: _sha256(dataset.root / str(t.path)), known))
     sha256 = {t.track_id: sha for t, sha in zip(known, now, strict=True)}
     found = PreviousState(old, ids, before, sha256, *check_files(old, threads=threads))
@@ -142,13 +142,13 @@ def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[s
     present = [s for view in old.views if view not in PARQUET_VIEWS for s in old.shards(view)]
     names = sorted({*files, *present})
     with ThreadPoolExecutor(threads) as pool:
-        held = list(pool.map(old.folder.sha256, names))
-    whole = frozenset(n for n, sha in zip(names, held, strict=True) if sha is not None and sha == files.get(n))
+        found = list(pool.map(old.folder.sha256, names))
+    whole = frozenset(n for n, sha in zip(names, found, strict=True) if sha is not None and sha == files.get(n))
     return whole, tuple(n for n in names if n not in whole)
 
 
 def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept: bool) -> None:
-    """Every plain folder of music has the same name: another one must not replace what was made of the first.
+    """Refuse to replace what was made of another folder: the datasets of all plain folders have the same name.
 
     Raises:
         PreparedError: the ROOT is another one, and no track of it was kept.
@@ -161,13 +161,13 @@ def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept
 
 
 def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableTrack]:
-    """By track id, what can be taken over: tracks whose file is unchanged and whose records are whole in every view.
+    """By track id, what can be reused: tracks whose file is unchanged and whose records are undamaged in every view.
 
     Args:
         cache: folder for copies of old shards that do not lie on this disk.
     """
     old, t = state.old, state.old.tracks
-    spans = {view: _spans(state, view, cache) for view in old.views if view not in PARQUET_VIEWS}
+    spans = {view: _record_spans(state, view, cache) for view in old.views if view not in PARQUET_VIEWS}
     rows: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     if "statistics" in old.views:
         if "features.parquet" not in state.whole:
@@ -175,7 +175,7 @@ def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableT
         ids, starts, _, values = old.features()
         for track_id, start, row in zip(ids, starts, values, strict=True):
             rows.setdefault(track_id, []).append((float(start), row))
-    prints = _prints(state)
+    prints = _read_fingerprints(state)
     return {
         track_id: ReusableTrack(
             t["sha256"][i],
@@ -189,8 +189,8 @@ def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableT
     }
 
 
-def _prints(state: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
-    """By track id, the rows of `fingerprints.parquet`; None where it is not whole."""
+def _read_fingerprints(state: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
+    """By track id, the rows of `fingerprints.parquet`; None where it is missing or damaged."""
     if FINGERPRINTS_FILE not in state.whole:
         return None
     found: dict[str, list[PackedFingerprint]] = {}
@@ -199,8 +199,8 @@ def _prints(state: PreviousState) -> dict[str, list[PackedFingerprint]] | None:
     return found
 
 
-def _spans(state: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
-    """By index then, where a track's records lie on this disk; tracks of damaged shards are left out."""
+def _record_spans(state: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
+    """By index in `old`, where a track's records lie on this disk; tracks of damaged shards are left out."""
     old, found = state.old, dict[int, list[tuple[str, int, int]]]()
     tracks = int(old.about["settings"]["shard_tracks"])
     for shard in (s for s in old.shards(view) if s in state.whole):
@@ -222,16 +222,16 @@ def _sha256(path: Path) -> str | None:
 
 
 def only_labels_differ(state: PreviousState, items: list[Item]) -> bool:
-    """Are there the same files with the same content, so that at most labels, artists and splits differ?"""
+    """Are the files and their content the same, so that at most labels, artists and splits differ?"""
     return (
         not state.damaged
         and FINGERPRINTS_FILE in state.whole  # a preparation of an earlier version has none: they are added
         and list(state.track_ids) == state.old.tracks["track_id"]
-        and all(map(_as_before, items, outcomes_of(state.old), map(state.sha256.get, state.track_ids)))
+        and all(map(_same_outcome, items, outcomes_of(state.old), map(state.sha256.get, state.track_ids)))
     )
 
 
-def _as_before(item: Item, before: TrackOutcome, sha256: str | None) -> bool:
+def _same_outcome(item: Item, before: TrackOutcome, sha256: str | None) -> bool:
     if not Path(item.path).exists() or before.status == "missing":
         return not Path(item.path).exists() and before.status == "missing"
     if item.problem is not None or before.stage == "label":
@@ -240,8 +240,8 @@ def _as_before(item: Item, before: TrackOutcome, sha256: str | None) -> bool:
 
 
 def outcomes_of(old: Prepared) -> list[TrackOutcome]:
-    """What became of each track then. Record counts are known in all only; they stand with the first track."""
-    stages, t = _stages(old.folder), old.tracks
+    """Outcome of each track in `old`. Of record counts only the total is known; it is given to the first track."""
+    stages, t = _failed_stages(old.folder), old.tracks
     outcomes = [
         TrackOutcome(
             i, t["status"][i], stages.get(t["track_id"][i], ""), t["error"][i], t["sha256"][i], t["duration_s"][i]
@@ -252,8 +252,8 @@ def outcomes_of(old: Prepared) -> list[TrackOutcome]:
     return outcomes
 
 
-def _stages(folder: Folder) -> dict[str, str]:
-    """By track id, the stage at which it failed; none where `failures.csv` cannot tell."""
+def _failed_stages(folder: Folder) -> dict[str, str]:
+    """By track id, the stage at which it failed; empty where `failures.csv` cannot be read."""
     try:
         rows = list(csv.DictReader(io.StringIO(folder.read_bytes("failures.csv").decode())))
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):

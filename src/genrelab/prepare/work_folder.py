@@ -1,4 +1,4 @@
-"""The folder in which pieces grow until PREPARED is assembled: locked while it is in use, and gone afterwards."""
+"""The folder of the pieces until PREPARED is assembled: locked while it is in use, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genrelab.core.storage import Folder
 
 
 def work_folder(folder: Folder) -> Path:
-    """Where pieces grow: inside a local PREPARED, else in the user's cache, under a name that a resume finds again."""
+    """Folder of the pieces: inside a local PREPARED, else in the user's cache, under a name that a resume finds."""
     if folder.is_local:
         return folder.local / ".work"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -27,9 +27,10 @@ def work_folder(folder: Folder) -> Path:
 
 @contextmanager
 def locked(folder: Folder, place: Path, notify: Notify) -> Iterator[None]:
-    """Two preparations of one folder at a time would undo each other's work.
+    """Lock the folder: two preparations of one folder at a time would undo each other's work.
 
-    The lock lies on the folder itself: there is no file that a kill could leave, or a removal could make two of.
+    The lock is on the folder itself: there is no lock file that a kill could leave behind, or that could be removed
+    and made a second time.
     """
     Folder(place).make_folder()
     try:
@@ -52,16 +53,16 @@ def locked(folder: Folder, place: Path, notify: Notify) -> Iterator[None]:
 
 
 def start(work: Path, settings: PrepareSettings) -> None:
-    """A work folder with the pieces of an interrupted preparation with these settings, if there are any."""
+    """Make the work folder; pieces of an interrupted preparation with these settings are kept."""
     if read_settings(work) != settings_as_stored(settings):
         discard(work)
     Folder(work).write_json("settings.json", settings.to_json())
-    for half in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
-        shutil.rmtree(half)
+    for unfinished in [*work.glob(".piece-*.tmp"), *work.glob("old")]:
+        shutil.rmtree(unfinished)
 
 
 def read_settings(work: Path) -> dict[str, Any] | None:
-    """Settings of the pieces in a work folder; None where there can be none."""
+    """Settings of the pieces in a work folder; None where there are no pieces."""
     try:
         return Folder(work).read_json("settings.json")
     except (FileNotFoundError, ValueError):
@@ -75,10 +76,10 @@ def settings_as_stored(settings: PrepareSettings) -> dict[str, Any]:
 
 
 def discard(work: Path) -> None:
-    """Remove the work folder under another name, so that a kill on the way leaves no half pieces to go on with."""
-    dead = work.with_name(f"{work.name}.dead")
-    if dead.exists():
-        shutil.rmtree(dead)
+    """Rename the work folder and remove it, so that a kill meanwhile leaves no partial pieces to resume from."""
+    discarded = work.with_name(f"{work.name}.dead")
+    if discarded.exists():
+        shutil.rmtree(discarded)
     if work.exists():
-        work.rename(dead)
-        shutil.rmtree(dead)
+        work.rename(discarded)
+        shutil.rmtree(discarded)

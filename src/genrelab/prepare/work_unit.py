@@ -1,7 +1,7 @@
 """One piece of a preparation: a few tracks, each decoded once, become records of every view.
 
-Pieces are what a worker does and what survives a kill: a piece is a folder that appears under its name only when
-it is whole. What is in it depends on its tracks and the settings alone, never on the worker.
+A piece is a worker's unit of work, and what survives a kill: a folder that gets its name only when it is complete.
+Its content depends on its tracks and the settings alone, never on the worker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from genrelab.features.fingerprint import landmarks, pack
 from genrelab.records import tfrecord
 
 PIECE_TRACKS = 5
-"""Tracks a piece: what a kill can cost each worker."""
+"""Tracks per piece: the most work that a kill can cost each worker."""
 
 PackedFingerprint = tuple[float, str, bytes]
 """Of a clip: start_s, SHA-256 of its track's audio without tags, its landmarks as `fingerprint.pack` packs them."""
@@ -36,7 +36,7 @@ PackedFingerprint = tuple[float, str, bytes]
 
 @dataclass(frozen=True)
 class ReusableTrack:
-    """What an earlier preparation holds of a track whose file has not changed.
+    """Content of an earlier preparation for a track whose file has not changed.
 
     Attributes:
         spans: for each view in shards, (file, offset, length) of the track's records.
@@ -63,11 +63,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Piece:
-    """The order for a piece; crosses process borders.
+    """Description of a piece as sent to a worker process.
 
     Attributes:
-        work: folder in which the piece's own folder appears.
-        crashed: indices of tracks that brought a worker down; they are counted as failures.
+        work: folder that gets the piece's own folder.
+        crashed: indices of tracks that crashed a worker; they are counted as failures.
     """
 
     number: int
@@ -83,12 +83,12 @@ class Piece:
 
     @property
     def folder(self) -> Path:
-        """Where it stands once it is whole."""
+        """Its folder once it is complete."""
         return Path(self.work) / self.name
 
     @property
     def marker(self) -> Path:
-        """File that names the track in work, so that a crash can be laid to the right one."""
+        """File with the index of the current track, so that a crash can be attributed to the right one."""
         return Path(self.work) / f"{self.name}.current"
 
 
@@ -100,7 +100,7 @@ FileStamp = tuple[str, int, int, int, int]
 
 @dataclass
 class TrackOutcome:
-    """What became of one track."""
+    """Outcome of one track."""
 
     index: int
     status: str  # ok | failed | missing
@@ -114,7 +114,7 @@ class TrackOutcome:
 
 @dataclass
 class TrackOutput:
-    """What was made of one track: encoded records by view, rows of statistics, fingerprints."""
+    """Data made of one track: encoded records by view, rows of statistics, fingerprints."""
 
     records: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
@@ -122,8 +122,8 @@ class TrackOutput:
 
 
 def make_piece(piece: Piece) -> float:
-    """Make a piece; how many seconds that took. Runs in a worker process."""
-    began = time.perf_counter()
+    """Make a piece, and return the seconds that it took. Runs in a worker process."""
+    started = time.perf_counter()
     temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir(parents=True)
     outcomes: list[TrackOutcome] = []
@@ -134,11 +134,11 @@ def make_piece(piece: Piece) -> float:
     try:
         for item in piece.items:
             piece.marker.write_text(str(item.index))
-            outcome, made = _track(item, piece)
+            outcome, output = _process_track(item, piece)
             outcomes.append(outcome)
-            rows += [(item.index, start, values) for start, values in made.rows]
-            fingerprints += [(item.index, mark) for mark in made.fingerprints]
-            for name, content in made.records:
+            rows += [(item.index, start, values) for start, values in output.rows]
+            fingerprints += [(item.index, mark) for mark in output.fingerprints]
+            for name, content in output.records:
                 files[name].write(content)
     finally:
         for file in files.values():
@@ -149,23 +149,23 @@ def make_piece(piece: Piece) -> float:
         "outcomes": [asdict(o) for o in outcomes],
         "rows": [[i, s] for i, s, _ in rows],
         "prints": [[i, start, sha, len(marks)] for i, (start, sha, marks) in fingerprints],
-        "files": _sizes(temporary),
+        "files": _file_sizes(temporary),
     }
     (temporary / "piece.json").write_text(json.dumps(about))
-    _replace(temporary, piece.folder)
+    _replace_folder(temporary, piece.folder)
     piece.marker.unlink(missing_ok=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def read(piece: Piece) -> tuple[list[TrackOutcome], list[tuple[int, float]], NDArray[np.float32]]:
-    """Outcomes of a whole piece, (index, start_s) of its rows of statistics, and those rows."""
+    """Outcomes of a complete piece, (index, start_s) of its rows of statistics, and those rows."""
     about = json.loads((piece.folder / "piece.json").read_text())
     outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / "statistics.npy")
 
 
 def read_fingerprints(piece: Piece) -> list[tuple[int, PackedFingerprint]]:
-    """Fingerprints of a whole piece: the track's index and the clip's mark, in order."""
+    """Fingerprints of a complete piece: the track's index and the clip's fingerprint, in order."""
     about = json.loads((piece.folder / "piece.json").read_text())
     content, at, found = (piece.folder / PACKED_FINGERPRINTS_FILE).read_bytes(), 0, []
     for index, start, sha, length in about["prints"]:
@@ -175,33 +175,33 @@ def read_fingerprints(piece: Piece) -> list[tuple[int, PackedFingerprint]]:
 
 
 def is_done(piece: Piece) -> bool:
-    """Is there a whole piece, made of the files as they are now?"""
+    """Is the piece complete, and made of the files as they are now?"""
     try:
         about = json.loads((piece.folder / "piece.json").read_text())
     except (FileNotFoundError, ValueError):
         return False
-    if about.get("files") != _sizes(piece.folder) or "prints" not in about:
+    if about.get("files") != _file_sizes(piece.folder) or "prints" not in about:
         return False
     outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return [o.index for o in outcomes] == [i.index for i in piece.items] and all(
-        tuple(o.stamp or ()) == _stamp(Path(i.path))
+        tuple(o.stamp or ()) == _file_stamp(Path(i.path))
         and (o.stage == "find" or (o.error if o.stage == "label" else None) == i.problem)
         for o, i in zip(outcomes, piece.items, strict=True)
     )
 
 
 def n_bytes(piece: Piece) -> int:
-    """Bytes of a whole piece."""
-    return sum(_sizes(piece.folder).values())
+    """Bytes of a complete piece."""
+    return sum(_file_sizes(piece.folder).values())
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def _file_sizes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.name != "piece.json"}
 
 
-def _track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]:
+def _process_track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]:
     path = Path(item.path)
-    outcome = TrackOutcome(item.index, "ok", stamp=_stamp(path))
+    outcome = TrackOutcome(item.index, "ok", stamp=_file_stamp(path))
     try:
         if not path.exists():
             outcome.status, outcome.stage, outcome.error = "missing", "find", "no such file"
@@ -211,7 +211,7 @@ def _track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]:
             outcome.sha256 = file_sha256(path)
             if item.index in piece.crashed:
                 raise DecodeError(path, DECODER_CRASHED)
-            return outcome, _used(item, piece.settings, outcome)
+            return outcome, _reuse_or_make(item, piece.settings, outcome)
     except DecodeError as e:
         outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
     except SettingsError as e:  # a view that this clip cannot have, such as FMA's own statistics at 8 kHz
@@ -219,40 +219,40 @@ def _track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]:
     return outcome, TrackOutput()
 
 
-def _used(item: Item, settings: PrepareSettings, outcome: TrackOutcome) -> TrackOutput:
+def _reuse_or_make(item: Item, settings: PrepareSettings, outcome: TrackOutcome) -> TrackOutput:
     if item.kept is not None and item.kept.sha256 == outcome.sha256:
-        made = _reuse(item, item.kept, settings)
+        output = _reuse(item, item.kept, settings)
         outcome.duration_s = item.kept.duration_s
     else:
         outcome.duration_s = round(audio_clips.probe(item.path).duration_s, 6)
-        made = _make_track(item, settings)
-    names = [name for name, _ in made.records]
+        output = _make_track(item, settings)
+    names = [name for name, _ in output.records]
     outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in PARQUET_VIEWS}
-    return made
+    return output
 
 
 def _reuse(item: Item, kept: ReusableTrack, settings: PrepareSettings) -> TrackOutput:
-    encoded = [(name, _renumbered(span, item.index)) for name, spans in kept.spans.items() for span in spans]
+    encoded = [(name, _renumber_record(span, item.index)) for name, spans in kept.spans.items() for span in spans]
     prints = _make_track(item, settings, of=()).fingerprints if kept.fingerprints is None else kept.fingerprints
     return TrackOutput(encoded, kept.rows, prints)
 
 
 def _make_track(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> TrackOutput:
-    """Everything that is made of a track whose clips are decoded once; `of`: only of these views."""
-    path, made, sha256 = Path(item.path), TrackOutput(), _audio_sha256(Path(item.path))
+    """Everything that is made of a track, whose clips are decoded once; `of`: only these views."""
+    path, output, sha256 = Path(item.path), TrackOutput(), _audio_sha256(Path(item.path))
     for clip in audio_clips.read_clips(path, settings.clips):
         found = views.compute_all(settings.views if of is None else of, clip.y, clip.sr, start_s=clip.start_s)
         for name, window in ((name, w) for name, windows in found.items() for w in windows):
             if name in PARQUET_VIEWS:
-                made.rows.append((window.start_s, window.x))
+                output.rows.append((window.start_s, window.x))
             else:
                 record = tfrecord.Record(item.index, window.start_s, window.x.tobytes())
-                made.records.append((name, tfrecord.encode(record)))
-        made.fingerprints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
-    return made
+                output.records.append((name, tfrecord.encode(record)))
+        output.fingerprints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
+    return output
 
 
-def _renumbered(span: tuple[str, int, int], index: int) -> bytes:
+def _renumber_record(span: tuple[str, int, int], index: int) -> bytes:
     """The record at (file, offset, length) with its track's new index."""
     name, offset, length = span
     with Path(name).open("rb") as f:
@@ -281,7 +281,7 @@ def _audio_sha256(path: Path) -> str:
         raise DecodeError(path, e.strerror or str(e), stage="read") from e
 
 
-def _stamp(path: Path) -> FileStamp:
+def _file_stamp(path: Path) -> FileStamp:
     try:
         s = path.stat()
     except OSError:
@@ -289,7 +289,7 @@ def _stamp(path: Path) -> FileStamp:
     return (str(path), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
 
 
-def _replace(temporary: Path, final: Path) -> None:
+def _replace_folder(temporary: Path, final: Path) -> None:
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)
@@ -304,7 +304,7 @@ def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: in
 
 
 def record_counts(outcomes: list[TrackOutcome]) -> dict[str, int]:
-    """How many records of each view these tracks have."""
+    """Number of records of each view of these tracks."""
     counts = Counter[str]()
     for outcome in outcomes:
         counts.update(outcome.n_records)

@@ -1,7 +1,7 @@
-"""Pieces made side by side by worker processes that may be killed, or brought down by a hostile file.
+"""Makes pieces in parallel in worker processes that may be killed, or crashed by a hostile file.
 
-Workers import no TensorFlow and take one thread each; as many orders are out as there are workers, so memory
-does not grow with the number of tracks.
+Workers import no TensorFlow and use one thread each; at most one piece more than there are workers is submitted at
+a time, so memory does not grow with the number of tracks.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Piece
 
 Done = Callable[[Piece, float], None]
-"""Is told of a piece that is whole, and of the seconds that a worker took for it."""
+"""Called with a finished piece, and the seconds that a worker took for it."""
 
 
-def make_pieces(orders: list[Piece], *, jobs: int, done: Done) -> None:
+def make_pieces(pieces: list[Piece], *, jobs: int, done: Done) -> None:
     """Make every piece in `jobs` processes; `done` is called after each, and may stop them all by raising.
 
-    Pieces that were in work when a worker died are made again, each by itself; the track that brings a worker down
-    then is counted as failed. The others go back to the pool.
+    Pieces that were in progress when a worker died are made again, each by itself; a track that then crashes a worker
+    is counted as failed. The other pieces go back to the pool.
     """
-    while orders:
-        for piece in orders:
+    while pieces:
+        for piece in pieces:
             piece.marker.unlink(missing_ok=True)
-        lost = _make_in_pool(orders, jobs, done)
+        lost = _make_in_pool(pieces, jobs, done)
         suspects = [p for p in lost if p.marker.exists()]
         if lost and not suspects:
             raise PreparedError("a worker died before it read a track; is there enough memory?")
         for piece in suspects:
             _make_alone(piece, done)
-        orders = [p for p in lost if p not in suspects]
+        pieces = [p for p in lost if p not in suspects]
 
 
 def _make_alone(piece: Piece, done: Done) -> None:
@@ -44,25 +44,25 @@ def _make_alone(piece: Piece, done: Done) -> None:
         piece = replace(piece, crashed=piece.crashed | {_crashed_track(piece)})
 
 
-def _make_in_pool(orders: list[Piece], jobs: int, done: Done) -> list[Piece]:
+def _make_in_pool(pieces: list[Piece], jobs: int, done: Done) -> list[Piece]:
     """Pieces that were not made because a worker died."""
-    waiting, out, lost = iter(orders), {}, list[Piece]()
-    with process_pool(min(jobs, len(orders))) as pool:
+    pending, submitted, lost = iter(pieces), {}, list[Piece]()
+    with process_pool(min(jobs, len(pieces))) as pool:
         try:
-            for piece in waiting:
-                out[pool.submit(work_unit.make_piece, piece)] = piece
-                if len(out) > jobs:  # one waits behind each that works
-                    _collect(out, lost, done)
-            while out:
-                _collect(out, lost, done)
-        except BrokenProcessPool:  # by submit: the piece that it refused has not begun
-            lost += [*out.values(), piece]
-    return lost + (list(waiting) if lost else [])
+            for piece in pending:
+                submitted[pool.submit(work_unit.make_piece, piece)] = piece
+                if len(submitted) > jobs:  # one more, so that no worker has to wait
+                    _collect(submitted, lost, done)
+            while submitted:
+                _collect(submitted, lost, done)
+        except BrokenProcessPool:  # by submit: the refused piece has not started
+            lost += [*submitted.values(), piece]
+    return lost + (list(pending) if lost else [])
 
 
-def _collect(out: dict[Future[float], Piece], lost: list[Piece], done: Done) -> None:
-    for future in wait(out, return_when=FIRST_COMPLETED).done:
-        piece = out.pop(future)
+def _collect(submitted: dict[Future[float], Piece], lost: list[Piece], done: Done) -> None:
+    for future in wait(submitted, return_when=FIRST_COMPLETED).done:
+        piece = submitted.pop(future)
         try:
             seconds = future.result()
         except BrokenProcessPool:

@@ -1,7 +1,7 @@
 """Prepared windows with their genres and roles: as arrays in memory, or as batches from TFRecord shards.
 
-One object serves every model: classical ones take `rows`, deep ones `batches`. Both give the windows in the same
-order, so that a model's probabilities line up with `track`.
+One object serves every model: classical ones use `rows`, deep ones `batches`. Both give the windows in the same
+order, so that a model's probabilities align with `track`.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
 
 BALANCED_BELOW = 1.5
-"""`--class-weight auto` leaves genres alone while the largest has less than this many times the smallest."""
+"""`--class-weight auto` uses no weights while the largest genre has less than this many times the smallest."""
 
 CACHE_BYTES = 2 << 30
-"""Payloads of the windows in use are kept in memory below this size, else read from the shards each epoch."""
+"""Payloads of the windows in use are cached in memory below this size, else read from the shards each epoch."""
 
 PARALLEL_SHARDS = 8
-"""Shards read side by side; a fixed number, so that the order does not depend on the machine's cores."""
+"""Shards read in parallel; a fixed number, so that the order does not depend on the machine's cores."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a split says of each track of PREPARED, in track order.
+    """Genre, role and group of each track of PREPARED, in track order.
 
     Attributes:
-        genres: the task's genres, sorted; `y` counts in them.
+        genres: the task's genres, sorted; `y` are indices into them.
         y: shape (tracks,), -1 where the track has no genre of the task.
         role: shape (tracks,), `fit`, `choose`, `score` or `none`.
-        group: shape (tracks,), number of the artist, or one of the track's own where the artist is unknown.
+        group: shape (tracks,), number of the artist, or a number of its own where the artist is unknown.
     """
 
     genres: tuple[str, ...]
@@ -61,9 +61,9 @@ class Examples:
     """All windows of one view whose track has a role.
 
     Attributes:
-        track, start_s: one entry a window, in reading order.
+        track, start_s: one entry per window, in reading order.
         fingerprint: of the prepared inputs and settings.
-        corrupt: what could not be read, one sentence each; `n_corrupt` records in all.
+        corrupt: one sentence for each place that could not be read; `n_corrupt` records in all.
     """
 
     view: View
@@ -73,7 +73,7 @@ class Examples:
     fingerprint: str = ""
     corrupt: tuple[str, ...] = ()
     n_corrupt: int = 0
-    _values: NDArray[np.float32] | None = field(default=None, repr=False)  # views that stand in a table
+    _values: NDArray[np.float32] | None = field(default=None, repr=False)  # of views stored in a table
     _shards: tuple[Path, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Examples:
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """Genres that `y` counts in."""
+        """Genres that `y` indexes."""
         return self.labels.genres
 
     @property
@@ -105,22 +105,22 @@ class Examples:
         return self.labels.group[self.track]
 
     def rows(self, *roles: str, at_most: int | None = None) -> WindowArrays:
-        """Windows of these roles (all without any), or the first of them, in memory, in order, in the view's dtype.
+        """Windows of these roles (of all if none is given), or the first of them, in memory, in the view's dtype.
 
-        All windows of a table are the table itself, not to be written to.
+        All windows of a table are the table itself, not a copy; do not modify them.
         """
         chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
         if at_most is not None:
             chosen[np.flatnonzero(chosen)[at_most:]] = False
-        x = self._read(chosen) if self._values is None else _select_rows(self._values, chosen)
+        x = self._read_rows(chosen) if self._values is None else _select_rows(self._values, chosen)
         return WindowArrays(x, self.y[chosen], self.group[chosen], self.track[chosen])
 
     def batches(self, *roles: str, batch_size: int, in_order: bool = True) -> Any:
         """A `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), the same at every run.
 
-        Records are parsed many at a time, what fits is cached in memory, and the next batch is made while the last
-        one is used. Without `in_order` shards are read side by side, in a fixed order of another kind: for rows
-        that are shuffled anyway.
+        Records are parsed many at a time and cached in memory if they fit, and the next batch is prepared while the
+        last one is used. Without `in_order` shards are read in parallel, in another fixed order: for rows that are
+        shuffled anyway.
         """
         tf, _ = load_tensorflow()
         wanted = np.isin(self.labels.role, roles or ("fit", "choose", "score"))
@@ -128,14 +128,14 @@ class Examples:
             chosen = wanted[self.track]
             data = tf.data.Dataset.from_tensor_slices((self._values[chosen], self.y[chosen]))
         else:
-            data = self._payloads(tf, wanted, in_order=in_order)
+            data = self._payload_dataset(tf, wanted, in_order=in_order)
         data = data.batch(batch_size)
         if self._values is None:
-            data = data.map(lambda x, y: (self._arrays(tf, x), y), num_parallel_calls=tf.data.AUTOTUNE)
+            data = data.map(lambda x, y: (self._decode_payloads(tf, x), y), num_parallel_calls=tf.data.AUTOTUNE)
         return data.prefetch(tf.data.AUTOTUNE)
 
     def class_weights(self, policy: str) -> NDArray[np.float64] | None:
-        """Weight of each genre, shape (genres,), mean 1 over the windows to fit; None where none is wanted.
+        """Weight of each genre, shape (genres,), mean 1 over the windows to fit; None for no weights.
 
         `balanced` is n / (genres * n_genre), as scikit-learn's; `auto` does so where the largest genre has
         `BALANCED_BELOW` times the smallest or more.
@@ -145,7 +145,7 @@ class Examples:
             return None
         return np.asarray(n.sum() / (len(n) * np.maximum(n, 1)), np.float64)
 
-    def _read(self, chosen: NDArray[np.bool_]) -> NDArray[Any]:
+    def _read_rows(self, chosen: NDArray[np.bool_]) -> NDArray[Any]:
         x = np.empty((int(chosen.sum()), *self.shape), self.view.dtype)
         row = filled = 0
         if not len(x):
@@ -164,8 +164,8 @@ class Examples:
                 row += 1
         return x
 
-    def _payloads(self, tf: Any, wanted: NDArray[np.bool_], *, in_order: bool) -> Any:
-        """(payload as bytes, y) of the tracks that `wanted` (tracks,) marks, cached in memory where they fit."""
+    def _payload_dataset(self, tf: Any, wanted: NDArray[np.bool_], *, in_order: bool) -> Any:
+        """Dataset of (payload bytes, y) for the tracks that `wanted` (tracks,) marks, cached in memory if they fit."""
         y_of = tf.constant(np.where(wanted, self.labels.y, -1))
         fields = {"track": tf.io.FixedLenFeature([], tf.int64), "x": tf.io.FixedLenFeature([], tf.string)}
 
@@ -185,7 +185,7 @@ class Examples:
         options.deterministic = True  # the same order at every run, so that a seed repeats a training
         return (data.cache() if size < CACHE_BYTES else data).with_options(options)
 
-    def _arrays(self, tf: Any, payloads: Any) -> Any:
+    def _decode_payloads(self, tf: Any, payloads: Any) -> Any:
         """Payloads (batch,) → float32 (batch, *shape)."""
         dtype = {"<f2": tf.float16, "<f4": tf.float32}[self.view.dtype]
         x = tf.cast(tf.io.decode_raw(payloads, dtype, little_endian=True), tf.float32)
@@ -196,12 +196,12 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
     """The windows of a view whose tracks have a role.
 
     Args:
-        cache: folder for copies of shards that do not lie on this disk, or hold corrupt records; made when needed,
-            and to be kept as long as the examples are.
+        cache: folder for copies of shards that are not on this disk, or hold corrupt records; created when needed,
+            and to be kept as long as the examples are used.
         strict: stop at the first corrupt record instead of counting and naming it.
 
     Raises:
-        PreparedError: the view is not there, its shards are not complete, or `strict` and a record is corrupt.
+        PreparedError: the view is missing, its shards are not complete, or `strict` and a record is corrupt.
     """
     view = prepared.view(view_name)
     if view_name in PARQUET_VIEWS:
@@ -209,7 +209,7 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
     shards = prepared.shards(view_name)
     if not shards:
         raise PreparedError(f"{prepared.folder}: the view {view_name} has no shards; prepare it again")
-    scans = [_scan(prepared.folder.fetch(s, cache), s) for s in shards]
+    scans = [_scan_shard(prepared.folder.fetch(s, cache), s) for s in shards]
     corrupt = [c for scan in scans for c in scan.corrupt]
     if corrupt and strict:
         raise PreparedError(f"{prepared.folder}: {corrupt[0]} (--strict); prepare again to repair it")
@@ -217,7 +217,7 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
 
 
 @dataclass(frozen=True)
-class _Scan:
+class _ShardScan:
     path: Path
     spans: list[tuple[int, int]]  # offset and length of each good record, in bytes
     track: list[int]
@@ -226,9 +226,9 @@ class _Scan:
     lost: int
 
 
-def _scan(path: Path, name: str) -> _Scan:
-    """Every record's checksum, once, before training: TensorFlow's reader would stop at the first bad one."""
-    scan = _Scan(path, [], [], [], [], 0)
+def _scan_shard(path: Path, name: str) -> _ShardScan:
+    """Check every record's checksum once, before training: TensorFlow's reader would stop at the first bad one."""
+    scan = _ShardScan(path, [], [], [], [], 0)
     lost = 0
     for offset, length, record in tfrecord.read_records(path, expected=tfrecord.shard_records(path.name)):
         if isinstance(record, tfrecord.CorruptRecord):
@@ -239,21 +239,21 @@ def _scan(path: Path, name: str) -> _Scan:
             scan.spans.append((offset, length))
             scan.track.append(record.track)
             scan.start_s.append(record.start_s)
-    return _Scan(path, scan.spans, scan.track, scan.start_s, scan.corrupt, lost)
+    return _ShardScan(path, scan.spans, scan.track, scan.start_s, scan.corrupt, lost)
 
 
-def _from_shards(prepared: Prepared, view: View, labels: Labels, scans: list[_Scan], folder: Path) -> Examples:
+def _from_shards(prepared: Prepared, view: View, labels: Labels, scans: list[_ShardScan], folder: Path) -> Examples:
     track = np.array([t for s in scans for t in s.track], np.int64)
     start_s = np.array([t for s in scans for t in s.start_s], np.float32)
     keep = labels.role[track] != "none"
     return Examples(
         view, labels, track[keep], start_s[keep], prepared.about["fingerprint"],
         corrupt=tuple(c for s in scans for c in s.corrupt), n_corrupt=sum(s.lost for s in scans),
-        _shards=tuple(_readable(s, folder) for s in scans),
+        _shards=tuple(_readable_shard(s, folder) for s in scans),
     )  # fmt: skip
 
 
-def _readable(scan: _Scan, folder: Path) -> Path:
+def _readable_shard(scan: _ShardScan, folder: Path) -> Path:
     """The shard, or a copy without its corrupt records."""
     if not scan.corrupt:
         return scan.path
@@ -272,10 +272,10 @@ def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
     track = np.array([number[i] for i in ids], np.int64)
     keep = labels.role[track] != "none"
     fingerprint = prepared.about["fingerprint"]
-    values.flags.writeable = False  # every model of a run is given the same numbers
+    values.flags.writeable = False  # all models of a run share the array
     return Examples(view, labels, track[keep], starts[keep], fingerprint, _values=_select_rows(values, keep))
 
 
 def _select_rows(values: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Rows of `values` (n, columns) that `rows` (n,) marks; no copy of hundreds of megabytes where it marks all."""
+    """Rows of `values` (n, columns) that `rows` (n,) marks; where it marks all, no copy (of hundreds of megabytes)."""
     return values if rows.all() else values[rows]

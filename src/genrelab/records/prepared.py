@@ -1,4 +1,4 @@
-"""PREPARED as a reader sees it: settings, the table of tracks, shards by view, columns of statistics."""
+"""Reads PREPARED: settings, the table of tracks, shards by view, columns of statistics, fingerprints."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ FINGERPRINTS_FILE = "fingerprints.parquet"
 FINGERPRINTS_SCHEMA = pa.schema(
     [("track_id", pa.string()), ("start_s", pa.float64()), ("payload_sha256", pa.string()), ("landmarks", pa.binary())]
 )
-"""Columns of `fingerprints.parquet`, one row a clip; `payload_sha256` is of the track's audio without tags."""
+"""Columns of `fingerprints.parquet`, one row per clip; `payload_sha256` is of the track's audio without tags."""
 
 REQUIRED_FIELDS = {
     "name": str, "root": str, "genres": list, "counts": dict, "by_genre": dict, "records": dict, "settings": dict,
     "fingerprint": str, "notes": list, "versions": dict,
 }  # fmt: skip
-"""What must stand in `dataset.json`."""
+"""Required fields of `dataset.json`."""
 
 RERUN_HINT = "run the same `prepare` again to mend it"
 
@@ -55,8 +55,8 @@ class Prepared:
     """A finished PREPARED.
 
     Attributes:
-        folder: where it lies.
-        about: `dataset.json`.
+        folder: where it is stored.
+        about: content of `dataset.json`.
         tracks: columns of `tracks.parquet`, in the order of `index`.
         views: settings by name.
     """
@@ -76,19 +76,19 @@ class Prepared:
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """Genres of the dataset, sorted; some may have no usable track."""
+        """Genres of the dataset, sorted; some may have no usable tracks."""
         return tuple(self.about["genres"])
 
     @property
     def usable(self) -> list[bool]:
-        """For each track: decoded well and labelled?"""
+        """For each track: is it decoded and labelled?"""
         return [s == "ok" and g is not None for s, g in zip(self.tracks["status"], self.tracks["genre"], strict=True)]
 
     def view(self, name: str) -> View:
         """Settings of a view.
 
         Raises:
-            PreparedError: this preparation does not hold it.
+            PreparedError: this preparation does not contain it.
         """
         if name not in self.views:
             raise PreparedError(
@@ -102,9 +102,9 @@ class Prepared:
         return [f"{view}/{n}" for n in self.folder.names(view) if n.endswith(".tfrecord")]
 
     def fingerprints(self) -> tuple[list[Fingerprint], dict[str, str]] | None:
-        """`fingerprints.parquet`: one print a clip, and by track id the SHA-256 of its audio without tags.
+        """`fingerprints.parquet`: one fingerprint per clip, and the SHA-256 of the audio without tags by track id.
 
-        None where there is none: a table of features has no audio, and earlier versions wrote none.
+        None where the file is missing: a table of features has no audio, and earlier versions wrote none.
         """
         if FINGERPRINTS_FILE not in self.about.get("files", {}):
             return None
@@ -131,35 +131,35 @@ def open_prepared(address: str | Folder) -> Prepared:
     """The preparation at an address.
 
     Raises:
-        PreparedError: nothing there, unfinished, or of another version.
+        PreparedError: missing, unfinished, damaged, or of another version.
     """
     folder = address if isinstance(address, Folder) else Folder(address)
     if not folder.exists("dataset.json"):
         if folder.exists("prepared/dataset.json"):
             raise PreparedError(f"{folder} is no preparation and holds one: did you mean {folder}/prepared?")
-        if folder.exists("run.json"):  # preparing into it would be refused, or mix the two
+        if folder.exists("run.json"):  # do not advise `prepare` here: it would be refused, or mix the two
             raise PreparedError(f"{folder} is a RUN: give the preparation that it was trained on")
         state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
         empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{folder}`"
         raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")
     prepared = read_prepared(folder)
-    if not set(prepared.tracks["genre"]) <= {None, *prepared.genres}:  # a kill met `prepare` between the tables
-        raise _misfit(folder)
+    if not set(prepared.tracks["genre"]) <= {None, *prepared.genres}:  # `prepare` was killed between the two files
+        raise _mismatch_error(folder)
     return prepared
 
 
 def read_prepared(folder: Folder) -> Prepared:
-    """The same, though other genres may stand in its table than in `dataset.json`: `prepare` can mend that."""
+    """The same, but its table may hold other genres than `dataset.json`: `prepare` can repair that."""
     about = read_dataset_json(folder)
-    return Prepared(folder, about, _tracks(folder, about), _views(folder, about))
+    return Prepared(folder, about, _read_tracks(folder, about), _parse_views(folder, about))
 
 
 def read_dataset_json(folder: Folder) -> dict[str, Any]:
-    """`dataset.json`, checked for its version and for what must stand in it."""
+    """`dataset.json`, checked for its version and its required fields."""
     try:
         about = folder.read_json("dataset.json")
     except ValueError as e:
-        raise _damaged(folder, str(e)) from e
+        raise _damaged_error(folder, str(e)) from e
     if about.get("schema") != SCHEMA_VERSION:
         raise PreparedError(
             f"{folder}: dataset.json has schema {about.get('schema')!r}, this genrelab reads {SCHEMA_VERSION}; "
@@ -167,38 +167,38 @@ def read_dataset_json(folder: Folder) -> dict[str, Any]:
         )
     wrong = [k for k, kind in REQUIRED_FIELDS.items() if not isinstance(about.get(k), kind)]
     if wrong:
-        raise _damaged(folder, f"no {wrong[0]}")
+        raise _damaged_error(folder, f"no {wrong[0]}")
     return about
 
 
-def _damaged(folder: Folder, reason: str) -> PreparedError:
+def _damaged_error(folder: Folder, reason: str) -> PreparedError:
     return PreparedError(f"{folder}: dataset.json is damaged ({reason}); prepare again into another folder")
 
 
-def _views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
+def _parse_views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
     try:
         return {n: view_from_json(v) for n, v in about["settings"]["views"].items()}
     except (SettingsError, LookupError, AttributeError, TypeError) as e:
-        raise _damaged(folder, f"views: {e}") from e
+        raise _damaged_error(folder, f"views: {e}") from e
 
 
-def _tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
-    """Columns of `tracks.parquet`, as many as `dataset.json` counts."""
+def _read_tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns of `tracks.parquet`, with as many rows as `dataset.json` counts."""
     table = _read_table(folder, "tracks.parquet")
     if table.schema.names != TRACKS_SCHEMA.names or table.num_rows != about["counts"].get("tracks"):
-        raise _misfit(folder)
+        raise _mismatch_error(folder)
     tracks: dict[str, list[Any]] = table.to_pydict()
     return tracks
 
 
-def _misfit(folder: Folder) -> PreparedError:
+def _mismatch_error(folder: Folder) -> PreparedError:
     return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {RERUN_HINT}")
 
 
 def _read_table(folder: Folder, name: str) -> pa.Table:
     try:
         table = read_parquet(folder, name)
-        table.validate(full=True)  # a flipped bit may leave a text that is none
+        table.validate(full=True)  # a flipped bit may leave invalid text
     except (PreparedError, pa.ArrowException) as e:
         raise PreparedError(f"{' '.join(str(e).split())}: {RERUN_HINT}") from e
     return table
@@ -207,7 +207,7 @@ def _read_table(folder: Folder, name: str) -> pa.Table:
 def read_parquet(folder: Folder, name: str) -> pa.Table:
     """A Parquet file of PREPARED or RUN."""
     try:
-        # In this thread alone: a thread of pyarrow's that still works when Python ends aborts the process
+        # Without threads: a thread of pyarrow that is still running when Python exits aborts the process
         # (apache/arrow#34314).
         return pq.ParquetFile(pa.BufferReader(folder.read_bytes(name)), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as e:
@@ -215,7 +215,7 @@ def read_parquet(folder: Folder, name: str) -> pa.Table:
 
 
 def write_parquet(folder: Folder, name: str, table: pa.Table) -> None:
-    """Write a Parquet file, whole or not at all."""
+    """Write a Parquet file atomically."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     folder.write_bytes(name, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""The task that models are compared on: genres, split, labels of a preparation."""
+"""The task that models are compared on: genres, split and labels of a preparation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Task:
 
     Attributes:
         genres: those with a usable track, sorted.
-        notes: what a reader of the scores must know about the task.
+        notes: caveats about the task for readers of the scores.
     """
 
     prepared: Prepared
@@ -33,12 +33,12 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """Names the split: equal where every track has the same part."""
+        """Identifies the split: equal where every track has the same part."""
         return self.split.digest(self.prepared.tracks["track_id"])
 
     @property
     def key(self) -> str:
-        """Names the question: equal where every track has the same genre, artist, part and role."""
+        """Identifies the task: equal where every track has the same genre, artist, part and role."""
         t = self.prepared.tracks
         content = [t["track_id"], t["genre"], t["artist"], list(self.split.parts), list(self.split.roles)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -47,15 +47,15 @@ class Task:
         """Labels of every track.
 
         Args:
-            chooses: does the model choose anything (epochs) on rows that it is not fitted on? One that does not
-                is fitted on the whole training part, also where a fifth of it is set aside to choose.
+            chooses: does the model choose anything (epochs) on rows that it is not fitted on? If not, it is fitted
+                on the whole training part, including a fifth of it that may be set aside for choosing.
         """
         genre_number = {g: i for i, g in enumerate(self.genres)}
         role = np.array(self.split.roles)
         if not chooses:
             role[(role == "choose") & (np.array(self.split.parts) == "training")] = "fit"
         y = [genre_number.get(g, -1) for g in self.prepared.tracks["genre"]]
-        return Labels(self.genres, np.array(y, np.int64), role, self._groups())
+        return Labels(self.genres, np.array(y, np.int64), role, self._artist_numbers())
 
     def artists(self) -> list[str | None] | None:
         """Artist of each track as the split groups them, or None where no artist is known."""
@@ -69,7 +69,7 @@ class Task:
         return f"Split {self.split.policy}: {counts}; {len(self.genres)} genres; scored on {self.split.scored_part}"
 
     def dataset_json(self) -> dict[str, Any]:
-        """What `run.json` says of the dataset."""
+        """The entry of the dataset in `run.json`."""
         about = {name: self.prepared.about[name] for name in ("counts", "by_genre", "notes", "fingerprint")}
         return {
             "name": self.prepared.name,
@@ -80,7 +80,7 @@ class Task:
         }
 
     def split_json(self) -> dict[str, Any]:
-        """What `run.json` says of the split."""
+        """The entry of the split in `run.json`."""
         return {
             "policy": self.split.policy,
             "digest": self.digest,
@@ -89,7 +89,7 @@ class Task:
             "no_test": self.split.no_test,
         }
 
-    def _groups(self) -> Any:
+    def _artist_numbers(self) -> Any:
         numbers: dict[object, int] = {}
         artists = self.artists() or [None] * len(self.prepared)
         keys = [a if a is not None else i for i, a in enumerate(artists)]
@@ -122,7 +122,7 @@ TRACK_COLUMNS = {
 
 
 def write_split(run: Folder, task: Task) -> None:
-    """`split.parquet`: track_id, part, the role that the part has in training, and what is known of the track."""
+    """Write `split.parquet`: track_id, part, role in training, and the `TRACK_COLUMNS`."""
     t = task.prepared.tracks
     columns = {"track_id": t["track_id"], "part": task.split.parts, "role": task.split.roles}
     table = {name: pa.array(column, pa.string()) for name, column in columns.items()}

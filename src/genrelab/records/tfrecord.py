@@ -1,7 +1,7 @@
-"""One table of fields: how a window of a track is written to TFRecord, and read back.
+"""Writes windows of tracks to TFRecord files, and reads them back.
 
-A record is a `tf.train.Example` with the fields below. The payload travels as raw little-endian bytes whose
-dtype and shape stand in `dataset.json`: a list of floats costs twenty times as much to write. TensorFlow reads
+A record is a `tf.train.Example` with the fields below. The payload is stored as raw little-endian bytes whose
+dtype and shape are in `dataset.json`: a list of floats costs twenty times as much to write. TensorFlow reads
 these files, but is not needed to write or to check them.
 """
 
@@ -38,7 +38,7 @@ class Record:
 
 @dataclass(frozen=True)
 class CorruptRecord:
-    """A record that cannot be used. `lost` counts those behind it that cannot be found any more, too."""
+    """A record that cannot be used. `lost` includes the records after it that cannot be located any more."""
 
     offset: int
     reason: str
@@ -46,12 +46,16 @@ class CorruptRecord:
 
 
 def shard_name(number: int, of: int, n_records: int) -> str:
-    """`00000-of-00004-0250.tfrecord`: which shard, of how many, how many records."""
+    """`00000-of-00004-0250.tfrecord`: number of the shard, of how many, number of records."""
     return f"{number:05d}-of-{of:05d}-{n_records:04d}.tfrecord"
 
 
 def shard_records(name: str) -> int:
-    """How many records a shard's name promises."""
+    """Number of records that a shard's name states.
+
+    Raises:
+        ValueError: not the name of a shard.
+    """
     match = re.fullmatch(r"\d{5,}-of-\d{5,}-(\d{4,})\.tfrecord", name)
     if match is None:
         raise ValueError(f"not the name of a shard: {name}")
@@ -59,8 +63,8 @@ def shard_records(name: str) -> int:
 
 
 def encode(record: Record) -> bytes:
-    """The bytes of one record with TFRecord's frame: length, its checksum, content, its checksum."""
-    example = _example()()
+    """The bytes of one record in TFRecord framing: length, its checksum, content, its checksum."""
+    example = _example_class()()
     for name, kind in FIELDS.items():
         getattr(example.features.feature[name], _KINDS[kind][0]).value.append(getattr(record, name))
     content: bytes = example.SerializeToString(deterministic=True)
@@ -69,12 +73,12 @@ def encode(record: Record) -> bytes:
 
 
 def decode(content: bytes) -> Record:
-    """The record that `encode` framed; `content` is without the frame.
+    """The inverse of `encode`; `content` is without the framing.
 
     Raises:
         ValueError: no Example, or a field is missing.
     """
-    example = _example()()
+    example = _example_class()()
     try:
         example.ParseFromString(content)
         feature = example.features.feature
@@ -84,7 +88,7 @@ def decode(content: bytes) -> Record:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write a TFRecord file; the number of records."""
+    """Write a TFRecord file; returns the number of records."""
     n = 0
     with path.open("wb") as f:
         for record in records:
@@ -94,44 +98,44 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 
 
 def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[int, int, Record | CorruptRecord]]:
-    """Every record of a file with its offset and its length on disk, the corrupt ones named.
+    """(offset, length on disk, record) of every record of a file; corrupt ones are `CorruptRecord`s.
 
-    After a broken length nothing behind it can be found: one `CorruptRecord` then stands for all that `expected`
-    (from the shard's name) still promises.
+    After a damaged length no further record can be located: one `CorruptRecord` then counts all that are still
+    `expected` (from the shard's name).
     """
     seen = 0
     with path.open("rb") as f:
         while True:
             offset = f.tell()
-            head = f.read(12)
-            if not head and (expected is None or seen >= expected):
+            header = f.read(12)
+            if not header and (expected is None or seen >= expected):
                 return
-            content, trouble, framed = _content(f, head)
-            if not framed:
+            content, problem, is_framed = _read_content(f, header)
+            if not is_framed:
                 lost = max(1, (expected or 0) - seen)
-                yield offset, 0, CorruptRecord(offset, trouble, lost)
+                yield offset, 0, CorruptRecord(offset, problem, lost)
                 return
             seen += 1
-            yield offset, f.tell() - offset, _checked(offset, content, trouble)
+            yield offset, f.tell() - offset, _decode_checked(offset, content, problem)
 
 
-def _content(f: BinaryIO, head: bytes) -> tuple[bytes, str, bool]:
-    """Content behind a head, what is wrong with it, and whether the next record can be found."""
-    if len(head) < 12:
+def _read_content(f: BinaryIO, header: bytes) -> tuple[bytes, str, bool]:
+    """Content after a record's header, what is wrong with it, and whether the next record can be located."""
+    if len(header) < 12:
         return b"", "the file ends inside a record", False
-    if _CRC.unpack(head[8:])[0] != _masked_crc(head[:8]):
+    if _CRC.unpack(header[8:])[0] != _masked_crc(header[:8]):
         return b"", "the length does not match its checksum", False
-    (n,) = _LENGTH.unpack(head[:8])
-    content, foot = f.read(n), f.read(4)
-    if len(foot) < 4:
+    (n,) = _LENGTH.unpack(header[:8])
+    content, footer = f.read(n), f.read(4)
+    if len(footer) < 4:
         return b"", "the file ends inside a record", False
-    trouble = "" if _CRC.unpack(foot)[0] == _masked_crc(content) else "the content does not match its checksum"
-    return content, trouble, True
+    problem = "" if _CRC.unpack(footer)[0] == _masked_crc(content) else "the content does not match its checksum"
+    return content, problem, True
 
 
-def _checked(offset: int, content: bytes, trouble: str) -> Record | CorruptRecord:
-    if trouble:
-        return CorruptRecord(offset, trouble)
+def _decode_checked(offset: int, content: bytes, problem: str) -> Record | CorruptRecord:
+    if problem:
+        return CorruptRecord(offset, problem)
     try:
         return decode(content)
     except ValueError as e:
@@ -145,10 +149,10 @@ def _masked_crc(content: bytes) -> int:
 
 
 @cache
-def _example() -> Any:
-    """The message class of `tf.train.Example`, described here so that writing needs no TensorFlow.
+def _example_class() -> Any:
+    """The message class of `tf.train.Example`, defined here so that writing needs no TensorFlow.
 
-    It lives in a descriptor pool of its own: TensorFlow registers the same name in the default one.
+    It has a descriptor pool of its own: TensorFlow registers the same name in the default one.
     """
     file = descriptor_pb2.FileDescriptorProto(name="genrelab/example.proto", package="tensorflow", syntax="proto3")
     field = descriptor_pb2.FieldDescriptorProto

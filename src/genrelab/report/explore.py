@@ -1,4 +1,4 @@
-"""The data page of a preparation alone: what there is to learn from, before any model."""
+"""The data page of a preparation, before any model is trained."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from genrelab.report.page.tracks import track_info
 
 
 def write_data_page(prepared: Prepared, out: Path | None, notify: Notify) -> Path:
-    """Write the data page: counts, durations, failures, duplicates, a map, how the genres sound.
+    """Write the data page: counts, durations, failures, duplicates, a map, mean spectra and features by genre.
 
     Args:
         out: the page.  [default: PREPARED/explore.html]
 
     Returns:
-        Where it lies.
+        Path of the page.
 
     Raises:
-        SettingsError: PREPARED does not lie on this disk and no `out` says where the page goes.
-        PreparedError: files of PREPARED do not fit together.
+        SettingsError: PREPARED is not on this disk and `out` is None.
+        PreparedError: files of PREPARED are inconsistent or damaged.
     """
     if out is None and not prepared.folder.is_local:
         raise SettingsError(f"{prepared.folder} does not lie on this disk: say with --out where the page goes")

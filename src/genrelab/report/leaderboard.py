@@ -1,4 +1,4 @@
-"""The leaderboard: its rows, the words that belong to them, and how it looks as CSV, Markdown and in a terminal."""
+"""The leaderboard: its rows and notes, and its form as CSV, as Markdown and in a terminal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ COLUMNS = (
     "model", "view", "part", "n", "accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "macro_f1", "top3",
     "log_loss", "ece", "train_s", "predict_ms", "size_bytes", "split",
 )  # fmt: skip
-"""Of `leaderboard.csv`."""
+"""Columns of `leaderboard.csv`."""
 
 HEADERS = (
     "model", "view", "accuracy % [95 %]", "macro F1", "top-3 %", "log loss", "train s", "ms a track", "size",
 )  # fmt: skip
-"""Of the printed tables."""
+"""Headers of the printed tables."""
 
 WARNED_NOTES = {"thin_genre": "thin, with fewer than", "split": "artists are unknown"}
-"""How a note of the split begins that need not stand where there is a caution of this rule: it says the same."""
+"""Rule of a caution → beginning of the note of the split that is left out beside it, as it repeats the caution."""
 
-WIDE_TERMINAL = 104  # columns of a terminal; in a narrower one the view stands under the model
+WIDE_TERMINAL = 104  # columns of a terminal; in a narrower one the view is printed below the model
 
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One model on the leaderboard: the columns of `leaderboard.csv`, then what only the words need."""
+    """One model on the leaderboard: the columns of `leaderboard.csv`, then fields that only the text needs."""
 
     model: str  # as printed, such as `mobilenet_v2 (random initialisation)`
     view: str
@@ -51,17 +51,17 @@ class LeaderboardRow:
     size_bytes: int
     split: str
     folder: str  # in RUN
-    above_majority: bool  # does its whole interval lie above the majority line, and above chance?
+    above_majority: bool  # is its whole interval above the majority line and above chance?
     notes: tuple[str, ...]
 
     @property
     def below_baseline(self) -> bool:
-        """Must a reader be told that it is not above the line? The majority model is the line itself."""
+        """Is it marked as not above the line? The majority model is the line itself."""
         return not self.above_majority and self.folder != "majority"
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """As printed under HEADERS."""
+        """The row as printed under HEADERS."""
         low, high = f"{100 * self.accuracy_low:.1f}", f"{100 * self.accuracy_high:.1f}"
         accuracy = f"{100 * self.accuracy:.1f} [{low}, {high}]{' *' if self.below_baseline else ''}"
         scores = (f"{self.macro_f1:.3f}", f"{100 * self.top3:.1f}", f"{self.log_loss:.2f}")
@@ -71,7 +71,7 @@ class LeaderboardRow:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Every model of one run, best first, and what a reader must know about the figures."""
+    """Every model of one run, best first, with the facts and cautions that its figures need."""
 
     dataset: str  # kind of the dataset
     title: str  # name of its folder
@@ -86,52 +86,53 @@ class Leaderboard:
     chance: float
     majority: float
     majority_genre: str
-    interval_over: str  # the units of the intervals, such as `23 artists`
+    interval_over: str  # resampling units of the intervals, such as `23 artists`
     macro_over: tuple[str, ...]
     not_measured: tuple[str, ...]
     not_run: tuple[Mapping[str, str], ...]  # `model` and `reason`
     rows: tuple[LeaderboardRow, ...]
-    comparisons: tuple[Mapping[str, Any], ...] = ()  # of every two models, best first
+    comparisons: tuple[Mapping[str, Any], ...] = ()  # of every pair of models, best first
     winner: Mapping[str, Any] = field(default_factory=lambda: {"folder": None, "sentence": ""})
     cautions: tuple[Mapping[str, Any], ...] = ()  # `rule`, `sentence` and `remedies`
     verdict: str = ""
-    to_use: str = ""  # folder of the model that is advised; empty where nothing was compared
+    to_use: str = ""  # folder of the recommended model; empty where nothing was compared
 
     @property
     def scored(self) -> str:
-        """What was scored, in words."""
+        """The scored tracks, as text."""
         why = " (there are no test tracks)" if self.no_test else ""
         return f"n = {self.n:,} {self.part} tracks{why}"
 
     @property
     def facts(self) -> str:
-        """What stands over every table."""
-        costless = f"chance {format_percent(self.chance)}, majority {format_percent(self.majority)} (always {self.majority_genre})"
-        return f"{self.scored}; {self.split} split; {printable(costless)}"
+        """The line above every table."""
+        chance, majority = format_percent(self.chance), format_percent(self.majority)
+        baselines = f"chance {chance}, majority {majority} (always {self.majority_genre})"
+        return f"{self.scored}; {self.split} split; {printable(baselines)}"
 
     @property
     def judgement(self) -> tuple[str, ...]:
-        """Who is first, and what to beware of, one sentence each."""
+        """The winner and the cautions, one sentence each."""
         first = self.winner["sentence"]
         return (*([first] if first else []), *(f"caution: {c['sentence']}" for c in self.cautions))
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What stands under the leaderboard, one sentence each."""
+        """The notes below the leaderboard, one sentence each."""
         sizes = ", ".join(f"{n:,} {part}" for part, n in self.split_counts.items())
         below = ", ".join(printable(r.model) for r in self.rows if r.below_baseline)
         averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
         absent = ", ".join(map(printable, self.not_measured))
         line = "chance line" if self.chance > self.majority else "majority line"
-        noted: dict[str, list[str]] = {}
+        models_by_note: dict[str, list[str]] = {}
         for row in self.rows:
             for note in row.notes:
-                noted.setdefault(note, []).append(row.model)
+                models_by_note.setdefault(note, []).append(row.model)
         rules = {caution["rule"] for caution in self.cautions}
         cautioned = tuple(note for rule, note in WARNED_NOTES.items() if rule in rules)
         return (
             *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
-            *(f"{', '.join(map(printable, models))}: {note}" for note, models in noted.items()),
+            *(f"{', '.join(map(printable, models))}: {note}" for note, models in models_by_note.items()),
             f"95 % intervals over {self.interval_over}; macro-F1 averages {averaged}",
             *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),
             f"{self.split} split {self.split_digest[:12]}: {sizes} tracks",
@@ -155,7 +156,7 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def as_csv(board: Leaderboard) -> str:
-    """`leaderboard.csv`: one row a model, best first."""
+    """`leaderboard.csv`: one row per model, best first."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -166,13 +167,13 @@ def as_csv(board: Leaderboard) -> str:
 def as_markdown(board: Leaderboard) -> str:
     """`leaderboard.md`: the printed table, its facts and its notes."""
     cells = [HEADERS, ("---", "---", *["---:"] * (len(HEADERS) - 2)), *(row.cells for row in board.rows)]
-    table = ["| " + " | ".join(map(_escaped, line)) + " |" for line in cells]
-    notes = [f"- {_escaped(line)}" for line in (*board.judgement, *board.lines)]
-    title = f"**{_escaped(printable(board.title))}**: {_escaped(board.facts)}"
+    table = ["| " + " | ".join(map(_escape_markdown, line)) + " |" for line in cells]
+    notes = [f"- {_escape_markdown(line)}" for line in (*board.judgement, *board.lines)]
+    title = f"**{_escape_markdown(printable(board.title))}**: {_escape_markdown(board.facts)}"
     return "\n".join([title, "", *table, "", *notes, ""])
 
 
-def _escaped(words: str) -> str:
+def _escape_markdown(words: str) -> str:
     return "".join(f"\\{c}" if c in "\\|*_`[]<>" else c for c in words)
 
 

@@ -1,6 +1,6 @@
-"""From what the models answered to a leaderboard, pictures and a page.
+"""Build the leaderboard, plots and page of a run from the stored predictions.
 
-RUN holds `run.json` and one folder a model with `metrics.json`, `predictions.parquet` and, of networks,
+RUN holds `run.json` and one folder per model with `metrics.json`, `predictions.parquet` and, for networks,
 `history.csv`. The report reads and arranges them; it computes no score that a model could be chosen by.
 """
 
@@ -18,27 +18,26 @@ from genrelab.records.prepared import read_parquet
 from genrelab.report.leaderboard import COLUMNS, Leaderboard, LeaderboardRow, as_csv, as_markdown, print_leaderboard
 from genrelab.report.page import run as page_run
 from genrelab.report.page.models import ScoredPredictions, load_predictions
-from genrelab.report.run_comparison import ComparedRun, RunComparison, compare_runs, short_names
-from genrelab.report.run_comparison import render_comparison as side_by_side_page
+from genrelab.report.run_comparison import ComparedRun, RunComparison, compare_runs, render_comparison, short_names
 from genrelab.splits.split import artist_key
 
 __all__ = ["Leaderboard", "RunComparison", "build_comparison", "build_report", "print_leaderboard"]
 
 
 def build_report(run: Folder) -> Leaderboard:
-    """Read a finished RUN and write its leaderboard (csv, md, json, png), the models' pictures and the page.
+    """Read a finished RUN and write its leaderboard (csv, md, json, png) and its page.
 
     Raises:
-        PreparedError: the run is unfinished, or its files do not fit together.
+        PreparedError: the run is unfinished, or its files are inconsistent.
     """
-    facts, stored = _read(run)
+    facts, stored = _read_run(run)
     try:
-        board, given = _load_leaderboard(run, facts, stored)
-        board = _with_comparisons(run, board, facts, stored, given)
-        page = page_run.render_report(run, board, facts, stored, given)
+        board, predictions = _load_leaderboard(run, facts, stored)
+        board = _with_comparisons(run, board, facts, stored, predictions)
+        page = page_run.render_report(run, board, facts, stored, predictions)
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
-    run.write_bytes("leaderboard.png", _picture(board))
+    run.write_bytes("leaderboard.png", _plot_png(board))
     run.write_bytes("leaderboard.csv", as_csv(board).encode())
     run.write_bytes("leaderboard.md", as_markdown(board).encode())
     run.write_json("leaderboard.json", dataclasses.asdict(board))
@@ -47,43 +46,43 @@ def build_report(run: Folder) -> Leaderboard:
 
 
 def build_comparison(runs: Sequence[Folder], out: Path | None = None) -> RunComparison:
-    """Runs side by side: one table, differences where the same tracks were scored; the first run sets which.
+    """Compare runs: one table, differences on the same scored tracks; the first run determines these tracks.
 
     Nothing is written into the runs.
 
     Args:
-        out: where the page goes; none is made without.
+        out: path of the page; None: no page is written.
 
     Raises:
-        SettingsError: fewer than two runs, or one of them twice.
-        PreparedError: as `build_report`, of any of them.
+        SettingsError: fewer than two runs, or the same run twice.
+        PreparedError: as in `build_report`, for any of them.
     """
-    places = {run.local.resolve() if run.is_local else run.address.rstrip("/") for run in runs}
-    if len(places) != len(runs) or len(runs) < 2:
+    addresses = {run.local.resolve() if run.is_local else run.address.rstrip("/") for run in runs}
+    if len(addresses) != len(runs) or len(runs) < 2:
         raise SettingsError(f"give two runs or more, each once. Received: {', '.join(map(str, runs))}")
-    found = compare_runs(
+    compared = compare_runs(
         [_load_compared_run(run, name) for run, name in zip(runs, short_names([*map(str, runs)]), strict=True)]
     )
     if out is not None:
-        Folder(out.resolve().parent).write_bytes(out.name, side_by_side_page(found).encode())
-    return found
+        Folder(out.resolve().parent).write_bytes(out.name, render_comparison(compared).encode())
+    return compared
 
 
 def _load_compared_run(run: Folder, name: str) -> ComparedRun:
-    facts, stored = _read(run)
+    facts, stored = _read_run(run)
     try:
-        board, given = _load_leaderboard(run, facts, stored)
-        board = _with_comparisons(run, board, facts, stored, given)
+        board, predictions = _load_leaderboard(run, facts, stored)
+        board = _with_comparisons(run, board, facts, stored, predictions)
         split = read_parquet(run, "split.parquet").to_pydict()
         ids = list(map(str, split["track_id"]))
         artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
-        return ComparedRun(name, board, given, artist, dict(zip(ids, split["sha256"], strict=True)))
+        return ComparedRun(name, board, predictions, artist, dict(zip(ids, split["sha256"], strict=True)))
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
 
 
-def _read(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`run.json`, and `metrics.json` of each model by its folder."""
+def _read_run(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read `run.json`, and `metrics.json` of each model, by its folder."""
     facts = _read_json(run, "run.json")
     stored = {m: _read_json(run, f"{m}/metrics.json") for m in run.names() if run.exists(f"{m}/metrics.json")}
     if not stored:
@@ -94,7 +93,7 @@ def _read(run: Folder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def _load_leaderboard(
     run: Folder, facts: dict[str, Any], stored: dict[str, dict[str, Any]]
 ) -> tuple[Leaderboard, dict[str, ScoredPredictions]]:
-    """The bare leaderboard, and what each of its models answered."""
+    """The leaderboard without comparisons, and the predictions of each of its models, by folder."""
     board = _leaderboard(facts, stored)
     return board, {row.folder: load_predictions(run, board, row) for row in board.rows}
 
@@ -104,37 +103,39 @@ def _with_comparisons(
     board: Leaderboard,
     facts: dict[str, Any],
     stored: dict[str, Any],
-    given: Mapping[str, ScoredPredictions],
+    predictions: Mapping[str, ScoredPredictions],
 ) -> Leaderboard:
-    """The leaderboard with what follows from comparing every two models, and what must be said of its figures."""
-    right = {m: dict(zip(a.tracks, map(bool, a.truth == a.answer), strict=True)) for m, a in given.items()}
+    """The leaderboard with paired comparisons of all models, the winner, the cautions and the verdict."""
+    right = {m: dict(zip(a.tracks, map(bool, a.truth == a.answer), strict=True)) for m, a in predictions.items()}
     tracks, correct = comparison.common_tracks(right)
     if not tracks:
         return board
-    compared = comparison.compare_all(correct, _artists(run, tracks))
+    comparisons = comparison.compare_all(correct, _artist_groups(run, tracks))
     models = {row.folder: stored[row.folder] for row in board.rows}
-    winner = comparison.winner(compared, {row.folder: row.model for row in board.rows})
+    winner = comparison.winner(comparisons, {row.folder: row.model for row in board.rows})
     audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
-    named = facts | {"dataset": facts["dataset"] | {"name": board.title}}
+    titled_facts = facts | {"dataset": facts["dataset"] | {"name": board.title}}
     studies = ["honesty"] if run.exists("honesty.json") else []
-    told = warnings.find_warnings(facts=named, models=models, comparisons=compared, audit=audit, studies=studies)
-    verdict = warnings.verdict(facts=named, models=models, winner=winner, told=told)
+    cautions = warnings.find_warnings(
+        facts=titled_facts, models=models, comparisons=comparisons, audit=audit, studies=studies
+    )
+    verdict = warnings.verdict(facts=titled_facts, models=models, winner=winner, told=cautions)
     return dataclasses.replace(
         board,
-        comparisons=tuple(compared),
+        comparisons=tuple(comparisons),
         winner=winner,
-        to_use=warnings.recommended_model(facts=named, models=models, told=told),
-        cautions=tuple(told),
+        to_use=warnings.recommended_model(facts=titled_facts, models=models, told=cautions),
+        cautions=tuple(cautions),
         verdict=verdict,
     )  # fmt: skip
 
 
-def _artists(run: Folder, tracks: Sequence[str]) -> list[str | None] | None:
-    """Artist of each track as the split groups them, or None where no artist is known."""
+def _artist_groups(run: Folder, tracks: Sequence[str]) -> list[str | None] | None:
+    """Artist key of each track as used by the split, or None if no artist is known."""
     split = read_parquet(run, "split.parquet").to_pydict()
     artist = dict(zip(map(str, split["track_id"]), map(artist_key, split["artist"]), strict=True))
-    found = [artist.get(t) for t in tracks]
-    return found if any(found) else None
+    artists = [artist.get(t) for t in tracks]
+    return artists if any(artists) else None
 
 
 def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Leaderboard:
@@ -185,7 +186,7 @@ def _row(folder: str, metrics: dict[str, Any], line: float, n: int) -> Leaderboa
     )
 
 
-def _picture(board: Leaderboard) -> bytes:
+def _plot_png(board: Leaderboard) -> bytes:
     bars = [
         plots.AccuracyBar(printable(r.model), r.view, r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority)
         for r in board.rows

@@ -1,4 +1,4 @@
-"""Runs side by side: one table, differences on the same tracks, no rank for a run that was asked something else."""
+"""Compare runs: one table, paired differences on the same tracks; a run scored on another test set gets no rank."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from genrelab.report.page.charts import Chart, Interval, intervals
 from genrelab.report.page.models import ScoredPredictions
 
 Pairs = Sequence[Mapping[str, Any]]
-LEAKS = "leaks"  # the rule of cautions.py that looks at the audit
+LEAKS = "leaks"  # the rule of evaluation/warnings.py that uses the audit
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A finished run as far as it is compared.
+    """The data of a finished run that a comparison uses.
 
     Attributes:
-        name: told apart from the other runs.
-        given: what each model answered, by folder.
-        artist, sha256: of each track where known.
+        name: distinct from the names of the other runs.
+        given: predictions of each model, by folder.
+        artist, sha256: of each track, where known.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ComparedRun:
 
     @property
     def leaks(self) -> bool:
-        """Does its audit say that what is scored was partly learned from?"""
+        """Did its audit find scored tracks among those that were trained on?"""
         return any(c["rule"] == LEAKS for c in self.board.cautions)
 
     @property
@@ -50,14 +50,14 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What several runs say together.
+    """Result of comparing several runs.
 
     Attributes:
-        first: whose scored tracks the others are held against.
-        ranked: run and row, best first, of all runs that were asked what the first one was asked.
-        unranked: the other runs, and what is different of each.
+        first: the run that the others are compared with.
+        ranked: run and row, best first, of all runs with the genres, scored tracks and labels of the first one.
+        unranked: the other runs, each with the reason.
         pairs: the same model in two runs, on the same tracks.
-        winner: of all that is ranked.
+        winner: sentence on the best model of all that are ranked.
     """
 
     first: ComparedRun
@@ -68,28 +68,29 @@ class RunComparison:
 
 
 def compare_runs(runs: Sequence[ComparedRun]) -> RunComparison:
-    """Compare runs; the first one's scored tracks are what the others are held against."""
+    """Compare runs with the first one, on its scored tracks."""
     first = runs[0]
     reasons = {r.name: why_not_comparable(first, r) for r in runs}
-    alike = [r for r in runs if reasons[r.name] is None]
+    comparable = [r for r in runs if reasons[r.name] is None]
     rows = sorted(
-        ((r, row) for r in alike for row in r.board.rows),
+        ((r, row) for r in comparable for row in r.board.rows),
         key=lambda pair: (-pair[1].accuracy, pair[1].log_loss, pair[0].name, pair[1].folder),
     )
-    listening = [(r, row) for r, row in rows if row.folder != comparison.BASELINE]
-    right = {f"{r.name}: {row.folder}": _correct_by_track(r.given[row.folder]) for r, row in listening or rows}
-    tracks, correct = comparison.common_tracks(right)
+    trained = [(r, row) for r, row in rows if row.folder != comparison.BASELINE]
+    correct_by_model = {f"{r.name}: {row.folder}": _correct_by_track(r.given[row.folder]) for r, row in trained or rows}
+    tracks, correct = comparison.common_tracks(correct_by_model)
     artists = [first.artist.get(t) for t in tracks]
     groups = artists if any(artists) else None
-    found = comparison.compare_all(correct, groups) if tracks else []
-    names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in listening or rows}
-    winner = comparison.winner(found, names)["sentence"]
+    comparisons = comparison.compare_all(correct, groups) if tracks else []
+    names = {f"{r.name}: {row.folder}": f"{r.name}: {row.model}" for r, row in trained or rows}
+    winner = comparison.winner(comparisons, names)["sentence"]
     unranked = [(r, why) for r in runs if (why := reasons[r.name]) is not None]
-    return RunComparison(first, rows, unranked, _same_model(alike, correct, groups) if tracks else [], winner)
+    pairs = _compare_same_models(comparable, correct, groups) if tracks else []
+    return RunComparison(first, rows, unranked, pairs, winner)
 
 
 def why_not_comparable(a: ComparedRun, b: ComparedRun) -> str | None:
-    """Why the figures of `b` cannot stand in one ranking with those of `a`; None where they can."""
+    """Why the figures of `b` cannot be ranked with those of `a`; None if they can."""
     if set(a.board.genres) != set(b.board.genres):
         other = sorted(set(a.board.genres) ^ set(b.board.genres))
         return f"other genres: {join_first(other)} {'is' if len(other) == 1 else 'are'} in one of them only"
@@ -103,38 +104,41 @@ def why_not_comparable(a: ComparedRun, b: ComparedRun) -> str | None:
     if changed := [t for t in ours if ours[t] != theirs[t]]:
         return f"other labels of {pluralize(changed, 'scored track')}, such as {join_first(changed, most=1)}"
     if changed := [t for t in ours if a.sha256.get(t) and b.sha256.get(t) and a.sha256[t] != b.sha256[t]]:
-        return f"other audio behind {pluralize(changed, 'scored track')} of the same name, such as {join_first(changed, most=1)}"
+        n, example = pluralize(changed, "scored track"), join_first(changed, most=1)
+        return f"other audio behind {n} of the same name, such as {example}"
     return None
 
 
-def _correct_by_track(given: ScoredPredictions) -> dict[str, bool]:
-    return dict(zip(given.tracks, map(bool, given.truth == given.answer), strict=True))
+def _correct_by_track(predictions: ScoredPredictions) -> dict[str, bool]:
+    return dict(zip(predictions.tracks, map(bool, predictions.truth == predictions.answer), strict=True))
 
 
-def _same_model(runs: Sequence[ComparedRun], correct: Mapping[str, Any], groups: Sequence[str | None] | None) -> Pairs:
-    """Each model of a later run against that of the first, p-values adjusted for how many there are."""
+def _compare_same_models(
+    runs: Sequence[ComparedRun], correct: Mapping[str, Any], groups: Sequence[str | None] | None
+) -> Pairs:
+    """Each model of a later run against the same one of the first, p-values adjusted for the number of pairs."""
     first, *others = runs
-    shared = [(m, r.name) for r in others for m in r.given if m in first.given and f"{r.name}: {m}" in correct]
+    common = [(m, r.name) for r in others for m in r.given if m in first.given and f"{r.name}: {m}" in correct]
     pairs = [
         {"model": m, "run": run, **comparison.compare(correct[f"{run}: {m}"], correct[f"{first.name}: {m}"], groups)}
-        for m, run in shared
+        for m, run in common
     ]
     adjusted = comparison.holm([p["p_value"] for p in pairs])
     return [p | {"separable": a < comparison.ALPHA} for p, a in zip(pairs, adjusted, strict=True)]
 
 
 def short_names(addresses: Sequence[str]) -> list[str]:
-    """Last part of each address, or all of it where two would be called the same."""
+    """Last part of each address, or the full addresses where two would have the same name."""
     short = [PurePath(a.rstrip("/")).name or a for a in addresses]
     return short if len(set(short)) == len(short) else list(addresses)
 
 
 def render_comparison(found: RunComparison) -> str:
-    """One HTML file."""
+    """The comparison as one HTML file."""
     first = found.first
     sections = [
-        _ranking(found),
-        *([_pairs(found, first.board.scored)] if found.pairs else []),
+        _ranking_section(found),
+        *([_differences_section(found, first.board.scored)] if found.pairs else []),
         *_unranked_sections(found),
     ]
     n = len({r.name for r, _ in found.ranked}) + len(found.unranked)
@@ -150,30 +154,30 @@ def render_comparison(found: RunComparison) -> str:
 
 
 def _verdict(found: RunComparison) -> str:
-    apart = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
+    unranked = [f"{printable(r.name)} is not ranked: {why}" for r, why in found.unranked]
     names = [printable(r.name) for r in _runs(found) if r.leaks]
     its = "its" if len(names) == 1 else "their"
     leaking = [f"What {join_all(names)} scored was partly learned from: believe none of {its} figures"]
-    return " ".join(f"{sentence}." for sentence in (found.winner, *apart, *(leaking if names else ())))
+    return " ".join(f"{sentence}." for sentence in (found.winner, *unranked, *(leaking if names else ())))
 
 
 def _runs(found: RunComparison) -> list[ComparedRun]:
-    """Each once: those that are ranked, then the others."""
+    """Each run once: first the ranked ones, then the others."""
     return list({r.name: r for r, _ in (*found.ranked, *found.unranked)}.values())
 
 
 def _run_label(run: ComparedRun) -> str:
-    """The run as it stands beside its figures."""
+    """Label of a run beside its figures."""
     return f"{printable(run.name)} (leaks)" if run.leaks else printable(run.name)
 
 
 def _cautions(run: ComparedRun) -> list[str]:
-    """What must be known of the run's figures: its leaks, and the gravest of its cautions."""
-    told = [c["sentence"] for i, c in enumerate(run.board.cautions) if i == 0 or c["rule"] == LEAKS]
-    return [f"{printable(run.name)}: {sentence}" for sentence in told]
+    """The cautions shown for a run: its leaks, and the most severe one."""
+    sentences = [c["sentence"] for i, c in enumerate(run.board.cautions) if i == 0 or c["rule"] == LEAKS]
+    return [f"{printable(run.name)}: {sentence}" for sentence in sentences]
 
 
-def _ranking(found: RunComparison) -> Section:
+def _ranking_section(found: RunComparison) -> Section:
     board = found.first.board
     rows = [
         Interval(
@@ -196,11 +200,11 @@ def _ranking(found: RunComparison) -> Section:
         cards=True,
     )
     figure = Figure("Accuracy", chart, f"With 95 % intervals; {board.scored}.", wide=True)
-    told = [sentence for r in ranked for sentence in _cautions(r)]
-    return Section("leaderboard", "How do they compare?", [figure, table], told, "Leaderboard")
+    sentences = [sentence for r in ranked for sentence in _cautions(r)]
+    return Section("leaderboard", "How do they compare?", [figure, table], sentences, "Leaderboard")
 
 
-def _pairs(found: RunComparison, scored: str) -> Section:
+def _differences_section(found: RunComparison, scored: str) -> Section:
     first, names = found.first, {r.name: _run_label(r) for r, _ in found.ranked}
     rows = [
         Interval(printable(p["model"]), p["difference"], p["low"], p["high"], p["separable"], names[p["run"]])

@@ -1,4 +1,4 @@
-"""RUN as a folder: results that are there are neither lost nor mixed."""
+"""The folder of a run: start, resume or overwrite it without losing or mixing results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RUN_FILES = (
     "run.json", "split.parquet", "leaderboard.csv", "leaderboard.md", "leaderboard.json", "leaderboard.png",
     "report.html", "audit.json", "honesty.json", "learning_curve.json", "robustness.json", "doubts.json", "doubts.csv",
 )  # fmt: skip
-"""What stands in RUN besides `settings.json`, a folder for each model and `prepared/`."""
+"""Files in RUN besides `settings.json`, a folder per model and `prepared/`."""
 
 REMEDY = "--overwrite replaces it, or choose another --out"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C after RUN was begun: what it held before is gone, and `--resume` goes on with what it holds now."""
+    """Ctrl-C after RUN was started: its earlier content is gone, and `--resume` continues with the present one."""
 
 
 def check_run(
@@ -30,11 +30,11 @@ def check_run(
     """Refuse a RUN whose results would be lost or mixed.
 
     Args:
-        models: names whose folders belong to a run.
+        models: names of all models, whose folders belong to a run.
 
     Raises:
         SettingsError: both `resume` and `overwrite`.
-        PreparedError: RUN holds results and neither is given, results of other settings, or what is not of a run.
+        PreparedError: RUN holds results and neither is given, results of other settings, or files not of a run.
     """
     if resume and overwrite:
         raise SettingsError("--resume keeps what RUN holds and --overwrite removes it: give one of them")
@@ -54,15 +54,15 @@ def check_run(
         if run.exists("run.json"):
             raise PreparedError(f"{run} holds the results of a finished run: {REMEDY}")
         raise PreparedError(f"{run} holds an unfinished training: --resume goes on with it, {REMEDY}")
-    wanted, usual = (json.loads(json.dumps(s.to_json())) for s in (settings, TrainSettings()))
-    held = {**usual, **held}  # a RUN of before a setting was there was made as if it had its usual value
+    wanted, defaults = (json.loads(json.dumps(s.to_json())) for s in (settings, TrainSettings()))
+    held = {**defaults, **held}  # a RUN from before a setting existed was made with its default
     different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
     if different:
         raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")
 
 
 def _has_decisions(run: Folder) -> bool:
-    """Has somebody accepted or rejected doubts? That is a person's work, and no result."""
+    """Has a person accepted or rejected doubts? That is manual work, which no run can restore."""
     if not run.exists("doubts.csv"):
         return False
     rows = csv.DictReader(io.StringIO(run.read_bytes("doubts.csv").decode("utf-8-sig", "replace"), newline=""))
@@ -72,15 +72,15 @@ def _has_decisions(run: Folder) -> bool:
 def start(
     run: Folder, settings: TrainSettings, *, fingerprint: str, task: str, resume: bool, models: tuple[str, ...]
 ) -> None:
-    """Clear a RUN that `check_run` let pass, or go on with it where `resume`, and write down what is asked.
+    """Clear a RUN that `check_run` accepted, or keep its results if `resume`, and write `settings.json`.
 
     Args:
         fingerprint: of the preparation.
-        task: names the genres, artists and parts of its tracks.
-        models: names whose folders belong to a run.
+        task: key of the genres, artists and parts of its tracks.
+        models: names of all models, whose folders belong to a run.
 
     Raises:
-        PreparedError: RUN was begun on another preparation, or on this one with other labels.
+        PreparedError: RUN was started on another preparation, or on this one with other labels.
     """
     held = _read_settings(run) if resume else None
     if held is not None:
@@ -89,18 +89,18 @@ def start(
         if held.get("task") != task:
             raise PreparedError(f"{run} was begun with other genres, artists or parts of the same tracks: {REMEDY}")
     else:
-        finished = [f"{m}/metrics.json" for m in models]  # first: a model half removed must not pass for a whole one
-        for name in (*finished, *RUN_FILES, *models):  # and nothing that is not a run's
+        finished = [f"{m}/metrics.json" for m in models]  # first: a half-removed model must not look finished
+        for name in (*finished, *RUN_FILES, *models):  # and no file that is not of a run
             run.remove(name)
-    # Replaced, never removed: it proves that RUN is ours, also after a kill in between.
+    # Replaced, never removed: it marks RUN as ours, also after a kill in between.
     run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint, "task": task})
 
 
 def _read_settings(run: Folder) -> dict[str, Any] | None:
-    """What `start` wrote down, None where it has not been here.
+    """The settings that `start` wrote, None if there are none.
 
     Raises:
-        PreparedError: there is a `settings.json`, but not ours: other programs have files of that name.
+        PreparedError: `settings.json` is not ours: other programs have files of that name, too.
     """
     if not run.exists("settings.json"):
         return None

@@ -1,4 +1,4 @@
-"""Records → models → predictions. Every model of a run answers the same question on the same tracks."""
+"""Train the models of a run: split, audit, models, report, studies. All models get the same task and tracks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from genrelab.runs import run_folder
 from genrelab.training.model_runs import ModelRuns, view_of
 
 STUDIES = ("honesty", "learning-curve", "robustness", "doubts")
-"""Questions that `train` can be asked besides its own."""
+"""Optional studies that `train` can run afterwards."""
 
 VERSIONS = ("numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu", "onnxruntime", "skl2onnx")
 
@@ -54,50 +54,50 @@ def train(
     notify: Notify = ignore,
     bar: ProgressBar = no_bar,
 ) -> Leaderboard:
-    """Train, score and bundle models; write RUN; ask further questions about them.
+    """Train, score and bundle models; write RUN; run studies of the models.
 
     Args:
-        resume: go on with an interrupted training: finished models are kept, an unfinished one goes on from
+        resume: continue an interrupted training: finished models are kept, an unfinished one continues from
             its last epoch.
-        overwrite: remove what RUN holds first (a PREPARED inside stays).
-        allow_leaks: go on where exact copies stand on both sides of the split.
+        overwrite: first remove the content of RUN (a PREPARED inside is kept).
+        allow_leaks: continue although exact copies are on both sides of the split.
         studies: names from `STUDIES`.
 
     Raises:
         PreparedError: RUN holds other results.
         SettingsError, SplitError, ModelError: see the messages.
-        Interrupted: Ctrl-C after RUN was begun.
+        TrainingInterrupted: Ctrl-C after RUN was started.
     """
     known = registry.known_models()
     run_folder.check_run(run, settings, resume=resume, overwrite=overwrite, models=known)
     check_settings(settings, prepared.views)
-    began = time.perf_counter()
+    start = time.perf_counter()
     task = make_task(prepared, settings)
     found = audit.audit_run(prepared, task.split)
     _refuse_copies(found, task, allow_leaks)
-    about = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
-    run_folder.start(run, settings, **about, resume=resume, models=known)
+    identity = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
+    run_folder.start(run, settings, **identity, resume=resume, models=known)
     try:
         write_split(run, task)
         run.write_json(audit.FILE, found)
         for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
             notify(sentence)
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-            work = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch))
-            not_run = work.train_all()
-        run.write_json("run.json", _run_info(task, settings, work, not_run, time.perf_counter() - began))
-        build_report(run)  # what a study that fails cannot take away
-        refused = _run_studies(task, run, settings, studies, notify, bar)
-        board = build_report(run)
-        if refused:
-            raise refused[0]
-        return board
+            model_runs = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch))
+            not_run = model_runs.train_all()
+        run.write_json("run.json", _run_info(task, settings, model_runs, not_run, time.perf_counter() - start))
+        build_report(run)  # before the studies, which may fail
+        errors = _run_studies(task, run, settings, studies, notify, bar)
+        leaderboard = build_report(run)
+        if errors:
+            raise errors[0]
+        return leaderboard
     except KeyboardInterrupt as e:
         raise run_folder.TrainingInterrupted from e
 
 
 def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
-    """See `audit.refuse_copies`; what would mend the split is written into a PREPARED on this disk."""
+    """See `audit.refuse_copies`; exclusions that would repair the split are written into a local PREPARED."""
     folder, policy = task.prepared.folder, task.split.policy
     manifest = str(folder.local / exclusions.DEFAULT_FILE_NAME) if folder.is_local else "FILE"
     try:
@@ -111,37 +111,37 @@ def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
 def _run_studies(
     task: Task, run: Folder, settings: TrainSettings, names: Collection[str], notify: Notify, bar: ProgressBar
 ) -> list[GenrelabError]:
-    """Ask the studies that are wanted, and where audio is there what the models' mistakes follow from.
+    """Run the requested studies, and the occlusion study if there is audio.
 
     Returns:
-        Why some could not be answered: what one refuses takes nothing from the others, which may have taken hours.
+        The errors of studies that could not be run: one must not abort the others, which may take hours.
     """
     from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
 
     prepared = task.prepared
     trained = tuple(m for m in settings.models or registry.known_models() if run.exists(f"{m}/metrics.json"))
-    refused: list[GenrelabError] = []
+    errors: list[GenrelabError] = []
     for name, module in (("honesty", honesty), ("learning-curve", learning_curve), ("doubts", doubts)):
         if name not in names:
             continue
         try:
             module.study(prepared, run, settings, models=trained, notify=notify, bar=bar)
         except (ModelError, SplitError, DatasetError) as e:
-            refused.append(e)
+            errors.append(e)
     if "robustness" in names:
         robustness.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
     occlusion.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
-    return refused
+    return errors
 
 
 def check_settings(settings: TrainSettings, views: Mapping[str, View]) -> None:
-    """Refuse before any work what would be refused after it.
+    """Check settings before any work, not after it.
 
     Args:
-        views: what there is to read, or will be once it is prepared.
+        views: the views that exist, or will once they are prepared.
 
     Raises:
-        SettingsError: `--view` or `--pca` that cannot be.
+        SettingsError: invalid `--view` or `--pca`.
         ModelError: a model that was named cannot be trained here, or has more columns than it takes without PCA.
     """
     pca = settings.pca
@@ -155,21 +155,21 @@ def check_settings(settings: TrainSettings, views: Mapping[str, View]) -> None:
         if settings.models and need:
             raise MissingRequirementError(need)
         if not settings.models and (settings.view is None or settings.view not in model.views):
-            continue  # under `all` what cannot be trained is listed, unless it was asked for by its view
+            continue  # with `all`, untrainable models are only listed, unless `--view` asks for them
         n = math.prod(views[view_of(model, settings, views)].shape)
         if reason := model.too_many_columns(settings, n):
             raise ModelError(reason)
 
 
 def _run_info(
-    task: Task, settings: TrainSettings, work: ModelRuns, not_run: list[dict[str, str]], seconds: float
+    task: Task, settings: TrainSettings, model_runs: ModelRuns, not_run: list[dict[str, str]], seconds: float
 ) -> dict[str, Any]:
     labels = task.labels(chooses=False)
     roles = np.array(task.split.roles)
     majority, genre = metrics.majority(labels.y[labels.role == "fit"], labels.y[roles == "score"])
     return {
         "schema": SCHEMA_VERSION,
-        "dataset": {**task.dataset_json(), "corrupt": {v: c for v, c in work.corrupt.items() if c}},
+        "dataset": {**task.dataset_json(), "corrupt": {v: c for v, c in model_runs.corrupt.items() if c}},
         "split": {**task.split_json(), "asked": settings.split},
         "part": task.split.scored_part,
         "chance": metrics.chance(len(task.genres)),
@@ -179,7 +179,7 @@ def _run_info(
         "settings": settings.to_json(),
         "seed": settings.seed,
         "versions": _versions(),
-        "timings": {"total_s": round(seconds, 3), **{n: round(s, 3) for n, s in work.seconds.items()}},
+        "timings": {"total_s": round(seconds, 3), **{n: round(s, 3) for n, s in model_runs.seconds.items()}},
     }
 
 
@@ -188,6 +188,6 @@ def _versions() -> dict[str, str]:
     for name in VERSIONS:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # of tensorflow and tensorflow-cpu one is there
+        except PackageNotFoundError:  # only one of tensorflow and tensorflow-cpu is installed
             continue
     return found

@@ -1,4 +1,4 @@
-"""The service as an ASGI application: its addresses, what every request passes, what becomes of errors."""
+"""The service as an ASGI application: routes, middleware and error handlers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from genrelab.serve.stream import route
 from genrelab.serve.workers.queue import WorkerQueue
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status in the log and the figures of a request whose client went away; nobody receives it."""
+"""Status, in the access log and in the metrics, of a request whose client disconnected; it is never received."""
 
 MAX_ERRORS = 10
-"""Of a query that are told."""
+"""Errors of one query that are listed; the others are counted."""
 
 FILE_PROBLEMS = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
 
 
 def create_app(
     limits: Limits,
-    shelf: ModelStore,
-    ears: WorkerQueue,
+    model_store: ModelStore,
+    worker_queue: WorkerQueue,
     *,
     token: str | None = None,
     origins: Sequence[str] = (),
@@ -49,27 +49,27 @@ def create_app(
 ) -> FastAPI:
     """The service.
 
-    Its `state.draining` is what says that it is stopping, and how many requests are under way. Ears begin and end with
-    its lifespan.
+    Its `state.draining` is the shutdown state and the number of requests in flight. The worker queue starts and stops
+    with the application's lifespan.
 
     Args:
-        token: that clients must know; None: anybody may ask.
-        origins: web sites that may ask, such as `https://music.example.com`; our own page always may.
-        hosts: names by which the service may be asked where it has no token, besides `localhost` and addresses;
+        token: that clients must send; None: no authentication.
+        origins: allowed web origins, such as `https://music.example.com`; the service's own page is always allowed.
+        hosts: host names that the Host header may have where there is no token, besides `localhost` and IP addresses;
             None: any.
-        folder: ours, for what is sent.
+        folder: the service's own, for uploads.
     """
-    origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers say them
-    gauges, draining = ServiceMetrics(), Draining()
+    origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers send them
+    metrics, draining = ServiceMetrics(), Draining()
     uploads = Uploads(limits, folder, draining)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await ears.start()
+        await worker_queue.start()
         try:
             yield
         finally:
-            await ears.stop()
+            await worker_queue.stop()
 
     app = FastAPI(
         title="genrelab",
@@ -79,73 +79,81 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=_middleware(gauges, draining, token, origins, hosts),
+        middleware=_middleware(metrics, draining, token, origins, hosts),
     )
     app.state.draining = draining
-    desk = Handlers(limits, shelf, ears, uploads, gauges, draining)
-    _add_routes(app, desk, secured=token is not None)
+    handlers = Handlers(limits, model_store, worker_queue, uploads, metrics, draining)
+    _add_routes(app, handlers, secured=token is not None)
     _add_error_handlers(app)
-    names = [model.name for model in shelf.models()]
-    described = schemas.OpenApiDocument(app, names=names, secured=token is not None)
-    app.add_api_route("/openapi.json", described.answer, methods=["GET"], include_in_schema=False)
-    app.openapi = described.schema  # type: ignore[method-assign]
-    streams = route.router(shelf, limits, token, origins)
-    app.include_router(streams)
+    names = [model.name for model in model_store.models()]
+    document = schemas.OpenApiDocument(app, names=names, secured=token is not None)
+    app.add_api_route("/openapi.json", document.answer, methods=["GET"], include_in_schema=False)
+    app.openapi = document.schema  # type: ignore[method-assign]
+    stream_router = route.router(model_store, limits, token, origins)
+    app.include_router(stream_router)
     app.include_router(pages.router())
-    gauges.watch(StateCollector(ears, shelf, uploads, streams, draining, app.version))
+    metrics.watch(StateCollector(worker_queue, model_store, uploads, stream_router, draining, app.version))
     return app
 
 
 def _middleware(
-    gauges: ServiceMetrics, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str] | None
+    metrics: ServiceMetrics, draining: Draining, token: str | None, origins: Sequence[str], hosts: Sequence[str] | None
 ) -> list[Middleware]:
-    """What a request passes, the outermost first."""
+    """The middleware, outermost first."""
     return [
-        Middleware(MetricsMiddleware, gauges=gauges, draining=draining),
+        Middleware(MetricsMiddleware, metrics=metrics, draining=draining),
         Middleware(OriginMiddleware, origins=origins, hosts=hosts if token is None else None),
-        # Before the door: browsers ask whether they may send the token without sending it.
+        # Outside AuthMiddleware: a CORS preflight carries no token.
         *([Middleware(ProblemCorsMiddleware, origins=origins)] if origins else []),
         Middleware(ErrorMiddleware, draining=draining),
         Middleware(AuthMiddleware, token=token, draining=draining),
     ]
 
 
-def _add_routes(app: FastAPI, desk: Handlers, *, secured: bool) -> None:
-    closed = ("stopping", "unauthorized") if secured else ("stopping",)
+def _add_routes(app: FastAPI, handlers: Handlers, *, secured: bool) -> None:
+    auth_kinds = ("stopping", "unauthorized") if secured else ("stopping",)
 
     def add(path: str, endpoint: Any, summary: str, model: Any, *kinds: str, **settings: Any) -> None:
-        kinds += ("foreign-origin", "internal", *(() if path in HEALTH_PATHS else closed))
-        about = {200: {"model": model, "description": summary}, **schemas.problem_responses(*kinds)}
+        kinds += ("foreign-origin", "internal", *(() if path in HEALTH_PATHS else auth_kinds))
+        responses = {200: {"model": model, "description": summary}, **schemas.problem_responses(*kinds)}
         settings = {"methods": ["GET"], "tags": ["service"], "operation_id": endpoint.__name__, **settings}
-        app.add_api_route(path, endpoint, summary=summary, responses=about, **settings)
+        app.add_api_route(path, endpoint, summary=summary, responses=responses, **settings)
 
-    hears = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
-    once: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
-    one, batch = schemas.request_body(), schemas.request_body(batch=desk.limits.batch_files)
+    predict_kinds = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
+    predict_options: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
+    one, batch = schemas.request_body(), schemas.request_body(batch=handlers.limits.batch_files)
     answers = list[schemas.PredictionOut | schemas.RefusedOut]
     add(
         "/v1/predict",
-        desk.predict,
+        handlers.predict,
         "The genre",
         schemas.PredictionOut,
-        *hears,
+        *predict_kinds,
         *FILE_PROBLEMS,
         openapi_extra=one,
-        **once,
+        **predict_options,
     )
-    add("/v1/predict/batch", desk.batch, "The genres", answers, *hears, openapi_extra=batch, **once)
+    add(
+        "/v1/predict/batch",
+        handlers.batch,
+        "The genres",
+        answers,
+        *predict_kinds,
+        openapi_extra=batch,
+        **predict_options,
+    )
 
-    plain: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
-    add("/v1/models", desk.models, "The models", schemas.Models, "bad-parameter", **plain)
+    model_options: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
+    add("/v1/models", handlers.models, "The models", schemas.Models, "bad-parameter", **model_options)
     kinds = ("unknown-model", "bad-parameter")
-    add("/v1/models/{name}", desk.model, "A model and its card", schemas.ModelWithCardOut, *kinds, **plain)
-    add("/v1/health", desk.health, "It runs", schemas.Health)
-    add("/v1/ready", desk.ready, "It hears", schemas.Ready, "not-ready")
-    add("/metrics", desk.metrics, "Figures", None, response_class=PlainTextResponse)
+    add("/v1/models/{name}", handlers.model, "A model and its card", schemas.ModelWithCardOut, *kinds, **model_options)
+    add("/v1/health", handlers.health, "It runs", schemas.Health)
+    add("/v1/ready", handlers.ready, "It hears", schemas.Ready, "not-ready")
+    add("/metrics", handlers.metrics, "Figures", None, response_class=PlainTextResponse)
 
 
 async def _no_query(request: Request) -> None:
-    """A mistyped name must not be passed over in silence."""
+    """Rejects query parameters, so that a mistyped one is not silently ignored."""
     for name in request.query_params:
         raise Problem("bad-parameter", f"There is no parameter {quoted(name)} here: this address takes none.")
 
@@ -164,7 +172,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         return problem_response(e)
 
     @app.exception_handler(ClientDisconnected)
-    async def gone(_: Request, e: ClientDisconnected) -> Response:
+    async def disconnected(_: Request, e: ClientDisconnected) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     @app.exception_handler(RequestValidationError)
@@ -172,29 +180,29 @@ def _add_error_handlers(app: FastAPI) -> None:
         return problem_response(_parameter_problem(e))
 
     @app.exception_handler(HTTPException)
-    async def other(request: Request, e: HTTPException) -> Response:
+    async def http_error(request: Request, e: HTTPException) -> Response:
         return problem_response(_framework_problem(request, e))
 
 
 def _parameter_problem(error: RequestValidationError) -> Problem:
-    """What is wrong with which parameter; not of all, where somebody sends thousands."""
-    faults = error.errors()
-    said = list(dict.fromkeys(_describe_error(fault) for fault in faults[:MAX_ERRORS]))
-    if len(faults) > MAX_ERRORS:
-        said.append(f"and {len(faults) - MAX_ERRORS:,} more")
-    return Problem("bad-parameter", "; ".join(said))
+    """Which parameters are invalid, and why; the first `MAX_ERRORS` only, as a client may send thousands."""
+    errors = error.errors()
+    reasons = list(dict.fromkeys(_describe_error(e) for e in errors[:MAX_ERRORS]))
+    if len(errors) > MAX_ERRORS:
+        reasons.append(f"and {len(errors) - MAX_ERRORS:,} more")
+    return Problem("bad-parameter", "; ".join(reasons))
 
 
-def _describe_error(fault: Mapping[str, Any]) -> str:
-    name = str(fault["loc"][1]) if len(fault["loc"]) > 1 else "the request"
-    if fault["type"] == "extra_forbidden":
+def _describe_error(error: Mapping[str, Any]) -> str:
+    name = str(error["loc"][1]) if len(error["loc"]) > 1 else "the request"
+    if error["type"] == "extra_forbidden":
         return f"there is no parameter {quoted(name)}"
-    reason = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    return f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(fault['input']))}"
+    reason = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    return f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(error['input']))}"
 
 
 def _framework_problem(request: Request, error: HTTPException) -> Problem:
-    """What Starlette and FastAPI refuse by themselves, and pages that are not there."""
+    """Refusals by Starlette and FastAPI, and unknown paths, as problems."""
     method = quoted(request.method)
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")

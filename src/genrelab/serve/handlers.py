@@ -1,4 +1,4 @@
-"""What the addresses of the service answer."""
+"""The request handlers of the HTTP API."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from genrelab.serve.shutdown import Draining, run_unless
 from genrelab.serve.workers.queue import FileJob, JobRefused, WorkerQueue
 
 BATCH_WAIT_S = 60.0
-"""Seconds that a file of a batch waits for a place among the files that wait for a worker."""
+"""Seconds that a file of a batch waits for a free place in the worker queue."""
 SERVICE_PROBLEMS = ("busy", "not-ready", "stopping")
-"""Refusals that say nothing of a file: another time it may be heard."""
+"""Problems of the service, not of a file: a later request for the same file may succeed."""
 FIRST_GUESS_S = 1.0
-"""Seconds that a file takes, before one has been heard."""
+"""Assumed processing time of a file, in seconds, before one has been measured."""
 
 
 class WaitEstimate:
-    """How fast files are heard, to tell clients when to come again."""
+    """Moving average of the processing time of a file, for the Retry-After of refusals."""
 
     def __init__(self, workers: int) -> None:
         self._workers, self._file_s = max(1, workers), FIRST_GUESS_S
 
     def processed(self, seconds: float, ahead: int) -> None:
-        """A file was heard, or refused, in so many seconds, its waiting for so many others with it."""
-        alone_s = seconds / (1 + ahead / self._workers)
-        self._file_s += 0.2 * (alone_s - self._file_s)
+        """A file was classified or refused after `seconds`, which include the wait for `ahead` queued files."""
+        own_s = seconds / (1 + ahead / self._workers)
+        self._file_s += 0.2 * (own_s - self._file_s)
 
     def until_done(self, files: int) -> float:
-        """Seconds until so many are heard."""
+        """Seconds until that many files are processed, at most 300."""
         return min(self._file_s * files / self._workers, 300.0)
 
 
 class Handlers:
-    """Answers requests.
+    """The handlers, as methods.
 
     Args:
-        draining: whether the service is stopping.
+        draining: the shutdown state.
     """
 
     def __init__(
         self,
         limits: Limits,
-        shelf: ModelStore,
-        ears: WorkerQueue,
+        model_store: ModelStore,
+        worker_queue: WorkerQueue,
         uploads: Uploads,
-        gauges: ServiceMetrics,
+        metrics: ServiceMetrics,
         draining: Draining,
     ) -> None:
-        self.limits, self.model_store, self.worker_queue, self.uploads = limits, shelf, ears, uploads
-        self.gauges, self.draining = gauges, draining
+        self.limits, self.model_store, self.worker_queue, self.uploads = limits, model_store, worker_queue, uploads
+        self.service_metrics, self.draining = metrics, draining
         self.wait_estimate = WaitEstimate(limits.workers)
 
     async def health(self) -> Response:
@@ -78,50 +78,59 @@ class Handlers:
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""
-        return Response(self.gauges.text(), media_type=CONTENT_TYPE)
+        return Response(self.service_metrics.text(), media_type=CONTENT_TYPE)
 
     async def models(self) -> Response:
         """Which models are served, which is the default, and what may be sent."""
         limits = self.limits
-        offer = {"upload_bytes": limits.upload_bytes, "audio_s": limits.audio_s, "batch_files": limits.batch_files}
-        offer |= {"batch_bytes": limits.batch_bytes, "streams": limits.streams}
+        limits_json = {
+            "upload_bytes": limits.upload_bytes,
+            "audio_s": limits.audio_s,
+            "batch_files": limits.batch_files,
+        }
+        limits_json |= {"batch_bytes": limits.batch_bytes, "streams": limits.streams}
         models = [model.about for model in self.model_store.models()]
         return json_response(
-            {"default": self.model_store.default, "version": version("genrelab"), "models": models, "limits": offer}
+            {
+                "default": self.model_store.default,
+                "version": version("genrelab"),
+                "models": models,
+                "limits": limits_json,
+            }
         )
 
     async def model(self, name: str) -> Response:
         """One of them, with its card."""
-        model = self._model(name)
+        model = self._find_model(name)
         return json_response({**model.about, "card": model.card})
 
-    async def predict(self, request: Request, wish: Annotated[PredictQuery, Query()]) -> Response:
+    async def predict(self, request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """The genre of a recording.
 
         Send the file as a form's or as the body itself; its content says what format it has, neither its name nor its
         type.
         """
-        model = self._model(wish.model)
+        model = self._find_model(query.model)
         self._refuse_if_full()
         async with self.uploads.received(request, batch=False, again_s=self._queue_s()) as files:
             return json_response(
                 await run_unless(
-                    _wait_for_disconnect(request), self._classify(files[0], model, wish), ClientDisconnected
+                    _wait_for_disconnect(request), self._classify(files[0], model, query), ClientDisconnected
                 )
             )
 
-    async def batch(self, request: Request, wish: Annotated[PredictQuery, Query()]) -> Response:
+    async def batch(self, request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """The genres of several recordings, in their order. One that cannot be heard says so in its place."""
-        model = self._model(wish.model)
+        model = self._find_model(query.model)
         self._refuse_if_full()
         async with self.uploads.received(request, batch=True, again_s=self._queue_s()) as files:
             return json_response(
                 await run_unless(
-                    _wait_for_disconnect(request), self._classify_all(files, model, wish), ClientDisconnected
+                    _wait_for_disconnect(request), self._classify_all(files, model, query), ClientDisconnected
                 )
             )
 
-    def _model(self, name: str | None) -> ServedModel:
+    def _find_model(self, name: str | None) -> ServedModel:
         try:
             return self.model_store.get(name)
         except KeyError:
@@ -139,35 +148,35 @@ class Handlers:
 
     def _busy(self) -> Problem:
         waiting = self.worker_queue.waiting
-        many = f"{waiting} files wait to be heard." if waiting > 1 else "A file waits to be heard."
-        return retry_later("busy", many if waiting else "All workers are hearing files.", self._queue_s())
+        detail = f"{waiting} files wait to be heard." if waiting > 1 else "A file waits to be heard."
+        return retry_later("busy", detail if waiting else "All workers are hearing files.", self._queue_s())
 
     def _queue_s(self) -> float:
-        """Seconds until all that are here now are heard."""
+        """Estimated seconds until all files in the queue and in progress are processed."""
         return self.wait_estimate.until_done(self.worker_queue.waiting + self.worker_queue.in_progress)
 
-    async def _classify(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
-        """What the model says of a file.
+    async def _classify(self, file: Upload, model: ServedModel, query: PredictQuery) -> dict[str, Any]:
+        """The model's prediction for a file, as its JSON object.
 
         Raises:
-            Problem: it cannot be heard.
+            Problem: the file was refused.
         """
-        order = FileJob(file.path, model, wish.top, wish.timeline, wish.windows)
+        job = FileJob(file.path, model, query.top, query.timeline, query.windows)
         loop, ahead = asyncio.get_running_loop(), self.worker_queue.waiting
-        began = loop.time()
+        start = loop.time()
         try:
-            said = await self.worker_queue.classify(order)
+            prediction = await self.worker_queue.classify(job)
         except JobRefused as e:
-            problem = self._problem(e)
+            problem = self._to_problem(e)
             if problem.kind not in SERVICE_PROBLEMS:
-                self.wait_estimate.processed(loop.time() - began, ahead)
-                self.gauges.file(model.name, problem.kind)
+                self.wait_estimate.processed(loop.time() - start, ahead)
+                self.service_metrics.file(model.name, problem.kind)
             raise problem from e
-        self.wait_estimate.processed(loop.time() - began, ahead)
-        self.gauges.file(model.name, "heard", said["duration_s"])
-        return {**said, "path": file.name, "model": model.name}
+        self.wait_estimate.processed(loop.time() - start, ahead)
+        self.service_metrics.file(model.name, "heard", prediction["duration_s"])
+        return {**prediction, "path": file.name, "model": model.name}
 
-    def _problem(self, refused: JobRefused) -> Problem:
+    def _to_problem(self, refused: JobRefused) -> Problem:
         if refused.kind == "busy":
             return self._busy()
         if refused.kind in SERVICE_PROBLEMS:
@@ -176,34 +185,34 @@ class Handlers:
             return internal_problem()
         return Problem(refused.kind, refused.detail, extra=refused.extra)
 
-    async def _classify_all(self, files: list[Upload], model: ServedModel, wish: PredictQuery) -> list[dict[str, Any]]:
-        """One after the other: a batch never takes more than one place."""
-        return [await self._classify_or_problem(file, model, wish) for file in files]
+    async def _classify_all(self, files: list[Upload], model: ServedModel, query: PredictQuery) -> list[dict[str, Any]]:
+        """One after the other: a batch never takes more than one place in the queue."""
+        return [await self._classify_or_problem(file, model, query) for file in files]
 
-    async def _classify_or_problem(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
+    async def _classify_or_problem(self, file: Upload, model: ServedModel, query: PredictQuery) -> dict[str, Any]:
         try:
-            return await self._classify_when_free(file, model, wish)
+            return await self._classify_when_free(file, model, query)
         except Problem as e:
-            nothing: dict[str, Any] = {
+            no_prediction: dict[str, Any] = {
                 "genre": None,
                 "confidence": None,
                 "probabilities": {},
                 "duration_s": None,
                 "model": model.name,
             }
-            return {"path": file.name, **nothing, "error": f"{e.title}: {e.detail}", "problem": e.kind}
+            return {"path": file.name, **no_prediction, "error": f"{e.title}: {e.detail}", "problem": e.kind}
 
-    async def _classify_when_free(self, file: Upload, model: ServedModel, wish: PredictQuery) -> dict[str, Any]:
-        """Waits for a place where half of them are taken: the others are for who sends one file."""
+    async def _classify_when_free(self, file: Upload, model: ServedModel, query: PredictQuery) -> dict[str, Any]:
+        """Waits while half of the queue is taken: the other half is kept for requests with a single file."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + BATCH_WAIT_S
+        deadline = loop.time() + BATCH_WAIT_S
         while True:
-            while self._is_crowded() and loop.time() < until:
+            while self._is_crowded() and loop.time() < deadline:
                 await asyncio.sleep(0.05)
             try:
-                return await self._classify(file, model, wish)
+                return await self._classify(file, model, query)
             except Problem as e:
-                if e.kind != "busy" or loop.time() >= until:
+                if e.kind != "busy" or loop.time() >= deadline:
                     raise
                 await asyncio.sleep(0.05)
 
@@ -212,12 +221,12 @@ class Handlers:
 
 
 async def _wait_for_disconnect(request: Request) -> None:
-    """Returns when the client is gone."""
+    """Returns when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def json_response(content: Any) -> Response:
-    """JSON, built once."""
+    """A response with `content` as compact JSON."""
     body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Response(body.encode("utf-8", "replace"), media_type="application/json")

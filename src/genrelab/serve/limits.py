@@ -1,7 +1,7 @@
-"""Everything that a stranger can ask for has an end; those that somebody may want to move stand here.
+"""The configurable limits on what clients can use; everything that a client can request is limited.
 
-On disk at most `uploads` files of `upload_bytes` lie at a time, in memory `workers` and `streams` processes of
-`worker_bytes` each; a process that hears music takes about 120 MB.
+Disk: at most `uploads` files of `upload_bytes` at a time. Memory: `workers` plus `streams` processes of `worker_bytes`
+each; a process that classifies music takes about 120 MB.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ MB, MIB = 1_000_000, 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """What one service takes on.
+    """The limits of one service.
 
     Attributes:
         upload_bytes: of one file.
         batch_files, batch_bytes: of one batch.
-        audio_s: seconds that a file may last.
-        classify_s: seconds that a worker may take for one file; then it is killed.
-        upload_s, idle_s: seconds that a body may take to arrive, and that may pass between two pieces of it or of the
-            head of a request.
-        body_bytes_s: bytes a second that a body must have come at when `idle_s` are over.
-        workers: processes that hear files.
+        audio_s: maximum duration of a file in seconds.
+        classify_s: seconds that a worker may take for one file before it is killed.
+        upload_s, idle_s: seconds that a request body may take to arrive, and between two pieces of it or of the head
+            of a request.
+        body_bytes_s: minimum mean rate of a body, in bytes a second, checked once `idle_s` have passed.
+        workers: processes that classify files.
         queue: files that may wait for a worker; one more is answered 429.
-        uploads: bodies that are received at a time.
-        connections: that are open at a time.
-        streams: that are heard at a time, each by a process of its own.
-        stream_s, stream_idle_s: seconds that a stream may last, and that it may be silent on the wire.
-        worker_bytes: memory of a worker's own; a file that wants more is refused.
-        stop_s: seconds that accepted requests are given when the service is stopped.
+        uploads: request bodies that are received at a time.
+        connections: open at a time.
+        streams: processed at a time, each by a process of its own.
+        stream_s, stream_idle_s: maximum duration of a stream in seconds, and seconds that it may send nothing.
+        worker_bytes: memory of a worker's own; a file that needs more is refused.
+        stop_s: seconds that accepted requests have to finish when the service is stopped.
     """
 
     upload_bytes: int = 64 * MB

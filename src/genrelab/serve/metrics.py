@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in Prometheus's text. No label is a client's word."""
+"""The metrics of `/metrics`, in Prometheus's text format. No label value comes from a client."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 NO_ROUTE = "none"
-"""The route of a request that none of ours fits."""
+"""The label `route` of a request that matches no route."""
 
 
 class QueueStatus(Protocol):
-    """What is told of the workers."""
+    """The figures of the worker queue that are reported."""
 
     @property
     def waiting(self) -> int: ...
@@ -30,10 +30,10 @@ class QueueStatus(Protocol):
 
 
 class ServiceMetrics:
-    """The figures of one application."""
+    """The counters and the histogram of one application."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each one, that says when it began
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of creation times beside each
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "genrelab_requests", "Requests that were answered.", ["route", "method", "status"], registry=self.registry
@@ -57,43 +57,50 @@ class ServiceMetrics:
         """A request was answered.
 
         Args:
-            route: its template, never the path that was asked for.
+            route: its template, never the requested path.
         """
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def file(self, model: str, outcome: str, audio_s: float | None = None) -> None:
-        """A file was heard by a model that is served: `heard`, or the kind of the problem."""
+        """A file was processed by a served model. `outcome` is `heard`, or the kind of the problem."""
         self._files.labels(model, outcome).inc()
         if audio_s is not None:
             self._audio.labels(model).inc(audio_s)
 
     def watch(self, state: Collector) -> None:
-        """What is looked up when somebody asks."""
+        """Register a collector that is read at every scrape."""
         self.registry.register(state)
 
     def text(self) -> bytes:
-        """What `/metrics` answers, of `CONTENT_TYPE`."""
+        """The body of `/metrics`, of type `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
 
 class StateCollector(Collector):
-    """What is so at the moment, and which models are served."""
+    """The current state of queue, uploads, streams and shutdown, and the served models, read at every scrape."""
 
-    def __init__(self, ears: QueueStatus, shelf: Any, uploads: Any, streams: Any, draining: Any, version: str) -> None:
-        self._ears, self._shelf, self._uploads, self._streams = ears, shelf, uploads, streams
+    def __init__(
+        self, worker_queue: QueueStatus, model_store: Any, uploads: Any, streams: Any, draining: Any, version: str
+    ) -> None:
+        self._worker_queue, self._model_store, self._uploads, self._streams = (
+            worker_queue,
+            model_store,
+            uploads,
+            streams,
+        )
         self._draining, self._version = draining, version
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # or registering would collect
+        return ()  # otherwise registering would collect
 
     def collect(self) -> Iterator[Metric]:
-        ears = self._ears
-        yield GaugeMetricFamily("genrelab_files_waiting", "Files that wait for a worker.", ears.waiting)
-        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", ears.in_progress)
+        worker_queue = self._worker_queue
+        yield GaugeMetricFamily("genrelab_files_waiting", "Files that wait for a worker.", worker_queue.waiting)
+        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", worker_queue.in_progress)
         yield CounterMetricFamily(
-            "genrelab_worker_restarts", "Workers that were begun in the place of another.", ears.restarts
+            "genrelab_worker_restarts", "Workers that were begun in the place of another.", worker_queue.restarts
         )
         yield GaugeMetricFamily("genrelab_uploads", "Bodies that are kept at the moment.", self._uploads.slots_in_use)
         yield GaugeMetricFamily("genrelab_streams", "Streams that are open.", self._streams.streams_open)
@@ -105,10 +112,10 @@ class StateCollector(Collector):
         yield self._bundles()
 
     def _bundles(self) -> Metric:
-        found = GaugeMetricFamily(
+        family = GaugeMetricFamily(
             "genrelab_bundle_info", "The models that are served.", labels=["model", "fingerprint", "created_by"]
         )
-        for model in self._shelf.models():
+        for model in self._model_store.models():
             about = model.about
-            found.add_metric([model.name, str(about["fingerprint"]), str(about["created_by"])], 1)
-        return found
+            family.add_metric([model.name, str(about["fingerprint"]), str(about["created_by"])], 1)
+        return family

@@ -1,4 +1,4 @@
-"""The bundles that are served, by name: copies of our own, made again when the originals change."""
+"""The served bundles by name: private copies, made again when the originals change."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ SCORES = (
     "n", "accuracy", "accuracy_low", "accuracy_high", "interval_over", "n_groups", "balanced_accuracy", "macro_f1",
     "top3", "log_loss", "ece",
 )  # fmt: skip
-"""What a client is told of a bundle's metrics, and, where there are any, the bins of its reliability."""
+"""Metrics of a bundle that clients get, besides the bins of its reliability diagram, where it has any."""
 
 BIN, MAX_BINS = ("low", "high", "n", "accuracy"), 20
-"""What it is told of a bin, and of how many at most."""
+"""Fields of such a bin, and the maximum number of bins."""
 
 NUMBER_LIMIT, MAX_TEXT_CHARS = 1e15, 200
-"""No number of a bundle that is told is as far from 0, and no text has more characters."""
+"""Limits on metrics that clients get: the absolute value of numbers, exclusive, and the length of texts."""
 
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A bundle as it is served. Its copy stays on disk for as long as anybody holds this object.
+    """A served bundle. Its copy stays on disk as long as this object is referenced.
 
     Attributes:
         name: by which clients choose it.
-        path: our own copy of the bundle, which nobody changes: what a worker loads.
-        bundle: loaded, with the decision that `min_precision` and `coverage` ask for.
+        path: the private copy of the bundle, never changed, that workers load.
+        bundle: loaded, with the decision rule of `min_precision` and `coverage`.
         card: the bundle's README.md.
         min_precision, coverage: see `Classifier.with_min_precision` and `with_coverage`.
     """
@@ -54,7 +54,7 @@ class ServedModel:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What `GET /v1/models` says of it."""
+        """Its object in `GET /v1/models`."""
         bundle = self.bundle
         return {
             "name": self.name,
@@ -67,22 +67,22 @@ class ServedModel:
             "fingerprint": bundle.fingerprint,
             "window_s": _window_s(bundle),
             "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
-            "metrics": _scores(bundle.metrics),
+            "metrics": _valid_metrics(bundle.metrics),
             "min_precision": self.min_precision,
         }
 
 
 class ModelStore:
-    """Bundles by name. May be used by several threads.
+    """Served bundles by name. Thread-safe.
 
     Args:
         sources: folders of bundles by name; the first is the default.
-        folder: for our copies; made where it is not there.
-        min_precision, coverage: which answers count; a bundle that cannot tell is refused.
+        folder: for the copies; made where it does not exist.
+        min_precision, coverage: see `ServedModel`; a bundle that does not support them is refused.
 
     Raises:
-        BundleError: one is not usable, or cannot hear audio.
-        SettingsError: no source, or a `min_precision` or `coverage` that cannot be.
+        BundleError: one is not usable, or does not take audio.
+        SettingsError: no source, or an invalid `min_precision` or `coverage`.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class ModelStore:
         self._lock, self._copies = threading.Lock(), 0
         self._watchers: list[Callable[[], None]] = []
         folder.mkdir(parents=True, exist_ok=True)
-        self._seen = {name: _stamp(source) for name, source in sources.items()}
+        self._seen = {name: _file_stamps(source) for name, source in sources.items()}
         self._models = {name: self._load(name) for name in sources}
 
     def get(self, name: str | None) -> ServedModel:
-        """The model of that name; of None the default.
+        """The model of that name; the default for None.
 
         Raises:
             KeyError: there is none.
@@ -117,41 +117,41 @@ class ModelStore:
         return list(self._models.values())
 
     def changed(self) -> bool:
-        """Has a file of a source changed since it was looked at last? Cheap: nothing is read."""
-        return any(_stamp(source) != self._seen[name] for name, source in self._sources.items())
+        """Has a file of a source changed since the last check? Cheap: no file is read."""
+        return any(_file_stamps(source) != self._seen[name] for name, source in self._sources.items())
 
     def reload(self) -> list[str]:
-        """Load what changed beside what is in use, then put it in its place. One that cannot be used changes nothing.
+        """Load the changed bundles, then replace the models in use. An unusable bundle leaves its model in place.
 
         Returns:
-            what was done, a sentence for each bundle whose files are not what they were; for all where none is.
+            log lines, one for each bundle whose files changed; for all bundles where none did.
         """
         with self._lock:
-            said, models = [], dict(self._models)
+            lines, models = [], dict(self._models)
             for name, source in self._sources.items():
                 seen = self._seen[name]
-                self._seen[name] = _stamp(source)  # before it is read: a change meanwhile is seen the next time
+                self._seen[name] = _file_stamps(source)  # before reading: a change meanwhile is found next time
                 try:
                     if read_manifest(source)["fingerprint"] == models[name].bundle.fingerprint:
-                        said += [f"model {name}: unchanged"] if seen != self._seen[name] else []
+                        lines += [f"model {name}: unchanged"] if seen != self._seen[name] else []
                         continue
                     models[name] = self._load(name)
                 except (BundleError, OSError) as e:
-                    said.append(f"model {name}: the earlier one stays in use, for this one cannot be: {e}")
+                    lines.append(f"model {name}: the earlier one stays in use, for this one cannot be: {e}")
                 else:
-                    said.append(f"model {name}: loaded again from {printable(str(source))}")
-            said = said or [f"model {name}: unchanged" for name in models]
-            self._models = models  # at once for all: whoever asks meanwhile gets the earlier ones
+                    lines.append(f"model {name}: loaded again from {printable(str(source))}")
+            lines = lines or [f"model {name}: unchanged" for name in models]
+            self._models = models  # replaced at once: until then `get` returns the earlier models
         for watcher in self._watchers:
             watcher()
-        return said
+        return lines
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Have `watcher` called after every `reload`, by its thread."""
+        """Call `watcher` after every `reload`, in the thread of that call."""
         self._watchers.append(watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
-        """Let it be called no more."""
+        """Stop calling `watcher`."""
         self._watchers.remove(watcher)
 
     def _load(self, name: str) -> ServedModel:
@@ -159,7 +159,7 @@ class ModelStore:
         self._copies += 1
         copy = self._folder / str(self._copies)
         try:
-            read_manifest(source)  # says best what is wrong with a folder that is no bundle
+            read_manifest(source)  # has the best error message for a folder that is no bundle
             copy.mkdir()
             for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
                 shutil.copyfile(source / file, copy / file)
@@ -183,12 +183,12 @@ def parse_models(texts: Sequence[str]) -> dict[str, Path]:
     """Names and folders of bundles, as `--model` gives them.
 
     Args:
-        texts: `NAME=PATH`, or `PATH` of a bundle that goes by its own name; none: what `predict` takes by default. The
-            PATH `starter` is the bundle of this package, unless a folder is called so.
+        texts: `NAME=PATH`, or `PATH` for the bundle's own name; none: the default bundle of `predict`. The PATH
+            `starter` is the bundle of this package, unless a folder of that name exists.
 
     Raises:
-        SettingsError: a name that cannot be, or that stands there twice.
-        BundleError: no bundle is there to say its own name.
+        SettingsError: an invalid name, or the same name twice.
+        BundleError: no bundle at PATH to take the name from.
     """
     found: dict[str, Path] = {}
     for text in texts or (str(default_bundle()),):
@@ -204,24 +204,24 @@ def _parse_model(text: str) -> tuple[str, Path]:
         raise SettingsError(f"a model is a folder here, and no address: fetch it first. Received: {printable(text)}")
     name, equals, path = text.partition("=")
     if equals and path and NAME.fullmatch(name):
-        return name, _folder(path)
+        return name, _bundle_folder(path)
     if equals and "/" not in name and os.sep not in name and not Path(text).exists():
         raise SettingsError(
             f"a model's name is up to 64 letters, digits, dots, dashes and underscores, as in --model NAME=BUNDLE. "
             f"Received: {printable(text)}"
         )
-    own = read_manifest(_folder(text))["name"]
-    if not NAME.fullmatch(own):
-        raise SettingsError(f"the bundle {printable(text)} calls itself {own}: name it, as in --model NAME=BUNDLE")
-    return own, _folder(text)
+    own_name = read_manifest(_bundle_folder(text))["name"]
+    if not NAME.fullmatch(own_name):
+        raise SettingsError(f"the bundle {printable(text)} calls itself {own_name}: name it, as in --model NAME=BUNDLE")
+    return own_name, _bundle_folder(text)
 
 
-def _folder(text: str) -> Path:
+def _bundle_folder(text: str) -> Path:
     return STARTER if text == STARTER.name and not Path(text).exists() else Path(text)
 
 
-def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
-    """What shows that a file is another one, or was written to; of all three, for they may arrive one by one."""
+def _file_stamps(source: Path) -> tuple[tuple[int, ...] | None, ...]:
+    """Inode, size and times of each of the three files, which may be replaced one by one; None: missing."""
     found: list[tuple[int, ...] | None] = []
     for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
         try:
@@ -233,8 +233,8 @@ def _stamp(source: Path) -> tuple[tuple[int, ...] | None, ...]:
     return tuple(found)
 
 
-def _scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Of what a bundle says of itself: what is as it should be, so that no bundle can spoil what is told of others."""
+def _valid_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The valid metrics of a bundle, so that a malformed bundle cannot break the response about all models."""
     found = {key: metrics[key] for key in SCORES if _is_number(metrics.get(key)) or _is_text(metrics.get(key))}
     bins = metrics.get("reliability")
     if not isinstance(bins, list) or not 0 < len(bins) <= MAX_BINS:
@@ -253,7 +253,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _window_s(bundle: Classifier) -> float:
-    """Seconds that a window looks at, at most."""
+    """Maximum length of a window in seconds."""
     match bundle.view:
         case LogMelView(window_s=window_s):
             return window_s

@@ -1,4 +1,4 @@
-"""The page and /docs with all of their parts, read once and served from memory."""
+"""The web page, /docs and their static files, read once and served from memory."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
-"""What is served; other files of the folder are not."""
+"""File types that are served; other files of the folder are not."""
 
 WAVESURFER_STYLE = "sha256-Y/8t1dAKa3ay+RZEiEFEDr8dFiQhpaFvYXXUfT3p6ZU="
-"""The style sheet that wavesurfer.js writes into itself, at the height that `web/player.js` gives it."""
+"""Hash of the style sheet that wavesurfer.js injects, at the height that `web/player.js` sets."""
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' '{style}'; img-src 'self' blob:; media-src 'self' blob:; "
     "connect-src {connect}; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Of the page. Its only worker is what the spectrogram is reckoned by, which brings its own source along."""
+"""Of the page. Its only web worker computes the spectrogram; its source is a blob."""
 
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Of /docs: Swagger UI writes styles into what it draws."""
+"""Of /docs: Swagger UI uses inline styles."""
 
 HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 @dataclass(frozen=True)
 class StaticFile:
-    """A file as it is sent.
+    """A static file, ready to be sent.
 
     Attributes:
-        body, packed: as it is, and by gzip; None where that is no shorter.
+        body, packed: uncompressed, and by gzip; None where that is no shorter.
         etag: of the body, without quotation marks.
         kind: its content type.
     """
@@ -58,29 +58,29 @@ class StaticFile:
 
 @cache
 def load_files() -> dict[str, StaticFile]:
-    """Every file that is served, by its path below the folder: what is no key here cannot be asked for."""
+    """Every static file by its path below the folder; only these keys can be requested."""
     files = sorted(f for f in FOLDER.rglob("*") if f.suffix in TYPES and f.is_file())
     return {f.relative_to(FOLDER).as_posix(): _load_file(f) for f in files}
 
 
 def router() -> APIRouter:
     """GET and HEAD of `/`, `/docs` and `/web/NAME`."""
-    found = load_files()
+    files = load_files()
     pages = APIRouter(include_in_schema=False)
 
     async def page(request: Request) -> Response:
-        policy = PAGE_POLICY.format(style=WAVESURFER_STYLE, connect=_connect(request.headers.get("host", "")))
-        return _answer(request, found["index.html"], policy)
+        policy = PAGE_POLICY.format(style=WAVESURFER_STYLE, connect=_connect_src(request.headers.get("host", "")))
+        return _file_response(request, files["index.html"], policy)
 
     async def docs(request: Request) -> Response:
-        return _answer(request, found["docs.html"], DOCS_POLICY)
+        return _file_response(request, files["docs.html"], DOCS_POLICY)
 
-    async def part(request: Request, name: str) -> Response:
-        if name not in found or name.endswith(".html"):  # a page without its policy is no page of ours
+    async def static_file(request: Request, name: str) -> Response:
+        if name not in files or name.endswith(".html"):  # pages are only served with their policy
             raise HTTPException(404, "no such file: the page is /")
-        return _answer(request, found[name])
+        return _file_response(request, files[name])
 
-    for path, endpoint in (("/", page), ("/docs", docs), ("/web/{name:path}", part)):
+    for path, endpoint in (("/", page), ("/docs", docs), ("/web/{name:path}", static_file)):
         pages.add_api_route(path, endpoint, methods=["GET", "HEAD"])
     return pages
 
@@ -92,14 +92,14 @@ def _load_file(file: Path) -> StaticFile:
     return StaticFile(body, packed if len(packed) < len(body) else None, etag, TYPES[file.suffix])
 
 
-def _connect(host: str) -> str:
-    """Where the page may connect to: to us. Not every browser takes 'self' to mean our WebSocket, too."""
+def _connect_src(host: str) -> str:
+    """Value of connect-src: this service only. Not every browser lets 'self' include its WebSocket."""
     return f"'self' ws://{host} wss://{host}" if HOST.fullmatch(host) else "'self'"
 
 
-def _answer(request: Request, part: StaticFile, policy: str | None = None) -> Response:
-    packed = part.packed if _takes_gzip(request.headers.get("accept-encoding", "")) else None
-    etag = f'"{part.etag}{"" if packed is None else "-gzip"}"'
+def _file_response(request: Request, static_file: StaticFile, policy: str | None = None) -> Response:
+    packed = static_file.packed if _takes_gzip(request.headers.get("accept-encoding", "")) else None
+    etag = f'"{static_file.etag}{"" if packed is None else "-gzip"}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if policy is not None:
         headers["Content-Security-Policy"] = policy
@@ -107,14 +107,14 @@ def _answer(request: Request, part: StaticFile, policy: str | None = None) -> Re
         return Response(status_code=304, headers=headers)
     if packed is not None:
         headers["Content-Encoding"] = "gzip"
-    return Response(part.body if packed is None else packed, headers=headers, media_type=part.kind)
+    return Response(static_file.body if packed is None else packed, headers=headers, media_type=static_file.kind)
 
 
-def _takes_gzip(accepted: str) -> bool:
-    """What the header Accept-Encoding says of gzip (RFC 9110, 12.5.3)."""
+def _takes_gzip(accept_encoding: str) -> bool:
+    """Does the header Accept-Encoding allow gzip (RFC 9110, 12.5.3)?"""
     weights: dict[str, float] = {}
-    for one in accepted.lower().split(","):
-        name, _, weight = one.partition(";")
+    for item in accept_encoding.lower().split(","):
+        name, _, weight = item.partition(";")
         try:
             weights[name.strip()] = float(weight.replace(" ", "").removeprefix("q=") or 1)
         except ValueError:
@@ -122,6 +122,8 @@ def _takes_gzip(accepted: str) -> bool:
     return weights.get("gzip", weights.get("*", 0)) > 0
 
 
-def _etag_matches(wanted: str, etag: str) -> bool:
-    """Is it among those of the header If-None-Match, which are compared weakly (RFC 9110, 13.1.2)?"""
-    return wanted.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in wanted.split(","))
+def _etag_matches(if_none_match: str, etag: str) -> bool:
+    """Does the header If-None-Match contain the ETag? The comparison is weak (RFC 9110, 13.1.2)."""
+    return if_none_match.strip() == "*" or etag in (
+        item.strip().removeprefix("W/") for item in if_none_match.split(",")
+    )

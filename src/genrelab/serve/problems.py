@@ -1,4 +1,4 @@
-"""What is said where a request cannot be answered: one JSON object for every reason (RFC 9457)."""
+"""Error responses: a JSON problem object for every kind of error (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:genrelab:problem:"
 MAX_QUOTED_CHARS = 300
-"""Characters of a client's own words that an answer repeats."""
+"""Characters of a client's text that a response quotes at most."""
 
 KINDS: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request is malformed"),
@@ -37,17 +37,17 @@ KINDS: dict[str, tuple[int, str]] = {
     "not-ready": (503, "The service is not ready"),
     "stopping": (503, "The service is stopping"),
 }
-"""Of each kind the HTTP status, and the title, which is the same for every problem of the kind."""
+"""HTTP status and title by kind; the title is the same for every problem of a kind."""
 
 
 class Problem(Exception):  # noqa: N818 - reads as what it is
-    """A request that is answered with a problem.
+    """A request is answered with a problem.
 
     Args:
         kind: one of `KINDS`.
-        detail: what, which, what now; never a path of ours, a class of Python or a stack trace.
-        headers: of the answer, besides those of its content.
-        extra: what else the object says.
+        detail: what is wrong, with which value, and what to do; no internal path, Python class or stack trace.
+        headers: of the response, besides those of its content.
+        extra: further members of the object.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
 
     @property
     def about(self) -> dict[str, Any]:
-        """The object that is answered."""
-        said = {"type": TYPE + self.kind, "title": self.title, "status": self.status, "detail": self.detail}
-        return {**self.extra, **said}
+        """The JSON object of the response."""
+        members = {"type": TYPE + self.kind, "title": self.title, "status": self.status, "detail": self.detail}
+        return {**self.extra, **members}
 
 
 class ProblemResponse(JSONResponse):
-    """A problem as an answer."""
+    """A response of type application/problem+json."""
 
     media_type = MEDIA_TYPE
 
@@ -87,21 +87,21 @@ class ProblemResponse(JSONResponse):
 
 
 def problem_response(problem: Problem) -> ProblemResponse:
-    """The answer that tells a problem."""
+    """The response for a problem."""
     return ProblemResponse(problem.about, status_code=problem.status, headers=problem.headers)
 
 
 def internal_problem() -> Problem:
-    """What is said where the fault is ours; the log says more."""
+    """The problem for an error of the service; details are in its log only."""
     return Problem("internal", "The fault is the service's, not yours. Its log says more.")
 
 
 def retry_later(kind: str, detail: str, seconds: float) -> Problem:
-    """A problem that may be gone in so many seconds (told in whole ones, at least 1)."""
+    """A problem with Retry-After: `seconds`, rounded up to whole ones, at least 1."""
     return Problem(kind, detail, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 def quoted(text: str) -> str:
-    """A client's own words in a detail: not at any length, on one line, no halves of characters."""
+    """A client's text for a detail: shortened, on one line, unprintable characters and lone surrogates escaped."""
     short = text if len(text) <= MAX_QUOTED_CHARS else text[:MAX_QUOTED_CHARS] + "…"
     return "'" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in short) + "'"

@@ -1,4 +1,4 @@
-"""What the service takes and answers, as /openapi.json tells it."""
+"""Requests and responses of the service, and their description in /openapi.json."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[dict[str, Probability], Field(description="Of each genre; with `top` of the best ones.")]
 
 
-def _number(value: str) -> Any:
+def _parse_int(value: str) -> Any:
     """Digits only: Pydantic also reads `1_000`, ` 3 ` and `3.0`."""
     if not A_NUMBER.fullmatch(value):
         raise ValueError("must be a whole number")
@@ -39,7 +39,7 @@ def _parse_bool(value: str) -> Any:
     return value == "true"
 
 
-def _windows(value: str) -> Any:
+def _parse_windows(value: str) -> Any:
     if value == "all":
         return value
     if not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MAX_WINDOWS):
@@ -57,7 +57,7 @@ class PredictQuery(BaseModel):
     )
     top: Annotated[
         Annotated[int, Field(ge=1, le=MAX_TOP)] | SkipJsonSchema[None],
-        BeforeValidator(_number),
+        BeforeValidator(_parse_int),
         Field(description="Only so many genres, the most probable first.", examples=[3]),
     ] = None
     timeline: Annotated[
@@ -65,7 +65,7 @@ class PredictQuery(BaseModel):
     ] = False
     windows: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
-        BeforeValidator(_windows),
+        BeforeValidator(_parse_windows),
         Field(
             description="Stretches of the recording that are listened to, spread evenly over it, and up to as many "
             "again where two genres are close; or `all`."
@@ -79,11 +79,11 @@ EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class WindowOut(_Answer):
+class WindowOut(_Response):
     """What the model says of one window."""
 
     start_s: float
@@ -91,7 +91,7 @@ class WindowOut(_Answer):
     probabilities: Probabilities
 
 
-class PredictionOut(_Answer):
+class PredictionOut(_Response):
     """What the model says of a recording: the object that `genrelab predict --json` prints."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
@@ -109,7 +109,7 @@ class PredictionOut(_Answer):
     )
 
 
-class RefusedOut(_Answer):
+class RefusedOut(_Response):
     """A file of a batch that was not heard."""
 
     path: str
@@ -122,7 +122,7 @@ class RefusedOut(_Answer):
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
 
 
-class ModelOut(_Answer):
+class ModelOut(_Response):
     """A model that is served."""
 
     name: str
@@ -145,7 +145,7 @@ class ModelWithCardOut(ModelOut):
     card: str = Field(description="Markdown.")
 
 
-class LimitsOut(_Answer):
+class LimitsOut(_Response):
     """What a client may send."""
 
     upload_bytes: int
@@ -155,7 +155,7 @@ class LimitsOut(_Answer):
     streams: int
 
 
-class Models(_Answer):
+class Models(_Response):
     """The models that are served."""
 
     default: str
@@ -164,13 +164,13 @@ class Models(_Answer):
     limits: LimitsOut
 
 
-class Health(_Answer):
+class Health(_Response):
     """The service runs."""
 
     status: Literal["live"]
 
 
-class Ready(_Answer):
+class Ready(_Response):
     """The service hears."""
 
     status: Literal["ready"]
@@ -191,7 +191,7 @@ DETAILS = {
     "too-large": "A file may have 67,108,864 bytes.",
     "busy": "16 files wait to be heard.",
 }
-"""What is said, for instance."""
+"""Example details, by kind of problem."""
 
 RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 HEADERS: Mapping[int, dict[str, Any]] = {
@@ -204,30 +204,30 @@ HEADERS: Mapping[int, dict[str, Any]] = {
 
 
 def problem_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """Documentation of the problems that an address may answer with, by status."""
-    found: dict[int | str, dict[str, Any]] = {}
+    """OpenAPI responses for the problems that a route may answer with, by status."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in sorted({KINDS[kind][0] for kind in kinds}):
         these = [kind for kind in kinds if KINDS[kind][0] == status]
         examples = {kind: {"value": Problem(kind, DETAILS.get(kind, KINDS[kind][1] + ".")).about} for kind in these}
-        found[status] = {
+        responses[status] = {
             "description": "; ".join(f"{KINDS[kind][1]} (`{kind}`)" for kind in these),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": examples}},
         }
         if status in HEADERS:
-            found[status]["headers"] = HEADERS[status]
-    return found
+            responses[status]["headers"] = HEADERS[status]
+    return responses
 
 
 def request_body(*, batch: int | None = None) -> dict[str, Any]:
-    """Documentation of a body.
+    """OpenAPI description of a request body.
 
     Args:
-        batch: files that it may have; None: one, also as it is.
+        batch: maximum number of files; None: one file, in a form or as the raw body.
     """
     file = {"type": "string", "format": "binary", "description": "An audio file. The part's name does not matter."}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": batch}
-    name, what = ("files", files) if batch else ("file", file)
-    form = {"type": "object", "properties": {name: what}, "required": [name], "additionalProperties": False}
+    name, schema = ("files", files) if batch else ("file", file)
+    form = {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
     if not batch:
         content |= {kind: {"schema": file} for kind in ("audio/*", "application/octet-stream")}
@@ -241,10 +241,10 @@ said there stands below, at `GET /v1/stream`."""
 
 
 class OpenApiDocument:
-    """The description of an application, made when it is first asked for.
+    """The OpenAPI document of an application, built when it is first requested.
 
     Args:
-        names: of the models that are served; they are told where everybody may ask for them.
+        names: of the served models; the document lists them only where no token is needed.
         secured: a token is needed.
     """
 
@@ -253,29 +253,29 @@ class OpenApiDocument:
 
     @cached_property
     def _schema(self) -> dict[str, Any]:
-        found = get_openapi(
+        document = get_openapi(
             title=self._app.title, version=self._app.version, description=DESCRIPTION, routes=self._app.routes
         )
-        found["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
+        document["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
         if self._secured:
-            found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in found["paths"].items():
+            document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
             for operation in operations.values():
                 if self._secured and path not in HEALTH_PATHS:
                     operation["security"] = [{"token": []}]
                 for parameter in operation.get("parameters", ()):
                     if parameter["name"] in ("model", "name") and not self._secured:
                         parameter["schema"]["enum"] = list(self._names)
-        return found
+        return document
 
     @cached_property
     def _text(self) -> bytes:
         return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":")).encode()
 
     def schema(self) -> dict[str, Any]:
-        """As an object."""
+        """The document as an object."""
         return self._schema
 
     async def answer(self) -> Response:
-        """As JSON."""
+        """The response with the document as JSON."""
         return Response(self._text, media_type="application/json")

@@ -1,7 +1,7 @@
-"""`genrelab serve`: the service of `service/`, from the settings to the last answer.
+"""`genrelab serve`: runs the service, from its settings to the last response.
 
-SIGTERM, SIGINT   nothing new is accepted, what was accepted is answered, exit 0; a second one ends it at once
-SIGHUP            bundles that changed are loaded again; requests under way keep the model that they began with
+SIGTERM, SIGINT   no new request is accepted, accepted ones are answered, exit 0; a second signal exits at once
+SIGHUP            bundles that changed are loaded again; requests in flight keep the model that they started with
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from genrelab.serve.workers.queue import WorkerQueue
 log = logging.getLogger("genrelab.serve")
 
 WATCH_S = 1.0
-"""Between two looks at the bundles."""
+"""Seconds between two checks whether a bundle has changed."""
 
 IDLE_BEFORE_EXIT_S = 0.2
-"""For so long nothing must be under way before a service that stops closes its door: what knocks meanwhile is told."""
+"""Seconds without a request in flight before a stopping service closes its socket: requests meanwhile get a 503."""
 
 BODY_CUTOFF_S = 2.0
-"""Before the end of `stop_s` bodies that still arrive are refused, so that what is here already can be heard."""
+"""Seconds before the end of `stop_s` from which incomplete bodies are refused, so that complete ones are processed."""
 
 BACKLOG = 2048
-"""Connections that the system keeps for us; uvicorn's own number."""
+"""Pending connections that the kernel queues; uvicorn's default."""
 
 
 def serve(settings: ServeSettings, listening: Callable[[str, ModelStore], None]) -> None:
-    """Serve until a signal comes.
+    """Serve until a signal arrives.
 
     Args:
-        settings: all of it.
-        listening: called once with the address, as soon as requests are answered.
+        settings: of the service.
+        listening: called once with the URL and the models, as soon as requests are answered.
 
     Raises:
-        SettingsError: settings that cannot be, an address that is taken, workers that do not begin.
-        BundleError: a bundle cannot be used.
+        SettingsError: invalid settings, an address in use, or workers that do not start.
+        BundleError: a bundle is unusable.
     """
     settings.verify()
     _log_to_stderr(settings.access_log)
@@ -62,40 +62,42 @@ def serve(settings: ServeSettings, listening: Callable[[str, ModelStore], None])
 
 async def _serve(settings: ServeSettings, listening: Callable[[str, ModelStore], None]) -> None:
     stop = _Signals()
-    with temp_folder.folder() as folder, closing(listen(settings.host, settings.port)) as door:
+    with temp_folder.folder() as folder, closing(listen(settings.host, settings.port)) as server_socket:
         sources = parse_models(settings.models)
-        shelf = await asyncio.to_thread(ModelStore, sources, folder / "models", min_precision=settings.min_precision)
+        model_store = await asyncio.to_thread(
+            ModelStore, sources, folder / "models", min_precision=settings.min_precision
+        )
         uploads = folder / "uploads"
         uploads.mkdir()
-        await _Service(settings, shelf, uploads, door, stop).run(listening)
+        await _Service(settings, model_store, uploads, server_socket, stop).run(listening)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """A listening socket.
 
     Raises:
-        SettingsError: the address is not this machine's, or somebody else listens there.
+        SettingsError: the address is not this machine's, or is in use.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        door = socket.socket(family, kind, proto)
+        server_socket = socket.socket(family, kind, proto)
     except OSError as e:
         raise SettingsError(f"cannot listen at {host}: {e.strerror or e}") from e
     try:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(address)
-        door.listen(BACKLOG)
+        server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server_socket.bind(address)
+        server_socket.listen(BACKLOG)
     except (OSError, OverflowError) as e:
-        door.close()
+        server_socket.close()
         reason = e.strerror if isinstance(e, OSError) else str(e)
         raise SettingsError(f"cannot listen at {host} port {port}: {reason}; choose another --port") from e
-    return door
+    return server_socket
 
 
 def _log_to_stderr(access_log: bool) -> None:
-    """One line each; clients that speak no HTTP are no news."""
+    """One line a message; clients that send invalid HTTP are not logged."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     for name, level in (("uvicorn.error", logging.ERROR), ("uvicorn.access", logging.INFO)):
         logging.getLogger(name).setLevel(level)
@@ -103,7 +105,7 @@ def _log_to_stderr(access_log: bool) -> None:
 
 
 def _forbid_inspection() -> None:
-    """Other processes of this user, workers among them, may not look into this one: it knows the token."""
+    """Keep other processes of this user, workers included, from inspecting this one by ptrace or /proc: it has the token."""
     prctl(_SET_DUMPABLE, 0)
 
 
@@ -112,31 +114,31 @@ _SET_DUMPABLE = 4
 
 
 class _Signals:
-    """What this process was told by signals since it began to listen to them.
+    """The signals received so far, as events.
 
     Attributes:
-        stop: end, when what was accepted is answered.
-        stop_now: end now.
-        reload: look at the bundles.
+        stop: exit once the accepted requests are answered.
+        stop_now: exit at once.
+        reload: check the bundles, and load those that changed.
     """
 
     def __init__(self) -> None:
         self.stop, self.stop_now, self.reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name, told in (
+        for name, handler in (
             ("SIGTERM", self._request_stop),
             ("SIGINT", self._request_stop),
             ("SIGHUP", self.reload.set),
         ):
             if hasattr(signal, name):  # Windows has no SIGHUP, and no loop.add_signal_handler
-                signal.signal(getattr(signal, name), lambda *_, told=told: loop.call_soon_threadsafe(told))
+                signal.signal(getattr(signal, name), lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
 
     def _request_stop(self) -> None:
         (self.stop_now if self.stop.is_set() else self.stop).set()
 
 
 class _Stopped(Exception):  # noqa: N818 - reads as what it is
-    """Told to end before anything was heard."""
+    """A stop signal came before a worker was ready."""
 
 
 class _Server(uvicorn.Server):
@@ -149,13 +151,23 @@ class _Server(uvicorn.Server):
 
 class _Service:
     def __init__(
-        self, settings: ServeSettings, shelf: ModelStore, uploads: Path, door: socket.socket, signals: _Signals
+        self,
+        settings: ServeSettings,
+        model_store: ModelStore,
+        uploads: Path,
+        server_socket: socket.socket,
+        signals: _Signals,
     ) -> None:
-        self.settings, self.model_store, self.server_socket, self.signals = settings, shelf, door, signals
-        self.worker_queue = WorkerQueue(settings.limits, shelf)
+        self.settings, self.model_store, self.server_socket, self.signals = (
+            settings,
+            model_store,
+            server_socket,
+            signals,
+        )
+        self.worker_queue = WorkerQueue(settings.limits, model_store)
         self.app: Any = create_app(
             settings.limits,
-            shelf,
+            model_store,
             self.worker_queue,
             token=settings.token,
             origins=settings.origins,
@@ -170,18 +182,18 @@ class _Service:
             http=http_protocol(self.settings.limits),
             ws="websockets-sansio",
             ws_max_size=1 << 20,
-            ws_per_message_deflate=False,  # what is sent is compressed audio, and a bomb needs no second fuse
-            lifespan="off",  # `run` begins and ends the workers, so that what is wrong with them is told in one line
+            ws_per_message_deflate=False,  # audio is compressed already, and decompression bombs are kept out
+            lifespan="off",  # `run` starts and stops the workers, so that an error of theirs is reported in one line
             log_config=None,
             access_log=self.settings.access_log,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=5,
-            timeout_graceful_shutdown=1,  # what is under way then has had `stop_s` already
+            timeout_graceful_shutdown=1,  # requests in flight then have had `stop_s` already
         )
 
     async def run(self, listening: Callable[[str, ModelStore], None]) -> None:
-        """From the first worker to the last answer."""
+        """From starting the workers to the last response."""
         try:
             if not await self._start_workers():
                 return
@@ -190,7 +202,7 @@ class _Service:
             while not self.server.started and not serving.done():
                 await asyncio.sleep(0.02)
             listening(address, self.model_store)
-            work = [asyncio.create_task(part) for part in (self._drain(), self._reload(), self._watch())]
+            work = [asyncio.create_task(loop) for loop in (self._drain(), self._reload(), self._watch())]
             try:
                 await serving
             finally:
@@ -200,7 +212,7 @@ class _Service:
             await self.worker_queue.stop()
 
     async def _start_workers(self) -> bool:
-        """Do workers hear? Not where the service is told to end before they do."""
+        """Is a worker ready? False where the service is told to stop first."""
         try:
             await run_unless(self.signals.stop.wait(), self.worker_queue.start(), _Stopped)
         except _Stopped:
@@ -212,12 +224,12 @@ class _Service:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def _drain(self) -> None:
-        """When it is told to end: let what was accepted be answered; who comes meanwhile is told that nobody will."""
+        """On a stop signal: let accepted requests be answered, and refuse new ones meanwhile."""
         await self.signals.stop.wait()
         draining, stop_s = self.app.state.draining, self.settings.limits.stop_s
         draining.start()
         if not await self._wait_until_idle(stop_s - BODY_CUTOFF_S):
-            draining.end()  # bodies that still arrive; what is here is heard
+            draining.end()  # refuses incomplete bodies; complete ones are processed
             if not await self._wait_until_idle(BODY_CUTOFF_S):
                 log.warning("stopped before %d requests could be heard: they are refused", draining.in_flight)
                 await self.worker_queue.stop()
@@ -225,9 +237,9 @@ class _Service:
         self.server.should_exit = True
 
     async def _wait_until_idle(self, seconds: float) -> bool:
-        """Waits until nothing has been under way for a while, at most so long; at once where it is told to hurry."""
-        began = quiet_since = time.monotonic()
-        while (now := time.monotonic()) - began < seconds and not self.signals.stop_now.is_set():
+        """Wait for `IDLE_BEFORE_EXIT_S` without requests. False after `seconds`, or at once on a second stop signal."""
+        started = quiet_since = time.monotonic()
+        while (now := time.monotonic()) - started < seconds and not self.signals.stop_now.is_set():
             if self.app.state.draining.in_flight:
                 quiet_since = now
             elif now - quiet_since >= IDLE_BEFORE_EXIT_S:
@@ -236,14 +248,14 @@ class _Service:
         return False
 
     async def _reload(self) -> None:
-        """Whenever it is told to, or a bundle has changed."""
+        """Reload bundles on SIGHUP, or when `_watch` finds a change."""
         while True:
             await self.signals.reload.wait()
             self.signals.reload.clear()
             try:
-                for sentence in await asyncio.to_thread(self.model_store.reload):
-                    log.info("%s", sentence)
-            except Exception:  # the service goes on with what it has
+                for line in await asyncio.to_thread(self.model_store.reload):
+                    log.info("%s", line)
+            except Exception:  # the service goes on with the models it has
                 log.exception("bundles could not be looked at")
 
     async def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What a service is told before it begins, and which of it is refused."""
+"""Settings of the service, and their validation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MIN_TOKEN_CHARS = 8
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """What is served, to whom, and how.
+    """Which models are served, to which clients, and how.
 
     Attributes:
         models: `NAME=BUNDLE` or `BUNDLE`; the first is the default. None: as `load_bundle()`.
         host, port: where to listen; port 0 takes a free one.
-        token: that clients must show; None: none.
-        insecure: listen to others without a token.
-        watch: load bundles again as soon as they change.
-        origins: web sites whose pages may use the service.
+        token: that clients must send; None: none is needed.
+        insecure: accept requests from other machines without a token.
+        watch: reload bundles as soon as they change.
+        origins: web origins whose pages may use the service.
         min_precision: see `Classifier.with_min_precision`.
         limits: see `Limits`.
-        access_log: one line a request, on stderr.
+        access_log: log one line a request, on stderr.
     """
 
     models: Sequence[str] = ()
@@ -42,10 +42,10 @@ class ServeSettings:
     access_log: bool = False
 
     def verify(self) -> None:
-        """Refuses what would be met by nobody, or by too many.
+        """Check the token, the origins, and that access without a token is intended.
 
         Raises:
-            SettingsError: a token that cannot be, an origin that is none, or others would be let in without a token.
+            SettingsError: the token or an origin is invalid, or other machines would have access without a token.
         """
         if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_CHARS},}}", self.token):
             raise SettingsError(f"the token must be {MIN_TOKEN_CHARS} or more printable ASCII characters, no spaces")
@@ -63,7 +63,7 @@ class ServeSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Can only this machine reach it?"""
+    """Is the address reachable from this machine only?"""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether the service is stopping, and what is given up because of it."""
+"""State of a graceful shutdown, and work that is cancelled when something else happens first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ T = TypeVar("T")
 
 
 class Draining:
-    """How far the service is with stopping, and how many requests are still under way (streams not counted).
+    """State of the shutdown.
 
     Attributes:
         started: every new request is refused.
-        over: set when bodies that still come are waited for no longer.
+        at_end: set when requests whose body is incomplete are refused, too.
+        in_flight: requests that are being answered, without streams.
     """
 
     def __init__(self) -> None:
@@ -25,11 +26,11 @@ class Draining:
         self.in_flight = 0
 
     def start(self) -> None:
-        """From now on every new request is refused."""
+        """From now on refuse every new request."""
         self.started = True
 
     def end(self) -> None:
-        """From now on also those whose body is not here yet."""
+        """From now on also refuse requests whose body is incomplete."""
         self.start()
         self.at_end.set()
 
@@ -40,10 +41,10 @@ class Draining:
         self.in_flight -= 1
 
     async def run_unless_over(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives; it is called off when nothing is waited for any longer.
+        """The result of `work`, which is cancelled when `at_end` is set.
 
         Raises:
-            Problem: stopping.
+            Problem: `stopping`, where it was cancelled.
         """
         return await run_unless(self.at_end.wait(), work, shutdown_problem)
 
@@ -52,15 +53,12 @@ def shutdown_problem() -> Problem:
     return retry_later("stopping", "The service is being stopped. Ask again when it is back.", 5)
 
 
-# --- Work that is called off when something else happens first ---
-
-
 async def run_unless(
     end: Coroutine[Any, Any, object], work: Coroutine[Any, Any, T], otherwise: Callable[[], Exception]
 ) -> T:
-    """What the work gives; called off, and `otherwise` raised, where the end comes before it.
+    """The result of `work`; where `end` finishes first, `work` is cancelled and `otherwise()` raised.
 
-    What is cancelled, or fails, leaves neither of them running.
+    Neither of them is left running, also where this is cancelled or one of them fails.
     """
     working, ending = asyncio.ensure_future(work), asyncio.ensure_future(end)
     try:

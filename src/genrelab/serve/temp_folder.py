@@ -1,4 +1,4 @@
-"""The folder of one service for what it keeps on disk: uploads while they are heard, copies of its models."""
+"""The temporary folder of one service: uploads while they are processed, and copies of its models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked there, and nothing swept
+except ImportError:  # Windows: no lock, and no removal of leftovers
     fcntl = None  # type: ignore[assignment]
 
 PREFIX = "genrelab-serve-"
@@ -20,10 +20,10 @@ PREFIX = "genrelab-serve-"
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A new folder that only this user can enter, gone at the end; what killed services have left goes first.
+    """A new folder that only this user can enter, removed at the end. Leftovers of killed services are removed first.
 
-    It is locked for as long as it is used: that tells other services, also those of another container that shares the
-    folder for temporary files, that it is no leftover, and keeps systemd-tmpfiles from clearing it.
+    It is locked while it is in use: other services, also in another container that shares the folder for temporary
+    files, see by this that it is no leftover, and systemd-tmpfiles does not clear it.
     """
     remove_stale(Path(tempfile.gettempdir()))
     made, lock = _make_locked()
@@ -34,25 +34,25 @@ def folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def remove_stale(where: Path) -> list[Path]:
-    """Removes this user's folders of services that are no more; gives what it has removed."""
+def remove_stale(parent: Path) -> list[Path]:
+    """Remove this user's folders of services that no longer run; returns the removed folders."""
     removed = []
-    for left in where.glob(f"{PREFIX}*"):
-        if re.fullmatch(r"[a-z0-9_]{8}", left.name.removeprefix(PREFIX)) and fcntl is not None:
+    for leftover in parent.glob(f"{PREFIX}*"):
+        if re.fullmatch(r"[a-z0-9_]{8}", leftover.name.removeprefix(PREFIX)) and fcntl is not None:
             with suppress(OSError):  # gone meanwhile, a link, or in use
-                lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                lock = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
                     if os.fstat(lock).st_uid == os.getuid():
                         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        shutil.rmtree(left, ignore_errors=True)
-                        removed.append(left)
+                        shutil.rmtree(leftover, ignore_errors=True)
+                        removed.append(leftover)
                 finally:
                     os.close(lock)
     return removed
 
 
 def _make_locked() -> tuple[Path, int]:
-    """A folder, and what holds its lock; made again where another service has swept it before it was locked."""
+    """A folder, and the descriptor that holds its lock; made again where another service removed it before the lock."""
     while True:
         made = Path(tempfile.mkdtemp(prefix=PREFIX))
         if fcntl is None:

@@ -1,7 +1,7 @@
-"""Sharing out groups of tracks among parts, so that every part holds its fraction of every genre.
+"""Assigns groups of tracks to parts, so that every part holds its fraction of every genre.
 
 A group (an artist, or a single track) is never divided. Large groups are placed first where they are
-missed most, then single moves and swaps lower what is left of the squared deviation.
+needed most, then single moves and swaps lower the remaining squared deviation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-ROUNDS = 6  # of moves and swaps; the second seldom finds anything
+ROUNDS = 6  # of moves and swaps; the second seldom improves anything
 PARTNERS = 128  # tried for a swap with each group; exhaustive for the few groups of a small dataset
 MIN_GAIN = 1e-7  # a smaller gain is rounding, or a track in thousands
 
@@ -34,29 +34,29 @@ def share_out(
     Args:
         genres: of each track.
         groups: of each track, None where it has none.
-        fractions: wanted share of each part, adding up to 1.
+        fractions: target share of each part, adding up to 1.
         needs: part p gets some of every genre that has at least needs[p] groups, where that is possible;
-            needs[0] = 1, and the smaller the number the more it weighs.
+            needs[0] = 1, and smaller numbers have priority.
         seed: decides among equals, and the order of the search.
 
     Returns:
-        One number a track; the same for the same tracks and seed, in whatever order.
+        One number per track; the same for the same tracks and seed, in whatever order.
     """
     column = {genre: n for n, genre in enumerate(sorted(set(genres)))}
-    line = {group: n for n, group in enumerate(sorted({g for g in groups if g is not None}))}
-    counts: Ints = np.zeros((len(line), len(column)), dtype=np.int64)
+    row = {group: n for n, group in enumerate(sorted({g for g in groups if g is not None}))}
+    counts: Ints = np.zeros((len(row), len(column)), dtype=np.int64)
     loose: Ints = np.zeros(len(column), dtype=np.int64)
     for genre, group in zip(genres, groups, strict=True):
-        (loose if group is None else counts[line[group]])[column[genre]] += 1
+        (loose if group is None else counts[row[group]])[column[genre]] += 1
     part = _Search(counts, loose, fractions, needs, seed).run()
-    return [0 if group is None else int(part[line[group]]) for group in groups]
+    return [0 if group is None else int(part[row[group]]) for group in groups]
 
 
 class _Search:
-    """Who is where, and what stands in each part.
+    """Local search: the part of each group (`part`), and the tracks by genre of each part (`placed`).
 
     `counts` has shape (groups, genres + 1), `placed` (parts, genres + 1), `totals` (genres + 1,). The last
-    column is all genres together: it keeps the parts' own sizes right where genres could deviate either way.
+    column is all genres together: it keeps the parts' sizes right where genres could deviate either way.
     """
 
     def __init__(self, counts: Ints, loose: Ints, fractions: Sequence[float], needs: Sequence[int], seed: int) -> None:
@@ -77,8 +77,8 @@ class _Search:
     def run(self) -> Ints:
         self._place_large_first()
         for _ in range(ROUNDS):
-            self._move()
-            if not self._swap():
+            self._apply_moves()
+            if not self._apply_swaps():
                 break
         return self.part
 
@@ -86,19 +86,19 @@ class _Search:
         ties = self.rng.random(len(self.free))
         for a in self.free[np.lexsort((ties, -self.counts[self.free, -1]))]:
             share = self.counts[a] / self.totals
-            ahead = self.placed / self.totals - self.fractions[:, None]
-            self.part[a] = ((2 * ahead + share) * share).sum(axis=1).argmin()
+            excess = self.placed / self.totals - self.fractions[:, None]
+            self.part[a] = ((2 * excess + share) * share).sum(axis=1).argmin()
             self.placed[self.part[a]] += self.counts[a]
 
     def _cost(self, placed: Ints, part: Ints) -> Floats:
-        """Squared deviation of parts that hold `placed`, shape (..., genres + 1), and lack of genres."""
+        """Squared deviation of parts that hold `placed`, shape (..., genres + 1), plus penalties for absent genres."""
         deviation = placed / self.totals - self.fractions[part][..., None]
         absent = (placed[..., :-1] == 0) * self.absence[part]
         cost: Floats = (deviation**2).sum(axis=-1) + absent.sum(axis=-1)
         return cost
 
-    def _move(self) -> None:
-        """Move the one group that gains most, until none gains."""
+    def _apply_moves(self) -> None:
+        """Repeatedly move the one group that lowers the cost most, until no move lowers it."""
         parts: Ints = np.arange(len(self.placed))
         moving = self.counts[self.free]
         while len(self.free):
@@ -111,10 +111,10 @@ class _Search:
             best, to = np.unravel_index(gain.argmin(), gain.shape)
             if gain[best, to] > -MIN_GAIN:
                 return
-            self._put(int(self.free[best]), int(to))
+            self._reassign(int(self.free[best]), int(to))
 
-    def _swap(self) -> bool:
-        """Exchange groups of different parts where that gains; single tracks are served by moves."""
+    def _apply_swaps(self) -> bool:
+        """Swap groups of different parts where that lowers the cost; for single tracks moves suffice."""
         changed = False
         for a in self.rng.permutation(self.free[self.counts[self.free, -1] > 1]):
             n = min(PARTNERS, len(self.free))
@@ -128,12 +128,12 @@ class _Search:
             gain += self._cost(self.placed[there] - difference, there) - self._cost(self.placed[there], there)
             if gain.min() < -MIN_GAIN:
                 b, origin = int(others[gain.argmin()]), int(self.part[a])
-                self._put(int(a), int(self.part[b]))
-                self._put(b, origin)
+                self._reassign(int(a), int(self.part[b]))
+                self._reassign(b, origin)
                 changed = True
         return changed
 
-    def _put(self, group: int, part: int) -> None:
+    def _reassign(self, group: int, part: int) -> None:
         self.placed[self.part[group]] -= self.counts[group]
         self.placed[part] += self.counts[group]
         self.part[group] = part

@@ -1,8 +1,8 @@
-"""Which track is learned from, which chooses, and which is scored.
+"""Splits tracks for training, model selection and scoring.
 
 A split gives every track a part (training, validation, test, excluded) and a role: models are fitted on
-`fit`, epochs and hyper-parameters are chosen on `choose`, and `score` is read once, by the report.
-`notes` say in whole sentences what a reader of the scores must know.
+`fit`, epochs and hyper-parameters are chosen on `choose`, and `score` is used once, by the report.
+`notes` are whole sentences with caveats for readers of the scores.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from genrelab.splits.grouping import share_out
 POLICIES = ("auto", "official", "artist", "random", "article")
 
 FRACTIONS = (0.64, 0.16, 0.20)  # training, validation, test
-CHOOSE_FRACTION = 0.2  # of the training groups, where no validation tracks are left to choose
+CHOOSE_FRACTION = 0.2  # of the training groups, where there are no validation tracks for model selection
 ARTICLE_TEST, ARTICLE_SEED = 0.2, 42  # scikit-learn's train_test_split as the article calls it, twice
-MIN_SCORED_TRACKS = 5  # a genre with fewer scored tracks is named
+MIN_SCORED_TRACKS = 5  # a genre with fewer scored tracks is named in the notes
 
 
 @dataclass(frozen=True)
 class Split:
     """The part and the role of every track, in track order."""
 
-    policy: str  # official, artist, random or article: what `auto` came to
+    policy: str  # official, artist, random or article; where `auto` was given, the one it chose
     parts: tuple[str, ...]  # of config.PARTS
     roles: tuple[str, ...]  # fit, choose, score or none
     notes: tuple[str, ...]
@@ -48,33 +48,33 @@ class Split:
 
     @property
     def scored_part(self) -> str:
-        """`test`, or `validation` where there is no test track."""
+        """`test`, or `validation` where there are no test tracks."""
         return "validation" if self.no_test else "test"
 
     def digest(self, track_ids: Sequence[str]) -> str:
-        """SHA-256 of which track is in which part, whatever the order of the tracks."""
+        """SHA-256 of the part of every track, independent of their order."""
         lines = sorted(f"{i}\t{part}\n" for i, part in zip(track_ids, self.parts, strict=True))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class _TrackTable:
-    """The columns that a policy looks at. `rows` are the tracks that can be used, ordered by path."""
+    """The columns that a policy uses. `rows` are the usable tracks, ordered by path."""
 
     rows: tuple[int, ...]
-    genres: tuple[str, ...]  # of each track; "" where it cannot be used
+    genres: tuple[str, ...]  # of each track; "" where it is not usable
     artists: tuple[str | None, ...]
     official: tuple[str | None, ...]
     seed: int
 
     @property
     def names(self) -> list[str]:
-        """Sorted genres of the tracks that can be used."""
+        """Sorted genres of the usable tracks."""
         return sorted({self.genres[i] for i in self.rows})
 
     @property
-    def alone(self) -> tuple[str, ...]:
-        """A group for every track by itself, sorting as `rows`; a tab, so that no artist is called that."""
+    def own_group(self) -> tuple[str, ...]:
+        """A group of its own for every track, sorting as `rows`; the tab avoids clashes with names of artists."""
         place = {i: n for n, i in enumerate(self.rows)}
         return tuple(f"\t{place.get(i, -1):09d}" for i in range(len(self.genres)))
 
@@ -100,7 +100,7 @@ def make_split(
     usable: Sequence[bool],
     seed: int,
 ) -> Split:
-    """Give every track its part and its role. The same tracks get the same split in whatever order they come.
+    """Give every track its part and its role. The same tracks get the same split in any order.
 
     Args:
         policy: one of POLICIES.
@@ -108,9 +108,9 @@ def make_split(
         paths: None where there is no audio; `article` shuffles them, as the article did.
         genres: None where there is no label.
         artists: None where unknown.
-        official: one of config.PARTS, None where the dataset says nothing.
-        usable: was the track decoded? What was not, or has no label, is `excluded`.
-        seed: decides `artist` and `random`, and which training groups choose.
+        official: one of config.PARTS, None where the dataset states none.
+        usable: was the track decoded? Tracks that were not, or have no label, are `excluded`.
+        seed: for `artist` and `random`, and for the training groups that get the role `choose`.
 
     Raises:
         SplitError: a genre would be left without training tracks, or nothing could be tested; the message
@@ -130,18 +130,18 @@ def make_split(
     if len(tracks.names) < 2:
         found = f"one genre only ({printable(tracks.names[0])})" if tracks.names else "no usable track"
         raise SplitError(f"{found}: nothing to tell apart; add tracks of another genre")
-    return _auto(tracks) if policy == "auto" else _split_or_suggest(policy, tracks)
+    return _split_auto(tracks) if policy == "auto" else _split_or_suggest(policy, tracks)
 
 
 def artist_key(artist: str | None) -> str | None:
-    """What tells artists apart: case, spacing and the way accents are encoded do not; None where no one is named."""
+    """Normal form of an artist's name: case, spacing and encoding of accents do not matter; None where unknown."""
     key = unicodedata.normalize("NFKC", " ".join((artist or "").split())).casefold()
     return None if key in NO_ARTIST else key
 
 
 def _split_or_suggest(policy: str, tracks: _TrackTable) -> Split:
     try:
-        return _split(policy, tracks)
+        return _split_by_policy(policy, tracks)
     except SplitError as refused:
         remedies = [f"--split {p}" for p in ("artist", "random") if _is_possible(p, tracks)]
         remedy = f"use {' or '.join(remedies)}" if remedies else "add tracks"
@@ -150,21 +150,21 @@ def _split_or_suggest(policy: str, tracks: _TrackTable) -> Split:
 
 def _is_possible(policy: str, tracks: _TrackTable) -> bool:
     try:
-        return bool(_split(policy, tracks))
+        return bool(_split_by_policy(policy, tracks))
     except SplitError:
         return False
 
 
-def _auto(tracks: _TrackTable) -> Split:
+def _split_auto(tracks: _TrackTable) -> Split:
     notes: list[str] = []
     known, n = tracks.known_artists, len(tracks.rows)
-    published = any(tracks.official[i] is not None for i in tracks.rows)  # most collections have none: no news
+    published = any(tracks.official[i] is not None for i in tracks.rows)  # most collections have none: not worth a note
     for policy in ("official", "artist", "random") if published else ("artist", "random"):
         try:
             if policy == "artist" and 2 * known < n:
                 remedy = "`prepare --artists FILE` takes a table of id and artist"
                 raise SplitError(f"knows the artists of only {known:,} of {n:,} tracks ({remedy})")
-            split = _split(policy, tracks)
+            split = _split_by_policy(policy, tracks)
         except SplitError as refused:
             notes.append(f"auto passed over the {policy} split: it {refused}")
         else:
@@ -172,21 +172,21 @@ def _auto(tracks: _TrackTable) -> Split:
     raise SplitError(f"no split works here: {'; '.join(notes)}; add tracks")
 
 
-def _split(policy: str, tracks: _TrackTable) -> Split:
-    """The split of one policy; a SplitError's words follow "... split" here."""
+def _split_by_policy(policy: str, tracks: _TrackTable) -> Split:
+    """The split of one policy; messages of its SplitErrors continue "... split"."""
     parts, notes = POLICIES_BY_NAME[policy](tracks)
     trained = {tracks.genres[i] for i in tracks.rows if parts[i] == "training"}
     untrained = [printable(g) for g in tracks.names if g not in trained]
     if untrained:
         raise SplitError(f"leaves {', '.join(untrained)} without training tracks on this disk")
-    roles, role_notes = _roles(tracks, parts)
+    roles, role_notes = _assign_roles(tracks, parts)
     if unusable := len(parts) - len(tracks.rows):
         notes.append(f"excluded: {pluralize(unusable, 'track')} without sound or label")
     notes += [*role_notes, *_leak_notes(tracks, roles), *_thin_notes(tracks, roles)]
     return Split(policy, tuple(parts), tuple(roles), tuple(notes))
 
 
-def _official(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _official_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     if all(tracks.official[i] is None for i in tracks.rows):
         raise SplitError("is not there: this dataset has none")
     usable = set(tracks.rows)
@@ -196,33 +196,33 @@ def _official(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     return parts, [note] if outside else []
 
 
-def _artist(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _artist_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     if not tracks.known_artists:
         raise SplitError("knows no artist at all")
-    parts, notes = _by_groups(tracks, tracks.artists, "known artists")
+    parts, notes = _parts_by_groups(tracks, tracks.artists, "known artists")
     if unknown := len(tracks.rows) - tracks.known_artists:
         notes.append(f"in training only: {pluralize(unknown, 'track')} of unknown artist")
     return parts, notes
 
 
-def _random(tracks: _TrackTable) -> tuple[list[str], list[str]]:
-    return _by_groups(tracks, tracks.alone, "tracks")
+def _random_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+    return _parts_by_groups(tracks, tracks.own_group, "tracks")
 
 
-def _by_groups(tracks: _TrackTable, groups: Sequence[str | None], things: str) -> tuple[list[str], list[str]]:
-    """64/16/20 with whole groups, stratified by genre; tracks without a group are in training."""
-    placed = _share_out(tracks, tracks.rows, groups, FRACTIONS, needs=(1, 3, 2))
-    parts = [PARTS[placed[i]] if i in placed else "excluded" for i in range(len(tracks.genres))]
+def _parts_by_groups(tracks: _TrackTable, groups: Sequence[str | None], unit: str) -> tuple[list[str], list[str]]:
+    """64/16/20 by whole groups, stratified by genre; tracks without a group are in training."""
+    part_of = _assign_groups(tracks, tracks.rows, groups, FRACTIONS, needs=(1, 3, 2))
+    parts = [PARTS[part_of[i]] if i in part_of else "excluded" for i in range(len(tracks.genres))]
     pairs = {(tracks.genres[i], groups[i]) for i in tracks.rows if groups[i] is not None}
     n_groups = Counter(genre for genre, _ in pairs)
-    whole = _listing((g for g in tracks.names if n_groups[g] < 2), tracks.sizes)
-    if len({tracks.genres[i] for i, part in placed.items() if PARTS[part] == "test"}) < 2:
-        short = f"; with fewer than two {things}: {whole}" if whole else ""
-        raise SplitError(f"can test fewer than two genres{short}")
-    return parts, [f"wholly in training, with fewer than two {things}: {whole}"] if whole else []
+    whole = _with_counts((g for g in tracks.names if n_groups[g] < 2), tracks.sizes)
+    if len({tracks.genres[i] for i, part in part_of.items() if PARTS[part] == "test"}) < 2:
+        few_groups = f"; with fewer than two {unit}: {whole}" if whole else ""
+        raise SplitError(f"can test fewer than two genres{few_groups}")
+    return parts, [f"wholly in training, with fewer than two {unit}: {whole}"] if whole else []
 
 
-def _share_out(
+def _assign_groups(
     tracks: _TrackTable,
     rows: Sequence[int],
     groups: Sequence[str | None],
@@ -234,7 +234,7 @@ def _share_out(
     return dict(zip(rows, parts, strict=True))
 
 
-def _article(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _article_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     from sklearn.model_selection import train_test_split
 
     try:
@@ -247,11 +247,13 @@ def _article(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     return parts, ["the article's protocol leaks artists: compare with it, do not trust it"]
 
 
-POLICIES_BY_NAME = {"official": _official, "artist": _artist, "random": _random, "article": _article}
+POLICIES_BY_NAME = {
+    "official": _official_parts, "artist": _artist_parts, "random": _random_parts, "article": _article_parts,
+}  # fmt: skip
 
 
-def _roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Who fits, who chooses, who is scored; training groups choose where no validation track is left to."""
+def _assign_roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The role of every track, and notes; without validation tracks to choose on, some training groups choose."""
     if "test" not in parts and "validation" not in parts:
         raise SplitError("has neither test nor validation tracks on this disk")
     role = {"training": "fit", "validation": "choose", "test": "score", "excluded": "none"}
@@ -260,19 +262,19 @@ def _roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str], list[s
     role["validation"] = "score"
     roles = [role[p] for p in parts]
     training = [i for i in tracks.rows if parts[i] == "training"]
-    artists = [artist or alone for artist, alone in zip(tracks.artists, tracks.alone, strict=True)]
-    for groups in (artists, tracks.alone):  # single tracks where no genre can spare an artist
-        placed = _share_out(tracks, training, groups, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2))
-        choosing = [i for i, part in placed.items() if part == 1]
+    artists = [artist or own_group for artist, own_group in zip(tracks.artists, tracks.own_group, strict=True)]
+    for groups in (artists, tracks.own_group):  # single tracks where no genre has an artist to spare
+        part_of = _assign_groups(tracks, training, groups, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2))
+        choosing = [i for i, part in part_of.items() if part == 1]
         if choosing:
             break
     else:
         raise SplitError("has no validation tracks, and too few training tracks to choose epochs with")
     for i in choosing:
         roles[i] = "choose"
-    things = "artists" if groups is artists and any(tracks.artists[i] for i in training) else "tracks"
+    unit = "artists" if groups is artists and any(tracks.artists[i] for i in training) else "tracks"
     scored = "validation tracks:" if "test" in parts else "test tracks: the validation part is scored,"
-    return roles, [f"no {scored} a fifth of the training {things} chooses"]
+    return roles, [f"no {scored} a fifth of the training {unit} chooses"]
 
 
 def _leak_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
@@ -289,10 +291,10 @@ def _leak_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
 def _thin_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
     scored = Counter(tracks.genres[i] for i in tracks.rows if roles[i] == "score")
     absent = [printable(g) for g in tracks.names if not scored[g]]
-    thin = _listing((g for g in tracks.names if 0 < scored[g] < MIN_SCORED_TRACKS), scored)
+    thin = _with_counts((g for g in tracks.names if 0 < scored[g] < MIN_SCORED_TRACKS), scored)
     notes = [f"not measured, for want of scored tracks: {', '.join(absent)}"] if absent else []
     return [*notes, f"thin, with fewer than {MIN_SCORED_TRACKS} scored tracks: {thin}"] if thin else notes
 
 
-def _listing(genres: Iterable[str], sizes: Counter[str]) -> str:
+def _with_counts(genres: Iterable[str], sizes: Counter[str]) -> str:
     return ", ".join(f"{printable(g)} ({pluralize(sizes[g], 'track')})" for g in genres)

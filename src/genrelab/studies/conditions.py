@@ -1,8 +1,8 @@
-"""The same track as it sounds elsewhere: re-encoded, by telephone, quieter, clipped, noisy, late, or shorter.
+"""A track under altered conditions: re-encoded, by telephone, quieter, clipped, noisy, delayed, or shortened.
 
-A condition changes the waveform before anything is computed from it, so that it works for every view. What a model
-hears of the changed track is cut as `predict` cuts a file (`decode.clips_of`), stretch by stretch: memory does not grow
-with the length of a track.
+A condition changes the waveform before anything is computed from it, so that it works for every view. The changed track
+is cut into clips as `predict` cuts a file (`clips.clips_from_audio`), one after the other: memory does not grow with
+the length of a track.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from genrelab.core.config import ClipSettings
 
 Samples = NDArray[np.float32]
 Change = Callable[[Samples, int, np.random.Generator], Samples]
-"""From mono samples, (n,), and their rate to as many samples."""
+"""(mono samples (n,), rate, random generator) → n samples."""
 
 BIT_RATE = 64_000
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Of MPEG 1, 2 and 2.5, layer III; others are raised to the next one, or lowered to the last."""
+"""Rates of MPEG 1, 2 and 2.5, layer III; others are converted to the next higher one, or to the highest."""
 
 TELEPHONE_HZ = (300.0, 3_400.0)
 TELEPHONE_SR = 8_000
@@ -35,24 +35,24 @@ CLIPPED_DB = 12.0
 SNR_DB = 20.0
 LEAD_IN_S = 3.0
 DITHER = 2.0**-15
-"""One step of 16 bits. Recorded silence is noise of about a step, as a 16-bit recorder leaves it; only made silence is
+"""One step of 16 bits. Recorded silence is noise of about one step, as from a 16-bit recorder; only digital silence is
 zero in every sample, and some features (zero crossings, spectral shape) take very different values on the two."""
 
 MAX_CACHED_S = 60.0
-"""Tracks up to this length are decoded once and held; of longer ones each stretch is read when it is asked for."""
+"""Tracks up to this length are decoded once and kept in memory; of longer ones each part is read on request."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One way in which a track may be heard.
+    """One alteration of a track.
 
     Attributes:
         name: short, for programs.
-        label: for people, behind "when heard".
-        change: what happens to each stretch.
-        sr: the rate at which it comes out; None: that of the file.
-        lead_in_s: of recorded silence before the track.
-        seconds: only so much of it is heard, from its middle; None: all.
+        label: for readers, to follow "when heard".
+        change: applied to each part that is read; None: nothing.
+        sr: rate of the result; None: that of the file.
+        lead_in_s: seconds of recorded silence before the track.
+        seconds: length of an excerpt from its middle; None: the whole track.
     """
 
     name: str
@@ -64,25 +64,25 @@ class Condition:
 
 
 class AlteredAudio:
-    """A track under a condition, with the face of `decoders.Audio`: `path`, `sr`, `frames`, `read`.
+    """A track under a condition, with the interface of `reader.Audio`: `path`, `sr`, `frames`, `read`.
 
     Args:
-        source: the track; `open_cached` makes reading it again cheap.
-        seed: of the noise; the same stretch gets the same.
+        source: the track; `open_cached` makes repeated reading cheap.
+        seed: of the noise, which also depends on the start of the part that is read, so that it is reproducible.
     """
 
     def __init__(self, source: Audio | CachedTrack, condition: Condition, *, seed: int) -> None:
         self.path, self.condition, self._source, self._seed = source.path, condition, source, seed
         duration_s = source.frames / source.sr
-        heard_s = duration_s if condition.seconds is None else min(condition.seconds, duration_s)
-        self._begin_s, self._end_s = (duration_s - heard_s) / 2, (duration_s + heard_s) / 2
+        used_s = duration_s if condition.seconds is None else min(condition.seconds, duration_s)
+        self._start_s, self._end_s = (duration_s - used_s) / 2, (duration_s + used_s) / 2
         self.sr = condition.sr or source.sr
         whole = condition.sr is None and condition.seconds is None
         lead = round(condition.lead_in_s * self.sr)
-        self.frames = lead + (source.frames if whole else round(heard_s * self.sr))
+        self.frames = lead + (source.frames if whole else round(used_s * self.sr))
 
     def clips(self, settings: ClipSettings) -> Iterator[audio_clips.Clip]:
-        """The stretches that a model with these settings hears, as `predict` cuts them.
+        """The clips for a model with these settings, cut as in `predict`.
 
         Raises:
             DecodeError: nothing usable is left of the track.
@@ -90,22 +90,23 @@ class AlteredAudio:
         return audio_clips.clips_from_audio(cast(Audio, self), settings)
 
     def read(self, start_s: float, seconds: float | None) -> Samples:
-        """Mono samples from `start_s` on, (samples,): `seconds` of them, or as many as there are."""
+        """Mono samples from `start_s` on, (samples,): `seconds` of them, fewer at the end; None: all that are left."""
         rng = np.random.default_rng([self._seed, round(start_s * 1_000)])
         left_s = self.frames / self.sr - start_s
         wanted_s = left_s if seconds is None else min(seconds, left_s)
         silent_s = min(max(self.condition.lead_in_s - start_s, 0.0), wanted_s)
-        y = self._track(max(start_s - self.condition.lead_in_s, 0.0), None if seconds is None else wanted_s - silent_s)
+        track_start_s = max(start_s - self.condition.lead_in_s, 0.0)
+        y = self._read_track(track_start_s, None if seconds is None else wanted_s - silent_s)
         if self.condition.change is not None:
             y = self.condition.change(y, self._source.sr, rng)
         y = audio_clips.resample(y, self._source.sr, self.sr)
         return np.concatenate((recorded_silence(round(silent_s * self.sr), rng), y)) if silent_s else y
 
-    def _track(self, start_s: float, seconds: float | None) -> Samples:
+    def _read_track(self, start_s: float, seconds: float | None) -> Samples:
         if self.condition.seconds is not None:
-            left_s = self._end_s - self._begin_s - start_s
+            left_s = self._end_s - self._start_s - start_s
             seconds = left_s if seconds is None else min(seconds, left_s)
-        return self._source.read(self._begin_s + start_s, seconds)
+        return self._source.read(self._start_s + start_s, seconds)
 
 
 @dataclass(frozen=True)
@@ -118,20 +119,20 @@ class CachedTrack:
 
     @property
     def frames(self) -> int:
-        """Samples in all."""
+        """Number of samples."""
         return len(self.y)
 
     def read(self, start_s: float, seconds: float | None) -> Samples:
-        """As `decoders.Audio.read`."""
+        """As `reader.Audio.read`."""
         start = round(start_s * self.sr)
         return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
 
     def close(self) -> None:
-        """As `decoders.Audio.close`: nothing is open."""
+        """As `reader.Audio.close`: nothing is open."""
 
 
 def open_cached(path: str | Path) -> Audio | CachedTrack:
-    """A file to be heard several times: decoded once, unless it is long.
+    """Open a file that is read several times: decoded once, unless it is longer than `MAX_CACHED_S`.
 
     Raises:
         DecodeError: not a readable audio file.
@@ -145,20 +146,20 @@ def open_cached(path: str | Path) -> Audio | CachedTrack:
         audio.close()
 
 
-# --- what happens to a stretch: (y of shape (n,), sr, rng) -> (n,) ---
+# --- changes of a part: (y of shape (n,), sr, rng) -> (n,) ---
 
 
 def mp3(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    """Through LAME at 64 kbit/s, mono (about what 128 kbit/s are for stereo), and back by the decoder of `predict`."""
+    """Encoded by LAME at 64 kbit/s mono (comparable to 128 kbit/s stereo), and decoded as in `predict`."""
     with tempfile.TemporaryDirectory(prefix="genrelab-") as folder:
         path = Path(folder) / "altered.mp3"
         write_mp3(path, y, sr)
-        heard, rate = audio_clips.read(path)
-    return _match_length(y, audio_clips.resample(heard, rate, sr))
+        decoded, rate = audio_clips.read(path)
+    return _match_length(y, audio_clips.resample(decoded, rate, sr))
 
 
 def write_mp3(path: Path, y: Samples, sr: int) -> None:
-    """A mono MP3 of `BIT_RATE`, at the rate of `y`, (n,), or the next one that MP3 knows."""
+    """Write a mono MP3 at `BIT_RATE`, at the rate of `y`, (n,), or the next one that MP3 supports."""
     import av
 
     rate = next((r for r in MP3_RATES if r >= sr), MP3_RATES[-1])
@@ -171,7 +172,7 @@ def write_mp3(path: Path, y: Samples, sr: int) -> None:
 
 
 def telephone(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    """The band of a telephone, 300 to 3,400 Hz (Butterworth, sixth order a side); the condition's rate is 8 kHz."""
+    """Telephone band, 300 to 3,400 Hz (Butterworth, sixth order per side); the rate of the condition is 8 kHz."""
     from scipy import signal
 
     low, high = TELEPHONE_HZ
@@ -181,18 +182,18 @@ def telephone(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
 
 
 def quieter(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    """By 12 dB."""
+    """Quieter by 12 dB."""
     return y * np.float32(10 ** (QUIETER_DB / 20))
 
 
 def clipped(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    """Peaks 12 dB over full scale, cut off there: a recorder set far too loud, however quiet the file is."""
+    """Peaks amplified to 12 dB over full scale and clipped there: a far too high recording level, for any file."""
     peak = float(np.abs(y).max(initial=0.0))
     return y if peak == 0 else np.clip(y * np.float32(10 ** (CLIPPED_DB / 20) / peak), -1, 1)
 
 
 def noisy(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    """Pink noise 20 dB below the stretch's own power: equal power in every octave, so much the same at every rate."""
+    """With pink noise 20 dB below the power of the part: equal power per octave, so nearly the same at every rate."""
     from scipy import fft
 
     n = fft.next_fast_len(len(y), real=True)
@@ -205,7 +206,7 @@ def noisy(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
 
 
 def recorded_silence(n: int, rng: np.random.Generator) -> Samples:
-    """Triangular noise of one step of 16 bits, (n,): what a recorder leaves where nothing sounds."""
+    """Triangular noise of one step of 16 bits, (n,), as in a recording of silence."""
     return np.round(rng.random(n, np.float32) - rng.random(n, np.float32)) * np.float32(DITHER)
 
 
@@ -227,12 +228,12 @@ EXCERPT_SECONDS = (1.0, 3.0, 5.0, 10.0, 30.0)
 
 
 def excerpt(seconds: float) -> Condition:
-    """So many seconds from the middle of a track: beginnings mislead, and excerpts in data sets are middles, too."""
+    """The middle `seconds` of a track: beginnings are untypical, and excerpts in data sets are from the middle, too."""
     return Condition(f"{seconds:g}_s", f"for {seconds:g} s from its middle", seconds=seconds)
 
 
 def can_encode_mp3() -> bool:
-    """Can FFmpeg make MP3 here? Not every build has LAME."""
+    """Can this build of FFmpeg encode MP3? Not every build has LAME."""
     import av
 
     try:

@@ -1,11 +1,10 @@
-"""Tracks whose label a model that did not learn from them contradicts with confidence (`--doubts`).
+"""Tracks whose label is confidently contradicted by a model that was not trained on them (`--doubts`).
 
-Confident learning (Northcutt, Jiang and Chuang 2021): a model is as sure of genre g as it should be where its
-probability reaches the mean probability of g among the tracks that are labelled g. A track that reaches this for
-another genre than its own, and one half, is doubted. All probabilities are out of fold, artists held out as wholes,
-over training and validation tracks, and share one temperature; test tracks are never looked at. What is doubted is the
-label, or the model: a person decides, in the column `decision` of `doubts.csv`, and `write_relabelled` makes a table of it
-that can be prepared.
+Confident learning (Northcutt, Jiang and Chuang 2021): a model is confident of genre g where its probability reaches the
+mean probability of g among the tracks that are labelled g. A track that reaches this, and one half as well, for another
+genre than its own is doubted. All probabilities are out of fold, with whole artists held out, over training and
+validation tracks, and share one temperature; test tracks are never used. Either the label or the model may be wrong: a
+person decides, in the column `decision` of `doubts.csv`, and `write_relabelled` turns it into a table to prepare.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ DECISIONS = ("accept", "reject", "")
 HEADERS = ("track", "labelled", "sounds like", "p labelled", "p suggested", "artist", "album")
 MAX_ROWS_SHOWN = 20  # rows on a terminal
 MIN_AGREEMENT = 0.8
-"""Share of labels that a model must agree with, out of fold, for its doubts to be told without a word on itself."""
+"""Out-of-fold agreement with the labels below which the sentence warns that many mistakes are the model's own."""
 
 
 def study(
@@ -53,22 +52,22 @@ def study(
     notify: Notify,
     bar: ProgressBar,
 ) -> dict[str, Any]:
-    """Doubt the labels of training and validation tracks; write RUN/doubts.json and doubts.csv and return the first.
+    """Find doubtful labels of training and validation tracks; write RUN/doubts.json and doubts.csv, return the JSON.
 
-    Decisions that stand in a doubts.csv of before are kept, with their rows where the track is no longer doubted; where
-    another genre is suggested now, the question is asked anew.
+    Decisions in an existing doubts.csv are kept, with their rows where the track is no longer doubted; where another
+    genre is suggested now, the decision is left empty.
 
     Args:
         prepared, settings: of RUN: the parts are the same.
-        models: to choose among; used is the one with the lowest log loss on its calibration tracks that is no network.
+        models: to choose from: the one with the lowest log loss on the calibration tracks, networks excluded.
 
     Raises:
-        DatasetError: the doubts.csv that is there is damaged.
-        ModelError: none of the models can be fitted so often, or the tracks cannot be held out in folds.
-        SplitError: the run's own split is none any more.
+        DatasetError: the existing doubts.csv is damaged.
+        ModelError: none of the models can be fitted that often, or the tracks cannot be held out in folds.
+        SplitError: the run's own split is no longer possible.
     """
     task = make_task(prepared, settings)
-    name, decided = _choose_model(run, models), _decided_rows(run)
+    name, decisions = _choose_model(run, models), _decided_rows(run)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
     with bar("Label doubts", "fits") as progress, cross_fit(task, quick_settings(settings, name), among) as fits:
@@ -77,12 +76,12 @@ def study(
         held = fits.held_out(name, fold)
     y = task.labels(chooses=False).y
     held = replace(held, probabilities=_calibrate(held, y))
-    rows, right = _rows(task, held), float(held.correct(y).mean())
+    rows, agreement = _doubted_rows(task, held), float(held.correct(y).mean())
     about: dict[str, Any] = {
-        "model": name, "accuracy": right, "n_examined": len(held.tracks), "n_doubted": len(rows),
-        "sentences": _sentences(task, name, right, fold, rows), "rows": rows,
+        "model": name, "accuracy": agreement, "n_examined": len(held.tracks), "n_doubted": len(rows),
+        "sentences": _sentences(task, name, agreement, fold, rows), "rows": rows,
     }  # fmt: skip
-    _write_csv(run, rows, decided)
+    _write_csv(run, rows, decisions)
     run.write_json(FILE, about)
     for sentence in about["sentences"]:
         notify(sentence)
@@ -103,30 +102,30 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
 def find_doubts(
     y: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which labels are contradicted with confidence, the clearest contradiction first.
+    """Find the labels that are contradicted with confidence, the clearest contradiction first.
 
     Args:
         y: labelled genre, shape (n,).
-        probabilities: of models that did not learn from the row, shape (n, genres).
+        probabilities: from models that were not trained on the row, shape (n, genres).
 
     Returns:
-        Row numbers and the genre that the model hears instead, both of shape (doubted,).
+        Row numbers and the genre that the model predicts instead, both of shape (doubted,).
     """
     n, k = probabilities.shape
-    usual = np.array([probabilities[y == g, g].mean() if (y == g).any() else np.inf for g in range(k)])
-    heard = probabilities.argmax(axis=1)
-    own, best = probabilities[np.arange(n), y], probabilities[np.arange(n), heard]
-    # Of a weak model little is usual, and a genre that is less likely than not contradicts nothing.
-    rows = np.flatnonzero((heard != y) & (best >= usual[heard]) & (best > 0.5))
+    mean_p = np.array([probabilities[y == g, g].mean() if (y == g).any() else np.inf for g in range(k)])
+    predicted = probabilities.argmax(axis=1)
+    own, best = probabilities[np.arange(n), y], probabilities[np.arange(n), predicted]
+    # A weak model has low mean probabilities, so a genre must be more likely than not as well.
+    rows = np.flatnonzero((predicted != y) & (best >= mean_p[predicted]) & (best > 0.5))
     rows = rows[np.argsort(own[rows] - best[rows], kind="stable")]
-    return rows, heard[rows]
+    return rows, predicted[rows]
 
 
 def read_decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
     """Decided rows of a doubts.csv: track_id → (suggested genre, `accept` or `reject`).
 
     Raises:
-        DatasetError: not such a file, or a decision that is none.
+        DatasetError: not such a file, or an invalid decision.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_bytes(name).decode("utf-8-sig"), newline="")))
@@ -148,10 +147,10 @@ def read_decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
 
 
 def _choose_model(run: Folder, models: Sequence[str]) -> str:
-    """Of the models that are fitted in seconds the one whose probabilities were worth most on calibration tracks.
+    """The model with the lowest log loss on the calibration tracks, among those that are fitted in seconds.
 
-    Those are no scored ones: labels that are changed by what it finds must owe nothing to these. All such models have
-    the same calibration tracks; the first is taken where none was calibrated.
+    Calibration tracks are not scored tracks: corrections of labels must not depend on these. All such models have the
+    same calibration tracks; the first model is taken where none was calibrated.
     """
     quick = [m for m in models if m != "majority" and not model_class(m).needs_validation]
     if not quick:
@@ -162,7 +161,7 @@ def _choose_model(run: Folder, models: Sequence[str]) -> str:
 
 
 def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """Folds with whole artists; a track of unknown artist is one by itself, so that its label is examined too."""
+    """Folds with whole artists; a track of unknown artist is its own group, so that its label is examined too."""
     artists = task.artists() or [None] * len(among)
     groups = [f"\t{i}" if artist is None else artist for i, artist in enumerate(artists)]
     try:
@@ -172,17 +171,17 @@ def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]
 
 
 def _calibrate(held: HeldOutPredictions, y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probabilities that are as sure as they should be, for some models say 0 or 1 to everything. Shape (n, genres)."""
+    """Calibrated probabilities, shape (n, genres), with one temperature: some models return nothing but 0 and 1."""
     return apply_temperature(held.probabilities, fit_temperature(held.tracks, held.probabilities, y))
 
 
-def _rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
-    """Doubted tracks: albums, and what is of one artist without an album, stand together, the clearest case first."""
+def _doubted_rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
+    """Rows of doubted tracks, grouped by album (by artist without an album), the group of the clearest case first."""
     t, y = task.prepared.tracks, task.labels(chooses=False).y
     copies = Counter(h for h in t["sha256"] if h)
-    rows, heard = find_doubts(y[held.tracks], held.probabilities)
+    rows, predicted = find_doubts(y[held.tracks], held.probabilities)
     found = []
-    for row, suggested in zip(rows.tolist(), heard.tolist(), strict=True):
+    for row, suggested in zip(rows.tolist(), predicted.tolist(), strict=True):
         i, p = int(held.tracks[row]), held.probabilities[row]
         found.append(
             {
@@ -193,23 +192,24 @@ def _rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     groups: dict[object, int] = {}
-    place = [groups.setdefault(_group(r), len(groups)) for r in found]
+    place = [groups.setdefault(_decision_group(r), len(groups)) for r in found]
     return [found[i] for i in sorted(range(len(found)), key=lambda i: place[i])]
 
 
-def _group(row: dict[str, Any]) -> object:
-    """What a person decides at once: an album, an artist's tracks without one, a single track."""
+def _decision_group(row: dict[str, Any]) -> object:
+    """Key of tracks that are decided together: an album, an artist's tracks without one, or a single track."""
     return (row["artist"], row["album"]) if row["artist"] or row["album"] else row["track_id"]
 
 
 def _sentences(
-    task: Task, name: str, right: float, fold: NDArray[np.int64], rows: Sequence[dict[str, Any]]
+    task: Task, name: str, agreement: float, fold: NDArray[np.int64], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
     n = int((fold >= 0).sum())
-    own = f"; the model agrees with {right:.0%} of the labels only, so many of these mistakes are its own"
+    own = f"; the model agrees with {agreement:.0%} of the labels only, so many of these mistakes are its own"
     sentences = [
-        f"{name}, out of fold, contradicts {len(rows):,} of {pluralize(n, 'label')} ({len(rows) / n:.0%}) with confidence"
-        f"{own if right < MIN_AGREEMENT else ''}: look at {CSV}, the clearest cases first, and fill in its column `decision`"
+        f"{name}, out of fold, contradicts {len(rows):,} of {pluralize(n, 'label')} ({len(rows) / n:.0%}) "
+        f"with confidence{own if agreement < MIN_AGREEMENT else ''}: "
+        f"look at {CSV}, the clearest cases first, and fill in its column `decision`"
     ]
     pairs = Counter((r["genre"], r["suggested"]) for r in rows).most_common(3)
     if pairs:
@@ -226,47 +226,47 @@ def _sentences(
 
 
 def _decided_rows(run: Folder) -> dict[str, dict[str, Any]]:
-    """Rows of doubts.csv that a person has decided, by track_id; none where there is no such file."""
+    """Rows of doubts.csv with a decision, by track_id; empty if there is no such file."""
     if not run.exists(CSV):
         return {}
-    decision = {track: said for track, (_, said) in read_decisions(run).items()}
+    decision = {track: value for track, (_, value) in read_decisions(run).items()}
     rows = csv.DictReader(io.StringIO(run.read_bytes(CSV).decode("utf-8-sig"), newline=""))
     return {r["track_id"]: r | {"decision": decision[r["track_id"]]} for r in rows if r["track_id"] in decision}
 
 
 def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """doubts.csv, with what was decided before, behind the rest where it is not doubted any more."""
+    """Write doubts.csv with earlier decisions; decided rows that are no longer doubted come last."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        held = decided.get(row["track_id"], {"suggested": "", "decision": ""})
-        writer.writerow(row | {"decision": held["decision"] if held["suggested"] == row["suggested"] else ""})
+        previous = decided.get(row["track_id"], {"suggested": "", "decision": ""})
+        writer.writerow(row | {"decision": previous["decision"] if previous["suggested"] == row["suggested"] else ""})
     doubted_now = {row["track_id"] for row in rows}
     writer.writerows(row for track, row in decided.items() if track not in doubted_now)
     run.write_bytes(CSV, text.getvalue().encode())
 
 
 def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: str = "relabelled.csv") -> int:
-    """Write the tracks of a preparation as a table with the accepted genres, to be prepared like any other table.
+    """Write the tracks of a preparation as a table with the accepted genres, which can be prepared like any other.
 
-    Of audio it is a list of files (`path`, absolute), of a table of features the table itself. Preparing it is quick:
-    only labels are new.
+    For audio it lists files (`path`, absolute), for a table of features it is that table with other labels. Preparing
+    it is quick: only labels are new.
 
     Args:
-        accepted: RUN, or any folder with a decided doubts.csv.
-        out: gets the table.
+        accepted: RUN, or any folder with a doubts.csv with decisions.
+        out: folder of the new table.
 
     Returns:
-        How many tracks have another genre.
+        Number of accepted corrections.
 
     Raises:
         DatasetError: the CSV cannot be read, or names tracks that are not in PREPARED.
     """
     genre = {track: g for track, (g, decision) in read_decisions(accepted).items() if decision == "accept"}
     t = prepared.tracks
-    if strangers := [i for i in genre if i not in set(t["track_id"])]:
-        raise DatasetError(f"{accepted}/{CSV}: {printable(strangers[0])} is no track of {prepared.folder}")
+    if unknown := [i for i in genre if i not in set(t["track_id"])]:
+        raise DatasetError(f"{accepted}/{CSV}: {printable(unknown[0])} is no track of {prepared.folder}")
     columns: dict[str, Sequence[Any]] = {
         "track_id": t["track_id"],
         "genre": [genre.get(i, g) for i, g in zip(t["track_id"], t["genre"], strict=True)],

@@ -1,7 +1,7 @@
-"""The finished models of a RUN hear altered audio of its scored tracks, each as `predict` would.
+"""Classify altered audio of the scored tracks of a RUN with its finished models, each as in `predict`.
 
-A track is decoded once for all conditions, and a view is computed once for all models that read it with the same
-numbers: five of the classical models read `statistics`. What one worker holds does not grow with a track's length.
+A track is decoded once for all conditions, and a view is computed once for all models that use it with the same
+settings: five of the classical models use `statistics`. The memory of a worker does not grow with the track's length.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ JobT = TypeVar("JobT")
 Result = TypeVar("Result")
 
 LENGTH_TOLERANCE = 1.05
-"""An excerpt longer than the track divided by this is the track itself: 29.98 s are 30 s."""
+"""An excerpt longer than the track divided by this is the whole track, so that 29.98 s count as 30 s."""
 
 
 @dataclass(frozen=True)
 class StudyModel:
-    """A model of a RUN that can be shown audio: its folder's name, its bundle, and what that reads."""
+    """A model of a RUN that classifies audio: name of its folder, its bundle, and the view and clips it reads."""
 
     name: str
     bundle: str
@@ -57,7 +57,7 @@ class StudyModel:
 
 @dataclass(frozen=True)
 class ScoredTrack:
-    """A scored track whose audio is on this disk; `artist` as the split groups them."""
+    """A scored track whose audio is on this disk; `artist`: key by which the split groups."""
 
     track_id: str
     relative: str
@@ -69,12 +69,12 @@ class ScoredTrack:
 
 @dataclass(frozen=True)
 class StudyInputs:
-    """Who hears what.
+    """The models and tracks of a study.
 
     Attributes:
-        tracks: those with audio here, in the order of their ids.
-        n_scored: of them and those without.
-        why_not: why nothing can be heard, in one sentence; None where it can.
+        tracks: scored tracks with audio on this disk, in the order of their ids.
+        n_scored: number of scored tracks, with or without audio.
+        why_not: why the study is impossible, in one sentence; None if it is possible.
     """
 
     models: tuple[StudyModel, ...]
@@ -85,25 +85,25 @@ class StudyInputs:
 
 
 def load_inputs(run: Folder) -> StudyInputs:
-    """The models of a finished RUN that hear, and the scored tracks that they can hear here.
+    """Find the models of a finished RUN that read audio, and its scored tracks whose audio is on this disk.
 
     Raises:
-        BundleError: a bundle of it cannot be read.
+        BundleError: one of its bundles cannot be read.
         PreparedError: its `split.parquet` cannot be read.
     """
     facts = run.read_json("run.json")
     root = str(facts["dataset"]["root"])
     rows = [r for r in read_parquet(run, "split.parquet").to_pylist() if r["role"] == "score"]
     study_models = _find_models(run) if run.is_local else ()
-    tracks = tuple(sorted((t for r in rows if (t := _track(r, root))), key=lambda t: t.track_id))
-    why: str | None = None
+    tracks = tuple(sorted((t for r in rows if (t := _scored_track(r, root))), key=lambda t: t.track_id))
+    why_not: str | None = None
     if not run.is_local:
-        why = f"the models of {run} are not on this disk: copy it here to let them hear"
+        why_not = f"the models of {run} are not on this disk: copy it here to let them hear"
     elif not study_models:
-        why = "no model of this run hears: they read columns of a table, which has no sound"
+        why_not = "no model of this run hears: they read columns of a table, which has no sound"
     elif not tracks:
-        why = f"none of the {pluralize(rows, 'scored track')} is on this disk: looked below {root}"
-    return StudyInputs(study_models, tracks, str(facts["part"]), len(rows), why)
+        why_not = f"none of the {pluralize(rows, 'scored track')} is on this disk: looked below {root}"
+    return StudyInputs(study_models, tracks, str(facts["part"]), len(rows), why_not)
 
 
 def _find_models(run: Folder) -> tuple[StudyModel, ...]:
@@ -122,7 +122,7 @@ def _find_models(run: Folder) -> tuple[StudyModel, ...]:
     return tuple(found)
 
 
-def _track(row: dict[str, Any], root: str) -> ScoredTrack | None:
+def _scored_track(row: dict[str, Any], root: str) -> ScoredTrack | None:
     if not row["path"] or not row["duration_s"] or not (path := Path(root, row["path"])).is_file():
         return None
     artist = artist_key(row["artist"])
@@ -130,18 +130,18 @@ def _track(row: dict[str, Any], root: str) -> ScoredTrack | None:
 
 
 def sample(tracks: Sequence[ScoredTrack], at_most: int, *, seed: int) -> tuple[ScoredTrack, ...]:
-    """At most so many tracks, each genre with its share: every k-th of those in a row by genre, shuffled within it."""
+    """A stratified sample: every k-th track of a list that is sorted by genre and shuffled within each genre."""
     if len(tracks) <= at_most:
         return tuple(tracks)
     shuffled = [tracks[i] for i in np.random.default_rng(seed).permutation(len(tracks))]
-    row = sorted(shuffled, key=lambda t: t.genre)
-    chosen = [row[i] for i in np.linspace(0, len(row) - 1, at_most).round().astype(int)]
+    by_genre = sorted(shuffled, key=lambda t: t.genre)
+    chosen = [by_genre[i] for i in np.linspace(0, len(by_genre) - 1, at_most).round().astype(int)]
     return tuple(sorted(chosen, key=lambda t: t.track_id))
 
 
 @dataclass(frozen=True)
 class ConditionJob:
-    """One track under several conditions, the first of them clean; crosses process borders."""
+    """One track under several conditions, the first of them clean; sent to worker processes."""
 
     models: tuple[StudyModel, ...]
     track: ScoredTrack
@@ -149,26 +149,26 @@ class ConditionJob:
     seed: int
 
 
-def classify_conditions(order: ConditionJob) -> Floats:
-    """What the models say of one track, shape (conditions, models, genres).
+def classify_conditions(job: ConditionJob) -> Floats:
+    """Probabilities of the models for one track, shape (conditions, models, genres).
 
-    Rows are NaN where a model refuses what is left of the track (it is silent, or too short), where the track is
-    shorter than the condition's seconds, and everywhere where the file cannot be read.
+    Rows are NaN where a model rejects the altered track (it is silent, or too short), where the track is shorter than
+    the condition's seconds, and all of them where the file cannot be read.
     """
-    models, track = load_bundles(order.models), order.track
-    answers = np.full((len(order.conditions), len(models), len(order.models[0].genres)), np.nan)
-    seed = zlib.crc32(track.track_id.encode()) ^ order.seed
+    models, track = load_bundles(job.models), job.track
+    probabilities = np.full((len(job.conditions), len(models), len(job.models[0].genres)), np.nan)
+    seed = zlib.crc32(track.track_id.encode()) ^ job.seed
     try:
         with closing(open_cached(track.path)) as source:
-            for i, condition in enumerate(order.conditions):
+            for i, condition in enumerate(job.conditions):
                 wanted_s = condition.seconds or 0.0
                 if wanted_s * LENGTH_TOLERANCE < track.duration_s:
-                    answers[i] = classify_track(order.models, models, source, condition, seed=seed)
+                    probabilities[i] = classify_track(job.models, models, source, condition, seed=seed)
                 elif wanted_s <= track.duration_s * LENGTH_TOLERANCE:
-                    answers[i] = answers[0]
+                    probabilities[i] = probabilities[0]
     except DecodeError:
-        answers[:] = np.nan
-    return answers
+        probabilities[:] = np.nan
+    return probabilities
 
 
 def classify_track(
@@ -179,45 +179,46 @@ def classify_track(
     *,
     seed: int,
 ) -> Floats:
-    """What models say of a track under a condition, shape (models, genres); NaN where they refuse it."""
+    """Probabilities of models for a track under a condition, shape (models, genres); NaN where a model rejects it."""
     total = np.zeros((len(models), len(models[0].genres)))
-    for clips in dict.fromkeys(e.clips for e in study_models):
-        mine = [i for i, e in enumerate(study_models) if e.clips == clips]
+    for clips in dict.fromkeys(m.clips for m in study_models):
+        with_clips = [i for i, m in enumerate(study_models) if m.clips == clips]
         views = {
-            v: [i for i in mine if study_models[i].view == v] for v in dict.fromkeys(study_models[i].view for i in mine)
+            v: [i for i in with_clips if study_models[i].view == v]
+            for v in dict.fromkeys(study_models[i].view for i in with_clips)
         }
-        listening = [_ViewClassifier(view, rows, models, total) for view, rows in views.items()]
+        classifiers = [_ViewClassifier(view, rows, models, total) for view, rows in views.items()]
         try:
             for clip in AlteredAudio(source, condition, seed=seed).clips(clips):
-                for one in listening:
-                    one.to(clip)
-            for one in listening:
-                one.ask()
+                for classifier in classifiers:
+                    classifier.add_clip(clip)
+            for classifier in classifiers:
+                classifier.classify_windows()
         except DecodeError:
-            total[mine] = np.nan
+            total[with_clips] = np.nan
     total[(total == 0).all(axis=1)] = np.nan
-    answers: Floats = total / total.sum(axis=1, keepdims=True)
-    return answers
+    probabilities: Floats = total / total.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 class _ViewClassifier:
-    """Models that read one view of one track: adds what they say of its windows to their rows of `total`."""
+    """Models that read one view of one track: adds their probabilities for its windows to their rows of `total`."""
 
     def __init__(self, view: View, rows: list[int], models: Sequence[Bundle], total: Floats) -> None:
         self._view, self._rows, self._models, self._total = view, rows, models, total
         self._windows: list[NDArray[Any]] = []
 
-    def to(self, clip: Clip) -> None:
-        """Listen to one more stretch; a view that cannot be computed of it makes these models refuse the track."""
+    def add_clip(self, clip: Clip) -> None:
+        """Add the windows of one more clip; if its view cannot be computed, these models reject the track (NaN)."""
         try:
             self._windows += [w.x for w in compute(self._view, clip.y, clip.sr, start_s=clip.start_s)]
         except DecodeError:
             self._total[self._rows] = np.nan
         if len(self._windows) >= BATCH_SIZE:
-            self.ask()
+            self.classify_windows()
 
-    def ask(self) -> None:
-        """What they say of the windows since the last time."""
+    def classify_windows(self) -> None:
+        """Classify the windows that were added since the last call."""
         for i in self._rows if self._windows else ():
             try:
                 self._total[i] += self._models[i].probabilities(np.stack(self._windows).astype(np.float32)).sum(axis=0)
@@ -228,43 +229,43 @@ class _ViewClassifier:
 
 @lru_cache(maxsize=1)
 def load_bundles(study_models: tuple[StudyModel, ...]) -> tuple[Bundle, ...]:
-    """The models, loaded once in each process.
+    """The models, loaded once per process.
 
     Raises:
-        BundleError: one cannot be used, or changed since it was looked at.
+        BundleError: one cannot be used, or has changed since `load_inputs`.
     """
     if multiprocessing.parent_process() is not None:
-        bundles.THREADS = 1  # of onnxruntime's: the workers share the cores
-    found = tuple(load_bundle(e.bundle) for e in study_models)
-    changed = [e.bundle for e, model in zip(study_models, found, strict=True) if e.fingerprint != model.fingerprint]
+        bundles.THREADS = 1  # of onnxruntime: the workers share the cores
+    found = tuple(load_bundle(m.bundle) for m in study_models)
+    changed = [m.bundle for m, model in zip(study_models, found, strict=True) if m.fingerprint != model.fingerprint]
     if changed:
         raise BundleError(f"{changed[0]} was changed while it was in use: begin again")
     return found
 
 
 def run_jobs(
-    work: Callable[[JobT], Result], orders: Sequence[JobT], *, jobs: int, progress: Callable[[int, int], None]
+    work: Callable[[JobT], Result], inputs: Sequence[JobT], *, jobs: int, progress: Callable[[int, int], None]
 ) -> list[Result]:
-    """What `work` makes of every order, in their order, by worker processes where there are several.
+    """Results of `work` for every job, in their order, from worker processes where there are several.
 
     Args:
-        progress: called with (done, in all).
+        progress: called with (done, total).
 
     Raises:
         ModelError: a worker died.
     """
     found: dict[int, Result] = {}
-    if min(jobs, len(orders)) <= 1:
-        for i, order in enumerate(orders):
-            found[i] = work(order)
-            progress(len(found), len(orders))
+    if min(jobs, len(inputs)) <= 1:
+        for i, item in enumerate(inputs):
+            found[i] = work(item)
+            progress(len(found), len(inputs))
         return list(found.values())
     try:
-        with process_pool(min(jobs, len(orders))) as pool:
-            out = {pool.submit(work, order): i for i, order in enumerate(orders)}
-            for future in as_completed(out):
-                found[out[future]] = future.result()
-                progress(len(found), len(orders))
+        with process_pool(min(jobs, len(inputs))) as pool:
+            futures = {pool.submit(work, item): i for i, item in enumerate(inputs)}
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                progress(len(found), len(inputs))
     except BrokenProcessPool as e:
         raise ModelError("a worker process died while it heard the scored tracks: is there enough memory?") from e
-    return [found[i] for i in range(len(orders))]
+    return [found[i] for i in range(len(inputs))]

@@ -1,15 +1,15 @@
-"""How much of a model's accuracy is owed to the way its tracks were split (`--honesty`).
+"""How much of a model's accuracy is due to the way its tracks were split (`--honesty`).
 
-The same model is trained on the same tracks under four policies, from the most flattering to the strictest:
+The same model is trained on the same tracks under four policies, from the most optimistic to the strictest:
 
-- `segment`: windows are dealt out to 5 folds at random, so that other windows of a scored track were learned from.
+- `segment`: windows are assigned to 5 folds at random, so that other windows of a scored track were trained on.
   Only where tracks have several windows.
 - `random`: tracks are, so that other tracks of a scored artist were.
 - `artist`: artists are, so that nothing of a scored artist was.
 - `official`: the dataset's own parts, scored once on its test tracks, or on validation where there are none.
 
-In the first three every track is scored once, by a model that did not learn from its fold; so two policies are compared
-track by track, with an interval that draws artists as wholes (tracks, where artists are unknown).
+In the first three every track is scored once, by a model that was not trained on its fold; so two policies are compared
+track by track, with an interval that resamples whole artists (tracks, where artists are unknown).
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ def study(
     Args:
         prepared: what RUN was trained on.
         settings: of RUN; only its split does not count.
-        models: names; `majority` listens to nothing and is left out.
+        models: names; `majority` ignores the audio and is left out.
 
     Raises:
-        SplitError: the run's own split is none any more.
+        SplitError: the run's own split is no longer possible.
     """
     task, official, reasons = _tasks(prepared, settings)
     names = [m for m in models if m != "majority"]
     among = _shared_tracks(task, official)
     task = _restrict_genres(task, among)
-    plans, more = _policy_folds(task, among, settings.seed)
-    reasons |= more
-    n_fits = len(names) * (len(plans) * holdout_folds.N_FOLDS + (official is not None))
+    folds, fold_reasons = _policy_folds(task, among, settings.seed)
+    reasons |= fold_reasons
+    n_fits = len(names) * (len(folds) * holdout_folds.N_FOLDS + (official is not None))
     found: list[dict[str, Any]] = []
     not_run = [{"model": None, "policy": p, "reason": reasons[p]} for p in POLICIES if p in reasons]
     with bar("Honesty", "fits") as progress, cross_fit(task, settings, among) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
-            outcomes, refused = _run_policies(fits, name, plans, official, run)
+            results, refused = _run_policies(fits, name, folds, official, run)
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
-            if outcomes:
-                found.append(compare_policies(name, fits.view(name), outcomes, fits.task.artists()))
+            if results:
+                found.append(compare_policies(name, fits.view(name), results, fits.task.artists()))
     sentences = [d["sentence"] for m in found for d in m["differences"]]
     sentences += [
         *_tuned_sentence([m["model"] for m in found if settings.params.get(m["model"])]),
@@ -97,29 +97,29 @@ def _tuned_sentence(names: list[str]) -> list[str]:
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row a model and policy, as printed under HEADERS."""
+    """One row per model and policy, as printed under HEADERS."""
     rows: list[tuple[str, ...]] = []
     for model in found["models"]:
         above = {(d["a"], d["b"]): d for d in model["differences"]}
         for p in model["policies"]:
             name = p["policy"] + (f" ({p['part']})" if p["part"] else "")
             accuracy = f"{percent(p['accuracy'])} [{percent(p['low'])}, {percent(p['high'])}]"
-            gaps = [_gap(above.get((p["policy"], b))) for b in ("artist", "official")]
+            gaps = [_difference_text(above.get((p["policy"], b))) for b in ("artist", "official")]
             rows.append((printable(model["model"]), name, accuracy, f"{p['n']:,}", f"{p['n_learned']:,}", *gaps))
     return rows
 
 
-def _gap(difference: dict[str, Any] | None) -> str:
+def _difference_text(difference: dict[str, Any] | None) -> str:
     if difference is None:
         return ""
     return f"{100 * difference['difference']:+.1f} [{100 * difference['low']:.1f}, {100 * difference['high']:.1f}]"
 
 
-# === Who is learned from under which policy ===
+# === Tracks and folds of each policy ===
 
 
 def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | None, dict[str, str]]:
-    """The run's task, the one of the official split or None, and the reason why there is none."""
+    """The task of the run, that of the official split or None, and the reason why it is missing, by policy."""
     task = make_task(prepared, settings)
     try:
         return task, make_task(prepared, replace(settings, split="official")), {}
@@ -128,8 +128,8 @@ def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | No
 
 
 def _shared_tracks(task: Task, official: Task | None) -> NDArray[np.bool_]:
-    """Tracks that every policy shares out: those in a part of the official split, or where there is none, all that
-    can be used and that it does not exclude. Shape (tracks,)."""
+    """Mask of the tracks used by every policy, shape (tracks,): those in a part of the official split, or without
+    one all usable tracks that it does not exclude."""
     if official is not None:
         return np.array([part != "excluded" for part in official.split.parts])
     stated = task.prepared.tracks["official_split"]
@@ -137,7 +137,7 @@ def _shared_tracks(task: Task, official: Task | None) -> NDArray[np.bool_]:
 
 
 def _restrict_genres(task: Task, among: NDArray[np.bool_]) -> Task:
-    """The task with the genres of these tracks alone."""
+    """The task with only the genres of these tracks."""
     genres = {g for g, here in zip(task.prepared.tracks["genre"], among, strict=True) if here}
     return replace(task, genres=tuple(sorted(genres)))
 
@@ -145,72 +145,72 @@ def _restrict_genres(task: Task, among: NDArray[np.bool_]) -> Task:
 def _policy_folds(
     task: Task, among: NDArray[np.bool_], seed: int
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """Fold of every track under `random` and `artist`, and why a policy has none."""
+    """Fold of every track under `random` and `artist`, and the reason where a policy has none."""
     y, artists = task.labels(chooses=False).y, task.artists()
-    plans, reasons = {}, {}
+    folds, reasons = {}, {}
     if artists is None or not any(a for a, here in zip(artists, among, strict=True) if here):
         remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or in the files' tags"
         reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
-            plans["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
+            folds["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
         except SplitError as e:
             reasons["artist"] = f"it {e}"
     try:
-        plans["random"] = holdout_folds.random_folds(y, among, seed=seed)
+        folds["random"] = holdout_folds.random_folds(y, among, seed=seed)
     except SplitError as e:
         reasons["random"] = f"it {e}"
-    return plans, reasons
+    return folds, reasons
 
 
-# === What a model makes of it ===
+# === One model under every policy ===
 
 
 def _run_policies(
-    fits: CrossFit, name: str, plans: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
+    fits: CrossFit, name: str, folds: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
 ) -> tuple[list[PolicyResult], dict[str, str]]:
-    """One outcome a policy that the model can be fitted under, and why it cannot under the others."""
-    found, refused, settings = [], {}, fits.settings
+    """One result per policy that the model can be fitted under, and the reason for each other policy."""
+    results, refused, settings = [], {}, fits.settings
     fits.settings = quick_settings(settings, name)
     for policy in POLICIES:
         try:
             fits.check(name)
             if policy == "official" and official is not None:
-                found.append(_official(fits, name, official, run))
-            elif policy in plans:
+                results.append(_official_result(fits, name, official, run))
+            elif policy in folds:
                 artists = fits.task.artists() if policy == "artist" else None
-                held = fits.held_out(name, plans[policy], artists)
-                found.append(_policy_result(fits, policy, held, note=_note(plans[policy])))
+                held = fits.held_out(name, folds[policy], artists)
+                results.append(_policy_result(fits, policy, held, note=_always_fitted_note(folds[policy])))
             elif policy == "segment":
-                found.append(_segments(fits, name))
+                results.append(_segment_result(fits, name))
         except (ModelError, SplitError) as e:
             refused[policy] = str(e)
     fits.settings = settings
-    return found, refused
+    return results, refused
 
 
-def _official(fits: CrossFit, name: str, official: Task, run: Folder) -> PolicyResult:
+def _official_result(fits: CrossFit, name: str, official: Task, run: Folder) -> PolicyResult:
     role = official.labels(chooses=model_class(name).needs_validation).role
     part = official.split.scored_part
     note = "one fixed split, so one evaluation"
     if official.split.no_test:
         note += "; there are no test tracks: the validation part is scored"
-    own = official.split.parts == fits.task.split.parts  # then it has been trained already, and is not trained again
-    answers = (_run_predictions(run, name, official, role) if own else None) or fits.answers(name, role)
-    return _policy_result(fits, "official", answers, part=part, note=note)
+    own = official.split.parts == fits.task.split.parts  # then the run has trained this model already
+    predictions = (_run_predictions(run, name, official, role) if own else None) or fits.answers(name, role)
+    return _policy_result(fits, "official", predictions, part=part, note=note)
 
 
 def _run_predictions(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldOutPredictions | None:
-    """What the run's own model answered to its scored tracks; None where that is not there."""
+    """Predictions of the run's own model on its scored tracks; None if they were not stored."""
     if not run.exists(f"{name}/predictions.parquet"):
         return None
-    told = read_parquet(run, f"{name}/predictions.parquet").to_pydict()
+    stored = read_parquet(run, f"{name}/predictions.parquet").to_pydict()
     number = {track: i for i, track in enumerate(task.prepared.tracks["track_id"])}
-    tracks = np.array([number[t] for t in told["track_id"]], np.int64)
-    probabilities = np.array([told[f"p_{g}"] for g in task.genres], np.float64).T
+    tracks = np.array([number[t] for t in stored["track_id"]], np.int64)
+    probabilities = np.array([stored[f"p_{g}"] for g in task.genres], np.float64).T
     order = np.argsort(tracks)[role[np.sort(tracks)] == "score"]
-    none = np.zeros(len(order), np.int64)
-    return HeldOutPredictions(tracks[order], probabilities[order], none, n_learned(name, role), ())
+    no_fold = np.zeros(len(order), np.int64)
+    return HeldOutPredictions(tracks[order], probabilities[order], no_fold, n_learned(name, role), ())
 
 
 def _policy_result(fits: CrossFit, policy: str, held: HeldOutPredictions, **more: Any) -> PolicyResult:
@@ -219,8 +219,8 @@ def _policy_result(fits: CrossFit, policy: str, held: HeldOutPredictions, **more
     return PolicyResult(policy, held.tracks, correct, folds, held.n_learned, **more)
 
 
-def _segments(fits: CrossFit, name: str) -> PolicyResult:
-    """Windows at random: tracks are scored by the mean over their windows, each of which was held out.
+def _segment_result(fits: CrossFit, name: str) -> PolicyResult:
+    """The policy `segment`: a track is scored by the mean over its windows, each of which was held out.
 
     Raises:
         SplitError: every track has one window.
@@ -230,21 +230,23 @@ def _segments(fits: CrossFit, name: str) -> PolicyResult:
     windows = fits.windows(name)
     fold = holdout_folds.random_folds(windows.y, np.ones(len(windows), bool), seed=fits.settings.seed)
     held = fits.held_out_windows(name, fold)
-    right = held.correct(windows.y)
+    correct_windows = held.correct(windows.y)
     tracks, probabilities = pool(windows.track[held.tracks], held.probabilities)
     correct = np.asarray(probabilities.argmax(axis=1) == fits.labels.y[tracks], bool)
     figures = metrics.segment_scores(
         windows.y[held.tracks], held.probabilities, windows.track[held.tracks], fits.task.artists()
     )
     assert figures is not None
-    note = f"of the {len(right):,} windows by themselves {percent(figures['accuracy'])} % are right; folds are of these"
-    folds = [float(right[held.fold == k].mean()) for k in np.unique(held.fold)]
+    accuracy = percent(figures["accuracy"])
+    note = f"of the {len(correct_windows):,} windows by themselves {accuracy} % are right; folds are of these"
+    folds = [float(correct_windows[held.fold == k].mean()) for k in np.unique(held.fold)]
     learned = [len(np.unique(windows.track[fold != k])) for k in range(holdout_folds.N_FOLDS)]
     return PolicyResult("segment", tracks, correct, folds, round(float(np.mean(learned))), note=note, windows=figures)
 
 
-def _note(fold: NDArray[np.int64]) -> str | None:
+def _always_fitted_note(fold: NDArray[np.int64]) -> str | None:
     always = int((fold == holdout_folds.ALWAYS_FITTED).sum())
     if not always:
         return None
-    return f"{pluralize(always, 'track')} of unknown artist, or of a genre's only one, always learned from and never scored"
+    tracks = pluralize(always, "track")
+    return f"{tracks} of unknown artist, or of a genre's only one, always learned from and never scored"

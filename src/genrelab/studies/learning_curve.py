@@ -1,9 +1,9 @@
 """Would more tracks help? The model again on 10, 25, 50 and 100 % of its training tracks (`--learning-curve`).
 
-The shares are nested: what is learned from at 10 % is learned from at 25 % too. Artists are taken whole, genre by
-genre, so that each keeps its share and none is lost; the small shares are drawn several times, for much depends on
-which few artists they hold. All are scored on the run's scored part, and the last step, from half to all, is judged by
-its paired interval. Nothing is said of tracks that are not there: a curve of four points does not foretell the fifth.
+The shares are nested: the tracks at 10 % are among those at 25 %. Artists are taken as a whole, genre by genre, so that
+each genre keeps its share and none is lost; small shares are drawn several times, as much depends on which few artists
+they contain. All are scored on the run's scored part, and the last step, from half to all, is judged by its paired
+interval. Nothing is extrapolated: a curve of four points does not predict the fifth.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from genrelab.training.cross_fit import CrossFit, cross_fit
 
 FILE = "learning_curve.json"
 DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
-"""Share of the training tracks → how often it is drawn; networks, which take long, are drawn once."""
+"""Share of the training tracks → number of draws; for networks, which take long, one draw each."""
 
 MIN_GAIN = 0.02
-"""Where the last doubling of the tracks brought less than this, the next one is hardly worth the trouble."""
+"""If the last doubling of the tracks gained less than this, the next one is hardly worth the effort."""
 
 MAX_HALF_SHARE = 0.75
-"""Of the training tracks that the half may hold, artists being whole: the step from more to all doubles nothing."""
+"""Largest share that the "half" may contain, with whole artists: a step from more than this to all is no doubling."""
 
 RISING, LEVEL, NOISY = "still rising", "flat", "too noisy to tell"
 HEADERS = ("model", "share %", "tracks", "accuracy % [95 %]", "from half to all")
@@ -57,10 +57,10 @@ def study(
 
     Args:
         prepared, settings: of RUN: the parts are the same.
-        models: names; `majority` learns from no track and is left out.
+        models: names; `majority` ignores the audio and is left out.
 
     Raises:
-        SplitError: the run's own split is none any more.
+        SplitError: the run's own split is no longer possible.
     """
     task = make_task(prepared, settings)
     names = [m for m in models if m != "majority"]
@@ -91,7 +91,7 @@ def study(
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row a model and share, as printed under HEADERS."""
+    """One row per model and share, as printed under HEADERS."""
     rows: list[tuple[str, ...]] = []
     for model in found["models"]:
         for p in model["points"]:
@@ -102,11 +102,11 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def subset(y: Ints, groups: Ints, learned: NDArray[np.bool_], share: float, *, seed: int) -> NDArray[np.bool_]:
-    """Which tracks are learned from at a share; those of a smaller share with the same seed are among them.
+    """Mask of the training tracks at a share; those of a smaller share with the same seed are among them.
 
-    Each genre's groups stand in a random order, the same in every genre, and are taken from its beginning, at least
-    one, until the genre's count is as near to the share as it gets. A group of several genres is taken as a whole, so
-    a share may hold a little more than it says.
+    The groups of each genre are taken in a random order, the same in every genre, at least one, until the genre's count
+    is as near to the share as possible. A group of several genres is taken as a whole, so the result may exceed the
+    share a little.
 
     Args:
         y, groups: genre and artist number of each track, shape (tracks,).
@@ -133,7 +133,7 @@ def subset(y: Ints, groups: Ints, learned: NDArray[np.bool_], share: float, *, s
 
 @dataclass(frozen=True)
 class _Point:
-    """A model on one share: `correct` is the part of the draws in which each scored track was right, shape (n,)."""
+    """A model at one share: `correct` is the fraction of draws in which each scored track was right, shape (n,)."""
 
     share: float
     n_tracks: int
@@ -146,9 +146,9 @@ def _draws(name: str) -> dict[float, int]:
 
 
 def _check_half(fits: CrossFit, name: str) -> None:
-    whole = fits.task.labels(chooses=model_class(name).needs_validation)
-    learned = whole.role == "fit"
-    half = int(subset(whole.y, whole.group, learned, 0.5, seed=fits.settings.seed).sum())
+    labels = fits.task.labels(chooses=model_class(name).needs_validation)
+    learned = labels.role == "fit"
+    half = int(subset(labels.y, labels.group, learned, 0.5, seed=fits.settings.seed).sum())
     n = int(learned.sum())
     if half > MAX_HALF_SHARE * n:
         nearest = f"{half:,} of {pluralize(n, 'training track')} come nearest"
@@ -156,26 +156,26 @@ def _check_half(fits: CrossFit, name: str) -> None:
 
 
 def _fit_share(fits: CrossFit, name: str, share: float) -> _Point:
-    whole = fits.task.labels(chooses=model_class(name).needs_validation)
-    rights, sizes = [], []
+    labels = fits.task.labels(chooses=model_class(name).needs_validation)
+    correct, sizes = [], []
     for draw in range(_draws(name)[share]):
         seed = fits.settings.seed + draw
-        kept = subset(whole.y, whole.group, whole.role == "fit", share, seed=seed)
-        answers = fits.answers(name, np.where((whole.role == "fit") & ~kept, "none", whole.role))
-        rights.append(answers.correct(whole.y))
+        kept = subset(labels.y, labels.group, labels.role == "fit", share, seed=seed)
+        predictions = fits.answers(name, np.where((labels.role == "fit") & ~kept, "none", labels.role))
+        correct.append(predictions.correct(labels.y))
         sizes.append(int(kept.sum()))
-    return _Point(share, round(float(np.mean(sizes))), answers.tracks, np.mean(rights, axis=0))
+    return _Point(share, round(float(np.mean(sizes))), predictions.tracks, np.mean(correct, axis=0))
 
 
 def _estimate(run: Folder, name: str) -> str | None:
-    """What to expect of a network, from how long its training in RUN took; None of a model that is quick."""
+    """Sentence on the expected time of a network, from its training time in RUN; None for a quick model."""
     if not model_class(name).needs_validation or not run.exists(f"{name}/metrics.json"):
         return None
     seconds = run.read_json(f"{name}/metrics.json")["train_s"] * sum(DRAWS)
     return f"learning curve of {name}: {len(DRAWS)} trainings, about {max(1, round(seconds / 60))} min"
 
 
-# === What it means ===
+# === JSON and sentences ===
 
 
 def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
@@ -187,14 +187,14 @@ def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any
     by_genre = {}
     for i in measured:
         here = y == i
-        mine = [g for g, h in zip(groups, here, strict=True) if h] if groups is not None else None
-        # So many genres are looked at that one of them would seem to rise by chance.
-        by_genre[task.genres[i]] = _step(gain[here], mine, level=1 - 0.05 / len(measured))
+        genre_groups = [g for g, h in zip(groups, here, strict=True) if h] if groups is not None else None
+        # Among many genres one would seem to rise by chance: the level is corrected for their number.
+        by_genre[task.genres[i]] = _step_json(gain[here], genre_groups, level=1 - 0.05 / len(measured))
     points = [
         {**_point_json(p, groups), "per_genre": {g: _recall(p, y, i) for i, g in enumerate(task.genres)}} for p in curve
     ]
-    step = _step(gain, groups)
-    return {"model": name, "points": points, "verdict": step["verdict"], "step": step, "genres": by_genre}
+    last_step = _step_json(gain, groups)
+    return {"model": name, "points": points, "verdict": last_step["verdict"], "step": last_step, "genres": by_genre}
 
 
 def _point_json(point: _Point, groups: Sequence[str | None] | None) -> dict[str, Any]:
@@ -211,15 +211,15 @@ def _recall(point: _Point, y: Ints, genre: int) -> float | None:
     return float(point.correct[here].mean()) if here.any() else None
 
 
-def _step(gain: Floats, groups: Sequence[str | None] | None, *, level: float = 0.95) -> dict[str, Any]:
-    """The gain from half of the tracks to all, its interval, and what that says."""
+def _step_json(gain: Floats, groups: Sequence[str | None] | None, *, level: float = 0.95) -> dict[str, Any]:
+    """The gain from half of the tracks to all, its interval, and the verdict."""
     low, high = (float(v) for v in np.clip(mean_interval(gain, groups, level=level), -1, 1))
     verdict = RISING if low > 0 else LEVEL if high < MIN_GAIN else NOISY
     return {"gain": float(gain.mean()), "low": low, "high": high, "verdict": verdict}
 
 
 def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
-    half, all_ = model["points"][-2:]
+    at_half, at_all = model["points"][-2:]
     step, name = model["step"], model["model"]
     meaning = {
         RISING: "more tracks would help",
@@ -227,14 +227,14 @@ def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
         NOISY: f"{pluralize(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
     }[step["verdict"]]
     once = model_class(name).needs_validation
-    unsaid = "; each share was trained once, and how far trainings differ is not in the interval" if once else ""
+    trained_once = "; each share was trained once, and how far trainings differ is not in the interval" if once else ""
     first = (
-        f"{name}: {half['n_tracks']:,} training tracks {100 * half['accuracy']:.1f} %, {all_['n_tracks']:,} "
-        f"{100 * all_['accuracy']:.1f} %: {_points(step)}: {step['verdict']}: {meaning}{unsaid}"
+        f"{name}: {at_half['n_tracks']:,} training tracks {100 * at_half['accuracy']:.1f} %, {at_all['n_tracks']:,} "
+        f"{100 * at_all['accuracy']:.1f} %: {_gain_text(step)}: {step['verdict']}: {meaning}{trained_once}"
     )
-    rising = [f"{printable(g)} {_points(s)}" for g, s in model["genres"].items() if s["verdict"] == RISING]
+    rising = [f"{printable(g)} {_gain_text(s)}" for g, s in model["genres"].items() if s["verdict"] == RISING]
     return [first, *([f"{name}: still rising by genre: {join_first(rising, most=len(rising))}"] if rising else [])]
 
 
-def _points(step: dict[str, Any]) -> str:
+def _gain_text(step: dict[str, Any]) -> str:
     return f"{100 * step['gain']:+.1f} points [{100 * step['low']:.1f}, {100 * step['high']:.1f}]"

@@ -1,17 +1,17 @@
-"""What decided? Patches of time x frequency of the hardest tracks are turned down, and the models asked again.
+"""Occlusion maps: attenuate patches of time x frequency of the hardest tracks and classify them again.
 
-RUN/<model>/occlusion.json, for the three scored tracks that the model is most surely wrong about:
+RUN/<model>/occlusion.json, for the three scored tracks that the model is most confidently wrong about:
     {"tracks": [{"track_id", "path", "truth", "answer", "p", "duration_s", "start_s", "end_s",
-                 "mel": [[dB]], "mel_hz": [Hz],                  a picture of what it heard: bands x frames
+                 "mel": [[dB]], "mel_hz": [Hz],                  picture of the clip: bands x frames
                  "t_edges": [s], "f_edges_hz": [Hz],
                  "drop": [[float]],                              bands x times
                  "evidence": "occlusion/1.wav" | null, "evidence_patches": [[band, time]]}],
-     "sentence": str | null}                                         where no patch by itself decided
+     "sentence": str | null}                                         if no single patch is decisive
 
-The stretch is the first one that the model hears of the track, and `p` the probability of its answer there. A drop is
-how much `p` falls when a patch is turned down by 20 dB; below zero, the patch spoke against the answer. No model needs
-to be looked into for this, so that statistics, pictures and samples are all explained in one way (Zeiler and Fergus
-2014). The WAV holds the three patches that mattered most, to listen to.
+The clip is the first one that the model uses of the track, and `p` the probability of its answer there. A drop is how
+much `p` falls when a patch is attenuated by 20 dB; if negative, the patch was evidence against the answer. Models are
+treated as black boxes, so that statistics, pictures and samples are all explained in the same way (Zeiler and Fergus
+2014). The WAV contains the three patches with the largest drops.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ FILE, SOUNDS = "occlusion.json", "occlusion"
 N_HARDEST = 3
 RUNS_PER_TRACK = 1 + TIMES * len(BAND_EDGES_HZ)
 N_PATCHES_KEPT = 3
-"""Patches that are kept to listen to."""
+"""Patches in the WAV file."""
 
 MIN_DROP = 0.01
-"""A model whose probabilities move less than this is too sure, or too unsure, for any patch to explain it."""
+"""A model whose probabilities change less than this is too confident, or too unsure, to be explained by one patch."""
 
 
 def study(
@@ -68,15 +68,15 @@ def study(
 ) -> dict[str, Any]:
     """Explain the hardest scored tracks of every model of a finished RUN; write RUN/<model>/occlusion.json.
 
-    A run never fails by it: what cannot be explained is a sentence.
+    It never makes a run fail: errors become sentences of `notify`.
 
     Args:
-        prepared, settings: not needed; studies are called alike.
-        jobs: worker processes; None: one a core.
-        at_most: so many tracks of each model.
+        prepared, settings: unused; all studies take the same positional arguments.
+        jobs: worker processes; None: one per core.
+        at_most: number of tracks per model.
 
     Returns:
-        What each model's `occlusion.json` holds, by the model's folder.
+        Content of each model's `occlusion.json`, by the model's folder.
     """
     try:
         return _study(run, at_most, jobs or available_cores(), notify, bar)
@@ -86,33 +86,34 @@ def study(
 
 
 def _study(run: Folder, at_most: int, jobs: int, notify: Notify, bar: ProgressBar) -> dict[str, Any]:
-    who = load_inputs(run)
-    if who.why_not:
-        notify(f"what decided: not looked for: {who.why_not}")
+    inputs = load_inputs(run)
+    if inputs.why_not:
+        notify(f"what decided: not looked for: {inputs.why_not}")
         return {}
-    orders = _make_jobs(who, {e.name: hardest_tracks(run, e, who.tracks, at_most) for e in who.models}, notify)
-    if not orders:
+    hardest = {model.name: hardest_tracks(run, model, inputs.tracks, at_most) for model in inputs.models}
+    occlusion_jobs = _make_jobs(inputs, hardest, notify)
+    if not occlusion_jobs:
         return {}
-    notify(f"{_scope(orders)}, {_cost(orders, jobs)}")
+    notify(f"{_announcement(occlusion_jobs)}, {_time_estimate(occlusion_jobs, jobs)}")
     with bar("Looking for what decided", "tracks") as progress:
-        found = run_jobs(explain, orders, jobs=jobs, progress=progress)
+        found = run_jobs(explain, occlusion_jobs, jobs=jobs, progress=progress)
     explained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for order, answer in zip(orders, found, strict=True):
+    for job, answer in zip(occlusion_jobs, found, strict=True):
         if isinstance(answer, str):
-            notify(f"  {order.track.track_id}: not explained: {answer}")
+            notify(f"  {job.track.track_id}: not explained: {answer}")
             continue
-        for question, track in zip(order.questions, answer, strict=True):
-            explained[order.models[question.model].name][question.rank] = track
-    told = {name: _write(run, name, [ranked[r] for r in sorted(ranked)]) for name, ranked in explained.items()}
-    for name, model in told.items():
-        if model["sentence"]:
-            notify(f"  {name}: {model['sentence']}")
-    return told
+        for question, track in zip(job.questions, answer, strict=True):
+            explained[job.models[question.model].name][question.rank] = track
+    written = {name: _write_json(run, name, [ranked[r] for r in sorted(ranked)]) for name, ranked in explained.items()}
+    for name, content in written.items():
+        if content["sentence"]:
+            notify(f"  {name}: {content['sentence']}")
+    return written
 
 
 @dataclass(frozen=True)
 class Question:
-    """Why did a model (its place among the ears) answer a genre (its index)? `rank` among its hardest, from 1."""
+    """A prediction to explain: index of the model, index of the predicted genre, `rank` among its hardest, from 1."""
 
     model: int
     answer: int
@@ -121,7 +122,7 @@ class Question:
 
 @dataclass(frozen=True)
 class OcclusionJob:
-    """A track, and all questions about it of models that read the same of it; crosses process borders."""
+    """A track, and all questions about it of models with the same view and clips; sent to worker processes."""
 
     models: tuple[StudyModel, ...]
     track: ScoredTrack
@@ -129,91 +130,91 @@ class OcclusionJob:
 
     @property
     def view(self) -> View:
-        """What these models read."""
+        """The view of these models."""
         return self.models[self.questions[0].model].view
 
     @property
     def clips(self) -> ClipSettings:
-        """The stretches that they hear."""
+        """The clip settings of these models."""
         return self.models[self.questions[0].model].clips
 
 
 def hardest_tracks(
-    run: Folder, ear: StudyModel, tracks: Sequence[ScoredTrack], at_most: int
+    run: Folder, model: StudyModel, tracks: Sequence[ScoredTrack], at_most: int
 ) -> list[tuple[ScoredTrack, int]]:
-    """The tracks that a model is most surely wrong about, with what it answers; then those it is least surely right on.
+    """Tracks with predictions: the most confident mistakes first, then the least confident correct ones.
 
-    Empty where it answers the same whatever it hears: then nothing decided.
+    Empty if the probabilities are the same for every track: then there is nothing to explain.
     """
-    table = read_parquet(run, f"{ear.name}/predictions.parquet")
-    p = np.column_stack([table.column(f"p_{g}").to_numpy() for g in ear.genres])
+    table = read_parquet(run, f"{model.name}/predictions.parquet")
+    p = np.column_stack([table.column(f"p_{g}").to_numpy() for g in model.genres])
     row = {t: i for i, t in enumerate(table.column("track_id").to_pylist())}
     known = [t for t in tracks if t.track_id in row]
     p = p[[row[t.track_id] for t in known]]
     if not known or np.ptp(p, axis=0).max() == 0:
         return []
     answer, confidence = p.argmax(axis=1), p.max(axis=1)
-    right = np.array([ear.genres[a] == t.genre for t, a in zip(known, answer, strict=True)])
+    right = np.array([model.genres[a] == t.genre for t, a in zip(known, answer, strict=True)])
     order = np.lexsort((np.where(right, confidence, -confidence), right))[:at_most]
     return [(known[i], int(answer[i])) for i in order]
 
 
 def _make_jobs(
-    who: StudyInputs, chosen: dict[str, list[tuple[ScoredTrack, int]]], notify: Notify
+    inputs: StudyInputs, chosen: dict[str, list[tuple[ScoredTrack, int]]], notify: Notify
 ) -> list[OcclusionJob]:
-    """The questions, those about the same stretch and view of a track together; long work first."""
-    together: dict[tuple[ScoredTrack, View, ClipSettings], list[Question]] = defaultdict(list)
-    for i, ear in enumerate(who.models):
-        if not chosen[ear.name]:
-            notify(f"what decided: {ear.name} answers the same whatever it hears")
-        for rank, (track, answer) in enumerate(chosen[ear.name], 1):
-            together[track, ear.view, ear.clips].append(Question(i, answer, rank))
-    orders = [OcclusionJob(who.models, track, tuple(asked)) for (track, _, _), asked in together.items()]
-    return sorted(orders, key=lambda o: (o.view.name, o.track.track_id), reverse=True)
+    """One job for all questions about the same clip and view of a track; long jobs first."""
+    by_clip: dict[tuple[ScoredTrack, View, ClipSettings], list[Question]] = defaultdict(list)
+    for i, model in enumerate(inputs.models):
+        if not chosen[model.name]:
+            notify(f"what decided: {model.name} answers the same whatever it hears")
+        for rank, (track, answer) in enumerate(chosen[model.name], 1):
+            by_clip[track, model.view, model.clips].append(Question(i, answer, rank))
+    jobs = [OcclusionJob(inputs.models, track, tuple(questions)) for (track, _, _), questions in by_clip.items()]
+    return sorted(jobs, key=lambda job: (job.view.name, job.track.track_id), reverse=True)
 
 
-def _scope(orders: list[OcclusionJob]) -> str:
-    models = {q.model for o in orders for q in o.questions}
-    tracks = {o.track.track_id for o in orders}
+def _announcement(occlusion_jobs: list[OcclusionJob]) -> str:
+    models = {q.model for job in occlusion_jobs for q in job.questions}
+    tracks = {job.track.track_id for job in occlusion_jobs}
     return (
         f"What decided: {pluralize(models, 'model')} and the tracks hardest for them, {len(tracks)} in all, are heard "
         f"{RUNS_PER_TRACK} times each"
     )
 
 
-def _cost(orders: list[OcclusionJob], jobs: int) -> str:
-    """About how long it takes, from one hearing for each view."""
+def _time_estimate(occlusion_jobs: list[OcclusionJob], jobs: int) -> str:
+    """Estimated time, from one measurement per view."""
     seconds = 0.0
-    for view in {o.view for o in orders}:
-        mine = [o for o in orders if o.view == view]
-        seconds += _seconds_per_run(mine) * RUNS_PER_TRACK * len(mine)
-    return f"about {max(seconds / min(jobs, len(orders)), 1):.0f} s"
+    for view in {job.view for job in occlusion_jobs}:
+        with_view = [job for job in occlusion_jobs if job.view == view]
+        seconds += _seconds_per_run(with_view) * RUNS_PER_TRACK * len(with_view)
+    return f"about {max(seconds / min(jobs, len(occlusion_jobs)), 1):.0f} s"
 
 
-def _seconds_per_run(orders: list[OcclusionJob]) -> float:
-    """Of the first track that can be read, the second time: the first one also loads what it needs."""
-    for order in orders:
+def _seconds_per_run(occlusion_jobs: list[OcclusionJob]) -> float:
+    """Time of computing the view of the first readable track, the second time: the first one loads modules."""
+    for job in occlusion_jobs:
         try:
-            clip = first_stretch(order)
-            compute(order.view, clip.y, clip.sr)
-            began = time.perf_counter()
-            compute(order.view, clip.y, clip.sr)
-            return time.perf_counter() - began
+            clip = first_stretch(job)
+            compute(job.view, clip.y, clip.sr)
+            start = time.perf_counter()
+            compute(job.view, clip.y, clip.sr)
+            return time.perf_counter() - start
         except DecodeError:
             continue
     return 0.0
 
 
-def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
+def _write_json(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, Any]:
     run.remove(f"{name}/{SOUNDS}")
     for i, track in enumerate(tracks, 1):
         wav = track.pop("wav")
         track["evidence"] = f"{SOUNDS}/{i}.wav" if wav else None
         if wav:
             run.write_bytes(f"{name}/{SOUNDS}/{i}.wav", wav)
-    most = max(float(np.abs(t["drop"]).max()) for t in tracks)
-    sure = f"no patch by itself moves the probability of its answers by more than {most:.1%}"
-    found = {"tracks": tracks, "sentence": sure if most < MIN_DROP else None}
+    largest = max(float(np.abs(t["drop"]).max()) for t in tracks)
+    no_decisive_patch = f"no patch by itself moves the probability of its answers by more than {largest:.1%}"
+    found = {"tracks": tracks, "sentence": no_decisive_patch if largest < MIN_DROP else None}
     run.write_bytes(f"{name}/{FILE}", json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
     return found
 
@@ -221,15 +222,15 @@ def _write(run: Folder, name: str, tracks: list[dict[str, Any]]) -> dict[str, An
 # --- in worker processes ---
 
 
-def first_stretch(order: OcclusionJob) -> Clip:
-    """The first stretch of the track that these models hear, no longer than their view looks.
+def first_stretch(job: OcclusionJob) -> Clip:
+    """The first clip of the track for these models, cut to what their view uses.
 
     Raises:
-        DecodeError: the file cannot be read any more, or nothing of it can be used.
+        DecodeError: the file cannot be read any more, or is unusable.
     """
-    with closing(open_cached(order.track.path)) as source:
-        clip = next(AlteredAudio(source, CLEAN, seed=0).clips(order.clips))
-    view = order.view
+    with closing(open_cached(job.track.path)) as source:
+        clip = next(AlteredAudio(source, CLEAN, seed=0).clips(job.clips))
+    view = job.view
     if isinstance(view, SamplesView):
         return Clip(clip.start_s, clip.y[: round(view.n_samples / view.sr * clip.sr)], clip.sr)
     if isinstance(view, FramesView):
@@ -237,46 +238,46 @@ def first_stretch(order: OcclusionJob) -> Clip:
     return clip
 
 
-def explain(order: OcclusionJob) -> list[dict[str, Any]] | str:
-    """What decided, for every question of an order; or why that cannot be said of this track.
+def explain(job: OcclusionJob) -> list[dict[str, Any]] | str:
+    """The explanations for every question of a job; or the reason why this track cannot be explained.
 
     Raises:
         BundleError: a model that cannot be used at all.
     """
-    models = load_bundles(order.models)
+    models = load_bundles(job.models)
     try:
-        clip = first_stretch(order)
+        clip = first_stretch(job)
         patches = Patches(clip.y, clip.sr)
-        whole = _answer_probabilities(order, models, clip.y, clip.sr)
+        unaltered = _answer_probabilities(job, models, clip.y, clip.sr)
         n_bands = len(patches.f_edges_hz) - 1
-        drop = np.zeros((len(order.questions), n_bands, TIMES))
+        drop = np.zeros((len(job.questions), n_bands, TIMES))
         for band, at, where, sound in patches.all():
-            drop[:, band, at] = whole - _answer_probabilities(order, models, patches.without(where, sound), clip.sr)
+            drop[:, band, at] = unaltered - _answer_probabilities(job, models, patches.without(where, sound), clip.sr)
     except GenrelabError as e:
         return str(e)
     return [
-        _explanation_json(order, q, clip, patches, p, d) for q, p, d in zip(order.questions, whole, drop, strict=True)
+        _explanation_json(job, q, clip, patches, p, d) for q, p, d in zip(job.questions, unaltered, drop, strict=True)
     ]
 
 
-def _answer_probabilities(order: OcclusionJob, models: Sequence[Bundle], y: NDArray[np.float32], sr: int) -> Floats:
-    """Probability that each question's model gives its answer, on a stretch taken for a track, (questions,)."""
-    x = np.stack([w.x for w in compute(order.view, y, sr)]).astype(np.float32)
-    return np.array([models[q.model].probabilities(x).mean(axis=0)[q.answer] for q in order.questions])
+def _answer_probabilities(job: OcclusionJob, models: Sequence[Bundle], y: NDArray[np.float32], sr: int) -> Floats:
+    """Probability of each question's answer by its model, on `y` in place of the track, (questions,)."""
+    x = np.stack([w.x for w in compute(job.view, y, sr)]).astype(np.float32)
+    return np.array([models[q.model].probabilities(x).mean(axis=0)[q.answer] for q in job.questions])
 
 
 def _explanation_json(
-    order: OcclusionJob, q: Question, clip: Clip, patches: Patches, p: float, drop: Floats
+    job: OcclusionJob, q: Question, clip: Clip, patches: Patches, p: float, drop: Floats
 ) -> dict[str, Any]:
-    track = order.track
-    best = sorted(np.ndindex(drop.shape), key=lambda at: -drop[at])[:N_PATCHES_KEPT]
-    kept = [(int(band), int(at)) for band, at in best if drop[band, at] > 0]
+    track = job.track
+    ranked = sorted(np.ndindex(drop.shape), key=lambda at: -drop[at])[:N_PATCHES_KEPT]
+    kept = [(int(band), int(at)) for band, at in ranked if drop[band, at] > 0]
     mel, mel_hz = mel_picture(clip.y, clip.sr)
     return {
         "track_id": track.track_id,
         "path": track.relative,
         "truth": track.genre,
-        "answer": order.models[q.model].genres[q.answer],
+        "answer": job.models[q.model].genres[q.answer],
         "p": round(float(p), 6),
         "duration_s": track.duration_s,
         "start_s": clip.start_s,

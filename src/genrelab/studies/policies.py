@@ -1,4 +1,4 @@
-"""What it means that a model is more accurate under one policy of splitting than under another."""
+"""Compare the accuracies of a model under different split policies, and put the differences into sentences."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PolicyResult:
     """One model under one policy.
 
     Attributes:
-        tracks, correct: scored tracks, sorted, and was each right? Shape (n,).
-        folds: accuracy of each fold; one where the split is fixed.
-        part: that was scored, of a fixed split.
-        note: what a reader must know.
-        windows: of scored tracks with several: n, accuracy, accuracy_low, accuracy_high.
+        tracks, correct: scored tracks, sorted, and whether each was right, shape (n,).
+        folds: accuracy of each fold; a single value where the split is fixed.
+        part: the scored part of a fixed split.
+        note: a remark for readers.
+        windows: scores of single windows, where tracks have several: n, accuracy, accuracy_low, accuracy_high.
     """
 
     policy: str
@@ -44,44 +44,44 @@ class PolicyResult:
 
 
 def compare_policies(
-    name: str, view: str, outcomes: list[PolicyResult], artists: list[str | None] | None
+    name: str, view: str, results: list[PolicyResult], artists: list[str | None] | None
 ) -> dict[str, Any]:
-    """What honesty.json says of a model.
+    """The entry of a model in honesty.json.
 
     Args:
-        view: that it reads.
-        outcomes: from the most flattering policy to the strictest.
-        artists: of each track, or None where none is known.
+        view: of the model.
+        results: from the most optimistic policy to the strictest.
+        artists: of each track, or None if none is known.
     """
-    policies = [_policy_json(o, artists) for o in outcomes]
-    accuracy = {o.policy: p["accuracy"] for o, p in zip(outcomes, policies, strict=True)}
-    pairs = [_difference(a, b, artists) for a, b in combinations(outcomes, 2)]
+    policies = [_policy_json(r, artists) for r in results]
+    accuracy = {r.policy: p["accuracy"] for r, p in zip(results, policies, strict=True)}
+    pairs = [_paired_difference(a, b, artists) for a, b in combinations(results, 2)]
     differences = [d for d in pairs if d is not None]
     for d in differences:
         d["plain"] = accuracy[d["a"]] - accuracy[d["b"]]
-        a, b = (next(o for o in outcomes if o.policy == d[side]) for side in ("a", "b"))
+        a, b = (next(r for r in results if r.policy == d[side]) for side in ("a", "b"))
         d["sentence"] = _sentence(name, d, accuracy, a, b)
     return {"model": name, "view": view, "policies": policies, "differences": differences}
 
 
-def _policy_json(o: PolicyResult, artists: list[str | None] | None) -> dict[str, Any]:
-    groups = [artists[i] for i in o.tracks] if artists is not None else None
-    low, high = share_interval(o.correct, groups)
+def _policy_json(r: PolicyResult, artists: list[str | None] | None) -> dict[str, Any]:
+    groups = [artists[i] for i in r.tracks] if artists is not None else None
+    low, high = share_interval(r.correct, groups)
     return {
-        "policy": o.policy, "accuracy": float(o.correct.mean()), "low": low, "high": high, "n": len(o.tracks),
-        "n_learned": o.n_learned, "folds": o.folds, "part": o.part, "note": o.note, "windows": o.windows,
+        "policy": r.policy, "accuracy": float(r.correct.mean()), "low": low, "high": high, "n": len(r.tracks),
+        "n_learned": r.n_learned, "folds": r.folds, "part": r.part, "note": r.note, "windows": r.windows,
     }  # fmt: skip
 
 
-def _difference(a: PolicyResult, b: PolicyResult, artists: list[str | None] | None) -> dict[str, Any] | None:
-    """Accuracy of `a` less that of `b` on the tracks that both scored; None where there are none."""
+def _paired_difference(a: PolicyResult, b: PolicyResult, artists: list[str | None] | None) -> dict[str, Any] | None:
+    """Accuracy of `a` less that of `b` on the tracks that both scored; None if there are none."""
     tracks, in_a, in_b = np.intersect1d(a.tracks, b.tracks, return_indices=True)
     if not len(tracks):
         return None
-    right, left = a.correct[in_a], b.correct[in_b]
+    correct_a, correct_b = a.correct[in_a], b.correct[in_b]
     groups = [artists[i] for i in tracks] if artists is not None else None
-    low, high = difference_interval(right, left, groups)
-    difference = float(right.mean() - left.mean())
+    low, high = difference_interval(correct_a, correct_b, groups)
+    difference = float(correct_a.mean() - correct_b.mean())
     return {"a": a.policy, "b": b.policy, "difference": difference, "low": low, "high": high, "n": len(tracks)}
 
 
@@ -96,7 +96,8 @@ def _meaning(d: dict[str, Any], a: PolicyResult, b: PolicyResult, points: str) -
         plain = f"{100 * d['plain']:+.1f} points"
         same = f"and {points} on the {d['n']:,} {b.part} tracks that both scored"
         fewer = f"; it learns from {b.n_learned:,} tracks, the folds from {a.n_learned:,}"
-        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{_judged(d, OFFICIAL_EXPLANATIONS[d['a']])}"
+        meaning = _official_meaning(d, OFFICIAL_EXPLANATIONS[d["a"]])
+        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{meaning}"
     if d["low"] <= 0 <= d["high"]:
         return f"{points}: chance may explain the difference"
     if d["high"] < 0:
@@ -116,14 +117,14 @@ OFFICIAL_EXPLANATIONS = {
 }
 
 
-def _judged(d: dict[str, Any], meaning: str) -> str:
+def _official_meaning(d: dict[str, Any], meaning: str) -> str:
     if d["low"] <= 0 <= d["high"]:
         return ": chance may explain the difference"
     return f": {meaning}" if d["low"] > 0 else ": the published split is no harder"
 
 
 def not_run_sentences(not_run: list[dict[str, Any]]) -> list[str]:
-    """What was not measured and why, one sentence a reason."""
+    """What was not measured and why, one sentence per reason."""
     models: dict[tuple[str, str], list[str]] = {}
     for entry in not_run:
         models.setdefault((entry["policy"], entry["reason"]), []).extend([entry["model"]] if entry["model"] else [])

@@ -1,4 +1,4 @@
-"""What a model's card says of how it fares when tracks are heard otherwise."""
+"""The section of a model's card on its robustness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADING = "## Robustness"
 
 
 def section(found: dict[str, Any], model: str) -> str:
-    """The part of a model's card, in Markdown, that says how it fares; ends with an empty line."""
+    """The section of a model's card on its robustness, in Markdown; ends with an empty line."""
     rows = next(m for m in found["models"] if m["model"] == model)
     of_all = "" if found["n"] == found["n_scored"] else f" of {found['n_scored']}"
     lines = [
@@ -43,7 +43,7 @@ def _card_row(c: dict[str, Any]) -> str:
 
 
 def with_section(card: str, text: str) -> str:
-    """A card with a section of this study before its last one, how the model is fed; an earlier one is replaced."""
+    """The card with this study's section inserted before its last one, on usage; an existing one is replaced."""
     before, heading, rest = card.partition(f"{HEADING}\n")
     if heading:
         _, mark, after = rest.partition("\n## ")

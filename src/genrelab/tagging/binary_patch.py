@@ -1,8 +1,8 @@
-"""What to remember of a file so that it can be made again, byte for byte, from one that differs in its tags.
+"""Binary patches that restore a file, byte for byte, from a version that differs in its tags.
 
-A patch says which stretches to take from the later file and which bytes to put between them. Writing tags changes the
+A patch lists ranges to copy from the later file and literal bytes to insert between them. Writing tags changes the
 size of one region, and perhaps single numbers elsewhere (sizes, offsets, page numbers): what lies before the region
-stands where it stood, what lies behind it is moved by the difference of the sizes. So two comparisons find nearly all.
+keeps its offset, what lies behind it is shifted by the difference of the sizes. So two comparisons find nearly all.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from numpy.typing import NDArray
 
 BLOCK = 1 << 20
 CELL = 512
-"""Bytes: how finely the border between what stayed and what moved is looked for."""
+"""Resolution, in bytes, of the search for the boundary between unmoved and shifted data."""
 JOIN = 24
-"""Differences closer to each other than this are kept as one: naming what lies between would take as much."""
+"""Differences closer to each other than this are joined: a copy operation for the gap would take as much room."""
 PROBE = 32
-"""Bytes that are looked for elsewhere in the region, such as in the middle of a cover that was moved."""
+"""Length in bytes of a sample that is searched for nearby, such as in the middle of a cover that was moved."""
 MAX_PROBES = 256
 SEARCH_RADIUS = 1 << 18
 
 OP = struct.Struct("<QQI")
-"""Take from here so many bytes, then as many from the patch itself."""
+"""Offset and length of a copy from the later file, then the length of the literal that follows in the patch."""
 
 ByteSpan = tuple[int, int]
-"""First byte and the one behind the last."""
+"""Start and end (exclusive) in bytes."""
 
 
 class PatchError(Exception):
-    """The patch is damaged, or meant for another file."""
+    """The patch is damaged, or made for another file."""
 
 
 def make(earlier: BinaryIO, later: BinaryIO) -> bytes:
-    """The patch that makes `earlier` from `later`; small where audio is the same and only tags differ."""
+    """Make the patch from `later` to `earlier`; small if the audio is the same and only tags differ."""
     size, moved = _size(earlier), _size(later) - _size(earlier)
-    border = _find_boundary(earlier, later, size, moved)
+    boundary = _find_boundary(earlier, later, size, moved)
     ops = bytearray()
     at = 0
-    for start, end in [*_differences(earlier, later, size, moved, border), (size, size)]:
-        if at < border < start:
-            ops += _op(at, border - at)
-            at = border
-        ops += _op(at + (moved if at >= border else 0), start - at)
+    for start, end in [*_differences(earlier, later, size, moved, boundary), (size, size)]:
+        if at < boundary < start:
+            ops += _encode_operation(at, boundary - at)
+            at = boundary
+        ops += _encode_operation(at + (moved if at >= boundary else 0), start - at)
         ops += _encode_gap(_read(earlier, start, end - start), later, start, moved)
         at = end
     return zlib.compress(bytes(ops), 9)
 
 
 def apply(patch: bytes, later: BinaryIO, write: Callable[[bytes], object], size: int) -> None:
-    """Hands the earlier file, which has `size` bytes, to `write`, piece by piece.
+    """Pass the earlier file, which has `size` bytes, to `write`, block by block.
 
     Raises:
-        BadPatch: it does not lead to a file of that size.
+        PatchError: it does not yield a file of that size.
         OSError: reading or writing fails.
     """
     written = 0
-    for offset, length, literal in _ops(patch):
+    for offset, length, literal in _operations(patch):
         if written + length + len(literal) > size:
             raise PatchError("it makes more than the file that it is for")
         later.seek(offset)
@@ -74,8 +74,8 @@ def apply(patch: bytes, later: BinaryIO, write: Callable[[bytes], object], size:
         raise PatchError("it makes less than the file that it is for")
 
 
-def _ops(patch: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """What to take, and what to put behind it; never all of it in memory, which a hostile patch would fill."""
+def _operations(patch: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(offset, length, literal) of each operation; read in blocks, as a hostile patch would fill the memory."""
     unpacked = _PatchReader(patch)
     try:
         while head := unpacked.read(OP.size):
@@ -94,13 +94,13 @@ def _ops(patch: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 class _PatchReader:
-    """A compressed patch, read piece by piece."""
+    """A compressed patch, decompressed block by block."""
 
     def __init__(self, patch: bytes) -> None:
         self._packed, self._zlib, self._block = patch, zlib.decompressobj(), io.BytesIO()
 
     def read(self, n: int) -> bytes:
-        """Up to `n` bytes, fewer only at the end; raises zlib.error where it is damaged."""
+        """Up to `n` bytes, fewer only at the end; raises zlib.error if it is damaged."""
         got = self._block.read(n)
         while len(got) < n and (block := self._zlib.decompress(self._packed, BLOCK)):
             self._packed, self._block = self._zlib.unconsumed_tail, io.BytesIO(block)
@@ -110,7 +110,7 @@ class _PatchReader:
         return got
 
 
-def _op(offset: int, length: int, literal: bytes = b"") -> bytes:
+def _encode_operation(offset: int, length: int, literal: bytes = b"") -> bytes:
     return OP.pack(offset, length, len(literal)) + literal if length or literal else b""
 
 
@@ -124,7 +124,7 @@ def _read(f: BinaryIO, offset: int, n: int) -> bytes:
 
 
 def _matches(block: NDArray[np.uint8], later: BinaryIO, at: int) -> NDArray[np.bool_]:
-    """Which bytes of the block, shape (bytes,), stand in the later file from `at` on; `at` may lie outside of it."""
+    """Which bytes of the block, shape (bytes,), equal those of the later file from `at`; `at` may be out of range."""
     outside = max(0, -at)
     there = np.frombuffer(_read(later, at + outside, max(0, len(block) - outside)), np.uint8)
     agrees = np.zeros(len(block), np.bool_)
@@ -138,7 +138,7 @@ def _blocks(f: BinaryIO, size: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 
 def _find_boundary(earlier: BinaryIO, later: BinaryIO, size: int, moved: int) -> int:
-    """Up to where bytes stand where they stood: the choice that leaves the fewest differences."""
+    """The offset up to which bytes are unmoved: the one with the fewest differences."""
     stayed, shifted = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
     for at, block in _blocks(earlier, size if moved else 0):
         cells = np.arange(0, len(block), CELL)
@@ -148,13 +148,13 @@ def _find_boundary(earlier: BinaryIO, later: BinaryIO, size: int, moved: int) ->
     return min(size, int((before + behind[-1] - behind).argmin()) * CELL) if moved else size
 
 
-def _differences(earlier: BinaryIO, later: BinaryIO, size: int, moved: int, border: int) -> list[ByteSpan]:
-    """Runs of the earlier file that do not stand where they should in the later one; near ones joined."""
+def _differences(earlier: BinaryIO, later: BinaryIO, size: int, moved: int, boundary: int) -> list[ByteSpan]:
+    """Runs of the earlier file that differ from the later one at the expected offset; near ones joined."""
     runs: list[ByteSpan] = []
     for at, block in _blocks(earlier, size):
-        agrees = _matches(block, later, at) if at < border else _matches(block, later, at + moved)
-        if at < border < at + len(block):
-            agrees[border - at :] = _matches(block[border - at :], later, border + moved)
+        agrees = _matches(block, later, at) if at < boundary else _matches(block, later, at + moved)
+        if at < boundary < at + len(block):
+            agrees[boundary - at :] = _matches(block[boundary - at :], later, boundary + moved)
         differing = np.flatnonzero(~agrees) + at
         for part in np.split(differing, np.flatnonzero(np.diff(differing) > JOIN) + 1):
             if not len(part):
@@ -167,29 +167,29 @@ def _differences(earlier: BinaryIO, later: BinaryIO, size: int, moved: int, bord
 
 
 def _encode_gap(gap: bytes, later: BinaryIO, at: int, moved: int) -> bytes:
-    """Ops for what stands nowhere where it should: frames that changed places are found, the rest is kept."""
+    """Operations for a run that differs: frames that moved are copied, the rest is stored as literals."""
     if len(gap) < 2 * PROBE:
-        return _op(0, 0, gap)
+        return _encode_operation(0, 0, gap)
     base = max(0, at - SEARCH_RADIUS)
     near = _read(later, base, at - base + len(gap) + max(0, moved) + SEARCH_RADIUS)
-    mine, theirs = np.frombuffer(gap, np.uint8), np.frombuffer(near, np.uint8)
+    gap_bytes, near_bytes = np.frombuffer(gap, np.uint8), np.frombuffer(near, np.uint8)
     ops, done, probe = bytearray(), 0, 0
     step = max(PROBE, len(gap) // MAX_PROBES)
     while probe + PROBE <= len(gap):
         needle = gap[probe : probe + PROBE]
-        found = near.find(needle) if len(set(needle)) > 1 else -1  # filling bytes are everywhere
+        found = near.find(needle) if len(set(needle)) > 1 else -1  # padding is everywhere
         if found < 0:
             probe += step
             continue
-        back = _common_prefix(mine[done:probe][::-1], theirs[:found][::-1])
-        length = back + _common_prefix(mine[probe:], theirs[found:])
-        ops += _op(0, 0, gap[done : probe - back]) + _op(base + found - back, length)
+        back = _common_prefix(gap_bytes[done:probe][::-1], near_bytes[:found][::-1])
+        length = back + _common_prefix(gap_bytes[probe:], near_bytes[found:])
+        ops += _encode_operation(0, 0, gap[done : probe - back]) + _encode_operation(base + found - back, length)
         done = probe = probe - back + length
-    return bytes(ops) + _op(0, 0, gap[done:])
+    return bytes(ops) + _encode_operation(0, 0, gap[done:])
 
 
 def _common_prefix(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
-    """How many bytes two strings, each of shape (bytes,), have in common at their beginning."""
+    """Length of the common prefix of two arrays, each of shape (bytes,)."""
     n, at, step = min(len(a), len(b)), 0, CELL
     while at < n:
         end = min(n, at + step)

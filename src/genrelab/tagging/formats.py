@@ -1,6 +1,6 @@
-"""The kinds of tags that mutagen writes, behind one face: how each names a field and is saved without loss.
+"""The tag formats that mutagen writes, behind one interface: how each names a field and is saved without loss.
 
-ID3v2, the most tangled of them, has a file of its own: `id3_tags.py`.
+ID3v2, the most complicated of them, has a file of its own: `id3.py`.
 
 | tags | in | genre | another field NAME |
 |---|---|---|---|
@@ -24,20 +24,20 @@ from genrelab.audio.content_hash import atoms
 from genrelab.core.errors import TagError
 
 FieldValues = Mapping[str, list[str]]
-"""Keys and the values that they are to have; nothing: the key goes."""
+"""Keys and their new values; an empty list removes the key."""
 
 
 class TagFormat:
-    """Tags that mutagen loads and saves without more ado."""
+    """Tags that mutagen loads and saves without special treatment."""
 
-    genre, named, artist, title = "GENRE", "{}", "ARTIST", "TITLE"
+    genre, field_pattern, artist, title = "GENRE", "{}", "ARTIST", "TITLE"
 
     def key(self, field: str | None) -> str:
-        """Of a field; None: the genre's own."""
-        return self.genre if field is None else self.named.format(field)
+        """The key of a field; None: the genre's own."""
+        return self.genre if field is None else self.field_pattern.format(field)
 
     def load(self, kind: Any, path: Path) -> Any:
-        """Mutagen's object for a file of that kind; its `tags` may be None."""
+        """Mutagen's object for a file of the class `kind`; its `tags` may be None."""
         return kind(path)
 
     def get(self, tags: Any, key: str) -> list[str]:
@@ -45,31 +45,31 @@ class TagFormat:
         return [str(v) for v in tags[key]] if key in tags else []
 
     def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
-        """Gives a key its values; none: it goes."""
+        """Set a key's values; none: remove the key."""
         if values:
             tags[key] = values
         elif key in tags:
             del tags[key]
 
-    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
-        """Writes these keys, and all other tags as they were."""
+    def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
+        """Write these keys, and keep all other tags."""
         if audio.tags is None:
             audio.add_tags()
-        for key, values in own.items():
+        for key, values in new_values.items():
             self.put(audio.tags, key, values)
         audio.save(path)
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
-        """Every tag with something to compare it by; where it stands does not count."""
+        """Every tag as (key, digest), to compare tags independently of their order."""
         for key, value in audio.tags.items():
             yield key, digest(value)
 
-    def words(self, tags: Any, key: str) -> list[str]:
-        """Genres in words, where a tag may hold numbers."""
+    def genre_names(self, tags: Any, key: str) -> list[str]:
+        """Genres as names, where a tag may hold numbers."""
         return self.get(tags, key)
 
-    def elsewhere(self, path: Path) -> list[str]:
-        """Genres that stand in another tag of the file."""
+    def genres_elsewhere(self, path: Path) -> list[str]:
+        """Genres in another tag of the file."""
         return []
 
 
@@ -79,7 +79,7 @@ class Vorbis(TagFormat):
     def load(self, kind: Any, path: Path) -> Any:
         audio = kind(path)
         for key, value in audio.tags or ():
-            if "\ufffd" in value or re.fullmatch(r"unknown\d+", key):  # what mutagen makes of what it cannot read
+            if "\ufffd" in value or re.fullmatch(r"unknown\d+", key):  # mutagen's substitutes for what it cannot read
                 raise TagError(path, "a comment is not UTF-8 and would be damaged: mend it with a tag editor first")
         return audio
 
@@ -88,7 +88,7 @@ class Vorbis(TagFormat):
 
 
 class Flac(Vorbis):
-    """Vorbis comments among FLAC's other blocks."""
+    """Vorbis comments in FLAC, which has other metadata blocks as well."""
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         yield from super().items(audio)
@@ -96,14 +96,14 @@ class Flac(Vorbis):
             if block.code not in (1, 4):  # padding, comments
                 yield f"block {block.code}", digest(block.write())
 
-    def elsewhere(self, path: Path) -> list[str]:
+    def genres_elsewhere(self, path: Path) -> list[str]:
         return genres_around(path)
 
 
 class Mp4(TagFormat):
     """Atoms of iTunes."""
 
-    genre, named, artist, title = "©gen", "----:com.apple.iTunes:{}", "©ART", "©nam"
+    genre, field_pattern, artist, title = "©gen", "----:com.apple.iTunes:{}", "©ART", "©nam"
 
     def get(self, tags: Any, key: str) -> list[str]:
         return [v if isinstance(v, str) else bytes(v).decode("utf-8", "replace") for v in tags.get(key, [])]
@@ -112,12 +112,11 @@ class Mp4(TagFormat):
         freeform = key.startswith("----")
         super().put(tags, key, [str(v).encode() for v in values] if freeform else values)
 
-    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
+    def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
         size = path.stat().st_size
-        super().save(audio, path, own)
-        if path.stat().st_size != size and _has_absolute_offsets(
-            path
-        ):  # mutagen moves the offsets of the first fragment only
+        super().save(audio, path, new_values)
+        # mutagen moves the offsets of the first fragment only
+        if path.stat().st_size != size and _has_absolute_offsets(path):
             raise TagError(path, "an MP4 in fragments that cannot be moved: remux it first (ffmpeg -i IN -c copy OUT)")
 
 
@@ -140,17 +139,17 @@ class Ape(TagFormat):
         value = tags.get(key)
         return list(value) if value is not None and value.kind == 0 else []
 
-    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
+    def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
         with path.open("rb") as f:
             f.seek(max(0, f.seek(0, 2) - 128))
             tail = f.read()
-        super().save(audio, path, own)
+        super().save(audio, path, new_values)
         with path.open("r+b") as f:
             f.seek(max(0, f.seek(0, 2) - 128))
-            if tail.startswith(b"TAG") and f.read() != tail:  # mutagen takes an ID3v1 tag behind its own away
+            if tail.startswith(b"TAG") and f.read() != tail:  # mutagen removes an ID3v1 tag behind its own
                 f.write(tail)
 
-    def elsewhere(self, path: Path) -> list[str]:
+    def genres_elsewhere(self, path: Path) -> list[str]:
         return genres_around(path)
 
 
@@ -159,7 +158,7 @@ def genres_around(path: Path) -> list[str]:
     from mutagen import apev2, id3
 
     found: list[str] = []
-    with suppress(id3.error):  # none, or none that can be read: no genre stands in it
+    with suppress(id3.error):  # no tag, or an unreadable one: no genre in it
         found += [genre for frame in id3.ID3(path).getall("TCON") for genre in frame.genres]
     with suppress(apev2.error):
         found += Ape().get(apev2.APEv2(path), Ape.genre)
@@ -167,12 +166,12 @@ def genres_around(path: Path) -> list[str]:
 
 
 def digest(value: Any) -> str:
-    """To compare values by that may be as large as a cover."""
+    """A digest, to compare values that may be as large as a cover."""
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _has_absolute_offsets(path: Path) -> bool:
-    """Does an MP4 in fragments say where they stand in the file?"""
+    """Does a fragmented MP4 hold absolute file offsets?"""
     with path.open("rb") as f:
         for name, at, length in atoms(f, 0, f.seek(0, 2)):
             if name == b"mfra":

@@ -1,7 +1,7 @@
-"""ID3v2 in MP3, WAV and AIFF: our frames change, every other one stays as it is, byte for byte.
+"""ID3v2 in MP3, WAV and AIFF: our frames change, every other one is kept byte for byte.
 
-Mutagen writes frames as it understood them: one that it cannot read, or a date in words, would be lost. What it is told
-to be an unknown frame it writes as it was; only a frame without content, which the standard forbids, it drops.
+Mutagen writes frames as it parsed them: one that it cannot read, or a date in words, would be lost. So all others are
+passed to it as unknown frames, which it writes unchanged; it drops only empty frames, which the standard forbids.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 class Id3(TagFormat):
     """ID3v2 in a chunk of WAV and AIFF."""
 
-    genre, named, artist, title = "TCON", "TXXX:{}", "TPE1", "TIT2"
+    genre, field_pattern, artist, title = "TCON", "TXXX:{}", "TPE1", "TIT2"
 
     def load(self, kind: Any, path: Path) -> Any:
         return kind(path, translate=False, load_v1=False)
@@ -35,7 +35,7 @@ class Id3(TagFormat):
     def get(self, tags: Any, key: str) -> list[str]:
         return [str(text) for frame in tags.getall(key) for text in frame.text]
 
-    def words(self, tags: Any, key: str) -> list[str]:
+    def genre_names(self, tags: Any, key: str) -> list[str]:
         return [word for frame in tags.getall(key) for word in getattr(frame, "genres", frame.text)]
 
     def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
@@ -47,13 +47,13 @@ class Id3(TagFormat):
         elif values:
             tags.add(id3.TXXX(encoding=3, desc=key.removeprefix("TXXX:"), text=values))
 
-    def save(self, audio: Any, path: Path, own: FieldValues) -> None:
+    def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
         tags = self.new_tags(audio, path) if audio.tags is None else audio.tags
         frames = raw_frames(self.tag_bytes(path))
         if frames is not None:
             tags.clear()
-            tags.unknown_frames = [frame for frame in frames if frame_key(frame) not in own]
-        for key, values in own.items():
+            tags.unknown_frames = [frame for frame in frames if frame_key(frame) not in new_values]
+        for key, values in new_values.items():
             self.put(tags, key, values)
         self.save_id3(tags, path, v2_version=4 if tags.version >= (2, 4) else 3, v23_sep=None)
 
@@ -64,18 +64,18 @@ class Id3(TagFormat):
         return audio.tags
 
     def save_id3(self, tags: Any, path: Path, **how: Any) -> None:
-        """Writes the tag where it belongs."""
+        """Write the tag into its place in the file."""
         tags.save(path, **how)
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         for key, frame in audio.tags.items():
-            said = {name: repr(value) for name, value in vars(frame).items() if name != "encoding"}
-            yield key, digest(sorted(said.items()))
+            fields = {name: repr(value) for name, value in vars(frame).items() if name != "encoding"}
+            yield key, digest(sorted(fields.items()))
         for frame in audio.tags.unknown_frames:
             yield "", digest(frame)
 
     def tag_bytes(self, path: Path) -> bytes:
-        """The tag as it stands in the file; nothing where there is none."""
+        """The raw tag in the file; empty if there is none."""
         with path.open("rb") as f:
             for offset, length in chunks(f, b"id3 ", b"ID3 "):
                 f.seek(offset)
@@ -84,9 +84,9 @@ class Id3(TagFormat):
 
 
 class Wave(Id3):
-    """WAV, which may name a genre in its INFO list, too."""
+    """WAV, which may also have a genre in its INFO list."""
 
-    def elsewhere(self, path: Path) -> list[str]:
+    def genres_elsewhere(self, path: Path) -> list[str]:
         with path.open("rb") as f:
             try:
                 lists = list(chunks(f, b"LIST"))
@@ -100,7 +100,7 @@ class Wave(Id3):
 
 
 class Mp3(Id3):
-    """ID3v2 before the audio; an ID3v1 or APEv2 tag behind it stays as it is."""
+    """ID3v2 before the audio; an ID3v1 or APEv2 tag behind it is kept unchanged."""
 
     def load(self, kind: Any, path: Path) -> Any:
         from mutagen import id3
@@ -116,7 +116,7 @@ class Mp3(Id3):
         from mutagen import id3
 
         tags = id3.ID3()
-        with suppress(id3.ID3NoHeaderError):  # players ask ID3v2 first: it is given what ID3v1 says
+        with suppress(id3.ID3NoHeaderError):  # players read ID3v2 first: copy ID3v1's values into it
             tags = id3.ID3(path, v2_version=NEW_ID3_VERSION)
         tags.version = (2, NEW_ID3_VERSION, 0)
         return tags
@@ -126,7 +126,7 @@ class Mp3(Id3):
 
         behind = path.stat().st_size - tags.size
         with path.open("rb") as f:
-            f.seek(-min(behind, 131), 2)  # as far as mutagen looks for an ID3v1 tag, which it would write anew
+            f.seek(-min(behind, 131), 2)  # how far mutagen looks for an ID3v1 tag, which it would rewrite
             tail = f.read()
         tags.save(path, v1=1, **how)
         with path.open("r+b") as f:
@@ -144,7 +144,7 @@ class Mp3(Id3):
         with path.open("rb") as f:
             return f.read(size)
 
-    def elsewhere(self, path: Path) -> list[str]:
+    def genres_elsewhere(self, path: Path) -> list[str]:
         return genres_around(path)
 
 
@@ -155,14 +155,14 @@ def raw_frames(tag: bytes) -> list[bytes] | None:
         tag: the whole tag, from `ID3` on.
 
     Returns:
-        None where frames cannot be taken out as they are: another version, a tag that is unsynchronised or extended,
-        sizes that do not add up, a compressed frame of text.
+        None if the frames cannot be split off unchanged: another version, an unsynchronised or extended tag,
+        inconsistent sizes, a compressed text frame.
     """
     if len(tag) < _HEADER or tag[3] not in (3, 4) or tag[5]:
         return None
     frames, at = [], _HEADER
     while at + _HEADER <= len(tag) and tag[at]:
-        length = _size(tag[at + 4 : at + 8], tag[3])
+        length = _frame_size(tag[at + 4 : at + 8], tag[3])
         end = at + _HEADER + length
         packed = tag[at : at + 4] in (b"TCON", b"TXXX") and tag[at + 9]
         if not _NAME.fullmatch(tag[at : at + 4]) or end > len(tag) or length < 0 or packed:
@@ -173,16 +173,16 @@ def raw_frames(tag: bytes) -> list[bytes] | None:
 
 
 def frame_key(frame: bytes) -> str:
-    """What mutagen files a raw frame under: `TCON`, or `TXXX:` and the name of the field."""
+    """Mutagen's key of a raw frame: `TCON`, or `TXXX:` and the name of the field."""
     name = frame[:4].decode()
     if name != "TXXX" or len(frame) == _HEADER:
         return name
-    words = frame[_HEADER + 1 :].decode(_ENCODINGS.get(frame[_HEADER], "latin-1"), "replace")
-    return f"TXXX:{words.split(chr(0))[0]}"
+    text = frame[_HEADER + 1 :].decode(_ENCODINGS.get(frame[_HEADER], "latin-1"), "replace")
+    return f"TXXX:{text.split(chr(0))[0]}"
 
 
-def _size(four: bytes, version: int) -> int:
-    """Of a frame; below 0 where the bytes are none of version 2.4."""
+def _frame_size(four: bytes, version: int) -> int:
+    """Size of a frame; negative if the bytes are invalid in version 2.4."""
     if version == 3:
         return int.from_bytes(four, "big")
     return -1 if max(four) > 127 else sum(b << shift for b, shift in zip(four, (21, 14, 7, 0), strict=True))

@@ -1,7 +1,7 @@
-"""The journal of one tagging, DIR/.genrelab/tags-<UTC time>.jsonl: one line for each file, before it is replaced.
+"""The journal of one tagging, DIR/.genrelab/tags-<UTC time>.jsonl: one line per file, written before it is replaced.
 
-A line holds what makes the earlier file again, byte for byte (see `patch.py`), so that a library is restored without a
-copy of it. Paths are relative to DIR, which may be moved.
+A line holds the patch that restores the earlier file byte for byte (see `binary_patch.py`), so that a library can be
+restored without a copy of it. Paths are relative to DIR, which may be moved.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Entry:
     Attributes:
         path: relative to DIR, with forward slashes.
         field: the field that was written; None: the genre's own.
-        before, provenance_before: what stood in the field and in our own.
-        after, provenance: what was written there.
+        before, provenance_before: earlier values of the field and of our own field.
+        after, provenance: the values that were written there.
         confidence: of the model.
-        payload_sha256: of the audio, which stays.
-        size_before, sha256_before: of the whole file as it was.
-        sha256_after: of the whole file as it was left.
+        payload_sha256: of the audio, which does not change.
+        size_before, sha256_before: of the whole file before.
+        sha256_after: of the whole file after.
         undo: the patch from the later file to the earlier one.
     """
 
@@ -56,14 +56,14 @@ class Entry:
     undo: bytes
 
     def to_line(self) -> bytes:
-        """JSON, ASCII only, so that names that are not UTF-8 come back as they were."""
-        known = dataclasses.asdict(self) | {"version": VERSION, "undo": base64.b64encode(self.undo).decode()}
-        return json.dumps(known).encode() + b"\n"
+        """JSON, ASCII only, so that names that are not UTF-8 survive the round trip."""
+        fields = dataclasses.asdict(self) | {"version": VERSION, "undo": base64.b64encode(self.undo).decode()}
+        return json.dumps(fields).encode() + b"\n"
 
 
 @dataclass(frozen=True)
 class UnreadableLine:
-    """A line of a journal that is no entry; `torn`: the last one, cut off by a kill before its file was touched."""
+    """An invalid line of a journal; `torn`: the last one, cut off by a kill before its file was changed."""
 
     line: int
     reason: str
@@ -71,7 +71,7 @@ class UnreadableLine:
 
 
 class TagJournal:
-    """Takes entries; the file is made with the first one.
+    """Appends entries; the file is created with the first one.
 
     Args:
         folder: DIR.
@@ -83,19 +83,19 @@ class TagJournal:
         self._file: FileIO | None = None
 
     def append(self, entry: Entry) -> None:
-        """Writes one line and waits until it is on the disk.
+        """Write one line and wait until it is on disk.
 
         Raises:
-            OSError: it cannot be written; the journal is as it was.
+            OSError: it cannot be written; the journal is unchanged.
         """
         f = self._file or self._open()
-        self._file, at, line = f, f.seek(0, 2), entry.to_line()
+        self._file, end, line = f, f.seek(0, 2), entry.to_line()
         try:
             if f.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(f.fileno())
         except OSError:
-            f.truncate(at)
+            f.truncate(end)
             raise
 
     def __enter__(self) -> TagJournal:
@@ -116,7 +116,7 @@ class TagJournal:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sees that a new name in a folder outlives a power cut; Windows does so by itself."""
+    """Make a new name in a folder survive a power cut; on Windows it does anyway."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -126,7 +126,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_newest_first(journal: Path) -> Iterator[Entry | UnreadableLine]:
-    """Entries of a journal, the last one first; one line is in memory at a time.
+    """Yield the entries of a journal, the last one first; one line is in memory at a time.
 
     Raises:
         TagError: it cannot be read.
@@ -138,31 +138,31 @@ def read_newest_first(journal: Path) -> Iterator[Entry | UnreadableLine]:
                 starts.append(f.tell() - len(line))
             for number in range(len(starts), 0, -1):
                 f.seek(starts[number - 1])
-                yield _entry(f.readline(), number, number == len(starts))
+                yield _parse_line(f.readline(), number, number == len(starts))
     except OSError as e:
         raise TagError(journal, f"cannot be read ({e.strerror}): name a tags-….jsonl of DIR/{FOLDER}") from e
 
 
-def _entry(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
+def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     try:
-        known = json.loads(line)
-        if not isinstance(known, dict) or known.pop("version", None) != VERSION:
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or fields.pop("version", None) != VERSION:
             return UnreadableLine(
                 number, f"is not of version {VERSION} of the journal: use the genrelab that wrote it", False
             )
         for name in ("before", "provenance_before"):
-            known[name] = tuple(known[name])
-        entry = Entry(**{**known, "undo": base64.b64decode(known["undo"], validate=True)})
-        _check(entry)
+            fields[name] = tuple(fields[name])
+        entry = Entry(**{**fields, "undo": base64.b64decode(fields["undo"], validate=True)})
+        _check_types(entry)
     except (ValueError, TypeError, KeyError, RecursionError) as e:
         torn = last and not line.endswith(b"\n")
         return UnreadableLine(number, "was cut off" if torn else f"is damaged ({' '.join(str(e).split())})", torn)
     return entry
 
 
-def _check(entry: Entry) -> None:
-    words = (entry.path, entry.after, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
-    if not all(isinstance(w, str) for w in (*words, *entry.before, *entry.provenance_before, entry.field or "")):
+def _check_types(entry: Entry) -> None:
+    texts = (entry.path, entry.after, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
+    if not all(isinstance(text, str) for text in (*texts, *entry.before, *entry.provenance_before, entry.field or "")):
         raise ValueError("what should be text is not")
     if not isinstance(entry.size_before, int) or not isinstance(entry.confidence, (int, float)):
         raise ValueError("what should be a number is not")
@@ -170,10 +170,10 @@ def _check(entry: Entry) -> None:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """DIR/.genrelab, for one run at a time; the lock goes with the process, however that ends.
+    """Lock DIR/.genrelab for one run at a time; the lock is released when the process ends, however it ends.
 
     Raises:
-        TagError: another run has it, or nothing may be written there.
+        TagError: another run holds it, or the folder is not writable.
     """
     try:
         (folder / FOLDER).mkdir(exist_ok=True)
@@ -186,18 +186,18 @@ def lock(folder: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError) as e:
             raise TagError(folder, "another genrelab is at work on the tags here: wait for it, and run again") from e
         except OSError:
-            pass  # a file system without locks: two runs would get in each other's way, but lose nothing
+            pass  # a file system without locks: two runs would disturb each other, but lose nothing
         yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Is another run at work in that folder?"""
+    """Does another run hold the lock of that folder?"""
     try:
         with (folder / FOLDER / "lock").open("rb+") as f:
             _lock_descriptor(f.fileno())
     except (BlockingIOError, PermissionError):
         return True
-    except OSError:  # no run was ever there, or a file system without locks
+    except OSError:  # there never was a run, or a file system without locks
         return False
     return False
 

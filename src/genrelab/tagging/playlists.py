@@ -1,4 +1,4 @@
-"""One extended M3U8 for each genre of a library, the surest tracks first, and one of what is unsure."""
+"""One extended M3U8 playlist per genre of a library, sorted by confidence, and one of unsure tracks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from genrelab.tagging.tag import Classify, check_folder
 
 UNSURE = "unsure"
 MARK = "# Written by genrelab"
-"""A playlist with such a line is ours to replace; any other is left alone."""
+"""A playlist with this line may be replaced; any other is left alone."""
 
 FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-"""What some file system refuses."""
+"""Characters that some file systems refuse in names."""
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
 
 @dataclass(frozen=True)
 class PlaylistResult:
-    """What was written.
+    """The playlists that were written.
 
     Attributes:
-        files: playlist → how many tracks it holds.
-        removed: playlists of an earlier run that hold nothing any more; while a track fails they stay.
-        failed: track → why it stands in none.
+        files: playlist → number of its tracks.
+        removed: playlists of an earlier run that would be empty now; kept as long as a track fails.
+        failed: track → why it is in no playlist.
     """
 
     files: dict[Path, int]
@@ -50,45 +50,45 @@ class _Item:
     lines: str
 
 
-def write_playlists(folder: Path, out: Path, hear: Classify, min_confidence: float) -> PlaylistResult:
-    """Writes the playlists of a library; where no track can stand in one, all stay as they are.
+def write_playlists(folder: Path, out: Path, classify: Classify, min_confidence: float) -> PlaylistResult:
+    """Write the playlists of a library; if no track can be in one, all existing ones are kept.
 
     Args:
         folder: DIR.
-        out: where they go; made where it is missing.
-        hear: asks the model, and answers in the order that it is asked.
-        min_confidence: answers below it go into `unsure.m3u8`, as those do that the model declines.
+        out: folder for the playlists; created if missing.
+        classify: returns predictions in the order of the files.
+        min_confidence: tracks below it go into `unsure.m3u8`, as do those predicted as `unknown`.
 
     Raises:
-        SettingsError: no such folder, `out` cannot be written, or a playlist in it that is not ours is in the way.
+        SettingsError: no such folder, `out` cannot be written, or a playlist there was not written by genrelab.
     """
     check_folder(folder)
     found = list(find_audio_files([folder]))
     _make_folder(out)
-    failed = {fault.path: fault.reason for fault in found if isinstance(fault, DecodeError)}
+    failed = {error.path: error.reason for error in found if isinstance(error, DecodeError)}
     lists: dict[str, list[_Item]] = defaultdict(list)
     base = Path(os.path.realpath(out))
-    for path, prediction in _classify_files([p for p in found if isinstance(p, Path)], hear):
+    for path, prediction in _classify_files([p for p in found if isinstance(p, Path)], classify):
         try:
-            genre, item = _item(path, prediction, base)
+            genre, item = _playlist_item(path, prediction, base)
         except ValueError as e:
             failed[str(path)] = str(e)
             continue
         unsure = genre == UNKNOWN or item.confidence < min_confidence
         lists[UNSURE if unsure else f"genre {genre}"].append(item)
-    if not lists:  # the disk with the music is not there, perhaps
+    if not lists:  # perhaps the disk with the music is not mounted
         return PlaylistResult({}, (), failed)
     lists.setdefault(UNSURE, [])
-    named = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
-    _check_replaceable(named)
-    for file, key in named.items():
+    key_of_file = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
+    _check_replaceable(key_of_file)
+    for file, key in key_of_file.items():
         _write(file, key.removeprefix("genre "), lists[key])
-    removed = () if failed else _remove_stale(out, named)
-    return PlaylistResult({file: len(lists[key]) for file, key in named.items()}, removed, failed)
+    removed = () if failed else _remove_stale(out, key_of_file)
+    return PlaylistResult({file: len(lists[key]) for file, key in key_of_file.items()}, removed, failed)
 
 
 def _make_folder(out: Path) -> None:
-    """Before the music is heard, not after."""
+    """Create the folder and check that it is writable, before the music is classified."""
     what = "made a folder"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -100,14 +100,14 @@ def _make_folder(out: Path) -> None:
         raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
 
 
-def _classify_files(files: list[Path], hear: Classify) -> Iterator[tuple[Path, Prediction]]:
-    for path, prediction in zip(files, hear(files), strict=True):
+def _classify_files(files: list[Path], classify: Classify) -> Iterator[tuple[Path, Prediction]]:
+    for path, prediction in zip(files, classify(files), strict=True):
         assert prediction.path == str(path), "an answer to another file"
         yield path, prediction
 
 
-def _item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
-    """Raises ValueError where a file can stand in no playlist."""
+def _playlist_item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
+    """Raises ValueError if a file can be in no playlist."""
     if prediction.genre is None or prediction.confidence is None:
         raise ValueError(prediction.error or "the model gave no answer")
     relative = Path(os.path.relpath(Path(os.path.realpath(path.parent), path.name), base)).as_posix()
@@ -127,14 +127,14 @@ def _item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
 def _title(path: Path) -> str:
     try:
         artist, title = tags.artist_and_title(path)
-    except (TagError, OSError):  # it was heard: that it has no titles is no fault
+    except (TagError, OSError):  # it was classified: missing titles are no error
         artist, title = "", ""
     name = " - ".join(part for part in (artist, title) if part) if title else path.stem
     return " ".join(printable(" ".join(name.split())).split())
 
 
 def _file_names(keys: Iterable[str]) -> dict[str, str]:
-    """A name for each list that any file system takes, and that differs from all others by more than case."""
+    """For each list a name that is valid on any file system and differs from all others by more than case."""
     names = {UNSURE: UNSURE}
     taken = {UNSURE}
     for key in sorted(set(keys) - {UNSURE}):
@@ -151,9 +151,9 @@ def _file_names(keys: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _remove_stale(out: Path, named: Iterable[Path]) -> tuple[Path, ...]:
-    """Removes playlists of an earlier run that were not written again; returns them."""
-    stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, named))]
+def _remove_stale(out: Path, current: Iterable[Path]) -> tuple[Path, ...]:
+    """Remove playlists of an earlier run that were not written again; return them."""
+    stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, current))]
     for file in stale:
         file.unlink()
     return tuple(stale)
@@ -171,7 +171,7 @@ def _is_ours(file: Path) -> bool:
             return False
         with file.open("rb") as f:
             return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
-    except OSError:  # what cannot be looked into is not ours to touch
+    except OSError:  # what cannot be read is not ours to replace
         return False
 
 

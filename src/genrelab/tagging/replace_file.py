@@ -1,7 +1,7 @@
-"""One file gives way to a copy of itself with other tags; at no moment is there less than one whole file.
+"""Atomic replacement of a file by a copy of itself with other tags.
 
-The copy lies beside the file under a hidden name that no player takes for music, and takes its place by a rename. A
-kill leaves it behind; `remove_leftovers` takes it away.
+The copy lies beside the file under a hidden name that no player takes for music, and replaces it by a rename. A
+kill leaves it behind; `remove_leftovers` removes it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from genrelab.tagging.journal import is_locked
 TEMP_SUFFIX = ".genrelab-tmp"
 
 FileStamp = tuple[int, int]
-"""Size and time of change; not the file's number, which some network file systems make up anew."""
+"""Size and mtime; not the inode, which some network file systems renumber."""
 
 
 def file_stamp(path: Path) -> FileStamp:
-    """What tells whether a file was changed.
+    """A stamp that changes when the file is changed.
 
     Raises:
-        TagError: something else has that name, such as a pipe, which would be waited for without end.
-        OSError: nothing has.
+        TagError: not a regular file but, for example, a pipe, on which a read would block forever.
+        OSError: there is no such file.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -39,7 +39,7 @@ def file_stamp(path: Path) -> FileStamp:
 
 
 def check_writable(path: Path) -> None:
-    """Raises TagError where the file must not be written (which a rename would not mind), OSError where it is gone."""
+    """Raises TagError if the file is read-only (which a rename would ignore), OSError if it is gone."""
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
         raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
     if not os.access(path.parent, os.W_OK):
@@ -47,17 +47,17 @@ def check_writable(path: Path) -> None:
 
 
 def temp_path(folder: Path) -> Path:
-    """A hidden name in a folder that nobody else has, for what is to take another's place; `remove_leftovers` knows it."""
+    """A unique hidden name in a folder, for a file that will replace another; `remove_leftovers` recognises it."""
     return folder / f".{uuid.uuid4().hex[:8]}{TEMP_SUFFIX}"
 
 
 @contextmanager
 def temporary_copy(path: Path) -> Iterator[Path]:
-    """A name for the copy; what stands there at the end of the block, because it took no place, is removed.
+    """Yield a path for the copy; a copy still there at the end of the block is removed.
 
     Raises:
-        TagError: the file must not be written.
-        OSError: it is not there.
+        TagError: the file is read-only.
+        OSError: it does not exist.
     """
     check_writable(path)
     copy = temp_path(path.parent)
@@ -68,29 +68,29 @@ def temporary_copy(path: Path) -> Iterator[Path]:
 
 
 def copy_attributes(copy: Path, path: Path) -> None:
-    """Gives the copy the owner, permissions and extended attributes of the file, and sees that it is on the disk.
+    """Give the copy the owner, permissions and extended attributes of the file, and sync it to disk.
 
     Raises:
         TagError: the owner cannot be kept.
         OSError: writing fails.
     """
-    there, here = path.stat(), copy.stat()
-    if os.name == "posix" and (there.st_uid, there.st_gid) != (here.st_uid, here.st_gid):
+    wanted, actual = path.stat(), copy.stat()
+    if os.name == "posix" and (wanted.st_uid, wanted.st_gid) != (actual.st_uid, actual.st_gid):
         try:
-            os.chown(copy, there.st_uid, there.st_gid)
+            os.chown(copy, wanted.st_uid, wanted.st_gid)
         except PermissionError as e:
             raise TagError(path, "belongs to another user or group, who would lose it: run as its owner") from e
     shutil.copystat(path, copy)
-    os.utime(copy)  # it is written now: players look for what is new
+    os.utime(copy)  # a new mtime: players rescan files that changed
     with copy.open("rb+") as f:
         os.fsync(f.fileno())
 
 
 def replace_if_unchanged(copy: Path, path: Path, seen: FileStamp) -> None:
-    """Puts the copy in the file's place.
+    """Replace the file by the copy.
 
     Raises:
-        TagError: the file is not the one that was seen.
+        TagError: the file was changed since `seen`.
         OSError: it cannot be replaced.
     """
     if file_stamp(path) != seen:
@@ -99,19 +99,19 @@ def replace_if_unchanged(copy: Path, path: Path, seen: FileStamp) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what killed runs left below a folder whose lock is ours; not what a run around or inside it works on."""
+    """Remove what killed runs left below a folder that we have locked; not files of runs above or below it."""
     if any(map(is_locked, folder.resolve().parents)):
         return
     ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(TEMP_SUFFIX)}")
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_locked(Path(parent, name))]
         for name in filter(ours.fullmatch, names):
-            with suppress(OSError):  # where it must not be removed it stays: it is in nobody's way
+            with suppress(OSError):  # if it cannot be removed it stays, and does no harm
                 Path(parent, name).unlink()
 
 
 def sha256(path: Path) -> str:
-    """Of the whole file.
+    """Checksum of the whole file.
 
     Raises:
         OSError: it cannot be read.

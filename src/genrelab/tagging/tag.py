@@ -1,7 +1,7 @@
-"""Genres into the tags of a library; `untag.py` is the way back.
+"""Write genres into the tags of a library; `untag.py` reverts it.
 
-A file is tagged in a copy, the copy is proven (same audio, same other tags, a way back that ends in the very bytes of
-the file), a line of the journal is on the disk, and only then the copy takes the file's place.
+A copy of the file is tagged and verified (same audio, same other tags, a patch that restores the file byte for byte),
+a line of the journal is written to disk, and only then the copy replaces the file.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ MIN_CONFIDENCE = 0.5
 """Below it a genre is more likely wrong than right."""
 
 Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
-"""Answers for files, in their order; may be ahead of what is asked for."""
+"""Returns the predictions of files, in their order; may consume files ahead."""
 
 OnWritten = Callable[[Path], None]
-"""Told of every file that was written: its audio is the same, its size and time are not."""
+"""Called with every file that was written: its audio is the same, its size and mtime are not."""
 
 
 @contextmanager
 def open_classifier(
     bundle: Classifier, jobs: int | None, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[Classify, OnWritten]]:
-    """A model that can be asked, and that remembers what it said; with whom to tell of files that were written.
+    """A classifier with the prediction cache, and the callback that updates the cache for files that were written.
 
     Args:
-        bundle: see `load_bundle`; answers that its `decision` declines are `unknown`.
-        jobs: worker processes; None: one a core.
-        progress: called with (done, in all).
+        bundle: see `load_bundle`; predictions that its `decision` rejects are `unknown`.
+        jobs: number of worker processes; None: one per core.
+        progress: called with (done, total).
 
     Raises:
-        BundleError: the model cannot hear.
-        SettingsError: `jobs` cannot be.
+        BundleError: the model does not take audio.
+        SettingsError: `jobs` is invalid.
     """
     with open_cache() as memory:
 
-        def touched(path: Path) -> None:
-            with suppress(OSError):  # gone again: it is then heard again where it turns up
+        def on_written(path: Path) -> None:
+            with suppress(OSError):  # gone again: classified anew if it turns up
                 memory.rekey(path)
 
-        yield partial(predict_files, bundle, jobs=jobs, memory=memory, progress=progress), touched
+        yield partial(predict_files, bundle, jobs=jobs, memory=memory, progress=progress), on_written
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class TagSettings:
     """What is written, and where.
 
     Attributes:
-        min_confidence: an answer below it is not written.
-        overwrite: also where there is a genre already.
-        field: write into this field instead of the genre's own, which then stays as it is.
-        dry_run: only say what would be done; nothing is written into the folder.
+        min_confidence: predictions below it are not written.
+        overwrite: also write if there is a genre already.
+        field: write into this field instead of the genre's own, which is then kept.
+        dry_run: only report what would be done; nothing is written into the folder.
     """
 
     min_confidence: float = MIN_CONFIDENCE
@@ -90,14 +90,14 @@ class TagSettings:
 
 @dataclass(frozen=True)
 class TagResult:
-    """What became of a file.
+    """The result for one file.
 
     Attributes:
         path: the file.
-        status: `tagged`, `would tag`, `kept`, `unsure` or `failed_result`; of `untag`: `restored`, `unchanged` or `failed_result`.
-        before: genres that stood in the file.
-        after: the genre that was written, None where none was.
-        confidence: of the model's answer, None where it was not asked.
+        status: `tagged`, `would tag`, `kept`, `unsure` or `failed`; of `untag`: `restored`, `unchanged` or `failed`.
+        before: earlier genres of the file.
+        after: the genre that was written, None if none was.
+        confidence: of the prediction, None if the file was not classified.
         reason: why not, or what else is worth knowing.
     """
 
@@ -117,7 +117,7 @@ OnResult = Callable[[TagResult], None]
 
 
 class TaggingInterrupted(KeyboardInterrupt):
-    """Ctrl-C; `journal` leads back from what was tagged so far, None where nothing was."""
+    """Ctrl-C; `journal` restores what was tagged so far, None if nothing was."""
 
     def __init__(self, journal: Path | None) -> None:
         super().__init__()
@@ -132,31 +132,31 @@ class _Candidate:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises SettingsError where DIR is no folder."""
+    """Raises SettingsError if DIR is no folder."""
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
 
 
 def tag(
-    folder: Path, hear: Classify, settings: TagSettings, show: OnResult, touched: OnWritten = lambda _: None
+    folder: Path, classify: Classify, settings: TagSettings, show: OnResult, on_written: OnWritten = lambda _: None
 ) -> Path | None:
-    """Writes the genre of every file below a folder that has none; files that have one are not even heard.
+    """Write the genre of every file below a folder that has none; files that have one are not even classified.
 
     Args:
         folder: DIR.
-        hear: asks the model.
+        classify: see `Classify`.
         settings: what is written.
-        show: gets a row for each file, in the order of their names.
-        touched: see there.
+        show: called with the result of each file, in the order of their names.
+        on_written: see `OnWritten`.
 
     Returns:
-        The journal, None where nothing was written.
+        The journal, None if nothing was written.
 
     Raises:
-        TagError: nothing can be written in the folder, or another run is at it.
+        TagError: the folder is not writable, or another run is at work in it.
         SettingsError: it is no folder.
-        Interrupted: Ctrl-C.
+        TaggingInterrupted: Ctrl-C.
     """
     check_folder(folder)
     with nullcontext() if settings.dry_run else lock(folder):
@@ -164,9 +164,9 @@ def tag(
             replace_file.remove_leftovers(folder)
         files = list(find_audio_files([folder]))
         with TagJournal(folder) as journal:
-            write = partial(_write_tag, folder=folder, journal=journal, touched=touched)
+            write = partial(_write_tag, folder=folder, journal=journal, on_written=on_written)
             try:
-                for row in _tag_files(files, hear, settings, write):
+                for row in _tag_files(files, classify, settings, write):
                     show(row)
             except KeyboardInterrupt as e:
                 raise TaggingInterrupted(journal.path) from e
@@ -174,28 +174,28 @@ def tag(
 
 
 def _tag_files(
-    files: Iterable[Path | DecodeError], hear: Classify, settings: TagSettings, write: Callable[..., TagResult]
+    files: Iterable[Path | DecodeError], classify: Classify, settings: TagSettings, write: Callable[..., TagResult]
 ) -> Iterator[TagResult]:
     waiting: deque[_Candidate | TagResult] = deque()
 
-    def to_hear() -> Iterator[Path]:
+    def files_to_classify() -> Iterator[Path]:
         for path in files:
             found = _check_file(path, settings)
             waiting.append(found)
             if isinstance(found, _Candidate):
                 yield found.path
 
-    for prediction in hear(to_hear()):
+    for prediction in classify(files_to_classify()):
         while isinstance(next_one := waiting.popleft(), TagResult):
             yield next_one
         assert prediction.path == str(next_one.path), "an answer to another file"
         row = _decide(next_one, prediction, settings)
         yield write(next_one, row, prediction.model) if row.status == "tagged" else row
-    for left in waiting:
+    for rest in waiting:
         yield (
-            left
-            if isinstance(left, TagResult)
-            else TagResult(str(left.path), "failed", reason="the model gave no answer")
+            rest
+            if isinstance(rest, TagResult)
+            else TagResult(str(rest.path), "failed", reason="the model gave no answer")
         )
 
 
@@ -208,31 +208,36 @@ def _check_file(path: Path | DecodeError, settings: TagSettings) -> _Candidate |
         candidate = _Candidate(path, replace_file.file_stamp(path), tags.read(path, settings.field))
         if candidate.found.genres and not settings.overwrite:
             return TagResult(str(path), "kept", candidate.found.genres, reason="has one already")
-        replace_file.check_writable(path)  # before an hour of listening, and in --dry-run, too
+        replace_file.check_writable(path)  # before an hour of classifying, and in --dry-run, too
     except (TagError, OSError) as e:
         return failed_result(path, e)
     return candidate
 
 
 def _decide(candidate: _Candidate, prediction: Prediction, settings: TagSettings) -> TagResult:
-    path, before, genre, sure = str(candidate.path), candidate.found.genres, prediction.genre, prediction.confidence
-    if prediction.error is not None or genre is None or sure is None:
+    path, before, genre, confidence = (
+        str(candidate.path),
+        candidate.found.genres,
+        prediction.genre,
+        prediction.confidence,
+    )
+    if prediction.error is not None or genre is None or confidence is None:
         return TagResult(path, "failed", before, reason=prediction.error or "the model gave no answer")
     if genre == UNKNOWN:
-        return TagResult(path, "unsure", before, None, sure, f"unknown: perhaps {prediction.guess}")
-    if sure < settings.min_confidence:
-        return TagResult(path, "unsure", before, None, sure, f"perhaps {genre}")
-    if [g.casefold() for g in before] == [genre.casefold()]:  # how it is spelled is its owner's choice
-        return TagResult(path, "kept", before, None, sure, "says the same already")
-    return TagResult(path, "would tag" if settings.dry_run else "tagged", before, genre, sure)
+        return TagResult(path, "unsure", before, None, confidence, f"unknown: perhaps {prediction.guess}")
+    if confidence < settings.min_confidence:
+        return TagResult(path, "unsure", before, None, confidence, f"perhaps {genre}")
+    if [g.casefold() for g in before] == [genre.casefold()]:  # the owner's spelling is kept
+        return TagResult(path, "kept", before, None, confidence, "says the same already")
+    return TagResult(path, "would tag" if settings.dry_run else "tagged", before, genre, confidence)
 
 
 def _write_tag(
-    candidate: _Candidate, row: TagResult, model: str, *, folder: Path, journal: TagJournal, touched: OnWritten
+    candidate: _Candidate, row: TagResult, model: str, *, folder: Path, journal: TagJournal, on_written: OnWritten
 ) -> TagResult:
     path, found = candidate.path, candidate.found
-    assert row.after is not None and row.confidence is not None  # that is what `tagged` says
-    said: dict[str, Any] = {
+    assert row.after is not None and row.confidence is not None  # given by `tagged`
+    entry: dict[str, Any] = {
         "path": path.relative_to(folder).as_posix(),
         "field": found.field,
         "before": found.values,
@@ -242,33 +247,33 @@ def _write_tag(
         "provenance_before": found.provenance,
     }
     try:
-        names = path.stat().st_nlink
+        n_links = path.stat().st_nlink
         with replace_file.temporary_copy(path) as copy:
             shutil.copyfile(path, copy)
-            tags.write(copy, found, [said["after"]], [said["provenance"]])
-            said |= _make_undo(path, copy)
+            tags.write(copy, found, [entry["after"]], [entry["provenance"]])
+            entry |= _make_undo(path, copy)
             replace_file.copy_attributes(copy, path)
-            journal.append(Entry(**said))
+            journal.append(Entry(**entry))
             replace_file.replace_if_unchanged(copy, path, candidate.seen)
     except (TagError, OSError) as e:
         return failed_result(path, e, row)
-    touched(path)
-    linked = f"its other names (hard links: {names - 1}) keep the earlier tags" if names > 1 else None
+    on_written(path)
+    linked = f"its other names (hard links: {n_links - 1}) keep the earlier tags" if n_links > 1 else None
     return TagResult(row.path, row.status, row.before, row.after, row.confidence, linked)
 
 
 def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
-    """Proves that the copy holds the same audio, and that the file can be made from it again."""
+    """Verify that the copy holds the same audio and that the file can be restored from it; fields of `Entry`."""
     payload = sha256_of_audio(path)
     if sha256_of_audio(copy) != payload:
         raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
-    made, size = hashlib.sha256(), path.stat().st_size
+    restored, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as earlier, copy.open("rb") as later:
         undo = binary_patch.make(earlier, later)
-        with suppress(binary_patch.PatchError):  # as the file is being written to by others; then the sums differ, too
-            binary_patch.apply(undo, later, made.update, size)
+        with suppress(binary_patch.PatchError):  # another program is writing to the file: the checksums differ, too
+            binary_patch.apply(undo, later, restored.update, size)
     before = replace_file.sha256(path)
-    if made.hexdigest() != before:
+    if restored.hexdigest() != before:
         raise TagError(path, "was changed while genrelab was at work on it: run again")
     return {
         "payload_sha256": payload,
@@ -279,8 +284,8 @@ def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
     }
 
 
-def failed_result(path: Path, fault: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
-    """The row of a file that `fault` speaks of; `row` says what was known of it."""
-    reason = (fault.strerror or str(fault)) if isinstance(fault, OSError) else fault.reason
-    before, sure = (row.before, row.confidence) if row else ((), None)
-    return TagResult(str(path), "failed", before, None, sure, reason)
+def failed_result(path: Path, error: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
+    """The result of a file that failed with `error`; `row`: its result so far."""
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else error.reason
+    before, confidence = (row.before, row.confidence) if row else ((), None)
+    return TagResult(str(path), "failed", before, None, confidence, reason)

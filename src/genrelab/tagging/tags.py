@@ -14,7 +14,7 @@ from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
 from genrelab.tagging.id3 import Id3, Mp3, Wave
 
 PROVENANCE = "GENRELAB"
-"""The field that says who wrote a genre."""
+"""The field that holds what wrote a genre: version, model and confidence."""
 
 _FORMATS: Mapping[str, TagFormat] = {
     "MP3": Mp3(),
@@ -26,7 +26,7 @@ _FORMATS: Mapping[str, TagFormat] = {
     "ASF": Asf(),
     **dict.fromkeys(("WavPack", "Musepack", "MonkeysAudio", "OptimFROG", "TAK"), Ape()),
 }
-"""By the name of mutagen's class."""
+"""Keys: names of mutagen's classes."""
 
 NO_TAGS = (
     "this container has no tags that can be written: MP3, FLAC, Ogg, Opus, MP4, WAV, AIFF, WMA and WavPack have them"
@@ -35,15 +35,15 @@ NO_TAGS = (
 
 @dataclass(frozen=True)
 class GenreTag:
-    """What a file says of its genre.
+    """The genre tag of a file.
 
     Attributes:
-        kind: mutagen's class for it.
-        field: the field that this is about; None: the genre's own.
-        values: what stands in that field, as it is written.
-        genres: the same in words, without what is blank; where that is nothing, genres from elsewhere in the file: an
+        kind: mutagen's class for the file.
+        field: the field that was read; None: the genre's own.
+        values: raw values of that field.
+        genres: the same as names, without blank ones; if there are none, genres from elsewhere in the file: an
             ID3 or APEv2 tag around an MP3, a FLAC or what has APEv2 tags, the INFO list of a WAV.
-        provenance: what stands in our own field.
+        provenance: values of our own field.
     """
 
     kind: Any
@@ -54,65 +54,69 @@ class GenreTag:
 
 
 def read(path: Path, field: str | None = None) -> GenreTag:
-    """What a file says of its genre, or in the field `field`.
+    """Read the genre of a file, or its field `field`.
 
     Raises:
         TagError: not a container with tags, or damaged.
         OSError: it cannot be read.
     """
     with _mutagen_errors(path):
-        family, kind = _format_of(path)
-        tags = family.load(kind, path).tags
-        key = family.key(field)
-        genres = _non_blank(family.words(tags, key) if tags is not None else ())
+        tag_format, kind = _format_of(path)
+        tags = tag_format.load(kind, path).tags
+        key = tag_format.key(field)
+        genres = _non_blank(tag_format.genre_names(tags, key) if tags is not None else ())
         if not genres and field is None:
-            genres = _non_blank(family.elsewhere(path))
-        return GenreTag(kind, field, _values(family, tags, key), genres, _values(family, tags, family.key(PROVENANCE)))
+            genres = _non_blank(tag_format.genres_elsewhere(path))
+        return GenreTag(
+            kind, field, _values(tag_format, tags, key), genres, _values(tag_format, tags, tag_format.key(PROVENANCE))
+        )
 
 
 def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequence[str]) -> None:
-    """Puts values into the field and into our own; every other tag stays, and this is checked. No values: no field.
+    """Write the field and our own; every other tag is kept, and this is checked. No values: the field is removed.
 
     Args:
         path: a copy of the file that `found` was read from; it is changed in place.
-        found: what `read` said.
-        values: genres, as they are to be written.
+        found: the result of `read`.
+        values: genres to write.
         provenance: such as `genrelab 0.2.0 svm p=0.83`.
 
     Raises:
-        TagError: it cannot be written without loss. The copy is then of no use.
+        TagError: it cannot be written without loss. The copy is then unusable.
         OSError: reading or writing fails.
     """
     with _mutagen_errors(path):
-        family = _FORMATS[found.kind.__name__]
-        own = {family.key(found.field): list(values), family.key(PROVENANCE): list(provenance)}
-        audio = family.load(found.kind, path)
-        before = _other_tags(family, audio, own)
-        family.save(audio, path, own)
-        audio = family.load(found.kind, path)
-        if lost := before - _other_tags(family, audio, own):
+        tag_format = _FORMATS[found.kind.__name__]
+        new_values = {tag_format.key(found.field): list(values), tag_format.key(PROVENANCE): list(provenance)}
+        audio = tag_format.load(found.kind, path)
+        before = _other_tags(tag_format, audio, new_values)
+        tag_format.save(audio, path, new_values)
+        audio = tag_format.load(found.kind, path)
+        if lost := before - _other_tags(tag_format, audio, new_values):
             raise TagError(path, f"saving would change another tag ({min(lost)[0] or 'an unknown frame'}): not tagged")
-        if any(_values(family, audio.tags, key) != tuple(wanted) for key, wanted in own.items()):
+        if any(_values(tag_format, audio.tags, key) != tuple(wanted) for key, wanted in new_values.items()):
             raise TagError(path, "its tags do not read back as they were written: not tagged")
 
 
 def artist_and_title(path: Path) -> tuple[str, str]:
-    """Artist and title; empty where a file does not say.
+    """Artist and title; empty where a file has none.
 
     Raises:
         TagError: not a container with tags, or damaged.
         OSError: it cannot be read.
     """
     with _mutagen_errors(path):
-        family, kind = _format_of(path)
-        tags = family.load(kind, path).tags
-        artist, title = (", ".join(_non_blank(_values(family, tags, key))) for key in (family.artist, family.title))
+        tag_format, kind = _format_of(path)
+        tags = tag_format.load(kind, path).tags
+        artist, title = (
+            ", ".join(_non_blank(_values(tag_format, tags, key))) for key in (tag_format.artist, tag_format.title)
+        )
         return artist, title
 
 
 @contextmanager
 def _mutagen_errors(path: Path) -> Iterator[None]:
-    """Whatever mutagen lets through of a damaged file becomes an error that names it."""
+    """Turn any exception that mutagen raises on a damaged file into a TagError that names the file."""
     try:
         yield
     except (TagError, OSError):
@@ -130,15 +134,15 @@ def _format_of(path: Path) -> tuple[TagFormat, Any]:
     return _FORMATS[kind.__name__], kind
 
 
-def _values(family: TagFormat, tags: Any, key: str) -> tuple[str, ...]:
-    return tuple(family.get(tags, key)) if tags is not None else ()
+def _values(tag_format: TagFormat, tags: Any, key: str) -> tuple[str, ...]:
+    return tuple(tag_format.get(tags, key)) if tags is not None else ()
 
 
 def _non_blank(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(v.strip() for v in values if v.strip())
 
 
-def _other_tags(family: TagFormat, audio: Any, own: Iterable[str]) -> Counter[tuple[str, str]]:
-    mine = {key.casefold() for key in own}
-    items = family.items(audio) if audio.tags is not None else ()
-    return Counter((key, value) for key, value in items if key.casefold() not in mine)
+def _other_tags(tag_format: TagFormat, audio: Any, our_keys: Iterable[str]) -> Counter[tuple[str, str]]:
+    our_keys_folded = {key.casefold() for key in our_keys}
+    items = tag_format.items(audio) if audio.tags is not None else ()
+    return Counter((key, value) for key, value in items if key.casefold() not in our_keys_folded)

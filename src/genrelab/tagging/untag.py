@@ -1,4 +1,4 @@
-"""The tags of a library as they were before `tag`, from its journal."""
+"""Restore the tags of a library as they were before `tag`, from its journal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from genrelab.tagging.tag import OnResult, TagResult, failed_result
 
 
 def untag(journal: Path, show: OnResult) -> None:
-    """Restores the tags of every file that a journal names, byte for byte; the last one first.
+    """Restore the tags of every file in a journal, byte for byte, the last one first.
 
     A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
 
     Args:
         journal: DIR/.genrelab/tags-….jsonl.
-        show: gets a row for each file.
+        show: called with the result of each file.
 
     Raises:
-        TagError: no journal, or nothing can be written in DIR.
+        TagError: no journal, or DIR is not writable.
     """
     journal = journal.absolute()
     if not journal.is_file() or journal.parent.name != FOLDER:
@@ -31,10 +31,14 @@ def untag(journal: Path, show: OnResult) -> None:
     with lock(folder):
         replace_file.remove_leftovers(folder)
         for entry in read_newest_first(journal):
-            show(_unreadable(journal, entry) if isinstance(entry, UnreadableLine) else _restore(folder, entry))
+            show(
+                _unreadable_line_result(journal, entry)
+                if isinstance(entry, UnreadableLine)
+                else _restore(folder, entry)
+            )
 
 
-def _unreadable(journal: Path, line: UnreadableLine) -> TagResult:
+def _unreadable_line_result(journal: Path, line: UnreadableLine) -> TagResult:
     where = f"{journal}, line {line.line}"
     if line.torn:
         return TagResult(where, "unchanged", reason="was cut off by a kill, before its file was touched")
@@ -45,10 +49,10 @@ def _restore(folder: Path, entry: Entry) -> TagResult:
     path = folder / entry.path
     try:
         _check_inside(folder, entry.path)
-        seen, now = replace_file.file_stamp(path), replace_file.sha256(path)
-        if now == entry.sha256_before:
+        seen, checksum = replace_file.file_stamp(path), replace_file.sha256(path)
+        if checksum == entry.sha256_before:
             return TagResult(str(path), "unchanged", reason="is as it was before")
-        restore = _restore_file if now == entry.sha256_after else _restore_fields
+        restore = _restore_file if checksum == entry.sha256_after else _restore_fields
         return restore(path, entry, seen)
     except (FileNotFoundError, NotADirectoryError):
         return TagResult(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
@@ -57,7 +61,7 @@ def _restore(folder: Path, entry: Entry) -> TagResult:
 
 
 def _check_inside(folder: Path, relative: str) -> None:
-    """A journal that was tampered with must not reach files outside of its library."""
+    """Refuse paths outside the library, in case the journal was tampered with."""
     path = folder / relative
     parts = relative.split("/")
     if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
@@ -67,7 +71,7 @@ def _check_inside(folder: Path, relative: str) -> None:
 
 
 def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
-    """The earlier file from the later one, which is as `tag` left it."""
+    """Restore the earlier file from the later one, which is unchanged since `tag`."""
     with replace_file.temporary_copy(path) as copy:
         try:
             with path.open("rb") as later, copy.open("xb") as out:
@@ -76,7 +80,7 @@ def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> Tag
             raise TagError(path, f"the journal does not lead back to the earlier file: {e}") from e
         if replace_file.sha256(copy) != entry.sha256_before:
             raise TagError(path, "the journal does not lead back to the earlier file: it was changed")
-        if sha256_of_audio(copy) != sha256_of_audio(path):  # of a file that holds no audio, all of it counts
+        if sha256_of_audio(copy) != sha256_of_audio(path):  # of a file without audio, the hash covers all of it
             raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
@@ -84,7 +88,7 @@ def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> Tag
 
 
 def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
-    """Only our fields, of a file that something else has written to."""
+    """Restore only our fields, in a file that was edited since."""
     found = tags.read(path, entry.field)
     if found.values == entry.before and found.provenance == entry.provenance_before:
         return TagResult(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
@@ -93,7 +97,7 @@ def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> T
         raise TagError(path, "is not the audio that was tagged: another file has taken its name")
     if found.values != (entry.after,):
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
-    ours = found.provenance == (entry.provenance,)  # not where another field was tagged, or untagged, since
+    ours = found.provenance == (entry.provenance,)  # False if another field was tagged, or untagged, since
     with replace_file.temporary_copy(path) as copy:
         shutil.copyfile(path, copy)
         tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)

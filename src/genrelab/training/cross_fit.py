@@ -1,4 +1,4 @@
-"""A model fitted on any tracks and asked about any others, as often as a study needs it."""
+"""Fit models on some tracks and predict others, repeatedly, for studies and searches."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Roles = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class HeldOutPredictions:
-    """What fitted models said of tracks (or windows) that they had not learned from.
+    """Predictions for tracks (or windows) that the models were not trained on.
 
     Attributes:
-        tracks: sorted, each once, shape (n,).
+        tracks: sorted, unique, shape (n,).
         probabilities: shape (n, genres).
-        fold: number of the fold in which each was held out, shape (n,); 0 for all where there was one fit.
-        n_learned: tracks (or windows) that a model learned from, on average over the folds.
+        fold: number of the fold in which each was held out, shape (n,); 0 for all if there was one fit.
+        n_learned: number of training tracks (or windows), averaged over the folds.
         notes: of the models, each sentence once.
     """
 
@@ -45,17 +45,17 @@ class HeldOutPredictions:
     notes: tuple[str, ...]
 
     def correct(self, y: Ints) -> NDArray[np.bool_]:
-        """Is the most probable genre the true one? Shape (n,); `y` is of all tracks (or windows)."""
+        """Is the most probable genre the true one? Shape (n,); `y` holds the genres of all tracks (or windows)."""
         return np.asarray(self.probabilities.argmax(axis=1) == y[self.tracks], bool)
 
 
 @dataclass
 class CrossFit:
-    """Models of one task, fitted again and again on other tracks. The windows of a view are read once.
+    """Fits models of one task repeatedly, each time on other tracks. The windows of a view are read once.
 
     Attributes:
-        task: whose genres, labels and artists count; its split does not.
-        among: tracks that the study may look at, shape (tracks,). No other track's windows are loaded.
+        task: its genres, labels and artists are used; its split is not.
+        among: tracks that the study may use, shape (tracks,). No other track's windows are loaded.
         scratch: an empty folder, to be kept while the models are fitted.
         fitted: called after every fit.
     """
@@ -69,25 +69,25 @@ class CrossFit:
 
     @property
     def labels(self) -> Labels:
-        """Genre and artist of every track; the roles mean nothing."""
+        """Genre and artist of every track; its roles are not used."""
         return self.task.labels(chooses=False)
 
     def check(self, name: str) -> None:
-        """Refuse a model that cannot be fitted on this machine, or has nothing to read.
+        """Refuse a model that cannot be fitted on this machine, or has no view to read.
 
         Raises:
-            MissingNeed: with the remedies.
+            MissingRequirementError: with the remedies.
         """
         if need := registry.model_class(name).missing_requirement(self.settings):
             raise MissingRequirementError(need)
         self.view(name)
 
     def view(self, name: str) -> str:
-        """What the model reads; the same as in `train`."""
+        """The view that the model reads; the same as in `train`."""
         return view_of(registry.model_class(name), self.settings, self.task.prepared.views)
 
     def windows(self, name: str) -> Examples:
-        """All windows that the model may be shown; flat ones in memory, others in their shards."""
+        """All windows that the model may use; flat ones in memory, others in their shards."""
         view = self.view(name)
         if view not in self._windows:
             labels = replace(self.labels, role=np.where(self.among, "fit", "none"))
@@ -102,7 +102,7 @@ class CrossFit:
         return len(np.unique(track)) < len(track)
 
     def answers(self, name: str, role: Roles) -> HeldOutPredictions:
-        """The model's probabilities of the tracks of the role `score`, fitted on `fit`, epochs chosen on `choose`.
+        """Fit on the tracks with role `fit`, choose epochs on `choose`, and predict those with role `score`.
 
         Args:
             role: of each track, shape (tracks,).
@@ -117,20 +117,20 @@ class CrossFit:
         return HeldOutPredictions(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), notes)
 
     def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> HeldOutPredictions:
-        """Probabilities of every track that is in a fold, each from a model that did not learn from the fold.
+        """Predict every track that is in a fold, with a model that was not trained on this fold.
 
         Args:
-            fold: of each track, as `folding` numbers them, shape (tracks,).
-            groups: the artist of each track, where artists are to be kept whole among those that choose epochs.
+            fold: of each track, as numbered in `holdout_folds`, shape (tracks,).
+            groups: the artist of each track, if artists should be kept together in the set that chooses epochs.
         """
         y = self.labels.y
         return join_folds([self.answers(name, r) for r in self._roles(name, fold, y, groups)])
 
     def held_out_windows(self, name: str, fold: Ints) -> HeldOutPredictions:
-        """The same of windows, whatever their tracks: `fold` and the answers count in the rows of `windows(name)`.
+        """The same for windows instead of tracks: `fold` and the result index the rows of `windows(name)`.
 
         Raises:
-            ModelError: the windows are too many to be kept in memory.
+            ModelError: the windows do not fit in memory.
         """
         windows = _in_memory(self.windows(name))
         found = []
@@ -145,7 +145,7 @@ class CrossFit:
         return join_folds(found)
 
     def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
-        """The roles of each fold in turn."""
+        """Yield the roles of the tracks for each fold."""
         for held in np.unique(fold[fold >= 0]):
             chooses = None
             if registry.model_class(name).needs_validation:
@@ -157,15 +157,15 @@ class CrossFit:
         """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
         rows = np.flatnonzero(examples.role == "score")
         model = registry.create(name, self.settings, self.task.genres)
-        model.resume = True  # what a frozen base said of a window is kept; all else begins anew with other rows
+        model.resume = True  # keeps a frozen base's features of the windows; all else starts anew with other rows
         model.data_is_local = self.task.prepared.folder.is_local
         folder = self.scratch / name
         if examples._values is None:
-            # A model answers all windows there; of those that are not wanted the answers are dropped.
+            # From shards a model predicts all windows; predictions that are not needed are dropped.
             role = np.where(examples.labels.role == "none", "score", examples.labels.role)
             role[~self.among] = "none"
-            shown = replace(examples, labels=replace(examples.labels, role=role))
-            probabilities = model.fit(shown, folder).predict_proba(shown)[rows]
+            examples_shown = replace(examples, labels=replace(examples.labels, role=role))
+            probabilities = model.fit(examples_shown, folder).predict_proba(examples_shown)[rows]
         else:
             model.fit(_subset(examples, examples.role != "none"), folder)
             probabilities = model.predict_proba(_subset(examples, examples.role == "score"))
@@ -175,18 +175,18 @@ class CrossFit:
 
 @contextmanager
 def cross_fit(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Iterator[CrossFit]:
-    """`CrossFit` with a temporary folder that goes when the block ends."""
+    """Yield a `CrossFit` with a temporary folder, which is removed when the block ends."""
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         yield CrossFit(task, settings, among, Path(scratch))
 
 
 def quick_settings(settings: TrainSettings, name: str) -> TrainSettings:
-    """Settings with which the model answers nearly the same in less time, for a study of many fits."""
+    """Settings that give nearly the same predictions in less time, for studies of many fits."""
     return replace(settings, params=with_fast_params(settings.params, name))
 
 
 def join_folds(found: list[HeldOutPredictions]) -> HeldOutPredictions:
-    """Answers of several folds as one, sorted by track; each track is in one fold only."""
+    """Join the predictions of several folds, sorted by track; each track is in one fold only."""
     tracks = np.concatenate([a.tracks for a in found])
     fold = np.concatenate([np.full(len(a.tracks), i, np.int64) for i, a in enumerate(found)])
     order = np.argsort(tracks, kind="stable")
@@ -198,16 +198,16 @@ def join_folds(found: list[HeldOutPredictions]) -> HeldOutPredictions:
 
 
 def n_learned(name: str, role: Roles) -> int:
-    """How many tracks (or windows) the model learns from: those that choose count where it chooses anything."""
+    """Number of training tracks (or windows); those with role `choose` count if the model needs validation."""
     learns = ("fit", "choose") if registry.model_class(name).needs_validation else ("fit",)
     return int(np.isin(role, learns).sum())
 
 
 def _in_memory(examples: Examples) -> Examples:
-    """The same with its windows in memory, so that any of them can be taken out.
+    """The same examples with their windows in memory, so that any subset can be taken.
 
     Raises:
-        ModelError: they are too many.
+        ModelError: they do not fit.
     """
     if examples._values is not None:
         return examples
@@ -218,7 +218,7 @@ def _in_memory(examples: Examples) -> Examples:
 
 
 def _subset(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
-    """Some of the windows in memory; `chosen` has shape (windows,)."""
+    """A subset of windows in memory; `chosen` has shape (windows,)."""
     assert examples._values is not None
     return replace(
         examples, track=examples.track[chosen], start_s=examples.start_s[chosen], _values=examples._values[chosen]

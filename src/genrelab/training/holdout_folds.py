@@ -1,4 +1,4 @@
-"""Who is held out together, so that every track is asked once of a model that did not learn from it."""
+"""Assign tracks to folds, so that each is predicted once by a model that was not trained on it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Mask = NDArray[np.bool_]
 
 
 def folds_by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int) -> Ints:
-    """The fold in which each track is held out, artists whole, genres spread evenly.
+    """The fold in which each track is held out; artists stay together, genres are spread evenly.
 
-    Tracks of unknown artist are always learned from, as in the artist split; so are all tracks of an artist who is
-    the only one of some genre, for without them that genre could not be learned.
+    Tracks of unknown artist are always trained on, as in the artist split; so are all tracks of an artist who is
+    the only one of some genre, as otherwise that genre could not be learned.
 
     Args:
         y: genre number of each track, shape (tracks,).
         artists: of each track.
         among: which tracks take part, shape (tracks,).
-        seed: decides among equals.
+        seed: breaks ties.
 
     Returns:
-        0 to 4, LEARNED or OUT, shape (tracks,).
+        0 to 4, ALWAYS_FITTED or NOT_IN_STUDY, shape (tracks,).
 
     Raises:
         SplitError: fewer than two genres have two known artists.
@@ -51,31 +51,31 @@ def folds_by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed
 
 
 def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
-    """The same without regard to artists: each genre's tracks, or windows, are shuffled and dealt out.
+    """The same without regard to artists: each genre's tracks, or windows, are shuffled and distributed.
 
     Raises:
         SplitError: fewer than two genres have two tracks.
     """
     rng = np.random.default_rng(seed)
     fold = np.where(among, ALWAYS_FITTED, NOT_IN_STUDY).astype(np.int64)
-    dealt = 0
+    n_assigned = 0
     for genre in np.unique(y[among]):
         rows = rng.permutation(np.flatnonzero(among & (y == genre)))
         if len(rows) < 2:
             continue  # held out, it could not be learned
-        fold[rows] = (dealt + np.arange(len(rows))) % N_FOLDS
-        dealt += len(rows)
+        fold[rows] = (n_assigned + np.arange(len(rows))) % N_FOLDS
+        n_assigned += len(rows)
     _require_two_genres(y, fold >= 0, "tracks")
     return fold
 
 
 def roles_for_fold(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_]:
-    """What each track does while one fold is held out: `score` there, `fit` or `choose` elsewhere, `none` outside.
+    """The role of each track while one fold is held out: `score` in it, `fit` or `choose` in others, else `none`.
 
     Args:
         fold: of each track, shape (tracks,).
-        held: number of the fold.
-        chooses: tracks that choose epochs, shape (tracks,); none where the model chooses nothing.
+        held: number of the fold that is held out.
+        chooses: tracks that choose epochs, shape (tracks,); None if the model needs no validation.
     """
     role = np.where(fold == held, "score", np.where(fold == NOT_IN_STUDY, "none", "fit")).astype("<U6")
     if chooses is not None:
@@ -84,18 +84,18 @@ def roles_for_fold(fold: Ints, held: int, chooses: Mask | None = None) -> NDArra
 
 
 def choosing_mask(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, seed: int) -> Mask:
-    """A fifth of the learned tracks, which choose epochs; a genre's only group is fitted on.
+    """Select a fifth of the training tracks to choose epochs on; a genre's only group stays in the fit.
 
     Args:
         y: genre number of each track, shape (tracks,).
-        groups: the artist of each track, where artists are kept whole; None among them is always fitted on.
-        learned: tracks to choose among, shape (tracks,).
-        seed: decides among equals.
+        groups: the artist of each track, if artists are kept together; tracks without an artist stay in the fit.
+        learned: training tracks to select from, shape (tracks,).
+        seed: breaks ties.
     """
     rows = np.flatnonzero(learned).tolist()
     genres = [f"{y[i]:06d}" for i in rows]
-    whole = [f"{i:09d}" if groups is None else groups[i] for i in rows]
-    placed = share_out(genres, whole, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2), seed=seed)
+    group_of_row = [f"{i:09d}" if groups is None else groups[i] for i in rows]
+    placed = share_out(genres, group_of_row, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2), seed=seed)
     chosen = np.zeros(len(y), bool)
     chosen[[i for i, part in zip(rows, placed, strict=True) if part == 1]] = True
     return chosen

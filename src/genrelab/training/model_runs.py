@@ -1,4 +1,4 @@
-"""The models of a run, one after the other: each is fitted, calibrated, scored and bundled."""
+"""Train the models of a run, one after the other: each is fitted, calibrated, scored and bundled."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ if TYPE_CHECKING:
 
 
 def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:
-    """What a model reads, of what there is: the view that was asked for where it can, else the first of its own.
+    """The view that a model reads: the requested one if the model supports it, else its first one that exists.
+
+    Args:
+        held: names of the views in the preparation.
 
     Raises:
-        MissingNeed: there is none that it can read.
+        MissingRequirementError: none of its views exists.
     """
     if settings.view in model.views:
         return str(settings.view)
@@ -53,7 +56,7 @@ def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) 
 
 @dataclass
 class ModelRuns:
-    """Models of one run, one after the other."""
+    """Trains the models of one run, one after the other."""
 
     task: Task
     run: Folder
@@ -68,10 +71,10 @@ class ModelRuns:
     reported_notes: set[str] = field(default_factory=set)
 
     def train_all(self) -> list[dict[str, str]]:
-        """Train each; those that cannot run here, with the reason.
+        """Train each model; return those that cannot run here, with the reason.
 
         Raises:
-            ModelError: a model that was named cannot be trained, or none at all could.
+            ModelError: a model that was named cannot be trained, or no model could be.
         """
         not_run = []
         names = self.settings.models or registry.known_models()
@@ -79,7 +82,7 @@ class ModelRuns:
             try:
                 if need := registry.model_class(name).missing_requirement(self.settings):
                     raise MissingRequirementError(need)
-                self._model(registry.create(name, self.settings, self.task.genres))
+                self._train_model(registry.create(name, self.settings, self.task.genres))
             except ModelError as e:
                 if self.settings.models:
                     raise
@@ -90,23 +93,23 @@ class ModelRuns:
             raise ModelError(f"no model could be trained; the first: {not_run[0]['model']}: {not_run[0]['reason']}")
         return not_run
 
-    def _model(self, model: Model) -> None:
+    def _train_model(self, model: Model) -> None:
         if self.resume and self.run.exists(f"{model.name}/metrics.json"):
             self.notify(f"{model.name}: kept from before")
             self.seconds[model.name] = self.run.read_json(f"{model.name}/metrics.json")["train_s"]
             return
         examples = self._examples(model)
-        local = self._local(model.name)
-        began = time.perf_counter()
+        local = self._local_folder(model.name)
+        start = time.perf_counter()
         with self.bar(f"Training {model.name}", "epochs") as progress:
             model.resume, model.progress = self.resume, progress
             model.data_is_local = self.task.prepared.folder.is_local
             model.fit(examples, local)
-        self.seconds[model.name] = time.perf_counter() - began
-        self._write(model, examples, local)
+        self.seconds[model.name] = time.perf_counter() - start
+        self._write_results(model, examples, local)
 
-    def _local(self, name: str) -> Path:
-        """The model's folder on this disk: its own in a local RUN, else one that is copied to RUN at the end."""
+    def _local_folder(self, name: str) -> Path:
+        """The model's folder on this disk: RUN/MODEL if RUN is local, else one that is copied to RUN at the end."""
         if self.run.is_local:
             if not self.resume:
                 self.run.remove(name)
@@ -132,21 +135,23 @@ class ModelRuns:
             self.examples[key] = found
         return self.examples[key]
 
-    def _write(self, model: Model, examples: Examples, local: Path) -> None:
-        calibration = self._calibrated(model, examples)
+    def _write_results(self, model: Model, examples: Examples, local: Path) -> None:
+        calibration = self._calibrate(model, examples)
         windows = calibration.probabilities
         tracks, probabilities = pool(examples.track, windows)
         folder = self.run / model.name
-        write_parquet(Folder(local), "predictions.parquet", self._predictions(tracks, probabilities))
+        write_parquet(Folder(local), "predictions.parquet", self._prediction_table(tracks, probabilities))
         scores = self._scores(tracks, probabilities)
-        parts = self._parts(model, examples, tracks, probabilities, windows)
-        about = self._metrics(model, examples, scores) | parts | {"calibration": calibration.about}
-        predict_ms, size = export.write_model_bundle(local / "bundle", model, self.task, examples, about, calibration)
-        about |= {"predict_ms": predict_ms, "size_bytes": size}
+        parts = self._scores_by_part(model, examples, tracks, probabilities, windows)
+        metrics_json = self._metrics_json(model, examples, scores) | parts | {"calibration": calibration.about}
+        predict_ms, size = export.write_model_bundle(
+            local / "bundle", model, self.task, examples, metrics_json, calibration
+        )
+        metrics_json |= {"predict_ms": predict_ms, "size_bytes": size}
         model.save(local)
-        self._to_tensorboard(local, about)
+        self._write_tensorboard(local, metrics_json)
         folder.publish_tree(local)
-        folder.write_json("metrics.json", about)  # last: a model without it is unfinished
+        folder.write_json("metrics.json", metrics_json)  # last: a model without it is unfinished
         if self.run.is_local:
             drop_state(local)
         else:
@@ -154,21 +159,19 @@ class ModelRuns:
         self.notify(
             f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s"
         )
-        for note in about["notes"]:
-            if (
-                note not in self.reported_notes
-            ):  # what is true of every model is said of the first; the leaderboard names all
+        for note in metrics_json["notes"]:
+            if note not in self.reported_notes:  # a note common to all models is printed once; the leaderboard has all
                 self.notify(f"  {note}")
-        self.reported_notes.update(about["notes"])
+        self.reported_notes.update(metrics_json["notes"])
 
-    def _calibrated(self, model: Model, examples: Examples) -> Calibration:
+    def _calibrate(self, model: Model, examples: Examples) -> Calibration:
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             p = model.predict_proba(examples)
             found = calibrate(model, examples, p, parts=self.task.split.parts, scratch=Path(scratch))
         model.notes += found.notes
         return found
 
-    def _parts(
+    def _scores_by_part(
         self,
         model: Model,
         examples: Examples,
@@ -176,32 +179,39 @@ class ModelRuns:
         probabilities: NDArray[np.float64],
         windows: NDArray[np.float64],
     ) -> dict[str, Any]:
-        """Accuracy on the tracks that were learned from and that chose, and on single windows of the scored ones."""
+        """Accuracy on the training and validation tracks, and on single windows of the scored tracks."""
         labels, artists = examples.labels, self.task.artists()
         by_track = None if artists is None else [artists[i] for i in tracks]
         role = labels.role[tracks]
-        chose = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
+        validation = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
         return {
             "training": metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "fit"),
-            "validation": chose,
+            "validation": validation,
             "segments": metrics.segment_scores(
                 examples.y, windows, examples.track, artists, where=examples.role == "score"
             ),
         }
 
-    def _to_tensorboard(self, local: Path, about: dict[str, Any]) -> None:
-        counts = np.array(about["scores"]["confusion"], np.int64)
+    def _write_tensorboard(self, local: Path, metrics_json: dict[str, Any]) -> None:
+        counts = np.array(metrics_json["scores"]["confusion"], np.int64)
         order = metrics.similarity_order(counts)
         names = [printable(self.task.genres[i]) for i in order]
-        picture = plots.confusion(counts[np.ix_(order, order)], names, title=printable(about["display"]))
+        picture = plots.confusion(counts[np.ix_(order, order)], names, title=printable(metrics_json["display"]))
         settings = self.settings
-        hparams = {"model": about["model"], "view": about["view"], "split": about["split"], "seed": settings.seed}
+        hparams = {
+            "model": metrics_json["model"],
+            "view": metrics_json["view"],
+            "split": metrics_json["split"],
+            "seed": settings.seed,
+        }
         hparams |= {"preset": settings.preset, "pca": settings.pca, "class_weight": settings.class_weight}
-        hparams |= settings.params.get(about["model"], {})  # what a search found
+        hparams |= settings.params.get(metrics_json["model"], {})  # what a search found
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
-        tensorboard.write(local, hparams=hparams, metrics={n: about["scores"][n] for n in shown}, confusion_png=picture)
+        tensorboard.write(
+            local, hparams=hparams, metrics={n: metrics_json["scores"][n] for n in shown}, confusion_png=picture
+        )
 
-    def _predictions(self, tracks: NDArray[np.int64], probabilities: NDArray[np.float64]) -> pa.Table:
+    def _prediction_table(self, tracks: NDArray[np.int64], probabilities: NDArray[np.float64]) -> pa.Table:
         t = self.task.prepared.tracks
         columns: dict[str, Any] = {
             "track_id": [t["track_id"][i] for i in tracks],
@@ -218,7 +228,7 @@ class ModelRuns:
         groups = [artists[i] for i in tracks[scored]] if artists is not None else None
         return metrics.score(y, probabilities[scored], self.task.genres, groups)
 
-    def _metrics(self, model: Model, examples: Examples, scores: dict[str, Any]) -> dict[str, Any]:
+    def _metrics_json(self, model: Model, examples: Examples, scores: dict[str, Any]) -> dict[str, Any]:
         notes = list(model.notes)
         if examples.n_corrupt:
             notes.append(f"{examples.n_corrupt} corrupt records of {examples.view.name} were left out")

@@ -50,17 +50,17 @@ def test_excluded_tracks_are_not_counted_as_failed(tmp_path: Path) -> None:
     ],
 )
 def test_durations_that_are_nearly_all_alike_are_a_sentence(seconds: tuple[float, ...], words: str) -> None:
-    assert page_data._duration(prepared_with_durations(*seconds)) == [words]
-    assert page_data._durations(prepared_with_durations(*seconds)) == []
+    assert page_data._duration_sentence(prepared_with_durations(*seconds)) == [words]
+    assert page_data._duration_histogram(prepared_with_durations(*seconds)) == []
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 100.0), (0.0131, 2.9), (28.0, 30.0, 31.5), (200.0, 3_600.0)])
 def test_durations_that_differ_are_drawn_in_round_bins_that_hold_all(seconds: tuple[float, ...]) -> None:
-    (figure,) = page_data._durations(prepared_with_durations(*seconds))
+    (figure,) = page_data._duration_histogram(prepared_with_durations(*seconds))
     bins = figure.chart.spec["data"]["values"]
     assert sum(b["n"] for b in bins) == len(seconds)
     assert 10 <= len(bins) <= 25
-    edges = page_data._edges(np.array(seconds))
+    edges = page_data._bin_edges(np.array(seconds))
     step = edges[1] - edges[0]
     assert round(float(step / 10 ** np.floor(np.log10(step) + 1e-9)), 6) in (1, 2, 5)
 

@@ -16,6 +16,7 @@ import soundfile
 from genrelab.core.storage import Folder
 from genrelab.report.report import build_report
 from tests.support.command import call
+from tests.support.guards import HANG_S
 from tests.support.scored_run import HOSTILE, write_run, write_studies
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
@@ -51,11 +52,18 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "RUN" / "report.html"
 
 
+def patient_page(browser: Any, **options: Any) -> Any:
+    """A page whose waits end with what they wait for."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(1_000 * HANG_S)
+    return page
+
+
 class Opened:
     """A page in a browser, and whatever it did that it should not."""
 
     def __init__(self, browser: Any, file: Path, *, width: int, scheme: str) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page = patient_page(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.troubles: list[str] = []
         self.page.on("console", lambda m: self.troubles.append(f"{m.type}: {m.text}"))
         self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
@@ -118,7 +126,7 @@ def test_audio_loads_and_tables_sort_by_keyboard(browser: Any, page_file: Path) 
 
 @pytest.mark.slow
 def test_a_link_into_a_closed_model_opens_it(browser: Any, page_file: Path) -> None:
-    page = browser.new_page()
+    page = patient_page(browser)
     page.goto(f"{page_file.as_uri()}#model-knn")
     assert page.eval_on_selector("#model-knn", "d => d.open")
     assert not page.eval_on_selector("#model-majority", "d => d.open")
@@ -169,7 +177,7 @@ def test_tap_and_hover_show_details_of_a_data_point(browser: Any, page_file: Pat
 def test_moved_page_explains_its_missing_audio(browser: Any, page_file: Path, tmp_path: Path) -> None:
     moved = tmp_path / "report.html"
     moved.write_bytes(page_file.read_bytes())
-    page = browser.new_page()
+    page = patient_page(browser)
     page.goto(moved.as_uri())
     player = page.locator("audio").first
     player.evaluate("a => { a.preload = 'metadata'; a.load(); }")

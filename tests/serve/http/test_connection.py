@@ -1,35 +1,100 @@
 from __future__ import annotations
 
 import socket
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
+import h11
 import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 from genrelab.serve.http import connection as http_connection
+from genrelab.serve.http.connection import HttpConnection
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import service
+from tests.support.guards import HANG_S, wait_until
+from tests.support.hand_clock import HandClock, held_server
 from tests.support.live_service import open_connection, read_until_closed, running_server, tiny_chunks
 
-IDLE_S = 0.4
-LIMITS = Limits(idle_s=IDLE_S, body_bytes_s=1, connections=8)
+LIMITS = Limits(body_bytes_s=1, connections=8)
+IDLE_S = LIMITS.idle_s
 HEALTH = b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with running_server(service(tmp_path_factory.mktemp("uploads"), LIMITS), LIMITS, timeout_keep_alive=2) as port:
+    limits = Limits(idle_s=HANG_S, upload_s=HANG_S, body_bytes_s=1)
+    with running_server(service(tmp_path_factory.mktemp("uploads"), limits), limits, timeout_keep_alive=HANG_S) as port:
         yield port
 
 
-def seconds_until_closed(connection: socket.socket) -> tuple[float, bytes]:
-    began = time.monotonic()
-    said = read_until_closed(connection)
-    return time.monotonic() - began, said
+class Held:
+    """A server whose clock the test moves, and what reaches it.
+
+    Attributes:
+        opened: its connections.
+        read: how many bytes each read brought.
+    """
+
+    def __init__(self, port: int, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.port, self.clock = port, clock
+        self.opened: SimpleQueue[HttpConnection] = SimpleQueue()
+        self.read: SimpleQueue[int] = SimpleQueue()
+        connection_made, data_received = HttpConnection.connection_made, HttpConnection.data_received
+
+        def made(connection: HttpConnection, transport: Any) -> None:
+            connection_made(connection, transport)
+            self.opened.put(connection)
+
+        def received(connection: HttpConnection, data: bytes) -> None:
+            data_received(connection, data)
+            self.read.put(len(data))
+
+        monkeypatch.setattr(HttpConnection, "connection_made", made)
+        monkeypatch.setattr(HttpConnection, "data_received", received)
+
+    def send(self, connection: socket.socket, data: bytes) -> None:
+        """Returns when all of it has been read."""
+        connection.sendall(data)
+        left = len(data)
+        while left:
+            left -= self.read.get(timeout=HANG_S)
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    with held_server(service(tmp_path, LIMITS), LIMITS, timeout_keep_alive=3600) as (port, clock):
+        yield Held(port, clock, monkeypatch)
+
+
+class Costs:
+    """What reading costs, whatever machine this is: each part of a request or of a body so much.
+
+    Attributes:
+        part_s: seconds; at first those that are said to be needed for a chunk.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.part_s, self.spent_s = http_connection.BYTE_CREDIT_S * 1024 / 20, 0.0
+        next_event = h11.Connection.next_event
+
+        def parsed(connection: h11.Connection) -> Any:
+            self.spent_s += self.part_s
+            return next_event(connection)
+
+        monkeypatch.setattr(h11.Connection, "next_event", parsed)
+        monkeypatch.setattr(http_connection, "time", SimpleNamespace(thread_time=lambda: self.spent_s))
+
+
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> Costs:
+    return Costs(monkeypatch)
 
 
 def read_health_response(connection: socket.socket) -> bytes:
@@ -40,63 +105,57 @@ def read_health_response(connection: socket.socket) -> bytes:
     return said
 
 
-def test_idle_connection_is_closed(port: int) -> None:
-    with open_connection(port) as connection:
-        seconds, said = seconds_until_closed(connection)
-    assert IDLE_S * 0.8 < seconds < IDLE_S + 1
-    assert said == b""
+def test_idle_connection_is_closed(held: Held) -> None:
+    with open_connection(held.port) as connection:
+        transport = held.opened.get(timeout=HANG_S).transport
+        held.clock.advance(IDLE_S - 0.1)
+        assert not transport.is_closing()
+        held.clock.advance(0.2)
+        assert read_until_closed(connection) == b""
 
 
-def test_slow_request_head_is_refused(port: int) -> None:
-    with open_connection(port) as connection:
-        began = time.monotonic()
-        connection.settimeout(0.05)
-        said = b""
-        for byte in HEALTH[:-2] + b"X-Slow: " + b"a" * 100:  # each byte alone is in time
-            connection.send(bytes([byte]))
-            try:
-                said = connection.recv(1)
-                break
-            except TimeoutError:
-                continue
-        assert IDLE_S * 0.8 < time.monotonic() - began < IDLE_S + 1
-        said += read_until_closed(connection)
+def test_slow_request_head_is_refused(held: Held) -> None:
+    with open_connection(held.port) as connection:
+        transport = held.opened.get(timeout=HANG_S).transport
+        held.send(connection, HEALTH[:-2] + b"X-Slow: ")
+        for _ in range(19):  # each byte alone is in time
+            held.clock.advance(IDLE_S / 20)
+            assert not transport.is_closing()
+            held.send(connection, b"a")
+        held.clock.advance(IDLE_S / 10)
+        said = read_until_closed(connection)
         assert said.startswith(b"HTTP/1.1 408 ")
         assert b"urn:genrelab:problem:too-slow" in said
 
 
-def test_slow_head_of_a_second_request_is_refused(port: int) -> None:
-    with open_connection(port) as connection:
-        connection.sendall(HEALTH)
+def test_slow_head_of_a_second_request_is_refused(held: Held) -> None:
+    with open_connection(held.port) as connection:
+        transport = held.opened.get(timeout=HANG_S).transport
+        held.send(connection, HEALTH)
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-        time.sleep(IDLE_S * 2)  # between two requests uvicorn's own patience counts
-        connection.sendall(HEALTH)
+        held.clock.advance(IDLE_S * 2)  # between two requests uvicorn's own patience counts
+        held.send(connection, HEALTH)
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-        connection.sendall(b"GET /v1")
-        seconds, said = seconds_until_closed(connection)
-    assert IDLE_S * 0.8 < seconds < IDLE_S + 1
-    assert said.startswith(b"HTTP/1.1 408 ")
+        held.send(connection, b"GET /v1")
+        held.clock.advance(IDLE_S - 0.1)
+        assert not transport.is_closing()
+        held.clock.advance(0.2)
+        assert read_until_closed(connection).startswith(b"HTTP/1.1 408 ")
 
 
-def test_response_does_not_wait_for_a_tcp_acknowledgement(port: int) -> None:
-    with open_connection(port) as connection:
-        times = []
-        for _ in range(20):
-            began = time.monotonic()
-            connection.sendall(HEALTH)
-            assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-            times.append(time.monotonic() - began)
-    assert sorted(times)[5] < 0.03  # 40 ms where it waits
+def test_response_does_not_wait_for_a_tcp_acknowledgement(held: Held) -> None:
+    with open_connection(held.port):
+        accepted = held.opened.get(timeout=HANG_S).transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_slow_body_does_not_count_as_a_slow_head(port: int) -> None:
-    body = b"x" * 10
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
-    with open_connection(port) as connection:
-        connection.sendall(head)
-        for byte in body:  # longer than IDLE_S in sum, in pieces that come in time
-            time.sleep(IDLE_S / 5)
-            connection.sendall(bytes([byte]))
+def test_slow_body_does_not_count_as_a_slow_head(held: Held) -> None:
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+    with open_connection(held.port) as connection:
+        held.send(connection, head)
+        for _ in range(10):  # longer than IDLE_S in sum, in pieces that come in time
+            held.clock.advance(IDLE_S / 5)
+            held.send(connection, b"x" * 10)
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
@@ -120,6 +179,7 @@ def test_invalid_chunk_gets_a_problem_response(port: int) -> None:
     assert b"bad-request" in said
 
 
+@pytest.mark.usefixtures("costs")
 def test_body_of_one_byte_chunks_is_refused(port: int) -> None:
     with open_connection(port) as connection:
         block, sent = tiny_chunks(connection, port), 0
@@ -129,15 +189,17 @@ def test_body_of_one_byte_chunks_is_refused(port: int) -> None:
                 sent += len(block)
 
 
+@pytest.mark.usefixtures("costs")
 def test_client_of_too_small_chunks_can_read_the_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
     with open_connection(port) as connection:
-        connection.sendall(tiny_chunks(connection, port)[:12_000])
+        connection.sendall(tiny_chunks(connection, port)[:1_200])
         said = read_until_closed(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"too small" in said
 
 
+@pytest.mark.usefixtures("costs")
 def test_chunks_of_256_bytes_are_accepted(port: int) -> None:
     with open_connection(port) as connection:
         tiny_chunks(connection, port)
@@ -147,54 +209,59 @@ def test_chunks_of_256_bytes_are_accepted(port: int) -> None:
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_read_budget_is_refilled_for_each_request(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.02)
+def test_read_budget_is_refilled_for_each_request(port: int, costs: Costs) -> None:
+    costs.part_s = http_connection.MAX_CREDIT_S / 10
     with open_connection(port) as connection:
-        for _ in range(200):
+        for _ in range(50):
             connection.sendall(HEALTH)
             assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_one_connection_too_many_is_closed_at_once(port: int) -> None:
-    connections = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(LIMITS.connections)]
-    try:
+def test_one_connection_too_many_is_closed_at_once(held: Held) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(open_connection(held.port)) for _ in range(LIMITS.connections)]
         for connection in connections:
             connection.sendall(HEALTH)
             assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-        with open_connection(port) as extra:
-            seconds, said = seconds_until_closed(extra)
-            assert (said, seconds < IDLE_S / 2) == (b"", True)
-        connections.pop().close()
-        time.sleep(0.1)
-        with open_connection(port) as another:
+        with open_connection(held.port) as extra:  # no time passes
+            assert read_until_closed(extra) == b""
+        connections[0].shutdown(socket.SHUT_WR)
+        assert read_until_closed(connections[0]) == b""
+        with open_connection(held.port) as another:
             another.sendall(HEALTH)
             assert read_health_response(another).startswith(b"HTTP/1.1 200 ")
-    finally:
-        for connection in connections:
-            connection.close()
 
 
-def test_unread_response_is_aborted(tmp_path: Path) -> None:
-    lost: list[float] = []
+def test_unread_response_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled, given_up = threading.Event(), threading.Event()
+    pause_writing = HttpConnection.pause_writing
+
+    def paused(connection: HttpConnection) -> None:
+        pause_writing(connection)
+        stalled.set()
+
+    monkeypatch.setattr(HttpConnection, "pause_writing", paused)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        began = time.monotonic()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"64000000")]})
         for _ in range(64):
             await send({"type": "http.response.body", "body": b"x" * 1_000_000, "more_body": True})
-        lost.append(time.monotonic() - began)
+        given_up.set()
 
-    with running_server(app, LIMITS, lifespan="off") as port, open_connection(port) as connection:
+    with held_server(app, LIMITS, lifespan="off") as (port, clock), open_connection(port) as connection:
         connection.sendall(HEALTH)
-        time.sleep(IDLE_S * 3)
-        assert lost
-        assert lost[0] < IDLE_S + 1
+        assert stalled.wait(HANG_S)
+        assert not given_up.is_set()
+        # The systems may still take some of it, and then it is waited for once more.
+        wait_until(lambda: given_up.is_set() or clock.advance(1.0))
+        assert clock.moved_s >= IDLE_S
 
 
 def test_idle_websocket_is_kept_and_counts_as_a_connection() -> None:
     websockets = pytest.importorskip("websockets.sync.client")
+    patient = {"open_timeout": HANG_S, "close_timeout": HANG_S, "ping_interval": None}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -203,15 +270,13 @@ def test_idle_websocket_is_kept_and_counts_as_a_connection() -> None:
             while (message := await receive())["type"] == "websocket.receive":
                 await send({"type": "websocket.send", "text": message["text"]})
 
-    one = Limits(idle_s=IDLE_S, connections=1)
-    with running_server(app, one, lifespan="off", ws="websockets-sansio") as port:
-        with websockets.connect(f"ws://127.0.0.1:{port}/") as talk:
-            time.sleep(IDLE_S * 3)
+    with held_server(app, Limits(connections=1), lifespan="off", ws="websockets-sansio") as (port, clock):
+        with websockets.connect(f"ws://127.0.0.1:{port}/", **patient) as talk:
+            clock.advance(IDLE_S * 3)
             talk.send("still here?")
-            assert talk.recv(timeout=5) == "still here?"
+            assert talk.recv(timeout=HANG_S) == "still here?"
             with open_connection(port) as extra:
                 assert read_until_closed(extra) == b""
-        time.sleep(0.1)
         with open_connection(port) as another:
             another.sendall(b"nonsense\r\n\r\n")
             assert read_until_closed(another).startswith(b"HTTP/1.1 400 ")

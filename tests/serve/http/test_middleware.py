@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from starlette.datastructures import Headers
 
 from genrelab.serve.http import middleware
 from genrelab.serve.http.middleware import has_token, is_token
+from tests.support import virtual_clock
 from tests.support.fake_workers import Client, Exchange, service
 
 TOKEN = "tökén with spaces"
@@ -73,8 +73,8 @@ def test_new_requests_are_refused_while_stopping(tmp_path: Path) -> None:
         app.state.worker_queue.gate.clear()
         accepted = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
         running = asyncio.create_task(accepted.run())
-        while not app.state.worker_queue.orders:
-            await asyncio.sleep(0.01)
+        await virtual_clock.idle()
+        assert len(app.state.worker_queue.orders) == 1
         draining.start()
         assert (draining.started, draining.in_flight) == (True, 1)
         late = await Exchange(app, "GET", "/v1/models").run()
@@ -88,7 +88,7 @@ def test_new_requests_are_refused_while_stopping(tmp_path: Path) -> None:
         await running
         assert (accepted.status, draining.in_flight) == (200, 0)
 
-    asyncio.run(scenario())
+    virtual_clock.run(scenario())
 
 
 def test_rest_of_the_body_is_discarded_before_a_refusal(tmp_path: Path) -> None:
@@ -99,17 +99,14 @@ def test_rest_of_the_body_is_discarded_before_a_refusal(tmp_path: Path) -> None:
     assert "connection" not in exchange.headers
 
 
-def test_discarding_a_body_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "LINGER_S", 0.2)
-    pieces: list[Any] = [p for _ in range(100) for p in (b"x", 0.05)]
+def test_discarding_a_body_has_a_time_limit(tmp_path: Path) -> None:
+    pieces: list[Any] = [p for _ in range(100) for p in (b"x", middleware.LINGER_S * 0.3)]
     exchange = Exchange(
         service(tmp_path), "POST", "/nothing", headers=[("transfer-encoding", "chunked")], pieces=pieces
     )
-    began = time.monotonic()
-    asyncio.run(exchange.run())
-    assert time.monotonic() - began < 2
+    virtual_clock.run(exchange.run())
     assert (exchange.status, exchange.headers["connection"]) == (404, "close")
-    assert exchange.received < 10
+    assert exchange.received == 4
 
 
 def test_expect_100_continue_is_refused_without_reading_the_body(tmp_path: Path) -> None:
@@ -122,18 +119,18 @@ def test_expect_100_continue_is_refused_without_reading_the_body(tmp_path: Path)
 def test_discarding_a_body_ends_when_the_service_stops(tmp_path: Path) -> None:
     async def scenario() -> tuple[Exchange, float]:
         app = service(tmp_path)
-        began = time.monotonic()
         headers = [("content-length", "50000")]
         exchange = Exchange(app, "POST", "/nothing", headers=headers, pieces=[b"x"], unfinished=True)
         running = asyncio.create_task(exchange.run())
-        await asyncio.sleep(0.05)
+        await virtual_clock.idle()
+        assert not running.done()
         app.state.draining.end()
         await running
-        return exchange, time.monotonic() - began
+        return exchange, virtual_clock.now()
 
-    exchange, seconds = asyncio.run(scenario())
+    exchange, seconds = virtual_clock.run(scenario())
     assert (exchange.status, exchange.headers["connection"]) == (404, "close")
-    assert seconds < middleware.LINGER_S / 2
+    assert (exchange.received, seconds) == (1, 0.0)
 
 
 @pytest.mark.parametrize("stopping", [False, True])
@@ -143,8 +140,8 @@ def test_request_cancelled_while_stopping_gets_a_problem_response(tmp_path: Path
         app.state.worker_queue.gate.clear()
         exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"sound"])
         running = asyncio.create_task(exchange.run())
-        while not app.state.worker_queue.orders:
-            await asyncio.sleep(0.01)
+        await virtual_clock.idle()
+        assert len(app.state.worker_queue.orders) == 1
         if stopping:
             app.state.draining.start()
         running.cancel()
@@ -152,7 +149,7 @@ def test_request_cancelled_while_stopping_gets_a_problem_response(tmp_path: Path
         assert running.cancelled()
         return exchange
 
-    exchange = asyncio.run(scenario())
+    exchange = virtual_clock.run(scenario())
     assert (exchange.status, b"problem:stopping" in exchange.body) == ((503, True) if stopping else (0, False))
 
 

@@ -5,8 +5,8 @@ import itertools
 import json
 import logging
 import random
-import time
-from dataclasses import replace
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from starlette.requests import Request
 
 from genrelab.serve.http import uploads
 from genrelab.serve.http.body import ClientDisconnected
+from genrelab.serve.http.spool import Spool
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem
 from genrelab.serve.shutdown import Draining
+from tests.support import virtual_clock
 from tests.support.fake_workers import Exchange, service
+from tests.support.guards import HANG_S
 
 FORM = [("content-type", "multipart/form-data; boundary=b")]
-SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4, idle_s=0.2, upload_s=0.5)
+SMALL = Limits(upload_bytes=1000, batch_bytes=3000, batch_files=3, uploads=4)
 END = b"--b--\r\n"
 
 
@@ -42,7 +45,7 @@ def ask(
     app = service(folder, limits)
     pieces = [pieces] if isinstance(pieces, bytes) else pieces
     exchange = Exchange(app, "POST", path, headers=headers, pieces=pieces, **more)
-    asyncio.run(asyncio.wait_for(exchange.run(), 10))
+    virtual_clock.run(exchange.run())
     assert list(folder.iterdir()) == []
     assert app.state.draining.in_flight == 0
     return exchange, app.state.worker_queue
@@ -56,6 +59,11 @@ def status_and_kind(exchange: Exchange) -> tuple[int, str]:
     about = json.loads(exchange.body)
     assert exchange.status == about["status"]
     return exchange.status, about["type"].rpartition(":")[2]
+
+
+def pieces_every(seconds: float, piece: bytes, n: int) -> list[bytes | float]:
+    """A body whose pieces come at these intervals."""
+    return [p for _ in range(n - 1) for p in (piece, seconds)] + [piece]
 
 
 def in_pieces(body: bytes, sizes: Any) -> list[bytes]:
@@ -218,16 +226,19 @@ def test_body_shorter_than_its_content_length_is_refused(tmp_path: Path) -> None
 
 
 def test_too_long_pause_in_a_body_is_refused(tmp_path: Path) -> None:
-    exchange, _ = ask(tmp_path, [b"x", 5.0, b"x"], [("transfer-encoding", "chunked")])
+    chunked = [("transfer-encoding", "chunked")]
+    assert ask(tmp_path, [b"x", SMALL.idle_s - 0.1, b"x"], chunked)[0].status == 200
+    exchange, _ = ask(tmp_path, [b"x", SMALL.idle_s + 0.1, b"x"], chunked)
     assert status_and_kind(exchange) == (408, "too-slow")
     assert exchange.headers["connection"] == "close"
 
 
 def test_upload_over_its_time_limit_is_refused(tmp_path: Path) -> None:
-    pieces = [p for _ in range(100) for p in (b"x", 0.05)]
-    began = time.monotonic()
-    assert status_and_kind(ask(tmp_path, pieces, [("transfer-encoding", "chunked")])[0]) == (408, "too-slow")
-    assert time.monotonic() - began < 2
+    chunked = [("transfer-encoding", "chunked")]
+    exchange, _ = ask(tmp_path, pieces_every(7.0, b"x" * 70_000, 100), chunked, limits=Limits(upload_s=60.0))
+    assert status_and_kind(exchange) == (408, "too-slow")
+    assert exchange.received == 9  # the last one after 56 s
+    assert ask(tmp_path, pieces_every(7.0, b"x" * 70_000, 9), chunked, limits=Limits(upload_s=60.0))[0].status == 200
 
 
 def test_disconnect_leaves_no_files(tmp_path: Path) -> None:
@@ -245,8 +256,8 @@ def test_upload_is_refused_when_all_places_are_taken(tmp_path: Path) -> None:
         batch = Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END])
         files = [Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]) for _ in range(2)]
         running = [asyncio.create_task(x.run()) for x in (batch, *files)]
-        while len(app.state.worker_queue.orders) < 3:
-            await asyncio.sleep(0.01)
+        await virtual_clock.idle()
+        assert len(app.state.worker_queue.orders) == 3
         app.state.worker_queue.waiting = 50
         late = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         app.state.worker_queue.gate.set()
@@ -254,7 +265,7 @@ def test_upload_is_refused_when_all_places_are_taken(tmp_path: Path) -> None:
         again = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         return [batch, *files, late, again]
 
-    exchanges = asyncio.run(scenario())
+    exchanges = virtual_clock.run(scenario())
     assert [x.status for x in exchanges] == [200, 200, 200, 429, 200]
     assert int(exchanges[3].headers["retry-after"]) == 50
 
@@ -267,37 +278,43 @@ def test_batches_take_half_of_the_places(tmp_path: Path) -> None:
             Exchange(app, "POST", "/v1/predict/batch", headers=FORM, pieces=[part() + END]) for _ in range(2)
         )
         running = asyncio.create_task(batch.run())
-        while not app.state.worker_queue.orders:
-            await asyncio.sleep(0.01)
+        await virtual_clock.idle()
+        assert len(app.state.worker_queue.orders) == 1
         assert (await late.run()).status == 429
         app.state.worker_queue.gate.set()
         assert (await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()).status == 200
         await running
 
-    asyncio.run(scenario())
+    virtual_clock.run(scenario())
+
+
+PAUSE_S = 5.0
 
 
 def start_paused_upload(app: Any, size: int) -> tuple[Exchange, asyncio.Task[Exchange]]:
-    """A body that has begun, and that goes on after a second."""
-    exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"x" * size, 1.0, b"x"])
+    """A body that has begun, and that goes on after five seconds."""
+    exchange = Exchange(app, "POST", "/v1/predict", pieces=[b"x" * size, PAUSE_S, b"x"])
     return exchange, asyncio.create_task(exchange.run())
 
 
 @pytest.mark.parametrize(
-    ("grace_s", "slow_bytes_s", "statuses"),
-    [(0.1, 100_000, (200, 429, 200)), (60, 100_000, (200, 200, 429)), (0.1, 0, (200, 200, 429))],
+    ("waited_s", "slow_bytes_s", "statuses"),
+    [
+        (uploads.GRACE_S + 0.01, uploads.SLOW_BYTES_PER_S, (200, 429, 200)),
+        (uploads.GRACE_S - 0.01, uploads.SLOW_BYTES_PER_S, (200, 200, 429)),
+        (uploads.GRACE_S + 0.01, 0, (200, 200, 429)),
+    ],
     ids=["the slowest makes room", "not at once", "not who is fast"],
 )
 def test_slow_upload_makes_room_when_places_run_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grace_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited_s: float, slow_bytes_s: int, statuses: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(uploads, "GRACE_S", grace_s)
     monkeypatch.setattr(uploads, "SLOW_BYTES_PER_S", slow_bytes_s)
 
     async def scenario() -> None:
         app = service(tmp_path, Limits(uploads=2))
         slow, slower = start_paused_upload(app, 200), start_paused_upload(app, 100)
-        await asyncio.sleep(0.2)
+        await virtual_clock.elapse(waited_s)
         new = await Exchange(app, "POST", "/v1/predict", pieces=[b"sound"]).run()
         await asyncio.gather(slow[1], slower[1])
         assert (slow[0].status, slower[0].status, new.status) == statuses
@@ -305,31 +322,32 @@ def test_slow_upload_makes_room_when_places_run_out(
             assert exchange.status == 200 or int(exchange.headers["retry-after"]) >= 1
         assert (app.state.draining.in_flight, list(tmp_path.iterdir())) == (0, [])
 
-    asyncio.run(scenario())
+    virtual_clock.run(scenario())
 
 
 def test_body_below_the_minimum_rate_is_refused(tmp_path: Path) -> None:
-    pieces = [p for _ in range(20) for p in (b"x" * 20, 0.05)]
-    limits = replace(SMALL, upload_s=60, body_bytes_s=1000)
-    exchange, _ = ask(tmp_path, pieces, limits=limits)
+    pieces = pieces_every(1.0, b"x" * 400, 20)
+    exchange, _ = ask(tmp_path, pieces, limits=Limits(idle_s=10.0, body_bytes_s=1000))
     assert status_and_kind(exchange) == (408, "too-slow")
-    assert exchange.received < 10
+    assert exchange.received == 12  # the last one after 11 s
     assert "1,000 bytes a second" in json.loads(exchange.body)["detail"]
-    assert ask(tmp_path, pieces, limits=replace(limits, body_bytes_s=100))[0].status == 200
+    assert ask(tmp_path, pieces, limits=Limits(idle_s=10.0, body_bytes_s=400))[0].status == 200
 
 
 def test_unfinished_upload_is_refused_when_the_service_ends(tmp_path: Path) -> None:
     async def scenario() -> Exchange:
         app = service(tmp_path, Limits())
         _, running = start_paused_upload(app, 300_000)
-        await asyncio.sleep(0.2)
+        await virtual_clock.idle()
         app.state.draining.start()
-        await asyncio.sleep(0.1)
+        await virtual_clock.idle()
         assert not running.done()
         app.state.draining.end()
-        return await asyncio.wait_for(running, 0.5)
+        exchange = await running
+        assert virtual_clock.now() == 0.0  # no time is left to the body
+        return exchange
 
-    exchange = asyncio.run(scenario())
+    exchange = virtual_clock.run(scenario())
     assert status_and_kind(exchange) == (503, "stopping")
     assert (exchange.headers["connection"], list(tmp_path.iterdir())) == ("close", [])
 
@@ -356,8 +374,36 @@ def test_bad_requests_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
 
 
-def test_upload_cancelled_while_a_thread_writes_leaves_no_files(tmp_path: Path) -> None:
-    async def scenario(wait_s: float) -> None:
+class HeldThread:
+    """A function whose n-th call waits, before or after its work, until it is let go."""
+
+    def __init__(self, function: Callable[..., Any], n: int, *, after: bool) -> None:
+        self._function, self._left, self._after = function, n, after
+        self.reached, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        self._left -= 1
+        if self._left:
+            return self._function(*args, **settings)
+        result = self._function(*args, **settings) if self._after else None
+        self.reached.set()
+        assert self.let_go.wait(HANG_S)
+        return result if self._after else self._function(*args, **settings)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("in_the_middle", [False, True], ids=["before it writes", "in the middle"])
+def test_upload_cancelled_while_a_thread_writes_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_middle: bool, n: int
+) -> None:
+    if in_the_middle:
+        held = HeldThread(Path.open, n, after=True)
+        monkeypatch.setattr(Path, "open", lambda *args: held(*args))
+    else:
+        held = HeldThread(Spool._write, n, after=False)
+        monkeypatch.setattr(Spool, "_write", lambda *args: held(*args))
+
+    async def scenario() -> None:
         received = Uploads(Limits(), tmp_path, Draining())
         pieces: list[Any] = [b"x" * 300_000] * 50
         exchange = Exchange(None, "POST", "/", pieces=pieces, unfinished=True)
@@ -367,14 +413,17 @@ def test_upload_cancelled_while_a_thread_writes_leaves_no_files(tmp_path: Path) 
                 raise AssertionError("it never ends")
 
         reading = asyncio.create_task(read())
-        await asyncio.sleep(wait_s)
+        assert await asyncio.to_thread(held.reached.wait, HANG_S)
         reading.cancel()
+        if in_the_middle:
+            assert list(tmp_path.iterdir()) != []
+            held.let_go.set()
         await asyncio.wait([reading])
         assert received.slots_in_use == 0
+        held.let_go.set()
 
-    for wait_s in (0, 0.001, 0.005, 0.01, 0.03):
-        asyncio.run(scenario(wait_s))  # its end waits for the threads
-        assert list(tmp_path.iterdir()) == []
+    asyncio.run(scenario())  # its end waits for the threads
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_exist_only_inside_the_context(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -33,6 +35,8 @@ from genrelab.serve.shutdown import Draining
 from genrelab.serve.stream import protocol, route, session
 from genrelab.serve.stream.process import StreamProcess
 from tests.support.bundles import SR, bundle_for, noise
+from tests.support.guards import HANG_S, wait_until
+from tests.support.hand_clock import LOOP, HandClock, HandClockLoop
 from tests.support.live_service import BINARY, TEXT, frame, open_connection, upgrade_to_websocket
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
@@ -40,7 +44,24 @@ TOKEN = "correct horse"
 START = {"type": "start", "format": "pcm16", "sr": SR, "window_s": 3}
 SECOND = (noise(1) * 32_767).astype("<i2").tobytes()
 
+LIMITS = Limits()
+PATIENT = replace(LIMITS, idle_s=HANG_S, classify_s=HANG_S, stream_idle_s=HANG_S)
+PATIENCE: dict[str, Any] = {"open_timeout": HANG_S, "close_timeout": HANG_S, "ping_interval": None}
+"""Limits and a client's settings for what is not about time."""
+
 Server = SimpleNamespace
+
+
+class StartedServer(uvicorn.Server):
+    """Says when it has begun."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.began = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.began.set()
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +73,26 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 
 @contextlib.contextmanager
-def running_stream_server(shelf: ModelStore, limits: Limits = Limits(), **settings: Any) -> Iterator[Server]:  # noqa: B008 - frozen
-    """A server in a thread; at its end no process of a stream may be left."""
+def running_stream_server(
+    shelf: ModelStore, limits: Limits = PATIENT, *, held: bool = False, **settings: Any
+) -> Iterator[Server]:
+    """A server in a thread; at its end no process of a stream may be left.
+
+    Args:
+        held: its time passes only as its `clock` is moved.
+    """
     app, streams = FastAPI(), route.router(shelf, limits, **settings)
     app.include_router(streams)
     app.state.draining = Draining()
-    server = uvicorn.Server(
+    server = StartedServer(
         uvicorn.Config(
             app,
+            loop=LOOP if held else "asyncio",
             log_level="critical",
             ws=connection.WebSocketConnection,
             ws_max_size=session.MAX_CHUNK_BYTES,
-            timeout_graceful_shutdown=5,
+            ws_ping_timeout=HANG_S,
+            timeout_graceful_shutdown=HANG_S,
         )
     )
     door = socket.create_server(("127.0.0.1", 0))
@@ -72,10 +101,14 @@ def running_stream_server(shelf: ModelStore, limits: Limits = Limits(), **settin
     port = door.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
-    wait_until(lambda: server.started)
+    assert server.began.wait(HANG_S)
+    clock = HandClock(HandClockLoop.latest) if held else None
+    url = f"ws://127.0.0.1:{port}/v1/stream"
     try:
-        yield Server(port=port, url=f"ws://127.0.0.1:{port}/v1/stream", streams=streams, app=app, server=server)
+        yield Server(port=port, url=url, streams=streams, app=app, server=server, clock=clock)
     finally:
+        if clock is not None:
+            clock.release()
         server.should_exit = True
         thread.join()
         door.close()
@@ -85,7 +118,7 @@ def running_stream_server(shelf: ModelStore, limits: Limits = Limits(), **settin
 
 @pytest.fixture(scope="module")
 def server(shelf: ModelStore) -> Iterator[Server]:
-    with running_stream_server(shelf, Limits(streams=2)) as running_server:
+    with running_stream_server(shelf, replace(PATIENT, streams=2)) as running_server:
         yield running_server
 
 
@@ -93,6 +126,7 @@ def server(shelf: ModelStore) -> Iterator[Server]:
 def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither processes nor threads nor places, whatever happened."""
     monkeypatch.setattr(route, "StreamProcess", RecordedStreamProcess)
+    RecordedStreamProcess.handled, RecordedStreamProcess.handed = SimpleQueue(), SimpleQueue()
     threads = threading.active_count()
     yield
     wait_until(lambda: not live_process_ids())
@@ -103,9 +137,28 @@ def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 class RecordedStreamProcess(StreamProcess):
-    """Remembers every process that there ever was."""
+    """Remembers every process that there ever was.
 
-    pids: list[int] = []  # noqa: RUF012 - of all of them
+    Attributes:
+        pids: of all of them.
+        handled: the types of messages that a session is done with.
+        handed: what is handed over to them.
+    """
+
+    pids: ClassVar[list[int]] = []
+    handled: ClassVar[SimpleQueue[str]] = SimpleQueue()
+    handed: ClassVar[SimpleQueue[bytes]] = SimpleQueue()
+    _last = ""
+
+    async def read_message(self) -> dict[str, Any]:
+        self.handled.put(self._last)
+        message = await super().read_message()
+        self._last = message["type"]
+        return message
+
+    async def send_piece(self, piece: bytes) -> None:
+        self.handed.put(piece)
+        await super().send_piece(piece)
 
     async def __aenter__(self) -> StreamProcess:
         await super().__aenter__()
@@ -123,25 +176,37 @@ def live_process_ids() -> list[int]:
     return found
 
 
-def wait_until(so: Callable[[], object], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+def wait_until_handled(kind: str) -> None:
+    """Until a session is done with the next message of that type: after `more`, say, it waits for its client."""
+    while RecordedStreamProcess.handled.get(timeout=HANG_S) != kind:
+        pass
+
+
+def wait_until_handed(piece: bytes) -> None:
+    """Until a process is given that."""
+    while RecordedStreamProcess.handed.get(timeout=HANG_S) != piece:
+        pass
 
 
 @contextlib.contextmanager
 def open_stream(server: Server, start: Any = START, **settings: Any) -> Iterator[ClientConnection]:
-    with connect(server.url, compression=None, **settings) as client:
+    with connect(server.url, compression=None, **PATIENCE, **settings) as client:
         with contextlib.suppress(ConnectionClosed):  # some are refused before they say anything
             client.send(start if isinstance(start, str | bytes) else json.dumps(start))
         yield client
 
 
-def next_message(client: ClientConnection, seconds: float = 20) -> dict[str, Any]:
+def next_message(client: ClientConnection, seconds: float = HANG_S) -> dict[str, Any]:
     """The next message."""
     found: dict[str, Any] = json.loads(client.recv(timeout=seconds))
     return found
+
+
+def assert_nothing_said(client: ClientConnection) -> None:
+    """Up to now: a pong comes after all that was said before."""
+    assert client.ping().wait(HANG_S)
+    with pytest.raises(TimeoutError):
+        client.recv(timeout=0)
 
 
 def remaining_messages(client: ClientConnection) -> tuple[list[dict[str, Any]], int, str]:
@@ -228,7 +293,7 @@ def test_invalid_start_message_is_refused(server: Server, start: Any, kind: str)
 
 @pytest.mark.parametrize("query", ["?model=one", "?token=secret", "?"])
 def test_query_string_is_refused(server: Server, query: str) -> None:
-    with connect(server.url + query) as client:
+    with connect(server.url + query, **PATIENCE) as client:
         if query == "?":
             client.send(json.dumps(START | {"model": "three"}))
             assert problem_and_close_code(client) == ("unknown-model", 1008)
@@ -244,8 +309,9 @@ def test_documented_example_runs(server: Server, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(code.replace("ws://127.0.0.1:8000/v1/stream", server.url))
     soundfile.write(tmp_path / "song.wav", noise(2.5), SR)
     ran = subprocess.run(
-        [sys.executable, "example.py", "song.wav"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
-    )
+        [sys.executable, "example.py", "song.wav"],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=HANG_S,
+    )  # fmt: skip
     lines = ran.stdout.splitlines()
     assert [line[:9] for line in lines] == ["   1.0 s ", "   2.0 s ", "all of it"]
 
@@ -308,23 +374,34 @@ def test_other_web_sites_are_refused(closed_server: Server, origin: str, passes:
 
 
 def test_idle_stream_is_closed(shelf: ModelStore) -> None:
-    limits = Limits(idle_s=0.3, stream_idle_s=0.3)
-    with running_stream_server(shelf, limits) as running_server:
-        with connect(running_server.url) as client:
+    with running_stream_server(shelf, LIMITS, held=True) as running_server:
+        with connect(running_server.url, **PATIENCE) as client:
+            running_server.clock.advance(LIMITS.idle_s - 0.1)
+            assert_nothing_said(client)
+            running_server.clock.advance(0.2)
             assert problem_and_close_code(client) == ("too-slow", 1008)
         with open_stream(running_server) as client:
             assert next_message(client)["type"] == "ready"
+            wait_until_handled("more")
             client.send(SECOND)
+            assert next_message(client)["type"] == "prediction"
+            wait_until_handled("more")
+            running_server.clock.advance(LIMITS.stream_idle_s - 0.1)
             client.send(b"")  # is nothing
+            assert_nothing_said(client)
+            running_server.clock.advance(0.2)
             assert problem_and_close_code(client) == ("too-slow", 1008)
 
 
 def test_stream_has_a_maximum_duration(shelf: ModelStore) -> None:
-    with running_stream_server(shelf, Limits(stream_s=2.5)) as running_server, open_stream(running_server) as client:
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                client.send(SECOND[:1_600])
-                time.sleep(0.1)
+    limits = replace(LIMITS, classify_s=1e6, stream_idle_s=1e6)
+    with running_stream_server(shelf, limits, held=True) as running_server, open_stream(running_server) as client:
+        assert next_message(client)["type"] == "ready"
+        running_server.clock.advance(LIMITS.stream_s - 1)
+        client.send(SECOND)
+        assert next_message(client)["type"] == "prediction"
+        assert_nothing_said(client)
+        running_server.clock.advance(1.1)
         assert problem_and_close_code(client) == ("too-long", 1008)
 
 
@@ -347,7 +424,7 @@ def test_disconnect_ends_the_process(server: Server) -> None:
         (pid,) = live_process_ids()
         client.send(SECOND)
         client.socket.shutdown(2)  # without a word
-    wait_until(lambda: not live_process_ids(), 1)
+    wait_until(lambda: not live_process_ids())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -359,14 +436,27 @@ def test_disconnect_before_the_process_starts_leaves_nothing(server: Server) -> 
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_sender_faster_than_processing_is_held_back(server: Server) -> None:
+def test_sender_faster_than_processing_is_held_back(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """And who goes in the middle of it is not heard to the end."""
-    narrow = socket.create_connection(("127.0.0.1", server.port))
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    with open_stream(server, sock=narrow) as client:
+    received: list[int] = []
+    receive_message = session.receive_message
+
+    async def counted(websocket: Any) -> str | bytes:
+        message = await receive_message(websocket)
+        received.append(len(message))
+        return message
+
+    monkeypatch.setattr(session, "receive_message", counted)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_stream_server(shelf, held=True))
+        narrow = socket.create_connection(("127.0.0.1", server.port))
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        client = stack.enter_context(open_stream(server, sock=narrow))
         assert next_message(client)["type"] == "ready"
+        wait_until_handled("more")
         (pid,) = live_process_ids()
         os.kill(pid, signal.SIGSTOP)
+        (protocol,) = server.server.server_state.connections
         sent: list[int] = []
 
         def send() -> None:
@@ -377,31 +467,51 @@ def test_sender_faster_than_processing_is_held_back(server: Server) -> None:
 
         thread = threading.Thread(target=send)
         thread.start()
-        time.sleep(2)
-        assert 1 < len(sent) < 8  # one is being handed over, two wait, the others are on their way
+        # One is being handed over, two wait, the next one is here, and all others are with the client.
+        wait_until(lambda: len(received) == 3 and protocol.read_paused)
+        server.clock.settle(turns=500)
+        assert (len(received), protocol.read_paused, len(sent) in (3, 4)) == (3, True, True)
         os.kill(pid, signal.SIGCONT)
         assert next_message(client)["end_s"] == 1.0
         client.socket.shutdown(2)
         thread.join()
-    wait_until(lambda: not live_process_ids(), 3)
+        wait_until(lambda: not live_process_ids())
 
 
 def test_client_that_reads_no_predictions_is_disconnected(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process, its place, and in the end its connection, which no system would close by itself."""
-    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.5)
+    stalled, pause_writing = threading.Event(), connection.WebSocketConnection.pause_writing
+
+    def paused(self: connection.WebSocketConnection) -> None:
+        pause_writing(self)
+        stalled.set()
+
+    monkeypatch.setattr(connection.WebSocketConnection, "pause_writing", paused)
     with (
-        running_stream_server(shelf, Limits(stream_idle_s=1)) as running_server,
+        running_stream_server(shelf, LIMITS, held=True) as running_server,
         open_connection(running_server.port) as client,
     ):
+        clock, streams, server = running_server.clock, running_server.streams, running_server.server
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
         upgrade_to_websocket(client, running_server.port)
         client.sendall(frame(TEXT, json.dumps(START).encode()))
-        wait_until(lambda: running_server.streams.streams_open == 1)
-        with contextlib.suppress(OSError):
-            for _ in range(3_000):
-                client.sendall(frame(BINARY, SECOND))
-        wait_until(lambda: running_server.streams.streams_open == 0)
-        wait_until(lambda: not running_server.server.server_state.connections, 3)
+        wait_until_handled("more")
+        assert streams.streams_open == 1
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                for _ in range(3_000):
+                    client.sendall(frame(BINARY, SECOND))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        assert stalled.wait(HANG_S)
+        # The systems may still take some of it, and then it is waited for once more.
+        wait_until(lambda: streams.streams_open == 0 or clock.advance(1.0))
+        assert clock.moved_s >= LIMITS.stream_idle_s
+        wait_until(lambda: not server.server_state.connections or clock.advance(1.0))
+        assert clock.moved_s >= LIMITS.stream_idle_s + connection.CLOSE_TIMEOUT_S
+        thread.join()
 
 
 def test_too_large_chunk_closes_the_stream(server: Server) -> None:
@@ -409,7 +519,7 @@ def test_too_large_chunk_closes_the_stream(server: Server) -> None:
         assert next_message(client)["type"] == "ready"
         client.send(bytes(session.MAX_CHUNK_BYTES + 1))
         with pytest.raises(ConnectionClosed) as e:
-            client.recv(timeout=10)
+            client.recv(timeout=HANG_S)
         assert e.value.rcvd is not None
         assert e.value.rcvd.code == 1009
 
@@ -434,11 +544,16 @@ def test_process_crash_is_reported(server: Server) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
 def test_hanging_process_is_reported_as_took_too_long(shelf: ModelStore) -> None:
-    with running_stream_server(shelf, Limits(classify_s=0.5)) as running_server, open_stream(running_server) as client:
+    with running_stream_server(shelf, LIMITS, held=True) as running_server, open_stream(running_server) as client:
         assert next_message(client)["type"] == "ready"
+        wait_until_handled("more")
         for pid in live_process_ids():
             os.kill(pid, signal.SIGSTOP)
         client.send(SECOND)
+        wait_until_handed(SECOND)
+        running_server.clock.advance(LIMITS.classify_s - 0.1)
+        assert_nothing_said(client)
+        running_server.clock.advance(0.2)
         assert problem_and_close_code(client) == ("took-too-long", 1011)
 
 
@@ -454,7 +569,7 @@ def test_stopping_service_closes_streams_with_a_reason(shelf: ModelStore) -> Non
             assert next_message(client)["type"] == "ready"
             running_server.app.state.draining.start()
             assert problem_and_close_code(client) == ("stopping", 1001)
-        with connect(running_server.url) as client:
+        with connect(running_server.url, **PATIENCE) as client:
             assert problem_and_close_code(client) == ("stopping", 1001)
 
 
@@ -463,11 +578,12 @@ def test_server_shutdown_ends_the_process(shelf: ModelStore) -> None:
         assert next_message(client)["type"] == "ready"
         running_server.server.should_exit = True
         assert remaining_messages(client)[1] == 1012
-        wait_until(lambda: not live_process_ids(), 3)
+        wait_until(lambda: not live_process_ids())
 
 
 @pytest.mark.real
 @pytest.mark.slow
+@pytest.mark.timing(reason="whether predictions keep up with music that plays")
 def test_predictions_keep_up_with_real_time(shared: Path, tmp_path: Path) -> None:
     """The starter, in real time: an answer every second, soon after its last sample."""
     from genrelab.audio.clips import read

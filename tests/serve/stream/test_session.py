@@ -13,7 +13,16 @@ from fastapi import WebSocketDisconnect
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem
 from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob
-from genrelab.serve.stream.session import MAX_CHUNK_BYTES, StreamSession, parse_json
+from genrelab.serve.stream.session import (
+    CHECK_PERIOD_S,
+    MAX_CHUNK_BYTES,
+    MIN_SPEED,
+    POLL_S,
+    START_TIMEOUT_S,
+    StreamSession,
+    parse_json,
+)
+from tests.support import virtual_clock
 
 ORDER = StreamJob("bundle", "served", "webm", 48_000, 1, 10.0)
 MORE, END = {"type": "more", "audio_s": 0.0}, {"type": "end", "audio_s": 1.0}
@@ -71,13 +80,30 @@ def run(socket: FakeSocket, leash: FakeStreamProcess, **limits: float) -> None:
     async def both() -> None:
         await StreamSession(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
 
-    asyncio.run(asyncio.wait_for(both(), 10))
+    virtual_clock.run(both())
 
 
 def problem(socket: FakeSocket, leash: FakeStreamProcess, **limits: float) -> str:
     with pytest.raises(Problem) as e:
         run(socket, leash, **limits)
     return e.value.kind
+
+
+def timeout(socket: FakeSocket, leash: FakeStreamProcess, **limits: float) -> tuple[str, float]:
+    """The problem, and the limit after which it came: the session looks at the clock from time to time."""
+    times: list[float] = []
+
+    async def both() -> None:
+        try:
+            await StreamSession(socket, leash, Limits(**limits), ORDER).run()  # type: ignore[arg-type]
+        finally:
+            times.append(virtual_clock.now())
+
+    with pytest.raises(Problem) as e:
+        virtual_clock.run(both())
+    limit_s = round(times[0])
+    assert limit_s <= times[0] <= limit_s + 2 * POLL_S
+    return e.value.kind, limit_s
 
 
 def test_chunks_are_forwarded_and_predictions_returned() -> None:
@@ -92,21 +118,22 @@ def test_chunks_are_forwarded_and_predictions_returned() -> None:
 
 
 def test_client_that_reads_no_messages_times_out() -> None:
-    assert problem(FakeSocket(takes=False), FakeStreamProcess({"type": "ready"}), stream_idle_s=0.1) == "too-slow"
+    socket, leash = FakeSocket(takes=False), FakeStreamProcess({"type": "ready"})
+    assert timeout(socket, leash, stream_idle_s=15) == ("too-slow", 15)
 
 
 def test_client_that_sends_nothing_times_out() -> None:
-    assert problem(FakeSocket(), FakeStreamProcess({"type": "ready"}, MORE), stream_idle_s=0.1) == "too-slow"
+    assert timeout(FakeSocket(), FakeStreamProcess({"type": "ready"}, MORE), stream_idle_s=15) == ("too-slow", 15)
 
 
 def test_processing_time_is_not_charged_to_the_client() -> None:
     socket, leash = FakeSocket({"bytes": b"1"}), FakeStreamProcess({"type": "ready"}, MORE)
-    assert problem(socket, leash, stream_idle_s=0.1, classify_s=0.5) == "took-too-long"
+    assert timeout(socket, leash, stream_idle_s=15, classify_s=20) == ("took-too-long", 20)
 
 
-def test_process_that_does_not_start_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.serve.stream.session.START_TIMEOUT_S", 0.1)
-    assert problem(FakeSocket(), FakeStreamProcess(), classify_s=0.1) == "not-ready"
+def test_process_that_does_not_start_times_out() -> None:
+    assert timeout(FakeSocket(), FakeStreamProcess(), classify_s=20) == ("not-ready", START_TIMEOUT_S)
+    assert timeout(FakeSocket(), FakeStreamProcess(), classify_s=100) == ("not-ready", 100)
 
 
 def test_refusal_of_the_process_is_reported_to_the_client() -> None:
@@ -114,17 +141,20 @@ def test_refusal_of_the_process_is_reported_to_the_client() -> None:
     assert problem(FakeSocket(), FakeStreamProcess({"type": "ready"}, refused)) == "not-audio"
 
 
-def test_client_that_sends_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genrelab.serve.stream.session.CHECK_PERIOD_S", 0.3)
-
+def test_client_that_sends_too_slowly_is_disconnected() -> None:
     class Trickle(FakeSocket):
         async def receive(self) -> dict[str, Any]:
-            await asyncio.sleep(0.05)
+            await virtual_clock.elapse(1.0)
             return {"type": "websocket.receive", "bytes": b"1"}
 
-    assert problem(Trickle(), FakeStreamProcess({"type": "ready"}, *[MORE] * 100), stream_idle_s=1) == "too-slow"
-    fast = [{"type": "more", "audio_s": 0.02 * n} for n in range(20)]
-    run(Trickle(), FakeStreamProcess({"type": "ready"}, *fast, END), stream_idle_s=1)
+    def sound(speed: float) -> list[dict[str, Any]]:
+        return [{"type": "more", "audio_s": speed * n} for n in range(200)]
+
+    slow = FakeStreamProcess({"type": "ready"}, *sound(MIN_SPEED - 0.01))
+    with pytest.raises(Problem, match=f"of sound came in {CHECK_PERIOD_S:.0f} s") as e:
+        run(Trickle(), slow)
+    assert e.value.kind == "too-slow"
+    run(Trickle(), FakeStreamProcess({"type": "ready"}, *sound(MIN_SPEED + 0.01), END))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from genrelab.serve.stream.session import CHECK_PERIOD_S, MIN_SPEED, SendRate
 
 def problem_after(waited_s: float, audio_s: float) -> str | None:
     pace = SendRate(100.0)
-    pace.switch(100.0, theirs=True)
-    pace.switch(100.0 + waited_s, theirs=True)
+    pace.switch(100.0, waiting_for_client=True)
+    pace.switch(100.0 + waited_s, waiting_for_client=True)
     return pace.problem(audio_s)
 
 
@@ -29,16 +29,16 @@ def test_audio_must_fill_a_quarter_of_the_waiting_time(waited_s: float, audio_s:
 
 def test_processing_time_does_not_count() -> None:
     pace = SendRate(0.0)
-    pace.switch(1_000.0, theirs=True)
-    pace.switch(1_010.0, theirs=False)
-    pace.switch(9_000.0, theirs=True)
+    pace.switch(1_000.0, waiting_for_client=True)
+    pace.switch(1_010.0, waiting_for_client=False)
+    pace.switch(9_000.0, waiting_for_client=True)
     assert pace.problem(0.0) is None
 
 
 def test_audio_before_the_time_span_does_not_count() -> None:
     pace = SendRate(0.0)
-    pace.switch(0.0, theirs=True)
-    pace.switch(CHECK_PERIOD_S, theirs=True)
+    pace.switch(0.0, waiting_for_client=True)
+    pace.switch(CHECK_PERIOD_S, waiting_for_client=True)
     assert pace.problem(1_000.0) is None
-    pace.switch(2 * CHECK_PERIOD_S, theirs=True)
+    pace.switch(2 * CHECK_PERIOD_S, waiting_for_client=True)
     assert str(pace.problem(1_003.0)).startswith("Only 3.0 s of sound came in 60 s. ")

@@ -6,9 +6,9 @@ import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from genrelab.serve.stream import worker
 from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob, pack_piece, unpack_piece
 from genrelab.serve.stream.worker import StreamRefused, Windows, min_window_s, run_stream
 from tests.support.bundles import SR, bundle_for, noise
+from tests.support.guards import HANG_S, killed_if_it_hangs
 
 VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=1.0, hop_s=1.0)
 CLIPS = ClipSettings(clip_s=2.5, min_s=0.5)
@@ -370,7 +371,8 @@ def process(order: StreamJob) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as begun:
         assert begun.stdin is not None
         begun.stdin.write(pack_piece(order.to_json()))
-        yield begun
+        with killed_if_it_hangs(begun):
+            yield begun
         begun.kill()
 
 
@@ -391,7 +393,7 @@ def test_process_asks_for_audio_and_reports_predictions(process: subprocess.Pope
     process.stdin.write(pack_piece(b""))
     recording = {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
     assert read_message(process) == {"type": "end", "audio_s": 1.0, "recording": recording}
-    assert process.wait(10) == 0
+    assert process.wait(HANG_S) == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="looks into Linux's /proc")
@@ -404,13 +406,16 @@ def test_process_runs_under_resource_limits(process: subprocess.Popen[bytes]) ->
 
 
 def test_process_ends_with_its_input_and_ignores_signals(process: subprocess.Popen[bytes]) -> None:
-    read_message(process)
-    process.terminate()
-    time.sleep(0.2)
-    assert process.poll() is None
     assert process.stdin is not None
+    assert read_message(process) == {"type": "ready"}
+    assert read_message(process) == {"type": "more", "audio_s": 0.0}
+    process.terminate()
+    process.send_signal(signal.SIGINT)
+    process.stdin.write(pack_piece(pcm16(noise(1))))
+    assert read_message(process)["type"] == "prediction"
+    assert read_message(process) == {"type": "more", "audio_s": 1.0}
     process.stdin.close()
-    assert process.wait(10) == 0
+    assert process.wait(HANG_S) == 0
 
 
 def test_pieces_are_length_prefixed() -> None:

@@ -1,9 +1,9 @@
-"""What a network from elsewhere may not do: stands between a bundle's model.onnx and onnxruntime.
+"""Limits for a network from an untrusted source: checks a bundle's model.onnx before onnxruntime loads it.
 
-onnxruntime opens no foreign code, yet it trusts a graph: it follows names of other files, repeats without end, makes
-what 50 bytes ask for a terabyte, and some damage brings the interpreter down. A sha256 in a bundle tells of accidents,
-not of malice. So a graph is measured first: only operators with a rule in `onnx_shapes.py`, only sizes that follow
-from the window's, a limit for what is in memory at a time and for all multiplications together.
+onnxruntime runs no foreign code, yet it trusts a graph: it opens other files that the graph names, loops without end,
+allocates a terabyte for 50 bytes of graph, and some damage crashes the interpreter. A sha256 in a bundle protects
+against accidents, not malice. So a graph is measured first: only operators with a rule in `shapes.py`, only sizes that
+follow from the window's, a limit for what is in memory at a time and for all multiplications together.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ from genrelab.bundle.onnx_guard.shapes import RULES, shape_output, slices
 from genrelab.core.errors import printable
 
 MAX_ELEMENTS = 1 << 28
-"""In memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
+"""Elements in memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
 
 MAX_WORK = 10**12
-"""Multiplications in products: a minute or two on one slow core. MobileNetV2 needs a ninth of that for 32 windows."""
+"""Multiplications: a minute or two on one slow core. MobileNetV2 needs a ninth of that for 32 windows."""
 
 CHEAP_COST, SLOW_COST = 10, 100
-"""Multiplications that any other operator costs for each number that it reads or gives, and such as are in `SLOW_OPERATORS`."""
+"""Multiplications that any other operator costs for each number that it reads or writes; the second, for those in
+`SLOW_OPERATORS`."""
 
-_SLOW_OPERATORS = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log LogSoftmax Pow
-ReduceLogSumExp ReverseSequence Sigmoid Slice Softmax Softplus Tanh TopK Transpose"""
+_SLOW_OPERATORS = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log
+LogSoftmax Pow ReduceLogSumExp ReverseSequence Sigmoid Slice Softmax Softplus Tanh TopK Transpose"""
 SLOW_OPERATORS = frozenset(_SLOW_OPERATORS.split())
 
 FLOATS_ONLY = frozenset({"Div", "ReduceMean"})
-"""Of integers these can stop the whole process: a division by 0, or of the smallest one by -1."""
+"""On integers these can crash the whole process: a division by 0, or of the smallest integer by -1."""
 
 MIN_WORK = 10_000
-"""That an operator costs at least, however little it reads: a few microseconds."""
+"""Least cost of an operator, however little it reads: a few microseconds."""
 
 
 def measure(graph: Graph, windows: int) -> tuple[int, int]:
-    """What a graph costs for so many windows at once.
+    """Cost of a graph for `windows` windows at once.
 
     Returns:
-        Elements that are in memory at a time at most, and multiplications; both about.
+        The most elements that are in memory at a time, and multiplications; both approximate.
 
     Raises:
         ValueError: an operator that is not known or does not fit, or too much of either; the reason is for the user.
@@ -67,7 +68,7 @@ def measure(graph: Graph, windows: int) -> tuple[int, int]:
         values[end.name] = Value(shape, floating=end.dtype in FLOATING)
         budget.take(values[end.name].elements, 0, 0, 1)
     _measure_nodes(graph, values, budget)
-    return budget.most, budget.work
+    return budget.peak, budget.work
 
 
 def _constants(graph: Graph) -> dict[bytes, Value]:
@@ -77,17 +78,17 @@ def _constants(graph: Graph) -> dict[bytes, Value]:
 
 
 class _Budget:
-    """What has been spent."""
+    """Memory and work that operators have used so far."""
 
     def __init__(self) -> None:
-        self.live = self.most = self.work = 0
+        self.live = self.peak = self.work = 0
 
     def take(self, elements: int, work: int, scratch: int, times: int) -> None:
-        """Memory for good, work, and memory for a while."""
+        """Add lasting memory, work (`times` times), and temporary memory (`scratch`)."""
         self.live += elements
-        self.most = max(self.most, self.live + scratch)
+        self.peak = max(self.peak, self.live + scratch)
         self.work += max(work, MIN_WORK) * times
-        if self.most > MAX_ELEMENTS:
+        if self.peak > MAX_ELEMENTS:
             raise ValueError(f"would put more than {MAX_ELEMENTS:,} numbers into memory")
         if self.work > MAX_WORK:
             raise ValueError(f"would take more than {MAX_WORK:,} multiplications")
@@ -96,10 +97,10 @@ class _Budget:
 def _measure_nodes(
     graph: Graph, values: dict[bytes, Value], budget: _Budget, times: int = 1, *, inner: bool = False
 ) -> None:
-    """Add to `values` what every operator gives, and let go what no later one reads."""
+    """Add the outputs of every operator to `values`, and release what no later one reads."""
     uses = Counter(name for node in graph.nodes for name in node.inputs)
     uses.update(end.name for end in graph.outputs)
-    passing: set[bytes] = set()  # what is let go after its last use
+    releasable: set[bytes] = set()  # names of values that are released after their last use
     for node in graph.nodes:
         try:
             found = _node_outputs(node, values, budget, times, inner)
@@ -112,12 +113,12 @@ def _measure_nodes(
             if name:
                 values[name] = value
                 if not value.constant:  # onnxruntime computes constants beforehand, and keeps them
-                    passing.add(name)
+                    releasable.add(name)
         uses.subtract(node.inputs)
-        for name in {*node.inputs, *node.outputs} & passing:
+        for name in {*node.inputs, *node.outputs} & releasable:
             if uses[name] <= 0:
                 budget.live -= values[name].elements
-                passing.remove(name)
+                releasable.remove(name)
     if missing := [end.name for end in graph.outputs if end.name not in values]:
         raise ValueError(f"nothing gives its output {printable_name(missing[0])!r}")
 
@@ -137,7 +138,7 @@ def _node_outputs(node: Node, values: dict[bytes, Value], budget: _Budget, times
 
 
 def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]:
-    """A graph for each row of an input, as k nearest neighbours have it: as many times as there are rows."""
+    """Operator Scan: runs a graph once for each row of an input, as in k nearest neighbours."""
     attributes = call.node.attributes
     body, rows = attributes.get("body"), call.get("num_scan_inputs", 0)
     known = attributes.keys() <= {"body", "num_scan_inputs"} and isinstance(body, Graph)
@@ -161,7 +162,7 @@ def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]
 
 
 def _output_values(c: Call) -> list[Value]:
-    """What an operator gives."""
+    """Outputs of an operator."""
     rule = RULES.get((c.node.domain, c.node.op))
     if rule is None:
         raise ValueError("genrelab runs no such operator")
@@ -170,14 +171,14 @@ def _output_values(c: Call) -> list[Value]:
         raise ValueError(f"gives {len(c.node.outputs)} answers")
     if any(len(s) > MAX_AXES or max(s, default=0) > MAX_ELEMENTS for s in shapes):
         raise ValueError(f"gives something of shape {shapes[0]}")
-    # onnxruntime counts a shape that it can infer as a constant, and with it all that is made of it.
+    # onnxruntime treats a shape that it can infer as a constant, and with it all that is computed from it.
     constant = c.node.op == "Shape" or all(v is None or v.constant for v in c.values)
     kinds = _output_is_float(c)
     return [Value(s, _tracked_numbers(c, s), constant, kind) for s, kind in zip(shapes, kinds, strict=False)]
 
 
 def _output_is_float(c: Call) -> tuple[bool, bool]:
-    """Is each of what an operator gives, two at most, known to hold floating-point numbers?"""
+    """For each output of an operator, two at most: is it known to hold floating-point numbers?"""
     first = c.values[c.node.op == "Where"] if c.values else None
     if c.node.op in FLOATS_ONLY and (first is None or not first.floating):
         raise ValueError("reads integers")
@@ -192,7 +193,7 @@ def _output_is_float(c: Call) -> tuple[bool, bool]:
 
 
 def _node_cost(c: Call, out: Value) -> tuple[int, int]:
-    """Multiplications of an operator, about, and elements that it needs for a while besides what it gives."""
+    """Approximate multiplications of an operator, and elements that it needs temporarily besides its outputs."""
     read = sum(v.elements for v in c.values if v is not None)
     match c.node.op:
         case "MatMul" | "Gemm":
@@ -210,7 +211,7 @@ def _node_cost(c: Call, out: Value) -> tuple[int, int]:
 
 
 def _tracked_numbers(c: Call, shape: Shape) -> NDArray[np.int64] | None:
-    """Elements of what is given, where it is made of sizes in a way that grows with them."""
+    """Elements of an output that is computed from sizes in a way that grows with them; else None."""
     if math.prod(shape) > MAX_TRACKED_VALUES:
         return None
     if c.node.op == "Shape":

@@ -1,4 +1,4 @@
-"""An ONNX operator and what it reads, as far as its sizes are known before anything is computed."""
+"""An ONNX operator and its inputs, with the sizes that are known before anything is computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Value(NamedTuple):
-    """What flows between operators.
+    """An input or output of an operator.
 
-    `numbers` are its elements where they are sizes; `constant` is what no input matters to; `floating` is known to hold
-    floating-point numbers.
+    `numbers` are its elements where they are sizes; `constant`: it does not depend on the graph's input; `floating`:
+    it is known to hold floating-point numbers.
     """
 
     shape: Shape
@@ -29,19 +29,19 @@ class Value(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """How many."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operator with what it reads."""
+    """An operator with its inputs."""
 
     node: Node
     values: tuple[Value | None, ...]
 
     def shape(self, i: int) -> Shape:
-        """Of the input `i`, which must be there."""
+        """Shape of the input `i`, which must be there."""
         value = self.values[i] if i < len(self.values) else None
         if value is None:
             raise ValueError(f"reads nothing as its input {i}")

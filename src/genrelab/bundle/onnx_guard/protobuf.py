@@ -1,7 +1,7 @@
-"""Protobuf's wire format, read strictly: what two readers could understand in two ways is refused.
+"""Protobuf's wire format, read strictly: what two readers could read differently is refused.
 
-See protobuf.dev/programming-guides/encoding. Where a singular field stands twice protobuf merges the two, and fields
-that it does not know it keeps: here both are errors. Work is bounded by `MAX_FIELDS`, not only by the file's size.
+See protobuf.dev/programming-guides/encoding. Where a singular field occurs twice protobuf merges the two, and it keeps
+fields that it does not know: here both are errors. Work is limited by `MAX_FIELDS`, not only by the file's size.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Field(NamedTuple):
 Message = dict[str, list[Any]]
 """Values of each field that is there, in order: integers as they are written, without sign; all else as memoryviews.
 
-Of a field of fixed-size numbers one value may hold several of them, and so may one of a packed field."""
+One value of a field of fixed-size numbers may hold several of them, and so may one of a packed field."""
 
 
 class Reader:
-    """Reads messages that lie within each other, and counts their fields."""
+    """Reads nested messages, and counts their fields."""
 
     def __init__(self) -> None:
         self._left = MAX_FIELDS
@@ -41,7 +41,7 @@ class Reader:
         Args:
             data: its bytes.
             known: its fields by number.
-            what: it is, for the error.
+            what: name of the message, for the error.
 
         Raises:
             ValueError: damage, a field that is not known, or a singular one twice.
@@ -75,17 +75,17 @@ def varints(value: int | memoryview) -> Iterator[int]:
 
 
 def count_varints(value: int | memoryview) -> int:
-    """How many integers `varints` gives."""
+    """Number of integers that `varints` gives."""
     return 1 if isinstance(value, int) else int((np.frombuffer(value, np.uint8) < 0x80).sum())
 
 
 def signed(number: int) -> int:
-    """An integer of 64 bits as it is meant."""
+    """An unsigned integer of 64 bits as a signed one."""
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field; fixed-size ones that follow each other come as one."""
+    """Number, wire type and value of each field; consecutive fixed-size ones are returned as one."""
     at, end = 0, len(data)
     while at < end:
         start = at
@@ -100,7 +100,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
         elif wire in (I32, I64):
             stride = at - start + (4 if wire == I32 else 8)
             repeats = _repeats(data, start, stride) if at - start == 1 else 1
-            value, at = _gathered(data, start, at - start, stride, repeats), start + repeats * stride
+            value, at = _joined_values(data, start, at - start, stride, repeats), start + repeats * stride
         else:
             raise ValueError("it is damaged: not protobuf")
         if at > end or tag < 8:
@@ -109,9 +109,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
 
 
 def _repeats(data: memoryview, start: int, stride: int) -> int:
-    """How many whole fields with the same tag of one byte follow each other, one at least.
+    """Number of consecutive complete fields with the same tag of one byte, at least one.
 
-    Looks ahead in steps that grow, so that the work is that of what it finds.
+    Searches in growing steps, so that the work is in proportion to the result.
     """
     tags = np.frombuffer(data, np.uint8)[start : len(data) - stride + 1 : stride]
     found, step = 1, 16
@@ -123,7 +123,7 @@ def _repeats(data: memoryview, start: int, stride: int) -> int:
     return found
 
 
-def _gathered(data: memoryview, start: int, tag_bytes: int, stride: int, repeats: int) -> memoryview:
+def _joined_values(data: memoryview, start: int, tag_bytes: int, stride: int, repeats: int) -> memoryview:
     if repeats == 1 or start + stride > len(data):
         return data[start + tag_bytes : start + stride]
     rows = np.frombuffer(data[start : start + stride * repeats], np.uint8).reshape(repeats, stride)

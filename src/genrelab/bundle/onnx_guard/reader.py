@@ -1,6 +1,6 @@
 """An ONNX file read without the package onnx, and more strictly than onnxruntime reads it.
 
-What a network of genrelab never has is refused: parts in other files, functions, training, sparse tensors, strings.
+What genrelab's networks never have is refused: parts in other files, functions, training, sparse tensors, strings.
 Field numbers are those of onnx.proto (github.com/onnx/onnx).
 """
 
@@ -35,7 +35,7 @@ MAX_AXES = 8
 MAX_AXIS_LENGTH = 1 << 31
 MAX_INTS = 10_000  # of one attribute
 MAX_TRACKED_VALUES = 64
-"""Integer constants of up to so many elements are read: shapes, axes, counts."""
+"""Integer constants of up to this many elements are read: shapes, axes, counts."""
 
 FLOAT, INT32, INT64 = 1, 6, 7
 FLOATING = {FLOAT, 10, 11}
@@ -133,14 +133,14 @@ def read_graph(onnx: bytes) -> Graph:
 
 
 class _GraphReader(Reader):
-    """From messages to what they mean."""
+    """Turns messages into graphs, nodes and tensors."""
 
-    _inside = 0  # of how many graphs
-    _constants = 0  # of all graphs
+    _depth = 0  # of graphs within graphs
+    _constants = 0  # number in all graphs
 
     def graph(self, data: memoryview) -> Graph:
-        self._inside += 1
-        if self._inside > 2:
+        self._depth += 1
+        if self._depth > 2:
             raise ValueError("its graphs lie within each other more than once")
         parts = self.message(data, GRAPH, "a graph")
         nodes = parts.get("nodes", [])
@@ -155,7 +155,7 @@ class _GraphReader(Reader):
             raise ValueError("two of its constants have one name")
         ends = [tuple(self.end(e) for e in parts.get(which, [])) for which in ("inputs", "outputs")]
         graph = Graph(tuple(self.node(n) for n in nodes), named, *ends)
-        self._inside -= 1
+        self._depth -= 1
         return graph
 
     def node(self, data: memoryview) -> Node:
@@ -164,11 +164,11 @@ class _GraphReader(Reader):
         if len(attributes) < len(parts.get("attributes", [])):
             raise ValueError("an operator has an attribute twice")
         inputs, outputs = (tuple(map(bytes, parts.get(key, []))) for key in ("inputs", "outputs"))
-        return Node(_text(parts, "op"), _text(parts, "domain"), inputs, outputs, attributes)
+        return Node(_string(parts, "op"), _string(parts, "domain"), inputs, outputs, attributes)
 
     def attribute(self, data: memoryview) -> tuple[str, Any]:
         parts = self.message(data, ATTRIBUTE, "an attribute")
-        name, kind = _text(parts, "name"), ATTRIBUTE_FIELDS.get(_one(parts, "type", 0))
+        name, kind = _string(parts, "name"), ATTRIBUTE_FIELDS.get(_single_value(parts, "type", 0))
         if kind is None or not parts.keys() - {"name", "type", "doc"} <= {kind}:
             raise ValueError(f"attribute {printable(name)} does not hold what it states")
         values = parts.get(kind, [])
@@ -191,8 +191,8 @@ class _GraphReader(Reader):
 
     def tensor(self, data: memoryview) -> Tensor:
         parts = self.message(data, TENSOR, "a constant")
-        name, dtype = bytes(_one(parts, "name", b"")), _one(parts, "dtype", 0)
-        if "external" in parts or _one(parts, "location", 0):
+        name, dtype = bytes(_single_value(parts, "name", b"")), _single_value(parts, "dtype", 0)
+        if "external" in parts or _single_value(parts, "location", 0):
             raise ValueError("it names other files as parts of the network, which is not allowed")
         dims = parts.get("dims", [])
         shape = tuple(n for v in dims for n in varints(v)) if sum(map(count_varints, dims)) <= MAX_AXES else (-1,)
@@ -204,16 +204,16 @@ class _GraphReader(Reader):
             and 0 <= min(shape, default=0) <= max(shape, default=0) <= MAX_AXIS_LENGTH
             and len(held) <= 1
         )
-        if not good or stored not in ("raw", LISTS.get(dtype)) or _elements(parts, stored, dtype) != count:
+        if not good or stored not in ("raw", LISTS.get(dtype)) or _count_elements(parts, stored, dtype) != count:
             raise ValueError(f"constant {printable_name(name)}: its data do not fit its shape")
         small = dtype in (INT32, INT64) and count <= MAX_TRACKED_VALUES
-        return Tensor(name, dtype, shape, _numbers(parts, stored, dtype).reshape(shape) if small else None)
+        return Tensor(name, dtype, shape, _int_elements(parts, stored, dtype).reshape(shape) if small else None)
 
     def end(self, data: memoryview) -> ValueInfo:
         parts = self.message(data, VALUE_INFO, "an end of a graph")
-        name = bytes(_one(parts, "name", b""))
+        name = bytes(_single_value(parts, "name", b""))
         tensor = self._within(self._within(parts, "type", TYPE), "tensor", TENSOR_TYPE)
-        dtype = _one(tensor, "dtype", 0)
+        dtype = _single_value(tensor, "dtype", 0)
         if "shape" not in tensor:
             return ValueInfo(name, dtype, None)
         dims = [self.message(d, DIM, "a shape") for d in self._within(tensor, "shape", SHAPE).get("dims", [])]
@@ -230,15 +230,15 @@ def printable_name(name: bytes) -> str:
     return printable(name[:80].decode("utf-8", "backslashreplace"))
 
 
-def _elements(parts: Message, stored: str, dtype: int) -> float:
-    """Elements that a tensor holds."""
+def _count_elements(parts: Message, stored: str, dtype: int) -> float:
+    """Number of elements that a tensor holds."""
     values = parts.get(stored, [])
     if stored in ("int32s", "int64s"):
         return sum(map(count_varints, values))
     return sum(map(len, values)) / ITEM_BYTES[dtype]
 
 
-def _numbers(parts: Message, stored: str, dtype: int) -> NDArray[np.int64]:
+def _int_elements(parts: Message, stored: str, dtype: int) -> NDArray[np.int64]:
     width = np.int64 if dtype == INT64 else np.int32
     if stored == "raw":
         raw = b"".join(parts.get("raw", []))
@@ -246,9 +246,9 @@ def _numbers(parts: Message, stored: str, dtype: int) -> NDArray[np.int64]:
     return np.array([n for v in parts[stored] for n in varints(v)], np.int64).astype(width).astype(np.int64)
 
 
-def _one(parts: Message, key: str, default: Any) -> Any:
+def _single_value(parts: Message, key: str, default: Any) -> Any:
     return parts[key][0] if key in parts else default
 
 
-def _text(parts: Message, key: str) -> str:
-    return bytes(_one(parts, key, b"")).decode("utf-8", "backslashreplace")
+def _string(parts: Message, key: str) -> str:
+    return bytes(_single_value(parts, key, b"")).decode("utf-8", "backslashreplace")

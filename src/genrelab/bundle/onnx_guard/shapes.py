@@ -1,8 +1,8 @@
-"""ONNX operators that a network may have, and how large what they give becomes.
+"""ONNX operators that a network may have, and the shapes of their outputs.
 
-Every operator that genrelab's exporters write has a rule here: from the shapes of what it reads to the shapes of what
-it gives. None of them runs code, opens files or repeats anything for an unknown number of times. Sizes that follow
-from other sizes are known (`Call.numbers`); sizes that follow from the sound itself are refused.
+Every operator that genrelab's exporters write has a rule here: from the shapes of its inputs to the shapes of its
+outputs. None of them runs code, opens files or repeats anything for an unknown number of times. Sizes that follow
+from other sizes are known (`Call.numbers`); sizes that depend on the sound itself are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from genrelab.bundle.onnx_guard.operator import Call, Shape, axis_of
 from genrelab.bundle.onnx_guard.reader import ITEM_BYTES
 
 
-def _same(c: Call) -> list[Shape]:
+def _same_shape(c: Call) -> list[Shape]:
     return [c.shape(0)]
 
 
@@ -63,7 +63,7 @@ def _gemm(c: Call) -> list[Shape]:
 
 
 def _conv(c: Call) -> list[Shape]:
-    (n, channels, *space), (filters, each, *kernel) = _image(c.shape(0)), _image(c.shape(1))
+    (n, channels, *space), (filters, each, *kernel) = _require_image(c.shape(0)), _require_image(c.shape(1))
     groups = c.get("group", 1)
     stated = list(c.get("kernel_shape", tuple(kernel)))
     if groups < 1 or each * groups != channels or filters % groups or stated != kernel:
@@ -74,7 +74,7 @@ def _conv(c: Call) -> list[Shape]:
 
 
 def _pool(c: Call) -> list[Shape]:
-    n, channels, *space = _image(c.shape(0))
+    n, channels, *space = _require_image(c.shape(0))
     kernel: Shape = c.get("kernel_shape", ())
     pads: Shape = c.get("pads", ())
     if c.get("ceil_mode", 0) or any(pad >= size for pad, size in zip(pads, 2 * kernel, strict=False)):
@@ -83,18 +83,18 @@ def _pool(c: Call) -> list[Shape]:
 
 
 def _global_pool(c: Call) -> list[Shape]:
-    n, channels, *space = _image(c.shape(0))
+    n, channels, *space = _require_image(c.shape(0))
     return [(n, channels, *(1 for _ in space))]
 
 
-def _image(shape: Shape) -> Shape:
+def _require_image(shape: Shape) -> Shape:
     if len(shape) < 3:
         raise ValueError(f"reads something of shape {shape}")
     return shape
 
 
 def _window_positions(c: Call, space: Sequence[int], kernel: Sequence[int]) -> list[int]:
-    """Sizes of what a window leaves that slides over `space`."""
+    """Output sizes of a window that slides over `space`."""
     n = len(space)
     steps, gaps = c.get("strides", (1,) * n), c.get("dilations", (1,) * n)
     pads, auto = c.get("pads", (0,) * (2 * n)), c.get("auto_pad", b"NOTSET")
@@ -187,22 +187,22 @@ def _gather(c: Call) -> list[Shape]:
 
 
 def _expand(c: Call) -> list[Shape]:
-    return [_broadcast_shapes(c.shape(0), _sizes(c.numbers(1)))]
+    return [_broadcast_shapes(c.shape(0), _require_sizes(c.numbers(1)))]
 
 
 def _tile(c: Call) -> list[Shape]:
-    return [tuple(n * times for n, times in zip(c.shape(0), _sizes(c.numbers(1)), strict=True))]
+    return [tuple(n * times for n, times in zip(c.shape(0), _require_sizes(c.numbers(1)), strict=True))]
 
 
 def _pad(c: Call) -> list[Shape]:
-    x, pads = c.shape(0), _sizes(c.numbers(1, "pads"))
+    x, pads = c.shape(0), _require_sizes(c.numbers(1, "pads"))
     if len(pads) != 2 * len(x) or c.has(3):
         raise ValueError("its edges do not fit")
     return [tuple(n + pads[i] + pads[i + len(x)] for i, n in enumerate(x))]
 
 
 def shape_output(c: Call) -> Shape:
-    """What the operator Shape tells."""
+    """Output of the operator Shape."""
     x = c.shape(0)
     return x[c.get("start", 0) : c.get("end", len(x))]
 
@@ -211,7 +211,7 @@ def _shape(c: Call) -> list[Shape]:
     return [(len(shape_output(c)),)]
 
 
-def _sizes(numbers: Shape) -> Shape:
+def _require_sizes(numbers: Shape) -> Shape:
     if min(numbers, default=0) < 0:
         raise ValueError(f"a size of {min(numbers)}")
     return numbers
@@ -221,15 +221,15 @@ def _reduce(c: Call) -> list[Shape]:
     x = c.shape(0)
     if not (axes := c.numbers(1, "axes")) and c.get("noop_with_empty_axes", 0):
         return [x]
-    return [_without(x, {axis_of(a, len(x)) for a in axes} or set(range(len(x))), c.get("keepdims", 1))]
+    return [_without_axes(x, {axis_of(a, len(x)) for a in axes} or set(range(len(x))), c.get("keepdims", 1))]
 
 
-def _arg(c: Call) -> list[Shape]:
+def _arg_max(c: Call) -> list[Shape]:
     x = c.shape(0)
-    return [_without(x, {c.axis(0, len(x))}, c.get("keepdims", 1))]
+    return [_without_axes(x, {c.axis(0, len(x))}, c.get("keepdims", 1))]
 
 
-def _without(x: Shape, axes: set[int], kept: int) -> Shape:
+def _without_axes(x: Shape, axes: set[int], kept: int) -> Shape:
     return tuple(1 if i in axes else n for i, n in enumerate(x) if kept or i not in axes)
 
 
@@ -260,17 +260,17 @@ def _svm(c: Call) -> list[Shape]:
     return [(rows,), (rows, classes if given[0] or classes == 2 else pairs)]
 
 
-_SAME = """Abs BatchNormalization Clip Elu Erf Exp Gelu HardSigmoid HardSwish Identity IsNaN LayerNormalization
+_SAME_SHAPE = """Abs BatchNormalization Clip Elu Erf Exp Gelu HardSigmoid HardSwish Identity IsNaN LayerNormalization
 LeakyRelu Log LogSoftmax LpNormalization Neg Not Reciprocal Relu ReverseSequence Sigmoid Softmax Softplus Sqrt Tanh"""
-_TWO = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul PRelu Pow Sub Sum Where"
-_LESS = "LogSumExp Max Mean Min Sum SumSquare"
+_BROADCAST = "Add Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul PRelu Pow Sub Sum Where"
+_REDUCTIONS = "LogSumExp Max Mean Min Sum SumSquare"
 
 RULES: dict[tuple[str, str], Callable[[Call], list[Shape]]] = {
-    **{("", op): _same for op in _SAME.split()},
-    **{("", op): _broadcast for op in _TWO.split()},
-    **{("", f"Reduce{op}"): _reduce for op in _LESS.split()},
+    **{("", op): _same_shape for op in _SAME_SHAPE.split()},
+    **{("", op): _broadcast for op in _BROADCAST.split()},
+    **{("", f"Reduce{op}"): _reduce for op in _REDUCTIONS.split()},
     **{("", op): rule for op, rule in {
-        "ArgMax": _arg, "AveragePool": _pool, "Cast": _cast, "Concat": _concat, "Conv": _conv, "Expand": _expand,
+        "ArgMax": _arg_max, "AveragePool": _pool, "Cast": _cast, "Concat": _concat, "Conv": _conv, "Expand": _expand,
         "Flatten": _flatten, "Gather": _gather, "Gemm": _gemm, "GlobalAveragePool": _global_pool,
         "GlobalMaxPool": _global_pool, "MatMul": _matmul, "MaxPool": _pool, "Pad": _pad, "Reshape": _reshape,
         "Shape": _shape, "Slice": _slice, "Squeeze": _squeeze, "Tile": _tile, "TopK": _top_k, "Transpose": _transpose,

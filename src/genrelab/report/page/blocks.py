@@ -1,7 +1,7 @@
-"""What a page is made of, and how it becomes one HTML file that opens without a network.
+"""Building blocks of a page, and rendering them to one HTML file that opens without a network.
 
-A page is sections, a section is sentences and blocks, a block is a figure, a table or a list of tracks to hear.
-The templates know these shapes and nothing of models or studies.
+A page is made of sections, a section of sentences and blocks; a block is a figure, a table or a list of tracks with
+players. The templates know these classes and nothing of models or studies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SCRIPTS = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-embed.min.js", "page.js")
-ABSENT = "–"  # stands where nothing was measured
+ABSENT = "–"  # printed where nothing was measured
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Table:
     """Cells as they are printed.
 
     Attributes:
-        caption: what the figures are of.
-        words: how many of the first columns hold words; the others hold numbers.
-        folded: is it behind its caption until somebody asks?
-        cards: on a phone each row stands as a card, so that no column is off screen.
+        caption: what the figures describe.
+        words: number of leading columns that hold text; the others hold numbers.
+        folded: is it collapsed behind its caption until a reader opens it?
+        cards: on a phone each row is shown as a card, so that no column is off screen.
     """
 
     caption: str
@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Stack:
-    """Tables below each other, in the place of one block."""
+    """Tables below each other, as one block."""
 
     tables: Sequence[Table]
     wide: bool = False
@@ -54,7 +54,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart under its title; `table` holds the same figures, `wide` is as wide as the page."""
+    """A chart under its title; `table` holds the same figures, `wide` takes the full width of the page."""
 
     title: str
     chart: Chart
@@ -66,13 +66,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class TrackCard:
-    """A track to look at and to hear.
+    """A track with its picture and player.
 
     Attributes:
-        says: what is remarkable about it.
-        href: where the audio lies, seen from the page; None where it cannot be played, and `why`.
-        picture: data address of its mel spectrogram; `range` says what it spans.
-        chart: what decided, over that picture; `evidence` is where that alone can be heard.
+        who: artist and album.
+        says: text below the name: label and answer.
+        href: address of the audio, relative to the page; None if it cannot be played, for the reason `why`.
+        picture: data URL of its mel spectrogram; `range` describes its axes.
+        chart: occlusion map over that picture; `evidence` is the address of a WAV file of the decisive patches.
     """
 
     name: str
@@ -88,7 +89,7 @@ class TrackCard:
 
 @dataclass(frozen=True)
 class TrackList:
-    """Tracks to hear, under a title."""
+    """Tracks with players, under a title."""
 
     title: str
     tracks: Sequence[TrackCard]
@@ -112,7 +113,7 @@ class Section:
 
 
 def render(template: str, **context: Any) -> str:
-    """One HTML file: stylesheet, scripts and figures inside, every name escaped."""
+    """Render one HTML file with stylesheet, scripts and figures included, and every name escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -129,40 +130,40 @@ def render(template: str, **context: Any) -> str:
 
 
 def sentence(words: str) -> str:
-    """Words with a capital and a full stop, as a sentence has them."""
+    """The text with an initial capital and a full stop."""
     return with_full_stop(f"{words[:1].upper()}{words[1:]}")
 
 
 def with_full_stop(words: str) -> str:
-    """Words with a full stop; they may begin with the name of a model, which keeps its small letter."""
+    """The text with a full stop; its first letter is kept, as it may start with the name of a model."""
     return words if not words or words.endswith((".", "!", "?")) else f"{words}."
 
 
 def percent(fraction: float | None) -> str:
-    """A share as it stands in a column that is headed `%`."""
+    """A fraction as printed in a column with the header `%`."""
     return ABSENT if fraction is None else f"{100 * fraction:.1f}"
 
 
 def points(fraction: float | None) -> str:
-    """A difference of shares in points, with its sign."""
+    """A difference of fractions in percentage points, with its sign."""
     return ABSENT if fraction is None else f"{100 * fraction:+.1f}".replace("-", "−")
 
 
 def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """An interval of shares: `31.0 to 52.4`."""
+    """An interval of fractions in percent: `31.0 to 52.4`."""
     figure = points if signed else percent
     return ABSENT if low is None or high is None else f"{figure(low)} to {figure(high)}"
 
 
 def _code_markup(words: str) -> Markup:
-    """Escaped; what stands `so` is set as code."""
+    """Escaped text in which `backticks` become <code> elements."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
 def _template_file(name: str) -> Markup:
-    """A file of `templates/` as it is; a reference to a source map would be looked for beside the page."""
+    """A file of `templates/`, without its source map reference, which a browser would look for beside the page."""
     from markupsafe import Markup
 
     content = resources.files("genrelab.report").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The page's charts as Vega-Lite specifications: figures in, plain dicts out, nothing drawn here.
+"""The page's charts as Vega-Lite specifications: figures in, plain dicts out; the browser draws them.
 
-Colours are the page's own (`var(--accent)`): one drawing serves light, dark and paper. Shares are drawn in percent.
-Names stand in data only, never in a field or an expression, so that any name can be drawn.
+Colours are the page's CSS variables (`var(--accent)`): one specification serves light, dark and print. Fractions are
+drawn in percent. Names occur in data only, never in a field or an expression, so that any name can be drawn.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ INK, MUTED = "var(--ink)", "var(--muted)"
 ACCENT, WARM, PALE, BAR = "var(--accent)", "var(--warm)", "var(--pale)", "var(--bar)"
 COLOURS = [f"var(--c{i})" for i in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-DASHES = [[2, 3], [6, 4], [1, 0]]  # of lines through a chart: chance dotted, majority dashed, as in leaderboard.png
-DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: after eight colours the next dash
-STEP = 40  # px of a row whose name stands above its bar
-MAX_NUMBERED_GENRES = 24  # genres; above that a cell of a matrix is too small to hold a number
-NUMBERED_DEPTH = 0.55  # of the colour: deeper, neither ink nor paper could be read on it in both light and dark
+DASHES = [[2, 3], [6, 4], [1, 0]]  # of reference lines: chance dotted, majority dashed, as in leaderboard.png
+DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: the next dash after every eight colours
+STEP = 40  # px of a row whose name is drawn above its bar
+MAX_NUMBERED_GENRES = 24  # genres; above that a cell of a matrix is too small for a number
+NUMBERED_DEPTH = 0.55  # largest opacity of a numbered cell: above it the text is illegible in light or in dark mode
 QUANTITY, ORDER, NAME = {"type": "quantitative"}, {"type": "ordinal"}, {"type": "nominal"}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, and the words that stand for it where it cannot be seen."""
+    """A chart and its text alternative for readers who cannot see it."""
 
     spec: Spec
     label: str
@@ -41,7 +41,7 @@ class Interval:
     low: float | None = None
     high: float | None = None
     strong: bool = True  # False: drawn pale
-    below: str = ""  # behind the name
+    below: str = ""  # printed after the name
 
 
 def intervals(
@@ -57,10 +57,10 @@ def intervals(
     """Values with their intervals, one row each, its name and figures above it.
 
     Args:
-        lines: values that are drawn through all rows, named in a legend.
-        bars: from zero to the value.
-        signed: differences: zero is drawn, figures bear their sign.
-        scale: what values are multiplied with: percent of fractions, or 1.
+        lines: values drawn as lines through all rows, named in a legend.
+        bars: draw bars from zero to the value.
+        signed: the values are differences: zero is drawn, figures have a sign.
+        scale: factor of the values: 100 for fractions in percent, or 1.
     """
     x = {"field": "value", "title": axis, "scale": {"zero": bars or signed}, "axis": {"grid": False, "tickCount": 6}}
     strong = {"condition": {"test": "datum.strong", "value": ACCENT}, "value": PALE}
@@ -68,7 +68,7 @@ def intervals(
     bar = {"condition": {"test": "datum.strong", "value": BAR}, "value": PALE}
     span = {"x": {**x, "field": "low"} | QUANTITY, "x2": {"field": "high"}, "color": {"value": INK} if bars else strong}
     point = {"type": "point", "filled": True, "size": 80, "opacity": 1, **at}
-    values = [_interval(i, row, signed, scale, digits) for i, row in enumerate(rows)]
+    values = [_interval_values(i, row, signed, scale, digits) for i, row in enumerate(rows)]
     longest = max((len(v["figures"]) for v in values), default=0)
     room = {"limit": {"expr": f"width - {8 * longest}"}}  # a long name gives way to the figures on a narrow screen
     layers: list[Spec] = [
@@ -77,8 +77,8 @@ def intervals(
         *([_reference_lines(lines, len(rows), scale, WARM)] if lines else []),
         {"mark": {"type": "rule", "strokeWidth": 2, "y2Offset": 9, **at}, "encoding": span},
         *([] if bars else [layer(point, x=x | QUANTITY, color=strong)]),
-        {"name": "halo_name", **layer(_text("left") | room, x={"value": 0}, text={"field": "name"})},
-        {"name": "halo_figures", **layer(_text("right"), x={"value": "width"}, text={"field": "figures"})},
+        {"name": "halo_name", **layer(_text_mark("left") | room, x={"value": 0}, text={"field": "name"})},
+        {"name": "halo_figures", **layer(_text_mark("right"), x={"value": "width"}, text={"field": "figures"})},
     ]
     about = [{"field": "name", "title": "row"}, {"field": "figures", "title": axis}]
     return {
@@ -88,7 +88,7 @@ def intervals(
     }
 
 
-def _interval(i: int, row: Interval, signed: bool, scale: float, digits: int) -> Spec:
+def _interval_values(i: int, row: Interval, signed: bool, scale: float, digits: int) -> Spec:
     def figure(x: float) -> str:
         return f"{scale * x:{'+' if signed else ''},.{digits}f}".replace("-", "−")
 
@@ -104,9 +104,9 @@ def _interval(i: int, row: Interval, signed: bool, scale: float, digits: int) ->
 
 
 def _reference_lines(lines: Mapping[str, float], n: int, scale: float, colour: str) -> Spec:
-    """Values through all of `n` rows, beside the bar or dot only: names and figures are not struck through.
+    """Lines at values through all `n` rows, only beside the bar or dot, so that names and figures are not crossed.
 
-    Lines of one value are one line that bears both names; a line without a name is solid and in no legend.
+    Lines at equal values become one line with both names; a line without a name is solid and not in the legend.
     """
     named: dict[str, tuple[str, float, list[int]]] = {}
     for (name, value), dash in zip(lines.items(), DASHES, strict=False):
@@ -137,7 +137,7 @@ def bars(
 
     Args:
         rows: `name`, `part` and `n`.
-        parts: from left to right; those of `pale` are drawn so.
+        parts: from left to right; those in `pale` are drawn pale.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
     colours = [PALE if part in pale else c for part, c in zip(parts, COLOURS, strict=False)]
@@ -157,7 +157,7 @@ def bars(
 
 
 def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -> Spec:
-    """Counts of what lies between two edges: (low, high, n)."""
+    """Histogram of bins (low, high, n)."""
     x = {"field": "low", "bin": {"binned": True}, "title": axis, "axis": {"grid": False, "tickCount": 8}}
     tip = tooltip({"low": "from", "high": "to", "n": of})
     return {
@@ -175,13 +175,13 @@ def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -
 def lines(
     rows: Sequence[Mapping[str, Any]], *, x: str, y: str, band: bool = False, log: bool = False, dots: bool = True
 ) -> Spec:
-    """Lines of several series, with dots where they were measured; pressing a name in the legend brings it out.
+    """Lines of several series, with dots where they were measured; clicking a name in the legend highlights it.
 
     Args:
-        rows: `series`, `x`, `y`, with `band` also `low` and `high`; values as they are to be drawn.
+        rows: `series`, `x`, `y`, with `band` also `low` and `high`; values in the units of the axes.
         x, y: titles of the axes.
         log: is the horizontal axis logarithmic?
-        dots: where the values are few.
+        dots: draw the points, where there are few.
     """
     ticks = (
         sorted({r["x"] for r in rows}) if band else [10**i * d for i in range(1, 5) for d in (1, 2, 5)] if log else None
@@ -212,18 +212,18 @@ def lines(
 def matrix(
     cells: Sequence[Mapping[str, Any]], *, across: Sequence[str], down: Sequence[str], x: str, y: str, numbered: bool
 ) -> Spec:
-    """Cells coloured by their share: the deeper, the more; below zero in the other colour.
+    """Cells coloured by their share: the deeper, the larger; negative ones in the other colour.
 
     Args:
-        cells: `across`, `down` (names), `share` (-1 to 1), `text` (what stands in the cell), `tip` (what it means);
-            those that are not given stay blank.
+        cells: `across`, `down` (names), `share` (-1 to 1), `text` (printed in the cell), `tip` (its tooltip);
+            cells that are not given stay blank.
         across, down: names in order.
         x, y: titles of the axes.
     """
     step = 30 if len(down) <= MAX_NUMBERED_GENRES else max(6, 600 // len(down))
     place = {
-        "x": {"field": "across", **_all(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
-        "y": {"field": "down", **_all(down), "title": y} | ORDER,
+        "x": {"field": "across", **_name_order(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
+        "y": {"field": "down", **_name_order(down), "title": y} | ORDER,
         "tooltip": {"field": "tip"},
     }
     deepest = NUMBERED_DEPTH if numbered else 1
@@ -238,16 +238,16 @@ def matrix(
     }
 
 
-def _all(names: Sequence[str]) -> Spec:
-    """Every name has its place, in order, also one without a cell."""
+def _name_order(names: Sequence[str]) -> Spec:
+    """Sort and domain that give every name its place, in order, also one without a cell."""
     return {"sort": list(names), "scale": {"domain": list(names)}}
 
 
 def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> Spec:
-    """One dot a trial, the best one in the warm colour.
+    """One dot per trial, the best one in the warm colour.
 
     Args:
-        rows: `x`, `y`, `trial`, `best` (is it the one?).
+        rows: `x`, `y`, `trial`, `best` (is it the best trial?).
         kind: of the horizontal axis: `log`, `linear` or `names`.
     """
     across = {"field": "x", "title": x, "axis": {"grid": False, "tickCount": 5, "labelAngle": 0}}
@@ -269,7 +269,7 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, kind: str) -> 
 
 
 def base_spec(values: list[dict[str, Any]], height: int) -> Spec:
-    """What every chart begins with: its values, as wide as there is room, so many pixels high."""
+    """The common part of every chart: its values, the width of the container, `height` in pixels (24 at least)."""
     return {"data": {"values": values}, "width": "container", "height": max(height, 24)}
 
 
@@ -278,12 +278,12 @@ def layer(mark: Spec, **encoding: Any) -> Spec:
     return {"mark": mark, "encoding": encoding}
 
 
-def _text(align: str) -> Spec:
+def _text_mark(align: str) -> Spec:
     return {"type": "text", "align": align, "yOffset": -8, "baseline": "middle", "tooltip": None, "color": INK}
 
 
 def tooltip(fields: Mapping[str, str]) -> list[dict[str, str]]:
-    """What a pointer is told: fields and their titles."""
+    """Tooltip encoding from fields and their titles."""
     return [{"field": field, "title": title} for field, title in fields.items()]
 
 
@@ -294,5 +294,5 @@ def series_colours(names: list[str], field: str = "series") -> Spec:
 
 
 def legend_selection(field: str) -> Spec:
-    """The selection that a press on a name in the legend makes."""
+    """Selection parameter of a click on a name in the legend."""
     return {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}

@@ -1,4 +1,4 @@
-"""Charts for one purpose each: learning curves, reliability, the map of tracks, what decided."""
+"""Charts for one purpose each: training curves, reliability, the map of tracks, the occlusion map."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from genrelab.report.page.charts import (  # fmt: skip
 
 
 def training_curves(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -> Spec:
-    """Training and validation, epoch by epoch, what lies between them shaded, the epoch that was kept marked.
+    """Training and validation by epoch, the area between them shaded, the epoch whose weights were kept marked.
 
     Args:
         rows: `epoch`, `training`, `validation`.
@@ -46,7 +46,7 @@ def training_curves(rows: Sequence[Mapping[str, float]], *, y: str, best: int) -
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
-    """What was claimed across, what came true up, one dot a bin as large as it holds tracks, and the diagonal.
+    """Reliability diagram: confidence against accuracy, one dot per bin sized by its tracks, and the diagonal.
 
     Args:
         bins: `confidence`, `accuracy` (fractions) and `n`; empty ones are left out.
@@ -70,12 +70,12 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
 
 
 def track_map(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views: Sequence[str]) -> Spec:
-    """A map: one point a track, told apart by colour and shape; pressing a genre in the legend brings it out.
+    """A map with one point per track, its genre as colour and shape; clicking a genre in the legend highlights it.
 
     Args:
         rows: `genre`, `track`, `artist`, `answer` where there is one, and x0, y0, x1, y1 … for each of `views`.
         series: genres in order.
-        views: names of the maps, of which one is shown at a time.
+        views: names of the maps; one is shown at a time.
     """
     bind = {"input": "select", "options": list(range(len(views))), "labels": list(views), "name": "Placed by "}
     chosen = {"name": "shown", "value": 0, "bind": bind}
@@ -101,17 +101,17 @@ def track_map(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views
 def occlusion_map(
     patches: Sequence[Mapping[str, Any]], picture: str, *, span: tuple[float, float], bands: Sequence[tuple[float, str]]
 ) -> Spec:
-    """A mel spectrogram with the patches whose silencing changes the answer.
+    """A mel spectrogram overlaid with patches, coloured by how much attenuating each one changes the probability.
 
     Args:
-        patches: `t0`, `t1` (seconds), `f0`, `f1` (mel bands), `drop` (points of probability), `hz` in words.
-        picture: data address of the spectrogram, lowest band at the bottom.
-        span: where it begins and ends, in seconds.
-        bands: places of the ticks in mel bands, and their words.
+        patches: `t0`, `t1` (seconds), `f0`, `f1` (mel bands), `drop` (percentage points of probability), `hz` as text.
+        picture: data URL of the spectrogram, lowest band at the bottom.
+        span: its start and end in seconds.
+        bands: positions of the ticks in mel bands, and their labels.
     """
     top = max((p["f1"] for p in patches), default=1)
     most = max((abs(p["drop"]) for p in patches), default=0)
-    most = max(most, 1.0)  # point: what changes next to nothing has next to no colour
+    most = max(most, 1.0)  # percentage point: a negligible change gets next to no colour
     values = [{**p, "depth": round(0.75 * abs(p["drop"]) / most, 3)} for p in patches]
     names = " : ".join(f"datum.value == {at:g} ? '{words}'" for at, words in bands) + " : ''"
     time = {"field": "t0", "title": "seconds", "scale": {"domain": list(span), "nice": False}, "axis": {"grid": False}}

@@ -1,4 +1,4 @@
-"""What the page shows of the data: how many tracks of which genre, how long, what failed, how the genres sound."""
+"""Page sections on the data: tracks by genre, durations, failures, the map, mean spectra and features by genre."""
 
 from __future__ import annotations
 
@@ -24,55 +24,56 @@ from genrelab.report.page.tracks import MAX_SHARDS, TrackInfo, shard_pictures
 
 PARTS = ("training", "validation", "test", "excluded")
 NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}
-MAX_FAILURES = 200  # on the page; the file holds all
-SAME_LENGTH_S = 0.5  # tracks that differ by less are alike
-MAX_OTHER_LENGTHS = 0.05  # of the tracks may last longer or shorter, and still one sentence says how long they last
-BANDS = 56  # of the mean spectrum: what a line of the page can show
+MAX_FAILURES = 200  # rows on the page; failures.csv contains all
+SAME_LENGTH_S = 0.5  # durations that differ by less count as equal
+MAX_OTHER_LENGTHS = 0.05  # share of tracks with another duration up to which one sentence replaces the histogram
+BANDS = 56  # of the mean spectrum: as many as a line on the page can show
 
 
 def sections(
     prepared: Prepared, known: TrackInfo, parts: Mapping[str, str], answered: Mapping[str, str], model: str
 ) -> list[Section]:
-    """The map and the data.
+    """The sections on the data, the map and the sound, as far as PREPARED has the views for them.
 
     Args:
-        parts: part of each track of a split; empty where the page is of a preparation alone.
-        answered: what the best model answered, by track.
+        parts: part of each track of a split; empty for the page of a preparation.
+        answered: predicted genre of the best model, by track.
+        model: its name; empty for the page of a preparation.
     """
-    found = load_features(prepared)
-    blocks: list[Block] = [*_counts(prepared, parts), *_durations(prepared), *_failures(prepared)]
+    features = load_features(prepared)
+    blocks: list[Block] = [*_counts(prepared, parts), *_duration_histogram(prepared), *_failures(prepared)]
     made = [Section("data", "What was there to learn from?", blocks, _sentences(prepared), "Data")]
-    if found is not None:
-        drawn = map_figure(found, known, _map_answers(parts, answered), model)
-        made.append(Section("map", "Which tracks sound alike?", [drawn], (), "Map"))
-    sound = [*_spectrum(prepared), *(profiles(found) if found is not None else ())]
-    if sound:
-        made.append(Section("sound", "How do the genres sound?", sound, (), "Sound"))
+    if features is not None:
+        figure = map_figure(features, known, _map_answers(parts, answered), model)
+        made.append(Section("map", "Which tracks sound alike?", [figure], (), "Map"))
+    sound_blocks = [*_spectrum(prepared), *(profiles(features) if features is not None else ())]
+    if sound_blocks:
+        made.append(Section("sound", "How do the genres sound?", sound_blocks, (), "Sound"))
     return made
 
 
 def _map_answers(parts: Mapping[str, str], answered: Mapping[str, str]) -> dict[str, str]:
-    """What the map tells of each track of a split: the answer, or why there is none."""
+    """Text on the map for each track of a split: the predicted genre, or why there is none."""
     return {t: NO_ANSWER.get(part, NO_ANSWER["excluded"]) for t, part in parts.items()} | dict(answered)
 
 
 def _sentences(prepared: Prepared) -> list[str]:
     about = prepared.about
-    became = Counter(_track_statuses(prepared))
-    n = about["counts"] | {k: became[k] for k in ("failed", "excluded")}
-    lost = [f"{n[k]:,} {words}" for k, words in _LOST.items() if n.get(k)]
+    by_status = Counter(_track_statuses(prepared))
+    n = about["counts"] | {k: by_status[k] for k in ("failed", "excluded")}
+    lost = [f"{n[k]:,} {words}" for k, words in _LOST_WORDS.items() if n.get(k)]
     artists = {a for a, ok in zip(prepared.tracks["artist"], prepared.usable, strict=True) if ok and a}
     return [
         f"{n['tracks']:,} tracks, {sum(prepared.usable):,} usable"
         + (f" ({', '.join(lost)})" if lost else "")
         + f", {len(prepared.genres)} genres, {f'{len(artists):,} artists' if artists else 'no artist is known'}.",
         f"From {printable(about['root'])}.",
-        *_duration(prepared),
+        *_duration_sentence(prepared),
     ]
 
 
-def _duration(prepared: Prepared) -> list[str]:
-    """How long the tracks last, where one sentence says it: nearly all of them last as long as the others."""
+def _duration_sentence(prepared: Prepared) -> list[str]:
+    """A sentence on the durations if nearly all of them are equal, else nothing."""
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
     others = _other_lengths(seconds)
     if not len(seconds) or len(others) > MAX_OTHER_LENGTHS * len(seconds):
@@ -86,12 +87,12 @@ def _duration(prepared: Prepared) -> list[str]:
 
 
 def _other_lengths(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Those that are not as long as most."""
+    """The durations that differ from the median."""
     return seconds[np.abs(seconds - np.median(seconds)) > SAME_LENGTH_S] if len(seconds) else seconds
 
 
 def _track_statuses(prepared: Prepared) -> list[str]:
-    """Of each track: `ok`, `failed`, `missing`, or `excluded`, which is a failure that somebody asked for."""
+    """Status of each track: `ok`, `failed`, `missing`, or `excluded`, which is stored as a failure."""
     tracks = prepared.tracks
     return [
         "excluded" if status == "failed" and (error or "").startswith("excluded: ") else status
@@ -99,7 +100,12 @@ def _track_statuses(prepared: Prepared) -> list[str]:
     ]
 
 
-_LOST = {"failed": "failed", "excluded": "excluded", "missing": "missing on this disk", "unlabelled": "without a genre"}
+_LOST_WORDS = {
+    "failed": "failed",
+    "excluded": "excluded",
+    "missing": "missing on this disk",
+    "unlabelled": "without a genre",
+}
 
 
 def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
@@ -118,17 +124,17 @@ def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
     cells = [(printable(g), *(f"{n[g, k]:,}" for k in kinds), f"{sum(n[g, k] for k in kinds):,}") for g in genres]
     table = Table("Tracks by genre", ("genre", *kinds, "all"), cells, folded=True, sortable=True)
     most, least = cells[0], cells[-1]
-    said = (
+    extremes = (
         f"From {least[-1]} of {least[0]} to {most[-1]} of {most[0]}" if most[-1] != least[-1] else f"{most[-1]} of each"
     )
-    return [Figure("Tracks by genre", Chart(spec, f"Tracks by genre. {said}"), f"{said}.", table)]
+    return [Figure("Tracks by genre", Chart(spec, f"Tracks by genre. {extremes}"), f"{extremes}.", table)]
 
 
-def _durations(prepared: Prepared) -> list[Figure]:
+def _duration_histogram(prepared: Prepared) -> list[Figure]:
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
-    if _duration(prepared) or not len(seconds):  # a sentence says it
+    if _duration_sentence(prepared) or not len(seconds):  # a sentence replaces the histogram
         return []
-    n, edges = np.histogram(seconds, bins=_edges(seconds))
+    n, edges = np.histogram(seconds, bins=_bin_edges(seconds))
     bins = [(round(float(a), 2), round(float(b), 2), int(c)) for a, b, c in zip(edges, edges[1:], n, strict=False)]
     low, middle, high = np.percentile(seconds, [0, 50, 100])
     words = f"{low:.1f} to {high:.1f} s, median {middle:.1f} s; {seconds.sum() / 3600:.1f} hours in all"
@@ -138,8 +144,8 @@ def _durations(prepared: Prepared) -> list[Figure]:
     return [Figure("Duration", Chart(spec, f"Duration of the tracks: {words}"), f"{words}.", table)]
 
 
-def _edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of 10 to 25 bins that are as wide as 1, 2 or 5 of something."""
+def _bin_edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of 10 to 25 bins whose width is 1, 2 or 5 times a power of ten."""
     low, high = float(seconds.min()), float(seconds.max())
     rough = (high - low) / 20
     ten = 10.0 ** np.floor(np.log10(rough))
@@ -152,21 +158,21 @@ def _edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
 def _failures(prepared: Prepared) -> list[Table]:
     if not prepared.folder.exists("failures.csv"):
         return []
-    found = list(csv.DictReader(io.StringIO(prepared.folder.read_bytes("failures.csv").decode("utf-8", "replace"))))
-    if not found:
+    failures = list(csv.DictReader(io.StringIO(prepared.folder.read_bytes("failures.csv").decode("utf-8", "replace"))))
+    if not failures:
         return []
-    stages = Counter("excluded" if f["error"].startswith("excluded: ") else f"in {f['stage']}" for f in found)
+    stages = Counter("excluded" if f["error"].startswith("excluded: ") else f"in {f['stage']}" for f in failures)
     rows = [
-        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in found[:MAX_FAILURES]
+        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in failures[:MAX_FAILURES]
     ]  # fmt: skip
-    said = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
-    more = f", the first {MAX_FAILURES}" if len(found) > MAX_FAILURES else ""
-    caption = f"{pluralize(found, 'file')} that cannot be used ({said}){more}"
+    by_stage = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
+    more = f", the first {MAX_FAILURES}" if len(failures) > MAX_FAILURES else ""
+    caption = f"{pluralize(failures, 'file')} that cannot be used ({by_stage}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
 
 
 def _spectrum(prepared: Prepared) -> list[Figure]:
-    """Mean level by pitch of each genre, from `mel_image`, of shards that are spread over all."""
+    """Mean level by frequency of each genre, from `mel_image`, over at most `MAX_SHARDS` evenly spread shards."""
     view = prepared.views.get("mel_image")
     shards = prepared.shards("mel_image") if isinstance(view, MelImageView) else []
     if not shards or not isinstance(view, MelImageView):
@@ -180,7 +186,7 @@ def _spectrum(prepared: Prepared) -> list[Figure]:
                 levels.setdefault(prepared.tracks["genre"][track], []).append(picture.mean(axis=0, dtype=np.float32))
     if not levels:
         return []
-    hz = _centres(view)
+    hz = _band_centres_hz(view)
     means = {g: _average_bands(np.mean(rows, axis=0)) for g, rows in sorted(levels.items())}
     values = [
         {"series": printable(g), "x": round(float(x), 1), "y": round(float(y), 2)}
@@ -197,14 +203,14 @@ def _spectrum(prepared: Prepared) -> list[Figure]:
     return [Figure("Mean spectrum by genre", Chart(spec, f"Mean spectrum of {len(means)} genres"), note, table)]
 
 
-def _centres(view: MelImageView) -> Any:
-    """Centre in Hz of each of the bands that are drawn."""
+def _band_centres_hz(view: MelImageView) -> Any:
+    """Centre in Hz of each drawn band."""
     filters = mel_filters(view.sr, view.n_fft, view.size).astype(np.float64)
     at = np.fft.rfftfreq(view.n_fft, 1 / view.sr)
     return np.maximum(_average_bands((filters @ at) / np.maximum(filters.sum(axis=1), 1e-12)), 20.0)
 
 
 def _average_bands(row: Any) -> Any:
-    """Means of neighbouring bands, `BANDS` of them at most."""
+    """Means of neighbouring bands: `BANDS` of them, or up to twice as many."""
     each = max(1, len(row) // BANDS)
     return np.asarray(row[: len(row) // each * each]).reshape(-1, each).mean(axis=1)

@@ -1,4 +1,4 @@
-"""A map of the tracks by how they sound, and what their features say of each genre: from `features.parquet`."""
+"""A map of the tracks by their sound, and feature profiles by genre, from `features.parquet`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from genrelab.report.page.blocks import Figure, Table
 from genrelab.report.page.charts import Chart, Interval
 from genrelab.report.page.tracks import TrackInfo
 
-MAX_POINTS = 1_500  # on the map: more cannot be told apart, and make the page slow
-MAX_DEVIATIONS = 5.0  # standard deviations at which a feature is cut off
+MAX_POINTS = 1_500  # on the map: more cannot be distinguished, and make the page slow
+MAX_DEVIATIONS = 5.0  # standard deviations at which a feature is clipped
 PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma"}
 Floats = NDArray[np.float64]
@@ -26,11 +26,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Features:
-    """Mean over its windows of each feature of each usable track that has any.
+    """Features of each usable track that has any: means over its windows.
 
     Attributes:
         tracks: ids, (n,); `genre`, (n,).
-        names: of the features; `values`, (n, features), as they are.
+        names: of the features; `values`, (n, features), unscaled.
     """
 
     tracks: Sequence[str]
@@ -40,25 +40,25 @@ class Features:
 
     @property
     def standard(self) -> Floats:
-        """In standard deviations from the mean of all tracks; features that never vary are 0."""
+        """The values in standard deviations from the mean of all tracks, clipped; constant features are 0."""
         spread = self.values.std(axis=0)
         away: Floats = (self.values - self.values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         return away.clip(-MAX_DEVIATIONS, MAX_DEVIATIONS)
 
     def means_of(self, pattern: str) -> list[int]:
-        """Places of the features that are means of a family, such as `mfcc_mean_01` and `mfcc1_mean`."""
+        """Indices of the features that are means of a family, such as `mfcc_mean_01` and `mfcc1_mean`."""
         return [i for i, n in enumerate(self.names) if re.match(pattern, n) and "mean" in n]
 
 
 def load_features(prepared: Prepared) -> Features | None:
-    """None where the preparation holds no statistics and no table."""
+    """The features of a preparation; None if it has no statistics and no table, or too few usable tracks."""
     if not prepared.folder.exists("features.parquet"):
         return None
     ids, _, names, values = prepared.features()
     numbers = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     at = np.array([numbers[t] for t in ids], np.int64)
-    wanted = np.isfinite(values).all(axis=1) & np.array(prepared.usable)[at]
-    at, values = at[wanted], values[wanted]
+    usable = np.isfinite(values).all(axis=1) & np.array(prepared.usable)[at]
+    at, values = at[usable], values[usable]
     tracks, place = np.unique(at, return_inverse=True)
     if len(tracks) < 3 or not names:
         return None
@@ -70,9 +70,9 @@ def load_features(prepared: Prepared) -> Features | None:
 
 
 def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
-    """The two directions in which rows differ most: places, (n, 2), and the share of the variance of each.
+    """The first two principal components of rows (n, features): positions, (n, 2), and shares of the variance, (2,).
 
-    The sign of a direction is free: its largest loading is made positive, so that a map looks the same every time.
+    The sign of a direction is arbitrary: its largest loading is made positive, so that a map is reproducible.
     """
     from threadpoolctl import threadpool_limits
 
@@ -80,9 +80,7 @@ def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
     tall = rows.shape[0] >= rows.shape[1]
     products = rows.T @ rows if tall else rows @ rows.T  # the smaller of the two: their largest eigenvalues are equal
     n = min(2, len(products))
-    with threadpool_limits(
-        1
-    ):  # on a busy machine the threads of so small a problem wait for each other: 100 times slower
+    with threadpool_limits(1):  # on a busy machine several threads wait for each other: 100 times slower
         powers, vectors = eigh(products, subset_by_index=[len(products) - n, len(products) - 1])
     directions = (vectors if tall else rows.T @ vectors)[:, ::-1]
     directions /= np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
@@ -93,23 +91,28 @@ def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
     return places, shares
 
 
-def map_figure(found: Features, known: TrackInfo, answered: Mapping[str, str], model: str) -> Figure:
-    """Principal components of all features, of the MFCC and of the chroma, with what the best model answered."""
-    standard = found.standard
-    columns = {"all features": list(range(len(found.names)))}
+def map_figure(features: Features, known: TrackInfo, answered: Mapping[str, str], model: str) -> Figure:
+    """Principal components of all features, of the MFCC and of the chroma, with the best model's prediction.
+
+    Args:
+        answered: predicted genre by track; empty where there is no model.
+        model: name of that model.
+    """
+    standard = features.standard
+    columns = {"all features": list(range(len(features.names)))}
     for words, pattern in FAMILIES.items():
-        family = [i for i, n in enumerate(found.names) if re.match(pattern, n)]
-        if 2 < len(family) < len(found.names):
+        family = [i for i, n in enumerate(features.names) if re.match(pattern, n)]
+        if 2 < len(family) < len(features.names):
             columns[words] = family
     planes = [principal_plane(standard[:, of]) for of in columns.values()]
-    shown = np.unique(np.linspace(0, len(found.tracks) - 1, min(MAX_POINTS, len(found.tracks))).astype(int))
-    rows = [_point(found, known, answered, planes, int(i)) for i in shown]
-    genres = [printable(g) for g in sorted(set(found.genre))]
+    shown = np.unique(np.linspace(0, len(features.tracks) - 1, min(MAX_POINTS, len(features.tracks))).astype(int))
+    rows = [_map_point(features, known, answered, planes, int(i)) for i in shown]
+    genres = [printable(g) for g in sorted(set(features.genre))]
     spec = charts_models.track_map(rows, series=genres, views=list(columns))
     first = planes[0][1]
     of = (
-        f"{len(shown):,} of {len(found.tracks):,} tracks"
-        if len(shown) < len(found.tracks)
+        f"{len(shown):,} of {len(features.tracks):,} tracks"
+        if len(shown) < len(features.tracks)
         else f"{len(shown):,} tracks"
     )
     note = (
@@ -118,15 +121,15 @@ def map_figure(found: Features, known: TrackInfo, answered: Mapping[str, str], m
         + (f"; a point tells what {printable(model)} answered." if answered else ".")
     )
     label = f"Map of {of} by principal components of their features, coloured by genre"
-    return Figure("Tracks by how they sound", Chart(spec, label), note, _spread(found, planes[0][0]), wide=True)
+    return Figure("Tracks by how they sound", Chart(spec, label), note, _genre_table(features, planes[0][0]), wide=True)
 
 
-def _point(
-    found: Features, known: TrackInfo, answered: Mapping[str, str], planes: Sequence[tuple[Floats, Floats]], i: int
+def _map_point(
+    features: Features, known: TrackInfo, answered: Mapping[str, str], planes: Sequence[tuple[Floats, Floats]], i: int
 ) -> dict[str, str | float]:
-    track = found.tracks[i]
+    track = features.tracks[i]
     row: dict[str, str | float] = {
-        "genre": printable(str(found.genre[i])),
+        "genre": printable(str(features.genre[i])),
         "track": known.name(track),
         "artist": printable(known.of(track, "artist") or "unknown"),
     }
@@ -137,10 +140,10 @@ def _point(
     return row
 
 
-def _spread(found: Features, places: Floats) -> Table:
+def _genre_table(features: Features, places: Floats) -> Table:
     rows = []
-    for genre in sorted(set(found.genre)):
-        of = places[found.genre == genre]
+    for genre in sorted(set(features.genre)):
+        of = places[features.genre == genre]
         centre, spread = of.mean(axis=0), of.std(axis=0)
         cells = (f"{c:.1f} ± {s:.1f}".replace("-", "−") for c, s in zip(centre, spread, strict=True))
         rows.append((printable(genre), f"{len(of):,}", *cells))
@@ -148,25 +151,25 @@ def _spread(found: Features, places: Floats) -> Table:
     return Table("Where the genres lie: mean ± standard deviation", columns, rows, folded=True)
 
 
-def profiles(found: Features) -> list[Figure]:
+def profiles(features: Features) -> list[Figure]:
     """Chroma, MFCC and spectral centroid by genre, as far as the features hold them."""
     drawn: list[Figure] = []
-    chroma = found.means_of(r"chroma_stft")
+    chroma = features.means_of(r"chroma_stft")
     if len(chroma) == len(PITCHES):
-        drawn.append(_profile(found, chroma, PITCHES, "Harmony by genre (chroma)", "pitch class"))
-    mfcc = found.means_of(r"mfcc")
+        drawn.append(_profile_figure(features, chroma, PITCHES, "Harmony by genre (chroma)", "pitch class"))
+    mfcc = features.means_of(r"mfcc")
     if len(mfcc) > 2:
         numbers = [str(i + 1) for i in range(len(mfcc))]
-        drawn.append(_profile(found, mfcc, numbers, "Timbre by genre (MFCC)", "coefficient"))
-    centroid = found.means_of(r"spec\w*_cent")
+        drawn.append(_profile_figure(features, mfcc, numbers, "Timbre by genre (MFCC)", "coefficient"))
+    centroid = features.means_of(r"spec\w*_cent")
     if centroid:
-        drawn.append(_centroid(found, centroid[0]))
+        drawn.append(_centroid_figure(features, centroid[0]))
     return drawn
 
 
-def _profile(found: Features, columns: Sequence[int], names: Sequence[str], title: str, axis: str) -> Figure:
-    standard, genres = found.standard[:, columns], sorted(set(found.genre))
-    means = np.stack([standard[found.genre == g].mean(axis=0) for g in genres])
+def _profile_figure(features: Features, columns: Sequence[int], names: Sequence[str], title: str, axis: str) -> Figure:
+    standard, genres = features.standard[:, columns], sorted(set(features.genre))
+    means = np.stack([standard[features.genre == g].mean(axis=0) for g in genres])
     most = max(float(np.abs(means).max()), np.finfo(float).tiny)
     cells = [
         {
@@ -186,9 +189,9 @@ def _profile(found: Features, columns: Sequence[int], names: Sequence[str], titl
     return Figure(title, Chart(spec, f"{title}: deviation from the mean of all tracks"), note, table)
 
 
-def _centroid(found: Features, column: int) -> Figure:
-    genres = sorted(set(found.genre))
-    quartiles = {g: np.percentile(found.values[found.genre == g, column], [25, 50, 75]) for g in genres}
+def _centroid_figure(features: Features, column: int) -> Figure:
+    genres = sorted(set(features.genre))
+    quartiles = {g: np.percentile(features.values[features.genre == g, column], [25, 50, 75]) for g in genres}
     ordered = sorted(genres, key=lambda g: -quartiles[g][1])
     rows = [
         Interval(printable(g), middle, low, high) for g in ordered for low, middle, high in [map(float, quartiles[g])]

@@ -1,4 +1,4 @@
-"""What the page shows of one model: where it was right, what it confuses, what it claims, its hardest tracks."""
+"""Page section of one model: accuracy, confusion matrix, calibration, training curves, hardest tracks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from genrelab.report.page.blocks import percent as bare
 from genrelab.report.page.charts import Chart
 from genrelab.report.page.tracks import TrackInfo
 
-N_HARDEST = 6  # tracks shown for each model, the most confident mistakes
-MAX_MISTAKES = 100  # kinds of them that are listed where there are too many genres for a table
+N_HARDEST = 6  # tracks shown per model, the most confident mistakes
+MAX_MISTAKES = 100  # rows of the list of mistakes that replaces the table where there are too many genres
 Histories = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
 class ScoredPredictions:
-    """What a model answered of the scored tracks: ids, true and answered genre, probability of the answer."""
+    """Predictions of a model on the scored tracks: ids, true and predicted genre, probability of the prediction."""
 
     tracks: Sequence[str]
     truth: NDArray[np.str_]
@@ -39,14 +39,18 @@ class ScoredPredictions:
 
     @property
     def hardest(self) -> list[int]:
-        """Rows of the most confident mistakes, the worst first."""
+        """Row numbers of the most confident mistakes, the worst first, at most `N_HARDEST`."""
         confidence = np.where(self.truth == self.answer, 0.0, self.p)
         n_wrong = int((self.truth != self.answer).sum())
         return [int(i) for i in np.argsort(-confidence, kind="stable")[: min(N_HARDEST, n_wrong)]]
 
 
 def load_predictions(run: Folder, board: Leaderboard, row: LeaderboardRow) -> ScoredPredictions:
-    """From `predictions.parquet`; what it holds must be what was scored."""
+    """Read `predictions.parquet`.
+
+    Raises:
+        PreparedError: its accuracy is not that of `metrics.json`.
+    """
     import pyarrow.compute as pc
 
     table = read_parquet(run, f"{row.folder}/predictions.parquet")
@@ -70,19 +74,19 @@ def model_section(
     given: ScoredPredictions,
     known: TrackInfo,
 ) -> Section:
-    """All of one model.
+    """The complete section of one model.
 
     Raises:
-        PreparedError: its files do not fit together.
+        PreparedError: its files are inconsistent.
     """
     scores = metrics["scores"]
     blocks: list[Block] = [
-        Stack([_accuracy_table(board, metrics), *_calibration(board, metrics)]),
-        *_reliability(board, row, metrics),
-        _confusion(board, row, scores),
-        _per_genre(board, scores),
-        *_curves(run, row, metrics),
-        *_hardest(board, given, known),
+        Stack([_accuracy_table(board, metrics), *_calibration_table(board, metrics)]),
+        *_reliability_figure(board, row, metrics),
+        _confusion_figure(board, row, scores),
+        _genre_table(board, scores),
+        *_curve_figures(run, row, metrics),
+        *_hardest_tracks(board, given, known),
     ]
     notes = [
         *(["Not above the majority line, or chance where that is higher."] if row.below_baseline else []),
@@ -92,23 +96,23 @@ def model_section(
 
 
 def _accuracy_table(board: Leaderboard, metrics: Mapping[str, Any]) -> Table:
-    """Accuracy on what it learned from, on what chose, on windows, on tracks: the gaps between them tell most."""
+    """Accuracy on training tracks, validation tracks, windows and scored tracks: the gaps between them are telling."""
     rows = []
     for name, words in (("training", "tracks it was fitted on"), ("validation", "tracks that chose its settings")):
         if found := metrics.get(name):
-            rows.append((words, *_share(found)))
+            rows.append((words, *_accuracy_cells(found)))
     if found := metrics.get("segments"):
-        rows.append((f"windows of {board.part} tracks", *_share(found)))
-    rows.append((f"{board.part} tracks", *_share(metrics["scores"])))
+        rows.append((f"windows of {board.part} tracks", *_accuracy_cells(found)))
+    rows.append((f"{board.part} tracks", *_accuracy_cells(metrics["scores"])))
     return Table(f"Where it was right; {board.scored}", ("of", "n", "accuracy %", "95 % interval"), rows)
 
 
-def _share(found: Mapping[str, Any]) -> tuple[str, str, str]:
-    interval = format_interval(found.get("accuracy_low"), found.get("accuracy_high"))
-    return f"{found['n']:,}", bare(found["accuracy"]), interval
+def _accuracy_cells(scores: Mapping[str, Any]) -> tuple[str, str, str]:
+    interval = format_interval(scores.get("accuracy_low"), scores.get("accuracy_high"))
+    return f"{scores['n']:,}", bare(scores["accuracy"]), interval
 
 
-def _per_genre(board: Leaderboard, scores: Mapping[str, Any]) -> Table:
+def _genre_table(board: Leaderboard, scores: Mapping[str, Any]) -> Table:
     rows = [
         (printable(genre), f"{g['n']:,}", *(bare(g[name]) for name in ("precision", "recall", "f1")))
         if g["n"]
@@ -119,7 +123,7 @@ def _per_genre(board: Leaderboard, scores: Mapping[str, Any]) -> Table:
     return Table(caption, ("genre", "n", "precision %", "recall %", "F1 %"), rows, sortable=True)
 
 
-def _confusion(board: Leaderboard, row: LeaderboardRow, scores: Mapping[str, Any]) -> Figure:
+def _confusion_figure(board: Leaderboard, row: LeaderboardRow, scores: Mapping[str, Any]) -> Figure:
     counts = np.array(scores["confusion"], np.int64)
     order = similarity_order(counts)
     counts, genres = counts[order][:, order], [printable(board.genres[i]) for i in order]
@@ -135,14 +139,14 @@ def _confusion(board: Leaderboard, row: LeaderboardRow, scores: Mapping[str, Any
         }
         for i in range(len(genres))
         for j in range(len(genres))
-        if numbered or counts[i, j]  # with many genres nearly all are 0, and make the page heavy
+        if numbered or counts[i, j]  # with many genres nearly all are 0, and would make the page large
     ]
     worst = max(((counts[i, j], i, j) for i in range(len(genres)) for j in range(len(genres)) if i != j), default=None)
-    said = f"Most often {genres[worst[1]]} is taken for {genres[worst[2]]}." if worst and worst[0] else ""
+    most_frequent = f"Most often {genres[worst[1]]} is taken for {genres[worst[2]]}." if worst and worst[0] else ""
     spec = charts.matrix(cells, across=genres, down=down, x="answered", y="true genre, n", numbered=numbered)
-    label = f"Confusion matrix of {printable(row.model)} on {board.scored}. {said}"
-    table = _confusion_table(board, counts, genres) if numbered else _mistakes(board, counts, genres)
-    note = f"{board.scored}; genres that are confused stand together. {said}"
+    label = f"Confusion matrix of {printable(row.model)} on {board.scored}. {most_frequent}"
+    table = _confusion_table(board, counts, genres) if numbered else _mistakes_table(board, counts, genres)
+    note = f"{board.scored}; genres that are confused stand together. {most_frequent}"
     return Figure("What it confuses", Chart(spec, label), note, table)
 
 
@@ -151,16 +155,16 @@ def _confusion_table(board: Leaderboard, counts: NDArray[np.int64], genres: Sequ
     return Table(f"True genre down, answer across; {board.scored}", ("true genre", *genres), body, folded=True)
 
 
-def _mistakes(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
-    """A matrix of so many genres that nobody reads it as a table: what is confused most often."""
+def _mistakes_table(board: Leaderboard, counts: NDArray[np.int64], genres: Sequence[str]) -> Table:
+    """The most frequent mistakes, where a matrix has too many genres for a table."""
     wrong = [(int(n), i, j) for (i, j), n in np.ndenumerate(counts) if n and i != j]
-    wrong.sort(key=lambda found: (-found[0], *found[1:]))
+    wrong.sort(key=lambda mistake: (-mistake[0], *mistake[1:]))
     body = [(genres[i], genres[j], f"{n:,}", f"{counts[i].sum():,}") for n, i, j in wrong[:MAX_MISTAKES]]
     caption = f"Most frequent mistakes, {len(body):,} of {len(wrong):,} kinds; {board.scored}"
     return Table(caption, ("true genre", "answered", "n", "of"), body, words=2, folded=True)
 
 
-def _reliability(board: Leaderboard, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
+def _reliability_figure(board: Leaderboard, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
     bins = [b for b in metrics["scores"].get("reliability", ()) if b["n"]]
     if not bins:
         return []
@@ -176,39 +180,39 @@ def _reliability(board: Leaderboard, row: LeaderboardRow, metrics: Mapping[str, 
     return [Figure("Is it as sure as it should be?", Chart(charts_models.reliability(bins), label), note, table)]
 
 
-def _calibration(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
-    found = metrics.get("calibration")
-    if not found:
+def _calibration_table(board: Leaderboard, metrics: Mapping[str, Any]) -> list[Table]:
+    calibration = metrics.get("calibration")
+    if not calibration:
         return []
-    places = [(found["fitted_on"], found.get("n"), found)]
-    if found.get("scored"):
-        places.append((board.part, board.n, found["scored"]))
-    fitted = was_fitted(found)
-    times = ("before", "after") if fitted else ("after",)
+    measured = [(calibration["fitted_on"], calibration.get("n"), calibration)]
+    if calibration.get("scored"):
+        measured.append((board.part, board.n, calibration["scored"]))
+    fitted = was_fitted(calibration)
+    phases = ("before", "after") if fitted else ("after",)
     rows = [
         (
             words,
             f"{n:,}" if n else ABSENT,
-            *(f"{at[when][what]:.3f}" for what in ("log_loss", "ece") for when in times),
+            *(f"{at[phase][what]:.3f}" for what in ("log_loss", "ece") for phase in phases),
         )
-        for words, n, at in places
+        for words, n, at in measured
     ]
     columns: tuple[str, ...] = ("tracks", "n", "log loss before", "after", "ECE before", "after")
-    caption = f"Temperature {found['temperature']:.2f}, fitted on {found['fitted_on']}; {board.scored}"
+    caption = f"Temperature {calibration['temperature']:.2f}, fitted on {calibration['fitted_on']}; {board.scored}"
     if not fitted:
         columns = ("tracks", "n", "log loss", "ECE")
         caption = f"Probabilities as they came, no temperature was fitted; {board.scored}"
     return [Table(caption, columns, rows)]
 
 
-def _curves(run: Folder, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
+def _curve_figures(run: Folder, row: LeaderboardRow, metrics: Mapping[str, Any]) -> list[Figure]:
     if metrics["curve"] is None:
         return []
-    history, best = _history(run, row.folder), metrics["curve"]["best_epoch"]
+    history, best = _read_history(run, row.folder), metrics["curve"]["best_epoch"]
     if best not in history["epoch"]:
         raise PreparedError(f"{run}: {row.folder}/history.csv lacks the best epoch, {best}; run `genrelab train` again")
-    said, name = describe_gap(history, best), printable(row.model)
-    accuracy, loss = (_curve(history, best, what, said, name) for what in ("accuracy", "loss"))
+    gap, name = describe_gap(history, best), printable(row.model)
+    accuracy, loss = (_curve_chart(history, best, what, gap, name) for what in ("accuracy", "loss"))
     columns = ("epoch", "training loss", "validation loss", "training accuracy %", "validation accuracy %")
     rows = [
         (f"{e:.0f}", f"{a:.3f}", f"{b:.3f}", bare(c), bare(d))
@@ -218,12 +222,12 @@ def _curves(run: Folder, row: LeaderboardRow, metrics: Mapping[str, Any]) -> lis
     ]
     table = Table("Epoch by epoch, on training and validation tracks", columns, rows, folded=True)
     return [
-        Figure("Accuracy while it learned", accuracy, f"{said[0].upper()}{said[1:]}.", table),
+        Figure("Accuracy while it learned", accuracy, f"{gap[0].upper()}{gap[1:]}.", table),
         Figure("Loss while it learned", loss, "What lies between training and validation is shaded."),
     ]
 
 
-def _curve(history: Histories, best: int, what: str, said: str, name: str) -> Chart:
+def _curve_chart(history: Histories, best: int, what: str, gap: str, name: str) -> Chart:
     scale = 100 if what == "accuracy" else 1
     columns = (history["epoch"], history[what], history[f"val_{what}"])
     rows = [
@@ -231,37 +235,37 @@ def _curve(history: Histories, best: int, what: str, said: str, name: str) -> Ch
         for e, t, v in zip(*columns, strict=True)
     ]
     spec = charts_models.training_curves(rows, y="accuracy, %" if what == "accuracy" else "loss", best=int(best))
-    return Chart(spec, f"{what} of {name} on training and validation, epoch by epoch: {said}")
+    return Chart(spec, f"{what} of {name} on training and validation, epoch by epoch: {gap}")
 
 
 def describe_gap(history: Histories, best: int) -> str:
-    """The overfitting gap in words: training less validation accuracy at the epoch whose weights were kept."""
+    """The overfitting gap as text: training less validation accuracy at the epoch whose weights were kept."""
     at = list(history["epoch"]).index(best)
     training, validation = history["accuracy"][at], history["val_accuracy"][at]
     gap = 100 * (training - validation)
-    named = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
-    seen = f"training {format_percent(training)}, validation {format_percent(validation)}"
-    return f"best epoch {best} of {len(history['epoch'])}: {seen}: {named}"
+    gap_text = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
+    accuracies = f"training {format_percent(training)}, validation {format_percent(validation)}"
+    return f"best epoch {best} of {len(history['epoch'])}: {accuracies}: {gap_text}"
 
 
-def _history(run: Folder, folder: str) -> dict[str, list[float]]:
+def _read_history(run: Folder, folder: str) -> dict[str, list[float]]:
     rows = list(csv.DictReader(io.StringIO(run.read_bytes(f"{folder}/history.csv").decode())))
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     return {name: [float(row[name]) for row in rows] for name in names}
 
 
-def _hardest(board: Leaderboard, given: ScoredPredictions, known: TrackInfo) -> list[TrackList | Table]:
-    """To look at and to hear; as a table where there is neither picture nor audio."""
-    shown = [
-        known.heard(
+def _hardest_tracks(board: Leaderboard, given: ScoredPredictions, known: TrackInfo) -> list[TrackList | Table]:
+    """The hardest tracks with pictures and players; as a table where there is neither picture nor audio."""
+    cards = [
+        known.card(
             given.tracks[i],
             f"{printable(given.truth[i])}, taken for {printable(given.answer[i])} with {format_percent(given.p[i])}",
         )
         for i in given.hardest
     ]
     note = f"The most confident mistakes of {board.scored}. Listen whether the label or the model is wrong."
-    if any(track.href or track.picture for track in shown):
-        return [TrackList("Hardest tracks", shown, note)]
-    rows = [(track.name, track.who, track.says) for track in shown]
+    if any(track.href or track.picture for track in cards):
+        return [TrackList("Hardest tracks", cards, note)]
+    rows = [(track.name, track.who, track.says) for track in cards]
     caption = f"Hardest tracks: the most confident mistakes of {board.scored}"
-    return [Table(f"{caption}; {shown[0].why}", ("track", "artist", "mistake"), rows, words=3)] if shown else []
+    return [Table(f"{caption}; {cards[0].why}", ("track", "artist", "mistake"), rows, words=3)] if cards else []

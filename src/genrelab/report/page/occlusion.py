@@ -1,4 +1,4 @@
-"""What decided: the mel spectrogram of a track, and the patches whose silencing changes the answer."""
+"""Occlusion maps: the mel spectrogram of a track with the patches whose attenuation changes the prediction."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from genrelab.report.page.blocks import TrackCard, TrackList, sentence
 from genrelab.report.page.charts import Chart
 from genrelab.report.page.tracks import TrackInfo, data_url
 
-MIN_SHOWN_DROP = 0.05  # points of probability that are not printed as 0.0
+MIN_SHOWN_DROP = 0.05  # percentage points; below this a drop would be printed as 0.0
 
 
 def occlusion_tracks(run: Folder, row: LeaderboardRow, known: TrackInfo) -> list[TrackList]:
-    """The tracks of `occlusion.json`, to look at and to hear; nothing where the study was not made."""
+    """The tracks of `occlusion.json` with their maps; empty if the study was not made.
+
+    Raises:
+        PreparedError: the file is damaged.
+    """
     if not run.exists(f"{row.folder}/occlusion.json"):
         return []
     try:
         study = run.read_json(f"{row.folder}/occlusion.json")
     except ValueError as e:
         raise PreparedError(f"{run}: {row.folder}/occlusion.json is damaged ({e}); run `genrelab train` again") from e
-    tracks = [_track(found, known, row.folder) for found in study["tracks"]]
+    tracks = [_track_card(found, known, row.folder) for found in study["tracks"]]
     note = (
         "Silencing an orange patch lowers the probability of the answer, silencing a blue one raises it; "
         "what is bare does not matter."
@@ -37,24 +41,24 @@ def occlusion_tracks(run: Folder, row: LeaderboardRow, known: TrackInfo) -> list
     return [TrackList("What decided", tracks, note)] if tracks else []
 
 
-def _track(found: Mapping[str, Any], known: TrackInfo, folder: str) -> TrackCard:
+def _track_card(found: Mapping[str, Any], known: TrackInfo, folder: str) -> TrackCard:
     mel, drop = np.array(found["mel"], np.float32), np.array(found["drop"], np.float64)
     patches = _patches(found, drop)
     span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
     spec = charts_models.occlusion_map(
-        patches, data_url(mel.T.astype(np.float16), colours="gray"), span=span, bands=_ticks(found["mel_hz"])
+        patches, data_url(mel.T.astype(np.float16), colours="gray"), span=span, bands=_frequency_ticks(found["mel_hz"])
     )  # fmt: skip
-    says = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {format_percent(found['p'])}"
+    text = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {format_percent(found['p'])}"
     label, decisive = _strongest_patch(patches)
-    track = known.heard(found["track_id"], says)
+    track = known.card(found["track_id"], text)
     evidence = quote(f"{folder}/{found['evidence']}") if decisive and found.get("evidence") else None
     return TrackCard(
-        track.name, track.who, f"{says}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
+        track.name, track.who, f"{text}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
     )
 
 
 def _strongest_patch(patches: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """The patch that decided most, and whether any did: what is printed as 0.0 points is nothing."""
+    """A sentence on the most influential patch, and whether one lowers the probability noticeably (not 0.0 points)."""
     most, least = (pick(patches, key=lambda p: p["drop"]) for pick in (max, min))
     if most["drop"] >= MIN_SHOWN_DROP:
         return (
@@ -84,8 +88,8 @@ def _patches(found: Mapping[str, Any], drop: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _ticks(mel_hz: Sequence[float]) -> list[tuple[float, str]]:
-    """Where 250 Hz, 1 kHz, 4 kHz lie among the bands."""
+def _frequency_ticks(mel_hz: Sequence[float]) -> list[tuple[float, str]]:
+    """Positions of 250 Hz, 1 kHz and 4 kHz in mel bands, and their labels."""
     wanted = [hz for hz in (250, 1_000, 4_000) if mel_hz[0] < hz < mel_hz[-1]]
     places = np.interp(wanted, mel_hz, np.arange(len(mel_hz)) + 0.5)
     return [(round(float(at), 2), f"{hz:,}") for at, hz in zip(places, wanted, strict=True)]

@@ -1,4 +1,4 @@
-"""The page of one run: what was measured and what to believe of it, the studies, every model, the data."""
+"""The page of one run: leaderboard with verdict and cautions, the studies, every model, the data."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def render_report(
 
     Args:
         facts: `run.json`; `stored`: `metrics.json` of each model.
-        given: what each model answered.
+        given: predictions of each model, by folder.
 
     Raises:
-        PreparedError: files of RUN do not fit together.
+        PreparedError: files of RUN are inconsistent or damaged.
     """
-    prepared, split = _prepared(run, facts), read_parquet(run, "split.parquet").to_pydict()
+    prepared, split = _find_prepared(run, facts), read_parquet(run, "split.parquet").to_pydict()
     tracks = track_info(split, facts["dataset"].get("root"), run)
     studies = _read_studies(run)
     add_pictures(tracks, prepared, _tracks_with_picture(given, studies))
-    models = [_model(run, board, row, stored[row.folder], given[row.folder], tracks) for row in board.rows]
-    sections = _studies(run, board, studies, tracks, _searches_of_other_tracks(run, studies, split))
-    data = _data(prepared, board, split, given, tracks)
+    models = [_model_context(run, board, row, stored[row.folder], given[row.folder], tracks) for row in board.rows]
+    sections = _study_sections(run, board, studies, tracks, _searches_of_other_tracks(run, studies, split))
+    data = _data_sections(prepared, board, split, given, tracks)
     return render(
         "report.html",
         what="report",
@@ -52,8 +52,8 @@ def render_report(
         verdict=board.verdict,
         cautions=board.cautions,
         board=board,
-        leaderboard=_bars(board),
-        scores=_scores(board),
+        leaderboard=_leaderboard_figure(board),
+        scores=_score_table(board),
         sections=sections,
         models=models,
         data=data,
@@ -62,59 +62,59 @@ def render_report(
     )
 
 
-def _prepared(run: Folder, facts: Json) -> Prepared | None:
-    """The preparation that the run was trained on, beside it or where it was; None where it is gone or another."""
-    for place in (run / "prepared", facts["dataset"].get("prepared")):
+def _find_prepared(run: Folder, facts: Json) -> Prepared | None:
+    """The preparation that the run was trained on, inside RUN or at its old place; None if it is gone or changed."""
+    for folder in (run / "prepared", facts["dataset"].get("prepared")):
         try:
-            found = open_prepared(place) if place is not None else None
+            prepared = open_prepared(folder) if folder is not None else None
         except (PreparedError, OSError):
             continue
-        if found is not None and found.about["fingerprint"] == facts["dataset"].get("fingerprint"):
-            return found
+        if prepared is not None and prepared.about["fingerprint"] == facts["dataset"].get("fingerprint"):
+            return prepared
     return None
 
 
 def _read_studies(run: Folder) -> dict[str, Any]:
     names = ("audit", "honesty", "learning_curve", "robustness", "doubts")
-    found: dict[str, Any] = {n: _read(run, f"{n}.json") for n in names if run.exists(f"{n}.json")}
+    found: dict[str, Any] = {n: _read_study(run, f"{n}.json") for n in names if run.exists(f"{n}.json")}
     trials = [f"{m}/trials.json" for m in run.names("tune") if run.exists(f"tune/{m}/trials.json")]
     if trials:
-        found["tuning"] = {t.partition("/")[0]: _read(run, f"tune/{t}") for t in trials}
+        found["tuning"] = {t.partition("/")[0]: _read_study(run, f"tune/{t}") for t in trials}
     return found
 
 
 def _searches_of_other_tracks(run: Folder, studies: Json, split: Json) -> list[str]:
-    """Models whose search of hyper-parameters saw other tracks than this run learned from.
+    """Models whose hyper-parameter search used tracks that are not training tracks of this run.
 
-    A search outlives `--overwrite`, for it took hours: what is trained beside it may be another collection.
+    `--overwrite` keeps a search, which took hours, so the run beside it may be trained on another collection.
     """
     keys = zip(split["track_id"], split["part"], split.get("sha256") or (), strict=False)
     learned = {f"{track}\t{sha or ''}" for track, part, sha in keys if part == "training"}
-    found = []
+    models = []
     for model in studies.get("tuning", ()):
         if learned and run.exists(name := f"tune/{model}/tracks.txt"):
-            seen = run.read_bytes(name).decode().splitlines()
-            found += [] if learned.issuperset(seen) else [model]
-    return found
+            searched = run.read_bytes(name).decode().splitlines()
+            models += [] if learned.issuperset(searched) else [model]
+    return models
 
 
-def _read(run: Folder, name: str) -> dict[str, Any]:
+def _read_study(run: Folder, name: str) -> dict[str, Any]:
     try:
         return run.read_json(name)
     except ValueError as e:
         raise PreparedError(f"{run}: {name} is damaged ({e}); make the study again") from e
 
 
-def _tracks_with_picture(given: Mapping[str, ScoredPredictions], studies: Json) -> set[str]:
-    """Tracks whose picture the page shows."""
-    wanted = {a.tracks[i] for a in given.values() for i in a.hardest}
+def _tracks_with_picture(predictions: Mapping[str, ScoredPredictions], studies: Json) -> set[str]:
+    """Ids of the tracks whose picture the page shows."""
+    wanted = {a.tracks[i] for a in predictions.values() for i in a.hardest}
     if "doubts" in studies:
         wanted |= {r["track_id"] for r in page_audit.clearest_doubts(studies["doubts"].get("rows", ()))}
     return wanted
 
 
-def _studies(
-    run: Folder, board: Leaderboard, studies: Json, tracks: TrackInfo, strangers: Sequence[str]
+def _study_sections(
+    run: Folder, board: Leaderboard, studies: Json, tracks: TrackInfo, mismatched: Sequence[str]
 ) -> list[Section]:
     names = {row.folder: row.model for row in board.rows}
     makers: dict[str, Callable[[Json], Section]] = {
@@ -123,22 +123,22 @@ def _studies(
         "learning_curve": lambda found: page_studies.learning_curve_section(found, board.scored),
         "robustness": lambda found: page_studies.robustness_section(found, names),
         "doubts": lambda found: page_audit.doubts_section(found, tracks),
-        "tuning": lambda found: page_tuning.tuning_section(found, strangers),
+        "tuning": lambda found: page_tuning.tuning_section(found, mismatched),
     }
-    made = [_comparisons(board)] if board.comparisons else []
+    sections = [_comparisons_section(board)] if board.comparisons else []
     for name, make in makers.items():
         if name in studies:
             try:
-                made.append(make(studies[name]))
+                sections.append(make(studies[name]))
             except (KeyError, TypeError) as e:
                 raise PreparedError(f"{run}: {name}.json lacks {e}; make the study again") from e
-    return made
+    return sections
 
 
-def _model(
-    run: Folder, board: Leaderboard, row: Any, metrics: Json, given: ScoredPredictions, tracks: TrackInfo
+def _model_context(
+    run: Folder, board: Leaderboard, row: Any, metrics: Json, predictions: ScoredPredictions, tracks: TrackInfo
 ) -> dict[str, Any]:
-    section = page_models.model_section(run, board, row, metrics, given, tracks)
+    section = page_models.model_section(run, board, row, metrics, predictions, tracks)
     blocks = [*section.blocks, *occlusion_tracks(run, row, tracks)]
     return {
         "id": f"model-{row.folder}",
@@ -149,11 +149,11 @@ def _model(
     }
 
 
-def _data(
+def _data_sections(
     prepared: Prepared | None,
     board: Leaderboard,
     split: Json,
-    given: Mapping[str, ScoredPredictions],
+    predictions: Mapping[str, ScoredPredictions],
     tracks: TrackInfo,
 ) -> list[Section]:
     if prepared is None:
@@ -161,7 +161,7 @@ def _data(
         return [Section("data", "What was there to learn from?", (), [sentence], "Data")]
     parts = dict(zip(map(str, split["track_id"]), split["part"], strict=True))
     best = board.rows[0]
-    answered = dict(zip(given[best.folder].tracks, map(str, given[best.folder].answer), strict=True))
+    answered = dict(zip(predictions[best.folder].tracks, map(str, predictions[best.folder].answer), strict=True))
     return page_data.sections(prepared, tracks, parts, answered, best.model)
 
 
@@ -172,7 +172,7 @@ def _eyebrow(board: Leaderboard, facts: Json) -> str:
     return printable(" · ".join(p for p in parts if p))
 
 
-def _bars(board: Leaderboard) -> Figure:
+def _leaderboard_figure(board: Leaderboard) -> Figure:
     rows = [
         Interval(printable(r.model), r.accuracy, r.accuracy_low, r.accuracy_high, r.above_majority, printable(r.view))
         for r in board.rows
@@ -184,7 +184,7 @@ def _bars(board: Leaderboard) -> Figure:
     return Figure("Leaderboard", Chart(spec, label), note, wide=True)
 
 
-def _scores(board: Leaderboard) -> Table:
+def _score_table(board: Leaderboard) -> Table:
     rows = [
         (*row.cells[:4], bare(row.balanced_accuracy), *row.cells[4:6], f"{row.ece:.3f}", *row.cells[6:])
         for row in board.rows
@@ -193,8 +193,8 @@ def _scores(board: Leaderboard) -> Table:
     return Table(board.facts, columns, rows, words=2, sortable=True, cards=True)
 
 
-def _comparisons(board: Leaderboard) -> Section:
-    """Who can be told from whom: the best model against each other one, then every pair."""
+def _comparisons_section(board: Leaderboard) -> Section:
+    """Paired comparisons: a figure of the best model against each other one, and a table of every pair."""
     names = {row.folder: printable(row.model) for row in board.rows}
     first = board.rows[0].folder
     rows = [
@@ -247,7 +247,7 @@ ENVIRONMENT = {
     "versions": "Software",
     "timings": "Seconds",
 }
-SHOWN_ELSEWHERE = ("by_genre", "notes", "no_test")  # they stand elsewhere on the page
+SHOWN_ELSEWHERE = ("by_genre", "notes", "no_test")  # shown elsewhere on the page
 
 
 def _environment_tables(facts: Json) -> list[Table]:
@@ -260,7 +260,7 @@ def _environment_tables(facts: Json) -> list[Table]:
 
 
 def _format_value(value: Any) -> str:
-    """A value of JSON as a person writes it."""
+    """A JSON value in readable form."""
     if value is None or value in ({}, []):
         return ABSENT
     if isinstance(value, bool):
@@ -273,6 +273,6 @@ def _format_value(value: Any) -> str:
 
 
 def report_title(facts: Json) -> str:
-    """The name of the folder or table that the tracks come from; of the kind of dataset where that is not known."""
+    """Name of the folder or table that the tracks come from; the kind of dataset if that is unknown."""
     root = facts["dataset"].get("root")
     return PurePath(root).name if root and PurePath(root).name else str(facts["dataset"]["name"])

@@ -1,4 +1,4 @@
-"""Tracks as the page shows them: who made them, where their audio lies, what their mel spectrogram looks like."""
+"""Tracks on the page: artist and album, address of the audio, picture of the mel spectrogram."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from genrelab.records.prepared import Prepared
 from genrelab.report.page.blocks import TrackCard
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
-MAX_SHARDS = 12  # that are read for means: 3,000 tracks, 300 MB
+MAX_SHARDS = 12  # read for means: 3,000 tracks, 300 MB
 
 
 @dataclass(frozen=True)
 class TrackInfo:
-    """What is known of the tracks, by their id, and where the page lies that shows them.
+    """Metadata of the tracks by id, and the folder of the page that shows them.
 
     Attributes:
         columns: path, genre, artist, album, duration_s by track, in the order of `number`.
-        number: place of each track id.
-        root: folder that paths are below; None where it is not known.
+        number: row of each track id in `columns`.
+        root: folder that paths are relative to; None if unknown.
         page: folder of the page.
     """
 
@@ -41,32 +41,32 @@ class TrackInfo:
     root: str | None
     page: Folder
     pictures: dict[str, str] = field(default_factory=dict)  # mel spectrograms by track id
-    seconds: dict[str, float] = field(default_factory=dict)  # that they span
+    seconds: dict[str, float] = field(default_factory=dict)  # of audio that the pictures span
 
     def of(self, track: str, column: str) -> Any:
-        """One thing about a track; None where it is not known."""
+        """The value of a column for a track; None if unknown."""
         values, i = self.columns.get(column), self.number.get(track)
         return values[i] if values is not None and i is not None else None
 
     def name(self, track: str) -> str:
-        """The track's file without its folder, or its id where it has no file."""
+        """File name of the track, or its id if it has no file."""
         path = self.of(track, "path")
         return printable(PurePosixPath(path).name if path else track)
 
     def who(self, track: str) -> str:
-        """Artist and album, as far as they are known."""
+        """Artist and album, as far as known."""
         parts = (self.of(track, "artist"), self.of(track, "album"))
         return printable(" · ".join(p for p in parts if p)) or "unknown artist"
 
-    def heard(self, track: str, says: str) -> TrackCard:
-        """The track to hear and to look at."""
+    def card(self, track: str, says: str) -> TrackCard:
+        """The track with its player and picture; `says`: text below its name."""
         href, why = self.audio(track)
         return TrackCard(
-            self.name(track), self.who(track), says, href, why, self.pictures.get(track), self._range(track)
+            self.name(track), self.who(track), says, href, why, self.pictures.get(track), self._axes_text(track)
         )  # fmt: skip
 
     def audio(self, track: str) -> tuple[str | None, str]:
-        """Address of the audio as seen from the page, or None and the reason."""
+        """Address of the audio relative to the page and "", or None and the reason."""
         path = self.of(track, "path")
         if not path:
             return None, "no audio belongs to this row"
@@ -81,18 +81,18 @@ class TrackInfo:
             return None, "the audio lies on another drive than the page"
         return quote(os.fsencode(Path(relative).as_posix())), ""
 
-    def _range(self, track: str) -> str:
+    def _axes_text(self, track: str) -> str:
         span = self.seconds.get(track)
         return f"0 to {span:.0f} s across, low to high up" if span else ""
 
 
 def track_info(columns: Mapping[str, Sequence[Any]], root: str | None, page: Folder) -> TrackInfo:
-    """Of the columns of `split.parquet` or `tracks.parquet`."""
+    """Build from the columns of `split.parquet` or `tracks.parquet`."""
     return TrackInfo(columns, {str(t): i for i, t in enumerate(columns["track_id"])}, root, page)
 
 
 def add_pictures(tracks: TrackInfo, prepared: Prepared | None, wanted: Collection[str]) -> None:
-    """Read the mel spectrograms of these tracks where the preparation holds them."""
+    """Add the mel spectrograms of these tracks, if the preparation has them, to `tracks.pictures`."""
     if prepared is None or not isinstance(prepared.views.get("mel_image"), MelImageView):
         return
     number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
@@ -104,16 +104,16 @@ def add_pictures(tracks: TrackInfo, prepared: Prepared | None, wanted: Collectio
 
 
 def mel_pictures(prepared: Prepared, indices: Collection[int]) -> dict[int, Picture]:
-    """The first window of `mel_image` of these tracks; those whose record is corrupt are left out."""
+    """First window of `mel_image` of each of these tracks, by index; corrupt records are left out."""
     found: dict[int, Picture] = {}
     names = prepared.shards("mel_image")
-    for name in [names[s] for s in _shards_of(prepared, indices) if s < len(names)]:
+    for name in [names[s] for s in _shard_numbers(prepared, indices) if s < len(names)]:
         found |= {t: p for t, p in shard_pictures(prepared, name) if t in indices and t not in found}
     return found
 
 
 def shard_pictures(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
-    """Track and picture of each readable record of a shard; none where the shard cannot be read here."""
+    """Track index and picture of each readable record of a shard; empty if PREPARED is not on this disk."""
     if not prepared.folder.is_local:
         return []
     view, rows = prepared.view("mel_image"), []
@@ -127,16 +127,16 @@ def shard_pictures(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
     return rows
 
 
-def _shards_of(prepared: Prepared, indices: Collection[int]) -> list[int]:
-    """Numbers of the shards that hold these tracks: each holds as many tracks as the first, in the order of index."""
-    each = prepared.about["settings"].get("shard_tracks", 250)
-    return sorted({i // each for i in indices})
+def _shard_numbers(prepared: Prepared, indices: Collection[int]) -> list[int]:
+    """Numbers of the shards with these tracks: each has the same number of tracks, in the order of their indices."""
+    shard_tracks = prepared.about["settings"].get("shard_tracks", 250)
+    return sorted({i // shard_tracks for i in indices})
 
 
 def data_url(levels: Picture, colours: str = "magma") -> str:
-    """A spectrogram (frames, bands) as a picture of 224 by 112 points, lowest band at the bottom, for `src`.
+    """A spectrogram (frames, bands) as the data URL of a JPEG half as high as it has bands, lowest band at the bottom.
 
-    JPEG: the noise of a spectrogram does not compress without loss.
+    JPEG, because the noise of a spectrogram does not compress without loss.
     """
     from matplotlib.image import imsave
 

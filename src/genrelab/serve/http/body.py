@@ -1,4 +1,4 @@
-"""The body of one request, as it comes, into files of ours."""
+"""Reads the body of one request, as it arrives, into a spool of files."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, retry_later
 
 OVERHEAD = 1 << 14
-"""Bytes of boundaries and headers that a part may have."""
+"""Bytes of boundary and headers allowed for each part."""
 SPARE_PARTS = 4
-"""Of a form without a file: where nothing was chosen, browsers send an empty part."""
+"""Parts without a file that a form may have: where no file was chosen, browsers send an empty part."""
 
 _log = logging.getLogger("genrelab.service")
 
 
 class ClientDisconnected(Exception):  # noqa: N818 - reads as what it is
-    """The client is gone: there is nobody to answer."""
+    """The client disconnected before it was answered."""
 
 
 class _Sink(Protocol):
-    """Where the bytes of a body go."""
+    """What the bytes of a body are written to."""
 
     def feed(self, data: bytes) -> None: ...
     def close(self) -> None: ...
 
 
-class _Raw:
-    """A body that is a file."""
+class _RawBody:
+    """A body that is one file."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
@@ -51,15 +51,15 @@ class _Raw:
 
 
 class BodyReader:
-    """One body on its way in.
+    """Reads one body.
 
     Attributes:
-        size: bytes that have come.
-        started_at: when it was begun to be read, by the loop's clock; None before.
-        is_complete: all of it has come.
+        size: bytes received.
+        started_at: when reading started, by the loop's clock; None before.
+        is_complete: the whole body has been received and written.
 
     Raises:
-        Problem: its head says already that it cannot be.
+        Problem: the headers already show that the body is not acceptable.
     """
 
     def __init__(self, headers: Headers, receive: Receive, spool: Spool, limits: Limits, *, batch: bool) -> None:
@@ -72,27 +72,29 @@ class BodyReader:
         multipart = content_type == b"multipart/form-data"
         if batch and not multipart:
             raise Problem("bad-request", "A batch is sent as multipart/form-data, a part for each file.")
-        self._files = limits.batch_files if batch else 1
-        parts = self._files + SPARE_PARTS
-        self._bytes = limits.batch_bytes if batch else limits.upload_bytes
-        self._most = self._bytes + (parts * OVERHEAD if multipart else 0)
-        self._stated = _content_length(headers)
-        if self._stated is not None and self._stated > self._most:
+        self._max_files = limits.batch_files if batch else 1
+        parts = self._max_files + SPARE_PARTS
+        self._max_content_bytes = limits.batch_bytes if batch else limits.upload_bytes
+        self._max_body_bytes = self._max_content_bytes + (parts * OVERHEAD if multipart else 0)
+        self._content_length = _content_length(headers)
+        if self._content_length is not None and self._content_length > self._max_body_bytes:
             raise self._too_large()
-        self._sink: _Sink = MultipartBody(options.get(b"boundary", b""), spool, parts) if multipart else _Raw(spool)
+        self._sink: _Sink = MultipartBody(options.get(b"boundary", b""), spool, parts) if multipart else _RawBody(spool)
 
     async def read(self) -> None:
-        """Until its end."""
+        """Read the body to its end. Errors: see `Uploads.received`."""
         self.started_at, more = asyncio.get_running_loop().time(), True
         while more:
-            piece, more = await self._piece(self.started_at)
-            if self.size > self._most:
+            piece, more = await self._next_piece(self.started_at)
+            if self.size > self._max_body_bytes:
                 raise self._too_large()
             self._sink.feed(piece)
             if self._spool.wants_flush:
                 await self._flush()
-        if self._stated is not None and self.size != self._stated:
-            raise Problem("bad-request", f"The body has {self.size:,} bytes, its Content-Length says {self._stated:,}.")
+        if self._content_length is not None and self.size != self._content_length:
+            raise Problem(
+                "bad-request", f"The body has {self.size:,} bytes, its Content-Length says {self._content_length:,}."
+            )
         self._sink.close()
         if not self._spool.files:
             raise Problem("bad-request", "There is no file in the body. Send an audio file, as it is or as a form's.")
@@ -100,14 +102,14 @@ class BodyReader:
         self.is_complete = True
 
     def rate(self) -> float:
-        """Bytes a second so far; of its first second, as if that were over."""
+        """Mean rate so far in bytes a second; at least 1 s is counted."""
         seconds = asyncio.get_running_loop().time() - self.started_at if self.started_at is not None else 0.0
         return self.size / max(seconds, 1.0)
 
-    async def _piece(self, began: float) -> tuple[bytes, bool]:
-        """The next bytes, and whether more come."""
+    async def _next_piece(self, start: float) -> tuple[bytes, bool]:
+        """The next bytes, and whether more follow."""
         limits, loop = self._limits, asyncio.get_running_loop()
-        now, deadline = loop.time(), began + limits.upload_s
+        now, deadline = loop.time(), start + limits.upload_s
         try:
             async with asyncio.timeout_at(min(now + limits.idle_s, deadline)):
                 message = await self._receive()
@@ -117,8 +119,8 @@ class BodyReader:
             raise ClientDisconnected
         piece, more = message.get("body", b""), message.get("more_body", False)
         self.size += len(piece)
-        trickles = more and loop.time() - began > limits.idle_s and self.rate() < limits.body_bytes_s
-        if trickles or now > deadline:  # what comes without a pause is never waited for
+        too_slow = more and loop.time() - start > limits.idle_s and self.rate() < limits.body_bytes_s
+        if too_slow or now > deadline:  # without a pause in the data the timeout never fires
             raise self._too_slow()
         return piece, more
 
@@ -130,8 +132,10 @@ class BodyReader:
             raise retry_later("not-ready", "The service has no room for files at the moment.", 10) from e
 
     def _too_large(self) -> Problem:
-        what = "A batch" if self._files > 1 else "A file"
-        return Problem("too-large", f"{what} may have {self._bytes:,} bytes.", extra={"limit": self._bytes})
+        kind = "A batch" if self._max_files > 1 else "A file"
+        return Problem(
+            "too-large", f"{kind} may have {self._max_content_bytes:,} bytes.", extra={"limit": self._max_content_bytes}
+        )
 
     def _too_slow(self) -> Problem:
         limits = self._limits
@@ -143,6 +147,6 @@ class BodyReader:
 
 
 def _content_length(headers: Headers) -> int | None:
-    """What Content-Length says; None where it says nothing."""
-    said = headers.get("content-length", "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None
+    """The value of Content-Length; None where it is missing or invalid."""
+    value = headers.get("content-length", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None

@@ -1,6 +1,6 @@
-"""What every request passes on its way in, and what is added to every answer.
+"""Middleware for every request: metrics, headers, error responses, authentication.
 
-Plain ASGI, so that nothing stands between a body and who reads it.
+Plain ASGI, so that request bodies are not buffered on the way to their reader.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genrelab.serve.problems import Problem, internal_problem, problem_response,
 from genrelab.serve.shutdown import Draining, shutdown_problem
 
 LINGER_S = 3.0
-"""Seconds that the rest of a body is read and thrown away, so that a client that still sends can read the answer."""
+"""Seconds for which the rest of a body is read and discarded, so that a client that still sends gets the response."""
 
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -30,87 +30,87 @@ SECURITY = {
     "Permissions-Policy": "microphone=(self)",
 }
 NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
-"""Content-Security-Policy of what is no page."""
+"""Content-Security-Policy of all responses but pages."""
 
 HEALTH_PATHS = ("/v1/health", "/v1/ready")
 PUBLIC_PATHS = frozenset(("/", "/docs", "/openapi.json", *HEALTH_PATHS))
 PUBLIC_PREFIXES = ("/web/", "/docs/")
-"""What is the same for everybody, and so needs no token."""
+"""Static content, the same for all clients; needs no token."""
 
 _log = logging.getLogger("genrelab.service")
 
 
 class MetricsMiddleware:
-    """The outermost: counts and times requests, and sets headers.
+    """Outermost: counts and times requests, and sets headers.
 
-    A HEAD is a GET whose answer has no body. Where an answer comes before the body has, the rest of it is thrown away
-    for a while first, and the connection is closed where that did not suffice.
+    A HEAD is handled as a GET, without the response's body. Where the response is ready before the request's body has
+    arrived, the rest of the body is discarded for up to `LINGER_S`; if that is not enough the connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, *, gauges: ServiceMetrics, draining: Draining) -> None:
-        self.app, self.gauges, self.draining = app, gauges, draining
+    def __init__(self, app: ASGIApp, *, metrics: ServiceMetrics, draining: Draining) -> None:
+        self.app, self.metrics, self.draining = app, metrics, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, method = time.perf_counter(), scope["method"]
-        answer = _Exchange(scope, receive, send, self.draining)
+        start, method = time.perf_counter(), scope["method"]
+        exchange = _Exchange(scope, receive, send, self.draining)
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
-        accepted = not self.draining.started  # who comes later is refused, and keeps nobody waiting
+        accepted = not self.draining.started  # later requests are refused, and do not delay the shutdown
         if accepted:
             self.draining.enter()
         try:
-            if answer.two_lengths:
-                await problem_response(ambiguous_length())(scope, answer.receive, answer.send)
+            if exchange.two_lengths:
+                await problem_response(ambiguous_length())(scope, exchange.receive, exchange.send)
             else:
-                await self.app(scope, answer.receive, answer.send)
+                await self.app(scope, exchange.receive, exchange.send)
         finally:
             if accepted:
                 self.draining.leave()
             route = getattr(scope.get("route"), "path", NO_ROUTE)
-            self.gauges.count_request(route, method, answer.status, time.perf_counter() - began)
+            self.metrics.count_request(route, method, exchange.status, time.perf_counter() - start)
 
 
 class _Exchange:
-    """One answer on its way out, and the body on its way in."""
+    """One request and its response: wraps `receive` and `send`."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, draining: Draining) -> None:
         self._receive, self._send, self._draining = receive, send, draining
-        self._head, self._path = scope["method"] == "HEAD", scope["path"]
+        self._is_head, self._path = scope["method"] == "HEAD", scope["path"]
         headers = Headers(scope=scope)
-        self._more = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._more_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self.two_lengths = "content-length" in headers and "transfer-encoding" in headers
         self._expects_continue = "expect" in headers
-        """Has nothing been sent yet, since the client waits for our word?"""
+        """The client waits for 100 Continue before it sends the body, and `receive` has not been called."""
         self.status = 0
 
     async def receive(self) -> Message:
         self._expects_continue = False
         message = await self._receive()
-        self._more = self._more and message["type"] == "http.request" and message.get("more_body", False)
+        self._more_body = self._more_body and message["type"] == "http.request" and message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._more:
+            if self._more_body:
                 await self._discard_body()
             self._set_headers(MutableHeaders(scope=message))
-        elif self._head and message["type"] == "http.response.body":
+        elif self._is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
 
     async def _discard_body(self) -> None:
-        """The rest of a body; not that of a client that has not begun to send it, or that is too slow anyway."""
+        """Discard the rest of the body, unless the client has not started to send it, or was refused as too slow."""
         if self._expects_continue or self.status == 408:
             return
         with suppress(TimeoutError, Problem):
             async with asyncio.timeout(LINGER_S):
-                await self._draining.run_unless_over(self._rest())
+                await self._draining.run_unless_over(self._read_rest())
 
-    async def _rest(self) -> None:
-        while self._more:
+    async def _read_rest(self) -> None:
+        while self._more_body:
             await self.receive()
 
     def _set_headers(self, headers: MutableHeaders) -> None:
@@ -119,12 +119,12 @@ class _Exchange:
         headers.setdefault("Content-Security-Policy", NO_CONTENT)
         if self._path.startswith("/v1/") or self._path == "/metrics":
             headers.setdefault("Cache-Control", "no-store")
-        if self._more or self.two_lengths or self._draining.started:
+        if self._more_body or self.two_lengths or self._draining.started:
             headers["Connection"] = "close"
 
 
 class ErrorMiddleware:
-    """Answers what nobody caught, and those who are no longer waited for: with a problem, whatever it was."""
+    """Answers uncaught exceptions, and requests that are cancelled during shutdown, with a problem."""
 
     def __init__(self, app: ASGIApp, *, draining: Draining) -> None:
         self.app, self.draining = app, draining
@@ -133,29 +133,29 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun = False
+        response_started = False
 
-        async def sent(message: Message) -> None:
-            nonlocal begun
+        async def send_and_note(message: Message) -> None:
+            nonlocal response_started
             await send(message)
-            begun = True
+            response_started = True
 
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, send_and_note)
         except asyncio.CancelledError:
-            if self.draining.started and not begun:
-                self.draining.end()  # nobody waits for the rest of a body, either
+            if self.draining.started and not response_started:
+                self.draining.end()  # do not wait for the rest of the body, either
                 await problem_response(shutdown_problem())(scope, receive, send)
             raise
         except Exception:
             _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
-            if begun:
+            if response_started:
                 raise
             await problem_response(internal_problem())(scope, receive, send)
 
 
 class AuthMiddleware:
-    """Refuses those who do not know the token; while stopping, everybody."""
+    """Refuses requests without the token; during shutdown, all but health checks."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, draining: Draining) -> None:
         self.app, self.draining = app, draining
@@ -178,19 +178,19 @@ class AuthMiddleware:
 
 
 def has_token(headers: Headers, token: str) -> bool:
-    """Does a request bear the token? The time it takes tells nothing of it."""
-    said = headers.getlist("authorization")
-    scheme, _, given = said[0].partition(" ") if len(said) == 1 else ("", "", "")
-    return scheme.lower() == "bearer" and is_token(given.strip(" ").encode("latin-1"), token)
+    """Does a request have the token? Compared in constant time."""
+    values = headers.getlist("authorization")
+    scheme, _, candidate = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    return scheme.lower() == "bearer" and is_token(candidate.strip(" ").encode("latin-1"), token)
 
 
-def is_token(given: bytes, token: str) -> bool:
-    """Is it the token? The time it takes tells nothing of it."""
-    return hmac.compare_digest(given, token.encode())
+def is_token(candidate: bytes, token: str) -> bool:
+    """Is it the token? Compared in constant time."""
+    return hmac.compare_digest(candidate, token.encode())
 
 
 def ambiguous_length() -> Problem:
-    """Whoever stood between may have believed the other one: what follows may be part of the body, or a request."""
+    """A proxy may have used the other one (request smuggling): what follows may be body, or another request."""
     return Problem("bad-request", "The request has a Content-Length and a Transfer-Encoding: which one counts?")
 
 

@@ -1,7 +1,7 @@
-"""Who asks, as browsers tell it: pages of other web sites are refused, and so are names that are not ours.
+"""Checks of the headers Origin and Host, and CORS: pages of other web sites are refused, and so are foreign host names.
 
-Anybody can have a name of theirs lead to this machine (DNS rebinding). To a browser their page and the service are then
-one web site, and what is asked within one says nothing of where it comes from. But it says by which name we are asked.
+An attacker can point a domain of their own at this machine (DNS rebinding). To a browser their page and the service are
+then the same origin, and the request's Origin does not give them away. But its Host header does.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from genrelab.serve.problems import Problem, problem_response, quoted
 PLACE = r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?"
 HOST, ORIGIN = re.compile(PLACE), re.compile(rf"https?://(?P<place>{PLACE})")
 
+CORS_METHODS, CORS_HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
+
 
 class OriginMiddleware:
-    """Refuses what another web site makes a visitor's browser ask; before CORS, which would only hide the answer.
+    """Refuses cross-origin requests and foreign host names; before CORS, which would only hide the response.
 
     Args:
-        origins: web sites that may ask.
-        hosts: names by which the service may be asked, besides `localhost` and addresses; None: any.
+        origins: allowed web origins.
+        hosts: allowed host names, besides `localhost` and IP addresses; None: any.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str], hosts: Sequence[str] | None) -> None:
@@ -44,36 +46,59 @@ class OriginMiddleware:
         headers = Headers(scope=scope)
         if self.hosts is not None and not is_allowed_host(headers, self.hosts):
             return wrong_host_problem(headers.get("host", ""))
-        # The page of a stream is told in the stream itself, where scripts can read it.
+        # A WebSocket is refused by a message on it, which scripts can read: see stream/route.py.
         return cross_origin_problem() if scope["type"] == "http" and is_cross_origin(headers, self.origins) else None
 
 
+class ProblemCorsMiddleware(CORSMiddleware):
+    """Starlette's CORS middleware, with refusals as problems.
+
+    Args:
+        origins: allowed web origins.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        super().__init__(app, origins, CORS_METHODS, CORS_HEADERS, expose_headers=["Retry-After"])
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The response to a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        cors_headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        detail = (
+            f"A page of another web site may ask by {' and '.join(CORS_METHODS)}, with the headers "
+            f"{', '.join(CORS_HEADERS)} besides those that every page may send."
+        )
+        return problem_response(Problem("bad-request", detail, headers=cors_headers))
+
+
 def allowed_hosts(hosts: Iterable[str], origins: Iterable[str]) -> frozenset[str]:
-    """All names that are ours: those that we were given, and those of web sites that may ask, for they may be us."""
-    named = [match["name"] for origin in origins if (match := ORIGIN.fullmatch(origin))]
-    return frozenset(("localhost", *(name.lower() for name in (*hosts, *named) if name)))
+    """All allowed host names: `hosts`, and those of allowed origins, for the service may be reached by these, too."""
+    origin_hosts = [match["name"] for origin in origins if (match := ORIGIN.fullmatch(origin))]
+    return frozenset(("localhost", *(name.lower() for name in (*hosts, *origin_hosts) if name)))
 
 
 def is_allowed_host(headers: Headers, names: Iterable[str]) -> bool:
-    """Is it us whom somebody asks, by an address or one of the names? Who names nobody is no browser."""
-    said = headers.getlist("host")
-    if not said:
+    """Is the Host header an IP address or one of `names`? Requests without it do not come from browsers: allowed."""
+    values = headers.getlist("host")
+    if not values:
         return True
-    match = HOST.fullmatch(said[0]) if len(said) == 1 else None
+    match = HOST.fullmatch(values[0]) if len(values) == 1 else None
     if match is None:
         return False
-    return _is_address(match["six"] or match["name"]) or (match["name"] or "").lower() in names
+    return _is_ip_address(match["six"] or match["name"]) or (match["name"] or "").lower() in names
 
 
 def is_cross_origin(headers: Headers, origins: Iterable[str]) -> bool:
-    """Does the page of another web site ask? One whose host and port are those that were asked is our own."""
-    said = headers.getlist("origin")
-    if not said:
+    """Does a page of an origin that is neither the service's own (that of the Host header) nor in `origins` ask?"""
+    values = headers.getlist("origin")
+    if not values:
         return False
-    if len(said) > 1:
+    if len(values) > 1:
         return True
-    match = ORIGIN.fullmatch(said[0])
-    return said[0] not in origins and (match is None or match["place"].lower() != headers.get("host", "").lower())
+    match = ORIGIN.fullmatch(values[0])
+    return values[0] not in origins and (match is None or match["place"].lower() != headers.get("host", "").lower())
 
 
 def cross_origin_problem() -> Problem:
@@ -92,37 +117,9 @@ def wrong_host_problem(host: str) -> Problem:
     )
 
 
-def _is_address(text: str) -> bool:
+def _is_ip_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
     return True
-
-
-# --- What browsers are told of the web sites that may ask (CORS) ---
-
-
-CORS_METHODS, CORS_HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
-
-
-class ProblemCorsMiddleware(CORSMiddleware):
-    """Starlette's, whose refusals are problems as all others.
-
-    Args:
-        origins: web sites that may ask.
-    """
-
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
-        super().__init__(app, origins, CORS_METHODS, CORS_HEADERS, expose_headers=["Retry-After"])
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """Whether a page may ask as it wants to."""
-        answer = super().preflight_response(request_headers)
-        if answer.status_code < 400:
-            return answer
-        told = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
-        detail = f"A page of another web site may ask by {' and '.join(CORS_METHODS)}, with the headers {', '.join(CORS_HEADERS)}"
-        return problem_response(
-            Problem("bad-request", f"{detail} besides those that every page may send.", headers=told)
-        )

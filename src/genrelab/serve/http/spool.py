@@ -1,4 +1,4 @@
-"""What was sent, in files of ours: written by threads, counted, and gone at the end."""
+"""The files of one request on disk: written by threads, limited in size and number, removed at the end."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, quoted
 
 FLUSH_BYTES = 1 << 18
-"""Bytes that are written together: a thread does it, for the event loop must not wait for a disk."""
+"""Bytes that are written at a time, by a thread, since the event loop must not wait for the disk."""
 
 
 @dataclass
 class Upload:
-    """A file that was sent.
+    """An uploaded file.
 
     Attributes:
-        name: the client's own, as text to be repeated, never part of a path; empty where it gave none.
-        path: ours.
+        name: the client's, as text for responses, never part of a path; empty where it sent none.
+        path: of the file on disk.
         size: bytes so far.
     """
 
@@ -34,23 +34,23 @@ class Spool:
     """The files of one body.
 
     Args:
-        folder: where they are.
-        numbers: what they are called; each number comes once.
-        batch: several may come, else one.
+        folder: where they are written.
+        numbers: their names on disk; each number is used once.
+        batch: several files are allowed, else one.
     """
 
     def __init__(self, folder: Path, numbers: itertools.count[int], limits: Limits, *, batch: bool) -> None:
         self.files: list[Upload] = []
         self._folder, self._numbers, self._limits, self._batch = folder, numbers, limits, batch
         self._pieces: list[tuple[Path, bytes]] = []
-        self._waiting = 0
+        self._buffered_bytes = 0
         self._lock, self._removed = threading.Lock(), False
 
     def start(self, name: str) -> None:
-        """Another file.
+        """Start another file.
 
         Raises:
-            Problem: one too many.
+            Problem: too many files.
         """
         if not self._batch and self.files:
             raise Problem("bad-request", "One file at a time, please: several go to /v1/predict/batch.")
@@ -60,36 +60,36 @@ class Spool:
         self._pieces.append((self.files[-1].path, b""))
 
     def add(self, data: bytes) -> None:
-        """More of the latest file.
+        """Append to the latest file.
 
         Raises:
             Problem: it is too large.
         """
-        file, most = self.files[-1], self._limits.upload_bytes
+        file, max_bytes = self.files[-1], self._limits.upload_bytes
         file.size += len(data)
-        if file.size > most:
+        if file.size > max_bytes:
             which = f"{quoted(file.name)} is larger than that" if file.name else "this one is larger"
-            raise Problem("too-large", f"A file may have {most:,} bytes; {which}.", extra={"limit": most})
+            raise Problem("too-large", f"A file may have {max_bytes:,} bytes; {which}.", extra={"limit": max_bytes})
         self._pieces.append((file.path, data))
-        self._waiting += len(data)
+        self._buffered_bytes += len(data)
 
     @property
     def wants_flush(self) -> bool:
-        """Does enough wait to be worth a thread's while?"""
-        return self._waiting >= FLUSH_BYTES
+        """Is enough buffered for a write?"""
+        return self._buffered_bytes >= FLUSH_BYTES
 
     async def flush(self) -> None:
-        """Returns when all of it is written.
+        """Write the buffered bytes.
 
         Raises:
-            OSError: it cannot be.
+            OSError: writing fails.
         """
-        pieces, self._pieces, self._waiting = self._pieces, [], 0
-        # Shielded: a thread cannot be called off, and what it still writes after `remove` is not written.
+        pieces, self._pieces, self._buffered_bytes = self._pieces, [], 0
+        # Shielded: a thread cannot be cancelled; `_write` does nothing after `remove`.
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._write, pieces))
 
     async def remove(self) -> None:
-        """Returns when the files are gone; they go, too, where whoever waits for it does not wait so long."""
+        """Remove the files; also where the caller is cancelled meanwhile."""
         if self.files:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._remove))
 

@@ -1,10 +1,10 @@
-"""What the service and the process of a stream say to each other.
+"""The protocol between the service and the process of a stream.
 
-To the process: pieces, each behind its length in four bytes; the first is the order as JSON, the others are the
-client's bytes, an empty one is the end of them. From it: lines of JSON,
+To the process: pieces, each after its length in four bytes (big-endian); the first is the job as JSON, the others are
+the client's bytes, an empty one is their end. From the process: lines of JSON,
 
     {"type": "ready"}
-    {"type": "more", "audio_s"}                          it has used up all and wants a piece; so much was heard
+    {"type": "more", "audio_s"}                          asks for a piece; `audio_s` seconds have been processed
     {"type": "prediction", "start_s", "end_s", …}
     {"type": "end", "audio_s", "recording"} or {"type": "refused", "kind", "detail"}        the last
 """
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 PIECE_BYTES = 1 << 16
-"""Of the client's bytes, handed over at a time."""
+"""Maximum size of a piece."""
 
 LOWEST_SR, HIGHEST_SR = 8_000, 192_000
-"""Rates in Hz that a stream may have."""
+"""Range of sampling rates in Hz."""
 
 DEFAULT_SR = 48_000
-"""In Hz, of which a model is asked once before anything is heard, where a container will state the rate."""
+"""Rate in Hz of the warm-up prediction, where a container will state the stream's rate."""
 
 MAX_CHANNELS = 8
 """Of pcm16."""
@@ -33,16 +33,16 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True)
 class StreamJob:
-    """What is to be heard, and how.
+    """The model and the format of a stream.
 
     Attributes:
         bundle: folder of the model.
-        name: by which clients know it.
-        format: `pcm16`; with every other any container is meant.
-        sr, channels: of pcm16.
-        window_s: seconds that a prediction looks back.
-        top: only so many genres, the most probable first.
-        min_precision, coverage: which answers count (see `Classifier`).
+        name: of the served model.
+        format: `pcm16`, or any other value for a container.
+        sr, channels: of pcm16; `sr` in Hz.
+        window_s: seconds of audio that a prediction uses.
+        top: number of genres in a prediction, the most probable first; None: all.
+        min_precision, coverage: see `Classifier.with_min_precision` and `with_coverage`.
     """
 
     bundle: str
@@ -56,17 +56,17 @@ class StreamJob:
     coverage: float | None = None
 
     def to_json(self) -> bytes:
-        """As it is sent."""
+        """As sent to the process."""
         return json.dumps(dataclasses.asdict(self)).encode()
 
 
 def pack_piece(piece: bytes) -> bytes:
-    """A piece behind its length."""
+    """A piece after its length."""
     return len(piece).to_bytes(_LENGTH_BYTES, "big") + piece
 
 
 def unpack_piece(source: BinaryIO) -> bytes | None:
-    """The next piece; None where the source ends before its end."""
+    """The next piece; None where the source ends before the piece is complete."""
     length = source.read(_LENGTH_BYTES)
     if len(length) < _LENGTH_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""The process of a stream, as the service sees it: talked to while it hears, and ended whatever it does."""
+"""The service's side of the process of a stream."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from genrelab.serve.stream.framing import StreamJob, pack_piece
 from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
 MAX_MESSAGE_BYTES = 1 << 18
-"""Bytes that a process may say at a time."""
+"""Maximum size of a message from a process."""
 
 _log = logging.getLogger("genrelab.serve")
 
 
 class StreamProcess:
-    """One process for as long as an `async with` block lasts; it is killed at the end of it.
+    """One process for the duration of an `async with` block; it is killed at the end.
 
     Args:
-        order: what it is to hear.
-        memory: bytes of its own that it may have.
+        job: what to process, and how.
+        memory: limit in bytes.
     """
 
-    def __init__(self, order: StreamJob, memory: int) -> None:
-        self._job, self._memory = order, memory
+    def __init__(self, job: StreamJob, memory: int) -> None:
+        self._job, self._memory = job, memory
 
     async def __aenter__(self) -> StreamProcess:
         self._process = await Subprocess.start(
@@ -39,7 +39,7 @@ class StreamProcess:
         await self._process.end()
 
     async def start(self) -> None:
-        """Tell it what to hear.
+        """Send it the job.
 
         Raises:
             Problem: `crashed`: it has died.
@@ -47,7 +47,7 @@ class StreamProcess:
         await self.send_piece(self._job.to_json())
 
     async def send_piece(self, piece: bytes) -> None:
-        """Hand over bytes; returns when there is room for more.
+        """Send it bytes; returns when there is room for more.
 
         Raises:
             Problem: `crashed`: it has died.
@@ -58,10 +58,10 @@ class StreamProcess:
             raise await self.crashed() from e
 
     async def read_message(self) -> dict[str, Any]:
-        """What it says next.
+        """Its next message.
 
         Raises:
-            Problem: `crashed`: it has died, or says what no process of ours says.
+            Problem: `crashed`: it has died, or broken the protocol.
         """
         try:
             return await self._process.read_line()
@@ -69,7 +69,7 @@ class StreamProcess:
             raise await self.crashed() from e
 
     async def crashed(self) -> Problem:
-        """What is to be said of its end; what it said itself goes into the log."""
+        """End it, and return the problem for the client; the end of its standard error is logged."""
         await self._process.end()
         _log.warning("the process of a stream died: %s", self._process.stderr_tail)
         return Problem("crashed", "The decoder crashed on what was sent.")

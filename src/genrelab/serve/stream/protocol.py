@@ -1,4 +1,4 @@
-"""The words of /v1/stream, as people read them, and the first message of a client."""
+"""The documentation of /v1/stream, and validation of a client's first message."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ with connect("ws://127.0.0.1:8000/v1/stream") as stream, open(sys.argv[1], "rb")
                 sys.exit(said["detail"])
 ```
 """  # noqa: E501 - tables have long rows
-"""The whole of it in Markdown, as docs/stream.md and /docs show it."""
+"""The protocol in Markdown, for docs/stream.md and /docs."""
 
 
 class StartMessage(BaseModel):
-    """The first message of a stream; its fields stand in `DOCUMENTATION`."""
+    """The first message of a stream; its fields are described in `DOCUMENTATION`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -129,24 +129,26 @@ class StartMessage(BaseModel):
         return self
 
 
-def parse_start(said: Any) -> StartMessage:
-    """The first message of a client, from the object in it (None: it is none).
+def parse_start(message: Any) -> StartMessage:
+    """Validate the first message of a client; `None`: it was not JSON.
 
     Raises:
-        Problem: it is no `start`, or cannot be.
+        Problem: it is no `start` message, or an invalid one.
     """
-    if not isinstance(said, dict) or said.get("type") != "start":
+    if not isinstance(message, dict) or message.get("type") != "start":
         raise Problem("bad-parameter", f"That is no `start` message. {START_HINT}")
     try:
-        return StartMessage.model_validate(said)
+        return StartMessage.model_validate(message)
     except ValidationError as e:
-        faults = e.errors(include_url=False, include_input=False, include_context=False)
-        reasons = "; ".join(_describe_error([str(part) for part in f["loc"]], f["type"], f["msg"]) for f in faults[:3])
+        errors = e.errors(include_url=False, include_input=False, include_context=False)
+        reasons = "; ".join(
+            _describe_error([str(part) for part in error["loc"]], error["type"], error["msg"]) for error in errors[:3]
+        )
         raise Problem("bad-parameter", f"The start message: {reasons}.") from None
 
 
-def _describe_error(where: list[str], kind: str, message: str) -> str:
-    name = quoted(where[0]) if where else ""
+def _describe_error(path: list[str], kind: str, message: str) -> str:
+    name = quoted(path[0]) if path else ""
     match kind:
         case "extra_forbidden":
             return f"there is no field {name}. It may have {', '.join(f'`{f}`' for f in StartMessage.model_fields)}"

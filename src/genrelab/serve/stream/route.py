@@ -1,4 +1,4 @@
-"""WS /v1/stream: music as it sounds, answered once a second; each stream is heard by a process of its own."""
+"""WS /v1/stream: live audio, with a prediction a second; each stream has a process of its own."""
 
 from __future__ import annotations
 
@@ -23,42 +23,45 @@ from genrelab.serve.stream.session import StreamSession, parse_json, problem_if_
 POLICY, TOO_BIG, FAILED, GOING_AWAY, TRY_AGAIN_LATER = 1008, 1009, 1011, 1001, 1013
 
 CLOSE_CODES = {
-    "busy": TRY_AGAIN_LATER, "not-ready": TRY_AGAIN_LATER, "crashed": FAILED, "internal": FAILED, "took-too-long": FAILED,
-    "stopping": GOING_AWAY, "too-large": TOO_BIG,
+    "busy": TRY_AGAIN_LATER, "not-ready": TRY_AGAIN_LATER, "crashed": FAILED, "internal": FAILED,
+    "took-too-long": FAILED, "stopping": GOING_AWAY, "too-large": TOO_BIG,
 }  # fmt: skip
-"""The close code of a problem; of all others 1008."""
+"""WebSocket close codes by kind of problem; 1008 for all others."""
 
 RETRY_AFTER_S = 10
-"""After which who finds all places taken may ask again."""
+"""Seconds after which a client may try again where all places are taken."""
 
 _log = logging.getLogger("genrelab.serve")
 
 
 class StreamRouter(APIRouter):
-    """The route, and how many streams are being heard.
+    """The route /v1/stream.
 
     Args:
         model_store: the models.
-        limits: `streams`, `stream_s`, `stream_idle_s`, `idle_s`, `classify_s` and `worker_bytes` count here.
-        token: that clients must show.
-        origins: web sites whose pages may use the service.
+        limits: uses `streams`, `stream_s`, `stream_idle_s`, `idle_s`, `classify_s` and `worker_bytes`.
+        token: that clients must send; None: none.
+        origins: web origins whose pages may use the service.
+
+    Attributes:
+        streams_open: number of streams in progress.
     """
 
-    def __init__(self, shelf: ModelStore, limits: Limits, token: str | None, origins: Sequence[str]) -> None:
+    def __init__(self, model_store: ModelStore, limits: Limits, token: str | None, origins: Sequence[str]) -> None:
         super().__init__()
-        self.model_store, self.limits, self.token, self.origins = shelf, limits, token, frozenset(origins)
+        self.model_store, self.limits, self.token, self.origins = model_store, limits, token, frozenset(origins)
         self.streams_open = 0
         self.add_api_websocket_route("/v1/stream", self.stream)
         kinds = ("upgrade-required", "foreign-origin", "internal", "stopping")
         self.add_api_route(
-            "/v1/stream", self.plain, methods=["GET"], tags=["stream"], operation_id="stream",
+            "/v1/stream", self.upgrade_required, methods=["GET"], tags=["stream"], operation_id="stream",
             summary="Music as it sounds: a WebSocket", description=protocol.DOCUMENTATION, status_code=101,
             response_description="From here on messages are exchanged.", response_model=None,
             responses=schemas.problem_responses(*kinds, *(() if token is None else ("unauthorized",))),
         )  # fmt: skip
 
-    async def plain(self) -> None:
-        """A request that wants no WebSocket."""
+    async def upgrade_required(self) -> None:
+        """A request without a WebSocket upgrade."""
         raise Problem(
             "upgrade-required",
             "This address is a WebSocket: ws://HOST:PORT/v1/stream. /docs tells what is said there.",
@@ -66,7 +69,7 @@ class StreamRouter(APIRouter):
         )
 
     async def stream(self, websocket: WebSocket) -> None:
-        """One stream from its first message to its end."""
+        """One stream, from the handshake to the close."""
         try:
             await websocket.accept()
             await self._run_session(websocket)
@@ -75,7 +78,7 @@ class StreamRouter(APIRouter):
             await _send_problem(websocket, problem)
         except WebSocketDisconnect:
             pass
-        except Exception:  # noqa: BLE001 - a client gets a problem, and the log its trace
+        except Exception:  # noqa: BLE001 - the client gets a problem, the log the traceback
             _log.exception("a stream was not answered")
             await _send_problem(websocket, internal_problem())
 
@@ -91,16 +94,16 @@ class StreamRouter(APIRouter):
             raise Problem(
                 "unauthorized", "Send the service's token: Authorization: Bearer TOKEN, or `token` in `start`."
             )
-        order, model = self._job_for(start)
+        job, model = self._job_for(start)
         if self.streams_open >= self.limits.streams:
             raise _busy(self.limits.streams)
         self.streams_open += 1
         try:
-            async with StreamProcess(order, self.limits.worker_bytes) as leash:
-                await StreamSession(websocket, leash, self.limits, order).run()
+            async with StreamProcess(job, self.limits.worker_bytes) as process:
+                await StreamSession(websocket, process, self.limits, job).run()
         finally:
             self.streams_open -= 1
-            del model  # its copy had to stay on disk so long
+            del model  # until now it kept its copy on disk
 
     async def _receive_start(self, websocket: WebSocket) -> StartMessage:
         try:
@@ -128,17 +131,20 @@ class StreamRouter(APIRouter):
         ), model  # fmt: skip
 
 
-def router(shelf: ModelStore, limits: Limits, token: str | None = None, origins: Sequence[str] = ()) -> StreamRouter:
-    """The route /v1/stream; `.streams_open` says how many are being heard."""
-    return StreamRouter(shelf, limits, token, origins)
+def router(
+    model_store: ModelStore, limits: Limits, token: str | None = None, origins: Sequence[str] = ()
+) -> StreamRouter:
+    """A `StreamRouter`."""
+    return StreamRouter(model_store, limits, token, origins)
 
 
 def _query_problem(names: Sequence[str]) -> Problem:
-    """Their values are not repeated: a token may be among them."""
-    said = ", ".join(quoted(name) for name in names[:3])
+    """For unexpected query parameters. Their values are not repeated: a token may be among them."""
+    quoted_names = ", ".join(quoted(name) for name in names[:3])
     return Problem(
         "bad-parameter",
-        f"This address takes no query ({said}): what is wished for stands in the `start` message. {protocol.START_HINT}",
+        f"This address takes no query ({quoted_names}): what is wished for stands in the `start` message. "
+        f"{protocol.START_HINT}",
     )
 
 
@@ -149,11 +155,11 @@ def _busy(streams: int) -> Problem:
 
 
 async def _send_problem(websocket: WebSocket, problem: Problem) -> None:
-    """What went wrong, and the end."""
-    about = {**problem.about, "type": "problem", "problem": problem.kind}
+    """Send a problem, and close."""
+    message = {**problem.about, "type": "problem", "problem": problem.kind}
     try:
         async with asyncio.timeout(1):
-            await send_json(websocket, about)
+            await send_json(websocket, message)
             await websocket.close(CLOSE_CODES.get(problem.kind, POLICY), problem.title)
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
         pass

@@ -1,4 +1,4 @@
-"""What is said at the end of a stream of all that was heard."""
+"""The prediction for a whole stream, pooled from those for its windows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from genrelab.predict.file import pool
 from genrelab.predict.prediction import Prediction
 
 ROUNDING_S = 1e-6
+"""Tolerance in seconds when times are compared."""
 
 
 class StreamSummary:
-    """Keeps what was said of full windows that do not overlap; where there is none yet, of the last one.
+    """Keeps the probabilities of full windows that do not overlap; before the first full one, those of the last window.
 
     Args:
-        bundle: who says it.
+        bundle: the classifier.
         window_s: seconds of a full window.
     """
 
@@ -25,12 +26,12 @@ class StreamSummary:
         self._rows: list[NDArray[np.float64]] = []
         self._full, self._end_s = False, 0.0
 
-    def add(self, start_s: float, end_s: float, said: Prediction) -> None:
-        """What was said of a window; in the order of their ends."""
-        if not said.probabilities:  # it was silent
+    def add(self, start_s: float, end_s: float, prediction: Prediction) -> None:
+        """Add the prediction for a window; in the order of their ends."""
+        if not prediction.probabilities:  # silence
             return
         full = end_s - start_s >= self._window_s - ROUNDING_S
-        row = np.array([said.probabilities[genre] for genre in self._bundle.genres])
+        row = np.array([prediction.probabilities[genre] for genre in self._bundle.genres])
         if not full:
             self._rows = self._rows if self._full else [row]
         elif not self._full or start_s >= self._end_s - ROUNDING_S:
@@ -38,10 +39,11 @@ class StreamSummary:
             self._full, self._end_s = True, end_s
 
     def prediction(self, audio_s: float) -> Prediction | None:
-        """Of a stream that lasted so many seconds; None where nothing was said of any of it."""
+        """The prediction for the stream of `audio_s` seconds; None where no window had one."""
         if not self._rows:
             return None
         _, pooled = pool(np.zeros(len(self._rows), np.int64), np.stack(self._rows))
-        named = dict(zip(self._bundle.genres, pooled[0].tolist(), strict=True))
-        best = max(named, key=lambda genre: named[genre])
-        return self._bundle.decision(Prediction("", best, named[best], named, audio_s, self._bundle.name, None))
+        probabilities = dict(zip(self._bundle.genres, pooled[0].tolist(), strict=True))
+        best = max(probabilities, key=lambda genre: probabilities[genre])
+        prediction = Prediction("", best, probabilities[best], probabilities, audio_s, self._bundle.name, None)
+        return self._bundle.decision(prediction)

@@ -1,8 +1,8 @@
-"""The process of one stream, `python -m genrelab.serve.stream.worker`, begun by `leash.py`.
+"""The process of one stream, `python -m genrelab.serve.stream.worker`, started by `process.py`.
 
-It takes bytes as they come, keeps the last seconds of sound, and says what it hears (`wire.py` has the words). It asks
-for bytes only when it has used up the last, so that nothing piles up on the way. It writes no file, its memory has an
-end, and nobody trusts it: the service reads nothing but JSON of it, and ends it.
+It receives bytes as they arrive, keeps the last seconds of audio, and sends predictions (protocol: `framing.py`). It
+asks for bytes only when it has used up the last, so that nothing is buffered on the way. It cannot write files, its
+memory is limited, and it is not trusted: the service parses its output as JSON only, and kills it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from genrelab.serve.workers.error_kinds import NO_MEMORY  # noqa: E402
 from genrelab.serve.workers.worker import enter_sandbox  # noqa: E402
 
 AudioChunk = tuple[int, NDArray[np.float32]]
-"""A rate in Hz, and mono samples that follow the last ones, shape (samples,)."""
+"""The rate in Hz, and the next mono samples, shape (samples,)."""
 
 MAX_BYTES_BEFORE_AUDIO, MAX_BYTES_BETWEEN_AUDIO = 2 * MIB, MIB >> 1
-"""That may come without any sound in them: at the beginning, where an MP3 may have a picture, and later."""
+"""Maximum bytes without audio: at the start, where an MP3 may have a picture, and later."""
 
 _RATES = f"{LOWEST_SR:,} to {HIGHEST_SR:,} Hz"
 _NOT_AUDIO = (
@@ -49,7 +49,7 @@ _NOT_AUDIO = (
 
 
 class StreamRefused(Exception):  # noqa: N818 - reads as what it is
-    """A stream that cannot be heard: the problem's kind, and what to say of it."""
+    """A stream that cannot be classified, with the kind and the detail of the problem."""
 
     def __init__(self, kind: str, detail: str) -> None:
         self.kind, self.detail = kind, detail
@@ -57,142 +57,140 @@ class StreamRefused(Exception):  # noqa: N818 - reads as what it is
 
 
 def main() -> NoReturn:
-    """Hear one stream to its end. Argument: bytes of memory."""
-    wire = ServicePipe(sys.stdin.buffer, enter_sandbox(int(sys.argv[1])))
+    """Process one stream to its end. Argument: memory limit in bytes."""
+    pipe = ServicePipe(sys.stdin.buffer, enter_sandbox(int(sys.argv[1])))
     try:
-        run_stream(wire, StreamJob(**json.loads(wire.receive())))
+        run_stream(pipe, StreamJob(**json.loads(pipe.receive())))
     except StreamRefused as e:
-        wire.send(type="refused", kind=e.kind, detail=e.detail)
+        pipe.send(type="refused", kind=e.kind, detail=e.detail)
     except MemoryError:
-        wire.send(type="refused", kind="unusable", detail=NO_MEMORY)
-    except Exception:  # noqa: BLE001 - the service puts what is printed into its log
+        pipe.send(type="refused", kind="unusable", detail=NO_MEMORY)
+    except Exception:  # noqa: BLE001 - the service logs what is printed
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)  # an orderly end would wait for the thread that waits for the service
+    os._exit(0)  # an ordinary exit would wait for the thread that reads from the service
 
 
 class ServicePipe:
-    """The way to the service. Where it is gone the process ends at once, in the middle of whatever it does."""
+    """The pipes to and from the service. Where the service has ended the process exits at once."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._sink = sink
         self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._take, args=(source,), daemon=True).start()
+        threading.Thread(target=self._read_pieces, args=(source,), daemon=True).start()
 
-    def _take(self, source: BinaryIO) -> None:
+    def _read_pieces(self, source: BinaryIO) -> None:
         while (piece := unpack_piece(source)) is not None:
             self._pieces.put(piece)
         os._exit(0)
 
     def receive(self) -> bytes:
-        """What the service sends next."""
+        """The next piece from the service."""
         return self._pieces.get()
 
-    def send(self, **news: Any) -> None:
-        """Tell the service."""
-        self._sink.write(json.dumps(news, allow_nan=False).encode() + b"\n")
+    def send(self, **message: Any) -> None:
+        """Send a message to the service."""
+        self._sink.write(json.dumps(message, allow_nan=False).encode() + b"\n")
 
 
-def run_stream(wire: ServicePipe, order: StreamJob) -> None:
-    """One stream, from the model to the last prediction.
+def run_stream(pipe: ServicePipe, job: StreamJob) -> None:
+    """Process one stream, from loading the model to the last prediction.
 
     Raises:
-        Refusal: it cannot be heard.
+        StreamRefused: it cannot be classified.
     """
-    bundle = _load_model(order)
-    wire.send(type="ready")
-    windows, whole = (
-        Windows(order.window_s, min_window_s(bundle, order.window_s)),
-        StreamSummary(bundle, order.window_s),
-    )
-    source = StreamSource(wire)
-    for sr, y in decode_stream(source, order):
+    bundle = _load_model(job)
+    pipe.send(type="ready")
+    windows = Windows(job.window_s, min_window_s(bundle, job.window_s))
+    summary = StreamSummary(bundle, job.window_s)
+    source = StreamSource(pipe)
+    for sr, y in decode_stream(source, job):
         for start_s, end_s, window in windows.add(sr, y):
-            said = bundle.predict(window, sr)
-            whole.add(start_s, end_s, said)
-            wire.send(type="prediction", start_s=start_s, end_s=end_s, **_answer(said, order))
+            prediction = bundle.predict(window, sr)
+            summary.add(start_s, end_s, prediction)
+            pipe.send(type="prediction", start_s=start_s, end_s=end_s, **_prediction_json(prediction, job))
         source.audio_s = windows.audio_s
-    recording = whole.prediction(windows.audio_s)
-    wire.send(type="end", audio_s=windows.audio_s, recording=recording and _answer(recording, order))
+    recording = summary.prediction(windows.audio_s)
+    pipe.send(type="end", audio_s=windows.audio_s, recording=recording and _prediction_json(recording, job))
 
 
-def _load_model(order: StreamJob) -> Classifier:
-    """Loaded, and asked once about what it will be asked about, so that the first answer comes as soon as any."""
-    bundle = load_bundle(order.bundle).with_min_precision(order.min_precision).with_coverage(order.coverage)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(round(order.window_s * order.sr))
-    bundle.predict(noise.astype(np.float32), order.sr)
+def _load_model(job: StreamJob) -> Classifier:
+    """The model, after a warm-up prediction for a window of this stream, so that the first one is as fast as others."""
+    bundle = load_bundle(job.bundle).with_min_precision(job.min_precision).with_coverage(job.coverage)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(round(job.window_s * job.sr))
+    bundle.predict(noise.astype(np.float32), job.sr)
     return bundle
 
 
-def _answer(said: Prediction, order: StreamJob) -> dict[str, Any]:
-    return replace(said, model=order.name).to_json(top=order.top)
+def _prediction_json(prediction: Prediction, job: StreamJob) -> dict[str, Any]:
+    return replace(prediction, model=job.name).to_json(top=job.top)
 
 
-# --- bytes to samples ---
+# --- Bytes to samples ---
 
 
 class StreamSource:
-    """The bytes of a stream, as a file that can only be read on.
+    """The bytes of a stream, as a file without seeking.
 
     Attributes:
-        taken: bytes so far.
-        at_end: has the last one come?
-        has_audio: was there sound in them?
-        audio_s: seconds of it that were heard.
+        bytes_read: so far.
+        at_end: the last bytes have been received.
+        has_audio: they contained audio.
+        audio_s: seconds of audio that have been processed, reported to the service.
     """
 
-    def __init__(self, wire: ServicePipe) -> None:
-        self._wire, self._rest = wire, memoryview(b"")
-        self.taken = self._unheard = 0
+    def __init__(self, pipe: ServicePipe) -> None:
+        self._pipe, self._rest = pipe, memoryview(b"")
+        self.bytes_read = self._bytes_without_audio = 0
         self.at_end = self.has_audio = False
         self.audio_s = 0.0
 
     def read(self, n: int, /) -> bytes:
-        """At most `n` bytes, as soon as there are any; none at the end, or where nothing is heard in any."""
+        """At most `n` bytes, as soon as there are any; none at the end, or where `audio_missing`."""
         if not self._rest and not self.at_end and not self.audio_missing:
-            self._wire.send(type="more", audio_s=self.audio_s)
-            self._rest = memoryview(self._wire.receive())
+            self._pipe.send(type="more", audio_s=self.audio_s)
+            self._rest = memoryview(self._pipe.receive())
             self.at_end = not self._rest
-        given, self._rest = bytes(self._rest[:n]), self._rest[n:]
-        self._unheard += len(given)
-        self.taken += len(given)
-        return given
+        data, self._rest = bytes(self._rest[:n]), self._rest[n:]
+        self._bytes_without_audio += len(data)
+        self.bytes_read += len(data)
+        return data
 
     def mark_audio(self) -> None:
-        """There was sound in the last of them."""
-        self.has_audio, self._unheard = True, 0
+        """Record that the bytes read last contained audio."""
+        self.has_audio, self._bytes_without_audio = True, 0
 
     @property
     def audio_missing(self) -> bool:
-        """Is there none in so many that there is none to come?"""
-        return self._unheard > (MAX_BYTES_BETWEEN_AUDIO if self.has_audio else MAX_BYTES_BEFORE_AUDIO)
+        """Were more bytes read without audio than may be?"""
+        return self._bytes_without_audio > (MAX_BYTES_BETWEEN_AUDIO if self.has_audio else MAX_BYTES_BEFORE_AUDIO)
 
 
-def decode_stream(source: StreamSource, order: StreamJob) -> Iterator[AudioChunk]:
-    """The sound of a stream as it comes.
+def decode_stream(source: StreamSource, job: StreamJob) -> Iterator[AudioChunk]:
+    """The audio of a stream as it arrives.
 
     Raises:
-        Refusal: there is none in it, or none that a decoder here can read.
+        StreamRefused: it has no audio, or none that can be decoded.
     """
-    return _pcm16(source, order) if order.format == "pcm16" else _read_container(source)
+    return _decode_pcm16(source, job) if job.format == "pcm16" else _decode_container(source)
 
 
-def _pcm16(source: StreamSource, order: StreamJob) -> Iterator[AudioChunk]:
-    """Interleaved little-endian samples; a piece may end anywhere in one."""
-    rest, size = b"", 2 * order.channels
-    weights = np.full(order.channels, 1 / order.channels, np.float32) / np.float32(1 << 15)
-    while given := source.read(PIECE_BYTES):
+def _decode_pcm16(source: StreamSource, job: StreamJob) -> Iterator[AudioChunk]:
+    """Interleaved little-endian samples; a piece may end in the middle of one."""
+    rest, size = b"", 2 * job.channels
+    weights = np.full(job.channels, 1 / job.channels, np.float32) / np.float32(1 << 15)
+    while data := source.read(PIECE_BYTES):
         source.mark_audio()
-        rest += given
-        whole = len(rest) // size * size
-        x = np.frombuffer(rest[:whole], "<i2").reshape(-1, order.channels)
-        rest = rest[whole:]
+        rest += data
+        n = len(rest) // size * size
+        x = np.frombuffer(rest[:n], "<i2").reshape(-1, job.channels)
+        rest = rest[n:]
         y: NDArray[np.float32] = x.astype(np.float32) @ weights
-        yield order.sr, y
+        yield job.sr, y
 
 
-def _read_container(source: StreamSource) -> Iterator[AudioChunk]:
-    """Any container that can be read without going back."""
+def _decode_container(source: StreamSource) -> Iterator[AudioChunk]:
+    """Any container that can be read without seeking."""
     opened = False
     try:
         with ffmpeg.open_pipe(source) as (container, stream):
@@ -206,76 +204,76 @@ def _read_container(source: StreamSource) -> Iterator[AudioChunk]:
                     source.mark_audio()
                     yield frame.sample_rate, ffmpeg.mono(frame)
     except ffmpeg.FFMPEG_ERRORS as e:
-        if source.taken and not opened:
+        if source.bytes_read and not opened:
             raise StreamRefused("not-audio", _NOT_AUDIO) from e
-        if not source.at_end:  # else it was cut off: what came before counts
+        if not source.at_end:  # otherwise it was cut off: what came before counts
             raise StreamRefused("damaged", "From here on it cannot be decoded.") from e
-    while source.read(PIECE_BYTES):  # what stands behind the sound of a file
+    while source.read(PIECE_BYTES):  # data after the audio of a file
         pass
     if not source.at_end or (opened and not source.has_audio):
         raise StreamRefused("damaged" if opened else "not-audio", "There is no sound in it, or none any more.")
 
 
-# --- samples to windows ---
+# --- Samples to windows ---
 
 
 def min_window_s(bundle: Classifier, window_s: float) -> float:
-    """Seconds of sound from which on a model can be asked: what one of its windows looks at, where it is never cut."""
+    """Seconds of audio needed for a first prediction: a whole window of a model whose windows are never cut."""
     match bundle.view:
         case LogMelView() as view:
-            own = view.window_s
+            model_window_s = view.window_s
         case SamplesView() as view:
-            own = view.n_samples / view.sr
+            model_window_s = view.n_samples / view.sr
         case FramesView() as view:
-            own = view.n_frames * view.hop_length / view.sr
+            model_window_s = view.n_frames * view.hop_length / view.sr
         case _:
-            own = 0.0
-    return min(max(bundle.clips.min_s, own), window_s)
+            model_window_s = 0.0
+    return min(max(bundle.clips.min_s, model_window_s), window_s)
 
 
 class Windows:
-    """The last seconds of a stream, whenever they are due: as soon as there are enough, then at every full second.
+    """The windows of a stream: the first as soon as there is enough audio, then one that ends at every full second.
 
-    Where the rate changes another recording begins: nothing of the earlier one is in its windows.
+    Where the sampling rate changes, another recording starts: windows have nothing of the earlier one.
 
     Args:
-        window_s: the longest.
-        need_s: the shortest.
+        window_s: maximum length in seconds.
+        min_window_s: minimum length in seconds.
     """
 
-    def __init__(self, window_s: float, need_s: float) -> None:
-        self._window_s, self._need_s = window_s, need_s
+    def __init__(self, window_s: float, min_window_s: float) -> None:
+        self._window_s, self._min_window_s = window_s, min_window_s
         self._restart(0, 0.0)
 
-    def _restart(self, sr: int, at_s: float) -> None:
-        """Of what is counted here nothing came before `at_s`."""
-        self._sr, self._at_s = sr, at_s
+    def _restart(self, sr: int, start_s: float) -> None:
+        """Start a recording at `start_s` seconds of the stream; the other times here are relative to it."""
+        self._sr, self._recording_start_s = sr, start_s
         self._kept: list[NDArray[np.float32]] = []
-        self._n = 0  # samples since `at_s`; the last of them are kept
-        self._due_s = self._need_s
+        self._n = 0  # samples of the recording; the last of them are kept
+        self._next_end_s = self._min_window_s
 
     @property
     def audio_s(self) -> float:
         """Seconds of the stream so far."""
-        return self._at_s + (self._n / self._sr if self._sr else 0.0)
+        return self._recording_start_s + (self._n / self._sr if self._sr else 0.0)
 
     def add(self, sr: int, y: NDArray[np.float32]) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
-        """Samples that follow, shape (samples,), at `sr` Hz.
+        """Add the next samples, shape (samples,), at `sr` Hz.
 
         Returns:
-            Of every window that is due now: where it begins and ends in seconds of the stream, and its samples.
+            start and end in seconds of the stream, and samples, of every window that is due now.
         """
         if sr != self._sr:
             self._restart(sr, self.audio_s)
         self._kept.append(y)
         self._n += len(y)
-        while (end := round(self._due_s * sr)) <= self._n:
+        while (end := round(self._next_end_s * sr)) <= self._n:
             kept = np.concatenate(self._kept)
-            start_s, first = max(0.0, self._due_s - self._window_s), self._n - len(kept)
+            start_s, first = max(0.0, self._next_end_s - self._window_s), self._n - len(kept)
             kept, end = kept[round(start_s * sr) - first :], end - round(start_s * sr)
             self._kept = [kept]
-            yield self._at_s + start_s, self._at_s + self._due_s, kept[:end]
-            self._due_s = math.floor(self._due_s) + 1.0
+            yield self._recording_start_s + start_s, self._recording_start_s + self._next_end_s, kept[:end]
+            self._next_end_s = math.floor(self._next_end_s) + 1.0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker as the service sees it: a process that is asked in JSON, and believed as far as its numbers go."""
+"""The service's side of a worker: sends requests as JSON, and checks that each response is to the last request."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from genrelab.serve.model_store import ServedModel
 from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
 STARTED = {"begun": True}
-"""What a worker says before it opens a file: from then on a death is the file's fault, and its time runs."""
+"""Sent by a worker before it opens a file: from then on its time runs, and its death counts as caused by the file."""
 
 START_TIMEOUT_S = 60.0
-"""Seconds that a worker may take to begin, or to load what was loaded again."""
+"""Seconds that a worker may take to start, or to load reloaded models."""
 
 MAX_ANSWER_BYTES = 1 << 24
-"""Bytes; a worker refuses to say more."""
+"""Maximum size of a response; a worker sends a problem instead of a larger one."""
 
 
 @dataclass(frozen=True)
 class FileJob:
-    """A file to be heard.
+    """A file to classify.
 
     Attributes:
-        path: of the file; where it goes away meanwhile, so does the answer.
+        path: of the file; where it is removed meanwhile, the result is lost.
         top, timeline: see `Prediction.to_json`.
         windows: see `Classifier.with_windows`.
     """
@@ -45,10 +45,10 @@ class WorkerProcess(Subprocess):
     """One worker, made by `start_worker`.
 
     Attributes:
-        models: what it has loaded; held here, so that their copies stay on disk.
-        started: it began with the file that it was asked about last.
-        worked: it began with any.
-        started_at: when it was begun, by `time.monotonic`.
+        models: those that it has loaded; referenced here, so that their copies stay on disk.
+        started: it has started on the file of the last request.
+        worked: it has ever started on a file.
+        started_at: when the process was started, by `time.monotonic`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -59,67 +59,67 @@ class WorkerProcess(Subprocess):
         self._number = 0
 
     async def load_models(self, models: Sequence[ServedModel]) -> list[ServedModel]:
-        """Have it load what is served, and let go all else.
+        """Have it load `models`, and drop all others.
 
         Returns:
             those that it cannot load.
 
         Raises:
-            TimeoutError, Dead: as `ask`.
+            TimeoutError, ProcessDied: as `ask`.
         """
-        said = await self.ask({"learn": [_model_to_json(model) for model in models]}, START_TIMEOUT_S)
-        self.models, learned = models, said.get("learned")
-        return [m for m in models if not isinstance(learned, list) or str(m.path) not in learned]
+        response = await self.ask({"learn": [_model_to_json(model) for model in models]}, START_TIMEOUT_S)
+        self.models, loaded = models, response.get("learned")
+        return [m for m in models if not isinstance(loaded, list) or str(m.path) not in loaded]
 
-    async def classify(self, order: FileJob, seconds: float) -> dict[str, Any]:
-        """What it says of a file. A model that is served no more may have to be loaded first; that time is not counted.
+    async def classify(self, job: FileJob, seconds: float) -> dict[str, Any]:
+        """Its response for a file. The time to load a model that is no longer served is not counted.
 
         Raises:
-            TimeoutError, Dead: as `ask`.
+            TimeoutError, ProcessDied: as `ask`.
         """
-        asked: dict[str, Any] = {"hear": str(order.path), "model": _model_to_json(order.model)}
-        asked |= {"top": order.top, "timeline": order.timeline, "windows": order.windows}
-        return await self.ask(asked, seconds if order.model in self.models else START_TIMEOUT_S, seconds)
+        request: dict[str, Any] = {"hear": str(job.path), "model": _model_to_json(job.model)}
+        request |= {"top": job.top, "timeline": job.timeline, "windows": job.windows}
+        return await self.ask(request, seconds if job.model in self.models else START_TIMEOUT_S, seconds)
 
-    async def ask(self, order: dict[str, Any], seconds: float, begun_s: float = 0.0) -> dict[str, Any]:
-        """Its answer to an order (see `worker.py`).
+    async def ask(self, request: dict[str, Any], seconds: float, started_s: float = 0.0) -> dict[str, Any]:
+        """Its response to a request (see `worker.py`).
 
         Args:
-            seconds: that it may take.
-            begun_s: that it may take from when it has begun, where it says so.
+            seconds: timeout.
+            started_s: timeout from when it reports that it has started, where it does.
 
         Raises:
             TimeoutError: it takes longer.
-            Dead: there is none, or one to another order.
+            ProcessDied: no response, or one to another request.
         """
         self._number, self.started = self._number + 1, False
         async with asyncio.timeout(seconds) as end:
-            await self.write(json.dumps(order | {"number": self._number}).encode() + b"\n")
-            said = await self._read_answer()
-            if said == STARTED:
+            await self.write(json.dumps(request | {"number": self._number}).encode() + b"\n")
+            response = await self._read_response()
+            if response == STARTED:
                 self.started = self.worked = True
-                end.reschedule(asyncio.get_running_loop().time() + begun_s)
-                said = await self._read_answer()
-        return said
+                end.reschedule(asyncio.get_running_loop().time() + started_s)
+                response = await self._read_response()
+        return response
 
-    async def _read_answer(self) -> dict[str, Any]:
-        said = await self.read_line()
-        if said.pop("number", None) != self._number:
+    async def _read_response(self) -> dict[str, Any]:
+        response = await self.read_line()
+        if response.pop("number", None) != self._number:
             raise ProcessDied
-        return said
+        return response
 
 
 async def start_worker(limits: Limits) -> WorkerProcess:
-    """A worker that has begun to begin. Who is cancelled meanwhile leaves none behind.
+    """A worker process that is still starting. Where this is cancelled meanwhile no process is left.
 
     Raises:
-        OSError: this machine has no room for one more process.
+        OSError: the process cannot be created.
     """
     arguments = (str(limits.audio_s), str(limits.worker_bytes), str(MAX_ANSWER_BYTES))
     return await WorkerProcess.start("genrelab.serve.workers.worker", *arguments, longest=MAX_ANSWER_BYTES)
 
 
 def _model_to_json(model: ServedModel) -> dict[str, Any]:
-    """A model as a worker is told of it."""
+    """A model as sent to a worker."""
     decision = {"min_precision": model.min_precision, "coverage": model.coverage}
     return {"path": str(model.path), "name": model.name} | decision

@@ -1,6 +1,6 @@
-"""A process that reads strangers' bytes, as the service sees it: it is told no secret and can be killed.
+"""The service's side of a process that reads untrusted bytes: it gets no secrets, and can be killed.
 
-It runs as the service's own user, so what that user may read it may read, too.
+It runs as the service's own user, so it can read what that user can read.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from genrelab.core.errors import printable
 from genrelab.core.processes import THREAD_VARIABLES
 
 STDERR_TAIL_BYTES = 2_000
-"""Of what a process said last on its standard error; it goes into the log when the process fails."""
+"""Bytes of the end of a process's standard error that are kept, for the log when it fails."""
 
 KEPT_VARIABLES = (
     "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH", "PYTHONHOME", "SYSTEMROOT",
     "TEMP", "TMP", "TMPDIR",
 )  # fmt: skip
-"""Of our environment; the rest, a token among it, is not handed on to who reads strangers' files."""
+"""Environment variables that a process inherits; the others, the token among them, are withheld."""
 
 
 class ProcessDied(Exception):  # noqa: N818 - reads as what it is
-    """A process that ended, or that says what no process of ours says."""
+    """A process ended, or broke the protocol."""
 
 
 class Subprocess:
-    """One process, made by `begin`.
+    """One process, made by `start`.
 
     Attributes:
-        ended: done when the process is.
+        ended: done when the process has ended.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -44,20 +44,20 @@ class Subprocess:
 
     @classmethod
     async def start(cls, module: str, *arguments: str, longest: int) -> Self:
-        """A process that has begun to begin. Who is cancelled meanwhile leaves none behind.
+        """A process that is still starting. Where this is cancelled meanwhile no process is left.
 
         Args:
-            module: what it runs.
-            longest: bytes of a line that it may say.
+            module: that it runs.
+            longest: maximum size of an output line in bytes.
 
         Raises:
-            OSError: this machine has no room for one more process.
+            OSError: the process cannot be created.
         """
-        beginning = asyncio.create_task(cls._start(module, arguments, longest))
+        starting = asyncio.create_task(cls._start(module, arguments, longest))
         try:
-            return await asyncio.shield(beginning)
+            return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await (await beginning).end()
+            await (await starting).end()
             raise
 
     @classmethod
@@ -71,19 +71,19 @@ class Subprocess:
 
     @property
     def stderr_tail(self) -> str:
-        """What it said last on its standard error, on one line."""
+        """The end of its standard error, on one line."""
         return printable(self._stderr.decode(errors="replace").strip()) or "it says nothing"
 
     @property
     def last_stderr_line(self) -> str:
-        """The last line of that."""
+        """The last line of its standard error."""
         return printable(self._stderr.decode(errors="replace").strip().rpartition("\n")[2]) or "it says nothing"
 
     async def write(self, data: bytes) -> None:
-        """Hand over bytes; returns when there is room for more.
+        """Write to its standard input; returns when there is room for more.
 
         Raises:
-            Dead: nobody is there to take them.
+            ProcessDied: it has closed its standard input.
         """
         assert self._process.stdin is not None
         try:
@@ -93,22 +93,22 @@ class Subprocess:
             raise ProcessDied from e
 
     async def read_line(self) -> dict[str, Any]:
-        """What it says next.
+        """The JSON object of its next output line.
 
         Raises:
-            Dead: nothing, or no line with a JSON object.
+            ProcessDied: no line, or one without a JSON object.
         """
         assert self._process.stdout is not None
         try:
-            said = json.loads(await self._process.stdout.readline())
+            message = json.loads(await self._process.stdout.readline())
         except (OSError, ValueError, RecursionError) as e:
             raise ProcessDied from e
-        if not isinstance(said, dict):
+        if not isinstance(message, dict):
             raise ProcessDied
-        return said
+        return message
 
     async def end(self) -> None:
-        """Kill it, and wait until nothing is left of it, even if who waits is cancelled meanwhile."""
+        """Kill it, and wait for its end; finishes even if this is cancelled meanwhile."""
         ending = asyncio.create_task(self._end())
         try:
             await asyncio.shield(ending)
@@ -124,21 +124,21 @@ class Subprocess:
             self._process.kill()
         stdin.close()
         await self.ended
-        while await stdout.read(1 << 16):  # what nobody has read would be waited for without end
+        while await stdout.read(1 << 16):  # unread output would block `wait` for ever
             pass
         await self._process.wait()
         with suppress(OSError):
             await stdin.wait_closed()
 
     async def _collect_stderr(self) -> None:
-        """Until the end, for then its standard error ends, too."""
+        """Read its standard error to the end, which is the end of the process."""
         assert self._process.stderr is not None
-        while said := await self._process.stderr.read(STDERR_TAIL_BYTES):
-            self._stderr = (self._stderr + said)[-STDERR_TAIL_BYTES:]
+        while chunk := await self._process.stderr.read(STDERR_TAIL_BYTES):
+            self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
 
 
 def environment() -> dict[str, str]:
-    """Of a process that reads strangers' bytes: one thread, the same packages as here, and of ours only `KEPT_VARIABLES`."""
+    """For a process that reads untrusted bytes: `KEPT_VARIABLES`, one thread, and the module path of this process."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    same = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)  # it must find what we found
-    return kept | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": same}
+    module_path = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)  # it must find the same packages
+    return kept | dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": module_path}
