@@ -1,11 +1,11 @@
-"""What `genrelab bench` says of 80 clips against a real `genrelab prepare` of them: by the clock, in CPU and on disk.
+"""Predictions of `genrelab bench` for 80 clips against a real `genrelab prepare`: wall-clock and CPU time, disk.
 
     python benchmarks/bench_prediction.py DATA [--clips 80] [--rounds 3]
 
 DATA is a ROOT of MP3 clips of 30 s in folders of genres, such as emotify_30s; 80 of them are linked into a folder. Each
-round asks `bench` and prepares, in turn, each as a process of its own. The ratio is what was predicted over what it
-took: by the clock it should lie between 0.75 and 1.25. Other work on the machine, which comes and goes between both,
-does not change CPU seconds by much: these are compared, too.
+round runs `bench` and `prepare` in turn, each as a process of its own. The ratio is prediction over measurement: for
+wall-clock time it should be between 0.75 and 1.25. Other work on the machine, which varies between both, does not
+change CPU seconds by much: these are compared, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 OFF = 0.25
 
 
-def _links(data: Path, n: int, folder: Path) -> Path:
+def _link_clips(data: Path, n: int, folder: Path) -> Path:
     clips = mp3_clips(data, n)
     for clip in clips:
         link = folder / clip.relative_to(data)
@@ -35,47 +35,48 @@ def _links(data: Path, n: int, folder: Path) -> Path:
     return folder
 
 
-def _called(*words: str) -> str:
+def _run_genrelab(*words: str) -> str:
     """Standard output of the command line."""
     command = [sys.executable, "-m", "genrelab", *words]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
 
 
-def _said(root: Path, n: int) -> dict[str, float]:
-    """What `bench` predicts; no network is trained for it."""
+def _predict_cost(root: Path, n: int) -> dict[str, float]:
+    """The prediction of `bench`, without training a network."""
     views = "statistics,samples,mel_image"
-    words = ("--tracks", str(n), "--models", "majority", "--views", views, "--json")
-    found: dict[str, Any] = json.loads(_called("bench", str(root), *words))
-    amount, forecast = found["amounts"][0], found["forecast"]
+    options = ("--tracks", str(n), "--models", "majority", "--views", views, "--json")
+    result: dict[str, Any] = json.loads(_run_genrelab("bench", str(root), *options))
+    amount, forecast = result["amounts"][0], result["forecast"]
     cpu_s = forecast["cpu_fixed_s"] + n * forecast["cpu_track_s"]
-    return {"clock": amount["seconds"], "CPU": cpu_s, "disk": amount["n_bytes"], "busy": found["busy"]}
+    return {"clock": amount["seconds"], "CPU": cpu_s, "disk": amount["n_bytes"], "busy": result["busy"]}
 
 
-def _taken(root: Path) -> dict[str, float]:
-    """What `prepare` takes."""
+def _measure_cost(root: Path) -> dict[str, float]:
+    """The cost of `prepare`."""
     with tempfile.TemporaryDirectory() as folder:
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        _called("prepare", str(root), "--out", f"{folder}/prepared")
-        seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        _run_genrelab("prepare", str(root), "--out", f"{folder}/prepared")
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file())
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"clock": seconds, "CPU": cpu_s, "disk": float(size)}
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("what bench predicts of a preparation, over what it takes")
     parser.add_argument("--clips", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    said, taken = [], []
+    predicted, measured = [], []
     with tempfile.TemporaryDirectory() as folder:
-        root = _links(options.data, options.clips, Path(folder))
+        root = _link_clips(options.data, options.clips, Path(folder))
         n = sum(1 for p in root.rglob("*.mp3"))
         for _ in range(options.rounds):
-            said.append(_said(root, n))
-            taken.append(_taken(root))
-    ratios = {w: np.array([s[w] / t[w] for s, t in zip(said, taken, strict=True)]) for w in ("clock", "CPU", "disk")}
+            predicted.append(_predict_cost(root, n))
+            measured.append(_measure_cost(root))
+    pairs = list(zip(predicted, measured, strict=True))
+    ratios = {w: np.array([p[w] / m[w] for p, m in pairs]) for w in ("clock", "CPU", "disk")}
     medians = {w: float(np.median(r)) for w, r in ratios.items()}
     low, high = np.quantile(ratios["clock"], (0.25, 0.75))
     row = Row(
@@ -83,15 +84,15 @@ def main() -> int:
         medians["clock"], (float(low), float(high)), options.rounds,
         at_most=1 + OFF,
         medians={
-            "predicted, s": float(np.median([s["clock"] for s in said])),
-            "taken, s": float(np.median([t["clock"] for t in taken])),
-            "taken, MB": float(np.median([t["disk"] for t in taken])) / 1e6,
+            "predicted, s": float(np.median([s["clock"] for s in predicted])),
+            "taken, s": float(np.median([t["clock"] for t in measured])),
+            "taken, MB": float(np.median([t["disk"] for t in measured])) / 1e6,
         },
         checks={f"{w}: within {OFF:.0%}": bool(abs(m - 1) <= OFF) for w, m in medians.items()},
         extra={
             "predicted over taken, CPU": medians["CPU"],
             "predicted over taken, disk": medians["disk"],
-            "cores that other work took": float(np.median([s["busy"] for s in said])),
+            "cores that other work took": float(np.median([s["busy"] for s in predicted])),
         },
     )  # fmt: skip
     return report(row, options.json)

@@ -1,10 +1,10 @@
-"""A song classified by a new process: `genrelab predict` against the same model through Keras, in turn.
+"""Classify a song in a new process: `genrelab predict` against the same model in Keras, in turn.
 
     python benchmarks/cold.py DATA [--run RUN/MODEL] [--rounds 5] [--json PATH]
 
-RUN/MODEL holds `bundle` and `model.keras`; without it a MobileNetV2 of random weights is written, which takes as long
-as one that knows something. The song is the first real MP3 of 30 s. A round that is not counted comes first: it reads
-the files into the disk's cache and compiles Python's modules. `--fresh` keeps genrelab from remembering the song.
+RUN/MODEL contains `bundle` and `model.keras`; without it a MobileNetV2 with random weights is written, which is as fast
+as a trained one. The song is the first real MP3 of 30 s. A first round is not counted: it reads the files into the page
+cache and compiles Python's modules. `--fresh` keeps genrelab from using its cache of predictions.
 
 At least 8 times as fast by CPU seconds, and no more than 1 s of CPU, with the starter model too.
 """
@@ -46,7 +46,7 @@ logits = network(np.stack([w.x for w in windows]).astype(np.float32), training=F
 p = np.asarray(keras.ops.softmax(logits)).mean(axis=0)
 print(about["genres"][p.argmax()], float(p.max()))
 """
-"""The usual means: soundfile decodes; the view is computed by the same code."""
+"""The usual way: soundfile decodes; the view is computed by the same code."""
 
 MAKE = """
 import sys
@@ -67,11 +67,11 @@ write_bundle(
     view=view, clips=ClipSettings(), metrics={}, dataset="none", split="none", licence=None, readme="# Random\\n",
 )
 """
-"""RUN/MODEL, as far as it is needed here; in a process of its own, for TensorFlow is not needed after it."""
+"""Writes the needed files of RUN/MODEL; in a process of its own, as TensorFlow is not needed afterwards."""
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("cold predict against Keras")
     parser.add_argument("--run", type=Path, metavar="RUN/MODEL", help="folder with bundle and model.keras")
     parser.add_argument("--rounds", type=int, default=5)
@@ -82,36 +82,37 @@ def main() -> int:
         home = options.run or Path(folder) / "mobilenet_v2"
         if options.run is None:
             timed([sys.executable, "-c", MAKE, str(home)])(0)
-        ways = {
+        commands = {
             "Keras": [sys.executable, "-c", KERAS, str(home), song],
             "genrelab": [GENRELAB, "predict", song, "--fresh", "--model", str(home / "bundle")],
             "genrelab, starter": [GENRELAB, "predict", song, "--fresh"],
         }
-        measured = alternate({name: timed(words) for name, words in ways.items()}, range(options.rounds), keep=True)
+        sides = {name: timed(command) for name, command in commands.items()}
+        measured = alternate(sides, range(options.rounds), keep=True)
     ratio, quartiles = measured.ratio("Keras", "genrelab")
-    slowest = max(measured.median(name) for name in ways if name != "Keras")
+    slowest = max(measured.median(name) for name in commands if name != "Keras")
     row = Row(
         "cold", "cold `predict` of a 30 s MP3 by mobilenet_v2", "the same model through Keras", ratio, quartiles,
         options.rounds,
         at_least=WANTED_RATIO,
-        medians={f"{name}, s of CPU": measured.median(name) for name in ways},
+        medians={f"{name}, s of CPU": measured.median(name) for name in commands},
         checks={f"at most {WANTED_S:g} s of CPU": slowest <= WANTED_S},
-        extra={f"{name}, s by the clock": float(np.median(measured.answers[name])) for name in ways},
+        extra={f"{name}, s by the clock": float(np.median(measured.answers[name])) for name in commands},
     )  # fmt: skip
     return report(row, options.json)
 
 
-def timed(words: list[str]) -> Callable[[int], float]:
-    """Runs a process from its start to its end; seconds by the clock."""
+def timed(command: list[str]) -> Callable[[int], float]:
+    """A function that runs a command to its end and returns wall-clock seconds."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 
     def run(_: int) -> float:
         environment = {k: v for k, v in os.environ.items() if k != "GENRELAB_MODEL"} | quiet
-        began = time.perf_counter()
-        done = subprocess.run(words, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{words[:3]} failed: {(done.stdout + done.stderr)[-2000:]}")
-        return time.perf_counter() - began
+        start = time.perf_counter()
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if result.returncode:
+            raise SystemExit(f"{command[:3]} failed: {(result.stdout + result.stderr)[-2000:]}")
+        return time.perf_counter() - start
 
     return run
 

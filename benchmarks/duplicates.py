@@ -1,11 +1,11 @@
-"""Near duplicates: what is found on real music, what is raised falsely, and what 100,000 clips cost.
+"""Near duplicates: recall and false alarms on real music, and the cost of 100,000 clips.
 
     python benchmarks/duplicates.py DATA [--clips 100000] [--json FILE]
 
-DATA holds `gtzan_2s`, `gtzan_15s`, `gtzan_30s` and `emotify_30s`. Whether an excerpt of `gtzan_2s` really is in the
-longer file of the same id is decided by cross-correlation of the samples, which knows nothing of landmarks. The large
+DATA contains `gtzan_2s`, `gtzan_15s`, `gtzan_30s` and `emotify_30s`. Whether an excerpt of `gtzan_2s` really is in the
+longer file of the same id is decided by cross-correlation of the samples, independently of landmarks. The large
 collection is made of real landmarks, cut, transposed and stretched, so that its hashes are as common as in music.
-Exits 1 where a true excerpt is missed or a pair is raised whose samples do not agree.
+Exits 1 if a true excerpt is missed or a pair is reported whose samples do not agree.
 """
 
 # ruff: noqa: E402 - the number of threads is fixed before NumPy is imported
@@ -39,25 +39,25 @@ from tests.support.songs import decoded, encoded
 
 FOLDERS = ("gtzan_2s", "gtzan_15s", "gtzan_30s", "emotify_30s")
 SAME = 0.8
-"""Normalised cross-correlation from which samples are those of one recording; loops of a song reach 0.6."""
+"""Minimum normalised cross-correlation of samples of the same recording; loops of a song reach 0.6."""
 
 Samples = NDArray[np.float32]
 
 
 def files(data: Path) -> list[str]:
-    """Audio of the four folders, relative to DATA."""
+    """Audio files of the four folders, relative to DATA."""
     found = [p for f in FOLDERS for p in sorted((data / f).rglob("*")) if p.suffix in AUDIO_SUFFIXES]
     return [p.relative_to(data).as_posix() for p in found]
 
 
 def prints_of(data: Path, names: list[str]) -> tuple[list[Fingerprint], dict[str, float]]:
-    """Fingerprints of files, and what they cost: CPU milliseconds a clip of 30 s, bytes a second."""
+    """Fingerprints of files, and their cost: CPU milliseconds per clip of 30 s, bytes per second of audio."""
     found, spent, seconds, n_bytes = [], 0.0, 0.0, 0
     for name in names:
         y, sr = audio_clips.read(data / name)
-        began = time.process_time()
+        start = time.process_time()
         marks = landmarks(y, sr)
-        spent += time.process_time() - began
+        spent += time.process_time() - start
         seconds += len(y) / sr
         n_bytes += len(pack(marks))
         found.append(Fingerprint(name, 0.0, marks))
@@ -65,10 +65,10 @@ def prints_of(data: Path, names: list[str]) -> tuple[list[Fingerprint], dict[str
 
 
 def correlation(data: Path, a: str, b: str, pair: NearDuplicate | None = None) -> tuple[float, float]:
-    """The best normalised cross-correlation of the shorter file in the longer, and where in seconds.
+    """The best normalised cross-correlation of the shorter file in the longer one, and its position in seconds.
 
     Args:
-        pair: look at what the two share according to it, instead of all of the shorter one.
+        pair: use only the part that both share according to it, instead of all of the shorter file.
     """
     x, y = (audio_clips.resample(*audio_clips.read(data / name), RATE) for name in (a, b))
     if pair is not None:
@@ -84,7 +84,7 @@ def correlation(data: Path, a: str, b: str, pair: NearDuplicate | None = None) -
 
 
 def excerpts(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[str, Any]:
-    """Files of one id in two folders of GTZAN: how many of those that share samples were found."""
+    """Files of the same id in two folders of GTZAN: how many of those that share samples were found."""
     by_id: dict[str, list[str]] = {}
     for name in names:
         by_id.setdefault(Path(name).stem, []).append(name) if name.startswith("gtzan") else None
@@ -101,7 +101,7 @@ def excerpts(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[s
 
 
 def alarms(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[str, Any]:
-    """Pairs of different ids: all that could be raised, those that were, and whether their samples agree."""
+    """Pairs of different ids: number of possible pairs, reported pairs, and those whose samples do not agree."""
     ids = [Path(n).stem if n.startswith("gtzan") else n for n in names]
     same = sum(a == b for a, b in combinations(ids, 2))
     rows = [
@@ -116,7 +116,7 @@ def alarms(data: Path, names: list[str], found: list[NearDuplicate]) -> dict[str
 
 
 def treated(y: Samples, sr: int, how: str) -> Samples:
-    """What becomes of a stretch of music."""
+    """An excerpt after the treatment `how`, one of CONDITIONS."""
     if how == "-12 dB":
         return y * np.float32(0.25)
     if how == "low-pass 3.4 kHz":
@@ -133,7 +133,7 @@ SECONDS = (30, 5, 3, 2)
 
 
 def robustness(data: Path, names: list[str], held: list[Fingerprint]) -> list[dict[str, Any]]:
-    """Stretches of emotify's clips, begun anywhere and treated, against the clips: recall, and what else is raised."""
+    """Treated excerpts of Emotify's clips, from random positions, against the clips: recall and false alarms."""
     rng = np.random.default_rng(0)
     sounds = {n: audio_clips.read(data / n) for n in names}
     known = {(p.a, p.b) for p in find_near_duplicates(held)}
@@ -148,13 +148,13 @@ def robustness(data: Path, names: list[str], held: list[Fingerprint]) -> list[di
                 )
             pairs = {(p.a, p.b) for p in find_near_duplicates([*held, *queries])} - known
             true = {(n, f"{n}?") for n in names}
-            kin = {
+            known_copies = {
                 (a, b)
                 for a, b in pairs - true
                 if (a.strip("?"), b.strip("?")) in known or (b.strip("?"), a.strip("?")) in known
             }
             rows.append({"how": how, "seconds": seconds, "n": len(names), "found": len(pairs & true),
-                         "false": len(pairs - true - kin)})  # fmt: skip
+                         "false": len(pairs - true - known_copies)})  # fmt: skip
             print(
                 f"  {how:<18}{seconds:>3} s: {rows[-1]['found']} of {len(names)}, {rows[-1]['false']} false alarms",
                 flush=True,
@@ -166,10 +166,10 @@ def robustness(data: Path, names: list[str], held: list[Fingerprint]) -> list[di
 
 
 def made_up(pool: list[Fingerprint], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Landmarks of 30 s that no clip has: 30 pieces of a second from real ones, stretched, each landmark a little off.
+    """Landmarks of an artificial clip of 30 s: 30 parts of a second from real ones, stretched, with jittered landmarks.
 
-    They stay at their pitch, so that hashes are about as common as in music: two of emotify's clips share 5.2 on the
-    mean, two of these 3.9, and half as many pairs again as of real clips must be compared point by point.
+    Pitches are kept, so that hashes are about as common as in music: two of Emotify's clips share 5.2 on average, two
+    of these 3.9, and 1.5 times as many pairs as of real clips must be compared point by point.
     """
     parts = []
     for n in range(30):
@@ -183,7 +183,7 @@ def made_up(pool: list[Fingerprint], rng: np.random.Generator) -> NDArray[np.uin
 
 
 def copied(marks: NDArray[np.uint16], seconds: float, rng: np.random.Generator) -> tuple[int, NDArray[np.uint16]]:
-    """A stretch as MP3 at 64 kbit/s leaves it: a fifth of the landmarks gone, a fifth new, a quarter one step off."""
+    """An excerpt as after MP3 at 64 kbit/s: a fifth of the landmarks lost, a fifth new, a quarter shifted by a step."""
     frames = round(seconds / FRAME_S)
     start = int(rng.integers(0, max(1, int(marks[-1, 0]) - frames)))
     part = marks[(marks[:, 0] >= start) & (marks[:, 0] < start + frames)].astype(np.int64)
@@ -199,20 +199,20 @@ def _sorted(marks: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def scale(pool: list[Fingerprint], n_clips: int, n_planted: int = 1_000) -> dict[str, Any]:
-    """Minutes, memory and recall among so many clips."""
+    """Time, memory and recall of a search among `n_clips` clips with `n_planted` excerpts of them."""
     rng = np.random.default_rng(1)
     prints = [Fingerprint(str(i), 0.0, made_up(pool, rng)) for i in range(n_clips)]
     planted: dict[tuple[str, str], float] = {}
-    for i, of in enumerate(rng.choice(n_clips, n_planted, replace=False)):
+    for i, source in enumerate(rng.choice(n_clips, n_planted, replace=False)):
         seconds = float(SECONDS[i % len(SECONDS)])
-        prints.append(Fingerprint(f"copy {i}", 0.0, copied(prints[of].landmarks, seconds, rng)[1]))
-        planted[str(of), f"copy {i}"] = seconds
+        prints.append(Fingerprint(f"copy {i}", 0.0, copied(prints[source].landmarks, seconds, rng)[1]))
+        planted[str(source), f"copy {i}"] = seconds
     before = _peak_gb()
-    began, cpu = time.perf_counter(), time.process_time()
+    start, cpu = time.perf_counter(), time.process_time()
     found = {(p.a, p.b) for p in find_near_duplicates(prints)}
     return {
         "clips": len(prints), "landmarks": sum(len(p.landmarks) for p in prints),
-        "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu,
+        "seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu,
         "gb_before": before, "gb_at_peak": _peak_gb(),
         "recall": {f"{s} s": [sum(p in found for p, t in planted.items() if t == s),
                               sum(t == s for t in planted.values())] for s in SECONDS},
@@ -225,7 +225,7 @@ def _peak_gb() -> float:
 
 
 def report(result: dict[str, Any]) -> Iterator[str]:
-    """The figures in lines."""
+    """The figures as lines of text."""
     e, a = result["excerpts"], result["alarms"]
     cost = result["cost"]
     yield f"fingerprint: {cost['ms_per_30_s']:.1f} ms and {cost['bytes_per_s'] * 30:.0f} bytes for 30 s"
@@ -238,7 +238,7 @@ def report(result: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Measures, prints, and says by its exit code whether all that was found is true and all that is true was found."""
+    """Measure and print; 1 if a true excerpt was missed or a false pair was reported."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--clips", type=int, default=100_000, help="of the large collection; 0: none")

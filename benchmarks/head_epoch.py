@@ -1,9 +1,9 @@
-"""An epoch of `mobilenet_v2`'s head on kept outputs of the frozen base, against one that runs the base again.
+"""An epoch of `mobilenet_v2`'s head on stored outputs of the frozen base, against one that runs the base again.
 
     python benchmarks/head_epoch.py DATA [--rows 256] [--json PATH]
 
-Both are trained by `fit_network` on the same real images, to the same end but for rounding; the first epoch of each,
-in which TensorFlow builds its graphs, is left out. At least 30 times as fast. Weights are random: they cost the same.
+Both are trained by `fit_network` on the same real images, to the same result up to rounding; the first epoch of each,
+in which TensorFlow builds its graphs, is left out. Goal: at least 30 times as fast. Random weights: they cost the same.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from genrelab.models.keras_training import fit_network, full_batches
 from genrelab.models.mobilenet import build_head, join_networks, load_base
 
 EPOCHS = {"the base again": 2, "genrelab": 8}
-"""That count, of each round."""
+"""Counted epochs per round."""
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("an epoch on kept base outputs against one with the base")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
@@ -42,14 +42,14 @@ def main() -> int:
         home = Path(folder)
         examples = examples_of(options.data, MelImageView(), options.rows, home)
         base, images = load_base(examples.shape, "none"), network_data(examples, batch_size=settings.batch_size)
-        began = cpu_s()
+        start = cpu_s()
         outputs = base_outputs(join_networks(examples.shape, base), images, settings.batch_size)
-        once = cpu_s() - began
-        kept = network_data_from_arrays(outputs, examples.y, batch_size=settings.batch_size)
+        once = cpu_s() - start
+        stored = network_data_from_arrays(outputs, examples.y, batch_size=settings.batch_size)
         for i in range(options.rounds):
             networks = {side: build_head(outputs, len(examples.genres)) for side in EPOCHS}
             again = join_networks(examples.shape, base, networks["the base again"])
-            for side, network, part in (("the base again", again, images), ("genrelab", networks["genrelab"], kept)):
+            for side, network, part in (("the base again", again, images), ("genrelab", networks["genrelab"], stored)):
                 seconds[side] += epochs(network, part, EPOCHS[side], home / f"{side} {i}")
     measured = Measured({side: np.array(s) for side, s in seconds.items()})
     per_round = {side: np.median(np.reshape(s, (options.rounds, -1)), axis=1) for side, s in seconds.items()}
@@ -65,13 +65,13 @@ def main() -> int:
 
 
 def base_outputs(network: Any, images: NetworkData, size: int) -> Any:
-    """What the base makes of the images, as `MobileNetV2.fit` keeps it."""
+    """Outputs of the base for the images, as `MobileNetV2.fit` stores them."""
     data = full_batches(images, images.data.unbatch(), size).map(lambda x, y, weight: x)
     return np.asarray(network.predict(data, verbose=0)[: len(images.y)], np.float32)
 
 
 def epochs(network: Any, part: NetworkData, n: int, folder: Path) -> list[float]:
-    """CPU seconds of `n` epochs, after one that is not counted."""
+    """CPU seconds of each of `n` epochs, after one that is not counted."""
     folder.mkdir()
     ends = [0.0]
     fit_network(

@@ -2,10 +2,10 @@
 
     python benchmarks/input_pipeline.py DATA raw_cnn|short_chunk [--uncached] [--json PATH]
 
-An epoch as `fit_network` runs it, from shards through cache, shuffle and batches, against Keras on tensors that lie
-there ready. At most 1.05 times the CPU seconds. `short_chunk` is a network of the size of the short-chunk CNN (Won et
-al., Evaluation of CNN-based automatic music tagging models, 2020), on log-mel windows of 3 s. With `--uncached` records
-are read again each epoch, as those that do not fit into memory are.
+An epoch as `fit_network` runs it, from shards through cache, shuffle and batches, against Keras on tensors that are
+ready in memory. Goal: at most 1.05 times the CPU seconds. `short_chunk` is a network of the size of the short-chunk CNN
+(Won et al., Evaluation of CNN-based automatic music tagging models, 2020), on log-mel windows of 3 s. With `--uncached`
+records are read again each epoch, as happens to those that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from genrelab.records import examples
 
 
 class Task(NamedTuple):
-    """A network and what it is trained on."""
+    """A network, its view, and the size of its training set."""
 
     view: View
     build: Callable[[tuple[int, ...], int], Any]
@@ -55,7 +55,7 @@ TASKS = {
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("training through the pipeline against the bare step")
     parser.add_argument("network", choices=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
@@ -92,7 +92,7 @@ def main() -> int:
 
 
 def in_memory(data: Any) -> Any:
-    """The batches of a dataset as tensors that wait in memory."""
+    """The batches of a dataset as tensors in memory."""
     tf, _ = load_tensorflow()
     batches = list(data)
     stacked = [tf.stack(columns) for columns in zip(*batches, strict=True)]

@@ -1,11 +1,11 @@
-"""How often a 95 % interval holds the true accuracy, and how often two equal models are called different.
+"""How often a 95 % interval contains the true accuracy, and how often two equal models are called different.
 
     python benchmarks/interval_coverage.py [--draws 1000]
 
-Draws collections whose artists have as many tracks as real ones (tests/artists.py) and models whose true accuracy is
-known and whose answers agree within artists, and prints two tables. Coverage of the percentile bootstrap over artists
-stands beside that of `intervals.share_interval`. Exits 1 where the latter leaves 93 to 97 % by more than three
-standard errors of the draws.
+Draws collections whose artists have as many tracks as real ones (tests/support/artists.py) and models with a known true
+accuracy and answers that are correlated within artists, and prints two tables: the coverage of the percentile bootstrap
+over artists beside that of `intervals.share_interval`, and false alarms. Exits 1 if the latter coverage is outside 93
+to 97 % by more than three standard errors of the draws.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESAMPLED = 1_000
 def percentile_bootstrap(
     correct: NDArray[np.bool_], groups: list[str], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """What stood here before: percentiles of the accuracy over artists drawn with replacement."""
+    """The former method: percentiles of the accuracy over artists drawn with replacement."""
     index = group_index(groups, len(correct))
     sizes, hits = np.bincount(index), np.bincount(index, weights=correct)
     drawn = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLED)
@@ -44,7 +44,7 @@ def percentile_bootstrap(
 
 
 def coverage(like: str, n_artists: int, accuracy: float, alike: float, draws: int) -> tuple[float, ...]:
-    """Mean n, share of intervals that hold the accuracy and their mean width: the bootstrap's, then ours."""
+    """Mean n, then share of intervals that contain the accuracy and their mean width: of the bootstrap, and of ours."""
     rng = np.random.default_rng(0)
     found = np.zeros((draws, 5))
     for i in range(draws):
@@ -68,7 +68,7 @@ def false_alarms(like: str, n_artists: int, alike: float, draws: int) -> tuple[f
 
 
 def main() -> int:
-    """Print both tables; 1 where a coverage is not as wanted."""
+    """Print both tables; 1 if a coverage is out of range."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1_000)
     draws = parser.parse_args().draws

@@ -1,14 +1,14 @@
-"""A library of thousands of files: the first run, stopped and gone on with, and the second, which should cost nothing.
+"""A library of thousands of files: a first run, interrupted and resumed, and a second one, which should cost nothing.
 
     python benchmarks/library.py DATA [--files 10000] [--unique] [--jobs N] [--work FOLDER]
 
 The library is made of hard links (copies where these cannot be made) to the audio below DATA, in a temporary folder.
-Links share their audio, so most of them are answered by its hash without being heard; with `--unique` every file is a
-copy of an MP3 with some bytes of its own behind it, and is heard. `genrelab predict LIBRARY --json` then runs three
-times in processes of its own: stopped by Ctrl-C when half of the answers are there, to its end, and once more. Prints
-wall and CPU seconds, the memory of the largest process, and last `ratio X.X %`, the second run over the first. Exits 1
-if that is 5 or more, if going on costs more than what a stop leaves to do, if a process takes more memory than it
-should whatever the size of a library, or if answers are missing or differ.
+Links share their audio, so most of them are answered from the cache by its hash; with `--unique` every file is a copy
+of an MP3 with different bytes appended, and is classified. `genrelab predict LIBRARY --json` then runs three times in
+processes of its own: interrupted by Ctrl-C after half of the answers, resumed to the end, and once more. Prints wall
+and CPU seconds, the memory of the largest process, and last `ratio X.X %`, the second run over the first. Exits 1 if
+that is 5 or more, if resuming costs more than the remaining work, if a process takes more memory than allowed for any
+size of library, or if answers are missing or differ.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from genrelab.audio.files import AUDIO_SUFFIXES
 WANTED_RATIO = 0.05
 
 WANTED_REST = 1.5
-"""CPU seconds of the run that goes on over those of the one that was stopped half way: 1, and 2 if it began anew."""
+"""CPU seconds of the resumed run over those of the one interrupted half way: ideally 1; 2 if it started over."""
 
 WANTED_MEMORY = 200.0
-"""MB: a process with the starter model takes less than 100, and a library adds its names only."""
+"""MB: a process with the starter model takes less than 100, and a library adds only its names."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run with all its worker processes; `memory` is that of the largest, in MB."""
+    """Cost of one run with all its worker processes; `memory` is that of the largest process, in MB."""
 
     wall_s: float
     cpu_s: float
@@ -51,7 +51,7 @@ class Cost:
 
 
 def make_library(data: Path, folder: Path, n_files: int, unique: bool) -> int:
-    """Fills `folder` and says how many different files it is made from."""
+    """Fill `folder`; returns the number of different source files."""
     sources = [p for p in sorted(data.rglob("*")) if p.suffix.lower() in ({".mp3"} if unique else AUDIO_SUFFIXES)]
     for i in range(n_files):
         source = sources[i % len(sources)]
@@ -68,14 +68,14 @@ def make_library(data: Path, folder: Path, n_files: int, unique: bool) -> int:
 
 
 def run(library: Path, cache: Path, jobs: int | None, stop_after: int | None = None) -> tuple[list[Any], Cost]:
-    """Answers of one run, and what it cost; it gets a Ctrl-C after `stop_after` of them."""
-    words = [sys.executable, "-m", "genrelab", "predict", str(library), "--json"]
-    words += ["--jobs", str(jobs)] if jobs else []
-    began, lines = time.perf_counter(), []
-    # A background job ignores Ctrl-C, and its children would, too.
+    """Answers of one run, and its cost; it gets a SIGINT after `stop_after` of them."""
+    command = [sys.executable, "-m", "genrelab", "predict", str(library), "--json"]
+    command += ["--jobs", str(jobs)] if jobs else []
+    start, lines = time.perf_counter(), []
+    # A background job ignores SIGINT, and its children would, too.
     interruptible = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, env={**os.environ, "GENRELAB_CACHE": str(cache)}, preexec_fn=interruptible
+        command, stdout=subprocess.PIPE, env={**os.environ, "GENRELAB_CACHE": str(cache)}, preexec_fn=interruptible
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -83,12 +83,12 @@ def run(library: Path, cache: Path, jobs: int | None, stop_after: int | None = N
         if len(lines) == stop_after:
             process.send_signal(signal.SIGINT)
     _, _, usage = os.wait4(process.pid, 0)
-    cost = Cost(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    cost = Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
     return json.loads(b"".join(lines)), cost
 
 
 def main() -> int:
-    """Measures, prints, and says by its exit code whether all holds."""
+    """Measure and print; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description="the second run over a library against the first")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with audio files at any depth")
     parser.add_argument("--files", type=int, default=10_000)
@@ -104,11 +104,11 @@ def main() -> int:
         print(f"first, stopped    {first_half}   {len(stopped)} answers")
         whole, second_half = run(library, cache, args.jobs)
         print(f"first, gone on    {second_half}   {len(whole)} answers")
-        again, second = run(library, cache, args.jobs)
+        repeated, second = run(library, cache, args.jobs)
         size = (cache / "answers.sqlite").stat().st_size / 2**20
-        print(f"second            {second}   {len(again)} answers, {size:.1f} MB remembered")
+        print(f"second            {second}   {len(repeated)} answers, {size:.1f} MB remembered")
     ratio = second.wall_s / (first_half.wall_s + second_half.wall_s)
-    same = stopped == whole[: len(stopped)] and whole == again and len(whole) == args.files
+    same = stopped == whole[: len(stopped)] and whole == repeated and len(whole) == args.files
     print("the answers are the same" if same else "ANSWERS ARE MISSING OR DIFFER")
     rest = second_half.cpu_s / first_half.cpu_s
     print(f"going on took {rest:.2f} of the stopped run's CPU seconds (at most {WANTED_REST:g})")

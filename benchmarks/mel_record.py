@@ -1,6 +1,6 @@
-"""From an MP3 of 30 s to a record with its mel image: genrelab, librosa, the article's way, and decoding alone.
+"""From an MP3 of 30 s to a record with its mel image: genrelab, librosa, the article's method, and decoding alone.
 
-What `record_librosa.py`, `record_article.py` and `record_floor.py` share: the four ways, and one row.
+Shared by `record_librosa.py`, `record_article.py` and `record_floor.py`: the four methods, and one row.
 """
 
 from __future__ import annotations
@@ -29,49 +29,49 @@ Way = Callable[[Path], object]
 
 
 def ours(folder: Path) -> Way:
-    """What `prepare` does with one view: the clip's image as a record with raw bytes, written to a shard."""
+    """As `prepare` with one view: write the clip's image to a shard, as a record with raw bytes."""
     shard = (folder / "ours.tfrecord").open("wb")
 
-    def way(path: Path) -> None:
+    def write_record(path: Path) -> None:
         y, sr = audio_clips.read(path)
         (window,) = views.compute(VIEW, y, sr)
         shard.write(tfrecord.encode(tfrecord.Record(0, window.start_s, window.x.tobytes())))
 
-    return way
+    return write_record
 
 
 def with_librosa(folder: Path) -> Way:
-    """librosa.load, melspectrogram, float_list: what a notebook does."""
+    """As in a typical notebook: librosa.load, melspectrogram, float_list."""
     write = float_list_writer(folder / "librosa.tfrecord")
 
-    def way(path: Path) -> None:
+    def write_record(path: Path) -> None:
         y, _ = librosa.load(path, sr=VIEW.sr, mono=True)
         write(picture(y))
 
-    return way
+    return write_record
 
 
 def article(folder: Path) -> Way:
-    """MP3 to WAV by FFmpeg, which TensorFlow decodes; then as above."""
+    """MP3 to WAV by FFmpeg, decoded by TensorFlow; then as `with_librosa`."""
     tf, _ = load_tensorflow()
     write, wav = float_list_writer(folder / "article.tfrecord"), folder / "clip.wav"
 
-    def way(path: Path) -> None:
+    def write_record(path: Path) -> None:
         subprocess.run(["ffmpeg", "-y", "-loglevel", "error", "-threads", "1", "-i", path, wav], check=True)
         y, sr = tf.audio.decode_wav(tf.io.read_file(str(wav)))
         mono = librosa.to_mono(y.numpy().T)
         write(picture(librosa.resample(mono, orig_sr=int(sr), target_sr=VIEW.sr)))
 
-    return way
+    return write_record
 
 
 def decoding(_: Path) -> Way:
-    """libsndfile alone: samples of all channels, of which nothing is made."""
+    """libsndfile alone: read the samples of all channels and drop them."""
     return lambda path: soundfile.read(path, dtype="float32")
 
 
 def picture(y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same picture by librosa: 224 frames of 224 bands in dB."""
+    """The same image by librosa: 224 frames of 224 bands in dB."""
     hop = VIEW.hop_length(len(y))
     power = librosa.feature.melspectrogram(y=y, sr=VIEW.sr, n_fft=VIEW.n_fft, hop_length=hop, n_mels=VIEW.size)
     levels: NDArray[np.float32] = librosa.power_to_db(power, ref=np.max, top_db=VIEW.top_db)
@@ -79,7 +79,7 @@ def picture(y: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def float_list_writer(path: Path) -> Callable[[NDArray[np.float32]], None]:
-    """Writes pictures as `tf.train.Example` with a list of floats."""
+    """A function that writes images as `tf.train.Example` with a list of floats."""
     tf, _ = load_tensorflow()
     writer = tf.io.TFRecordWriter(str(path))
 
@@ -94,7 +94,7 @@ def float_list_writer(path: Path) -> Callable[[NDArray[np.float32]], None]:
 
 
 def measure(name: str, way: Callable[[Path], Way], against: str, **wanted: float) -> int:
-    """Our way and another in turn; `wanted` is `at_least` (theirs over ours) or `at_most` (ours over theirs)."""
+    """Measure ours and another way in turn; `wanted`: `at_least` (theirs over ours) or `at_most` (ours over theirs)."""
     parser = arguments(f"MP3 to mel-image record: genrelab against {against}")
     parser.add_argument("--clips", type=int, default=60)
     options = parser.parse_args()

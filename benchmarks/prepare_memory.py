@@ -1,9 +1,9 @@
-"""The most memory that a worker of `prepare` ever has: with files of 3 hours, and with few and many short tracks.
+"""Peak memory of a worker of `prepare`: with files of 3 hours, and with few and many short tracks.
 
     python benchmarks/prepare_memory.py DATA [--hours 3] [--json PATH]
 
-The long files are real clips joined: MP3 with a header that states the length, MP3 without (FFmpeg reads those), and
-FLAC. Under 300 MB each; and with eight times the tracks a worker must not grow by more than a tenth.
+The long files are joined from real clips: MP3 with a header that states the length, MP3 without (which FFmpeg reads),
+and FLAC. Goals: under 300 MB each; with eight times as many tracks a worker grows by at most a tenth.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from songs import join
 from genrelab.datasets.base import Dataset, Track
 from genrelab.prepare.pipeline import prepare
 
-MOST_MB = 300
+MAX_MB = 300
 FEW, TIMES = 12, 8
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("the most memory of a worker of `prepare`")
     parser.add_argument("--hours", type=float, default=3.0)
     options = parser.parse_args()
@@ -37,8 +37,8 @@ def main() -> int:
         few, many = (peak_mb(some, home / "prepared") for some in (clips[:FEW], clips))
     worst = max(long.values())
     row = Row(
-        "prepare_memory", "the most memory of a worker of `prepare`, as a share", f"{MOST_MB} MB",
-        worst / MOST_MB, (min(long.values()) / MOST_MB, worst / MOST_MB), len(long),
+        "prepare_memory", "the most memory of a worker of `prepare`, as a share", f"{MAX_MB} MB",
+        worst / MAX_MB, (min(long.values()) / MAX_MB, worst / MAX_MB), len(long),
         at_most=1,
         medians={f"{options.hours:g} hours as {name}, MB": mb for name, mb in long.items()},
         checks={f"{len(clips)} tracks take no more than a tenth more than {FEW}": many <= 1.1 * few},
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def long_files(clips: list[Path], folder: Path, seconds: int) -> dict[str, Path]:
-    """The same music in three containers."""
+    """The same music in three files, by a description of their format."""
     stated = join(clips, folder / "stated.mp3", seconds)
     bare, flac = folder / "bare.mp3", folder / "long.flac"
     quiet = ["ffmpeg", "-y", "-loglevel", "error", "-i", stated]
@@ -58,7 +58,7 @@ def long_files(clips: list[Path], folder: Path, seconds: int) -> dict[str, Path]
 
 
 def peak_mb(paths: list[Path], out: Path) -> float:
-    """The most that any child of this process ever had while these files were prepared by one worker, MB."""
+    """Peak memory in MB of any child of this process while one worker prepares these files."""
     tracks = tuple(Track(f"{i:06d}", str(p), f"genre {i % 2}") for i, p in enumerate(paths))
     peaks: dict[int, int] = {}
     done = threading.Event()
@@ -77,7 +77,7 @@ def peak_mb(paths: list[Path], out: Path) -> float:
 
 
 def _watch(peaks: dict[int, int], done: threading.Event) -> None:
-    """High-water marks of this process's children in KB, until `done`."""
+    """Record the peak memory of this process's children in KB, by process id, until `done` is set."""
     while not done.wait(0.02):
         for child in _children():
             try:
@@ -90,10 +90,10 @@ def _watch(peaks: dict[int, int], done: threading.Event) -> None:
 
 def _children() -> list[int]:
     tasks = Path("/proc/self/task").iterdir()
-    return [int(child) for task in tasks for child in _words(task / "children")]
+    return [int(child) for task in tasks for child in _read_words(task / "children")]
 
 
-def _words(file: Path) -> list[str]:
+def _read_words(file: Path) -> list[str]:
     try:
         return file.read_text().split()
     except OSError:

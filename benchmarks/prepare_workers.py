@@ -1,10 +1,10 @@
-"""`prepare` with two workers against one, by the clock: on an idle machine at least 1.8 times as fast.
+"""`prepare` with two workers against one, in wall-clock time: on an idle machine at least 1.8 times as fast.
 
     python benchmarks/prepare_workers.py DATA [--tracks 400] [--rounds 2] [--json PATH]
 
-`prepare` with its default views, of real clips, each several times where there are not so many, until PREPARED stands:
-the search for copies, which comes after it, would take long as it never does where all tracks have some. Beside other
-work both sides wait for a core, and the ratio says little: the load of the machine is written down.
+`prepare` with its default views on real clips, repeated where there are too few, until PREPARED is written: the search
+for duplicates, which follows, would take far longer than it ever does, as all tracks have some. Beside other work both
+sides wait for a core, and the ratio means little: the load of the machine is recorded.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from genrelab.prepare.pipeline import prepare
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("two workers against one")
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    clips = mp3_clips(options.data.resolve(), options.tracks)  # tracks stand below /, wherever they are
+    clips = mp3_clips(options.data.resolve(), options.tracks)  # paths are relative to /
     paths = islice(cycle(clips), options.tracks)
     tracks = tuple(Track(f"{i:06d}", str(p), f"genre {i % 2}") for i, p in enumerate(paths))
     dataset, spent = Dataset("clips", Path("/"), tracks), 0.0
@@ -35,9 +35,9 @@ def main() -> int:
     def prepared(jobs: int) -> None:
         nonlocal spent
         with tempfile.TemporaryDirectory() as folder:
-            began, out = time.time(), Path(folder) / "prepared"
+            start, out = time.time(), Path(folder) / "prepared"
             prepare(dataset, out, jobs=jobs)
-            spent += (out / "dataset.json").stat().st_mtime - began
+            spent += (out / "dataset.json").stat().st_mtime - start
 
     sides = {"one worker": lambda _: prepared(1), "two workers": lambda _: prepared(2)}
     measured = alternate(sides, range(options.rounds), warm_up=0, clock=lambda: spent)

@@ -1,8 +1,8 @@
-"""The main job on real audio: runs the commands of docs/results.md, one after the other, and prints every leaderboard.
+"""`genrelab run` on real data: run the commands of docs/results.md one after the other and print every leaderboard.
 
     GENRELAB_DATA=…/data GENRELAB_IMAGENET_WEIGHTS=….h5 python benchmarks/real.py [--only NAME …] [--out FOLDER]
 
-Each run is timed as a whole process; its leaderboard.md, notes and time go to FOLDER/<name>.md.
+Each run is timed as a process; its leaderboard.md, tables of studies and time go to FOLDER/<name>.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RUNS = {
     " --artist-column artist --models majority,svm,knn --honesty",
     "gtzan-table-article": "tables/gtzan_57_features.csv --label label --split article --preset article",
 }
-"""What follows `genrelab run $GENRELAB_DATA/`; `{d}` is $GENRELAB_DATA."""
+"""Arguments after `genrelab run $GENRELAB_DATA/`; `{d}` is $GENRELAB_DATA."""
 
 
 def main() -> int:
@@ -54,14 +54,14 @@ def _run(name: str, data: str, out: Path) -> bool:
     words = RUNS[name].format(d=data).split()
     command = [str(Path(sys.executable).with_name("genrelab")), "run", f"{data}/{words[0]}", *words[1:]]
     command += ["--out", str(out / name), "--overwrite"]
-    began = time.perf_counter()
+    start = time.perf_counter()
     result = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     shown = " ".join(["genrelab run", f"$GENRELAB_DATA/{RUNS[name].format(d='$GENRELAB_DATA')}"])
     board = out / name / "leaderboard.md"
     text = f"## {name}\n\n`{shown}` ({seconds:.0f} s)\n\n"
     if result.returncode == 0:
-        text += board.read_text() + _studies(result.stdout)
+        text += board.read_text() + _study_tables(result.stdout)
     else:
         text += f"FAILED ({result.returncode}): {result.stderr[-2000:]}\n"
     out.mkdir(parents=True, exist_ok=True)
@@ -71,8 +71,8 @@ def _run(name: str, data: str, out: Path) -> bool:
     return result.returncode == 0
 
 
-def _studies(printed: str) -> str:
-    """The tables that follow the leaderboard on a terminal, as they stand there."""
+def _study_tables(printed: str) -> str:
+    """The tables that follow the leaderboard on the terminal, as a code block."""
     tables = printed.partition("\nBundles: ")[2].partition("\n")[2].rstrip()
     lines = [line.rstrip() for line in tables.splitlines() if not line.startswith("Next: ")]
     return "\n".join(["", "```", *lines, "```", ""]) if lines else ""

@@ -1,4 +1,4 @@
-"""MP3 to mel-image record: at least 5 times as fast as the article's way.
+"""MP3 to mel-image record: at least 5 times as fast as the article's method.
 
 python benchmarks/record_article.py DATA [--clips 60] [--json PATH]
 """

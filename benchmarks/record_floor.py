@@ -1,4 +1,4 @@
-"""MP3 to mel-image record: at most 1.3 times what decoding alone takes, below which only decoding less would help.
+"""MP3 to mel-image record: at most 1.3 times the time of decoding alone; below that only decoding less would help.
 
 python benchmarks/record_floor.py DATA [--clips 60] [--json PATH]
 """

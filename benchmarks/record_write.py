@@ -2,7 +2,7 @@
 
     python benchmarks/record_write.py DATA [--rounds 40] [--json PATH]
 
-The payloads are mel images of real clips. At least 20 times as fast; both files must hold the same numbers.
+The payloads are mel images of real clips. Goal: at least 20 times as fast; both files must contain the same numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genrelab.features import views
 from genrelab.records import tfrecord
 
 IMAGES = 20
-"""Written in one go: a single record takes too little to be timed."""
+"""Number of records per timed round: a single one is too fast to be timed."""
 
 Images = list[NDArray[Any]]
 
@@ -34,15 +34,15 @@ def images_of(data: Path) -> Images:
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("records with raw bytes against lists of floats")
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     one_core()
     images = images_of(options.data)
     with tempfile.TemporaryDirectory() as folder, Path(folder, "ours.tfrecord").open("wb") as shard:
-        home = Path(folder)
-        lists = float_list_writer(home / "lists.tfrecord")
+        root = Path(folder)
+        lists = float_list_writer(root / "lists.tfrecord")
 
         def theirs(_: int) -> None:
             for x in images:
@@ -54,7 +54,7 @@ def main() -> int:
 
         measured = alternate({"float_list": theirs, "genrelab": ours}, range(options.rounds))
         shard.flush()
-        same = holds_the_same(home / "ours.tfrecord", images)
+        same = holds_the_same(root / "ours.tfrecord", images)
     ratio, quartiles = measured.ratio("float_list", "genrelab")
     per_record = 1e6 / len(images)
     row = Row(
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def holds_the_same(path: Path, images: Images) -> bool:
-    """Does TensorFlow read the images from our file?"""
+    """Does TensorFlow read the same images from our file?"""
     import tensorflow as tf
 
     fields = {"x": tf.io.FixedLenFeature([], tf.string)}

@@ -33,46 +33,48 @@ TABLE = """| row | against | ratio | spread | wanted | |
 
 
 def main() -> int:
-    """Writes the page."""
+    """Write the page."""
     render()
     return 0
 
 
 def render() -> None:
-    """The page from what is there."""
+    """Render the page from the rows that exist."""
     rows = [json.loads(path.read_text()) for name in ORDER if (path := FIGURES / f"{name}.json").exists()]
-    text = HEAD + _machines(rows) + TABLE + "".join(map(_line, rows)) + "\n" + "".join(map(_section, rows))
+    text = HEAD + _machine_sentences(rows) + TABLE + "".join(map(_table_row, rows)) + "\n"
+    text += "".join(map(_row_section, rows))
     remarks = DOCS / "performance-remarks.md"
     text += remarks.read_text() if remarks.exists() else ""
     DOCS.joinpath("performance.md").write_text(text.rstrip() + "\n")
 
 
-def _machines(rows: list[dict[str, Any]]) -> str:
-    said = dict.fromkeys(_machine(row["machine"]) for row in rows)
-    return "".join(f"{line}\n" for line in said) + "\n" if said else ""
+def _machine_sentences(rows: list[dict[str, Any]]) -> str:
+    lines = dict.fromkeys(_machine_sentence(row["machine"]) for row in rows)
+    return "".join(f"{line}\n" for line in lines) + "\n" if lines else ""
 
 
-def _machine(about: dict[str, Any]) -> str:
+def _machine_sentence(about: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     where = f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB, {about['system']}"
     return f"Measured on {where}, Python {about['python']}, {packages}."
 
 
-def _line(row: dict[str, Any]) -> str:
+def _table_row(row: dict[str, Any]) -> str:
     low, high = row["quartiles"]
     met = "met" if row["met"] else "**missed**"
     return f"| {row['what']} | {row['against']} | {row['ratio']} | {low} – {high} | {row['wanted']} | {met} |\n"
 
 
-def _section(row: dict[str, Any]) -> str:
+def _row_section(row: dict[str, Any]) -> str:
     lines = [f"## {row['row']}", f"`{row['command']}` ({row['n']} pairs, load {row['machine']['load']})", ""]
     lines += ["| | |", "|---|---|"]
-    lines += [f"| {name} | {_shown(value)} |" for name, value in (*row["medians"].items(), *row["extra"].items())]
+    figures = (*row["medians"].items(), *row["extra"].items())
+    lines += [f"| {name} | {_format_value(value)} |" for name, value in figures]
     lines += [f"| {check} | {'yes' if holds else '**no**'} |" for check, holds in row["checks"].items()]
     return "\n".join(lines) + "\n\n"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

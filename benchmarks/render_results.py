@@ -1,4 +1,4 @@
-"""Write docs/results.md and the README's picture from what benchmarks/real.py left.
+"""Write docs/results.md and the README's picture from the output of benchmarks/real.py.
 
 python benchmarks/render_results.py FOLDER
 """
@@ -17,7 +17,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PICTURE = "gtzan_2s-artist"
 
 ARTICLE = {"gaussian_nb": "34", "knn": "45", "svm": "47.75", "mlp": "45.5", "mobilenet_v2": "about 40"}
-"""Accuracy in % that the article and its notebooks state for fma_small (random split, no intervals)."""
+"""Accuracy in % according to the article and its notebooks for fma_small (random split, no intervals)."""
 
 COMPARISONS = (
     ("FMA small, 46 features", "fma_small-table-article", "fma_small-table-official", "official, validation scored"),
@@ -50,17 +50,17 @@ so they stand beside ours only to show the direction: what `--split article` add
 def main() -> int:
     folder = Path(sys.argv[1])
     sections = [(folder / f"{name}.md").read_text() for name in RUNS if (folder / f"{name}.md").exists()]
-    rows = [line for c in COMPARISONS for line in _compared(folder, *c)]
+    rows = [line for c in COMPARISONS for line in _comparison_rows(folder, *c)]
     text = HEAD + COMPARISON + "\n".join(rows) + "\n\n" + _remarks() + "\n".join(sections)
     DOCS.joinpath("results.md").write_text(text.rstrip() + "\n")
     shutil.copyfile(folder / PICTURE / "leaderboard.png", DOCS / "leaderboard.png")
     return 0
 
 
-def _compared(folder: Path, data: str, article: str, honest: str, what: str) -> list[str]:
-    there, here = (_accuracies(folder / name) for name in (article, honest))
-    names = [n for n in there if n in here and n != "majority"]
-    return [f"| {data} | {n} | {ARTICLE.get(n, '–')} | {there[n]} | {here[n]} | {what} |" for n in names]
+def _comparison_rows(folder: Path, data: str, article: str, honest: str, what: str) -> list[str]:
+    protocol, strict = (_accuracies(folder / name) for name in (article, honest))
+    names = [n for n in protocol if n in strict and n != "majority"]
+    return [f"| {data} | {n} | {ARTICLE.get(n, '–')} | {protocol[n]} | {strict[n]} | {what} |" for n in names]
 
 
 def _accuracies(run: Path) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Every row of docs/performance.md: `make bench`.
+"""Measure every row of docs/performance.md: `make bench`.
 
     python benchmarks/run_all.py DATA [--only ROW …]
 
-Runs the scripts one after the other, puts their JSON into `benchmarks/figures/`, renders the page, and compares each
-ratio with the figure that was committed. Exits 1 where a row is missed, fails, or fell by more than its spread.
+Runs the scripts one after the other, writes their JSON into `benchmarks/figures/`, renders the page, and compares each
+ratio with the committed figure. Exits 1 if a row is missed, fails, or got worse by more than its spread.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ SCRIPTS = {
     "prepare_memory": "prepare_memory.py {data}",
     "prepare_workers": "prepare_workers.py {data}",
 }
-"""How each row is measured; `ORDER` says the same rows as the page has them."""
+"""Command of each row; `ORDER` has the same rows in the order of the page."""
 
-LEAST_SPREAD = 0.05
-"""Of a ratio, even where the pairs of one run agree better: the machine itself is another one from day to day."""
+MIN_SPREAD = 0.05
+"""Minimum relative spread of a ratio, even if the pairs of one run agree better: machines vary from day to day."""
 
 
 def main() -> int:
-    """Measures all rows; 1 if one is missed or fell."""
+    """Measure all rows; 1 if one is missed or got worse."""
     parser = argparse.ArgumentParser(description="all rows of docs/performance.md")
     parser.add_argument("data", nargs="?", default=os.environ.get("GENRELAB_DATA"), metavar="DATA")
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS))
@@ -53,48 +53,48 @@ def main() -> int:
         print("name the folder of the data, or set GENRELAB_DATA", file=sys.stderr)
         return 2
     assert set(ORDER) == set(SCRIPTS)
-    before, faults, began = {name: committed(name) for name in options.only}, list[str](), time.perf_counter()
+    before, problems, start = {name: committed(name) for name in options.only}, list[str](), time.perf_counter()
     for name in options.only:
-        faults += measured(name, options.data)
-    faults += [said for name in options.only if (said := fell(before[name], now(name)))]
+        problems += measure(name, options.data)
+    problems += [sentence for name in options.only if (sentence := fell(before[name], latest(name)))]
     render()
-    print(f"\n{len(options.only)} rows in {(time.perf_counter() - began) / 60:.1f} minutes")
-    for fault in faults:
-        print(fault)
-    return 1 if faults else 0
+    print(f"\n{len(options.only)} rows in {(time.perf_counter() - start) / 60:.1f} minutes")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
 
 
-def measured(name: str, data: str) -> list[str]:
-    """Runs one row's script; what is wrong with it."""
+def measure(name: str, data: str) -> list[str]:
+    """Run one row's script; returns its problems."""
     print(f"\n== {name}", flush=True)
-    script, *words = SCRIPTS[name].split()
-    words = [data if word == "{data}" else word for word in words]
+    script, *arguments = SCRIPTS[name].split()
+    arguments = [data if word == "{data}" else word for word in arguments]
     environment = {**os.environ, "GENRELAB_DATA": data}
-    status = subprocess.run([sys.executable, Path(__file__).with_name(script), *words], env=environment).returncode
+    status = subprocess.run([sys.executable, Path(__file__).with_name(script), *arguments], env=environment).returncode
     if status == 0:
         return []
-    row = now(name)
+    row = latest(name)
     return [f"{name}: missed or failed" + (f" (ratio {row['ratio']}, {row['wanted']} wanted)" if row else "")]
 
 
-def now(name: str) -> dict[str, Any] | None:
-    """The row as it stands in the folder."""
+def latest(name: str) -> dict[str, Any] | None:
+    """The row as last measured; None if there is none."""
     path = FIGURES / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def committed(name: str) -> dict[str, Any] | None:
-    """The row as Git has it; None where it has none."""
+    """The committed row; None if there is none."""
     found = subprocess.run(["git", "show", f"HEAD:./{name}.json"], cwd=FIGURES, capture_output=True, text=True)
     return json.loads(found.stdout) if found.returncode == 0 else None
 
 
 def fell(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str | None:
-    """What is to be said of a row that is worse than the committed one by more than that one's spread."""
+    """A sentence if a row is worse than the committed one by more than the spread of that one, else None."""
     if before is None or after is None:
         return None
     low, high = before["quartiles"]
-    spread = max(high - low, LEAST_SPREAD * before["ratio"])
+    spread = max(high - low, MIN_SPREAD * before["ratio"])
     loss = before["ratio"] - after["ratio"] if before["at_least"] is not None else after["ratio"] - before["ratio"]
     if loss <= spread:
         return None

@@ -1,9 +1,9 @@
-"""A service under load: requests a second, waiting times, what 64 clients are answered, and whether memory stays flat.
+"""A service under load: requests per second, latencies, responses to 64 clients, and growth of memory.
 
     python benchmarks/serve.py DATA [--model BUNDLE] [--seconds 30] [--requests 5000]
 
-`genrelab serve` with one worker, which is bound to a core of its own where there is another for the service and the
-clients; MP3 of about 30 s from anywhere under DATA. Exits 1 where what is wanted is missed.
+`genrelab serve` with one worker, which is bound to a core of its own if there is another one for the service and the
+clients; MP3 files of about 30 s from anywhere under DATA. Exits 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import numpy as np
 from throughput import whole_clips
 
 P99_S, GROWTH = 2.0, 0.10
-"""What is wanted: the 99th percentile of eight clients' waiting, and growth of memory over all requests."""
+"""Goals: the 99th percentile of the latency with eight clients, and growth of memory over all requests."""
 
 
 @dataclass
 class Seen:
-    """Answers: seconds and statuses, and the faults of connections."""
+    """Responses: seconds and statuses, and the errors of connections by class."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -47,8 +47,8 @@ class Seen:
 @contextmanager
 def service(model: str | None) -> Iterator[tuple[str, int, subprocess.Popen[str]]]:
     """Host and port of a service with one worker, and its process."""
-    words = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1"]
-    process = subprocess.Popen([*words, *(["--model", model] if model else [])], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1"]
+    process = subprocess.Popen([*command, *(["--model", model] if model else [])], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -61,20 +61,20 @@ def service(model: str | None) -> Iterator[tuple[str, int, subprocess.Popen[str]
 
 
 def bind(pid: int) -> None:
-    """The worker gets a core of its own; the service and the clients share the others."""
-    free = sorted(os.sched_getaffinity(0))
-    if len(free) < 2:
+    """Bind the worker to a core of its own, and the service and the clients to the others."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
         return
-    for mine in (pid, os.getpid()):
-        for task in Path(f"/proc/{mine}/task").iterdir():
-            os.sched_setaffinity(int(task.name), free[1:])
+    for process in (pid, os.getpid()):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cores[1:])
     for child in children(pid):
         for task in Path(f"/proc/{child}/task").iterdir():
-            os.sched_setaffinity(int(task.name), free[:1])
+            os.sched_setaffinity(int(task.name), cores[:1])
 
 
 def children(pid: int) -> list[int]:
-    """The service's processes, which are its workers as long as nobody streams."""
+    """Child processes of the service: its workers, as long as no client streams."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(child) for child in (task / "children").read_text().split()]
@@ -82,23 +82,23 @@ def children(pid: int) -> list[int]:
 
 
 def memory(pid: int) -> float:
-    """MB that the service and its workers hold."""
+    """Resident memory of the service and its workers in MB."""
     pages = [int(Path(f"/proc/{p}/statm").read_text().split()[1]) for p in (pid, *children(pid))]
     return sum(pages) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def ask(host: str, port: int, songs: list[bytes], clients: int, until: float, most: int = 1 << 60) -> Seen:
-    """`clients` threads, each of which sends the next song as soon as it has an answer."""
-    seen, lock, turn = Seen(), threading.Lock(), iter(range(most))
+    """Send songs from `clients` threads, each of which sends the next one as soon as it has a response."""
+    seen, lock, numbers = Seen(), threading.Lock(), iter(range(most))
 
     def client() -> None:
         connection = http.client.HTTPConnection(host, port, timeout=60)
         while time.monotonic() < until:
             with lock:
-                number = next(turn, None)
+                number = next(numbers, None)
             if number is None:
                 break
-            began = time.monotonic()
+            start = time.monotonic()
             try:
                 connection.request(
                     "POST", "/v1/predict?top=3", songs[number % len(songs)], {"Content-Type": "audio/mpeg"}
@@ -113,8 +113,8 @@ def ask(host: str, port: int, songs: list[bytes], clients: int, until: float, mo
             with lock:
                 seen.statuses[answer.status] += 1
                 if answer.status == 200:
-                    seen.seconds.append(time.monotonic() - began)
-            if answer.status == 429:  # as a client should; a tenth of what it is told, to be a hard one
+                    seen.seconds.append(time.monotonic() - start)
+            if answer.status == 429:  # as a client should, but only a tenth of the time, to make it harder
                 time.sleep(float(answer.headers["Retry-After"]) / 10)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
@@ -126,7 +126,7 @@ def ask(host: str, port: int, songs: list[bytes], clients: int, until: float, mo
 
 
 def main() -> int:
-    """Prints the three parts; 1 where one misses what is wanted."""
+    """Measure and print the three parts; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--model")
@@ -141,9 +141,9 @@ def main() -> int:
         ask(host, port, songs, 2, time.monotonic() + 3)
         rates = []
         for _ in range(3):
-            began = time.monotonic()
-            seen = ask(host, port, songs, 8, began + args.seconds)
-            rates.append(seen.statuses[200] / (time.monotonic() - began))
+            start = time.monotonic()
+            seen = ask(host, port, songs, 8, start + args.seconds)
+            rates.append(seen.statuses[200] / (time.monotonic() - start))
             print(f"8 clients: {rates[-1]:.1f} a second, {seen}", flush=True)
             missed |= {"the 99th percentile"} if np.percentile(seen.seconds, 99) > P99_S else set()
             missed |= {"8 clients"} if set(seen.statuses) != {200} else set()
@@ -159,18 +159,18 @@ def main() -> int:
 
 
 def growth(host: str, port: int, songs: list[bytes], pid: int, requests: int) -> float | None:
-    """Share by which memory grows over so many requests, told five times on the way.
+    """Relative growth of memory over this number of requests, printed five times on the way.
 
-    None where not all of them were heard: a service that refuses keeps its memory, too.
+    None if not all of them succeeded: a service that refuses requests does not grow either.
     """
-    before, all_heard = memory(pid), True
+    before, all_succeeded = memory(pid), True
     now = before
     for part in range(5):
         seen = ask(host, port, songs, 8, time.monotonic() + 3600, most=requests // 5)
         now = memory(pid)
         print(f"{(part + 1) * requests // 5} requests: {before:.0f} → {now:.0f} MB, {seen}", flush=True)
-        all_heard = all_heard and set(seen.statuses) == {200} and not seen.faults
-    return now / before - 1 if all_heard else None
+        all_succeeded = all_succeeded and set(seen.statuses) == {200} and not seen.faults
+    return now / before - 1 if all_succeeded else None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Two ways to do the same work, in turn on the same things: medians, their ratio, and how far it spreads.
+"""Measure several ways ("sides") to do the same work, in turn on the same inputs: medians, their ratio and its spread.
 
 Every row of docs/performance.md is one script that ends in `report`. CPU seconds are those of this process and of the
-children that it waited for, on one core (`one_core`): other work on the machine makes them noisy, never wrong by much.
+children that it waited for, on one core (`one_core`): other work on the machine makes them noisy, never far off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-# A script's own folder is looked at first, and holds a `statistics.py` that is not Python's.
+# A script's own folder comes first in sys.path, and contains a `statistics.py` that hides Python's.
 _HERE = str(Path(__file__).resolve().parent)
 sys.path[:] = [p for p in sys.path if p != _HERE] + [_HERE]
 
@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 FIGURES = Path(__file__).with_name("figures")
-"""One JSON a row, as the last `make bench` left them."""
+"""One JSON file per row, written by the last `make bench`."""
 
 THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
@@ -38,14 +38,14 @@ PACKAGES = ("numpy", "scipy", "librosa", "soundfile", "soxr", "av", "onnxruntime
 
 
 def one_core() -> None:
-    """This process, and all that it starts, on one core and one thread; NumPy's threads are sent home."""
+    """Restrict this process, and all that it starts, to one core and one thread, NumPy's thread pools included."""
     from threadpoolctl import threadpool_limits
 
     from genrelab.bundle import bundle
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # for what is loaded later, and for other processes
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # for libraries loaded later, and for child processes
     threadpool_limits(1)
     bundle.THREADS = 1
 
@@ -58,22 +58,22 @@ def cpu_s() -> float:
 
 @dataclass
 class Measured:
-    """What sides took and gave, one entry a thing.
+    """Times and results of each side, one entry per input.
 
     Attributes:
-        seconds: of each side.
-        answers: of each side, if they were kept.
+        seconds: by side.
+        answers: by side, if they were kept.
     """
 
     seconds: dict[str, NDArray[np.float64]]
     answers: dict[str, list[Any]] = field(default_factory=dict)
 
     def median(self, side: str) -> float:
-        """Median seconds a thing."""
+        """Median seconds per input."""
         return float(np.median(self.seconds[side]))
 
     def ratio(self, above: str, below: str) -> tuple[float, tuple[float, float]]:
-        """Median over median, and the quartiles of the ratios of pairs."""
+        """Ratio of the medians, and the quartiles of the ratios of pairs."""
         low, high = np.quantile(self.seconds[above] / self.seconds[below], (0.25, 0.75))
         return self.median(above) / self.median(below), (float(low), float(high))
 
@@ -86,14 +86,15 @@ def alternate(
     clock: Callable[[], float] = cpu_s,
     keep: bool = False,
 ) -> Measured:
-    """Every side does every thing; who begins changes from thing to thing.
+    """Run every side on every input; the order of the sides alternates.
 
     Args:
         sides: by name.
-        things: clips, songs, rounds.
-        warm_up: that many of the first things are done once more before anything counts: imports, filter banks and
-            compilers are paid for once.
-        keep: keep what the sides answer.
+        things: inputs: clips, songs, rounds.
+        warm_up: number of inputs that are run once before the measurement, as imports, filter banks and compilation
+            cost time only once.
+        clock: returns seconds.
+        keep: keep the results of the sides.
     """
     for thing in things[:warm_up]:
         for side in sides.values():
@@ -103,11 +104,11 @@ def alternate(
     names = list(sides)
     for i, thing in enumerate(things):
         for name in names if i % 2 else reversed(names):
-            began = clock()
-            answer = sides[name](thing)
-            seconds[name].append(clock() - began)
+            start = clock()
+            result = sides[name](thing)
+            seconds[name].append(clock() - start)
             if keep:
-                answers[name].append(answer)
+                answers[name].append(result)
     return Measured({name: np.array(s) for name, s in seconds.items()}, answers if keep else {})
 
 
@@ -117,12 +118,12 @@ class Row:
 
     Attributes:
         name: of the row, and of its file in `figures/`.
-        what, against: the two sides, in words.
-        ratio: against over what, or, where `at_most` is given, what over against.
+        what, against: descriptions of the two sides.
+        ratio: against over what, or, if `at_most` is given, what over against.
         quartiles: of the ratios of pairs.
-        n: pairs.
-        medians: shown as they are, with their unit in the name.
-        checks: further conditions, by what they say; all must hold.
+        n: number of pairs.
+        medians: printed as they are, with their unit in the name.
+        checks: further conditions by description; all must hold.
         extra: further figures.
     """
 
@@ -140,17 +141,17 @@ class Row:
 
     @property
     def wanted(self) -> str:
-        """In words."""
+        """The goal, as text."""
         return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
 
     @property
     def met(self) -> bool:
-        """Does the ratio hold, and everything else?"""
+        """Does the ratio meet its goal, and do all checks hold?"""
         holds = self.ratio >= self.at_least if self.at_least is not None else self.ratio <= (self.at_most or 0.0)
         return holds and all(self.checks.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """The row as JSON."""
         return {
             "row": self.name,
             "what": self.what,
@@ -171,10 +172,10 @@ class Row:
 
 
 def arguments(about: str, *, data: bool = True) -> argparse.ArgumentParser:
-    """A parser with what all rows share.
+    """A parser with the arguments that all rows share.
 
     Args:
-        about: one sentence.
+        about: description, one sentence.
         data: does the script read real clips?
     """
     parser = argparse.ArgumentParser(description=about)
@@ -185,14 +186,14 @@ def arguments(about: str, *, data: bool = True) -> argparse.ArgumentParser:
 
 
 def report(row: Row, path: Path | None) -> int:
-    """Print a row, with `ratio X.XX` last, and write its JSON; 0 if all of it holds, else 1."""
+    """Print a row, with `ratio X.XX` last, and write its JSON; 0 if its goals are met, else 1."""
     path = path or FIGURES / f"{row.name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row.to_json(), indent=1) + "\n")
     print(f"{row.what} against {row.against}: {row.n} pairs in turn, {row.wanted} wanted")
     width = max((len(name) for name in (*row.medians, *row.extra)), default=0)
     for name, value in (*row.medians.items(), *_plain(row.extra).items()):
-        print(f"  {name:<{width}}  {_shown(value)}")
+        print(f"  {name:<{width}}  {_format_value(value)}")
     for check, holds in row.checks.items():
         print(f"  {'holds' if holds else 'MISSED'}: {check}")
     print(f"  quartiles of the pairs' ratios {row.quartiles[0]:.2f} to {row.quartiles[1]:.2f}")
@@ -202,18 +203,18 @@ def report(row: Row, path: Path | None) -> int:
 
 
 def command() -> str:
-    """How this script was called, without what is special to this machine."""
+    """The command line of this script, without `--json` and with $GENRELAB_DATA for the path of the data."""
     data = os.environ.get("GENRELAB_DATA")
-    words, skip = [f"benchmarks/{Path(sys.argv[0]).name}"], False
+    words, is_path = [f"benchmarks/{Path(sys.argv[0]).name}"], False
     for word in sys.argv[1:]:
-        if not skip and word != "--json":
+        if not is_path and word != "--json":
             words.append("$GENRELAB_DATA" if data and word == data else shlex.quote(word))
-        skip = word == "--json"
+        is_path = word == "--json"
     return " ".join(["python", *words])
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured, and how busy that was."""
+    """Description of this machine, its packages and its load."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {
         "processor": _processor(),
@@ -271,7 +272,7 @@ def _plain(value: Any) -> Any:
     return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items())
+        return ", ".join(f"{k} {_format_value(v)}" for k, v in value.items())
     return f"{value:.4g}" if isinstance(value, float) and not 0.99 < value < 1 else str(value)

@@ -1,4 +1,4 @@
-"""Songs of minutes and files of hours, made of real clips by joining them; most are copied frame by frame."""
+"""Make songs of minutes and files of hours by joining real clips; MP3 is joined frame by frame, without encoding."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SR = 22_050
 
 
 def clips_by_artist(data: Path) -> dict[str, list[Path]]:
-    """Clips of 30 s of each artist, below `data`/emotify_30s (artists from the tags) and `data`/gtzan_30s (from the
-    table beside it); where neither is there, `data` is taken for a folder of music.
+    """Clips of 30 s by artist, from `data`/emotify_30s (artists from tags) and `data`/gtzan_30s (artists from the table
+    beside it); without these folders `data` itself is read as a folder of music.
     """
     table = data / "gtzan_fault_filtered" / "artists.csv"
     stated = {"emotify_30s": DatasetOptions(), "gtzan_30s": DatasetOptions(artists=table if table.exists() else None)}
@@ -29,26 +29,26 @@ def clips_by_artist(data: Path) -> dict[str, list[Path]]:
     for root, options in (roots or {data: DatasetOptions()}).items():
         for track in load_dataset(root, options=options).tracks:
             if track.path is not None:
-                found[_artist(track)].append(root / track.path)
+                found[_artist_key(track)].append(root / track.path)
     return dict(found)
 
 
 def join(clips: list[Path], song: Path, seconds: int) -> Path:
-    """One MP3 of the clips in turn, again and again until it is long enough.
+    """Join the clips into one MP3, repeating them until it is long enough.
 
-    MP3 clips are joined as they are, frame by frame, behind a header that states the new length; others are encoded.
+    MP3 clips are joined frame by frame, after a header that states the new length; others are encoded.
     """
     if all(clip.suffix == ".mp3" for clip in clips):
         parts = song.with_suffix(".txt")
         parts.write_text("".join(f"file '{clip}'\n" for clip in islice(cycle(clips), -(-seconds // CLIP_S))))
-        words = ["ffmpeg", "-y", "-loglevel", "error", "-f", "concat", "-safe", "0", "-i", parts, "-t", str(seconds)]
-        subprocess.run([*words, "-map", "a:0", "-c", "copy", song], check=True)
+        command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "concat", "-safe", "0", "-i", parts, "-t", str(seconds)]
+        subprocess.run([*command, "-map", "a:0", "-c", "copy", song], check=True)
     else:
         y = np.concatenate([audio_clips.resample(*audio_clips.read(clip), SR) for clip in clips])
         soundfile.write(song, np.resize(y, seconds * SR), SR, bitrate_mode="CONSTANT", compression_level=0.2)
     return song
 
 
-def _artist(track: Track) -> str:
-    """Who is unknown is somebody of his own."""
+def _artist_key(track: Track) -> str:
+    """The artist; an unknown one counts as an artist of its own."""
     return track.artist or track.track_id

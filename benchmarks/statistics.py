@@ -1,11 +1,10 @@
-"""FMA's 518 statistics from the MP3 on: librosa's CPU time over ours, on the same real clips of 30 s.
+"""FMA's 518 statistics, decoding included: librosa's CPU time over ours, on the same real clips of 30 s.
 
     python benchmarks/statistics.py DATA [--clips 20] [--rate native|22050] [--exact] [--json PATH]
 
-FMA's recipe as published works at the file's own rate; `--rate 22050` measures genrelab's default view
-instead, where decoding the MP3 is a larger part of both sides. Both sides decode the file themselves. Exits 1 below
-5.5 times, or when a column correlates below 0.999; with `--exact` (spectra in float64 throughout) below 5 times, or
-0.99999.
+FMA's published recipe works at the file's own rate; `--rate 22050` measures genrelab's default view instead, where
+decoding the MP3 is a larger part of both sides. Each side decodes the file itself. Exits 1 below 5.5 times, or if a
+column correlates below 0.999; with `--exact` (spectra in float64 throughout) below 5 times, or 0.99999.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ from tests.support.fma_recipe import correlations, fma_recipe
 
 NAMES = {False: "genrelab", True: "genrelab, exact"}
 WANTED = {False: (5.5, 0.999), True: (5.0, 0.99999)}
-"""Ratio, and correlation of every column with FMA's recipe; of the default and of the exact mode."""
+"""Minimum ratio, and minimum correlation of every column with FMA's recipe; in default and in exact mode."""
 
 
 def theirs(path: Path, rate: int | None) -> NDArray[np.float64]:
-    """FMA's recipe on librosa."""
+    """FMA's recipe with librosa."""
     y, sr = librosa.load(path, sr=rate, mono=True)
     return np.nan_to_num(fma_recipe(y, int(sr)))
 
 
 def ours(path: Path, view: StatisticsView) -> NDArray[np.float64]:
-    """The same on genrelab's own road."""
+    """The same statistics with genrelab."""
     y, sr = audio_clips.read(path)
     (window,) = views.compute(view, y, sr)
     return window.x.astype(np.float64)
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("librosa's CPU time over ours for FMA's 518 statistics")
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--rate", choices=("native", "22050"), default="native")
@@ -61,7 +60,7 @@ def main() -> int:
 
 
 def row_of(measured: Measured, exact: bool, rate: int | None) -> Row:
-    """Figures of one mode."""
+    """The row of one mode."""
     name, (wanted, wanted_r) = NAMES[exact], WANTED[exact]
     r = correlations(np.array(measured.answers[name]), np.array(measured.answers["librosa"]))
     worst = int(np.argmin(r))

@@ -1,9 +1,9 @@
-"""Fitting the svm model, calibration included, against the same machine calibrated within each pair of genres.
+"""Fitting the svm model, calibration included, against the same SVM calibrated within each pair of genres.
 
     python benchmarks/svm_fit.py [--rounds N] [--json PATH]
 
-6,400 rows of 518 columns, 8 genres: FMA's small training part in size, made up so that about 80 % are told apart,
-a few tracks an artist. The other side is what `SVC(probability=True)` does, or did before scikit-learn 1.9.
+6,400 rows of 518 columns, 8 genres: the size of the training part of fma_small, synthetic so that the accuracy is about
+80 %, with a few tracks per artist. The other side is `SVC(probability=True)`, as before scikit-learn 1.9.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import TrainSettings
-from genrelab.models.classical import Svm
+from genrelab.models.svm import Svm
 
 ROWS, COLUMNS, GENRES, CAUSES, TRACKS_AN_ARTIST = 6_400, 518, 8, 40, 5
 AT_MOST_S = 60.0
@@ -31,12 +31,12 @@ class Rows(NamedTuple):
     artist: NDArray[np.int64]
 
     def part(self, of: slice) -> Rows:
-        """Some of them."""
+        """A part of the rows."""
         return Rows(self.z[of], self.y[of], self.artist[of])
 
 
 def made_up(n: int, seed: int) -> Rows:
-    """Columns that follow from 40 causes, as the statistics of music do, genres and artists that differ in these."""
+    """Synthetic rows: columns depend on 40 latent causes, like statistics of music, which vary by genre and artist."""
     rng = np.random.default_rng(seed)
     mix = rng.normal(size=(CAUSES, COLUMNS)) * np.geomspace(3, 0.3, CAUSES)[:, None]
     genre_means = 0.5 * rng.normal(size=(GENRES, CAUSES))
@@ -49,9 +49,9 @@ def made_up(n: int, seed: int) -> Rows:
 
 
 def ours(rows: Rows) -> Any:
-    """As `genrelab train --models svm` does after the features are scaled."""
+    """As `genrelab train --models svm` after scaling the features."""
     model = Svm(TrainSettings(), tuple(f"genre {i}" for i in range(GENRES)))
-    return model._trained(rows.z, rows.y, rows.artist, None)
+    return model._fit_classifier(rows.z, rows.y, rows.artist, None)
 
 
 def within_pairs(rows: Rows) -> Any:
@@ -64,13 +64,13 @@ def within_pairs(rows: Rows) -> Any:
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("fitting an SVM with probabilities, 6,400 x 518", data=False)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     one_core()
     sides = {"SVC(probability=True)": within_pairs, "genrelab": ours}
-    everything = made_up(2 * ROWS, 0)  # whole artists on either side
+    everything = made_up(2 * ROWS, 0)  # artists are not split between both parts
     rows, others = everything.part(slice(ROWS)), everything.part(slice(ROWS, ROWS + 1_600))
     ours(made_up(400, 1))  # imports
     measured = alternate(sides, [rows] * options.rounds, warm_up=0, keep=True)

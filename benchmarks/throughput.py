@@ -1,10 +1,10 @@
-"""Songs a second with a loaded model, in one process and on one thread: MP3 clips of 30 s, and songs of four minutes.
+"""Songs per second with a loaded model, in one process and thread: MP3 clips of 30 s, and songs of four minutes.
 
     python benchmarks/throughput.py DATA [--model BUNDLE] [--clips 24] [--songs 6]
 
-The songs are made here, from eight of the clips each, and heard at five places, or ten (`--windows 5`). Prints songs a
-second by the clock and by the CPU, and how the CPU time is shared out between decoding, the view and the network; exits
-1 below 8 clips or 8 songs a second of CPU time.
+The songs are made here, from eight of the clips each, and classified in five or ten windows (`--windows 5`). Prints
+songs per second of wall-clock and CPU time, and the shares of decoding, the view and the network in the CPU time; exits
+1 below 8 clips or 8 songs per second of CPU time.
 """
 
 # ruff: noqa: E402 - the number of threads is fixed before NumPy is imported
@@ -32,7 +32,7 @@ from genrelab.bundle import bundle as bundles
 from genrelab.predict import classifier
 
 WANTED = {"clips of 30 s": 8.0, "songs of 4 minutes": 8.0}
-"""A second, on one core."""
+"""Minimum per second of CPU time."""
 
 
 def whole_clips(data: Path, n_clips: int) -> list[Path]:
@@ -42,7 +42,7 @@ def whole_clips(data: Path, n_clips: int) -> list[Path]:
 
 
 def make_songs(clips: list[Path], folder: Path, n_songs: int) -> list[Path]:
-    """MP3 files of four minutes, 44.1 kHz stereo, each of eight clips from another place in the list on."""
+    """Write MP3 files of four minutes, 44.1 kHz stereo, each of eight clips from a different position in the list."""
     songs = []
     for i in range(n_songs):
         chosen = [clips[(3 * i + k) % len(clips)] for k in range(8)]
@@ -53,29 +53,30 @@ def make_songs(clips: list[Path], folder: Path, n_songs: int) -> list[Path]:
 
 
 def timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
-    """`function`, which adds the CPU seconds that it takes to `spent`."""
+    """Wrap `function` so that it appends the CPU seconds of each call to `spent`."""
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        began = time.process_time()
+        start = time.process_time()
         try:
             return function(*args, **kwargs)
         finally:
-            spent.append(time.process_time() - began)
+            spent.append(time.process_time() - start)
 
     return wrapped
 
 
 def measure(title: str, model: classifier.Classifier, paths: list[Path]) -> bool:
-    """Prints what these files cost; is it quick enough?"""
-    for path in paths[:2]:  # filters and kernels are built once
+    """Measure and print the cost of these files; is it fast enough?"""
+    for path in paths[:2]:  # builds filters and kernels, once
         model.predict(path)
     decoding, network = list[float](), list[float]()
     originals = Audio.__init__, Audio.read, bundles.Bundle.probabilities
-    Audio.__init__, Audio.read = timed(Audio.__init__, decoding), timed(Audio.read, decoding)  # type: ignore[method-assign]
+    Audio.__init__ = timed(Audio.__init__, decoding)  # type: ignore[method-assign]
+    Audio.read = timed(Audio.read, decoding)  # type: ignore[method-assign]
     bundles.Bundle.probabilities = timed(bundles.Bundle.probabilities, network)  # type: ignore[method-assign]
-    began, began_cpu = time.perf_counter(), time.process_time()
+    start, start_cpu = time.perf_counter(), time.process_time()
     failed = [p.path for p in map(model.predict, paths) if p.error]
-    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    wall_s, cpu_s = time.perf_counter() - start, time.process_time() - start_cpu
     Audio.__init__, Audio.read, bundles.Bundle.probabilities = originals  # type: ignore[method-assign]
     n, view = len(paths), cpu_s - sum(decoding) - sum(network)
     parts = {"decoding": sum(decoding), "view": view, "network": sum(network)}
@@ -87,7 +88,7 @@ def measure(title: str, model: classifier.Classifier, paths: list[Path]) -> bool
 
 
 def main() -> int:
-    """Measures, prints, and says by its exit code whether both figures hold."""
+    """Measure and print; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description="songs a second in one process, on one thread")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with MP3 files of 30 s at any depth")
     parser.add_argument("--model", type=Path, help="default: the starter model")
@@ -101,11 +102,11 @@ def main() -> int:
     bundles.THREADS = 1
     model = classifier.load_bundle(args.model)
     print(f"{model.name}, {model.view.name} of {model.clips.clip_s:g} s, at most {model.clips.max_clips} a track")
-    well = [measure("clips of 30 s", model, clips)]
+    met = [measure("clips of 30 s", model, clips)]
     with tempfile.TemporaryDirectory() as folder:
         songs = make_songs(clips, Path(folder), args.songs)
-        well.append(measure("songs of 4 minutes", model.with_windows(5), songs))
-    return 0 if all(well) else 1
+        met.append(measure("songs of 4 minutes", model.with_windows(5), songs))
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

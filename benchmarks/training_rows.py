@@ -1,4 +1,4 @@
-"""Real windows in shards, as `prepare` leaves them, for the rows that train networks."""
+"""Real windows in shards, as written by `prepare`, for the rows that train networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARDS = 4
 
 
 def examples_of(data: Path, view: View, n: int, folder: Path) -> Examples:
-    """`n` windows of real clips, of excerpts of 10 s of them, in shards below `folder`; genres are made up."""
+    """`n` windows from excerpts of 10 s of real clips, in shards below `folder`; genres are arbitrary."""
     windows = _windows(data, view, n)
     labels = Labels(("a", "b", "c", "d"), np.arange(n) % 4, np.full(n, "fit"), np.arange(n))
     shards = []
@@ -33,12 +33,12 @@ def examples_of(data: Path, view: View, n: int, folder: Path) -> Examples:
 
 
 def _windows(data: Path, view: View, n: int) -> list[NDArray[Any]]:
-    found: list[NDArray[Any]] = []
+    windows: list[NDArray[Any]] = []
     for y, sr in _excerpts(mp3_clips(data, n)):
-        if len(found) >= n:
+        if len(windows) >= n:
             break
-        found += [window.x for window in views.compute(view, y, sr)]
-    return [found[i % len(found)] for i in range(n)]
+        windows += [window.x for window in views.compute(view, y, sr)]
+    return [windows[i % len(windows)] for i in range(n)]
 
 
 def _excerpts(paths: list[Path]) -> Iterator[tuple[NDArray[np.float32], int]]:

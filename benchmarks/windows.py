@@ -1,10 +1,10 @@
-"""`predict --windows 5` of songs of four minutes against hearing all of them, with the same bundle.
+"""`predict --windows 5` of songs of four minutes against all windows, with the same bundle.
 
     python benchmarks/windows.py DATA [--model BUNDLE] [--songs 60] [--json PATH]
 
-A song joins the clips of one artist. Five windows, and five more where two genres are close, should cost at most 15 %
-of the whole file and find the same genre for at least 90 % of the songs. The starter model, unless another is named,
-is asked in this process, on one core.
+A song joins the clips of one artist. Five windows, and five more if two genres are close, should cost at most 15 % of
+the whole file and give the same genre for at least 90 % of the songs. The starter model, unless another one is given,
+runs in this process, on one core.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WANTED_SHARE, WANTED_SAME = 0.15, 0.9
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("five windows against the whole file")
     parser.add_argument("--model", type=Path, help="default: the starter model")
     parser.add_argument("--songs", type=int, default=60)

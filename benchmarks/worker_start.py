@@ -1,8 +1,8 @@
-"""A worker of `prepare`, from the order to its first answer, against a process that imports TensorFlow.
+"""A worker of `prepare`, from its start to its first result, against a process that imports TensorFlow.
 
     python benchmarks/worker_start.py [--rounds 5] [--json PATH]
 
-New processes in turn; memory is the most that each ever had. At least 10 times as fast, and a tenth of the memory.
+New processes in turn; memory is the peak of each. Goal: at least 10 times as fast, and a tenth of the memory.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import time
 import numpy as np
 
 PEAK = "int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])"
-"""KB. Not getrusage: there a new process begins with the memory of the one that it came from."""
+"""KB. Not getrusage: there a new process starts with the memory of its parent."""
 
 TENSORFLOW = f"import tensorflow; print({PEAK})"
 
 
 def main() -> int:
-    """Measures, prints, writes."""
+    """Measure, print the row and write it; 1 if a goal is missed."""
     parser = arguments("a worker's start against TensorFlow's", data=False)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     one_core()
-    from genrelab.prepare import work_unit  # noqa: F401 - what is in the cache of the disk for one side is for the other
+    from genrelab.prepare import make_piece  # noqa: F401 - so that both sides find their files in the page cache
 
-    sides = {"import tensorflow": lambda _: ran(TENSORFLOW), "a worker": lambda _: begun()}
+    sides = {"import tensorflow": lambda _: run_program(TENSORFLOW), "a worker": lambda _: start_worker()}
     measured = alternate(sides, range(options.rounds), keep=True)
     memory = {side: float(np.median([kb / 1e3 for kb, _ in measured.answers[side]])) for side in sides}
     wall = {side: float(np.median([s for _, s in measured.answers[side]])) for side in sides}
@@ -53,23 +53,23 @@ def main() -> int:
     return report(row, options.json)
 
 
-def ran(program: str) -> tuple[int, float]:
-    """KB that a program says, and seconds by the clock."""
-    began = time.perf_counter()
-    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    return int(said), time.perf_counter() - began
+def run_program(program: str) -> tuple[int, float]:
+    """Run a program; the KB that it prints, and wall-clock seconds."""
+    start = time.perf_counter()
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return int(printed), time.perf_counter() - start
 
 
-def begun() -> tuple[int, float]:
-    """The same of a worker: of a pool of this process, as `prepare` has them."""
+def start_worker() -> tuple[int, float]:
+    """The same for a worker in a pool of this process, as in `prepare`."""
     from genrelab.core.processes import process_pool
-    from genrelab.prepare import work_unit
+    from genrelab.prepare import make_piece, work_unit
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     with process_pool(1) as pool:
         with tempfile.TemporaryDirectory() as folder:
-            pool.submit(work_unit.make_piece, work_unit.Piece(0, folder, (), work_unit.PrepareSettings())).result()
-        took = time.perf_counter() - began
+            pool.submit(make_piece.make_piece, work_unit.Piece(0, folder, (), work_unit.PrepareSettings())).result()
+        took = time.perf_counter() - start
         return pool.submit(eval, PEAK).result(), took
 
 

@@ -1,4 +1,4 @@
-"""The picture of the page in README: a medley of synthesised music, heard by `genrelab serve`, seen in Chromium.
+"""Take the picture of the page in README: a medley of synthesised music classified by `genrelab serve`, in Chromium.
 
     python scripts/page_picture.py [--out docs/page.png] [--model BUNDLE]
 
@@ -25,7 +25,7 @@ SECONDS = 12.0
 
 
 def medley(file: Path) -> Path:
-    """One stretch of each style, one after the other."""
+    """Write one excerpt of each style, one after the other, to a file."""
     rng = np.random.default_rng(7)
     pieces = [render(artist_style(genre, rng), Colour.random(rng), rng, SECONDS) for genre in sorted(STYLES)]
     soundfile.write(file, np.concatenate(pieces), SR)
@@ -33,14 +33,17 @@ def medley(file: Path) -> Path:
 
 
 def main() -> None:
-    """Starts a service, drops the medley, waits for the answer and takes the picture."""
+    """Start a service, upload the medley, wait for the result and take the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/page.png"))
     parser.add_argument("--model", action="append", default=[])
     args = parser.parse_args()
-    words = [sys.executable, "-m", "genrelab", "serve", "--port", "0"]
-    words += [word for model in args.model for word in ("--model", model)]
-    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as service:
+    command = [sys.executable, "-m", "genrelab", "serve", "--port", "0"]
+    command += [word for model in args.model for word in ("--model", model)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service,
+    ):
         assert service.stdout is not None
         address = next(word for word in service.stdout.readline().split() if word.startswith("http://"))
         try:

@@ -1,20 +1,20 @@
-"""Trains the starter model that comes with genrelab, from scratch, on the parts of GTZAN that lie below DATA.
+"""Train the starter model that comes with genrelab, from scratch, on the parts of GTZAN below DATA.
 
-    python scripts/starter.py DATA [--out src/genrelab/starter]
+    python scripts/starter.py DATA [--out src/genrelab/bundle/starter]
 
-DATA holds the folders gtzan_2s, gtzan_15s and gtzan_30s and the table gtzan_fault_filtered/artists.csv. Many tracks lie
-in several of the folders: they are merged by their id, and the longest file counts. The folders of emotify_30s are only
-asked, never learned from: they tell what becomes of the model in another collection.
+DATA contains the folders gtzan_2s, gtzan_15s and gtzan_30s and the table gtzan_fault_filtered/artists.csv. Many tracks
+are in several of the folders: they are merged by their id, and the longest file is used. The folders of emotify_30s are
+only used for scoring, never for training: they show how the model does in another collection.
 
-The recipe: multinomial logistic regression on `descriptors` of windows of 2.5 s, each also heard 6 % faster and slower
-(which tells the model that neither pitch nor tempo as such is a genre); features are scaled and cut off two deviations
-from their mean; every track weighs the same within its genre, every genre the same; a track's probabilities are the
-mean over its windows. The strength of the penalty and the temperature are chosen on artists that a model was not fitted
-on, and what it answered there is kept as the bundle's calibration; the figures of the card come from artists that had
-no part in either choice (nested cross-validation). Tracks of unknown artist are learned from and never scored: who
-knows on which side their artist stands?
+The recipe: multinomial logistic regression on `descriptors` of windows of 2.5 s, each also played 6 % faster and slower
+(so that the model does not take pitch or tempo as such for a genre); features are scaled and clipped at two deviations
+from their mean; every track has the same weight within its genre, and every genre the same; a track's probabilities are
+the mean over its windows. The strength of the penalty and the temperature are chosen on artists that a model was not
+fitted on, and the predictions there are kept as the bundle's calibration; the figures of the card come from artists
+that had no part in either choice (nested cross-validation). Tracks of unknown artist are used for training and never
+scored, as their artist may be on either side.
 
-Nothing depends on time or on the number of cores: running it again with the same packages gives the same bytes.
+The result depends neither on time nor on the number of cores: the same packages give the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any
 
 from genrelab.core.processes import THREAD_VARIABLES
 
-os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # before NumPy: sums of several threads come in any order
+os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # before NumPy: the order of sums over threads varies
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,13 @@ from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.predict.file import pool
 
 FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")
-"""The longest first."""
+"""The folder with the longest excerpts first."""
 
 VIEW = DescriptorsView()
 CLIPS = ClipSettings(clip_s=2.5, max_clips=12)
 SPEEDS = (1.0, 0.94, 1.06)
 PENALTIES = (0.008, 0.016, 0.032, 0.064)
-"""What scikit-learn calls C, for a total weight of one a track."""
+"""Values of scikit-learn's C, for a total weight of one per track."""
 
 FOLDS, INNER_FOLDS = 5, 3
 LICENCE = "none: learned from GTZAN, copyrighted music that research uses by custom; for demonstration and research"
@@ -73,18 +73,18 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `starter_study.py` varies; as it stands here it was chosen there."""
+    """The parameters that `starter_study.py` varies; the defaults were chosen there."""
 
-    n_columns: int = VIEW.shape[0]  # the first 518 are the statistics
+    n_columns: int = VIEW.shape[0]  # the first 518 are those of `statistics`
     n_speeds: int = len(SPEEDS)
-    farthest: float = 2.0  # standard deviations from the mean at which a feature is cut off
+    farthest: float = 2.0  # standard deviations from the mean at which a feature is clipped
     equal_genres: bool = True
     seed: int = 42  # of the folds
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """Tracks in memory: `x[i]` are the windows of one, shape (windows, speeds, *view.shape)."""
+    """Tracks in memory: `x[i]` are the windows of track i, shape (windows, speeds, *view.shape)."""
 
     genres: tuple[str, ...]
     x: list[NDArray[np.float32]]
@@ -93,11 +93,11 @@ class Tracks:
 
     @property
     def known(self) -> Ints:
-        """Numbers of the tracks whose artist is known."""
+        """Indices of the tracks whose artist is known."""
         return np.flatnonzero(self.artist >= 0)
 
     def some(self, chosen: Ints) -> Tracks:
-        """These tracks."""
+        """A subset of the tracks, by index."""
         return Tracks(self.genres, [self.x[i] for i in chosen], self.y[chosen], self.artist[chosen])
 
 
@@ -105,12 +105,12 @@ class Tracks:
 
 
 def load(data: Path, folders: Sequence[str]) -> Tracks:
-    """One file of each track: the one in the first of these folders that has it."""
+    """Load one file per track, from the first of these folders that has it."""
     files: dict[str, Path] = {}
     for folder in folders:
         for path in sorted((data / folder).rglob("*.*")):
-            if named := re.match(r"[a-z]+\.\d{5}(?=\.)", path.name):
-                files.setdefault(named[0], path)
+            if match := re.match(r"[a-z]+\.\d{5}(?=\.)", path.name):
+                files.setdefault(match[0], path)
     with (data / "gtzan_fault_filtered/artists.csv").open(newline="", encoding="utf-8") as table:
         artists = {row["id"]: row["artist"] for row in csv.DictReader(table)}
     ids = sorted(files)
@@ -121,17 +121,17 @@ def load(data: Path, folders: Sequence[str]) -> Tracks:
 
 
 def artist_numbers(credited: Sequence[str]) -> Ints:
-    """A number for each artist, -1 where nobody is named; credits that share a name (`A`, `A and B`) get the same."""
+    """A number per artist, -1 if none is named; credits that share a name (`A`, `A and B`) get the same number."""
     names = [[n for n in map(str.strip, re.split(r",|&|\band\b", c.casefold())) if n] for c in credited]
     number: dict[str, int] = {}
-    for k, mine in enumerate(names):
-        same = {number[n] for n in mine if n in number}
-        number = {n: k if of in same else of for n, of in number.items()} | dict.fromkeys(mine, k)
-    return np.array([number[mine[0]] if mine else -1 for mine in names])
+    for k, own_names in enumerate(names):
+        merged = {number[n] for n in own_names if n in number}
+        number = {n: k if of in merged else of for n, of in number.items()} | dict.fromkeys(own_names, k)
+    return np.array([number[own_names[0]] if own_names else -1 for own_names in names])
 
 
 def all_windows(paths: Sequence[Path]) -> list[NDArray[np.float32]]:
-    """The windows of each file."""
+    """The windows of each file, computed by worker processes."""
     with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as workers:
         return list(workers.map(windows, paths, chunksize=8))
 
@@ -151,7 +151,7 @@ def windows(path: Path) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Bounds, scaler and classifier, as they stand in the bundle's graph."""
+    """Bounds, scaler and classifier, as in the bundle's graph."""
 
     columns: Ints
     bounds: tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -166,19 +166,19 @@ class Fitted:
 
 
 def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
-    """Fit on all windows at all speeds; a track weighs 1, and then every genre the same."""
+    """Fit on all windows at all speeds; each track has weight 1, then genres are scaled to equal weights."""
     columns = storage_independent_columns(VIEW)
     assert columns is not None
     columns = columns[columns < recipe.n_columns]
-    heard = [track[:, : recipe.n_speeds].reshape(-1, *VIEW.shape) for track in tracks.x]
-    rows = np.array([len(track) for track in heard])
-    x, y, weight = np.concatenate(heard)[:, columns], np.repeat(tracks.y, rows), np.repeat(1 / rows, rows)
+    windows_of = [track[:, : recipe.n_speeds].reshape(-1, *VIEW.shape) for track in tracks.x]
+    rows = np.array([len(track) for track in windows_of])
+    x, y, weight = np.concatenate(windows_of)[:, columns], np.repeat(tracks.y, rows), np.repeat(1 / rows, rows)
     if recipe.equal_genres:
         of_genre = np.bincount(y, weights=weight)
         weight *= len(tracks.x) / len(of_genre) / of_genre[y]
     mean = np.average(x.astype(np.float64), axis=0, weights=weight)
-    reach = recipe.farthest * np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
-    bounds = (mean - reach).astype(np.float32), (mean + reach).astype(np.float32)
+    limit = recipe.farthest * np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    bounds = (mean - limit).astype(np.float32), (mean + limit).astype(np.float32)
     scaler = StandardScaler().fit(x.clip(*bounds).astype(np.float64), sample_weight=weight)
     z = scaler.transform(x.clip(*bounds).astype(np.float64))
     classifier = LogisticRegression(C=penalty, max_iter=2_000).fit(z, y, sample_weight=weight)
@@ -186,16 +186,16 @@ def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
 
 
 def pooled(windows_p: list[Floats], temperature: float) -> Floats:
-    """Probabilities of tracks (tracks, genres) from those of their windows, as a bundle gives them."""
+    """Probabilities of tracks (tracks, genres) from those of their windows, as in a bundle."""
     p = apply_temperature(np.concatenate(windows_p), temperature)
     return pool(np.repeat(np.arange(len(windows_p)), [len(w) for w in windows_p]), p)[1]
 
 
 def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, float, Floats]:
-    """Penalty and temperature of least log loss on tracks that were not fitted on; what they make of these tracks.
+    """Choose the penalty and temperature with the lowest log loss on held-out tracks.
 
     Returns:
-        Penalty, temperature, and the probabilities of the tracks of known artist (tracks.known, genres).
+        Penalty, temperature, and the out-of-fold probabilities of the tracks of known artist (tracks.known, genres).
     """
     best: tuple[float, float, float, list[Floats]] | None = None
     y = tracks.y[tracks.known]
@@ -203,67 +203,69 @@ def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, f
         held: dict[int, Floats] = {}
         for fitted, out in folds(tracks, INNER_FOLDS, recipe.seed, by_artist=by_artist):
             held |= dict(zip(out, fit(tracks.some(fitted), penalty, recipe)(tracks.some(out).x), strict=True))
-        answers = [held[i] for i in tracks.known]
+        probabilities = [held[i] for i in tracks.known]
         found = minimize_scalar(
-            lambda t, answers=answers: metrics.log_loss(y, pooled(answers, t)), bounds=(0.3, 3), method="bounded"
+            lambda t, probabilities=probabilities: metrics.log_loss(y, pooled(probabilities, t)),
+            bounds=(0.3, 3),
+            method="bounded",
         )
         if best is None or found.fun < best[0]:
-            best = (float(found.fun), penalty, round(float(found.x), 3), answers)
+            best = (float(found.fun), penalty, round(float(found.x), 3), probabilities)
     assert best is not None
-    _, penalty, temperature, answers = best
-    return penalty, temperature, pooled(answers, temperature)
+    _, penalty, temperature, probabilities = best
+    return penalty, temperature, pooled(probabilities, temperature)
 
 
 def folds(tracks: Tracks, n: int, seed: int, *, by_artist: bool) -> Iterator[tuple[Ints, Ints]]:
-    """(fitted, held-out) tracks: whole artists, or tracks whoever they are by; unknown artists are never held out."""
+    """(fitted, held-out) tracks, by whole artists or by single tracks; unknown artists are never held out."""
     known, unknown = tracks.known, np.flatnonzero(tracks.artist < 0)
-    y, together = tracks.y[known], tracks.artist[known] if by_artist else known
+    y, groups = tracks.y[known], tracks.artist[known] if by_artist else known
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # a genre of few artists: some folds hold none
-        apart = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, together))
-    yield from ((np.concatenate([known[fitted], unknown]), known[out]) for fitted, out in apart)
+        warnings.filterwarnings("ignore", "The least populated class")  # a genre of few artists is not in every fold
+        splits = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, groups))
+    yield from ((np.concatenate([known[fitted], unknown]), known[out]) for fitted, out in splits)
 
 
-# === What it is worth ===
+# === Scores ===
 
 
 def cross_validated(tracks: Tracks, recipe: Recipe = Recipe(), *, by_artist: bool) -> dict[str, Any]:
-    """Scores over all tracks of known artists, each answered by a model whose fitting and choices it had no part in."""
+    """Scores over all tracks of known artists, each predicted by a model that was fitted and chosen without it."""
     known, p = tracks.known, np.empty((len(tracks.x), len(tracks.genres)))
     outer = list(folds(tracks, FOLDS, recipe.seed, by_artist=by_artist))
     with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as workers:
-        answers = workers.map(answered, repeat(tracks), outer, repeat(recipe), repeat(by_artist))
-        for (_, out), answer in zip(outer, answers, strict=True):
-            p[out] = answer
+        predictions = workers.map(predict_fold, repeat(tracks), outer, repeat(recipe), repeat(by_artist))
+        for (_, out), prediction in zip(outer, predictions, strict=True):
+            p[out] = prediction
     artists = [str(n) for n in tracks.artist[known]]
     return metrics.score(tracks.y[known], p[known], tracks.genres, artists)
 
 
-def answered(tracks: Tracks, fold: tuple[Ints, Ints], recipe: Recipe, by_artist: bool) -> Floats:
-    """Probabilities of the held-out tracks of one fold."""
-    learned = tracks.some(fold[0])
-    penalty, temperature, _ = choose(learned, recipe, by_artist=by_artist)
-    return pooled(fit(learned, penalty, recipe)(tracks.some(fold[1]).x), temperature)
+def predict_fold(tracks: Tracks, fold: tuple[Ints, Ints], recipe: Recipe, by_artist: bool) -> Floats:
+    """Probabilities of the held-out tracks of one fold. Runs in a worker process."""
+    training = tracks.some(fold[0])
+    penalty, temperature, _ = choose(training, recipe, by_artist=by_artist)
+    return pooled(fit(training, penalty, recipe)(tracks.some(fold[1]).x), temperature)
 
 
 def elsewhere(data: Path, model: Fitted, temperature: float, genres: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Tracks of another collection, by genre: how many, and how many of them are answered right."""
-    found = {}
+    """Another collection, by genre: number of tracks, and of correct ones."""
+    counts = {}
     for genre in genres:
         if paths := sorted((data / "emotify_30s" / genre).glob("*.mp3")):
             p = pooled(model(all_windows(paths)), temperature)
-            found[genre] = len(paths), int((p.argmax(1) == genres.index(genre)).sum())
-    return found
+            counts[genre] = len(paths), int((p.argmax(1) == genres.index(genre)).sum())
+    return counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/genrelab/starter")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "src/genrelab/bundle/starter")
     options = parser.parse_args()
     if options.out.exists() and not is_only_a_bundle(options.out):
         parser.error(f"{options.out} is no bundle: choose another --out")
-    threadpool_limits(1)  # sums of several threads come in any order
+    threadpool_limits(1)  # the order of sums over threads varies
     tracks, short = load(options.data, FOLDERS), load(options.data, FOLDERS[-1:])
     penalty, temperature, held = choose(tracks, Recipe(), by_artist=True)
     y, artists = tracks.y[tracks.known], tracks.artist[tracks.known].tolist()

@@ -1,4 +1,4 @@
-"""The model card of the starter model, with the figures that `starter.py` measured."""
+"""The model card of the starter model, with the figures measured by `starter.py`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from genrelab.evaluation.calibration import Evidence
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured by cross-validation; each of the three is what `metrics.score` gives."""
+    """Results of cross-validation; `artist`, `short` and `leaking` are results of `metrics.score`."""
 
-    n_tracks: int  # learned from; those of unknown artist are not scored
+    n_tracks: int  # trained on; those of unknown artist are not scored
     counts: dict[str, int]  # tracks of each genre
     artist: dict[str, Any]  # artists kept apart
-    short: dict[str, Any]  # the same with nothing but the excerpts of 2 to 3 s
+    short: dict[str, Any]  # the same with only the excerpts of 2 to 3 s
     leaking: dict[str, Any]  # tracks drawn at random: the same artist on both sides
-    elsewhere: dict[str, tuple[int, int]]  # of another collection, by genre: tracks, and right ones
+    elsewhere: dict[str, tuple[int, int]]  # another collection, by genre: number of tracks, and of correct ones
 
 
 def card(
     figures: Figures, view: View, clips: ClipSettings, licence: str, temperature: float, evidence: Evidence
 ) -> str:
-    """The card, in Markdown."""
+    """The card in Markdown."""
     s, short, leaking = figures.artist, figures.short, figures.leaking
     n, right = (sum(counts) for counts in zip(*figures.elsewhere.values(), strict=True))
     most = max(g["n"] for g in s["per_genre"].values()) / s["n"]
@@ -55,8 +55,8 @@ def card(
         "",
         "| on tracks of artists that it has not heard | n | accuracy | top-3 | log loss | ECE |",
         "|---|---|---|---|---|---|",
-        _row("**all tracks, their longest excerpt**", s),
-        _row("learned from and tested on 2 to 3 s only", short),
+        _score_row("**all tracks, their longest excerpt**", s),
+        _score_row("learned from and tested on 2 to 3 s only", short),
         "",
         f"Guessing is right for {1 / len(figures.counts):.1%}, the most frequent genre for {most:.1%}.",
         "",
@@ -92,6 +92,6 @@ def card(
     return "\n".join(lines)
 
 
-def _row(name: str, s: dict[str, Any]) -> str:
+def _score_row(name: str, s: dict[str, Any]) -> str:
     accuracy = f"{s['accuracy']:.1%} [{s['accuracy_low']:.1%}, {s['accuracy_high']:.1%}]"
     return f"| {name} | {s['n']} | {accuracy} | {s['top3']:.1%} | {s['log_loss']:.3f} | {s['ece']:.3f} |"

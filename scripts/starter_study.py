@@ -1,8 +1,8 @@
-"""How the recipe of the starter model was chosen: what each part of it is worth on artists that were not heard.
+"""How the recipe of the starter model was chosen: the effect of each of its parts on unseen artists.
 
     python scripts/starter_study.py DATA
 
-Nested artist-grouped five-fold cross-validation as in `starter.py`, with the folds drawn three times; prints means as a
+Nested artist-grouped five-fold cross-validation as in `starter.py`, with three draws of the folds; prints means as a
 Markdown table.
 """
 
@@ -25,7 +25,7 @@ RECIPES = {
     "**cut off at 2 deviations (the starter model)**": Recipe(),
     "cut off at 1.5 deviations": Recipe(farthest=1.5),
 }
-"""Each but the last adds to the one above it."""
+"""Each recipe but the last adds to the one above it."""
 
 SEEDS = (42, 43, 44)
 SCORES = ("accuracy", "balanced_accuracy", "top3", "log_loss", "ece")

@@ -73,7 +73,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counter[str]]:
 def made(track: Path, settings: PrepareSettings) -> work_unit.TrackOutcome:
     """Everything of a track is made, in this process."""
     piece = work_unit.Piece(0, str(track.parent), (work_unit.Item(0, str(track)),), settings)
-    work_unit.make_piece(piece)
+    make_piece.make_piece(piece)
     return work_unit.read(piece)[0][0]
 
 

@@ -62,7 +62,8 @@ def test_each_problem_is_found_and_clean_files_have_none(tmp_path: Path) -> None
 def test_excluded_tracks_are_exactly_those_prepare_would_lose(tmp_path: Path) -> None:
     """The check-up and the preparation agree on which files can be used."""
     from genrelab.datasets.exclusions import exclude
-    from genrelab.prepare.work_unit import Item, Piece, _process_track
+    from genrelab.prepare.make_piece import _process_track
+    from genrelab.prepare.work_unit import Item, Piece
 
     dataset = load_dataset(collection(tmp_path))
     excluded = exclude(dataset, check_dataset(dataset, progress=_nothing).exclusions)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from genrelab.evaluation.warnings import OVERFITTING_REMEDIES, find_warnings, recommended_model, verdict
+from genrelab.evaluation.verdict import recommended_model, verdict
+from genrelab.evaluation.warnings import OVERFITTING_REMEDIES, find_warnings
 
 GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 
@@ -139,13 +140,13 @@ def test_headline_warning_and_hint_name_the_same_model() -> None:
     named = {folder: {**m, "display": folder} for folder, m in models.items()}
     given: dict[str, Any] = {"facts": facts(), "models": named}
     found = find_warnings(**given, comparisons=unsure, audit=None)
-    said = verdict(**given, winner=first, told=found)
+    said = verdict(**given, winner=first, warnings=found)
     assert "svm reaches 80.0 % [75.0, 85.0]" in said
     assert (
         "Validation would have chosen knn, which reaches 72.0 % [67.0, 77.0]: quote that figure, for it was not picked "
         "on the test part. Believe"
     ) in said
-    assert recommended_model(**given, told=found) == "knn" and recommended_model(**given, told=[]) == "svm"
+    assert recommended_model(**given, warnings=found) == "knn" and recommended_model(**given, warnings=[]) == "svm"
     leaking = {"verdict": "leaks", "checks": [{"name": "same_audio", "leaking": 1, "of": 4}]}
     assert "choice" not in told(models, comparisons=unsure, audit=leaking), "no figure is to be quoted"
     tie = {"svm": model(0.8, validation=0.7), "knn": model(0.8, validation=0.74)}
@@ -208,14 +209,14 @@ def test_models_not_above_the_majority_line_are_named() -> None:
 def test_verdict_states_data_winner_and_what_to_trust() -> None:
     named = {folder: {**m, "display": folder} for folder, m in CLEAN.items()}
     first = {"folder": "svm", "sentence": "svm is first, and better than the other model by more than chance"}
-    said = verdict(facts=facts(), models=named, winner=first, told=[])
+    said = verdict(facts=facts(), models=named, winner=first, warnings=[])
     assert said == (
         "3 models answered 400 test tracks of 90 artists of folder, artist split. "
         "svm is first, and better than the other model by more than chance. "
         "svm reaches 85.0 % [80.0, 90.0], above chance (50.0 %) and the majority line (55.0 %). "
         "Believe the interval more than the figure in its middle."
     )
-    unsure = verdict(facts=facts(), models=named, winner={"folder": None, "sentence": "x"}, told=[])
+    unsure = verdict(facts=facts(), models=named, winner={"folder": None, "sentence": "x"}, warnings=[])
     assert unsure.endswith("Believe the intervals, not the order of the models that cannot be told apart.")
-    leaky = verdict(facts=facts(), models=named, winner=first, told=[{"rule": "leaks"}])
+    leaky = verdict(facts=facts(), models=named, winner=first, warnings=[{"rule": "leaks"}])
     assert leaky.endswith("Believe none of these figures before the leaks are out.")

@@ -161,7 +161,7 @@ tune(open_prepared(sys.argv[1]), Folder(sys.argv[2]), "svm", settings, trials=9,
 
 @pytest.mark.slow
 def test_search_resumes_after_kill_9(prepared: Prepared, tmp_path: Path) -> None:
-    for number, statement in enumerate((1, 20, 60, 70), 2):  # of about 75 a trial, its end is in the last ones
+    for number, statement in enumerate((1, 20, 60, 70), 2):  # of about 75 a trial; the last ones end it
         words = [str(prepared.folder), str(tmp_path / "killed"), str(number), str(statement)]
         killed = subprocess.run([sys.executable, "-c", KILLED, *words], timeout=HANG_S)
         assert killed.returncode == -signal.SIGKILL

@@ -67,50 +67,13 @@ def find_warnings(
     Returns:
         Dicts of `rule`, `sentence` and `remedies` (a list of str, which may be empty); none for a clean run.
     """
-    run = _RunFacts(facts, models, comparisons, audit, "honesty" in studies)
+    run = RunFacts(facts, models, comparisons, audit, "honesty" in studies)
     found = [(rule, result) for rule, check in RULES.items() if (result := check(run)) is not None]
     return [{"rule": rule, "sentence": sentence, "remedies": remedies} for rule, (sentence, remedies) in found]
 
 
-def verdict(*, facts: Facts, models: Mapping[str, Facts], winner: Facts, told: Sequence[Facts]) -> str:
-    """The summary at the top of the page: what was measured on what, which model is first, and what to trust.
-
-    Args:
-        facts, models: as of `find_warnings`.
-        winner: of `comparison.winner`.
-        told: the warnings, of `find_warnings`.
-    """
-    run = _RunFacts(facts, models, (), None)
-    best, rules = (run.learners or list(models))[0], {warning["rule"] for warning in told}
-    scores = run.scores(best)
-    tracks = f"{run.n:,} {run.part} tracks{run.of_artists} of {printable(facts['dataset']['name'])}"
-    above = "above" if scores["accuracy_low"] > run.baseline else "not safely above"
-    sentences = (
-        f"{pluralize(len(models), 'model')} answered {tracks}, {facts['split']['policy']} split",
-        winner["sentence"],
-        f"{run.name(best)} reaches {_interval(scores)}, {above} chance ({_pct(facts['chance'])}) and "
-        f"the majority line ({_pct(facts['majority'])})",
-        *(
-            [
-                f"{run.selected_on.capitalize()} would have chosen {run.name(run.chosen)}, which reaches "
-                f"{_interval(run.scores(run.chosen))}: quote that figure, for it was not picked on the {run.part} part"
-            ]
-            if "choice" in rules
-            else []
-        ),
-        _trust_sentence(run, winner, rules),
-    )
-    return ". ".join(sentences) + "."
-
-
-def recommended_model(*, facts: Facts, models: Mapping[str, Facts], told: Sequence[Facts]) -> str:
-    """Folder of the model that the page recommends: the first, or the one whose figure may be quoted if another."""
-    run = _RunFacts(facts, models, (), None)
-    return run.chosen if any(warning["rule"] == "choice" for warning in told) else next(iter(models))
-
-
 @dataclass(frozen=True)
-class _RunFacts:
+class RunFacts:
     """The input of the rules, and what several of them derive from it."""
 
     facts: Facts
@@ -168,7 +131,7 @@ class _RunFacts:
         return printable(self.models[folder]["display"])
 
 
-def _check_leaks(run: _RunFacts) -> RuleResult | None:
+def _check_leaks(run: RunFacts) -> RuleResult | None:
     if run.audit is None or run.audit["verdict"] != "leaks":
         return None
     leaking = [c for c in run.audit["checks"] if c["leaking"]]
@@ -179,19 +142,19 @@ def _check_leaks(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _check_too_good(run: _RunFacts) -> RuleResult | None:
+def _check_too_good(run: RunFacts) -> RuleResult | None:
     known = CEILINGS.get(frozenset(g.casefold() for g in run.facts["dataset"]["genres"]))
     high = [m for m in run.learners if known and run.scores(m)["accuracy"] > known[1]]
     if not known or not high:
         return None
-    figures = join_all([f"{run.name(m)} {_pct(run.scores(m)['accuracy'])}" for m in high])
+    figures = join_all([f"{run.name(m)} {format_percent(run.scores(m)['accuracy'])}" for m in high])
     return (
-        f"{figures} on the genres of {known[0]}: above {_pct(known[1])} assume leakage, for {known[2]}",
+        f"{figures} on the genres of {known[0]}: above {format_percent(known[1])} assume leakage, for {known[2]}",
         ["look at the audit: repeats, re-encoded copies, artists on both sides", run.honesty_remedy],
     )
 
 
-def _check_split(run: _RunFacts) -> RuleResult | None:
+def _check_split(run: RunFacts) -> RuleResult | None:
     policy = run.facts["split"]["policy"]
     if any(note.startswith("artists are unknown") for note in run.facts["split"]["notes"]):
         return (
@@ -206,7 +169,7 @@ def _check_split(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _check_test_part(run: _RunFacts) -> RuleResult | None:
+def _check_test_part(run: RunFacts) -> RuleResult | None:
     if not run.facts["split"]["no_test"]:
         return None
     return (
@@ -215,7 +178,7 @@ def _check_test_part(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _check_selection(run: _RunFacts) -> RuleResult | None:
+def _check_selection(run: RunFacts) -> RuleResult | None:
     """Is the first on the scored part another model than validation would have chosen, by no more than chance?"""
     if not run.learners or not all(run.models[m].get("validation") for m in run.learners):
         return None
@@ -226,14 +189,14 @@ def _check_selection(run: _RunFacts) -> RuleResult | None:
     if quoted == reached or any((p["a"], p["b"], p["separable"]) == (first, chosen, True) for p in run.comparisons):
         return None
     return (
-        f"{run.name(first)} is first on the {run.part} part ({_pct(reached)}), {run.selected_on} would have chosen "
-        f"{run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {_pct(quoted)}, of "
-        f"{run.name(chosen)}; {_pct(reached)} is the highest of {len(run.learners)}, so luck is in it",
+        f"{run.name(first)} is first on the {run.part} part ({format_percent(reached)}), {run.selected_on} would have "
+        f"chosen {run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {format_percent(quoted)}, of "
+        f"{run.name(chosen)}; {format_percent(reached)} is the highest of {len(run.learners)}, so luck is in it",
         [MORE_TEST, run.honesty_remedy],
     )
 
 
-def _check_intervals(run: _RunFacts) -> RuleResult | None:
+def _check_intervals(run: RunFacts) -> RuleResult | None:
     """None where any two models differ significantly in the paired test: overlapping intervals do not refute that."""
     if len(run.learners) < 2 or any(p["separable"] for p in run.comparisons):
         return None
@@ -248,7 +211,7 @@ def _check_intervals(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _check_validation(run: _RunFacts) -> RuleResult | None:
+def _check_validation(run: RunFacts) -> RuleResult | None:
     """A warning where the difference is large, and larger than the 95 % interval of a difference of two parts."""
     above_by = []
     for m in run.learners:
@@ -265,19 +228,21 @@ def _check_validation(run: _RunFacts) -> RuleResult | None:
     return f"{run.selected_on} lies above {run.part}: {join_all(above_by)}", remedies
 
 
-def _check_overfitting(run: _RunFacts) -> RuleResult | None:
+def _check_overfitting(run: RunFacts) -> RuleResult | None:
     overfitted = []
     for m in run.learners:
         learned = run.models[m].get("training")
         unseen = run.models[m].get("validation") or run.scores(m)
         if learned and learned["accuracy"] - unseen["accuracy"] > GAP:
-            overfitted.append(f"{run.name(m)} {_pct(learned['accuracy'])} against {_pct(unseen['accuracy'])}")
+            overfitted.append(
+                f"{run.name(m)} {format_percent(learned['accuracy'])} against {format_percent(unseen['accuracy'])}"
+            )
     if not overfitted:
         return None
     return f"training far above unseen tracks (overfitting): {join_all(overfitted)}", OVERFITTING_REMEDIES
 
 
-def _check_thin_genres(run: _RunFacts) -> RuleResult | None:
+def _check_thin_genres(run: RunFacts) -> RuleResult | None:
     counts = {g: row["n"] for g, row in run.best_scores["per_genre"].items()}
     thin = [f"{printable(g)} ({pluralize(n, 'track')})" for g, n in counts.items() if 0 < n < MIN_GENRE_TRACKS]
     if not thin:
@@ -288,18 +253,18 @@ def _check_thin_genres(run: _RunFacts) -> RuleResult | None:
     )
 
 
-def _check_baseline(run: _RunFacts) -> RuleResult | None:
+def _check_baseline(run: RunFacts) -> RuleResult | None:
     below = [run.name(m) for m in run.learners if run.scores(m)["accuracy_low"] <= run.baseline]
     if not below:
         return None
     which = "the majority line" if run.facts["majority"] >= run.facts["chance"] else "chance"
     return (
-        f"not safely above {which} ({_pct(run.baseline)}): {join_all(below)}",
+        f"not safely above {which} ({format_percent(run.baseline)}): {join_all(below)}",
         ["more training tracks", "more `--epochs`, where a network's curve was still rising", MORE_TEST],
     )
 
 
-RULES: dict[str, Callable[[_RunFacts], RuleResult | None]] = {
+RULES: dict[str, Callable[[RunFacts], RuleResult | None]] = {
     "leaks": _check_leaks,
     "too_good": _check_too_good,
     "split": _check_split,
@@ -314,25 +279,17 @@ RULES: dict[str, Callable[[_RunFacts], RuleResult | None]] = {
 """By name, the most serious first."""
 
 
-def _trust_sentence(run: _RunFacts, winner: Facts, rules: set[str]) -> str:
-    if rules & {"leaks", "too_good"}:
-        return "Believe none of these figures before the leaks are out"
-    if rules & {"split"}:
-        return "Believe the order more than the height: artists may be on both sides"
-    if winner["folder"] is None and len(run.learners) > 1:
-        return "Believe the intervals, not the order of the models that cannot be told apart"
-    return "Believe the interval more than the figure in its middle"
-
-
 def _half_width(share: Facts) -> float:
     """Half the width of its 95 % interval."""
     return float(share["accuracy_high"] - share["accuracy_low"]) / 2
 
 
-def _interval(scores: Facts) -> str:
+def format_interval(scores: Facts) -> str:
+    """`43.7 % [31.1, 57.0]`."""
     low, high = 100 * scores["accuracy_low"], 100 * scores["accuracy_high"]
-    return f"{_pct(scores['accuracy'])} [{low:.1f}, {high:.1f}]"
+    return f"{format_percent(scores['accuracy'])} [{low:.1f}, {high:.1f}]"
 
 
-def _pct(share: float) -> str:
+def format_percent(share: float) -> str:
+    """`43.7 %`."""
     return f"{100 * share:.1f} %"

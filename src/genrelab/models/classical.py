@@ -16,9 +16,7 @@ from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import SPACES, active_params, resolve_params
 from genrelab.models.base import Model, storage_independent_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
-from genrelab.models.pairwise_coupling import CoupledSVC, best_beta, pair_scores
-from genrelab.models.sklearn_tools import as_linear_classifier, bounds_of, l1_penalty, medians_of, one_thread
-from genrelab.splits.folds import ensure_two_groups, make_folds
+from genrelab.models.sklearn_tools import bounds_of, l1_penalty, medians_of, one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,9 +27,6 @@ MAX_COLUMNS = 5_000
 """More than this (the article's frames have 90,370) needs --pca."""
 
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
-
-SVM_STEPS = 100_000
-"""Of a tuned SVM, for every two genres: with a large C a linear one runs for hours and hardly improves."""
 
 
 class Classical(Model):
@@ -234,53 +229,6 @@ class GaussianNB(Classical):
         n = len(self.genres)
         priors = None if weights is None else np.full(n, 1 / n)
         return Estimator(priors=priors, var_smoothing=self.chosen["var_smoothing"]).fit(z, y)
-
-
-class Svm(Classical):
-    """Support vector machine, RBF unless tuned; scores of every two genres become probabilities (`pairwise_coupling`).
-
-    The coupling's only parameter is fitted on artists that the SVM was not fitted on. scikit-learn's own calibration
-    starts from votes, which give the rank of a genre and hardly how clear the case is.
-    """
-
-    name = "svm"
-
-    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
-        rows, group, lone = ensure_two_groups(y, group)
-        if lone:
-            names = ", ".join(self.genres[i] for i in lone)
-            self.notes.append(f"too sure of itself, calibrated on the one artist or track that they have: {names}")
-        splits, apart = make_folds(y[rows], group, seed=self.settings.seed)
-        splits = splits[: self.chosen["calibration_folds"]]
-        if not apart:
-            self.notes.append("calibrated on rows whose artists were also fitted on: genres share too few artists")
-        z, y = z[rows], y[rows]
-        by_row = np.ones(len(y)) if weights is None else weights[y]
-        k = len(self.genres)
-        scores = np.empty((len(y), k * (k - 1) // 2))
-        for fitted, held in splits:
-            scores[held] = pair_scores(self._fit_svc(z[fitted], y[fitted], by_row[fitted]), z[held])
-        scored = np.sort(np.concatenate([held for _, held in splits]))
-        beta = best_beta(scores[scored], y[scored], k, by_row[scored])
-        return CoupledSVC(self._fit_svc(z, y, by_row), beta)
-
-    def _fit_svc(self, z: Any, y: Any, by_row: Any) -> Any:
-        """An SVM fitted on rows `z` (n, columns) of genres `y` (n,) with the weights `by_row` (n,)."""
-        from sklearn.svm import SVC
-
-        gamma = self.chosen["gamma"]
-        steps = 2_000 if self.is_article else SVM_STEPS if self.is_tuned else -1
-        svc = SVC(
-            kernel=self.chosen["kernel"], C=self.chosen["C"], degree=self.chosen["degree"], max_iter=steps,
-            gamma=gamma / (z.shape[1] * z.var() or 1.0), decision_function_shape="ovo",
-        )  # fmt: skip
-        return svc.fit(z, y, sample_weight=by_row)
-
-    def _graph(self) -> bytes:
-        svc = self.classifier_.svc
-        return self._pipeline_onnx(
-            as_linear_classifier(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta
-        )
 
 
 class Mlp(Classical):

@@ -14,7 +14,7 @@ _CLASS_PATHS = {
     "logistic_regression": "classical:LogisticRegression",
     "knn": "classical:Knn",
     "gaussian_nb": "classical:GaussianNB",
-    "svm": "classical:Svm",
+    "svm": "svm:Svm",
     "mlp": "classical:Mlp",
     "raw_cnn": "raw_cnn:RawCnn",
     "mobilenet_v2": "mobilenet:MobileNetV2",

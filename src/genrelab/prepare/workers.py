@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.processes import process_pool
-from genrelab.prepare import work_unit
+from genrelab.prepare import make_piece
 from genrelab.prepare.work_unit import Piece
 
 Done = Callable[[Piece, float], None]
@@ -50,7 +50,7 @@ def _make_in_pool(pieces: list[Piece], jobs: int, done: Done) -> list[Piece]:
     with process_pool(min(jobs, len(pieces))) as pool:
         try:
             for piece in pending:
-                submitted[pool.submit(work_unit.make_piece, piece)] = piece
+                submitted[pool.submit(make_piece.make_piece, piece)] = piece
                 if len(submitted) > jobs:  # one more, so that no worker has to wait
                     _collect(submitted, lost, done)
             while submitted:

@@ -14,6 +14,7 @@ from typing import Any
 from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.evaluation import comparison, plots, warnings
+from genrelab.evaluation.verdict import recommended_model, verdict
 from genrelab.records.prepared import read_parquet
 from genrelab.report.leaderboard import COLUMNS, Leaderboard, LeaderboardRow, as_csv, as_markdown, print_leaderboard
 from genrelab.report.page import run as page_run
@@ -119,14 +120,14 @@ def _with_comparisons(
     cautions = warnings.find_warnings(
         facts=titled_facts, models=models, comparisons=comparisons, audit=audit, studies=studies
     )
-    verdict = warnings.verdict(facts=titled_facts, models=models, winner=winner, told=cautions)
+    sentence = verdict(facts=titled_facts, models=models, winner=winner, warnings=cautions)
     return dataclasses.replace(
         board,
         comparisons=tuple(comparisons),
         winner=winner,
-        to_use=warnings.recommended_model(facts=titled_facts, models=models, told=cautions),
+        to_use=recommended_model(facts=titled_facts, models=models, warnings=cautions),
         cautions=tuple(cautions),
-        verdict=verdict,
+        verdict=sentence,
     )  # fmt: skip
 
 
