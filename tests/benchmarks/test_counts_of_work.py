@@ -30,7 +30,7 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.features import spectrogram
 from genrelab.features.statistics import statistics
-from genrelab.prepare import work_unit
+from genrelab.prepare import make_piece, work_unit
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import examples, tfrecord
 from genrelab.records.tfrecord import Record

@@ -19,7 +19,7 @@ from genrelab.core.config import (
 )
 from genrelab.export.parity_check import _load_input
 from genrelab.predict.classifier import load_bundle
-from genrelab.prepare import work_unit
+from genrelab.prepare import make_piece
 from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord
 from genrelab.studies.hearing import load_inputs
@@ -55,7 +55,7 @@ def test_prepare_stores_one_window_from_the_beginning(tmp_path: Path, view: View
     soundfile.write(tmp_path / "a.wav", noise(3.2), SR, subtype="FLOAT")
     found = {}
     for name, clips in (("two", CLIPS), ("all", ClipSettings(clip_s=0.5, max_clips=100))):
-        made = work_unit._make_track(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
+        made = make_piece._make_track(Item(0, str(tmp_path / "a.wav")), PrepareSettings(views=(MEL, view), clips=clips))
         found[name] = [content for view_name, content in made.records if view_name == view.name]
         assert len(made.records) - len(found[name]) == len(made.fingerprints) == (2 if name == "two" else 6)
     assert found["two"] == found["all"]

@@ -11,7 +11,8 @@ import pytest
 from genrelab.core.config import PrepareSettings, SamplesView
 from genrelab.core.errors import PreparedError
 from genrelab.prepare import workers
-from genrelab.prepare.work_unit import Item, Piece, make_piece
+from genrelab.prepare.make_piece import make_piece
+from genrelab.prepare.work_unit import Item, Piece
 from genrelab.records.prepared import open_prepared
 from tests.support.guards import HANG_S
 
@@ -95,7 +96,7 @@ def _make_piece_in_seven_seconds(piece: Piece) -> float:
 
 
 def test_progress_callback_can_stop_all_pieces(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers.work_unit, "make_piece", _make_piece_in_seven_seconds)
+    monkeypatch.setattr(workers.make_piece, "make_piece", _make_piece_in_seven_seconds)
     told: list[tuple[int, float]] = []
 
     def done(piece: Piece, seconds: float) -> None:

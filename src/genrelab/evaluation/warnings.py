@@ -190,8 +190,8 @@ def _check_selection(run: RunFacts) -> RuleResult | None:
         return None
     return (
         f"{run.name(first)} is first on the {run.part} part ({format_percent(reached)}), {run.selected_on} would have "
-        f"chosen {run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {format_percent(quoted)}, of "
-        f"{run.name(chosen)}; {format_percent(reached)} is the highest of {len(run.learners)}, so luck is in it",
+        f"chosen {run.name(chosen)}, and the {run.part} part cannot tell them apart: quote {format_percent(quoted)}, "
+        f"of {run.name(chosen)}; {format_percent(reached)} is the highest of {len(run.learners)}, so luck is in it",
         [MORE_TEST, run.honesty_remedy],
     )
 

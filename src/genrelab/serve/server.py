@@ -105,7 +105,7 @@ def _log_to_stderr(access_log: bool) -> None:
 
 
 def _forbid_inspection() -> None:
-    """Keep other processes of this user, workers included, from inspecting this one by ptrace or /proc: it has the token."""
+    """Keep other processes of this user, workers included, from inspecting this one by ptrace or /proc."""
     prctl(_SET_DUMPABLE, 0)
 
 
