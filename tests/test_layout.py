@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -132,6 +133,17 @@ def test_long_files_are_named_with_a_reason() -> None:
     architecture = (PROJECT / "docs" / "architecture.md").read_text()
     section = architecture.partition("## Files over 300 lines")[2].partition("\n## ")[0]
     assert long == set(re.findall(r"^- `([\w/]+\.py)`: \S", section, re.MULTILINE))
+
+
+def test_the_picture_shows_the_rooms_as_they_are() -> None:
+    """`python scripts/room_graph.py` makes it again."""
+    path = PROJECT / "scripts" / "room_graph.py"
+    spec = importlib.util.spec_from_file_location("room_graph", path)
+    assert spec is not None and spec.loader is not None
+    room_graph = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(room_graph)
+    drawn = re.findall(r"<title>(\w+)&#45;&gt;(\w+)</title>", (PROJECT / "docs" / "rooms.svg").read_text())
+    assert set(drawn) == room_graph.room_edges(PACKAGE)
 
 
 def test_one_meaning_a_class_name() -> None:

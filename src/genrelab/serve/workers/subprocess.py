@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from genrelab.core.errors import printable
 from genrelab.core.processes import THREAD_VARIABLES
@@ -25,6 +25,8 @@ KEPT_VARIABLES = (
     "TEMP", "TMP", "TMPDIR",
 )  # fmt: skip
 """Environment variables that a process inherits; the others, the token among them, are withheld."""
+
+T = TypeVar("T")
 
 
 class ProcessDied(Exception):  # noqa: N818 - reads as what it is
@@ -55,9 +57,9 @@ class Subprocess:
         """
         starting = asyncio.create_task(cls._start(module, arguments, longest))
         try:
-            return await asyncio.shield(starting)
+            return await _finish(starting)
         except asyncio.CancelledError:
-            await (await starting).end()
+            await starting.result().end()
             raise
 
     @classmethod
@@ -109,12 +111,7 @@ class Subprocess:
 
     async def end(self) -> None:
         """Kill it, and wait for its end; finishes even if this is cancelled meanwhile."""
-        ending = asyncio.create_task(self._end())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await ending
-            raise
+        await _finish(asyncio.create_task(self._end()))
 
     async def _end(self) -> None:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -135,6 +132,19 @@ class Subprocess:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(STDERR_TAIL_BYTES):
             self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
+
+
+async def _finish(task: asyncio.Task[T]) -> T:
+    """The task's result. A cancellation, or several, is raised only when the task is done."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 def environment() -> dict[str, str]:
