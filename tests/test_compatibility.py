@@ -100,7 +100,7 @@ def test_cached_answers_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -
     sentences: list[str] = []
     files = sorted((home / "library").glob("*.flac"))
     with cache.open_cache(sentences.append) as answers:
-        found = list(batch.predict_files(load_bundle(home / "run/svm/bundle"), files, memory=answers, jobs=1))
+        found = list(batch.predict_files(load_bundle(home / "run/svm/bundle"), files, cache=answers, jobs=1))
     before = json.loads((home / "predict.json").read_text())
     assert [f.probabilities for f in found] == [b["probabilities"] for b in before] and sentences == []
 

@@ -59,7 +59,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     asked: list[tuple[int, int]] = []
 
     class Line:
-        def __init__(self, bundle: Classifier, files: list[Path], jobs: int, memory: object) -> None:
+        def __init__(self, bundle: Classifier, files: list[Path], jobs: int, cache: object) -> None:
             asked.append((len(files), jobs))
             self._answers = (predict_file(bundle, f) for f in files)
 
@@ -97,14 +97,14 @@ def test_cached_files_are_not_processed_again(bundle: Classifier, tmp_path: Path
     paths = songs(tmp_path / "music", 4)
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     paths += [tmp_path / "text.mp3", tmp_path / "missing.mp3"]
-    with open_cache() as memory:
-        first = list(predict_files(bundle, paths, memory=memory))
+    with open_cache() as answers:
+        first = list(predict_files(bundle, paths, cache=answers))
     assert heard == [p.name for p in paths]
     heard.clear()
     soundfile.write(paths[2], noise(0.7, seed=9), SR)
     paths[0] = paths[0].rename(tmp_path / "moved.wav")
-    with open_cache() as memory:
-        second = list(predict_files(bundle, paths, memory=memory))
+    with open_cache() as answers:
+        second = list(predict_files(bundle, paths, cache=answers))
     assert heard == ["002.wav", "missing.mp3"], "the changed one, and what could not be read"
     assert plain(second[1:2] + second[3:]) == plain(first[1:2] + first[3:])
     assert plain([second[0]]) == [replace(first[0], timeline=(), path=str(paths[0]))]
@@ -114,8 +114,8 @@ def test_cached_files_are_not_processed_again(bundle: Classifier, tmp_path: Path
 def test_copies_are_processed_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
     paths = songs(tmp_path / "music", 2)
     paths += [Path(shutil.copy(paths[0], tmp_path / f"copy{i}.wav")) for i in range(3)]
-    with open_cache() as memory:
-        found = list(predict_files(bundle, paths, memory=memory))
+    with open_cache() as answers:
+        found = list(predict_files(bundle, paths, cache=answers))
     assert heard == ["000.wav", "001.wav"]
     assert [f.path for f in found] == list(map(str, paths))
     assert len({f.confidence for f in found[2:]} | {found[0].confidence}) == 1
@@ -132,26 +132,26 @@ def test_file_that_changes_during_processing_is_not_cached(
         return prediction
 
     monkeypatch.setattr(listening, "predict_file", predict)
-    with open_cache() as memory:
-        assert next(predict_files(bundle, [path], memory=memory)).duration_s == 0.6
-        memory.flush()
-        assert memory.lookup(bundle, path) is None
+    with open_cache() as answers:
+        assert next(predict_files(bundle, [path], cache=answers)).duration_s == 0.6
+        answers.flush()
+        assert answers.lookup(bundle, path) is None
 
 
 def test_named_pipe_is_an_error_and_does_not_block(bundle: Classifier, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
-    with open_cache() as memory:
-        assert next(predict_files(bundle, [tmp_path / "pipe.mp3"], memory=memory)).error == "not a regular file"
+    with open_cache() as answers:
+        assert next(predict_files(bundle, [tmp_path / "pipe.mp3"], cache=answers)).error == "not a regular file"
 
 
 def test_interrupt_keeps_finished_answers_in_the_cache(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 4)
-    with pytest.raises(KeyboardInterrupt), open_cache() as memory:
-        for i, _ in enumerate(predict_files(bundle, paths, memory=memory)):
+    with pytest.raises(KeyboardInterrupt), open_cache() as answers:
+        for i, _ in enumerate(predict_files(bundle, paths, cache=answers)):
             if i == 2:
                 raise KeyboardInterrupt
-    with open_cache() as memory:
-        assert [memory.lookup(bundle, p) is not None for p in paths] == [True, True, True, False]
+    with open_cache() as answers:
+        assert [answers.lookup(bundle, p) is not None for p in paths] == [True, True, True, False]
 
 
 def test_invalid_jobs_and_bundles_for_tables_are_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
@@ -175,17 +175,17 @@ def test_workers_are_used_only_for_many_uncached_files(
     assert len(list(predict_files(bundle, paths))) == MAX_FILES_IN_PROCESS + 2
     assert len(list(predict_files(bundle, paths[:3], jobs=8))) == 3
     assert lines == [(MAX_FILES_IN_PROCESS + 2, 4), (3, 3)]
-    with open_cache() as memory:
-        list(predict_files(bundle, paths[:2], memory=memory))
-        memory.flush()
-        assert [p.path for p in predict_files(bundle, paths, memory=memory)] == list(map(str, paths))
-        assert len(list(predict_files(bundle, paths, memory=memory, jobs=2))) == MAX_FILES_IN_PROCESS + 2
+    with open_cache() as answers:
+        list(predict_files(bundle, paths[:2], cache=answers))
+        answers.flush()
+        assert [p.path for p in predict_files(bundle, paths, cache=answers)] == list(map(str, paths))
+        assert len(list(predict_files(bundle, paths, cache=answers, jobs=2))) == MAX_FILES_IN_PROCESS + 2
     assert list(predict_files(bundle, [], jobs=2)) == []
     assert lines == [(MAX_FILES_IN_PROCESS + 2, 4), (3, 3), (MAX_FILES_IN_PROCESS, 2)]
-    with open_cache() as memory:
-        list(predict_files(bundle, paths[:5], memory=memory, jobs=1))
-    with open_cache() as memory:
-        assert len(list(predict_files(bundle, paths[:5], memory=memory, jobs=2))) == 5
+    with open_cache() as answers:
+        list(predict_files(bundle, paths[:5], cache=answers, jobs=1))
+    with open_cache() as answers:
+        assert len(list(predict_files(bundle, paths[:5], cache=answers, jobs=2))) == 5
     assert len(lines) == 3, "all are remembered"
 
 
@@ -217,15 +217,15 @@ def test_file_that_crashes_a_worker_loses_only_its_own_answer(
 ) -> None:
     paths = songs(tmp_path / "music", 14)
     steps: list[int] = []
-    with open_cache() as memory:
-        found = list(predict_files(bundle, paths, jobs=2, memory=memory, progress=lambda done, _: steps.append(done)))
+    with open_cache() as answers:
+        found = list(predict_files(bundle, paths, jobs=2, cache=answers, progress=lambda done, _: steps.append(done)))
         assert heard == []
         assert [f.path for f in found] == list(map(str, paths))
         assert [i for i, f in enumerate(found) if f.error] == [3, 11]
         assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", DECODER_CRASHED)
         assert steps == list(range(1, 15))
-        memory.flush()
-        assert plain(list(predict_files(bundle, paths, memory=memory))) == plain(found)
+        answers.flush()
+        assert plain(list(predict_files(bundle, paths, cache=answers))) == plain(found)
         assert heard == [], "this process never meets a file that brings one down"
     good = [f for f in found if not f.error]
     assert plain(good) == plain([predict_file(bundle, Path(f.path)) for f in good])
@@ -267,19 +267,19 @@ def test_workers_make_the_same_second_pass_as_this_process(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_fresh_cache_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 2)
-    with open_cache() as memory:
-        right = plain(list(predict_files(bundle, paths, memory=memory)))
+    with open_cache() as answers:
+        right = plain(list(predict_files(bundle, paths, cache=answers)))
         for path in paths:
-            heard = listening.predict_with_cache(bundle, memory, path)
+            heard = listening.predict_with_cache(bundle, answers, path)
             wrong = replace(heard.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
             assert heard.stamp is not None
-            memory.store(bundle, wrong, heard.stamp, heard.payload)
-    with open_cache() as memory:
-        assert plain(list(predict_files(bundle, paths, memory=memory))) != right
-    with open_cache(fresh=True) as memory:
-        assert plain(list(predict_files(bundle, paths, jobs=2, memory=memory))) == right
-    with open_cache() as memory:
-        assert list(predict_files(bundle, paths, memory=memory)) == right
+            answers.store(bundle, wrong, heard.stamp, heard.payload)
+    with open_cache() as answers:
+        assert plain(list(predict_files(bundle, paths, cache=answers))) != right
+    with open_cache(fresh=True) as answers:
+        assert plain(list(predict_files(bundle, paths, jobs=2, cache=answers))) == right
+    with open_cache() as answers:
+        assert list(predict_files(bundle, paths, cache=answers)) == right
 
 
 def test_submitted_files_and_waiting_answers_are_limited(
@@ -342,14 +342,14 @@ def test_workers_that_cannot_start_raise_one_error(
 
 
 def test_thresholds_apply_to_worker_and_cached_answers_alike(bundle: Classifier, tmp_path: Path) -> None:
-    """Workers and the memory know probabilities only."""
+    """Workers and the cache know probabilities only."""
     paths = songs(tmp_path / "music", 3)
     heard = plain([predict_file(bundle, p) for p in paths])
     never = replace(bundle, decision=Decision(dict.fromkeys(bundle.genres, None), 0.0))
-    with open_cache() as memory:
+    with open_cache() as answers:
         for jobs in (2, 1):  # heard by workers, then remembered
-            found = plain(list(predict_files(never, paths, jobs=jobs, memory=memory)))
+            found = plain(list(predict_files(never, paths, jobs=jobs, cache=answers)))
             assert {p.genre for p in found} == {"unknown"} and all(p.genre_set for p in found)
             assert [replace(p, genre=p.guess, genre_set=None) for p in found] == heard
-            memory.flush()
-        assert plain(list(predict_files(bundle, paths, memory=memory))) == heard
+            answers.flush()
+        assert plain(list(predict_files(bundle, paths, cache=answers))) == heard

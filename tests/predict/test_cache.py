@@ -1,4 +1,4 @@
-"""What was said of audio is found again wherever the file went; a broken memory costs time and nothing else."""
+"""An answer is found again wherever the file went; a broken cache costs time and nothing else."""
 
 from __future__ import annotations
 
@@ -56,42 +56,42 @@ def stamp(path: Path) -> Stamp:
     return found
 
 
-def keep(memory: PredictionCache, bundle: Classifier, path: Path) -> Prediction:
+def keep(answers: PredictionCache, bundle: Classifier, path: Path) -> Prediction:
     prediction = bundle.predict(path)
-    memory.store(bundle, prediction, stamp(path), payload(path))
+    answers.store(bundle, prediction, stamp(path), payload(path))
     return replace(prediction, timeline=())
 
 
 def test_cached_answer_is_returned_bit_for_bit(bundle: Classifier, song: Path, cache: Path) -> None:
-    with open_cache(refuse) as memory:
-        assert memory.lookup(bundle, song) is None
-        said = keep(memory, bundle, song)
-    with open_cache(refuse) as memory:
-        assert memory.lookup(bundle, song) == said
+    with open_cache(refuse) as answers:
+        assert answers.lookup(bundle, song) is None
+        said = keep(answers, bundle, song)
+    with open_cache(refuse) as answers:
+        assert answers.lookup(bundle, song) == said
         with chdir(song.parent):
-            assert memory.lookup(bundle, "song.wav") == replace(said, path="song.wav")
-        assert memory.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
-        assert memory.lookup_content(bundle, song, bytes(32)) is None
+            assert answers.lookup(bundle, "song.wav") == replace(said, path="song.wav")
+        assert answers.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
+        assert answers.lookup_content(bundle, song, bytes(32)) is None
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
 
 
 def test_unwritten_answer_is_found_by_its_audio(bundle: Classifier, song: Path) -> None:
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, song)
-        assert memory.lookup_content(bundle, song, payload(song)) == said
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, song)
+        assert answers.lookup_content(bundle, song, payload(song)) == said
 
 
 def test_answers_of_another_model_are_not_used(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = bundle_for(tmp_path / "other", SamplesView(sr=SR, n_samples=3_000))
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, song)
-        memory.flush()
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, song)
+        answers.flush()
         for another in (other, bundle.with_windows(3), replace(bundle, clips=ClipSettings(clip_s=5))):
-            assert memory.lookup(another, song) is None
-            assert memory.lookup_content(another, song, payload(song)) is None
-        said_by_other = keep(memory, other, song)
-        memory.flush()
-        assert (memory.lookup(bundle, song), memory.lookup(other, song)) == (said, said_by_other)
+            assert answers.lookup(another, song) is None
+            assert answers.lookup_content(another, song, payload(song)) is None
+        said_by_other = keep(answers, other, song)
+        answers.flush()
+        assert (answers.lookup(bundle, song), answers.lookup(other, song)) == (said, said_by_other)
 
 
 def test_requested_windows_are_cached_apart_from_the_models_own(song: Path, tmp_path: Path) -> None:
@@ -100,78 +100,78 @@ def test_requested_windows_are_cached_apart_from_the_models_own(song: Path, tmp_
     asked = own.with_windows(12)
     assert asked.clips == own.clips
     for first, second in ((own, asked), (asked, own)):
-        with open_cache(refuse, fresh=True) as memory:
-            said = keep(memory, first, song)
-        with open_cache(refuse) as memory:
-            assert memory.lookup(first, song) == said
+        with open_cache(refuse, fresh=True) as answers:
+            said = keep(answers, first, song)
+        with open_cache(refuse) as answers:
+            assert answers.lookup(first, song) == said
             if first is own:
-                assert memory.lookup(second, song) is memory.lookup_content(second, song, payload(song)) is None
+                assert answers.lookup(second, song) is answers.lookup_content(second, song, payload(song)) is None
             other = dict(zip(own.genres, reversed(said.probabilities.values()), strict=True))
-            memory.store(second, replace(said, probabilities=other), stamp(song), payload(song))
-            assert memory.lookup_content(second, song, payload(song)) != said, "before it is written, too"
-            memory.flush()
-            found = memory.lookup(second, song)
-            assert found is not None and (found.probabilities, memory.lookup(first, song)) == (other, said)
+            answers.store(second, replace(said, probabilities=other), stamp(song), payload(song))
+            assert answers.lookup_content(second, song, payload(song)) != said, "before it is written, too"
+            answers.flush()
+            found = answers.lookup(second, song)
+            assert found is not None and (found.probabilities, answers.lookup(first, song)) == (other, said)
 
 
 def test_answers_of_another_genrelab_version_are_not_used(
     bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
-        memory.flush()
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
+        answers.flush()
         monkeypatch.setattr(memories, "__version__", "9.9")
-        assert memory.lookup(bundle, song) is None
+        assert answers.lookup(bundle, song) is None
 
 
 def test_changed_file_is_not_found_in_the_cache(bundle: Classifier, song: Path) -> None:
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
-        memory.flush()
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
+        answers.flush()
         before = song.stat()
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-        assert memory.lookup(bundle, song) is None
+        assert answers.lookup(bundle, song) is None
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert memory.lookup(bundle, song) is not None
+        assert answers.lookup(bundle, song) is not None
         song.write_bytes(song.read_bytes() + b"\0")
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert memory.lookup(bundle, song) is None
+        assert answers.lookup(bundle, song) is None
         song.unlink()
-        assert memory.lookup(bundle, song) is None
+        assert answers.lookup(bundle, song) is None
 
 
 def test_file_is_still_found_after_its_tags_were_written(bundle: Classifier, song: Path) -> None:
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, song)
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, song)
         content = song.read_bytes()
         song.write_bytes(content + b"LIST\x0a\0\0\0INFOIGNR\0\0")
         song.write_bytes(
             song.read_bytes()[:4] + (song.stat().st_size - 8).to_bytes(4, "little") + song.read_bytes()[8:]
         )
-        memory.rekey(song)
-        memory.flush()
+        answers.rekey(song)
+        answers.flush()
         assert song.stat().st_size > len(content)
-        assert memory.lookup(bundle, song) == said
+        assert answers.lookup(bundle, song) == said
         soundfile.write(song, noise(1, seed=1), SR)  # other audio: nothing was said of it
-        memory.rekey(song)
-        memory.flush()
-        assert memory.lookup(bundle, song) is None
-        memory.rekey(song.with_name("missing.wav"))
+        answers.rekey(song)
+        answers.flush()
+        assert answers.lookup(bundle, song) is None
+        answers.rekey(song.with_name("missing.wav"))
 
 
 def test_permanent_errors_are_cached_and_temporary_ones_are_not(bundle: Classifier, tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, tmp_path / "text.mp3")
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, tmp_path / "text.mp3")
         assert said.error is not None
-        memory.flush()
-        assert memory.lookup(bundle, tmp_path / "text.mp3") == said
-        assert memory.lookup_content(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
+        answers.flush()
+        assert answers.lookup(bundle, tmp_path / "text.mp3") == said
+        assert answers.lookup_content(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
         passing = replace(said, lasting=False)
         os.utime(tmp_path / "text.mp3", (1, 1))
-        memory.store(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
-        memory.flush()
-        assert memory.lookup(bundle, tmp_path / "text.mp3") is None
+        answers.store(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
+        answers.flush()
+        assert answers.lookup(bundle, tmp_path / "text.mp3") is None
 
 
 def fault_of(prediction: Prediction, path: Path) -> Prediction:
@@ -181,36 +181,36 @@ def fault_of(prediction: Prediction, path: Path) -> Prediction:
 def test_cached_error_applies_to_its_own_file_only(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     other.write_bytes(song.read_bytes())
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, song)
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, song)
         fault = fault_of(said, other)
-        memory.store(bundle, fault, stamp(other), payload(other))
-        memory.flush()
-        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
-        keep(memory, bundle, other)
-        memory.flush()
-        assert memory.lookup(bundle, other) == replace(said, path=str(other)), "it could be classified after all"
-        memory.store(bundle, fault, stamp(other), None)
-        memory.flush()
-        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, fault)
+        answers.store(bundle, fault, stamp(other), payload(other))
+        answers.flush()
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, fault)
+        keep(answers, bundle, other)
+        answers.flush()
+        assert answers.lookup(bundle, other) == replace(said, path=str(other)), "it could be classified after all"
+        answers.store(bundle, fault, stamp(other), None)
+        answers.flush()
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, fault)
 
 
 def test_fresh_cache_is_empty_and_replaces_previous_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     soundfile.write(other, noise(1, seed=1), SR)
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, song)
-        memory.store(bundle, fault_of(said, other), stamp(other), None)
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, song)
+        answers.store(bundle, fault_of(said, other), stamp(other), None)
         wrong = replace(said, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
-        memory.store(bundle, wrong, stamp(song), payload(song))
-    with open_cache(refuse, fresh=True) as memory:
-        assert memory.lookup(bundle, song) is memory.lookup(bundle, other) is None
-        assert memory.lookup_content(bundle, song, payload(song)) is None
-        said_of_other = keep(memory, bundle, other)
-        keep(memory, bundle, song)
-        assert memory.lookup_content(bundle, song, payload(song)) is None
-    with open_cache(refuse) as memory:
-        assert (memory.lookup(bundle, song), memory.lookup(bundle, other)) == (said, said_of_other)
+        answers.store(bundle, wrong, stamp(song), payload(song))
+    with open_cache(refuse, fresh=True) as answers:
+        assert answers.lookup(bundle, song) is answers.lookup(bundle, other) is None
+        assert answers.lookup_content(bundle, song, payload(song)) is None
+        said_of_other = keep(answers, bundle, other)
+        keep(answers, bundle, song)
+        assert answers.lookup_content(bundle, song, payload(song)) is None
+    with open_cache(refuse) as answers:
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, said_of_other)
 
 
 def test_answers_are_written_in_batches_after_a_short_time(
@@ -234,10 +234,10 @@ def test_file_name_that_is_not_utf8_is_cached(bundle: Classifier, song: Path) ->
         song.rename(strange)
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    with open_cache(refuse) as memory:
-        said = keep(memory, bundle, Path(strange))
-        memory.flush()
-        assert memory.lookup(bundle, strange) == said
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, Path(strange))
+        answers.flush()
+        assert answers.lookup(bundle, strange) == said
 
 
 def test_oldest_answers_are_dropped_beyond_the_limit(
@@ -245,13 +245,13 @@ def test_oldest_answers_are_dropped_beyond_the_limit(
 ) -> None:
     monkeypatch.setattr(memories, "MAX_ROWS", 3)
     paths = [tmp_path / f"{i}.wav" for i in range(5)]
-    with open_cache(refuse) as memory:
+    with open_cache(refuse) as answers:
         for i, path in enumerate(paths):
             soundfile.write(path, noise(1, seed=i), SR)
-            keep(memory, bundle, path)
-    with open_cache(refuse) as memory:
-        assert [memory.lookup(bundle, p) is not None for p in paths] == [False, False, True, True, True]
-        assert memory.lookup_content(bundle, paths[0], payload(paths[0])) is None
+            keep(answers, bundle, path)
+    with open_cache(refuse) as answers:
+        assert [answers.lookup(bundle, p) is not None for p in paths] == [False, False, True, True, True]
+        assert answers.lookup_content(bundle, paths[0], payload(paths[0])) is None
 
 
 # --- what may go wrong ---
@@ -262,24 +262,24 @@ def test_damaged_cache_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
     said: list[str] = []
     cache.mkdir()
     (cache / "answers.sqlite").write_bytes(content)
-    with open_cache(said.append) as memory:
-        keep(memory, bundle, song)
-        memory.flush()
-        assert memory.lookup(bundle, song) is not None
+    with open_cache(said.append) as answers:
+        keep(answers, bundle, song)
+        answers.flush()
+        assert answers.lookup(bundle, song) is not None
     assert (cache / "answers-aside.sqlite").read_bytes() == content
     assert len(said) == 1 and "is damaged: it was moved to answers-aside.sqlite" in said[0]
 
 
 @pytest.mark.parametrize("version", [1, 99])
 def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"PRAGMA user_version = {version}")
     database.close()
     said: list[str] = []
-    with open_cache(said.append) as memory:
-        assert memory.lookup(bundle, song) is None
+    with open_cache(said.append) as answers:
+        assert answers.lookup(bundle, song) is None
     assert len(said) == 1 and f"version {version} of its tables" in said[0]
     assert (cache / "answers-aside.sqlite").is_file()
 
@@ -287,23 +287,23 @@ def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path,
 def test_empty_cache_file_is_initialised(bundle: Classifier, song: Path, cache: Path) -> None:
     cache.mkdir()
     (cache / "answers.sqlite").touch()  # as a kill leaves it
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
-        memory.flush()
-        assert memory.lookup(bundle, song) is not None
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
+        answers.flush()
+        assert answers.lookup(bundle, song) is not None
 
 
 def test_damage_found_later_is_reported_once(bundle: Classifier, song: Path, cache: Path) -> None:
     said: list[str] = []
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
-    with open_cache(said.append) as memory:
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
+    with open_cache(said.append) as answers:
         content = (cache / "answers.sqlite").read_bytes()
         (cache / "answers.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
-        assert memory.lookup(bundle, song) is None
-        assert memory.lookup(bundle, song) is None
-        keep(memory, bundle, song)
-        memory.flush()
+        assert answers.lookup(bundle, song) is None
+        assert answers.lookup(bundle, song) is None
+        keep(answers, bundle, song)
+        answers.flush()
     assert len(said) == 1 and "moved to answers-aside.sqlite" in said[0] and "not remembered" in said[0]
 
 
@@ -312,28 +312,28 @@ def test_damage_found_later_is_reported_once(bundle: Classifier, song: Path, cac
     ["probabilities = x'00'", "probabilities = zeroblob(24)", "probabilities = 'words'", "duration_s = 'long'"],
 )
 def test_inconsistent_row_is_ignored(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
-    with open_cache(refuse) as memory:
-        keep(memory, bundle, song)
+    with open_cache(refuse) as answers:
+        keep(answers, bundle, song)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"UPDATE answers SET {change}")
     database.close()
-    with open_cache(refuse) as memory:
-        assert memory.lookup(bundle, song) is None
-        assert memory.lookup_content(bundle, song, payload(song)) is None
-        keep(memory, bundle, song)
-        memory.flush()
-        assert memory.lookup(bundle, song) is not None
+    with open_cache(refuse) as answers:
+        assert answers.lookup(bundle, song) is None
+        assert answers.lookup_content(bundle, song, payload(song)) is None
+        keep(answers, bundle, song)
+        answers.flush()
+        assert answers.lookup(bundle, song) is not None
 
 
 def test_cache_folder_that_cannot_be_created_is_reported(
     bundle: Classifier, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GENRELAB_CACHE", str(song / "below a file"))
-    with open_cache() as memory:
-        keep(memory, bundle, song)
-        memory.flush()
-        memory.rekey(song)
-        assert memory.lookup(bundle, song) is None
+    with open_cache() as answers:
+        keep(answers, bundle, song)
+        answers.flush()
+        answers.rekey(song)
+        assert answers.lookup(bundle, song) is None
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "GENRELAB_CACHE" in err and "Not a directory" in err
 
@@ -343,12 +343,12 @@ def test_waiting_for_a_locked_cache_ends(
 ) -> None:
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
     said: list[str] = []
-    with open_cache(said.append) as memory:
+    with open_cache(said.append) as answers:
         other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        keep(memory, bundle, song)
-        memory.flush()
-        assert memory.lookup(bundle, song) is None
+        keep(answers, bundle, song)
+        answers.flush()
+        assert answers.lookup(bundle, song) is None
         other.close()
     assert len(said) == 1 and "locked" in said[0] and "not remembered" in said[0]
     assert not (cache / "answers-aside.sqlite").exists()
@@ -359,9 +359,9 @@ def test_concurrent_runs_keep_both_their_answers(bundle: Classifier, song: Path,
         for i in range(10):
             path = tmp_path / f"{i}.wav"
             soundfile.write(path, noise(1, seed=i), SR)
-            for memory in (one, two)[:: 1 if i % 2 else -1]:
-                keep(memory, bundle, path)
-                memory.flush()
+            for answers in (one, two)[:: 1 if i % 2 else -1]:
+                keep(answers, bundle, path)
+                answers.flush()
         assert all(m.lookup(bundle, tmp_path / f"{i}.wav") is not None for i in range(10) for m in (one, two))
 
 
@@ -371,12 +371,12 @@ from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.prediction import Prediction
 bundle = load_bundle(sys.argv[1])
-memory = open_cache()
+answers = open_cache()
 for i in range(10**6):
     p = {g: 0.5 if g == "Folk" else 0.25 for g in bundle.genres}
     said = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
-    memory.store(bundle, said, (1, 1), i.to_bytes(32, "big"))
-    memory.flush()
+    answers.store(bundle, said, (1, 1), i.to_bytes(32, "big"))
+    answers.flush()
     if i == 20:
         print("ready", flush=True)
 """
@@ -387,8 +387,8 @@ def test_kill_keeps_what_was_written(bundle: Classifier, cache: Path) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
-    with open_cache(refuse) as memory:
-        found = [memory.lookup_content(bundle, f"/{i}.mp3", i.to_bytes(32, "big")) for i in range(21)]
+    with open_cache(refuse) as answers:
+        found = [answers.lookup_content(bundle, f"/{i}.mp3", i.to_bytes(32, "big")) for i in range(21)]
         assert all(f is not None and f.genre == "Folk" for f in found)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -22,8 +22,8 @@ from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import make_piece
 from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord
-from genrelab.studies.hearing import load_inputs
 from genrelab.studies.occlusion import OcclusionJob, Question, first_stretch
+from genrelab.studies.reclassify import load_inputs
 from genrelab.studies.robustness import study
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.finished_run import Sounds, no_bar, write_finished_run

@@ -13,8 +13,8 @@ from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainS
 from genrelab.core.storage import Folder
 from genrelab.features.spectrogram import mel_filters
 from genrelab.studies import occlusion
-from genrelab.studies.hearing import load_inputs
 from genrelab.studies.occlusion import TIMES, hardest_tracks, study
+from genrelab.studies.reclassify import load_inputs
 from tests.support.bundles import GENRES, bundle_for, noise
 from tests.support.finished_run import Sounds, no_bar, write_finished_run
 

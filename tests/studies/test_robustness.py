@@ -14,7 +14,7 @@ from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.studies import robustness
 from genrelab.studies.conditions import CONDITIONS, EXCERPT_SECONDS, excerpt
-from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel
+from genrelab.studies.reclassify import ScoredTrack, StudyInputs, StudyModel
 from genrelab.studies.robustness import REFUSED, predicted_genres, robustness_json, study
 from genrelab.studies.robustness_card import HEADING, section, with_section
 from tests.support.bundles import GENRES, SR, bundle_for, noise

@@ -361,8 +361,8 @@ def test_tagged_file_is_still_found_in_the_cache(tmp_path: Path) -> None:
         settings = TagSettings(min_confidence=0)
         tag.tag(tmp_path / "music", hear, settings, lambda row: None, touched)
     assert len(tags.read(path).genres) == 1
-    with open_cache() as memory:
-        assert memory.lookup(bundle, path) is not None  # by its new size and time
+    with open_cache() as answers:
+        assert answers.lookup(bundle, path) is not None  # by its new size and time
 
 
 # --- the journal ---

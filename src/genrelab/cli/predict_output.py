@@ -121,10 +121,10 @@ def _classify(
     from genrelab.predict.batch import predict_files
 
     with ExitStack() as opened:
-        memory = opened.enter_context(_open_cache(fresh)) if use_cache else None
+        cache = opened.enter_context(_open_cache(fresh)) if use_cache else None
         show_bar = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show the progress
         bar = opened.enter_context(console.progress_bar("Listening")) if show_bar else None
-        yield from predict_files(bundle, files, jobs=jobs, memory=memory, progress=bar)
+        yield from predict_files(bundle, files, jobs=jobs, cache=cache, progress=bar)
 
 
 def _open_cache(fresh: bool) -> PredictionCache:

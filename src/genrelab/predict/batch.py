@@ -61,14 +61,14 @@ def predict_files(
     paths: Iterable[str | Path],
     *,
     jobs: int | None = None,
-    memory: PredictionCache | None = None,
+    cache: PredictionCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Prediction]:
-    """Classify files, in their order. Predictions found in `memory` are not computed again (and have no timeline).
+    """Classify files, in their order. Predictions found in `cache` are not computed again (and have no timeline).
 
     Args:
         jobs: number of worker processes; 1: no workers; None: one per core if many files are not cached.
-        memory: cache to look predictions up in and to store them in.
+        cache: to look predictions up in and to store them in.
         progress: called with (done, total).
 
     Raises:
@@ -79,13 +79,13 @@ def predict_files(
         raise SettingsError(f"--jobs must be 1 or more. Received: {jobs}")
     require_audio_input(bundle)
     files = [p if isinstance(p, Path) else Path(p) for p in paths]
-    predictions = _predictions(bundle, files, jobs, memory)
+    predictions = _predictions(bundle, files, jobs, cache)
     return _with_progress(predictions, len(files), bundle.decision, progress or (lambda done, total: None))
 
 
-def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path: Path) -> FileResult:
-    """Classify a file, unless `memory` has a prediction for the same audio under another path."""
-    if memory is None:
+def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path: Path) -> FileResult:
+    """Classify a file, unless `cache` has a prediction for the same audio under another path."""
+    if cache is None:
         return FileResult(predict_file(bundle, path))
     from genrelab.predict.cache import stamp_of
 
@@ -94,7 +94,7 @@ def predict_with_cache(bundle: BundleInUse, memory: PredictionCache | None, path
         payload = None if stamp is None else bytes.fromhex(sha256_of_audio(path))
     except OSError:
         payload = None  # decoding it will report why
-    known = None if payload is None else memory.lookup_content(bundle, path, payload)
+    known = None if payload is None else cache.lookup_content(bundle, path, payload)
     prediction = known or predict_file(bundle, path)
     changed = stamp is None or stamp_of(path) != stamp
     return FileResult(prediction) if changed else FileResult(prediction, stamp, payload)
@@ -109,7 +109,7 @@ def _with_progress(
 
 
 def _predictions(
-    bundle: BundleInUse, files: list[Path], jobs: int | None, memory: PredictionCache | None
+    bundle: BundleInUse, files: list[Path], jobs: int | None, cache: PredictionCache | None
 ) -> Iterator[Prediction]:
     """Cached predictions at once; from the first file that is not cached on, workers or this process.
 
@@ -117,36 +117,36 @@ def _predictions(
     """
     n_cached = 0
     for path in files:
-        known = _cached(bundle, path, memory)
+        known = _cached(bundle, path, cache)
         if known is None:
             break
         n_cached += 1
         yield known
     rest = files[n_cached:]
-    unknown = (p for p in rest if _cached(bundle, p, memory) is None)
+    unknown = (p for p in rest if _cached(bundle, p, cache) is None)
     many = jobs is None and sum(1 for _ in islice(unknown, MAX_FILES_IN_PROCESS + 1)) > MAX_FILES_IN_PROCESS
     if rest and (many or (jobs is not None and jobs > 1)):
-        yield from _WorkerQueue(bundle, rest, min(jobs or available_cores(), len(rest)), memory).predictions()
+        yield from _WorkerQueue(bundle, rest, min(jobs or available_cores(), len(rest)), cache).predictions()
     else:
-        yield from (_predict_here(bundle, path, memory) for path in rest)
+        yield from (_predict_here(bundle, path, cache) for path in rest)
 
 
-def _cached(bundle: BundleInUse, path: Path, memory: PredictionCache | None) -> Prediction | None:
-    return None if memory is None else memory.lookup(bundle, path)
+def _cached(bundle: BundleInUse, path: Path, cache: PredictionCache | None) -> Prediction | None:
+    return None if cache is None else cache.lookup(bundle, path)
 
 
-def _predict_here(bundle: BundleInUse, path: Path, memory: PredictionCache | None) -> Prediction:
-    known = _cached(bundle, path, memory)
+def _predict_here(bundle: BundleInUse, path: Path, cache: PredictionCache | None) -> Prediction:
+    known = _cached(bundle, path, cache)
     if known is not None:
         return known
-    result = predict_with_cache(bundle, memory, path)
-    _store(bundle, result, memory)
+    result = predict_with_cache(bundle, cache, path)
+    _store(bundle, result, cache)
     return result.prediction
 
 
-def _store(bundle: BundleInUse, result: FileResult, memory: PredictionCache | None) -> None:
-    if memory is not None and result.stamp is not None:
-        memory.store(bundle, result.prediction, result.stamp, result.payload)
+def _store(bundle: BundleInUse, result: FileResult, cache: PredictionCache | None) -> None:
+    if cache is not None and result.stamp is not None:
+        cache.store(bundle, result.prediction, result.stamp, result.payload)
 
 
 # --- in worker processes ---
@@ -163,11 +163,11 @@ class _Slot:
 class _WorkerQueue:
     """Files in order through worker processes, and their predictions in the same order."""
 
-    def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, memory: PredictionCache | None) -> None:
-        self._bundle, self._jobs, self._memory = bundle, jobs, memory
-        fresh = memory is not None and memory.fresh
+    def __init__(self, bundle: BundleInUse, files: list[Path], jobs: int, cache: PredictionCache | None) -> None:
+        self._bundle, self._jobs, self._cache = bundle, jobs, cache
+        fresh = cache is not None and cache.fresh
         self._settings = WorkerSettings(
-            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, memory is not None, fresh
+            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, cache is not None, fresh
         )
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
@@ -193,7 +193,7 @@ class _WorkerQueue:
             if path is None:
                 self._all_sent = True
                 return
-            slot = _Slot(path, _cached(self._bundle, path, self._memory))
+            slot = _Slot(path, _cached(self._bundle, path, self._cache))
             self._slots.append(slot)
             if slot.prediction is None:
                 try:
@@ -213,11 +213,11 @@ class _WorkerQueue:
                 self._store_result(slot, future.result())
             except BrokenProcessPool:
                 self._lost.append(slot)
-        if self._memory is not None:
-            self._memory.flush_if_due()
+        if self._cache is not None:
+            self._cache.flush_if_due()
 
     def _store_result(self, slot: _Slot, result: FileResult) -> None:
-        _store(self._bundle, result, self._memory)
+        _store(self._bundle, result, self._cache)
         slot.prediction = result.prediction
 
     def _retry_one_by_one(self) -> None:
@@ -250,9 +250,9 @@ def _load_in_worker(settings: WorkerSettings) -> tuple[BundleInUse, PredictionCa
     bundle = BundleInUse(**vars(bundles.load_bundle(settings.bundle)))
     if bundle.fingerprint != settings.fingerprint:
         raise BundleError(f"{settings.bundle} was changed while it was in use: begin again")
-    memory = None
+    cache = None
     if settings.uses_cache:
         from genrelab.predict.cache import open_cache
 
-        memory = open_cache(lambda sentence: None, fresh=settings.fresh)
-    return replace(bundle, clips=settings.clips, looks_again=settings.looks_again), memory
+        cache = open_cache(lambda sentence: None, fresh=settings.fresh)
+    return replace(bundle, clips=settings.clips, looks_again=settings.looks_again), cache

@@ -37,8 +37,8 @@ from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
 from genrelab.studies.conditions import CLEAN, AlteredAudio, open_cached
-from genrelab.studies.hearing import ScoredTrack, StudyInputs, StudyModel, load_bundles, load_inputs, run_jobs
 from genrelab.studies.patches import BAND_EDGES_HZ, TIMES, Patches, evidence_wav, mel_picture
+from genrelab.studies.reclassify import ScoredTrack, StudyInputs, StudyModel, load_bundles, load_inputs, run_jobs
 
 if TYPE_CHECKING:
     from genrelab.core.progress import Notify, ProgressBar

@@ -33,7 +33,7 @@ from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.comparison import ALPHA, compare, holm
 from genrelab.evaluation.intervals import share_interval
 from genrelab.studies.conditions import CONDITIONS, EXCERPT_SECONDS, Condition, can_encode_mp3, excerpt
-from genrelab.studies.hearing import (
+from genrelab.studies.reclassify import (
     LENGTH_TOLERANCE,
     ConditionJob,
     ScoredTrack,

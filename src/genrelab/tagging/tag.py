@@ -53,13 +53,13 @@ def open_classifier(
         BundleError: the model does not take audio.
         SettingsError: `jobs` is invalid.
     """
-    with open_cache() as memory:
+    with open_cache() as cache:
 
         def on_written(path: Path) -> None:
             with suppress(OSError):  # gone again: classified anew if it turns up
-                memory.rekey(path)
+                cache.rekey(path)
 
-        yield partial(predict_files, bundle, jobs=jobs, memory=memory, progress=progress), on_written
+        yield partial(predict_files, bundle, jobs=jobs, cache=cache, progress=progress), on_written
 
 
 @dataclass(frozen=True)

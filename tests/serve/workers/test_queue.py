@@ -474,9 +474,10 @@ class Startup:
 
         async def observed_start(_: type[WorkerProcess], *arguments: Any) -> WorkerProcess:
             await self._pass("before the process")
-            self.made.append(await start(*arguments))
+            worker = await start(*arguments)
+            self.made.append(worker)
             await self._pass("after the process")
-            return self.made[-1]
+            return worker
 
         async def observed_load(worker: WorkerProcess, models: Sequence[Any]) -> list[Any]:
             await self._pass("before loading")

@@ -11,9 +11,9 @@ import soundfile
 from genrelab.core.config import ClipSettings, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
 from genrelab.core.errors import BundleError
 from genrelab.predict.classifier import Classifier
-from genrelab.studies import hearing
+from genrelab.studies import reclassify
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt
-from genrelab.studies.hearing import (
+from genrelab.studies.reclassify import (
     ConditionJob,
     ScoredTrack,
     StudyInputs,
@@ -68,8 +68,8 @@ def test_a_view_is_computed_once_for_all_that_read_it(tmp_path: Path, monkeypatc
     other = MelImageView(sr=SR, n_fft=512, size=8)
     who, _ = a_run(tmp_path, 0.9, a=MEL, b=MEL, c=MEL, d=other)
     asked: list[View] = []
-    compute = hearing.compute
-    monkeypatch.setattr(hearing, "compute", lambda view, *a, **k: asked.append(view) or compute(view, *a, **k))
+    compute = reclassify.compute
+    monkeypatch.setattr(reclassify, "compute", lambda view, *a, **k: asked.append(view) or compute(view, *a, **k))
     heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, CONDITIONS[3]), 0))
     assert sorted(asked, key=str) == sorted([MEL, other] * 2, key=str)
     assert np.array_equal(heard[:, 0], heard[:, 1])
@@ -129,10 +129,11 @@ def test_missing_audio_is_reported(tmp_path: Path) -> None:
     assert who.why_not is None
     for track in who.tracks[1:]:
         Path(track.path).unlink()
-    some = load_inputs(hearing.Folder(tmp_path / "run"))
+    some = load_inputs(reclassify.Folder(tmp_path / "run"))
     assert (len(some.tracks), some.n_scored, some.why_not) == (1, 3, None)
     Path(who.tracks[0].path).unlink()
-    assert "none of the 3 scored tracks is on this disk" in str(load_inputs(hearing.Folder(tmp_path / "run")).why_not)
+    why = load_inputs(reclassify.Folder(tmp_path / "run")).why_not
+    assert "none of the 3 scored tracks is on this disk" in str(why)
 
 
 def track(i: int, genre: str) -> ScoredTrack:
