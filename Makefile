@@ -11,10 +11,11 @@ demo: $(VENV)/.train
 	$(BIN)/genrelab demo --out demo
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not timing"
+	$(BIN)/python -m pytest -m timing  # alone: these are about time itself
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow and not real"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not real and not timing"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

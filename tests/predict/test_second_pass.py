@@ -115,7 +115,7 @@ def test_second_pass_needs_an_explicit_number_of_windows(
     prediction = bundle.predict(noise(12), SR)
     assert difference(prediction) < TIE_MARGIN and len(prediction.timeline) == n_heard
     assert looks == [False, *([True] if isinstance(windows, int) else [])]
-    assert bundle.with_windows(3).with_windows("all").looks_again is False, "the last word counts"
+    assert bundle.with_windows(3).with_windows("all").second_pass is False, "the last word counts"
     soundfile.write(tmp_path / "a.wav", noise(12), SR, subtype="FLOAT")
     (many,) = close(tmp_path / "bundle").predict_many([tmp_path / "a.wav"], windows=windows)
     assert many.timeline == prediction.timeline

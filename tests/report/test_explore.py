@@ -96,7 +96,7 @@ def test_pictures_of_tracks_come_from_the_right_shard(prepared: Prepared) -> Non
     tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     add_pictures(tracks, prepared, {"beat/3.wav", "nowhere"})
     heard = tracks.card("beat/3.wav", "said")
-    assert heard.picture and heard.range.startswith("0 to 2 s") and heard.who == "unknown artist"
+    assert heard.picture and heard.range.startswith("0 to 2 s") and heard.credits == "unknown artist"
 
 
 def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:

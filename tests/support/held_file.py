@@ -9,12 +9,14 @@ from pathlib import Path
 from tests.support.guards import HANG_S
 
 _HOOK = """
-import contextlib, socket, sys
+import contextlib, os, socket, sys
 
 been = set()
 
 def stop(event, arguments):
-    if event == "open" and isinstance(arguments[0], str) and {where!r} in arguments[0] and arguments[0] not in been:
+    if event != "open" or not isinstance(arguments[0], str) or arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        return
+    if {where!r} in arguments[0] and arguments[0] not in been:
         been.add(arguments[0])
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", {port})) as connection:
             connection.recv(1)
@@ -24,7 +26,7 @@ sys.addaudithook(stop)
 
 
 class HeldFiles:
-    """Makes processes stop where they first open certain files, until the test lets them go on.
+    """Makes processes stop where they first open certain files to read them, until the test lets them go on.
 
     Those processes must find `folder` on the path of their modules when they begin.
 

@@ -42,7 +42,7 @@ class WorkerSettings:
     bundle: str
     fingerprint: str
     clips: ClipSettings
-    looks_again: bool
+    second_pass: bool
     uses_cache: bool
     fresh: bool
 
@@ -167,7 +167,7 @@ class _WorkerQueue:
         self._bundle, self._jobs, self._cache = bundle, jobs, cache
         fresh = cache is not None and cache.fresh
         self._settings = WorkerSettings(
-            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.looks_again, cache is not None, fresh
+            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.second_pass, cache is not None, fresh
         )
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
@@ -255,4 +255,4 @@ def _load_in_worker(settings: WorkerSettings) -> tuple[BundleInUse, PredictionCa
         from genrelab.predict.cache import open_cache
 
         cache = open_cache(lambda sentence: None, fresh=settings.fresh)
-    return replace(bundle, clips=settings.clips, looks_again=settings.looks_again), cache
+    return replace(bundle, clips=settings.clips, second_pass=settings.second_pass), cache

@@ -233,12 +233,12 @@ class PredictionCache:
 
 
 def _key(bundle: BundleInUse) -> str:
-    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.looks_again)
+    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.second_pass)
 
 
 @lru_cache(maxsize=8)
-def _key_of(fingerprint: str, version: str, clips: ClipSettings, looks_again: bool) -> str:
-    clip_key = dataclasses.asdict(clips) | {"looks_again": looks_again}
+def _key_of(fingerprint: str, version: str, clips: ClipSettings, second_pass: bool) -> str:
+    clip_key = dataclasses.asdict(clips) | {"looks_again": second_pass}
     return f"{fingerprint} {version} {json.dumps(clip_key)}"
 
 

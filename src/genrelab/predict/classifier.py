@@ -86,7 +86,7 @@ class Classifier(BundleInUse):
         if windows != "all" and not (isinstance(windows, int) and windows > 0):
             raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
         clips = replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows)
-        return replace(self, clips=clips, looks_again=windows != "all")
+        return replace(self, clips=clips, second_pass=windows != "all")
 
     def with_min_precision(self, precision: float | None) -> Classifier:
         """The same model, returning `unknown` unless calibration tracks support that this share of answers is right.

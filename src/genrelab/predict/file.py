@@ -34,11 +34,11 @@ class BundleInUse(Bundle):
 
     Attributes:
         decision: which predictions count (see `Classifier.with_min_precision` and `Classifier.with_coverage`).
-        looks_again: uses the same number of clips again where two genres are close (see `Classifier.with_windows`).
+        second_pass: uses the same number of clips again where two genres are close (see `Classifier.with_windows`).
     """
 
     decision: Decision = field(default_factory=Decision)
-    looks_again: bool = False
+    second_pass: bool = False
 
 
 def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
@@ -128,7 +128,7 @@ def _predict_clips(
     if not scores:
         raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     pooled = _pool_scores(scores)
-    if bundle.looks_again and bundle.view.name not in FIRST_CLIP_VIEWS and np.diff(np.sort(pooled)[-2:]) < TIE_MARGIN:
+    if bundle.second_pass and bundle.view.name not in FIRST_CLIP_VIEWS and np.diff(np.sort(pooled)[-2:]) < TIE_MARGIN:
         scores = sorted([*scores, *score_windows(bundle, read_clips(more=True))], key=itemgetter(0))
         pooled = _pool_scores(scores)
     best = int(pooled.argmax())

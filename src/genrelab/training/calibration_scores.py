@@ -31,9 +31,10 @@ def score_calibration(examples: Examples, before: Floats, after: Floats, evidenc
     tracks, p = pool(examples.track[rows], after[rows])
     thresholds = {g: t.confidence for g, t in evidence.thresholds(REPORTED_TARGET).items()}
     decision = Decision(thresholds, evidence.least_likely(REPORTED_TARGET), REPORTED_TARGET)
-    truth, said = [examples.genres[i] for i in y[tracks]], [decision(_prediction_of(examples.genres, row)) for row in p]
-    sets = [s.genre_set or () for s in said]
-    right = [s.genre == genre for s, genre in zip(said, truth, strict=True) if s.genre in thresholds]
+    truth = [examples.genres[i] for i in y[tracks]]
+    predictions = [decision(_prediction_of(examples.genres, row)) for row in p]
+    sets = [s.genre_set or () for s in predictions]
+    right = [s.genre == genre for s, genre in zip(predictions, truth, strict=True) if s.genre in thresholds]
     return {
         "before": calibration_scores(y, *pool(examples.track[rows], before[rows])),
         "after": calibration_scores(y, tracks, p),

@@ -59,8 +59,8 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
     """
     held, y = _held_out_windows(model, examples, p, parts, scratch), examples.labels.y
     temperature = fit_temperature(held.track, held.p, y)
-    listens = bool((p != p[:1]).any())
-    probabilities, notes = apply_temperature(p, temperature), held.notes if listens else ()
+    varies = bool((p != p[:1]).any())
+    probabilities, notes = apply_temperature(p, temperature), held.notes if varies else ()
     if not len(held.track):
         return Calibration(temperature, None, probabilities, None, (*notes, not_calibrated_note(0)))
     tracks, pooled = pool(held.track, apply_temperature(held.p, temperature))

@@ -74,30 +74,30 @@ def _out_of_bag_scores(rights: Bools, groups: Groups, seed: int) -> tuple[float,
     return float(accuracy), float(difference)
 
 
-def sentences(model: str, found: dict[str, Any], told: dict[str, Any] | None, counts: dict[str, int]) -> list[str]:
+def sentences(model: str, found: dict[str, Any], gain: dict[str, Any] | None, counts: dict[str, int]) -> list[str]:
     """What a reader must know.
 
     Args:
         found: the content of `trials.json`, with `best` and `default`.
-        told: of `estimate_gain`, None where the default trial was the best.
+        gain: of `estimate_gain`, None where the default trial was the best.
         counts: trials by state.
     """
     best, default, n = found["best"], found["default"], sum(counts.values())
     states = ", ".join(f"{c} {state}" for state, c in counts.items() if c)
     lines = [f"{model}: {n} trial{'' if n == 1 else 's'} ({states}), {found['score']}; no other track was looked at"]
     usual = f"the defaults reach {_share(default)}"
-    if told is None:
+    if gain is None:
         return [*lines, f"{model}: {usual}, and nothing that was tried is better"]
-    gained = _points(told["difference"])
+    gained = _points(gain["difference"])
     lines.append(
         f"{model}: the best trial (number {best['number']}) reaches {_share(best)}, {usual}: {gained} points more "
-        f"[{_points(told['low'])}, {_points(told['high'])}]"
+        f"[{_points(gain['low'])}, {_points(gain['high'])}]"
     )
     lines.append(
-        f"{model}: choosing the best of {n} flatters it by about {100 * told['optimism']:.1f} points (the difference "
-        f"by {100 * told['optimism_of_difference']:.1f}): expect about {100 * (best['value'] - told['optimism']):.1f} %"
+        f"{model}: choosing the best of {n} flatters it by about {100 * gain['optimism']:.1f} points (the difference "
+        f"by {100 * gain['optimism_of_difference']:.1f}): expect about {100 * (best['value'] - gain['optimism']):.1f} %"
     )
-    verdict = "beats the defaults by more than chance" if told["beyond_noise"] else (
+    verdict = "beats the defaults by more than chance" if gain["beyond_noise"] else (
         "does not beat the defaults beyond noise"
     )  # fmt: skip
     return [*lines, f"{model}: the best trial {verdict}"]

@@ -99,13 +99,13 @@ class Study:
             "right": np.packbits(seen).tobytes().hex(), "reason": reason or None, "state": state,
         }  # fmt: skip
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        told = value if state == "complete" else None
+        score = value if state == "complete" else None
         if trial is None:
             kinds = {name: _distribution(self._space[name]) for name in params}
             self._study.add_trial(
                 create_trial(
                     state=states[state],
-                    value=told,
+                    value=score,
                     params=params,
                     distributions=kinds,
                     user_attrs={TRIAL_ATTRIBUTE: about},
@@ -115,7 +115,7 @@ class Study:
             trial.set_user_attr(TRIAL_ATTRIBUTE, about)
             for fold in range(len(right) if state == "pruned" else 0):
                 trial.report(float(np.concatenate(right[: fold + 1]).mean()), fold)
-            self._study.tell(trial, told, states[state])
+            self._study.tell(trial, score, states[state])
         tried = Trial(len(self.trials), params, value, state, about["seconds"], seen, reason or None)  # type: ignore[arg-type]
         self.trials.append(tried)
         return tried
@@ -255,7 +255,7 @@ def _distribution(p: NumericParameter | CategoricalParameter) -> Any:
 
 
 def _load_trials(study: optuna.Study) -> Iterator[Trial]:
-    """Trials that were told of; a trial that was cut short by a kill has no state of ours."""
+    """Trials that were recorded; one that was cut short by a kill has no state of ours."""
     states = {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}
     for trial in study.get_trials(deepcopy=False):
         about = trial.user_attrs.get(TRIAL_ATTRIBUTE)

@@ -69,16 +69,16 @@ class TrackCard:
     """A track with its picture and player.
 
     Attributes:
-        who: artist and album.
-        says: text below the name: label and answer.
+        credits: artist and album.
+        text: text below the name: label and answer.
         href: address of the audio, relative to the page; None if it cannot be played, for the reason `why`.
         picture: data URL of its mel spectrogram; `range` describes its axes.
         chart: occlusion map over that picture; `evidence` is the address of a WAV file of the decisive patches.
     """
 
     name: str
-    who: str
-    says: str
+    credits: str
+    text: str
     href: str | None
     why: str = ""
     picture: str | None = None

@@ -266,6 +266,6 @@ def _hardest_tracks(board: Leaderboard, given: ScoredPredictions, known: TrackIn
     note = f"The most confident mistakes of {board.scored}. Listen whether the label or the model is wrong."
     if any(track.href or track.picture for track in cards):
         return [TrackList("Hardest tracks", cards, note)]
-    rows = [(track.name, track.who, track.says) for track in cards]
+    rows = [(track.name, track.credits, track.text) for track in cards]
     caption = f"Hardest tracks: the most confident mistakes of {board.scored}"
     return [Table(f"{caption}; {cards[0].why}", ("track", "artist", "mistake"), rows, words=3)] if cards else []

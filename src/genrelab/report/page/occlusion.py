@@ -53,7 +53,13 @@ def _track_card(found: Mapping[str, Any], known: TrackInfo, folder: str) -> Trac
     track = known.card(found["track_id"], text)
     evidence = quote(f"{folder}/{found['evidence']}") if decisive and found.get("evidence") else None
     return TrackCard(
-        track.name, track.who, f"{text}. {label}.", track.href, track.why, chart=Chart(spec, label), evidence=evidence
+        track.name,
+        track.credits,
+        f"{text}. {label}.",
+        track.href,
+        track.why,
+        chart=Chart(spec, label),
+        evidence=evidence,
     )
 
 

@@ -53,16 +53,16 @@ class TrackInfo:
         path = self.of(track, "path")
         return printable(PurePosixPath(path).name if path else track)
 
-    def who(self, track: str) -> str:
+    def credits(self, track: str) -> str:
         """Artist and album, as far as known."""
         parts = (self.of(track, "artist"), self.of(track, "album"))
         return printable(" · ".join(p for p in parts if p)) or "unknown artist"
 
-    def card(self, track: str, says: str) -> TrackCard:
-        """The track with its player and picture; `says`: text below its name."""
+    def card(self, track: str, text: str) -> TrackCard:
+        """The track with its player and picture; `text`: shown below its name."""
         href, why = self.audio(track)
         return TrackCard(
-            self.name(track), self.who(track), says, href, why, self.pictures.get(track), self._axes_text(track)
+            self.name(track), self.credits(track), text, href, why, self.pictures.get(track), self._axes_text(track)
         )  # fmt: skip
 
     def audio(self, track: str) -> tuple[str | None, str]:
