@@ -24,13 +24,14 @@ from genrelab.serve.model_store import ModelStore
 from genrelab.serve.schemas import PredictionOut, RefusedOut
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import GENRES, bundle_for, noise
+from tests.support.guards import HANG_S
 from tests.support.live_service import running_server
 
 pytestmark = pytest.mark.slow
 
 SR = 16_000
 TOKEN = "a token for tests"
-LIMITS = Limits(audio_s=60)
+LIMITS = Limits(audio_s=60, classify_s=600)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def port(folder: Path) -> Iterator[int]:
 @pytest.fixture
 def client(port: int, folder: Path) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=30
+        base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=HANG_S
     ) as client:
         yield client
     assert list((folder / "uploads").iterdir()) == []
@@ -115,7 +116,7 @@ def test_stream_returns_predictions_and_an_end_message(port: int, client: httpx.
     said: list[dict[str, Any]] = []
     with websockets.connect(f"ws://127.0.0.1:{port}/v1/stream") as talk:
         talk.send(json.dumps({"type": "start", "format": "pcm16", "sr": 8_000, "window_s": 3, "token": TOKEN}))
-        said.append(json.loads(talk.recv(timeout=20)))
+        said.append(json.loads(talk.recv(timeout=HANG_S)))
         for at in range(0, len(samples), 4_000):
             talk.send(samples[at : at + 4_000])
         talk.send('{"type":"stop"}')

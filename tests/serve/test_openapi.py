@@ -25,10 +25,11 @@ from genrelab.serve.problems import KINDS
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import bundle_for
 from tests.support.fake_workers import Client, service
+from tests.support.guards import HANG_S
 from tests.support.live_service import running_server
 
 TOKEN = "a token for tests"
-LIMITS = Limits(idle_s=5)
+LIMITS = Limits(classify_s=600)
 
 CONFIG = """\
 hooks = "wav_hooks.py"
@@ -141,7 +142,7 @@ def test_schemathesis_finds_nothing(port: int, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=300,
+        timeout=30 * HANG_S,  # it asks hundreds of times
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr[-2_000:]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.core.config import PrepareSettings
-from genrelab.core.errors import PreparedError
+from genrelab.core.lock import locked_folder
 from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 
@@ -27,29 +27,14 @@ def work_folder(folder: Folder) -> Path:
 
 @contextmanager
 def locked(folder: Folder, place: Path, notify: Notify) -> Iterator[None]:
-    """Lock the folder: two preparations of one folder at a time would undo each other's work.
+    """Lock `place`, where the work folder of PREPARED lies: two preparations would undo each other's work.
 
-    The lock is on the folder itself: there is no lock file that a kill could leave behind, or that could be removed
-    and made a second time.
+    Raises:
+        PreparedError: another `prepare` is writing there.
     """
     Folder(place).make_folder()
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock there
+    with locked_folder(place, str(folder), busy="is writing here", command="prepare", notify=notify):
         yield
-        return
-    lock = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        os.close(lock)
-        raise PreparedError(f"{folder}: another prepare is writing here; wait for it to end") from e
-    except OSError as e:  # some network file systems
-        notify(f"{folder} cannot be locked ({e.strerror}): let no other prepare write to it meanwhile")
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def start(work: Path, settings: PrepareSettings) -> None:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.hyperparameters import CategoricalParameter, NumericParameter, Params, Space, is_active
+from genrelab.core.lock import locked_folder
+from genrelab.core.progress import ignore
 
 if TYPE_CHECKING:
     import optuna
@@ -149,7 +151,8 @@ def open_study(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: in
     folder.mkdir(parents=True, exist_ok=True)
     asked = json.loads(json.dumps(asked))
     try:
-        with _lock_folder(folder):
+        # Two searches in one folder would take each other's trials for those of a killed one.
+        with locked_folder(folder, str(folder), busy="is at work here", command="tune", notify=ignore):
             if not (folder / FILE).exists():
                 _create_database(folder, asked)
             try:
@@ -195,26 +198,6 @@ def _optuna_study(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
     finally:
         storage.remove_session()
         storage.engine.dispose()
-
-
-@contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Two searches in one folder at a time would take each other's trials for those of a killed one."""
-    import os
-
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock there
-        yield
-        return
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as e:
-        raise PreparedError(f"{folder}: another tune is at work here; wait for it to end") from e
-    finally:
-        os.close(lock)
 
 
 def _check(folder: Path, held: Any, asked: Mapping[str, Any]) -> None:
