@@ -53,7 +53,7 @@ from genrelab.evaluation.calibration import apply_temperature, make_evidence
 from genrelab.features import views
 from genrelab.models.base import storage_independent_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 
 FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")
 """The folder with the longest excerpts first."""

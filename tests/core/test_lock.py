@@ -15,7 +15,7 @@ def test_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
     news: list[str] = []
     with (
         locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append),
-        pytest.raises(PreparedError, match="^RUN: another tune is at work here; wait for it to end$"),
+        pytest.raises(PreparedError, match=r"^RUN: another tune is at work here; wait for it to end$"),
         locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append),
     ):
         pass

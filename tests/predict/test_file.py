@@ -22,7 +22,8 @@ from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import ClipSettings, LogMelView, SamplesView, StatisticsView, TableView
 from genrelab.core.errors import BundleError, DecodeError, SettingsError
 from genrelab.predict import classifier, window_scores
-from genrelab.predict.file import pool, predict_audio, predict_file, predict_samples
+from genrelab.predict.file import predict_audio, predict_file, predict_samples
+from genrelab.predict.pooling import pool
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 
 

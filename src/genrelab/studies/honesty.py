@@ -28,7 +28,7 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import metrics
 from genrelab.models.registry import model_class
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
 from genrelab.studies.policies import POLICIES, PolicyResult, compare_policies, not_run_sentences, percent

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import Evidence
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.predict.prediction import Decision, Prediction
 from genrelab.records.examples import Examples
 

@@ -15,7 +15,7 @@ from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.hyperparameters import with_fast_params
 from genrelab.models import registry
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
 from genrelab.records.task import Task
 from genrelab.training import holdout_folds

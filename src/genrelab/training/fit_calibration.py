@@ -26,7 +26,7 @@ from genrelab.evaluation.calibration import (
     make_evidence,
 )
 from genrelab.models.base import Model
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.records.examples import Examples
 from genrelab.splits.folds import make_folds, separable_rows
 from genrelab.training.calibration_notes import not_calibrated_note, shared_artists_note, worsening_note

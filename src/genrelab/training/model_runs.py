@@ -23,7 +23,7 @@ from genrelab.export import export
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.prepared import write_parquet
 from genrelab.records.task import Task

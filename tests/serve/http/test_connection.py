@@ -200,7 +200,8 @@ def test_client_of_too_small_chunks_can_read_the_error(port: int, monkeypatch: p
 
 
 @pytest.mark.usefixtures("costs")
-def test_chunks_of_256_bytes_are_accepted(port: int) -> None:
+def test_chunks_of_256_bytes_are_accepted(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
     with open_connection(port) as connection:
         tiny_chunks(connection, port)
         for _ in range(10):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.predict.classifier import Classifier
-from genrelab.predict.file import pool
+from genrelab.predict.pooling import pool
 from genrelab.predict.prediction import Prediction
 
 ROUNDING_S = 1e-6
