@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import PACKAGE, PROJECT
+from tests.support.paths import PACKAGE, PROJECT, STARTER
 
 ORDER = (
     ("core",),
@@ -46,20 +46,26 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(path: Path, known: set[str]) -> set[str]:
-    """Modules of genrelab that a file imports: at the top, in functions, for type checkers, or named in a string."""
+    """Modules of genrelab that a file imports: at the top, in functions, for type checkers, or named in a string.
+
+    `genrelab` itself is the public face, or any module where the name is put together at run time.
+    """
     tree = ast.parse(path.read_text())
     docstrings = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {a.name for a in node.names}
+            found |= {a.name for a in node.names if a.name.split(".")[0] == "genrelab"}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
-            inner = {f"{node.module}.{a.name}" for a in node.names}
-            found |= {i for i in inner if i in known} or {str(node.module)}
+            inner = {f"{node.module}.{a.name}": str(node.module) for a in node.names if a.name != "__version__"}
+            found |= {full if full in known else module for full, module in inner.items() if "genrelab" in module}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            found |= {word for word in re.findall(r"genrelab(?:\.\w+)+", node.value) if word in known}
-    return {name for name in found if name.startswith("genrelab.")}
+            found |= {"genrelab"} if node.value == "genrelab." else set()
+            for word in re.findall(r"genrelab(?:\.\w+)+", node.value):
+                parts = word.split(".")
+                found |= set([n for k in range(len(parts), 1, -1) if (n := ".".join(parts[:k])) in known][:1])
+    return found
 
 
 def wrong_imports(package: Path) -> Iterator[str]:
@@ -69,6 +75,9 @@ def wrong_imports(package: Path) -> Iterator[str]:
     for name, path in sorted(known.items()):
         room = name.split(".")[1] if "." in name else None
         for other in sorted(imports(path, set(known))) if room is not None and room != "__main__" else ():
+            if other == "genrelab":
+                yield f"{name} imports genrelab: the public face is for users"
+                continue
             there = other.split(".")[1]
             if there != room and place[there] >= place[room]:
                 yield f"{name} imports {other}: {room} stands below or beside {there}"
@@ -99,6 +108,8 @@ def test_no_files_import_each_other() -> None:
         "def late():\n    import genrelab.cli.main\n",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from genrelab.cli.main import app\n",
         "from importlib import import_module\nmain = import_module('genrelab.cli.main')\n",
+        "CODE = 'from genrelab.cli.main import app; app()'\n",
+        "main = 'genrelab.cli.main.app'\n",
     ],
 )
 def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Path) -> None:
@@ -110,6 +121,37 @@ def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Pat
         "genrelab.core.text imports genrelab.cli.main"
     ]
     assert {"genrelab.core.text", "genrelab.cli.main"} <= cycle(copy)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from genrelab import load_bundle\n",
+        "def late():\n    import genrelab\n    return genrelab.load_bundle()\n",
+        "def late(room):\n    return __import__('genrelab.' + room)\n",
+        "def late(room):\n    return __import__(f'genrelab.{room}.main')\n",
+    ],
+)
+def test_a_planted_import_of_the_public_face_or_of_any_room_is_found(planted: str, tmp_path: Path) -> None:
+    copy = tmp_path / "genrelab"
+    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: [n for n in names if n == "__pycache__" or n == "vendor"])
+    with (copy / "core" / "text.py").open("a") as f:
+        f.write(planted)
+    assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == ["genrelab.core.text imports genrelab"]
+
+
+@pytest.mark.parametrize(
+    ("room", "alike"),
+    [
+        ("datasets", ("fma", "gtzan", "table", "folder", "demo")),
+        ("models", ("majority", "classical", "raw_cnn", "mobilenet")),
+    ],
+)
+def test_modules_that_are_alike_do_not_know_each_other(room: str, alike: tuple[str, ...]) -> None:
+    """So that one more costs a file and a line in `registry.py`."""
+    known = modules(PACKAGE)
+    names = {f"genrelab.{room}.{name}" for name in alike}
+    assert {name: found for name in names if (found := imports(known[name], set(known)) & names - {name})} == {}
 
 
 def test_the_top_holds_rooms_only() -> None:
@@ -170,6 +212,21 @@ def test_modules_for_use_import_no_train_package(code: str) -> None:
     look = f"{code}\nimport sys\nprint(*[m for m in {TRAIN_ONLY!r} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []
+
+
+def test_the_public_face_is_what_is_promised() -> None:
+    """`views` is part of it: every model card names `genrelab.views.compute`."""
+    import genrelab
+    from genrelab.bundle.bundle import load_bundle
+    from genrelab.core.errors import BundleError
+    from genrelab.features.views import compute
+
+    assert genrelab.__all__ == ["__version__", "errors", "load_bundle", "load_dataset", "views"]
+    assert all(getattr(genrelab, name) for name in genrelab.__all__)
+    assert genrelab.views.compute is compute and genrelab.errors.BundleError is BundleError
+    assert "`genrelab.views.compute`" in (load_bundle(STARTER).path / "README.md").read_text()
+    with pytest.raises(AttributeError, match="it has __version__, errors, load_bundle"):
+        genrelab.nothing  # noqa: B018
 
 
 def test_help_imports_no_train_package() -> None:

@@ -11,17 +11,24 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genrelab.core import errors
     from genrelab.datasets.registry import load_dataset
+    from genrelab.features import views
     from genrelab.predict.classifier import load_bundle
 
     __version__: str
 
-__all__ = ["__version__", "load_bundle", "load_dataset"]
+__all__ = ["__version__", "errors", "load_bundle", "load_dataset", "views"]
 
 # onnxruntime would tell its maker about every process; it looks here when it is first imported. Music is private.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_HOMES = {"load_bundle": "genrelab.predict.classifier", "load_dataset": "genrelab.datasets.registry"}
+_HOMES = {
+    "errors": "genrelab.core.errors",
+    "load_bundle": "genrelab.predict.classifier:load_bundle",
+    "load_dataset": "genrelab.datasets.registry:load_dataset",
+    "views": "genrelab.features.views",  # every model card names `genrelab.views.compute`
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +41,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'genrelab' has no attribute {name!r}: it has {', '.join(__all__)}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    home = import_module(module)
+    return getattr(home, attribute) if attribute else home

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import typer
 
 from genrelab.cli import console
+from genrelab.core.errors import SettingsError
 from tests.support.blocked_file import blocked_file, interruptible
 from tests.support.command import call
 from tests.support.guards import HANG_S
@@ -210,3 +212,19 @@ def test_command_printed_at_ctrl_c_resumes_the_preparation(music: Path, tmp_path
     again = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert again.returncode == 0, again.stderr
     assert "going on where it stopped" in again.stderr
+
+
+def test_bench_rehearses_with_the_modules_that_the_command_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def bench(*_: object, **options: object) -> NoReturn:
+        given.update(options)
+        raise SettingsError("enough")
+
+    monkeypatch.setattr("genrelab.bench.bench.bench", bench)
+    status, _, err = call("bench", "--models", "svm")
+    assert (status, err.splitlines()[-1]) == (1, "Error: enough")
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {given['preload']}]; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"genrelab.prepare.pipeline", "genrelab.cli.options", "typer"} <= set(loaded)
+    assert not {"tensorflow", "genrelab.bench.bench"} & set(loaded)

@@ -21,7 +21,7 @@ from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ModelStore
-from genrelab.serve.schemas import PredictionOut, RefusedOut
+from genrelab.serve.schemas import Heard, Refused
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import GENRES, bundle_for, noise
 from tests.support.guards import HANG_S
@@ -75,7 +75,7 @@ def test_recording_is_classified_in_every_format_and_upload_kind(client: httpx.C
     raw = client.post("/v1/predict", content=recording)
     form = client.post("/v1/predict", files={"f": ("song", recording)})
     assert (raw.status_code, form.status_code) == (200, 200)
-    heard = PredictionOut.model_validate(raw.json())
+    heard = Heard.model_validate(raw.json())
     assert {**form.json(), "path": ""} == raw.json()
     assert heard.duration_s == pytest.approx(4, abs=0.1)
     assert set(heard.probabilities) == set(GENRES)
@@ -85,7 +85,7 @@ def test_query_parameters_are_applied(client: httpx.Client) -> None:
     recording = sound(4)
     answer = client.post("/v1/predict?model=b&top=1&timeline=true&windows=all", content=recording).json()
     assert (answer["model"], answer["genre"], len(answer["probabilities"])) == ("b", "Blues", 1)
-    assert PredictionOut.model_validate(answer).timeline
+    assert Heard.model_validate(answer).timeline
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_batch_classifies_each_file(client: httpx.Client) -> None:
     answers = client.post("/v1/predict/batch", files=files).json()
     assert [a["path"] for a in answers] == ["1", "2", "3", "4"]
     for answer, heard in zip(answers, (True, False, False, True), strict=True):
-        (PredictionOut if heard else RefusedOut).model_validate(answer)
+        (Heard if heard else Refused).model_validate(answer)
 
 
 def test_stream_returns_predictions_and_an_end_message(port: int, client: httpx.Client) -> None:

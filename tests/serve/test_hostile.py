@@ -31,8 +31,8 @@ from tests.support.live_service import FLOODS, health_seconds, health_seconds_un
 
 UPLOADS = 1_000
 MOST_BYTES = 2_000_000
-FLOODED_S = 2.0
-"""A look at its health while it is flooded by a few clients."""
+FLOODED_S = 0.5
+"""Of its processor's time, that a look at its health may wait while it is flooded by a few clients."""
 
 START = """
 import sys
@@ -71,6 +71,11 @@ class Service:
     def kept(self) -> list[Path]:
         """What is on disk of uploads."""
         return [p for p in self.temporary.rglob("*") if p.is_file() and "models" not in p.parts]
+
+    def cpu_s(self) -> float:
+        """Seconds that it has computed; others that use the machine make them no more."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
@@ -270,12 +275,14 @@ def attacks(service: Service, sounds: list[bytes], rng: random.Random) -> list[t
 )
 def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path: Path) -> None:
     rng, sounds = random.Random(2020), sound_files(tmp_path)
-    descriptors, stop, looks = service.descriptors(), threading.Event(), list[float]()
+    descriptors, stop, done, overtaken = service.descriptors(), threading.Event(), list[str](), list[int]()
     seen: Counter[tuple[str, int | str]] = Counter()
 
     def watch() -> None:
         while not stop.wait(0.1):
-            looks.append(health_seconds(service.port))  # which is an error where it is not answered
+            before = len(done)
+            health_seconds(service.port)  # which is an error where it is not answered
+            overtaken.append(len(done) - before)
 
     def send(attack: tuple[str, Callable[[], int]]) -> None:
         kind, upload = attack
@@ -283,6 +290,7 @@ def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path:
             seen[kind, upload()] += 1
         except OSError as e:
             seen[kind, type(e).__name__] += 1
+        done.append(kind)
 
     watcher = threading.Thread(target=watch)
     uploads = attacks(service, sounds, rng)
@@ -295,11 +303,11 @@ def test_service_survives_a_thousand_hostile_uploads(service: Service, tmp_path:
         watcher.join()
 
     told = json.dumps({f"{kind} {status}": n for (kind, status), n in sorted(seen.items(), key=str)}, indent=1)
-    print(told)
+    print(told, max(overtaken))
     assert seen.total() == UPLOADS
     assert not [k for k in seen if isinstance(k[1], str)], told  # hangs, and connections that break without a word
     assert not [k for k in seen if isinstance(k[1], int) and k[1] >= 500], told
-    assert looks
+    assert 0 < max(overtaken) < UPLOADS // 10, "so many uploads came between a look at its health and the answer"
     assert_status_codes_of_each_attack(seen, told)
     wait_until(lambda: not service.kept, "the removal of all that was sent")
     wait_until(lambda: service.descriptors() <= descriptors + 4, "the end of all connections")
@@ -328,5 +336,6 @@ def assert_status_codes_of_each_attack(seen: Counter[tuple[str, int | str]], tol
 @pytest.mark.timing(reason="that others are served soon while it is flooded is a statement about time")
 @pytest.mark.parametrize("flood", FLOODS)
 def test_service_stays_responsive_while_flooded(service: Service, flood: Callable[[socket.socket, int], bytes]) -> None:
-    looks = health_seconds_under_flood(service.port, flood, clients=4, seconds=3)
+    looks = health_seconds_under_flood(service.port, flood, clients=4, seconds=3, clock=service.cpu_s)
+    assert looks
     assert max(looks) < FLOODED_S, looks

@@ -100,15 +100,15 @@ def test_openapi_endpoint_returns_the_schema(tmp_path: Path) -> None:
 
 def test_responses_match_the_schema(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
-        schemas.PredictionOut.model_validate(client.post("/v1/predict", content=b"x").json())
-        timed = schemas.PredictionOut.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
+        schemas.Heard.model_validate(client.post("/v1/predict", content=b"x").json())
+        timed = schemas.Heard.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
         assert timed.timeline
         for file in client.post(
             "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
         ).json():
-            (schemas.RefusedOut if file["error"] else schemas.PredictionOut).model_validate(file)
+            (schemas.Refused if file["error"] else schemas.Heard).model_validate(file)
         schemas.Models.model_validate(client.get("/v1/models").json())
-        schemas.ModelWithCardOut.model_validate(client.get("/v1/models/first").json())
+        schemas.AboutWithCard.model_validate(client.get("/v1/models/first").json())
 
 
 @pytest.fixture

@@ -133,9 +133,13 @@ FLOODS = (tiny_chunks, empty_messages, empty_pieces, pings)
 
 
 def health_seconds_under_flood(
-    port: int, flood: Callable[[socket.socket, int], bytes], clients: int, seconds: float
+    port: int,
+    flood: Callable[[socket.socket, int], bytes],
+    clients: int,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[float]:
-    """How long each look at its health takes while a server is flooded."""
+    """How long each look at its health takes while a server is flooded for so many seconds."""
     over, looks = threading.Event(), list[float]()
 
     def attack() -> None:
@@ -150,17 +154,17 @@ def health_seconds_under_flood(
     for thread in (*attackers, end):
         thread.start()
     while not over.wait(0.1):
-        looks.append(health_seconds(port))
+        looks.append(health_seconds(port, clock))
     for attacker in attackers:
         attacker.join()
     return looks
 
 
-def health_seconds(port: int) -> float:
+def health_seconds(port: int, clock: Callable[[], float] = time.monotonic) -> float:
     """Seconds that a look takes."""
-    began = time.monotonic()
+    began = clock()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     connection.request("GET", "/v1/health")
     assert connection.getresponse().status == 200
     connection.close()
-    return time.monotonic() - began
+    return clock() - began

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,17 @@ def test_concurrent_study_is_refused(tmp_path: Path) -> None:
         again = open_study(tmp_path, asked=ASKED, space=SPACE, seed=0)
         with pytest.raises(PreparedError, match="another tune is at work here"), again:
             pass
+
+
+def test_folder_that_cannot_be_locked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    news: list[str] = []
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0, notify=news.append) as study:
+        play(study, 1)
+    assert news == [f"{tmp_path} cannot be locked (No locks available): let no other tune write to it meanwhile"]
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look like a file of some kind" * 20, b""])

@@ -242,7 +242,7 @@ def _window_text(form: str, view: View) -> str:
         return f"A window is a row of the columns that `{numbers}` names, in that order."
     return (
         f"A window is what the view `{view.name}` makes of mono samples at {view.sr:,} Hz, with the numbers in "
-        f"`{numbers}`: in Python `genrelab.features.views.compute` does it, and `genrelab predict` all of this."
+        f"`{numbers}`: in Python `genrelab.views.compute` does it, and `genrelab predict` all of this."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -145,13 +144,8 @@ def bench(
         notify(f"  {note}")
     return measured(
         dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
-        find_s=time.perf_counter() - start, preload=_command_modules(), notify=notify,
+        find_s=time.perf_counter() - start, preload=(__name__,), notify=notify,
     )  # fmt: skip
-
-
-def _command_modules() -> list[str]:
-    """What this process has imported so far: `prepare` as a command imports as much before it works."""
-    return sorted(m for m in sys.modules if m.startswith("genrelab.") and not m.startswith("genrelab.bench"))
 
 
 def train_settings(training: TrainOptions) -> TrainSettings:

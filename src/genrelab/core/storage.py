@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -134,12 +133,6 @@ class Folder:
             if self.fs.exists(temporary):
                 self.fs.rm_file(temporary)
             raise
-
-    def remove_temporaries(self) -> None:
-        """Remove temporary files that a kill left in this folder."""
-        for name in self.names():
-            if re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", name):
-                self.remove(name)
 
     def publish(self, local_file: Path, name: str) -> None:
         """Move a finished local file here; by renaming where both are on one disk."""

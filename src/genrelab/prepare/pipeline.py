@@ -49,7 +49,6 @@ def prepare(
         else:
             prepared = _prepare_audio(dataset, folder, work, settings or PrepareSettings(), n_jobs, notify, progress)
         work_folder.discard(work)
-        folder.remove_temporaries()
         _update_audit(prepared, notify)
     return prepared
 
@@ -110,7 +109,7 @@ def _unfinished_pieces(pieces: list[Piece], notify: Notify) -> list[Piece]:
 
 
 def n_tracks(pieces: list[Piece]) -> int:
-    """Tracks of pieces pieces."""
+    """Tracks of some pieces."""
     return sum(len(p.items) for p in pieces)
 
 

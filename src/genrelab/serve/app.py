@@ -122,12 +122,12 @@ def _add_routes(app: FastAPI, handlers: Handlers, *, secured: bool) -> None:
     predict_kinds = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
     predict_options: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
     one, batch = schemas.request_body(), schemas.request_body(batch=handlers.limits.batch_files)
-    answers = list[schemas.PredictionOut | schemas.RefusedOut]
+    answers = list[schemas.Heard | schemas.Refused]
     add(
         "/v1/predict",
         handlers.predict,
         "The genre",
-        schemas.PredictionOut,
+        schemas.Heard,
         *predict_kinds,
         *FILE_PROBLEMS,
         openapi_extra=one,
@@ -146,7 +146,7 @@ def _add_routes(app: FastAPI, handlers: Handlers, *, secured: bool) -> None:
     model_options: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
     add("/v1/models", handlers.models, "The models", schemas.Models, "bad-parameter", **model_options)
     kinds = ("unknown-model", "bad-parameter")
-    add("/v1/models/{name}", handlers.model, "A model and its card", schemas.ModelWithCardOut, *kinds, **model_options)
+    add("/v1/models/{name}", handlers.model, "A model and its card", schemas.AboutWithCard, *kinds, **model_options)
     add("/v1/health", handlers.health, "It runs", schemas.Health)
     add("/v1/ready", handlers.ready, "It hears", schemas.Ready, "not-ready")
     add("/metrics", handlers.metrics, "Figures", None, response_class=PlainTextResponse)

@@ -91,7 +91,7 @@ class WindowOut(_Response):
     probabilities: Probabilities
 
 
-class PredictionOut(_Response):
+class Heard(_Response):
     """What the model says of a recording: the object that `genrelab predict --json` prints."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
@@ -109,7 +109,7 @@ class PredictionOut(_Response):
     )
 
 
-class RefusedOut(_Response):
+class Refused(_Response):
     """A file of a batch that was not heard."""
 
     path: str
@@ -122,7 +122,7 @@ class RefusedOut(_Response):
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
 
 
-class ModelOut(_Response):
+class About(_Response):
     """A model that is served."""
 
     name: str
@@ -139,13 +139,13 @@ class ModelOut(_Response):
     min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")
 
 
-class ModelWithCardOut(ModelOut):
+class AboutWithCard(About):
     """A model that is served, with its card."""
 
     card: str = Field(description="Markdown.")
 
 
-class LimitsOut(_Response):
+class Offer(_Response):
     """What a client may send."""
 
     upload_bytes: int
@@ -160,8 +160,8 @@ class Models(_Response):
 
     default: str
     version: str
-    models: list[ModelOut]
-    limits: LimitsOut
+    models: list[About]
+    limits: Offer
 
 
 class Health(_Response):

@@ -78,9 +78,8 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
         "scored": score_calibration(examples, p, probabilities, evidence),
     }
     if len(tracks) < MIN_TRACKS:
-        notes = (
-            not_calibrated_note(len(tracks)),
-        )  # what is not calibrated is not calibrated on the wrong tracks either
+        # What is not calibrated is not calibrated on the wrong tracks either.
+        notes = (not_calibrated_note(len(tracks)),)
     elif not MIN_TEMPERATURE < temperature < MAX_TEMPERATURE:
         notes = (*notes, f"its temperature stopped at {temperature:g}, as far as it may go")
     notes = (*notes, *worsening_note(temperature, about["scored"]))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from genrelab.core.errors import PreparedError
 from genrelab.core.hyperparameters import CategoricalParameter, NumericParameter, Params, Space, is_active
 from genrelab.core.lock import locked_folder
-from genrelab.core.progress import ignore
+from genrelab.core.progress import Notify, ignore
 
 if TYPE_CHECKING:
     import optuna
@@ -134,7 +134,9 @@ class Study:
 
 
 @contextmanager
-def open_study(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int) -> Iterator[Study]:
+def open_study(
+    folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int, notify: Notify = ignore
+) -> Iterator[Study]:
     """The search in a local folder, begun where there is none.
 
     Args:
@@ -152,7 +154,7 @@ def open_study(folder: Path, *, asked: Mapping[str, Any], space: Space, seed: in
     asked = json.loads(json.dumps(asked))
     try:
         # Two searches in one folder would take each other's trials for those of a killed one.
-        with locked_folder(folder, str(folder), busy="is at work here", command="tune", notify=ignore):
+        with locked_folder(folder, str(folder), busy="is at work here", command="tune", notify=notify):
             if not (folder / FILE).exists():
                 _create_database(folder, asked)
             try:

@@ -26,9 +26,10 @@ def run_trial(search: Search, study: Study) -> Trial:
     n = len(study.trials)
     is_start = n < len(search.starts)
     asked, params = (None, search.starts[n]) if is_start else study.ask()
+    best = None if is_start else best_trial(study.trials)
     start = time.perf_counter()
     try:
-        state, right = _score(search, study, params, best=None if is_start else best_trial(study.trials))
+        state, right = _score(search, study, params, best)
         reason = ""
     except MissingRequirementError:
         raise

@@ -71,7 +71,9 @@ def tune(
         search = Search(fits, model, settings, fold, artists)
         for note in notes:
             notify(f"  {note}")
-        with open_study(home.local, asked=search.asked(), space=search.space, seed=settings.seed) as study:
+        with open_study(
+            home.local, asked=search.asked(), space=search.space, seed=settings.seed, notify=notify
+        ) as study:
             seen = sorted(track_keys(task, among.tolist()))
             home.write_bytes(TRACKS_FILE, "".join(f"{key}\n" for key in seen).encode())
             if study.trials:

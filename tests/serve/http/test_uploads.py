@@ -374,34 +374,30 @@ def test_bad_requests_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
 
 
-class HeldThread:
-    """A function whose n-th call waits, before or after its work, until it is let go."""
+class HeldCall:
+    """A function whose n-th call waits, before it does anything, until it is let go."""
 
-    def __init__(self, function: Callable[..., Any], n: int, *, after: bool) -> None:
-        self._function, self._left, self._after = function, n, after
+    def __init__(self, function: Callable[..., Any], n: int) -> None:
+        self._function, self._left = function, n
         self.reached, self.let_go = threading.Event(), threading.Event()
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __call__(self, *args: Any) -> Any:
         self._left -= 1
-        if self._left:
-            return self._function(*args, **settings)
-        result = self._function(*args, **settings) if self._after else None
-        self.reached.set()
-        assert self.let_go.wait(HANG_S)
-        return result if self._after else self._function(*args, **settings)
+        if self._left == 0:
+            self.reached.set()
+            assert self.let_go.wait(HANG_S)
+        return self._function(*args)
 
 
 @pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("in_the_middle", [False, True], ids=["before it writes", "in the middle"])
+@pytest.mark.parametrize(("of", "name"), [(Spool, "_write"), (Path, "open")], ids=["before it writes", "meanwhile"])
 def test_upload_cancelled_while_a_thread_writes_leaves_no_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_middle: bool, n: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: type, name: str, n: int
 ) -> None:
-    if in_the_middle:
-        held = HeldThread(Path.open, n, after=True)
-        monkeypatch.setattr(Path, "open", lambda *args: held(*args))
-    else:
-        held = HeldThread(Spool._write, n, after=False)
-        monkeypatch.setattr(Spool, "_write", lambda *args: held(*args))
+    writing, removing = HeldCall(getattr(of, name), n), HeldCall(Spool._remove, 1)
+    monkeypatch.setattr(of, name, lambda *args: writing(*args))
+    monkeypatch.setattr(Spool, "_remove", lambda *args: removing(*args))
+    removing.let_go.set()
 
     async def scenario() -> None:
         received = Uploads(Limits(), tmp_path, Draining())
@@ -413,14 +409,15 @@ def test_upload_cancelled_while_a_thread_writes_leaves_no_files(
                 raise AssertionError("it never ends")
 
         reading = asyncio.create_task(read())
-        assert await asyncio.to_thread(held.reached.wait, HANG_S)
+        assert await asyncio.to_thread(writing.reached.wait, HANG_S)
         reading.cancel()
-        if in_the_middle:
-            assert list(tmp_path.iterdir()) != []
-            held.let_go.set()
+        assert await asyncio.to_thread(removing.reached.wait, HANG_S)
+        if of is Spool:  # what has not begun is not waited for, and not done
+            await asyncio.wait([reading])
+            assert list(tmp_path.iterdir()) == []
+        writing.let_go.set()
         await asyncio.wait([reading])
         assert received.slots_in_use == 0
-        held.let_go.set()
 
     asyncio.run(scenario())  # its end waits for the threads
     assert list(tmp_path.iterdir()) == []

@@ -96,8 +96,8 @@ def running_stream_server(
         )
     )
     door = socket.create_server(("127.0.0.1", 0))
-    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        door.setsockopt(socket.SOL_SOCKET, buffer, 1 << 16)  # so that it shows who waits
+    for buffer, size in ((socket.SO_RCVBUF, 1 << 16), (socket.SO_SNDBUF, 1 << 14)):
+        door.setsockopt(socket.SOL_SOCKET, buffer, size)  # so that it shows who waits
     port = door.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
@@ -394,10 +394,11 @@ def test_idle_stream_is_closed(shelf: ModelStore) -> None:
 
 
 def test_stream_has_a_maximum_duration(shelf: ModelStore) -> None:
-    limits = replace(LIMITS, classify_s=1e6, stream_idle_s=1e6)
+    stream_s = session.CHECK_PERIOD_S - 10  # before it is looked at how fast the sound comes
+    limits = replace(LIMITS, stream_s=stream_s, classify_s=1e6, stream_idle_s=1e6)
     with running_stream_server(shelf, limits, held=True) as running_server, open_stream(running_server) as client:
         assert next_message(client)["type"] == "ready"
-        running_server.clock.advance(LIMITS.stream_s - 1)
+        running_server.clock.advance(stream_s - 1)
         client.send(SECOND)
         assert next_message(client)["type"] == "prediction"
         assert_nothing_said(client)
@@ -458,22 +459,29 @@ def test_sender_faster_than_processing_is_held_back(shelf: ModelStore, monkeypat
         os.kill(pid, signal.SIGSTOP)
         (protocol,) = server.server.server_state.connections
         sent: list[int] = []
+        enough = threading.Event()
 
         def send() -> None:
             with contextlib.suppress(ConnectionClosed):
-                for n in range(100):
+                while not enough.is_set() and len(sent) < 100:
                     client.send(SECOND * 60)
-                    sent.append(n)
+                    sent.append(1)
 
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                client.socket.shutdown(socket.SHUT_RDWR)
+
+        stack.callback(hang_up)  # whatever happens: who sends keeps the client from being closed
         thread = threading.Thread(target=send)
         thread.start()
         # One is being handed over, two wait, the next one is here, and all others are with the client.
         wait_until(lambda: len(received) == 3 and protocol.read_paused)
         server.clock.settle(turns=500)
         assert (len(received), protocol.read_paused, len(sent) in (3, 4)) == (3, True, True)
+        enough.set()  # a client that does nothing but send does not come to read
         os.kill(pid, signal.SIGCONT)
         assert next_message(client)["end_s"] == 1.0
-        client.socket.shutdown(2)
+        hang_up()
         thread.join()
         wait_until(lambda: not live_process_ids())
 
@@ -497,6 +505,8 @@ def test_client_that_reads_no_predictions_is_disconnected(shelf: ModelStore, mon
         client.sendall(frame(TEXT, json.dumps(START).encode()))
         wait_until_handled("more")
         assert streams.streams_open == 1
+        (protocol,) = server.server_state.connections
+        protocol.transport.set_write_buffer_limits(1 << 10)  # so that few predictions suffice
 
         def send() -> None:
             with contextlib.suppress(OSError):
