@@ -59,7 +59,8 @@ class Subprocess:
         try:
             return await _finish(starting)
         except asyncio.CancelledError:
-            await starting.result().end()
+            with suppress(OSError):  # there is no process to end
+                await starting.result().end()
             raise
 
     @classmethod
