@@ -39,7 +39,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than a search here; tests/test_tune_pictures.py looks at it."""
+    """Drawing takes longer than a search here; test_plots.py looks at it."""
     monkeypatch.setattr("genrelab.tune.plots.plot_parameters", lambda found: b"a picture")
 
 

@@ -1,4 +1,4 @@
-// 页面的中文文字。键与 english.js 相同（tests/service/test_pages.py 会比较两者）。
+// 页面的中文文字。键与 english.js 相同（tests/serve/test_pages.py 会比较两者）。
 export default {
   skip: "跳到音乐",
   between: "、",

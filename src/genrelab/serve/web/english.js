@@ -1,4 +1,4 @@
-// What the page says in English. chinese.js has the same keys (tests/service/test_pages.py compares them).
+// What the page says in English. chinese.js has the same keys (tests/serve/test_pages.py compares them).
 export default {
   skip: "Skip to the music",
   between: ", ",
