@@ -155,7 +155,8 @@ def _read_limited(file: Path, max_bytes: int) -> bytes:
             raise bundle_error(file, f"is larger than {max_bytes:,} bytes")
         return file.read_bytes()
     except FileNotFoundError as e:
-        inside = next((p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)) if (p / file.name).is_file()), None)
+        folders = (p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)))
+        inside = next((p for p in folders if (p / MANIFEST_FILE).is_file()), None)
         if inside is not None:
             raise bundle_error(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
         what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
