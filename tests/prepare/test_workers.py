@@ -107,5 +107,6 @@ def test_progress_callback_can_stop_all_pieces(music: Path, tmp_path: Path, monk
     orders = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
     with pytest.raises(PreparedError, match="enough"):
         workers.make_pieces(orders, jobs=1, done=done)
-    assert told == [(0, 7.0)]
+    ((number, seconds),) = told
+    assert number in (0, 1) and seconds == 7.0, "one piece waits behind the one in work: either may be reported first"
     assert orders[0].folder.exists() and not orders[-1].folder.exists()
