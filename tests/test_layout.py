@@ -100,6 +100,15 @@ def test_no_files_import_each_other() -> None:
     assert cycle(PACKAGE) == set()
 
 
+def with_planted(code: str, tmp_path: Path) -> Path:
+    """A copy of the package with this code at the end of `core/text.py`."""
+    copy = tmp_path / "genrelab"
+    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: [n for n in names if n == "__pycache__" or n == "vendor"])
+    with (copy / "core" / "text.py").open("a") as f:
+        f.write(code)
+    return copy
+
+
 @pytest.mark.parametrize(
     "planted",
     [
@@ -113,10 +122,7 @@ def test_no_files_import_each_other() -> None:
     ],
 )
 def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Path) -> None:
-    copy = tmp_path / "genrelab"
-    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: [n for n in names if n == "__pycache__" or n == "vendor"])
-    with (copy / "core" / "text.py").open("a") as f:
-        f.write(planted)
+    copy = with_planted(planted, tmp_path)
     assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == [
         "genrelab.core.text imports genrelab.cli.main"
     ]
@@ -133,10 +139,7 @@ def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Pat
     ],
 )
 def test_a_planted_import_of_the_public_face_or_of_any_room_is_found(planted: str, tmp_path: Path) -> None:
-    copy = tmp_path / "genrelab"
-    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: [n for n in names if n == "__pycache__" or n == "vendor"])
-    with (copy / "core" / "text.py").open("a") as f:
-        f.write(planted)
+    copy = with_planted(planted, tmp_path)
     assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == ["genrelab.core.text imports genrelab"]
 
 
