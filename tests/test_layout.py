@@ -109,38 +109,36 @@ def with_planted(code: str, tmp_path: Path) -> Path:
     return copy
 
 
+MAIN_PLANTED = [
+    "from genrelab.cli.main import app\n",
+    "def late():\n    from genrelab.cli import main\n    return main\n",
+    "def late():\n    import genrelab.cli.main\n",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from genrelab.cli.main import app\n",
+    "from importlib import import_module\nmain = import_module('genrelab.cli.main')\n",
+    "CODE = 'from genrelab.cli.main import app; app()'\n",
+    "main = 'genrelab.cli.main.app'\n",
+]
+"""Ways to import `genrelab.cli.main`."""
+
+FACE_PLANTED = [
+    "from genrelab import load_bundle\n",
+    "def late():\n    import genrelab\n    return genrelab.load_bundle()\n",
+    "def late(room):\n    return __import__('genrelab.' + room)\n",
+    "def late(room):\n    return __import__(f'genrelab.{room}.main')\n",
+]
+"""Ways to import the public face, or any room."""
+
+
 @pytest.mark.parametrize(
-    "planted",
-    [
-        "from genrelab.cli.main import app\n",
-        "def late():\n    from genrelab.cli import main\n    return main\n",
-        "def late():\n    import genrelab.cli.main\n",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from genrelab.cli.main import app\n",
-        "from importlib import import_module\nmain = import_module('genrelab.cli.main')\n",
-        "CODE = 'from genrelab.cli.main import app; app()'\n",
-        "main = 'genrelab.cli.main.app'\n",
-    ],
+    ("planted", "imported"),
+    [*((code, "genrelab.cli.main") for code in MAIN_PLANTED), *((code, "genrelab") for code in FACE_PLANTED)],
 )
-def test_a_planted_import_against_the_order_is_found(planted: str, tmp_path: Path) -> None:
+def test_a_planted_import_against_the_order_is_found(planted: str, imported: str, tmp_path: Path) -> None:
     copy = with_planted(planted, tmp_path)
     assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == [
-        "genrelab.core.text imports genrelab.cli.main"
+        f"genrelab.core.text imports {imported}"
     ]
-    assert {"genrelab.core.text", "genrelab.cli.main"} <= cycle(copy)
-
-
-@pytest.mark.parametrize(
-    "planted",
-    [
-        "from genrelab import load_bundle\n",
-        "def late():\n    import genrelab\n    return genrelab.load_bundle()\n",
-        "def late(room):\n    return __import__('genrelab.' + room)\n",
-        "def late(room):\n    return __import__(f'genrelab.{room}.main')\n",
-    ],
-)
-def test_a_planted_import_of_the_public_face_or_of_any_room_is_found(planted: str, tmp_path: Path) -> None:
-    copy = with_planted(planted, tmp_path)
-    assert [sentence.partition(":")[0] for sentence in wrong_imports(copy)] == ["genrelab.core.text imports genrelab"]
+    assert {"genrelab.core.text", imported} <= cycle(copy)
 
 
 @pytest.mark.parametrize(

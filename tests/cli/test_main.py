@@ -13,9 +13,9 @@ import typer
 
 from genrelab.cli import console
 from genrelab.core.errors import SettingsError
-from tests.support.blocked_file import blocked_file, interruptible
-from tests.support.command import call
+from tests.support.command import call, interruptible
 from tests.support.guards import HANG_S
+from tests.support.held_file import DECODED, HeldFiles
 from tests.support.paths import PROJECT
 from tests.support.tones import write_tone
 
@@ -196,12 +196,12 @@ def test_command_printed_at_ctrl_c_resumes_the_preparation(music: Path, tmp_path
     write_tone(music / "choir" / "last.wav", hz=200)  # of the sixth piece: the worker that comes to it has made others
     words = [sys.executable, "-m", "genrelab", "prepare", str(music), "--out", str(tmp_path / "out"), "--jobs", "2"]
     with (
-        blocked_file(tmp_path, "last.wav") as blocked,
+        HeldFiles(tmp_path / "hooks", "/last.wav", hook=DECODED) as held,
         subprocess.Popen(
-            words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible, env=blocked.environment
+            words, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible, env=held.environment
         ) as process,
     ):
-        blocked.wait()
+        held.wait()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, err

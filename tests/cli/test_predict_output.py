@@ -28,10 +28,11 @@ from genrelab.predict import batch
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.predict.prediction import Prediction
-from tests.support.blocked_file import blocked_file, interruptible
 from tests.support.bundles import GENRES, SR, bundle_for, noise
+from tests.support.command import interruptible
 from tests.support.evidence import evidence_from_confidences
 from tests.support.guards import HANG_S
+from tests.support.held_file import DECODED, HeldFiles
 
 FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
 
@@ -447,16 +448,16 @@ def test_predict_resumes_a_library_after_ctrl_c(library: Path, tmp_path: Path) -
         soundfile.write(library / f"{i:02}.wav", noise(1, seed=i), SR)
     words = [sys.executable, "-m", "genrelab", "predict", str(library), "--json", "--jobs", "2"]
     with (
-        blocked_file(tmp_path, "40.wav") as blocked,
+        HeldFiles(tmp_path / "hooks", "/40.wav", hook=DECODED) as held,
         (tmp_path / "err").open("w") as err,
         subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=err, preexec_fn=interruptible, start_new_session=True,
-            env=blocked.environment,
+            env=held.environment,
         ) as process,
     ):  # fmt: skip
         assert process.stdout is not None
         rows = [process.stdout.readline() for _ in range(40)]
-        blocked.wait()
+        held.wait()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
         before = json.loads(b"".join([*rows, process.stdout.read()]))
     assert process.returncode == 130

@@ -11,6 +11,7 @@ import pytest
 
 from genrelab.core.errors import SettingsError
 from genrelab.export.export_folder import finish_export, is_export, replacing
+from tests.support.paths import PROJECT
 
 
 def write(out: Path, content: str, *, overwrite: bool = False, source: Path = Path("/nowhere")) -> None:
@@ -130,18 +131,12 @@ def test_failed_rename_restores_the_previous_export(tmp_path: Path, monkeypatch:
 
 
 KILLED = """
-import os, sys
+import sys
 from pathlib import Path
 from genrelab.export.export_folder import finish_export, replacing
-when, out, calls = int(sys.argv[1]), Path(sys.argv[2]), 0
-def deadly(event, *_):
-    global calls
-    if event in ("os.rename", "os.mkdir", "shutil.rmtree", "open"):
-        if str(out.name) in str(_) or event == "shutil.rmtree":
-            calls += 1
-            if calls > when:
-                os.kill(os.getpid(), 9)
-sys.addaudithook(deadly)
+from tests.support.killed_at import kill_before_change
+when, out = int(sys.argv[1]), Path(sys.argv[2])
+kill_before_change(when + 1, out.parent)
 with replacing(out, source=Path("/nowhere"), overwrite=False) as folder:
     (folder / "model.onnx").write_text("two")
     finish_export(folder, {"format": "onnx"})
@@ -153,7 +148,7 @@ def test_kill_at_any_moment_loses_no_export(tmp_path: Path) -> None:
     for when in range(30):
         out = tmp_path / str(when) / "out"
         write(out, "one")
-        done = subprocess.run([sys.executable, "-c", KILLED, str(when), str(out)], check=False)
+        done = subprocess.run([sys.executable, "-c", KILLED, str(when), str(out)], check=False, cwd=PROJECT)
         kept = [p for p in out.parent.iterdir() if is_export(p)]
         assert kept and all((p / "model.onnx").read_text() in ("one", "two") for p in kept)
         if done.returncode == 0:

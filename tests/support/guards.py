@@ -27,14 +27,6 @@ def wait_until(condition: Callable[[], object], what: str = "what the test waits
         time.sleep(_AGAIN_S)
 
 
-async def wait_until_async(condition: Callable[[], object], what: str = "what the test waits for") -> None:
-    """The same on an event loop, which goes on meanwhile."""
-    last = time.monotonic() + HANG_S
-    while not condition():
-        assert time.monotonic() < last, f"{what} has not come within {HANG_S} s"
-        await asyncio.sleep(_AGAIN_S)
-
-
 async def one_turn() -> None:
     """Let every task that can run have one turn; takes no time."""
     await asyncio.sleep(0)

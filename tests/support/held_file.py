@@ -3,46 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
+from typing import Self
 
 from tests.support.guards import HANG_S
 
-_HOOK = """
+_STOP = """
 import contextlib, os, socket, sys
 
 been = set()
 
-def stop(event, arguments):
-    if event != "open" or not isinstance(arguments[0], str) or arguments[2] & (os.O_WRONLY | os.O_RDWR):
-        return
-    if {where!r} in arguments[0] and arguments[0] not in been:
-        been.add(arguments[0])
+def stop(path):
+    if {where!r} in path and path not in been:
+        been.add(path)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", {port})) as connection:
             connection.recv(1)
-
-sys.addaudithook(stop)
 """
+
+OPENED = """
+def opened(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        stop(arguments[0])
+
+sys.addaudithook(opened)
+"""
+"""Stops where a file is first opened to be read, whatever for."""
+
+DECODED = """
+import genrelab.audio.reader
+
+open_audio = genrelab.audio.reader.Audio.__init__
+
+def decoded(self, path, **options):
+    stop(str(path))
+    open_audio(self, path, **options)
+
+genrelab.audio.reader.Audio.__init__ = decoded
+"""
+"""Stops where a file is first decoded: its tags may have been read before."""
 
 
 class HeldFiles:
-    """Makes processes stop where they first open certain files to read them, until the test lets them go on.
+    """Makes processes stop in the middle of certain files, until the test lets them go on.
 
-    Those processes must find `folder` on the path of their modules when they begin.
+    Those processes must find `folder` on the path of their modules when they begin; with `environment` they do.
 
     Args:
         folder: gets the `sitecustomize` that does it; nothing else lies there.
         where: what the paths of those files contain.
+        hook: `OPENED` or `DECODED`.
     """
 
-    def __init__(self, folder: Path, where: str) -> None:
+    def __init__(self, folder: Path, where: str, *, hook: str = OPENED) -> None:
         self.folder = folder
+        self.environment = {**os.environ, "PYTHONPATH": str(folder)}
         self._door = socket.create_server(("127.0.0.1", 0))
         self._door.settimeout(HANG_S)
         self._held: list[socket.socket] = []
         folder.mkdir(exist_ok=True)
-        hook = _HOOK.format(where=where, port=self._door.getsockname()[1])
-        (folder / "sitecustomize.py").write_text(hook)
+        stop = _STOP.format(where=where, port=self._door.getsockname()[1])
+        (folder / "sitecustomize.py").write_text(stop + hook)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def wait(self) -> None:
         """Return when one more process is in the middle of such a file; it stays there."""

@@ -91,7 +91,7 @@ def bench(
     tracks: int | None = None,
     seconds: float = 60.0,
     find_s: float = 0.0,
-    preload: Iterable[str] = (),
+    preload: tuple[str, ...] = (),
     notify: Notify = ignore,
 ) -> Bench:
     """Measure for about `seconds` seconds in total.
@@ -123,7 +123,7 @@ def bench(
             fma_costs, _ = _measure_stages(_synthesise_sample(Path(folder), 2, notify), settings, seconds=0.1 * seconds)
         jobs = jobs or recommended_jobs()
         notify(f"prepare, rehearsed with {jobs} workers")
-        small, large = _rehearse_twice(sample, settings, jobs, costs, end - TRAINING_SHARE * seconds, tuple(preload))
+        small, large = _rehearse_twice(sample, settings, jobs, costs, end - TRAINING_SHARE * seconds, preload)
     notify("training of the networks")
     trained = bench_training.measure_training(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
@@ -50,7 +49,7 @@ class Rehearsal:
         return self.done[-1][1]
 
 
-def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload: Iterable[str] = ()) -> Rehearsal:
+def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload: tuple[str, ...] = ()) -> Rehearsal:
     """Prepare these tracks into a temporary folder, in a new process, as the command does.
 
     Args:
@@ -63,14 +62,14 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload:
         start = time.time()
         try:
             with process_pool(1) as pool:
-                rehearsal = pool.submit(_timed_prepare, dataset, settings, jobs, folder, start, tuple(preload)).result()
+                rehearsal = pool.submit(_timed_prepare, dataset, settings, jobs, folder, start, preload).result()
         except BrokenProcessPool as e:
             raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
     return rehearsal
 
 
 def _timed_prepare(
-    dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, start: float, preload: tuple[str, ...] = ()
+    dataset: Dataset, settings: PrepareSettings, jobs: int, folder: str, start: float, preload: tuple[str, ...]
 ) -> Rehearsal:
     """Runs in a process of its own. `start`: of `rehearse`, on the clock that processes share."""
     for module in preload:

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 import typer
 
 from genrelab.core.errors import GenrelabError, printable
+from genrelab.core.progress import Progress
 
 P = ParamSpec("P")
 
@@ -93,7 +94,7 @@ def notify(sentence: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, unit: str = "tracks") -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, unit: str = "tracks") -> Iterator[Progress]:
     """A progress bar with rate and time left; yields the function to call with (done, total)."""
     from rich import progress
     from rich.console import Console

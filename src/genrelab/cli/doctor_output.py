@@ -20,6 +20,7 @@ from genrelab.cli import console
 from genrelab.cli.tables import finding
 from genrelab.core.errors import printable
 from genrelab.core.processes import available_cores
+from genrelab.core.progress import ignore
 from genrelab.core.text import pluralize
 from genrelab.datasets import exclusions
 from genrelab.datasets.artists import UNKNOWN_ARTISTS
@@ -83,7 +84,7 @@ def _check_data(request: DoctorRequest, dataset: Dataset, printer: _DoctorPrinte
     trains = dataset.name != PLAIN_FILES and machine.can_train()
     if trains and dataset.features is not None:
         printer.add(machine.check_machine(request.model))
-        printer.data(checkup := check_dataset(dataset, progress=lambda done, total: None))
+        printer.data(checkup := check_dataset(dataset, progress=ignore))
         printer.add([machine.training_not_checked()])
         return checkup
     with devices.device_probe() if trains else nullcontext() as tensorflow:

@@ -19,6 +19,7 @@ import typer
 from genrelab.audio.files import find_audio_files
 from genrelab.cli import console
 from genrelab.core.errors import DecodeError, SettingsError, printable
+from genrelab.core.progress import ignore
 from genrelab.core.text import pluralize
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_file, require_audio_input
@@ -123,7 +124,7 @@ def _classify(
     with ExitStack() as opened:
         cache = opened.enter_context(_open_cache(fresh)) if use_cache else None
         show_bar = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show the progress
-        bar = opened.enter_context(console.progress_bar("Listening")) if show_bar else None
+        bar = opened.enter_context(console.progress_bar("Listening")) if show_bar else ignore
         yield from predict_files(bundle, files, jobs=jobs, cache=cache, progress=bar)
 
 

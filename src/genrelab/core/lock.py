@@ -16,7 +16,7 @@ def locked_folder(folder: Path, name: str, *, busy: str, command: str, notify: N
     """Lock a local folder while the block runs.
 
     The lock is on the folder itself: there is no lock file that a kill could leave behind, or that could be removed
-    and made a second time. Where folders cannot be locked, `notify` is told, and the block runs all the same.
+    and made a second time. Where folders cannot be locked, `notify` is called, and the block runs all the same.
 
     Args:
         name: of what is locked, for messages.

@@ -5,7 +5,7 @@ Nothing is written here. `cli/doctor_output.py` prints the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from genrelab.audio.files import find_audio_files
 from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED, available_cores
+from genrelab.core.progress import Progress
 from genrelab.core.worker_pool import map_in_processes
 from genrelab.datasets import fma, gtzan
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
@@ -71,7 +72,7 @@ def _is_table_file(root: Path) -> bool:
     return root.is_file() and root.suffix.lower() in (".csv", ".tsv", ".parquet")
 
 
-def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Callable[[int, int], None]) -> Checkup:
+def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Progress) -> Checkup:
     """Decode every file of a dataset and find its faults.
 
     Args:
@@ -97,7 +98,7 @@ def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Callab
     return Checkup(dataset, sounds, tuple(sorted(found, key=lambda f: (order.index(f.kind), f.index))))
 
 
-def _measure_files(dataset: Dataset, jobs: int, progress: Callable[[int, int], None]) -> tuple[AudioMeasurement, ...]:
+def _measure_files(dataset: Dataset, jobs: int, progress: Progress) -> tuple[AudioMeasurement, ...]:
     paths = {i: str(dataset.root / t.path) for i, t in enumerate(dataset.tracks) if t.path is not None}
     sounds = [AudioMeasurement("missing", t.problem or "no path") for t in dataset.tracks]
     places = list(paths)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
-from genrelab.core.progress import Notify
+from genrelab.core.progress import Notify, ignore
 from genrelab.evaluation.calibration import apply_temperature
 from genrelab.export.export import find_trained_model
 from genrelab.export.formats import (
@@ -77,7 +77,7 @@ class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such f
     """The model has no such format; the message is the reason."""
 
 
-def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = lambda _: None) -> ParityReport:
+def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = ignore) -> ParityReport:
     """Classify files with every format of a model and compare the probabilities.
 
     Args:

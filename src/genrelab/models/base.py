@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from genrelab.core.config import DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
+from genrelab.core.progress import Progress
 from genrelab.features.statistics import DESCRIPTORS, ENCODING_DEPENDENT, STATISTICS
 from genrelab.models.onnx_export import INPUT, OUTPUT
 
@@ -70,7 +70,7 @@ class Model(ABC):
         self.curve: dict[str, Any] | None = None
         self.resume = False
         self.data_is_local = True
-        self.progress: Callable[[int, int], None] | None = None
+        self.progress: Progress | None = None
 
     @classmethod
     def missing_requirement(cls, settings: TrainSettings) -> str | None:

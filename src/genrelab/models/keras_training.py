@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
+from genrelab.core.progress import Progress
 from genrelab.core.tensorflow import as_numpy, is_tpu, load_tensorflow
 from genrelab.models.checkpoints import Checkpoints
 
@@ -93,7 +93,7 @@ def fit_network(
     stage: str = "fit",
     earlier: int = 0,
     resume: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> History:
     """Train a network that returns logits: Adam, cross-entropy, early stopping, best weights at the end.
 

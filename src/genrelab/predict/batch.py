@@ -8,7 +8,7 @@ go on. The decision (which predictions count) is applied last, here: workers and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED, available_cores, check_workers_start, process_pool
+from genrelab.core.progress import Progress, ignore
 from genrelab.predict.file import BundleInUse, predict_file, require_audio_input
 from genrelab.predict.prediction import Decision, Prediction
 
@@ -62,7 +63,7 @@ def predict_files(
     *,
     jobs: int | None = None,
     cache: PredictionCache | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = ignore,
 ) -> Iterator[Prediction]:
     """Classify files, in their order. Predictions found in `cache` are not computed again (and have no timeline).
 
@@ -80,7 +81,7 @@ def predict_files(
     require_audio_input(bundle)
     files = [p if isinstance(p, Path) else Path(p) for p in paths]
     predictions = _predictions(bundle, files, jobs, cache)
-    return _with_progress(predictions, len(files), bundle.decision, progress or (lambda done, total: None))
+    return _with_progress(predictions, len(files), bundle.decision, progress)
 
 
 def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path: Path) -> FileResult:
@@ -101,7 +102,7 @@ def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path:
 
 
 def _with_progress(
-    predictions: Iterator[Prediction], total: int, decision: Decision, progress: Callable[[int, int], None]
+    predictions: Iterator[Prediction], total: int, decision: Decision, progress: Progress
 ) -> Iterator[Prediction]:
     for done, prediction in enumerate(predictions, 1):
         progress(done, total)
@@ -254,5 +255,5 @@ def _load_in_worker(settings: WorkerSettings) -> tuple[BundleInUse, PredictionCa
     if settings.uses_cache:
         from genrelab.predict.cache import open_cache
 
-        cache = open_cache(lambda sentence: None, fresh=settings.fresh)
+        cache = open_cache(ignore, fresh=settings.fresh)
     return replace(bundle, clips=settings.clips, second_pass=settings.second_pass), cache

@@ -28,6 +28,7 @@ from genrelab.bundle.manifest import MANIFEST_FILE, read_manifest, stored_clips,
 from genrelab.core.config import ClipSettings, TableView, View
 from genrelab.core.errors import BundleError, DecodeError, ModelError
 from genrelab.core.processes import process_pool
+from genrelab.core.progress import Progress
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.features.views import compute
@@ -243,9 +244,7 @@ def load_bundles(study_models: tuple[StudyModel, ...]) -> tuple[Bundle, ...]:
     return found
 
 
-def run_jobs(
-    work: Callable[[JobT], Result], inputs: Sequence[JobT], *, jobs: int, progress: Callable[[int, int], None]
-) -> list[Result]:
+def run_jobs(work: Callable[[JobT], Result], inputs: Sequence[JobT], *, jobs: int, progress: Progress) -> list[Result]:
     """Results of `work` for every job, in their order, from worker processes where there are several.
 
     Args:

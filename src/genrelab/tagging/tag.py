@@ -21,6 +21,7 @@ from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError, SettingsError, TagError
+from genrelab.core.progress import Progress, ignore
 from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
@@ -40,7 +41,7 @@ OnWritten = Callable[[Path], None]
 
 @contextmanager
 def open_classifier(
-    bundle: Classifier, jobs: int | None, progress: Callable[[int, int], None] | None = None
+    bundle: Classifier, jobs: int | None, progress: Progress = ignore
 ) -> Iterator[tuple[Classify, OnWritten]]:
     """A classifier with the prediction cache, and the callback that updates the cache for files that were written.
 
@@ -139,7 +140,7 @@ def check_folder(folder: Path) -> None:
 
 
 def tag(
-    folder: Path, classify: Classify, settings: TagSettings, show: OnResult, on_written: OnWritten = lambda _: None
+    folder: Path, classify: Classify, settings: TagSettings, show: OnResult, on_written: OnWritten = ignore
 ) -> Path | None:
     """Write the genre of every file below a folder that has none; files that have one are not even classified.
 
