@@ -13,35 +13,19 @@ from numpy.typing import NDArray
 
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import (
-    LEVEL,
     MAX_TEMPERATURE,
     MAX_TRACKS,
     MIN_TEMPERATURE,
     MIN_TRACKS,
     PROBABILITY_SCALE,
     Evidence,
-    Threshold,
     apply_temperature,
     evidence_from_json,
     fit_temperature,
     make_evidence,
     min_tracks_for_coverage,
 )
-from tests.support.evidence import evidence_from_confidences
-
-GENRES = ("Blues", "Folk", "Jazz", "Rock", "Ska")
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-def world(n: int, rng: np.random.Generator, *, spread: float = 1.5) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Logits (n, genres) of a model that is exactly as sure as it should be, and the truths drawn from them."""
-    logits = spread * rng.standard_normal((n, len(GENRES)))
-    truth = (softmax(logits).cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
-    return logits, truth
+from tests.support.evidence import GENRES, softmax, world
 
 
 def kept(p: NDArray[np.float64], truth: NDArray[np.int64], genres: tuple[str, ...] = GENRES) -> Evidence:
@@ -157,83 +141,6 @@ def test_fewest_tracks_is_the_smallest_number_that_has_the_rank(coverage: float)
     some, less = (kept(np.full((n, 2), 0.5), np.zeros(n, np.int64), ("a", "b")) for n in (fewest, fewest - 1))
     assert some.least_likely(coverage) == 0.5
     assert less.least_likely(coverage) == 0
-
-
-# --- thresholds with a stated precision ---
-
-
-@pytest.mark.parametrize(
-    ("spread", "n", "precision", "by", "reaches"),
-    [
-        (2.5, 150, 0.8, 1, True),
-        (2.5, 600, 0.9, 1, True),
-        (2.5, 60, 0.6, 1, True),
-        (1.5, 600, 0.9, 1, False),
-        (2.5, 600, 0.8, 6, True),
-    ],
-)
-def test_precision_holds_on_fresh_tracks(spread: float, n: int, precision: float, by: int, reaches: bool) -> None:
-    """For models far too sure of themselves, one of which never has the precision; artists have `by` tracks, all alike.
-
-    Without a look at artists 3 in 10 thresholds for artists of six tracks would promise too much.
-    """
-    rng = np.random.default_rng(n)
-    logits, truth = world(20_000, rng, spread=spread)
-    p = softmax(3 * logits)
-    sure, answer = p.max(axis=1), p.argmax(axis=1)
-    looked_for, found = 0, []  # (precision among all, their share of all)
-    for _ in range(60):
-        drawn = np.repeat(rng.choice(len(p), n // by, replace=False), by)
-        evidence = make_evidence(p[drawn], truth[drawn], GENRES, artists=drawn.tolist(), fitted_on="validation")
-        assert evidence is not None
-        thresholds = evidence.thresholds(precision)
-        for t in {t.genres: t for t in thresholds.values()}.values():
-            looked_for += 1
-            if t.confidence is not None:
-                counts = np.isin(answer, [GENRES.index(g) for g in t.genres]) & (sure >= t.confidence)
-                found.append(((answer == truth)[counts].mean(), counts.mean()))
-    broken = sum(of < precision for of, _ in found)
-    assert broken <= (1 - LEVEL) * looked_for
-    if reaches:
-        of, share = np.array(found).T
-        assert len(found) > 30 and np.average(of, weights=share) >= precision
-    else:
-        assert len(found) < looked_for / 20
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "by", "expected"),
-    [
-        ([900] * 22, [], 1, Threshold(0.9, 22, 22, 22, ("Folk",))),
-        ([900] * 30, [400] * 10, 1, Threshold(0.9, 30, 30, 30, ("Folk",))),
-        ([900] * 36 + [700], [800], 1, Threshold(0.7, 38, 37, 38, ("Folk",))),
-        ([900] * 30 + [700], [800], 1, Threshold(0.9, 30, 30, 30, ("Folk",))),
-        ([900] * 15, [800] * 20, 1, Threshold(None, 0, 0, 0, ("Folk",))),
-        ([], [500] * 30, 1, Threshold(None, 0, 0, 0, ("Folk",))),
-        ([900] * 66, [], 3, Threshold(0.9, 66, 66, 22, ("Folk",))),
-        ([900] * 63, [600] * 3, 3, Threshold(None, 0, 0, 0, ("Folk",))),
-    ],
-)
-def test_threshold_is_the_lowest_that_reaches_the_precision(
-    right: list[int], wrong: list[int], by: int, expected: Threshold
-) -> None:
-    found = evidence_from_confidences({"Folk": right}, {"Folk": wrong, "Ska": []}, by=by).thresholds(0.9)
-    assert found["Folk"] == expected
-    assert found["Ska"] == Threshold(None, 0, 0, 0, ("Ska",))
-
-
-def test_rarely_predicted_genres_share_a_threshold() -> None:
-    right = {"Blues": [990] * 40, "Folk": [900] * 21, "Rock": [990], "Ska": [990]}
-    found = evidence_from_confidences(right, {"Jazz": []}).thresholds(0.9)
-    assert list(found) == list(GENRES)
-    assert found["Blues"] == Threshold(0.99, 40, 40, 40, ("Blues",))
-    assert found["Folk"] == Threshold(0.9, 23, 23, 23, ("Folk", "Jazz", "Rock", "Ska"))
-    assert found["Folk"] == found["Jazz"] == found["Rock"]
-    assert evidence_from_confidences({"Folk": [900] * 21}, {"Jazz": []}).thresholds(0.9)["Folk"].confidence is None
-    assert evidence_from_confidences({"Folk": [900] * 40}, {"Jazz": []}, by=2).thresholds(0.9)["Folk"].genres == (
-        "Folk",
-        "Jazz",
-    )
 
 
 # --- what is kept ---

@@ -1,10 +1,27 @@
-"""Evidence of models that were never asked anything."""
+"""Evidence of models that were never asked anything, and models whose truth is known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genrelab.evaluation.calibration import Evidence
+
+GENRES = ("Blues", "Folk", "Jazz", "Rock", "Ska")
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def world(n: int, rng: np.random.Generator, *, spread: float = 1.5) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits (n, genres) of a model that is exactly as sure as it should be, and the truths drawn from them."""
+    logits = spread * rng.standard_normal((n, len(GENRES)))
+    truth = (softmax(logits).cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    return logits, truth
 
 
 def evidence_from_confidences(

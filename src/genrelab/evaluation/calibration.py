@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.evaluation.thresholds import Threshold, find_thresholds
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -33,10 +35,6 @@ happen to be classified correctly."""
 
 STEPS = 25
 """Temperatures that are tried before the best one is refined: the loss of means of windows may have several minima."""
-
-LEVEL = 0.9
-"""Confidence level of the lower bound behind a threshold: of all genres at most one in ten gets a threshold that
-promises too much. For a model that hardly ever reaches the precision those few may be the only ones that get one."""
 
 PROBABILITY_SCALE = 1_000
 """Probabilities are stored in thousandths, rounded down, so that a set of genres errs towards one genre too many."""
@@ -121,24 +119,6 @@ def min_tracks_for_coverage(coverage: float) -> int:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """The confidence from which predictions count.
-
-    Attributes:
-        confidence: None where no confidence has the requested precision.
-        n, right: calibration tracks predicted with at least this confidence, and those of them predicted correctly.
-        n_artists: of these tracks.
-        genres: those whose predictions were pooled to find it.
-    """
-
-    confidence: float | None
-    n: int
-    right: int
-    n_artists: int
-    genres: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Evidence:
     """A model's predictions for tracks that it was not fitted on: every list has one number per track, in any order.
 
@@ -192,40 +172,11 @@ class Evidence:
     def thresholds(self, precision: float) -> dict[str, Threshold]:
         """For each genre the lowest confidence from which at least this share of its predictions is right.
 
-        "At least" means the lower bound of Clopper and Pearson (1934), one-sided, at `LEVEL`: of 22 predictions all
-        must be right to support 90 %, of 38 all but one. Tracks of an artist tend to be right or wrong together: n
-        predictions with n_a of artist a count as n^2 / sum of n_a^2, the effective number if those of an artist were
-        all alike (Kish 1965). Of many confidences the lowest is taken; where precision rises with confidence the level
-        holds nevertheless, as the tests simulate. Genres predicted too seldom to support it at all share one threshold:
-        then the precision is that of their predictions taken together.
-
         Args:
-            precision: above 0, below 1.
+            precision: above 0, below 1; see `thresholds.find_thresholds` for what "at least" means.
         """
-        min_count = math.ceil(math.log(1 - LEVEL) / math.log(precision) - 1e-9)
-        answer, artist = np.array(self.answer), np.array(self.artist)
-        n = [_effective_counts(artist[answer == i])[-1:].sum() for i in range(len(self.genres))]
-        often = [(g,) for g, count in zip(self.genres, n, strict=True) if count > min_count - 1e-9]
-        seldom = tuple(g for g in self.genres if (g,) not in often)
-        found = {g: self._lowest_threshold(together, precision) for together in (*often, seldom) for g in together[:1]}
-        return {g: found[g if (g,) in often else seldom[0]] for g in self.genres}
-
-    def _lowest_threshold(self, together: tuple[str, ...], precision: float) -> Threshold:
-        from scipy.special import betaincinv
-
-        among = np.isin(self.answer, [self.genres.index(g) for g in together])
-        order = np.flatnonzero(among)[np.argsort(-np.array(self.confidence)[among], kind="stable")]
-        sure, right, artist = (np.array(of)[order] for of in (self.confidence, self.right, self.artist))
-        n, k, independent = np.arange(1, len(order) + 1), np.cumsum(right), _effective_counts(artist)
-        hits = independent * k / n
-        low = np.where(k > 0, betaincinv(np.maximum(hits, 1e-9), independent - hits + 1, 1 - LEVEL), 0.0)
-        ends = np.append(sure[1:] != sure[:-1], True)[: len(order)]  # equal confidences count together
-        good = np.flatnonzero(ends & (low >= precision - 1e-12))
-        if not len(good):
-            return Threshold(None, 0, 0, 0, together)
-        last = int(good[-1])
-        n_artists = len(np.unique(artist[: last + 1]))
-        return Threshold(float(sure[last]) / PROBABILITY_SCALE, last + 1, int(k[last]), n_artists, together)
+        columns = (np.array(c) for c in (self.answer, self.right, self.confidence, self.artist))
+        return find_thresholds(self.genres, *columns, precision=precision, scale=PROBABILITY_SCALE)
 
     def to_json(self) -> dict[str, Any]:
         """Its content in bundle.json, besides the genres."""
@@ -287,13 +238,3 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     if not all(true == sure if right else true <= sure for _, right, sure, true, _ in zip(*lists, strict=True)):
         raise ValueError("true must be as high as confidence where right is 1, and nowhere higher")
     return Evidence(tuple(genres), stored["fitted_on"], *map(tuple, lists))
-
-
-def _effective_counts(artist: Ints) -> Floats:
-    """Effective number of independent predictions among the first 1, 2, … of them, shape (predictions,)."""
-    seen: dict[int, int] = {}
-    squares = []  # what each prediction adds to the sum of n_a^2
-    for a in artist.tolist():
-        squares.append(2 * seen.get(a, 0) + 1)
-        seen[a] = seen.get(a, 0) + 1
-    return np.asarray(np.arange(1, len(artist) + 1) ** 2 / np.cumsum(squares), np.float64)
