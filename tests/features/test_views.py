@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from genrelab.audio import clips as audio_clips
 from genrelab.core.config import (
     DescriptorsView,
+    EmbeddingView,
     FramesView,
     LogMelView,
     MelImageView,
@@ -23,7 +24,7 @@ from genrelab.core.config import (
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.features import views
 from genrelab.features.statistics import ENCODING_DEPENDENT, STATISTICS
-from genrelab.features.views import compute, compute_all, compute_many
+from genrelab.features.views import compute, compute_all, compute_many, table_columns, table_views
 from tests.support.sounds import awkward, music
 
 VIEWS: tuple[View, ...] = (
@@ -33,6 +34,7 @@ VIEWS: tuple[View, ...] = (
     LogMelView(),
     SamplesView(),
     FramesView(),
+    EmbeddingView(),
 )
 
 # How far a clip stored at another rate in 16 bits may be away. Measured on nine clips of real music and at three
@@ -73,7 +75,7 @@ def test_several_views_together_equal_single_ones(
 
     monkeypatch.setattr(views, "resample", counted)
     together = compute_all(VIEWS, y, sr)
-    assert sorted(calls) == [22_050, 44_100]
+    assert sorted(calls) == [16_000, 22_050, 44_100]
     assert list(together) == [view.name for view in VIEWS]
     for name, windows in alone.items():
         for one, other in zip(windows, together[name], strict=True):
@@ -199,3 +201,14 @@ def test_too_loud_clip_of_a_batch_is_named() -> None:
     clips = [audio_clips.Clip(0.0, music(22_050, 2.0), 22_050), audio_clips.Clip(2.0, loud, 22_050)]
     with pytest.raises(DecodeError, match="clip at 2 s"):
         list(compute_many(DescriptorsView(), clips))
+
+
+def test_tables_hold_statistics_first_and_then_embeddings() -> None:
+    found = table_views((MelImageView(), EmbeddingView(), SamplesView(), StatisticsView()))
+    assert found == [StatisticsView(), EmbeddingView()]
+    assert [len(table_columns(view)) for view in (*found, TableView(columns=("a", "b")), MelImageView())] == [
+        518,
+        456,
+        2,
+        0,
+    ]

@@ -22,6 +22,17 @@ PARTS = ("training", "validation", "test", "excluded")
 """The parts of a split, in reading order."""
 
 
+def _require_positive(settings: object, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise SettingsError(f"{name} must be above 0. Received: {getattr(settings, name)}")
+
+
+def _require_one_of(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"{option} must be one of {', '.join(k for k in known if k)}. Received: {value}")
+
+
 @dataclass(frozen=True)
 class ClipSettings:
     """Which stretches of a track are used."""
@@ -33,6 +44,10 @@ class ClipSettings:
 
     def __post_init__(self) -> None:
         _require_positive(self, "clip_s", "max_clips", "min_s")
+
+
+EMBEDDING_CLIPS = ClipSettings(clip_s=3.0, max_clips=10)
+"""Of bundles that read `embedding`: each clip is one window of the networks, so that an answer may stop after two."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,45 @@ class FramesView:
 
 
 @dataclass(frozen=True)
+class EmbeddingView:
+    """What frozen music networks make of a clip: the mean of their outputs over windows of 3 s (float32).
+
+    Windows are spread evenly over the clip; five of 30 s give the answers of ten (docs/results.md). All numbers but
+    `max_windows` are those that the networks were trained with.
+    """
+
+    name: ClassVar[str] = "embedding"
+    dtype: ClassVar[str] = "<f4"
+    networks: tuple[str, ...] = ("msd_musicnn", "msd_vgg")
+    sr: int = 16_000
+    n_fft: int = 512
+    hop_length: int = 256
+    n_mels: int = 96
+    n_frames: int = 187
+    max_windows: int = 5
+
+    def __post_init__(self) -> None:
+        numbers = (self.networks, self.sr, self.n_fft, self.hop_length, self.n_mels, self.n_frames)
+        if numbers != (tuple(NETWORK_OUTPUTS), 16_000, 512, 256, 96, 187):
+            raise SettingsError(f"view embedding: the networks of this genrelab cannot read {numbers}")
+        _require_positive(self, "max_windows")
+
+    @property
+    def window_s(self) -> float:
+        """Seconds that a window lasts (2.992)."""
+        return self.n_frames * self.hop_length / self.sr
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(outputs of all networks,)."""
+        return (sum(NETWORK_OUTPUTS.values()),)
+
+
+NETWORK_OUTPUTS = {"msd_musicnn": 200, "msd_vgg": 256}
+"""Outputs of each network in `features/networks`, in the order of the columns of the view `embedding`."""
+
+
+@dataclass(frozen=True)
 class TableView:
     """Columns of a table of precomputed features (float32), without audio."""
 
@@ -176,18 +230,30 @@ class TableView:
         return (len(self.columns),)
 
 
-View = MelImageView | LogMelView | SamplesView | StatisticsView | DescriptorsView | FramesView | TableView
+View = (
+    MelImageView | LogMelView | SamplesView | StatisticsView | DescriptorsView | FramesView | EmbeddingView | TableView
+)
 VIEWS: dict[str, type[View]] = {
-    v.name: v for v in (StatisticsView, SamplesView, MelImageView, LogMelView, DescriptorsView, FramesView, TableView)
+    v.name: v
+    for v in (
+        StatisticsView,
+        SamplesView,
+        MelImageView,
+        EmbeddingView,
+        LogMelView,
+        DescriptorsView,
+        FramesView,
+        TableView,
+    )
 }
-PARQUET_VIEWS = ("statistics", "table")
+PARQUET_VIEWS: tuple[str, ...] = ("statistics", "embedding", "table")
 """Views stored in `features.parquet`; the others are stored in shards."""
-FIRST_CLIP_VIEWS = ("samples", "frames")
+FIRST_CLIP_VIEWS: tuple[str, ...] = ("samples", "frames")
 """Views that use the first clip of a track only, however long it is, as the article's models do."""
-DEFAULT_VIEWS = ("statistics", "samples", "mel_image")
+DEFAULT_VIEWS: tuple[str, ...] = ("statistics", "samples", "mel_image", "embedding")
 """Views that the models of `--models all` read."""
 
-FLAT_VIEWS = ("statistics", "table", "descriptors", "frames")
+FLAT_VIEWS: tuple[str, ...] = ("statistics", "table", "descriptors", "frames", "embedding")
 """Views that the classical models can read, each window as one row."""
 
 SEED_LIMIT = 2**32
@@ -209,8 +275,7 @@ def view_from_json(stored: dict[str, Any]) -> View:
     cls = VIEWS.get(str(stored.get("name")))
     if cls is None:
         raise SettingsError(f"unknown view {stored.get('name')!r}: known are {', '.join(VIEWS)}")
-    if cls is TableView:
-        numbers["columns"] = tuple(numbers.get("columns", ()))
+    numbers |= {k: tuple(v) for k, v in numbers.items() if isinstance(v, list)}
     try:
         view = cls(**numbers)
         fits = list(view.shape) == list(stored.get("shape", ())) and view.dtype == stored.get("dtype")
@@ -297,14 +362,3 @@ class TrainSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return dataclasses.asdict(self)
-
-
-def _require_positive(settings: object, *names: str) -> None:
-    for name in names:
-        if not getattr(settings, name) > 0:
-            raise SettingsError(f"{name} must be above 0. Received: {getattr(settings, name)}")
-
-
-def _require_one_of(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
-    if value not in known:
-        raise SettingsError(f"{option} must be one of {', '.join(k for k in known if k)}. Received: {value}")

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip, resample
 from genrelab.core.config import (
+    PARQUET_VIEWS,
     DescriptorsView,
+    EmbeddingView,
     FramesView,
     LogMelView,
     MelImageView,
@@ -22,8 +24,9 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import DecodeError, SettingsError
+from genrelab.features.embedding import embedding, embedding_columns
 from genrelab.features.spectrogram import log_mel_windows, mel_image
-from genrelab.features.statistics import descriptors, frames, statistics
+from genrelab.features.statistics import STATISTICS, descriptors, frames, statistics
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,24 @@ class Window:
 
     start_s: float
     x: NDArray[Any]
+
+
+def table_views(views: Iterable[View]) -> list[View]:
+    """Those of the views that are stored in `features.parquet`, in the order of their columns there."""
+    return sorted((v for v in views if v.name in PARQUET_VIEWS), key=lambda v: PARQUET_VIEWS.index(v.name))
+
+
+def table_columns(view: View) -> tuple[str, ...]:
+    """Names of a view's columns in `features.parquet`; none of a view that is stored in shards."""
+    match view:
+        case StatisticsView():
+            return STATISTICS
+        case EmbeddingView():
+            return embedding_columns(view)
+        case TableView():
+            return view.columns
+        case _:
+            return ()
 
 
 BATCH_S = 30.0
@@ -76,8 +97,8 @@ def compute_all(
 ) -> dict[str, list[Window]]:
     """The windows of several views of a clip; the clip is resampled once to each rate that they state.
 
-    `statistics`, `descriptors` and `mel_image` give one window per clip, `log_mel` one or more; `samples` and `frames`
-    use the start of a track and give none for its later clips.
+    `statistics`, `descriptors`, `embedding` and `mel_image` give one window per clip, `log_mel` one or more; `samples`
+    and `frames` use the start of a track and give none for its later clips.
 
     Args:
         y: mono samples of the clip, (n,).
@@ -116,6 +137,8 @@ def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: i
             case StatisticsView() | DescriptorsView():
                 rate = _target_rate(view, sr)
                 found = [(0.0, _statistics_or_descriptors(view, samples_at(rate), rate))]
+            case EmbeddingView():
+                found = [(0.0, embedding(samples_at(view.sr), view))]
             case MelImageView():
                 found = [(0.0, mel_image(samples_at(view.sr), view))]
             case LogMelView():
