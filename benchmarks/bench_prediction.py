@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from genrelab.core.config import DEFAULT_VIEWS
+
 OFF = 0.25
 
 
@@ -43,7 +45,7 @@ def _run_genrelab(*words: str) -> str:
 
 def _predict_cost(root: Path, n: int) -> dict[str, float]:
     """The prediction of `bench`, without training a network."""
-    views = "statistics,samples,mel_image"
+    views = ",".join(DEFAULT_VIEWS)  # what `prepare` makes below
     options = ("--tracks", str(n), "--models", "majority", "--views", views, "--json")
     result: dict[str, Any] = json.loads(_run_genrelab("bench", str(root), *options))
     amount, forecast = result["amounts"][0], result["forecast"]

@@ -21,7 +21,16 @@ from genrelab.bench.rehearsal import Forecast, Rehearsal, forecast
 from genrelab.bench.training import NetworkCost, TrainingCost
 from genrelab.cli import run
 from genrelab.cli.main import app
-from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, PrepareSettings, SamplesView
+from genrelab.core.config import (
+    ClipSettings,
+    EmbeddingView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    PrepareSettings,
+    SamplesView,
+    StatisticsView,
+)
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions, Track
@@ -100,6 +109,14 @@ def test_every_stage_is_measured_and_a_bad_file_is_named(music: Path) -> None:
     assert found[paths[1]].error and not found[paths[1]].seconds
     assert found[paths[2]].error is None
     assert len(dict(stages.measure_tracks(paths, SETTINGS, seconds=0))) == 1, "at least one, whatever the time"
+
+
+def test_frozen_networks_are_a_stage_of_their_own(tmp_path: Path) -> None:
+    write_tone(tmp_path / "a.wav", hz=220, seconds=4.0)
+    settings = PrepareSettings(views=(StatisticsView(), EmbeddingView()), clips=ClipSettings(2.0))
+    found = stages.measure_track(stages.StageJob(str(tmp_path / "a.wav"), settings))
+    assert found.clips == 2 and found.n_bytes == {"statistics": 2 * 4 * 518, "embedding": 2 * 4 * 456}
+    assert found.seconds["embedding"] > 0 and "record write" not in found.seconds  # both are columns of a table
 
 
 def test_views_of_the_beginning_are_computed_once_for_a_long_track(tmp_path: Path) -> None:

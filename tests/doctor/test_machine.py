@@ -22,6 +22,7 @@ from genrelab.audio.clips import probe
 from genrelab.cli.main import app
 from genrelab.doctor import machine
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, check_machine
+from genrelab.features import embedding
 from tests.support.paths import PROJECT
 
 FORMATS = ("wav", "flac", "ogg", "aiff", "mp3", "m4a", "aac", "opus")
@@ -44,7 +45,7 @@ def test_this_machine_has_no_problems() -> None:
     assert {f.part for f in by_name.values()} == {"genrelab", "packages", "decoders", "model", "machine"}
     assert [f.name for f in by_name.values() if f.part == "decoders"] == list(FORMATS)
     assert by_name["soundfile"].found.count("libsndfile") == by_name["av"].found.count("FFmpeg") == 1
-    assert "10 genres: loads in" in by_name["model"].found
+    assert "11 genres: loads in" in by_name["model"].found
     assert by_name["train half"].state == OK
 
 
@@ -119,6 +120,16 @@ def test_a_model_that_cannot_be_used_is_found(tmp_path: Path, monkeypatch: pytes
     assert shipped.state == REPAIR and shipped.remedy is not None and shipped.remedy.endswith("genrelab")
 
 
+def test_music_networks_that_are_gone_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = found()["music networks"]
+    assert whole.state == OK and whole.found.startswith("msd_musicnn, msd_vgg: load and read 3 s in ")
+    embedding._sessions.cache_clear()
+    monkeypatch.setattr(embedding, "FOLDER", tmp_path)
+    gone = found()["music networks"]
+    assert gone.state == REPAIR and "msd_musicnn.onnx" in gone.found
+    assert gone.remedy is not None and gone.remedy.endswith("genrelab")
+
+
 @pytest.mark.parametrize(
     ("missing", "words"),
     [(machine.TRAIN_PACKAGES, "not installed"), (("keras", "onnx"), "not complete: without keras, onnx")],
@@ -132,12 +143,17 @@ def test_missing_train_packages_are_only_a_note(
     assert finding.remedy is not None and "genrelab[train]" in finding.remedy
 
 
+def _needs(listed: list[str]) -> set[str]:
+    return {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in listed}
+
+
 def test_train_packages_are_those_of_the_extra() -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    needs = {re.split(r"[>=\[]", need)[0].replace("-", "_") for need in (*extras["train"], *extras["train-base"])}
+    needs = _needs([need for extra in ("learn", "train", "train-base") for need in extras[extra]])
     renamed = {"scikit_learn": "sklearn", "tensorflow_cpu": "tensorflow"}
     found = {renamed.get(n, n) for n in needs} - {"genrelab", "protobuf"}  # protobuf is imported as google.protobuf
     assert found == set(machine.TRAIN_PACKAGES)
+    assert {renamed.get(n, n) for n in _needs(extras["learn"])} == set(machine.LEARN_PACKAGES)
 
 
 def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,15 @@ import soundfile
 from typer.testing import CliRunner
 
 from genrelab.cli.main import app
-from genrelab.core.config import ClipSettings, LogMelView, MelImageView, PrepareSettings, StatisticsView, TrainSettings
+from genrelab.core.config import (
+    ClipSettings,
+    EmbeddingView,
+    LogMelView,
+    MelImageView,
+    PrepareSettings,
+    StatisticsView,
+    TrainSettings,
+)
 from genrelab.core.errors import DecodeError, ModelError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
@@ -94,9 +102,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for g, genre in enumerate(("ambient", "beat", "choir")):
         for i in range(7):
             write_tone(home / "music" / genre / f"{i}.wav", hz=220 * (g + 1) + 7 * i, seconds=1.0, seed=10 * g + i)
-    settings = PrepareSettings(views=(StatisticsView(),))
+    settings = PrepareSettings(views=(StatisticsView(), EmbeddingView()))
     prepared = prepare(folder.load(home / "music", DatasetOptions()), home / "run" / "prepared", settings, jobs=1)
-    train(prepared, Folder(home / "run"), TrainSettings(models=("svm",), split="random"))
+    train(prepared, Folder(home / "run"), TrainSettings(models=("svm", "musicnn"), split="random"))
     return home / "run"
 
 
@@ -116,6 +124,20 @@ def test_all_formats_of_a_classical_model_give_the_same_answers(files: list[Path
     assert rows[TRAINED].note == "fitted again from the run's PREPARED: it is not kept"
     for path in ("litert", "saved-model", "waveform-onnx"):
         assert rows[path].ok is None and rows[path].largest_difference is None and "--format onnx" in rows[path].note
+
+
+def test_a_model_on_embeddings_is_asked_for_all_windows_in_every_format(run: Path, tmp_path: Path) -> None:
+    """Twelve clips, more than its bundle takes of a track; by itself it would stop when the answer is clear."""
+    y = music(22_050, 36.0)
+    soundfile.write(tmp_path / "song.wav", y, 22_050)
+    given = parity_check._load_input(find_trained_model(run / "musicnn").bundle, tmp_path / "song.wav")
+    assert given.windows.shape == (12, 456) and len(given.clips) == 12
+    rows = rows_of(check_parity(run / "musicnn", [tmp_path / "song.wav"]))
+    for path in (TRAINED, "bundle", COMMAND, "waveform-onnx"):
+        assert rows[path].ok and rows[path].largest_difference is not None, rows[path]
+        assert rows[path].largest_difference < 1e-5
+    for path in ("litert", "saved-model"):
+        assert rows[path].ok is None
 
 
 @pytest.mark.parametrize(

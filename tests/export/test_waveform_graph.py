@@ -17,10 +17,22 @@ from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip, read_clips, resample
 from genrelab.bundle.bundle import load_bundle
-from genrelab.core.config import FramesView, LogMelView, MelImageView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.config import (
+    EMBEDDING_CLIPS,
+    EmbeddingView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+    StatisticsView,
+    TableView,
+    View,
+)
 from genrelab.core.errors import ModelError
 from genrelab.export.formats import model_input
-from genrelab.export.waveform_graph import waveform_onnx
+from genrelab.export.waveform_graph import _starts, waveform_onnx
+from genrelab.features.embedding import window_starts
+from genrelab.models.onnx_export import Nodes
 from tests.support.sounds import awkward, music
 from tests.support.untrained_models import bundle_of
 
@@ -87,6 +99,53 @@ def test_networks_of_these_tests_detect_a_wrong_hop(tmp_path: Path) -> None:
     assert np.abs(right - wrong).max() > 1e-2
 
 
+@pytest.fixture(scope="module")
+def embedding_pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A bundle on `embedding`, and its graph."""
+    bundle = load_bundle(bundle_of(tmp_path_factory.mktemp("bundle") / "bundle", EmbeddingView(), temperature=20.0))
+    return bundle, onnxruntime.InferenceSession(waveform_onnx(bundle))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5, 2.0, 2.9, 2.992, 3.0, 3.1, 4.4, 4.488, 4.6, 7.48, 10.0, 30.0, 31.5])
+def test_frozen_networks_are_in_the_graph(embedding_pair: Any, seconds: float) -> None:
+    bundle, session = embedding_pair
+    y = music(16_000, 32.0)[-round(16_000 * seconds) :]
+    expected = bundle.probabilities(model_input(bundle, [Clip(0.0, y, 16_000)]).windows)[0]
+    answer = session.run(None, {"samples": y})[0]
+    assert 0.2 < expected.max() < 0.99  # so unsure that every difference shows
+    np.testing.assert_allclose(answer, expected, atol=1e-3)
+
+
+def test_awkward_sounds_match_the_bundle_on_embeddings(embedding_pair: Any) -> None:
+    bundle, session = embedding_pair
+    for kind, y in awkward(16_000, 3.2).items():
+        expected = bundle.probabilities(model_input(bundle, [Clip(0.0, y, 16_000)]).windows)[0]
+        np.testing.assert_allclose(session.run(None, {"samples": y})[0], expected, atol=1e-3, err_msg=kind)
+
+
+@pytest.fixture(scope="module")
+def starts_in_onnx() -> Any:
+    """The starts of the windows of a clip of so many samples, as the graph computes them."""
+    from onnx import TensorProto, helper
+
+    nodes = Nodes("")
+    nodes.named("starts", _starts(nodes, "n_samples", EmbeddingView()))
+    given_, made = (
+        helper.make_tensor_value_info(name, TensorProto.INT64, shape)
+        for name, shape in (("n_samples", []), ("starts", ["windows"]))
+    )
+    graph = helper.make_graph(nodes.nodes, "starts", [given_], [made], nodes.constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    return lambda n: session.run(None, {"n_samples": np.array(n, np.int64)})[0].tolist()
+
+
+@settings(max_examples=300)
+@given(n=st.one_of(st.integers(1, 520_000), st.integers(1, 20).map(lambda i: 23_936 * i)))  # halves of a window: ties
+def test_windows_of_embeddings_start_where_python_says(starts_in_onnx: Any, n: int) -> None:
+    assert starts_in_onnx(n) == window_starts(n, EmbeddingView())
+
+
 @pytest.mark.real
 def test_real_files_match_the_bundle(shared: Path, tmp_path: Path) -> None:
     bundle = load_bundle(bundle_of(tmp_path / "bundle", MelImageView()))
@@ -98,6 +157,14 @@ def test_real_files_match_the_bundle(shared: Path, tmp_path: Path) -> None:
             expected = bundle.probabilities(model_input(bundle, [clip]).windows)[0]
             answer = session.run(None, {"samples": resample(clip.y, clip.sr, bundle.view.sr)})[0]
             np.testing.assert_allclose(answer, expected, atol=1e-3)
+
+
+def test_graph_on_embeddings_holds_both_networks_and_its_rate(tmp_path: Path) -> None:
+    bundle = load_bundle(bundle_of(tmp_path / "bundle", EmbeddingView(), clips=EMBEDDING_CLIPS))
+    content = waveform_onnx(bundle)
+    said = {p.key: p.value for p in onnx.load_model_from_string(content).metadata_props}
+    assert (said["sr"], said["clip_s"], said["view"]) == ("16000", "3.0", "embedding")
+    assert 2_700_000 < len(content) < 3_500_000
 
 
 def test_graph_metadata_describes_its_input(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.cli.run import outcome_sentences
-from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import ClipSettings, EmbeddingView, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
@@ -24,10 +25,11 @@ from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.features import views
 from genrelab.features.fingerprint import landmarks
-from genrelab.prepare import estimate
+from genrelab.prepare import estimate, work_unit
+from genrelab.prepare.make_piece import make_piece
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import tfrecord
-from genrelab.records.prepared import Prepared, open_prepared
+from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from tests.support.paths import PROJECT
 from tests.support.tones import write_tone
 
@@ -79,10 +81,59 @@ def test_a_record_holds_what_the_view_computes(music: Path, tmp_path: Path) -> N
     assert prepared.tracks["duration_s"][0] == 1.5
 
 
+def test_one_table_holds_all_views_that_are_stored_as_columns(music: Path, tmp_path: Path) -> None:
+    for path in (music / "ambient").iterdir():
+        path.unlink()
+    write_tone(music / "ambient" / "long.wav", hz=220, seconds=3.5)
+    for path in [p for genre in ("beat", "choir") for p in sorted((music / genre).iterdir())[2:]]:
+        path.unlink()
+    clips = ClipSettings(clip_s=1.5)
+    alone = {
+        view.name: prepare(_load(music), tmp_path / view.name, PrepareSettings((view,), clips), jobs=1).features()
+        for view in (StatisticsView(), EmbeddingView())
+    }
+    both = PrepareSettings((EmbeddingView(), SamplesView(n_samples=500), StatisticsView()), clips)
+    prepared = prepare(_load(music), tmp_path / "both", both, jobs=1)
+    ids, starts, columns, values = prepared.features()
+    assert ids[:2] == ["ambient/long.wav"] * 2 and list(starts[:2]) == [0.0, 1.5]
+    assert columns == (*alone["statistics"][2], *alone["embedding"][2])
+    np.testing.assert_array_equal(values, np.hstack([alone["statistics"][3], alone["embedding"][3]]))
+    for name, wanted in alone.items():
+        found = prepared.features(name)
+        assert (found[0], found[2]) == (wanted[0], wanted[2])
+        np.testing.assert_array_equal(found[3], wanted[3])
+    assert prepared.about["settings"]["views"]["embedding"]["networks"] == ["msd_musicnn", "msd_vgg"]
+    assert prepared.about["records"] == {"samples": len(set(ids))}
+
+
+def test_pieces_of_an_earlier_version_are_made_again(music: Path, tmp_path: Path) -> None:
+    """It kept rows in a file of another name."""
+    items = [work_unit.Item(i, str(path)) for i, path in enumerate(sorted((music / "choir").iterdir()))]
+    (piece,) = work_unit.plan(items[:2], tmp_path, SETTINGS, tracks=5)
+    make_piece(piece)
+    assert work_unit.is_done(piece)
+    (piece.folder / "features.npy").rename(piece.folder / "statistics.npy")
+    about = json.loads((piece.folder / "piece.json").read_text())
+    about["files"] = work_unit.file_sizes(piece.folder)
+    (piece.folder / "piece.json").write_text(json.dumps(about))
+    assert not work_unit.is_done(piece)
+
+
+def test_a_table_without_the_columns_of_a_view_is_damaged(music: Path, tmp_path: Path) -> None:
+    prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
+    stored = read_parquet(prepared.folder, "features.parquet")
+    write_parquet(prepared.folder, "features.parquet", stored.drop_columns(["mfcc_mean_01"]))
+    with pytest.raises(PreparedError, match=r"has no column mfcc_mean_01: run the same `prepare` again"):
+        prepared.features("statistics")
+    with pytest.raises(PreparedError, match="holds no view 'embedding'"):
+        prepared.features("embedding")
+
+
 @pytest.mark.slow
 def test_the_same_bytes_whatever_the_number_of_workers(music: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, views=(*SETTINGS.views, EmbeddingView()))
     for jobs in (1, 2):
-        prepare(_load(music), tmp_path / f"jobs{jobs}", SETTINGS, jobs=jobs)
+        prepare(_load(music), tmp_path / f"jobs{jobs}", settings, jobs=jobs)
     assert _bytes(tmp_path / "jobs1") == _bytes(tmp_path / "jobs2")
 
 
@@ -126,8 +177,11 @@ def test_other_labels_rewrite_only_the_tables(music: Path, tmp_path: Path) -> No
 def test_other_settings_are_refused_by_name(music: Path, tmp_path: Path) -> None:
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     other = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=400)), shard_tracks=12)
-    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500 there, 400 here"):
+    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500 there, 400 here.* or remove it$"):
         prepare(_load(music), tmp_path / "out", other, jobs=1)
+    more = PrepareSettings(views=(*SETTINGS.views, EmbeddingView()), shard_tracks=12)
+    with pytest.raises(PreparedError, match=r"embedding is absent there, .*; or keep its views: --views samples,stati"):
+        prepare(_load(music), tmp_path / "out", more, jobs=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(PreparedError, match="holds other files"):
@@ -289,7 +343,7 @@ def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_behind(small: Pa
     prepare(_load(small), out, SETTINGS, jobs=1)
     for name in (".work", ".work.dead"):
         shutil.copytree(tmp_path / "work", out / name)
-    (out / ".work" / "piece-000001" / "statistics.npy").unlink()
+    (out / ".work" / "piece-000001" / "features.npy").unlink()
     said: list[str] = []
     prepare(_load(small), out, SETTINGS, jobs=1, notify=said.append)
     assert any("up to date" in s for s in said)

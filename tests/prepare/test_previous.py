@@ -5,18 +5,30 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genrelab.core.config import CLIP_CHOICE_KEY, ClipSettings, PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import (
+    CLIP_CHOICE_KEY,
+    ClipSettings,
+    EmbeddingView,
+    PrepareSettings,
+    SamplesView,
+    StatisticsView,
+    View,
+)
 from genrelab.core.errors import PreparedError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions
-from genrelab.prepare import assemble
+from genrelab.features import views as feature_views
+from genrelab.prepare import assemble, workers
+from genrelab.prepare.make_piece import make_piece
 from genrelab.prepare.pipeline import prepare
 from genrelab.prepare.previous import outcomes_of
+from genrelab.prepare.work_unit import Piece
 from genrelab.records.prepared import Prepared, open_prepared
 from tests.support.tones import write_tone
 
@@ -114,6 +126,34 @@ def test_damaged_shard_is_rebuilt_when_a_track_is_added(made: tuple[Path, Path],
     prepare(_load(root), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(out) == _bytes(tmp_path / "fresh")
     assert prepared.about["records"]["samples"] == prepared.about["counts"]["ok"] == 7
+
+
+@pytest.mark.parametrize("views", [(StatisticsView(), EmbeddingView()), (EmbeddingView(),)], ids=["both", "alone"])
+def test_columns_of_unchanged_tracks_are_taken_over(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: tuple[View, ...]
+) -> None:
+    root, out, settings = tmp_path / "music", tmp_path / "out", PrepareSettings(views, shard_tracks=3)
+    shutil.copytree(made[0], root)
+    prepare(_load(root), out, settings, jobs=1)
+    write_tone(root / "beat" / "1b.wav", hz=999)
+    (root / "ambient" / "2.wav").unlink()
+    prepare(_load(root), tmp_path / "fresh", settings, jobs=1)
+    computed: list[str] = []
+    compute_all = feature_views.compute_all
+
+    def counted(wanted: tuple[View, ...], *args: Any, **more: Any) -> Any:
+        computed.extend(view.name for view in wanted)
+        return compute_all(wanted, *args, **more)
+
+    def in_this_process(pieces: list[Piece], *, jobs: int, done: workers.Done) -> None:
+        for piece in pieces:
+            done(piece, make_piece(piece))
+
+    monkeypatch.setattr(workers, "make_pieces", in_this_process)
+    monkeypatch.setattr(feature_views, "compute_all", counted)
+    prepare(_load(root), out, settings, jobs=1)
+    assert computed == [view.name for view in views]  # of one track
+    assert _bytes(out) == _bytes(tmp_path / "fresh")
 
 
 def test_preparation_of_another_root_is_not_replaced(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:

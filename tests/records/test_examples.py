@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView
+from genrelab.core.config import EmbeddingView, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
@@ -15,6 +15,7 @@ from genrelab.models.keras_training import _shuffled, network_data
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Labels, load_examples
 from genrelab.records.prepared import Prepared, open_prepared
+from tests.support.tones import write_tone
 
 ROLES = ("fit", "choose", "score", "none")
 
@@ -48,6 +49,21 @@ def test_rows_are_the_windows_of_the_roles(prepared: Prepared, tmp_path: Path, v
     chosen = np.isin(examples.role, ("fit", "score"))
     np.testing.assert_array_equal(everything.x[chosen], rows.x)
     assert rows.x.shape == (len(rows.y), *examples.shape)
+
+
+def test_views_of_one_table_read_their_own_columns(tmp_path: Path) -> None:
+    for i, genre in enumerate(("ambient", "ambient", "beat", "beat")):
+        write_tone(tmp_path / "music" / genre / f"{i}.wav", hz=220 + 50 * i, seed=i)
+    settings = PrepareSettings(views=(StatisticsView(), EmbeddingView()))
+    prepared = prepare(folder.load(tmp_path / "music", DatasetOptions()), tmp_path / "out", settings, jobs=1)
+    labels = _labels(prepared)
+    _, _, names, values = prepared.features()
+    for view in ("statistics", "embedding"):
+        examples = load_examples(prepared, view, labels, cache=tmp_path / "c")
+        rows = examples.rows("fit", "choose", "score")
+        own = np.array([name.startswith("msd_") for name in names]) == (view == "embedding")
+        assert examples.view == prepared.views[view] and rows.x.shape == (3, own.sum()) == (3, *examples.shape)
+        np.testing.assert_array_equal(rows.x, values[:3, own])
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.report.explore import write_data_page
-from genrelab.report.page.map import Features, load_features, principal_plane
+from genrelab.report.page.map import Features, load_features, map_figure, principal_plane
 from genrelab.report.page.tracks import add_pictures, data_url, mel_pictures, track_info
 from tests.support.scored_run import AUDIT
 from tests.support.tones import write_tone
@@ -129,6 +129,20 @@ def test_principal_components_are_those_of_the_singular_values() -> None:
         np.testing.assert_allclose(principal_plane(rows)[0], places)
     flat, none = principal_plane(np.ones((4, 3)))
     assert np.isfinite(flat).all() and (none == 0).all()
+
+
+def test_map_may_be_placed_by_each_family_of_features() -> None:
+    names = ["mfcc_mean_01", "mfcc_mean_02", "mfcc_mean_03", "msd_vgg_000", "msd_vgg_001", "msd_vgg_002"]
+    values, genre = np.random.default_rng(0).normal(size=(8, 6)), np.array(["x", "y"] * 4)
+    known = track_info({"track_id": list("abcdefgh"), "path": list("abcdefgh")}, "/", Folder("memory://x"))
+
+    def placed_by(columns: list[int]) -> object:
+        features = Features(list("abcdefgh"), genre, [names[i] for i in columns], values[:, columns])
+        first = map_figure(features, known, {}, "").chart.spec["params"][0]
+        return first["bind"]["labels"] if first["name"] == "shown" else None
+
+    assert placed_by([*range(6)]) == ["all features", "timbre (MFCC)", "music networks (embedding)"]
+    assert placed_by([3, 4, 5]) is None  # one family alone: there is nothing to choose
 
 
 def test_features_are_means_over_windows_in_standard_deviations(prepared: Prepared) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from genrelab.cli import tables
+from genrelab.cli.output import tables
 from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.evaluation import plots

@@ -8,8 +8,9 @@ from pathlib import Path
 from genrelab.cli import run
 from genrelab.cli.console import program_command
 from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions
-from genrelab.cli.predict_output import print_predictions
-from genrelab.cli.tables import leaderboard
+from genrelab.cli.output.predict import print_predictions
+from genrelab.cli.output.tables import leaderboard
+from genrelab.cli.output.writers import Shown
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import DatasetError
 from genrelab.core.progress import Notify, ProgressBar
@@ -42,7 +43,7 @@ def demo(out: Path, notify: Notify, bar: ProgressBar) -> None:
     best = results / result.rows[0].folder / "bundle"
     song = _pick_test_song(corpus, results)
     print()
-    print_predictions(load_bundle(best), [str(song)], form="table")
+    print_predictions(load_bundle(best), [str(song)], Shown())
     print(
         f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
         f"Next, your own music, one folder per genre:\n"

@@ -125,6 +125,9 @@ SPACES: dict[str, Space] = {
         "learning_rate": LEARNING_RATE,
         "pca": PCA,
     },
+    "musicnn": {
+        "C": NumericParameter(1e-4, 1e0, 1e-8, 1e8, log=True),
+    },
     "raw_cnn": {
         "learning_rate": LEARNING_RATE,
         "dropout": DROPOUT,
@@ -162,6 +165,7 @@ DEFAULTS: dict[str, Params] = {
     "gaussian_nb": {"var_smoothing": 1e-9},
     "svm": {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "degree": 3, "calibration_folds": 5},
     "mlp": {"hidden": 100, "layers": 1, "activation": "relu", "alpha": 1e-4, "learning_rate": 1e-3},
+    "musicnn": {"C": 0.003},  # unless tuned, folds of the training part choose it
     "raw_cnn": {"learning_rate": 1e-3, "dropout": 0.5, "dense": 100},
     "mobilenet_v2": {"hidden": 0, "dropout": 0.5, "learning_rate": 1e-3},
 }

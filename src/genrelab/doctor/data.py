@@ -1,6 +1,6 @@
 """The check-up of a dataset: worker processes decode and measure every file, then rules find its faults.
 
-Nothing is written here. `cli/doctor_output.py` prints the result.
+Nothing is written here. `cli/output/doctor.py` prints the result.
 """
 
 from __future__ import annotations

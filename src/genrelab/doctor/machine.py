@@ -23,17 +23,18 @@ from functools import partial
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from genrelab import __version__
 from genrelab.audio import tones
 from genrelab.core.processes import available_cores
 from genrelab.models.devices import DeviceReport
 
+LEARN_PACKAGES = ("google_crc32c", "onnx", "pandas", "pyarrow", "skl2onnx", "sklearn")
 TRAIN_PACKAGES = (
-    "google_crc32c", "jinja2", "keras", "matplotlib", "onnx", "optuna", "pandas", "pooch", "pyarrow", "requests",
-    "skl2onnx", "sklearn", "tensorflow", "tf2onnx",
+    *LEARN_PACKAGES, "jinja2", "keras", "matplotlib", "optuna", "pooch", "requests", "tensorflow", "tf2onnx",
 )  # fmt: skip
-"""Packages that only training imports."""
+"""Packages that only `learn` imports, and only training; the last one of each decides whether it is there at all."""
 
 SYNTHESISED_FORMATS = {
     "wav": ("WAV", "PCM_16"),
@@ -82,13 +83,15 @@ def check_machine(model: str | Path | None = None) -> Iterator[Finding]:
     yield Finding("genrelab", "Python", OK, python)
     for package in base_packages():
         yield _run_check("packages", package, partial(_check_package, package), _reinstall(package))
-    yield _check_train_packages()
+    yield _check_extra("learn", "only to learn own genres", LEARN_PACKAGES, "learn")
+    yield _check_extra("train half", "only to train models", TRAIN_PACKAGES, "train")
     with tempfile.TemporaryDirectory() as folder:
         for suffix in (*SYNTHESISED_FORMATS, *tones.tone_files()):
             yield _run_check(
                 "decoders", suffix, partial(_check_decoder, Path(folder), suffix), _reinstall("soundfile av")
             )
     yield _run_check("model", "model", partial(_check_model, model), _model_remedy(model))
+    yield _run_check("model", "music networks", _check_networks, _reinstall("genrelab"))
     yield from _check_resources()
 
 
@@ -129,13 +132,11 @@ def _version_tuple(release: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", re.split(r"[^\d.]", release, maxsplit=1)[0]))
 
 
-def _check_train_packages() -> Finding:
-    missing = [name for name in TRAIN_PACKAGES if find_spec(name) is None]
-    if not missing:
-        return Finding("packages", "train half", OK, "installed")
-    found = "not installed" if "tensorflow" in missing else f"not complete: without {', '.join(missing)}"
-    remedy = f"only to train models: {shlex.quote(sys.executable)} -m pip install 'genrelab[train]'"
-    return Finding("packages", "train half", NOTE, found, remedy)
+def _check_extra(what: str, purpose: str, packages: tuple[str, ...], extra: str) -> Finding:
+    missing = [name for name in packages if find_spec(name) is None]
+    found = "not installed" if packages[-1] in missing else f"not complete: without {', '.join(sorted(missing))}"
+    remedy = f"{purpose}: {shlex.quote(sys.executable)} -m pip install 'genrelab[{extra}]'"
+    return Finding("packages", what, NOTE, found, remedy) if missing else Finding("packages", what, OK, "installed")
 
 
 def _check_decoder(folder: Path, suffix: str) -> str:
@@ -163,22 +164,36 @@ def _check_decoder(folder: Path, suffix: str) -> str:
 
 def _check_model(model: str | Path | None) -> str:
     """Load the model and classify a chord."""
-    import numpy as np
-
     from genrelab.core.errors import BundleError
     from genrelab.predict.classifier import load_bundle
 
-    t = np.arange(3 * 22_050) / 22_050
-    y = np.sum([np.sin(2 * np.pi * hz * t) / i for i, hz in enumerate((220, 277, 330, 440), 1)], axis=0) / 4
-    start = time.perf_counter()
+    y, start = _chord(22_050), time.perf_counter()
     bundle = load_bundle(model)
     loaded = time.perf_counter()
-    prediction = bundle.predict(y.astype(np.float32), 22_050)
+    prediction = bundle.predict(y, 22_050)
     done = time.perf_counter()
     if prediction.error is not None:
         raise BundleError(f"{bundle.path}: does not answer: {prediction.error}")
     milliseconds = f"loads in {1000 * (loaded - start):.0f} ms, answers in {1000 * (done - loaded):.0f} ms"
     return f"{bundle.name}, {len(bundle.genres)} genres: {milliseconds} ({bundle.path})"
+
+
+def _check_networks() -> str:
+    """Compute the view `embedding` of a chord."""
+    from genrelab.core.config import EmbeddingView
+    from genrelab.features.views import compute
+
+    view, start = EmbeddingView(), time.perf_counter()
+    compute(view, _chord(view.sr), view.sr)
+    return f"{', '.join(view.networks)}: load and read 3 s in {1000 * (time.perf_counter() - start):.0f} ms"
+
+
+def _chord(sr: int) -> Any:
+    """Three seconds of a chord, float32 (samples,)."""
+    import numpy as np
+
+    t = np.arange(3 * sr) / sr
+    return np.float32(sum(np.sin(2 * np.pi * hz * t) / i for i, hz in enumerate((220, 277, 330, 440), 1)) / 4)
 
 
 def _model_remedy(model: str | Path | None) -> str:

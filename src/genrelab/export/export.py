@@ -14,7 +14,7 @@ from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import Bundle, load_bundle, write_bundle
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE
 from genrelab.bundle.model_card import USAGE_HEADING, card_text, usage_section
-from genrelab.core.config import ClipSettings, view_to_json
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, View, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
 from genrelab.export.export_folder import finish_export, replacing
@@ -60,7 +60,7 @@ def write_model_bundle(
         Milliseconds that the bundle takes for a track's windows (without decoding and view), and size of its
         network in bytes.
     """
-    onnx, clips = model.onnx(), clip_settings(task)
+    onnx, clips = model.onnx(), clip_settings(task, examples.view)
     prepared = task.prepared
     licences = sorted({x for x in prepared.tracks["licence"] if x})
     write_bundle(
@@ -81,13 +81,16 @@ def write_model_bundle(
     return _milliseconds(load_bundle(folder), examples), len(onnx)
 
 
-def clip_settings(task: Task) -> ClipSettings:
-    """Clip settings with clips no longer than the longest training track.
+def clip_settings(task: Task, view: View) -> ClipSettings:
+    """The clips that a bundle classifies: those of its preparation, no longer than the longest training track.
 
     A model trained on 3 s excerpts fails on the statistics of 30 s: songs are then classified in clips of 3 s. Only
-    tracks of the training part count; a track longer by no more than the tolerance is still one clip.
+    tracks of the training part count; a track longer by no more than the tolerance is still one clip. Models on
+    `embedding` read windows of 3 s whatever they learned from, and get `EMBEDDING_CLIPS`.
     """
     settings = ClipSettings(**task.prepared.about["settings"].get("clips", {}))
+    if isinstance(view, EmbeddingView):
+        return replace(EMBEDDING_CLIPS, min_s=settings.min_s)
     t = task.prepared.tracks
     tracks = zip(t["duration_s"], t["status"], task.split.parts, strict=True)
     learned = [d for d, status, part in tracks if d is not None and status == "ok" and part == "training"]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
+from genrelab.core.config import ClipSettings, EmbeddingView
 from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
 from genrelab.core.progress import Notify, ignore
 from genrelab.evaluation.calibration import apply_temperature
@@ -126,10 +127,19 @@ def _load_inputs(
 
 
 def _load_input(bundle: Bundle, file: Path) -> ModelInput:
-    inputs = model_input(bundle, audio_clips.read_clips(file, bundle.clips))
+    inputs = model_input(bundle, audio_clips.read_clips(file, _clips(bundle)))
     if not len(inputs.windows):
         raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
     return inputs
+
+
+def _clips(bundle: Bundle) -> ClipSettings:
+    """The clips that every format is given; a bundle that would stop early is asked for all."""
+    return replace(bundle.clips, max_clips=sys.maxsize) if _stops_early(bundle) else bundle.clips
+
+
+def _stops_early(bundle: Bundle) -> bool:
+    return isinstance(bundle.view, EmbeddingView)
 
 
 def _compare(
@@ -186,7 +196,7 @@ def _by_trained(trained: TrainedModel, inputs: list[ModelInput]) -> tuple[Floats
 
 
 def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
-    classifier = load_bundle(bundle.path)
+    classifier = load_bundle(bundle.path).with_windows("all" if _stops_early(bundle) else None)
     predictions = [predict_file(classifier, file) for file in files]
     return _probability_table(bundle, [p.to_json() for p in predictions])
 
@@ -195,9 +205,13 @@ def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
     """Run `genrelab predict` in a subprocess; files named one by one are never looked up in the cache."""
     command = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
     command += ["--model", str(bundle.path.resolve()), "--json"]
+    command += ["--windows", "all"] if _stops_early(bundle) else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
-        return _probability_table(bundle, json.loads(done.stdout))
+        predictions = json.loads(done.stdout)
+        if len(predictions) != len(files):
+            raise ValueError(f"{len(predictions)} answers for {len(files)} files")
+        return _probability_table(bundle, predictions)
     except (ValueError, KeyError, TypeError) as e:
         output = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
         raise ModelError(f"`genrelab predict` fails: {output[-1]}") from e

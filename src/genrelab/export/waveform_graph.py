@@ -1,7 +1,7 @@
-"""One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the network, pooling.
+"""One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the networks, pooling.
 
 What `features/views.py` computes with NumPy is implemented here a second time, in ONNX operators; the tests and
-`genrelab export --check` compare the two. Names are those of `features/spectrogram.py`.
+`genrelab export --check` compare the two. Names are those of `features/spectrogram.py` and `features/embedding.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from scipy.signal.windows import hann
 
 from genrelab.bundle.bundle import Bundle
 from genrelab.bundle.manifest import MODEL_FILE, read_manifest, read_verified
-from genrelab.core.config import LogMelView, MelImageView, SamplesView, TableView, View
+from genrelab.core.config import EmbeddingView, LogMelView, MelImageView, SamplesView, TableView, View
 from genrelab.core.errors import ModelError
+from genrelab.features.embedding import MEL_GAIN, network_file, window_length
 from genrelab.features.spectrogram import AMIN, mel_filters
 from genrelab.models.onnx_export import OUTPUT, Nodes, add_temperature, read_network, rename
 
@@ -28,13 +29,13 @@ DB = 10.0 / np.log(10.0)  # 10 log10(x) = DB ln(x)
 
 def unsupported_reason(view: View) -> str | None:
     """Why a view has no such graph, None if it has one."""
-    if isinstance(view, MelImageView | LogMelView | SamplesView):
+    if isinstance(view, MelImageView | LogMelView | SamplesView | EmbeddingView):
         return None
     if isinstance(view, TableView):
         return "it reads columns of a table: there is no audio that they could be computed from"
     return (
         f"it reads {view.name}: features such as chroma or tempo are computed by code that ONNX has no operators for; "
-        "use --format onnx with genrelab, or a model on mel_image, log_mel or samples"
+        "use --format onnx with genrelab, or a model on mel_image, log_mel, samples or embedding"
     )
 
 
@@ -97,6 +98,8 @@ def _windows(nodes: Nodes, view: View) -> str:
             windows = _mel_image(nodes, view)
         case LogMelView():
             windows = _log_mel_windows(nodes, view)
+        case EmbeddingView():
+            windows = _embedding(nodes, view)
         case _:
             raise AssertionError(view)
     if np.dtype(view.dtype) == np.float16:
@@ -136,17 +139,62 @@ def _log_mel_windows(nodes: Nodes, view: LogMelView) -> str:
 
 def _log_mel(nodes: Nodes, y: str, hop_length: Any, view: MelImageView | LogMelView, n_mels: int) -> str:
     """(signals, frames, n_mels): `spectrogram.log_mel` of every row of `y` (signals, samples)."""
-    margin = view.n_fft // 2
-    padded = nodes("Unsqueeze", nodes("Pad", y, [0, margin, 0, margin]), [2])
-    window = hann(view.n_fft, sym=False).astype(np.float32)
-    spectra = nodes("STFT", padded, hop_length, window, view.n_fft, onesided=1)
-    power = nodes("ReduceSum", nodes("Mul", spectra, spectra), [3], keepdims=0)
-    mel = nodes("MatMul", power, np.ascontiguousarray(mel_filters(view.sr, view.n_fft, n_mels).T))
+    mel = _mel_power(nodes, y, hop_length, view, n_mels)
     loudest = nodes("ReduceMax", mel, axes=[1, 2])
     below = nodes("Sub", _decibels(nodes, mel), _decibels(nodes, loudest))
     silent = nodes("LessOrEqual", loudest, AMIN)
     return nodes("Where", silent, -view.top_db, nodes("Max", below, -view.top_db))
 
 
+def _mel_power(nodes: Nodes, y: str, hop_length: Any, view: MelImageView | LogMelView | EmbeddingView, n: int) -> str:
+    """(signals, frames, n): power in n mel bands of every row of `y` (signals, samples)."""
+    margin = view.n_fft // 2
+    padded = nodes("Unsqueeze", nodes("Pad", y, [0, margin, 0, margin]), [2])
+    window = hann(view.n_fft, sym=False).astype(np.float32)
+    spectra = nodes("STFT", padded, hop_length, window, view.n_fft, onesided=1)
+    power = nodes("ReduceSum", nodes("Mul", spectra, spectra), [3], keepdims=0)
+    return nodes("MatMul", power, np.ascontiguousarray(mel_filters(view.sr, view.n_fft, n).T))
+
+
 def _decibels(nodes: Nodes, power: str) -> str:
     return nodes("Mul", nodes("Log", nodes("Max", power, AMIN)), DB)
+
+
+def _embedding(nodes: Nodes, view: EmbeddingView) -> str:
+    """(1, outputs): `embedding.embedding`, all windows of the clip in one batch."""
+    n_samples = nodes("Squeeze", nodes("Shape", SAMPLES))
+    places = nodes("Range", 0, nodes("Min", n_samples, window_length(view)), 1)
+    y = nodes("Gather", SAMPLES, nodes("Add", nodes("Unsqueeze", _starts(nodes, n_samples, view), [1]), places))
+    power = _mel_power(nodes, y, view.hop_length, view, view.n_mels)
+    levels = nodes("Mul", nodes("Log", nodes("Add", nodes("Mul", power, MEL_GAIN), 1.0)), 1 / np.log(10.0))
+    n_frames = nodes("Gather", nodes("Shape", levels), 1)
+    mel = nodes("Gather", levels, nodes("Mod", np.arange(view.n_frames), n_frames), axis=1)  # a short clip is repeated
+    rows = nodes("Concat", *(_network(nodes, name, mel) for name in view.networks), axis=1)
+    return nodes("ReduceMean", rows, axes=[0], keepdims=1)
+
+
+def _starts(nodes: Nodes, n_samples: str, view: EmbeddingView) -> str:
+    """(windows,) int64: `embedding.window_starts`; ties are rounded to even numbers there and here."""
+    from onnx import TensorProto
+
+    def rounded_ratio(a: str, b: Any) -> str:
+        quotient = nodes("Div", nodes("Cast", a, to=TensorProto.DOUBLE), nodes("Cast", b, to=TensorProto.DOUBLE))
+        return nodes("Cast", nodes("Round", quotient), to=TensorProto.INT64)
+
+    length = window_length(view)
+    n = nodes("Min", nodes("Max", rounded_ratio(n_samples, length), 1), view.max_windows)
+    spare = nodes("Max", nodes("Sub", n_samples, length), 0)
+    steps = nodes("Max", nodes("Sub", n, 1), 1)
+    spread = rounded_ratio(nodes("Mul", nodes("Range", 0, n, 1), spare), steps)
+    return nodes("Where", nodes("Equal", n, 1), nodes("Div", spare, 2), spread)
+
+
+def _network(nodes: Nodes, name: str, mel: str) -> str:
+    """Adds one of the networks of `features/networks`; its output for the windows `mel`, (windows, outputs)."""
+    from onnx.compose import add_prefix
+
+    proto = add_prefix(read_network(network_file(name).read_bytes()), prefix := f"{nodes.prefix}{name}/")
+    rename(proto, proto.graph.input[0].name, mel)
+    nodes.nodes.extend(proto.graph.node)
+    nodes.constants.extend(proto.graph.initializer)
+    return f"{prefix}embedding"

@@ -137,7 +137,7 @@ def _pair_describer(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[
 
 def _feature_row_keys(prepared: Prepared) -> list[str | None]:
     """By track, a hash of its row of a table; None where all values are equal: failed extractions leave such rows."""
-    ids, _, _, values = prepared.features()
+    ids, _, _, values = prepared.features("table")
     varied = values.min(axis=1) < values.max(axis=1) if values.shape[1] else np.zeros(len(ids), np.bool_)
     of = {i: hashlib.sha256(row.tobytes()).hexdigest() for i, row, ok in zip(ids, values, varied, strict=True) if ok}
     return [of.get(i) for i in prepared.tracks["track_id"]]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from genrelab.core.config import FLAT_VIEWS, TrainSettings
+from genrelab.core.config import FLAT_VIEWS, TrainSettings, View
 from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import SPACES, active_params, resolve_params
+from genrelab.evaluation.calibration import MIN_TRACKS, apply_temperature, fit_temperature
+from genrelab.evaluation.metrics import log_loss
 from genrelab.models.base import Model, storage_independent_columns
 from genrelab.models.onnx_export import pipeline_to_onnx
-from genrelab.models.sklearn_tools import bounds_of, l1_penalty, medians_of, one_thread
+from genrelab.models.sklearn_tools import bounds_of, early_stops_as_notes, l1_penalty, medians_of, one_thread
+from genrelab.splits.folds import make_folds, separable_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 5_000
 """More than this (the article's frames have 90,370) needs --pca."""
+
+PENALTIES = (0.001, 0.003, 0.01, 0.03)
+"""Values of C that `musicnn` tries; scaled outputs of 456 columns need strong penalties."""
+
+MIN_DEVIATION = 1e-3
+"""Two outputs of MSD_vgg have a standard deviation below 1e-4, all others one above 1e-2."""
 
 MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 518 columns
 
@@ -58,7 +64,7 @@ class Classical(Model):
         if reason := self.too_many_columns(self.settings, int(np.prod(examples.shape))):
             raise ModelError(reason)
         rows, fit = examples.rows(), examples.role == "fit"
-        self.columns_ = storage_independent_columns(examples.view)
+        self.columns_ = self._choose_columns(examples.view, rows.x, fit)
         x, y = self._columns(rows.x), rows.y[fit]
         self._check_genres(y)
         if np.isinf(x).any():
@@ -72,7 +78,7 @@ class Classical(Model):
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
         self.steps_ = self._steps(filled.shape)
-        with one_thread(), self._warnings_as_notes():
+        with one_thread(), early_stops_as_notes(self.notes):
             z = filled
             for step in self.steps_:
                 z = step.fit_transform(z)
@@ -108,6 +114,10 @@ class Classical(Model):
         if n <= MAX_COLUMNS or settings.of(cls.name).pca is not None:
             return None
         return f"{cls.name}: {n:,} columns are more than {MAX_COLUMNS:,}: add --pca 0.95 (or a number)"
+
+    def _choose_columns(self, view: View, x: NDArray[Any], fit: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Columns that the model uses, shape (columns,), None for all; `fit` (n,) marks the training rows of `x`."""
+        return storage_independent_columns(view)
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Windows (n, *shape) as rows (n, columns) of the columns that the model uses."""
@@ -161,20 +171,6 @@ class Classical(Model):
             bounds=self.bounds_, beta=beta, n_genres=len(self.genres),
         )  # fmt: skip
 
-    @contextmanager
-    def _warnings_as_notes(self) -> Iterator[None]:
-        """Note beside the scores that a solver did not converge; other warnings stay warnings."""
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-        for w in caught:
-            if not issubclass(w.category, ConvergenceWarning):
-                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-        if any(issubclass(w.category, ConvergenceWarning) for w in caught):
-            self.notes.append("the solver stopped before it converged")
-
 
 class LogisticRegression(Classical):
     """Multinomial logistic regression; the article's is one-vs-rest with liblinear."""
@@ -199,6 +195,56 @@ class LogisticRegression(Classical):
 
     def _describe_solver(self, solver: str) -> str:
         return "--preset article" if self.is_article and not self.is_tuned else f"solver {solver}"
+
+
+class Musicnn(Classical):
+    """Transfer learning from music: balanced logistic regression on what frozen networks make of a clip.
+
+    The penalty is chosen on folds of the training rows with artists apart, by the log loss that its probabilities have
+    after one temperature, and the coefficients are divided by that temperature: strong penalties suit few tracks, and
+    make all genres about equally probable. So models with different penalties are equally sure of what they know.
+    """
+
+    name = "musicnn"
+    views = ("embedding",)
+
+    def _choose_columns(self, view: View, x: Any, fit: Any) -> NDArray[np.int64]:
+        """See Classical; outputs that hardly vary are left out, as scaling them would only amplify noise."""
+        return np.flatnonzero(x[fit].std(axis=0) > MIN_DEVIATION)
+
+    def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
+        penalty, temperature = (self.chosen["C"], 1.0) if self.is_tuned else self._choose_penalty(z, y, group)
+        estimator = self._estimator(penalty).fit(z, y)
+        estimator.coef_, estimator.intercept_ = estimator.coef_ / temperature, estimator.intercept_ / temperature
+        return estimator
+
+    def _estimator(self, penalty: float) -> Any:
+        from sklearn.linear_model import LogisticRegression as Estimator
+
+        weight = None if self.settings.class_weight == "none" else "balanced"
+        return Estimator(C=penalty, class_weight=weight, max_iter=MAX_ITER, random_state=self.settings.seed)
+
+    def _choose_penalty(
+        self, z: NDArray[np.float64], y: NDArray[np.int64], group: NDArray[np.int64]
+    ) -> tuple[float, float]:
+        """The best of `PENALTIES` with its temperature, on rows whose artist can be held out.
+
+        Where these are too few: the default, and 1.
+        """
+        used = np.flatnonzero(separable_rows(y, group))
+        if len(used) < MIN_TRACKS or len(np.unique(y[used])) < 2:
+            return float(self.chosen["C"]), 1.0
+        folds, _ = make_folds(y[used], group[used], seed=self.settings.seed)
+        tried = []
+        for penalty in PENALTIES:
+            p = np.zeros((len(used), len(self.genres)))
+            for fitted, out in folds:
+                estimator = self._estimator(penalty).fit(z[used[fitted]], y[used[fitted]])
+                p[np.ix_(out, estimator.classes_)] = estimator.predict_proba(z[used[out]])
+            temperature = fit_temperature(np.arange(len(used)), p, y[used])
+            tried.append((log_loss(y[used], apply_temperature(p, temperature)), penalty, temperature))
+        _, penalty, temperature = min(tried)
+        return penalty, temperature
 
 
 class Knn(Classical):

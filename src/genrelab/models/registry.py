@@ -16,6 +16,7 @@ _CLASS_PATHS = {
     "gaussian_nb": "classical:GaussianNB",
     "svm": "svm:Svm",
     "mlp": "classical:Mlp",
+    "musicnn": "classical:Musicnn",
     "raw_cnn": "raw_cnn:RawCnn",
     "mobilenet_v2": "mobilenet:MobileNetV2",
 }

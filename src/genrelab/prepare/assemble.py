@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrelab import __version__
-from genrelab.core.config import SCHEMA_VERSION, PrepareSettings
+from genrelab.core.config import PARQUET_VIEWS, SCHEMA_VERSION, PrepareSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
-from genrelab.features.statistics import STATISTICS
+from genrelab.features.views import table_columns, table_views
 from genrelab.prepare import work_unit
 from genrelab.prepare.work_unit import Piece, TrackOutcome
 from genrelab.records import tfrecord
@@ -35,11 +35,10 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, pieces: l
     outcomes = [o for piece in pieces for o in work_unit.read(piece)[0]]
     shards = _pieces_by_shard(pieces, settings)
     files: dict[str, str] = {}
-    for view in sorted(settings.views, key=lambda v: v.name):
-        if view.name == "statistics":
-            files |= _write_statistics(out, dataset, shards)
-        else:
-            files |= _write_shards(out, view.name, shards)
+    for name in sorted(view.name for view in settings.views if view.name not in PARQUET_VIEWS):
+        files |= _write_shards(out, name, shards)
+    if columns := tuple(c for view in table_views(settings.views) for c in table_columns(view)):
+        files |= _write_features(out, dataset, columns, shards)
     files |= _write_fingerprints(out, dataset, shards)
     write_tables(out, dataset, outcomes, dataset_json(dataset, settings, outcomes, files))
 
@@ -128,14 +127,16 @@ def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> dict[str
     return written
 
 
-def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
+def _write_features(
+    out: Folder, dataset: Dataset, columns: tuple[str, ...], shards: list[list[Piece]]
+) -> dict[str, str]:
     """`features.parquet`, a row group a shard, so that memory does not grow with the number of tracks."""
-    schema = _features_schema(STATISTICS)
+    schema = _features_schema(columns)
     ids = [t.track_id for t in dataset.tracks]
     local = Path(shards[0][0].work) / "features.parquet"
     with pq.ParquetWriter(local, schema, compression="zstd") as writer:
         for shard in shards:
-            for where, values in _statistics_rows(shard):
+            for where, values in _feature_rows(shard):
                 names = [ids[i] for i, _ in where]
                 writer.write_table(_features_table(names, [s for _, s in where], values, schema))
     digest = work_unit.file_sha256(local)
@@ -143,7 +144,7 @@ def _write_statistics(out: Folder, dataset: Dataset, shards: list[list[Piece]]) 
     return {"features.parquet": digest}
 
 
-def _statistics_rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
+def _feature_rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
     parts = [work_unit.read(piece)[1:] for piece in shard]
     where = [w for part in parts for w in part[0]]
     if where:

@@ -21,6 +21,7 @@ from genrelab.features import views
 from genrelab.features.fingerprint import landmarks, pack
 from genrelab.prepare.work_unit import (
     PACKED_FINGERPRINTS_FILE,
+    ROWS_FILE,
     Item,
     PackedFingerprint,
     Piece,
@@ -35,7 +36,7 @@ from genrelab.records import tfrecord
 
 @dataclass
 class TrackOutput:
-    """Data made of one track: encoded records by view, rows of statistics, fingerprints."""
+    """Data made of one track: encoded records by view, rows of `features.parquet`, fingerprints."""
 
     records: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[tuple[float, NDArray[np.float32]]] = field(default_factory=list)
@@ -64,7 +65,7 @@ def make_piece(piece: Piece) -> float:
     finally:
         for file in files.values():
             file.close()
-    np.save(temporary / "statistics.npy", np.array([v for _, _, v in rows], np.float32))
+    np.save(temporary / ROWS_FILE, np.array([v for _, _, v in rows], np.float32))
     (temporary / PACKED_FINGERPRINTS_FILE).write_bytes(b"".join(marks for _, (_, _, marks) in fingerprints))
     about = {
         "outcomes": [asdict(o) for o in outcomes],
@@ -120,13 +121,13 @@ def _make_track(item: Item, settings: PrepareSettings, of: tuple[View, ...] | No
     """Everything that is made of a track, whose clips are decoded once; `of`: only these views."""
     path, output, sha256 = Path(item.path), TrackOutput(), _audio_sha256(Path(item.path))
     for clip in audio_clips.read_clips(path, settings.clips):
-        found = views.compute_all(settings.views if of is None else of, clip.y, clip.sr, start_s=clip.start_s)
+        wanted = settings.views if of is None else of
+        found = views.compute_all(wanted, clip.y, clip.sr, start_s=clip.start_s)
+        if parts := [found.pop(view.name) for view in views.table_views(wanted)]:  # each is one window: the clip
+            output.rows.append((clip.start_s, np.concatenate([part[0].x for part in parts])))
         for name, window in ((name, w) for name, windows in found.items() for w in windows):
-            if name in PARQUET_VIEWS:
-                output.rows.append((window.start_s, window.x))
-            else:
-                record = tfrecord.Record(item.index, window.start_s, window.x.tobytes())
-                output.records.append((name, tfrecord.encode(record)))
+            record = tfrecord.Record(item.index, window.start_s, window.x.tobytes())
+            output.records.append((name, tfrecord.encode(record)))
         output.fingerprints.append((clip.start_s, sha256, pack(landmarks(clip.y, clip.sr))))
     return output
 

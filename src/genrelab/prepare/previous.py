@@ -54,9 +54,14 @@ def find_existing(
 
 
 def _check_settings(folder: Folder, stored: dict[str, Any], settings: PrepareSettings, remove: str) -> None:
-    differences = "; ".join(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **stored}, settings_as_stored(settings)))
-    if differences:
-        raise PreparedError(f"{folder} holds other settings ({differences}): choose another --out, or remove {remove}")
+    found = list(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **stored}, settings_as_stored(settings)))
+    if not found:
+        return
+    only_views = all(d.startswith("views.") and "absent" in d for d in found)  # such as one that is new by default
+    keep = f"; or keep its views: --views {','.join(stored['views'])}" if only_views else ""
+    raise PreparedError(
+        f"{folder} holds other settings ({'; '.join(found)}): choose another --out, or remove {remove}{keep}"
+    )
 
 
 def _check_clip_choice(old: Prepared, settings: PrepareSettings) -> None:
@@ -169,7 +174,7 @@ def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableT
     old, t = state.old, state.old.tracks
     spans = {view: _record_spans(state, view, cache) for view in old.views if view not in PARQUET_VIEWS}
     rows: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
-    if "statistics" in old.views:
+    if any(view in PARQUET_VIEWS for view in old.views):
         if "features.parquet" not in state.whole:
             return {}
         ids, starts, _, values = old.features()

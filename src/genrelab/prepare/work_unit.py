@@ -85,6 +85,9 @@ class Piece:
 
 PACKED_FINGERPRINTS_FILE = "prints.bin"
 
+ROWS_FILE = "features.npy"
+"""The rows of `features.parquet`."""
+
 FileStamp = tuple[str, int, int, int, int]
 """Path, size, mtime, ctime (ns) and inode of a file: copies often share size and mtime."""
 
@@ -104,10 +107,10 @@ class TrackOutcome:
 
 
 def read(piece: Piece) -> tuple[list[TrackOutcome], list[tuple[int, float]], NDArray[np.float32]]:
-    """Outcomes of a complete piece, (index, start_s) of its rows of statistics, and those rows."""
+    """Outcomes of a complete piece, (index, start_s) of its rows of `features.parquet`, and those rows."""
     about = json.loads((piece.folder / "piece.json").read_text())
     outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
-    return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / "statistics.npy")
+    return outcomes, [(i, s) for i, s in about["rows"]], np.load(piece.folder / ROWS_FILE)
 
 
 def read_fingerprints(piece: Piece) -> list[tuple[int, PackedFingerprint]]:
@@ -126,7 +129,8 @@ def is_done(piece: Piece) -> bool:
         about = json.loads((piece.folder / "piece.json").read_text())
     except (FileNotFoundError, ValueError):
         return False
-    if about.get("files") != file_sizes(piece.folder) or "prints" not in about:
+    sizes = file_sizes(piece.folder)
+    if about.get("files") != sizes or "prints" not in about or ROWS_FILE not in sizes:  # an earlier version's
         return False
     outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return [o.index for o in outcomes] == [i.index for i in piece.items] and all(

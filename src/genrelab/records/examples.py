@@ -267,7 +267,7 @@ def _readable_shard(scan: _ShardScan, folder: Path) -> Path:
 
 
 def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
-    ids, starts, _, values = prepared.features()
+    ids, starts, _, values = prepared.features(view.name)
     number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     track = np.array([number[i] for i in ids], np.int64)
     keep = labels.role[track] != "none"

@@ -1,4 +1,4 @@
-"""Reads PREPARED: settings, the table of tracks, shards by view, columns of statistics, fingerprints."""
+"""Reads PREPARED: settings, the table of tracks, shards by view, columns of features, fingerprints."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from genrelab.core.config import SCHEMA_VERSION, View, view_from_json
 from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
 from genrelab.features.fingerprint import Fingerprint, unpack
+from genrelab.features.views import table_columns
 
 TRACKS_SCHEMA = pa.schema(
     [
@@ -116,9 +117,21 @@ class Prepared:
             raise PreparedError(f"{self.folder}: {FINGERPRINTS_FILE}: {e}: {RERUN_HINT}") from e
         return found, dict(zip(ids, table["payload_sha256"], strict=True))
 
-    def features(self) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
-        """`features.parquet`: track ids, window starts in seconds (rows,), column names, values (rows, columns)."""
-        table = _read_table(self.folder, "features.parquet")
+    def features(
+        self, view: str | None = None
+    ) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
+        """`features.parquet`, or what it holds of one view.
+
+        Returns:
+            track ids, window starts in seconds (rows,), column names, values (rows, columns).
+
+        Raises:
+            PreparedError: the file is missing or damaged, or has no columns of this view.
+        """
+        wanted = None
+        if view is not None and view != "table":  # a table's columns are all; names with a dot cannot be chosen
+            wanted = ["track_id", "start_s", *table_columns(self.view(view))]
+        table = _read_table(self.folder, "features.parquet", wanted)
         columns = tuple(c for c in table.column_names if c not in ("track_id", "start_s"))
         values = np.empty((table.num_rows, len(columns)), np.float32)
         for i, c in enumerate(columns):
@@ -195,23 +208,31 @@ def _mismatch_error(folder: Folder) -> PreparedError:
     return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {RERUN_HINT}")
 
 
-def _read_table(folder: Folder, name: str) -> pa.Table:
+def _read_table(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table:
     try:
-        table = read_parquet(folder, name)
+        table = read_parquet(folder, name, columns)
         table.validate(full=True)  # a flipped bit may leave invalid text
     except (PreparedError, pa.ArrowException) as e:
         raise PreparedError(f"{' '.join(str(e).split())}: {RERUN_HINT}") from e
     return table
 
 
-def read_parquet(folder: Folder, name: str) -> pa.Table:
-    """A Parquet file of PREPARED or RUN."""
+def read_parquet(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file of PREPARED or RUN, or these columns of it.
+
+    Raises:
+        PreparedError: it cannot be read, or lacks one of the columns.
+    """
     try:
+        file = pq.ParquetFile(pa.BufferReader(folder.read_bytes(name)), pre_buffer=False)
         # Without threads: a thread of pyarrow that is still running when Python exits aborts the process
         # (apache/arrow#34314).
-        return pq.ParquetFile(pa.BufferReader(folder.read_bytes(name)), pre_buffer=False).read(use_threads=False)
+        table = file.read(columns, use_threads=False)
     except (OSError, pa.ArrowException) as e:
         raise PreparedError(f"{folder}: {name} cannot be read ({' '.join(str(e).split())})") from e
+    if absent := set(columns or ()) - set(table.column_names):
+        raise PreparedError(f"{folder}: {name} has no column {min(absent)}")
+    return table
 
 
 def write_parquet(folder: Folder, name: str, table: pa.Table) -> None:

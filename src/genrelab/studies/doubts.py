@@ -274,7 +274,7 @@ def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: st
     known = {"artist": t["artist"], "album": t["album"], "split": t["official_split"]}
     columns |= {name: column for name, column in known.items() if any(column)}
     if "table" in prepared.views:
-        ids, _, names, values = prepared.features()
+        ids, _, names, values = prepared.features("table")
         row = {track: n for n, track in enumerate(ids)}
         columns |= {c: [values[row[i], n] for i in t["track_id"]] for n, c in enumerate(names)}
     else:

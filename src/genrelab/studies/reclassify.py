@@ -1,4 +1,5 @@
-"""Classify altered audio of the scored tracks of a RUN with its finished models, each as in `predict`.
+"""Classify altered audio of the scored tracks of a RUN with its finished models, each as in `predict`, but that those
+on `embedding` use all clips of their bundle, whether or not the answer is clear before.
 
 A track is decoded once for all conditions, and a view is computed once for all models that use it with the same
 settings: five of the classical models use `statistics`. The memory of a worker does not grow with the track's length.

@@ -39,13 +39,17 @@ VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "trainin
 
 
 @dataclass(frozen=True)
-class _HeldOut:
-    """Windows that were not fitted on: track and probabilities of each; and which tracks they are of."""
+class HeldOut:
+    """Windows that were not fitted on: track and probabilities of each; and which tracks they are of.
+
+    `fold` is the number of the fold of each window, where they were held out in turn.
+    """
 
     track: Ints
     p: Floats
     fitted_on: str
     notes: tuple[str, ...] = ()
+    fold: Ints | None = None
 
 
 def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, ...], scratch: Path) -> Calibration:
@@ -86,31 +90,48 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
     return Calibration(temperature, evidence, probabilities, about, notes)
 
 
-def _held_out_windows(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> _HeldOut:
+def _held_out_windows(model: Model, examples: Examples, p: Floats, parts: tuple[str, ...], scratch: Path) -> HeldOut:
     chosen = examples.role == "choose"
     if not chosen.any():
-        return _out_of_fold(model, examples, scratch)
+        return out_of_fold(model, examples, scratch)
     track = examples.track[chosen]
     fitted_on = VALIDATION if all(parts[i] == "validation" for i in np.unique(track)) else HELD_OUT
     learned, asked = (np.unique(examples.track[examples.role == role]) for role in ("fit", "choose"))
     group = examples.labels.group
     shared = bool(np.isin(group[asked], group[learned]).any())
-    return _HeldOut(track, p[chosen], fitted_on, shared_artists_note(group[np.append(learned, asked)], shared))
+    return HeldOut(track, p[chosen], fitted_on, shared_artists_note(group[np.append(learned, asked)], shared))
 
 
-def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _HeldOut:
-    """Training tracks, each answered by a model that was fitted on tracks of other artists."""
+def out_of_fold(
+    model: Model,
+    examples: Examples,
+    scratch: Path,
+    *,
+    never: NDArray[np.bool_] | None = None,
+    strata: Ints | None = None,
+) -> HeldOut:
+    """Training tracks, each answered by a model that was fitted on tracks of other artists.
+
+    Args:
+        model: gives class, settings and genres; a new one is fitted for each fold.
+        scratch: a folder for what models write while they are fitted again.
+        never: marks the tracks of `examples.labels` (tracks,) that are always fitted on and never held out.
+        strata: of each track (tracks,), spread evenly over the folds; the genres unless given.
+    """
     labels = examples.labels
     tracks = np.unique(examples.track[examples.role == "fit"])
+    if never is not None:
+        tracks = tracks[~never[tracks]]
     asked = tracks[separable_rows(labels.y[tracks], labels.group[tracks])]
-    held = _HeldOut(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
+    held = HeldOut(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
     if len(asked) < MIN_TRACKS:
         return held
-    splits, apart = make_folds(labels.y[asked], labels.group[asked], seed=model.settings.seed)
+    spread = labels.y if strata is None else strata
+    splits, apart = make_folds(spread[asked], labels.group[asked], seed=model.settings.seed)
     notes = shared_artists_note(labels.group[asked], not apart)
     settings = replace(model.settings, params=with_fast_params(model.settings.params, model.name))
-    found: list[tuple[Ints, Floats]] = []
-    for _, out in splits:
+    found: list[tuple[Ints, Floats, Ints]] = []
+    for number, (_, out) in enumerate(splits):
         away = np.isin(np.arange(len(labels.role)), asked[out])
         rest = replace(examples, labels=replace(labels, role=np.where(away, "choose", labels.role)))
         try:
@@ -118,6 +139,6 @@ def _out_of_fold(model: Model, examples: Examples, scratch: Path) -> _HeldOut:
         except ModelError as e:
             return replace(held, notes=(f"it could not be fitted again to be calibrated: {e}",))
         rows = rest.rows("choose")
-        found.append((rows.track, again._proba(rows.x)))
-    track, p = (np.concatenate(column) for column in zip(*found, strict=True))
-    return replace(held, track=track, p=p, notes=notes)
+        found.append((rows.track, again._proba(rows.x), np.full(len(rows.track), number)))
+    track, p, fold = (np.concatenate(column) for column in zip(*found, strict=True))
+    return replace(held, track=track, p=p, notes=notes, fold=fold)

@@ -20,7 +20,7 @@ from genrelab.report.page.tracks import TrackInfo
 MAX_POINTS = 1_500  # on the map: more cannot be distinguished, and make the page slow
 MAX_DEVIATIONS = 5.0  # standard deviations at which a feature is clipped
 PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
-FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma"}
+FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma", "music networks (embedding)": r"msd_"}
 Floats = NDArray[np.float64]
 
 
@@ -51,7 +51,7 @@ class Features:
 
 
 def load_features(prepared: Prepared) -> Features | None:
-    """The features of a preparation; None if it has no statistics and no table, or too few usable tracks."""
+    """The features of a preparation; None if it has no `features.parquet`, or too few usable tracks."""
     if not prepared.folder.exists("features.parquet"):
         return None
     ids, _, names, values = prepared.features()
@@ -92,7 +92,7 @@ def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
 
 
 def map_figure(features: Features, known: TrackInfo, answered: Mapping[str, str], model: str) -> Figure:
-    """Principal components of all features, of the MFCC and of the chroma, with the best model's prediction.
+    """Principal components of all features and of each of `FAMILIES`, with the best model's prediction.
 
     Args:
         answered: predicted genre by track; empty where there is no model.
