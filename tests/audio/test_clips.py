@@ -32,6 +32,7 @@ from genrelab.audio.clips import (
     read,
     read_clips,
     resample,
+    spread_order,
 )
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
@@ -798,3 +799,34 @@ def test_length_is_measured_only_up_to_the_limit(tmp_path: Path, monkeypatch: py
     with closing(reader.Audio(tmp_path / "a.aac", most_s=5.0)) as audio:
         assert 5.0 < audio.frames / audio.sr < 5.1
     assert 5 * sr / 1_024 <= seen < 5.2 * sr / 1_024 + 4
+
+
+# --- spread over the track ---
+
+
+@pytest.mark.parametrize("n", range(1, 40))
+def test_spread_order_names_every_number_once_and_its_beginning_is_spread(n: int) -> None:
+    order = spread_order(n)
+    assert sorted(order) == list(range(n)) and order[0] == n // 2
+    for k in range(1, n + 1):
+        edges = np.array(sorted([-0.5, *order[:k], n - 0.5]))
+        assert np.diff(edges).max() <= 2 * n / k + 1, "no long stretch is left out"
+
+
+def test_spread_clips_are_the_same_in_another_order(tmp_path: Path) -> None:
+    """In memory and in a file; silent ones are left out of both."""
+    y, settings = sound(12.5, 8_000), ClipSettings(clip_s=1.0, max_clips=9)
+    y[3 * 8_000 : 5 * 8_000] = 0
+    soundfile.write(tmp_path / "a.wav", y, 8_000, subtype="FLOAT")
+    in_order = list(clips_from_samples(y, 8_000, "a", settings))
+    spread = list(clips_from_samples(y, 8_000, "a", settings, spread=True))
+    with closing(reader.Audio(tmp_path / "a.wav")) as audio:
+        from_file = list(clips_from_audio(audio, settings, spread=True))
+    starts = clip_starts(12.5, settings)
+    heard = [clip.start_s for clip in in_order]
+    assert [clip.start_s for clip in spread] == [starts[i] for i in spread_order(len(starts)) if starts[i] in heard]
+    assert heard == sorted(heard) != [clip.start_s for clip in spread] and len(heard) < len(starts) == 9
+    by_start = {clip.start_s: clip.y for clip in in_order}
+    for clip, same in zip(spread, from_file, strict=True):
+        np.testing.assert_array_equal(clip.y, by_start[clip.start_s])
+        np.testing.assert_array_equal(clip.y, same.y)

@@ -120,6 +120,23 @@ def test_calibration_evidence_is_stored_and_loaded(tmp_path: Path) -> None:
     assert load_bundle(write(tmp_path / "without")).calibration is None
 
 
+def test_own_names_are_stored_only_where_they_are(tmp_path: Path) -> None:
+    """So that a bundle that says nothing of them, as older ones, stays the same to the byte."""
+    theirs, ours = write(tmp_path / "theirs"), write(tmp_path / "ours", own_names=True)
+    assert (load_bundle(theirs).own_names, load_bundle(ours).own_names) == (False, True)
+    stored = [json.loads((folder / "bundle.json").read_text()) for folder in (theirs, ours)]
+    assert "own_names" not in stored[0] and stored[1] == stored[0] | {"own_names": True}
+    replace_card(ours, "# Another\n")
+    assert load_bundle(ours).own_names is True
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "true", [], {}])
+def test_own_names_must_be_true_or_false(tmp_path: Path, value: Any) -> None:
+    edit(write(tmp_path / "b"), lambda about: about.update(own_names=value))
+    with pytest.raises(BundleError, match=r"bundle\.json: own_names must be true or false\. Received: "):
+        load_bundle(tmp_path / "b")
+
+
 def test_bundle_is_loaded_as_it_was_written(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path / "svm" / "bundle", licence="CC BY", temperature=1.5))
     assert (bundle.name, bundle.genres, bundle.view, bundle.clips) == ("svm", GENRES, VIEW, ClipSettings())

@@ -14,7 +14,9 @@ import pytest
 from genrelab.audio.clips import clip_starts
 from genrelab.bundle.model_card import card_text, usage_section, was_fitted
 from genrelab.core.config import (
+    EMBEDDING_CLIPS,
     ClipSettings,
+    EmbeddingView,
     FramesView,
     MelImageView,
     PrepareSettings,
@@ -30,6 +32,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.records.examples import Examples, load_examples
 from genrelab.records.task import Task, make_task
 from tests.support.evidence import evidence_from_confidences
+from tests.support.in_memory import examples_of
 
 
 @pytest.fixture
@@ -95,6 +98,26 @@ def test_card_describes_the_input_of_each_export_format() -> None:
     assert "tf.saved_model.load" in "\n".join(usage_section("saved-model", MelImageView(), clips, 8))
 
 
+def test_card_of_a_model_on_embeddings_names_the_networks_and_the_early_stop(task: Task, tmp_path: Path) -> None:
+    bundle, graph = (
+        "\n".join(usage_section(f, EmbeddingView(), EMBEDDING_CLIPS, 8)) for f in ("onnx", "waveform-onnx")
+    )
+    assert "float32 (windows, 456)" in bundle and "mono samples at 16,000 Hz" in bundle
+    assert "runs the frozen networks that come with genrelab; this model is what follows them" in bundle
+    assert "mono, full scale 1, at 16,000 Hz" in graph and "the frozen networks are its own matter" in graph
+    for text in (bundle, graph):
+        assert "A track of up to 3.15 s is one clip" in text and "stops as soon as the answer is clear" in text
+    mel = "\n".join(usage_section("onnx", MelImageView(), ClipSettings(), 8))
+    assert "frozen networks" not in mel and "is clear" not in mel
+    y = task.labels(chooses=False).y
+    learned = examples_of(np.zeros((len(y), 456)), np.maximum(y, 0), view=EmbeddingView())
+    scores = metrics.score(np.zeros(3, int), np.full((3, 3), 1 / 3), task.genres)
+    model, about = create("musicnn", TrainSettings(), task.genres), {"scores": scores, "notes": []}
+    card = card_text(model, task, learned, about, EMBEDDING_CLIPS)
+    assert "averaged over up to 5 windows of 3 s of each clip of the preparation" in card
+    assert "averaged over up to" not in card_of(task, tmp_path)
+
+
 def test_card_reports_the_calibration_and_its_tracks(task: Task, tmp_path: Path) -> None:
     examples: Examples = load_examples(task.prepared, "samples", task.labels(chooses=False), cache=tmp_path)
     y = examples.y[examples.role == "score"]
@@ -105,17 +128,20 @@ def test_card_reports_the_calibration_and_its_tracks(task: Task, tmp_path: Path)
     calibration = {"temperature": 1.37, "fitted_on": "validation", "scored": scored}
     first, second, third = task.genres
     evidence = evidence_from_confidences(
-        {first: [800] * 30, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26
+        {first: [800] * 60, third: [700] * 3}, {first: [500], second: [900] * 25}, [123] * 26
     )
     about = {"scores": scores, "notes": [], "calibration": calibration}
     model = create("majority", TrainSettings(), task.genres)
     text = card_text(model, task, examples, about, ClipSettings(), evidence)
     assert text.index("## Scores") < text.index("## How sure") < text.index("## Not tested on")
-    assert "on 59 tracks (validation) of 59 artists or single tracks. Temperature 1.37." in text
+    assert "on 89 tracks (validation) of 89 artists or single tracks. Temperature 1.37." in text
     assert "every genre with a probability of 0.123 or more" in text
-    assert "| answer | precision 0.5 | precision 0.7 | precision 0.9 |" in text
-    assert f"| {first} | 0.5 (30 of 31, by 31) | 0.5 (30 of 31, by 31) | 0.8 (30 of 30, by 30) |" in text
-    assert f"Supported at none of 0.5, 0.7, 0.9: {second}, {third}." in text and f"| {second} | never" not in text
+    assert "| answer | precision 0.5 | precision 0.8 | precision 0.9 |" in text
+    assert f"| {first} | 0.5 (60 of 61, by 61) | 0.5 (60 of 61, by 61) | never |" in text
+    assert f"| {third} | 0.7 (3 of 3, by 3) | never | never |" in text
+    assert f"Supported at none of 0.5, 0.8, 0.9: {second}." in text and f"| {second} | never" not in text
+    assert "the lowest that has the precision with a probability of 70%, given the calibration tracks of that" in text
+    assert "and as a prior those of other genres. In brackets: how many of that genre's own answers" in text
     assert "log loss from 2.500 to 1.250 and the ECE from 0.310 to 0.062" in text and "true genre of 87.5%" in text
     assert "40.0% of them are answered, and 95.0% of these answers are right" in text
     assert "where none has, the most probable until they add up to 0.9" in text
@@ -126,7 +152,7 @@ def test_card_reports_the_calibration_and_its_tracks(task: Task, tmp_path: Path)
     text = card_text(
         model, task, examples, about | {"calibration": calibration | {"fitted": False}}, ClipSettings(), evidence
     )
-    assert "No temperature was fitted: its probabilities are as they came. What follows rests on 59 tracks" in text
+    assert "No temperature was fitted: its probabilities are as they came. What follows rests on 89 tracks" in text
     assert "the log loss is 1.250 and the ECE 0.062. The sets" in text
     assert "Temperature" not in text and "alibrated on" not in text and "temperature took" not in text
     assert [was_fitted(c) for c in ({"n": 16}, {"n": 20}, {}, {"n": 400, "fitted": False})] == [

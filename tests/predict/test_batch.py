@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from genrelab.core.config import ClipSettings, LogMelView, SamplesView, TableView
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, LogMelView, SamplesView, TableView
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED
+from genrelab.datasets.synth_voices import SR as SONG_SR
 from genrelab.predict import batch as listening
 from genrelab.predict.batch import MAX_FILES_IN_PROCESS, FileResult, predict_files
 from genrelab.predict.cache import open_cache
@@ -27,6 +28,7 @@ from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_file
 from genrelab.predict.prediction import Decision, Prediction
 from tests.support.bundles import SR, bundle_for, noise
+from tests.support.songs import genres, song
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +267,30 @@ def test_workers_make_the_same_second_pass_as_this_process(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_workers_stop_as_early_as_this_process_and_hear_the_same_tags(tmp_path: Path) -> None:
+    """With the real networks."""
+    view = EmbeddingView()
+    weights = np.random.default_rng(0).standard_normal((*view.shape, 3)).astype(np.float32)
+    own = bundle_for(tmp_path / "bundle", view, EMBEDDING_CLIPS, 10 * weights)
+    paths = [tmp_path / f"{i}.wav" for i in range(6)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, song(genres()[i], i, i, seconds=14.0), SONG_SR)
+    n_heard = {}
+    for name, bundle in (("own", own), ("all", own.with_windows("all")), ("any", own.with_any())):
+        found = list(predict_files(bundle, paths, jobs=2))
+        for there, here in zip(found, predict_files(bundle, paths, jobs=1), strict=True):
+            assert (there.genre, there.unknown_because) == (here.genre, here.unknown_because)
+            assert there.tags is not None and here.tags is not None and here.music_score is not None
+            assert there.tags == pytest.approx(here.tags, abs=1e-5)
+            assert there.probabilities == pytest.approx(here.probabilities, abs=1e-5)
+            assert there.music_score == pytest.approx(here.music_score, abs=1e-3)
+            assert [w.start_s for w in there.timeline] == [w.start_s for w in here.timeline]
+        n_heard[name] = [len(p.timeline) for p in found]
+    assert n_heard["any"] == n_heard["own"] and n_heard["all"] == [5] * 6
+    assert set(n_heard["own"]) == {2, 5}, "else no song is clear, or all are"
+
+
+@pytest.mark.slow
 def test_fresh_cache_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 2)
     with open_cache() as answers:
@@ -349,7 +375,8 @@ def test_thresholds_apply_to_worker_and_cached_answers_alike(bundle: Classifier,
     with open_cache() as answers:
         for jobs in (2, 1):  # heard by workers, then remembered
             found = plain(list(predict_files(never, paths, jobs=jobs, cache=answers)))
-            assert {p.genre for p in found} == {"unknown"} and all(p.genre_set for p in found)
-            assert [replace(p, genre=p.guess, genre_set=None) for p in found] == heard
+            assert {(p.genre, p.unknown_because) for p in found} == {("unknown", "unsure")}
+            assert all(p.genre_set for p in found)
+            assert [replace(p, genre=p.guess, genre_set=None, unknown_because=None) for p in found] == heard
             answers.flush()
         assert plain(list(predict_files(bundle, paths, cache=answers))) == heard

@@ -19,10 +19,14 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.predict import cache as memories
+from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import PredictionCache, Stamp, cache_folder, open_cache, stamp_of
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import Prediction
+from tests.support import heard_levels
 from tests.support.bundles import SR, bundle_for, noise
+from tests.support.heard_levels import FOLK, MUSIC, hear_levels, level_bundle
+from tests.support.heard_levels import song as song_of
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +116,55 @@ def test_requested_windows_are_cached_apart_from_the_models_own(song: Path, tmp_
             answers.flush()
             found = answers.lookup(second, song)
             assert found is not None and (found.probabilities, answers.lookup(first, song)) == (other, said)
+
+
+def test_tags_and_music_score_are_cached_with_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = hear_levels(monkeypatch)
+    bundle, songs = level_bundle(tmp_path / "bundle"), [tmp_path / "music.wav", tmp_path / "talk.wav"]
+    for path, level in zip(songs, (FOLK, -FOLK), strict=True):
+        soundfile.write(path, song_of(*[level] * 3), heard_levels.SR, subtype="FLOAT")
+    with open_cache(refuse) as answers:
+        said = [keep(answers, bundle.with_any(), path) for path in songs]
+    assert [p.music_score for p in said] == [MUSIC, -MUSIC] and all(p.tags is not None for p in said)
+    heard.clear()
+    with open_cache(refuse) as answers:
+        assert [answers.lookup(bundle, path) for path in songs] == said
+        assert [answers.lookup_content(bundle, path, payload(path)) for path in songs] == said
+        found = list(predict_files(bundle, songs, cache=answers))
+        assert [(p.genre, p.unknown_because) for p in found] == [("Folk", None), ("unknown", "not_music")]
+        found = list(predict_files(bundle.with_any(), songs, cache=answers))
+    assert found == said and heard == [], "the gate is applied to what is remembered"
+
+
+def test_answers_of_early_stops_are_cached_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear_levels(monkeypatch)
+    own = level_bundle(tmp_path / "bundle")
+    soundfile.write(tmp_path / "song.wav", song_of(FOLK, FOLK, FOLK), heard_levels.SR, subtype="FLOAT")
+    with open_cache(refuse) as answers:
+        said = keep(answers, own, tmp_path / "song.wav")
+        answers.flush()
+        for other in (own.with_windows(10), own.with_windows("all"), replace(own, stops_early=False)):
+            assert answers.lookup(other, tmp_path / "song.wav") is None
+        assert answers.lookup(own.with_any(), tmp_path / "song.wav") == said
+
+
+@pytest.mark.parametrize("change", ["tags = NULL", "tags = x'00'", "tags = zeroblob(400)", "tags = 'rock'"])
+def test_row_without_valid_tags_is_ignored(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    hear_levels(monkeypatch)
+    bundle, path = level_bundle(tmp_path / "bundle"), tmp_path / "song.wav"
+    soundfile.write(path, song_of(FOLK), heard_levels.SR, subtype="FLOAT")
+    with open_cache(refuse) as answers:
+        said = keep(answers, bundle, path)
+    with sqlite3.connect(cache / "answers.sqlite") as database:
+        database.execute(f"UPDATE answers SET {change}")
+    database.close()
+    with open_cache(refuse) as answers:
+        assert answers.lookup(bundle, path) is answers.lookup_content(bundle, path, payload(path)) is None
+        keep(answers, bundle, path)
+        answers.flush()
+        assert answers.lookup(bundle, path) == said
 
 
 def test_answers_of_another_genrelab_version_are_not_used(
@@ -270,7 +323,7 @@ def test_damaged_cache_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
     assert len(said) == 1 and "is damaged: it was moved to answers-aside.sqlite" in said[0]
 
 
-@pytest.mark.parametrize("version", [1, 99])
+@pytest.mark.parametrize("version", [1, 2, 99])
 def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
     with open_cache(refuse) as answers:
         keep(answers, bundle, song)

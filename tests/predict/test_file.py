@@ -270,8 +270,11 @@ def test_long_file_needs_the_memory_of_one_clip(tmp_path: Path, samples_bundle: 
 def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
     prediction = samples_bundle.predict(noise(2), SR)
     plain = json.loads(json.dumps(prediction.to_json()))
-    assert list(plain) == ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
-    assert plain["probabilities"] == prediction.probabilities
+    assert list(plain) == [
+        *("path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"),
+    ]
+    assert plain["probabilities"] == prediction.probabilities and plain["unknown_because"] is None
+    assert "tags" not in prediction.to_json(tags=True), "this model has none"
     full = json.loads(json.dumps(prediction.to_json(timeline=True, top=2)))
     assert list(full) == [*plain, "timeline"]
     assert list(full["timeline"][0]) == ["start_s", "end_s", "probabilities"]
@@ -283,6 +286,7 @@ def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifi
         "genre": None,
         "confidence": None,
         "probabilities": {},
+        "unknown_because": None,
         "duration_s": None,
         "model": "linear",
         "error": "No such file or directory",

@@ -70,7 +70,12 @@ def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Ite
 
 
 def clips_from_audio(
-    audio: Audio, settings: ClipSettings, *, more: bool = False, duration_s: float | None = None
+    audio: Audio,
+    settings: ClipSettings,
+    *,
+    more: bool = False,
+    spread: bool = False,
+    duration_s: float | None = None,
 ) -> Iterator[Clip]:
     """The same clips of a file that is open.
 
@@ -78,22 +83,30 @@ def clips_from_audio(
         duration_s: its length, given where the clips of a second pass must not overlap those of the first: a decoder
             that takes over in between may measure another length.
         more: yield the clips of a second pass (see `clip_starts`); there may be none.
+        spread: yield them in an order in which the first few are spread over the track (see `spread_order`).
 
     Raises:
         DecodeError: as `read_clips`.
     """
-    yield from _usable_clips(audio, audio.path, settings, more, duration_s or audio.frames / audio.sr)
+    duration_s = duration_s or audio.frames / audio.sr
+    yield from _usable_clips(audio, audio.path, settings, more, duration_s, spread)
 
 
 def clips_from_samples(
-    y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings, *, more: bool = False
+    y: NDArray[np.float32],
+    sr: int,
+    path: str | Path,
+    settings: ClipSettings,
+    *,
+    more: bool = False,
+    spread: bool = False,
 ) -> Iterator[Clip]:
     """The same clips of samples that are in memory already: `y` of shape (samples,); errors name `path`.
 
     Raises:
         DecodeError: as `read_clips`.
     """
-    yield from _usable_clips(_Samples(y, sr), path, settings, more, len(y) / sr)
+    yield from _usable_clips(_Samples(y, sr), path, settings, more, len(y) / sr, spread)
 
 
 @dataclass(frozen=True)
@@ -107,11 +120,12 @@ class _Samples:
 
 
 def _usable_clips(
-    audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float
+    audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float, spread: bool
 ) -> Iterator[Clip]:
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
+    starts = clip_starts(duration_s, settings, more=more)
     kept, problem = 0, None
-    for start_s in clip_starts(duration_s, settings, more=more):
+    for start_s in (starts[i] for i in spread_order(len(starts))) if spread else starts:
         y = audio.read(start_s, seconds)
         problem = _find_problem(y, audio.sr, settings)
         if problem == NOT_FINITE:
@@ -149,6 +163,16 @@ def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False
         left = np.floor((parts + _GOLDEN_OFFSET) * (n_left / max(len(parts), 1))).astype(np.int64)
         chosen = left + np.searchsorted(chosen - np.arange(len(chosen)), left, side="right")
     return tuple(np.where(chosen < full, chosen * clip_s, duration_s - clip_s).tolist())
+
+
+def spread_order(n: int) -> tuple[int, ...]:
+    """The numbers below `n` in an order in which the first few, however many, are spread evenly; starts in the middle.
+
+    Multiples of the golden ratio, modulo 1: no gap between the first k of them is wider than 1.62 / k or so (three
+    distance theorem), so that 4 n of them hit each n-th part.
+    """
+    steps = (0.5 + np.arange(4 * n) * (math.sqrt(5) - 1) / 2) % 1
+    return tuple(dict.fromkeys((steps * n).astype(int).tolist()))
 
 
 def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:

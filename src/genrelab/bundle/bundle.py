@@ -71,6 +71,7 @@ class Bundle:
         temperature: divides the logarithms of its probabilities; 1 leaves them unchanged.
         calibration: its results on tracks that it was not fitted on; None where there were none.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
+        own_names: are the genres its owner's words, to be written as they are?
         fingerprint: sha256 of bundle.json, which holds the sha256 of all else: equal for bundles with equal results.
     """
 
@@ -87,6 +88,7 @@ class Bundle:
     licence: str | None
     versions: Mapping[str, str] = field(repr=False)
     created_by: str
+    own_names: bool
     fingerprint: str
     session: Any = field(repr=False, compare=False)  # onnxruntime.InferenceSession
 
@@ -145,6 +147,7 @@ def write_bundle(
     licence: str | None,
     temperature: float = 1.0,
     calibration: Evidence | None = None,
+    own_names: bool = False,
     readme: str,
 ) -> None:
     """Write a bundle beside `folder` and rename it when it is complete; an existing one is replaced.
@@ -156,7 +159,7 @@ def write_bundle(
         onnx: network with one float32 input, shape (windows, *view.shape), and an output `probabilities`.
         genres: sorted, in the order of the output's columns.
         readme: the card, in Markdown.
-        name, view, clips, metrics, dataset, split, licence, temperature, calibration: see `Bundle`.
+        name, view, clips, metrics, dataset, split, licence, temperature, calibration, own_names: see `Bundle`.
 
     Raises:
         BundleError: `folder` is there and is no bundle, or holds other files.
@@ -176,6 +179,7 @@ def write_bundle(
         "dataset": dataset,
         "split": split,
         "licence": licence,
+        **({"own_names": True} if own_names else {}),
         "versions": versions(),
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "created_by": f"genrelab {version('genrelab')}",
@@ -255,6 +259,7 @@ def load_bundle(path: str | Path) -> Bundle:
         licence=about["licence"],
         versions=about["versions"],
         created_by=about["created_by"],
+        own_names=about.get("own_names", False),
         fingerprint=about["fingerprint"],
         session=_make_session(contents[MODEL_FILE], view, folder / MODEL_FILE),
     )

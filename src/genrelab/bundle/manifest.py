@@ -54,7 +54,9 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {
     "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
 }  # fmt: skip
-"""Keys of bundle.json besides `format_version`, and, where tracks were left to calibrate with, `calibration`."""
+"""Keys of bundle.json besides `format_version`; there may also be `calibration`, where tracks were left to calibrate
+with, and `own_names`.
+"""
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -83,6 +85,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise bundle_error(
                 where, f"{key} is missing" if key not in about else f"{key} cannot be {_short_repr(about[key])}"
             )
+    if not isinstance(about.get("own_names", False), bool):
+        raise bundle_error(where, f"own_names must be true or false. Received: {_short_repr(about['own_names'])}")
     genres = about["genres"]
     if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
         raise bundle_error(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genrelab.core.config import FIRST_CLIP_VIEWS, ClipSettings, TableView, View
+from genrelab.core.config import FIRST_CLIP_VIEWS, ClipSettings, EmbeddingView, TableView, View
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import LEVEL, MIN_TRACKS, Evidence, Threshold
+from genrelab.evaluation.calibration import MIN_TRACKS, Evidence
+from genrelab.evaluation.thresholds import LEVEL, Threshold
 
 if TYPE_CHECKING:
     from genrelab.models.base import Model
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 USAGE_HEADING = "## How it is fed"
 """Heading of the card's last section; the rest of a card is the same in every format."""
 
-PRECISIONS, COVERAGE = (0.5, 0.7, 0.9), 0.9
+PRECISIONS, COVERAGE = (0.5, 0.8, 0.9), 0.9
 """Precisions and coverage that the card reports."""
+
+EMBEDDING_CAVEAT = (
+    "Unknown artists are unknown to this model only: the music networks below it were trained on the Million Song "
+    "Dataset, which holds songs of many artists, perhaps of these, too."
+)
+"""What a reader of scores on `embedding` must know."""
 
 MAX_LICENCES = 5  # licences that are named; FMA has some sixty
 
@@ -49,7 +56,7 @@ def card_text(
         f"{len(task.genres)} genres: {', '.join(task.genres)}.",
         "",
         *_data_section(task, about["notes"]),
-        *_scores_section(task, about["scores"]),
+        *_scores_section(task, about["scores"], examples.view),
         *_per_genre_table(about["scores"]),
         *_calibration_lines(model, about, evidence),
         *_untested_section(task),
@@ -75,7 +82,7 @@ def _data_section(task: Task, notes: list[str]) -> list[str]:
     ]
 
 
-def _scores_section(task: Task, s: dict[str, Any]) -> list[str]:
+def _scores_section(task: Task, s: dict[str, Any], view: View) -> list[str]:
     y, roles = task.labels(chooses=False), np.array(task.split.roles)
     most, genre = metrics.majority(y.y[y.role == "fit"], y.y[roles == "score"])
     return [
@@ -90,6 +97,19 @@ def _scores_section(task: Task, s: dict[str, Any]) -> list[str]:
         *[f"| {name} | {s[name]:.3f} | |" for name in ("balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")],
         f"| guessing | {metrics.chance(len(task.genres)):.3f} | |",
         f"| always {task.genres[genre]} | {most:.3f} | |",
+        "",
+        *_averaging_lines(view),
+    ]
+
+
+def _averaging_lines(view: View) -> list[str]:
+    """Where scoring and `predict` differ: of `embedding` one averages what the model reads, the other its answers."""
+    if not isinstance(view, EmbeddingView):
+        return []
+    windows = f"up to {view.max_windows} windows of {view.window_s:.0f} s"
+    return [
+        f"For these scores the outputs of the frozen networks were averaged over {windows} of each clip of the "
+        "preparation. `genrelab predict` lets the model answer on each window, and averages the answers.",
         "",
     ]
 
@@ -165,9 +185,9 @@ def calibration_section(temperature: float | None, evidence: Evidence, fitted_on
         f"of {COVERAGE:g} or more has its genre among them.",
         "",
         "With `--min-precision` an answer counts from these confidences on, and is `unknown` below. Each is the lowest "
-        "for which the calibration tracks support the precision (lower bound of Clopper and Pearson, one-sided, "
-        f"{LEVEL:.0%}, tracks of one artist being taken for alike); in brackets, how many of those answers were right, "
-        "and by how many artists the tracks are. Genres that are seldom answered share one (*).",
+        f"that has the precision with a probability of {LEVEL:.0%}, given the calibration tracks of that genre, the "
+        "tracks of one artist being taken for alike, and as a prior those of other genres. In brackets: how many of "
+        "that genre's own answers were right, and by how many artists the tracks are.",
         "",
         *(table if supported else rest),
         *(["", *rest] if supported and never else []),
@@ -177,7 +197,7 @@ def calibration_section(temperature: float | None, evidence: Evidence, fitted_on
 def _format_threshold(t: Threshold) -> str:
     if t.confidence is None:
         return "never"
-    return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists}){'*' if len(t.genres) > 1 else ''}"
+    return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists})"
 
 
 def _untested_section(task: Task) -> list[str]:
@@ -236,13 +256,16 @@ def usage_section(form: str, view: View, clips: ClipSettings, n_genres: int) -> 
 
 def _window_text(form: str, view: View) -> str:
     numbers = "bundle.json" if form == "onnx" else "settings.json"
+    networks = isinstance(view, EmbeddingView)
     if form == "waveform-onnx":
-        return "Nothing else is computed before or behind it but the resampling; levels and windows are its own matter."
+        inside = "levels, windows and the frozen networks" if networks else "levels and windows"
+        return f"Nothing else is computed before or behind it but the resampling; {inside} are its own matter."
     if isinstance(view, TableView):
         return f"A window is a row of the columns that `{numbers}` names, in that order."
     return (
         f"A window is what the view `{view.name}` makes of mono samples at {view.sr:,} Hz, with the numbers in "
         f"`{numbers}`: in Python `genrelab.views.compute` does it, and `genrelab predict` all of this."
+        + (" It runs the frozen networks that come with genrelab; this model is what follows them." if networks else "")
     )
 
 
@@ -257,5 +280,14 @@ def _clips_text(view: View, clips: ClipSettings) -> str:
         f"A track of up to {clips.clip_s * (1 + clips.tolerance):g} s is one clip. A longer one is cut into clips of "
         f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left. Of n "
         f"clips, more than {clips.max_clips}, the first is heard{others}; silent ones are left out. The probabilities "
-        "of a track are the mean over its clips."
+        f"of a track are the mean over its clips.{_early_stop_text(view)}"
+    )
+
+
+def _early_stop_text(view: View) -> str:
+    if not isinstance(view, EmbeddingView):
+        return ""
+    return (
+        " `genrelab predict` takes clips spread over the track and stops as soon as the answer is clear, after two at "
+        "the earliest; with `--windows all` it takes every clip."
     )

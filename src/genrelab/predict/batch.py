@@ -44,6 +44,7 @@ class WorkerSettings:
     fingerprint: str
     clips: ClipSettings
     second_pass: bool
+    stops_early: bool
     uses_cache: bool
     fresh: bool
 
@@ -168,8 +169,9 @@ class _WorkerQueue:
         self._bundle, self._jobs, self._cache = bundle, jobs, cache
         fresh = cache is not None and cache.fresh
         self._settings = WorkerSettings(
-            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.second_pass, cache is not None, fresh
-        )
+            str(bundle.path), bundle.fingerprint, bundle.clips, bundle.second_pass, bundle.stops_early,
+            cache is not None, fresh,
+        )  # fmt: skip
         self._rest, self._all_sent = iter(files), False
         self._slots: deque[_Slot] = deque()
         self._in_flight: dict[Future[FileResult], _Slot] = {}
@@ -256,4 +258,6 @@ def _load_in_worker(settings: WorkerSettings) -> tuple[BundleInUse, PredictionCa
         from genrelab.predict.cache import open_cache
 
         cache = open_cache(ignore, fresh=settings.fresh)
-    return replace(bundle, clips=settings.clips, second_pass=settings.second_pass), cache
+    return replace(
+        bundle, clips=settings.clips, second_pass=settings.second_pass, stops_early=settings.stops_early
+    ), cache

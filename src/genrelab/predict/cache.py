@@ -3,7 +3,7 @@
     <cache>/answers.sqlite
     ├── models   the bundle's fingerprint, the version of genrelab, and which clips are used
     ├── files    path, size and mtime of a file → SHA-256 of its audio without its tags
-    ├── answers  model and audio → probabilities and duration
+    ├── answers  model and audio → probabilities, duration, music score and tags
     └── faults   model and path, size and mtime of a file → why it cannot be classified
 
 A file that was renamed, moved or retagged is found by its audio. An error is that of its own file only: another name,
@@ -21,6 +21,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -30,10 +31,11 @@ import numpy as np
 
 from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.core.config import ClipSettings
+from genrelab.core.config import ClipSettings, EmbeddingView
 from genrelab.core.errors import printable
 from genrelab.core.progress import Notify
 from genrelab.core.sqlite import is_damage, move_aside, open_database
+from genrelab.features.tags import TAGS
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -42,12 +44,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FILE = "answers.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE models (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE answers (
-    model INTEGER NOT NULL, payload BLOB NOT NULL, probabilities BLOB NOT NULL, duration_s REAL NOT NULL,
+    model INTEGER NOT NULL, payload BLOB NOT NULL, probabilities BLOB NOT NULL, duration_s REAL NOT NULL, tags BLOB,
     PRIMARY KEY (model, payload)
 );
 CREATE TABLE faults (
@@ -60,10 +62,10 @@ SELECT duration_s, error FROM models JOIN faults ON model = id
 WHERE key = ? AND path = ? AND size = ? AND mtime_ns = ?
 """
 BY_FILE = """
-SELECT probabilities, duration_s FROM files JOIN models ON key = ?
+SELECT probabilities, duration_s, tags FROM files JOIN models ON key = ?
 JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AND size = ? AND mtime_ns = ?
 """
-BY_PAYLOAD = "SELECT probabilities, duration_s FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
+BY_PAYLOAD = BY_FILE.partition("FROM")[0] + "FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
 THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
 
 MAX_ROWS = 2_000_000
@@ -101,11 +103,9 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "genrelab"
 
 
-def _print_to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
-def open_cache(notify: Notify = _print_to_stderr, *, fresh: bool = False) -> PredictionCache:
+def open_cache(
+    notify: Notify = lambda sentence: print(sentence, file=sys.stderr), *, fresh: bool = False
+) -> PredictionCache:
     """The cache of this user; where it cannot be opened, one that stores nothing, and `notify` is called with why.
 
     One that is damaged, or of another schema version, is moved aside, and a new one created.
@@ -136,7 +136,7 @@ class PredictionCache:
     def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify, fresh: bool = False) -> None:
         self._file, self._database, self._notify, self.fresh = file, database, notify, fresh
         self._new_files: dict[bytes, tuple[int, int, bytes]] = {}
-        self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None]] = {}
+        self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None, bytes | None]] = {}
         self._new_errors: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
         self._written = time.monotonic()
 
@@ -189,7 +189,7 @@ class PredictionCache:
             self._new_errors[key, path] = (*stamp, prediction.duration_s, prediction.error)
         elif payload is not None:
             p = np.array(list(prediction.probabilities.values()), "<f8").tobytes()
-            self._new_answers[key, payload] = (p, prediction.duration_s)
+            self._new_answers[key, payload] = (p, prediction.duration_s, _tags_bytes(prediction))
             self._new_files[path] = (*stamp, payload)
             self._new_errors[key, path] = None
         self.flush_if_due()
@@ -233,12 +233,12 @@ class PredictionCache:
 
 
 def _key(bundle: BundleInUse) -> str:
-    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.second_pass)
+    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.second_pass, bundle.stops_early)
 
 
 @lru_cache(maxsize=8)
-def _key_of(fingerprint: str, version: str, clips: ClipSettings, second_pass: bool) -> str:
-    clip_key = dataclasses.asdict(clips) | {"looks_again": second_pass}
+def _key_of(fingerprint: str, version: str, clips: ClipSettings, second_pass: bool, stops_early: bool) -> str:
+    clip_key = dataclasses.asdict(clips) | {"looks_again": second_pass, "stops_early": stops_early}
     return f"{fingerprint} {version} {json.dumps(clip_key)}"
 
 
@@ -248,7 +248,7 @@ def _path_bytes(path: str | Path) -> bytes:
 
 def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
     """The prediction in a row; None where the row is invalid: then the file is classified again."""
-    blob, duration_s = row
+    blob, duration_s, tags_blob = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
         return None
     p = np.frombuffer(blob, "<f8")
@@ -256,7 +256,19 @@ def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, 
         return None
     best = int(p.argmax())
     probabilities = dict(zip(bundle.genres, p.tolist(), strict=True))
-    return Prediction(str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None)
+    found = Prediction(str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None)
+    if not isinstance(bundle.view, EmbeddingView):
+        return found
+    if not (isinstance(tags_blob, bytes) and len(tags_blob) == 8 * (1 + len(TAGS))):
+        return None
+    score, *tags = np.frombuffer(tags_blob, "<f8").tolist()
+    return replace(found, music_score=score, tags=dict(zip(TAGS, tags, strict=True)))
+
+
+def _tags_bytes(prediction: Prediction) -> bytes | None:
+    """Music score and tags; None of a model that has none."""
+    tags = prediction.tags
+    return None if tags is None else np.array([prediction.music_score, *tags.values()], "<f8").tobytes()
 
 
 def _write(
@@ -270,7 +282,7 @@ def _write(
         keys = {(key,) for key, _ in (*answers, *faults)}
         database.executemany("INSERT OR IGNORE INTO models (key) VALUES (?)", keys)
         rows = [(*what, *row) for what, row in answers.items()]
-        database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?)", rows)
+        database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?, ?)", rows)
         database.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", [(path, *row) for path, row in files.items()]
         )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import bundle as bundles
+from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
@@ -33,23 +34,38 @@ STARTER = Path(bundles.__file__).with_name("starter")
 class Classifier(BundleInUse):
     """A bundle with methods that predict and that set how: `load_bundle(path).predict("song.mp3")`."""
 
-    def predict(self, track: str | Path | NDArray[Any], sr: int | None = None) -> Prediction:
+    def predict(
+        self,
+        track: str | Path | NDArray[Any],
+        sr: int | None = None,
+        *,
+        any: bool = False,  # noqa: A002 - the same word as on the command line and over HTTP
+    ) -> Prediction:
         """Classify a file, or mono samples of shape (samples,) with their rate `sr`.
 
         A file that cannot be used is no exception: its prediction has an `error`.
+
+        Args:
+            any: name the most probable genre whatever it is (see `with_any`).
 
         Raises:
             SettingsError: samples without a rate, or of another shape.
             BundleError: the bundle does not take audio.
         """
+        bundle = self.with_any() if any else self
         if not isinstance(track, np.ndarray):
-            return self.decision(predict_file(self, track))
+            return bundle.decision(predict_file(bundle, track))
         if sr is None:
             raise SettingsError("samples need their rate: predict(y, sr=44100)")
-        return self.decision(predict_samples(self, track, sr))
+        return bundle.decision(predict_samples(bundle, track, sr))
 
     def predict_many(
-        self, paths: Iterable[str | Path], *, jobs: int | None = 1, windows: WindowCount | None = None
+        self,
+        paths: Iterable[str | Path],
+        *,
+        jobs: int | None = 1,
+        windows: WindowCount | None = None,
+        any: bool = False,  # noqa: A002 - as in `predict`
     ) -> Iterator[Prediction]:
         """Classify files, in their order, lazily.
 
@@ -58,12 +74,13 @@ class Classifier(BundleInUse):
                 start by importing the calling script: with more than one it must keep its own work below
                 `if __name__ == "__main__":`.
             windows: see `with_windows`.
+            any: see `with_any`.
 
         Raises:
             SettingsError: `jobs` or `windows` is invalid.
             BundleError: the bundle does not take audio.
         """
-        bundle = self.with_windows(windows)
+        bundle = (self.with_any() if any else self).with_windows(windows)
         paths = [paths] if isinstance(paths, str | Path) else paths
         if jobs == 1:
             return (bundle.decision(predict_file(bundle, path)) for path in paths)
@@ -76,7 +93,8 @@ class Classifier(BundleInUse):
 
         Args:
             windows: a number, and up to the same number again where the two likeliest genres are closer than
-                `file.TIE_MARGIN`; `all`; or None: the bundle's own setting.
+                `file.TIE_MARGIN`; `all`; or None: the bundle's own setting, and of bundles that read `embedding` no
+                more of them than make the answer clear.
 
         Raises:
             SettingsError: anything else.
@@ -86,7 +104,11 @@ class Classifier(BundleInUse):
         if windows != "all" and not (isinstance(windows, int) and windows > 0):
             raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
         clips = replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows)
-        return replace(self, clips=clips, second_pass=windows != "all")
+        return replace(self, clips=clips, second_pass=windows != "all", stops_early=False)
+
+    def with_any(self) -> Classifier:
+        """The same model, always naming the most probable genre: also of what is no music, and however unsure."""
+        return replace(self, decision=replace(self.decision, gate=False, thresholds=None))
 
     def with_min_precision(self, precision: float | None) -> Classifier:
         """The same model, returning `unknown` unless calibration tracks support that this share of answers is right.
@@ -151,4 +173,5 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
     Raises:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
     """
-    return Classifier(**vars(bundles.load_bundle(path or default_bundle())))
+    bundle = bundles.load_bundle(path or default_bundle())
+    return Classifier(**vars(bundle), stops_early=isinstance(bundle.view, EmbeddingView))

@@ -7,8 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+from genrelab.features.gate import MIN_MUSIC_SCORE
+
 UNKNOWN = "unknown"
-"""The genre of a prediction that is not confident enough."""
+"""The genre of a prediction that does not count: of what is no music, or not confident enough."""
+
+NOT_MUSIC, UNSURE = "not_music", "unsure"
+"""Why a prediction is `unknown`."""
 
 ROUNDING = 1e-9
 """Confidences of calibration tracks were rounded down to thousandths; a value this close below one counts as equal."""
@@ -28,11 +33,14 @@ class Prediction:
     """The result for a track; if there is an `error`, `genre` and `confidence` are None.
 
     Attributes:
-        genre: the most probable one, or `unknown` where that is not confident enough (see `Decision`).
+        genre: the most probable one, or `unknown` where that does not count (see `Decision`).
         confidence: the probability of the most probable genre, also where `genre` is `unknown`.
         timeline: the scores of each window; empty if the prediction came from the cache.
         lasting: the same file would get the same prediction; False where it could not be read at all.
         genre_set: the genres that the track may have, the most probable first; None unless a coverage was requested.
+        tags: probability of each descriptive tag (`features/tags.py`); None where the model does not read `embedding`.
+        music_score: how much it sounds like music (`features/gate.py`); None as above.
+        unknown_because: `not_music` or `unsure` where `genre` is `unknown`.
     """
 
     path: str
@@ -45,17 +53,21 @@ class Prediction:
     timeline: tuple[WindowScore, ...] = ()
     lasting: bool = True
     genre_set: tuple[str, ...] | None = None
+    tags: Mapping[str, float] | None = None
+    music_score: float | None = None
+    unknown_because: str | None = None
 
     @property
     def guess(self) -> str | None:
         """The most probable genre, also where `genre` is `unknown`; None if there is an error."""
         return max(self.probabilities, key=lambda g: self.probabilities[g]) if self.probabilities else None
 
-    def to_json(self, *, timeline: bool = False, top: int | None = None) -> dict[str, Any]:
+    def to_json(self, *, timeline: bool = False, top: int | None = None, tags: bool = False) -> dict[str, Any]:
         """The object that `predict --json` prints and the service returns.
 
         Args:
             timeline: include the scores of every window.
+            tags: include the tags of a model that has them.
             top: number of genres, best first; None: all.
         """
         result: dict[str, Any] = {
@@ -63,10 +75,13 @@ class Prediction:
             "genre": self.genre,
             "confidence": self.confidence,
             "probabilities": _best(self.probabilities, top),
+            "unknown_because": self.unknown_because,
             "duration_s": self.duration_s,
             "model": self.model,
             "error": self.error,
         }
+        if tags and self.tags is not None:
+            result["tags"] = _best(dict(self.tags), None)
         if self.genre_set is not None:
             result["set"] = list(self.genre_set)
         if timeline:
@@ -79,27 +94,38 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which predictions count; by default, all do. Applied last: cached predictions are stored without it.
+    """Which predictions count; by default, all of music do. Applied last: cached ones are stored without it.
 
     Attributes:
         thresholds: for each genre the minimum confidence at which it counts, None if it never does.
         least_likely: the minimum probability at which a genre belongs to the set of those that a track may have.
         coverage: how often the true genre should be in its set; for predictions in which no genre is that likely.
+        gate: is what does not sound like music `unknown`, before any genre is named?
     """
 
     thresholds: Mapping[str, float | None] | None = None
     least_likely: float | None = None
     coverage: float = 0.0
+    gate: bool = True
 
     def __call__(self, prediction: Prediction) -> Prediction:
         """The prediction with the genre and the set that follow from it."""
         if self.least_likely is not None:
             prediction = replace(prediction, genre_set=self._set(prediction.probabilities, self.least_likely))
-        if self.thresholds is not None and prediction.genre is not None and prediction.confidence is not None:
-            threshold = self.thresholds[prediction.genre]
-            if threshold is None or prediction.confidence + ROUNDING < threshold:
-                prediction = replace(prediction, genre=UNKNOWN)
+        if prediction.genre is None or prediction.confidence is None:
+            return prediction
+        if self.gate and prediction.music_score is not None and prediction.music_score < MIN_MUSIC_SCORE:
+            return replace(prediction, genre=UNKNOWN, unknown_because=NOT_MUSIC)
+        if self.thresholds is not None and not self.counts(prediction.genre, prediction.confidence):
+            return replace(prediction, genre=UNKNOWN, unknown_because=UNSURE)
         return prediction
+
+    def counts(self, genre: str, probability: float) -> bool:
+        """Is a genre this probable enough to be named? Where no thresholds are set, every one is."""
+        if self.thresholds is None:
+            return True
+        threshold = self.thresholds[genre]
+        return threshold is not None and probability + ROUNDING >= threshold
 
     def _set(self, probabilities: Mapping[str, float], least: float) -> tuple[str, ...]:
         """Never empty if there are probabilities.

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import BATCH_SIZE, Bundle
-from genrelab.core.config import FIRST_CLIP_VIEWS, LogMelView, SamplesView, View
+from genrelab.core.config import FIRST_CLIP_VIEWS, EmbeddingView, LogMelView, SamplesView, View
 from genrelab.features.views import compute_many
 
-ScoredWindow = tuple[float, float, NDArray[np.float64]]
-"""Start and end of a window in seconds, and its probabilities, shape (genres,)."""
+
+class ScoredWindow(NamedTuple):
+    """A window from `start_s` to `end_s`; `p` are its probabilities, shape (genres,).
+
+    `embedding` is the window itself, shape (outputs,), of bundles that read `embedding`: tags and the gate use it.
+    """
+
+    start_s: float
+    end_s: float
+    p: NDArray[np.float64]
+    embedding: NDArray[np.float32] | None = None
 
 
 def score_windows(bundle: Bundle, clips: Iterable[Clip]) -> Iterator[ScoredWindow]:
-    """Start, end and probabilities of every window; windows of several clips are batched."""
+    """The windows of clips, in their order; those of several clips go through the network together.
+
+    Windows of `embedding` go through one by one: its small network costs next to nothing, and no clip is read before
+    the one before it was scored, so that the caller may stop.
+    """
+    at_once = 1 if isinstance(bundle.view, EmbeddingView) else BATCH_SIZE
     if bundle.view.name in FIRST_CLIP_VIEWS:
         clips = islice(clips, 1)
     spans: list[tuple[float, float]] = []
@@ -29,7 +43,7 @@ def score_windows(bundle: Bundle, clips: Iterable[Clip]) -> Iterator[ScoredWindo
         for window in windows:
             spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
             arrays.append(window.x)
-        if len(arrays) >= BATCH_SIZE:
+        if len(arrays) >= at_once:
             yield from _score_batch(bundle, spans, arrays)
             spans, arrays = [], []
     yield from _score_batch(bundle, spans, arrays)
@@ -40,7 +54,8 @@ def _score_batch(
 ) -> Iterator[ScoredWindow]:
     if arrays:
         rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
-        yield from ((*span, row) for span, row in zip(spans, rows, strict=True))
+        embeddings = arrays if isinstance(bundle.view, EmbeddingView) else [None] * len(arrays)
+        yield from (ScoredWindow(*span, *row) for span, *row in zip(spans, rows, embeddings, strict=True))
 
 
 def _window_s(view: View) -> float:
