@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.audio.files import find_audio_files
-from genrelab.core.errors import DecodeError
+from genrelab.audio.files import common_folder, find_audio_files, path_below
+from genrelab.core.errors import DecodeError, SettingsError
 
 
 def audio_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -88,3 +88,72 @@ def test_unreadable_folder_is_an_error_and_other_files_are_found(
 @pytest.mark.parametrize("name", ["x" * 5_000, "nul\0byte.mp3"])
 def test_impossible_file_names_are_left_to_the_decoder(name: str) -> None:
     assert audio_files([name]) == [Path(name)]
+
+
+# --- files that are left out ---
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        (["*.wav"], ["a.mp3", "live/b.mp3", "live/old/c.mp3", "talk/live.mp3"]),
+        (["live"], ["a.mp3", "e.wav", "talk/d.wav", "talk/live.mp3"]),
+        (["live/"], ["a.mp3", "e.wav", "talk/d.wav", "talk/live.mp3"]),
+        (["./live/*"], ["a.mp3", "e.wav", "talk/d.wav", "talk/live.mp3"]),
+        (["live/*/*", "talk/*.wav"], ["a.mp3", "e.wav", "live/b.mp3", "talk/live.mp3"]),
+        (["old", "[a-d].*"], ["e.wav", "talk/live.mp3"]),
+        (["A.MP3"], ["a.mp3", "e.wav", "live/b.mp3", "live/old/c.mp3", "talk/d.wav", "talk/live.mp3"]),
+    ],
+)
+def test_patterns_fit_names_and_paths_below_the_folder(tmp_path: Path, patterns: list[str], left: list[str]) -> None:
+    touch(tmp_path, "a.mp3", "e.wav", "live/b.mp3", "live/old/c.mp3", "talk/d.wav", "talk/live.mp3")
+    found = [f for f in find_audio_files([tmp_path], patterns) if isinstance(f, Path)]
+    assert [f.relative_to(tmp_path).as_posix() for f in found] == left
+
+
+def test_patterns_fit_named_files_and_folders_below_their_common_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "live/b.mp3", "talk/d.wav", "talk/e.wav")
+    names = [tmp_path / "live", tmp_path / "talk/d.wav", tmp_path / "talk/e.wav", tmp_path / "none.mp3"]
+    assert list(find_audio_files(names, ["live", "talk/e*"])) == [tmp_path / "talk/d.wav", tmp_path / "none.mp3"]
+    assert list(find_audio_files(names, ["talk"])) == [tmp_path / "live/b.mp3", tmp_path / "none.mp3"]
+    assert list(find_audio_files(["no/such.mp3"], ["*.wav"])) == [Path("no/such.mp3")]
+
+
+def test_pattern_that_fits_nothing_is_reported_and_one_that_fits_all_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp3", "b.wav")
+    (tmp_path / "empty").mkdir()
+    sentences: list[str] = []
+    found = list(find_audio_files([tmp_path, tmp_path / "empty"], ["*.wav", "Podcast"], sentences.append))
+    assert found[0] == tmp_path / "a.mp3" and isinstance(found[1], DecodeError), "which is empty by itself"
+    assert sentences == [f"--exclude Podcast: fits no file or folder below {tmp_path}"]
+    with pytest.raises(SettingsError, match="leaves no file"):
+        list(find_audio_files([tmp_path], ["*"]))
+
+
+# --- their common folder ---
+
+
+def test_common_folder_is_the_deepest_that_holds_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "music/a/1.mp3", "music/a/deep/2.mp3", "music/b/3.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "music" / "b")
+    music = tmp_path / "music"
+    assert common_folder([music / "a/1.mp3", music / "a/deep"]) == music / "a"
+    assert common_folder([music / "a/1.mp3", tmp_path / "link"]) == music, "where the music lies"
+    assert common_folder([music / "a/1.mp3", tmp_path / "typing-error.mp3"]) == music / "a"
+    monkeypatch.chdir(tmp_path)
+    assert (common_folder(["music"]), common_folder(["link"])) == (Path("music"), Path("link")), "as it is named"
+    assert common_folder(["music/a/1.mp3"]) == Path("music/a")
+    for names in ([], ["none.mp3", "nul\0byte"]):
+        with pytest.raises(SettingsError, match="no such file or folder"):
+            common_folder(names)
+
+
+def test_path_below_leads_from_the_real_folder_to_the_name(tmp_path: Path) -> None:
+    touch(tmp_path, "music/a/1.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "music")
+    (tmp_path / "music/a/2.mp3").symlink_to(tmp_path / "music/a/1.mp3")
+    assert path_below(tmp_path / "music", tmp_path / "link/a/1.mp3") == "a/1.mp3"
+    assert path_below(tmp_path / "link", tmp_path / "music/a/2.mp3") == "a/2.mp3"
+    assert path_below(tmp_path / "link", tmp_path / "music/a") == "a"
+    with pytest.raises(ValueError, match="is not in the subpath"):
+        path_below(tmp_path / "music/a", tmp_path / "music")

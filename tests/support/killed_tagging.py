@@ -1,6 +1,6 @@
-"""A run of `tag` or `untag` that kills itself at the n-th call of something.
+"""A run of `tag`, `tag --apply` or `untag` that kills itself at the n-th call of something.
 
-python -m tests.support.killed_tagging DIR WHERE N [JOURNAL…]
+python -m tests.support.killed_tagging DIR WHERE N [PLAN | JOURNAL…]
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.tagging import journal as tag_journal
-from genrelab.tagging import replace_file, tag, untag
+from genrelab.tagging import plan, replace_file, tag, untag
 from genrelab.tagging.tag import TagSettings
 from tests.support.killed_at import kill_before_change
 from tests.support.named_model import FakeClassifier
+
+PLAN = "plan.jsonl"
+"""The name by which a plan is told from a journal."""
 
 
 def killed_at_call(n: int, function: Callable[..., Any], *, done: str) -> Callable[..., Any]:
@@ -48,7 +51,10 @@ if __name__ == "__main__":
         Path.replace = killed_at_call(n, Path.replace, done="all")  # type: ignore[method-assign]
     elif where == "before a change":
         kill_before_change(n, folder)
+    if journals and journals[0].endswith(PLAN):
+        plan.apply_plan(Path(journals[0]), lambda _: None)
+        sys.exit()
     for journal in journals:
         untag.untag(Path(journal), lambda _: None)
     if not journals:
-        tag.tag(folder, FakeClassifier(), TagSettings(), lambda _: None)
+        tag.tag([folder], FakeClassifier(), TagSettings(), lambda _: None)

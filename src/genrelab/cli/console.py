@@ -56,7 +56,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             if os.environ.get("GENRELAB_DEBUG"):
                 raise
             if isinstance(e, ModuleNotFoundError) and e.name and not e.name.startswith("genrelab"):
-                extra = "serve" if e.name in SERVE_EXTRA else "train"
+                extra = "serve" if e.name in SERVE_EXTRA else "learn" if function.__name__ == "learn" else "train"
                 _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[{extra}]'")
             _fail(f"unexpected {type(e).__name__}: {e}; set GENRELAB_DEBUG=1 to see where, and please report it")
 

@@ -1,4 +1,4 @@
-"""The list of all commands, in the order of their use; their options are in `make.py`, `use.py` and `serve.py`.
+"""The list of all commands, in the order of their use; each is in `make.py`, `use.py`, `library.py` or `serve.py`.
 
 Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of a second.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab.cli import console, make, serve, use
+from genrelab.cli import console, learn, library, make, serve, use
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -35,10 +35,11 @@ for _command in (
     make.explore,
     make.relabel,
     make.export,
+    learn.learn,
     use.predict,
-    use.tag,
-    use.untag,
-    use.playlists,
+    library.tag,
+    library.untag,
+    library.playlists,
     serve.serve,
     use.doctor,
 ):

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from genrelab.cli import console, options, tables
+from genrelab.cli import console, options
+from genrelab.cli.output import tables
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:

@@ -38,7 +38,9 @@ DatasetName = Annotated[
 ]
 Views = Annotated[
     str | None,
-    typer.Option(help="statistics,samples,mel_image,log_mel,descriptors,frames or all.  [default: first three]"),
+    typer.Option(
+        help="statistics,samples,mel_image,embedding,log_mel,descriptors,frames or all.  [default: first four]"
+    ),
 ]
 FmaExact = Annotated[
     bool, typer.Option("--fma-exact", help="Statistics at the native rate with FMA's quirk, as in its features.csv.")
@@ -84,7 +86,7 @@ Split = Annotated[str, typer.Option(help="auto, official, artist, random, or art
 Models = Annotated[
     str,
     typer.Option(
-        help="all, or names with commas: majority, logistic_regression, knn, gaussian_nb, svm, mlp, raw_cnn, "
+        help="all, or names with commas: majority, logistic_regression, knn, gaussian_nb, svm, mlp, musicnn, raw_cnn, "
         "mobilenet_v2."
     ),
 ]
@@ -93,7 +95,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
 Preset = Annotated[str, typer.Option(help="default, or article: the article's hyper-parameters.")]
 View = Annotated[
     str | None,
-    typer.Option(help="What classical models read: statistics, table, descriptors or frames (with --pca)."),
+    typer.Option(help="What classical models read: statistics, table, descriptors, embedding or frames (with --pca)."),
 ]
 Pca = Annotated[float | None, typer.Option(help="Below 1 a share of the variance, else a number of components.")]
 ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]
@@ -109,6 +111,33 @@ Clip = Annotated[
 Exclude = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Leave these tracks out, each with its reason: CSV that `doctor ROOT` writes."),
+]
+
+
+def _parse_pattern(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("an empty pattern: is a variable unset?")
+    return text
+
+
+NAMES = typer.Argument(metavar="FILE|DIR|-…", help="Files, folders, or - for a list of them.")
+ExcludePatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        parser=_parse_pattern,
+        metavar="GLOB",
+        help="Leave out files and folders whose name or path fits, such as '*.wav' or 'Podcasts/*'; may be repeated.",
+    ),
+]
+GenreMapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--genre-map",
+        parser=parse_path,
+        metavar="FILE",
+        help="CSV with the header from,to: your names for the model's genres; nothing behind the comma drops one.",
+    ),
 ]
 FromStudy = Annotated[
     str | None, typer.Option(metavar="RUN", help="Train with the best hyper-parameters that `tune` found in RUN.")

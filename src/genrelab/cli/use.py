@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genrelab.cli import console, options, tables
+from genrelab.cli import console, options
+from genrelab.cli.output import tables
 from genrelab.core.errors import printable
 from genrelab.core.processes import keep_freed_memory, use_one_thread
 from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
+    from genrelab.core.genre_map import GenreMap
     from genrelab.evaluation.calibration import Evidence
     from genrelab.predict.classifier import Classifier
 
 
-def _parse_share(text: str) -> float:
+def parse_share(text: str) -> float:
     try:
         if 0 < (value := float(text)) < 1:
             return value
@@ -33,26 +35,14 @@ MinPrecision = Annotated[
     float | None,
     typer.Option(
         "--min-precision",
-        parser=_parse_share,
+        parser=parse_share,
         metavar="P",
         help="Answer `unknown` unless calibration tracks support that this share of such answers is right.",
     ),
 ]
-MinConfidence = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0, max=1.0, help="Below it an answer counts as unsure.  [default: 0.5; with --min-precision: 0]"
-    ),
-]
 
 
-def _confidence_limit(min_confidence: float | None, min_precision: float | None) -> float:
-    """The confidence limit: 0.5, or 0 if only a precision is given, which then decides alone."""
-    default = 0.5 if min_precision is None else 0.0
-    return default if min_confidence is None else min_confidence
-
-
-def _load_audio_bundle(model: Path | None) -> Classifier:
+def load_audio_bundle(model: Path | None) -> Classifier:
     """Load the bundle; one that does not take audio is refused before any other message."""
     from genrelab.predict.classifier import load_bundle
     from genrelab.predict.file import require_audio_input
@@ -62,7 +52,7 @@ def _load_audio_bundle(model: Path | None) -> Classifier:
     return bundle
 
 
-def _with_min_precision(bundle: Classifier, precision: float | None) -> Classifier:
+def with_min_precision(bundle: Classifier, precision: float | None) -> Classifier:
     """Apply `--min-precision`; print for which genres the calibration tracks support it if not for all."""
     limited = bundle.with_min_precision(precision)
     thresholds = limited.decision.thresholds
@@ -112,27 +102,44 @@ def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
     return limited
 
 
+def _read_genre_map(file: Path | None) -> GenreMap | None:
+    if file is None:
+        return None
+    from genrelab.core.genre_map import read_genre_map
+
+    return read_genre_map(file)
+
+
 def predict(
-    names: Annotated[list[str], typer.Argument(metavar="FILE|DIR|-…", help="Files, folders, or - for a list of them.")],
+    names: Annotated[list[str], options.NAMES],
     model: options.Model = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many genres to print.  [default: 3; --json: all]")] = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Print what is said of every window, too.")] = False,
     windows: options.Windows = None,
+    tags: Annotated[
+        bool, typer.Option("--tags", help="Print descriptive tags, too: moods, instruments, decades, styles.")
+    ] = False,
+    any_genre: Annotated[
+        bool, typer.Option("--any", help="Name a genre for every file, even if it does not sound like music.")
+    ] = False,
     min_precision: MinPrecision = None,
     coverage: Annotated[
         float | None,
-        typer.Option(
-            parser=_parse_share, metavar="C", help="Print the genres among which the true one is, this often."
-        ),
+        typer.Option(parser=parse_share, metavar="C", help="Print the genres among which the true one is, this often."),
     ] = None,
     jobs: options.Jobs = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Hear everything, and replace what is remembered.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Classify everything anew, and replace what is cached.")
+    ] = False,
+    exclude: options.ExcludePatterns = None,
+    genre_map: options.GenreMapFile = None,
     as_json: options.AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV on standard output.")] = False,
 ) -> None:
-    """Classify files, whole folders, or a list on standard input; what did not change since is not heard again.
+    """Classify files, whole folders, or a list on standard input; what did not change since is not processed again.
 
-    Exit 1 where a file could not be classified: its row says why, and the others go on.
+    What does not sound like music is `unknown`; anything else gets its likeliest genre and how sure that is. Exit 1
+    where a file could not be classified: its row says why, and the others go on.
 
     Example: genrelab predict song.mp3
     """
@@ -140,100 +147,24 @@ def predict(
         raise typer.BadParameter("--json and --csv are two forms of one result: give one of them")
     if as_csv and top is not None:
         raise typer.BadParameter("--top goes with the table and --json: --csv has a column for each genre")
+    if any_genre and min_precision is not None:
+        raise typer.BadParameter("--any names every genre, --min-precision few: give one of them")
     if "" in names:
         raise typer.BadParameter("an empty name: is a variable unset?")
     use_one_thread()
     keep_freed_memory()
-    from genrelab.cli import predict_output
+    from genrelab.cli.output.predict import print_predictions
+    from genrelab.cli.output.writers import Shown
 
-    bundle = _with_coverage(
-        _with_min_precision(_load_audio_bundle(model).with_windows(windows), min_precision), coverage
-    )
-    form = "json" if as_json else "csv" if as_csv else "table"
-    if not predict_output.print_predictions(
-        bundle, names, form=form, top=top, timeline=timeline, jobs=jobs, fresh=fresh
+    bundle = load_audio_bundle(model)
+    if timeline and windows is None and bundle.stops_early:
+        windows = "all"
+    bundle = _with_coverage(with_min_precision(bundle.with_windows(windows), min_precision), coverage)
+    shown = Shown("json" if as_json else "csv" if as_csv else "table", top, timeline, tags, _read_genre_map(genre_map))
+    if not print_predictions(
+        bundle.with_any() if any_genre else bundle, names, shown, jobs=jobs, fresh=fresh, exclude=exclude or ()
     ):
         raise typer.Exit(1)
-
-
-def tag(
-    folder: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="The folder of music.")],
-    model: options.Model = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change; write nothing into DIR.")
-    ] = False,
-    min_confidence: MinConfidence = None,
-    min_precision: MinPrecision = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also where a file has a genre already.")] = False,
-    subgenre_field: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Write into this field, such as SUBGENRE, and leave the genre as it is."),
-    ] = None,
-    jobs: options.Jobs = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Write the genre into the tags of files that have none; the audio stays, and `untag` takes it back.
-
-    Files with a genre are not even heard, unless --overwrite is given. Exit 1 where a file could not be tagged.
-
-    Example: genrelab tag ~/Music --dry-run
-    """
-    use_one_thread()
-    keep_freed_memory()
-    from genrelab.tagging import tag as program
-
-    settings = program.TagSettings(_confidence_limit(min_confidence, min_precision), overwrite, subgenre_field, dry_run)
-    bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
-    with tables.rows(as_json) as rows, program.open_classifier(bundle, jobs) as (classify, on_written):
-        rows.journal = program.tag(folder, classify, settings, rows.show, on_written)
-
-
-def untag(
-    journal: Annotated[
-        Path,
-        typer.Argument(parser=options.parse_path, metavar="JOURNAL", help="DIR/.genrelab/tags-<time>.jsonl, by `tag`."),
-    ],
-    as_json: options.AsJson = False,
-) -> None:
-    """Restore the tags that a journal of `tag` remembers, byte for byte.
-
-    Tags that were edited since stay; of those files only the genre is restored. Exit 1 where a file is gone or changed.
-
-    Example: genrelab untag ~/Music/.genrelab/tags-20260131T120000Z.jsonl
-    """
-    from genrelab.tagging import untag as program
-
-    with tables.rows(as_json) as rows:
-        program.untag(journal, rows.show)
-
-
-def playlists(
-    folder: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="The folder of music.")],
-    out: Annotated[
-        Path, typer.Option("--out", parser=options.parse_path, metavar="DIR", help="Folder for the playlists.")
-    ],
-    model: options.Model = None,
-    min_confidence: MinConfidence = None,
-    min_precision: MinPrecision = None,
-    jobs: options.Jobs = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Write one M3U8 for each genre, the surest tracks first, and unsure.m3u8. Exit 1 where a file could not be heard.
-
-    Example: genrelab playlists ~/Music --out ~/Music/playlists
-    """
-    use_one_thread()
-    keep_freed_memory()
-    from genrelab.tagging import playlists as program
-    from genrelab.tagging import tag as tag_library
-
-    bundle = _with_min_precision(_load_audio_bundle(model), min_precision)
-    with (
-        console.progress_bar("Listening") as progress,
-        tag_library.open_classifier(bundle, jobs, progress) as (classify, _),
-    ):
-        written = program.write_playlists(folder, out, classify, _confidence_limit(min_confidence, min_precision))
-    tables.playlists(written, as_json)
 
 
 def doctor(
@@ -279,7 +210,7 @@ def doctor(
 
         tables.findings(check_machine(model), as_json)
         return
-    from genrelab.cli.doctor_output import DoctorRequest, run_doctor
+    from genrelab.cli.output.doctor import DoctorRequest, run_doctor
 
     given = {name: value for name, value in dataset_options.items() if value is not None}
     if not run_doctor(DoctorRequest(root, dataset, given, jobs, manifest, model), as_json):

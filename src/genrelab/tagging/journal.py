@@ -23,7 +23,8 @@ from pathlib import Path
 from genrelab.core.errors import TagError
 
 FOLDER = ".genrelab"
-VERSION = 1
+VERSION = 2
+"""Version 1 held one genre as a text in `after`, version 2 holds a list; both are read."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Entry:
         path: relative to DIR, with forward slashes.
         field: the field that was written; None: the genre's own.
         before, provenance_before: earlier values of the field and of our own field.
-        after, provenance: the values that were written there.
+        after, provenance: the genres, and the text, that were written there.
         confidence: of the model.
         payload_sha256: of the audio, which does not change.
         size_before, sha256_before: of the whole file before.
@@ -45,7 +46,7 @@ class Entry:
     path: str
     field: str | None
     before: tuple[str, ...]
-    after: str
+    after: tuple[str, ...]
     confidence: float
     provenance: str
     provenance_before: tuple[str, ...]
@@ -146,12 +147,14 @@ def read_newest_first(journal: Path) -> Iterator[Entry | UnreadableLine]:
 def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     try:
         fields = json.loads(line)
-        if not isinstance(fields, dict) or fields.pop("version", None) != VERSION:
-            return UnreadableLine(
-                number, f"is not of version {VERSION} of the journal: use the genrelab that wrote it", False
-            )
-        for name in ("before", "provenance_before"):
-            fields[name] = tuple(fields[name])
+        version = fields.pop("version", None) if isinstance(fields, dict) else None
+        if version not in (1, VERSION) or isinstance(version, bool):
+            reason = f"is not of version 1 to {VERSION} of the journal: use the genrelab that wrote it"
+            return UnreadableLine(number, reason, False)
+        if version == 1:
+            fields["after"] = [fields["after"]]
+        for name in ("before", "after", "provenance_before"):
+            fields[name] = _text_list(fields[name])
         entry = Entry(**{**fields, "undo": base64.b64decode(fields["undo"], validate=True)})
         _check_types(entry)
     except (ValueError, TypeError, KeyError, RecursionError) as e:
@@ -160,9 +163,15 @@ def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     return entry
 
 
+def _text_list(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("what should be a list of texts is not")
+    return tuple(values)
+
+
 def _check_types(entry: Entry) -> None:
-    texts = (entry.path, entry.after, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
-    if not all(isinstance(text, str) for text in (*texts, *entry.before, *entry.provenance_before, entry.field or "")):
+    texts = (entry.path, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
+    if not all(isinstance(text, str) for text in (*texts, entry.field or "")):
         raise ValueError("what should be text is not")
     if not isinstance(entry.size_before, int) or not isinstance(entry.confidence, (int, float)):
         raise ValueError("what should be a number is not")

@@ -1,31 +1,39 @@
-"""One extended M3U8 playlist per genre of a library, sorted by confidence, and one of unsure tracks."""
+"""One playlist per genre of a library, or per descriptive tag, and one of unsure tracks; `m3u.py` writes the files."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from genrelab import __version__
 from genrelab.audio.files import find_audio_files
-from genrelab.core.errors import DecodeError, SettingsError, TagError, printable
-from genrelab.predict.prediction import UNKNOWN, Prediction
-from genrelab.tagging import tags
-from genrelab.tagging.replace_file import temp_path
-from genrelab.tagging.tag import Classify, check_folder
+from genrelab.core.errors import DecodeError, SettingsError, TagError
+from genrelab.core.genre_names import spelling_key
+from genrelab.core.progress import Notify, ignore
+from genrelab.predict.prediction import NOT_MUSIC, Prediction
+from genrelab.tagging import m3u, tags
+from genrelab.tagging.classify import Classify, GenreChoice
 
 UNSURE = "unsure"
-MARK = "# Written by genrelab"
-"""A playlist with this line may be replaced; any other is left alone."""
 
-FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-"""Characters that some file systems refuse in names."""
 
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows reserves for devices."""
+@dataclass(frozen=True)
+class PlaylistSettings:
+    """Which playlists are written.
+
+    Attributes:
+        choice: which genres count, and how they are called.
+        prefer_tags: a file that has genres in its own tags goes into theirs and is not classified.
+        by_tag: one playlist for each descriptive tag of the model, instead of genres; `choice.min_confidence` is its
+            minimum probability.
+        exclude: patterns of files that are left out (see `find_audio_files`).
+    """
+
+    choice: GenreChoice = field(default_factory=GenreChoice)
+    prefer_tags: bool = False
+    by_tag: bool = False
+    exclude: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -44,145 +52,136 @@ class PlaylistResult:
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Found:
+    """What is known of one track.
+
+    Attributes:
+        names: of the playlists that it goes into, and by what each is sorted; none: it is unsure.
+        confidence: of the model.
+        from_tags: are these the genres of its own tags?
+        error: why it is in no playlist.
+    """
+
     path: Path
+    names: Mapping[str, float]
     confidence: float
-    lines: str
+    duration_s: float | None
+    from_tags: bool = False
+    error: str | None = None
 
 
-def write_playlists(folder: Path, out: Path, classify: Classify, min_confidence: float) -> PlaylistResult:
+class _Lists:
+    """Playlists by genre, whatever the spelling; each is called what most of the library's own tags call it."""
+
+    def __init__(self, *, exact: bool) -> None:
+        self.unsure: list[m3u.PlaylistItem] = []
+        self._key = str if exact else spelling_key
+        self._items: dict[str, list[m3u.PlaylistItem]] = defaultdict(list)
+        self._own: dict[str, Counter[str]] = defaultdict(Counter)
+        self._usual: dict[str, str] = {}
+
+    def add(self, found: _Found, lines: str) -> None:
+        if not found.names:
+            self.unsure.append(m3u.PlaylistItem(found.confidence, found.path, lines))
+        for key, name in {self._key(name): name for name in found.names}.items():
+            self._items[key].append(m3u.PlaylistItem(found.names[name], found.path, lines))
+            if found.from_tags:
+                self._own[key][name] += 1
+            else:
+                self._usual.setdefault(key, name)
+
+    def by_title(self) -> dict[str, list[m3u.PlaylistItem]]:
+        """Title → tracks."""
+        return {self._title(key): items for key, items in self._items.items()}
+
+    def _title(self, key: str) -> str:
+        own = self._own[key]
+        # of two spellings that are equally frequent, the same one in every run
+        return min(own, key=lambda name: (-own[name], name)) if own else self._usual[key]
+
+
+def write_playlists(
+    folder: Path, out: Path, classify: Classify, settings: PlaylistSettings, notify: Notify = ignore
+) -> PlaylistResult:
     """Write the playlists of a library; if no track can be in one, all existing ones are kept.
 
     Args:
         folder: DIR.
         out: folder for the playlists; created if missing.
         classify: returns predictions in the order of the files.
-        min_confidence: tracks below it go into `unsure.m3u8`, as do those predicted as `unknown`.
+        settings: which playlists; tracks whose genre does not count go into `unsure.m3u8`.
+        notify: called with what is worth knowing of the search for files.
 
     Raises:
         SettingsError: no such folder, `out` cannot be written, or a playlist there was not written by genrelab.
     """
-    check_folder(folder)
-    found = list(find_audio_files([folder]))
-    _make_folder(out)
-    failed = {error.path: error.reason for error in found if isinstance(error, DecodeError)}
-    lists: dict[str, list[_Item]] = defaultdict(list)
-    base = Path(os.path.realpath(out))
-    for path, prediction in _classify_files([p for p in found if isinstance(p, Path)], classify):
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
+    files = list(find_audio_files([folder], settings.exclude, notify))
+    m3u.make_folder(out)
+    failed = {error.path: error.reason for error in files if isinstance(error, DecodeError)}
+    lists = _Lists(exact=settings.by_tag or (settings.choice.own_names and not settings.prefer_tags))
+    for found in _find([p for p in files if isinstance(p, Path)], classify, settings):
         try:
-            genre, item = _playlist_item(path, prediction, base)
+            if found.error is not None:
+                raise ValueError(found.error)
+            lists.add(found, m3u.entry(found.path, out, found.duration_s))
         except ValueError as e:
-            failed[str(path)] = str(e)
-            continue
-        unsure = genre == UNKNOWN or item.confidence < min_confidence
-        lists[UNSURE if unsure else f"genre {genre}"].append(item)
-    if not lists:  # perhaps the disk with the music is not mounted
+            failed[str(found.path)] = str(e)
+    return _write_lists(lists, out, failed)
+
+
+def _write_lists(lists: _Lists, out: Path, failed: dict[str, str]) -> PlaylistResult:
+    by_title = lists.by_title()
+    if not by_title and not lists.unsure:  # perhaps the disk with the music is not mounted
         return PlaylistResult({}, (), failed)
-    lists.setdefault(UNSURE, [])
-    key_of_file = {out / f"{name}.m3u8": key for key, name in _file_names(lists).items()}
-    _check_replaceable(key_of_file)
-    for file, key in key_of_file.items():
-        _write(file, key.removeprefix("genre "), lists[key])
-    removed = () if failed else _remove_stale(out, key_of_file)
-    return PlaylistResult({file: len(lists[key]) for file, key in key_of_file.items()}, removed, failed)
+    files = {out / f"{UNSURE}.m3u8": (UNSURE, lists.unsure)}
+    for title, name in m3u.file_names(by_title, reserved=UNSURE).items():
+        files[out / f"{name}.m3u8"] = (title, by_title[title])
+    m3u.check_replaceable(files)
+    for file, (title, items) in files.items():
+        m3u.write(file, title, items)
+    removed = () if failed else m3u.remove_stale(out, files)
+    return PlaylistResult({file: len(items) for file, (_, items) in files.items()}, removed, failed)
 
 
-def _make_folder(out: Path) -> None:
-    """Create the folder and check that it is writable, before the music is classified."""
-    what = "made a folder"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        what = "written to"
-        temporary = temp_path(out)
-        temporary.touch(exist_ok=False)
-        temporary.unlink()
-    except OSError as e:
-        raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
-
-
-def _classify_files(files: list[Path], classify: Classify) -> Iterator[tuple[Path, Prediction]]:
-    for path, prediction in zip(files, classify(files), strict=True):
+def _find(files: list[Path], classify: Classify, settings: PlaylistSettings) -> Iterator[_Found]:
+    """What goes where: by a file's own tags if these are preferred and it has some, else by the model."""
+    rest = []
+    for path in files:
+        found = _from_own_tags(path, settings.choice) if settings.prefer_tags else None
+        if found is None:
+            rest.append(path)
+        else:
+            yield found
+    for path, prediction in zip(rest, classify(rest), strict=True):
         assert prediction.path == str(path), "an answer to another file"
-        yield path, prediction
+        yield _from_prediction(path, prediction, settings)
 
 
-def _playlist_item(path: Path, prediction: Prediction, base: Path) -> tuple[str, _Item]:
-    """Raises ValueError if a file can be in no playlist."""
-    if prediction.genre is None or prediction.confidence is None:
-        raise ValueError(prediction.error or "the model gave no answer")
-    relative = Path(os.path.relpath(Path(os.path.realpath(path.parent), path.name), base)).as_posix()
-    if "\n" in relative or "\r" in relative:
-        raise ValueError("its name has a line break, which no playlist can hold: rename it")
+def _from_own_tags(path: Path, choice: GenreChoice) -> _Found | None:
+    """None if the file has no genre, or its tags cannot be read: then it is classified."""
     try:
-        relative.encode()
-    except UnicodeEncodeError:
-        raise ValueError("its name is not UTF-8, which a playlist has to be: rename it") from None
-    if relative.startswith(("#", " ")):  # a comment, or what players strip
-        relative = f"./{relative}"
-    seconds = -1 if prediction.duration_s is None else round(prediction.duration_s)
-    lines = f"#EXTINF:{seconds},{_title(path)}\n{relative}\n"
-    return prediction.genre, _Item(path, prediction.confidence, lines)
+        genres = tags.read(path).genres
+        if not genres:
+            return None
+        names = choice.names(genres, as_written=True)
+        return _Found(path, dict.fromkeys(names, 1.0), 1.0, tags.duration_s(path), from_tags=True)
+    except (TagError, OSError):
+        return None
 
 
-def _title(path: Path) -> str:
-    try:
-        artist, title = tags.artist_and_title(path)
-    except (TagError, OSError):  # it was classified: missing titles are no error
-        artist, title = "", ""
-    name = " - ".join(part for part in (artist, title) if part) if title else path.stem
-    return " ".join(printable(" ".join(name.split())).split())
-
-
-def _file_names(keys: Iterable[str]) -> dict[str, str]:
-    """For each list a name that is valid on any file system and differs from all others by more than case."""
-    names = {UNSURE: UNSURE}
-    taken = {UNSURE}
-    for key in sorted(set(keys) - {UNSURE}):
-        name = FORBIDDEN_CHARACTERS.sub("_", key.removeprefix("genre "))
-        name = name.encode("utf-8", "replace")[:200].decode("utf-8", "ignore").strip(" .") or "_"
-        if RESERVED.fullmatch(name):
-            name = f"_{name}"
-        chosen, n = name, 1
-        while chosen.casefold() in taken:
-            n += 1
-            chosen = f"{name} ({n})"
-        names[key] = chosen
-        taken.add(chosen.casefold())
-    return names
-
-
-def _remove_stale(out: Path, current: Iterable[Path]) -> tuple[Path, ...]:
-    """Remove playlists of an earlier run that were not written again; return them."""
-    stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, current))]
-    for file in stale:
-        file.unlink()
-    return tuple(stale)
-
-
-def _check_replaceable(files: Iterable[Path]) -> None:
-    for file in files:
-        if file.exists() and not _is_ours(file):
-            raise SettingsError(f"{file}: a playlist that genrelab did not write is in the way: choose another --out")
-
-
-def _is_ours(file: Path) -> bool:
-    try:
-        if not file.is_file():
-            return False
-        with file.open("rb") as f:
-            return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
-    except OSError:  # what cannot be read is not ours to replace
-        return False
-
-
-def _write(file: Path, genre: str, items: list[_Item]) -> None:
-    items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
-    head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(genre)}\n"
-    temporary = temp_path(file.parent)
-    try:
-        temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
-        temporary.replace(file)
-    except OSError as e:
-        raise SettingsError(f"{file}: cannot be written ({e.strerror}): choose another --out") from e
-    finally:
-        temporary.unlink(missing_ok=True)
+def _from_prediction(path: Path, prediction: Prediction, settings: PlaylistSettings) -> _Found:
+    choice, confidence, duration_s = settings.choice, prediction.confidence, prediction.duration_s
+    if prediction.genre is None or confidence is None:
+        return _Found(path, {}, 0.0, None, error=prediction.error or "the model gave no answer")
+    if not settings.by_tag:
+        names = choice.names(choice.genres(prediction))
+        return _Found(path, dict.fromkeys(names, confidence), confidence, duration_s)
+    found = {} if prediction.unknown_because == NOT_MUSIC else dict(prediction.tags or {})
+    by_name: dict[str, float] = {}
+    for tag, p in found.items():
+        for name in choice.names([tag] if p >= choice.min_confidence else [], as_written=True):
+            by_name[name] = max(p, by_name.get(name, 0.0))
+    return _Found(path, by_name, max(found.values(), default=0.0), duration_s)

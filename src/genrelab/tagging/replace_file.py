@@ -1,7 +1,7 @@
 """Atomic replacement of a file by a copy of itself with other tags.
 
 The copy lies beside the file under a hidden name that no player takes for music, and replaces it by a rename. A
-kill leaves it behind; `remove_leftovers` removes it.
+kill leaves it behind; `LeftoverRemover` removes it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_writable(path: Path) -> None:
 
 
 def temp_path(folder: Path) -> Path:
-    """A unique hidden name in a folder, for a file that will replace another; `remove_leftovers` recognises it."""
+    """A unique hidden name in a folder, for a file that will replace another; `LeftoverRemover` recognises it."""
     return folder / f".{uuid.uuid4().hex[:8]}{TEMP_SUFFIX}"
 
 
@@ -98,16 +98,50 @@ def replace_if_unchanged(copy: Path, path: Path, seen: FileStamp) -> None:
     copy.replace(path)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left below a folder that we have locked; not files of runs above or below it."""
-    if any(map(is_locked, folder.resolve().parents)):
-        return
-    ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(TEMP_SUFFIX)}")
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_locked(Path(parent, name))]
-        for name in filter(ours.fullmatch, names):
-            with suppress(OSError):  # if it cannot be removed it stays, and does no harm
-                Path(parent, name).unlink()
+class LeftoverRemover:
+    """Removes what killed runs left in the folders of a library, but nothing of a run that's at work there.
+
+    Args:
+        root: the library, which this run has locked.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._locked = {root.resolve(): False}
+        self._done: set[Path] = set()
+
+    def __call__(self, folder: Path) -> None:
+        """Remove leftovers from one folder, not from those below it; a second call does nothing."""
+        if folder in self._done:
+            return
+        self._done.add(folder)
+        ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(TEMP_SUFFIX)}")
+        with suppress(OSError):  # what cannot be listed or removed stays, and does no harm
+            found = [name for name in os.listdir(folder) if ours.fullmatch(name)]  # noqa: PTH208 - names suffice
+            if found and not self._in_use(folder.resolve()):
+                for name in found:
+                    (folder / name).unlink()
+
+    def _in_use(self, folder: Path) -> bool:
+        for one in (folder, *folder.parents):
+            if one not in self._locked:
+                self._locked[one] = is_locked(one)
+            if self._locked[one]:
+                return True
+        return False
+
+
+def check_inside(root: Path, relative: str) -> None:
+    """Refuse a path that leads out of the library, in case a journal or a plan was tampered with.
+
+    Raises:
+        TagError: it isn't a path below `root`, or leads through a link.
+    """
+    path = root / relative
+    parts = relative.split("/")
+    if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
+        raise TagError(path, "leads out of the library: refused")
+    if any(root.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1)):
+        raise TagError(path, "leads through a link, which `tag` never does: refused")
 
 
 def sha256(path: Path) -> str:

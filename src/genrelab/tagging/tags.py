@@ -114,6 +114,19 @@ def artist_and_title(path: Path) -> tuple[str, str]:
         return artist, title
 
 
+def duration_s(path: Path) -> float | None:
+    """Length as the file's head states it, in seconds; None where it states none.
+
+    Raises:
+        TagError: not a container with tags, or damaged.
+        OSError: it cannot be read.
+    """
+    with _mutagen_errors(path):
+        tag_format, kind = _format_of(path)
+        length = getattr(tag_format.load(kind, path).info, "length", None)
+        return float(length) if length else None
+
+
 @contextmanager
 def _mutagen_errors(path: Path) -> Iterator[None]:
     """Turn any exception that mutagen raises on a damaged file into a TagError that names the file."""

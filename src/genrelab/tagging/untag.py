@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
+from genrelab.core.progress import Notify, ignore
 from genrelab.tagging import binary_patch, replace_file, tags
 from genrelab.tagging.journal import FOLDER, Entry, UnreadableLine, lock, read_newest_first
-from genrelab.tagging.tag import OnResult, TagResult, failed_result
+from genrelab.tagging.renamed import RenamedFiles
+from genrelab.tagging.write_tag import OnResult, TagResult, failed_result
 
 
-def untag(journal: Path, show: OnResult) -> None:
+def untag(journal: Path, show: OnResult, notify: Notify = ignore) -> None:
     """Restore the tags of every file in a journal, byte for byte, the last one first.
 
     A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
+    One that was renamed or moved inside DIR is found by its audio, and keeps its new name.
 
     Args:
         journal: DIR/.genrelab/tags-….jsonl.
         show: called with the result of each file.
+        notify: called with what takes long.
 
     Raises:
         TagError: no journal, or DIR is not writable.
@@ -27,15 +32,14 @@ def untag(journal: Path, show: OnResult) -> None:
     journal = journal.absolute()
     if not journal.is_file() or journal.parent.name != FOLDER:
         raise TagError(journal, f"no journal: name a tags-….jsonl that lies in DIR/{FOLDER}, where `tag` wrote it")
-    folder = journal.parent.parent
-    with lock(folder):
-        replace_file.remove_leftovers(folder)
+    root = journal.parent.parent
+    with lock(root):
+        remove_leftovers, renamed = replace_file.LeftoverRemover(root), RenamedFiles(root, journal, notify)
         for entry in read_newest_first(journal):
-            show(
-                _unreadable_line_result(journal, entry)
-                if isinstance(entry, UnreadableLine)
-                else _restore(folder, entry)
-            )
+            if isinstance(entry, UnreadableLine):
+                show(_unreadable_line_result(journal, entry))
+            else:
+                show(_restore(root, entry, renamed, remove_leftovers))
 
 
 def _unreadable_line_result(journal: Path, line: UnreadableLine) -> TagResult:
@@ -45,29 +49,31 @@ def _unreadable_line_result(journal: Path, line: UnreadableLine) -> TagResult:
     return TagResult(where, "failed", reason=line.reason)
 
 
-def _restore(folder: Path, entry: Entry) -> TagResult:
-    path = folder / entry.path
+def _restore(
+    root: Path, entry: Entry, renamed: RenamedFiles, remove_leftovers: replace_file.LeftoverRemover
+) -> TagResult:
+    path = root / entry.path
     try:
-        _check_inside(folder, entry.path)
-        seen, checksum = replace_file.file_stamp(path), replace_file.sha256(path)
-        if checksum == entry.sha256_before:
-            return TagResult(str(path), "unchanged", reason="is as it was before")
-        restore = _restore_file if checksum == entry.sha256_after else _restore_fields
-        return restore(path, entry, seen)
-    except (FileNotFoundError, NotADirectoryError):
-        return TagResult(str(path), "failed", reason="is gone: moved, renamed or deleted since it was tagged")
+        replace_file.check_inside(root, entry.path)
+        remove_leftovers(path.parent)
+        try:
+            return _restore_at(path, entry)
+        except (FileNotFoundError, NotADirectoryError):
+            path = renamed.find(entry)
+            remove_leftovers(path.parent)
+            row = _restore_at(path, entry)
+            reasons = (f"was called {entry.path} when it was tagged", row.reason)
+            return replace(row, reason="; ".join(filter(None, reasons)))
     except (TagError, OSError) as e:
         return failed_result(path, e)
 
 
-def _check_inside(folder: Path, relative: str) -> None:
-    """Refuse paths outside the library, in case the journal was tampered with."""
-    path = folder / relative
-    parts = relative.split("/")
-    if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
-        raise TagError(path, "leads out of the library: refused")
-    if any(folder.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1)):
-        raise TagError(path, "leads through a link, which `tag` never does: refused")
+def _restore_at(path: Path, entry: Entry) -> TagResult:
+    seen, checksum = replace_file.file_stamp(path), replace_file.sha256(path)
+    if checksum == entry.sha256_before:
+        return TagResult(str(path), "unchanged", reason="is as it was before")
+    restore = _restore_file if checksum == entry.sha256_after else _restore_fields
+    return restore(path, entry, seen)
 
 
 def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
@@ -84,7 +90,7 @@ def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> Tag
             raise TagError(path, "the journal would change more than tags, which `tag` never does: refused")
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
-    return TagResult(str(path), "restored", (entry.after,), ", ".join(entry.before) or None)
+    return TagResult(str(path), "restored", entry.after, entry.before)
 
 
 def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
@@ -95,7 +101,7 @@ def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> T
     audio = sha256_of_audio(path)
     if audio != entry.payload_sha256:
         raise TagError(path, "is not the audio that was tagged: another file has taken its name")
-    if found.values != (entry.after,):
+    if found.values != entry.after:
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
     ours = found.provenance == (entry.provenance,)  # False if another field was tagged, or untagged, since
     with replace_file.temporary_copy(path) as copy:
@@ -106,4 +112,4 @@ def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> T
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
     reason = "other tags were changed since: they stay"
-    return TagResult(str(path), "restored", (entry.after,), ", ".join(entry.before) or None, reason=reason)
+    return TagResult(str(path), "restored", entry.after, entry.before, reason=reason)

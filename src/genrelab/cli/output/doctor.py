@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from genrelab.cli import console
-from genrelab.cli.tables import finding
+from genrelab.cli.output.tables import finding
 from genrelab.core.errors import printable
 from genrelab.core.processes import available_cores
 from genrelab.core.progress import ignore

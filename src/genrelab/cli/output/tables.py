@@ -6,9 +6,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from genrelab.export.parity_check import ParityReport
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import RunComparison
-    from genrelab.tagging.playlists import PlaylistResult
-    from genrelab.tagging.tag import TagResult
 
 
 def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
@@ -165,80 +161,6 @@ def parity(found: ParityReport, as_json: bool) -> None:
         difference = "–" if row.largest_difference is None else f"{row.largest_difference:.1e}"
         ok = {True: "yes", False: "NO", None: "–"}[row.ok]
         typer.echo(f"{row.path:<15}{difference:<20}{ok:<4}{printable(row.note)}".rstrip())
-
-
-class TagResultPrinter:
-    """Prints the results of `tag` and `untag` as they arrive, or collects them for JSON.
-
-    Attributes:
-        journal: path of the journal, None if nothing was written.
-    """
-
-    def __init__(self, as_json: bool) -> None:
-        self.journal: Path | None = None
-        self.count: Counter[str] = Counter()
-        self._as_json, self._rows = as_json, list[dict[str, Any]]()
-
-    def show(self, row: TagResult) -> None:
-        """Print or collect the result of one file."""
-        self.count[row.status] += 1
-        if self._as_json:
-            self._rows.append(row.to_json())
-            return
-        change = (
-            f"{', '.join(row.before) or '(none)'} → {row.after or '(none)'}" if row.status in CHANGED_STATUSES else None
-        )
-        confidence = None if row.confidence is None else f"{row.confidence:.0%}"
-        genre = change or ", ".join(row.before) or None
-        details = "; ".join(printable(part) for part in (genre, confidence, row.reason) if part)
-        typer.echo(
-            f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}"
-        )
-
-    def end(self) -> None:
-        """Print the number of files per status, and how to undo."""
-        if self._as_json:
-            journal = str(self.journal) if self.journal else None
-            typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
-            return
-        typer.echo(", ".join(f"{n:,} {status}" for status, n in self.count.items()) or "nothing to do")
-        if self.journal:
-            typer.echo(f"Undo with: {shlex.join([*program_command(), 'untag', str(self.journal)])}")
-
-
-CHANGED_STATUSES = ("tagged", "would tag", "restored")
-
-
-@contextmanager
-def rows(as_json: bool) -> Iterator[TagResultPrinter]:
-    """Yield a printer for the results of `tag` and `untag`; exit 1 if a file failed."""
-    printer = TagResultPrinter(as_json)
-    try:
-        yield printer
-    except KeyboardInterrupt as e:
-        printer.journal = getattr(e, "journal", None)  # to undo what was tagged so far
-        printer.end()
-        raise
-    printer.end()
-    if printer.count["failed"]:
-        raise typer.Exit(1)
-
-
-def playlists(written: PlaylistResult, as_json: bool) -> None:
-    """The size of each playlist and the tracks that are in none; exit 1 if there are such tracks."""
-    if as_json:
-        lists = {str(file): n for file, n in written.files.items()}
-        removed = [str(file) for file in written.removed]
-        typer.echo(json.dumps({"playlists": lists, "removed": removed, "failed": written.failed}, indent=1))
-    else:
-        for track, reason in written.failed.items():
-            typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
-        for file, n in written.files.items():
-            typer.echo(f"{printable(str(file))}: {pluralize(n, 'track')}")
-        for file in written.removed:
-            typer.echo(f"{printable(str(file))}: removed, it would be empty")
-    if written.failed:
-        raise typer.Exit(1)
 
 
 def findings(found: Iterable[Finding], as_json: bool) -> None:

@@ -1,0 +1,108 @@
+"""Print what `tag`, `untag` and `playlists` did: the summary first, then what a person must see to; or JSON."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from genrelab.cli.console import program_command
+from genrelab.core.errors import printable
+from genrelab.core.text import pluralize
+
+if TYPE_CHECKING:
+    from genrelab.tagging.playlists import PlaylistResult
+    from genrelab.tagging.write_tag import TagResult
+
+CHANGED_STATUSES = ("tagged", "would tag", "restored")
+
+
+class TagResultPrinter:
+    """Prints the results of `tag` and `untag`, or collects them for JSON.
+
+    Args:
+        each: print every result as it comes; otherwise only those that failed are printed, after the summary.
+
+    Attributes:
+        journal: path of the journal, None if nothing was written.
+        plan: path of the plan, None if none was made.
+    """
+
+    def __init__(self, *, as_json: bool, each: bool) -> None:
+        self.journal: Path | None = None
+        self.plan: Path | None = None
+        self.count: Counter[str] = Counter()
+        self._as_json, self._each = as_json, each
+        self._rows: list[dict[str, Any]] = []
+        self._failed: list[TagResult] = []
+
+    def show(self, row: TagResult) -> None:
+        """Print or collect the result of one file."""
+        self.count[row.status] += 1
+        if self._as_json:
+            self._rows.append(row.to_json())
+        elif self._each:
+            _print_row(row)
+        elif row.status == "failed":
+            self._failed.append(row)
+
+    def end(self) -> None:
+        """Print the number of files per status, what failed, and how to go on or undo."""
+        if self._as_json:
+            journal = str(self.journal) if self.journal else None
+            typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
+            return
+        counts = ", ".join(f"{n:,} {status}" for status, n in self.count.items())
+        typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}" if counts else "nothing to do")
+        for row in self._failed:
+            _print_row(row)
+        if self.plan:
+            typer.echo(f"Apply with: {shlex.join([*program_command(), 'tag', '--apply', str(self.plan)])}")
+        if self.journal:
+            typer.echo(f"Undo with: {shlex.join([*program_command(), 'untag', str(self.journal)])}")
+
+
+def _print_row(row: TagResult) -> None:
+    before, after = ", ".join(row.before), ", ".join(row.after)
+    change = f"{before or '(none)'} → {after or '(none)'}" if row.status in CHANGED_STATUSES else before
+    confidence = None if row.confidence is None else f"{row.confidence:.0%}"
+    details = "; ".join(printable(part) for part in (change, confidence, row.reason) if part)
+    typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}")
+
+
+@contextmanager
+def rows(*, as_json: bool, each: bool) -> Iterator[TagResultPrinter]:
+    """Yield a printer for the results of `tag` and `untag`; exit 1 if a file failed."""
+    printer = TagResultPrinter(as_json=as_json, each=each)
+    try:
+        yield printer
+    except KeyboardInterrupt as e:
+        printer.journal = getattr(e, "journal", None)  # to undo what was tagged so far
+        printer.end()
+        raise
+    printer.end()
+    if printer.count["failed"]:
+        raise typer.Exit(1)
+
+
+def playlists(written: PlaylistResult, *, as_json: bool) -> None:
+    """The size of each playlist and the tracks that are in none; exit 1 if there are such tracks."""
+    if as_json:
+        lists = {str(file): n for file, n in written.files.items()}
+        removed = [str(file) for file in written.removed]
+        typer.echo(json.dumps({"playlists": lists, "removed": removed, "failed": written.failed}, indent=1))
+    else:
+        for file, n in written.files.items():
+            typer.echo(f"{printable(str(file))}: {pluralize(n, 'track')}")
+        for file in written.removed:
+            typer.echo(f"{printable(str(file))}: removed, it would be empty")
+        for track, reason in written.failed.items():
+            typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
+    if written.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,181 @@
+"""How predictions are printed: as a table for a person, JSON for programs, CSV for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genrelab.core.errors import printable
+from genrelab.features.tags import TAGS
+from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Prediction
+
+if TYPE_CHECKING:
+    from genrelab.core.genre_map import GenreMap
+
+MAX_NAME_WIDTH = 100
+"""Maximum width of the file column when not on a terminal; a longer name shifts its row to the right."""
+
+
+MAX_TAGS = 5
+"""Tags that the table shows."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is printed of each prediction.
+
+    Attributes:
+        form: `table`, `json` or `csv`.
+        top: number of genres to print; None: three in the table, all in JSON. CSV has one column for each.
+        timeline: also print the scores of every window.
+        tags: also print the descriptive tags.
+        genre_map: a person's names of the genres.
+    """
+
+    form: str = "table"
+    top: int | None = None
+    timeline: bool = False
+    tags: bool = False
+    genre_map: GenreMap | None = None
+
+
+class TableWriter:
+    """For a person: one line per file, and with `timeline` one more for each window.
+
+    If the genre is `unknown` the reason or the best guess follows it; the set of genres that a track may have comes
+    last.
+    """
+
+    tail = ""
+
+    def __init__(self, genres: tuple[str, ...], names: Iterable[str], shown: Shown) -> None:
+        self._top, self._shown = shown.top or 3, shown
+        self._genre = max([text_width("genre"), *(text_width(self._named(g)) for g in (*genres, UNKNOWN))])
+        others = self._genre + len("  confidence") + 16 * (self._top - 1)
+        room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else MAX_NAME_WIDTH
+        self._file = min(room, max([len("00:00.0 to 00:00.0"), *(text_width(printable(n)) for n in names)]))
+        self.head = f"{padded('file', self._file)}  {padded('genre', self._genre)}  confidence\n"
+
+    def row(self, prediction: Prediction) -> str:
+        """The lines of one prediction."""
+        file = padded(printable(prediction.path), self._file)
+        if prediction.error is not None:
+            return f"{file}  ERROR: {printable(prediction.error)}\n"
+        if prediction.unknown_because == NOT_MUSIC:
+            lines = [f"{file}  {padded(UNKNOWN, self._genre)}              does not sound like music"]
+        else:
+            lines = [f"{file}  {self._genres(prediction.probabilities, prediction.genre)}"]
+        if prediction.genre_set is not None:
+            lines[0] += f"  in {{{', '.join(map(printable, prediction.genre_set))}}}"
+        if self._shown.tags and prediction.tags is not None:
+            best = sorted(prediction.tags.items(), key=lambda item: -item[1])[:MAX_TAGS]
+            lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {p:.0%}' for name, p in best)}")
+        for w in prediction.timeline if self._shown.timeline else ():
+            span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
+            lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities)}")
+        return "".join(f"{line.rstrip()}\n" for line in lines)
+
+    def _genres(self, probabilities: dict[str, float], answer: str | None = None) -> str:
+        best = sorted(probabilities.items(), key=lambda item: -item[1])[: self._top]
+        (genre, confidence), others = best[0], best[1:]
+        if answer == UNKNOWN:
+            genre, others = UNKNOWN, best
+        also = ", ".join(f"{self._named(g)} {p:.0%}" for g, p in others)
+        return f"{padded(self._named(genre), self._genre)}  {confidence:>10.0%}  {also}"
+
+    def _named(self, genre: str) -> str:
+        """The genre as its owner calls it."""
+        if self._shown.genre_map is None or genre == UNKNOWN:
+            return printable(genre)
+        return printable(" + ".join(self._shown.genre_map([genre])) or f"({genre})")
+
+
+class JsonWriter:
+    """For programs: one list of the objects of `Prediction.to_json`, one per line."""
+
+    head, tail = "[", "\n]\n"
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown, self._between = shown, "\n"
+
+    def row(self, prediction: Prediction) -> str:
+        """One object, with the separator from the previous one."""
+        between, self._between = self._between, ",\n"
+        shown = self._shown
+        found = prediction.to_json(timeline=shown.timeline, top=shown.top, tags=shown.tags)
+        if shown.genre_map is not None:
+            named = [] if prediction.genre in (None, UNKNOWN) else [str(prediction.genre)]
+            found["genres"] = shown.genre_map(named)
+        return between + json.dumps(found)
+
+
+class CsvWriter:
+    """For spreadsheets: one line per file, or with `timeline` one per window; the columns are always the same.
+
+    The genre of a window is its most probable one: the confidence limits apply to whole tracks only.
+    """
+
+    tail = ""
+
+    def __init__(self, genres: tuple[str, ...], shown: Shown, *, sets: bool = False) -> None:
+        self._genres, self._timeline, self._sets = genres, shown.timeline, sets
+        self._map, self._tags = shown.genre_map, TAGS if shown.tags else ()
+        span, within = ("start_s", "end_s") if self._timeline else (), ("set",) if sets else ()
+        about = ("path", *span, "genre", "confidence", *within, "unknown_because", "duration_s", "model", "error")
+        self.head = _csv_line((*about, *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in self._tags)))
+
+    def row(self, prediction: Prediction) -> str:
+        """The lines of one prediction."""
+        p = prediction
+        sets = ("; ".join(p.genre_set or ()),) if self._sets else ()
+        about = (*sets, p.unknown_because, p.duration_s, p.model, p.error)
+        tags = [(p.tags or {}).get(t) for t in self._tags]
+        if not self._timeline:
+            return _csv_line(
+                (p.path, self._named(p.genre), p.confidence, *about, *self._values(p.probabilities), *tags)
+            )
+        if p.error is not None:
+            return _csv_line((p.path, None, None, None, None, *about, *self._values({}), *tags))
+        lines = []
+        for w in p.timeline:
+            genre = max(w.probabilities, key=lambda g: w.probabilities[g])
+            score = (self._named(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *tags)
+            lines.append(_csv_line((p.path, w.start_s, w.end_s, *score)))
+        return "".join(lines)
+
+    def _named(self, genre: str | None) -> str | None:
+        """The genre as its owner calls it, several names separated by `; `."""
+        return genre if genre in (None, UNKNOWN) or self._map is None else "; ".join(self._map([str(genre)]))
+
+    def _values(self, probabilities: dict[str, float]) -> Iterator[float | None]:
+        return (probabilities.get(g) for g in self._genres)
+
+
+def _csv_line(values: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)  # quotes only line ends of its own terminator: hence not \n at once
+    text = line.getvalue().removesuffix("\r\n") + "\n"
+    # A name that is not valid Unicode would make the whole table unreadable to most programs: only here it is escaped.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
+
+
+def padded(text: str, width: int) -> str:
+    """`text` with spaces up to a width on a terminal."""
+    return text + " " * max(0, width - text_width(text))
+
+
+def text_width(text: str) -> int:
+    """Width on a terminal: Chinese, Japanese and Korean characters take two columns, accents none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,143 @@
+"""The usual name of a genre, whatever a model or a tag calls it: `hiphop` and `Hip Hop` are both `Hip-Hop`.
+
+Names are those of MusicBrainz with capitals, and those of FMA for its top genres.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "A Cappella": ("acapella",),
+    "Acid Jazz": (),
+    "Acoustic": (),
+    "Afrobeat": (),
+    "Alternative": ("alternative music",),
+    "Alternative Rock": ("alt rock", "alternrock"),
+    "Ambient": ("ambient music",),
+    "Audiobook": ("audiobooks",),
+    "Big Band": (),
+    "Bluegrass": (),
+    "Blues": ("blues music",),
+    "Bossa Nova": (),
+    "Breakbeat": ("breakbeats",),
+    "Britpop": (),
+    "Children's Music": ("children", "children's", "kids", "kids music"),
+    "Chiptune": ("chiptunes", "8-bit"),
+    "Christian": ("christian music",),
+    "Classical": ("classical music", "klassik"),
+    "Comedy": ("humour", "humor"),
+    "Country": ("country music",),
+    "Dance": ("dance music",),
+    "Dancehall": (),
+    "Death Metal": (),
+    "Disco": (),
+    "Downtempo": (),
+    "Drum and Bass": ("dnb", "d&b", "drum 'n' bass"),
+    "Dub": (),
+    "Dubstep": (),
+    "Easy Listening": (),
+    "EDM": ("electronic dance music",),
+    "Electro": (),
+    "Electronic": ("electronica", "electronic music", "elektronik"),
+    "Experimental": ("experimental music",),
+    "Field Recordings": ("field recording",),
+    "Flamenco": (),
+    "Folk": ("folk music",),
+    "Folk Rock": (),
+    "Funk": (),
+    "Gospel": ("gospel music",),
+    "Grunge": (),
+    "Hard Rock": (),
+    "Hardcore": (),
+    "Heavy Metal": (),
+    "Hip-Hop": ("hip hop music",),
+    "Hip-Hop/Rap": ("rap and hip-hop", "rap/hip hop", "hip hop and rap"),
+    "House": ("house music",),
+    "IDM": ("intelligent dance music",),
+    "Indie": ("indie music",),
+    "Indie Pop": (),
+    "Indie Rock": (),
+    "Industrial": (),
+    "Instrumental": ("instrumentals",),
+    "International": (),
+    "J-Pop": ("japanese pop",),
+    "Jazz": ("jazz music",),
+    "K-Pop": ("korean pop",),
+    "Latin": ("latin music",),
+    "Lo-Fi": (),
+    "Metal": ("metal music",),
+    "Musical": ("musicals", "show tunes"),
+    "New Age": ("new age music",),
+    "New Wave": (),
+    "Noise": (),
+    "Old-Time / Historic": ("old-time", "historic"),
+    "Opera": (),
+    "Podcast": ("podcasts",),
+    "Pop": ("pop music",),
+    "Pop Rock": (),
+    "Post-Punk": (),
+    "Post-Rock": (),
+    "Progressive Rock": ("prog rock",),
+    "Psychedelic": ("psychedelia",),
+    "Punk": (),
+    "Punk Rock": (),
+    "R&B": ("rnb", "rhythm and blues"),
+    "Rap": ("rap music",),
+    "Reggae": (),
+    "Reggaeton": ("reggaetón",),
+    "Rock": ("rock music",),
+    "Rock and Roll": ("rock 'n' roll",),
+    "Rockabilly": (),
+    "Salsa": (),
+    "Samba": (),
+    "Shoegaze": (),
+    "Singer-Songwriter": ("singer and songwriter",),
+    "Ska": (),
+    "Soul": ("soul music",),
+    "Soul-RnB": ("soul/r&b", "r&b/soul", "soul and r&b", "r&b and soul"),
+    "Soundtrack": ("soundtracks", "ost", "original soundtrack", "film score"),
+    "Spoken": ("spoken word", "speech"),
+    "Swing": (),
+    "Synth-Pop": (),
+    "Tango": (),
+    "Techno": (),
+    "Thrash Metal": (),
+    "Trance": (),
+    "Trap": (),
+    "Trip-Hop": (),
+    "World": ("world music",),
+}
+"""Usual name → other names of the same genre. What differs in case, spaces and punctuation only isn't listed."""
+
+_AND = re.compile(r"[&+]|\band\b", re.IGNORECASE)
+
+
+def _plain(name: str) -> str:
+    """Lower case without spaces and punctuation; `&` and `+` count as `and`."""
+    folded = _AND.sub(" and ", unicodedata.normalize("NFKC", name)).casefold()
+    kept = "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
+    # a name of nothing but signs, such as ♥ or ???, is told apart by its signs
+    return kept or " ".join(folded.split())
+
+
+_USUAL_OF_PLAIN = {_plain(spelling): usual for usual, others in USUAL_NAMES.items() for spelling in (usual, *others)}
+
+
+def usual_name(name: str) -> str:
+    """The usual name of a genre; a name that isn't known is returned as it is.
+
+    >>> usual_name("hiphop"), usual_name("Dark Polka")
+    ('Hip-Hop', 'Dark Polka')
+    """
+    return _USUAL_OF_PLAIN.get(_plain(name), name)
+
+
+def spelling_key(name: str) -> str:
+    """A text that is equal for all spellings of one genre; it's for comparing, not for showing.
+
+    >>> len({spelling_key(name) for name in ("hiphop", "Hip Hop", "HIP-HOP", "Hip Hop music")})
+    1
+    """
+    return _plain(usual_name(name))

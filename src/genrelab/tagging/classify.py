@@ -1,0 +1,120 @@
+"""The classifier of a library, with its cache, and which genres of a prediction count and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from genrelab.core.errors import SettingsError
+from genrelab.core.genre_map import GenreMap
+from genrelab.core.genre_names import spelling_key, usual_name
+from genrelab.core.progress import Progress, ignore
+from genrelab.predict.batch import predict_files
+from genrelab.predict.cache import PredictionCache, open_cache
+from genrelab.predict.classifier import Classifier
+from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Decision, Prediction
+from genrelab.tagging.write_tag import OnWritten
+
+MIN_CONFIDENCE = 0.5
+"""Below it a genre is more likely wrong than right."""
+
+Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
+"""Returns the predictions of files, in their order; may consume files ahead."""
+
+
+@contextmanager
+def open_classifier(
+    bundle: Classifier, jobs: int | None, progress: Progress = ignore
+) -> Iterator[tuple[Classify, OnWritten]]:
+    """A classifier with the prediction cache, and the callback that updates the cache for files that were written.
+
+    Args:
+        bundle: see `load_bundle`; predictions that its `decision` rejects are `unknown`.
+        jobs: number of worker processes; None: one per core.
+        progress: called with (done, total).
+
+    Raises:
+        BundleError: the model does not take audio.
+        SettingsError: `jobs` is invalid.
+    """
+    with open_cache() as cache:
+        classify = partial(predict_files, bundle, jobs=jobs, cache=cache, progress=progress)
+        yield classify, partial(_rekey, cache)
+
+
+@contextmanager
+def open_cache_update() -> Iterator[OnWritten]:
+    """The callback alone, where nothing is classified."""
+    with open_cache() as cache:
+        yield partial(_rekey, cache)
+
+
+def _rekey(cache: PredictionCache, path: Path) -> None:
+    with suppress(OSError):  # gone again: classified anew if it turns up
+        cache.rekey(path)
+
+
+@dataclass(frozen=True)
+class GenreChoice:
+    """Which genres of a prediction count, and how they are called.
+
+    Attributes:
+        min_confidence: genres whose probability is below it do not count.
+        n_genres: how many count at most, the most probable first.
+        decision: the classifier's, for the second and further genres: it has been applied to the first.
+        own_names: the model's genres are the owner's own words, which are kept; others get their usual name.
+        genre_map: the owner's names for the model's genres.
+    """
+
+    min_confidence: float = MIN_CONFIDENCE
+    n_genres: int = 1
+    decision: Decision = Decision()  # noqa: RUF009 - it is frozen
+    own_names: bool = False
+    genre_map: GenreMap | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise SettingsError(f"--min-confidence must be from 0 to 1. Received: {self.min_confidence}")
+        if self.n_genres < 1:
+            raise SettingsError(f"--genres must be 1 or more. Received: {self.n_genres}")
+
+    def genres(self, prediction: Prediction) -> tuple[str, ...]:
+        """The genres that count, as the model calls them; none if the first does not."""
+        if prediction.genre in (None, UNKNOWN) or (prediction.confidence or 0.0) < self.min_confidence:
+            return ()
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        others = [genre for genre, p in ranked if genre != prediction.genre and self._counts(genre, p)]
+        return (str(prediction.genre), *others[: self.n_genres - 1])
+
+    def _counts(self, genre: str, probability: float) -> bool:
+        return 0 < probability >= self.min_confidence and self.decision.counts(genre, probability)
+
+    def names(self, genres: Iterable[str], *, as_written: bool = False) -> tuple[str, ...]:
+        """What genres are called, each name once; empty if the map leaves all of them out.
+
+        Args:
+            as_written: a name for which the map has no row stays as it is, as those of a file's own tags do.
+        """
+        genre_map = self.genre_map or GenreMap({})
+        return tuple(genre_map(genres, otherwise=str if as_written else self._spell))
+
+    def _spell(self, genre: str) -> str:
+        return genre if self.own_names else usual_name(genre)
+
+    def doubt(self, prediction: Prediction) -> str:
+        """Why no genre of a prediction counts."""
+        if prediction.unknown_because == NOT_MUSIC:
+            return "does not sound like music"
+        guess = f"perhaps {self._spell(prediction.guess or UNKNOWN)}"
+        return f"unknown: {guess}" if prediction.genre == UNKNOWN else guess
+
+    def same(self, before: Iterable[str], after: Iterable[str]) -> bool:
+        """Do a file's genres say the same as those to be written? The owner's spelling is kept then.
+
+        With a map the owner has said how names are spelled.
+        """
+        key = str if self.genre_map is not None else spelling_key
+        return [key(genre) for genre in before] == [key(genre) for genre in after]

@@ -1,0 +1,158 @@
+"""Write genres into one file, so that nothing else changes and `untag` can restore it; the result of a file.
+
+A copy of the file is tagged and verified (same audio, same other tags, a patch that restores the file byte for byte),
+a line of the journal is written to disk, and only then the copy replaces the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genrelab import __version__
+from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.audio.files import path_below
+from genrelab.core.errors import DecodeError, TagError
+from genrelab.tagging import binary_patch, replace_file, tags
+from genrelab.tagging.journal import Entry, TagJournal, lock
+
+OnWritten = Callable[[Path], None]
+"""Called with every file that was written: its audio is the same, its size and mtime are not."""
+
+
+@dataclass(frozen=True)
+class TagResult:
+    """The result for one file.
+
+    Attributes:
+        path: the file.
+        status: `tagged`, `would tag`, `kept`, `unsure` or `failed`; of `untag`: `restored`, `unchanged` or `failed`.
+        before: earlier genres of the file.
+        after: the genres that were written, empty if none were.
+        confidence: of the prediction, None if the file was not classified.
+        reason: why not, or what else is worth knowing.
+    """
+
+    path: str
+    status: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    confidence: float | None = None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `tag --json` prints."""
+        return asdict(self) | {"before": list(self.before), "after": list(self.after)}
+
+
+OnResult = Callable[[TagResult], None]
+
+
+class TaggingInterrupted(KeyboardInterrupt):
+    """Ctrl-C; `journal` restores what was tagged so far, None if nothing was."""
+
+    def __init__(self, journal: Path | None) -> None:
+        super().__init__()
+        self.journal = journal
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may be tagged, as it was when it was looked at.
+
+    Attributes:
+        path: the file.
+        seen: its stamp; a file that has another one later was changed meanwhile.
+        found: its genre.
+    """
+
+    path: Path
+    seen: replace_file.FileStamp
+    found: tags.GenreTag
+
+
+@contextmanager
+def open_journal(root: Path) -> Iterator[TagJournal]:
+    """Lock a library and open its journal; Ctrl-C inside the block becomes `TaggingInterrupted`.
+
+    Raises:
+        TagError: the folder is not writable, or another run is at work in it.
+    """
+    with lock(root), TagJournal(root) as journal:
+        try:
+            yield journal
+        except KeyboardInterrupt as e:
+            raise TaggingInterrupted(journal.path) from e
+
+
+def write_tag(
+    candidate: Candidate, row: TagResult, model: str, *, root: Path, journal: TagJournal, on_written: OnWritten
+) -> TagResult:
+    """Write the genres `row.after` into a file.
+
+    Args:
+        row: what is to be done; its status becomes `tagged`, or `failed` with the reason.
+        model: name of the model, for the field that says where the genre is from.
+        root: the library; the journal names files relative to it.
+        on_written: see `OnWritten`.
+    """
+    path, found = candidate.path, candidate.found
+    assert row.after and row.confidence is not None, "a row with nothing to write"
+    provenance = f"genrelab {__version__} {model} p={row.confidence:.2f}"
+    try:
+        n_links = path.stat().st_nlink
+        with replace_file.temporary_copy(path) as copy:
+            shutil.copyfile(path, copy)
+            tags.write(copy, found, row.after, [provenance])
+            entry = Entry(
+                path=path_below(root, path),
+                field=found.field,
+                before=found.values,
+                after=row.after,
+                confidence=row.confidence,
+                provenance=provenance,
+                provenance_before=found.provenance,
+                **_make_undo(path, copy),
+            )
+            replace_file.copy_attributes(copy, path)
+            journal.append(entry)
+            replace_file.replace_if_unchanged(copy, path, candidate.seen)
+    except (TagError, OSError) as e:
+        return failed_result(path, e, row)
+    on_written(path)
+    linked = f"its other names (hard links: {n_links - 1}) keep the earlier tags" if n_links > 1 else None
+    return replace(row, status="tagged", reason=linked)
+
+
+def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
+    """Verify that the copy holds the same audio and that the file can be restored from it; fields of `Entry`."""
+    payload = sha256_of_audio(path)
+    if sha256_of_audio(copy) != payload:
+        raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
+    restored, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as earlier, copy.open("rb") as later:
+        undo = binary_patch.make(earlier, later)
+        with suppress(binary_patch.PatchError):  # another program is writing to the file: the checksums differ, too
+            binary_patch.apply(undo, later, restored.update, size)
+    before = replace_file.sha256(path)
+    if restored.hexdigest() != before:
+        raise TagError(path, "was changed while genrelab was at work on it: run again")
+    return {
+        "payload_sha256": payload,
+        "size_before": size,
+        "sha256_before": before,
+        "sha256_after": replace_file.sha256(copy),
+        "undo": undo,
+    }
+
+
+def failed_result(path: Path, error: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
+    """The result of a file that failed with `error`; `row`: its result so far."""
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else error.reason
+    before, confidence = (row.before, row.confidence) if row else ((), None)
+    return TagResult(str(path), "failed", before, (), confidence, reason)
