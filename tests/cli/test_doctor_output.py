@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genrelab.cli import doctor_output
+from genrelab.cli.output import doctor as doctor_output
 from genrelab.datasets.exclusions import DEFAULT_FILE_NAME, read
 from genrelab.doctor import machine
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding

@@ -21,7 +21,7 @@ from tests.support.tones import write_tone
 
 COMMANDS = (
     *("demo", "download", "bench", "prepare", "train", "tune", "run", "report", "explore", "relabel", "export"),
-    *("predict", "tag", "untag", "playlists", "serve", "doctor"),
+    *("learn", "predict", "tag", "untag", "playlists", "serve", "doctor"),
 )
 README = (PROJECT / "README.md").read_text()
 
@@ -41,17 +41,26 @@ def test_empty_path_is_not_taken_for_the_current_folder(words: tuple[str, ...]) 
     assert "an empty name" in " ".join(err.split())
 
 
-def test_missing_train_package_is_named_with_the_install_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [
+        ("prepare", "pyarrow", "train"),
+        ("learn", "sklearn", "learn"),
+        ("learn", "pandas", "learn"),
+        ("serve", "fastapi", "serve"),
+    ],
+)
+def test_missing_package_is_named_with_the_install_command(
+    capsys: pytest.CaptureFixture[str], command: str, package: str, extra: str
 ) -> None:
-    def prepare() -> None:
-        raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
+    def run() -> None:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
 
+    run.__name__ = command
     with pytest.raises(typer.Exit):
-        console.command(prepare)()
-    assert (
-        capsys.readouterr().err == "Error: this needs pyarrow, which is not installed: pip install 'genrelab[train]'\n"
-    )
+        console.command(run)()
+    said = f"Error: this needs {package}, which is not installed: pip install 'genrelab[{extra}]'\n"
+    assert capsys.readouterr().err == said
 
 
 def test_version_is_printed_and_wrong_usage_exits_2() -> None:
@@ -187,7 +196,8 @@ def test_run_predict_and_report_work_on_a_folder(music: Path, tmp_path: Path) ->
     assert status == 1  # broken.mp3 is among them
     assert [f["error"] is not None for f in found] == [False] * 9 + [True]
     assert found[-1]["genre"] is None
-    assert set(found[0]) == {"path", "genre", "confidence", "probabilities", "duration_s", "model", "error"}
+    about = {"path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"}
+    assert set(found[0]) == about
     assert call("report", run)[1].count("svm") >= 1
 
 

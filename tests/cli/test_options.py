@@ -11,6 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from genrelab.cli import options
+from genrelab.cli.run import parse_views, views_for
+from genrelab.core.config import DEFAULT_VIEWS, FLAT_VIEWS, VIEWS, TrainSettings
+from genrelab.models.registry import known_models, model_class
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,21 @@ def test_each_study_has_its_flag_and_its_file(name: str) -> None:
     module = import_module(f"genrelab.studies.{name}")
     assert f"{name}.json" == module.FILE and module.HEADERS and callable(module.table)
     assert options.RunOptions().studies == ()
+
+
+def test_default_views_are_those_that_all_models_read() -> None:
+    assert {model_class(name).views[0] for name in known_models()} == set(DEFAULT_VIEWS)
+    assert tuple(view.name for view in parse_views(None)) == DEFAULT_VIEWS
+    asked = options.PrepareOptions()
+    assert views_for(asked, TrainSettings(view="embedding")) == asked
+    assert views_for(asked, TrainSettings(view="frames")).views == ",".join((*DEFAULT_VIEWS, "frames"))
+
+
+def test_help_names_every_model_and_view() -> None:
+    def help_of(option: object) -> str:
+        return str(option.__metadata__[0].help)  # type: ignore[attr-defined]
+
+    assert all(name in help_of(options.Models) for name in known_models())
+    assert all(name in help_of(options.View) for name in FLAT_VIEWS)
+    listed = help_of(options.Views).partition(" or all")[0].split(",")
+    assert set(listed) == set(VIEWS) - {"table"} and listed[:4] == [*DEFAULT_VIEWS]

@@ -18,8 +18,9 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from genrelab.cli import predict_output
 from genrelab.cli.main import app
+from genrelab.cli.output import predict as predict_output
+from genrelab.cli.output.writers import Shown
 from genrelab.cli.use import _supported_below
 from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
 from genrelab.core.errors import SettingsError
@@ -34,7 +35,7 @@ from tests.support.evidence import evidence_from_confidences
 from tests.support.guards import HANG_S
 from tests.support.held_file import DECODED, HeldFiles
 
-FIELDS = ["path", "genre", "confidence", "probabilities", "duration_s", "model", "error"]
+FIELDS = ["path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"]
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,8 @@ def test_csv_has_the_same_columns_for_every_file(library: Path) -> None:
     status, out, _ = call(library, "--csv")
     rows = list(csv.DictReader(io.StringIO(out.decode())))
     assert status == 1
-    assert list(rows[0]) == ["path", "genre", "confidence", "duration_s", "model", "error", *(f"p_{g}" for g in GENRES)]
+    about = ("path", "genre", "confidence", "unknown_because", "duration_s", "model", "error")
+    assert list(rows[0]) == [*about, *(f"p_{g}" for g in GENRES)]
     expected = load_bundle().predict(library / "a.wav")
     assert (rows[0]["genre"], rows[0]["error"]) == (expected.genre, "")
     assert {g: float(rows[0][f"p_{g}"]) for g in GENRES} == expected.probabilities
@@ -223,33 +225,38 @@ def test_answers_below_min_precision_are_unknown_in_every_format(library: Path, 
     plain = json.loads(call(library, "--json")[1])
     assert {f["genre"] for f in plain if f["genre"]} - {"Rock"}, "else this tests nothing"
     heard.clear()
-    status, out, err = call(library, "--json", "--min-precision", "0.9")
+    status, out, err = call(library, "--json", "--min-precision", "0.8")
     found = json.loads(out)
     assert status == 1 and heard == [], "what is remembered is decided on anew"
     assert err.splitlines()[0].endswith("90 calibration tracks support it for Rock only; any other answer is unknown")
     for before, after in zip(plain, found, strict=True):
-        said = before["genre"] if before["genre"] in (None, "Rock") else "unknown"
-        assert after == before | {"genre": said}
+        counts = before["genre"] in (None, "Rock")
+        assert after == before | ({} if counts else {"genre": "unknown", "unknown_because": "unsure"})
     assert json.loads(call(library, "--json")[1]) == plain, "nor does the memory know of it"
-    rows = list(csv.DictReader(io.StringIO(call(library, "--csv", "--min-precision", "0.9")[1].decode())))
-    assert [r["genre"] or None for r in rows] == [f["genre"] for f in found]
-    lines = call(library, "--min-precision", "0.9", "--top", "2")[1].decode().splitlines()
+    rows = list(csv.DictReader(io.StringIO(call(library, "--csv", "--min-precision", "0.8")[1].decode())))
+    for key in ("genre", "unknown_because"):
+        assert [r[key] or None for r in rows] == [f[key] for f in found]
+    lines = call(library, "--min-precision", "0.8", "--top", "2")[1].decode().splitlines()
     name, genre, confidence, best, *_ = next(line for line in lines if "unknown" in line).split()
     asked = next(f for f in plain if f["path"] == name)
     assert (genre, confidence, best) == ("unknown", f"{asked['confidence']:.0%}", asked["genre"])
 
 
-@pytest.mark.usefixtures("rock")
-def test_lower_precision_is_suggested_if_no_genre_reaches_the_requested(library: Path) -> None:
+def test_lower_precision_is_suggested_if_no_genre_reaches_the_requested(bundle: Path, library: Path) -> None:
+    wrong = {"Blues": [180] * 30, "Folk": [180] * 30, "Rock": [200] * 2}
+    view = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop_s=0.5)
+    found = evidence_from_confidences({"Rock": [200] * 28}, wrong)
+    bundle_for(bundle, view, ClipSettings(clip_s=1.0, max_clips=2), calibration=found)
     err = call(library / "a.wav", "--min-precision", "0.95")[2].splitlines()
     assert err == [
         "--min-precision 0.95: 90 calibration tracks support it for no genre, so every answer is unknown: ask for less "
-        "(at 0.9: Rock), or train with more tracks"
+        "(at 0.7: Rock), or train with more tracks"
     ]
 
 
 def test_suggested_precisions_are_the_next_lower_and_one_half() -> None:
-    found = evidence_from_confidences({"a": [900] * 20, "b": [900] * 20}, {"b": [950] * 6, "c": [900] * 4})
+    wrong = {"a": [900] * 2, "b": [950] * 6, "c": [850] * 6}
+    found = evidence_from_confidences({"a": [900] * 20, "b": [900] * 20}, wrong)
     assert _supported_below(found, 0.95) == ["at 0.8: a", "at 0.5: a, b"]
     assert _supported_below(found, 0.4) == []
 
@@ -317,7 +324,7 @@ def test_bundle_for_tables_is_refused_with_a_single_message(bundle: Path) -> Non
 def test_list_of_files_on_a_closed_standard_input_is_an_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SettingsError, match="closed: name files"):
-        predict_output.print_predictions(load_bundle(bundle), ["-"], form="json")
+        predict_output.print_predictions(load_bundle(bundle), ["-"], Shown("json"))
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0"])

@@ -20,9 +20,11 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 QUICK = "majority,gaussian_nb,svm"
 
 
-def _run(out: Path, root: Path, *words: object) -> tuple[list[dict[str, str]], dict[str, Any], str]:
-    """Rows of leaderboard.csv, run.json and what was said, of a run with the quick models."""
-    status, _, err = call("run", root, "--out", out, "--models", QUICK, *words)
+def _run(
+    out: Path, root: Path, *words: object, models: str = QUICK, views: str = "statistics"
+) -> tuple[list[dict[str, str]], dict[str, Any], str]:
+    """Rows of leaderboard.csv, run.json and what was said, of a run with the quick models and what they read."""
+    status, _, err = call("run", root, "--out", out, "--models", models, "--views", views, *words)
     assert status == 0, err
     rows = list(csv.DictReader((out / "leaderboard.csv").read_text().splitlines()))
     return rows, json.loads((out / "run.json").read_text()), err
@@ -30,13 +32,16 @@ def _run(out: Path, root: Path, *words: object) -> tuple[list[dict[str, str]], d
 
 def test_gtzan_split_by_artist_beats_the_majority(shared: Path, tmp_path: Path) -> None:
     artists = shared / "data" / "gtzan_fault_filtered" / "artists.csv"
-    rows, about, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "artist", "--artists", artists)
+    words = ("--split", "artist", "--artists", artists)
+    more = {"models": f"{QUICK},musicnn", "views": "statistics,embedding"}
+    rows, about, err = _run(tmp_path, shared / "data" / "gtzan_2s", *words, **more)
     assert about["dataset"]["counts"]["ok"] == 306
     assert about["part"] == "test" and not about["split"]["no_test"]
     assert "27 tracks of unknown artist" in err
     best = rows[0]
     assert (best["model"], best["split"]) != ("majority", "random")
     assert float(best["accuracy_low"]) > about["majority"]
+    assert best["model"] == "musicnn", [row["model"] for row in rows]
 
 
 def test_gtzan_official_split_reports_that_it_has_no_test_rows(shared: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genrelab.core.config import FramesView, PrepareSettings, SamplesView, StatisticsView, TrainSettings, View
+from genrelab.core.config import (
+    EMBEDDING_CLIPS,
+    EmbeddingView,
+    FramesView,
+    PrepareSettings,
+    SamplesView,
+    StatisticsView,
+    TrainSettings,
+    View,
+)
 from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, SettingsError, SplitError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
@@ -210,8 +220,10 @@ def test_clip_length_is_that_of_the_longest_training_track(prepared: Prepared) -
     lengths = list(prepared.tracks["duration_s"])
     lengths[training], lengths[tested], lengths[failed] = 2.0, 9.0, 30.0
     other = replace(prepared, tracks={**prepared.tracks, "duration_s": lengths})
-    clips = export.clip_settings(replace(task, prepared=other))
+    task = replace(task, prepared=other)
+    clips = export.clip_settings(task, StatisticsView())
     assert clips.clip_s == 2.0 and clips.tolerance > 0  # a test track that is a little longer stays whole
+    assert export.clip_settings(task, EmbeddingView()) == EMBEDDING_CLIPS  # windows of the networks' own length
 
 
 def test_a_training_leaves_nothing_in_the_temporary_folder(
@@ -247,9 +259,14 @@ def test_unavailable_models_are_listed_and_an_error_only_if_named(prepared: Prep
     settings = replace(SETTINGS, models=())
     said: list[str] = []
     board = train(prepared, Folder(tmp_path / "all"), settings, notify=said.append)
-    assert {m["model"] for m in board.not_run} == {"raw_cnn", "mobilenet_v2"}
-    assert "reads the view samples" in next(m["reason"] for m in board.not_run if m["model"] == "raw_cnn")
-    assert "raw_cnn" in (tmp_path / "all" / "leaderboard.md").read_text().replace("\\", "")
+    reasons = {m["model"]: m["reason"] for m in board.not_run}
+    assert reasons.keys() == {"musicnn", "raw_cnn", "mobilenet_v2"}
+    assert "reads the view samples" in reasons["raw_cnn"]
+    assert "reads the view embedding, and there is only statistics; prepare with --views stat" in reasons["musicnn"]
+    for name in ("leaderboard.md", "report.html"):
+        assert {"raw_cnn", "musicnn"} <= set(
+            re.findall(r"\w+", (tmp_path / "all" / name).read_text().replace("\\", ""))
+        )
     assert not (tmp_path / "all" / "raw_cnn").exists()
     with pytest.raises(MissingRequirementError, match=r"--views statistics,samples"):
         train(prepared, Folder(tmp_path / "named"), replace(settings, models=("raw_cnn",)))

@@ -1,0 +1,185 @@
+"""What the music networks make of a user's files, stored by the hash of their audio: learning again takes seconds.
+
+    <cache>/embeddings.sqlite
+    ├── files       path, size and mtime of a file → SHA-256 of its audio without its tags
+    └── embeddings  audio, and what was computed of it → the mean over windows, float32
+
+It only saves time: where it cannot be used, `notify` is called once, and everything is computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.audio.clips import read_clips
+from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.core.config import EMBEDDING_CLIPS, EmbeddingView, view_to_json
+from genrelab.core.errors import DecodeError
+from genrelab.core.processes import DECODER_CRASHED
+from genrelab.core.progress import Notify, Progress
+from genrelab.core.sqlite import is_damage, move_aside, open_database
+from genrelab.core.worker_pool import map_in_processes
+from genrelab.features.views import compute_many
+from genrelab.predict.cache import Stamp, cache_folder, stamp_of
+
+VIEW = EmbeddingView()
+CLIPS = dataclasses.replace(EMBEDDING_CLIPS, max_clips=5)
+"""Five windows of 3 s spread over a track: ten are learned from no better, and take twice as long."""
+
+FILE = "embeddings.sqlite"
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE embeddings (payload BLOB NOT NULL, what TEXT NOT NULL, x BLOB NOT NULL, PRIMARY KEY (payload, what))
+"""
+ROWS_AT_ONCE = 20
+"""Embeddings that are written to disk together: as many as a kill may cost."""
+
+WHAT = json.dumps([view_to_json(VIEW), dataclasses.asdict(CLIPS)])
+"""What is stored of an audio: another view, or other windows, are computed anew."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What was found out about a file.
+
+    Attributes:
+        x: mean of its windows, shape (outputs,); None where there is an `error`.
+        payload: SHA-256 of its audio, 32 bytes; None where it could not be read.
+        error: why it cannot be used.
+        cached: was `x` known from before?
+    """
+
+    x: NDArray[np.float32] | None
+    payload: bytes | None
+    error: str | None = None
+    cached: bool = False
+
+
+def embed_files(paths: Sequence[Path], *, jobs: int, notify: Notify, progress: Progress) -> list[Embedded]:
+    """Embeddings of files, in their order: those of known audio from the cache, the others computed by workers.
+
+    Args:
+        jobs: number of worker processes.
+        progress: called with (done, total).
+    """
+    cache = EmbeddingCache.open(notify)
+    try:
+        found: list[Embedded | None] = [cache.lookup(path) for path in paths]
+        missing = [i for i, known in enumerate(found) if known is None]
+        done = len(paths) - len(missing)
+        progress(done, len(paths))
+        for k, result in map_in_processes(embed_file, [paths[i] for i in missing], jobs=jobs):
+            stamp, embedded = result or (None, Embedded(None, None, DECODER_CRASHED))
+            found[missing[k]] = embedded
+            cache.store(paths[missing[k]], stamp, embedded)
+            done += 1
+            progress(done, len(paths))
+    finally:
+        cache.close()
+    return [one for one in found if one is not None]
+
+
+def embed_file(path: Path) -> tuple[Stamp | None, Embedded]:
+    """Size and mtime of a file before it was read, and its embedding. Runs in a worker process."""
+    stamp, payload = stamp_of(path), None
+    try:
+        payload = bytes.fromhex(sha256_of_audio(path))
+        rows = [w.x for _, windows in compute_many(VIEW, read_clips(path, CLIPS)) for w in windows]
+    except DecodeError as e:
+        return stamp, Embedded(None, payload, e.reason)
+    except OSError as e:
+        return stamp, Embedded(None, payload, e.strerror or str(e))
+    unchanged = stamp is not None and stamp == stamp_of(path)
+    return stamp if unchanged else None, Embedded(np.mean(rows, axis=0, dtype=np.float32), payload)
+
+
+class EmbeddingCache:
+    """The open cache; it never raises, and stores nothing once the database has failed."""
+
+    def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify) -> None:
+        self._file, self._database, self._notify = file, database, notify
+        self._pending: list[tuple[str, tuple[object, ...]]] = []  # statements and their values
+
+    @classmethod
+    def open(cls, notify: Notify) -> EmbeddingCache:
+        """The cache of this user."""
+        try:
+            file = cache_folder() / FILE
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return cls(file, open_database(file, SCHEMA, SCHEMA_VERSION, notify), notify)
+        except (OSError, RuntimeError, sqlite3.Error) as e:
+            notify(f"Embeddings cannot be cached ({e}): all are computed; GENRELAB_CACHE names another folder")
+            return cls(Path(FILE), None, notify)
+
+    def lookup(self, path: Path) -> Embedded | None:
+        """The embedding of a file with the same path, size and mtime, or with the same audio as a known one."""
+        stamp = stamp_of(path)
+        if stamp is None or self._database is None:
+            return None
+        key = (os.fsencode(path.absolute()), *stamp)
+        seen = self._query("SELECT payload FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key)
+        payload = seen[0][0] if seen else self._hash(path)
+        rows = self._query("SELECT x FROM embeddings WHERE payload = ? AND what = ?", (payload, WHAT))
+        if not rows or not isinstance(rows[0][0], bytes) or len(rows[0][0]) != 4 * VIEW.shape[0]:
+            return None
+        known = Embedded(np.frombuffer(rows[0][0], "<f4"), payload, cached=True)
+        if not seen:  # renamed, moved or retagged
+            self.store(path, stamp, known)
+        return known
+
+    def store(self, path: Path, stamp: Stamp | None, embedded: Embedded) -> None:
+        """Store an embedding without an error, unless the file changed while it was read: then `stamp` is None."""
+        if embedded.x is None or embedded.payload is None or stamp is None:
+            return
+        if not embedded.cached:
+            x = embedded.x.astype("<f4").tobytes()
+            row = (embedded.payload, WHAT, x)
+            self._pending.append(("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", row))
+        file_row = (os.fsencode(path.absolute()), *stamp, embedded.payload)
+        self._pending.append(("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", file_row))
+        if len(self._pending) >= 2 * ROWS_AT_ONCE:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is pending, and close the database."""
+        self._flush()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _flush(self) -> None:
+        """Write what is pending; nobody else waits for longer than that takes."""
+        pending, self._pending = self._pending, []
+        if pending:
+            for statement, values in (("BEGIN IMMEDIATE", ()), *pending, ("COMMIT", ())):
+                self._query(statement, values)
+
+    @staticmethod
+    def _hash(path: Path) -> bytes | None:
+        try:
+            return bytes.fromhex(sha256_of_audio(path))
+        except (OSError, DecodeError):
+            return None
+
+    def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        if self._database is None:
+            return []
+        try:
+            return self._database.execute(statement, values).fetchall()
+        except sqlite3.Error as e:
+            self._database.close()
+            self._database = None
+            aside = f", and was moved to {move_aside(self._file).name}" if is_damage(e) else ""
+            self._notify(f"The cache of embeddings failed ({e}){aside}: the rest is computed, and not stored")
+            return []

@@ -1,0 +1,174 @@
+"""`learn`: from labelled music to a bundle with the owner's own genres, in about a minute and without TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrelab.bundle.bundle import write_bundle
+from genrelab.bundle.manifest import bundle_error, is_only_a_bundle
+from genrelab.core.config import EMBEDDING_CLIPS
+from genrelab.core.errors import DatasetError, SettingsError, printable
+from genrelab.core.processes import available_cores
+from genrelab.core.progress import Notify, Progress, ignore
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.artists import fold_name
+from genrelab.runs.embedding_cache import VIEW, Embedded, embed_files
+from genrelab.runs.learn_advice import advice
+from genrelab.runs.learn_card import learn_card
+from genrelab.runs.learn_head import Learned, Rows, learn_head
+from genrelab.runs.learn_labels import (
+    SOURCES,
+    LabelledFile,
+    LabelledFiles,
+    apply_corrections,
+    from_folders,
+    from_tags,
+    without_small_genres,
+)
+from genrelab.runs.learn_result import LearnResult
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """What `learn` learns from, and how.
+
+    Attributes:
+        labels: `folders` or `tags`.
+        all_values: of several genres in a file's tags each is learned, not only the first.
+        artists: CSV with the columns id and artist, for folders.
+        corrections: CSV with the columns path and genre: a person's decisions.
+        jobs: number of worker processes; None: one a core.
+    """
+
+    labels: str = "folders"
+    all_values: bool = False
+    artists: Path | None = None
+    corrections: Path | None = None
+    jobs: int | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.labels not in SOURCES:
+            raise SettingsError(f"--labels must be one of {', '.join(SOURCES)}. Received: {self.labels}")
+        if self.labels == "tags" and self.artists is not None:
+            raise SettingsError("--artists goes with --labels folders: files with tags name their artists themselves")
+        if self.labels == "folders" and self.all_values:
+            raise SettingsError("--all-values goes with --labels tags: a folder is one genre")
+
+
+def learn(
+    root: Path, out: Path, settings: LearnSettings, *, notify: Notify = ignore, progress: Progress = ignore
+) -> LearnResult:
+    """Learn the genres of a folder and write a bundle that `predict`, `tag`, `playlists` and `serve` use.
+
+    Args:
+        root: the music.
+        out: folder of the bundle; one that is there is replaced.
+        notify: called with findings as they are made, one sentence each.
+        progress: called with (files done, files in all).
+
+    Raises:
+        DatasetError: no labelled audio, or fewer than two genres of two usable tracks.
+        SettingsError: settings or a table that cannot be used.
+        BundleError: `out` holds something else than a bundle.
+        ModelError: the tracks are all alike.
+    """
+    if out.exists() and not is_only_a_bundle(out):  # before an hour of work
+        raise bundle_error(out, "is there, and is not a bundle or not only that: choose another folder, or remove it")
+    labelled = from_tags(root, all_values=settings.all_values) if settings.labels == "tags" else None
+    labelled = labelled or from_folders(root, settings.artists)
+    if settings.corrections is not None:
+        labelled = apply_corrections(labelled, settings.corrections, root)
+    labelled = without_small_genres(labelled)
+    for note in labelled.notes:
+        notify(note)
+    paths = sorted({f.path for f in labelled.files})
+    embedded = embed_files(paths, jobs=settings.jobs or available_cores(), notify=notify, progress=progress)
+    usable, found = _usable(labelled, dict(zip(paths, embedded, strict=True)))
+    for note in usable.notes[len(labelled.notes) :]:
+        notify(note)
+    learned = learn_head(_rows(usable, found), usable.genres, VIEW, seed=settings.seed)
+    return _write(out, root, usable, learned)
+
+
+def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[LabelledFiles, dict[Path, Embedded]]:
+    """The files that have an embedding, each audio once; the same audio under two genres is left out."""
+    failed = {str(path): one.error for path, one in found.items() if one.error is not None}
+    ok = [f for f in labelled.files if found[f.path].error is None]
+    by_audio: dict[bytes | None, list[LabelledFile]] = defaultdict(list)
+    for f in ok:
+        by_audio[found[f.path].payload].append(f)
+    kept: list[LabelledFile] = []
+    copies = torn = 0
+    for same in by_audio.values():
+        paths = sorted({f.path for f in same})
+        genres_of = {path: frozenset(f.genre for f in same if f.path == path) for path in paths}
+        if len(set(genres_of.values())) > 1:
+            torn += 1
+            reason = f"the same audio stands under other genres, too: {', '.join(sorted({f.genre for f in same}))}"
+            failed |= dict.fromkeys(map(str, paths), reason)
+            continue
+        copies += len(paths) - 1
+        kept += [f for f in same if f.path == paths[0]]
+    notes = [*labelled.notes]
+    notes += [f"{pluralize(copies, 'copy')} of other files left out"] if copies == 1 else []
+    notes += [f"{copies} copies of other files left out"] if copies > 1 else []
+    notes += [f"left out, as the same audio stands under two genres: {pluralize(torn, 'recording')}"] if torn else []
+    files = tuple(sorted(kept, key=lambda f: (f.path, f.genre)))
+    result = LabelledFiles(files, labelled.failed | {k: str(v) for k, v in failed.items()}, tuple(notes))
+    try:
+        return without_small_genres(result), found
+    except DatasetError as e:
+        first = join_first([f"{k}: {v}" for k, v in failed.items()], most=3)
+        raise DatasetError(
+            f"{e}; {pluralize(len(failed), 'file')} cannot be used: {first}" if failed else str(e)
+        ) from e
+
+
+def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> Rows:
+    """One row per file and genre; a file of two genres is held out as a whole."""
+    number = {genre: i for i, genre in enumerate(labelled.genres)}
+    x = np.stack([_embedding(found[f.path]) for f in labelled.files])
+    several = {path for path, n in Counter(f.path for f in labelled.files).items() if n > 1}
+    own = [f"file {f.path}" if f.path in several else None for f in labelled.files]
+    artists = [other if f.artist is None else fold_name(f.artist) for f, other in zip(labelled.files, own, strict=True)]
+    y = np.array([number[f.genre] for f in labelled.files])
+    return Rows(x, np.arange(len(x)), y, artists)
+
+
+def _embedding(one: Embedded) -> Any:
+    assert one.x is not None
+    return one.x
+
+
+def _write(out: Path, root: Path, labelled: LabelledFiles, learned: Learned) -> LearnResult:
+    artists = {fold_name(f.artist) for f in labelled.files if f.artist is not None}
+    genres = advice(labelled.genres, [f.genre for f in labelled.files], learned)
+    result = LearnResult(
+        out, len({f.path for f in labelled.files}), len(artists), learned.scores, genres, labelled.failed,
+        (*_unknown_artists(labelled.files), *learned.notes),
+    )  # fmt: skip
+    write_bundle(
+        out, onnx=learned.model.onnx(), name=printable(out.resolve().name) or "learned", genres=labelled.genres,
+        view=VIEW, clips=EMBEDDING_CLIPS, metrics=learned.scores or {},
+        dataset=f"{printable(root.resolve().name)} ({result.n_tracks} tracks)",
+        split="artist (cross-validation)", licence=None, temperature=learned.temperature,
+        calibration=learned.evidence, own_names=True, readme=learn_card(result, learned),
+    )  # fmt: skip
+    return result
+
+
+def _unknown_artists(files: Sequence[LabelledFile]) -> list[str]:
+    unknown = sum(f.artist is None for f in files)
+    if not unknown:
+        return []
+    return [
+        f"the artist of {pluralize(unknown, 'track')} is not known: if tracks of one artist are on both sides, the "
+        "score is too high"
+    ]

@@ -1,0 +1,166 @@
+"""The model behind `learn`: fitted on one row of embeddings per track, scored on tracks of other artists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.core.config import EmbeddingView, TrainSettings
+from genrelab.core.errors import ModelError
+from genrelab.evaluation import metrics
+from genrelab.evaluation.calibration import Evidence, apply_temperature, fit_temperature, make_evidence
+from genrelab.models.classical import Musicnn
+from genrelab.predict.pooling import pool
+from genrelab.records.examples import Examples, Labels
+from genrelab.training.calibration_notes import shared_artists_note
+from genrelab.training.fit_calibration import HeldOut, out_of_fold
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+HALF_DRAWS = 3
+"""How often half of the tracks are drawn to see what the other half is worth."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted model and what is known of it.
+
+    Attributes:
+        temperature, evidence: for `write_bundle`; no evidence where too few tracks could be held out.
+        tracks: numbers of the tracks that were held out, shape (n,).
+        p: their probabilities by models that knew neither them nor their artist, tempered by the other folds,
+            shape (n, genres).
+        scores: `metrics.score` of these; None where there are none.
+        half_recall: recall of each genre when only half of the tracks are learned from, shape (genres,), nan where it
+            was not measured.
+        notes: caveats for readers of the scores.
+    """
+
+    model: Musicnn
+    temperature: float
+    evidence: Evidence | None
+    tracks: Ints
+    p: Floats
+    scores: dict[str, Any] | None
+    half_recall: Floats
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is learned from: one or more rows a track.
+
+    Attributes:
+        x: embeddings, shape (rows, outputs).
+        track: number of the track of each row, shape (rows,).
+        y: genre number of each track, shape (tracks,).
+        artists: of each track; tracks of one are held out together, and None is an artist of its own.
+        never_held_out: marks tracks (tracks,) that are always learned from and never scored.
+        strata: of each track (tracks,), spread evenly over the folds; the genres unless given.
+    """
+
+    x: NDArray[np.float32]
+    track: Ints
+    y: Ints
+    artists: Sequence[str | None]
+    never_held_out: NDArray[np.bool_] | None = None
+    strata: Ints | None = None
+
+    def examples(self, view: EmbeddingView, genres: tuple[str, ...]) -> Examples:
+        """The rows as a model takes them, all to be fitted."""
+        group = np.empty(len(self.y), np.int64)
+        numbers: dict[str, int] = {}
+        for i, artist in enumerate(self.artists):
+            group[i] = i + len(self.y) if artist is None else numbers.setdefault(artist, len(numbers))
+        labels = Labels(genres, self.y, np.full(len(self.y), "fit"), group)
+        return Examples(view, labels, self.track, np.zeros(len(self.track), np.float32), _values=self.x)
+
+
+def learn_head(
+    rows: Rows, genres: tuple[str, ...], view: EmbeddingView, *, seed: int, learning_curve: bool = True
+) -> Learned:
+    """Fit, calibrate and score.
+
+    Args:
+        learning_curve: also measure what half of the tracks are worth.
+
+    Raises:
+        ModelError: a genre without tracks, or rows that are all alike.
+    """
+    examples = rows.examples(view, genres)
+    with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
+        model = Musicnn(TrainSettings(seed=seed), genres).fit(examples, Path(scratch))
+        held = out_of_fold(model, examples, Path(scratch), never=rows.never_held_out, strata=rows.strata)
+        temperature = fit_temperature(held.track, held.p, rows.y)
+        tracks, pooled = (
+            pool(held.track, apply_temperature(held.p, temperature)) if len(held.track) else (held.track, held.p)
+        )
+        evidence = make_evidence(
+            pooled, rows.y[tracks], genres, artists=_groups(examples, tracks), fitted_on="all tracks, out of fold"
+        )
+        tracks, p = _tempered_by_other_folds(held, rows.y)
+        half = _half_recall(model, examples, held, Path(scratch)) if learning_curve and len(tracks) else None
+    artists = [rows.artists[i] or f"track {i}" for i in tracks]
+    scores = metrics.score(rows.y[tracks], p, genres, artists) if len(tracks) else None
+    half_recall = np.full(len(genres), np.nan) if half is None else half
+    notes = (*model.notes, *_notes(held, [rows.artists[i] for i in tracks]))
+    return Learned(model, temperature, evidence, tracks, p, scores, half_recall, notes)
+
+
+def _notes(held: HeldOut, artists: Sequence[str | None]) -> list[str]:
+    """Without the note that artists are unknown where each track's is known and no two have the same."""
+    unknown = () if None in artists else shared_artists_note(np.arange(2), shared=False)
+    return [note for note in held.notes if note not in unknown]
+
+
+def _groups(examples: Examples, tracks: Ints) -> list[int]:
+    found: list[int] = examples.labels.group[tracks].tolist()
+    return found
+
+
+def _tempered_by_other_folds(held: HeldOut, y: Ints) -> tuple[Ints, Floats]:
+    """Tracks and probabilities of held-out tracks, each tempered as the other folds ask for."""
+    if held.fold is None:
+        return held.track, held.p
+    p = np.empty_like(held.p)
+    for fold in np.unique(held.fold):
+        out = held.fold == fold
+        p[out] = apply_temperature(held.p[out], fit_temperature(held.track[~out], held.p[~out], y))
+    return pool(held.track, p)
+
+
+def _half_recall(model: Musicnn, examples: Examples, held: HeldOut, scratch: Path) -> Floats | None:
+    """Recall of each genre (genres,) on the same folds, learned from a random half of each genre's tracks."""
+    assert held.fold is not None
+    labels, rng = examples.labels, np.random.default_rng(model.settings.seed)
+    settings = replace(model.settings, params={model.name: {"C": float(model.classifier_.C)}})
+    fold_of_track = np.full(len(labels.y), -1)
+    fold_of_track[held.track] = held.fold
+    right, asked = np.zeros(len(labels.genres)), np.zeros(len(labels.genres))
+    for _ in range(HALF_DRAWS):
+        chosen = np.concatenate([_half(rng, np.flatnonzero(labels.y == g)) for g in range(len(labels.genres))])
+        for fold in np.unique(held.fold):
+            role = np.full(len(labels.y), "none ")
+            role[chosen] = "fit"
+            role[fold_of_track == fold] = "score"
+            part = replace(examples, labels=replace(labels, role=np.char.strip(role)))
+            try:
+                again = Musicnn(settings, labels.genres).fit(part, scratch)
+            except ModelError:  # a genre has no track left
+                return None
+            out = part.rows("score")
+            tracks, p = pool(out.track, again._proba(out.x))
+            np.add.at(right, labels.y[tracks], p.argmax(axis=1) == labels.y[tracks])
+            np.add.at(asked, labels.y[tracks], 1)
+    return np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+
+
+def _half(rng: np.random.Generator, tracks: Ints) -> Ints:
+    return rng.permutation(tracks)[: max(1, (len(tracks) + 1) // 2)]

@@ -1,0 +1,296 @@
+"""What the networks make of a file is computed once, wherever it goes; a broken cache costs time and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.audio.clips import read_clips
+from genrelab.core import sqlite
+from genrelab.core.config import EMBEDDING_CLIPS
+from genrelab.core.processes import DECODER_CRASHED
+from genrelab.core.progress import ignore
+from genrelab.datasets.synth_voices import SR as SONG_SR
+from genrelab.features.views import compute_many
+from genrelab.runs import embedding_cache
+from genrelab.runs.embedding_cache import ROWS_AT_ONCE, VIEW, Embedded, EmbeddingCache, embed_file, embed_files
+from tests.support.labelled_music import SR, hear_codes, write_track
+from tests.support.songs import song
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return hear_codes(monkeypatch)
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> list[Path]:
+    return [write_track(tmp_path / "music" / f"{i}.flac", 0, i, by="Ann") for i in range(4)]
+
+
+def refuse(sentence: str) -> None:
+    raise AssertionError(sentence)
+
+
+def embed(paths: list[Path], notify=refuse) -> list[Embedded]:  # type: ignore[no-untyped-def]
+    return embed_files(paths, jobs=1, notify=notify, progress=ignore)
+
+
+def values(found: list[Embedded]) -> list[list[float] | None]:
+    return [None if one.x is None else one.x.tolist() for one in found]
+
+
+# --- what is computed ---
+
+
+def test_embedding_of_a_file_is_the_mean_over_its_windows(tmp_path: Path) -> None:
+    """With the real networks."""
+    soundfile.write(tmp_path / "a.wav", song("Rock", 1, 1, 8.0), SONG_SR)
+    stamp, found = embed_file(tmp_path / "a.wav")
+    clips = list(compute_many(VIEW, read_clips(tmp_path / "a.wav", EMBEDDING_CLIPS)))
+    assert len(clips) == 3 and stamp is not None and found.x is not None and len(found.payload or b"") == 32
+    np.testing.assert_allclose(found.x, np.mean([w.x for _, windows in clips for w in windows], axis=0), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_embeddings(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.wav" for i in range(3)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, song("Rock", i, i, 3.0), SONG_SR)
+    steps: list[tuple[int, int]] = []
+    found = embed_files(paths, jobs=2, notify=refuse, progress=lambda done, total: steps.append((done, total)))
+    assert values(found) == values([embed_file(path)[1] for path in paths])
+    assert steps == [(i, 3) for i in range(4)]
+    assert values(embed(paths)) == values(found) and all(one.cached for one in embed(paths))
+
+
+def test_results_are_in_the_order_of_the_files(tracks: list[Path], heard: list[int]) -> None:
+    steps: list[tuple[int, int]] = []
+    embed(tracks[1:2])
+    paths = [tracks[3], tracks[1], tracks[0], tracks[2]]
+    found = embed_files(paths, jobs=1, notify=refuse, progress=lambda done, total: steps.append((done, total)))
+    assert values(found) == [embed_file(path)[1].x.tolist() for path in paths]  # type: ignore[union-attr]
+    assert [one.cached for one in found] == [False, True, False, False]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)], "what is known is done at once"
+    assert embed([]) == []
+
+
+def test_file_that_cannot_be_used_has_the_reason(tmp_path: Path, heard: list[int]) -> None:
+    (tmp_path / "text.mp3").write_text("no sound\n" * 100)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
+    soundfile.write(tmp_path / "short.wav", np.full(SR // 4, 0.11), SR)
+    paths = [tmp_path / name for name in ("text.mp3", "silent.wav", "short.wav", "missing.mp3")]
+    for _ in range(2):
+        found = embed(paths)
+        assert [one.x for one in found] == [None] * 4 and not any(one.cached for one in found)
+        assert [str(one.error).split(":")[0] for one in found[1:]] == [
+            *("silent", "too short", "No such file or directory"),
+        ]
+        assert found[0].error
+
+
+def test_file_that_crashes_a_worker_has_an_error(
+    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        embedding_cache,
+        "map_in_processes",
+        lambda function, items, jobs: ((i, None if i == 1 else function(p)) for i, p in enumerate(items)),
+    )
+    found = embed(tracks)
+    assert [one.error for one in found] == [None, DECODER_CRASHED, None, None]
+    assert [one.cached for one in embed(tracks)] == [True, False, True, True]
+
+
+# --- what is found again ---
+
+
+def test_second_run_computes_nothing(tracks: list[Path], heard: list[int], cache: Path) -> None:
+    first = embed(tracks)
+    assert len(heard) == 4 and not any(one.cached for one in first)
+    heard.clear()
+    second = embed(tracks)
+    assert heard == [] and all(one.cached for one in second)
+    assert values(second) == values(first) and [o.payload for o in second] == [o.payload for o in first]
+    assert [p.name for p in cache.iterdir()] == ["embeddings.sqlite"]
+
+
+def test_renamed_and_retagged_files_are_found_by_their_audio(
+    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = embed(tracks)
+    heard.clear()
+    tracks[0] = tracks[0].rename(tmp_path / "moved.flac")
+    tags = mutagen.File(tracks[1])
+    tags["genre"], tags["title"] = ["Blues"], ["A longer title than before " * 200]
+    tags.save()
+    assert values(embed(tracks)) == values(first) and heard == []
+    monkeypatch.setattr(EmbeddingCache, "_hash", lambda _: pytest.fail("hashed again"))
+    assert values(embed(tracks)) == values(first) and heard == [], "by now their new names are known"
+
+
+def test_changed_file_is_computed_again(tracks: list[Path], heard: list[int]) -> None:
+    first = embed(tracks)
+    heard.clear()
+    before = tracks[2].stat()
+    write_track(tracks[2], 0, 9, by="Ann")
+    os.utime(tracks[2], ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    second = embed(tracks)
+    assert heard == [1_009] and [one.cached for one in second] == [True, True, False, True]
+    assert second[2].payload != first[2].payload and values(second)[2] != values(first)[2]
+
+
+def test_file_that_changes_while_it_is_read_is_not_stored(
+    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was made of the new audio would be found for the old one."""
+    copy = Path(shutil.copy(tracks[0], tmp_path / "copy.flac"))
+    hash_of = embedding_cache.sha256_of_audio
+
+    def rewrite(path: Path) -> str:
+        found = hash_of(path)
+        write_track(path, 0, 9)
+        os.utime(path, ns=(1, 1))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
+        patch.setattr(EmbeddingCache, "_hash", lambda *_: None)
+        (changed,) = embed(tracks[:1])
+    assert heard == [1_009] and changed.error is None
+    assert [one.cached for one in embed([tracks[0], copy])] == [False, False] and heard == [1_009, 1_009, 1_000]
+
+
+def test_other_windows_or_another_view_are_computed_anew(
+    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(tracks)
+    heard.clear()
+    monkeypatch.setattr(embedding_cache, "WHAT", "something else")
+    embed(tracks)
+    assert len(heard) == 4
+
+
+def test_interrupted_run_keeps_what_was_computed(
+    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    map_here = embedding_cache.map_in_processes
+
+    def interrupted(function, items, *, jobs):  # type: ignore[no-untyped-def]
+        for i, result in map_here(function, items, jobs=jobs):
+            if i == 3:
+                raise KeyboardInterrupt
+            yield i, result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_cache, "map_in_processes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            embed(tracks)
+    heard.clear()
+    assert [one.cached for one in embed(tracks)] == [True, True, True, False] and heard == [1_003]
+
+
+def test_embeddings_are_written_while_others_are_computed(
+    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill costs a few; another run waits for no longer than a row takes."""
+    monkeypatch.setattr(embedding_cache, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
+    mine = EmbeddingCache.open(refuse)
+    for i, path in enumerate(tracks[:3]):
+        mine.store(path, *embed_file(path))
+        theirs = EmbeddingCache.open(refuse)
+        assert [theirs.lookup(p) is not None for p in tracks] == [i >= 1, i >= 1, False, False]
+        theirs.store(tracks[3], *embed_file(tracks[3])) if i == 2 else None
+        theirs.close()
+    mine.close()
+    last = EmbeddingCache.open(refuse)
+    assert all(last.lookup(p) is not None for p in tracks) and ROWS_AT_ONCE > 2
+    last.close()
+
+
+# --- what may go wrong ---
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4_000)])
+def test_damaged_cache_is_moved_aside(tracks: list[Path], heard: list[int], cache: Path, content: bytes) -> None:
+    cache.mkdir()
+    (cache / "embeddings.sqlite").write_bytes(content)
+    said: list[str] = []
+    assert all(one.error is None for one in embed(tracks, said.append))
+    assert len(said) == 1 and "is damaged: it was moved to embeddings-aside.sqlite" in said[0]
+    assert (cache / "embeddings-aside.sqlite").read_bytes() == content
+    assert all(one.cached for one in embed(tracks))
+
+
+def test_damage_found_later_is_moved_aside_and_reported_once(tracks: list[Path], heard: list[int], cache: Path) -> None:
+    embed(tracks)
+    content = (cache / "embeddings.sqlite").read_bytes()
+    (cache / "embeddings.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
+    said: list[str] = []
+    heard.clear()
+    assert all(one.error is None for one in embed(tracks, said.append)) and len(heard) == 4
+    assert len(said) == 1 and "failed" in said[0] and "was moved to embeddings-aside.sqlite" in said[0]
+    embed(tracks)
+    assert all(one.cached for one in embed(tracks)), "the next run begins a new one"
+
+
+def test_cache_of_another_version_is_moved_aside(tracks: list[Path], heard: list[int], cache: Path) -> None:
+    embed(tracks)
+    with sqlite3.connect(cache / "embeddings.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    said: list[str] = []
+    assert not any(one.cached for one in embed(tracks, said.append))
+    assert len(said) == 1 and "version 99 of its tables" in said[0]
+
+
+def test_cache_that_cannot_be_used_only_costs_time(
+    tracks: list[Path], heard: list[int], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = values(embed(tracks))
+    cache.rename(tmp_path / "elsewhere")
+    cache.write_text("a file where the folder should be")
+    for _ in range(2):
+        said: list[str] = []
+        heard.clear()
+        assert values(embed(tracks, said.append)) == expected and len(heard) == 4
+        assert len(said) == 1 and "cannot be cached" in said[0] and "GENRELAB_CACHE names another folder" in said[0]
+
+
+def test_locked_cache_only_costs_time(
+    tracks: list[Path], heard: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(tracks[:1])
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
+    said: list[str] = []
+    with sqlite3.connect(cache / "embeddings.sqlite", isolation_level=None) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        assert all(one.error is None for one in embed(tracks, said.append))
+        database.execute("ROLLBACK")
+    database.close()
+    assert len(said) == 1 and "locked" in said[0]
+    assert embed(tracks[:1])[0].cached
+
+
+@pytest.mark.parametrize("change", ["x = x'00'", "x = zeroblob(4)", "x = 'words'"])
+def test_inconsistent_row_is_computed_again(tracks: list[Path], heard: list[int], cache: Path, change: str) -> None:
+    expected = values(embed(tracks))
+    with sqlite3.connect(cache / "embeddings.sqlite") as database:
+        database.execute(f"UPDATE embeddings SET {change}")
+    database.close()
+    assert values(embed(tracks)) == expected
+    assert all(one.cached for one in embed(tracks))

@@ -1,0 +1,336 @@
+"""`learn` makes a bundle from labelled music: what it is learned from, what is left out by name, and what it says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+
+from genrelab.core.errors import BundleError, DatasetError, SettingsError
+from genrelab.datasets.synth_voices import SR as SONG_SR
+from genrelab.predict.classifier import load_bundle
+from genrelab.runs.learn import LearnSettings, learn
+from genrelab.runs.learn_result import LearnResult
+from tests.support.guards import HANG_S
+from tests.support.labelled_music import SR, hear_codes, write_folders, write_track
+from tests.support.songs import song
+
+GENRES = ("Blues", "Folk", "Rock")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return hear_codes(monkeypatch)
+
+
+@pytest.fixture
+def music(tmp_path: Path, heard: list[int]) -> Path:
+    return write_folders(tmp_path / "music")
+
+
+def learned(root: Path, settings: LearnSettings = LearnSettings()) -> tuple[LearnResult, list[str]]:  # noqa: B008
+    """The result, with the bundle beside ROOT, and what was said meanwhile."""
+    said: list[str] = []
+    return learn(root, root.parent / "bundle", settings, notify=said.append), said
+
+
+def counts(result: LearnResult) -> dict[str, int]:
+    return {one.genre: one.tracks for one in result.genres}
+
+
+# --- a bundle ---
+
+
+def test_folders_become_a_bundle_that_recognises_them(music: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    result = learn(music, music.parent / "mine", LearnSettings(), progress=lambda *step: steps.append(step))
+    assert (result.n_tracks, result.n_artists, counts(result)) == (24, 24, dict.fromkeys(GENRES, 8))
+    assert result.scores is not None and result.scores["accuracy"] > 0.9 and result.scores["n"] == 24
+    assert result.failed == {} and result.notes == () and steps[-1] == (24, 24)
+    bundle = load_bundle(result.bundle)
+    assert (bundle.name, bundle.genres, bundle.own_names, bundle.split) == (
+        *("mine", GENRES, True, "artist (cross-validation)"),
+    )
+    assert bundle.stops_early and bundle.calibration is not None and bundle.calibration.n == 24
+    assert bundle.metrics == json.loads(json.dumps(result.scores)) and bundle.licence is None
+    assert bundle.dataset == "music (24 tracks)"
+    for g, genre in enumerate(GENRES):
+        new = write_track(music.parent / "new.flac", g, 15, artist=40)
+        assert bundle.predict(new).genre == genre
+
+
+def test_same_music_gives_the_same_bytes(music: Path) -> None:
+    """Also where it is learned again with everything in the cache."""
+    contents = []
+    for _ in range(2):
+        result, _ = learned(music)
+        contents.append({p.name: p.read_bytes() for p in result.bundle.iterdir()})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {"README.md", "bundle.json", "model.onnx"}
+
+
+def test_second_run_reads_only_what_is_new(music: Path, heard: list[int]) -> None:
+    learned(music)
+    assert len(heard) == 24
+    heard.clear()
+    (music / "Blues" / "0.flac").rename(music / "Blues" / "renamed.flac")
+    tags = mutagen.File(music / "Folk" / "1.flac")
+    tags["title"] = ["Another title"]
+    tags.save()
+    write_track(music / "Rock" / "new.flac", 2, 19, artist=30)
+    result, _ = learned(music)
+    assert heard == [3_619] and result.n_tracks == 25
+
+
+def test_bundle_that_is_there_is_replaced_and_nothing_else_is(music: Path, heard: list[int]) -> None:
+    bundle = music.parent / "bundle"
+    learned(music)
+    shutil.rmtree(music / "Rock")
+    result, _ = learned(music)
+    assert load_bundle(bundle).genres == ("Blues", "Folk") and result.scores is None
+    heard.clear()
+    for other in (music, music.parent / "cache"):
+        with pytest.raises(BundleError, match="is there, and is not a bundle or not only that: choose another folder"):
+            learn(music, other, LearnSettings())
+    (bundle / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="bundle: is there"):
+        learn(music, bundle, LearnSettings())
+    assert heard == [] and (bundle / "notes.txt").read_text() == "mine", "refused before anything is read"
+
+
+@pytest.mark.slow
+def test_real_networks_tell_synthesised_genres_apart(tmp_path: Path) -> None:
+    """By workers, and without TensorFlow: with it every command would take seconds more."""
+    for genre in ("Experimental", "Rock"):
+        for i in range(11):
+            path = tmp_path / "music" / genre / f"{i}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, song(genre, i, i, 3.0), SONG_SR)
+    look = (
+        "import sys\nfrom pathlib import Path\nfrom genrelab.runs.learn import LearnSettings, learn\n"
+        "if __name__ == '__main__':\n"
+        "    result = learn(Path(sys.argv[1]), Path(sys.argv[2]), LearnSettings(jobs=2))\n"
+        "    print(result.scores['accuracy'], *[m for m in ('tensorflow', 'keras', 'librosa') if m in sys.modules])\n"
+    )
+    (tmp_path / "look.py").write_text(look)
+    words = [sys.executable, *(str(tmp_path / name) for name in ("look.py", "music", "bundle"))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 0, done.stderr
+    accuracy, *imported = done.stdout.split()
+    assert float(accuracy) > 0.8 and imported == []
+    found = load_bundle(tmp_path / "bundle").with_any().predict(song("Rock", 50, 50, 9.0), SONG_SR)
+    assert found.genre == "Rock" and found.tags is not None
+
+
+# --- artists ---
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_scores_are_of_artists_that_were_not_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Embeddings that say who plays, and nothing of the genre; the tracks of an artist lie apart in the folder."""
+    hear_codes(monkeypatch, genre=0.0, artist=3.0)
+    for n in range(80):
+        number, track = n % 20, n // 20
+        path = tmp_path / "m" / ("Blues", "Folk")[n % 2] / f"{n:02}.flac"
+        by = ("The Band ", "the  band ")[track % 2] + str(number)  # two spellings of one name
+        write_track(path, 0, track, artist=number, by=by if known else None)
+    result = learn(tmp_path / "m", tmp_path / "bundle", LearnSettings())
+    assert result.scores is not None and result.n_artists == (20 if known else 0)
+    assert (result.scores["accuracy"] < 0.75) is known, "unknown artists are on both sides"
+    assert known or result.scores["accuracy"] > 0.95
+    assert (result.scores["interval_over"], result.scores["n_groups"]) == (("artists", 20) if known else ("tracks", 80))
+    said = "the artist of 80 tracks is not known: if tracks of one artist are on both sides, the score is too high"
+    assert (said in result.notes) is not known
+
+
+def test_artists_of_tags_are_kept_apart_in_any_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear_codes(monkeypatch, genre=0.0, artist=3.0)
+    for n in range(80):
+        by = ("The Band ", "the  band ")[n // 20 % 2] + str(n % 20)
+        genres = (("Blues", "Folk")[n % 2],)
+        write_track(tmp_path / "m" / f"{n:02}.flac", 0, n // 20, artist=n % 20, genres=genres, by=by)
+    result = learn(tmp_path / "m", tmp_path / "bundle", LearnSettings(labels="tags"))
+    assert result.n_artists == 20 and result.scores is not None
+    assert result.scores["accuracy"] < 0.75 and result.scores["n_groups"] == 20
+
+
+# --- tags ---
+
+
+def write_tagged(folder: Path, genres: Sequence[Sequence[str]]) -> Path:
+    """Eight tracks for each of these lists of genres in the tags; what is heard is the number of the list."""
+    for g, names in enumerate(genres):
+        for i in range(8):
+            write_track(folder / f"{g}{i}.flac", g, i, artist=8 * g + i, genres=names, by=f"Artist {8 * g + i}")
+    return folder
+
+
+def test_tags_are_learned_in_the_spelling_of_most_files(tmp_path: Path, heard: list[int]) -> None:
+    root = write_tagged(tmp_path / "music", [["Hip-Hop"], ["Folk"], ["Rock", "Pop"]])
+    write_track(root / "more.flac", 0, 9, artist=30, genres=("hip hop",))
+    result, said = learned(root, LearnSettings(labels="tags"))
+    assert counts(result) == {"Folk": 8, "Hip-Hop": 9, "Rock": 8} and result.n_artists == 24
+    assert said[0] == "25 files with a genre in the tags, 0 without"
+    assert result.notes[0].startswith("the artist of 1 track is not known: ")
+
+
+def test_all_values_of_the_tags_are_learned(tmp_path: Path, heard: list[int]) -> None:
+    """A file of two genres is heard once and held out as a whole: what is answered was not learned from."""
+    root = write_tagged(tmp_path / "music", [["Blues"], ["Folk"], ["Rock", "Pop"]])
+    result, _ = learned(root, LearnSettings(labels="tags", all_values=True))
+    assert counts(result) == {"Blues": 8, "Folk": 8, "Pop": 8, "Rock": 8}
+    assert result.n_tracks == len(heard) == 24
+    bundle = load_bundle(result.bundle)
+    found = bundle.predict(write_track(tmp_path / "new.flac", 2, 15, artist=40)).probabilities
+    assert {"Pop", "Rock"} == set(sorted(found, key=lambda g: -found[g])[:2])
+    assert result.scores is not None and result.scores["accuracy"] < 0.9
+
+
+def test_two_genres_of_a_file_of_unknown_artist_stay_together(tmp_path: Path, heard: list[int]) -> None:
+    """Every file has both genres: if one of its rows were learned from, the other would always be answered wrong."""
+    for i in range(12):
+        write_track(tmp_path / "music" / f"{i}.flac", i % 2, i, genres=(("Blues", "Folk")[i % 2], "Both"))
+    result, _ = learned(tmp_path / "music", LearnSettings(labels="tags", all_values=True))
+    assert result.scores is not None and result.scores["interval_over"] == "artists"
+    assert result.scores["n_groups"] == 12 and result.scores["n"] == 24
+
+
+# --- corrections ---
+
+
+def test_corrections_are_learned(music: Path) -> None:
+    write_track(music / "loose.flac", 1, 9, artist=30)
+    table = music.parent / "mine.csv"
+    table.write_text("path,genre\nBlues/0.flac,Folk\nBlues/1.flac,\nloose.flac,Folk\n")
+    result, said = learned(music, LearnSettings(corrections=table))
+    assert counts(result) == {"Blues": 6, "Folk": 10, "Rock": 8} and result.n_tracks == 24
+    assert "3 corrections from mine.csv" in said
+    table.write_text("path,genre\nnowhere.flac,Folk\n")
+    with pytest.raises(SettingsError, match=r"mine\.csv, line 2: no such file"):
+        learned(music, LearnSettings(corrections=table))
+
+
+def test_corrected_file_that_is_no_audio_is_a_named_row(music: Path) -> None:
+    (music / "notes.txt").write_text("no sound")
+    (music.parent / "mine.csv").write_text("path,genre\nnotes.txt,Folk\n")
+    result, _ = learned(music, LearnSettings(corrections=music.parent / "mine.csv"))
+    assert set(result.failed) == {str(music / "notes.txt")} and result.n_tracks == 24
+
+
+# --- what is left out ---
+
+
+def test_copy_is_counted_once(music: Path) -> None:
+    shutil.copy(music / "Blues" / "0.flac", music / "Blues" / "a copy.flac")
+    tags = mutagen.File(music / "Blues" / "a copy.flac")
+    tags["title"] = ["Its tags differ"]
+    tags.save()
+    result, said = learned(music)
+    assert result.n_tracks == 24 and "1 copy of other files left out" in said and result.failed == {}
+    shutil.copy(music / "Folk" / "0.flac", music / "Folk" / "deep.flac")
+    result, said = learned(music)
+    assert result.n_tracks == 24 and "2 copies of other files left out" in said
+
+
+def test_same_audio_under_two_genres_is_named_and_left_out(music: Path) -> None:
+    shutil.copy(music / "Blues" / "0.flac", music / "Folk" / "0 too.flac")
+    result, said = learned(music)
+    assert counts(result) == {"Blues": 7, "Folk": 8, "Rock": 8}
+    reason = "the same audio stands under other genres, too: Blues, Folk"
+    assert result.failed == {
+        str(music / "Blues" / "0.flac"): reason,
+        str(music / "Folk" / "0 too.flac"): reason,
+    }
+    assert "left out, as the same audio stands under two genres: 1 recording" in said
+
+
+def test_copies_with_the_same_two_genres_are_one_track(tmp_path: Path, heard: list[int]) -> None:
+    root = write_tagged(tmp_path / "music", [["Blues"], ["Folk"], ["Rock", "Pop"]])
+    shutil.copy(root / "20.flac", root / "copy.flac")
+    result, _ = learned(root, LearnSettings(labels="tags", all_values=True))
+    assert counts(result) == {"Blues": 8, "Folk": 8, "Pop": 8, "Rock": 8} and result.failed == {}
+
+
+def test_unusable_file_is_a_named_row_and_the_rest_is_learned(music: Path) -> None:
+    (music / "Folk" / "text.mp3").write_text("no sound\n" * 100)
+    soundfile.write(music / "Rock" / "silent.wav", np.zeros(SR), SR)
+    (music / "Rock" / "gone.wav").symlink_to(music / "nowhere.wav")
+    result, _ = learned(music)
+    names = ("Folk/text.mp3", "Rock/gone.wav", "Rock/silent.wav")
+    assert sorted(result.failed) == [str(music / name) for name in names] and result.n_tracks == 24
+    assert result.failed[str(music / "Rock" / "silent.wav")] == "silent: no sample reaches -80 dBFS"
+    assert all(result.failed.values())
+
+
+def test_genre_with_one_track_is_left_out_by_name(music: Path) -> None:
+    write_track(music / "Ska" / "0.flac", 5, 0)
+    result, said = learned(music)
+    assert tuple(counts(result)) == GENRES and "left out, as one track is too few: Ska" in said
+    write_track(music / "Ska" / "1.flac", 5, 1)
+    result, said = learned(music)
+    assert counts(result)["Ska"] == 2 and not any("too few" in sentence for sentence in said)
+    soundfile.write(music / "Ska" / "1.flac", np.zeros(SR), SR)
+    result, said = learned(music)
+    assert tuple(counts(result)) == GENRES and "left out, as one track is too few: Ska" in said, "also if found late"
+    assert str(music / "Ska" / "1.flac") in result.failed
+
+
+def test_fewer_than_two_usable_genres_are_refused_with_what_is_wrong(tmp_path: Path, heard: list[int]) -> None:
+    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "Folk"))
+    for i in range(2):
+        soundfile.write(root / "Folk" / f"{i}.flac", np.zeros(SR), SR)
+    with pytest.raises(DatasetError, match=r"Found: Blues 2; 2 files cannot be used: .*0\.flac: silent") as refused:
+        learned(root)
+    assert "two genres with 2 tracks or more" in str(refused.value) and not (tmp_path / "bundle").exists()
+    shutil.rmtree(root / "Folk")
+    with pytest.raises(DatasetError, match=r"Found: Blues 2$"):
+        learned(root)
+
+
+def test_two_tracks_a_genre_are_learned_without_a_score(tmp_path: Path, heard: list[int]) -> None:
+    result, _ = learned(write_folders(tmp_path / "music", tracks=2, genres=("Blues", "Folk")))
+    assert result.scores is None and [g.advice for g in result.genres] == ["3 more tracks, to begin with"] * 2
+    bundle = load_bundle(result.bundle)
+    assert bundle.calibration is None and bundle.metrics == {}
+    assert bundle.predict(write_track(tmp_path / "new.flac", 1, 15, artist=40)).genre == "Folk"
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": "names"}, "--labels must be one of folders, tags. Received: names"),
+        ({"labels": "tags", "artists": Path("a.csv")}, "--artists goes with --labels folders"),
+        ({"all_values": True}, "--all-values goes with --labels tags: a folder is one genre"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        LearnSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_result_is_plain_json(music: Path) -> None:
+    result, _ = learned(music)
+    found = json.loads(json.dumps(result.to_json()))
+    assert list(found) == ["bundle", "tracks", "artists", "scores", "genres", "failed", "notes"]
+    assert found["genres"][0]["genre"] == "Blues" and found["tracks"] == 24
+    assert json.loads(json.dumps(replace(result, scores=None).to_json()))["scores"] is None

@@ -1,0 +1,245 @@
+"""What `learn` learns from: folders, tags and a person's corrections; what cannot be used is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genrelab.core.errors import DatasetError, SettingsError
+from genrelab.runs.learn_labels import (
+    LabelledFile,
+    LabelledFiles,
+    apply_corrections,
+    from_folders,
+    from_tags,
+    without_small_genres,
+)
+from tests.support.containers import make, tag_richly
+from tests.support.labelled_music import write_folders, write_track
+
+
+def genres_of(labelled: LabelledFiles) -> dict[str, list[str]]:
+    """File name → its genres."""
+    found: dict[str, list[str]] = {}
+    for f in labelled.files:
+        found.setdefault(f.path.name, []).append(f.genre)
+    return found
+
+
+# --- folders ---
+
+
+def test_folders_name_genres_and_tags_name_artists(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "Folk"))
+    write_track(root / "Folk" / "deep" / "unknown.flac", 1, 9)
+    found = from_folders(root, None)
+    assert [(f.path.relative_to(root).as_posix(), f.genre, f.artist) for f in found.files] == [
+        ("Blues/0.flac", "Blues", "Artist 0"),
+        ("Blues/1.flac", "Blues", "Artist 1"),
+        ("Folk/0.flac", "Folk", "Artist 2"),
+        ("Folk/1.flac", "Folk", "Artist 3"),
+        ("Folk/deep/unknown.flac", "Folk", None),
+    ]
+    assert found.genres == ("Blues", "Folk") and found.failed == {}
+    assert found.notes[1] == "5 audio files in 2 genres: Blues 2, Folk 3"
+
+
+def test_artists_of_folders_may_come_from_a_table(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "Folk"))
+    (tmp_path / "artists.csv").write_text("id,artist\nBlues/0.flac,Somebody\nFolk/1.flac,Somebody\n")
+    found = from_folders(root, tmp_path / "artists.csv")
+    assert [f.artist for f in found.files] == ["Somebody", "Artist 1", "Artist 2", "Somebody"]
+
+
+def test_folder_whose_name_cannot_be_a_genre_is_refused(tmp_path: Path) -> None:
+    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "two\nlines"))
+    with pytest.raises(DatasetError, match=r"no genre can be called 'two\\nlines': rename it"):
+        from_folders(root, None)
+
+
+def test_root_without_labelled_audio_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for root in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(DatasetError):
+            from_folders(root, None)
+    rows = "".join(f"{i},{('Blues', 'Folk')[i % 2]},{i / 7},{i / 3}\n" for i in range(20))
+    (tmp_path / "table.csv").write_text(f"track_id,label,a,b\n{rows}")
+    with pytest.raises(DatasetError, match="a table of features holds no audio to learn from: name a folder of music"):
+        from_folders(tmp_path / "table.csv", None)
+
+
+# --- tags ---
+
+
+def test_first_genre_of_the_tags_counts_or_all(tmp_path: Path) -> None:
+    write_track(tmp_path / "a.flac", 0, 0, genres=("Blues", "Folk"), by="Ann")
+    write_track(tmp_path / "deep" / "b.flac", 0, 1, genres=("Folk",))
+    write_track(tmp_path / "c.flac", 0, 2, by="Ann")
+    first, every = (from_tags(tmp_path, all_values=all_values) for all_values in (False, True))
+    assert genres_of(first) == {"a.flac": ["Blues"], "b.flac": ["Folk"]}
+    assert genres_of(every) == {"a.flac": ["Blues", "Folk"], "b.flac": ["Folk"]}
+    assert [f.artist for f in every.files] == ["Ann", "Ann", None]
+    assert first.notes == every.notes == ("2 files with a genre in the tags, 1 without",)
+
+
+@pytest.mark.parametrize("container", ["mp3", "m4a", "ogg"])
+def test_tags_of_every_container_are_read(tmp_path: Path, container: str) -> None:
+    path = make(tmp_path, container, seconds=0.5)
+    tag_richly(path, genres=("Folk",))
+    (found,) = from_tags(tmp_path, all_values=True).files
+    assert (found.path, found.genre) == (path, "Folk") and found.artist
+
+
+def test_spellings_of_a_genre_are_joined_to_that_of_most_files(tmp_path: Path) -> None:
+    spellings = ("Hip Hop", "hip-hop", "Hip Hop", "HipHop", "Rock", "rock", "Polka!", "Polka")
+    for i, genre in enumerate(spellings):
+        write_track(tmp_path / f"{i}.flac", 0, i, genres=(genre,))
+    found = from_tags(tmp_path, all_values=False)
+    assert [f.genre for f in found.files] == [*["Hip Hop"] * 4, "Rock", "Rock", "Polka", "Polka"]
+    assert found.genres == ("Hip Hop", "Polka", "Rock"), "of equally frequent ones the first in order"
+
+
+def test_two_spellings_in_one_file_are_one_genre(tmp_path: Path) -> None:
+    write_track(tmp_path / "a.flac", 0, 0, genres=("Hip-Hop", "hip hop", "Rap"))
+    write_track(tmp_path / "b.flac", 0, 1, genres=("Hip-Hop",))
+    assert genres_of(from_tags(tmp_path, all_values=True)) == {"a.flac": ["Hip-Hop", "Rap"], "b.flac": ["Hip-Hop"]}
+
+
+@pytest.mark.parametrize("name", ["Various Artists", "va", " ", "Unknown Artist"])
+def test_nobodys_name_is_no_artist(tmp_path: Path, name: str) -> None:
+    write_track(tmp_path / "a.flac", 0, 0, genres=("Blues",), by=name)
+    assert from_tags(tmp_path, all_values=False).files == (LabelledFile(tmp_path / "a.flac", "Blues", None),)
+
+
+def test_file_whose_tags_cannot_be_used_is_a_named_row(tmp_path: Path) -> None:
+    write_track(tmp_path / "good.flac", 0, 0, genres=("Blues",))
+    write_track(tmp_path / "odd.flac", 0, 1, genres=("Bl\x07ues",))
+    (tmp_path / "text.mp3").write_text("no sound\n" * 100)
+    found = from_tags(tmp_path, all_values=False)
+    assert genres_of(found) == {"good.flac": ["Blues"]}
+    assert set(found.failed) == {str(tmp_path / "odd.flac"), str(tmp_path / "text.mp3")}
+    assert found.failed[str(tmp_path / "odd.flac")] == r"its genre cannot be used: 'Bl\x07ues'"
+    assert found.failed[str(tmp_path / "text.mp3")]
+
+
+def test_folder_without_tagged_files_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    write_track(tmp_path / "music" / "a.flac", 0, 0)
+    with pytest.raises(DatasetError, match="none of 1 audio file has a genre in its tags; --labels folders learns"):
+        from_tags(tmp_path / "music", all_values=False)
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
+        from_tags(tmp_path / "nowhere", all_values=False)
+
+
+# --- corrections ---
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_folders(tmp_path / "music", tracks=3, genres=("Blues", "Folk"))
+
+
+def corrected(root: Path, table: str) -> LabelledFiles:
+    (root.parent / "mine.csv").write_text(table)
+    return apply_corrections(from_folders(root, None), root.parent / "mine.csv", root)
+
+
+def labels(found: LabelledFiles, root: Path) -> dict[str, str]:
+    return {f.path.relative_to(root).as_posix(): f.genre for f in found.files}
+
+
+def test_corrections_change_add_and_leave_out(root: Path) -> None:
+    write_track(root / "loose.flac", 0, 9, by="Ann")
+    before = labels(from_folders(root, None), root)
+    found = corrected(
+        root, f"path,why,genre\nBlues/0.flac,heard it,Folk\nloose.flac,,Blues\n{root / 'Folk' / '1.flac'},,\n"
+    )
+    expected = before | {"Blues/0.flac": "Folk", "loose.flac": "Blues"}
+    del expected["Folk/1.flac"]
+    assert labels(found, root) == expected
+    assert list(found.files) == sorted(found.files, key=lambda f: f.path)
+    artists = {f.path.name: f.artist for f in found.files if f.path.name == "loose.flac" or f.genre == "Folk"}
+    assert artists["loose.flac"] == "Ann" and artists["0.flac"] is not None, "artists stay, or are read"
+    assert found.notes[-1] == "3 corrections from mine.csv"
+
+
+def test_correction_may_name_a_genre_that_no_folder_has(root: Path) -> None:
+    found = corrected(root, "path,genre\nBlues/0.flac, Rhythm  &  Blues \nBlues/1.flac,Rhythm & Blues\n")
+    assert found.genres == ("Blues", "Folk", "Rhythm & Blues")
+
+
+def test_correction_replaces_all_genres_of_a_file(tmp_path: Path) -> None:
+    write_track(tmp_path / "a.flac", 0, 0, genres=("Blues", "Folk"), by="Ann")
+    write_track(tmp_path / "b.flac", 0, 1, genres=("Bl\x07ues",))
+    (tmp_path / "mine.csv").write_text("\ufeffpath,genre\r\na.flac,Soul\r\n./b.flac,Blues\r\n")
+    found = apply_corrections(from_tags(tmp_path, all_values=True), tmp_path / "mine.csv", tmp_path)
+    assert [(f.path.name, f.genre, f.artist) for f in found.files] == [
+        ("a.flac", "Soul", "Ann"),
+        ("b.flac", "Blues", None),
+    ]
+    assert found.failed == {}, "what was decided on is no failure"
+
+
+def test_last_of_two_corrections_counts(root: Path) -> None:
+    found = corrected(root, "path,genre\nBlues/0.flac,\nBlues/../Blues/0.flac,Folk\n")
+    assert labels(found, root)["Blues/0.flac"] == "Folk" and len(found.files) == 6
+
+
+def test_names_with_commas_and_line_breaks_are_quoted(root: Path) -> None:
+    strange = 'Blues/a, "b"\n\u2028c.flac'
+    write_track(root / strange, 0, 9)
+    quoted = strange.replace('"', '""')
+    assert labels(corrected(root, f'path,genre\n"{quoted}",Folk\n'), root)[strange] == "Folk"
+    with pytest.raises(SettingsError, match=r"mine\.csv, line 4: no such file"):
+        corrected(root, f'path,genre\n"{quoted}",Folk\nnowhere.flac,Folk\n')
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("path,genre\nBlues/0.flac,Folk\nBlues/nowhere.flac,Folk\n", r"line 3: no such file: .*Blues/nowhere\.flac"),
+        ("path,genre\nBlues,Folk\n", "line 2: no such file: .*Blues$"),
+        ("path,genre\n,Folk\n", "line 2: no such file"),
+        ("path,genre\nBlues/0.flac,Fo\x07lk\n", r"line 2: the genre cannot be 'Fo\\x07lk'"),
+        (f"path,genre\nBlues/0.flac,{'x' * 1_001}\n", "line 2: the genre cannot be"),
+        ("file,genre\nBlues/0.flac,Folk\n", "its first line must name the columns path and genre"),
+        ("Blues/0.flac,Folk\n", "its first line must name the columns path and genre"),
+        ("", "its first line must name the columns path and genre"),
+        ('path,genre\n"Blues/0.flac,Folk\n', "line 2: is no CSV .*: is a quote open"),
+    ],
+)
+def test_corrections_that_cannot_be_used_are_refused_by_line(root: Path, table: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=rf"mine\.csv(, |: ){message}"):
+        corrected(root, table)
+
+
+def test_corrections_that_cannot_be_read_are_refused(root: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.csv: No such file .*: --corrections needs a CSV with the columns"):
+        apply_corrections(from_folders(root, None), root / "none.csv", root)
+    (root / "latin.csv").write_bytes("path,genre\nBlues/0.flac,Volkslied \xfc\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"latin\.csv: is not UTF-8: save it as UTF-8"):
+        apply_corrections(from_folders(root, None), root / "latin.csv", root)
+
+
+# --- small genres ---
+
+
+def files(**sizes: int) -> LabelledFiles:
+    return LabelledFiles(
+        tuple(LabelledFile(Path(f"{g}/{i}"), g, None) for g, n in sizes.items() for i in range(n)), {}, ("a note",)
+    )
+
+
+def test_genre_with_one_track_is_left_out_by_name() -> None:
+    found = without_small_genres(files(Blues=2, Folk=1, Rock=3, Ska=1))
+    assert found.genres == ("Blues", "Rock") and len(found.files) == 5
+    assert found.notes == ("a note", "left out, as one track is too few: Folk, Ska")
+    assert without_small_genres(files(Blues=2, Rock=3)) == files(Blues=2, Rock=3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"), [({"Blues": 9}, "Blues 9"), ({"Blues": 9, "Folk": 1}, "Blues 9, Folk 1"), ({}, "none")]
+)
+def test_fewer_than_two_genres_are_refused(sizes: dict[str, int], found: str) -> None:
+    with pytest.raises(DatasetError, match=f"two genres with 2 tracks or more are needed .*Found: {found}$"):
+        without_small_genres(files(**sizes))
