@@ -39,7 +39,7 @@ def test_raw_body_is_classified(client: Client, app: Any, tmp_path: Path) -> Non
     assert answer.status_code == 200
     assert answer.json() == {
         "path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2},
-        "duration_s": 2.5, "model": "first", "error": None,
+        "unknown_because": None, "duration_s": 2.5, "model": "first", "error": None,
     }  # fmt: skip
     assert app.state.worker_queue.contents == [b"sound"]
     assert list(tmp_path.iterdir()) == []
@@ -58,19 +58,36 @@ def test_query_parameters_reach_the_worker_queue(client: Client, app: Any) -> No
     order = app.state.worker_queue.orders[0]
     assert (order.model.name, order.top, order.timeline, order.windows) == ("second", 2, True, "all")
     assert (answer["model"], len(answer["timeline"])) == ("second", 1)
-    client.post("/v1/predict?windows=7", content=b"sound")
-    assert app.state.worker_queue.orders[1].windows == 7
+    assert (order.any_genre, order.tags) == (False, False)
+    client.post("/v1/predict?windows=7&any=true&tags=true", content=b"sound")
+    order = app.state.worker_queue.orders[1]
+    assert (order.windows, order.any_genre, order.tags) == (7, True, True)
 
 
 @pytest.mark.parametrize(
     "query",
     ["top=0", "top=x", "top=1_0", "top=+1", "top=", "top=1.0", "timeline=yes", "timeline=1", "windows=0",
-     "windows=1001", "windows=many", "tpo=3", "top=1&top=2", "timeline="],
+     "windows=1001", "windows=many", "any=yes", "any=1", "tags=True", "tags=", "tpo=3", "top=1&top=2", "timeline="],
 )  # fmt: skip
 def test_invalid_parameter_is_named_in_the_error(client: Client, app: Any, query: str) -> None:
     about = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)
     assert repr(query.partition("=")[0]) in about["detail"]
     assert app.state.worker_queue.orders == []
+
+
+def test_sound_that_is_no_music_gets_a_genre_only_on_request(client: Client) -> None:
+    answer = client.post("/v1/predict", content=b"bird").json()
+    assert (answer["genre"], answer["unknown_because"]) == ("unknown", "not_music")
+    answer = client.post("/v1/predict?any=true", content=b"bird").json()
+    assert (answer["genre"], answer["unknown_because"]) == ("Rock", None)
+
+
+def test_tags_are_left_out_unless_requested(client: Client) -> None:
+    assert "tags" not in client.post("/v1/predict", content=b"sound").json()
+    assert "tags" not in client.post("/v1/predict?tags=false", content=b"sound").json()
+    parts = [("f", ("a.mp3", b"sound"))]
+    (answer,) = client.post("/v1/predict/batch?tags=true", files=parts).json()
+    assert answer["tags"] == {"rock": 0.6, "guitar": 0.4}
 
 
 def test_error_lists_only_the_first_invalid_parameters(client: Client) -> None:
@@ -91,6 +108,7 @@ def test_batch_keeps_its_order_and_marks_refused_files(client: Client, app: Any,
         ("0.mp3", "Rock", None), ("1.mp3", None, "damaged"), ("2.mp3", "Rock", None),
     ]  # fmt: skip
     assert answer[1]["error"] == "The file is damaged: as it was told"
+    assert {*answer[0]} | {"problem"} == {*answer[1]}, "both kinds of rows have the fields of a prediction"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,7 +17,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("onnx")
 import soundfile
 
-from genrelab.core.config import ClipSettings, SamplesView
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, SamplesView
+from genrelab.features.tags import TAGS
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ModelStore
@@ -43,7 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(folder: Path) -> Iterator[int]:
     bundle_for(folder / "a", SamplesView(sr=8_000, n_samples=8_000), ClipSettings(clip_s=3, min_s=1))
     bundle_for(folder / "b", SamplesView(sr=8_000, n_samples=8_000), bias=(9.0, 0.0, 0.0))
-    shelf = ModelStore({"a": folder / "a", "b": folder / "b"}, folder / "models")
+    bundle_for(folder / "c", EmbeddingView(), EMBEDDING_CLIPS)
+    shelf = ModelStore({name: folder / name for name in "abc"}, folder / "models")
     (folder / "uploads").mkdir()
     app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
     with running_server(app, LIMITS, ws="websockets-sansio") as port:
@@ -110,17 +112,42 @@ def test_batch_classifies_each_file(client: httpx.Client) -> None:
         (Heard if heard else Refused).model_validate(answer)
 
 
-def test_stream_returns_predictions_and_an_end_message(port: int, client: httpx.Client) -> None:
+def stream_noise(port: int, **start: Any) -> list[dict[str, Any]]:
+    """The messages of a stream of 6 s."""
     websockets = pytest.importorskip("websockets.sync.client")
     samples = (noise(6, 8_000) * 32_767).astype("<i2").tobytes()
     said: list[dict[str, Any]] = []
+    start |= {"type": "start", "format": "pcm16", "sr": 8_000, "window_s": 3, "token": TOKEN}
     with websockets.connect(f"ws://127.0.0.1:{port}/v1/stream") as talk:
-        talk.send(json.dumps({"type": "start", "format": "pcm16", "sr": 8_000, "window_s": 3, "token": TOKEN}))
+        talk.send(json.dumps(start))
         said.append(json.loads(talk.recv(timeout=HANG_S)))
         for at in range(0, len(samples), 4_000):
             talk.send(samples[at : at + 4_000])
         talk.send('{"type":"stop"}')
         said.extend(json.loads(message) for message in talk)
+    return said
+
+
+def test_model_on_embedding_has_tags_and_names_a_genre_on_request(client: httpx.Client, port: int) -> None:
+    recording = sound(7)
+    plain = client.post("/v1/predict?model=c", content=recording).json()
+    assert Heard.model_validate(plain).tags is None
+    assert plain["unknown_because"] in (None, "not_music")
+    asked = client.post("/v1/predict?model=c&any=true&tags=true&timeline=true", content=recording).json()
+    heard = Heard.model_validate(asked)
+    assert heard.genre in GENRES and heard.unknown_because is None
+    assert set(heard.tags or ()) == set(TAGS)
+    assert heard.timeline is not None
+    assert [(w.start_s, w.end_s) for w in heard.timeline] == [(0, 3), (3, 6)]
+    said = stream_noise(port, model="c", any=True, tags=True)
+    assert [m["end_s"] for m in said[1:-1]] == [3, 4, 5, 6]
+    for message in (*said[1:-1], said[-1]["recording"]):
+        assert message["genre"] in GENRES and set(message["tags"]) == set(TAGS)
+
+
+def test_stream_returns_predictions_and_an_end_message(port: int, client: httpx.Client) -> None:
+    said = stream_noise(port)
+    assert {"unknown_because"} <= {*said[1]} and "tags" not in said[1]
     assert [m["type"] for m in said] == ["ready", *["prediction"] * (len(said) - 2), "end"]
     assert len(said) > 4
     assert re.search(r"\ngenrelab_streams 0", client.get("/metrics").text)

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, LogMelView
+from tests.support.evidence import evidence_from_confidences
 from tests.support.guards import HANG_S, killed_if_it_hangs, wait_until
 from tests.support.paths import STARTER
 from tests.support.sounds import music
@@ -26,12 +28,19 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the extra dev)")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 av = pytest.importorskip("av")
+pytest.importorskip("onnx")
+from tests.support.bundles import bundle_for  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 SR = 22_050
 ANSWERED = "#verdict:not(.pending):not([hidden])"
 TOKEN = "a-token-of-ours+more%"
+GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
+METRICS = {
+    "n": 287, "accuracy": 0.498, "accuracy_low": 0.408, "accuracy_high": 0.589, "interval_over": "artists",
+    "n_groups": 103, "top3": 0.808,
+}  # fmt: skip
 REFUSED = "the server responded with a status of"  # the console says it of every refusal; the page says more
 
 
@@ -93,14 +102,29 @@ Serve = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that listens to 2.5 s at a time and is right for half of its answers, however sure."""
+    folder = tmp_path_factory.mktemp("model") / "bundle"
+    view = LogMelView(sr=8_000, n_fft=512, hop_length=256, n_mels=16, window_s=2.5, hop_s=2.5)
+    confidences = {g: [100 * i + 50 for i in range(10) for _ in range(10)] for g in GENRES}
+    bundle_for(
+        folder, view, ClipSettings(max_clips=12), genres=GENRES, temperature=4.0, metrics=METRICS,
+        calibration=evidence_from_confidences(confidences, confidences, by=2),
+        dataset="gtzan (314 of its 1,000 tracks)", split="artist (5-fold cross-validation)",
+        readme="# A model for tests\n\n## Not tested on\n\nAnything.\n",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serve(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Begins `genrelab serve` with options and returns its address; the same options are the same service."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen[str], str]] = {}
 
     def begin(*options: str) -> str:
         if options not in running:
             command = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1", "--timeout", "600"]
-            command += options
+            command += options if "--model" in options else [*options, "--model", f"ours={model}"]
             env = os.environ | {"TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
             assert process.stdout is not None
@@ -264,7 +288,7 @@ def test_ribbon_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -> 
     ribbon.focus()
     it.page.keyboard.press("Home")
     assert (it.text("#now"), ribbon.get_attribute("aria-valuenow")) == ("0:00", "0")
-    it.page.keyboard.press("ArrowRight")  # to the next window: the starter model hears 2.5 s at a time
+    it.page.keyboard.press("ArrowRight")  # to the next window
     assert it.text("#now") == "0:02"
     assert it.text("#here").startswith(str(ribbon.get_attribute("aria-valuetext")))
     it.page.keyboard.press("ArrowLeft")
@@ -332,52 +356,52 @@ def test_file_the_browser_cannot_play_is_still_classified(visit: Callable[..., V
 
 
 def test_unknown_genre_is_shown_as_unknown(visit: Callable[..., Visit], songs: Path) -> None:
-    it = visit("--min-precision", "0.9")  # which the calibration of the starter model supports for no genre
+    it = visit("--min-precision", "0.9")  # which the calibration supports for no genre
     it.classify(songs / "song.mp3")
-    assert it.text("#genre") == "unknown"
+    assert it.text("#genre") == "Not sure enough"
     assert it.text("#sureness").startswith("If it had to guess: ")
     assert it.text("#remark") == "It names a genre only where answers like it were right 90% of the time."
-    assert "unknown" in it.text("#past-list")
+    assert it.text("#status").startswith("song.mp3: Not sure enough, If it had to guess: ")
+    assert "Not sure enough" in it.text("#past-list")
     it.page.click("#about-button")
     it.page.wait_for_selector("#card h3")
     assert "only where 90% of such answers were right" in it.text("#about-facts")
     assert "or none" in it.text("#whatever") and not it.page.is_visible("#evidence")
 
 
-def test_model_can_be_chosen_and_inspected(visit: Callable[..., Visit], songs: Path) -> None:
-    starter = STARTER
-    it = visit("--model", f"first={starter}", "--model", f"second={starter}")
+def test_starter_can_be_chosen_and_inspected(visit: Callable[..., Visit], songs: Path, model: Path) -> None:
+    it = visit("--model", f"first={model}", "--model", f"second={STARTER}")
     it.page.select_option("#model", "second")
     it.classify(songs / "song.mp3")
     assert "second" in it.text("#past-list")
     it.page.click("#about-button")
     it.page.wait_for_selector("#card h3")
+    about = json.loads((STARTER / "bundle.json").read_text())
+    low, high = (f"{100 * about['metrics'][k]:.1f}".removesuffix(".0") for k in ("accuracy_low", "accuracy_high"))
     facts = it.text("#about-facts")
-    for said in ("49.8% of 287 tracks", "40.8% to 58.9%", "gtzan", "103 artists", "none: learned from GTZAN", "2.5 s"):
+    for said in (
+        f"of {about['metrics']['n']} tracks", f"{low}% to {high}%", about["dataset"], about["licence"],
+        f"{about['metrics']['n_groups']} artists", f"{about['clips']['clip_s']:g} s",
+        f"{about['clips']['max_clips']} stretches", "songs of artists that it had not learned from",
+    ):  # fmt: skip
         assert said in facts, said
-    assert "hear 12 stretches" in facts and "songs of artists that it had not learned from" in facts
     assert it.page.locator("#card table").count() >= 2
     assert "Not tested on" in it.text("#card")
     it = visit()
     assert not it.page.is_visible("#model")
 
 
-BINS = [
-    {"low": 0.0, "high": 0.5, "n": 30, "accuracy": 0.3},
-    {"low": 0.5, "high": 0.6, "n": 25, "accuracy": 0.6},
-    {"low": 0.6, "high": 0.7, "n": 12, "accuracy": 0.75},
-    {"low": 0.7, "high": 0.8, "n": 10, "accuracy": 0.9},
-    {"low": 0.8, "high": 1.0, "n": 3, "accuracy": 1.0},
-]
+COUNTS = {"n": [9, 0, 0, 0, 0, 12, 6, 5, 4, 0], "right": [1, 0, 0, 0, 0, 6, 4, 5, 4, 0]}
 
 
-def open_with_metrics(it: Visit, **figures: Any) -> Visit:
-    """Opens the page with other figures of the models; `None` takes one away."""
+def open_with_model(it: Visit, metrics: dict[str, Any] | None = None, **fields: Any) -> Visit:
+    """Opens the page with other metrics and fields of the models than the service tells."""
 
     def told(route: Any) -> None:
         said = route.fetch().json()
         for model in said["models"]:
-            model["metrics"] = {k: v for k, v in (model["metrics"] | figures).items() if v is not None}
+            model |= fields
+            model["metrics"] |= metrics or {}
         route.fulfill(json=said)
 
     it.page.route("**/v1/models", told)
@@ -390,49 +414,247 @@ def call_page_function(it: Visit, module: str, function: str, *arguments: Any) -
     return it.page.evaluate(call, [f"{it.address}/web/{module}", function, arguments])
 
 
-def test_evidence_comes_from_the_nearest_reliability_bins(visit: Callable[..., Visit]) -> None:
+def test_evidence_comes_from_answers_that_are_about_as_sure(visit: Callable[..., Visit]) -> None:
     it = visit()
 
-    def evidence(confidence: float, bins: Any = BINS) -> Any:
-        return call_page_function(it, "sureness.js", "evidence", bins, confidence)
+    def evidence(confidence: float, counts: Any = COUNTS) -> Any:
+        return call_page_function(it, "sureness.js", "evidence", counts, confidence)
 
-    assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 25, "right": 15}
-    assert evidence(0.6) == evidence(0.55)  # a bin holds its upper end
-    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 22, "right": 18}  # with the neighbour that is nearer
-    assert evidence(0.62)["low"] == 0.5
-    assert evidence(0.81) is None  # it takes answers from 0.6 to 1 to have 20 tracks: not as sure as each other
-    assert evidence(0.55, BINS[2:]) is None and evidence(0.65, BINS[2:3]) is None and evidence(0.5, None) is None
+    assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 12, "right": 6}
+    assert evidence(0.5) == evidence(0.55) and evidence(0.599) == evidence(0.55)
+    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 11, "right": 9}  # with the neighbour that is nearer
+    assert evidence(0.61) == {"low": 0.5, "high": 0.7, "n": 18, "right": 10}
+    assert evidence(0.05) is None  # it takes answers from 0 to 0.6 to have enough: not as sure as each other
+    assert evidence(1.0) is None
+    assert evidence(0.5, {"n": [4, 5], "right": [4, 5]}) is None and evidence(0.5, None) is None
 
 
-def test_confidence_text_follows_the_measured_accuracy(visit: Callable[..., Visit], songs: Path) -> None:
-    bins = [{"low": i / 10, "high": (i + 1) / 10, "n": 40, "accuracy": 0.25} for i in range(10)]
-    it = open_with_metrics(visit(opened=False), reliability=bins)
-    it.classify(songs / "song.mp3")
-    assert re.fullmatch(r"a wild guess, \d+%", it.text("#sureness"))
-    assert re.fullmatch(
-        r"Of 40 test tracks answered this surely \(\d+–\d+%\), it was right for 10\.", it.text("#evidence")
-    )
-    assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
-    it = open_with_metrics(visit(opened=False), reliability=None)
-    it.classify(songs / "song.mp3")
-    assert re.fullmatch(r"\d+%; nobody measured how often that is right", it.text("#sureness"))
-    assert not it.page.is_visible("#evidence")
+def test_confidence_text_follows_the_evidence_of_its_own_genre(visit: Callable[..., Visit], songs: Path) -> None:
+    answer = {"probabilities": {"rock": 0.62, "pop": 0.38}}
+    never, always = ({"n": [40] * 20, "right": [n] * 20} for n in (0, 40))
+    few = {"n": [1] * 20, "right": [1] * 20}
+    for evidence, sureness, grounds in (
+        ({"rock": never, "pop": always}, "a wild guess, 62%", (40, 0)),
+        ({"rock": always, "pop": never}, "very likely, 62%", (40, 40)),
+        ({"rock": few, "pop": always}, "62%; too few tracks were called rock this surely to say .*", None),
+        (None, "62%; nobody measured how often that is right", None),
+    ):
+        it = open_with_model(visit(opened=False), evidence=evidence)
+        answer_with(it, **answer)
+        it.classify(songs / "song.mp3")
+        assert re.fullmatch(sureness, it.text("#sureness"))
+        assert it.page.is_visible("#evidence") == (grounds is not None)
+        if grounds:
+            n, right = grounds
+            assert it.text("#evidence") == (
+                f"Of {n} tracks that it had not learned from and called rock this surely (60–65%), {right} were."
+            )
+            assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
 
 
 def test_accuracy_on_few_tracks_is_not_advertised(visit: Callable[..., Visit]) -> None:
-    it = open_with_metrics(visit(opened=False), n=2, accuracy=1.0, accuracy_low=0.16)
-    assert it.text("#about-button") == "starter · measured on 2 tracks: says nothing"
+    it = open_with_model(visit(opened=False), {"n": 2, "accuracy": 1.0, "accuracy_low": 0.16})
+    assert it.text("#about-button") == "ours · measured on 2 tracks: says nothing"
     it.page.click("#about-button")
     it.page.wait_for_selector("#card h3")
     assert "2 tracks are too few" in it.text("#about-facts") and "best three" not in it.text("#about-facts")
     it = visit()
-    assert it.text("#about-button") == "starter · 50% right"
+    assert it.text("#about-button") == "ours · 50% right"
     assert "95% interval: 40.8% to 58.9%" in str(it.page.get_attribute("#about-button", "title"))
 
 
-def test_result_names_its_model_and_can_be_repeated_with_another(visit: Callable[..., Visit], songs: Path) -> None:
-    starter = STARTER
-    it = visit("--model", f"first={starter}", "--model", f"second={starter}")
+# --- answers without a genre, and tags ---
+
+
+def answer_with(it: Visit, **fields: Any) -> list[str]:
+    """Has the service answer this of every file; returns the addresses that are asked."""
+    asked: list[str] = []
+    answer = {
+        "path": "song.mp3", "genre": "rock", "confidence": 0.62, "probabilities": {"rock": 0.62, "pop": 0.38},
+        "unknown_because": None, "duration_s": 20.0, "model": "ours", "error": None,
+        "timeline": [{"start_s": 0.0, "end_s": 20.0, "probabilities": {"rock": 0.62, "pop": 0.38}}],
+    }  # fmt: skip
+
+    def told(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(json=answer | fields)
+
+    it.page.route("**/v1/predict*", told)
+    return asked
+
+
+NOT_MUSIC = {"genre": "unknown", "unknown_because": "not_music", "tags": {"ambient": 0.9}}
+UNSURE = {"genre": "unknown", "unknown_because": "unsure"}
+
+
+def test_sound_that_is_no_music_gets_no_genre_until_one_is_asked_for(visit: Callable[..., Visit], songs: Path) -> None:
+    it = open_with_model(visit(opened=False), gate=True)
+    asked = answer_with(it, **NOT_MUSIC)
+    it.classify(songs / "song.mp3")
+    assert it.text("#genre") == "Does not sound like music"
+    assert it.text("#status") == "song.mp3: Does not sound like music"
+    assert it.text("#whatever") == "It names one of its 10 genres, or none for what does not sound like music."
+    assert "Does not sound like music" in it.text("#past-list")
+    for hidden in ("#sureness", "#bars", "#all-genres", "#legend", "#as-text", "#evidence", "#tags"):
+        assert it.page.locator(hidden).inner_text() == "" or not it.page.is_visible(hidden), hidden
+    switch = it.page.get_by_role("switch", name="Name a genre anyway")
+    switch.check()
+    assert (it.text("#genre"), it.text("#sureness")) == ("rock", "62%")
+    assert it.text("#status") == "song.mp3: rock, 62%"
+    assert it.text("#remark") == "It does not sound like music; a genre is named because you want one."
+    assert not it.page.is_visible("#evidence"), "it was measured with music"
+    assert it.page.locator("#bars li").count() == 2 and it.page.is_visible("#legend")
+    assert "rock" in it.text("#past-list") and "Does not" not in it.text("#past-list")
+    switch.uncheck()
+    assert it.text("#genre") == "Does not sound like music" and not it.page.is_visible("#bars")
+    assert len(asked) == 1, "the answer holds all that is needed"
+
+
+def test_unsure_answer_gets_a_genre_with_its_evidence_when_asked_for(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    answer_with(it, **UNSURE)
+    it.classify(songs / "song.mp3")
+    assert (it.text("#genre"), it.text("#sureness")) == ("Not sure enough", "If it had to guess: rock, 62%")
+    assert it.page.locator("#bars li").count() == 2
+    it.page.locator("#any").get_by_text("Name a genre anyway").click()
+    assert (it.text("#genre"), it.text("#sureness")) == ("rock", "more likely than not, 62%")
+    assert it.text("#remark") == "It is not sure enough; a genre is named because you want one."
+    assert it.text("#evidence").endswith("10 were.")
+
+
+def test_answer_with_a_genre_offers_no_switch(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    answer_with(it)
+    it.classify(songs / "song.mp3")
+    assert it.text("#genre") == "rock" and not it.page.is_visible("#any")
+
+
+def test_answers_kept_by_an_earlier_version_are_shown(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    answer_with(it, **UNSURE)
+    it.classify(songs / "song.mp3")
+    kept = it.value("localStorage.getItem('genrelab.history')")
+    assert '"unknown_because":"unsure",' in kept
+    it.page.evaluate(
+        "text => localStorage.setItem('genrelab.history', text)", kept.replace('"unknown_because":"unsure",', "")
+    )
+    it.reload()
+    it.page.locator("#past-list button").click()
+    assert it.text("#genre") == "Not sure enough"
+
+
+def test_switch_names_genres_in_the_table_and_its_files(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    answer_with(it, **NOT_MUSIC)
+    it.choose(songs / "song.mp3", songs / "song.m4a")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    assert it.page.locator("#files-table tbody", has_text="Does not sound like music").count() == 1
+    assert it.page.locator("#files-genre option").all_inner_texts() == ["all genres (2)", "unsure (2)"]
+    row = next(csv.DictReader(io.StringIO(download_file(it, "#files-csv")[1][1:])))
+    assert (row["genre"], row["unknown_because"]) == ("unknown", "not_music")
+    it.page.locator("#files-any").get_by_role("switch").check()
+    assert "Does not sound like music" not in it.text("#files-table tbody")
+    assert it.page.locator("#files-genre option").all_inner_texts() == ["all genres (2)", "rock (2)"]
+    row = next(csv.DictReader(io.StringIO(download_file(it, "#files-csv")[1][1:])))
+    assert (row["genre"], row["unknown_because"]) == ("rock", "")
+
+
+def test_most_likely_tags_are_shown_with_where_they_come_from(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    names = ("guitar", "indie", "sad", "happy", "folk", "60s", "House")
+    asked = answer_with(it, tags=dict(zip(names, (0.4, 0.5, 0.3, 0.11, 0.2, 0.12, 0.01), strict=True)))
+    it.classify(songs / "song.mp3")
+    assert "tags=true" in asked[0]
+    assert it.text("#tags") == (
+        "Tags: indie 50%, guitar 40%, sad 30%, folk 20%, 60s 12%. "
+        "Tags were learned from what listeners of last.fm call music; they are not validated here."
+    )
+    it.reload()
+    it.page.locator("#past-list button").click()
+    assert it.text("#tags").startswith("Tags: indie 50%,")
+
+
+@pytest.mark.parametrize("tags", [{"guitar": 0.09}, {}, None])
+def test_unlikely_tags_are_not_shown(visit: Callable[..., Visit], songs: Path, tags: dict[str, float] | None) -> None:
+    it = visit()
+    answer_with(it, **({} if tags is None else {"tags": tags}))
+    it.classify(songs / "song.mp3")
+    assert not it.page.is_visible("#tags")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+@pytest.mark.parametrize("answer", [NOT_MUSIC, UNSURE | {"tags": {"ambient": 0.9}}])
+def test_answer_without_a_genre_is_accessible(
+    visit: Callable[..., Visit], songs: Path, width: int, scheme: str, answer: dict[str, Any]
+) -> None:
+    it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
+    answer_with(it, **answer)
+    it.choose(songs / "song.mp3", songs / "song.m4a")
+    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    it.classify(songs / "song.mp3")
+    for named in (False, True):
+        it.page.locator("#any").get_by_role("switch").set_checked(named)
+        assert it.page.locator("#files-any").get_by_role("switch").is_checked() == named
+        assert it.violations() == []
+        assert it.value("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("genre", ["Electronic", "Instrumental", "Pop"])
+def test_long_word_of_a_genre_is_not_broken(visit: Callable[..., Visit], songs: Path, width: int, genre: str) -> None:
+    it = visit(viewport={"width": width, "height": 844})
+    answer_with(it, genre=genre, probabilities={genre: 0.62, "pop": 0.38})
+    it.classify(songs / "song.mp3")
+    assert it.value("genre.clientHeight < 1.5 * parseFloat(getComputedStyle(genre).fontSize)")
+
+
+def test_recording_gets_the_answer_of_the_service(visit: Callable[..., Visit]) -> None:
+    it = visit()
+
+    def whole(*windows: tuple[str, str | None], recording: Any = None) -> Any:
+        timeline = [
+            {"start_s": i, "end_s": i + 3, "genre": genre, "unknown_because": why, "probabilities": {"rock": 1.0}}
+            for i, (genre, why) in enumerate(windows)
+        ]
+        return call_page_function(it, "timeline.js", "whole", timeline, 10, "ours", recording)
+
+    said = whole(("rock", None), recording={"genre": "unknown", "unknown_because": "not_music", "duration_s": 9.0})
+    assert (said["genre"], said["unknown_because"], said["duration_s"]) == ("unknown", "not_music", 10)
+    assert len(said["timeline"]) == 1
+    for windows, expected in (
+        ([("rock", None), ("unknown", "unsure")], ("rock", None)),
+        ([("rock", None), ("unknown", "unsure"), ("unknown", "unsure")], ("unknown", "unsure")),
+        ([("unknown", "not_music"), ("unknown", "unsure"), ("unknown", "not_music")], ("unknown", "not_music")),
+    ):
+        said = whole(*windows)
+        assert (said["genre"], said["unknown_because"]) == expected, "where the service said nothing of the whole"
+
+
+def test_model_on_embedding_is_served(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
+    bundle_for(tmp_path / "bundle", EmbeddingView(), EMBEDDING_CLIPS)
+    it = visit("--model", f"networks={tmp_path / 'bundle'}")
+    asked: list[str] = []
+    it.page.on("request", lambda r: r.method == "POST" and asked.append(r.url))
+    it.classify(songs / "song.mp3")
+    assert all(part in asked[0] for part in ("windows=all", "tags=true", "timeline=true"))
+    assert it.text("#whatever") == "It names one of its 3 genres, or none for what does not sound like music."
+    if it.page.is_visible("#any"):  # what is played here is hardly music
+        it.page.locator("#any").get_by_role("switch").check()
+    assert it.text("#genre") in ("Blues", "Folk", "Rock")
+    it.page.click("#as-text summary")
+    assert it.page.locator("#spans tbody tr").first.inner_text().startswith("0:00")
+    it.page.click("#about-button")
+    it.page.wait_for_selector("#card")
+    assert "hear up to 10 stretches of it, as many as make the answer clear" in it.text("#about-facts")
+
+
+# --- several models ---
+
+
+def test_result_names_its_model_and_can_be_repeated_with_another(
+    visit: Callable[..., Visit], songs: Path, model: Path
+) -> None:
+    it = visit("--model", f"first={model}", "--model", f"second={model}")
     it.classify(songs / "song.mp3")
     assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
     it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
@@ -515,7 +737,9 @@ def test_folder_results_are_shown_as_a_table(visit: Callable[..., Visit], album:
     assert text.startswith("\ufeff")  # which Excel knows UTF-8 by
     table = list(csv.DictReader(io.StringIO(text[1:])))
     assert name == "An album.csv" and "\r" not in text
-    assert list(table[0])[:7] == ["path", "genre", "confidence", "duration_s", "model", "error", "p_blues"]
+    assert list(table[0])[:8] == [
+        "path", "genre", "confidence", "unknown_because", "duration_s", "model", "error", "p_blues",
+    ]  # fmt: skip
     assert [row["path"] for row in table][3] == "An album/disc 2/10 last.mp3"
     assert table[0]["error"].startswith("not-audio: ") and table[0]["genre"] == ""
     answer = table[3]
@@ -586,6 +810,18 @@ def test_file_too_slow_as_a_whole_is_classified_in_part(visit: Callable[..., Vis
     it.classify(songs / "song.mp3")
     assert "only some stretches" in it.text("#remark")
     assert not it.page.is_visible("#trouble")
+    it = open_with_model(visit(opened=False), stops_early=True, max_windows=3)
+    asked: list[str] = []
+
+    def in_part(route: Any) -> None:
+        asked.append(route.request.url)
+        if "windows=3" in route.request.url:
+            return route.continue_()
+        return route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem))
+
+    it.page.route("**/v1/predict*", in_part)
+    it.classify(songs / "song.mp3")
+    assert len(asked) == 2 and "only some stretches" in it.text("#remark"), "a timeline alone would be of all"
 
 
 def test_csv_formula_cells_are_escaped(visit: Callable[..., Visit]) -> None:

@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 
-from genrelab.core.config import ClipSettings, FramesView, LogMelView, SamplesView, StatisticsView, TableView, View
+from genrelab.core.config import (
+    EMBEDDING_CLIPS,
+    ClipSettings,
+    EmbeddingView,
+    FramesView,
+    LogMelView,
+    SamplesView,
+    StatisticsView,
+    TableView,
+    View,
+)
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict.classifier import STARTER, load_bundle
 from genrelab.serve.model_store import ModelStore, parse_models
+from genrelab.serve.schemas import AboutWithCard
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.evidence import evidence_from_confidences
 
@@ -58,8 +69,11 @@ def test_model_description_has_the_published_fields(tmp_path: Path) -> None:
         "fingerprint": about["fingerprint"],
         "window_s": 0.05,
         "max_windows": 1,
+        "stops_early": False,
+        "gate": False,
         "metrics": {"n": 8, "accuracy": 0.5, "macro_f1": 0.4},
         "min_precision": None,
+        "evidence": None,
     }
     assert about["created_by"].startswith("genrelab ")
     assert len(about["fingerprint"]) == 64
@@ -114,6 +128,17 @@ def test_description_has_window_length_and_count(tmp_path: Path, view: View, win
     bundle_for(tmp_path / "one", view, ClipSettings(clip_s=6.0, max_clips=7))
     about = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
     assert (about["window_s"], about["max_windows"]) == (window_s, windows)
+
+
+def test_description_tells_what_models_on_embedding_do(tmp_path: Path) -> None:
+    sure = evidence_from_confidences({g: [900] * 3 for g in GENRES}, {"Folk": [949, 950]})
+    bundle_for(tmp_path / "one", EmbeddingView(), EMBEDDING_CLIPS, calibration=sure)
+    about = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies").get(None).about
+    assert (about["window_s"], about["max_windows"]) == (3.0, 10)
+    assert (about["stops_early"], about["gate"]) == (True, True)
+    assert set(about["evidence"]) == set(GENRES)
+    assert about["evidence"]["Folk"] == {"n": [0] * 18 + [4, 1], "right": [0] * 18 + [3, 0]}
+    AboutWithCard.model_validate({**about, "card": ""})
 
 
 def test_changed_bundle_is_used_only_after_a_reload(shelf: ModelStore, tmp_path: Path) -> None:

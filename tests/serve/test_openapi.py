@@ -16,7 +16,7 @@ from tests.support.paths import PROJECT, SUPPORT
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 pytest.importorskip("onnx")
-from genrelab.core.config import SamplesView
+from genrelab.core.config import EMBEDDING_CLIPS, EmbeddingView, SamplesView
 from genrelab.serve import schemas
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
@@ -103,6 +103,9 @@ def test_responses_match_the_schema(tmp_path: Path) -> None:
         schemas.Heard.model_validate(client.post("/v1/predict", content=b"x").json())
         timed = schemas.Heard.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
         assert timed.timeline
+        assert schemas.Heard.model_validate(client.post("/v1/predict?tags=true", content=b"x").json()).tags
+        bird = schemas.Heard.model_validate(client.post("/v1/predict", content=b"bird").json())
+        assert (bird.genre, bird.unknown_because) == ("unknown", "not_music")
         for file in client.post(
             "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
         ).json():
@@ -111,11 +114,26 @@ def test_responses_match_the_schema(tmp_path: Path) -> None:
         schemas.AboutWithCard.model_validate(client.get("/v1/models/first").json())
 
 
+def test_schema_describes_unknown_answers_and_tags(tmp_path: Path) -> None:
+    described = service(tmp_path).openapi()
+    heard, refused = (described["components"]["schemas"][name] for name in ("Heard", "Refused"))
+    reasons, null = heard["properties"]["unknown_because"]["anyOf"]
+    assert (reasons["enum"], null) == (["not_music", "unsure"], {"type": "null"})
+    assert "unknown_because" in heard["required"]
+    tags = heard["properties"]["tags"]
+    assert (tags["type"], tags["additionalProperties"]["type"]) == ("object", "number")
+    assert "tags" not in heard["required"]
+    assert refused["properties"]["unknown_because"]["type"] == "null"
+    for path in ("/v1/predict", "/v1/predict/batch"):
+        parameters = {p["name"]: p["schema"] for p in described["paths"][path]["post"]["parameters"]}
+        assert {name: parameters[name]["default"] for name in ("any", "tags")} == {"any": False, "tags": False}
+
+
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    """The real thing: two bundles, a worker, a server."""
-    for n, name in enumerate(("one", "two")):
-        bundle_for(tmp_path / name, SamplesView(sr=8_000, n_samples=4_000), bias=(0.0, 0.1 * n, 0.0))
+    """The real thing: two bundles, one of them with tags and a gate, a worker, a server."""
+    bundle_for(tmp_path / "one", SamplesView(sr=8_000, n_samples=4_000))
+    bundle_for(tmp_path / "two", EmbeddingView(), EMBEDDING_CLIPS)
     shelf = ModelStore({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
     (tmp_path / "uploads").mkdir()
     app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")

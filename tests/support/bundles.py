@@ -24,12 +24,14 @@ def bundle_for(
     view: View,
     clips: ClipSettings = ClipSettings(),  # noqa: B008
     weights: NDArray[np.float32] | None = None,
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    bias: tuple[float, ...] | None = None,
+    genres: tuple[str, ...] = GENRES,
     **changes: object,
 ) -> Classifier:
-    """softmax of a fixed product with the view: with a hundredth of `weights`, (numbers, 3), or of random ones."""
+    """softmax of a fixed product with the view: with a hundredth of `weights`, (numbers, genres), or of random ones."""
     if weights is None:
-        weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
+        weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), len(genres))).astype(np.float32)
+    bias = bias or (0.0,) * len(genres)
     graph = helper.make_graph(
         [
             helper.make_node("Flatten", ["x"], ["flat"], axis=1),
@@ -38,11 +40,11 @@ def bundle_for(
         ],
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *view.shape])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(genres)])],
         [numpy_helper.from_array(weights * np.float32(0.01), "w"), numpy_helper.from_array(np.float32(bias), "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    settings: dict[str, object] = {"name": "linear", "genres": GENRES, "metrics": {}, "dataset": "d", "split": "artist"}
+    settings: dict[str, object] = {"name": "linear", "genres": genres, "metrics": {}, "dataset": "d", "split": "artist"}
     settings |= {"licence": None, "readme": "# Card\n"} | changes
     write_bundle(folder, onnx=model.SerializeToString(), view=view, clips=clips, **settings)  # type: ignore[arg-type]
     return load_bundle(folder)

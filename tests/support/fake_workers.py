@@ -25,7 +25,8 @@ def model(name: str) -> Any:
     about = {
         "name": name, "genres": list(GENRES), "view": "statistics", "dataset": "a test", "split": "artist",
         "licence": None, "created_by": "genrelab 0", "fingerprint": "f" * 64, "window_s": 30.0, "max_windows": 10,
-        "metrics": {"n": 8, "accuracy": 0.5}, "min_precision": None,
+        "stops_early": False, "gate": True, "metrics": {"n": 8, "accuracy": 0.5}, "min_precision": None,
+        "evidence": {"Rock": {"n": [1] * 20, "right": [0] * 20}},
     }  # fmt: skip
     return SimpleNamespace(name=name, about=about, card=f"# {name}\n", path=Path("model"), bundle=None)
 
@@ -46,7 +47,7 @@ class FakeModelStore:
 
 
 class FakeWorkerQueue:
-    """Hears that every file is Rock; one whose content is `refuse KIND WORDS` is refused.
+    """Hears that every file is Rock; `bird` is no music, and one whose content is `refuse KIND WORDS` is refused.
 
     Attributes:
         orders, contents: what was to be heard.
@@ -122,7 +123,11 @@ class FakeWorkerQueue:
         self.processed += 1
         self._tell()
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
-        said |= {"duration_s": 2.5, "model": order.model.name, "error": None}
+        said |= {"unknown_because": None, "duration_s": 2.5, "model": order.model.name, "error": None}
+        if self.contents[-1] == b"bird" and not order.any_genre:
+            said |= {"genre": "unknown", "unknown_because": "not_music"}
+        if order.tags:
+            said["tags"] = {"rock": 0.6, "guitar": 0.4}
         if order.timeline:
             said["timeline"] = [{"start_s": 0.0, "end_s": 2.5, "probabilities": {"Rock": 1.0}}]
         return said

@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from genrelab.serve import pages, schemas
+from genrelab.serve import openapi, pages, schemas
 from genrelab.serve.handlers import Handlers
 from genrelab.serve.http.body import ClientDisconnected
 from genrelab.serve.http.middleware import HEALTH_PATHS, AuthMiddleware, ErrorMiddleware, MetricsMiddleware
@@ -86,7 +86,7 @@ def create_app(
     _add_routes(app, handlers, secured=token is not None)
     _add_error_handlers(app)
     names = [model.name for model in model_store.models()]
-    document = schemas.OpenApiDocument(app, names=names, secured=token is not None)
+    document = openapi.OpenApiDocument(app, names=names, secured=token is not None)
     app.add_api_route("/openapi.json", document.answer, methods=["GET"], include_in_schema=False)
     app.openapi = document.schema  # type: ignore[method-assign]
     stream_router = route.router(model_store, limits, token, origins)
@@ -115,13 +115,13 @@ def _add_routes(app: FastAPI, handlers: Handlers, *, secured: bool) -> None:
 
     def add(path: str, endpoint: Any, summary: str, model: Any, *kinds: str, **settings: Any) -> None:
         kinds += ("foreign-origin", "internal", *(() if path in HEALTH_PATHS else auth_kinds))
-        responses = {200: {"model": model, "description": summary}, **schemas.problem_responses(*kinds)}
+        responses = {200: {"model": model, "description": summary}, **openapi.problem_responses(*kinds)}
         settings = {"methods": ["GET"], "tags": ["service"], "operation_id": endpoint.__name__, **settings}
         app.add_api_route(path, endpoint, summary=summary, responses=responses, **settings)
 
     predict_kinds = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
     predict_options: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
-    one, batch = schemas.request_body(), schemas.request_body(batch=handlers.limits.batch_files)
+    one, batch = openapi.request_body(), openapi.request_body(batch=handlers.limits.batch_files)
     answers = list[schemas.Heard | schemas.Refused]
     add(
         "/v1/predict",

@@ -161,7 +161,7 @@ class Handlers:
         Raises:
             Problem: the file was refused.
         """
-        job = FileJob(file.path, model, query.top, query.timeline, query.windows)
+        job = FileJob(file.path, model, query.top, query.timeline, query.windows, query.any, query.tags)
         loop, ahead = asyncio.get_running_loop(), self.worker_queue.waiting
         start = loop.time()
         try:
@@ -197,6 +197,7 @@ class Handlers:
                 "genre": None,
                 "confidence": None,
                 "probabilities": {},
+                "unknown_because": None,
                 "duration_s": None,
                 "model": model.name,
             }

@@ -1,7 +1,7 @@
 """The configurable limits on what clients can use; everything that a client can request is limited.
 
 Disk: at most `uploads` files of `upload_bytes` at a time. Memory: `workers` plus `streams` processes of `worker_bytes`
-each; a process that classifies music takes about 120 MB.
+each; a process that classifies music takes about 120 MB, with the networks of the view `embedding` 220 MB.
 """
 
 from __future__ import annotations

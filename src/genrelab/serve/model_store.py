@@ -9,28 +9,17 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
-from genrelab.core.config import FIRST_CLIP_VIEWS, FramesView, LogMelView, SamplesView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle
 from genrelab.predict.file import require_audio_input
+from genrelab.serve.about import describe
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
-
-SCORES = (
-    "n", "accuracy", "accuracy_low", "accuracy_high", "interval_over", "n_groups", "balanced_accuracy", "macro_f1",
-    "top3", "log_loss", "ece",
-)  # fmt: skip
-"""Metrics of a bundle that clients get, besides the bins of its reliability diagram, where it has any."""
-
-BIN, MAX_BINS = ("low", "high", "n", "accuracy"), 20
-"""Fields of such a bin, and the maximum number of bins."""
-
-NUMBER_LIMIT, MAX_TEXT_CHARS = 1e15, 200
-"""Limits on metrics that clients get: the absolute value of numbers, exclusive, and the length of texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,24 +41,10 @@ class ServedModel:
     min_precision: float | None = None
     coverage: float | None = None
 
-    @property
+    @cached_property
     def about(self) -> dict[str, Any]:
         """Its object in `GET /v1/models`."""
-        bundle = self.bundle
-        return {
-            "name": self.name,
-            "genres": list(bundle.genres),
-            "view": bundle.view.name,
-            "dataset": bundle.dataset,
-            "split": bundle.split,
-            "licence": bundle.licence,
-            "created_by": bundle.created_by,
-            "fingerprint": bundle.fingerprint,
-            "window_s": _window_s(bundle),
-            "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
-            "metrics": _valid_metrics(bundle.metrics),
-            "min_precision": self.min_precision,
-        }
+        return describe(self.name, self.bundle, self.min_precision)
 
 
 class ModelStore:
@@ -231,34 +206,3 @@ def _file_stamps(source: Path) -> tuple[tuple[int, ...] | None, ...]:
         else:
             found.append((status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(found)
-
-
-def _valid_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The valid metrics of a bundle, so that a malformed bundle cannot break the response about all models."""
-    found = {key: metrics[key] for key in SCORES if _is_number(metrics.get(key)) or _is_text(metrics.get(key))}
-    bins = metrics.get("reliability")
-    if not isinstance(bins, list) or not 0 < len(bins) <= MAX_BINS:
-        return found
-    if not all(isinstance(b, dict) and all(_is_number(b.get(key)) for key in BIN) for b in bins):
-        return found
-    return found | {"reliability": [{key: b[key] for key in BIN} for b in bins]}
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and -NUMBER_LIMIT < value < NUMBER_LIMIT
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT_CHARS
-
-
-def _window_s(bundle: Classifier) -> float:
-    """Maximum length of a window in seconds."""
-    match bundle.view:
-        case LogMelView(window_s=window_s):
-            return window_s
-        case SamplesView(n_samples=n_samples, sr=sr):
-            return n_samples / sr
-        case FramesView(n_frames=n_frames, hop_length=hop_length, sr=sr):
-            return n_frames * hop_length / sr
-    return bundle.clips.clip_s

@@ -1,21 +1,14 @@
-"""Requests and responses of the service, and their description in /openapi.json."""
+"""Requests and responses of the service."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from genrelab.serve.http.middleware import HEALTH_PATHS
-from genrelab.serve.problems import KINDS, MEDIA_TYPE, TYPE, Problem
+from genrelab.serve.problems import KINDS, TYPE
 
 MAX_WINDOWS = 1_000
 MAX_TOP = 1_000
@@ -61,21 +54,40 @@ class PredictQuery(BaseModel):
         Field(description="Only so many genres, the most probable first.", examples=[3]),
     ] = None
     timeline: Annotated[
-        bool, BeforeValidator(_parse_bool), Field(description="Also what is said of every window of the recording.")
+        bool,
+        BeforeValidator(_parse_bool),
+        Field(
+            description="Also what is said of every window of the recording. A model that `stops_early` then listens "
+            "to all of it, unless `windows` gives a number."
+        ),
     ] = False
     windows: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
         BeforeValidator(_parse_windows),
         Field(
             description="Stretches of the recording that are listened to, spread evenly over it, and up to as many "
-            "again where two genres are close; or `all`."
+            "again where two genres are close; or `all`. By default the model's `max_windows`, or fewer where it "
+            "`stops_early`."
         ),
     ] = None
+    any: Annotated[
+        bool,
+        BeforeValidator(_parse_bool),
+        Field(
+            description="Name the most probable genre in any case, never `unknown`: also of what does not sound like "
+            "music, and however unsure."
+        ),
+    ] = False
+    tags: Annotated[
+        bool,
+        BeforeValidator(_parse_bool),
+        Field(description="Also the descriptive tags, of models that have them; left out by default."),
+    ] = False
 
 
 EXAMPLE: dict[str, Any] = {
     "path": "song.mp3", "genre": "Rock", "confidence": 0.71, "probabilities": {"Rock": 0.71, "Folk": 0.29},
-    "duration_s": 201.4, "model": "starter", "error": None,
+    "unknown_because": None, "duration_s": 201.4, "model": "starter", "error": None,
 }  # fmt: skip
 
 
@@ -91,18 +103,33 @@ class WindowOut(_Response):
     probabilities: Probabilities
 
 
+UnknownBecause = Annotated[
+    Literal["not_music", "unsure"] | None,
+    Field(
+        description="Where `genre` is `unknown`: it does not sound like music (`not_music`), or the answer is less "
+        "sure than the service asks for (`unsure`)."
+    ),
+]
+
+
 class Heard(_Response):
     """What the model says of a recording: the object that `genrelab predict --json` prints."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     path: str = Field(description="The file's name as it was sent, as text; empty for a raw body.")
-    genre: str = Field(description="The most probable genre, or `unknown` where that is not sure enough.")
+    genre: str = Field(description="The most probable genre, or `unknown`; then `unknown_because` says why.")
     confidence: Probability = Field(description="Of the most probable genre, also where the answer is `unknown`.")
     probabilities: Probabilities
+    unknown_because: UnknownBecause
     duration_s: float | None = Field(description="Seconds that the recording lasts.")
     model: str = Field(description="The name that the model is served by.")
     error: None = None
+    tags: dict[str, Probability] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="With `tags=true`, of a model that has them: how likely each of 50 descriptive tags is. They were "
+        "learned from what listeners of last.fm call music, and are not validated here.",
+    )
     timeline: list[WindowOut] | SkipJsonSchema[None] = Field(default=None, description="With `timeline=true`.")
     set: list[str] | SkipJsonSchema[None] = Field(
         default=None, description="The genres that the recording may have; where the service runs with a coverage."
@@ -116,10 +143,18 @@ class Refused(_Response):
     genre: None = None
     confidence: None = None
     probabilities: dict[str, Probability] = Field(max_length=0)
+    unknown_because: None = None
     duration_s: None = None
     model: str
     error: str = Field(description="The title and the detail of the problem.")
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
+
+
+class GenreEvidence(_Response):
+    """Tracks that were answered with a genre and that the model had not learned from, by their confidence."""
+
+    n: list[int] = Field(description="Tracks in each of 20 steps of confidence: from 0 to below 0.05, and so on.")
+    right: list[int] = Field(description="Those of them that are of this genre.")
 
 
 class About(_Response):
@@ -134,9 +169,14 @@ class About(_Response):
     created_by: str
     fingerprint: str = Field(description="Two models that share it answer alike.")
     window_s: float | None = Field(description="Seconds that a window looks at.")
-    max_windows: int | None = Field(description="Stretches that are listened to unless `windows` says otherwise.")
+    max_windows: int | None = Field(description="At most so many stretches are listened to unless more are asked for.")
+    stops_early: bool = Field(description="Does it listen to no more of them than make the answer clear?")
+    gate: bool = Field(description="Is what does not sound like music answered `unknown`?")
     metrics: dict[str, Any] = Field(description="Its scores on tracks that it had not learned from.")
     min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")
+    evidence: dict[str, GenreEvidence] | None = Field(
+        description="For each genre how often answers were right, by confidence; null where that was not kept."
+    )
 
 
 class AboutWithCard(About):
@@ -183,99 +223,3 @@ class ProblemOut(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What, which, what now: for people.")
-
-
-DETAILS = {
-    "bad-parameter": "there is no parameter 'tpo'",
-    "unknown-model": "No model is called 'blues'. There is: starter.",
-    "too-large": "A file may have 67,108,864 bytes.",
-    "busy": "16 files wait to be heard.",
-}
-"""Example details, by kind of problem."""
-
-RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
-HEADERS: Mapping[int, dict[str, Any]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    405: {"Allow": {"schema": {"type": "string"}}},
-    426: {"Upgrade": {"schema": {"type": "string"}}},
-    429: RETRY,
-    503: RETRY,
-}
-
-
-def problem_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses for the problems that a route may answer with, by status."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({KINDS[kind][0] for kind in kinds}):
-        these = [kind for kind in kinds if KINDS[kind][0] == status]
-        examples = {kind: {"value": Problem(kind, DETAILS.get(kind, KINDS[kind][1] + ".")).about} for kind in these}
-        responses[status] = {
-            "description": "; ".join(f"{KINDS[kind][1]} (`{kind}`)" for kind in these),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": examples}},
-        }
-        if status in HEADERS:
-            responses[status]["headers"] = HEADERS[status]
-    return responses
-
-
-def request_body(*, batch: int | None = None) -> dict[str, Any]:
-    """OpenAPI description of a request body.
-
-    Args:
-        batch: maximum number of files; None: one file, in a form or as the raw body.
-    """
-    file = {"type": "string", "format": "binary", "description": "An audio file. The part's name does not matter."}
-    files = {"type": "array", "items": file, "minItems": 1, "maxItems": batch}
-    name, schema = ("files", files) if batch else ("file", file)
-    form = {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
-    content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
-    if not batch:
-        content |= {kind: {"schema": file} for kind in ("audio/*", "application/octet-stream")}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-DESCRIPTION = """Genres of recordings. Every answer is JSON, every refusal an object of RFC 9457, whose `type` ends with
-a kind that programs can go by. A parameter that is not named here is refused. Where the service runs with a token, it
-is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1/stream`, a WebSocket: what is
-said there stands below, at `GET /v1/stream`."""
-
-
-class OpenApiDocument:
-    """The OpenAPI document of an application, built when it is first requested.
-
-    Args:
-        names: of the served models; the document lists them only where no token is needed.
-        secured: a token is needed.
-    """
-
-    def __init__(self, app: FastAPI, *, names: Sequence[str], secured: bool) -> None:
-        self._app, self._names, self._secured = app, names, secured
-
-    @cached_property
-    def _schema(self) -> dict[str, Any]:
-        document = get_openapi(
-            title=self._app.title, version=self._app.version, description=DESCRIPTION, routes=self._app.routes
-        )
-        document["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
-        if self._secured:
-            document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                if self._secured and path not in HEALTH_PATHS:
-                    operation["security"] = [{"token": []}]
-                for parameter in operation.get("parameters", ()):
-                    if parameter["name"] in ("model", "name") and not self._secured:
-                        parameter["schema"]["enum"] = list(self._names)
-        return document
-
-    @cached_property
-    def _text(self) -> bytes:
-        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":")).encode()
-
-    def schema(self) -> dict[str, Any]:
-        """The document as an object."""
-        return self._schema
-
-    async def answer(self) -> Response:
-        """The response with the document as JSON."""
-        return Response(self._text, media_type="application/json")

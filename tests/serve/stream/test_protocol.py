@@ -39,12 +39,13 @@ def test_first_message_must_be_start(said: Any) -> None:
         (
             START | {"rate": 1},
             "there is no field 'rate'. It may have `type`, `format`, `sr`, `channels`, `model`, `top`, `window_s`, "
-            "`token`.",
+            "`any`, `tags`, `token`.",
         ),
         ({"type": "start"}, '\'format\' is missing, as in {"type":"start","format":"pcm16","sr":44100}.'),
         ({"type": "start", "format": "pcm16"}, "pcm16 needs `sr`, the rate of the samples in Hz, such as 44100"),
         (START | {"sr": 5}, "'sr' must be greater than or equal to 8000."),
         (START | {"sr": "x"}, "'sr' must be a valid integer."),
+        (START | {"any": "true"}, "'any' must be a valid boolean."),
         (START | {"format": "midi"}, "'format' must be 'pcm16', 'auto', 'webm', 'ogg' or 'mp3'."),
         (START | {"channels": 9, "top": 0}, "'channels' must be less than or equal to 8; 'top' must be greater than"),
     ],
@@ -62,7 +63,8 @@ def test_documentation_names_every_field_format_and_close_code() -> None:
     for name, field in StartMessage.model_fields.items():
         assert f"| `{name}` |" in DOCUMENTATION
         if not field.is_required() and field.default is not None and name != "sr":
-            assert re.search(rf"\| `{name}` \|.*\| {field.default:g} \|", DOCUMENTATION), name
+            default = "false" if field.default is False else f"{field.default:g}"
+            assert re.search(rf"\| `{name}` \|.*\| {default} \|", DOCUMENTATION), name
     rows = {
         int(code): re.findall("`([a-z-]+)`", kinds)
         for code, kinds in re.findall(r"\| (\d{4}) \| (.*) \|", DOCUMENTATION)

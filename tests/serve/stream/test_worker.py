@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import random
 import signal
@@ -22,7 +23,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import read
-from genrelab.core.config import ClipSettings, FramesView, LogMelView, MelImageView, SamplesView
+from genrelab.core.config import (
+    EMBEDDING_CLIPS,
+    ClipSettings,
+    EmbeddingView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+)
+from genrelab.features.tags import TAGS
+from genrelab.predict import prediction
 from genrelab.predict.classifier import Classifier, load_bundle
 from genrelab.predict.prediction import Decision
 from genrelab.serve.stream import worker
@@ -88,11 +99,11 @@ def cut(data: bytes, seed: int = 0, most: int = PIECE_BYTES) -> list[bytes]:
 
 
 def assert_same_prediction(
-    said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: int, *, tolerance: float = 1e-6
+    said: dict[str, Any], bundle: Classifier, y: NDArray[np.float32], sr: int, *, tolerance: float = 1e-6, **form: Any
 ) -> None:
     """Is it what the model says of that window of the sound?"""
     window = y[round(said["start_s"] * sr) : round(said["end_s"] * sr)]
-    expected = bundle.predict(window, sr).to_json() | {"model": "served"}
+    expected = bundle.predict(window, sr).to_json(**form) | {"model": "served"}
     assert {k: said[k] for k in expected if k not in ("probabilities", "confidence", "duration_s")} == {
         k: v for k, v in expected.items() if k not in ("probabilities", "confidence", "duration_s")
     }
@@ -150,6 +161,7 @@ def test_minimum_audio_follows_from_the_view(bundle: Classifier) -> None:
     assert needs(SamplesView(sr=8_000, n_samples=12_000)) == 1.5
     assert needs(FramesView()) == 10.0  # 30 s, and a window is not longer
     assert needs(LogMelView(window_s=5.0), window_s=3.0) == 3.0
+    assert needs(EmbeddingView()) == 3.0
 
 
 def test_silence_is_reported_and_later_audio_is_classified(order: StreamJob) -> None:
@@ -165,7 +177,8 @@ def test_top_limits_the_genres_of_each_prediction(order: StreamJob) -> None:
     for said in process_stream(replace(order, top=1), [pcm16(noise(2))]).predictions:
         assert said["probabilities"] == {said["genre"]: said["confidence"]}
         assert set(said) == {
-            "type", "start_s", "end_s", "path", "genre", "confidence", "probabilities", "duration_s", "model", "error",
+            "type", "start_s", "end_s", "path", "genre", "confidence", "probabilities", "unknown_because",
+            "duration_s", "model", "error",
         }  # fmt: skip
         assert (said["path"], said["model"]) == ("", "served")
 
@@ -190,8 +203,52 @@ def test_decision_thresholds_apply_to_streams(order: StreamJob, monkeypatch: pyt
     never = Decision(thresholds=dict.fromkeys(("Blues", "Folk", "Rock")))
     monkeypatch.setattr(worker, "load_bundle", lambda path: replace(load_bundle(path), decision=never))
     wire = process_stream(order, [pcm16(noise(2))])
-    assert {p["genre"] for p in wire.predictions} == {"unknown"}
-    assert wire.told[-1]["recording"]["genre"] == "unknown"
+    for said in (*wire.predictions, wire.told[-1]["recording"]):
+        assert (said["genre"], said["unknown_because"]) == ("unknown", "unsure")
+
+
+# --- models that read `embedding` ---
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return bundle_for(tmp_path_factory.mktemp("gated") / "bundle", EmbeddingView(), EMBEDDING_CLIPS, bias=(9, 0, 0))
+
+
+@pytest.fixture
+def gated_order(gated: Classifier) -> StreamJob:
+    return StreamJob(str(gated.path), "served", "pcm16", SR, 1, 7.0)
+
+
+def test_embedding_stream_pools_all_windows_of_the_last_seconds(gated: Classifier, gated_order: StreamJob) -> None:
+    data = pcm16(noise(9))
+    y = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32_768)
+    wire = process_stream(gated_order, [data])
+    assert [(p["start_s"], p["end_s"]) for p in wire.predictions] == [
+        (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (1, 8), (2, 9),
+    ]  # fmt: skip
+    for said in wire.predictions:
+        assert "tags" not in said
+        assert_same_prediction(said, gated.with_windows("all"), y, SR, tags=False)
+
+
+def test_embedding_stream_has_tags_on_request(gated_order: StreamJob) -> None:
+    wire = process_stream(replace(gated_order, tags=True), [pcm16(noise(4))])
+    for said in (*wire.predictions, wire.told[-1]["recording"]):
+        assert set(said["tags"]) == set(TAGS)
+
+
+def test_gate_applies_to_streams_unless_a_genre_is_asked_for(
+    gated_order: StreamJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "MIN_MUSIC_SCORE", math.inf)
+    for order, genre, reason in (
+        (gated_order, "unknown", "not_music"),
+        (replace(gated_order, any_genre=True), "Blues", None),
+    ):
+        wire = process_stream(order, [pcm16(noise(4))])
+        for said in (*wire.predictions, wire.told[-1]["recording"]):
+            assert (said["genre"], said["unknown_because"]) == (genre, reason)
 
 
 # --- containers ---

@@ -45,7 +45,8 @@ def song(tmp_path: Path) -> Path:
 
 
 def job_message(song: Path, model: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"hear": str(song), "model": model, "top": None, "timeline": False, "windows": None, **more}
+    job = {"hear": str(song), "model": model, "top": None, "timeline": False, "windows": None, "any": False}
+    return job | {"tags": False, **more}
 
 
 def test_answer_equals_that_of_predict(song: Path, model: dict[str, Any]) -> None:
@@ -70,6 +71,14 @@ def test_min_precision_and_coverage_are_applied(song: Path, model: dict[str, Any
     expected = load_bundle(model["path"]).with_min_precision(0.5).with_coverage(0.8).predict(song)
     said = Worker(audio_s=60).answer(job_message(song, sure))["answer"]
     assert (said["genre"], said["set"]) == (expected.genre, list(expected.genre_set or ()))
+
+
+def test_any_turns_the_thresholds_off(song: Path, model: dict[str, Any]) -> None:
+    strict = model | {"min_precision": 0.999}
+    said = Worker(audio_s=60).answer(job_message(song, strict))["answer"]
+    assert (said["genre"], said["unknown_because"]) == ("unknown", "unsure")
+    named = Worker(audio_s=60).answer(job_message(song, strict, any=True))["answer"]
+    assert (named["genre"], named["unknown_because"]) == (max(GENRES, key=said["probabilities"].get), None)
 
 
 def test_models_no_longer_served_are_unloaded(model: dict[str, Any], tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class StreamJob:
         sr, channels: of pcm16; `sr` in Hz.
         window_s: seconds of audio that a prediction uses.
         top: number of genres in a prediction, the most probable first; None: all.
-        min_precision, coverage: see `Classifier.with_min_precision` and `with_coverage`.
+        min_precision, coverage, any_genre: see `Classifier.with_min_precision`, `with_coverage` and `with_any`.
+        tags: predictions have the tags, of models that have them.
     """
 
     bundle: str
@@ -54,6 +55,8 @@ class StreamJob:
     top: int | None = None
     min_precision: float | None = None
     coverage: float | None = None
+    any_genre: bool = False
+    tags: bool = False
 
     def to_json(self) -> bytes:
         """As sent to the process."""

@@ -31,6 +31,8 @@ second of sound. Text messages are JSON objects, binary ones are sound. A client
    | `model` | a name that `GET /v1/models` tells | its `default` |
    | `top` | only so many genres in `probabilities`, the most probable first | all |
    | `window_s` | seconds that an answer looks back, 3 to 30 | 10 |
+   | `any` | `true`: name the most probable genre in any case, never `unknown`: also of what does not sound like music, and however unsure | false |
+   | `tags` | `true`: predictions also have `tags`, of models that have them | false |
    | `token` | the service's token, where it asks for one and no header `Authorization: Bearer TOKEN` bears it (browsers cannot send one) | none |
 
    No other field is known, and the address takes no query.
@@ -42,13 +44,17 @@ second of sound. Text messages are JSON objects, binary ones are sound. A client
 
 - `{"type": "ready", "model": "starter", "window_s": 10.0}`: the model is loaded. Sound may be sent before.
 - `{"type": "prediction", "start_s": 2.0, "end_s": 12.0, "path": "", "genre": "rock", "confidence": 0.7,
-  "probabilities": {…}, "duration_s": 10.0, "model": "starter", "error": null}`: of the sound from `start_s` to `end_s`,
-  in seconds of the stream. The first comes as soon as there is as much as the model needs, the others at every full
-  second. The fields are those of `POST /v1/predict`, without a timeline. In silence `genre` and `confidence` are null,
-  `probabilities` is empty and `error` says why; the stream goes on.
+  "probabilities": {…}, "unknown_because": null, "duration_s": 10.0, "model": "starter", "error": null}`: of the sound
+  from `start_s` to `end_s`, in seconds of the stream. The first comes as soon as there is as much as the model needs,
+  the others at every full second. The fields are those of `POST /v1/predict`, without a timeline; further ones may come
+  with later versions. Where `genre` is `unknown`, the optional `unknown_because` says why: `not_music`, it does not
+  sound like music, or `unsure`. The optional `tags` are there where `start` asks for them and the model has them: how
+  likely each of 50 descriptive tags is. In silence `genre` and `confidence` are null, `probabilities` is empty and
+  `error` says why; the stream goes on.
 - `{"type": "end", "audio_s": 63.2, "recording": {…}}`: the last message. `recording` is the answer for all that was
   heard, with the fields of a prediction: the mean over windows of `window_s` that do not overlap (a rest that fills
-  none does not count; of a shorter stream, its last answer). It is null where nothing could be answered.
+  none does not count; of a shorter stream, its last answer). Whether it sounds like music is decided by the mean over
+  these windows, too. It is null where nothing could be answered.
 - `{"type": "problem", "problem": "busy", "title": …, "status": 429, "detail": …}`: why it ends otherwise. `problem` is
   the kind, `detail` is for people. A close follows:
 
@@ -64,10 +70,10 @@ second of sound. Text messages are JSON objects, binary ones are sound. A client
 
 ### Windows
 
-A model looks at windows of its own: `window_s` of `GET /v1/models`, 2.5 s say. The `window_s` of a stream is how far an
-answer looks back: the model's windows in the last 10 s, say, are pooled as those of a file are. It slides on by a second
-at a time. A longer one is surer and steadier, a shorter one follows a change sooner. `ready` tells what holds: at least
-what the model needs.
+A model looks at windows of its own: `window_s` of `GET /v1/models`, 3 s say. The `window_s` of a stream is how far an
+answer looks back: the model's windows in the last 10 s, say, are pooled as those of a file are, all of them, also by a
+model that `stops_early` on files. It slides on by a second at a time. A longer one is surer and steadier, a shorter one
+follows a change sooner. `ready` tells what holds: at least what the model needs.
 
 ### Ends
 
@@ -120,6 +126,8 @@ class StartMessage(BaseModel):
     model: str | None = None
     top: int | None = Field(None, ge=1)
     window_s: float = Field(10.0, ge=3, le=30)
+    any: bool = False
+    tags: bool = False
     token: str | None = None
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from genrelab.serve import schemas
+from genrelab.serve import openapi
 from genrelab.serve.http import middleware
 from genrelab.serve.http import origins as http_origins
 from genrelab.serve.limits import Limits
@@ -57,7 +57,7 @@ class StreamRouter(APIRouter):
             "/v1/stream", self.upgrade_required, methods=["GET"], tags=["stream"], operation_id="stream",
             summary="Music as it sounds: a WebSocket", description=protocol.DOCUMENTATION, status_code=101,
             response_description="From here on messages are exchanged.", response_model=None,
-            responses=schemas.problem_responses(*kinds, *(() if token is None else ("unauthorized",))),
+            responses=openapi.problem_responses(*kinds, *(() if token is None else ("unauthorized",))),
         )  # fmt: skip
 
     async def upgrade_required(self) -> None:
@@ -127,7 +127,7 @@ class StreamRouter(APIRouter):
         window_s = max(start.window_s, model.bundle.clips.min_s)
         return StreamJob(
             str(model.path), model.name, start.format, start.sr, start.channels, window_s, start.top,
-            model.min_precision, model.coverage,
+            model.min_precision, model.coverage, start.any, start.tags,
         ), model  # fmt: skip
 
 

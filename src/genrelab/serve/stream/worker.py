@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from genrelab.audio import ffmpeg  # noqa: E402
-from genrelab.core.config import FramesView, LogMelView, SamplesView  # noqa: E402
+from genrelab.core.config import EmbeddingView, FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.prediction import Prediction  # noqa: E402
 from genrelab.serve.limits import MIB  # noqa: E402
@@ -115,15 +115,20 @@ def run_stream(pipe: ServicePipe, job: StreamJob) -> None:
 
 
 def _load_model(job: StreamJob) -> Classifier:
-    """The model, after a warm-up prediction for a window of this stream, so that the first one is as fast as others."""
+    """The model, after a warm-up prediction for a window of this stream, so that the first one is as fast as others.
+
+    One that stops early uses all clips of a window instead: there are few.
+    """
     bundle = load_bundle(job.bundle).with_min_precision(job.min_precision).with_coverage(job.coverage)
+    bundle = bundle.with_windows("all") if bundle.stops_early else bundle
+    bundle = bundle.with_any() if job.any_genre else bundle
     noise = 0.1 * np.random.default_rng(0).standard_normal(round(job.window_s * job.sr))
     bundle.predict(noise.astype(np.float32), job.sr)
     return bundle
 
 
 def _prediction_json(prediction: Prediction, job: StreamJob) -> dict[str, Any]:
-    return replace(prediction, model=job.name).to_json(top=job.top)
+    return replace(prediction, model=job.name).to_json(top=job.top, tags=job.tags)
 
 
 # --- Bytes to samples ---
@@ -226,6 +231,8 @@ def min_window_s(bundle: Classifier, window_s: float) -> float:
             model_window_s = view.n_samples / view.sr
         case FramesView() as view:
             model_window_s = view.n_frames * view.hop_length / view.sr
+        case EmbeddingView() as view:
+            model_window_s = math.ceil(view.window_s)  # else a second answer would follow 8 ms after the first
         case _:
             model_window_s = 0.0
     return min(max(bundle.clips.min_s, model_window_s), window_s)

@@ -2,12 +2,14 @@
 import { colour, dark } from "./colours.js";
 import { announce, byId, make, nameOf, show } from "./dom.js";
 import { current, genresOf, modelOf, narrowness, served } from "./models.js";
+import { isNoMusic, named, reasonOf, titleOf } from "./naming.js";
 import { drawRibbon } from "./ribbon.js";
 import { sure, surely } from "./sureness.js";
 import { best } from "./timeline.js";
 import { clock, genreName, listed, percent, probability, say } from "./words.js";
 
 const FEW = 5;
+const LEAST_TAG = 0.1; // tags that are less likely are not shown
 
 let shown = null; // {answer, name, remark, onAgain}
 let all = false;
@@ -26,7 +28,7 @@ export function showAnswer(answer, name, { remark = null, quiet = false, onAgain
   byId("verdict").removeAttribute("aria-hidden");
   show(byId("player"));
   draw();
-  if (!quiet) announce(inOneSentence(answer, nameOf(name)));
+  if (!quiet) announceAnswer();
 }
 
 /** Room for an answer that is still to come, so that nothing jumps when it does. */
@@ -37,9 +39,10 @@ export function awaitAnswer() {
   verdict.setAttribute("aria-hidden", "true"); // there is nothing to be read
   [byId("genre").textContent, byId("sureness").textContent] = ["…", "\u00a0"];
   byId("bars").replaceChildren(...Array.from({ length: FEW }, emptyBar));
+  show(byId("bars"));
   byId("evidence").textContent = "\u00a0";
   show(byId("evidence"));
-  for (const id of ["remark", "all-genres", "whose"]) show(byId(id), false);
+  for (const id of ["remark", "all-genres", "whose", "any", "tags"]) show(byId(id), false);
   const model = current();
   byId("whatever").textContent = model ? narrowness(model.genres.length, model) : "";
   show(verdict);
@@ -54,28 +57,29 @@ export function hideAnswer() {
 }
 
 function draw() {
-  const { answer, name, remark } = shown;
+  const { name, remark } = shown;
+  const answer = named(shown.answer);
   byId("heard-name").textContent = nameOf(name);
   drawVerdict(answer, remark);
+  show(byId("any"), reasonOf(shown.answer) !== null);
+  drawTags(answer);
   drawWhose();
   drawBars(answer);
   byId("length").textContent = clock(answer.duration_s ?? 0);
-  drawRibbon(answer.timeline ?? [], answer.duration_s ?? 0, genresOf(answer));
+  for (const id of ["ribbon-help", "as-text"]) show(byId(id), !isNoMusic(answer));
+  drawRibbon(isNoMusic(answer) ? [] : (answer.timeline ?? []), answer.duration_s ?? 0, genresOf(answer));
 }
 
-const guessOf = (answer) => best(answer.probabilities)[0];
-
 function drawVerdict(answer, remark) {
-  const [guess, p] = guessOf(answer);
-  const unknown = answer.genre === "unknown";
-  byId("genre").textContent = genreName(answer.genre);
-  byId("genre").classList.toggle("unknown", unknown);
-  const [words, grounds] = unknown ? [say("best_guess", { genre: genreName(guess), percent: probability(p) }), null] : surely(answer);
+  byId("genre").textContent = titleOf(answer);
+  byId("genre").style.setProperty("--letters", Math.max(...titleOf(answer).split(/[\s/&-]+/).map((word) => word.length)));
+  byId("genre").classList.toggle("unknown", reasonOf(answer) !== null);
+  const [words, grounds] = surely(answer);
   byId("sureness").textContent = words;
   byId("evidence").textContent = grounds ?? "";
   show(byId("evidence"), grounds !== null);
   byId("whatever").textContent = narrowness(genresOf(answer).length, modelOf(answer));
-  const remarks = [unknown && why(answer), answer.set && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
+  const remarks = [why(answer), answer.set && !isNoMusic(answer) && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
   const text = remarks.filter(Boolean).join(" ");
   byId("remark").textContent = text;
   show(byId("remark"), text !== "");
@@ -92,21 +96,31 @@ function drawWhose() {
   show(byId("whose"), other || served.models.length > 1);
 }
 
+/** Why it has no genre, or had none. */
 function why(answer) {
-  const precision = modelOf(answer)?.min_precision;
-  return precision ? say("unknown_why", { percent: percent(precision) }) : say("unknown_why_not");
+  if (answer.anyway) return say(answer.anyway === "unsure" ? "anyway_unsure" : "anyway_not_music");
+  if (isNoMusic(answer)) return say("not_music_why");
+  const precision = reasonOf(answer) && modelOf(answer)?.min_precision;
+  return precision ? say("unknown_why", { percent: percent(precision) }) : null;
+}
+
+function drawTags(answer) {
+  const found = isNoMusic(answer) ? [] : best(answer.tags ?? {}, FEW).filter(([, p]) => p >= LEAST_TAG);
+  byId("tag-names").textContent = listed(found.map(([tag, p]) => `${tag} ${probability(p)}`));
+  show(byId("tags"), found.length > 0);
 }
 
 function drawBars(answer) {
   const known = genresOf(answer);
   const order = best(answer.probabilities);
   const list = byId("bars");
+  show(list, !isNoMusic(answer));
   const n = all ? order.length : Math.min(FEW, order.length);
   while (list.children.length < n) list.append(emptyBar());
   while (list.children.length > n) list.lastChild.remove();
   order.slice(0, n).forEach(([genre, p], i) => fillBar(list.children[i], genre, p, known));
   const button = byId("all-genres");
-  show(button, order.length > FEW);
+  show(button, order.length > FEW && !isNoMusic(answer));
   button.textContent = all ? say("fewer_genres") : say("all_genres", { n: order.length });
   button.setAttribute("aria-expanded", all);
 }
@@ -123,17 +137,22 @@ function fillBar(item, genre, p, known) {
   share.textContent = probability(p);
 }
 
-function inOneSentence(answer, name) {
-  const [guess, p] = guessOf(answer);
-  if (answer.genre === "unknown") return say("heard_unknown", { name, genre: genreName(guess), percent: probability(p) });
-  return say("heard", { name, genre: genreName(answer.genre), sureness: sure(answer) });
+function announceAnswer() {
+  const answer = named(shown.answer);
+  const said = [titleOf(answer), sure(answer)].filter(Boolean);
+  announce(say("heard", { name: nameOf(shown.name), answer: listed(said) }));
 }
 
 byId("all-genres").addEventListener("click", () => {
   all = !all;
-  drawBars(shown.answer);
+  drawBars(named(shown.answer));
 });
 byId("hear-again").addEventListener("click", () => shown?.onAgain());
 document.addEventListener("language", () => shown && draw());
 document.addEventListener("model", () => shown && drawWhose());
+document.addEventListener("any", () => {
+  if (!shown) return;
+  draw();
+  announceAnswer();
+});
 dark.addEventListener("change", () => shown && draw());

@@ -43,16 +43,18 @@ function scores(model) {
   return found;
 }
 
-function windows({ window_s, max_windows }) {
+function windows({ window_s, max_windows, stops_early }) {
   const each = say("window_value", { seconds: number(window_s, 1) });
-  return max_windows ? `${each} ${say("window_number", { n: max_windows })}` : each;
+  return max_windows ? `${each} ${say(stops_early ? "window_early" : "window_number", { n: max_windows })}` : each;
 }
 
 // What bundles say is written in English by `genrelab train`: what it writes itself is put in the reader's words.
 
 function dataset(text) {
   const part = /^(.+) \((\S+) of its (\S+) tracks\)$/.exec(text);
-  return part ? say("data_part", { name: part[1], some: part[2], all: part[3] }) : text;
+  if (part) return say("data_part", { name: part[1], some: part[2], all: part[3] });
+  const whole = /^(.+) \((\S+) tracks\)$/.exec(text);
+  return whole ? say("data_all", { name: whole[1], all: whole[2] }) : text;
 }
 
 function split(text) {

@@ -2,13 +2,13 @@
 import { patiently, Problem, upload } from "./api.js";
 import { announce, byId, download, make, show } from "./dom.js";
 import { current, genresOf, served } from "./models.js";
+import { named, reasonOf, titleOf } from "./naming.js";
 import { swatch } from "./ribbon.js";
 import { sure } from "./sureness.js";
 import { csv, genresIn, listable, m3u8, UNSURE } from "./tables.js";
-import { best } from "./timeline.js";
 import { explained, hideTrouble, showTrouble } from "./trouble.js";
 import { hear, refuseTooLarge, wholeOrSome } from "./upload.js";
-import { genreName, languageTag, probability, say } from "./words.js";
+import { genreName, languageTag, say } from "./words.js";
 
 const AT_ONCE = 2;
 const MUSIC = /\.(aac|aif|aifc|aiff|alac|amr|ape|au|caf|flac|m4a|m4b|mka|mp2|mp3|mp4|mpc|oga|ogg|opus|spx|tta|wav|wave|weba|webm|wma|wv)$/i;
@@ -117,13 +117,11 @@ function opener({ path, file }) {
   return button;
 }
 
-function answerCells({ answer, sampled }) {
-  const [guess, p] = best(answer.probabilities)[0];
-  const unknown = answer.genre === "unknown";
-  const genre = cell({ className: "genre-cell" }, swatch(answer.genre, genresOf(answer)), genreName(answer.genre));
-  const words = unknown ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(answer);
-  const confidence = cell({ className: unknown ? "soft" : "", textContent: sampled ? `${words} · ${say("files_sampled")}` : words });
-  return [genre, confidence];
+function answerCells({ answer: given, sampled }) {
+  const answer = named(given);
+  const genre = cell({ className: "genre-cell" }, swatch(answer.genre, genresOf(answer)), titleOf(answer));
+  const words = [sure(answer), sampled && say("files_sampled")].filter(Boolean).join(" · ");
+  return [genre, cell({ className: reasonOf(answer) ? "soft" : "", textContent: words })];
 }
 
 function drawHead() {
@@ -140,6 +138,7 @@ function drawHead() {
   byId("files-bar").value = (heard + failed) / n;
   for (const id of ["files-bar", "files-stop"]) show(byId(id), running);
   show(byId("files-more"), stopped);
+  show(byId("files-any"), rows.some((each) => each.answer && reasonOf(each.answer)));
   drawAgain();
   drawPlaylistChoice();
 }
@@ -153,7 +152,7 @@ function drawAgain() {
 function drawPlaylistChoice() {
   const choice = byId("files-genre");
   const before = choice.value;
-  const counts = genresIn(rows);
+  const counts = genresIn(namedRows());
   const n = counts.reduce((sum, [, count]) => sum + count, 0);
   const options = counts.map(([genre, count]) => [genre, genre === UNSURE ? say("playlist_unsure", { n: count }) : say("playlist_genre", { genre: genreName(genre), n: count })]);
   choice.replaceChildren(...[["", say("playlist_all", { n })], ...options].map(([value, textContent]) => make("option", { value, textContent })));
@@ -186,14 +185,17 @@ byId("files-again").addEventListener("click", () => {
 });
 byId("files-csv").addEventListener("click", () => {
   const genres = served.models.find((m) => rows.some((each) => each.answer?.model === m.name))?.genres ?? [];
-  download(`${fileName()}.csv`, csv(rows, genres), "text/csv;charset=utf-8");
+  download(`${fileName()}.csv`, csv(namedRows(), genres), "text/csv;charset=utf-8");
 });
 byId("files-m3u8").addEventListener("click", () => {
   const genre = byId("files-genre").value;
   const ending = genre ? ` ${genre === UNSURE ? "unsure" : genre}` : "";
-  download(`${fileName()}${ending}.m3u8`.replace(/[\\/:*?"<>|]/g, "_"), m3u8(rows, genre || null, served.version), "audio/x-mpegurl;charset=utf-8");
+  download(`${fileName()}${ending}.m3u8`.replace(/[\\/:*?"<>|]/g, "_"), m3u8(namedRows(), genre || null, served.version), "audio/x-mpegurl;charset=utf-8");
 });
-document.addEventListener("language", () => rows.length && drawAll());
+for (const event of ["language", "any"]) document.addEventListener(event, () => rows.length && drawAll());
 document.addEventListener("model", () => rows.length && drawAgain());
+
+/** The rows as they are shown. */
+const namedRows = () => rows.map((each) => (each.answer ? { ...each, answer: named(each.answer) } : each));
 
 const fileName = () => name ?? "genrelab";

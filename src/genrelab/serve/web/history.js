@@ -2,12 +2,13 @@
 import { showAnswer } from "./answer.js";
 import { announce, byId, make, nameOf, show } from "./dom.js";
 import { genresOf, modelOf } from "./models.js";
+import { named, titleOf } from "./naming.js";
 import { swatch } from "./ribbon.js";
 import { takeStage } from "./stage.js";
 import { forget, keep, recall } from "./storage.js";
 import { sure } from "./sureness.js";
 import { best } from "./timeline.js";
-import { genreName, probability, say, when } from "./words.js";
+import { say, when } from "./words.js";
 
 const MOST = 30;
 
@@ -17,6 +18,7 @@ let entries = recall("local", "history") ?? [];
 export function remember(answer, name) {
   // A model of the same name that was trained anew is another one: the figures of that say nothing of this answer.
   const slim = { ...answer, fingerprint: modelOf(answer)?.fingerprint, timeline: (answer.timeline ?? []).map(slimmer) };
+  if (answer.tags) slim.tags = Object.fromEntries(best(answer.tags, 5)); // those that are shown
   entries = [{ name, at: Date.now(), answer: slim }, ...entries].slice(0, MOST);
   while (entries.length && !keep("local", "history", entries)) entries.pop(); // the oldest make room
   draw();
@@ -36,10 +38,9 @@ function draw() {
 /** What recordings of the microphone are called, in the language of the moment. */
 export const recordingOf = (at) => () => say("mic_name", { when: when(at) });
 
-function item({ name: file, at, answer }) {
+function item({ name: file, at, answer: kept }) {
   const name = file ?? recordingOf(at);
-  const [guess, p] = best(answer.probabilities)[0];
-  const confidence = answer.genre === "unknown" ? say("best_guess", { genre: genreName(guess), percent: probability(p) }) : sure(answer);
+  const answer = named(kept);
   const words = make(
     "span",
     { className: "past-words" },
@@ -49,13 +50,13 @@ function item({ name: file, at, answer }) {
   const said = make(
     "span",
     { className: "past-said" },
-    make("span", { className: "past-genre" }, swatch(answer.genre, genresOf(answer)), genreName(answer.genre)),
-    make("span", { className: "soft", textContent: confidence }),
+    make("span", { className: "past-genre" }, swatch(answer.genre, genresOf(answer)), titleOf(answer)),
+    make("span", { className: "soft", textContent: sure(answer) }),
   );
   const button = make("button", { type: "button", className: "row" }, words, said);
   button.addEventListener("click", () => {
     takeStage(name);
-    showAnswer(answer, name, { remark: "kept_answer" });
+    showAnswer(kept, name, { remark: "kept_answer" });
   });
   return make("li", {}, button);
 }
@@ -67,4 +68,4 @@ byId("past-clear").addEventListener("click", () => {
   announce(say("cleared"));
   byId("choose-file").focus();
 });
-for (const event of ["language", "model"]) document.addEventListener(event, draw);
+for (const event of ["language", "model", "any"]) document.addEventListener(event, draw);

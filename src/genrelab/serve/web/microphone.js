@@ -5,6 +5,7 @@ import { announce, byId, show } from "./dom.js";
 import { recordingOf, remember } from "./history.js";
 import { drawLevel } from "./level.js";
 import { current } from "./models.js";
+import { named, titleOf } from "./naming.js";
 import { openPlayer } from "./player.js";
 import { moveCursor } from "./ribbon.js";
 import { clearStage, idle, onStop, takeStage, work } from "./stage.js";
@@ -12,7 +13,7 @@ import { whole } from "./timeline.js";
 import { askForToken, token } from "./token.js";
 import { showTrouble } from "./trouble.js";
 import { hear } from "./upload.js";
-import { clock, genreName, say } from "./words.js";
+import { clock, say } from "./words.js";
 
 const CHUNK_MS = 250;
 const END_MS = 10_000; // that the last answers may take after the end
@@ -53,7 +54,7 @@ class Session {
     this.recorder = new MediaRecorder(this.microphone, { mimeType });
     this.recorder.ondataavailable = ({ data }) => this.send(data);
     this.recorder.onstop = () => this.lastSent();
-    const start = { type: "start", format: "webm", model: current()?.name, token: token() ?? undefined };
+    const start = { type: "start", format: "webm", model: current()?.name, token: token() ?? undefined, tags: true };
     this.socket.send(JSON.stringify(start));
     this.recorder.start(CHUNK_MS);
     this.started = performance.now();
@@ -85,16 +86,17 @@ class Session {
   hear(message) {
     if (message.type === "ready") this.needs_s = Math.min(message.window_s, current()?.window_s ?? message.window_s);
     else if (message.type === "prediction") this.take(message);
-    else if (message.type === "end") this.finish(message.audio_s);
+    else if (message.type === "end") this.finish(message.audio_s, message.recording);
     else if (message.type === "problem") this.fail(problemOf(message));
   }
 
   take(prediction) {
     this.heard_s = prediction.end_s;
     if (prediction.genre === null) return void announce(say("mic_silent"));
-    if (this.last?.genre !== prediction.genre) announce(genreName(prediction.genre));
-    this.timeline.push({ start_s: prediction.start_s, end_s: prediction.end_s, genre: prediction.genre, probabilities: prediction.probabilities });
-    this.last = prediction;
+    const { start_s, end_s, genre, unknown_because, probabilities } = prediction;
+    if (!this.last || titleOf(this.last) !== titleOf(prediction)) announce(titleOf(named(prediction)));
+    this.timeline.push({ start_s, end_s, genre, unknown_because, probabilities });
+    this.last = { ...prediction, tags: null }; // they would change every second: those of the whole are shown
     this.draw();
   }
 
@@ -119,7 +121,8 @@ class Session {
     this.lateEnd = setTimeout(() => this.finish(this.seconds), END_MS);
   }
 
-  finish(seconds) {
+  /** @param recording what the service says of all of it; null where that did not come */
+  finish(seconds, recording = null) {
     if (this.over) return;
     this.close();
     idle();
@@ -131,7 +134,7 @@ class Session {
       return void showTrouble(ownProblem("mic_nothing", detail));
     }
     const file = new File(this.chunks, this.name(), { type: this.recorder.mimeType });
-    const answer = whole(this.timeline, seconds, this.last.model);
+    const answer = whole(this.timeline, seconds, this.last.model, recording);
     showAnswer(answer, this.name, { remark: "average", onAgain: () => hear(file, { anyway: true }) });
     openPlayer(file, { plays: true, seconds });
     remember(answer, null);

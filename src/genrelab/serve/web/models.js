@@ -48,8 +48,11 @@ export function accuracyOf({ metrics }) {
   return say("accuracy_value", { ...found, low: percent(accuracy_low, 1), high: percent(accuracy_high, 1) });
 }
 
-/** That it has no other words: the same genres for whatever it hears. */
-export const narrowness = (n, model) => say(model?.min_precision ? "whatever_unknown" : "whatever", { n });
+/** That it has no other words: the same genres for whatever it hears, or for all that sounds like music. */
+export function narrowness(n, model) {
+  if (model?.gate) return say(model.min_precision ? "gate_unknown" : "gate", { n });
+  return say(model?.min_precision ? "whatever_unknown" : "whatever", { n });
+}
 
 function drawModels() {
   for (const option of choice.options) option.textContent = aboutInShort(served.models.find((m) => m.name === option.value));

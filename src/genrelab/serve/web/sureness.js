@@ -1,53 +1,64 @@
-// How sure an answer is: in words that were measured, not promised. How often were answers as sure as this one right?
+// How sure an answer is: in words that were measured, not promised. How often were answers with its genre, as sure as this one, right?
 import { modelOf } from "./models.js";
+import { isNoMusic } from "./naming.js";
 import { best } from "./timeline.js";
-import { number, percent, probability, say } from "./words.js";
+import { genreName, number, percent, probability, say } from "./words.js";
 
-const LEAST = 20; // of fewer tracks nothing is said
-const WIDEST = 0.34; // answers that are further apart are not as sure as each other
+const LEAST = 10; // of fewer tracks nothing is said
+const WIDEST = 0.351; // answers that are further apart are not as sure as each other
 
 /**
- * The bin that a confidence is in, with its nearest neighbours until there are tracks enough.
+ * The step that a confidence is in, with its nearest neighbours until there are tracks enough.
  *
- * @param bins [{low, high, n, accuracy}], low < confidence <= high; or undefined
- * @returns {low, high, n, right}, or null where nobody measured it
+ * @param counts {n, right} of one genre: tracks in equal steps of confidence; or undefined
+ * @returns {low, high, n, right}, or null where too few were tested
  */
-export function evidence(bins, confidence) {
-  const all = [...(bins ?? [])].sort((a, b) => a.low - b.low);
-  let first = all.findIndex(({ low, high }) => low < confidence && confidence <= high);
-  if (first < 0) return null;
+export function evidence(counts, confidence) {
+  if (!counts) return null;
+  const steps = counts.n.length;
+  let first = Math.min(steps - 1, Math.floor(confidence * steps));
   let last = first;
-  const sum = (of) => all.slice(first, last + 1).reduce((total, bin) => total + of(bin), 0);
-  while (sum(({ n }) => n) < LEAST) {
-    const below = first > 0 ? confidence - all[first - 1].high : Infinity;
-    const above = last + 1 < all.length ? all[last + 1].low - confidence : Infinity;
-    if (below === above) return null; // there is neither
+  const sum = (of) => of.slice(first, last + 1).reduce((total, one) => total + one, 0);
+  while (sum(counts.n) < LEAST) {
+    if (first === 0 && last === steps - 1) return null;
+    const below = first > 0 ? confidence - first / steps : Infinity;
+    const above = last + 1 < steps ? (last + 1) / steps - confidence : Infinity;
     if (below < above) first -= 1;
     else last += 1;
   }
-  const [low, high] = [all[first].low, all[last].high];
-  return high - low > WIDEST ? null : { low, high, n: sum(({ n }) => n), right: sum(({ n, accuracy }) => Math.round(n * accuracy)) };
+  const [low, high] = [first / steps, (last + 1) / steps];
+  return high - low > WIDEST ? null : { low, high, n: sum(counts.n), right: sum(counts.right) };
 }
 
-const confidenceOf = (answer) => best(answer.probabilities)[0][1];
-const measured = (answer) => evidence(modelOf(answer)?.metrics?.reliability, confidenceOf(answer));
+/** Of its own genre only; what it is for music says nothing of other sounds. */
+function measured(answer) {
+  if (answer.anyway === "not_music") return null;
+  const [genre, confidence] = best(answer.probabilities)[0];
+  return evidence(modelOf(answer)?.evidence?.[genre], confidence);
+}
 
-/** In a word, where that was measured, and in per cent. */
+/** In a word, where that was measured, and in per cent; without a genre what it would guess, or nothing of what is no music. */
 export function sure(answer) {
+  const [guess, p] = best(answer.probabilities)[0];
+  if (isNoMusic(answer)) return "";
+  if (answer.genre === "unknown") return say("best_guess", { genre: genreName(guess), percent: probability(p) });
   const found = measured(answer);
-  const share = probability(confidenceOf(answer));
-  return found ? say("sure", { sureness: word(found.right / found.n), percent: share }) : share;
+  return found ? say("sure", { sureness: word(found), percent: probability(p) }) : probability(p);
 }
 
-function word(accuracy) {
-  const step = [0.9, 0.75, 0.5, 1 / 3].findIndex((bound) => accuracy >= bound);
+/** By the share that Laplace's rule of succession expects: of few tracks it says less. */
+function word({ n, right }) {
+  const step = [0.9, 0.75, 0.5, 1 / 3].findIndex((bound) => (right + 1) / (n + 2) >= bound);
   return say(`sure_${step < 0 ? 1 : 5 - step}`);
 }
 
 /** The same where there is room to say so: [how sure, what that rests on, or null]. */
 export function surely(answer) {
+  if (answer.genre === "unknown" || answer.anyway === "not_music") return [sure(answer), null];
   const found = measured(answer);
-  if (!found) return [say("unmeasured", { percent: probability(confidenceOf(answer)) }), null];
+  const [guess, p] = best(answer.probabilities)[0];
+  const genre = genreName(guess);
+  if (!found) return [say(modelOf(answer)?.evidence ? "too_few" : "unmeasured", { genre, percent: probability(p) }), null];
   const range = `${number(100 * found.low)}–${percent(found.high)}`;
-  return [sure(answer), say("evidence", { n: found.n, right: found.right, range })];
+  return [sure(answer), say("evidence", { n: found.n, right: found.right, genre, range })];
 }

@@ -64,14 +64,21 @@ export function indexAt(parts, seconds) {
   return low - 1;
 }
 
-/** Of a whole recording that was heard in parts: the mean, and unknown where the model declined more often than not. */
-export function whole(timeline, duration_s, model) {
-  const probabilities = mean(timeline);
+/** Of a whole recording that was heard in parts: what the service says of it, else the mean of its parts. */
+export function whole(timeline, duration_s, model, recording = null) {
   const last = timeline.at(-1);
   if (duration_s - last.end_s < 1) last.end_s = duration_s; // an answer stands until the next one, a second later
-  const declined = timeline.filter((w) => w.genre === "unknown").length > timeline.length / 2;
+  return { ...(recording ?? meanAnswer(timeline, model)), duration_s, timeline };
+}
+
+/** Unknown where the model declined more often than not, for the reason that it had more often. */
+function meanAnswer(timeline, model) {
+  const probabilities = mean(timeline);
   const [guess, confidence] = best(probabilities)[0];
-  return { genre: declined ? "unknown" : guess, confidence, probabilities, duration_s, model, timeline };
+  const declined = timeline.filter((w) => w.genre === "unknown");
+  if (declined.length <= timeline.length / 2) return { genre: guess, confidence, probabilities, unknown_because: null, model };
+  const noMusic = declined.filter((w) => w.unknown_because === "not_music").length > declined.length / 2;
+  return { genre: "unknown", confidence, probabilities, unknown_because: noMusic ? "not_music" : "unsure", model };
 }
 
 /** The mean of what was said of windows, as the service pools them. */

@@ -29,8 +29,10 @@ export async function hear(file, { anyway = false } = {}) {
     awaitAnswer();
     openPlayer(file, known);
     drawRibbon([], known.seconds ?? 0, []); // it can be played already
-    const query = { timeline: true, ...(current() && { model: current().name }) };
-    const { answer, sampled } = await wholeOrSome((more) => ask(file, { ...query, ...more }, control.signal));
+    const model = current();
+    const query = { timeline: true, tags: true, ...(model && { model: model.name }) };
+    const some = model?.stops_early ? { windows: model.max_windows } : {}; // without a number a timeline is of all
+    const { answer, sampled } = await wholeOrSome((more) => ask(file, { ...query, ...more }, control.signal), some);
     idle();
     showAnswer(answer, file.name, { remark: sampled ? "sampled" : null, onAgain: () => hear(file, { anyway }) });
     remember(answer, file.name);
@@ -62,13 +64,14 @@ function refuseTooLong(seconds) {
 /**
  * Every window; where the service has no time for that, as many as the model listens to by itself.
  * @param attempt asks, with what it is given in the query
+ * @param some what it is given then
  */
-export async function wholeOrSome(attempt) {
+export async function wholeOrSome(attempt, some = {}) {
   try {
     return { answer: await attempt({ windows: "all" }), sampled: false };
   } catch (problem) {
     if (problem.kind !== "took-too-long") throw problem;
-    return { answer: await attempt({}), sampled: true };
+    return { answer: await attempt(some), sampled: true };
   }
 }
 

@@ -30,8 +30,9 @@ class FileJob:
 
     Attributes:
         path: of the file; where it is removed meanwhile, the result is lost.
-        top, timeline: see `Prediction.to_json`.
+        top, timeline, tags: see `Prediction.to_json`.
         windows: see `Classifier.with_windows`.
+        any_genre: see `Classifier.with_any`.
     """
 
     path: Path
@@ -39,6 +40,8 @@ class FileJob:
     top: int | None = None
     timeline: bool = False
     windows: int | Literal["all"] | None = None
+    any_genre: bool = False
+    tags: bool = False
 
 
 class WorkerProcess(Subprocess):
@@ -79,6 +82,7 @@ class WorkerProcess(Subprocess):
         """
         request: dict[str, Any] = {"hear": str(job.path), "model": _model_to_json(job.model)}
         request |= {"top": job.top, "timeline": job.timeline, "windows": job.windows}
+        request |= {"any": job.any_genre, "tags": job.tags}
         return await self.ask(request, seconds if job.model in self.models else START_TIMEOUT_S, seconds)
 
     async def ask(self, request: dict[str, Any], seconds: float, started_s: float = 0.0) -> dict[str, Any]:

@@ -5,7 +5,7 @@ process exits at once, even in the middle of a file. It cannot write files, its 
 trusted: `queue.py` kills it when it takes too long, and its output is parsed as JSON only.
 
     {"learn": [model…]}                                       → {"learned": [path…]}
-    {"hear": path, "model": model, "top": …, "timeline": …, "windows": …}
+    {"hear": path, "model": model, "top": …, "timeline": …, "windows": …, "any": …, "tags": …}
                                                               → {"begun": true}, then {"answer": {…}}
                                                                 or {"kind": …, "detail": …}
 
@@ -40,12 +40,15 @@ import numpy as np  # noqa: E402
 from genrelab.audio.reader import Audio  # noqa: E402
 from genrelab.bundle import bundle as bundles  # noqa: E402
 from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
+from genrelab.features import embedding  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.file import predict_audio, predict_samples  # noqa: E402
 from genrelab.serve.workers.error_kinds import NO_MEMORY, describe_decode_error  # noqa: E402
 
 WARM_SR, WARM_S = 44_100, 3.0
-"""Rate in Hz and seconds of the noise for a warm-up prediction, which creates filter banks, kernels and buffers."""
+"""Rate in Hz and seconds of the noise for a warm-up prediction, which creates filter banks, kernels and buffers, and
+loads the networks of the view `embedding`.
+"""
 
 ANSWER_OVERHEAD_BYTES = 100
 """Bytes of a response besides the object of the prediction."""
@@ -89,7 +92,7 @@ def enter_sandbox(memory: int) -> BinaryIO:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     responses = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    bundles.THREADS = 1
+    bundles.THREADS = embedding.THREADS = 1
     _confine(memory)
     return responses
 
@@ -168,14 +171,15 @@ class Worker:
         path: str = model["path"]
         if path not in self._loaded:
             bundle = load_bundle(path).with_min_precision(model["min_precision"]).with_coverage(model["coverage"])
-            noise = 0.1 * np.random.default_rng(0).standard_normal(round(WARM_S * WARM_SR))
+            seconds = max(WARM_S, bundle.clips.min_s)
+            noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * WARM_SR))
             predict_samples(bundle, noise.astype(np.float32), WARM_SR)
             self._loaded[path] = bundle
         return self._loaded[path]
 
     def _classify(self, request: dict[str, Any], opening: Callable[[], None]) -> dict[str, Any]:
         path, stated_s = Path(request["hear"]), None
-        bundle = self._load_model(request["model"]).with_windows(request["windows"])
+        bundle = _as_asked(self._load_model(request["model"]), request)
         opening()
         try:
             with closing(Audio(path, most_s=self.audio_s)) as audio:
@@ -192,10 +196,19 @@ class Worker:
             print(e, file=sys.stderr, flush=True)
             return {"kind": "unusable", "detail": "What is heard in it becomes numbers that the model cannot take."}
         prediction = replace(prediction, path="", model=request["model"]["name"])
-        answer = prediction.to_json(timeline=request["timeline"], top=request["top"])
+        answer = prediction.to_json(timeline=request["timeline"], top=request["top"], tags=request["tags"])
         if len(json.dumps(answer)) > self.longest - ANSWER_OVERHEAD_BYTES:
             return {"kind": "too-long", "detail": ANSWER_TOO_LONG}
         return {"answer": answer}
+
+
+def _as_asked(bundle: Classifier, request: dict[str, Any]) -> Classifier:
+    """The model with the windows and the decision of a request; a timeline is of all windows unless they are given."""
+    windows = request["windows"]
+    if windows is None and request["timeline"] and bundle.stops_early:
+        windows = "all"
+    bundle = bundle.with_windows(windows)
+    return bundle.with_any() if request["any"] else bundle
 
 
 def _too_long(seconds: float | None, max_s: float) -> dict[str, Any]:
