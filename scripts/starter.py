@@ -1,18 +1,16 @@
-"""Train the starter model that comes with genrelab, from scratch, on the parts of GTZAN below DATA.
+"""Train the starter model that comes with genrelab on the parts of GTZAN and Emotify below DATA.
 
     python scripts/starter.py DATA [--out src/genrelab/bundle/starter]
 
-DATA contains the folders gtzan_2s, gtzan_15s and gtzan_30s and the table gtzan_fault_filtered/artists.csv. Many tracks
-are in several of the folders: they are merged by their id, and the longest file is used. The folders of emotify_30s are
-only used for scoring, never for training: they show how the model does in another collection.
+DATA contains the folders gtzan_2s, gtzan_15s, gtzan_30s, emotify_30s and fma, and gtzan_fault_filtered/artists.csv.
+Many GTZAN tracks are in several of its folders: they are merged by their id, and the longest file is used. The clips of
+FMA are only scored, never learned from.
 
-The recipe: multinomial logistic regression on `descriptors` of windows of 2.5 s, each also played 6 % faster and slower
-(so that the model does not take pitch or tempo as such for a genre); features are scaled and clipped at two deviations
-from their mean; every track has the same weight within its genre, and every genre the same; a track's probabilities are
-the mean over its windows. The strength of the penalty and the temperature are chosen on artists that a model was not
-fitted on, and the predictions there are kept as the bundle's calibration; the figures of the card come from artists
-that had no part in either choice (nested cross-validation). Tracks of unknown artist are used for training and never
-scored, as their artist may be on either side.
+The recipe: the model `musicnn` (balanced logistic regression on what frozen music networks make of a clip), one row for
+each 15 s of a track, so that a whole clip counts for more than an excerpt of 2 s. The strength of the penalty is chosen
+on folds of the training part, the temperature on the other folds; the figures of the card come from tracks whose
+artists had no part in either. GTZAN tracks of unknown artist are learned from and never scored, as their artist may be
+on either side. `starter_study.py` shows what else was tried.
 
 The result depends neither on time nor on the number of cores: the same packages give the same bytes.
 """
@@ -23,11 +21,9 @@ import argparse
 import csv
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,225 +33,124 @@ os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # before NumPy: the ord
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.preprocessing import StandardScaler
 from starter_card import Figures, card
-from threadpoolctl import threadpool_limits
 
-from genrelab.audio import clips as audio_clips
+from genrelab.audio.clips import read_clips
 from genrelab.bundle.bundle import write_bundle
 from genrelab.bundle.manifest import is_only_a_bundle
-from genrelab.core.config import ClipSettings, DescriptorsView
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView
+from genrelab.core.genre_names import usual_name
+from genrelab.datasets.base import DatasetOptions
+from genrelab.datasets.registry import load_dataset
 from genrelab.evaluation import metrics
-from genrelab.evaluation.calibration import apply_temperature, make_evidence
 from genrelab.features import views
-from genrelab.models.base import storage_independent_columns
-from genrelab.models.onnx_export import pipeline_to_onnx
-from genrelab.predict.pooling import pool
+from genrelab.predict.classifier import load_bundle
+from genrelab.runs.learn_head import Learned, Rows, learn_head
 
-FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")
+VIEW = EmbeddingView()
+CLIPS = ClipSettings(clip_s=15.0)
+SEED, MORE_SEEDS = 42, (43, 44)
+COLLECTIONS = ("GTZAN", "Emotify")
+
+GTZAN_FOLDERS = ("gtzan_30s", "gtzan_15s", "gtzan_2s")
 """The folder with the longest excerpts first."""
 
-VIEW = DescriptorsView()
-CLIPS = ClipSettings(clip_s=2.5, max_clips=12)
-SPEEDS = (1.0, 0.94, 1.06)
-PENALTIES = (0.008, 0.016, 0.032, 0.064)
-"""Values of scikit-learn's C, for a total weight of one per track."""
+FMA_GENRES = {2: "Hip-Hop", 5: "Hip-Hop", 182: "Rock", 255: "Rock", 256: "Rock", 368: "Rock", 459: "Rock", 574: "Rock"}
+"""The clips of FMA in DATA, by their id."""
 
-FOLDS, INNER_FOLDS = 5, 3
-LICENCE = "none: learned from GTZAN, copyrighted music that research uses by custom; for demonstration and research"
+LICENCE = (
+    "for research and demonstration: learned from GTZAN, copyrighted music that research uses by custom, and from "
+    "Emotify (Magnatune, CC BY-NC-SA)"
+)
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The parameters that `starter_study.py` varies; the defaults were chosen there."""
+class Track:
+    """A labelled file of a collection; `artist` is a name that is equal for all tracks of one artist."""
 
-    n_columns: int = VIEW.shape[0]  # the first 518 are those of `statistics`
-    n_speeds: int = len(SPEEDS)
-    farthest: float = 2.0  # standard deviations from the mean at which a feature is clipped
-    equal_genres: bool = True
-    seed: int = 42  # of the folds
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """Tracks in memory: `x[i]` are the windows of track i, shape (windows, speeds, *view.shape)."""
-
-    genres: tuple[str, ...]
-    x: list[NDArray[np.float32]]
-    y: Ints
-    artist: Ints  # -1: unknown
-
-    @property
-    def known(self) -> Ints:
-        """Indices of the tracks whose artist is known."""
-        return np.flatnonzero(self.artist >= 0)
-
-    def some(self, chosen: Ints) -> Tracks:
-        """A subset of the tracks, by index."""
-        return Tracks(self.genres, [self.x[i] for i in chosen], self.y[chosen], self.artist[chosen])
+    path: Path
+    genre: str
+    artist: str | None
+    collection: str
 
 
-# === From files to windows ===
-
-
-def load(data: Path, folders: Sequence[str]) -> Tracks:
-    """Load one file per track, from the first of these folders that has it."""
+def gtzan_tracks(data: Path) -> list[Track]:
+    """One file per GTZAN track, from the first folder that has it."""
     files: dict[str, Path] = {}
-    for folder in folders:
+    for folder in GTZAN_FOLDERS:
         for path in sorted((data / folder).rglob("*.*")):
             if match := re.match(r"[a-z]+\.\d{5}(?=\.)", path.name):
                 files.setdefault(match[0], path)
     with (data / "gtzan_fault_filtered/artists.csv").open(newline="", encoding="utf-8") as table:
-        artists = {row["id"]: row["artist"] for row in csv.DictReader(table)}
+        credited = {row["id"]: row["artist"] for row in csv.DictReader(table)}
     ids = sorted(files)
-    genres = tuple(sorted({i.partition(".")[0] for i in ids}))
-    x = all_windows([files[i] for i in ids])
-    y = np.array([genres.index(i.partition(".")[0]) for i in ids])
-    return Tracks(genres, x, y, artist_numbers([artists.get(i, "") for i in ids]))
+    artists = joined_artists([credited.get(i, "") for i in ids])
+    return [Track(files[i], usual_name(i.partition(".")[0]), a, "GTZAN") for i, a in zip(ids, artists, strict=True)]
 
 
-def artist_numbers(credited: Sequence[str]) -> Ints:
-    """A number per artist, -1 if none is named; credits that share a name (`A`, `A and B`) get the same number."""
+def joined_artists(credited: Sequence[str]) -> list[str | None]:
+    """A name per artist, None if none is credited; credits that share a name (`A`, `A and B`) get the same one."""
     names = [[n for n in map(str.strip, re.split(r",|&|\band\b", c.casefold())) if n] for c in credited]
-    number: dict[str, int] = {}
-    for k, own_names in enumerate(names):
-        merged = {number[n] for n in own_names if n in number}
-        number = {n: k if of in merged else of for n, of in number.items()} | dict.fromkeys(own_names, k)
-    return np.array([number[own_names[0]] if own_names else -1 for own_names in names])
-
-
-def all_windows(paths: Sequence[Path]) -> list[NDArray[np.float32]]:
-    """The windows of each file, computed by worker processes."""
-    with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as workers:
-        return list(workers.map(windows, paths, chunksize=8))
-
-
-def windows(path: Path) -> NDArray[np.float32]:
-    """The windows of a file at every speed, shape (windows, speeds, *view.shape)."""
-    found = []
-    for clip in audio_clips.read_clips(path, CLIPS):
-        y = audio_clips.resample(clip.y, clip.sr, VIEW.sr)
-        played = [audio_clips.resample(y, VIEW.sr, round(VIEW.sr * speed)) for speed in SPEEDS]
-        found.append([views.compute(VIEW, faster, VIEW.sr)[0].x for faster in played])
-    return np.array(found, np.float32)
-
-
-# === The model ===
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Bounds, scaler and classifier, as in the bundle's graph."""
-
-    columns: Ints
-    bounds: tuple[NDArray[np.float32], NDArray[np.float32]]
-    scaler: Any
-    classifier: Any
-
-    def __call__(self, tracks: Sequence[NDArray[np.float32]]) -> list[Floats]:
-        """Probabilities of the windows of each track at their own speed, each of shape (windows, genres)."""
-        x = np.concatenate([track[:, 0] for track in tracks])[:, self.columns].clip(*self.bounds)
-        p = self.classifier.predict_proba(self.scaler.transform(x.astype(np.float64)))
-        return np.split(p, np.cumsum([len(track) for track in tracks])[:-1])
-
-
-def fit(tracks: Tracks, penalty: float, recipe: Recipe) -> Fitted:
-    """Fit on all windows at all speeds; each track has weight 1, then genres are scaled to equal weights."""
-    columns = storage_independent_columns(VIEW)
-    assert columns is not None
-    columns = columns[columns < recipe.n_columns]
-    windows_of = [track[:, : recipe.n_speeds].reshape(-1, *VIEW.shape) for track in tracks.x]
-    rows = np.array([len(track) for track in windows_of])
-    x, y, weight = np.concatenate(windows_of)[:, columns], np.repeat(tracks.y, rows), np.repeat(1 / rows, rows)
-    if recipe.equal_genres:
-        of_genre = np.bincount(y, weights=weight)
-        weight *= len(tracks.x) / len(of_genre) / of_genre[y]
-    mean = np.average(x.astype(np.float64), axis=0, weights=weight)
-    limit = recipe.farthest * np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
-    bounds = (mean - limit).astype(np.float32), (mean + limit).astype(np.float32)
-    scaler = StandardScaler().fit(x.clip(*bounds).astype(np.float64), sample_weight=weight)
-    z = scaler.transform(x.clip(*bounds).astype(np.float64))
-    classifier = LogisticRegression(C=penalty, max_iter=2_000).fit(z, y, sample_weight=weight)
-    return Fitted(columns, bounds, scaler, classifier)
-
-
-def pooled(windows_p: list[Floats], temperature: float) -> Floats:
-    """Probabilities of tracks (tracks, genres) from those of their windows, as in a bundle."""
-    p = apply_temperature(np.concatenate(windows_p), temperature)
-    return pool(np.repeat(np.arange(len(windows_p)), [len(w) for w in windows_p]), p)[1]
-
-
-def choose(tracks: Tracks, recipe: Recipe, *, by_artist: bool) -> tuple[float, float, Floats]:
-    """Choose the penalty and temperature with the lowest log loss on held-out tracks.
-
-    Returns:
-        Penalty, temperature, and the out-of-fold probabilities of the tracks of known artist (tracks.known, genres).
-    """
-    best: tuple[float, float, float, list[Floats]] | None = None
-    y = tracks.y[tracks.known]
-    for penalty in PENALTIES:
-        held: dict[int, Floats] = {}
-        for fitted, out in folds(tracks, INNER_FOLDS, recipe.seed, by_artist=by_artist):
-            held |= dict(zip(out, fit(tracks.some(fitted), penalty, recipe)(tracks.some(out).x), strict=True))
-        probabilities = [held[i] for i in tracks.known]
-        found = minimize_scalar(
-            lambda t, probabilities=probabilities: metrics.log_loss(y, pooled(probabilities, t)),
-            bounds=(0.3, 3),
-            method="bounded",
+    joined: dict[str, str] = {}
+    for own in names:
+        merged = {joined[n] for n in own if n in joined}
+        joined = {n: own[0] if of in merged else of for n, of in joined.items()} | dict.fromkeys(
+            own, own[0] if own else ""
         )
-        if best is None or found.fun < best[0]:
-            best = (float(found.fun), penalty, round(float(found.x), 3), probabilities)
-    assert best is not None
-    _, penalty, temperature, probabilities = best
-    return penalty, temperature, pooled(probabilities, temperature)
+    return [joined[own[0]] if own else None for own in names]
 
 
-def folds(tracks: Tracks, n: int, seed: int, *, by_artist: bool) -> Iterator[tuple[Ints, Ints]]:
-    """(fitted, held-out) tracks, by whole artists or by single tracks; unknown artists are never held out."""
-    known, unknown = tracks.known, np.flatnonzero(tracks.artist < 0)
-    y, groups = tracks.y[known], tracks.artist[known] if by_artist else known
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # a genre of few artists is not in every fold
-        splits = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, groups))
-    yield from ((np.concatenate([known[fitted], unknown]), known[out]) for fitted, out in splits)
+def emotify_tracks(data: Path) -> list[Track]:
+    """The tracks of Emotify, artists from their tags."""
+    dataset = load_dataset(data / "emotify_30s", name="folder", options=DatasetOptions())
+    return [Track(dataset.root / str(t.path), usual_name(str(t.genre)), t.artist, "Emotify") for t in dataset.tracks]
 
 
-# === Scores ===
+def embed(path: Path) -> NDArray[np.float32]:
+    """The rows of a file, one for each clip, shape (clips, *VIEW.shape)."""
+    return np.stack([w.x for clip in read_clips(path, CLIPS) for w in views.compute(VIEW, clip.y, clip.sr)])
 
 
-def cross_validated(tracks: Tracks, recipe: Recipe = Recipe(), *, by_artist: bool) -> dict[str, Any]:
-    """Scores over all tracks of known artists, each predicted by a model that was fitted and chosen without it."""
-    known, p = tracks.known, np.empty((len(tracks.x), len(tracks.genres)))
-    outer = list(folds(tracks, FOLDS, recipe.seed, by_artist=by_artist))
-    with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as workers:
-        predictions = workers.map(predict_fold, repeat(tracks), outer, repeat(recipe), repeat(by_artist))
-        for (_, out), prediction in zip(outer, predictions, strict=True):
-            p[out] = prediction
-    artists = [str(n) for n in tracks.artist[known]]
-    return metrics.score(tracks.y[known], p[known], tracks.genres, artists)
+def load_rows(tracks: Sequence[Track], genres: tuple[str, ...]) -> Rows:
+    """The rows of all tracks, computed by worker processes."""
+    with ProcessPoolExecutor() as workers:
+        x = list(workers.map(embed, [t.path for t in tracks], chunksize=8))
+    return Rows(
+        np.concatenate(x),
+        np.repeat(np.arange(len(x)), [len(rows) for rows in x]),
+        np.array([genres.index(t.genre) for t in tracks]),
+        [t.artist and f"{t.collection} {t.artist}" for t in tracks],
+        np.array([t.artist is None for t in tracks]),
+        np.array([genres.index(t.genre) + len(genres) * COLLECTIONS.index(t.collection) for t in tracks]),
+    )
 
 
-def predict_fold(tracks: Tracks, fold: tuple[Ints, Ints], recipe: Recipe, by_artist: bool) -> Floats:
-    """Probabilities of the held-out tracks of one fold. Runs in a worker process."""
-    training = tracks.some(fold[0])
-    penalty, temperature, _ = choose(training, recipe, by_artist=by_artist)
-    return pooled(fit(training, penalty, recipe)(tracks.some(fold[1]).x), temperature)
+def shuffled_without_artists(rows: Rows) -> Rows:
+    """The same tracks in a random order, as if nobody knew their artists: the split that many papers used."""
+    order = np.random.default_rng(SEED).permutation(len(rows.y))
+    rank = np.argsort(order)
+    never = rows.never_held_out
+    assert never is not None
+    by_track = np.argsort(rank[rows.track], kind="stable")
+    return Rows(rows.x[by_track], rank[rows.track][by_track], rows.y[order], [None] * len(rows.y), never[order])
 
 
-def elsewhere(data: Path, model: Fitted, temperature: float, genres: tuple[str, ...]) -> dict[str, tuple[int, int]]:
-    """Another collection, by genre: number of tracks, and of correct ones."""
-    counts = {}
-    for genre in genres:
-        if paths := sorted((data / "emotify_30s" / genre).glob("*.mp3")):
-            p = pooled(model(all_windows(paths)), temperature)
-            counts[genre] = len(paths), int((p.argmax(1) == genres.index(genre)).sum())
-    return counts
+def score_collection(
+    tracks: Sequence[Track], rows: Rows, learned: Learned, genres: tuple[str, ...], collection: str
+) -> dict[str, Any]:
+    """`metrics.score` of the held-out tracks of one collection."""
+    own = np.array([tracks[i].collection == collection for i in learned.tracks])
+    artists = [tracks[i].artist for i in learned.tracks[own]]
+    return metrics.score(rows.y[learned.tracks[own]], learned.p[own], genres, artists)
+
+
+def score_fma(data: Path, bundle: Path) -> dict[int, tuple[str, str]]:
+    """Of each FMA clip the true genre and the answer of the finished bundle."""
+    classifier = load_bundle(bundle)
+    folder = data / "fma/fma_small/000"
+    return {i: (genre, str(classifier.predict(folder / f"{i:06}.mp3").genre)) for i, genre in FMA_GENRES.items()}
 
 
 def main() -> None:
@@ -265,34 +160,40 @@ def main() -> None:
     options = parser.parse_args()
     if options.out.exists() and not is_only_a_bundle(options.out):
         parser.error(f"{options.out} is no bundle: choose another --out")
-    threadpool_limits(1)  # the order of sums over threads varies
-    tracks, short = load(options.data, FOLDERS), load(options.data, FOLDERS[-1:])
-    penalty, temperature, held = choose(tracks, Recipe(), by_artist=True)
-    y, artists = tracks.y[tracks.known], tracks.artist[tracks.known].tolist()
-    evidence = make_evidence(held, y, tracks.genres, artists=artists, fitted_on="training, out of fold")
-    assert evidence is not None
-    model = fit(tracks, penalty, Recipe())
+    tracks = [*gtzan_tracks(options.data), *emotify_tracks(options.data)]
+    genres = tuple(sorted({t.genre for t in tracks}))
+    rows = load_rows(tracks, genres)
+    learned = learn_head(rows, genres, VIEW, seed=SEED, learning_curve=False)
+    others = [learn_head(rows, genres, VIEW, seed=seed, learning_curve=False) for seed in MORE_SEEDS]
+    shuffled = shuffled_without_artists(rows)
+    leaking = learn_head(shuffled, genres, VIEW, seed=SEED, learning_curve=False)
+    assert learned.evidence is not None and learned.scores is not None and leaking.scores is not None
     figures = Figures(
-        n_tracks=len(tracks.x),
-        counts=dict(zip(tracks.genres, np.bincount(tracks.y).tolist(), strict=True)),
-        artist=cross_validated(tracks, by_artist=True),
-        short=cross_validated(short, by_artist=True),
-        leaking=cross_validated(tracks, by_artist=False),
-        elsewhere=elsewhere(options.data, model, temperature, tracks.genres),
+        tracks=[(t.collection, t.genre) for t in tracks],
+        collections={c: score_collection(tracks, rows, learned, genres, c) for c in COLLECTIONS},
+        both=learned.scores,
+        other_draws={
+            c: [score_collection(tracks, rows, other, genres, c)["accuracy"] for other in others] for c in COLLECTIONS
+        },
+        leaking=leaking.scores,
+        fma={},
+        temperature=learned.temperature,
+        evidence=learned.evidence,
     )
-    onnx = pipeline_to_onnx(
-        [model.scaler], model.classifier, shape=VIEW.shape, chosen=model.columns, medians=None, bounds=model.bounds,
-        beta=None, n_genres=len(tracks.genres),
-    )  # fmt: skip
-    write_bundle(
-        options.out, onnx=onnx, name="starter", genres=tracks.genres, view=VIEW, clips=CLIPS, metrics=figures.artist,
-        dataset=f"gtzan ({len(tracks.x)} of its 1,000 tracks)", split=f"artist ({FOLDS}-fold cross-validation)",
-        licence=LICENCE, temperature=temperature, calibration=evidence,
-        readme=card(figures, VIEW, CLIPS, LICENCE, temperature, evidence),
-    )  # fmt: skip
-    print(f"{options.out}: penalty {penalty}, temperature {temperature}, {len(onnx):,} bytes")
-    for name in ("artist", "short", "leaking"):
-        s = getattr(figures, name)
+    onnx = learned.model.onnx()
+
+    def write(measured: Figures) -> None:
+        write_bundle(
+            options.out, onnx=onnx, name="starter", genres=genres, view=VIEW, clips=EMBEDDING_CLIPS,
+            metrics=learned.scores or {}, dataset=f"GTZAN and Emotify ({len(tracks)} tracks)",
+            split="artist (5-fold cross-validation)", licence=LICENCE, temperature=learned.temperature,
+            calibration=learned.evidence, readme=card(measured, VIEW, EMBEDDING_CLIPS, LICENCE),
+        )  # fmt: skip
+
+    write(figures)
+    write(replace(figures, fma=score_fma(options.data, options.out)))
+    print(f"{options.out}: C {learned.model.classifier_.C}, temperature {learned.temperature}, {len(onnx):,} bytes")
+    for name, s in (*figures.collections.items(), ("both", learned.scores), ("leaking", leaking.scores)):
         print(f"{name}: {s['accuracy']:.3f} [{s['accuracy_low']:.3f}, {s['accuracy_high']:.3f}] top-3 {s['top3']:.3f}")
 
 
