@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from genrelab.bundle.bundle import load_bundle as load_plain_bundle
 from genrelab.core.config import PrepareSettings, SamplesView, StatisticsView, TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.datasets.registry import load_dataset
+from genrelab.models import registry
 from genrelab.predict import batch, cache
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import open_prepared, read_parquet
+from genrelab.runs.train import train
 from genrelab.tagging.untag import untag
 from tests.support.command import call
 from tests.support.paths import PROJECT
@@ -69,6 +72,17 @@ def test_preparation_is_completed_from_what_is_there(home: Path) -> None:
     np.testing.assert_array_equal(new[: len(old) // 3], old[: len(old) // 3])  # the first genre, `ambient`
 
 
+def test_preparation_without_a_new_view_is_trained_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its models are listed as not run, with the way to them."""
+    chosen = ("majority", "knn", "musicnn")
+    monkeypatch.setattr(registry, "_CLASS_PATHS", {name: registry._CLASS_PATHS[name] for name in chosen})
+    board = train(open_prepared(str(home / "prepared")), Folder(home / "new"), replace(SETTINGS, models=(), params={}))
+    assert [(row.folder, row.view) for row in board.rows] == [("knn", "statistics"), ("majority", "statistics")]
+    (left_out,) = board.not_run
+    assert left_out["model"] == "musicnn" and "--views samples,statistics,embedding" in left_out["reason"]
+    assert "reads the view embedding" in (home / "new/report.html").read_text()
+
+
 @pytest.mark.parametrize("model", ["majority", "svm", "raw_cnn"])
 def test_bundles_answer_as_they_did(home: Path, model: str) -> None:
     table = read_parquet(Folder(home / "run"), f"{model}/predictions.parquet").to_pydict()
@@ -81,28 +95,32 @@ def test_bundles_answer_as_they_did(home: Path, model: str) -> None:
 
 
 def test_predict_prints_the_same_json(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one key more, which says why an answer is unknown."""
     monkeypatch.chdir(home)
     status, out, _ = call("predict", "library", "--model", "run/svm/bundle", "--json", "--fresh")
     assert status == 0
     for answer, before in zip(json.loads(out), json.loads(Path("predict.json").read_text()), strict=True):
-        assert answer.keys() == before.keys()
+        assert answer.keys() == before.keys() | {"unknown_because"} and answer["unknown_because"] is None
         assert answer["probabilities"] == pytest.approx(before["probabilities"], abs=1e-6)
         assert [answer[k] for k in ("path", "genre", "duration_s", "model", "error")] == [
             before[k] for k in ("path", "genre", "duration_s", "model", "error")
         ]
 
 
-def test_cached_answers_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files moved and tagged since: the audio is the same, so nothing is decoded."""
+def test_cached_answers_are_set_aside_and_found_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables had no room for tags: one sentence says so, and the same answers are computed and kept again."""
     monkeypatch.setenv("GENRELAB_CACHE", str(home / "cache"))
-    monkeypatch.setattr(cache, "__version__", "0.2.0")  # another version asks anew, on purpose
-    monkeypatch.setattr(batch, "predict_file", lambda *_: pytest.fail("decoded again"))
-    sentences: list[str] = []
-    files = sorted((home / "library").glob("*.flac"))
-    with cache.open_cache(sentences.append) as answers:
-        found = list(batch.predict_files(load_bundle(home / "run/svm/bundle"), files, cache=answers, jobs=1))
-    before = json.loads((home / "predict.json").read_text())
-    assert [f.probabilities for f in found] == [b["probabilities"] for b in before] and sentences == []
+    stored = (home / "cache/answers.sqlite").read_bytes()
+    files, sentences = sorted((home / "library").glob("*.flac")), list[str]()
+    bundle, before = load_bundle(home / "run/svm/bundle"), json.loads((home / "predict.json").read_text())
+    for _ in range(2):
+        with cache.open_cache(sentences.append) as answers:
+            found = list(batch.predict_files(bundle, files, cache=answers, jobs=1))
+        for answer, old in zip(found, before, strict=True):
+            assert answer.probabilities == pytest.approx(old["probabilities"], abs=1e-6)
+        monkeypatch.setattr(batch, "predict_file", lambda *_: pytest.fail("decoded again"))
+    assert len(sentences) == 1 and "version 2 of its tables" in sentences[0]
+    assert (home / "cache/answers-aside.sqlite").read_bytes() == stored
 
 
 def test_tags_are_taken_back(home: Path) -> None:
@@ -140,8 +158,6 @@ def test_all_forms_of_a_trained_model_agree(home: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_interrupted_training_is_resumed(home: Path) -> None:
     """It ends as the one that was not interrupted, and trains no epoch again."""
-    from genrelab.runs.train import train
-
     sentences: list[str] = []
     prepared = open_prepared(str(home / "prepared"))
     train(prepared, Folder(home / "run-interrupted"), SETTINGS, resume=True, notify=sentences.append)

@@ -205,7 +205,7 @@ def test_one_meaning_a_class_name() -> None:
         "import genrelab.cli.main; genrelab.cli.main.app",
         "import genrelab.predict.classifier; genrelab.load_bundle",
         "import genrelab.prepare.work_unit",
-        "import genrelab.cli.doctor_output",
+        "import genrelab.cli.output.doctor",
         "import genrelab.serve.server, genrelab.serve.workers.worker, genrelab.serve.stream.worker",
     ],
 )
