@@ -243,3 +243,19 @@ def test_genre_with_one_track_is_left_out_by_name() -> None:
 def test_fewer_than_two_genres_are_refused(sizes: dict[str, int], found: str) -> None:
     with pytest.raises(DatasetError, match=f"two genres with 2 tracks or more are needed .*Found: {found}$"):
         without_small_genres(files(**sizes))
+
+
+def test_a_genre_called_unknown_is_left_out_and_named() -> None:
+    files = [LabelledFile(Path(f"{g}{i}.mp3"), g, None) for g in ("Rock", "Jazz", "Unknown") for i in range(2)]
+    found = without_small_genres(LabelledFiles(tuple(files), {}, ()))
+    assert found.genres == ("Jazz", "Rock")
+    assert found.notes == (
+        "left out: 2 tracks of the genre Unknown, as that is what a model answers where it names no genre",
+    )
+
+
+def test_a_correction_in_another_spelling_joins_the_genre_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.mp3").touch()
+    (tmp_path / "decided.csv").write_text("path,genre\na.mp3,hip hop\n")
+    labelled = LabelledFiles((LabelledFile(tmp_path / "b.mp3", "Hip-Hop", None),), {}, ())
+    assert apply_corrections(labelled, tmp_path / "decided.csv", tmp_path).genres == ("Hip-Hop",)

@@ -17,6 +17,7 @@ from genrelab.core.text import is_printable_line, join_first, pluralize
 from genrelab.datasets.artists import NO_ARTIST, fold_name
 from genrelab.datasets.base import DatasetOptions
 from genrelab.datasets.registry import load_dataset
+from genrelab.predict.prediction import UNKNOWN
 from genrelab.tagging import tags
 
 SOURCES = ("folders", "tags")
@@ -126,6 +127,8 @@ def _one_spelling(files: list[LabelledFile]) -> tuple[LabelledFile, ...]:
 def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> LabelledFiles:
     """The same files with a person's decisions: a genre instead of another, a further file, or none where it is empty.
 
+    A genre that is there in another spelling (`hip hop` beside `Hip-Hop`) is that genre.
+
     Args:
         table: CSV with the columns path (relative to `root`, or absolute) and genre.
 
@@ -134,8 +137,11 @@ def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> Label
     """
     by_path = {_key(f.path): f for f in labelled.files}
     decided = _read_corrections(table, root)
+    known = set(labelled.genres)
+    spelled = {spelling_key(genre): genre for genre in labelled.genres}
     kept = [f for f in labelled.files if _key(f.path) not in decided]
-    for key, (path, genre) in decided.items():
+    for key, (path, wanted) in decided.items():
+        genre = wanted if wanted in known else spelled.get(spelling_key(wanted), wanted)
         if genre and key in by_path:
             kept.append(replace(by_path[key], genre=genre))
         elif genre:
@@ -182,11 +188,12 @@ def _read_corrections(table: Path, root: Path) -> dict[str, tuple[Path, str]]:
 
 
 def without_small_genres(labelled: LabelledFiles) -> LabelledFiles:
-    """The same without genres of fewer than `MIN_PER_GENRE` files, which a note names.
+    """The same without genres of fewer than `MIN_PER_GENRE` files and without `unknown`, which notes name.
 
     Raises:
         DatasetError: fewer than two genres are left.
     """
+    labelled = _without_unknown(labelled)
     sizes = Counter(f.genre for f in labelled.files)
     small = sorted(g for g, n in sizes.items() if n < MIN_PER_GENRE)
     if len(sizes) - len(small) < 2:
@@ -198,6 +205,18 @@ def without_small_genres(labelled: LabelledFiles) -> LabelledFiles:
         return labelled
     note = f"left out, as one track is too few: {join_first(small)}"
     return replace(labelled, files=_without(labelled.files, small), notes=(*labelled.notes, note))
+
+
+def _without_unknown(labelled: LabelledFiles) -> LabelledFiles:
+    """The same without a genre called `unknown`: that is what a model answers where it names no genre."""
+    names = [g for g in labelled.genres if g.casefold() == UNKNOWN]
+    if not names:
+        return labelled
+    left = _without(labelled.files, names)
+    note = (
+        f"left out: {pluralize(len(labelled.files) - len(left), 'track')} of the genre {', '.join(names)}, as that is "
+    )
+    return replace(labelled, files=left, notes=(*labelled.notes, f"{note}what a model answers where it names no genre"))
 
 
 def _without(files: Iterable[LabelledFile], genres: Iterable[str]) -> tuple[LabelledFile, ...]:
