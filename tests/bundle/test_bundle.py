@@ -120,6 +120,15 @@ def test_calibration_evidence_is_stored_and_loaded(tmp_path: Path) -> None:
     assert load_bundle(write(tmp_path / "without")).calibration is None
 
 
+def test_gate_is_stored_only_where_it_is_off(tmp_path: Path) -> None:
+    with_gate, without = write(tmp_path / "with"), write(tmp_path / "without", gate=False)
+    assert (load_bundle(with_gate).gate, load_bundle(without).gate) == (True, False)
+    stored = [json.loads((folder / "bundle.json").read_text()) for folder in (with_gate, without)]
+    assert "gate" not in stored[0] and stored[1] == stored[0] | {"gate": False}
+    replace_card(without, "# Another\n")
+    assert load_bundle(without).gate is False
+
+
 def test_own_names_are_stored_only_where_they_are(tmp_path: Path) -> None:
     """So that a bundle that says nothing of them, as older ones, stays the same to the byte."""
     theirs, ours = write(tmp_path / "theirs"), write(tmp_path / "ours", own_names=True)
@@ -130,10 +139,11 @@ def test_own_names_are_stored_only_where_they_are(tmp_path: Path) -> None:
     assert load_bundle(ours).own_names is True
 
 
+@pytest.mark.parametrize("key", ["own_names", "gate"])
 @pytest.mark.parametrize("value", [1, 0, None, "true", [], {}])
-def test_own_names_must_be_true_or_false(tmp_path: Path, value: Any) -> None:
-    edit(write(tmp_path / "b"), lambda about: about.update(own_names=value))
-    with pytest.raises(BundleError, match=r"bundle\.json: own_names must be true or false\. Received: "):
+def test_optional_keys_must_be_true_or_false(tmp_path: Path, key: str, value: Any) -> None:
+    edit(write(tmp_path / "b"), lambda about: about.update({key: value}))
+    with pytest.raises(BundleError, match=rf"bundle\.json: {key} must be true or false\. Received: "):
         load_bundle(tmp_path / "b")
 
 
@@ -239,7 +249,7 @@ def test_every_view_is_stored_and_loaded(tmp_path: Path, view: View) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"nowhere: no such folder; .*RUN/MODEL/bundle"):
+    with pytest.raises(BundleError, match=r"nowhere: no such folder; .*`genrelab learn`.*`genrelab train` .*bundle"):
         load_bundle(tmp_path / "nowhere")
 
 

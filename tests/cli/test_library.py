@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -90,8 +91,9 @@ def test_default_is_a_precision_of_four_in_five(tmp_path: Path, library: Path) -
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (None, "keeps no calibration to support it"),
-        (evidence(900, n=2), "has 6 calibration tracks, too few or too often wrong to support it"),
+        (None, "on no tracks of its own, which could support"),
+        (evidence(900, n=2), "on 6 tracks, too few to support"),
+        (evidence(100, n=45), "on 135 tracks, and is too often wrong to support"),
     ],
 )
 def test_model_that_supports_no_such_precision_needs_half(
@@ -102,8 +104,8 @@ def test_model_that_supports_no_such_precision_needs_half(
         status, _, err = call(*words)
         assert status == 0
         assert err == (
-            f"--min-precision 0.8: linear {why}; "
-            "instead a genre counts from a confidence of 0.5 on (--min-confidence)\n"
+            f"linear was checked {why} that four in five of its answers are right: "
+            "a genre is written where it is at least 50 % sure (--min-confidence changes that)\n"
         )
     assert set(map(tuple, written(library).values())) == {("Folk",)}
 
@@ -148,7 +150,7 @@ def test_summary_comes_first_and_only_failures_follow(library: Path) -> None:
     (library / "broken.mp3").write_text("no audio")
     status, out, err = call("tag", library)
     lines = out.splitlines()
-    assert status == 1 and "instead a genre counts from" in err
+    assert status == 1 and "at least 50 % sure" in err
     assert lines[0] == "4 files: 3 tagged, 1 failed"
     assert lines[1].startswith(f"FAILED    {library / 'broken.mp3'}: its tags cannot be used")
     assert lines[2].startswith("Undo with: ") and len(lines) == 3
@@ -166,6 +168,28 @@ def test_verbose_and_dry_run_print_every_file(library: Path) -> None:
     status, out, err = call("untag", journal, "--verbose")
     assert status == 0 and "looking for their audio under other names" in err
     assert f"restored  {library / 'new.mp3'}: Folk → (none); was called a.mp3 when it was tagged" in out
+
+
+def test_unsure_files_are_given_a_reason(tmp_path: Path, library: Path) -> None:
+    with_evidence(tmp_path, evidence(700))
+    line = f"unsure    {library / 'a.mp3'}: 60%; perhaps Folk; "
+    assert line + "Folk counts from 70 % on\n" in call("tag", library, "--dry-run")[1]
+    assert line + "less than 65 %\n" in call("tag", library, "--dry-run", "--min-confidence", "0.65")[1]
+
+
+def test_what_is_no_music_has_no_percentage(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hear_birds(paths: Iterable[Path]) -> Iterator[Prediction]:
+        return (replace(p, music_score=-9.0) for p in hear(paths))
+
+    @contextmanager
+    def listening(bundle: classify.Classifier, *_: object) -> Iterator[tuple[Classify, OnWritten]]:
+        yield lambda paths: map(bundle.decision, hear_birds(paths)), lambda _: None
+
+    monkeypatch.setattr(classify, "open_classifier", listening)
+    lines = call("tag", library, "--dry-run")[1].splitlines()
+    assert lines[0] == f"unsure    {library / 'a.mp3'}: does not sound like music"
+    found = json.loads(call("tag", library, "--dry-run", "--json")[1])["files"]
+    assert {row["confidence"] for row in found} == {0.6}
 
 
 def test_one_file_is_one_file(library: Path) -> None:
@@ -203,7 +227,7 @@ def test_genre_map_names_what_is_written_and_rows_for_no_genre_are_noted(tmp_pat
     (tmp_path / "map.csv").write_text("from,to\nFOLK,Songs\nfolk,Americana\nrokc,Rock\n")
     status, out, err = call("tag", library / "a.mp3", "--json", "--genre-map", tmp_path / "map.csv")
     assert (status, json.loads(out)["files"][0]["after"]) == (0, ["Songs", "Americana"])
-    assert err.splitlines()[-1] == "--genre-map: rokc: no genre of linear"
+    assert err.splitlines()[-1] == "--genre-map: rokc: no genre of linear (it knows Blues, Folk, Rock)"
     assert tags.read(library / "a.mp3").genres == ("Songs", "Americana")
     call("playlists", library / "talk", "--out", tmp_path / "lists", "--genre-map", tmp_path / "map.csv")
     assert {p.name for p in (tmp_path / "lists").iterdir()} == {"Songs.m3u8", "Americana.m3u8", "unsure.m3u8"}
@@ -263,6 +287,10 @@ def test_own_genres_are_preferred_on_demand(tmp_path: Path, library: Path) -> No
         (("music", ""), "an empty name"),
         (("music", "--plan", "p", "--dry-run"), "--plan changes no audio file either"),
         (("music", "--any", "--min-precision", "0.5"), "--any names every genre"),
+        (
+            ("music", "--min-confidence", "0", "--min-precision", "0.5"),
+            "--min-confidence counts instead of a precision",
+        ),
         (("music", "--genres", "0"), "--genres"),
         (("music", "--exclude", " "), "an empty pattern"),
         (("--apply", "p", "music"), "leave out FILE|DIR"),
@@ -286,6 +314,7 @@ def test_tag_refuses_what_makes_no_sense(words: tuple[str, ...], message: str) -
         (("--by", "tag", "--min-precision", "0.5"), "--min-precision is about genres"),
         (("--by", "mood"), "mood"),
         (("--any", "--min-precision", "0.5"), "--any names every genre"),
+        (("--min-confidence", "0.4", "--min-precision", "0.5"), "--min-confidence counts instead of a precision"),
     ],
 )
 def test_playlists_refuses_what_makes_no_sense(words: tuple[str, ...], message: str) -> None:

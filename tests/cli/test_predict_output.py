@@ -239,6 +239,8 @@ def test_answers_below_min_precision_are_unknown_in_every_format(library: Path, 
     lines = call(library, "--min-precision", "0.8", "--top", "2")[1].decode().splitlines()
     name, genre, confidence, best, *_ = next(line for line in lines if "unknown" in line).split()
     asked = next(f for f in plain if f["path"] == name)
+    reason = f"  (too few tracks support {best} at this precision)"
+    assert next(line for line in lines if "unknown" in line).endswith(reason)
     assert (genre, confidence, best) == ("unknown", f"{asked['confidence']:.0%}", asked["genre"])
 
 

@@ -137,9 +137,20 @@ def test_owners_names_are_printed(library: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["folk"]["genre"] == "Folk" and set(found["folk"]["probabilities"]) == set(GENRES)
     rows = rows_of(call(*words, "--csv")[1])
-    assert [rows[name]["genre"] for name in ("bird", "folk", "rock")] == ["unknown", "Songs; Americana", ""]
+    assert [rows[name]["genre"] for name in ("bird", "folk", "rock")] == ["unknown", "Folk", "Rock"]
+    assert [rows[name]["genres"] for name in ("bird", "folk", "rock", "text")] == ["", "Songs; Americana", "", ""]
+    spans = list(csv.DictReader(io.StringIO(call(*words, "--csv", "--timeline")[1])))
+    assert {(row["genre"], row["genres"]) for row in spans if "folk.wav" in row["path"]} == {
+        ("Folk", "Songs; Americana")
+    }
+    assert [row["error"] for row in spans if "text" in row["path"]] == [rows["text"]["error"]]
     table = call(*words)[1]
-    assert "Songs + Americana  " in table and "(Rock)" in table
+    assert "Songs + Americana  " in table and "(Rock: left out)" in table
     assert next(line.index("99%") for line in table.splitlines() if "99%" in line) == table.index("confidence") + 7
+    (tmp_path / "map.csv").write_text("from,to\nklezmer,Songs\n")
+    err = call(*words)[2]
+    assert err.startswith("--genre-map: klezmer: no genre of ") and err.splitlines()[0].endswith(
+        f" (it knows {', '.join(GENRES)})"
+    )
     status, out, err = call("predict", library, "--genre-map", tmp_path / "none.csv")
     assert (status, out) == (1, "") and "none.csv: no such file" in err

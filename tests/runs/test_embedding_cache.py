@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from genrelab import __version__
 from genrelab.audio.clips import read_clips
 from genrelab.core import sqlite
 from genrelab.core.config import EMBEDDING_CLIPS
@@ -138,8 +140,48 @@ def test_renamed_and_retagged_files_are_found_by_their_audio(
     tags["genre"], tags["title"] = ["Blues"], ["A longer title than before " * 200]
     tags.save()
     assert values(embed(tracks)) == values(first) and heard == []
-    monkeypatch.setattr(EmbeddingCache, "_hash", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(embedding_cache, "sha256_of_audio", lambda _: pytest.fail("hashed again"))
     assert values(embed(tracks)) == values(first) and heard == [], "by now their new names are known"
+
+
+def test_files_are_hashed_by_workers(
+    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those whose audio turns out to be known; what nobody can have changed is not even given to a worker."""
+    first = embed(tracks)
+    heard.clear()
+    tracks[0] = tracks[0].rename(tmp_path / "moved.flac")
+    hash_of, given = embedding_cache.sha256_of_audio, list[Path]()
+
+    def by_workers(function, items, *, jobs):  # type: ignore[no-untyped-def]
+        with monkeypatch.context() as worker:
+            worker.setattr(embedding_cache, "sha256_of_audio", hash_of)
+            given.extend(items)
+            yield from [(i, function(item)) for i, item in enumerate(items)]
+
+    monkeypatch.setattr(embedding_cache, "sha256_of_audio", lambda _: pytest.fail("hashed in this process"))
+    monkeypatch.setattr(embedding_cache, "map_in_processes", by_workers)
+    found = embed(tracks)
+    assert values(found) == values(first) and all(one.cached for one in found)
+    assert given == tracks[:1] and heard == []
+
+
+def test_known_audio_of_a_file_that_changes_meanwhile_is_not_stored(
+    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(tracks[:1])
+    copy, hash_of = Path(shutil.copy(tracks[0], tmp_path / "copy.flac")), embedding_cache.sha256_of_audio
+
+    def rewrite(path: Path) -> str:
+        found = hash_of(path)
+        write_track(path, 0, 9)
+        os.utime(path, ns=(1, 1))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
+        assert embed([copy])[0].cached
+    assert not embed([copy])[0].cached and heard == [1_000, 1_009]
 
 
 def test_changed_file_is_computed_again(tracks: list[Path], heard: list[int]) -> None:
@@ -168,7 +210,6 @@ def test_file_that_changes_while_it_is_read_is_not_stored(
 
     with monkeypatch.context() as patch:
         patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
-        patch.setattr(EmbeddingCache, "_hash", lambda *_: None)
         (changed,) = embed(tracks[:1])
     assert heard == [1_009] and changed.error is None
     assert [one.cached for one in embed([tracks[0], copy])] == [False, False] and heard == [1_009, 1_009, 1_000]
@@ -182,6 +223,12 @@ def test_other_windows_or_another_view_are_computed_anew(
     monkeypatch.setattr(embedding_cache, "WHAT", "something else")
     embed(tracks)
     assert len(heard) == 4
+
+
+def test_key_names_version_view_and_windows() -> None:
+    """What another genrelab made of an audio is not taken for what this one would."""
+    version, view, clips = json.loads(embedding_cache.WHAT)
+    assert (version, view["name"], clips["max_clips"]) == (__version__, VIEW.name, embedding_cache.CLIPS.max_clips)
 
 
 def test_interrupted_run_keeps_what_was_computed(

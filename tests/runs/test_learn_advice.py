@@ -87,7 +87,7 @@ def test_too_few_tracks_are_not_judged(n: int) -> None:
 
 def test_genre_that_could_not_be_held_out_needs_further_artists() -> None:
     a, b = judged([[0, 0], [5, 15]], [float("nan"), 0.75], tracks=[30, 20])
-    assert (a.recall, a.more, a.advice) == (None, 0, "tracks of further artists, to be scored")
+    assert (a.recall, a.more, a.advice) == (None, 0, "more tracks or artists, to be scored")
     assert b.taken_for == "a"
 
 
@@ -96,11 +96,17 @@ def test_genre_whose_half_was_not_measured_takes_the_gain_of_the_others() -> Non
     assert a.more == 20
 
 
+def test_how_many_more_is_not_said_where_no_half_was_measured() -> None:
+    a, b = judged([[12, 8], [2, 18]], [float("nan"), float("nan")])
+    assert (a.recall, a.more, a.taken_for, a.advice) == (0.6, None, "b", "more tracks, how many was not measured")
+    assert (b.more, b.advice) == (0, "enough")
+
+
 def test_nothing_is_judged_where_nothing_was_scored() -> None:
     found = advice(["a", "b"], ["a"] * 3 + ["b"] * 9, cast(Learned, Scored(None, None)))
     assert [(g.genre, g.tracks, g.recall, g.more, g.taken_for, g.advice) for g in found] == [
         ("a", 3, None, 2, None, "2 more tracks, to begin with"),
-        ("b", 9, None, 0, None, "tracks of further artists, to be scored"),
+        ("b", 9, None, 0, None, "more tracks or artists, to be scored"),
     ]
 
 

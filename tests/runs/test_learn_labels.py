@@ -69,6 +69,40 @@ def test_root_without_labelled_audio_is_refused(tmp_path: Path) -> None:
         from_folders(tmp_path / "table.csv", None)
 
 
+@pytest.mark.parametrize(
+    ("files", "asked", "message"),
+    [
+        ((), "", "music: no audio in this folder or below it"),
+        (("notes.txt",), "", "music: no audio in this folder or below it"),
+        (("a.flac", "b.flac"), "", "music: holds 2 audio files but no folder for each genre: name the folder above it"),
+        (("a.flac",), "", "music: holds 1 audio file but no folder for each genre: .* or add --labels tags"),
+        (("a.flac",), "a.flac", "a.flac: is a file: name the folder that holds a folder for each genre"),
+    ],
+)
+def test_what_has_no_folders_of_genres_is_refused_with_what_to_do(
+    tmp_path: Path, files: tuple[str, ...], asked: str, message: str
+) -> None:
+    (tmp_path / "music").mkdir()
+    for i, name in enumerate(files):
+        path = tmp_path / "music" / name
+        path.write_text("words") if path.suffix == ".txt" else write_track(path, 0, i)
+    with pytest.raises(DatasetError, match=message):
+        from_folders(tmp_path / "music" / asked, None)
+
+
+def test_folders_of_artists_and_albums_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "music"
+    for g, artist in enumerate(("Ann", "The  BAND", "Bob")):
+        for i in range(2):
+            write_track(root / artist / "An album" / f"{i}.flac", g, i, by="the band" if g == 1 else artist)
+    message = r"its folders look like artists, not genres \(3 of 3 have the artist's name\): add --labels tags"
+    with pytest.raises(DatasetError, match=message):
+        from_folders(root, None)
+    for genre in ("Blues", "Folk", "Rock"):
+        write_track(root / genre / "0.flac", 4, 0, by="Ann")
+    assert len(from_folders(root, None).genres) == 6, "half of them may be called like their artist"
+
+
 # --- tags ---
 
 
@@ -80,6 +114,16 @@ def test_first_genre_of_the_tags_counts_or_all(tmp_path: Path) -> None:
     assert genres_of(first) == {"a.flac": ["Blues"], "b.flac": ["Folk"]}
     assert genres_of(every) == {"a.flac": ["Blues", "Folk"], "b.flac": ["Folk"]}
     assert [f.artist for f in every.files] == ["Ann", "Ann", None]
+    assert first.notes == every.notes == ("2 files with a genre in the tags, 1 without",)
+
+
+def test_several_genres_in_one_value_are_several(tmp_path: Path) -> None:
+    write_track(tmp_path / "a.flac", 0, 0, genres=("Classical;  Chamber ; ", "Piano;Classical"))
+    write_track(tmp_path / "b.flac", 0, 1, genres=(" ; ",))
+    write_track(tmp_path / "c.flac", 0, 2, genres=("Rock/Pop, live",))
+    first, every = (from_tags(tmp_path, all_values=all_values) for all_values in (False, True))
+    assert genres_of(first) == {"a.flac": ["Classical"], "c.flac": ["Rock/Pop, live"]}
+    assert genres_of(every) == {"a.flac": ["Chamber", "Classical", "Piano"], "c.flac": ["Rock/Pop, live"]}
     assert first.notes == every.notes == ("2 files with a genre in the tags, 1 without",)
 
 

@@ -1,8 +1,14 @@
-"""How often answers were right is counted for each genre by itself."""
+"""What a service says of a model: how often answers were right of each genre, and whether it knows what is no music."""
 
 from __future__ import annotations
 
-from genrelab.serve.about import CONFIDENCE_STEPS, evidence_by_genre
+from pathlib import Path
+
+import pytest
+
+from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, LogMelView
+from genrelab.serve.about import CONFIDENCE_STEPS, describe, evidence_by_genre
+from tests.support.bundles import bundle_for
 from tests.support.evidence import evidence_from_confidences
 
 
@@ -20,3 +26,10 @@ def test_evidence_is_counted_by_genre_and_confidence() -> None:
 def test_genre_that_was_never_answered_has_no_tracks() -> None:
     found = evidence_by_genre(evidence_from_confidences({"Blues": [700]}, {"Rock": []}))
     assert found["Rock"] == {"n": [0] * CONFIDENCE_STEPS, "right": [0] * CONFIDENCE_STEPS}
+
+
+@pytest.mark.parametrize(("gate", "embedding"), [(True, True), (False, True), (True, False)])
+def test_gate_is_said_where_the_model_has_one(tmp_path: Path, gate: bool, embedding: bool) -> None:
+    view, clips = (EmbeddingView(), EMBEDDING_CLIPS) if embedding else (LogMelView(), ClipSettings())
+    bundle = bundle_for(tmp_path / "b", view, clips, gate=gate)
+    assert describe("b", bundle, None)["gate"] is (gate and embedding)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import EmbeddingView
 from genrelab.features import embedding
 from genrelab.predict import file
-from genrelab.runs import embedding_cache
+from genrelab.runs import embedding_cache, learn_music
 
 SR = EmbeddingView().sr
 SECONDS = 0.5
@@ -50,7 +50,12 @@ def write_folders(root: Path, *, tracks: int = 8, genres: Sequence[str] = ("Blue
 
 
 def hear_codes(
-    monkeypatch: pytest.MonkeyPatch, *, genre: float = 1.0, artist: float = 0.0, noise: float = 1.0
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    genre: float = 1.0,
+    artist: float = 0.0,
+    noise: float = 1.0,
+    no_music: Sequence[int] = (),
 ) -> list[int]:
     """Replace networks and worker processes; returns a number for each window that is computed.
 
@@ -58,6 +63,7 @@ def hear_codes(
 
     Args:
         genre, artist, noise: how large these are.
+        no_music: genres that do not sound like music.
     """
     heard: list[int] = []
 
@@ -68,10 +74,18 @@ def hear_codes(
         row = sum(size * np.random.default_rng(seed).standard_normal(view.shape) for size, seed in parts)
         return np.asarray(row, np.float32)
 
+    def music_score(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        score = np.ones(len(rows))
+        for g in no_music:
+            of_genre = np.random.default_rng((1, g + 1)).standard_normal(rows.shape[1])
+            score[rows @ of_genre > genre * (of_genre @ of_genre) / 2] = -1
+        return score
+
     def map_here(function: Callable[[Any], Any], items: Sequence[Any], *, jobs: int) -> Iterator[tuple[int, Any]]:
         yield from ((i, function(item)) for i, item in enumerate(items))
 
     monkeypatch.setattr(embedding, "embed_window", embed_window)
     monkeypatch.setattr(embedding_cache, "map_in_processes", map_here)
-    monkeypatch.setattr(file, "music_score", lambda rows: np.ones(len(rows)))
+    for module in (file, learn_music):
+        monkeypatch.setattr(module, "music_score", music_score)
     return heard

@@ -44,14 +44,17 @@ def test_names_are_usual_unless_they_are_the_owners_words() -> None:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (prediction(rock=0.3), "perhaps Rock"),
-        (prediction(UNKNOWN, UNSURE, hiphop=0.3), "unknown: perhaps Hip-Hop"),
+        (prediction(rock=0.3), "perhaps Rock; less than 50 %"),
+        (prediction(UNKNOWN, UNSURE, hiphop=0.3), "perhaps Hip-Hop; Hip-Hop counts from 83 % on"),
+        (prediction(UNKNOWN, UNSURE, rock=0.3), "perhaps Rock; Rock counts from 55 % on"),
+        (prediction(UNKNOWN, UNSURE, jazz=0.9), "perhaps Jazz; too few tracks support Jazz at this precision"),
         (prediction(UNKNOWN, NOT_MUSIC, rock=0.9), "does not sound like music"),
     ],
 )
 def test_doubts_are_given_a_reason(found: Prediction, reason: str) -> None:
     assert GenreChoice().genres(found) == ()
-    assert GenreChoice().doubt(found) == reason
+    decision = Decision({"rock": 0.55, "hiphop": 0.823, "jazz": None})
+    assert GenreChoice(decision=decision).doubt(found) == reason
 
 
 def test_same_genre_in_another_spelling_is_the_same_unless_a_map_says_how_it_is_spelled() -> None:

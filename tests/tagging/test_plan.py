@@ -18,7 +18,8 @@ import pytest
 from genrelab.core.errors import SettingsError, TagError
 from genrelab.tagging import journal as tag_journal
 from genrelab.tagging import plan as plans
-from genrelab.tagging import replace_file, tags
+from genrelab.tagging import replace_file, tag, tags
+from genrelab.tagging.new_file import PART_SUFFIX
 from genrelab.tagging.plan import apply_plan, make_plan
 from genrelab.tagging.tag import TagSettings
 from genrelab.tagging.untag import untag
@@ -28,6 +29,13 @@ from tests.support.guards import HANG_S
 from tests.support.killed_tagging import PLAN
 from tests.support.named_model import FakeClassifier
 from tests.support.paths import PROJECT
+
+KILLED_WRITE = """
+import os, pathlib, signal, sys
+from genrelab.tagging.new_file import new_file
+with new_file(pathlib.Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
@@ -229,6 +237,30 @@ def test_ctrl_c_keeps_the_journal(library: Path, tmp_path: Path) -> None:
     assert without_journal(library) == before
 
 
+@pytest.mark.parametrize("other", ["tag", "plan"])
+def test_plan_that_is_being_made_survives_another_run(library: Path, other: str) -> None:
+    file, own = library / PLAN, library / "rock 90 own.flac"
+
+    def meanwhile(row: TagResult) -> None:
+        if row.path == str(own) and other == "tag":
+            tag.tag([own], FakeClassifier(), TagSettings(overwrite=True), lambda _: None)
+        elif row.path == str(own):
+            planned(library, file)
+
+    make_plan(file, [library], FakeClassifier(), TagSettings(), meanwhile, model="svm")
+    assert len(lines(file)) == 4
+    assert list(library.rglob(f"*{PART_SUFFIX}")) == []
+
+
+def test_what_a_killed_plan_left_is_removed_by_the_next_of_that_name(library: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", KILLED_WRITE, str(tmp_path / PLAN)]
+    assert subprocess.run(words, cwd=PROJECT, timeout=HANG_S).returncode == -signal.SIGKILL
+    planned(library, tmp_path / "other.jsonl")
+    assert len(list(tmp_path.glob(f".*{PART_SUFFIX}"))) == 1
+    planned(library, tmp_path / PLAN)
+    assert list(tmp_path.glob(f".*{PART_SUFFIX}")) == []
+
+
 # --- plans that were not written like this ---
 
 
@@ -240,6 +272,7 @@ def test_ctrl_c_keeps_the_journal(library: Path, tmp_path: Path) -> None:
         ({"path": "{out}"}, "leads out of the library"),
         ({"path": "link/out.mp3"}, "leads through a link"),
         ({"path": "link.mp3"}, "leads through a link"),
+        ({"path": "\ud800.mp3"}, "is no name that a file can have"),
         ({"path": "deep"}, "is no regular file"),
         ({"path": "deep/../deep/jazz 83 a.mp3"}, "leads out of the library"),
         ({"audio_sha256": None}, "audio_sha256 must be 64 hexadecimal digits"),
@@ -253,6 +286,13 @@ def test_ctrl_c_keeps_the_journal(library: Path, tmp_path: Path) -> None:
         ({"confidence": True}, "confidence must be"),
         ({"confidence": float("nan")}, "confidence must be"),
         ({"confidence": 1.5}, "confidence must be"),
+        ({"confidence": 10**400}, "confidence must be a number from 0 to 1"),
+        ({"confidence": -(10**400)}, "confidence must be"),
+        ({"confidence": float("inf")}, "confidence must be"),
+        ({"confidence": -1}, "confidence must be"),
+        ({"confidence": None}, "confidence must be"),
+        ({"confidence": [0.5]}, "confidence must be"),
+        ({"confidence": {"p": 0.5}}, "confidence must be"),
         ({"more": 1}, "must be an object with path, audio_sha256, old, new, confidence"),
     ],
 )
@@ -274,6 +314,13 @@ def test_line_that_is_not_right_is_a_row_and_the_others_are_written(
     assert reason in str(bad.reason)
     assert "path" in changes or bad.path == f"{tmp_path / PLAN}, line 2"
     assert outside.read_bytes() == before
+
+
+def test_number_of_more_digits_than_python_reads_is_a_row(library: Path, tmp_path: Path) -> None:
+    planned(library, tmp_path / PLAN)
+    (tmp_path / PLAN).write_text((tmp_path / PLAN).read_text().replace("0.83", "9" * 5000, 1))
+    rows, _ = applied(tmp_path / PLAN)
+    assert [row.status for row in rows.values()] == ["failed", "tagged", "tagged"]
 
 
 def test_line_that_is_no_json_is_a_row(library: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -156,6 +157,37 @@ def test_empty_playlist_is_removed_only_if_genrelab_wrote_it(tmp_path: Path) -> 
     assert found.removed == (out / "Jazz.m3u8",)
 
 
+def test_playlists_of_another_kind_or_library_stay(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "90 jazz.mp3"), tmp_path / "out"
+    other = music(tmp_path / 'o "ther" é', "metal 90 a.mp3")
+    written(folder, out, by_words("Jazz"))
+    written(other, out)
+    assert written(folder, out, by_descriptions, by_tag=True).removed == ()
+    assert names(out) == {"Jazz.m3u8", "Metal.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8"}
+    assert written(folder, out, by_words("Rock")).removed == (out / "Jazz.m3u8",)
+    (other / "metal 90 a.mp3").rename(other / "folk 90 a.mp3")
+    assert written(other, out).removed == (out / "Metal.m3u8",)
+    assert names(out) == {"Rock.m3u8", "Folk.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8"}
+
+
+def test_stale_playlist_is_removed_after_library_and_playlists_moved(tmp_path: Path) -> None:
+    folder = music(tmp_path / "music", "jazz 90 a.mp3")
+    written(folder, folder / "lists")
+    moved = folder.rename(tmp_path / "moved")
+    (moved / "jazz 90 a.mp3").rename(moved / "folk 90 a.mp3")
+    assert written(moved, moved / "lists").removed == (moved / "lists" / "Jazz.m3u8",)
+
+
+def test_playlist_of_an_earlier_version_is_replaced_but_not_removed(tmp_path: Path) -> None:
+    folder, out = music(tmp_path / "music", "jazz 90 a.mp3"), tmp_path / "out"
+    out.mkdir()
+    for name in ("Jazz", "Rock"):
+        (out / f"{name}.m3u8").write_text(f"#EXTM3U\n{MARK} 0.2.0, which replaces this file\n#PLAYLIST:{name}\n")
+    assert written(folder, out).removed == ()
+    assert tracks(out / "Jazz.m3u8") == ["../music/jazz 90 a.mp3"]
+    assert names(out) == {"Jazz.m3u8", "Rock.m3u8", "unsure.m3u8"}
+
+
 def test_playlists_are_kept_if_the_music_is_gone(tmp_path: Path) -> None:
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 40 b.mp3"), tmp_path / "out"
     written(folder, out)
@@ -181,13 +213,18 @@ def test_full_disk_loses_no_playlist(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "jazz 80 b.mp3"), tmp_path / "out"
     written(folder, out)
     before = {p.name: p.read_text() for p in out.iterdir()}
-    write = Path.write_text
 
-    def half(file: Path, text: str, *more: str, **how: str) -> int:
-        write(file, text[: len(text) // 2], *more, **how)
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, content: Any) -> int:
+            super().write(content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    opened = Path.open
+
+    def open_full(file: Path, mode: str = "r", *more: Any, **how: Any) -> Any:
+        return Full(file, "x") if mode == "xb" else opened(file, mode, *more, **how)
+
+    monkeypatch.setattr(Path, "open", open_full)
     with pytest.raises(SettingsError, match="No space left"):
         written(folder, out)
     assert {p.name: p.read_text() for p in out.iterdir()} == before
@@ -257,6 +294,9 @@ def test_playlists_command_reports_what_it_wrote(tmp_path: Path, monkeypatch: py
     assert f"{out / 'Jazz.m3u8'}: 1 track\n" in result.stdout
     assert f"FAILED {folder / 'error b.mp3'}: not a readable audio file\n" in result.stdout
     (folder / "error b.mp3").unlink()
+    (out / "Old.m3u8").write_text((out / "Jazz.m3u8").read_text())
+    result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
+    assert f"{out / 'Old.m3u8'}: removed, as no track belongs there any more\n" in result.stdout
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out), "--json"])
     assert result.exit_code == 0
     expected = {str(out / "Jazz.m3u8"): 1, str(out / "unsure.m3u8"): 0}

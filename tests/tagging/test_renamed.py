@@ -72,7 +72,7 @@ def test_nothing_is_hashed_while_no_file_is_missing_and_all_once_if_one_is(
     for name in "ab":
         (library / f"jazz 83 {name}.flac").rename(library / f"new {name}.flac")
     restored(journal)
-    assert sorted(hashed) == ["new a.flac", "new b.flac"], "those that have a journal's name are not others"
+    assert sorted(hashed) == ["jazz 83 c.flac", "new a.flac", "new b.flac"]
 
 
 def test_renamed_file_with_other_edits_loses_only_the_genre(library: Path) -> None:
@@ -87,6 +87,37 @@ def test_renamed_file_with_other_edits_loses_only_the_genre(library: Path) -> No
     assert (tags.read(path).genres, tags.artist_and_title(path)[1]) == ((), "Better")
 
 
+@pytest.mark.parametrize("names", ["bcd", "bca", "bac"], ids=["shift", "circle", "swap"])
+def test_files_that_took_each_others_names_are_restored_and_keep_their_new_ones(library: Path, names: str) -> None:
+    files = {name: library / f"jazz 83 {name}.flac" for name in "abcd"}
+    tag_richly(files["b"], genres=("Rock",))
+    before = {name: files[name].read_bytes() for name in "abc"}
+    journal = tag.tag([library], FakeClassifier(), TagSettings(overwrite=True), lambda _: None)
+    assert journal is not None
+    for name in "abc":
+        files[name].rename(library / name)
+    for name, new in zip("abc", names, strict=True):
+        (library / name).rename(files[new])
+    rows = restored(journal)
+    for name, new in zip("abc", names, strict=True):
+        assert files[new].read_bytes() == before[name]
+        reason = f"was called {files[name].name} when it was tagged" if new != name else None
+        assert (rows[str(files[new])].status, rows[str(files[new])].reason) == ("restored", reason)
+    assert {row.status for row in restored(journal).values()} == {"unchanged"}, "found again"
+
+
+def test_name_of_a_lost_file_that_another_has_taken(library: Path) -> None:
+    before = (library / "jazz 83 a.flac").read_bytes()
+    journal, path, rows = tagged(library), library / "jazz 83 b.flac", list[TagResult]()
+    (library / "jazz 83 a.flac").replace(path)
+    untag(journal, rows.append)
+    lost, found = sorted((row for row in rows if row.path == str(path)), key=lambda row: row.status)
+    reason = "holds other audio now, and what was tagged under this name is nowhere in this folder"
+    assert (lost.status, lost.reason) == ("failed", reason)
+    assert (found.status, found.reason) == ("restored", "was called jazz 83 a.flac when it was tagged")
+    assert path.read_bytes() == before
+
+
 def test_two_files_with_its_audio_are_a_doubt_unless_only_one_has_the_genre(library: Path) -> None:
     journal = tagged(library)
     first, second = library / "new 1.flac", library / "new 2.flac"
@@ -94,9 +125,8 @@ def test_two_files_with_its_audio_are_a_doubt_unless_only_one_has_the_genre(libr
     shutil.copy(first, second)
     row = restored(journal)[str(library / "jazz 83 a.flac")]
     assert row.status == "failed"
-    assert (
-        row.reason == "is gone, and several files hold its audio: new 1.flac, new 2.flac: give one of them its old name"
-    )
+    several = "several files hold the audio that was tagged: new 1.flac, new 2.flac: give one of them its old name"
+    assert row.reason == f"is gone, and {several}"
     assert tags.read(first).genres == tags.read(second).genres == ("Jazz",)
     audio = mutagen.File(second)
     audio["GENRE"] = "Bebop"
@@ -112,7 +142,10 @@ def test_renamed_file_whose_genre_was_changed_since_is_left_alone(library: Path)
     audio["GENRE"] = "Bebop"
     audio.save()
     row = restored(journal)[str(library / "jazz 83 a.flac")]
-    assert row.status == "failed" and "new.flac holds its audio, but its genre was changed since" in str(row.reason)
+    assert (
+        row.status == "failed"
+        and "new.flac holds the audio that was tagged, but its genre was changed since" in str(row.reason)
+    )
     assert tags.read(path).genres == ("Bebop",)
 
 

@@ -234,7 +234,7 @@ def test_missing_replaced_or_read_only_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "jazz 83 c.mp3").chmod(0o444)
     rows = restored(journal)
     assert "is gone" in str(rows["jazz 83 a.mp3"].reason)
-    assert "is not the audio that was tagged" in str(rows["jazz 83 b.mp3"].reason)
+    assert "holds other audio now, and what was tagged under this name is nowhere" in str(rows["jazz 83 b.mp3"].reason)
     assert "read-only" in str(rows["jazz 83 c.mp3"].reason)
     assert (tmp_path / "jazz 83 b.mp3").read_bytes() == other
 

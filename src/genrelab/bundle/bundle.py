@@ -72,6 +72,7 @@ class Bundle:
         calibration: its results on tracks that it was not fitted on; None where there were none.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
         own_names: are the genres its owner's words, to be written as they are?
+        gate: is what does not sound like music `unknown`? Only where it reads `embedding`.
         fingerprint: sha256 of bundle.json, which holds the sha256 of all else: equal for bundles with equal results.
     """
 
@@ -89,6 +90,7 @@ class Bundle:
     versions: Mapping[str, str] = field(repr=False)
     created_by: str
     own_names: bool
+    gate: bool
     fingerprint: str
     session: Any = field(repr=False, compare=False)  # onnxruntime.InferenceSession
 
@@ -148,6 +150,7 @@ def write_bundle(
     temperature: float = 1.0,
     calibration: Evidence | None = None,
     own_names: bool = False,
+    gate: bool = True,
     readme: str,
 ) -> None:
     """Write a bundle beside `folder` and rename it when it is complete; an existing one is replaced.
@@ -159,7 +162,7 @@ def write_bundle(
         onnx: network with one float32 input, shape (windows, *view.shape), and an output `probabilities`.
         genres: sorted, in the order of the output's columns.
         readme: the card, in Markdown.
-        name, view, clips, metrics, dataset, split, licence, temperature, calibration, own_names: see `Bundle`.
+        name, view, clips, metrics, dataset, split, licence, temperature, calibration, own_names, gate: see `Bundle`.
 
     Raises:
         BundleError: `folder` is there and is no bundle, or holds other files.
@@ -180,6 +183,7 @@ def write_bundle(
         "split": split,
         "licence": licence,
         **({"own_names": True} if own_names else {}),
+        **({} if gate else {"gate": False}),
         "versions": versions(),
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "created_by": f"genrelab {version('genrelab')}",
@@ -245,22 +249,17 @@ def load_bundle(path: str | Path) -> Bundle:
     folder = Path(path)
     about = read_manifest(folder)
     contents, view = read_verified(folder, about["files"]), stored_view(about["view"], folder / MANIFEST_FILE)
+    as_stored = ("name", "metrics", "dataset", "split", "licence", "versions", "created_by", "fingerprint")
     bundle = Bundle(
+        **{key: about[key] for key in as_stored},
         path=folder,
-        name=about["name"],
         genres=tuple(about["genres"]),
         view=view,
         clips=stored_clips(about["clips"], folder / MANIFEST_FILE),
         temperature=float(about["temperature"]),
         calibration=stored_calibration(about, folder / MANIFEST_FILE),
-        metrics=about["metrics"],
-        dataset=about["dataset"],
-        split=about["split"],
-        licence=about["licence"],
-        versions=about["versions"],
-        created_by=about["created_by"],
         own_names=about.get("own_names", False),
-        fingerprint=about["fingerprint"],
+        gate=about.get("gate", True),
         session=_make_session(contents[MODEL_FILE], view, folder / MODEL_FILE),
     )
     bundle.answers(np.zeros((2, *bundle.view.shape), np.float32))

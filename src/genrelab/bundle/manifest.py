@@ -55,8 +55,10 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
 }  # fmt: skip
 """Keys of bundle.json besides `format_version`; there may also be `calibration`, where tracks were left to calibrate
-with, and `own_names`.
+with, `own_names` and `gate`.
 """
+
+WHO_WRITES = "`genrelab learn` writes one to the folder of --out, `genrelab train` to RUN/MODEL/bundle"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -85,8 +87,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise bundle_error(
                 where, f"{key} is missing" if key not in about else f"{key} cannot be {_short_repr(about[key])}"
             )
-    if not isinstance(about.get("own_names", False), bool):
-        raise bundle_error(where, f"own_names must be true or false. Received: {_short_repr(about['own_names'])}")
+    for key in ("own_names", "gate"):
+        if not isinstance(about.get(key, False), bool):
+            raise bundle_error(where, f"{key} must be true or false. Received: {_short_repr(about[key])}")
     genres = about["genres"]
     if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
         raise bundle_error(
@@ -165,11 +168,9 @@ def _read_limited(file: Path, max_bytes: int) -> bytes:
             raise bundle_error(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
         what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
         where = file if file.parent.is_dir() else file.parent
-        raise bundle_error(where, f"{what}; `genrelab train` writes bundles to RUN/MODEL/bundle") from e
+        raise bundle_error(where, f"{what}; {WHO_WRITES}") from e
     except NotADirectoryError as e:
-        raise bundle_error(
-            file.parent, "is a file, and a bundle is a folder; `genrelab train` writes RUN/MODEL/bundle"
-        ) from e
+        raise bundle_error(file.parent, f"is a file, and a bundle is a folder; {WHO_WRITES}") from e
     except (OSError, ValueError) as e:
         raise bundle_error(file, getattr(e, "strerror", None) or one_line(e)) from e
 

@@ -98,18 +98,18 @@ def _scores_section(task: Task, s: dict[str, Any], view: View) -> list[str]:
         f"| guessing | {metrics.chance(len(task.genres)):.3f} | |",
         f"| always {task.genres[genre]} | {most:.3f} | |",
         "",
-        *_averaging_lines(view),
+        *averaging_lines(view),
     ]
 
 
-def _averaging_lines(view: View) -> list[str]:
+def averaging_lines(view: View) -> list[str]:
     """Where scoring and `predict` differ: of `embedding` one averages what the model reads, the other its answers."""
     if not isinstance(view, EmbeddingView):
         return []
     windows = f"up to {view.max_windows} windows of {view.window_s:.0f} s"
     return [
-        f"For these scores the outputs of the frozen networks were averaged over {windows} of each clip of the "
-        "preparation. `genrelab predict` lets the model answer on each window, and averages the answers.",
+        f"For these scores the outputs of the frozen networks were averaged over {windows} of each clip or "
+        "track. `genrelab predict` lets the model answer on each window, and averages the answers.",
         "",
     ]
 

@@ -11,7 +11,7 @@ from genrelab.cli import console, options
 from genrelab.cli.use import load_audio_bundle, parse_share, with_min_precision
 from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import SettingsError, printable
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
     from genrelab.predict.classifier import Classifier
@@ -21,6 +21,9 @@ DEFAULT_PRECISION, DEFAULT_CONFIDENCE = 0.8, 0.5
 """Genres are written where calibration supports that four in five are right; a model without calibration for that must
 be more sure than not.
 """
+
+MANY_TRACKS = 100
+"""With so many calibration tracks wrong answers, no longer too few tracks, are why a precision isn't supported."""
 
 DEFAULT_TAG_PROBABILITY = 0.2
 """Of tracks of Emotify and GTZAN 93 and 96 % have a tag that is this probable, 18 and 20 % one that is more likely than
@@ -68,27 +71,24 @@ class AnswerOptions:
         Unless an option says otherwise that is `DEFAULT_PRECISION`, or `DEFAULT_CONFIDENCE` for a model whose
         calibration supports the former for no genre.
         """
-        if self.any_genre and self.min_precision is not None:
-            raise typer.BadParameter("--any names every genre, --min-precision few: give one of them")
+        if self.min_precision is not None and (self.any_genre or self.min_confidence is not None):
+            other = "--any names every genre" if self.any_genre else "--min-confidence counts instead of a precision"
+            what = "few" if self.any_genre else "asks for one"
+            raise typer.BadParameter(f"{other}, --min-precision {what}: give one of them")
         bundle = load_audio_bundle(self.model)
         if self.any_genre:
             return bundle.with_any(), self.min_confidence or 0.0
         if self.min_precision is not None:
-            return with_min_precision(bundle, self.min_precision), self.min_confidence or 0.0
+            return with_min_precision(bundle, self.min_precision), 0.0
         if self.min_confidence is not None:
             return bundle, self.min_confidence
         if bundle.calibration is not None:
             supported = bundle.with_min_precision(DEFAULT_PRECISION).decision.thresholds or {}
             if any(threshold is not None for threshold in supported.values()):
                 return with_min_precision(bundle, DEFAULT_PRECISION), 0.0
-        why = "keeps no calibration to support it"
-        if bundle.calibration is not None:
-            why = (
-                f"has {pluralize(bundle.calibration.n, 'calibration track')}, too few or too often wrong to support it"
-            )
         console.notify(
-            f"--min-precision {DEFAULT_PRECISION}: {bundle.name} {why}; "
-            f"instead a genre counts from a confidence of {DEFAULT_CONFIDENCE} on (--min-confidence)"
+            f"{_how_checked(bundle)}: a genre is written where it is at least {100 * DEFAULT_CONFIDENCE:g} % sure "
+            "(--min-confidence changes that)"
         )
         return bundle, DEFAULT_CONFIDENCE
 
@@ -115,13 +115,9 @@ class AnswerOptions:
         Args:
             model_genres_only: print rows of the genre map that are for no genre of the model.
         """
-        from genrelab.core.genre_map import read_genre_map
         from genrelab.tagging.classify import GenreChoice
 
-        genre_map = None if self.genre_map is None else read_genre_map(self.genre_map)
-        unused = genre_map.unused(bundle.genres) if genre_map is not None and model_genres_only else []
-        if unused:
-            console.notify(f"--genre-map: {join_first(unused)}: no genre of {bundle.name}")
+        genre_map = options.read_genre_map(self.genre_map, bundle if model_genres_only else None)
         return GenreChoice(min_confidence, n_genres, bundle.decision, bundle.own_names, genre_map)
 
     def given(self) -> dict[str, object]:
@@ -131,3 +127,12 @@ class AnswerOptions:
             "--model": self.model, "--min-precision": self.min_precision, "--min-confidence": confidence,
             "--any": self.any_genre, "--genre-map": self.genre_map, "--exclude": self.exclude, "--jobs": self.jobs,
         }  # fmt: skip
+
+
+def _how_checked(bundle: Classifier) -> str:
+    """Why a model's calibration does not support `DEFAULT_PRECISION` for any genre."""
+    support = "support that four in five of its answers are right"
+    if bundle.calibration is None:
+        return f"{bundle.name} was checked on no tracks of its own, which could {support}"
+    why = "too few" if bundle.calibration.n < MANY_TRACKS else "and is too often wrong"
+    return f"{bundle.name} was checked on {pluralize(bundle.calibration.n, 'track')}, {why} to {support}"

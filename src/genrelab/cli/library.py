@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,7 @@ from genrelab.core.text import join_first
 if TYPE_CHECKING:
     from genrelab.predict.classifier import Classifier
     from genrelab.tagging.classify import Classify
-    from genrelab.tagging.write_tag import OnWritten
+    from genrelab.tagging.write_tag import OnWritten, TagResult
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each file, too.")]
 
@@ -40,7 +41,13 @@ def tag(
     answers: AnswerOptions,
     names: Annotated[list[str] | None, options.NAMES] = None,
     genres: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Write up to N genres, each as a value.  [default: 1]")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Write up to N genres, each as a value; further genres must pass the same bar; --min-confidence 0.2 "
+            "lowers it.  [default: 1]",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also where a file has a genre already.")] = False,
     subgenre_field: Annotated[
@@ -92,11 +99,19 @@ def tag(
         output.rows(as_json=as_json, each=each) as rows,
         _listening(bundle, answers.jobs, bar=not each) as (classify, on_written),
     ):
+        show = rows.show if as_json else lambda row: rows.show(_without_percentage(row))
         if plan is not None:
-            plans.make_plan(plan, paths, classify, settings, rows.show, model=bundle.name, notify=console.notify)
+            plans.make_plan(plan, paths, classify, settings, show, model=bundle.name, notify=console.notify)
             rows.plan = plan
         else:
-            rows.journal = program.tag(paths, classify, settings, rows.show, on_written, console.notify)
+            rows.journal = program.tag(paths, classify, settings, show, on_written, console.notify)
+
+
+def _without_percentage(row: TagResult) -> TagResult:
+    """The row for a person: how sure a genre is says nothing of what does not sound like music."""
+    from genrelab.tagging.classify import NO_MUSIC
+
+    return replace(row, confidence=None) if row.reason == NO_MUSIC else row
 
 
 def _refuse_beside_apply(options_given: Mapping[str, object]) -> None:

@@ -12,9 +12,20 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from genrelab.cli import console
+from genrelab.core.errors import printable
+from genrelab.core.text import join_first
+
+if TYPE_CHECKING:
+    from genrelab.bundle.bundle import Bundle
+    from genrelab.core.genre_map import GenreMap
+
+MAX_GENRES_NAMED = 20
+"""Of a model's genres in a note."""
 
 
 def parse_path(text: str) -> Path:
@@ -52,7 +63,8 @@ Model = Annotated[
         "--model",
         parser=parse_path,
         metavar="BUNDLE",
-        help="RUN/MODEL/bundle.  [default: $GENRELAB_MODEL, else the starter]",
+        help="Folder of a model: what `learn --out` made, or RUN/MODEL/bundle.  "
+        "[default: $GENRELAB_MODEL, else the starter]",
     ),
 ]
 
@@ -130,15 +142,39 @@ ExcludePatterns = Annotated[
         help="Leave out files and folders whose name or path fits, such as '*.wav' or 'Podcasts/*'; may be repeated.",
     ),
 ]
+GENRE_MAP_HELP = "CSV with the header from,to: your names for the model's genres; nothing behind the comma drops one."
 GenreMapFile = Annotated[
     Path | None,
     typer.Option(
         "--genre-map",
         parser=parse_path,
         metavar="FILE",
-        help="CSV with the header from,to: your names for the model's genres; nothing behind the comma drops one.",
+        help=f"{GENRE_MAP_HELP}  Without it the usual names are written, and a file's own spelling or synonym is kept.",
     ),
 ]
+
+
+def read_genre_map(file: Path | None, model: Bundle | None) -> GenreMap | None:
+    """The map of `--genre-map`; None without one.
+
+    Args:
+        model: print rows that are for no genre of this one; None: any name may have a row.
+
+    Raises:
+        SettingsError: see `genre_map.read_genre_map`.
+    """
+    if file is None:
+        return None
+    from genrelab.core.genre_map import read_genre_map
+
+    found = read_genre_map(file)
+    unused = found.unused(model.genres) if model is not None else []
+    if model is not None and unused:
+        known = join_first(model.genres, most=MAX_GENRES_NAMED)
+        console.notify(f"--genre-map: {join_first(unused)}: no genre of {printable(model.name)} (it knows {known})")
+    return found
+
+
 FromStudy = Annotated[
     str | None, typer.Option(metavar="RUN", help="Train with the best hyper-parameters that `tune` found in RUN.")
 ]

@@ -17,7 +17,6 @@ from genrelab.core.processes import keep_freed_memory, use_one_thread
 from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
-    from genrelab.core.genre_map import GenreMap
     from genrelab.evaluation.calibration import Evidence
     from genrelab.predict.classifier import Classifier
 
@@ -38,6 +37,16 @@ MinPrecision = Annotated[
         parser=parse_share,
         metavar="P",
         help="Answer `unknown` unless calibration tracks support that this share of such answers is right.",
+    ),
+]
+
+GenreMapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--genre-map",
+        parser=options.parse_path,
+        metavar="FILE",
+        help=f"{options.GENRE_MAP_HELP}  --json and --csv keep the model's name in `genre` and add yours as `genres`.",
     ),
 ]
 
@@ -102,14 +111,6 @@ def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
     return limited
 
 
-def _read_genre_map(file: Path | None) -> GenreMap | None:
-    if file is None:
-        return None
-    from genrelab.core.genre_map import read_genre_map
-
-    return read_genre_map(file)
-
-
 def predict(
     names: Annotated[list[str], options.NAMES],
     model: options.Model = None,
@@ -132,7 +133,7 @@ def predict(
         bool, typer.Option("--fresh", help="Classify everything anew, and replace what is cached.")
     ] = False,
     exclude: options.ExcludePatterns = None,
-    genre_map: options.GenreMapFile = None,
+    genre_map: GenreMapFile = None,
     as_json: options.AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV on standard output.")] = False,
 ) -> None:
@@ -160,7 +161,8 @@ def predict(
     if timeline and windows is None and bundle.stops_early:
         windows = "all"
     bundle = _with_coverage(with_min_precision(bundle.with_windows(windows), min_precision), coverage)
-    shown = Shown("json" if as_json else "csv" if as_csv else "table", top, timeline, tags, _read_genre_map(genre_map))
+    form = "json" if as_json else "csv" if as_csv else "table"
+    shown = Shown(form, top, timeline, tags, options.read_genre_map(genre_map, bundle))
     if not print_predictions(
         bundle.with_any() if any_genre else bundle, names, shown, jobs=jobs, fresh=fresh, exclude=exclude or ()
     ):

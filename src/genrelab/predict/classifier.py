@@ -21,7 +21,7 @@ from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
-from genrelab.predict.prediction import Prediction
+from genrelab.predict.prediction import Decision, Prediction
 
 WindowCount = int | Literal["all"]
 """How many clips of a track are classified (see `Classifier.with_windows`)."""
@@ -174,4 +174,5 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
     """
     bundle = bundles.load_bundle(path or default_bundle())
-    return Classifier(**vars(bundle), stops_early=isinstance(bundle.view, EmbeddingView))
+    used = Decision(gate=bundle.gate)
+    return Classifier(**vars(bundle), decision=used, stops_early=isinstance(bundle.view, EmbeddingView))

@@ -32,8 +32,8 @@ song gets for 84.5 %, ten for 91.0 %, five and, where these are close, five more
 
 MIN_WINDOWS, CLEAR_MARGIN = 2, 0.4
 """A bundle that stops early uses at least so many windows, and stops when the probabilities of the two likeliest genres
-are so far apart: the same genre as with ten windows for all of 177 clips by unseen artists, with half of the windows
-(`benchmarks/embedding.py`).
+are so far apart: the same genre as with ten windows for all but one of 354 clips by unseen artists (two draws), with
+half of the windows (`benchmarks/embedding.py`).
 """
 
 CLEAR_MUSIC_MARGIN = 1.0

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab import __version__
 from genrelab.audio.clips import read_clips
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.config import EMBEDDING_CLIPS, EmbeddingView, view_to_json
-from genrelab.core.errors import DecodeError
+from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED
-from genrelab.core.progress import Notify, Progress
+from genrelab.core.progress import Notify, Progress, ignore
 from genrelab.core.sqlite import is_damage, move_aside, open_database
 from genrelab.core.worker_pool import map_in_processes
 from genrelab.features.views import compute_many
@@ -45,8 +46,8 @@ CREATE TABLE embeddings (payload BLOB NOT NULL, what TEXT NOT NULL, x BLOB NOT N
 ROWS_AT_ONCE = 20
 """Embeddings that are written to disk together: as many as a kill may cost."""
 
-WHAT = json.dumps([view_to_json(VIEW), dataclasses.asdict(CLIPS)])
-"""What is stored of an audio: another view, or other windows, are computed anew."""
+WHAT = json.dumps([__version__, view_to_json(VIEW), dataclasses.asdict(CLIPS)])
+"""What is stored of an audio: what another genrelab, or another view or other windows gave is computed anew."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class Embedded:
 
 
 def embed_files(paths: Sequence[Path], *, jobs: int, notify: Notify, progress: Progress) -> list[Embedded]:
-    """Embeddings of files, in their order: those of known audio from the cache, the others computed by workers.
+    """Embeddings of files, in their order: known ones from the cache, the others by workers.
+
+    A file that is not known by path, size and time is hashed by a worker, and computed unless its audio is known.
 
     Args:
         jobs: number of worker processes.
@@ -95,13 +98,28 @@ def embed_file(path: Path) -> tuple[Stamp | None, Embedded]:
     stamp, payload = stamp_of(path), None
     try:
         payload = bytes.fromhex(sha256_of_audio(path))
+        if (known := _known(payload)) is not None:
+            return stamp if stamp == stamp_of(path) else None, known
         rows = [w.x for _, windows in compute_many(VIEW, read_clips(path, CLIPS)) for w in windows]
     except DecodeError as e:
         return stamp, Embedded(None, payload, e.reason)
+    except SettingsError as e:
+        return stamp, Embedded(None, payload, str(e))
+    except MemoryError:
+        return stamp, Embedded(None, payload, "there is not enough memory for it")
     except OSError as e:
         return stamp, Embedded(None, payload, e.strerror or str(e))
     unchanged = stamp is not None and stamp == stamp_of(path)
     return stamp if unchanged else None, Embedded(np.mean(rows, axis=0, dtype=np.float32), payload)
+
+
+def _known(payload: bytes) -> Embedded | None:
+    """What the cache has for an audio; the parent process has already reported problems of it."""
+    cache = EmbeddingCache.open(ignore)
+    try:
+        return cache.lookup_content(payload)
+    finally:
+        cache.close()
 
 
 class EmbeddingCache:
@@ -123,20 +141,20 @@ class EmbeddingCache:
             return cls(Path(FILE), None, notify)
 
     def lookup(self, path: Path) -> Embedded | None:
-        """The embedding of a file with the same path, size and mtime, or with the same audio as a known one."""
+        """The embedding of a file with the same path, size and mtime as a known one."""
         stamp = stamp_of(path)
-        if stamp is None or self._database is None:
+        if stamp is None:
             return None
         key = (os.fsencode(path.absolute()), *stamp)
         seen = self._query("SELECT payload FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key)
-        payload = seen[0][0] if seen else self._hash(path)
+        return self.lookup_content(seen[0][0]) if seen else None
+
+    def lookup_content(self, payload: bytes) -> Embedded | None:
+        """The embedding of an audio, by its SHA-256."""
         rows = self._query("SELECT x FROM embeddings WHERE payload = ? AND what = ?", (payload, WHAT))
         if not rows or not isinstance(rows[0][0], bytes) or len(rows[0][0]) != 4 * VIEW.shape[0]:
             return None
-        known = Embedded(np.frombuffer(rows[0][0], "<f4"), payload, cached=True)
-        if not seen:  # renamed, moved or retagged
-            self.store(path, stamp, known)
-        return known
+        return Embedded(np.frombuffer(rows[0][0], "<f4"), payload, cached=True)
 
     def store(self, path: Path, stamp: Stamp | None, embedded: Embedded) -> None:
         """Store an embedding without an error, unless the file changed while it was read: then `stamp` is None."""
@@ -164,13 +182,6 @@ class EmbeddingCache:
         if pending:
             for statement, values in (("BEGIN IMMEDIATE", ()), *pending, ("COMMIT", ())):
                 self._query(statement, values)
-
-    @staticmethod
-    def _hash(path: Path) -> bytes | None:
-        try:
-            return bytes.fromhex(sha256_of_audio(path))
-        except (OSError, DecodeError):
-            return None
 
     def _query(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         if self._database is None:

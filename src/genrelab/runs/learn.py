@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from genrelab.datasets.artists import fold_name
 from genrelab.runs.embedding_cache import VIEW, Embedded, embed_files
 from genrelab.runs.learn_advice import advice
 from genrelab.runs.learn_card import learn_card
+from genrelab.runs.learn_copies import held_out_together, near_copies
 from genrelab.runs.learn_head import Learned, Rows, learn_head
 from genrelab.runs.learn_labels import (
     SOURCES,
@@ -31,7 +32,11 @@ from genrelab.runs.learn_labels import (
     from_tags,
     without_small_genres,
 )
+from genrelab.runs.learn_music import MusicCheck, check_music
 from genrelab.runs.learn_result import LearnResult
+
+MIN_GROUPS = 3
+"""Genres of fewer artists are learned from and not scored: the number of folds is that of the fewest artists."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,19 @@ def learn(
     labelled = labelled or from_folders(root, settings.artists)
     if settings.corrections is not None:
         labelled = apply_corrections(labelled, settings.corrections, root)
-    labelled = without_small_genres(labelled)
-    for note in labelled.notes:
+    for note in labelled.notes:  # before anything is refused: they may say why
         notify(note)
+    told = len(labelled.notes)
+    labelled = without_small_genres(labelled)
     paths = sorted({f.path for f in labelled.files})
     embedded = embed_files(paths, jobs=settings.jobs or available_cores(), notify=notify, progress=progress)
     usable, found = _usable(labelled, dict(zip(paths, embedded, strict=True)))
-    for note in usable.notes[len(labelled.notes) :]:
+    rows, copies = _rows(usable, found)
+    usable = replace(usable, notes=(*usable.notes, *_notes_of_copies(usable.files, copies)))
+    for note in usable.notes[told:]:
         notify(note)
-    learned = learn_head(_rows(usable, found), usable.genres, VIEW, seed=settings.seed)
-    return _write(out, root, usable, learned)
+    learned = learn_head(rows, usable.genres, VIEW, seed=settings.seed)
+    return _write(out, root, usable, learned, check_music(usable.files, rows.x))
 
 
 def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[LabelledFiles, dict[Path, Embedded]]:
@@ -131,15 +139,55 @@ def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Label
         ) from e
 
 
-def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> Rows:
-    """One row per file and genre; a file of two genres is held out as a whole."""
+def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Rows, list[tuple[int, int]]]:
+    """One row per file and genre, and pairs of rows that are nearly the same recording.
+
+    A file of several genres, an artist, and near copies are held out as a whole; a file of several genres is scored
+    once, and right if one of them is answered.
+    """
     number = {genre: i for i, genre in enumerate(labelled.genres)}
     x = np.stack([_embedding(found[f.path]) for f in labelled.files])
     several = {path for path, n in Counter(f.path for f in labelled.files).items() if n > 1}
     own = [f"file {f.path}" if f.path in several else None for f in labelled.files]
     artists = [other if f.artist is None else fold_name(f.artist) for f, other in zip(labelled.files, own, strict=True)]
     y = np.array([number[f.genre] for f in labelled.files])
-    return Rows(x, np.arange(len(x)), y, artists)
+    paths = [f.path for f in labelled.files]
+    copies = [(i, j) for i, j in near_copies(x) if paths[i] != paths[j]]
+    groups = held_out_together(artists, copies)
+    right = (
+        [frozenset(number[f.genre] for f in labelled.files if f.path == path) for path in paths] if several else None
+    )
+    first = np.array([i == 0 or paths[i] != paths[i - 1] for i in range(len(paths))])  # they are sorted
+    never = _never_held_out(y, groups)
+    return Rows(x, np.arange(len(x)), y, groups, never, right=right, scored=first), copies
+
+
+def _never_held_out(y: Any, groups: Sequence[str | None]) -> Any:
+    """Marks the tracks (tracks,) of genres with so few artists that all others would be scored by fewer folds.
+
+    With all that is held out together with them: nothing is learned from and scored at once. Where fewer than two
+    genres were left to be scored, two artists must do.
+    """
+    names = np.array([f"track {i}" if g is None else g for i, g in enumerate(groups)])
+    for least in (MIN_GROUPS, 2):
+        never, found = np.ones(len(y), bool), np.zeros(len(y), bool)
+        while (never != found).any():
+            never = found
+            n_groups = np.array([len(np.unique(names[(y == genre) & ~never])) for genre in range(y.max() + 1)])
+            found = np.isin(names, names[np.isin(y, np.flatnonzero(n_groups < least))])
+        if (n_groups >= least).sum() >= 2:
+            return never
+    return np.zeros(len(y), bool)
+
+
+def _notes_of_copies(files: Sequence[LabelledFile], copies: Sequence[tuple[int, int]]) -> list[str]:
+    if not copies:
+        return []
+    pairs = sorted({(files[i].path, files[j].path) for i, j in copies})
+    return [
+        f"{pluralize(pairs, 'pair')} of tracks sound nearly the same (copies, perhaps), so that neither is scored by "
+        f"what was learned from the other: {join_first([f'{a.name} and {b.name}' for a, b in pairs], most=3)}"
+    ]
 
 
 def _embedding(one: Embedded) -> Any:
@@ -147,26 +195,26 @@ def _embedding(one: Embedded) -> Any:
     return one.x
 
 
-def _write(out: Path, root: Path, labelled: LabelledFiles, learned: Learned) -> LearnResult:
+def _write(out: Path, root: Path, labelled: LabelledFiles, learned: Learned, music: MusicCheck) -> LearnResult:
     artists = {fold_name(f.artist) for f in labelled.files if f.artist is not None}
     genres = advice(labelled.genres, [f.genre for f in labelled.files], learned)
     result = LearnResult(
         out, len({f.path for f in labelled.files}), len(artists), learned.scores, genres, labelled.failed,
-        (*_unknown_artists(labelled.files), *learned.notes),
+        (*_unknown_artists(labelled.files, scored=learned.scores is not None), *music.notes, *learned.notes),
     )  # fmt: skip
     write_bundle(
         out, onnx=learned.model.onnx(), name=printable(out.resolve().name) or "learned", genres=labelled.genres,
         view=VIEW, clips=EMBEDDING_CLIPS, metrics=learned.scores or {},
         dataset=f"{printable(root.resolve().name)} ({result.n_tracks} tracks)",
         split="artist (cross-validation)", licence=None, temperature=learned.temperature,
-        calibration=learned.evidence, own_names=True, readme=learn_card(result, learned),
+        calibration=learned.evidence, own_names=True, gate=music.gate, readme=learn_card(result, learned),
     )  # fmt: skip
     return result
 
 
-def _unknown_artists(files: Sequence[LabelledFile]) -> list[str]:
+def _unknown_artists(files: Sequence[LabelledFile], *, scored: bool) -> list[str]:
     unknown = sum(f.artist is None for f in files)
-    if not unknown:
+    if not unknown or not scored:
         return []
     return [
         f"the artist of {pluralize(unknown, 'track')} is not known: if tracks of one artist are on both sides, the "

@@ -67,30 +67,33 @@ def advice(genres: Sequence[str], learned_from: Sequence[str], learned: Learned)
         others = np.where(np.arange(len(genres)) == i, 0, confusion[i])
         taken_for = genres[int(others.argmax())] if others.any() else None
         own = np.nan if recall is None else recall - learned.half_recall[i]
-        gain = overall if np.isnan(own) else (own + overall) / 2  # a genre's own gain alone is mostly chance
+        # a genre's own gain alone is mostly chance
+        gain = overall if overall is None or np.isnan(own) else (own + overall) / 2
         found.append(_judge(genre, counts[genre], recall, gain, taken_for))
     return tuple(found)
 
 
-def _mean_gain(genres: Sequence[str], per_genre: dict[str, Any], half: Any) -> float:
+def _mean_gain(genres: Sequence[str], per_genre: dict[str, Any], half: Any) -> float | None:
     gains = [
         per_genre[g]["recall"] - h for g, h in zip(genres, half, strict=True) if per_genre[g]["n"] and not np.isnan(h)
     ]
-    return float(np.mean(gains)) if gains else 0.0
+    return float(np.mean(gains)) if gains else None
 
 
 def _too_few(genre: str, n: int) -> GenreAdvice:
     more = max(0, FEW - n)
-    text = f"{pluralize(more, 'more track')}, to begin with" if more else "tracks of further artists, to be scored"
+    text = f"{pluralize(more, 'more track')}, to begin with" if more else "more tracks or artists, to be scored"
     return GenreAdvice(genre, n, None, more, None, text)
 
 
-def _judge(genre: str, n: int, recall: float | None, gain: float, taken_for: str | None) -> GenreAdvice:
+def _judge(genre: str, n: int, recall: float | None, gain: float | None, taken_for: str | None) -> GenreAdvice:
     if recall is None or n < FEW:
         few = _too_few(genre, n)
         return GenreAdvice(genre, n, recall, few.more, taken_for, few.advice)
     if recall >= WANTED_RECALL:
         return GenreAdvice(genre, n, recall, 0, taken_for, "enough")
+    if gain is None:
+        return GenreAdvice(genre, n, recall, None, taken_for, "more tracks, how many was not measured")
     times = 2 ** ((WANTED_RECALL - recall) / gain) if gain >= MIN_GAIN else math.inf
     if times > MAX_TIMES:
         text = "more tracks like these would hardly help: check its labels"

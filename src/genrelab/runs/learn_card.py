@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from genrelab.bundle.model_card import EMBEDDING_CAVEAT, calibration_section, usage_section
+from genrelab.bundle.model_card import EMBEDDING_CAVEAT, averaging_lines, calibration_section, usage_section
 from genrelab.core.config import EMBEDDING_CLIPS
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
@@ -41,6 +41,7 @@ def learn_card(result: LearnResult, learned: Learned) -> str:
         "",
         *confusion_table(genres, result.scores),
         *_calibration(learned),
+        *averaging_lines(VIEW),
         EMBEDDING_CAVEAT,
         "",
         "## Licence",

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import EmbeddingView, TrainSettings
-from genrelab.core.errors import ModelError
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import Evidence, apply_temperature, fit_temperature, make_evidence
 from genrelab.models.classical import Musicnn
@@ -64,6 +63,8 @@ class Rows:
         artists: of each track; tracks of one are held out together, and None is an artist of its own.
         never_held_out: marks tracks (tracks,) that are always learned from and never scored.
         strata: of each track (tracks,), spread evenly over the folds; the genres unless given.
+        right: of each track the genres that are right answers, where there may be several; only `y` unless given.
+        scored: marks the tracks (tracks,) that are scored, such as one of those of a file with several genres.
     """
 
     x: NDArray[np.float32]
@@ -72,6 +73,21 @@ class Rows:
     artists: Sequence[str | None]
     never_held_out: NDArray[np.bool_] | None = None
     strata: Ints | None = None
+    right: Sequence[frozenset[int]] | None = None
+    scored: NDArray[np.bool_] | None = None
+
+    def only_scored(self, tracks: Ints, p: Floats) -> tuple[Ints, Floats]:
+        """Those of these tracks (n,) that are scored, and their probabilities (n, genres)."""
+        kept = np.ones(len(tracks), bool) if self.scored is None else self.scored[tracks]
+        return tracks[kept], p[kept]
+
+    def truth(self, tracks: Ints, p: Floats) -> Ints:
+        """The genre of each of these tracks, (n,); of several that are right the one that is answered."""
+        answers = p.argmax(axis=1)
+        if self.right is None:
+            return self.y[tracks]
+        found = [a if a in self.right[i] else self.y[i] for i, a in zip(tracks, answers, strict=True)]
+        return np.array(found, np.int64)
 
     def examples(self, view: EmbeddingView, genres: tuple[str, ...]) -> Examples:
         """The rows as a model takes them, all to be fitted."""
@@ -102,13 +118,15 @@ def learn_head(
         tracks, pooled = (
             pool(held.track, apply_temperature(held.p, temperature)) if len(held.track) else (held.track, held.p)
         )
+        tracks, pooled = rows.only_scored(tracks, pooled)
         evidence = make_evidence(
-            pooled, rows.y[tracks], genres, artists=_groups(examples, tracks), fitted_on="all tracks, out of fold"
-        )
-        tracks, p = _tempered_by_other_folds(held, rows.y)
-        half = _half_recall(model, examples, held, Path(scratch)) if learning_curve and len(tracks) else None
+            pooled, rows.truth(tracks, pooled), genres, artists=_groups(examples, tracks),
+            fitted_on="all tracks, out of fold",
+        )  # fmt: skip
+        tracks, p = rows.only_scored(*_tempered_by_other_folds(held, rows.y))
+        half = _half_recall(model, rows, examples, held, Path(scratch)) if learning_curve and len(tracks) else None
     artists = [rows.artists[i] or f"track {i}" for i in tracks]
-    scores = metrics.score(rows.y[tracks], p, genres, artists) if len(tracks) else None
+    scores = metrics.score(rows.truth(tracks, p), p, genres, artists) if len(tracks) else None
     half_recall = np.full(len(genres), np.nan) if half is None else half
     notes = (*model.notes, *_notes(held, [rows.artists[i] for i in tracks]))
     return Learned(model, temperature, evidence, tracks, p, scores, half_recall, notes)
@@ -136,8 +154,11 @@ def _tempered_by_other_folds(held: HeldOut, y: Ints) -> tuple[Ints, Floats]:
     return pool(held.track, p)
 
 
-def _half_recall(model: Musicnn, examples: Examples, held: HeldOut, scratch: Path) -> Floats | None:
-    """Recall of each genre (genres,) on the same folds, learned from a random half of each genre's tracks."""
+def _half_recall(model: Musicnn, rows: Rows, examples: Examples, held: HeldOut, scratch: Path) -> Floats:
+    """Recall of each genre (genres,) on the same folds, learned from a random half of each genre's tracks.
+
+    Of a genre whose half lies wholly in the fold all other tracks are learned from.
+    """
     assert held.fold is not None
     labels, rng = examples.labels, np.random.default_rng(model.settings.seed)
     settings = replace(model.settings, params={model.name: {"C": float(model.classifier_.C)}})
@@ -147,18 +168,17 @@ def _half_recall(model: Musicnn, examples: Examples, held: HeldOut, scratch: Pat
     for _ in range(HALF_DRAWS):
         chosen = np.concatenate([_half(rng, np.flatnonzero(labels.y == g)) for g in range(len(labels.genres))])
         for fold in np.unique(held.fold):
-            role = np.full(len(labels.y), "none ")
-            role[chosen] = "fit"
-            role[fold_of_track == fold] = "score"
-            part = replace(examples, labels=replace(labels, role=np.char.strip(role)))
-            try:
-                again = Musicnn(settings, labels.genres).fit(part, scratch)
-            except ModelError:  # a genre has no track left
-                return None
+            scored = fold_of_track == fold
+            role = np.where(np.isin(np.arange(len(labels.y)), chosen), "fit", "none")
+            gone = np.setdiff1d(np.arange(len(labels.genres)), labels.y[(role == "fit") & ~scored])
+            role = np.where(scored, "score", np.where(np.isin(labels.y, gone), "fit", role))
+            part = replace(examples, labels=replace(labels, role=role))
+            again = Musicnn(settings, labels.genres).fit(part, scratch)
             out = part.rows("score")
-            tracks, p = pool(out.track, again._proba(out.x))
-            np.add.at(right, labels.y[tracks], p.argmax(axis=1) == labels.y[tracks])
-            np.add.at(asked, labels.y[tracks], 1)
+            tracks, p = rows.only_scored(*pool(out.track, again._proba(out.x)))
+            truth = rows.truth(tracks, p)
+            np.add.at(right, truth, p.argmax(axis=1) == truth)
+            np.add.at(asked, truth, 1)
     return np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
 
 

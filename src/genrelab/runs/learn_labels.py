@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from genrelab.core.genre_names import spelling_key
 from genrelab.core.text import is_printable_line, join_first, pluralize
 from genrelab.datasets.artists import NO_ARTIST, fold_name
 from genrelab.datasets.base import DatasetOptions
-from genrelab.datasets.registry import load_dataset
+from genrelab.datasets.registry import detect, load_dataset
 from genrelab.predict.prediction import UNKNOWN
 from genrelab.tagging import tags
 
@@ -64,13 +64,47 @@ def from_folders(root: Path, artists: Path | None) -> LabelledFiles:
     Raises:
         DatasetError: ROOT holds no labelled audio.
     """
+    _check_is_labelled(root)
     dataset = load_dataset(root, options=DatasetOptions(artists=artists))
     if dataset.features is not None:
         raise DatasetError(f"{root}: a table of features holds no audio to learn from: name a folder of music")
     usable = [t for t in dataset.tracks if t.path is not None and t.genre is not None and t.problem is None]
     files = (LabelledFile(dataset.root / str(t.path), str(t.genre), t.artist) for t in usable)
     failed = {str(dataset.root / (t.path or t.track_id)): t.problem for t in dataset.tracks if t.problem is not None}
-    return LabelledFiles(tuple(sorted(files, key=lambda f: f.path)), failed, dataset.notes)
+    found = tuple(sorted(files, key=lambda f: f.path))
+    _check_folders_are_genres(root, found)
+    return LabelledFiles(found, failed, dataset.notes)
+
+
+def _check_is_labelled(root: Path) -> None:
+    """Raises DatasetError with what to do where a folder has no folders of genres."""
+    if not root.exists() or (root.is_file() and root.suffix.lower() in (".csv", ".parquet")):
+        return  # `load_dataset` says what it can and cannot do with it
+    try:
+        detect(root)
+    except DatasetError as e:
+        if root.is_file():
+            raise DatasetError(f"{root}: is a file: name the folder that holds a folder for each genre") from e
+        n = sum(isinstance(path, Path) for path in find_audio_files([root]))
+        if not n:
+            raise DatasetError(f"{root}: no audio in this folder or below it") from e
+        raise DatasetError(
+            f"{root}: holds {pluralize(n, 'audio file')} but no folder for each genre: name the folder above it if "
+            "this is one genre, or add --labels tags to learn from the genres in the files"
+        ) from e
+
+
+def _check_folders_are_genres(root: Path, files: Sequence[LabelledFile]) -> None:
+    """Raises DatasetError where most folders have the name of their artist: Artist/Album/song.mp3."""
+    artists: dict[str, set[str]] = defaultdict(set)
+    for f in files:
+        artists[f.genre].add(fold_name(f.artist or ""))
+    same = sum(found == {fold_name(genre)} for genre, found in artists.items())
+    if same > len(artists) / 2:
+        raise DatasetError(
+            f"{root}: its folders look like artists, not genres ({same} of {len(artists)} have the artist's name): add "
+            "--labels tags to learn from the genres in the files"
+        )
 
 
 def from_tags(root: Path, *, all_values: bool) -> LabelledFiles:
@@ -91,7 +125,7 @@ def from_tags(root: Path, *, all_values: bool) -> LabelledFiles:
             if isinstance(path, DecodeError):
                 raise path
             n_files += 1
-            genres = tags.read(path).genres
+            genres = _separate(tags.read(path).genres)
             if unusable := [g for g in genres if not is_printable_line(g)]:
                 raise TagError(path, f"its genre cannot be used: {unusable[0][:80]!r}")
             found += [LabelledFile(path, g, _artist(path)) for g in (genres if all_values else genres[:1])]
@@ -103,10 +137,18 @@ def from_tags(root: Path, *, all_values: bool) -> LabelledFiles:
         raise DatasetError(
             f"{root}: none of {pluralize(n_files, 'audio file')} has a genre in its tags; --labels folders learns from "
             "folders"
+            if n_files
+            else f"{root}: no audio in this folder or below it"
         )
     n_labelled = len({f.path for f in found})
     notes = [f"{pluralize(n_labelled, 'file')} with a genre in the tags, {n_files - n_labelled} without"]
     return LabelledFiles(_one_spelling(found), failed, tuple(notes))
+
+
+def _separate(values: Iterable[str]) -> tuple[str, ...]:
+    """Genres of which many programs write several into one value: `Classical; Chamber`."""
+    names = (" ".join(name.split()) for value in values for name in value.split(";"))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _artist(path: Path) -> str | None:
@@ -200,6 +242,12 @@ def without_small_genres(labelled: LabelledFiles) -> LabelledFiles:
         raise DatasetError(
             f"two genres with {MIN_PER_GENRE} tracks or more are needed to tell them apart. Found: "
             f"{join_first([f'{g} {n}' for g, n in sizes.most_common()]) or 'none'}"
+        )
+    n_small = sum(sizes[g] for g in small)
+    if n_small > len(labelled.files) / 2:
+        raise DatasetError(
+            f"{n_small} of {pluralize(labelled.files, 'track')} stand alone in their genre ({join_first(small)}): are "
+            "these genres? Two tracks of each or more are needed"
         )
     if not small:
         return labelled

@@ -46,7 +46,7 @@ def describe(name: str, bundle: Classifier, min_precision: float | None) -> dict
         "window_s": _window_s(bundle),
         "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
         "stops_early": bundle.stops_early,
-        "gate": isinstance(bundle.view, EmbeddingView),
+        "gate": isinstance(bundle.view, EmbeddingView) and bundle.gate,
         "metrics": _valid_metrics(bundle.metrics),
         "min_precision": min_precision,
         "evidence": None if bundle.calibration is None else evidence_by_genre(bundle.calibration),

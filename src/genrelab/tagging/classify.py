@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from genrelab.core.progress import Progress, ignore
 from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import PredictionCache, open_cache
 from genrelab.predict.classifier import Classifier
-from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Decision, Prediction
+from genrelab.predict.prediction import NOT_MUSIC, ROUNDING, UNKNOWN, Decision, Prediction
 from genrelab.tagging.write_tag import OnWritten
 
 MIN_CONFIDENCE = 0.5
 """Below it a genre is more likely wrong than right."""
+
+NO_MUSIC = "does not sound like music"
+"""The reason of a file in which the model hears no music."""
 
 Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
 """Returns the predictions of files, in their order; may consume files ahead."""
@@ -107,9 +111,14 @@ class GenreChoice:
     def doubt(self, prediction: Prediction) -> str:
         """Why no genre of a prediction counts."""
         if prediction.unknown_because == NOT_MUSIC:
-            return "does not sound like music"
-        guess = f"perhaps {self._spell(prediction.guess or UNKNOWN)}"
-        return f"unknown: {guess}" if prediction.genre == UNKNOWN else guess
+            return NO_MUSIC
+        guess = prediction.guess or UNKNOWN
+        name = self._spell(guess)
+        if prediction.genre == UNKNOWN:
+            missing = missing_support(self.decision, guess, name)
+        else:
+            missing = f"less than {100 * self.min_confidence:g} %"
+        return f"perhaps {name}; {missing}" if missing else f"perhaps {name}"
 
     def same(self, before: Iterable[str], after: Iterable[str]) -> bool:
         """Do a file's genres say the same as those to be written? The owner's spelling is kept then.
@@ -118,3 +127,16 @@ class GenreChoice:
         """
         key = str if self.genre_map is not None else spelling_key
         return [key(genre) for genre in before] == [key(genre) for genre in after]
+
+
+def missing_support(decision: Decision, genre: str, name: str) -> str:
+    """Why a genre, which a person knows by `name`, is too unsure for the precision that is asked for; "" without one.
+
+    The threshold is rounded up, so that a confidence below it does not read as one above.
+    """
+    if decision.thresholds is None:
+        return ""
+    threshold = decision.thresholds.get(genre)
+    if threshold is None:
+        return f"too few tracks support {name} at this precision"
+    return f"{name} counts from {math.ceil(100 * threshold - ROUNDING)} % on"

@@ -191,7 +191,7 @@ def lock(folder: Path) -> Iterator[None]:
         raise TagError(folder, f"no journal can be kept here ({e.strerror}): nothing was changed") from e
     with f:
         try:
-            _lock_descriptor(f.fileno())
+            lock_descriptor(f.fileno())
         except (BlockingIOError, PermissionError) as e:
             raise TagError(folder, "another genrelab is at work on the tags here: wait for it, and run again") from e
         except OSError:
@@ -203,7 +203,7 @@ def is_locked(folder: Path) -> bool:
     """Does another run hold the lock of that folder?"""
     try:
         with (folder / FOLDER / "lock").open("rb+") as f:
-            _lock_descriptor(f.fileno())
+            lock_descriptor(f.fileno())
     except (BlockingIOError, PermissionError):
         return True
     except OSError:  # there never was a run, or a file system without locks
@@ -211,7 +211,8 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def _lock_descriptor(descriptor: int) -> None:
+def lock_descriptor(descriptor: int) -> None:
+    """Lock an open file until it is closed; raises OSError if another process has locked it, or none can."""
     if sys.platform == "win32":
         import msvcrt
 

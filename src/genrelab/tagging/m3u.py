@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +13,10 @@ from pathlib import Path
 from genrelab import __version__
 from genrelab.core.errors import SettingsError, TagError, printable
 from genrelab.tagging import tags
-from genrelab.tagging.replace_file import temp_path
+from genrelab.tagging.new_file import new_file
 
 MARK = "# Written by genrelab"
-"""A playlist with this line may be replaced; any other is left alone."""
+"""A playlist with this line may be replaced; any other is left alone. It ends in an `origin_of`, except in old ones."""
 
 FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 """Characters that some file systems refuse in names."""
@@ -44,9 +46,8 @@ def make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         what = "written to"
-        temporary = temp_path(out)
-        temporary.touch(exist_ok=False)
-        temporary.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as e:
         raise SettingsError(f"{out}: cannot be {what} ({e.strerror}): choose another --out") from e
 
@@ -102,28 +103,41 @@ def file_names(titles: Iterable[str], *, reserved: str) -> dict[str, str]:
     return names
 
 
-def write(file: Path, title: str, items: list[PlaylistItem]) -> None:
+def origin_of(folder: Path, out: Path, kind: str) -> str:
+    """The end of a playlist's MARK line, the same for all playlists of one kind and library.
+
+    Args:
+        folder: the library; it is named from `out`, as its tracks are, so that both may move together.
+        out: folder of the playlists.
+        kind: what there is one playlist for, such as `genre`.
+    """
+    library = Path(os.path.relpath(os.path.realpath(folder), os.path.realpath(out))).as_posix()
+    return f"; by {kind}, of {json.dumps(library)}"
+
+
+def write(file: Path, title: str, items: list[PlaylistItem], origin: str) -> None:
     """Write a playlist, the surest tracks first.
+
+    Args:
+        origin: see `origin_of`.
 
     Raises:
         SettingsError: it cannot be written; the earlier one is still there.
     """
     items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
-    head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file\n#PLAYLIST:{printable(title)}\n"
-    temporary = temp_path(file.parent)
+    head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file{origin}\n#PLAYLIST:{printable(title)}\n"
     try:
-        temporary.write_text(head + "".join(item.lines for item in items), "utf-8", newline="\n")
-        temporary.replace(file)
+        with new_file(file) as out:
+            out.write((head + "".join(item.lines for item in items)).encode())
     except OSError as e:
         raise SettingsError(f"{file}: cannot be written ({e.strerror}): choose another --out") from e
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def remove_stale(out: Path, current: Iterable[Path]) -> tuple[Path, ...]:
-    """Remove playlists of an earlier run that were not written again; return them."""
+def remove_stale(out: Path, current: Iterable[Path], origin: str) -> tuple[Path, ...]:
+    """Remove playlists of an earlier run that were not written again; return them. Those of other origin stay."""
     current = list(current)
-    stale = [file for file in sorted(out.glob("*.m3u8")) if _is_ours(file) and not any(map(file.samefile, current))]
+    ours = [file for file in sorted(out.glob("*.m3u8")) if (_mark(file) or "").endswith(origin)]
+    stale = [file for file in ours if not any(map(file.samefile, current))]
     for file in stale:
         file.unlink()
     return tuple(stale)
@@ -132,15 +146,17 @@ def remove_stale(out: Path, current: Iterable[Path]) -> tuple[Path, ...]:
 def check_replaceable(files: Iterable[Path]) -> None:
     """Raises SettingsError if one of them is there and was not written by genrelab."""
     for file in files:
-        if file.exists() and not _is_ours(file):
+        if file.exists() and _mark(file) is None:
             raise SettingsError(f"{file}: a playlist that genrelab did not write is in the way: choose another --out")
 
 
-def _is_ours(file: Path) -> bool:
+def _mark(file: Path) -> str | None:
+    """The MARK line; None: genrelab did not write this file, or it can't be read, so it is not ours to replace."""
     try:
         if not file.is_file():
-            return False
+            return None
         with file.open("rb") as f:
-            return any(line.startswith(MARK.encode()) for line in f.read(400).splitlines()[:3])
-    except OSError:  # what cannot be read is not ours to replace
-        return False
+            lines = [f.readline(100_000).decode("utf-8", "replace").rstrip("\r\n") for _ in range(3)]
+    except OSError:
+        return None
+    return next((line for line in lines if line.startswith(MARK)), None)

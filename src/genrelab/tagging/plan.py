@@ -12,7 +12,6 @@ Each further line is a file to be changed, by its path below the root:
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,6 +27,7 @@ from genrelab.core.text import is_printable_line
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify
 from genrelab.tagging.journal import TagJournal
+from genrelab.tagging.new_file import new_file
 from genrelab.tagging.tag import TagSettings, check_field, tag_files, would_tag
 from genrelab.tagging.write_tag import (
     Candidate,
@@ -100,7 +100,7 @@ def make_plan(
     if file.exists():
         raise SettingsError(f"{printable(str(file))}: is there already: name another file for --plan, or remove it")
     files = list(find_audio_files(names, settings.exclude, notify))
-    with _new_file(file) as out:
+    with _new_plan(file) as out:
         header = PlanHeader(str(Path(root).resolve()), model, settings.field)
         out.write(_to_line(header))
 
@@ -130,19 +130,15 @@ def _to_line(line: PlanHeader | PlanLine) -> bytes:
 
 
 @contextmanager
-def _new_file(file: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name that gets its own name at the end of the block, unless that fails."""
-    temporary = replace_file.temp_path(file.parent)
+def _new_plan(file: Path) -> Iterator[BinaryIO]:
+    """A file that appears at the end of the block, unless that fails."""
     try:
-        with temporary.open("xb") as out:
+        with new_file(file) as out:
             yield out
-        temporary.replace(file)
     except BrokenPipeError:  # of our output, not of this file
         raise
     except OSError as e:
         raise SettingsError(f"{printable(str(file))}: cannot be written ({e.strerror}): choose another --plan") from e
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --- apply it ---
@@ -265,7 +261,7 @@ def _parse_line(text: bytes) -> PlanLine:
         _require(bool(name.strip()) and is_printable_line(name), f"new holds {name!r}, which is no name of a genre")
     confidence = fields["confidence"]
     _require(
-        type(confidence) in (int, float) and math.isfinite(confidence) and 0 <= confidence <= 1,
+        type(confidence) in (int, float) and 0 <= confidence <= 1,  # not of a NaN, and of a whole number of any size
         "confidence must be a number from 0 to 1",
     )
     return PlanLine(**fields)

@@ -42,7 +42,8 @@ class PlaylistResult:
 
     Attributes:
         files: playlist → number of its tracks.
-        removed: playlists of an earlier run that would be empty now; kept as long as a track fails.
+        removed: those of an earlier run, of the same kind and folder, that would be empty now; kept as long as a track
+            fails.
         failed: track → why it is in no playlist.
     """
 
@@ -129,10 +130,10 @@ def write_playlists(
             lists.add(found, m3u.entry(found.path, out, found.duration_s))
         except ValueError as e:
             failed[str(found.path)] = str(e)
-    return _write_lists(lists, out, failed)
+    return _write_lists(lists, folder, out, failed, by_tag=settings.by_tag)
 
 
-def _write_lists(lists: _Lists, out: Path, failed: dict[str, str]) -> PlaylistResult:
+def _write_lists(lists: _Lists, folder: Path, out: Path, failed: dict[str, str], *, by_tag: bool) -> PlaylistResult:
     by_title = lists.by_title()
     if not by_title and not lists.unsure:  # perhaps the disk with the music is not mounted
         return PlaylistResult({}, (), failed)
@@ -140,9 +141,10 @@ def _write_lists(lists: _Lists, out: Path, failed: dict[str, str]) -> PlaylistRe
     for title, name in m3u.file_names(by_title, reserved=UNSURE).items():
         files[out / f"{name}.m3u8"] = (title, by_title[title])
     m3u.check_replaceable(files)
+    origin = m3u.origin_of(folder, out, "tag" if by_tag else "genre")
     for file, (title, items) in files.items():
-        m3u.write(file, title, items)
-    removed = () if failed else m3u.remove_stale(out, files)
+        m3u.write(file, title, items, origin)
+    removed = () if failed else m3u.remove_stale(out, files, origin)
     return PlaylistResult({file: len(items) for file, (_, items) in files.items()}, removed, failed)
 
 

@@ -21,7 +21,8 @@ class RenamedFiles:
 
     Args:
         root: the library.
-        journal: names the files that were tagged: those that are still there are not another one under a new name.
+        journal: names the files that were tagged: those that still hold their own audio are not another
+            one under a new name.
         notify: called before the library is read.
     """
 
@@ -36,30 +37,39 @@ class RenamedFiles:
             TagError: there is none, or it isn't clear which one it is.
         """
         path, candidates = self._root / entry.path, self._files().get(entry.payload_sha256, [])
+        lost = "holds other audio now" if path.exists() else "is gone"
         for fits in (_is_as_written, _has_written_genre, _has_earlier_genre):
             found = [candidate for candidate in candidates if _safely(fits, candidate, entry)]
             if len(found) == 1:
                 return found[0]
             if found:
                 names = join_first([path_below(self._root, one) for one in found])
-                reason = f"is gone, and several files hold its audio: {names}: give one of them its old name"
+                reason = (
+                    f"{lost}, and several files hold the audio that was tagged: {names}: give one of them its old name"
+                )
                 raise TagError(path, reason)
         if candidates:
             names = join_first([path_below(self._root, one) for one in candidates])
-            raise TagError(path, f"is gone; {names} holds its audio, but its genre was changed since: left as it is")
+            raise TagError(
+                path, f"{lost}; {names} holds the audio that was tagged, but its genre was changed since: left as it is"
+            )
+        if path.exists():
+            raise TagError(path, f"{lost}, and what was tagged under this name is nowhere in this folder")
         raise TagError(path, "is gone: deleted since it was tagged, or moved out of this folder")
 
     def _files(self) -> dict[str, list[Path]]:
         if self._by_audio is None:
-            self._notify(f"files are gone: looking for their audio under other names in {self._root}")
+            self._notify(f"files are gone or renamed: looking for their audio under other names in {self._root}")
             entries = (line for line in read_newest_first(self._journal) if isinstance(line, Entry))
-            known = {entry.path for entry in entries}
+            known = {(entry.path, entry.payload_sha256) for entry in entries}
             self._by_audio = defaultdict(list)
             for path in find_audio_files([self._root]):
-                if isinstance(path, Path) and not path.is_symlink() and path_below(self._root, path) not in known:
+                if isinstance(path, Path) and not path.is_symlink():
                     with suppress(TagError, OSError):  # one that can't be read can't be told from any other
                         replace_file.file_stamp(path)
-                        self._by_audio[sha256_of_audio(path)].append(path)
+                        audio = sha256_of_audio(path)
+                        if (path_below(self._root, path), audio) not in known:
+                            self._by_audio[audio].append(path)
         return self._by_audio
 
 

@@ -138,6 +138,10 @@ def check_inside(root: Path, relative: str) -> None:
     """
     path = root / relative
     parts = relative.split("/")
+    try:
+        os.fsencode(relative)
+    except UnicodeEncodeError:
+        raise TagError(path, "is no name that a file can have: refused") from None
     if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
         raise TagError(path, "leads out of the library: refused")
     if any(root.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1)):

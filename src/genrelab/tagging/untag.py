@@ -19,7 +19,7 @@ def untag(journal: Path, show: OnResult, notify: Notify = ignore) -> None:
     """Restore the tags of every file in a journal, byte for byte, the last one first.
 
     A file whose other tags were edited since keeps them; its genre is restored if it is still the one that was written.
-    One that was renamed or moved inside DIR is found by its audio, and keeps its new name.
+    One that was renamed or moved inside DIR, even to the name of another, is found by its audio and keeps its new name.
 
     Args:
         journal: DIR/.genrelab/tags-….jsonl.
@@ -56,24 +56,31 @@ def _restore(
     try:
         replace_file.check_inside(root, entry.path)
         remove_leftovers(path.parent)
-        try:
-            return _restore_at(path, entry)
-        except (FileNotFoundError, NotADirectoryError):
-            path = renamed.find(entry)
-            remove_leftovers(path.parent)
-            row = _restore_at(path, entry)
-            reasons = (f"was called {entry.path} when it was tagged", row.reason)
-            return replace(row, reason="; ".join(filter(None, reasons)))
+        row = _restore_at(path, entry)
+        if row is not None:
+            return row
+        path = renamed.find(entry)
+        remove_leftovers(path.parent)
+        row = _restore_at(path, entry)
+        if row is None:
+            raise TagError(path, "was changed while genrelab was at work on it: run again")
+        reasons = (f"was called {entry.path} when it was tagged", row.reason)
+        return replace(row, reason="; ".join(filter(None, reasons)))
     except (TagError, OSError) as e:
         return failed_result(path, e)
 
 
-def _restore_at(path: Path, entry: Entry) -> TagResult:
-    seen, checksum = replace_file.file_stamp(path), replace_file.sha256(path)
+def _restore_at(path: Path, entry: Entry) -> TagResult | None:
+    """None if the file that was tagged is not there: it is gone, or one of other audio has its name now."""
+    try:
+        seen, checksum = replace_file.file_stamp(path), replace_file.sha256(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     if checksum == entry.sha256_before:
         return TagResult(str(path), "unchanged", reason="is as it was before")
-    restore = _restore_file if checksum == entry.sha256_after else _restore_fields
-    return restore(path, entry, seen)
+    if checksum == entry.sha256_after:
+        return _restore_file(path, entry, seen)
+    return _restore_fields(path, entry, seen) if sha256_of_audio(path) == entry.payload_sha256 else None
 
 
 def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
@@ -98,16 +105,13 @@ def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> T
     found = tags.read(path, entry.field)
     if found.values == entry.before and found.provenance == entry.provenance_before:
         return TagResult(str(path), "unchanged", reason="its genre is as it was before; other tags were changed since")
-    audio = sha256_of_audio(path)
-    if audio != entry.payload_sha256:
-        raise TagError(path, "is not the audio that was tagged: another file has taken its name")
     if found.values != entry.after:
         raise TagError(path, "its genre was changed since, by hand or by a later `tag`: undo that first, or leave it")
     ours = found.provenance == (entry.provenance,)  # False if another field was tagged, or untagged, since
     with replace_file.temporary_copy(path) as copy:
         shutil.copyfile(path, copy)
         tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
-        if sha256_of_audio(copy) != audio:
+        if sha256_of_audio(copy) != entry.payload_sha256:
             raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)

@@ -101,7 +101,7 @@ def playlists(written: PlaylistResult, *, as_json: bool) -> None:
         for file, n in written.files.items():
             typer.echo(f"{printable(str(file))}: {pluralize(n, 'track')}")
         for file in written.removed:
-            typer.echo(f"{printable(str(file))}: removed, it would be empty")
+            typer.echo(f"{printable(str(file))}: removed, as no track belongs there any more")
         for track, reason in written.failed.items():
             typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
     if written.failed:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import typer
 
 from genrelab.audio.files import STANDARD_INPUT, expand_names, find_audio_files
 from genrelab.cli import console
-from genrelab.cli.output.writers import CsvWriter, JsonWriter, Shown, TableWriter
+from genrelab.cli.output.writers import CsvWriter, JsonWriter, MissingSupport, Shown, TableWriter
 from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.progress import ignore
@@ -65,7 +66,7 @@ def print_predictions(
     elif shown.form == "csv":
         writer = CsvWriter(bundle.genres, shown, sets=bundle.decision.least_likely is not None)
     else:
-        writer = TableWriter(bundle.genres, [_name(f) for f in found], shown)
+        writer = TableWriter(bundle.genres, [_name(f) for f in found], shown, _missing_support(bundle))
     try:
         all_genres = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was reported before
         return write(writer, _predictions(bundle, found, jobs, use_cache, fresh), all_genres=all_genres)
@@ -73,6 +74,14 @@ def print_predictions(
         if fresh or not use_cache:  # the same command starts anew
             raise console.NothingToResume from None
         raise
+
+
+def _missing_support(bundle: Classifier) -> MissingSupport | None:
+    if bundle.decision.thresholds is None:
+        return None
+    from genrelab.tagging.classify import missing_support  # late: one file needs no workers and no cache
+
+    return partial(missing_support, bundle.decision)
 
 
 # --- which files ---

@@ -8,13 +8,13 @@ import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genrelab.core.errors import printable
 from genrelab.features.tags import TAGS
-from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Prediction
+from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Prediction
 
 if TYPE_CHECKING:
     from genrelab.core.genre_map import GenreMap
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_NAME_WIDTH = 100
 """Maximum width of the file column when not on a terminal; a longer name shifts its row to the right."""
 
+MissingSupport = Callable[[str, str], str]
+"""Called with a genre and the name by which it is shown; says why it is too unsure to count."""
 
 MAX_TAGS = 5
 """Tags that the table shows."""
@@ -50,13 +52,18 @@ class TableWriter:
     """For a person: one line per file, and with `timeline` one more for each window.
 
     If the genre is `unknown` the reason or the best guess follows it; the set of genres that a track may have comes
-    last.
+    last, and behind it why an unsure genre does not count.
+
+    Args:
+        missing: says that.
     """
 
     tail = ""
 
-    def __init__(self, genres: tuple[str, ...], names: Iterable[str], shown: Shown) -> None:
-        self._top, self._shown = shown.top or 3, shown
+    def __init__(
+        self, genres: tuple[str, ...], names: Iterable[str], shown: Shown, missing: MissingSupport | None = None
+    ) -> None:
+        self._top, self._shown, self._missing = shown.top or 3, shown, missing
         self._genre = max([text_width("genre"), *(text_width(self._named(g)) for g in (*genres, UNKNOWN))])
         others = self._genre + len("  confidence") + 16 * (self._top - 1)
         room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else MAX_NAME_WIDTH
@@ -74,6 +81,8 @@ class TableWriter:
             lines = [f"{file}  {self._genres(prediction.probabilities, prediction.genre)}"]
         if prediction.genre_set is not None:
             lines[0] += f"  in {{{', '.join(map(printable, prediction.genre_set))}}}"
+        if prediction.unknown_because == UNSURE and self._missing is not None and prediction.guess is not None:
+            lines[0] += f"  ({self._missing(prediction.guess, self._name(prediction.guess))})"
         if self._shown.tags and prediction.tags is not None:
             best = sorted(prediction.tags.items(), key=lambda item: -item[1])[:MAX_TAGS]
             lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {p:.0%}' for name, p in best)}")
@@ -94,7 +103,12 @@ class TableWriter:
         """The genre as its owner calls it."""
         if self._shown.genre_map is None or genre == UNKNOWN:
             return printable(genre)
-        return printable(" + ".join(self._shown.genre_map([genre])) or f"({genre})")
+        return self._name(genre) if self._shown.genre_map([genre]) else f"({printable(genre)}: left out)"
+
+    def _name(self, genre: str) -> str:
+        """As above, and the model's name where the owner has none."""
+        genre_map = self._shown.genre_map
+        return printable((" + ".join(genre_map([genre])) if genre_map is not None else "") or genre)
 
 
 class JsonWriter:
@@ -117,7 +131,7 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """For spreadsheets: one line per file, or with `timeline` one per window; the columns are always the same.
+    """For spreadsheets: one line per file, or with `timeline` one per window; the same options give the same columns.
 
     The genre of a window is its most probable one: the confidence limits apply to whole tracks only.
     """
@@ -128,7 +142,19 @@ class CsvWriter:
         self._genres, self._timeline, self._sets = genres, shown.timeline, sets
         self._map, self._tags = shown.genre_map, TAGS if shown.tags else ()
         span, within = ("start_s", "end_s") if self._timeline else (), ("set",) if sets else ()
-        about = ("path", *span, "genre", "confidence", *within, "unknown_because", "duration_s", "model", "error")
+        named = ("genres",) if self._map is not None else ()
+        about = (
+            "path",
+            *span,
+            "genre",
+            *named,
+            "confidence",
+            *within,
+            "unknown_because",
+            "duration_s",
+            "model",
+            "error",
+        )
         self.head = _csv_line((*about, *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in self._tags)))
 
     def row(self, prediction: Prediction) -> str:
@@ -139,20 +165,22 @@ class CsvWriter:
         tags = [(p.tags or {}).get(t) for t in self._tags]
         if not self._timeline:
             return _csv_line(
-                (p.path, self._named(p.genre), p.confidence, *about, *self._values(p.probabilities), *tags)
+                (p.path, *self._genre(p.genre), p.confidence, *about, *self._values(p.probabilities), *tags)
             )
         if p.error is not None:
-            return _csv_line((p.path, None, None, None, None, *about, *self._values({}), *tags))
+            return _csv_line((p.path, None, None, *self._genre(None), None, *about, *self._values({}), *tags))
         lines = []
         for w in p.timeline:
             genre = max(w.probabilities, key=lambda g: w.probabilities[g])
-            score = (self._named(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *tags)
+            score = (*self._genre(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *tags)
             lines.append(_csv_line((p.path, w.start_s, w.end_s, *score)))
         return "".join(lines)
 
-    def _named(self, genre: str | None) -> str | None:
-        """The genre as its owner calls it, several names separated by `; `."""
-        return genre if genre in (None, UNKNOWN) or self._map is None else "; ".join(self._map([str(genre)]))
+    def _genre(self, genre: str | None) -> tuple[str | None, ...]:
+        """The genre as the model calls it and, with a map, its owner's names, separated by `; `."""
+        if self._map is None:
+            return (genre,)
+        return genre, "" if genre is None or genre == UNKNOWN else "; ".join(self._map([genre]))
 
     def _values(self, probabilities: dict[str, float]) -> Iterator[float | None]:
         return (probabilities.get(g) for g in self._genres)
