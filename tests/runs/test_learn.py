@@ -212,7 +212,8 @@ def test_genres_of_a_file_of_unknown_artist_are_held_out_together(
     hear_codes(monkeypatch, genre=0.0)
     for i in range(36):
         more = ("Soul", "Jazz")[i % 2] if i < 28 or not rare else f"Rare {i // 2}"
-        write_track(tmp_path / "music" / f"{i:02}.flac", 0, i % 20, artist=i, genres=(("Blues", "Folk")[i % 2], more))
+        genres, by = (("Blues", "Folk")[i % 2], more), "Ann" if i < 2 else None  # else folds are runs of files
+        write_track(tmp_path / "music" / f"{i:02}.flac", 0, i % 20, artist=i, genres=genres, by=by)
     result, _ = learned(tmp_path / "music", LearnSettings(labels="tags", all_values=True))
     assert result.scores is not None and result.scores["accuracy"] < 0.75
     assert result.scores["n"] == (28 if rare else 36) and result.n_tracks == 36
@@ -221,13 +222,12 @@ def test_genres_of_a_file_of_unknown_artist_are_held_out_together(
 # --- copies ---
 
 
-def write_twins(root: Path) -> list[Path]:
-    """A WAV beside every FLAC, without artists: other bytes of audio, the same sound."""
-    files = sorted(root.rglob("*.flac"))
-    for path in files:
+def write_twins(root: Path) -> None:
+    """A WAV of every FLAC, in folders further down: other bytes of audio, the same sound."""
+    for path in sorted(root.rglob("*.flac")):
         y, sr = soundfile.read(path)
-        soundfile.write(path.with_suffix(".wav"), y, sr, subtype="FLOAT")
-    return files
+        (path.parent / "wav").mkdir(exist_ok=True)
+        soundfile.write(path.parent / "wav" / f"{path.stem}.wav", y, sr, subtype="FLOAT")
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -255,12 +255,12 @@ def test_copies_in_other_formats_do_not_lift_the_score(
 def test_copies_of_files_with_several_genres_are_one_pair_each(tmp_path: Path, heard: list[int]) -> None:
     root = write_tagged(tmp_path / "music", [["Blues"], ["Folk", "Rock"]])
     write_track(root / "17 copy.flac", 1, 7, artist=15, genres=["Folk", "Rock"], by="Another")
-    tags = mutagen.File(root / "17 copy.flac")
     y, sr = soundfile.read(root / "17 copy.flac")
-    soundfile.write(root / "17 copy.flac", np.concatenate([y, y[:100]]), sr)
-    again = mutagen.File(root / "17 copy.flac")
-    again.update(dict(tags))
-    again.save()
+    tags = mutagen.File(root / "17 copy.flac")
+    soundfile.write(root / "17 copy.flac", np.append(y, y[:100]), sr)  # other bytes, and no tags
+    copy = mutagen.File(root / "17 copy.flac")
+    copy.update(dict(tags))
+    copy.save()
     _, said = learned(root, LearnSettings(labels="tags", all_values=True))
     (note,) = [sentence for sentence in said if "sound nearly the same" in sentence]
     assert note.startswith("1 pair of tracks") and note.endswith(": 17 copy.flac and 17.flac")

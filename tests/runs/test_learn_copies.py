@@ -54,5 +54,5 @@ def test_without_copies_and_artists_each_track_is_alone() -> None:
 
 
 def test_artist_who_is_called_like_a_group_is_not_in_it() -> None:
-    names = held_out_together([*(f"group {i}" for i in range(4)), "Ann", "Ann"], [])
-    assert len(set(names)) == 5 and names[4] == names[5]
+    names = held_out_together(["ann", "ann", *(f"group {i}" for i in range(3))], [])
+    assert len(set(names)) == 4 and names[0] == names[1]

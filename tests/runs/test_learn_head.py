@@ -141,13 +141,43 @@ def test_too_few_tracks_are_learned_and_not_scored() -> None:
     assert enough.scores is not None and enough.evidence is not None
 
 
-def test_half_of_two_tracks_is_one() -> None:
-    """Of a genre of two tracks: where it is held out nothing of the genre is left, and the half is not measured."""
+def test_half_is_measured_though_a_genre_has_few_tracks() -> None:
+    """Of a genre of two tracks half is one: where it is held out the other one is learned from."""
     given = rows(40)
     y = np.where(np.arange(40) < 2, 2, np.arange(40) % 2)
     learned = learn(Rows(given.x, given.track, y, given.artists), learning_curve=True)
-    assert learned.scores is not None
-    assert np.isnan(learned.half_recall).all() or not np.isnan(learned.half_recall[:2]).any()
+    assert learned.scores is not None and not np.isnan(learned.half_recall).any()
+
+
+def test_genre_that_is_never_held_out_is_not_measured_and_the_others_are() -> None:
+    given = rows(48)
+    learned = learn(Rows(given.x, given.track, given.y, given.artists, given.y == 2), learning_curve=True)
+    assert np.isnan(learned.half_recall).tolist() == [False, False, True]
+
+
+def test_any_of_several_genres_is_right_and_each_track_is_scored_once() -> None:
+    """The second 12 tracks are the first once more, under another genre."""
+    given = rows(12, n_genres=2)
+    x, y = np.concatenate([given.x, given.x]), np.append(given.y, np.full(12, 2))
+    twice = Rows(
+        x, np.arange(24), y, [*given.artists, *given.artists],
+        right=[frozenset({int(genre), 2}) for genre in np.tile(given.y, 2)], scored=np.arange(24) < 12,
+    )  # fmt: skip
+    learned = learn(twice, learning_curve=True)
+    assert learned.scores is not None and learned.evidence is not None
+    assert learned.tracks.tolist() == list(range(12)) and learned.scores["n"] == learned.evidence.n == 12
+    assert accuracy(learned) > 0.9 and np.nanmin(learned.half_recall) > 0.6, "half counts alike"
+    only = learn(Rows(x, np.arange(24), y, twice.artists))
+    assert only.scores is not None and only.scores["n"] == 24 and accuracy(only) < 0.75
+
+
+def test_truth_is_the_answer_where_that_is_right() -> None:
+    given = Rows(np.zeros((3, 1), np.float32), np.arange(3), np.array([0, 1, 2]), [None] * 3)
+    p = np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]])
+    assert given.truth(np.array([0, 2]), p).tolist() == [0, 2]
+    several = Rows(**vars(given) | {"right": [frozenset({0, 2}), frozenset({1}), frozenset({1, 2})]})
+    assert several.truth(np.array([0, 2]), p).tolist() == [2, 2]
+    assert several.truth(np.empty(0, np.int64), np.empty((0, 3))).tolist() == []
 
 
 def test_same_seed_gives_the_same_model_and_scores() -> None:

@@ -289,6 +289,21 @@ def test_fewer_than_two_genres_are_refused(sizes: dict[str, int], found: str) ->
         without_small_genres(files(**sizes))
 
 
+def test_tracks_that_mostly_stand_alone_are_refused() -> None:
+    """Folders of songs, or of albums: what is left would not be what the owner calls genres."""
+    alone = {f"Song {i}": 1 for i in range(5)}
+    with pytest.raises(DatasetError, match=r"5 of 9 tracks stand alone in their genre \(Song 0, .*are these genres\?"):
+        without_small_genres(files(Blues=2, Folk=2, **alone))
+    assert without_small_genres(files(Blues=2, Folk=3, **alone)).genres == ("Blues", "Folk"), "half of them may"
+
+
+def test_tracks_with_another_genre_do_not_stand_alone() -> None:
+    every = [
+        LabelledFile(Path(f"{i}"), g, None) for i in range(4) for g in (f"a{i}", f"b{i}", ("Blues", "Folk")[i % 2])
+    ]
+    assert without_small_genres(LabelledFiles(tuple(every), {}, ())).genres == ("Blues", "Folk")
+
+
 def test_a_genre_called_unknown_is_left_out_and_named() -> None:
     files = [LabelledFile(Path(f"{g}{i}.mp3"), g, None) for g in ("Rock", "Jazz", "Unknown") for i in range(2)]
     found = without_small_genres(LabelledFiles(tuple(files), {}, ()))

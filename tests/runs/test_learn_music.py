@@ -33,7 +33,8 @@ def test_nothing_is_said_where_all_sounds_like_music() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "n", "gate"), [(1, 2, True), (1, 3, True), (2, 9, False), (2, 10, True), (3, 10, False), (10, 10, False)]
+    ("refused", "n", "gate"),
+    [(1, 2, True), (1, 3, True), (2, 9, False), (2, 10, True), (3, 10, False), (10, 10, False)],
 )
 def test_gate_is_off_beyond_a_fifth_of_a_genre_and_one_track(refused: int, n: int, gate: bool) -> None:
     found = check(Blues=(0, 50), Birds=(refused, n))

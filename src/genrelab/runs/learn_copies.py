@@ -31,7 +31,11 @@ def near_copies(x: NDArray[np.float32]) -> list[tuple[int, int]]:
 
 
 def held_out_together(artists: Sequence[str | None], copies: Sequence[tuple[int, int]]) -> list[str | None]:
-    """A name for each track, equal for those of one artist and for near copies; None for a track by itself."""
+    """A name for each track, equal for those of one artist and for near copies; None for a track by itself.
+
+    Args:
+        artists: in lower case, so that none is called like a group.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -41,4 +45,4 @@ def held_out_together(artists: Sequence[str | None], copies: Sequence[tuple[int,
     n = len(artists)
     _, group = connected_components(coo_matrix((np.ones(len(pairs)), ends), (n, n)), directed=False)
     sizes = np.bincount(group)
-    return [artist if sizes[g] == 1 else f"group {g}" for artist, g in zip(artists, group.tolist(), strict=True)]
+    return [artist if sizes[g] == 1 else f"Group {g}" for artist, g in zip(artists, group.tolist(), strict=True)]

@@ -243,10 +243,11 @@ def without_small_genres(labelled: LabelledFiles) -> LabelledFiles:
             f"two genres with {MIN_PER_GENRE} tracks or more are needed to tell them apart. Found: "
             f"{join_first([f'{g} {n}' for g, n in sizes.most_common()]) or 'none'}"
         )
-    n_small = sum(sizes[g] for g in small)
-    if n_small > len(labelled.files) / 2:
+    paths = {f.path for f in labelled.files}
+    n_alone = len(paths - {f.path for f in _without(labelled.files, small)})
+    if n_alone > len(paths) / 2:
         raise DatasetError(
-            f"{n_small} of {pluralize(labelled.files, 'track')} stand alone in their genre ({join_first(small)}): are "
+            f"{n_alone} of {pluralize(paths, 'track')} stand alone in their genre ({join_first(small)}): are "
             "these genres? Two tracks of each or more are needed"
         )
     if not small:

@@ -44,8 +44,6 @@ def check_music(files: Sequence[LabelledFile], x: NDArray[np.float32]) -> MusicC
     names = [path.name for path in paths]
     if not names:
         return MusicCheck(True, ())
-    told = f"{pluralize(names, 'track')} do not sound like music to genrelab: {join_first(names)}"
-    return MusicCheck(
-        True,
-        (f"{told}. They are learned from, but `predict` and `tag` call such sounds unknown unless --any is given",),
-    )
+    tracks = f"{pluralize(names, 'track')} do not sound like music to genrelab: {join_first(names)}"
+    note = f"{tracks}. They are learned from, but `predict` and `tag` call such sounds unknown unless --any is given"
+    return MusicCheck(True, (note,))
