@@ -114,7 +114,7 @@ def test_card_of_a_model_on_embeddings_names_the_networks_and_the_early_stop(tas
     scores = metrics.score(np.zeros(3, int), np.full((3, 3), 1 / 3), task.genres)
     model, about = create("musicnn", TrainSettings(), task.genres), {"scores": scores, "notes": []}
     card = card_text(model, task, learned, about, EMBEDDING_CLIPS)
-    assert "averaged over up to 5 windows of 3 s of each clip of the preparation" in card
+    assert "averaged over up to 5 windows of 3 s of each clip or track" in card
     assert "averaged over up to" not in card_of(task, tmp_path)
 
 
