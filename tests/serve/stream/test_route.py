@@ -616,5 +616,5 @@ def test_predictions_keep_up_with_real_time(shared: Path, tmp_path: Path) -> Non
             with contextlib.suppress(TimeoutError):
                 while said := next_message(client, 0):
                     late.append(time.perf_counter() - began - said["end_s"])
-    assert len(late) >= 11
+    assert len(late) >= 9  # from 3 s on, which the model needs, every second; the last one may still be on its way
     assert np.median(late) < 0.3
