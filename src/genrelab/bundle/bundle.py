@@ -3,12 +3,10 @@
     BUNDLE/
     ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
     ├── README.md     the card
-    └── bundle.json   genres, view with all its numbers, clips, pooling, temperature, scores, results on
-                      calibration tracks, sha256 of the others
+    └── bundle.json   genres, view with all its numbers, temperature, scores, sha256 of the others (`manifest.py`)
 
 Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators. It is refused, with the reason,
-where it is incomplete, changed, of another version, refers to other files, or could take unlimited memory and time
-(`onnx_guard/`).
+where it is incomplete, changed, refers to other files, or could take unlimited memory and time (`onnx_guard/`).
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ from genrelab.bundle.manifest import (
 )
 from genrelab.bundle.onnx_guard.limits import measure
 from genrelab.bundle.onnx_guard.reader import FLOAT, Graph, read_graph
-from genrelab.core.config import ClipSettings, TableView, View, view_to_json
+from genrelab.core.config import ClipSettings, EmbeddingView, TableView, View, view_to_json
 from genrelab.core.errors import BundleError, printable
 from genrelab.evaluation.calibration import Evidence, apply_temperature
 
@@ -66,8 +64,7 @@ class Bundle:
         path: the folder that it was read from.
         name: of the model, such as `svm`.
         genres: sorted; the columns of `probabilities`.
-        view: what it reads of a clip, with all its numbers.
-        clips: which stretches of a track it reads.
+        view, clips: what it reads of a clip, with all its numbers, and which stretches of a track.
         temperature: divides the logarithms of its probabilities; 1 leaves them unchanged.
         calibration: its results on tracks that it was not fitted on; None where there were none.
         metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
@@ -98,6 +95,11 @@ class Bundle:
     def reads_audio(self) -> bool:
         """Does it classify audio? Not if it reads columns of a table of features."""
         return not isinstance(self.view, TableView)
+
+    @property
+    def reads_embedding(self) -> bool:
+        """Does it read what the music networks make of a window? Then predictions have tags and a music score."""
+        return isinstance(self.view, EmbeddingView)
 
     def probabilities(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Probability of each genre for windows of the view.
@@ -167,7 +169,7 @@ def write_bundle(
     Raises:
         BundleError: `folder` is there and is no bundle, or holds other files.
     """
-    _recover_or_refuse(folder)
+    recover_or_refuse(folder)
     contents = {MODEL_FILE: onnx, CARD_FILE: readme.encode()}
     about = {
         "format_version": FORMAT_VERSION,
@@ -204,7 +206,7 @@ def replace_card(folder: Path, text: str) -> None:
     Raises:
         BundleError: the bundle is missing, changed, of an unknown version, or holds other files.
     """
-    _recover_or_refuse(folder)
+    recover_or_refuse(folder)
     about, card = read_manifest(folder), text.encode()
     contents = read_verified(folder, about["files"])
     if contents[CARD_FILE] == card:
@@ -229,7 +231,7 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes], about: Mapping[
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _recover_or_refuse(folder: Path) -> None:
+def recover_or_refuse(folder: Path) -> None:
     """Restore what a kill left under another name, and refuse to replace anything but a bundle."""
     for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old-*")):
         if not folder.exists() and is_only_a_bundle(left):

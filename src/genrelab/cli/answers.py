@@ -9,7 +9,6 @@ import typer
 
 from genrelab.cli import console, options
 from genrelab.cli.use import load_audio_bundle, parse_share, with_min_precision
-from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import SettingsError, printable
 from genrelab.core.text import pluralize
 
@@ -23,11 +22,11 @@ be more sure than not.
 """
 
 MANY_TRACKS = 100
-"""With so many calibration tracks wrong answers, no longer too few tracks, are why a precision isn't supported."""
+"""From this number of calibration tracks on the message blames wrong answers, below it the number of tracks."""
 
 DEFAULT_TAG_PROBABILITY = 0.2
 """Of tracks of Emotify and GTZAN 93 and 96 % have a tag that is this probable, 18 and 20 % one that is more likely than
-not: the networks learned from tags that most listeners leave out."""
+not: the networks learned from tags that most listeners don't set."""
 
 MinPrecision = Annotated[
     float | None,
@@ -99,7 +98,7 @@ class AnswerOptions:
             SettingsError: the model has no descriptive tags.
         """
         bundle = load_audio_bundle(self.model)
-        if not isinstance(bundle.view, EmbeddingView):
+        if not bundle.reads_embedding:
             raise SettingsError(
                 f"{printable(str(bundle.path))}: {bundle.name} knows genres only, and --by tag needs descriptive tags: "
                 "name a model that reads the view embedding, or use --by genre"

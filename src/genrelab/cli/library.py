@@ -72,7 +72,7 @@ def tag(
 ) -> None:
     """Write the genre into the tags of files that have none; the audio stays, and `untag` takes it back.
 
-    Files with a genre are not even heard, unless --overwrite is given. Exit 1 where a file could not be tagged.
+    Files with a genre are not even classified, unless --overwrite is given. Exit 1 where a file could not be tagged.
 
     Example: genrelab tag ~/Music --dry-run
     """
@@ -97,7 +97,7 @@ def tag(
     each = verbose or dry_run
     with (
         output.rows(as_json=as_json, each=each) as rows,
-        _listening(bundle, answers.jobs, bar=not each) as (classify, on_written),
+        _open_classifier(bundle, answers.jobs, bar=not each) as (classify, on_written),
     ):
         show = rows.show if as_json else lambda row: rows.show(_without_percentage(row))
         if plan is not None:
@@ -132,12 +132,12 @@ def _apply(plan: Path, *, dry_run: bool, verbose: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _listening(bundle: Classifier, jobs: int | None, *, bar: bool) -> Iterator[tuple[Classify, OnWritten]]:
+def _open_classifier(bundle: Classifier, jobs: int | None, *, bar: bool) -> Iterator[tuple[Classify, OnWritten]]:
     """The classifier, with a progress bar unless rows show the progress."""
     from genrelab.tagging import classify
 
     with (
-        console.progress_bar("Listening") if bar else nullcontext(ignore) as progress,
+        console.progress_bar("Classifying") if bar else nullcontext(ignore) as progress,
         classify.open_classifier(bundle, jobs, progress) as found,
     ):
         yield found
@@ -179,7 +179,7 @@ def playlists(
     ] = PlaylistKind.GENRE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write one M3U8 for each genre, the surest tracks first, and unsure.m3u8. Exit 1 where a file could not be heard.
+    """Write one M3U8 for each genre, the surest tracks first, and unsure.m3u8. Exit 1 where one failed.
 
     With --by tag a track may be in several: a tag counts from --min-confidence on, 0.2 by default.
 
@@ -196,6 +196,6 @@ def playlists(
 
     choice = answers.choose(bundle, min_confidence, model_genres_only=not (by_tag or prefer_tags))
     settings = program.PlaylistSettings(choice, prefer_tags, by_tag, answers.exclude or ())
-    with _listening(bundle, answers.jobs, bar=True) as (classify, _):
+    with _open_classifier(bundle, answers.jobs, bar=True) as (classify, _):
         written = program.write_playlists(folder, out, classify, settings, console.notify)
     output.playlists(written, as_json=as_json)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
-from genrelab.core.config import ClipSettings, EmbeddingView
+from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
 from genrelab.core.progress import Notify, ignore
 from genrelab.evaluation.calibration import apply_temperature
@@ -135,11 +135,7 @@ def _load_input(bundle: Bundle, file: Path) -> ModelInput:
 
 def _clips(bundle: Bundle) -> ClipSettings:
     """The clips that every format is given; a bundle that would stop early is asked for all."""
-    return replace(bundle.clips, max_clips=sys.maxsize) if _stops_early(bundle) else bundle.clips
-
-
-def _stops_early(bundle: Bundle) -> bool:
-    return isinstance(bundle.view, EmbeddingView)
+    return replace(bundle.clips, max_clips=sys.maxsize) if bundle.reads_embedding else bundle.clips
 
 
 def _compare(
@@ -196,7 +192,7 @@ def _by_trained(trained: TrainedModel, inputs: list[ModelInput]) -> tuple[Floats
 
 
 def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
-    classifier = load_bundle(bundle.path).with_windows("all" if _stops_early(bundle) else None)
+    classifier = load_bundle(bundle.path).with_windows("all" if bundle.reads_embedding else None)
     predictions = [predict_file(classifier, file) for file in files]
     return _probability_table(bundle, [p.to_json() for p in predictions])
 
@@ -205,7 +201,7 @@ def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
     """Run `genrelab predict` in a subprocess; files named one by one are never looked up in the cache."""
     command = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
     command += ["--model", str(bundle.path.resolve()), "--json"]
-    command += ["--windows", "all"] if _stops_early(bundle) else []
+    command += ["--windows", "all"] if bundle.reads_embedding else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         predictions = json.loads(done.stdout)

@@ -31,7 +31,7 @@ import numpy as np
 
 from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.core.config import ClipSettings, EmbeddingView
+from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.core.progress import Notify
 from genrelab.core.sqlite import is_damage, move_aside, open_database
@@ -257,7 +257,7 @@ def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, 
     best = int(p.argmax())
     probabilities = dict(zip(bundle.genres, p.tolist(), strict=True))
     found = Prediction(str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None)
-    if not isinstance(bundle.view, EmbeddingView):
+    if not bundle.reads_embedding:
         return found
     if not (isinstance(tags_blob, bytes) and len(tags_blob) == 8 * (1 + len(TAGS))):
         return None

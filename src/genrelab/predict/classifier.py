@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import bundle as bundles
-from genrelab.core.config import EmbeddingView
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
@@ -175,4 +174,4 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
     """
     bundle = bundles.load_bundle(path or default_bundle())
     used = Decision(gate=bundle.gate)
-    return Classifier(**vars(bundle), decision=used, stops_early=isinstance(bundle.view, EmbeddingView))
+    return Classifier(**vars(bundle), decision=used, stops_early=bundle.reads_embedding)

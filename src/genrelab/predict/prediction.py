@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -126,6 +127,18 @@ class Decision:
             return True
         threshold = self.thresholds[genre]
         return threshold is not None and probability + ROUNDING >= threshold
+
+    def missing_support(self, genre: str, name: str) -> str:
+        """Why a genre, which a person knows by `name`, is too unsure to count; "" where no thresholds are set.
+
+        The threshold is rounded up, so that a confidence below it does not read as one above.
+        """
+        if self.thresholds is None:
+            return ""
+        threshold = self.thresholds.get(genre)
+        if threshold is None:
+            return f"too few tracks support {name} at this precision"
+        return f"{name} counts from {math.ceil(100 * threshold - ROUNDING)} % on"
 
     def _set(self, probabilities: Mapping[str, float], least: float) -> tuple[str, ...]:
         """Never empty if there are probabilities.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import BATCH_SIZE, Bundle
-from genrelab.core.config import FIRST_CLIP_VIEWS, EmbeddingView, LogMelView, SamplesView, View
+from genrelab.core.config import FIRST_CLIP_VIEWS, LogMelView, SamplesView, View
 from genrelab.features.views import compute_many
 
 
@@ -33,7 +33,7 @@ def score_windows(bundle: Bundle, clips: Iterable[Clip]) -> Iterator[ScoredWindo
     Windows of `embedding` go through one by one: its small network costs next to nothing, and no clip is read before
     the one before it was scored, so that the caller may stop.
     """
-    at_once = 1 if isinstance(bundle.view, EmbeddingView) else BATCH_SIZE
+    at_once = 1 if bundle.reads_embedding else BATCH_SIZE
     if bundle.view.name in FIRST_CLIP_VIEWS:
         clips = islice(clips, 1)
     spans: list[tuple[float, float]] = []
@@ -54,7 +54,7 @@ def _score_batch(
 ) -> Iterator[ScoredWindow]:
     if arrays:
         rows = bundle.probabilities(np.stack(arrays, dtype=np.float32))
-        embeddings = arrays if isinstance(bundle.view, EmbeddingView) else [None] * len(arrays)
+        embeddings = arrays if bundle.reads_embedding else [None] * len(arrays)
         yield from (ScoredWindow(*span, *row) for span, *row in zip(spans, rows, embeddings, strict=True))
 
 

@@ -177,7 +177,7 @@ class EmbeddingCache:
             self._database = None
 
     def _flush(self) -> None:
-        """Write what is pending; nobody else waits for longer than that takes."""
+        """Write what is pending, in one short transaction: another process may be waiting to write."""
         pending, self._pending = self._pending, []
         if pending:
             for statement, values in (("BEGIN IMMEDIATE", ()), *pending, ("COMMIT", ())):

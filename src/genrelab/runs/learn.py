@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab.bundle.bundle import write_bundle
-from genrelab.bundle.manifest import bundle_error, is_only_a_bundle
+from genrelab.bundle.bundle import recover_or_refuse, write_bundle
 from genrelab.core.config import EMBEDDING_CLIPS
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import available_cores
@@ -84,8 +83,7 @@ def learn(
         BundleError: `out` holds something else than a bundle.
         ModelError: the tracks are all alike.
     """
-    if out.exists() and not is_only_a_bundle(out):  # before an hour of work
-        raise bundle_error(out, "is there, and is not a bundle or not only that: choose another folder, or remove it")
+    recover_or_refuse(out)  # before an hour of work
     labelled = from_tags(root, all_values=settings.all_values) if settings.labels == "tags" else None
     labelled = labelled or from_folders(root, settings.artists)
     if settings.corrections is not None:
@@ -96,7 +94,8 @@ def learn(
     labelled = without_small_genres(labelled)
     paths = sorted({f.path for f in labelled.files})
     embedded = embed_files(paths, jobs=settings.jobs or available_cores(), notify=notify, progress=progress)
-    usable, found = _usable(labelled, dict(zip(paths, embedded, strict=True)))
+    found = dict(zip(paths, embedded, strict=True))
+    usable = _usable(labelled, found)
     rows, copies = _rows(usable, found)
     usable = replace(usable, notes=(*usable.notes, *_notes_of_copies(usable.files, copies)))
     for note in usable.notes[told:]:
@@ -105,7 +104,7 @@ def learn(
     return _write(out, root, usable, learned, check_music(usable.files, rows.x))
 
 
-def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[LabelledFiles, dict[Path, Embedded]]:
+def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> LabelledFiles:
     """The files that have an embedding, each audio once; the same audio under two genres is left out."""
     failed = {str(path): one.error for path, one in found.items() if one.error is not None}
     ok = [f for f in labelled.files if found[f.path].error is None]
@@ -125,13 +124,12 @@ def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Label
         copies += len(paths) - 1
         kept += [f for f in same if f.path == paths[0]]
     notes = [*labelled.notes]
-    notes += [f"{pluralize(copies, 'copy')} of other files left out"] if copies == 1 else []
-    notes += [f"{copies} copies of other files left out"] if copies > 1 else []
+    notes += [f"{copies} {'copy' if copies == 1 else 'copies'} of other files left out"] if copies else []
     notes += [f"left out, as the same audio stands under two genres: {pluralize(torn, 'recording')}"] if torn else []
     files = tuple(sorted(kept, key=lambda f: (f.path, f.genre)))
     result = LabelledFiles(files, labelled.failed | {k: str(v) for k, v in failed.items()}, tuple(notes))
     try:
-        return without_small_genres(result), found
+        return without_small_genres(result)
     except DatasetError as e:
         first = join_first([f"{k}: {v}" for k, v in failed.items()], most=3)
         raise DatasetError(
@@ -147,16 +145,16 @@ def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Rows, l
     """
     number = {genre: i for i, genre in enumerate(labelled.genres)}
     x = np.stack([_embedding(found[f.path]) for f in labelled.files])
-    several = {path for path, n in Counter(f.path for f in labelled.files).items() if n > 1}
-    own = [f"file {f.path}" if f.path in several else None for f in labelled.files]
+    genres_of: dict[Path, set[int]] = defaultdict(set)
+    for f in labelled.files:
+        genres_of[f.path].add(number[f.genre])
+    own = [f"file {f.path}" if len(genres_of[f.path]) > 1 else None for f in labelled.files]
     artists = [other if f.artist is None else fold_name(f.artist) for f, other in zip(labelled.files, own, strict=True)]
     y = np.array([number[f.genre] for f in labelled.files])
     paths = [f.path for f in labelled.files]
     copies = [(i, j) for i, j in near_copies(x) if paths[i] != paths[j]]
     groups = held_out_together(artists, copies)
-    right = (
-        [frozenset(number[f.genre] for f in labelled.files if f.path == path) for path in paths] if several else None
-    )
+    right = [frozenset(genres_of[path]) for path in paths]
     first = np.array([i == 0 or paths[i] != paths[i - 1] for i in range(len(paths))])  # they are sorted
     never = _never_held_out(y, groups)
     return Rows(x, np.arange(len(x)), y, groups, never, right=right, scored=first), copies

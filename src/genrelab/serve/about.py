@@ -1,4 +1,4 @@
-"""What clients are told of a model: its object in `GET /v1/models`."""
+"""The description of a model: its object in `GET /v1/models`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genrelab.core.config import FIRST_CLIP_VIEWS, EmbeddingView, FramesView, LogMelView, SamplesView
+from genrelab.core.config import FIRST_CLIP_VIEWS, FramesView, LogMelView, SamplesView
 from genrelab.evaluation.calibration import PROBABILITY_SCALE, Evidence
 from genrelab.predict.classifier import Classifier
 
@@ -46,7 +46,7 @@ def describe(name: str, bundle: Classifier, min_precision: float | None) -> dict
         "window_s": _window_s(bundle),
         "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
         "stops_early": bundle.stops_early,
-        "gate": isinstance(bundle.view, EmbeddingView) and bundle.gate,
+        "gate": bundle.reads_embedding and bundle.gate,
         "metrics": _valid_metrics(bundle.metrics),
         "min_precision": min_precision,
         "evidence": None if bundle.calibration is None else evidence_by_genre(bundle.calibration),

@@ -169,8 +169,8 @@ class About(_Response):
     created_by: str
     fingerprint: str = Field(description="Two models that share it answer alike.")
     window_s: float | None = Field(description="Seconds that a window looks at.")
-    max_windows: int | None = Field(description="At most so many stretches are listened to unless more are asked for.")
-    stops_early: bool = Field(description="Does it listen to no more of them than make the answer clear?")
+    max_windows: int | None = Field(description="The most stretches that are used unless more are asked for.")
+    stops_early: bool = Field(description="Does it use no more of them than make the answer clear?")
     gate: bool = Field(description="Is what does not sound like music answered `unknown`?")
     metrics: dict[str, Any] = Field(description="Its scores on tracks that it had not learned from.")
     min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")

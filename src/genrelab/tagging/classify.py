@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from genrelab.core.progress import Progress, ignore
 from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import PredictionCache, open_cache
 from genrelab.predict.classifier import Classifier
-from genrelab.predict.prediction import NOT_MUSIC, ROUNDING, UNKNOWN, Decision, Prediction
+from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Decision, Prediction
 from genrelab.tagging.write_tag import OnWritten
 
 MIN_CONFIDENCE = 0.5
@@ -115,7 +114,7 @@ class GenreChoice:
         guess = prediction.guess or UNKNOWN
         name = self._spell(guess)
         if prediction.genre == UNKNOWN:
-            missing = missing_support(self.decision, guess, name)
+            missing = self.decision.missing_support(guess, name)
         else:
             missing = f"less than {100 * self.min_confidence:g} %"
         return f"perhaps {name}; {missing}" if missing else f"perhaps {name}"
@@ -127,16 +126,3 @@ class GenreChoice:
         """
         key = str if self.genre_map is not None else spelling_key
         return [key(genre) for genre in before] == [key(genre) for genre in after]
-
-
-def missing_support(decision: Decision, genre: str, name: str) -> str:
-    """Why a genre, which a person knows by `name`, is too unsure for the precision that is asked for; "" without one.
-
-    The threshold is rounded up, so that a confidence below it does not read as one above.
-    """
-    if decision.thresholds is None:
-        return ""
-    threshold = decision.thresholds.get(genre)
-    if threshold is None:
-        return f"too few tracks support {name} at this precision"
-    return f"{name} counts from {math.ceil(100 * threshold - ROUNDING)} % on"

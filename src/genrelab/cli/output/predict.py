@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,7 @@ import typer
 
 from genrelab.audio.files import STANDARD_INPUT, expand_names, find_audio_files
 from genrelab.cli import console
-from genrelab.cli.output.writers import CsvWriter, JsonWriter, MissingSupport, Shown, TableWriter
-from genrelab.core.config import EmbeddingView
+from genrelab.cli.output.writers import CsvWriter, JsonWriter, Shown, TableWriter
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.progress import ignore
 from genrelab.core.text import pluralize
@@ -53,12 +51,11 @@ def print_predictions(
         BundleError: the bundle does not take audio, or was changed meanwhile.
     """
     require_audio_input(bundle)
-    if shown.tags and not isinstance(bundle.view, EmbeddingView):
+    if shown.tags and not bundle.reads_embedding:
         raise SettingsError(f"{printable(str(bundle.path))}: reads {bundle.view.name}, and only embedding has tags")
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
-    use_cache = library and (
-        fresh or not shown.timeline
-    )  # timelines are not cached: for them, all files are classified
+    # timelines are not cached: for them, all files are classified
+    use_cache = library and (fresh or not shown.timeline)
     found = list(find_audio_files(expand_names(names), exclude, console.notify))
     writer: TableWriter | JsonWriter | CsvWriter
     if shown.form == "json":
@@ -66,7 +63,8 @@ def print_predictions(
     elif shown.form == "csv":
         writer = CsvWriter(bundle.genres, shown, sets=bundle.decision.least_likely is not None)
     else:
-        writer = TableWriter(bundle.genres, [_name(f) for f in found], shown, _missing_support(bundle))
+        missing_support = None if bundle.decision.thresholds is None else bundle.decision.missing_support
+        writer = TableWriter(bundle.genres, [_name(f) for f in found], shown, missing_support)
     try:
         all_genres = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was reported before
         return write(writer, _predictions(bundle, found, jobs, use_cache, fresh), all_genres=all_genres)
@@ -74,14 +72,6 @@ def print_predictions(
         if fresh or not use_cache:  # the same command starts anew
             raise console.NothingToResume from None
         raise
-
-
-def _missing_support(bundle: Classifier) -> MissingSupport | None:
-    if bundle.decision.thresholds is None:
-        return None
-    from genrelab.tagging.classify import missing_support  # late: one file needs no workers and no cache
-
-    return partial(missing_support, bundle.decision)
 
 
 # --- which files ---
