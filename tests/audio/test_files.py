@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genrelab.audio.files import common_folder, find_audio_files, path_below
+from genrelab.audio.files import HIDDEN, LINK, SYSTEM, common_folder, find_audio_files, path_below, walk
 from genrelab.core.errors import DecodeError, SettingsError
 
 
@@ -46,6 +46,75 @@ def test_rare_audio_suffixes_are_found(tmp_path: Path, suffix: str) -> None:
 def test_files_in_genrelabs_own_folder_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", ".genrelab/b.mp3", "deep/.genrelab/c.mp3")
     assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]
+
+
+SYSTEM_FOLDERS = (
+    *("#recycle", "$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "@eaDir", "@Recycle", "@tmp", "lost+found", "#snapshot"),
+    *("System Volume Information", "FOUND.000", "Network Trash Folder", "Temporary Items", "__MACOSX", "Thumbs.db"),
+    *(".Trash-1000", ".Trashes", ".AppleDouble", ".Spotlight-V100", ".snapshots", "._rock", ".@__thumb", "LOST.DIR"),
+    *("@Recently-Snapshot", "@snapshots", "~snapshot", "@SynoDrive", "trashbox", "Recycle Bin"),
+)
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+def test_folders_of_systems_are_not_searched_at_any_depth_and_in_any_case(tmp_path: Path, name: str) -> None:
+    names = (name, name.upper(), name.lower())
+    touch(tmp_path, "rock/a.mp3", *(f"{n}/b.mp3" for n in names), *(f"rock/album/{n}/x/c.mp3" for n in names))
+    assert audio_files([tmp_path]) == [tmp_path / "rock/a.mp3"]
+    assert audio_files([tmp_path / name]) == [tmp_path / name / "b.mp3"], "which is named"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$uicideboy$", "#1 Hits", "@", "@home", "Trash", "Recovery", "Lost and Found", "found.footage", "Thumbs", "tmp",
+     "System", "snapshot", "!!!", "~", "Trash Metal", "recycled beats", "Macosx"],
+)  # fmt: skip
+def test_odd_names_of_music_are_no_system(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"{name}/a.mp3")
+    assert audio_files([tmp_path]) == [tmp_path / name / "a.mp3"]
+
+
+def test_links_to_folders_are_not_followed_unless_they_are_named(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "a.mp3")
+    touch(tmp_path / "music", "b.mp3")
+    (tmp_path / "music" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "music" / "loop").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "c.mp3").symlink_to(tmp_path / "elsewhere" / "a.mp3")
+    assert audio_files([tmp_path / "music"]) == [tmp_path / "music/b.mp3", tmp_path / "music/c.mp3"]
+    assert audio_files([tmp_path / "music/link"]) == [tmp_path / "music/link/a.mp3"]
+
+
+def test_junctions_of_windows_are_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.mp3", "junction/b.mp3")
+    monkeypatch.setattr(os.path, "isjunction", lambda path: str(path).endswith("junction"), raising=False)
+    assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]
+
+
+def test_what_is_passed_over_is_said_once_and_hidden_names_are_not(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp3", "#recycle/b.mp3", "x/#recycle/c.mp3", ".genrelab/d.mp3", "@eaDir/e.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    sentences: list[str] = []
+    list(find_audio_files([tmp_path], notify=sentences.append))
+    folders = ", ".join(str(tmp_path / name) for name in ("#recycle", "@eaDir", "x/#recycle"))
+    assert sentences == [
+        f"passed over: 3 folders of a system or server ({folders}), 1 link to a folder ({tmp_path / 'link'}); "
+        "name such a folder itself to use it"
+    ]
+    sentences.clear()
+    list(find_audio_files([tmp_path], ["#recycle", "link", "@*"], notify=sentences.append))
+    assert sentences == [], "a pattern leaves them out anyway, and fits something"
+
+
+def test_walk_calls_for_everything_that_it_passes_over(tmp_path: Path) -> None:
+    touch(tmp_path, "b/x.mp3", "a/.x.mp3", "#recycle/y.mp3", ".h/z.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    told: dict[str, str] = {}
+    found = list(walk(tmp_path, on_error=pytest.fail, passed_over=told.__setitem__))
+    assert [(Path(parent).name, names) for parent, _, names in found[1:]] == [("a", []), ("b", ["x.mp3"])]
+    assert told == {
+        str(tmp_path / name): why
+        for name, why in ((".h", HIDDEN), ("#recycle", SYSTEM), ("link", LINK), ("a/.x.mp3", HIDDEN))
+    }
 
 
 def test_file_named_twice_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from genrelab.core.errors import DatasetError, SettingsError
+from genrelab.identity.artists import Credit
 from genrelab.runs.learn_labels import (
     LabelledFile,
     LabelledFiles,
@@ -17,6 +18,7 @@ from genrelab.runs.learn_labels import (
 )
 from tests.support.containers import make, tag_richly
 from tests.support.labelled_music import write_folders, write_track
+from tests.support.raw_tags import id3v2, text
 
 
 def genres_of(labelled: LabelledFiles) -> dict[str, list[str]]:
@@ -53,8 +55,8 @@ def test_artists_of_folders_may_come_from_a_table(tmp_path: Path) -> None:
 
 
 def test_folder_whose_name_cannot_be_a_genre_is_refused(tmp_path: Path) -> None:
-    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "two\nlines"))
-    with pytest.raises(DatasetError, match=r"no genre can be called 'two\\nlines': rename it"):
+    root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "a\x07bell"))
+    with pytest.raises(DatasetError, match=r"no genre can be called 'a\\x07bell': rename it"):
         from_folders(root, None)
 
 
@@ -103,6 +105,25 @@ def test_folders_of_artists_and_albums_are_refused(tmp_path: Path) -> None:
     assert len(from_folders(root, None).genres) == 6, "half of them may be called like their artist"
 
 
+def test_folders_of_artists_with_guests_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "music"
+    for g, artist in enumerate(("Ann", "Beatles, The", "Bob")):
+        write_track(root / artist / "0.flac", g, 0, by=artist)
+        write_track(root / artist / "1.flac", g, 1, by=f"{artist} feat. Guest {g}")
+    with pytest.raises(DatasetError, match="its folders look like artists, not genres"):
+        from_folders(root, None)
+
+
+def test_folders_keep_the_credit_as_it_is_written(tmp_path: Path) -> None:
+    root = tmp_path / "music"
+    for genre in ("Blues", "Folk"):
+        for i in range(2):
+            write_track(root / genre / f"{i}.flac", 0, i, by=f"{genre} {i} feat. Else")
+    assert [f.credit.names for f in from_folders(root, None).files] == [
+        ("Blues 0 feat. Else",), ("Blues 1 feat. Else",), ("Folk 0 feat. Else",), ("Folk 1 feat. Else",)
+    ]  # fmt: skip
+
+
 # --- tags ---
 
 
@@ -114,17 +135,55 @@ def test_first_genre_of_the_tags_counts_or_all(tmp_path: Path) -> None:
     assert genres_of(first) == {"a.flac": ["Blues"], "b.flac": ["Folk"]}
     assert genres_of(every) == {"a.flac": ["Blues", "Folk"], "b.flac": ["Folk"]}
     assert [f.artist for f in every.files] == ["Ann", "Ann", None]
-    assert first.notes == every.notes == ("2 files with a genre in the tags, 1 without",)
+    assert [f.credit for f in every.files] == [Credit(("Ann",)), Credit(("Ann",)), Credit()]
+    assert every.notes == ("2 files with a genre in the tags, 1 without",)
+    several = "1 file with several genres, of which the first counts, such as Blues and Folk: --all-values learns each"
+    assert first.notes == (*every.notes, several)
 
 
 def test_several_genres_in_one_value_are_several(tmp_path: Path) -> None:
     write_track(tmp_path / "a.flac", 0, 0, genres=("Classical;  Chamber ; ", "Piano;Classical"))
     write_track(tmp_path / "b.flac", 0, 1, genres=(" ; ",))
     write_track(tmp_path / "c.flac", 0, 2, genres=("Rock/Pop, live",))
+    write_track(tmp_path / "d.flac", 0, 3, genres=("Rock/Pop",))
+    write_track(tmp_path / "e.flac", 0, 4, genres=("Chamber/Piano",))  # both are genres here, though nowhere else
     first, every = (from_tags(tmp_path, all_values=all_values) for all_values in (False, True))
-    assert genres_of(first) == {"a.flac": ["Classical"], "c.flac": ["Rock/Pop, live"]}
-    assert genres_of(every) == {"a.flac": ["Chamber", "Classical", "Piano"], "c.flac": ["Rock/Pop, live"]}
-    assert first.notes == every.notes == ("2 files with a genre in the tags, 1 without",)
+    assert genres_of(first) == {
+        "a.flac": ["Classical"], "c.flac": ["Rock/Pop, live"], "d.flac": ["Rock"], "e.flac": ["Chamber"]
+    }  # fmt: skip
+    assert genres_of(every) == {
+        "a.flac": ["Chamber", "Classical", "Piano"], "c.flac": ["Rock/Pop, live"], "d.flac": ["Pop", "Rock"],
+        "e.flac": ["Chamber", "Piano"],
+    }  # fmt: skip
+    assert first.notes[0] == every.notes[0] == "4 files with a genre in the tags, 1 without"
+    assert first.notes[-1].startswith("3 files with several genres, of which the first counts, such as Classical and")
+
+
+@pytest.mark.parametrize("all_values", [False, True])
+def test_texts_that_name_no_genre_are_counted_and_not_learned(tmp_path: Path, all_values: bool) -> None:
+    for i, genre in enumerate(("Blues", "Other", "unknown", "Misc", "(255)", "Other", "(17)", "-")):
+        write_track(tmp_path / f"{i}.flac", 0, i, genres=(genre,))
+    write_track(tmp_path / "8.flac", 0, 8, genres=("Other", "Folk"))
+    found = from_tags(tmp_path, all_values=all_values)
+    assert genres_of(found) == {"0.flac": ["Blues"], "6.flac": ["Rock"], "8.flac": ["Folk"]}
+    assert found.notes[0] == "3 files with a genre in the tags, 6 without"
+    assert found.notes[1].startswith("6 tracks labelled (255), -, Misc") and "taken as no genre" in found.notes[1]
+
+
+def test_spellings_stay_as_they_are_where_asked(tmp_path: Path) -> None:
+    for i, genre in enumerate(("Hip Hop", "hip-hop", "Rock; Pop", "Other")):
+        write_track(tmp_path / f"{i}.flac", 0, i, genres=(genre,))
+    found = from_tags(tmp_path, all_values=True, keep_spellings=True)
+    assert found.genres == ("Hip Hop", "Other", "Rock; Pop", "hip-hop")
+    assert found.notes == ("4 files with a genre in the tags, 0 without",)
+
+
+def test_second_tag_of_a_file_may_hold_its_genre(tmp_path: Path) -> None:
+    path = make(tmp_path, "mp3", seconds=0.5)
+    first, second = id3v2((b"TPE1", text("Ann"))), id3v2((b"TCON", text("Jazz")), version=4)
+    path.write_bytes(first + second + path.read_bytes())
+    (found,) = from_tags(tmp_path, all_values=False).files
+    assert (found.genre, found.credit) == ("Jazz", Credit(("Ann",)))
 
 
 @pytest.mark.parametrize("container", ["mp3", "m4a", "ogg"])
@@ -141,7 +200,8 @@ def test_spellings_of_a_genre_are_joined_to_that_of_most_files(tmp_path: Path) -
         write_track(tmp_path / f"{i}.flac", 0, i, genres=(genre,))
     found = from_tags(tmp_path, all_values=False)
     assert [f.genre for f in found.files] == [*["Hip Hop"] * 4, "Rock", "Rock", "Polka", "Polka"]
-    assert found.genres == ("Hip Hop", "Polka", "Rock"), "of equally frequent ones the first in order"
+    assert found.genres == ("Hip Hop", "Polka", "Rock"), "of equally frequent ones the usual one, or the first in order"
+    assert found.notes[1].startswith("spellings of one genre were joined: Hip Hop, HipHop, hip-hop are Hip Hop")
 
 
 def test_two_spellings_in_one_file_are_one_genre(tmp_path: Path) -> None:
@@ -153,7 +213,9 @@ def test_two_spellings_in_one_file_are_one_genre(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Various Artists", "va", " ", "Unknown Artist"])
 def test_nobodys_name_is_no_artist(tmp_path: Path, name: str) -> None:
     write_track(tmp_path / "a.flac", 0, 0, genres=("Blues",), by=name)
-    assert from_tags(tmp_path, all_values=False).files == (LabelledFile(tmp_path / "a.flac", "Blues", None),)
+    assert from_tags(tmp_path, all_values=False).files == (
+        LabelledFile(tmp_path / "a.flac", "Blues", None, Credit((name,) if name.strip() else ())),
+    )
 
 
 def test_file_whose_tags_cannot_be_used_is_a_named_row(tmp_path: Path) -> None:

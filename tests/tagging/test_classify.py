@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genrelab.core.errors import SettingsError
-from genrelab.core.genre_map import GenreMap
+from genrelab.identity.genre_map import GenreMap
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Decision, Prediction
 from genrelab.tagging.classify import GenreChoice
 

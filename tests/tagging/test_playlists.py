@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from genrelab.cli.main import app
 from genrelab.core.errors import SettingsError
-from genrelab.core.genre_map import GenreMap
+from genrelab.identity.genre_map import GenreMap
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Prediction
 from genrelab.tagging import classify
 from genrelab.tagging.classify import Classify, GenreChoice

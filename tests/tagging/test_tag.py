@@ -25,7 +25,7 @@ from genrelab.cli import main
 from genrelab.cli.main import app
 from genrelab.core.config import SamplesView
 from genrelab.core.errors import SettingsError, TagError
-from genrelab.core.genre_map import GenreMap
+from genrelab.identity.genre_map import GenreMap
 from genrelab.predict.cache import open_cache
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Prediction
 from genrelab.tagging import binary_patch, classify, replace_file, tag, tags

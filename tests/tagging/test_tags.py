@@ -17,6 +17,7 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.tagging import tags
 from tests.support.containers import COVER, MADE, by_ffmpeg, id3v1, make, samples, sound, tag_richly
+from tests.support.raw_tags import id3v2
 
 SAID = "genrelab 0.2.0 svm p=0.83"
 ID3_KIND = ("MP3", "WAVE", "AIFF")
@@ -120,14 +121,6 @@ def test_id3_keeps_its_version_its_frames_and_its_id3v1(tmp_path: Path, version:
     assert copy.read_bytes()[-128:] == path.read_bytes()[-128:]
 
 
-def raw_tag(*frames: tuple[bytes, bytes], version: int = 3, flags: int = 0) -> bytes:
-    """A tag of frames as they are given, which no library would write."""
-    body = b"".join(name + len(data).to_bytes(4, "big") + b"\0\0" + data for name, data in frames)
-    body = body.replace(b"\xff", b"\xff\0") if flags & 0x80 else body
-    size = bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0))
-    return b"ID3" + bytes((version, 0, flags)) + size + body
-
-
 ODD_FRAMES = (
     (b"TDRC", b"\x00summer of 1999"),  # no date: mutagen would write an empty one
     (b"TSOP", b"\x00Beatles, The"),  # of version 2.4, in a tag of version 2.3, as iTunes does
@@ -142,7 +135,7 @@ ODD_FRAMES = (
 def test_unknown_frames_stay_byte_for_byte(tmp_path: Path, version: int) -> None:
     path = make(tmp_path, "mp3")
     old = (b"TCON", b"\x00(17)"), (b"TXXX", b"\x00GENRELAB\x00older")
-    path.write_bytes(raw_tag(*old[:1], *ODD_FRAMES, *old[1:], version=version) + path.read_bytes())
+    path.write_bytes(id3v2(*old[:1], *ODD_FRAMES, *old[1:], version=version) + path.read_bytes())
     assert tags.read(path).genres == ("Rock",)
     written = retagged(path).read_bytes()
     for name, data in ODD_FRAMES:
@@ -154,7 +147,7 @@ def test_unknown_frames_stay_byte_for_byte(tmp_path: Path, version: int) -> None
 def test_an_unsynchronised_tag_and_one_of_version_2_2_are_read_and_written(tmp_path: Path) -> None:
     path = make(tmp_path, "mp3")
     audio = path.read_bytes()
-    path.write_bytes(raw_tag((b"PRIV", b"me\0\xff\xe0"), (b"TIT2", b"\x00Lied"), flags=0x80) + audio)
+    path.write_bytes(id3v2((b"PRIV", b"me\0\xff\xe0"), (b"TIT2", b"\x00Lied"), flags=0x80) + audio)
     copy = retagged(path)
     assert id3.ID3(copy)["PRIV:me:ÿà"].data == b"\xff\xe0"
     assert tags.artist_and_title(copy) == ("", "Lied")
@@ -206,7 +199,7 @@ def test_a_genre_in_id3_around_other_tags_counts_and_stays(tmp_path: Path, conta
     path.write_bytes(bare + id3v1())
     assert tags.read(path).genres == ()
     if container == "flac":
-        head = raw_tag((b"TCON", b"\x00(17)"))
+        head = id3v2((b"TCON", b"\x00(17)"))
         path.write_bytes(head + bare)
         assert tags.read(path).genres == ("Rock",)
         assert retagged(path).read_bytes().startswith(head)

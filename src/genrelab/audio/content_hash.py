@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genrelab.audio.ogg import ByteRange, OggStream
+from genrelab.audio.tag_blocks import InconsistentFileError, read_at, tags_before, tags_behind
 
 BLOCK = 1 << 20
 
@@ -31,20 +32,13 @@ MP4_INSIDE = {
 MP4_TABLES = (*MP4_INSIDE[b"stbl"], b"trun")
 
 
-class InconsistentFileError(Exception):
-    """Sizes stated in a file do not fit the file."""
-
-    def __str__(self) -> str:
-        return "sizes in it do not fit the file"
-
-
 def sha256_of_audio(path: str | Path) -> str:
     """SHA-256 of a file's audio.
 
-    Left out are ID3v2 tags at the start; ID3v1, APEv2 and Lyrics3 tags at the end; FLAC's metadata blocks but
-    STREAMINFO; the comment packets of Ogg streams and the division into pages; of MP4 all but `mdat` and the tables
-    needed to decode it; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all but
-    the properties of its streams. Other and damaged files are hashed as a whole.
+    Left out are ID3v2 and APEv2 tags at the start; ID3v1, ID3v2, APEv2 and Lyrics3 tags at the end; FLAC's metadata
+    blocks but STREAMINFO; the comment packets of Ogg streams and the division into pages; of MP4 all but `mdat` and the
+    tables needed to decode it; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all
+    but the properties of its streams. Other and damaged files are hashed as a whole.
 
     Args:
         path: any file.
@@ -86,7 +80,7 @@ def blocks(f: BinaryIO, offset: int, length: int) -> Iterator[bytes]:
 
 
 def _ranges_by_format(f: BinaryIO, size: int) -> Iterator[ByteRange]:
-    head = _read_at(f, 0, 16)
+    head = read_at(f, 0, 16)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         yield from chunks(f, b"fmt ", b"data")
     elif head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
@@ -98,19 +92,12 @@ def _ranges_by_format(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     elif head == ASF_HEADER:
         yield from _asf_ranges(f, size)
     else:
-        start, end = _after_id3v2(f), _end_before_tags(f, size)
-        if _read_at(f, start, 4) == b"fLaC":
+        before, behind = tags_before(f), tags_behind(f, size)
+        start, end = before[-1].end if before else 0, behind[-1].start if behind else size
+        if read_at(f, start, 4) == b"fLaC":
             yield start + 8, 34  # STREAMINFO is the first block, and always this long
             start = _after_flac_blocks(f, start + 4)
         yield start, _require_non_negative(end - start)
-
-
-def _read_at(f: BinaryIO, offset: int, n: int) -> bytes:
-    """Up to `n` bytes from `offset`; none outside the file."""
-    if offset < 0:
-        return b""
-    f.seek(offset)
-    return f.read(n)
 
 
 def _require_non_negative(length: int) -> int:
@@ -119,62 +106,15 @@ def _require_non_negative(length: int) -> int:
     return length
 
 
-# --- tags around a stream: MP3, AAC, WavPack, FLAC ---
-
-
-def _after_id3v2(f: BinaryIO) -> int:
-    """Where the ID3v2 tags at the start of the file end; some files have several."""
-    at = 0
-    while (head := _read_at(f, at, 10))[:3] == b"ID3" and len(head) == 10:
-        if max(head[6:]) > 127:
-            raise InconsistentFileError
-        footer = 10 if head[3] == 4 and head[5] & 0x10 else 0
-        at += 10 + footer + sum(b << shift for b, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    return at
-
-
-def _end_before_tags(f: BinaryIO, size: int) -> int:
-    """Where the tags at the end start: ID3v1 (with or without its extension), APEv2 and Lyrics3, in any order."""
-    end = size
-    while length := _id3v1_length(f, end) or _apev2_length(f, end) or _lyrics3_length(f, end):
-        end = _require_non_negative(end - length)
-    return end
-
-
-def _id3v1_length(f: BinaryIO, end: int) -> int:
-    if _read_at(f, end - 128, 3) != b"TAG":
-        return 0
-    return 128 + (227 if _read_at(f, end - 355, 4) == b"TAG+" else 0)
-
-
-def _apev2_length(f: BinaryIO, end: int) -> int:
-    footer = _read_at(f, end - 32, 32)
-    if footer[:8] != b"APETAGEX":
-        return 0
-    has_header = footer[23] & 0x80
-    return int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
-
-
-def _lyrics3_length(f: BinaryIO, end: int) -> int:
-    if _read_at(f, end - 9, 9) == b"LYRICS200":
-        digits = _read_at(f, end - 15, 6)
-        return int(digits) + 15 if digits.isdigit() else 0
-    if _read_at(f, end - 9, 9) == b"LYRICSEND":  # version 1: at most 5,100 characters, the length is not stored
-        start = max(0, end - 5_120)
-        at = _read_at(f, start, end - start).rfind(b"LYRICSBEGIN")
-        return end - start - at if at >= 0 else 0
-    return 0
-
-
 def _after_flac_blocks(f: BinaryIO, at: int) -> int:
     last = False
     while not last:
-        head = _read_at(f, at, 4)
+        head = read_at(f, at, 4)
         if len(head) < 4:
             raise InconsistentFileError
         last = bool(head[0] & 0x80)
         at += 4 + int.from_bytes(head[1:], "big")
-    frame = _read_at(f, at, 2)
+    frame = read_at(f, at, 2)
     if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
         raise InconsistentFileError
     return at
@@ -190,14 +130,14 @@ def chunks(f: BinaryIO, *wanted: bytes) -> Iterator[ByteRange]:
         InconsistentFileError: sizes that do not fit the file.
         OSError: it cannot be read.
     """
-    size, head = f.seek(0, 2), _read_at(f, 0, 8)
+    size, head = f.seek(0, 2), read_at(f, 0, 8)
     layout = ">4sI" if head[:4] == b"FORM" else "<4sI"
     end = 8 + struct.unpack(layout, head)[1]
     if end > size + 1:  # the padding byte of the last chunk is often missing
         raise InconsistentFileError
     at = 12
     while at + 8 <= min(end, size):
-        name, length = struct.unpack(layout, _read_at(f, at, 8))
+        name, length = struct.unpack(layout, read_at(f, at, 8))
         _require_non_negative(size - at - 8 - length)
         if name in wanted:
             yield at + 8, length
@@ -220,7 +160,7 @@ def _mp4_decoding_ranges(f: BinaryIO, name: bytes, offset: int, length: int) -> 
             if inner in MP4_INSIDE[name]:
                 yield from _mp4_decoding_ranges(f, inner, at, n)
     elif name == b"mdhd":
-        times = 20 if _read_at(f, offset, 1) == b"\1" else 12
+        times = 20 if read_at(f, offset, 1) == b"\1" else 12
         yield offset + times, _require_non_negative(length - times)
     elif name in MP4_TABLES:
         yield offset, length
@@ -234,7 +174,7 @@ def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         OSError: it cannot be read.
     """
     while at < end:
-        head = _read_at(f, at, 16)
+        head = read_at(f, at, 16)
         if len(head) < 8:
             raise InconsistentFileError
         length, header = int.from_bytes(head[:4], "big"), 8
@@ -250,11 +190,11 @@ def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _asf_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
-    end = int.from_bytes(_read_at(f, 16, 8), "little")
+    end = int.from_bytes(read_at(f, 16, 8), "little")
     _require_non_negative(size - end)
     at = 30
     while at < end:
-        head = _read_at(f, at, 24)
+        head = read_at(f, at, 24)
         length = int.from_bytes(head[16:], "little")
         if len(head) < 24 or length < 24:
             raise InconsistentFileError
@@ -270,7 +210,7 @@ def _ogg_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     streams: dict[int, OggStream] = {}
     at = 0
     while at < size:
-        head = _read_at(f, at, 27)
+        head = read_at(f, at, 27)
         if len(head) < 27 or head[:5] != b"OggS\x00":
             raise InconsistentFileError
         lacing = f.read(head[26])
@@ -279,7 +219,7 @@ def _ogg_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
             raise InconsistentFileError
         serial = int.from_bytes(head[14:18], "little")
         if head[5] & 2:
-            streams[serial] = OggStream(_read_at(f, body, min(length, 8)))
+            streams[serial] = OggStream(read_at(f, body, min(length, 8)))
         if serial not in streams:
             raise InconsistentFileError
         yield from streams[serial].audio(f, body, lacing)

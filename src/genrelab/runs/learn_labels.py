@@ -6,17 +6,20 @@ import csv
 import io
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genrelab.audio.file_tags import FileTags, read_file_tags
 from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DatasetError, DecodeError, SettingsError, TagError, printable
-from genrelab.core.genre_names import spelling_key
 from genrelab.core.text import is_printable_line, join_first, pluralize
-from genrelab.datasets.artists import NO_ARTIST, fold_name
 from genrelab.datasets.base import DatasetOptions
 from genrelab.datasets.registry import detect, load_dataset
+from genrelab.identity.artist_names import name_key, people_in
+from genrelab.identity.artists import Credit
+from genrelab.identity.genre_names import spelling_key
+from genrelab.identity.genres import join_genres, separate_genres
 from genrelab.predict.prediction import UNKNOWN
 from genrelab.tagging import tags
 
@@ -28,11 +31,12 @@ MIN_PER_GENRE = 2
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """A file, the genre that it is learned as, and its artist where known."""
+    """A file, the genre that it is learned as, its artist where known, and who it is credited to as written."""
 
     path: Path
     genre: str
     artist: str | None
+    credit: Credit = Credit()  # noqa: RUF009 - it is frozen
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,22 @@ class LabelledFiles:
         return tuple(sorted({f.genre for f in self.files}))
 
 
-def from_folders(root: Path, artists: Path | None) -> LabelledFiles:
+def from_folders(root: Path, artists: Path | None, *, keep_spellings: bool = False) -> LabelledFiles:
     """The tracks of a collection, as their folders (or what else `load_dataset` finds) say.
 
     Args:
         artists: CSV with the columns id and artist.
+        keep_spellings: folders whose names are spellings of one genre stay several genres.
 
     Raises:
         DatasetError: ROOT holds no labelled audio.
     """
     _check_is_labelled(root)
-    dataset = load_dataset(root, options=DatasetOptions(artists=artists))
+    dataset = load_dataset(root, options=DatasetOptions(artists=artists, keep_spellings=keep_spellings))
     if dataset.features is not None:
         raise DatasetError(f"{root}: a table of features holds no audio to learn from: name a folder of music")
     usable = [t for t in dataset.tracks if t.path is not None and t.genre is not None and t.problem is None]
-    files = (LabelledFile(dataset.root / str(t.path), str(t.genre), t.artist) for t in usable)
+    files = (LabelledFile(dataset.root / str(t.path), str(t.genre), t.artist, t.credit) for t in usable)
     failed = {str(dataset.root / (t.path or t.track_id)): t.problem for t in dataset.tracks if t.problem is not None}
     found = tuple(sorted(files, key=lambda f: f.path))
     _check_folders_are_genres(root, found)
@@ -96,10 +101,11 @@ def _check_is_labelled(root: Path) -> None:
 
 def _check_folders_are_genres(root: Path, files: Sequence[LabelledFile]) -> None:
     """Raises DatasetError where most folders have the name of their artist: Artist/Album/song.mp3."""
-    artists: dict[str, set[str]] = defaultdict(set)
+    artists: dict[str, list[set[str]]] = defaultdict(list)
     for f in files:
-        artists[f.genre].add(fold_name(f.artist or ""))
-    same = sum(found == {fold_name(genre)} for genre, found in artists.items())
+        people = people_in((f.artist or "", *f.credit.names, *f.credit.album_names))
+        artists[f.genre].append({name_key(name) for name in (f.artist or "", *people)})
+    same = sum(all(name_key(genre) in credited for credited in found) for genre, found in artists.items())
     if same > len(artists) / 2:
         raise DatasetError(
             f"{root}: its folders look like artists, not genres ({same} of {len(artists)} have the artist's name): add "
@@ -107,63 +113,84 @@ def _check_folders_are_genres(root: Path, files: Sequence[LabelledFile]) -> None
         )
 
 
-def from_tags(root: Path, *, all_values: bool) -> LabelledFiles:
+def from_tags(root: Path, *, all_values: bool, keep_spellings: bool = False) -> LabelledFiles:
     """The files below a folder whose tags hold a genre: of several the first, or with `all_values` each of them.
 
-    Spellings of one genre (`Hip Hop`, `hip-hop`) are joined under the one that most files have.
+    Spellings of one genre (`Hip Hop`, `hip-hop`) are joined under the one that most files have; texts such as `Other`
+    are no genre.
+
+    Args:
+        keep_spellings: genres stay as they are written.
 
     Raises:
         DatasetError: no file has a genre.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    found: list[LabelledFile] = []
+    passed_over: list[str] = []
+    paths = list(find_audio_files([root], notify=passed_over.append))
+    n_files = sum(isinstance(path, Path) for path in paths)
+    read, failed = _read_all(paths)
+    labels, notes = _label(read, all_values=all_values, keep=keep_spellings)
+    if not n_files:
+        raise DatasetError(f"{root}: no audio in this folder or below it")
+    if not labels:
+        raise DatasetError(
+            f"{root}: none of {pluralize(n_files, 'audio file')} has a genre in its tags; --labels folders learns from "
+            "folders"
+        )
+    files = sorted((_labelled(path, genre, read[path]) for path, genre in labels), key=lambda f: (f.path, f.genre))
+    n_labelled = len({f.path for f in files})
+    counts = f"{pluralize(n_labelled, 'file')} with a genre in the tags, {n_files - n_labelled} without"
+    return LabelledFiles(tuple(files), failed, (counts, *notes, *passed_over))
+
+
+def _read_all(paths: Iterable[Path | DecodeError]) -> tuple[dict[Path, FileTags], dict[str, str]]:
+    """The tags of files, and why those of others cannot be used."""
+    read: dict[Path, FileTags] = {}
     failed: dict[str, str] = {}
-    n_files = 0
-    for path in find_audio_files([root]):
+    for path in paths:
         try:
             if isinstance(path, DecodeError):
                 raise path
-            n_files += 1
-            genres = _separate(tags.read(path).genres)
-            if unusable := [g for g in genres if not is_printable_line(g)]:
-                raise TagError(path, f"its genre cannot be used: {unusable[0][:80]!r}")
-            found += [LabelledFile(path, g, _artist(path)) for g in (genres if all_values else genres[:1])]
+            read[path] = _readable(path)
         except (TagError, DecodeError) as e:
             failed[str(e.path)] = e.reason
         except OSError as e:
             failed[str(path)] = e.strerror or str(e)
-    if not found:
-        raise DatasetError(
-            f"{root}: none of {pluralize(n_files, 'audio file')} has a genre in its tags; --labels folders learns from "
-            "folders"
-            if n_files
-            else f"{root}: no audio in this folder or below it"
-        )
-    n_labelled = len({f.path for f in found})
-    notes = [f"{pluralize(n_labelled, 'file')} with a genre in the tags, {n_files - n_labelled} without"]
-    return LabelledFiles(_one_spelling(found), failed, tuple(notes))
+    return read, failed
 
 
-def _separate(values: Iterable[str]) -> tuple[str, ...]:
-    """Genres of which many programs write several into one value: `Classical; Chamber`."""
-    names = (" ".join(name.split()) for value in values for name in value.split(";"))
-    return tuple(dict.fromkeys(name for name in names if name))
+def _readable(path: Path) -> FileTags:
+    """The tags of a file; raises TagError where they cannot be used, and OSError."""
+    found = read_file_tags(path)
+    if not found.genres:
+        tags.read(path)  # says what is wrong with the file, if that is why
+    if unusable := [g for g in found.genres if not is_printable_line(g)]:
+        raise TagError(path, f"its genre cannot be used: {unusable[0][:80]!r}")
+    return found
 
 
-def _artist(path: Path) -> str | None:
-    artist, _ = tags.artist_and_title(path)
-    return None if not artist or fold_name(artist) in NO_ARTIST else artist
+def _label(read: Mapping[Path, FileTags], *, all_values: bool, keep: bool) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(file, genre) for each genre that is learned, and what became of those that were written."""
+    written = {path: found.genres for path, found in read.items() if found.genres}
+    known = {spelling_key(genre) for texts in written.values() for genre in separate_genres(texts)}
+    if not keep:  # texts that name no genre stay, for the note on them
+        written = {path: separate_genres(texts, known) or ("; ".join(texts),) for path, texts in written.items()}
+    labels = [(path, g) for path, genres in written.items() for g in (genres if all_values else genres[:1])]
+    joined = join_genres([genre for _, genre in labels], keep_spellings=keep)
+    notes = list(joined.notes)
+    several = [genres for genres in written.values() if len(genres) > 1]
+    if several and not all_values:
+        example = " and ".join(several[0][:2])
+        note = f"{pluralize(several, 'file')} with several genres, of which the first counts, such as {example}"
+        notes.append(f"{note}: --all-values learns each")
+    return [(path, g) for (path, _), g in zip(labels, joined.names, strict=True) if g is not None], notes
 
 
-def _one_spelling(files: list[LabelledFile]) -> tuple[LabelledFile, ...]:
-    """The files, each genre in its most frequent spelling (of equally frequent ones the first in order)."""
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for f in files:
-        spellings[spelling_key(f.genre)][f.genre] += 1
-    name = {key: min(found, key=lambda s: (-found[s], s)) for key, found in spellings.items()}
-    joined = {replace(f, genre=name[spelling_key(f.genre)]) for f in files}  # a set: two spellings in one file
-    return tuple(sorted(joined, key=lambda f: (f.path, f.genre)))
+def _labelled(path: Path, genre: str, read: FileTags) -> LabelledFile:
+    people = people_in(read.credit.names or read.credit.album_names)
+    return LabelledFile(path, genre, read.credit.text if people else None, read.credit)
 
 
 def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> LabelledFiles:
@@ -187,18 +214,18 @@ def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> Label
         if genre and key in by_path:
             kept.append(replace(by_path[key], genre=genre))
         elif genre:
-            kept.append(LabelledFile(path, genre, _artist_or_none(path)))
+            kept.append(_labelled(path, genre, _tags_if_readable(path)))
     note = f"{pluralize(decided, 'correction')} from {table.name}"
     files = tuple(sorted(kept, key=lambda f: (f.path, f.genre)))
     failed = {path: why for path, why in labelled.failed.items() if _key(Path(path)) not in decided}
     return LabelledFiles(files, failed, (*labelled.notes, note))
 
 
-def _artist_or_none(path: Path) -> str | None:
+def _tags_if_readable(path: Path) -> FileTags:
     try:
-        return _artist(path)
-    except (TagError, OSError):
-        return None
+        return read_file_tags(path)
+    except OSError:
+        return FileTags()
 
 
 def _key(path: Path) -> str:

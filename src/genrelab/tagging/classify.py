@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from genrelab.core.errors import SettingsError
-from genrelab.core.genre_map import GenreMap
-from genrelab.core.genre_names import spelling_key, usual_name
 from genrelab.core.progress import Progress, ignore
+from genrelab.identity.genre_map import GenreMap
+from genrelab.identity.genre_names import spelling_key, usual_name
 from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import PredictionCache, open_cache
 from genrelab.predict.classifier import Classifier

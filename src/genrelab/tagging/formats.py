@@ -14,13 +14,15 @@ ID3v2, the most complicated of them, has a file of its own: `id3.py`.
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from genrelab.audio.content_hash import atoms
+from genrelab.audio.tag_blocks import APEV2, TagBlock, read_at, tags_before, tags_behind
 from genrelab.core.errors import TagError
 
 FieldValues = Mapping[str, list[str]]
@@ -30,7 +32,7 @@ FieldValues = Mapping[str, list[str]]
 class TagFormat:
     """Tags that mutagen loads and saves without special treatment."""
 
-    genre, field_pattern, artist, title = "GENRE", "{}", "ARTIST", "TITLE"
+    genre, field_pattern = "GENRE", "{}"
 
     def key(self, field: str | None) -> str:
         """The key of a field; None: the genre's own."""
@@ -64,12 +66,8 @@ class TagFormat:
         for key, value in audio.tags.items():
             yield key, digest(value)
 
-    def genre_names(self, tags: Any, key: str) -> list[str]:
-        """Genres as names, where a tag may hold numbers."""
-        return self.get(tags, key)
-
-    def genres_elsewhere(self, path: Path) -> list[str]:
-        """Genres in another tag of the file."""
+    def other_blocks(self, path: Path) -> list[str]:
+        """A digest of every other tag around the stream, which saving must not touch."""
         return []
 
 
@@ -96,14 +94,15 @@ class Flac(Vorbis):
             if block.code not in (1, 4):  # padding, comments
                 yield f"block {block.code}", digest(block.write())
 
-    def genres_elsewhere(self, path: Path) -> list[str]:
-        return genres_around(path)
+    def other_blocks(self, path: Path) -> list[str]:
+        before, behind = blocks_around(path)
+        return digests(path, [*before, *behind])
 
 
 class Mp4(TagFormat):
     """Atoms of iTunes."""
 
-    genre, field_pattern, artist, title = "©gen", "----:com.apple.iTunes:{}", "©ART", "©nam"
+    genre, field_pattern = "©gen", "----:com.apple.iTunes:{}"
 
     def get(self, tags: Any, key: str) -> list[str]:
         return [v if isinstance(v, str) else bytes(v).decode("utf-8", "replace") for v in tags.get(key, [])]
@@ -123,7 +122,7 @@ class Mp4(TagFormat):
 class Asf(TagFormat):
     """Windows Media."""
 
-    genre, artist, title = "WM/Genre", "Author", "Title"
+    genre = "WM/Genre"
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         for key, value in audio.tags:
@@ -133,36 +132,55 @@ class Asf(TagFormat):
 class Ape(TagFormat):
     """APEv2 at the end of a file."""
 
-    genre, artist, title = "Genre", "Artist", "Title"
+    genre = "Genre"
+
+    def load(self, kind: Any, path: Path) -> Any:
+        from mutagen import apev2
+
+        audio = kind(path)
+        _, behind = blocks_around(path)
+        if (own := _last_ape(behind)) is not None:  # mutagen finds it before few others only
+            with path.open("rb") as f:
+                audio.tags = apev2.APEv2(io.BytesIO(read_at(f, own.start, own.end - own.start)))
+        return audio
 
     def get(self, tags: Any, key: str) -> list[str]:
         value = tags.get(key)
         return list(value) if value is not None and value.kind == 0 else []
 
     def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
-        with path.open("rb") as f:
-            f.seek(max(0, f.seek(0, 2) - 128))
-            tail = f.read()
+        with path.open("r+b") as f:  # mutagen would remove what stands behind its own tag, or write behind it
+            behind = list(itertools.takewhile(lambda block: block.kind != APEV2, tags_behind(f, f.seek(0, 2))))
+            start = behind[-1].start if behind else f.seek(0, 2)
+            f.seek(start)
+            rest = f.read()
+            f.truncate(start)
         super().save(audio, path, new_values)
-        with path.open("r+b") as f:
-            f.seek(max(0, f.seek(0, 2) - 128))
-            if tail.startswith(b"TAG") and f.read() != tail:  # mutagen removes an ID3v1 tag behind its own
-                f.write(tail)
+        with path.open("ab") as f:
+            f.write(rest)
 
-    def genres_elsewhere(self, path: Path) -> list[str]:
-        return genres_around(path)
+    def other_blocks(self, path: Path) -> list[str]:
+        before, behind = blocks_around(path)
+        own = _last_ape(behind)
+        if own is None:
+            before = [block for block in before if block.kind != APEV2]
+        return digests(path, [block for block in (*before, *behind) if block is not own])
 
 
-def genres_around(path: Path) -> list[str]:
-    """Genres in ID3v2 before a stream, and in ID3v1 and APEv2 behind it."""
-    from mutagen import apev2, id3
+def _last_ape(behind: Sequence[TagBlock]) -> TagBlock | None:
+    return next((block for block in behind if block.kind == APEV2), None)
 
-    found: list[str] = []
-    with suppress(id3.error):  # no tag, or an unreadable one: no genre in it
-        found += [genre for frame in id3.ID3(path).getall("TCON") for genre in frame.genres]
-    with suppress(apev2.error):
-        found += Ape().get(apev2.APEv2(path), Ape.genre)
-    return found
+
+def blocks_around(path: Path) -> tuple[list[TagBlock], list[TagBlock]]:
+    """Every tag before the stream, and every one behind it, the last one first."""
+    with path.open("rb") as f:
+        return tags_before(f), tags_behind(f, f.seek(0, 2))
+
+
+def digests(path: Path, blocks: Sequence[TagBlock]) -> list[str]:
+    """A digest of each of these tags."""
+    with path.open("rb") as f:
+        return [digest(read_at(f, block.start, block.end - block.start)) for block in blocks]
 
 
 def digest(value: Any) -> str:

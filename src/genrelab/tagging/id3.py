@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genrelab.audio.content_hash import InconsistentFileError, chunks
-from genrelab.tagging.formats import FieldValues, TagFormat, digest, genres_around
+from genrelab.audio.content_hash import chunks
+from genrelab.audio.file_tags import read_file_tags
+from genrelab.audio.tag_blocks import ID3V2
+from genrelab.tagging.formats import FieldValues, TagFormat, blocks_around, digest, digests
 
 NEW_ID3_VERSION = 3
 """ID3v2.3 is what every player, car and version of Windows reads."""
@@ -27,16 +28,13 @@ _ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 class Id3(TagFormat):
     """ID3v2 in a chunk of WAV and AIFF."""
 
-    genre, field_pattern, artist, title = "TCON", "TXXX:{}", "TPE1", "TIT2"
+    genre, field_pattern = "TCON", "TXXX:{}"
 
     def load(self, kind: Any, path: Path) -> Any:
         return kind(path, translate=False, load_v1=False)
 
     def get(self, tags: Any, key: str) -> list[str]:
         return [str(text) for frame in tags.getall(key) for text in frame.text]
-
-    def genre_names(self, tags: Any, key: str) -> list[str]:
-        return [word for frame in tags.getall(key) for word in getattr(frame, "genres", frame.text)]
 
     def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
         from mutagen import id3
@@ -58,10 +56,23 @@ class Id3(TagFormat):
         self.save_id3(tags, path, v2_version=4 if tags.version >= (2, 4) else 3, v23_sep=None)
 
     def new_tags(self, audio: Any, path: Path) -> Any:
-        """Tags for a file without ID3v2."""
+        """Tags for a file without ID3v2, with what others in it say: players look into ID3v2 first."""
         audio.add_tags()
-        audio.tags.version = (2, NEW_ID3_VERSION, 0)
-        return audio.tags
+        tags = audio.tags
+        self.copy_values(tags, path)
+        return tags
+
+    def copy_values(self, tags: Any, path: Path) -> None:
+        """Give new tags the names that other tags of the file have."""
+        from mutagen import id3
+
+        tags.version = (2, NEW_ID3_VERSION, 0)
+        found = read_file_tags(path)
+        texts = ((id3.TIT2, found.title), (id3.TALB, found.album), (id3.TPE1, found.artist))
+        for frame, text in texts:
+            if text:
+                values = [text] if isinstance(text, str) else list(text)
+                tags.setall(frame.__name__, [frame(encoding=3, text=values)])
 
     def save_id3(self, tags: Any, path: Path, **how: Any) -> None:
         """Write the tag into its place in the file."""
@@ -83,24 +94,8 @@ class Id3(TagFormat):
         return b""
 
 
-class Wave(Id3):
-    """WAV, which may also have a genre in its INFO list."""
-
-    def genres_elsewhere(self, path: Path) -> list[str]:
-        with path.open("rb") as f:
-            try:
-                lists = list(chunks(f, b"LIST"))
-            except InconsistentFileError:
-                return []
-            for offset, length in lists:
-                f.seek(offset)
-                if (genre := _info_genre(f.read(min(length, 1 << 20)))) is not None:
-                    return [genre]
-        return []
-
-
 class Mp3(Id3):
-    """ID3v2 before the audio; an ID3v1 or APEv2 tag behind it is kept unchanged."""
+    """The first ID3v2 tag before the audio, which every player reads; all other tags are kept unchanged."""
 
     def load(self, kind: Any, path: Path) -> Any:
         from mutagen import id3
@@ -115,11 +110,16 @@ class Mp3(Id3):
     def new_tags(self, audio: Any, path: Path) -> Any:
         from mutagen import id3
 
-        tags = id3.ID3()
-        with suppress(id3.ID3NoHeaderError):  # players read ID3v2 first: copy ID3v1's values into it
+        try:  # ID3v1's values, which mutagen reads where there is no ID3v2
             tags = id3.ID3(path, v2_version=NEW_ID3_VERSION)
-        tags.version = (2, NEW_ID3_VERSION, 0)
+        except id3.ID3NoHeaderError:
+            tags = id3.ID3()
+        self.copy_values(tags, path)
         return tags
+
+    def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
+        _remove_footer(path)
+        super().save(audio, path, new_values)
 
     def save_id3(self, tags: Any, path: Path, **how: Any) -> None:
         from mutagen import id3
@@ -144,8 +144,19 @@ class Mp3(Id3):
         with path.open("rb") as f:
             return f.read(size)
 
-    def genres_elsewhere(self, path: Path) -> list[str]:
-        return genres_around(path)
+    def other_blocks(self, path: Path) -> list[str]:
+        before, behind = blocks_around(path)
+        own = next((block for block in before if not block.start and block.kind == ID3V2), None)
+        return digests(path, [block for block in (*before, *behind) if block is not own])
+
+
+def _remove_footer(path: Path) -> None:
+    """Remove the footer of a tag at the start of a file: it repeats the header, and mutagen would leave it behind."""
+    before, _ = blocks_around(path)
+    content = path.read_bytes() if before and before[0].kind == ID3V2 else b""
+    if content[:4] == b"ID3\4" and content[5] & 0x10:
+        end, flags = before[0].end, content[5] & ~0x10
+        path.write_bytes(content[:5] + bytes((flags,)) + content[6 : end - _HEADER] + content[end:])
 
 
 def raw_frames(tag: bytes) -> list[bytes] | None:
@@ -186,14 +197,3 @@ def _frame_size(four: bytes, version: int) -> int:
     if version == 3:
         return int.from_bytes(four, "big")
     return -1 if max(four) > 127 else sum(b << shift for b, shift in zip(four, (21, 14, 7, 0), strict=True))
-
-
-def _info_genre(info: bytes) -> str | None:
-    """The genre in a LIST chunk of WAV."""
-    at = 4
-    while info[:4] == b"INFO" and at + 8 <= len(info):
-        length = int.from_bytes(info[at + 4 : at + 8], "little")
-        if info[at : at + 4] == b"IGNR":
-            return info[at + 8 : at + 8 + length].split(b"\0")[0].decode("utf-8", "replace")
-        at += 8 + length + length % 2
-    return None

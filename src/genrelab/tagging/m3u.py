@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab import __version__
-from genrelab.core.errors import SettingsError, TagError, printable
+from genrelab.core.errors import SettingsError, printable
 from genrelab.tagging import tags
 from genrelab.tagging.new_file import new_file
 
@@ -75,7 +75,7 @@ def entry(path: Path, out: Path, duration_s: float | None) -> str:
 def _title(path: Path) -> str:
     try:
         artist, title = tags.artist_and_title(path)
-    except (TagError, OSError):  # it was classified: missing titles are no error
+    except OSError:  # it was classified: missing titles are no error
         artist, title = "", ""
     name = " - ".join(part for part in (artist, title) if part) if title else path.stem
     return " ".join(printable(" ".join(name.split())).split())

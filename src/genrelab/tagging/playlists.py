@@ -9,8 +9,9 @@ from pathlib import Path
 
 from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DecodeError, SettingsError, TagError
-from genrelab.core.genre_names import spelling_key
 from genrelab.core.progress import Notify, ignore
+from genrelab.identity.genre_names import spelling_key
+from genrelab.identity.genres import most_frequent
 from genrelab.predict.prediction import NOT_MUSIC, Prediction
 from genrelab.tagging import m3u, tags
 from genrelab.tagging.classify import Classify, GenreChoice
@@ -97,8 +98,7 @@ class _Lists:
 
     def _title(self, key: str) -> str:
         own = self._own[key]
-        # of two spellings that are equally frequent, the same one in every run
-        return min(own, key=lambda name: (-own[name], name)) if own else self._usual[key]
+        return most_frequent(own) if own else self._usual[key]
 
 
 def write_playlists(
@@ -163,13 +163,20 @@ def _find(files: list[Path], classify: Classify, settings: PlaylistSettings) -> 
 
 
 def _from_own_tags(path: Path, choice: GenreChoice) -> _Found | None:
-    """None if the file has no genre, or its tags cannot be read: then it is classified."""
+    """None if no tag of the file names a genre, or it cannot be read: then it is classified."""
     try:
-        genres = tags.read(path).genres
-        if not genres:
-            return None
-        names = choice.names(genres, as_written=True)
-        return _Found(path, dict.fromkeys(names, 1.0), 1.0, tags.duration_s(path), from_tags=True)
+        genres = tags.read_genres(path)
+    except OSError:
+        return None
+    if not genres:
+        return None
+    names = choice.names(genres, as_written=True)
+    return _Found(path, dict.fromkeys(names, 1.0), 1.0, _duration_s(path), from_tags=True)
+
+
+def _duration_s(path: Path) -> float | None:
+    try:
+        return tags.duration_s(path)
     except (TagError, OSError):
         return None
 

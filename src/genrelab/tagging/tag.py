@@ -147,9 +147,10 @@ def _check_file(path: Path | DecodeError, settings: TagSettings) -> Candidate | 
     if path.is_symlink():
         return TagResult(str(path), "kept", reason="a link: what it points to is tagged where it lies")
     try:
-        candidate = Candidate(path, replace_file.file_stamp(path), tags.read(path, settings.field))
-        if candidate.found.genres and not settings.overwrite:
-            return TagResult(str(path), "kept", candidate.found.genres, reason="has one already")
+        seen = replace_file.file_stamp(path)
+        if not settings.overwrite and (genres := tags.read_genres(path, settings.field)):
+            return TagResult(str(path), "kept", genres, reason="has one already")
+        candidate = Candidate(path, seen, tags.read(path, settings.field))
         replace_file.check_writable(path)  # before an hour of classifying, and in --dry-run, too
     except (TagError, OSError) as e:
         return failed_result(path, e)
@@ -169,4 +170,6 @@ def _decide(candidate: Candidate, prediction: Prediction, choice: GenreChoice) -
         return TagResult(path, "kept", before, (), confidence, f"--genre-map leaves out {join_first(genres)}")
     if choice.same(before, names):  # the owner's spelling is kept
         return TagResult(path, "kept", before, (), confidence, "says the same already")
-    return TagResult(path, "tagged", before, names, confidence)
+    said = candidate.found.no_genre
+    reason = f"its tags say {join_first(said)}, which is no genre" if said else None
+    return TagResult(path, "tagged", before, names, confidence, reason)

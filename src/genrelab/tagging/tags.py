@@ -1,4 +1,7 @@
-"""The genre in the tags of one file, and where it comes from, whatever the container."""
+"""The genre in the tags of one file, and where it comes from, whatever the container.
+
+Genres are read from all tags of a file (`audio/file_tags.py`), and written into the one that players read first.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genrelab.audio.file_tags import read_file_tags
 from genrelab.core.errors import TagError
+from genrelab.identity.genres import separate_genres
 from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
-from genrelab.tagging.id3 import Id3, Mp3, Wave
+from genrelab.tagging.id3 import Id3, Mp3
 
 PROVENANCE = "GENRELAB"
 """The field that holds what wrote a genre: version, model and confidence."""
 
 _FORMATS: Mapping[str, TagFormat] = {
     "MP3": Mp3(),
-    "WAVE": Wave(),
+    "WAVE": Id3(),
     "AIFF": Id3(),
     "FLAC": Flac(),
     **dict.fromkeys(("OggVorbis", "OggOpus", "OggFLAC", "OggSpeex", "OggTheora"), Vorbis()),
@@ -40,9 +45,10 @@ class GenreTag:
     Attributes:
         kind: mutagen's class for the file.
         field: the field that was read; None: the genre's own.
-        values: raw values of that field.
-        genres: the same as names, without blank ones; if there are none, genres from elsewhere in the file: an
-            ID3 or APEv2 tag around an MP3, a FLAC or what has APEv2 tags, the INFO list of a WAV.
+        values: raw values of that field, in the tag that is written to.
+        genres: the genres in that field, as `separate_genres` has them; of the genre's own field the first of all tags
+            in the file that names one counts, such as a second ID3v2 tag, APEv2, or the INFO list of a WAV.
+        no_genre: where there are no genres, what stands in their place and names none: `Other`, `Unknown`.
         provenance: values of our own field.
     """
 
@@ -50,6 +56,7 @@ class GenreTag:
     field: str | None
     values: tuple[str, ...]
     genres: tuple[str, ...]
+    no_genre: tuple[str, ...]
     provenance: tuple[str, ...]
 
 
@@ -63,13 +70,22 @@ def read(path: Path, field: str | None = None) -> GenreTag:
     with _mutagen_errors(path):
         tag_format, kind = _format_of(path)
         tags = tag_format.load(kind, path).tags
-        key = tag_format.key(field)
-        genres = _non_blank(tag_format.genre_names(tags, key) if tags is not None else ())
-        if not genres and field is None:
-            genres = _non_blank(tag_format.genres_elsewhere(path))
-        return GenreTag(
-            kind, field, _values(tag_format, tags, key), genres, _values(tag_format, tags, tag_format.key(PROVENANCE))
-        )
+        values = _values(tag_format, tags, tag_format.key(field))
+        provenance = _values(tag_format, tags, tag_format.key(PROVENANCE))
+    texts = values if field is not None else read_file_tags(path).genres
+    genres = separate_genres(texts)
+    no_genre = () if genres else tuple(text.strip() for text in texts if text.strip())
+    return GenreTag(kind, field, values, genres, no_genre, provenance)
+
+
+def read_genres(path: Path, field: str | None = None) -> tuple[str, ...]:
+    """The genres of a file, or those in its field `field`; the genre's own is read where it cannot be written, too.
+
+    Raises:
+        TagError: see `read`; of a field only.
+        OSError: it cannot be read.
+    """
+    return separate_genres(read_file_tags(path).genres) if field is None else read(path, field).genres
 
 
 def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequence[str]) -> None:
@@ -89,29 +105,25 @@ def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequen
         tag_format = _FORMATS[found.kind.__name__]
         new_values = {tag_format.key(found.field): list(values), tag_format.key(PROVENANCE): list(provenance)}
         audio = tag_format.load(found.kind, path)
-        before = _other_tags(tag_format, audio, new_values)
+        before, around = _other_tags(tag_format, audio, new_values), tag_format.other_blocks(path)
         tag_format.save(audio, path, new_values)
         audio = tag_format.load(found.kind, path)
         if lost := before - _other_tags(tag_format, audio, new_values):
             raise TagError(path, f"saving would change another tag ({min(lost)[0] or 'an unknown frame'}): not tagged")
+        if tag_format.other_blocks(path) != around:
+            raise TagError(path, "saving would change another tag before or behind the audio: not tagged")
         if any(_values(tag_format, audio.tags, key) != tuple(wanted) for key, wanted in new_values.items()):
             raise TagError(path, "its tags do not read back as they were written: not tagged")
 
 
 def artist_and_title(path: Path) -> tuple[str, str]:
-    """Artist and title; empty where a file has none.
+    """Artist and title, from all tags of a file; empty where it has none.
 
     Raises:
-        TagError: not a container with tags, or damaged.
         OSError: it cannot be read.
     """
-    with _mutagen_errors(path):
-        tag_format, kind = _format_of(path)
-        tags = tag_format.load(kind, path).tags
-        artist, title = (
-            ", ".join(_non_blank(_values(tag_format, tags, key))) for key in (tag_format.artist, tag_format.title)
-        )
-        return artist, title
+    found = read_file_tags(path)
+    return ", ".join(found.artist), found.title or ""
 
 
 def duration_s(path: Path) -> float | None:
@@ -149,10 +161,6 @@ def _format_of(path: Path) -> tuple[TagFormat, Any]:
 
 def _values(tag_format: TagFormat, tags: Any, key: str) -> tuple[str, ...]:
     return tuple(tag_format.get(tags, key)) if tags is not None else ()
-
-
-def _non_blank(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(v.strip() for v in values if v.strip())
 
 
 def _other_tags(tag_format: TagFormat, audio: Any, our_keys: Iterable[str]) -> Counter[tuple[str, str]]:

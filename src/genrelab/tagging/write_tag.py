@@ -126,7 +126,7 @@ def write_tag(
         return failed_result(path, e, row)
     on_written(path)
     linked = f"its other names (hard links: {n_links - 1}) keep the earlier tags" if n_links > 1 else None
-    return replace(row, status="tagged", reason=linked)
+    return replace(row, status="tagged", reason="; ".join(filter(None, (row.reason, linked))) or None)
 
 
 def _make_undo(path: Path, copy: Path) -> dict[str, Any]:

@@ -1,0 +1,300 @@
+"""The tags of a file, read whole: every tag that it holds and every value of a field, whatever the container.
+
+MP3 and its kin may have several ID3v2 tags before the audio and behind it, APEv2 and ID3v1; FLAC and WavPack may have
+them around their own tags; WAV and AIFF may have several chunks of tags. Of a field that several of them have the first
+counts: the container's own tag, then ID3v2, APEv2 and ID3v1, which cuts its texts off.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from genrelab.audio.content_hash import ASF_HEADER, MP4_FIRST
+from genrelab.audio.tag_blocks import (
+    APEV2,
+    ID3V1,
+    ID3V2,
+    InconsistentFileError,
+    TagBlock,
+    read_at,
+    tags_before,
+    tags_behind,
+)
+from genrelab.identity.artists import Credit
+from genrelab.identity.genres import separate_genres
+
+FIELDS = {
+    key: field
+    for field, keys in {
+        "artist": "artist tpe1 art",
+        "artists": "artists",
+        "performer": "performer",
+        "album artist": "albumartist tpe2 aart albumartists",
+        "artist id": "musicbrainzartistid",
+        "album artist id": "musicbrainzalbumartistid",
+        "compilation": "compilation tcmp cpil iscompilation itunescompilation",
+        "title": "title tit2 nam",
+        "album": "album talb alb albumtitle",
+        "genre": "genre tcon gen",
+    }.items()
+    for key in keys.split()
+}
+"""Key of any format, in lower case and without punctuation and prefix → the field that it means."""
+
+RIFF_FIELDS = {b"IART": "artist", b"INAM": "title", b"IPRD": "album", b"IGNR": "genre"}
+AIFF_FIELDS = {b"AUTH": "artist", b"NAME": "title"}
+"""Chunks of plain text, and the fields that they mean."""
+
+OWN_APEV2 = (b"wvpk", b"MAC ", b"MPCK", b"MP+\7", b"OFR ", b"tBaK")
+"""How streams begin whose own tag is APEv2; for all others it is ID3v2."""
+
+MAX_TEXT = 1 << 20
+"""Most bytes that are read of a chunk of plain texts."""
+
+_PREFIX = re.compile(r"^(?:----:[^:]*:|WM/)", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+Fields = dict[str, list[str]]
+"""Fields of one tag, and their values as written."""
+
+
+@dataclass(frozen=True)
+class FileTags:
+    """What the tags of a file say.
+
+    Attributes:
+        credit: who it is credited to. Its names are `artist` and, where the tags name each artist by itself, these.
+        artist: values of the artist's field, as written.
+        title, album: None where there is none; several values have commas between them.
+        genres: values of the genre's field, as written; numbers of ID3 are names. Of several tags the first that names
+            a genre counts, else the first that says anything. For `separate_genres`.
+        readable: False where a tag is damaged; what the others say is there.
+    """
+
+    credit: Credit = Credit()  # noqa: RUF009 - it is frozen
+    artist: tuple[str, ...] = ()
+    title: str | None = None
+    album: str | None = None
+    genres: tuple[str, ...] = ()
+    readable: bool = True
+
+
+def read_file_tags(path: str | Path) -> FileTags:
+    """Read all tags of a file; one that is no audio or has no tags says nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found: list[Fields] = []
+    readable = True
+    with Path(path).open("rb") as f:
+        for read in _readers(f):
+            try:
+                found += read()
+            except OSError:
+                raise
+            except Exception:  # noqa: BLE001 - parsers of damaged tags raise errors of any kind
+                readable = False
+    return _merge(found, readable)
+
+
+def _merge(found: Sequence[Fields], readable: bool) -> FileTags:
+    def first(field: str) -> tuple[str, ...]:
+        return next((values for fields in found if (values := _clean(fields.get(field, ())))), ())
+
+    def ids(field: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_UUID.findall(" ".join(first(field)).casefold())))
+
+    genres = [values for fields in found if (values := _clean(fields.get("genre", ())))]
+    artist, album_artist = first("artist"), first("album artist")
+    names = tuple(dict.fromkeys((*artist, *first("artists")))) or (() if album_artist else first("performer"))
+    compilation = {text.casefold() for text in first("compilation")} & {"1", "true", "yes"}
+    return FileTags(
+        credit=Credit(names, ids("artist id"), album_artist, ids("album artist id"), bool(compilation)),
+        artist=artist or first("artists"),
+        title=", ".join(first("title")) or None,
+        album=", ".join(first("album")) or None,
+        genres=next((values for values in genres if separate_genres(values)), next(iter(genres), ())),
+        readable=readable,
+    )
+
+
+def _clean(values: Iterable[str]) -> tuple[str, ...]:
+    """Each value once, without blank ones; NULs and line breaks separate values in every format."""
+    texts = (" ".join(text.split()) for value in values for text in re.split("[\0\n]", value))
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+# --- which tags a file holds ---
+
+
+def _readers(f: BinaryIO) -> Iterator[Callable[[], list[Fields]]]:
+    """What reads each tag of a file, the first to count first."""
+    size = f.seek(0, 2)
+    before, behind = _blocks(lambda: tags_before(f)), _blocks(lambda: tags_behind(f, size))
+    if before is None or behind is None:
+        yield _damaged
+    around = [*(before or ()), *(behind or ())]
+    start = before[-1].end if before else 0
+    head = read_at(f, start, 16)
+    if head[:4] == b"fLaC":
+        yield lambda: _flac(f, start + 4)
+    elif head[:4] in (b"RIFF", b"RF64", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
+        yield from _chunk_readers(f, start, head[:4])
+    elif (opened := _mutagen_kind(head)) is not None:
+        yield lambda: _by_mutagen(opened, f, start)
+    order = (APEV2, ID3V2, ID3V1) if head[:4] in OWN_APEV2 else (ID3V2, APEV2, ID3V1)
+    for block in sorted((b for b in around if b.kind in order), key=lambda b: order.index(b.kind)):
+        yield _block_reader(f, block)
+
+
+def _blocks(find: Callable[[], list[TagBlock]]) -> list[TagBlock] | None:
+    try:
+        return find()
+    except InconsistentFileError:
+        return None
+
+
+def _damaged() -> list[Fields]:
+    raise InconsistentFileError
+
+
+def _block_reader(f: BinaryIO, block: TagBlock) -> Callable[[], list[Fields]]:
+    def read() -> list[Fields]:
+        from mutagen.apev2 import APEv2
+        from mutagen.id3 import ID3
+
+        content = io.BytesIO(read_at(f, block.start, block.end - block.start))
+        return [_fields(APEv2(content) if block.kind == APEV2 else ID3(content, load_v1=block.kind == ID3V1))]
+
+    return read
+
+
+def _chunk_readers(f: BinaryIO, start: int, form: bytes) -> Iterator[Callable[[], list[Fields]]]:
+    """ID3v2 in chunks, then plain texts."""
+    chunks = list(_chunks(f, start + 12, f.seek(0, 2), ">4sI" if form == b"FORM" else "<4sI"))
+    for name, at, length in chunks:
+        if name in (b"id3 ", b"ID3 "):
+            yield _block_reader(f, TagBlock(ID3V2, at, at + length))
+    texts: Fields = defaultdict(list)
+    for name, at, length in chunks:
+        if form == b"FORM" and name in AIFF_FIELDS:
+            texts[AIFF_FIELDS[name]].append(_decode(read_at(f, at, min(length, MAX_TEXT))))
+        elif form != b"FORM" and name == b"LIST" and read_at(f, at, 4) == b"INFO":
+            for inner, offset, n in _chunks(f, at + 4, at + length, "<4sI"):
+                if inner in RIFF_FIELDS:
+                    texts[RIFF_FIELDS[inner]].append(_decode(read_at(f, offset, min(n, MAX_TEXT))))
+    yield lambda: [texts]
+
+
+def _chunks(f: BinaryIO, at: int, end: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
+    """Name, offset and length of chunks, as far as they can be followed: sizes in the head are not relied on."""
+    data_size = 0xFFFFFFFF
+    while len(head := read_at(f, at, min(8, end - at))) == 8 and re.fullmatch(rb"[ -~]{4}", head[:4]):
+        name, length = struct.unpack(layout, head)
+        if name == b"ds64":  # of RF64, whose 32 bits for the size of the audio do not suffice
+            data_size = int.from_bytes(read_at(f, at + 16, 8), "little")
+        if name == b"data" and length == 0xFFFFFFFF:
+            length = data_size
+        yield name, at + 8, min(length, end - at - 8)
+        at += 8 + length + length % 2
+
+
+def _decode(raw: bytes) -> str:
+    raw = raw.split(b"\0")[0]
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _flac(f: BinaryIO, at: int) -> list[Fields]:
+    """Fields of each block of comments; there should be one."""
+    from mutagen.flac import VCFLACDict
+
+    found, last = [], False
+    while not last:
+        head = read_at(f, at, 4)
+        if len(head) < 4:
+            raise InconsistentFileError
+        last, length = bool(head[0] & 0x80), int.from_bytes(head[1:], "big")
+        if head[0] & 0x7F == 4:
+            found.append(_fields(VCFLACDict(read_at(f, at + 4, length))))
+        at += 4 + length
+    return found
+
+
+def _mutagen_kind(head: bytes) -> Callable[[Any], Any] | None:
+    """Mutagen's class for a container with tags of its own."""
+    import mutagen
+    from mutagen import asf, dsdiff, dsf, mp4
+
+    kinds: dict[bytes, Callable[[Any], Any]] = {
+        ASF_HEADER: asf.ASF, b"OggS": mutagen.File, b"DSD ": dsf.DSF, b"FRM8": dsdiff.DSDIFF,
+        **dict.fromkeys(MP4_FIRST, mp4.MP4),
+    }  # fmt: skip
+    return kinds.get(head) or kinds.get(head[:4]) or kinds.get(head[4:8])
+
+
+def _by_mutagen(kind: Callable[[Any], Any], f: BinaryIO, start: int) -> list[Fields]:
+    tags = kind(_FromOffset(f, start)).tags  # None, which has none, where it knows no such file: an error
+    return [_fields(tags)] if tags is not None else []
+
+
+class _FromOffset(io.RawIOBase):
+    """A file without its first bytes, which are another program's tags."""
+
+    def __init__(self, f: BinaryIO, start: int) -> None:
+        self._file, self._start = f, start
+        f.seek(start)
+
+    def read(self, n: int = -1) -> bytes:
+        return self._file.read(n)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 0:
+            if offset < 0:
+                raise ValueError("an offset before the start")
+            offset += self._start
+        self._file.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
+# --- what one tag says ---
+
+
+def _fields(tags: Any) -> Fields:
+    """Fields of a tag as mutagen reads it; other keys are passed over."""
+    fields: Fields = defaultdict(list)
+    for key, values in _pairs(tags):
+        plain = "".join(c for c in _PREFIX.sub("", key).casefold() if c.isalnum())
+        if plain in FIELDS:
+            fields[FIELDS[plain]] += [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+    return fields
+
+
+def _pairs(tags: Any) -> Iterator[tuple[str, Iterable[Any]]]:
+    from mutagen import apev2, asf, id3, mp4
+
+    if isinstance(tags, id3.ID3):
+        for frame in tags.values():
+            texts = frame.genres if frame.FrameID == "TCON" else getattr(frame, "text", ())
+            yield getattr(frame, "desc", "") if frame.FrameID == "TXXX" else frame.FrameID, texts
+    elif isinstance(tags, apev2.APEv2):
+        yield from ((key, list(tags[key])) for key in tags.keys() if tags[key].kind == apev2.TEXT)  # noqa: SIM118
+    elif isinstance(tags, mp4.MP4Tags):
+        yield from ((key, values if isinstance(values, list) else [values]) for key, values in tags.items())
+    elif isinstance(tags, asf.ASFTags):
+        yield from (("artist" if key == "Author" else key, [value]) for key, value in tags)
+    else:  # Vorbis comments
+        yield from ((key, [value]) for key, value in tags)
