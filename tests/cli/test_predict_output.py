@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from genrelab.audio import reader
 from genrelab.cli.main import app
 from genrelab.cli.output import predict as predict_output
 from genrelab.cli.output.writers import Shown
@@ -26,6 +27,7 @@ from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, Table
 from genrelab.core.errors import SettingsError
 from genrelab.evaluation.calibration import Evidence
 from genrelab.predict import batch
+from genrelab.predict import file as files
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.predict.prediction import Prediction
@@ -35,7 +37,7 @@ from tests.support.evidence import evidence_from_confidences
 from tests.support.guards import HANG_S
 from tests.support.held_file import DECODED, HeldFiles
 
-FIELDS = ["path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"]
+FIELDS = ["path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error", "notes"]
 
 
 @pytest.fixture(autouse=True)
@@ -98,12 +100,37 @@ def test_csv_has_the_same_columns_for_every_file(library: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(out.decode())))
     assert status == 1
     about = ("path", "genre", "confidence", "unknown_because", "duration_s", "model", "error")
-    assert list(rows[0]) == [*about, *(f"p_{g}" for g in GENRES)]
+    assert list(rows[0]) == [*about, *(f"p_{g}" for g in GENRES), "notes"]
     expected = load_bundle().predict(library / "a.wav")
     assert (rows[0]["genre"], rows[0]["error"]) == (expected.genre, "")
     assert {g: float(rows[0][f"p_{g}"]) for g in GENRES} == expected.probabilities
     assert (rows[3]["genre"], rows[3]["p_Folk"], rows[3]["duration_s"]) == ("", "", "")
     assert "FFmpeg" in rows[3]["error"]
+
+
+NOTES = ["the channels cancel\neach other out", "two tags"]
+
+
+def test_notes_are_printed_with_the_file_in_every_form_also_from_the_cache(
+    library: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str]
+) -> None:
+    class NotedAudio(reader.Audio):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            self.notes += NOTES if path.name == "a.wav" else []
+
+    monkeypatch.setattr(files, "Audio", NotedAudio)
+    (library / "text.mp3").unlink()
+    call(library, "--json")
+    heard.clear()
+    assert [f["notes"] for f in json.loads(call(library, "--json")[1])] == [NOTES, [], []]
+    rows = list(csv.DictReader(io.StringIO(call(library, "--csv")[1].decode())))
+    assert [r["notes"] for r in rows] == ["; ".join(NOTES), "", ""]
+    lines = call(library)[1].decode().splitlines()
+    assert [line.strip() for line in lines[2:4]] == [r"note:  the channels cancel\neach other out", "note:  two tags"]
+    assert len(lines) == 6 and heard == []
+    for form in ("--csv", "--json"):
+        assert b"two tags" in call(library / "a.wav", "--timeline", form)[1]
 
 
 def test_table_is_aligned_with_one_line_per_file(library: Path) -> None:

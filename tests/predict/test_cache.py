@@ -18,9 +18,10 @@ import soundfile
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
+from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.predict import cache as memories
 from genrelab.predict.batch import predict_files
-from genrelab.predict.cache import PredictionCache, Stamp, cache_folder, open_cache, stamp_of
+from genrelab.predict.cache import PredictionCache, cache_folder, open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import Prediction
 from tests.support import heard_levels
@@ -77,6 +78,15 @@ def test_cached_answer_is_returned_bit_for_bit(bundle: Classifier, song: Path, c
         assert answers.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
         assert answers.lookup_content(bundle, song, bytes(32)) is None
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
+
+
+def test_notes_are_cached_with_the_answer(bundle: Classifier, song: Path) -> None:
+    with open_cache(refuse) as answers:
+        said = replace(bundle.predict(song), timeline=(), notes=("its channels cancel", 'a "second" note: \ud800'))
+        answers.store(bundle, said, stamp(song), payload(song))
+        answers.flush()
+        assert answers.lookup(bundle, song) == said
+        assert answers.lookup_content(bundle, "b.wav", payload(song)) == replace(said, path="b.wav")
 
 
 def test_unwritten_answer_is_found_by_its_audio(bundle: Classifier, song: Path) -> None:
@@ -185,6 +195,10 @@ def test_changed_file_is_not_found_in_the_cache(bundle: Classifier, song: Path) 
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
         assert answers.lookup(bundle, song) is None
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert answers.lookup(bundle, song) is None, "it was changed, whatever its time says"
+        assert answers.lookup_content(bundle, song, payload(song)) is not None
+        answers.rekey(song)
+        answers.flush()
         assert answers.lookup(bundle, song) is not None
         song.write_bytes(song.read_bytes() + b"\0")
         os.utime(song, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -323,7 +337,7 @@ def test_damaged_cache_is_moved_aside(bundle: Classifier, song: Path, cache: Pat
     assert len(said) == 1 and "is damaged: it was moved to answers-aside.sqlite" in said[0]
 
 
-@pytest.mark.parametrize("version", [1, 2, 99])
+@pytest.mark.parametrize("version", [1, 3, 99])
 def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path, cache: Path, version: int) -> None:
     with open_cache(refuse) as answers:
         keep(answers, bundle, song)
@@ -362,7 +376,15 @@ def test_damage_found_later_is_reported_once(bundle: Classifier, song: Path, cac
 
 @pytest.mark.parametrize(
     "change",
-    ["probabilities = x'00'", "probabilities = zeroblob(24)", "probabilities = 'words'", "duration_s = 'long'"],
+    [
+        "probabilities = x'00'",
+        "probabilities = zeroblob(24)",
+        "probabilities = 'words'",
+        "duration_s = 'long'",
+        "notes = 'words'",
+        "notes = '[1]'",
+        "notes = x'00'",
+    ],
 )
 def test_inconsistent_row_is_ignored(bundle: Classifier, song: Path, cache: Path, change: str) -> None:
     with open_cache(refuse) as answers:
@@ -420,15 +442,17 @@ def test_concurrent_runs_keep_both_their_answers(bundle: Classifier, song: Path,
 
 KILLED = """
 import os, signal, sys
+from genrelab.core.file_stamp import Stamp
 from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.prediction import Prediction
 bundle = load_bundle(sys.argv[1])
+stamp = Stamp(bytes(32), True)
 answers = open_cache()
 for i in range(10**6):
     p = {g: 0.5 if g == "Folk" else 0.25 for g in bundle.genres}
     said = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
-    answers.store(bundle, said, (1, 1), i.to_bytes(32, "big"))
+    answers.store(bundle, said, stamp, i.to_bytes(32, "big"))
     answers.flush()
     if i == 20:
         print("ready", flush=True)

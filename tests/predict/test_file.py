@@ -272,6 +272,7 @@ def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifi
     plain = json.loads(json.dumps(prediction.to_json()))
     assert list(plain) == [
         *("path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"),
+        "notes",
     ]
     assert plain["probabilities"] == prediction.probabilities and plain["unknown_because"] is None
     assert "tags" not in prediction.to_json(tags=True), "this model has none"
@@ -290,6 +291,7 @@ def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifi
         "duration_s": None,
         "model": "linear",
         "error": "No such file or directory",
+        "notes": [],
         "timeline": [],
     }
 

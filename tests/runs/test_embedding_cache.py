@@ -7,11 +7,13 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import mutagen
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from genrelab import __version__
 from genrelab.audio.clips import read_clips
@@ -23,6 +25,7 @@ from genrelab.datasets.synth_voices import SR as SONG_SR
 from genrelab.features.views import compute_many
 from genrelab.runs import embedding_cache
 from genrelab.runs.embedding_cache import ROWS_AT_ONCE, VIEW, Embedded, EmbeddingCache, embed_file, embed_files
+from tests.support.changing_files import ChangingFiles, audio_in, pretend_fat
 from tests.support.labelled_music import SR, hear_codes, write_track
 from tests.support.songs import song
 
@@ -182,6 +185,41 @@ def test_known_audio_of_a_file_that_changes_meanwhile_is_not_stored(
         patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
         assert embed([copy])[0].cached
     assert not embed([copy])[0].cached and heard == [1_000, 1_009]
+
+
+@pytest.mark.parametrize("fat", [False, True])
+@pytest.mark.parametrize("steps", [100, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_random_changes_never_give_the_embedding_of_other_audio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, fat: bool
+) -> None:
+    computed: list[str] = []
+
+    def embedding_of(audio: str) -> NDArray[np.float32]:
+        return np.resize(np.frombuffer(bytes.fromhex(audio), np.uint8).astype(np.float32), VIEW.shape[0])
+
+    def compute(_: object, path: Path) -> list[tuple[None, list[SimpleNamespace]]]:
+        computed.append(audio_in(path))
+        return [(None, [SimpleNamespace(x=embedding_of(computed[-1]))])]
+
+    monkeypatch.setattr(embedding_cache, "read_clips", lambda path, _: path)
+    monkeypatch.setattr(embedding_cache, "compute_many", compute)
+    monkeypatch.setattr(
+        embedding_cache,
+        "map_in_processes",
+        lambda function, items, jobs: ((i, function(p)) for i, p in enumerate(items)),
+    )
+    if fat:
+        pretend_fat(monkeypatch)
+    files = ChangingFiles(tmp_path / "music", steps, ("short", "middle") if fat else ("short", "middle", "long"))
+    asked = 0
+    for step in range(steps):
+        files.change()
+        paths = [p for p in files.names if files.rng.random() < 0.5]
+        found = embed_files(paths, jobs=1, notify=refuse, progress=ignore)
+        for path, one in zip(paths, found, strict=True):
+            assert one.x is not None and (one.x == embedding_of(audio_in(path))).all(), f"step {step}: {path.name}"
+        asked += len(paths)
+    assert steps / 10 < len(computed) < asked / 2, "else nothing changes, or the cache is of no use"
 
 
 def test_changed_file_is_computed_again(tracks: list[Path], heard: list[int]) -> None:

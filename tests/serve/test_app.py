@@ -40,6 +40,7 @@ def test_raw_body_is_classified(client: Client, app: Any, tmp_path: Path) -> Non
     assert answer.json() == {
         "path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2},
         "unknown_because": None, "duration_s": 2.5, "model": "first", "error": None,
+        "notes": [],
     }  # fmt: skip
     assert app.state.worker_queue.contents == [b"sound"]
     assert list(tmp_path.iterdir()) == []

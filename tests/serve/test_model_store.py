@@ -7,8 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
+from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
 from genrelab.core.config import (
     EMBEDDING_CLIPS,
     ClipSettings,
@@ -352,7 +354,22 @@ def test_starter_names_the_built_in_model(tmp_path: Path, monkeypatch: pytest.Mo
     assert parse_models(["starter"]) == {"mine": Path("starter")}
 
 
-@pytest.mark.parametrize("text", ["http://localhost/svm", "best=http://localhost/svm"])
-def test_url_is_refused_as_a_model(text: str) -> None:
-    with pytest.raises(SettingsError, match=f"Received: {text}"):
+@pytest.mark.parametrize("text", ["nosuchstore://bucket/svm", "best=nosuchstore://bucket/svm"])
+def test_an_address_of_an_unknown_kind_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="nosuchstore://bucket/svm: no folder behind this address"):
         parse_models([text])
+
+
+def test_a_bundle_at_an_address_is_fetched_and_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = bundle(tmp_path / "one", name="far")
+    store = fsspec.filesystem("memory")
+    for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
+        store.pipe(f"memory://served/{tmp_path.name}/{file}", (source / file).read_bytes())
+    address = f"memory://served/{tmp_path.name}"
+    assert list(parse_models([address, f"named={address}"])) == ["far", "named"]
+    served = ModelStore(parse_models([address]), tmp_path / "copies").get(None)
+    assert served.bundle.fingerprint == read_manifest(source)["fingerprint"]
+    monkeypatch.setenv("GENRELAB_MODEL", address)
+    assert list(parse_models([])) == ["far"]
+    with pytest.raises(BundleError, match=r"memory://served/nowhere: no bundle there"):
+        parse_models(["memory://served/nowhere"])

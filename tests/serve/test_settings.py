@@ -33,6 +33,14 @@ def test_invalid_origin_is_refused(origin: str) -> None:
         ServeSettings(origins=[origin]).verify()
 
 
+@pytest.mark.parametrize("model", ["s3://bucket/svm", "best=s3://bucket/svm", "gs://bucket/a=b"])
+def test_a_bundle_that_is_fetched_once_cannot_be_watched(model: str) -> None:
+    ServeSettings(models=["runs/first/svm/bundle", model]).verify()
+    ServeSettings(models=["runs/first/svm/bundle", "best=x"], watch=True).verify()
+    with pytest.raises(SettingsError, match=f"--watch looks at folders on this disk, and {model} is fetched once"):
+        ServeSettings(models=["runs/first/svm/bundle", model], watch=True).verify()
+
+
 @pytest.mark.parametrize("origin", ["https://example.org", "http://localhost:3000", "http://[::1]:8000"])
 def test_valid_origin_is_accepted(origin: str) -> None:
     ServeSettings(origins=[origin]).verify()

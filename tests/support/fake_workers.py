@@ -123,7 +123,7 @@ class FakeWorkerQueue:
         self.processed += 1
         self._tell()
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
-        said |= {"unknown_because": None, "duration_s": 2.5, "model": order.model.name, "error": None}
+        said |= {"unknown_because": None, "duration_s": 2.5, "model": order.model.name, "error": None, "notes": []}
         if self.contents[-1] == b"bird" and not order.any_genre:
             said |= {"genre": "unknown", "unknown_because": "not_music"}
         if order.tags:

@@ -21,13 +21,14 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.bundle import bundle as bundles
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import BundleError, SettingsError
+from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.processes import DECODER_CRASHED, available_cores, check_workers_start, process_pool
 from genrelab.core.progress import Progress, ignore
 from genrelab.predict.file import BundleInUse, predict_file, require_audio_input
 from genrelab.predict.prediction import Decision, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.predict.cache import PredictionCache, Stamp
+    from genrelab.predict.cache import PredictionCache
 
 MAX_FILES_IN_PROCESS = 16
 """Up to this many files are classified faster in this process than by workers, which take a second to start."""
@@ -51,7 +52,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class FileResult:
-    """A prediction and its cache keys: the file's size and mtime, and the SHA-256 of its audio."""
+    """A prediction and its cache keys: the file's stamp, and the SHA-256 of its audio."""
 
     prediction: Prediction
     stamp: Stamp | None = None
@@ -89,8 +90,6 @@ def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path:
     """Classify a file, unless `cache` has a prediction for the same audio under another path."""
     if cache is None:
         return FileResult(predict_file(bundle, path))
-    from genrelab.predict.cache import stamp_of
-
     stamp = stamp_of(path)
     try:
         payload = None if stamp is None else bytes.fromhex(sha256_of_audio(path))
@@ -225,8 +224,6 @@ class _WorkerQueue:
 
     def _retry_one_by_one(self) -> None:
         """Classify the lost files one at a time, to find out which of them crashes a worker."""
-        from genrelab.predict.cache import stamp_of
-
         while self._lost:
             with process_pool(1) as pool:
                 check_workers_start(pool, " --jobs 1 does without them")

@@ -2,13 +2,14 @@
 
     <cache>/answers.sqlite
     ├── models   the bundle's fingerprint, the version of genrelab, and which clips are used
-    ├── files    path, size and mtime of a file → SHA-256 of its audio without its tags
-    ├── answers  model and audio → probabilities, duration, music score and tags
-    └── faults   model and path, size and mtime of a file → why it cannot be classified
+    ├── files    path and stamp of a file (`core/file_stamp.py`) → SHA-256 of its audio without its tags
+    ├── answers  model and audio → probabilities, duration, music score, tags and notes
+    └── faults   model, path and stamp of a file → why it cannot be classified
 
-A file that was renamed, moved or retagged is found by its audio. An error is that of its own file only: another name,
-or another rest of the file, may be what a decoder was missing. A rollback journal, not a write-ahead log: home folders
-may lie on network file systems. A failure of the cache is reported in one sentence and costs time, never a prediction.
+A file with another stamp (renamed, moved, retagged, restored from a backup) is hashed, and found by its audio. An error
+is that of its own file only: another name, or another rest of the file, may be what a decoder was missing. A rollback
+journal, not a write-ahead log: home folders may lie on network file systems. A failure of the cache is reported in one
+sentence and costs time, never a prediction.
 """
 
 from __future__ import annotations
@@ -17,25 +18,22 @@ import dataclasses
 import json
 import os
 import sqlite3
-import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
+from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.progress import Notify
 from genrelab.core.sqlite import is_damage, move_aside, open_database
-from genrelab.features.tags import TAGS
+from genrelab.predict.cache_rows import AnswerRow, prediction_from_row, row_from_prediction
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -44,26 +42,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FILE = "answers.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE models (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE files (path BLOB PRIMARY KEY, stamp BLOB NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE answers (
     model INTEGER NOT NULL, payload BLOB NOT NULL, probabilities BLOB NOT NULL, duration_s REAL NOT NULL, tags BLOB,
-    PRIMARY KEY (model, payload)
+    notes TEXT NOT NULL, PRIMARY KEY (model, payload)
 );
 CREATE TABLE faults (
-    model INTEGER NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, duration_s REAL,
-    error TEXT NOT NULL, PRIMARY KEY (model, path)
+    model INTEGER NOT NULL, path BLOB NOT NULL, stamp BLOB NOT NULL, duration_s REAL, error TEXT NOT NULL,
+    PRIMARY KEY (model, path)
 );
 """
-SELECT_ERROR = """
-SELECT duration_s, error FROM models JOIN faults ON model = id
-WHERE key = ? AND path = ? AND size = ? AND mtime_ns = ?
-"""
+SELECT_ERROR = "SELECT duration_s, error FROM models JOIN faults ON model = id WHERE key = ? AND path = ? AND stamp = ?"
 BY_FILE = """
-SELECT probabilities, duration_s, tags FROM files JOIN models ON key = ?
-JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AND size = ? AND mtime_ns = ?
+SELECT probabilities, duration_s, tags, notes FROM files JOIN models ON key = ?
+JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AND stamp = ?
 """
 BY_PAYLOAD = BY_FILE.partition("FROM")[0] + "FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
 THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
@@ -73,18 +68,6 @@ MAX_ROWS = 2_000_000
 
 FLUSH_INTERVAL_S = 1.0
 """New rows are written to disk at this interval: as much as a kill may cost."""
-
-Stamp = tuple[int, int]
-"""Size and mtime in nanoseconds."""
-
-
-def stamp_of(path: str | Path) -> Stamp | None:
-    """Size and mtime of a file; None if there is none, or it is not a regular file."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a library has many files, and a Path takes as long as the database
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def cache_folder() -> Path:
@@ -135,9 +118,9 @@ class PredictionCache:
 
     def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify, fresh: bool = False) -> None:
         self._file, self._database, self._notify, self.fresh = file, database, notify, fresh
-        self._new_files: dict[bytes, tuple[int, int, bytes]] = {}
-        self._new_answers: dict[tuple[str, bytes], tuple[bytes, float | None, bytes | None]] = {}
-        self._new_errors: dict[tuple[str, bytes], tuple[int, int, float | None, str] | None] = {}
+        self._new_files: dict[bytes, tuple[bytes, bytes]] = {}
+        self._new_answers: dict[tuple[str, bytes], AnswerRow] = {}
+        self._new_errors: dict[tuple[str, bytes], tuple[bytes, float | None, str] | None] = {}
         self._written = time.monotonic()
 
     def __enter__(self) -> PredictionCache:
@@ -151,16 +134,16 @@ class PredictionCache:
             self._database = None
 
     def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
-        """This model's prediction for a file with the same path, size and mtime; without its timeline."""
+        """This model's prediction for a file with the same path and stamp; without its timeline."""
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
             return None
-        file_key = (_key(bundle), _path_bytes(path), *stamp)
+        file_key = (_key(bundle), _path_bytes(path), stamp.digest)
         errors = self._query(lambda d: d.execute(SELECT_ERROR, file_key).fetchall())
         if errors:
             return Prediction(str(path), None, None, {}, errors[0][0], bundle.name, errors[0][1])
         rows = self._query(lambda d: d.execute(BY_FILE, file_key).fetchall())
-        return _prediction_from_row(bundle, path, rows[0]) if rows else None
+        return prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
         """This model's prediction for the same audio, under any path.
@@ -173,25 +156,25 @@ class PredictionCache:
         content_key = (_key(bundle), payload)
         new = self._new_answers.get(content_key)
         rows = [new] if new is not None else self._query(lambda d: d.execute(BY_PAYLOAD, content_key).fetchall())
-        return _prediction_from_row(bundle, path, rows[0]) if rows else None
+        return prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Store a prediction that is `lasting`.
 
         Args:
-            stamp: of the file, taken before it was read.
+            stamp: of the file, taken before it was read. Unless it is settled, neither path nor error is stored.
             payload: SHA-256 of its audio, 32 bytes; without it only an error is stored.
         """
         if not prediction.lasting:
             return
         key, path = _key(bundle), _path_bytes(prediction.path)
-        if prediction.error is not None:
-            self._new_errors[key, path] = (*stamp, prediction.duration_s, prediction.error)
-        elif payload is not None:
-            p = np.array(list(prediction.probabilities.values()), "<f8").tobytes()
-            self._new_answers[key, payload] = (p, prediction.duration_s, _tags_bytes(prediction))
-            self._new_files[path] = (*stamp, payload)
+        if prediction.error is not None and stamp.settled:
+            self._new_errors[key, path] = (stamp.digest, prediction.duration_s, prediction.error)
+        elif prediction.error is None and payload is not None:
+            self._new_answers[key, payload] = row_from_prediction(prediction)
             self._new_errors[key, path] = None
+            if stamp.settled:
+                self._new_files[path] = (stamp.digest, payload)
         self.flush_if_due()
 
     def rekey(self, path: str | Path) -> None:
@@ -201,8 +184,11 @@ class PredictionCache:
             OSError: the file cannot be read.
         """
         stamp = stamp_of(path)
-        if stamp is not None:
-            self._new_files[_path_bytes(path)] = (*stamp, bytes.fromhex(sha256_of_audio(path)))
+        if stamp is None or not stamp.settled:
+            return
+        payload = bytes.fromhex(sha256_of_audio(path))
+        if stamp_of(path) == stamp:  # not replaced meanwhile
+            self._new_files[_path_bytes(path)] = (stamp.digest, payload)
             self.flush_if_due()
 
     def flush_if_due(self) -> None:
@@ -243,32 +229,7 @@ def _key_of(fingerprint: str, version: str, clips: ClipSettings, second_pass: bo
 
 
 def _path_bytes(path: str | Path) -> bytes:
-    return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - as above
-
-
-def _prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
-    """The prediction in a row; None where the row is invalid: then the file is classified again."""
-    blob, duration_s, tags_blob = row
-    if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
-        return None
-    p = np.frombuffer(blob, "<f8")
-    if not abs(p.sum() - 1) < 1e-6:
-        return None
-    best = int(p.argmax())
-    probabilities = dict(zip(bundle.genres, p.tolist(), strict=True))
-    found = Prediction(str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None)
-    if not bundle.reads_embedding:
-        return found
-    if not (isinstance(tags_blob, bytes) and len(tags_blob) == 8 * (1 + len(TAGS))):
-        return None
-    score, *tags = np.frombuffer(tags_blob, "<f8").tolist()
-    return replace(found, music_score=score, tags=dict(zip(TAGS, tags, strict=True)))
-
-
-def _tags_bytes(prediction: Prediction) -> bytes | None:
-    """Music score and tags; None of a model that has none."""
-    tags = prediction.tags
-    return None if tags is None else np.array([prediction.music_score, *tags.values()], "<f8").tobytes()
+    return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 - faster
 
 
 def _write(
@@ -282,14 +243,14 @@ def _write(
         keys = {(key,) for key, _ in (*answers, *faults)}
         database.executemany("INSERT OR IGNORE INTO models (key) VALUES (?)", keys)
         rows = [(*what, *row) for what, row in answers.items()]
-        database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?, ?)", rows)
+        database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?, ?, ?)", rows)
         database.executemany(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", [(path, *row) for path, row in files.items()]
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *row) for path, row in files.items()]
         )
         mended = [where for where, row in faults.items() if row is None]
         database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", mended)
         rows = [(*where, *row) for where, row in faults.items() if row is not None]
-        database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?, ?)", rows)
+        database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?)", rows)
 
 
 def _delete_oldest_rows(database: sqlite3.Connection) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.bundle import bundle as bundles
+from genrelab.bundle.remote import load_bundle_at
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.evaluation.calibration import Evidence
 from genrelab.predict.file import BundleInUse, predict_file, predict_samples
@@ -158,20 +159,22 @@ class Classifier(BundleInUse):
         return self.calibration
 
 
-def default_bundle() -> Path:
-    """The folder of the bundle that is used unless another is given."""
-    return Path(os.environ.get("GENRELAB_MODEL") or STARTER)
+def default_bundle() -> str | Path:
+    """The folder or address of the bundle that is used unless another is given."""
+    return os.environ.get("GENRELAB_MODEL") or STARTER
 
 
 def load_bundle(path: str | Path | None = None) -> Classifier:
-    """Load the bundle in a folder, ready to predict.
+    """Load the bundle in a folder or at an fsspec address, ready to predict.
 
     Args:
-        path: by default the folder in the variable GENRELAB_MODEL, else the starter model of this package.
+        path: such as `runs/first/svm/bundle`, or `s3://bucket/svm/bundle`, which is copied to this disk first; by
+            default what the variable GENRELAB_MODEL names, else the starter model of this package.
 
     Raises:
         BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
+        SettingsError: an address that cannot be used here.
     """
-    bundle = bundles.load_bundle(path or default_bundle())
+    bundle = load_bundle_at(path or default_bundle())
     used = Decision(gate=bundle.gate)
     return Classifier(**vars(bundle), decision=used, stops_early=bundle.reads_embedding)

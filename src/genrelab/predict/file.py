@@ -85,7 +85,8 @@ def predict_audio(bundle: BundleInUse, audio: Audio) -> Prediction:
     require_audio_input(bundle)
     duration_s = audio.frames / audio.sr
     read_clips = partial(audio_clips.clips_from_audio, audio, bundle.clips, duration_s=duration_s)
-    return _predict_clips(bundle, audio.path, duration_s, read_clips)
+    prediction = _predict_clips(bundle, audio.path, duration_s, read_clips)
+    return replace(prediction, notes=tuple(audio.notes))  # all of them are known only now
 
 
 def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction:

@@ -42,6 +42,7 @@ class Prediction:
         tags: probability of each descriptive tag (`features/tags.py`); None where the model does not read `embedding`.
         music_score: how much it sounds like music (`features/gate.py`); None as above.
         unknown_because: `not_music` or `unsure` where `genre` is `unknown`.
+        notes: sentences about the audio that were found while it was read (see `Audio.notes`).
     """
 
     path: str
@@ -57,6 +58,7 @@ class Prediction:
     tags: Mapping[str, float] | None = None
     music_score: float | None = None
     unknown_because: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def guess(self) -> str | None:
@@ -80,6 +82,7 @@ class Prediction:
             "duration_s": self.duration_s,
             "model": self.model,
             "error": self.error,
+            "notes": list(self.notes),
         }
         if tags and self.tags is not None:
             result["tags"] = _best(dict(self.tags), None)

@@ -1,7 +1,7 @@
 """What the music networks make of a user's files, stored by the hash of their audio: learning again takes seconds.
 
     <cache>/embeddings.sqlite
-    ├── files       path, size and mtime of a file → SHA-256 of its audio without its tags
+    ├── files       path and stamp of a file (`core/file_stamp.py`) → SHA-256 of its audio without its tags
     └── embeddings  audio, and what was computed of it → the mean over windows, float32
 
 It only saves time: where it cannot be used, `notify` is called once, and everything is computed.
@@ -26,21 +26,22 @@ from genrelab.audio.clips import read_clips
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.config import EMBEDDING_CLIPS, EmbeddingView, view_to_json
 from genrelab.core.errors import DecodeError, SettingsError
+from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.processes import DECODER_CRASHED
 from genrelab.core.progress import Notify, Progress, ignore
 from genrelab.core.sqlite import is_damage, move_aside, open_database
 from genrelab.core.worker_pool import map_in_processes
 from genrelab.features.views import compute_many
-from genrelab.predict.cache import Stamp, cache_folder, stamp_of
+from genrelab.predict.cache import cache_folder
 
 VIEW = EmbeddingView()
 CLIPS = dataclasses.replace(EMBEDDING_CLIPS, max_clips=5)
 """Five windows of 3 s spread over a track: ten are learned from no better, and take twice as long."""
 
 FILE = "embeddings.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
-CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE files (path BLOB PRIMARY KEY, stamp BLOB NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE embeddings (payload BLOB NOT NULL, what TEXT NOT NULL, x BLOB NOT NULL, PRIMARY KEY (payload, what))
 """
 ROWS_AT_ONCE = 20
@@ -70,7 +71,7 @@ class Embedded:
 def embed_files(paths: Sequence[Path], *, jobs: int, notify: Notify, progress: Progress) -> list[Embedded]:
     """Embeddings of files, in their order: known ones from the cache, the others by workers.
 
-    A file that is not known by path, size and time is hashed by a worker, and computed unless its audio is known.
+    A file that is not known by path and stamp is hashed by a worker, and computed unless its audio is known.
 
     Args:
         jobs: number of worker processes.
@@ -94,7 +95,7 @@ def embed_files(paths: Sequence[Path], *, jobs: int, notify: Notify, progress: P
 
 
 def embed_file(path: Path) -> tuple[Stamp | None, Embedded]:
-    """Size and mtime of a file before it was read, and its embedding. Runs in a worker process."""
+    """The stamp of a file before it was read, None if it changed since, and its embedding. Runs in a worker process."""
     stamp, payload = stamp_of(path), None
     try:
         payload = bytes.fromhex(sha256_of_audio(path))
@@ -141,12 +142,12 @@ class EmbeddingCache:
             return cls(Path(FILE), None, notify)
 
     def lookup(self, path: Path) -> Embedded | None:
-        """The embedding of a file with the same path, size and mtime as a known one."""
+        """The embedding of a file with the same path and stamp as a known one."""
         stamp = stamp_of(path)
         if stamp is None:
             return None
-        key = (os.fsencode(path.absolute()), *stamp)
-        seen = self._query("SELECT payload FROM files WHERE path = ? AND size = ? AND mtime_ns = ?", key)
+        key = (os.fsencode(path.absolute()), stamp.digest)
+        seen = self._query("SELECT payload FROM files WHERE path = ? AND stamp = ?", key)
         return self.lookup_content(seen[0][0]) if seen else None
 
     def lookup_content(self, payload: bytes) -> Embedded | None:
@@ -157,15 +158,19 @@ class EmbeddingCache:
         return Embedded(np.frombuffer(rows[0][0], "<f4"), payload, cached=True)
 
     def store(self, path: Path, stamp: Stamp | None, embedded: Embedded) -> None:
-        """Store an embedding without an error, unless the file changed while it was read: then `stamp` is None."""
+        """Store an embedding without an error, unless the file changed while it was read: then `stamp` is None.
+
+        Where the stamp is not settled the path is not stored: the file is found by its audio.
+        """
         if embedded.x is None or embedded.payload is None or stamp is None:
             return
         if not embedded.cached:
             x = embedded.x.astype("<f4").tobytes()
             row = (embedded.payload, WHAT, x)
             self._pending.append(("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", row))
-        file_row = (os.fsencode(path.absolute()), *stamp, embedded.payload)
-        self._pending.append(("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", file_row))
+        if stamp.settled:
+            file_row = (os.fsencode(path.absolute()), stamp.digest, embedded.payload)
+            self._pending.append(("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", file_row))
         if len(self._pending) >= 2 * ROWS_AT_ONCE:
             self._flush()
 

@@ -201,7 +201,13 @@ class Handlers:
                 "duration_s": None,
                 "model": model.name,
             }
-            return {"path": file.name, **no_prediction, "error": f"{e.title}: {e.detail}", "problem": e.kind}
+            return {
+                "path": file.name,
+                **no_prediction,
+                "error": f"{e.title}: {e.detail}",
+                "notes": [],
+                "problem": e.kind,
+            }
 
     async def _classify_when_free(self, file: Upload, model: ServedModel, query: PredictQuery) -> dict[str, Any]:
         """Waits while half of the queue is taken: the other half is kept for requests with a single file."""

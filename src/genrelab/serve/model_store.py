@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_manifest
+from genrelab.bundle.remote import fetch_bundle
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle
 from genrelab.predict.file import require_audio_input
@@ -159,10 +160,11 @@ def parse_models(texts: Sequence[str]) -> dict[str, Path]:
 
     Args:
         texts: `NAME=PATH`, or `PATH` for the bundle's own name; none: the default bundle of `predict`. The PATH
-            `starter` is the bundle of this package, unless a folder of that name exists.
+            `starter` is the bundle of this package, unless a folder of that name exists. PATH may be an fsspec
+            address: it is fetched once, now.
 
     Raises:
-        SettingsError: an invalid name, or the same name twice.
+        SettingsError: an invalid name, the same name twice, or an address that cannot be used here.
         BundleError: no bundle at PATH to take the name from.
     """
     found: dict[str, Path] = {}
@@ -175,8 +177,6 @@ def parse_models(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def _parse_model(text: str) -> tuple[str, Path]:
-    if "://" in text and not Path(text).exists():
-        raise SettingsError(f"a model is a folder here, and no address: fetch it first. Received: {printable(text)}")
     name, equals, path = text.partition("=")
     if equals and path and NAME.fullmatch(name):
         return name, _bundle_folder(path)
@@ -192,7 +192,7 @@ def _parse_model(text: str) -> tuple[str, Path]:
 
 
 def _bundle_folder(text: str) -> Path:
-    return STARTER if text == STARTER.name and not Path(text).exists() else Path(text)
+    return STARTER if text == STARTER.name and not Path(text).exists() else fetch_bundle(text)
 
 
 def _file_stamps(source: Path) -> tuple[tuple[int, ...] | None, ...]:

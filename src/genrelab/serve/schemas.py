@@ -87,7 +87,7 @@ class PredictQuery(BaseModel):
 
 EXAMPLE: dict[str, Any] = {
     "path": "song.mp3", "genre": "Rock", "confidence": 0.71, "probabilities": {"Rock": 0.71, "Folk": 0.29},
-    "unknown_because": None, "duration_s": 201.4, "model": "starter", "error": None,
+    "unknown_because": None, "duration_s": 201.4, "model": "starter", "error": None, "notes": [],
 }  # fmt: skip
 
 
@@ -125,6 +125,7 @@ class Heard(_Response):
     duration_s: float | None = Field(description="Seconds that the recording lasts.")
     model: str = Field(description="The name that the model is served by.")
     error: None = None
+    notes: list[str] = Field(description="What was found while the recording was read: sentences for people.")
     tags: dict[str, Probability] | SkipJsonSchema[None] = Field(
         default=None,
         description="With `tags=true`, of a model that has them: how likely each of 50 descriptive tags is. They were "
@@ -147,6 +148,7 @@ class Refused(_Response):
     duration_s: None = None
     model: str
     error: str = Field(description="The title and the detail of the problem.")
+    notes: list[str] = Field(max_length=0)
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
 
 

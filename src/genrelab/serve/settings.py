@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from genrelab.bundle.remote import is_address
 from genrelab.core.errors import SettingsError, printable
 from genrelab.serve.http.origins import ORIGIN
 from genrelab.serve.limits import Limits
@@ -45,8 +46,15 @@ class ServeSettings:
         """Check the token, the origins, and that access without a token is intended.
 
         Raises:
-            SettingsError: the token or an origin is invalid, or other machines would have access without a token.
+            SettingsError: the token or an origin is invalid, other machines would have access without a token, or a
+                bundle that is fetched only once is to be watched.
         """
+        far = [text for text in self.models if is_address(text) or is_address(text.partition("=")[2])]
+        if self.watch and far:
+            raise SettingsError(
+                f"--watch looks at folders on this disk, and {printable(far[0])} is fetched once: leave out --watch, "
+                "and start again when the bundle changes"
+            )
         if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_CHARS},}}", self.token):
             raise SettingsError(f"the token must be {MIN_TOKEN_CHARS} or more printable ASCII characters, no spaces")
         if self.token is None and not self.insecure and not is_loopback(self.host):

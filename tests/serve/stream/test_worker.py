@@ -178,7 +178,7 @@ def test_top_limits_the_genres_of_each_prediction(order: StreamJob) -> None:
         assert said["probabilities"] == {said["genre"]: said["confidence"]}
         assert set(said) == {
             "type", "start_s", "end_s", "path", "genre", "confidence", "probabilities", "unknown_because",
-            "duration_s", "model", "error",
+            "duration_s", "model", "error", "notes",
         }  # fmt: skip
         assert (said["path"], said["model"]) == ("", "served")
 

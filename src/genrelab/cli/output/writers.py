@@ -17,7 +17,7 @@ from genrelab.features.tags import TAGS
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Prediction
 
 if TYPE_CHECKING:
-    from genrelab.core.genre_map import GenreMap
+    from genrelab.identity.genre_map import GenreMap
 
 MAX_NAME_WIDTH = 100
 """Maximum width of the file column when not on a terminal; a longer name shifts its row to the right."""
@@ -52,7 +52,7 @@ class TableWriter:
     """For a person: one line per file, and with `timeline` one more for each window.
 
     If the genre is `unknown` the reason or the best guess follows it; the set of genres that a track may have comes
-    last, and behind it why an unsure genre does not count.
+    last, and behind it why an unsure genre does not count. Notes about the audio follow on lines of their own.
 
     Args:
         missing: says that.
@@ -86,6 +86,7 @@ class TableWriter:
         if self._shown.tags and prediction.tags is not None:
             best = sorted(prediction.tags.items(), key=lambda item: -item[1])[:MAX_TAGS]
             lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {p:.0%}' for name, p in best)}")
+        lines += [f"{'note:':>{self._file}}  {printable(note)}" for note in prediction.notes]
         for w in prediction.timeline if self._shown.timeline else ():
             span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
             lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities)}")
@@ -133,7 +134,8 @@ class JsonWriter:
 class CsvWriter:
     """For spreadsheets: one line per file, or with `timeline` one per window; the same options give the same columns.
 
-    The genre of a window is its most probable one: the confidence limits apply to whole tracks only.
+    The genre of a window is its most probable one: the confidence limits apply to whole tracks only. The last column is
+    notes, separated by `; `.
     """
 
     tail = ""
@@ -155,24 +157,24 @@ class CsvWriter:
             "model",
             "error",
         )
-        self.head = _csv_line((*about, *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in self._tags)))
+        self.head = _csv_line((*about, *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in self._tags), "notes"))
 
     def row(self, prediction: Prediction) -> str:
         """The lines of one prediction."""
         p = prediction
         sets = ("; ".join(p.genre_set or ()),) if self._sets else ()
         about = (*sets, p.unknown_because, p.duration_s, p.model, p.error)
-        tags = [(p.tags or {}).get(t) for t in self._tags]
+        last = (*((p.tags or {}).get(t) for t in self._tags), "; ".join(p.notes))
         if not self._timeline:
             return _csv_line(
-                (p.path, *self._genre(p.genre), p.confidence, *about, *self._values(p.probabilities), *tags)
+                (p.path, *self._genre(p.genre), p.confidence, *about, *self._values(p.probabilities), *last)
             )
         if p.error is not None:
-            return _csv_line((p.path, None, None, *self._genre(None), None, *about, *self._values({}), *tags))
+            return _csv_line((p.path, None, None, *self._genre(None), None, *about, *self._values({}), *last))
         lines = []
         for w in p.timeline:
             genre = max(w.probabilities, key=lambda g: w.probabilities[g])
-            score = (*self._genre(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *tags)
+            score = (*self._genre(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *last)
             lines.append(_csv_line((p.path, w.start_s, w.end_s, *score)))
         return "".join(lines)
 

@@ -44,8 +44,8 @@ second of sound. Text messages are JSON objects, binary ones are sound. A client
 
 - `{"type": "ready", "model": "starter", "window_s": 10.0}`: the model is loaded. Sound may be sent before.
 - `{"type": "prediction", "start_s": 2.0, "end_s": 12.0, "path": "", "genre": "rock", "confidence": 0.7,
-  "probabilities": {…}, "unknown_because": null, "duration_s": 10.0, "model": "starter", "error": null}`: of the sound
-  from `start_s` to `end_s`, in seconds of the stream. The first comes as soon as there is as much as the model needs,
+  "probabilities": {…}, "unknown_because": null, "duration_s": 10.0, "model": "starter", "error": null,
+  "notes": []}`: of the sound from `start_s` to `end_s`, in seconds of the stream. The first comes as soon as there is as much as the model needs,
   the others at every full second. The fields are those of `POST /v1/predict`, without a timeline; further ones may come
   with later versions. Where `genre` is `unknown`, the optional `unknown_because` says why: `not_music`, it does not
   sound like music, or `unsure`. The optional `tags` are there where `start` asks for them and the model has them: how

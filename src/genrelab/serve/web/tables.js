@@ -9,11 +9,11 @@ export const UNSURE = "\0unsure"; // no genre of a model is called so
 export function csv(rows, genres) {
   const answered = rows.filter((each) => each.answer || each.problem);
   const sets = answered.some((each) => each.answer?.set);
-  const head = ["path", "genre", "confidence", ...(sets ? ["set"] : []), "unknown_because", "duration_s", "model", "error", ...genres.map((genre) => `p_${genre}`)];
+  const head = ["path", "genre", "confidence", ...(sets ? ["set"] : []), "unknown_because", "duration_s", "model", "error", ...genres.map((genre) => `p_${genre}`), "notes"];
   const lines = answered.map(({ path, answer, problem }) => {
-    const { genre, confidence, set, unknown_because, duration_s, model, probabilities = {} } = answer ?? {};
+    const { genre, confidence, set, unknown_because, duration_s, model, probabilities = {}, notes = [] } = answer ?? {};
     const error = problem ? `${problem.kind}: ${problem.message}` : null;
-    return [path, genre, confidence, ...(sets ? [(set ?? []).join("; ")] : []), unknown_because, duration_s, model, error, ...genres.map((name) => probabilities[name])];
+    return [path, genre, confidence, ...(sets ? [(set ?? []).join("; ")] : []), unknown_because, duration_s, model, error, ...genres.map((name) => probabilities[name]), notes.join("; ")];
   });
   return `\ufeff${[head, ...lines].map((values) => `${values.map(cell).join(",")}\n`).join("")}`;
 }
