@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.cli.run import outcome_sentences
@@ -30,6 +32,7 @@ from genrelab.prepare.make_piece import make_piece
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
+from tests.support.changed_tables import accept_features
 from tests.support.paths import PROJECT
 from tests.support.tones import write_tone
 
@@ -58,12 +61,13 @@ def test_every_track_is_in_the_tables_once(music: Path, tmp_path: Path) -> None:
     assert prepared.about["counts"] == {"tracks": 28, "ok": 27, "failed": 1, "missing": 0, "unlabelled": 0}
     assert prepared.tracks["index"] == list(range(28))
     assert prepared.genres == ("ambient", "beat", "choir")
-    assert [s.split("/")[1] for s in prepared.shards("samples")] == [
-        "00000-of-00003-0012.tfrecord", "00001-of-00003-0011.tfrecord", "00002-of-00003-0004.tfrecord",
-    ]  # fmt: skip
-    found = _records(prepared, "samples")
+    assert prepared.shards("samples") == [f"samples/0000{i}-of-00003-0009.tfrecord" for i in range(3)]
+    found = [r.track for r in _records(prepared, "samples")]
     ok = [i for i, s in enumerate(prepared.tracks["status"]) if s == "ok"]
-    assert [r.track for r in found] == ok
+    assert sorted(found) == ok
+    for shard in (found[:9], found[9:18], found[18:]):
+        assert sorted(prepared.tracks["genre"][i] for i in shard) == ["ambient"] * 3 + ["beat"] * 3 + ["choir"] * 3
+        assert {prepared.tracks["genre"][i] for i in shard[:3]} == set(prepared.genres)
     ids, starts, columns, values = prepared.features()
     assert (len(ids), len(columns), values.shape, set(starts)) == (27, 518, (27, 518), {0.0})
     failures = list(csv.DictReader((tmp_path / "out" / "failures.csv").read_text().splitlines()))
@@ -71,12 +75,42 @@ def test_every_track_is_in_the_tables_once(music: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / ".work").exists()
 
 
-def test_a_record_holds_what_the_view_computes(music: Path, tmp_path: Path) -> None:
-    import soundfile
+@pytest.mark.parametrize("shard_tracks", [1, 12, 250])
+def test_tables_keep_the_order_of_the_tracks_however_shards_are_dealt(
+    music: Path, tmp_path: Path, shard_tracks: int
+) -> None:
+    """The classical models read these; they are written a row group at a time."""
+    settings = replace(SETTINGS, shard_tracks=shard_tracks)
+    prepared = prepare(_load(music), tmp_path / "out", settings, jobs=1)
+    ok = [t for t, s in zip(prepared.tracks["track_id"], prepared.tracks["status"], strict=True) if s == "ok"]
+    ids, _, _, values = prepared.features()
+    held = prepared.fingerprints()
+    assert held is not None and ids == ok == [p.track_id for p in held[0]]
+    for i in (0, 13, 26):
+        y, sr = soundfile.read(music / ids[i], dtype="float32")
+        np.testing.assert_array_equal(values[i], views.compute(SETTINGS.views[0], y, sr)[0].x)
+    groups = pq.ParquetFile(tmp_path / "out" / "features.parquet").metadata.num_row_groups
+    assert groups == {1: 27, 12: 3, 250: 1}[shard_tracks]
+    assert len(prepared.shards("samples")) == {1: 27, 12: 3, 250: 2}[shard_tracks]
 
+
+def test_genres_that_fail_in_part_are_dealt_over_shards(music: Path, tmp_path: Path) -> None:
+    """Tracks that fail have no records, and so do not count."""
+    shutil.rmtree(music / "choir")
+    for i in range(9):
+        if i not in (2, 6):
+            (music / "ambient" / f"{i}.wav").write_text("this is no audio")
+    prepared = prepare(_load(music), tmp_path / "out", replace(SETTINGS, shard_tracks=250), jobs=1)
+    found = [r.track for r in _records(prepared, "samples")]
+    assert [prepared.tracks["genre"][i] for i in found].count("ambient") == 2
+    assert ["ambient" in {prepared.tracks["genre"][i] for i in part} for part in (found[:6], found[6:])] == [True] * 2
+
+
+def test_a_record_holds_what_the_view_computes(music: Path, tmp_path: Path) -> None:
     prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     y, sr = soundfile.read(music / prepared.tracks["path"][0], dtype="float32")
-    assert _records(prepared, "samples")[0].x == views.compute(SETTINGS.views[1], y, sr)[0].x.tobytes()
+    (record,) = (r for r in _records(prepared, "samples") if r.track == 0)
+    assert record.x == views.compute(SETTINGS.views[1], y, sr)[0].x.tobytes()
     assert prepared.tracks["sha256"][0] == hashlib.sha256((music / "ambient" / "0.wav").read_bytes()).hexdigest()
     assert prepared.tracks["duration_s"][0] == 1.5
 
@@ -123,6 +157,10 @@ def test_a_table_without_the_columns_of_a_view_is_damaged(music: Path, tmp_path:
     prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     stored = read_parquet(prepared.folder, "features.parquet")
     write_parquet(prepared.folder, "features.parquet", stored.drop_columns(["mfcc_mean_01"]))
+    with pytest.raises(PreparedError, match=r"features.parquet is not as it was written: run the same `prepare` again"):
+        prepared.features("statistics")
+    accept_features(prepared.folder)
+    prepared = open_prepared(prepared.folder)
     with pytest.raises(PreparedError, match=r"has no column mfcc_mean_01: run the same `prepare` again"):
         prepared.features("statistics")
     with pytest.raises(PreparedError, match="holds no view 'embedding'"):
@@ -401,8 +439,6 @@ def test_output_folder_below_a_file_is_refused(small: Path, tmp_path: Path) -> N
 
 
 def test_fingerprints_are_stored_beside_the_records(small: Path, tmp_path: Path) -> None:
-    import soundfile
-
     prepared = prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1)
     held = prepared.fingerprints()
     assert held is not None

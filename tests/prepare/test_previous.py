@@ -30,6 +30,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.prepare.previous import outcomes_of
 from genrelab.prepare.work_unit import Piece
 from genrelab.records.prepared import Prepared, open_prepared
+from genrelab.records.shards import check_shards
 from tests.support.tones import write_tone
 
 SETTINGS = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=500)), shard_tracks=3)
@@ -256,6 +257,36 @@ def test_error_for_a_damaged_table_names_the_remedy(out: Path) -> None:
     (out / "tracks.parquet").write_text("no table")
     with pytest.raises(PreparedError, match="run the same `prepare` again"):
         open_prepared(str(out))
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["features.parquet", "fingerprints.parquet"])
+def test_flipped_bit_of_a_table_is_found(out: Path, name: str, at: float) -> None:
+    """Most would be read as another value."""
+    content = bytearray((out / name).read_bytes())
+    content[int(len(content) * at)] ^= 1
+    (out / name).write_bytes(content)
+    prepared = open_prepared(out)
+    with pytest.raises(PreparedError, match=rf"{name} is not as it was written: run the same `prepare` again"):
+        prepared.features() if name == "features.parquet" else prepared.fingerprints()
+
+
+@pytest.mark.parametrize("at", ["the table", "both shards", "a shard"])
+def test_other_labels_keep_the_shards_and_a_repair_deals_them_anew(
+    made: tuple[Path, Path], out: Path, tmp_path: Path, at: str
+) -> None:
+    dataset = _load(made[0])
+    other = replace(dataset, tracks=(replace(dataset.tracks[0], genre="beat"), *dataset.tracks[1:]))
+    _again(other, out)
+    assert [_shard(out, i).read_bytes() for i in range(2)] == [_shard(made[1], i).read_bytes() for i in range(2)]
+    assert not check_shards(open_prepared(out), SETTINGS.views[1], cache=tmp_path).damage
+    if at == "the table":
+        return
+    for number in range(2 if at == "both shards" else 1):
+        _flip(_shard(out, number))
+    _again(other, out)
+    prepare(other, tmp_path / "fresh", SETTINGS, jobs=1)
+    assert _bytes(out) == _bytes(tmp_path / "fresh")
 
 
 @pytest.mark.parametrize(("clip_s", "refused"), [(30.0, False), (0.1, True)])

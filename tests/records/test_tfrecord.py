@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 from genrelab.records.tfrecord import (
     CorruptRecord,
     Record,
+    deal_tracks,
     decode,
     encode,
+    is_shard,
     read_records,
     shard_name,
     shard_records,
@@ -77,6 +81,38 @@ def test_broken_length_loses_the_rest_and_counts_it(tmp_path: Path) -> None:
     path.write_bytes(content)
     found = _read(path, 10)
     assert sum(r.lost for r in found if isinstance(r, CorruptRecord)) == 10 - sum(isinstance(r, Record) for r in found)
+
+
+@given(st.lists(st.sampled_from(["blues", "jazz", "rock", None]), max_size=60), st.integers(1, 30))
+def test_tracks_of_a_genre_are_dealt_over_all_shards(genres: list[str | None], shard_tracks: int) -> None:
+    shards = deal_tracks(genres, shard_tracks)
+    usable = [i for i, genre in enumerate(genres) if genre is not None]
+    assert sorted(i for shard in shards for i in shard) == usable
+    assert len(shards) == max(1, min(2, len(usable)), math.ceil(len(usable) / shard_tracks))
+    assert max(map(len, shards)) <= min(map(len, shards)) + 1 and len(shards[0]) <= shard_tracks
+    for genre in {genres[i] for i in usable}:
+        n = [sum(genres[i] == genre for i in shard) for shard in shards]
+        assert max(n) - min(n) <= 1, "so that a lost shard takes its share of each genre, and no genre of two tracks"
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(2, 40))
+def test_half_of_a_shard_holds_half_of_each_genre(blues: int, jazz: int, rock: int) -> None:
+    genres = ["blues"] * blues + ["jazz"] * jazz + ["rock"] * rock
+    for shard in deal_tracks(genres, 250):
+        held = Counter(genres[i] for i in shard)
+        half = Counter(genres[i] for i in shard[: len(shard) // 2])
+        assert all(abs(half[genre] - held[genre] / 2) <= 1.5 for genre in held)
+
+
+def test_a_shard_lists_its_tracks_in_a_fixed_order() -> None:
+    genres = ["jazz", "blues", "jazz", None, "blues", "jazz", "jazz"]
+    assert deal_tracks(genres, 250) == [[0, 1, 5], [2, 4, 6]]
+    assert deal_tracks([], 250) == deal_tracks([None], 1) == [[]]
+
+
+@pytest.mark.parametrize("name", ["00000.tfrecord", "00000-of-00004-0250.tfrecord.tmp", "x-of-00004-0250.tfrecord", ""])
+def test_other_names_are_no_names_of_shards(name: str) -> None:
+    assert not is_shard(name) and is_shard(shard_name(0, 4, 250))
 
 
 def test_shard_names_carry_their_count() -> None:

@@ -42,7 +42,7 @@ def refit(home: Path, bundle: Bundle) -> Model:
         raise PreparedError(f"{prepared.folder}: its tracks have other genres, artists or parts than in this run")
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         labels = task.labels(chooses=False)
-        examples = load_examples(prepared, bundle.view.name, labels, cache=Path(scratch) / "shards")
+        examples = load_examples(prepared, bundle.view.name, labels, cache=Path(scratch) / "shards", strict=True)
         return model_class(settings, task.genres).fit(examples, Path(scratch))
 
 

@@ -33,20 +33,22 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, pieces: l
     """Write PREPARED from complete pieces; they stay until the caller removes them."""
     out.remove("dataset.json")  # from here on an earlier preparation in the same place is no longer complete
     outcomes = [o for piece in pieces for o in work_unit.read(piece)[0]]
-    shards = _pieces_by_shard(pieces, settings)
+    genres = [t.genre if o.status == "ok" else None for t, o in zip(dataset.tracks, outcomes, strict=True)]
+    shards = [[outcomes[i] for i in tracks] for tracks in tfrecord.deal_tracks(genres, settings.shard_tracks)]
     files: dict[str, str] = {}
     for name in sorted(view.name for view in settings.views if view.name not in PARQUET_VIEWS):
-        files |= _write_shards(out, name, shards)
+        files |= _write_shards(out, name, shards, _find_records(pieces, outcomes, name))
+    row_groups = _pieces_by_row_group(pieces, settings)
     if columns := tuple(c for view in table_views(settings.views) for c in table_columns(view)):
-        files |= _write_features(out, dataset, columns, shards)
-    files |= _write_fingerprints(out, dataset, shards)
+        files |= _write_features(out, dataset, columns, row_groups)
+    files |= _write_fingerprints(out, dataset, row_groups)
     write_tables(out, dataset, outcomes, dataset_json(dataset, settings, outcomes, files))
 
 
 def write_tables(out: Folder, dataset: Dataset, outcomes: list[TrackOutcome], about: dict[str, Any]) -> None:
     """`tracks.parquet`, `failures.csv` and `dataset.json`; a kill between them is repaired by the next `prepare`."""
     write_parquet(out, "tracks.parquet", tracks_table(dataset.tracks, outcomes))
-    out.write_bytes("failures.csv", failures(dataset.tracks, outcomes))
+    out.write_bytes("failures.csv", failures(dataset, outcomes))
     out.write_json("dataset.json", about)
 
 
@@ -54,7 +56,7 @@ def tracks_table(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> pa.
     """`tracks.parquet`: what the dataset gives of each track, and its outcome."""
     rows = [
         (t.track_id, i, t.path, t.genre, t.artist, t.album, t.licence, t.official_split,
-         o.duration_s, o.sha256, o.status, o.error)
+         o.duration_s, o.sha256, o.status, o.error, t.artist_credit, t.recording)
         for i, (t, o) in enumerate(zip(tracks, outcomes, strict=True))
     ]  # fmt: skip
     columns = zip(*rows, strict=True)
@@ -103,40 +105,57 @@ def inputs_sha256(ids: list[str], settings: dict[str, Any], outcomes: list[Track
     return hashlib.sha256(json.dumps([settings, inputs]).encode()).hexdigest()
 
 
-def _pieces_by_shard(pieces: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
-    shards: dict[int, list[Piece]] = {}
+def _pieces_by_row_group(pieces: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
+    groups: dict[int, list[Piece]] = {}
     for piece in pieces:
-        shards.setdefault(piece.items[0].index // settings.shard_tracks, []).append(piece)
-    return list(shards.values())
+        groups.setdefault(piece.items[0].index // settings.shard_tracks, []).append(piece)
+    return list(groups.values())
 
 
-def _write_shards(out: Folder, view: str, shards: list[list[Piece]]) -> dict[str, str]:
+def _find_records(pieces: list[Piece], outcomes: list[TrackOutcome], view: str) -> dict[int, tuple[Path, int]]:
+    """By track, the file with its records of a view, and where in it they start."""
+    found = {}
+    for piece in pieces:
+        file, offset = piece.folder / work_unit.records_file(view), 0
+        for item in piece.items:
+            found[item.index] = (file, offset)
+            offset += outcomes[item.index].n_bytes.get(view, 0)
+    return found
+
+
+def _write_shards(
+    out: Folder, view: str, shards: list[list[TrackOutcome]], records: dict[int, tuple[Path, int]]
+) -> dict[str, str]:
+    counts = [work_unit.record_counts(shard).get(view, 0) for shard in shards]
+    names = [f"{view}/{tfrecord.shard_name(i, len(shards), n)}" for i, n in enumerate(counts)]
+    for name in (f"{view}/{n}" for n in out.names(view)):  # first: there may be no room for both
+        if name not in names or out.fs.isdir(out.path(name)):
+            out.remove(name)
     written = {}
-    for number, shard in enumerate(shards):
-        outcomes = [o for piece in shard for o in work_unit.read(piece)[0]]
-        name = f"{view}/{tfrecord.shard_name(number, len(shards), work_unit.record_counts(outcomes).get(view, 0))}"
+    for name, shard in zip(names, shards, strict=True):
         digest = hashlib.sha256()
         with out.replacing(name) as temporary, out.fs.open(temporary, "wb") as f:
-            for piece in shard:
-                content = (piece.folder / f"{view}.tfrecord").read_bytes()
+            for outcome in shard:
+                file, offset = records[outcome.index]
+                with file.open("rb") as piece:
+                    piece.seek(offset)
+                    content = piece.read(outcome.n_bytes[view])
                 digest.update(content)
                 f.write(content)
         written[name] = digest.hexdigest()
-    for stale in {f"{view}/{n}" for n in out.names(view)} - set(written):
-        out.remove(stale)
     return written
 
 
 def _write_features(
-    out: Folder, dataset: Dataset, columns: tuple[str, ...], shards: list[list[Piece]]
+    out: Folder, dataset: Dataset, columns: tuple[str, ...], row_groups: list[list[Piece]]
 ) -> dict[str, str]:
-    """`features.parquet`, a row group a shard, so that memory does not grow with the number of tracks."""
+    """`features.parquet`, a row group at a time, so that memory does not grow with the number of tracks."""
     schema = _features_schema(columns)
     ids = [t.track_id for t in dataset.tracks]
-    local = Path(shards[0][0].work) / "features.parquet"
+    local = Path(row_groups[0][0].work) / "features.parquet"
     with pq.ParquetWriter(local, schema, compression="zstd") as writer:
-        for shard in shards:
-            for where, values in _feature_rows(shard):
+        for pieces in row_groups:
+            for where, values in _feature_rows(pieces):
                 names = [ids[i] for i, _ in where]
                 writer.write_table(_features_table(names, [s for _, s in where], values, schema))
     digest = work_unit.file_sha256(local)
@@ -144,20 +163,22 @@ def _write_features(
     return {"features.parquet": digest}
 
 
-def _feature_rows(shard: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
-    parts = [work_unit.read(piece)[1:] for piece in shard]
+def _feature_rows(pieces: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
+    parts = [work_unit.read(piece)[1:] for piece in pieces]
     where = [w for part in parts for w in part[0]]
     if where:
         yield where, np.concatenate([part[1] for part in parts if part[0]])
 
 
-def _write_fingerprints(out: Folder, dataset: Dataset, shards: list[list[Piece]]) -> dict[str, str]:
-    """`fingerprints.parquet`, a row group a shard."""
-    local = Path(shards[0][0].work) / FINGERPRINTS_FILE
+def _write_fingerprints(out: Folder, dataset: Dataset, row_groups: list[list[Piece]]) -> dict[str, str]:
+    """`fingerprints.parquet`, a row group at a time."""
+    local = Path(row_groups[0][0].work) / FINGERPRINTS_FILE
     with pq.ParquetWriter(local, FINGERPRINTS_SCHEMA, compression="zstd") as writer:
-        for shard in shards:
+        for pieces in row_groups:
             found = [
-                (dataset.tracks[i].track_id, *mark) for piece in shard for i, mark in work_unit.read_fingerprints(piece)
+                (dataset.tracks[i].track_id, *mark)
+                for piece in pieces
+                for i, mark in work_unit.read_fingerprints(piece)
             ]
             columns = zip(*found, strict=True) if found else [()] * len(FINGERPRINTS_SCHEMA)
             writer.write_table(
@@ -189,12 +210,13 @@ def _features_table(ids: list[str], starts: list[float], values: NDArray[np.floa
     return pa.table([pa.array(ids, pa.string()), pa.array(starts, pa.float32()), *columns], schema=schema)
 
 
-def failures(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> bytes:
-    """`failures.csv`: every track that is not `ok`."""
+def failures(dataset: Dataset, outcomes: list[TrackOutcome]) -> bytes:
+    """`failures.csv`: every track that is not `ok`, then what else was met and is not used (no id, stage `find`)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["track_id", "path", "stage", "error"])
-    for track, outcome in zip(tracks, outcomes, strict=True):
+    for track, outcome in zip(dataset.tracks, outcomes, strict=True):
         if outcome.status != "ok":
             writer.writerow([track.track_id, track.path or "", outcome.stage, outcome.error])
-    return text.getvalue().encode()
+    writer.writerows(("", unused.path, "find", unused.reason) for unused in dataset.unused)
+    return text.getvalue().encode(errors="backslashreplace")

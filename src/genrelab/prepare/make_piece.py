@@ -30,6 +30,7 @@ from genrelab.prepare.work_unit import (
     file_sha256,
     file_sizes,
     file_stamp,
+    records_file,
 )
 from genrelab.records import tfrecord
 
@@ -52,7 +53,7 @@ def make_piece(piece: Piece) -> float:
     rows: list[tuple[int, float, NDArray[np.float32]]] = []
     fingerprints: list[tuple[int, PackedFingerprint]] = []
     in_shards = [v.name for v in piece.settings.views if v.name not in PARQUET_VIEWS]
-    files = {name: (temporary / f"{name}.tfrecord").open("wb") for name in in_shards}
+    files = {name: (temporary / records_file(name)).open("wb") for name in in_shards}
     try:
         for item in piece.items:
             piece.marker.write_text(str(item.index))
@@ -106,8 +107,9 @@ def _reuse_or_make(item: Item, settings: PrepareSettings, outcome: TrackOutcome)
     else:
         outcome.duration_s = round(audio_clips.probe(item.path).duration_s, 6)
         output = _make_track(item, settings)
-    names = [name for name, _ in output.records]
-    outcome.n_records = {v.name: names.count(v.name) for v in settings.views if v.name not in PARQUET_VIEWS}
+    for name in (v.name for v in settings.views if v.name not in PARQUET_VIEWS):
+        sizes = [len(content) for view, content in output.records if view == name]
+        outcome.n_records[name], outcome.n_bytes[name] = len(sizes), sum(sizes)
     return output
 
 

@@ -147,7 +147,7 @@ def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[s
     present = [s for view in old.views if view not in PARQUET_VIEWS for s in old.shards(view)]
     names = sorted({*files, *present})
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(old.folder.sha256, names))
+        found = list(pool.map(lambda name: _sha256_in(old.folder, name), names))
     whole = frozenset(n for n, sha in zip(names, found, strict=True) if sha is not None and sha == files.get(n))
     return whole, tuple(n for n in names if n not in whole)
 
@@ -205,18 +205,26 @@ def _read_fingerprints(state: PreviousState) -> dict[str, list[PackedFingerprint
 
 
 def _record_spans(state: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
-    """By index in `old`, where a track's records lie on this disk; tracks of damaged shards are left out."""
+    """By index in `old`, where a track's records lie on this disk; tracks of damaged shards are left out.
+
+    Which tracks a shard holds is read from its records: earlier versions shared them out in another way, and other
+    genres than those of today may have been dealt out.
+    """
     old, found = state.old, dict[int, list[tuple[str, int, int]]]()
-    tracks = int(old.about["settings"]["shard_tracks"])
     for shard in (s for s in old.shards(view) if s in state.whole):
-        number = int(shard.rpartition("/")[2].partition("-")[0])
-        found |= {i: [] for i in range(number * tracks, (number + 1) * tracks)}
         local = old.folder.fetch(shard, cache)
         for offset, length, record in tfrecord.read_records(local):
             if isinstance(record, tfrecord.CorruptRecord):
                 raise PreparedError(f"{old.folder}: {shard} changed while it was read ({record.reason}): prepare again")
-            found[record.track].append((str(local), offset, length))
+            found.setdefault(record.track, []).append((str(local), offset, length))
     return found
+
+
+def _sha256_in(folder: Folder, name: str) -> str | None:
+    try:
+        return folder.sha256(name)
+    except OSError:  # a folder, or what may not be read
+        return None
 
 
 def _sha256(path: Path) -> str | None:

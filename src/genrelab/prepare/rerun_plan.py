@@ -126,7 +126,7 @@ def _relabel_plan(old: Prepared, dataset: Dataset, outcomes: list[TrackOutcome],
         old.about == json.loads(json.dumps(about))
         and old.tracks == assemble.tracks_table(dataset.tracks, outcomes).to_pydict()
         and old.folder.exists("failures.csv")
-        and old.folder.read_bytes("failures.csv") == assemble.failures(dataset.tracks, outcomes)
+        and old.folder.read_bytes("failures.csv") == assemble.failures(dataset, outcomes)
     )
     return Plan(UP_TO_DATE if same else RELABEL, old, outcomes=outcomes, dataset_json=about)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DecodeError
+from genrelab.core.file_stamp import stamp_of
 
 PIECE_TRACKS = 5
 """Tracks per piece: the most work that a kill can cost each worker."""
@@ -88,13 +89,13 @@ PACKED_FINGERPRINTS_FILE = "prints.bin"
 ROWS_FILE = "features.npy"
 """The rows of `features.parquet`."""
 
-FileStamp = tuple[str, int, int, int, int]
-"""Path, size, mtime, ctime (ns) and inode of a file: copies often share size and mtime."""
+FileStamp = tuple[str, str]
+"""Path and stamp of a file (`core/file_stamp.py`) in hexadecimal digits, none where it cannot be read."""
 
 
 @dataclass
 class TrackOutcome:
-    """Outcome of one track."""
+    """Outcome of one track; `n_records` of each view, and the `n_bytes` that they take, framing included."""
 
     index: int
     status: str  # ok | failed | missing
@@ -104,6 +105,12 @@ class TrackOutcome:
     duration_s: float | None = None
     stamp: FileStamp | None = None
     n_records: dict[str, int] = field(default_factory=dict)
+    n_bytes: dict[str, int] = field(default_factory=dict)
+
+
+def records_file(view: str) -> str:
+    """Name of the file with the records of a view that is stored in shards."""
+    return f"{view}.tfrecord"
 
 
 def read(piece: Piece) -> tuple[list[TrackOutcome], list[tuple[int, float]], NDArray[np.float32]]:
@@ -131,6 +138,8 @@ def is_done(piece: Piece) -> bool:
         return False
     sizes = file_sizes(piece.folder)
     if about.get("files") != sizes or "prints" not in about or ROWS_FILE not in sizes:  # an earlier version's
+        return False
+    if any("n_bytes" not in o for o in about["outcomes"]):  # also an earlier version's
         return False
     outcomes = [TrackOutcome(**o) for o in about["outcomes"]]
     return [o.index for o in outcomes] == [i.index for i in piece.items] and all(
@@ -164,16 +173,13 @@ def file_sha256(path: Path) -> str:
 
 
 def file_stamp(path: Path) -> FileStamp:
-    """Tells whether a file is still the one that it was; zeros where there is none."""
-    try:
-        s = path.stat()
-    except OSError:
-        return (str(path), 0, 0, 0, 0)
-    return (str(path), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+    """Tells whether a file is still the one that it was."""
+    stamp = stamp_of(path)
+    return str(path), "" if stamp is None else stamp.digest.hex()
 
 
 def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: int) -> list[Piece]:
-    """Pieces of `tracks` tracks, never across the border of a shard."""
+    """Pieces of `tracks` tracks that follow each other; none crosses the border of a row group of the tables."""
     borders = range(0, len(items), settings.shard_tracks)
     chunks = [items[i : min(i + tracks, b + settings.shard_tracks)] for b in borders for i in
               range(b, min(b + settings.shard_tracks, len(items)), tracks)]  # fmt: skip

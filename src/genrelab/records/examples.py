@@ -6,18 +6,20 @@ order, so that a model's probabilities align with `track`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.config import PARQUET_VIEWS, View
+from genrelab.core.config import FLAT_VIEWS, PARQUET_VIEWS, View
 from genrelab.core.errors import PreparedError
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.core.text import join_first
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
+from genrelab.records.shards import check_shards, readable_copy
 
 BALANCED_BELOW = 1.5
 """`--class-weight auto` uses no weights while the largest genre has less than this many times the smallest."""
@@ -61,9 +63,10 @@ class Examples:
     """All windows of one view whose track has a role.
 
     Attributes:
-        track, start_s: one entry per window, in reading order.
+        track, start_s: one entry per window, in reading order: that of the shards, or of the tracks in flat views.
         fingerprint: of the prepared inputs and settings.
-        corrupt: one sentence for each place that could not be read; `n_corrupt` records in all.
+        damage: one sentence that names the shards that are damaged, and the tracks and genres that cannot be read, so
+            that they are left out; "" where nothing is. `n_lost` windows in all.
     """
 
     view: View
@@ -71,9 +74,9 @@ class Examples:
     track: NDArray[np.int64]
     start_s: NDArray[np.float32]
     fingerprint: str = ""
-    corrupt: tuple[str, ...] = ()
-    n_corrupt: int = 0
-    _values: NDArray[np.float32] | None = field(default=None, repr=False)  # of views stored in a table
+    damage: str = ""
+    n_lost: int = 0
+    _values: NDArray[np.float32] | None = field(default=None, repr=False)  # of flat views
     _shards: tuple[Path, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
@@ -145,7 +148,8 @@ class Examples:
             return None
         return np.asarray(n.sum() / (len(n) * np.maximum(n, 1)), np.float64)
 
-    def _read_rows(self, chosen: NDArray[np.bool_]) -> NDArray[Any]:
+    def _read_rows(self, chosen: NDArray[np.bool_], place: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """The windows that `chosen` (windows,) marks, in reading order, or each where `place` (chosen,) says."""
         x = np.empty((int(chosen.sum()), *self.shape), self.view.dtype)
         row = filled = 0
         if not len(x):
@@ -157,7 +161,8 @@ class Examples:
                 if self.labels.role[record.track] == "none":
                     continue
                 if chosen[row]:
-                    x[filled] = np.frombuffer(record.x, self.view.dtype).reshape(self.shape)
+                    at = filled if place is None else place[filled]
+                    x[at] = np.frombuffer(record.x, self.view.dtype).reshape(self.shape)
                     filled += 1
                     if filled == len(x):
                         return x
@@ -196,74 +201,55 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
     """The windows of a view whose tracks have a role.
 
     Args:
-        cache: folder for copies of shards that are not on this disk, or hold corrupt records; created when needed,
-            and to be kept as long as the examples are used.
-        strict: stop at the first corrupt record instead of counting and naming it.
+        cache: folder for copies of shards that are not on this disk, or are damaged; created when needed, and to be
+            kept as long as the examples are used.
+        strict: refuse damaged shards instead of leaving out what they have lost.
 
     Raises:
-        PreparedError: the view is missing, its shards are not complete, or `strict` and a record is corrupt.
+        PreparedError: the view or its table is missing or damaged; shards are damaged and nothing is left of a genre to
+            learn from, or of a role; or `strict`, and a shard is damaged.
     """
     view = prepared.view(view_name)
     if view_name in PARQUET_VIEWS:
         return _from_table(prepared, view, labels)
-    shards = prepared.shards(view_name)
-    if not shards:
-        raise PreparedError(f"{prepared.folder}: the view {view_name} has no shards; prepare it again")
-    scans = [_scan_shard(prepared.folder.fetch(s, cache), s) for s in shards]
-    corrupt = [c for scan in scans for c in scan.corrupt]
-    if corrupt and strict:
-        raise PreparedError(f"{prepared.folder}: {corrupt[0]} (--strict); prepare again to repair it")
-    return _from_shards(prepared, view, labels, scans, cache)
-
-
-@dataclass(frozen=True)
-class _ShardScan:
-    path: Path
-    spans: list[tuple[int, int]]  # offset and length of each good record, in bytes
-    track: list[int]
-    start_s: list[float]
-    corrupt: list[str]
-    lost: int
-
-
-def _scan_shard(path: Path, name: str) -> _ShardScan:
-    """Check every record's checksum once, before training: TensorFlow's reader would stop at the first bad one."""
-    scan = _ShardScan(path, [], [], [], [], 0)
-    lost = 0
-    for offset, length, record in tfrecord.read_records(path, expected=tfrecord.shard_records(path.name)):
-        if isinstance(record, tfrecord.CorruptRecord):
-            more = f" and {record.lost - 1} behind it" if record.lost > 1 else ""
-            scan.corrupt.append(f"{name}: corrupt record at byte {offset}{more}: {record.reason}")
-            lost += record.lost
-        else:
-            scan.spans.append((offset, length))
-            scan.track.append(record.track)
-            scan.start_s.append(record.start_s)
-    return _ShardScan(path, scan.spans, scan.track, scan.start_s, scan.corrupt, lost)
-
-
-def _from_shards(prepared: Prepared, view: View, labels: Labels, scans: list[_ShardScan], folder: Path) -> Examples:
-    track = np.array([t for s in scans for t in s.track], np.int64)
-    start_s = np.array([t for s in scans for t in s.start_s], np.float32)
+    found = check_shards(prepared, view, cache=cache)
+    if found.damage and strict:
+        raise PreparedError(found.damage)
+    track = np.array([t for shard in found.shards for t in shard.track], np.int64)
+    _check_enough(labels, track, found.damage)
+    start_s = np.array([t for shard in found.shards for t in shard.start_s], np.float32)
     keep = labels.role[track] != "none"
-    return Examples(
-        view, labels, track[keep], start_s[keep], prepared.about["fingerprint"],
-        corrupt=tuple(c for s in scans for c in s.corrupt), n_corrupt=sum(s.lost for s in scans),
-        _shards=tuple(_readable_shard(s, folder) for s in scans),
+    examples = Examples(
+        view, labels, track[keep], start_s[keep], prepared.about["fingerprint"], found.damage, found.n_lost,
+        _shards=tuple(readable_copy(shard, cache) for shard in found.shards),
     )  # fmt: skip
+    return _as_table(examples) if view_name in FLAT_VIEWS else examples
 
 
-def _readable_shard(scan: _ShardScan, folder: Path) -> Path:
-    """The shard, or a copy without its corrupt records."""
-    if not scan.corrupt:
-        return scan.path
-    copy = folder / "salvaged" / scan.path.parent.name / scan.path.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with scan.path.open("rb") as source, copy.open("wb") as f:
-        for offset, length in scan.spans:
-            source.seek(offset)
-            f.write(source.read(length))
-    return copy
+def _check_enough(labels: Labels, track: NDArray[np.int64], damage: str) -> None:
+    """Is there, in spite of the damage, something left of every genre to learn from, and of every role?"""
+    if not damage:
+        return
+    left = np.isin(np.arange(len(labels.role)), track)
+
+    def is_lost(wanted: NDArray[np.bool_]) -> bool:
+        return bool(wanted.any() and not (wanted & left).any())
+
+    genres = [g for number, g in enumerate(labels.genres) if is_lost((labels.role == "fit") & (labels.y == number))]
+    if genres:
+        raise PreparedError(f"nothing is left to learn {join_first(genres)} from: {damage}")
+    for role, purpose in (("choose", "choose epochs with"), ("score", "score")):
+        if is_lost(labels.role == role):
+            raise PreparedError(f"nothing is left to {purpose}: {damage}")
+
+
+def _as_table(examples: Examples) -> Examples:
+    """The same windows in memory, in the order of their tracks, as those of a table: shards hold another order."""
+    order = np.argsort(examples.track, kind="stable")
+    values = examples._read_rows(np.ones(len(order), bool), np.argsort(order))
+    values.flags.writeable = False  # all models of a run share the array
+    track, start_s = examples.track[order], examples.start_s[order]
+    return replace(examples, track=track, start_s=start_s, _values=values, _shards=())
 
 
 def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:

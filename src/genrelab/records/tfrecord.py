@@ -1,4 +1,4 @@
-"""Writes windows of tracks to TFRecord files, and reads them back.
+"""Writes windows of tracks to TFRecord files, and reads them back; says which tracks lie in which of them.
 
 A record is a `tf.train.Example` with the fields below. The payload is stored as raw little-endian bytes whose
 dtype and shape are in `dataset.json`: a list of floats costs twenty times as much to write. TensorFlow reads
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,8 +21,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 FIELDS = {"track": "int64", "start_s": "float", "x": "bytes"}
 """track: index in tracks.parquet. start_s: where the window starts. x: the payload."""
 
+CUT_OFF = "the file ends inside a record"
+"""The reason of the last `CorruptRecord` of a file that is too short."""
+
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
+_SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}-(\d{4,})\.tfrecord")
 _KINDS = {"bytes": ("bytes_list", 1, "TYPE_BYTES"), "float": ("float_list", 2, "TYPE_FLOAT"),
           "int64": ("int64_list", 3, "TYPE_INT64")}  # fmt: skip
 
@@ -45,9 +49,35 @@ class CorruptRecord:
     lost: int = 1
 
 
+def deal_tracks(genres: Sequence[str | None], shard_tracks: int) -> list[list[int]]:
+    """The tracks of each shard, as indices in the order of their records.
+
+    The tracks of a genre are dealt out over all shards, so that a shard that is lost never takes a whole genre with it
+    (unless that has one track), and are spread evenly over each, so that the same holds for one that is cut off. There
+    are two shards or more wherever there are two tracks.
+
+    Args:
+        genres: of each track; None of a track that has no records.
+        shard_tracks: the most tracks that a shard may hold.
+    """
+    by_genre: dict[str, list[int]] = {}
+    for index, genre in enumerate(genres):
+        if genre is not None:
+            by_genre.setdefault(genre, []).append(index)
+    dealt = [index for _, tracks in sorted(by_genre.items()) for index in tracks]
+    place = {i: (k + 0.5) / len(tracks) for tracks in by_genre.values() for k, i in enumerate(tracks)}
+    n = max(1, min(2, len(dealt)), -(-len(dealt) // shard_tracks))
+    return [sorted(dealt[k::n], key=lambda i: (place[i], i)) for k in range(n)]
+
+
 def shard_name(number: int, of: int, n_records: int) -> str:
     """`00000-of-00004-0250.tfrecord`: number of the shard, of how many, number of records."""
     return f"{number:05d}-of-{of:05d}-{n_records:04d}.tfrecord"
+
+
+def is_shard(name: str) -> bool:
+    """Is it the name of a shard?"""
+    return _SHARD_NAME.fullmatch(name) is not None
 
 
 def shard_records(name: str) -> int:
@@ -56,7 +86,7 @@ def shard_records(name: str) -> int:
     Raises:
         ValueError: not the name of a shard.
     """
-    match = re.fullmatch(r"\d{5,}-of-\d{5,}-(\d{4,})\.tfrecord", name)
+    match = _SHARD_NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"not the name of a shard: {name}")
     return int(match[1])
@@ -100,8 +130,8 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[int, int, Record | CorruptRecord]]:
     """(offset, length on disk, record) of every record of a file; corrupt ones are `CorruptRecord`s.
 
-    After a damaged length no further record can be located: one `CorruptRecord` then counts all that are still
-    `expected` (from the shard's name).
+    After a damaged length no further record can be located: one `CorruptRecord` of length 0 then counts all that are
+    still `expected` (from the shard's name).
     """
     seen = 0
     with path.open("rb") as f:
@@ -122,13 +152,13 @@ def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[i
 def _read_content(f: BinaryIO, header: bytes) -> tuple[bytes, str, bool]:
     """Content after a record's header, what is wrong with it, and whether the next record can be located."""
     if len(header) < 12:
-        return b"", "the file ends inside a record", False
+        return b"", CUT_OFF, False
     if _CRC.unpack(header[8:])[0] != _masked_crc(header[:8]):
         return b"", "the length does not match its checksum", False
     (n,) = _LENGTH.unpack(header[:8])
     content, footer = f.read(n), f.read(4)
     if len(footer) < 4:
-        return b"", "the file ends inside a record", False
+        return b"", CUT_OFF, False
     problem = "" if _CRC.unpack(footer)[0] == _masked_crc(content) else "the content does not match its checksum"
     return content, problem, True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.config import MelImageView
-from genrelab.core.errors import PreparedError, printable
+from genrelab.core.errors import printable
 from genrelab.core.storage import Folder
 from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
+from genrelab.records.shards import check_shard
 from genrelab.report.page.blocks import TrackCard
 
 Picture = NDArray[np.float16]  # (frames, mel bands), dB
@@ -104,33 +105,44 @@ def add_pictures(tracks: TrackInfo, prepared: Prepared | None, wanted: Collectio
 
 
 def mel_pictures(prepared: Prepared, indices: Collection[int]) -> dict[int, Picture]:
-    """First window of `mel_image` of each of these tracks, by index; corrupt records are left out."""
+    """First window of `mel_image` of each of these tracks, by index; damaged records are left out."""
     found: dict[int, Picture] = {}
-    names = prepared.shards("mel_image")
-    for name in [names[s] for s in _shard_numbers(prepared, indices) if s < len(names)]:
-        found |= {t: p for t, p in shard_pictures(prepared, name) if t in indices and t not in found}
+    likely = _likely_shards(prepared, indices)
+    for name in sorted(prepared.shards("mel_image"), key=lambda name: name not in likely):
+        if len(found) == len(indices):
+            break
+        for track, picture in shard_pictures(prepared, name, set(indices) - found.keys()):
+            found.setdefault(track, picture)
     return found
 
 
-def shard_pictures(prepared: Prepared, shard: str) -> list[tuple[int, Picture]]:
-    """Track index and picture of each readable record of a shard; empty if PREPARED is not on this disk."""
+def shard_pictures(
+    prepared: Prepared, shard: str, wanted: Collection[int] | None = None
+) -> Iterator[tuple[int, Picture]]:
+    """Track index and picture of each usable record of a shard, of all tracks or of those that are `wanted`.
+
+    Yields nothing if PREPARED is not on this disk.
+    """
     if not prepared.folder.is_local:
-        return []
-    view, rows = prepared.view("mel_image"), []
-    try:
-        for _, _, record in tfrecord.read_records(Path(prepared.folder.path(shard))):
-            if isinstance(record, tfrecord.Record):
-                x = np.frombuffer(record.x, view.dtype).reshape(view.shape)
-                rows.append((record.track, x))
-    except OSError as e:
-        raise PreparedError(f"{prepared.folder}: {shard} cannot be read ({e})") from e
-    return rows
+        return
+    view = prepared.view("mel_image")
+    checked = check_shard(prepared, view, shard, cache=prepared.folder.local)
+    chosen = [(s, t) for s, t in zip(checked.spans, checked.track, strict=True) if wanted is None or t in wanted]
+    if not chosen:  # also where the file cannot be read
+        return
+    with checked.path.open("rb") as file:
+        for (offset, length), track in chosen:
+            file.seek(offset)
+            x = tfrecord.decode(file.read(length)[12:-4]).x
+            yield track, np.frombuffer(x, view.dtype).reshape(view.shape)
 
 
-def _shard_numbers(prepared: Prepared, indices: Collection[int]) -> list[int]:
-    """Numbers of the shards with these tracks: each has the same number of tracks, in the order of their indices."""
+def _likely_shards(prepared: Prepared, indices: Collection[int]) -> set[str]:
+    """The shards with these tracks, unless their genres were others when the shards were written."""
+    names, usable, genres = prepared.shards("mel_image"), prepared.usable, prepared.tracks["genre"]
     shard_tracks = prepared.about["settings"].get("shard_tracks", 250)
-    return sorted({i // shard_tracks for i in indices})
+    dealt = tfrecord.deal_tracks([g if ok else None for g, ok in zip(genres, usable, strict=True)], shard_tracks)
+    return {name for name, tracks in zip(names, dealt, strict=False) if not set(indices).isdisjoint(tracks)}
 
 
 def data_url(levels: Picture, colours: str = "magma") -> str:
