@@ -1,18 +1,18 @@
 """table: a CSV or Parquet file, either a list of audio files or precomputed features.
 
 What: with a `path` column a manifest (path, genre[, artist, album, split, track_id]); without one a table of
-features, a row for each track, so that the classical models train with no audio at all.
+features, a row for each track or piece of a track, so that the classical models train with no audio at all.
 How much: any number of rows. Who: the user. Licence: the data's own; genrelab does not know it.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,12 @@ from genrelab.core.config import PARTS
 from genrelab.core.csv_tables import SUFFIXES, TableFile, cell_texts, open_table
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks, with_artists
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks
+from genrelab.datasets.tables.columns import FeatureColumns, choose_features
+from genrelab.datasets.tables.paths import find_paths
+from genrelab.datasets.tables.recordings import RowNames, name_rows, with_artists_of_rows
+from genrelab.datasets.tables.roles import MAX_COLUMNS_SHOWN, ColumnRoles, column_roles, describe_columns
+from genrelab.identity.artists import Credit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +34,11 @@ if TYPE_CHECKING:
 NAME = "table"
 EXPECTED_LAYOUT = "a .csv, .tsv or .parquet file with a column of genres"
 
-LABELS = ("genre", "genre_top", "label")
-"""Columns that may hold the label; the first one present is used."""
+MIN_ROWS_A_GENRE = 5
+"""Rows from which on a number for each genre is no chance."""
 
-MAX_COLUMNS_SHOWN = 20
-"""Columns listed in an error."""
-
-NOT_FEATURES = frozenset((*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres"))
-"""Columns that are never features: a second label or a row number would give the answer away."""
+TRUE_WORDS = frozenset(("1", "true", "yes", "y", "t", "x", "ja", "oui", "wahr", "vrai"))
+"""Cells that mark a compilation."""
 
 
 def matches(root: Path) -> str | None:
@@ -50,147 +52,93 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
     Args:
         root: CSV (`,`, `;`, tab or `|`) or Parquet file.
-        options: `label`, `split_column`, `artist_column`, `id_column`, `drop`, `impute`; `artists`, a CSV whose
-            artists take precedence over those of the column.
+        options: `label`, `split_column`, `artist_column`, `id_column`, `group_column`, `drop`, `impute`; `artists`, a
+            CSV whose artists take precedence over those of the column.
 
     Raises:
-        DatasetError: a table that cannot be read, lacks a column, or holds duplicate ids, unknown splits or
+        DatasetError: a table that cannot be read, lacks a column, or holds rows without an id, unknown splits or
             numbers that are missing or infinite.
         SettingsError: an `impute` that is not `median`.
     """
     if options.impute not in (None, "median"):
         raise SettingsError(f"--impute must be median. Received: {options.impute}")
     table = open_table(root)
-    roles = _column_roles(root, table, options)
-    frame = table.read([c for c in table.columns if c in roles.named or c.casefold() in NOT_FEATURES])
+    roles = column_roles(root, table, options)
+    frame = table.read([c for c in table.columns if roles.is_text(c)])
     if frame.empty:
         raise DatasetError(f"{root}: has a header and no rows")
     read = _read_manifest if roles.path else _read_features
-    dataset, notes = read(root, frame, roles, options)
-    tracks, more = with_artists(dataset.tracks, options.artists)
+    dataset, rows, notes = read(root, table, frame, roles, options)
+    tracks, more = with_artists_of_rows(dataset.tracks, rows, options.artists)
     return Dataset(NAME, dataset.root, tracks, (*table.notes, *notes, *more), dataset.features)
-
-
-@dataclass(frozen=True)
-class _ColumnRoles:
-    """Column of each role; None where there is none."""
-
-    label: str
-    path: str | None
-    track_id: str | None
-    split: str | None
-    artist: str | None
-    album: str | None
-    dropped: tuple[str, ...]
-
-    @property
-    def named(self) -> frozenset[str]:
-        """Columns that are read as text."""
-        columns = (self.label, self.path, self.track_id, self.split, self.artist, self.album)
-        return frozenset(c for c in columns if c is not None)
-
-    def is_feature(self, column: str) -> bool:
-        """May the column be a feature, if it is numeric?"""
-        folded = column.casefold()
-        unnamed = folded.startswith("unnamed:")  # the row numbers that pandas saves
-        return not (unnamed or folded in NOT_FEATURES or column in self.named or column in self.dropped)
-
-
-def _column_roles(root: Path, table: TableFile, options: DatasetOptions) -> _ColumnRoles:
-    columns = table.columns
-    by_name = {c.casefold(): c for c in reversed(columns)}
-
-    def require_column(option: str, column: str | None) -> str | None:
-        if column is not None and column not in columns:
-            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {_describe_columns(table.read(()))}")
-        return column
-
-    label = require_column("--label", options.label) or next((by_name[c] for c in LABELS if c in by_name), None)
-    if label is None:
-        raise DatasetError(
-            f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; "
-            f"{_describe_columns(table.read(()))}"
-        )
-    for column in options.drop:
-        require_column("--drop", column)
-    return _ColumnRoles(
-        label,
-        path=by_name.get("path"),
-        track_id=require_column("--id-column", options.id_column) or by_name.get("track_id"),
-        split=require_column("--split-column", options.split_column) or by_name.get("split"),
-        artist=require_column("--artist-column", options.artist_column) or by_name.get("artist"),
-        album=by_name.get("album"),
-        dropped=options.drop,
-    )
-
-
-def _describe_columns(frame: pd.DataFrame) -> str:
-    """The columns, for an error; of many, those of words come first, since a label or a split is one of them."""
-    columns = list(map(str, frame.columns))
-    if len(columns) <= MAX_COLUMNS_SHOWN:
-        return f"{pluralize(columns, 'column')}: {join_first(columns, most=MAX_COLUMNS_SHOWN)}"
-    numeric = {*map(str, frame.select_dtypes("number").columns)}
-    words = [c for c in columns if c not in numeric]
-    numbers = join_first([c for c in columns if c in numeric])
-    groups = [f"of words {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
-    groups += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
-    return f"{pluralize(columns, 'column')}: {'; '.join(groups)}"
 
 
 # === Both kinds ===
 
 
 def _make_tracks(
-    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, ids: Sequence[str], paths: Sequence[str | None]
+    root: Path, frame: pd.DataFrame, roles: ColumnRoles, rows: RowNames, paths: Sequence[str | None]
 ) -> list[Track]:
     """One track for each row, in the order of the rows."""
-    duplicates = [i for i, n in Counter(ids).items() if n > 1]
-    if duplicates:
-        rows = [str(n) for n, i in enumerate(ids, start=1) if i == duplicates[0]]
-        raise DatasetError(
-            f"{root}: {pluralize(duplicates, 'id')} in two rows or more, such as {printable(duplicates[0])} in rows "
-            f"{join_first(rows)}; ids must be unique (--id-column names another column)"
+    genres, albums = _texts(frame, roles.label), _texts(frame, roles.album)
+    artists, credited = _texts(frame, roles.artist), _credits(frame, roles)
+    parts = _official_parts(root, frame, roles)
+    return [
+        Track(i, path, genre, artist, album, part, credit=credit, recording=recording)
+        for i, path, genre, artist, album, part, credit, recording in zip(
+            rows.ids, paths, genres, artists, albums, parts, credited, rows.recordings, strict=True
         )
-    blank: list[str | None] = [None] * len(frame)
-    artists, albums = (cell_texts(frame[c]) if c else blank for c in (roles.artist, roles.album))
-    columns = zip(
-        ids, paths, cell_texts(frame[roles.label]), artists, albums, _official_parts(root, frame, roles), strict=True
-    )
-    return [Track(*row) for row in columns]
+    ]
 
 
-def _official_parts(root: Path, frame: pd.DataFrame, roles: _ColumnRoles) -> list[str | None]:
+def _texts(frame: pd.DataFrame, column: str | None) -> list[str | None]:
+    return [None] * len(frame) if column is None else cell_texts(frame[column])
+
+
+def _credits(frame: pd.DataFrame, roles: ColumnRoles) -> list[Credit]:
+    """Who each row is credited to; the ids in a cell may be several."""
+    names, album_names = _texts(frame, roles.artist), _texts(frame, roles.credit.get("album_names"))
+    ids, album_ids = (_texts(frame, roles.credit.get(field)) for field in ("ids", "album_ids"))
+    marks = _texts(frame, roles.credit.get("compilation"))
+    return [
+        Credit(
+            (name,) if name else (),
+            _separate_ids(own),
+            (album,) if album else (),
+            _separate_ids(other),
+            (mark or "").casefold() in TRUE_WORDS,
+        )
+        for name, own, album, other, mark in zip(names, ids, album_names, album_ids, marks, strict=True)
+    ]
+
+
+def _separate_ids(text: str | None) -> tuple[str, ...]:
+    return tuple(part for part in re.split(r"[\s;,/|]+", text or "") if part)
+
+
+def _official_parts(root: Path, frame: pd.DataFrame, roles: ColumnRoles) -> list[str | None]:
     if roles.split is None:
         return [None] * len(frame)
     words = enumerate(cell_texts(frame[roles.split]), start=1)
-    return [parse_part(word or "", where=f"{root}: row {n}, column {roles.split}") for n, word in words]
+    return [parse_part(word or "", where=f"{root}: row {n}, column {printable(roles.split)}") for n, word in words]
 
 
-def _track_ids(root: Path, frame: pd.DataFrame, column: str | None, *, default: list[str]) -> list[str]:
-    if column is None:
-        return default
-    cells = cell_texts(frame[column])
-    ids = [i for i in cells if i is not None]
-    if len(ids) < len(cells):
-        rows = [str(n) for n, i in enumerate(cells, start=1) if i is None]
-        raise DatasetError(f"{root}: {pluralize(rows, 'row')} without an id in column {column}: {join_first(rows)}")
-    return ids
-
-
-def _track_notes(tracks: Sequence[Track], roles: _ColumnRoles) -> list[str]:
+def _track_notes(tracks: Sequence[Track], roles: ColumnRoles) -> list[str]:
     genres = Counter(t.genre for t in tracks)
     blank = genres.pop(None, 0)
     sizes = ", ".join(f"{printable(str(g))} {n:,}" for g, n in sorted(genres.items(), key=lambda item: str(item[0])))
-    notes = [f"{pluralize(tracks, 'row')}; genres from column {roles.label}: {sizes or 'none'}"]
+    notes = [f"{pluralize(tracks, 'row')}; genres from column {printable(roles.label)}: {sizes or 'none'}"]
     if blank:
         notes.append(f"{pluralize(blank, 'row')} without a genre")
     if roles.split:
         parts = Counter(t.official_split for t in tracks)
-        notes.append(f"official split from column {roles.split}: {', '.join(f'{p} {parts[p]:,}' for p in PARTS)}")
+        notes.append(
+            f"official split from column {printable(roles.split)}: {', '.join(f'{p} {parts[p]:,}' for p in PARTS)}"
+        )
     if roles.artist:
         known = [t.artist for t in tracks if t.artist is not None]
         unknown = f"; {pluralize(len(tracks) - len(known), 'row')} without" if len(known) < len(tracks) else ""
-        notes.append(f"{pluralize(set(known), 'artist')} from column {roles.artist}{unknown}")
+        notes.append(f"{pluralize(set(known), 'artist')} from column {printable(roles.artist)}{unknown}")
     return notes
 
 
@@ -198,98 +146,86 @@ def _track_notes(tracks: Sequence[Track], roles: _ColumnRoles) -> list[str]:
 
 
 def _read_manifest(
-    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, options: DatasetOptions
-) -> tuple[Dataset, list[str]]:
+    root: Path, table: TableFile, frame: pd.DataFrame, roles: ColumnRoles, options: DatasetOptions
+) -> tuple[Dataset, RowNames, list[str]]:
     """A list of audio files, whose paths are absolute or relative to the table's folder."""
-    written = cell_texts(frame[str(roles.path)])
-    folder, paths = _resolve_paths(root, written)
-    ids = [path or f"row {n}" for n, path in enumerate(written, start=1)]
-    ids = _track_ids(root, frame, roles.track_id, default=ids)
+    written = _texts(frame, roles.path)
+    found = find_paths(root, written)
+    rows = name_rows(root, frame, roles, [path or f"row {n}" for n, path in enumerate(written, start=1)])
     tracks = [
         t if t.path else replace(t, problem=f"row {n} of the table gives no path")
-        for n, t in enumerate(_make_tracks(root, frame, roles, ids, paths), start=1)
+        for n, t in enumerate(_make_tracks(root, frame, roles, rows, found.paths), start=1)
     ]
-    notes = [f"list of audio files (column {roles.path}), which lie below {folder}", *_track_notes(tracks, roles)]
-    if blank := [f"row {n}" for n, path in enumerate(paths, start=1) if path is None]:
+    notes = [f"list of audio files (column {roles.path}), which lie below {found.folder}", *found.notes, *rows.notes]
+    notes += _track_notes(tracks, roles)
+    if blank := [f"row {n}" for n, path in enumerate(found.paths, start=1) if path is None]:
         notes.append(f"{pluralize(blank, 'row')} without a path: {join_first(blank)}")
-    if twice := [p for p, n in Counter(paths).items() if n > 1 and p]:
+    twice = {path for path, n in Counter(found.paths).items() if n > 1 and path}
+    tracks = [replace(t, recording=t.recording or t.path) if t.path in twice else t for t in tracks]
+    if twice:
         notes.append(
-            f"{pluralize(twice, 'file')} in two rows or more, maybe on both sides of a split: {join_first(twice)}"
+            f"{pluralize(twice, 'file')} in two rows or more, taken as one recording: {join_first(sorted(twice))}"
         )
-    if unread := [c for c in frame.columns if c not in roles.named]:
-        notes.append(f"{pluralize(unread, 'column')} not read, for the audio is: {join_first(unread)}")
-    return Dataset(NAME, folder, sort_tracks(tracks)), notes
-
-
-def _resolve_paths(root: Path, written: Sequence[str | None]) -> tuple[Path, list[str | None]]:
-    """The folder that all paths are relative to, and the paths from there.
-
-    It is the table's own folder, or where paths leave that, the deepest folder that holds it and them.
-    """
-    base = os.path.abspath(root.parent)  # noqa: PTH100 - links stay as the user wrote them
-    full = [w and os.path.normpath(os.path.join(base, w)) for w in written]  # noqa: PTH118 - normpath is not in Path
-    try:
-        folder = Path(os.path.commonpath([base, *(os.path.dirname(f) for f in full if f)]))  # noqa: PTH120
-    except ValueError as e:  # two drives
-        raise DatasetError(f"{root}: its paths have no folder in common: {e}") from e
-    return folder, [f and Path(f).relative_to(folder).as_posix() for f in full]
+    if unread := [c for c in frame.columns if c not in roles.named and c not in rows.columns]:
+        shown = join_first(unread, most=MAX_COLUMNS_SHOWN)
+        notes.append(f"{pluralize(unread, 'column')} not read, for the audio is: {shown}")
+    return Dataset(NAME, found.folder, sort_tracks(tracks)), rows, notes
 
 
 # === Features ===
 
 
 def _read_features(
-    root: Path, frame: pd.DataFrame, roles: _ColumnRoles, options: DatasetOptions
-) -> tuple[Dataset, list[str]]:
-    """Precomputed features: every numeric column that is not known to be something else."""
-    ids = _track_ids(root, frame, roles.track_id, default=[str(n) for n in range(1, len(frame) + 1)])
-    notes = [] if roles.track_id else ["no column track_id (--id-column): tracks are numbered by their rows, from 1"]
-    tracks = _make_tracks(root, frame, roles, ids, [None] * len(frame))
-    columns, values, chosen = _feature_columns(root, frame, roles)
-    gaps = _check_numbers(root, columns, values, ids, impute=options.impute)
-    row_of = {track_id: row for row, track_id in enumerate(ids)}
+    root: Path, table: TableFile, frame: pd.DataFrame, roles: ColumnRoles, options: DatasetOptions
+) -> tuple[Dataset, RowNames, list[str]]:
+    """Precomputed features: every column of numbers that is not known to be something else."""
+    rows = name_rows(root, frame, roles)
+    tracks = _make_tracks(root, frame, roles, rows, [None] * len(frame))
+    others = [c for c in table.columns if c not in roles.named and c not in rows.columns]
+    reasons = {c: why for c in others if (why := roles.why_no_feature(c)) is not None}
+    chosen = choose_features(root, table, frame, [c for c in others if c not in reasons])
+    reasons |= chosen.left_out
+    _check_any_left(root, frame, chosen, reasons)
+    gaps = _check_numbers(root, chosen.names, chosen.values, rows.ids, impute=options.impute)
+    row_of = {track_id: row for row, track_id in enumerate(rows.ids)}
     tracks_sorted = sort_tracks(tracks)
-    table = FeatureTable(columns, values[[row_of[t.track_id] for t in tracks_sorted]])
-    return Dataset(NAME, root, tracks_sorted, features=table), [*notes, *_track_notes(tracks, roles), *chosen, *gaps]
+    features = FeatureTable(chosen.names, chosen.values[[row_of[t.track_id] for t in tracks_sorted]])
+    apart = [c for c in table.columns if c not in chosen.names and c not in reasons]
+    notes = [*rows.notes, *_track_notes(tracks, roles), *_column_notes(chosen, apart, reasons), *gaps]
+    notes += _second_label_notes(chosen, [t.genre for t in tracks])
+    return Dataset(NAME, root, tracks_sorted, features=features), rows, notes
 
 
-def _feature_columns(
-    root: Path, frame: pd.DataFrame, roles: _ColumnRoles
-) -> tuple[tuple[str, ...], NDArray[np.float32], list[str]]:
-    """Names of the feature columns, their values of shape (rows, columns), and notes on what was chosen."""
-    import pandas as pd
+def _check_any_left(root: Path, frame: pd.DataFrame, chosen: FeatureColumns, reasons: dict[str, str]) -> None:
+    if not chosen.names:
+        why = f"; {_left_out_note(reasons)}" if reasons else ""
+        raise DatasetError(f"{root}: no numeric column is left for a feature; {describe_columns(frame)}{why}")
 
-    parsed = {str(c): _parse_numbers(root, frame[c]) for c in frame.columns if roles.is_feature(c)}
-    numbers = {c: column for c, column in parsed.items() if column is not None}
-    words = [c for c, column in parsed.items() if column is None]
-    if not numbers:
-        example = f", such as {printable(str(frame[words[0]].iloc[0]))!r} in {words[0]}" if words else ""
-        raise DatasetError(f"{root}: no numeric column is left for a feature{example}; {_describe_columns(frame)}")
-    apart = [c for c in frame.columns if not roles.is_feature(c)]
-    names = list(numbers)
+
+def _column_notes(chosen: FeatureColumns, apart: Sequence[str], reasons: dict[str, str]) -> list[str]:
+    names = chosen.names
     shown = join_first(names, most=10) if len(names) <= 10 else printable(f"{names[0]}, {names[1]}, ... {names[-1]}")
-    notes = [f"{pluralize(numbers, 'feature column')}: {shown}"]
-    notes += [f"{pluralize(apart, 'column')} not taken for a feature: {join_first(apart, most=20)}"]
-    if words:
-        notes.append(f"{pluralize(words, 'column')} left out as not numeric: {join_first(words, most=20)}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
-        values = pd.DataFrame(numbers).to_numpy(np.float64, na_value=np.nan).astype(np.float32)
-    return tuple(numbers), values, notes
+    notes = [f"{pluralize(names, 'feature column')}: {shown}", *chosen.notes]
+    notes.append(f"{pluralize(apart, 'column')} not taken for a feature: {join_first(apart, most=MAX_COLUMNS_SHOWN)}")
+    return [*notes, _left_out_note(reasons)] if reasons else notes
 
 
-def _parse_numbers(root: Path, column: pd.Series[Any]) -> pd.Series[Any] | None:
-    """The column as numbers; None for a column of words; an error for numbers with a few words among them."""
-    import pandas as pd
+def _second_label_notes(chosen: FeatureColumns, genres: Sequence[str | None]) -> list[str]:
+    """A note on features that are whole numbers, one for each genre: a second label, most probably."""
+    known = np.array([genre is not None for genre in genres])
+    _, codes = np.unique([genre for genre in genres if genre is not None], return_inverse=True)
+    n, told = len(set(codes)), []
+    for name, values in zip(chosen.names, chosen.values[known].T, strict=True):
+        if n > 1 and len(codes) >= MIN_ROWS_A_GENRE * n and (values % 1 == 0).all() and len(set(values)) == n:
+            told += [name] if len(set(zip(values, codes, strict=True))) == n else []
+    if not told:
+        return []
+    return [f"{pluralize(told, 'feature')} telling the genre, as a second label (--drop): {join_first(told, most=20)}"]
 
-    parsed = pd.to_numeric(column, errors="coerce")
-    wrong = parsed.isna() & column.notna()
-    if wrong.any() and 2 * wrong.sum() < column.notna().sum():
-        row = int(np.argmax(wrong))
-        raise DatasetError(
-            f"{root}: row {row + 1}, column {printable(str(column.name))}: {printable(str(column.iloc[row]))!r} is no "
-            "number; mend it, or leave the column out with --drop"
-        )
-    return None if wrong.any() else parsed
+
+def _left_out_note(reasons: dict[str, str]) -> str:
+    named = [f"{c} ({why})" for c, why in reasons.items()]
+    return f"{pluralize(named, 'column')} left out: {join_first(named, most=MAX_COLUMNS_SHOWN)}"
 
 
 def _check_numbers(
@@ -311,7 +247,6 @@ def _check_numbers(
     refuse(np.isinf(values), "numbers that are infinite or too large for float32 (--drop leaves a column out)")
     if impute is None:
         refuse(gaps, "NaN (--impute median fills it, --drop leaves a column out)")
-    refuse(gaps & gaps.all(axis=0), "no number at all (--drop leaves a column out)")
     if not gaps.any():
         return []
     gappy = [columns[int(i)] for i in np.flatnonzero(gaps.any(axis=0))]

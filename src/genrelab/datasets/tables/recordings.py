@@ -1,0 +1,197 @@
+"""Ids of a table's rows, and which rows are pieces of one recording."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrelab.core.csv_tables import cell_texts
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.base import Track, with_artists
+from genrelab.datasets.tables.numbers import MARKS, are_whole, read_numbers
+from genrelab.datasets.tables.roles import FILE_NAMES, INDEX, RECORDINGS, TITLES, ColumnRoles, folded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RowNames:
+    """How the rows are called.
+
+    Attributes:
+        written: the id of each row as the table gives it.
+        ids: the same, each once.
+        recordings: equal for rows that are pieces of one recording; None for a row that stands alone.
+        columns: columns that this was taken from, and that have no other role.
+        notes: what was found.
+    """
+
+    written: tuple[str, ...]
+    ids: tuple[str, ...]
+    recordings: tuple[str | None, ...]
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequence[str] | None = None) -> RowNames:
+    """Ids and recordings of the rows.
+
+    Ids come from the column of ids, or else from the paths of a manifest, or from the first column that names files,
+    tracks or songs; without any they are numbers. Rows of the same id are pieces of one recording.
+
+    Args:
+        paths: of a manifest, as written.
+
+    Raises:
+        DatasetError: rows without an id in the column of ids.
+    """
+    column, notes = roles.track_id, list[str]()
+    if column is not None:
+        written = _stated_ids(root, frame, column)
+    elif paths is not None:
+        column, written = roles.path, list(paths)
+    else:
+        column = next((c for c in roles.names if c not in roles.named and _may_name(frame, c, roles)), None)
+        written = _names(frame, column, roles) if column else [str(n) for n in range(1, len(frame) + 1)]
+        notes.append(
+            f"no column track_id (--id-column): tracks are called by column {printable(column)}"
+            if column
+            else "no column track_id (--id-column): tracks are numbered by their rows, from 1"
+        )
+    ids = _unique(written)
+    sizes = Counter(written)
+    recordings: list[str | None] = [i if sizes[i] > 1 else None for i in written]
+    if any(recordings):
+        notes += _repeated_notes(frame, roles, column, written, ids)
+    columns = [column] if column else []
+    grouping = roles.group or (None if any(recordings) else _recording_column(frame, roles, columns))
+    if grouping is not None:
+        stated = cell_texts(frame[grouping])
+        recordings = [own or other for own, other in zip(stated, recordings, strict=True)]
+        notes.append(_grouping_note(grouping, stated))
+        columns.append(grouping)
+    return RowNames(tuple(written), ids, tuple(recordings), tuple(columns), tuple(notes))
+
+
+def with_artists_of_rows(
+    tracks: Sequence[Track], rows: RowNames, table: Path | None
+) -> tuple[tuple[Track, ...], list[str]]:
+    """The tracks with the artists that a CSV gives them, which may name recordings that stand in several rows."""
+    written = dict(zip(rows.ids, rows.written, strict=True))
+    firsts = {written[t.track_id]: replace(t, track_id=written[t.track_id]) for t in tracks}
+    found, notes = with_artists(tuple(firsts.values()), table)
+    stated = {t.track_id: t for t in found if t.credit != firsts[t.track_id].credit}
+    return tuple(
+        replace(t, artist=other.artist, credit=other.credit) if (other := stated.get(written[t.track_id])) else t
+        for t in tracks
+    ), notes
+
+
+def _stated_ids(root: Path, frame: pd.DataFrame, column: str) -> list[str]:
+    cells = cell_texts(frame[column])
+    if blank := [str(n) for n, i in enumerate(cells, start=1) if i is None]:
+        raise DatasetError(
+            f"{root}: {pluralize(blank, 'row')} without an id in column {printable(column)}: {join_first(blank)}; "
+            "fill them in, or name another column with --id-column"
+        )
+    return [str(i) for i in cells]
+
+
+def _unique(written: Sequence[str]) -> tuple[str, ...]:
+    """The ids, with a number behind those that stand in several rows: `a#1`, `a#2`."""
+    sizes, mark = Counter(written), "#"
+    while True:
+        seen: Counter[str] = Counter()
+        ids = []
+        for i in written:
+            seen[i] += 1
+            ids.append(i if sizes[i] == 1 else f"{i}{mark}{seen[i]}")
+        if len(set(ids)) == len(ids):
+            return tuple(ids)
+        mark += "#"  # another id looks the same
+
+
+def _may_name(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> bool:
+    """Can the cells be names of tracks or recordings? None may be blank, and fractions are measurements."""
+    if None in cell_texts(frame[column]):
+        return False
+    cells = _names(frame, column, roles)
+    names = set(cells)
+    if (
+        len(names) < 2
+        or _are_fractions(cells)
+        or (folded(column) == folded(INDEX) and read_numbers(cells).fits("point"))
+    ):
+        return False
+    return len(names) == len(cells) or folded(column).endswith("id") or _are_recordings(cells, frame, roles)
+
+
+def _are_fractions(cells: Sequence[str | None]) -> bool:
+    numbers = read_numbers(cells)
+    return any(numbers.fits(mark) and not are_whole(numbers.values(mark)[numbers.known]) for mark in MARKS)
+
+
+def _are_recordings(cells: Sequence[str | None], frame: pd.DataFrame, roles: ColumnRoles) -> bool:
+    """Do equal cells mostly stand under one genre? A track's number on its album or a source's name does not."""
+    genres: dict[str, set[str]] = defaultdict(set)
+    rows = Counter(cell for cell in cells if cell is not None)
+    labels = cell_texts(frame[roles.label])
+    for cell, label in zip(cells, labels, strict=True):
+        if cell is not None and label is not None and rows[cell] > 1:
+            genres[cell].add(label)
+    pure = sum(len(found) == 1 for found in genres.values())
+    return len(rows) >= 2 * len({label for label in labels if label}) and 2 * pure >= max(1, len(genres))
+
+
+def _names(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> list[str]:
+    """The cells; titles that several artists have, with the artist: `Intro` is many recordings."""
+    cells = [str(cell) for cell in cell_texts(frame[column])]
+    if roles.artist is None or folded(column) not in map(folded, TITLES):
+        return cells
+    artists = cell_texts(frame[roles.artist])
+    several: dict[str, set[str | None]] = defaultdict(set)
+    for cell, artist in zip(cells, artists, strict=True):
+        several[cell].add(artist)
+    return [f"{c} ({a})" if len(several[c]) > 1 and a else c for c, a in zip(cells, artists, strict=True)]
+
+
+def _recording_column(frame: pd.DataFrame, roles: ColumnRoles, taken: Sequence[str]) -> str | None:
+    """Another column whose equal cells are pieces of one recording."""
+    known = {folded(c): c for c in roles.names if c not in roles.named and c not in taken and c not in roles.dropped}
+    wanted = [folded(name) for name in RECORDINGS if roles.path is None or name not in FILE_NAMES]
+    for column in (known[name] for name in wanted if name in known):
+        cells = cell_texts(frame[column])
+        names = [cell for cell in cells if cell is not None]
+        repeated = 1 < len(set(names)) < len(names) and not _are_fractions(cells)
+        if repeated and _are_recordings(cells, frame, roles):
+            return column
+    return None
+
+
+def _repeated_notes(
+    frame: pd.DataFrame, roles: ColumnRoles, column: str | None, written: Sequence[str], ids: Sequence[str]
+) -> list[str]:
+    sizes = Counter(written)
+    repeated = [i for i, n in sizes.items() if n > 1]
+    n_rows = sum(sizes[i] for i in repeated)
+    example = [own for own, i in zip(ids, written, strict=True) if i == repeated[0]]
+    notes = [
+        f"{pluralize(repeated, 'id')} of column {printable(str(column))} in {pluralize(n_rows, 'row')}: taken as "
+        f"pieces of one recording each, such as {join_first(example, most=2)}"
+    ]
+    genres: dict[str, set[str | None]] = defaultdict(set)
+    for i, genre in zip(written, cell_texts(frame[roles.label]), strict=True):
+        genres[i].add(genre)
+    if mixed := [i for i in repeated if len(genres[i]) > 1]:
+        notes.append(f"{pluralize(mixed, 'recording')} under two genres or more, kept together: {join_first(mixed)}")
+    return notes
+
+
+def _grouping_note(column: str, cells: Sequence[str | None]) -> str:
+    blank = f"; {pluralize(cells.count(None), 'row')} without" if None in cells else ""
+    return f"{pluralize({c for c in cells if c is not None}, 'recording')} from column {printable(column)}{blank}"
