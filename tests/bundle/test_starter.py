@@ -15,7 +15,7 @@ import pytest
 
 import genrelab
 from genrelab.audio.files import find_audio_files
-from genrelab.core.genre_names import usual_name
+from genrelab.identity.genre_names import usual_name
 from genrelab.predict import classifier
 from tests.support.paths import PROJECT
 from tests.support.sounds import music

@@ -18,7 +18,9 @@ import pytest
 
 from genrelab.core.errors import DownloadError, SettingsError
 from genrelab.datasets import download as module
-from genrelab.datasets.download import CATALOGUE, FMA_URL, MARKER_FILE, Archive, download
+from genrelab.datasets.download import CATALOGUE, FMA_URL, download
+from genrelab.datasets.unpack import MARKER_FILE, Archive
+from tests.support.command import call
 
 CLIPS = {f"fma_small/000/{n:06d}.mp3": random.Random(n).randbytes(20_000 + n) for n in (2, 5, 10, 140, 141)} | {
     "fma_small/README.txt": b"eight genres\n"
@@ -100,7 +102,7 @@ def fetch(site: Site, out: Path, *, sha1: str | None = None, size: int = 0, **op
     """Download from the site what its catalogue calls fma-small."""
     unpacked = sum(map(len, CLIPS.values()))
     archive = Archive("fma_small", sha1 or hashlib.sha1(site.body).hexdigest(), size or len(site.body), unpacked)
-    return download("fma-small", out, base_url=site.url, catalogue={"fma-small": archive}, backoff_s=0.0, **options)
+    return download("fma-small", out, mirror=site.url, catalogue={"fma-small": archive}, backoff_s=0.0, **options)
 
 
 def unpacked_files(out: Path) -> dict[str, bytes]:
@@ -139,6 +141,79 @@ def test_archive_that_is_already_there_is_used(site: Site, tmp_path: Path) -> No
     fetch(site, tmp_path)
     assert site.asked == []
     assert unpacked_files(tmp_path) == CLIPS
+
+
+def test_damaged_archive_that_is_already_there_is_set_aside_and_fetched_anew(site: Site, tmp_path: Path) -> None:
+    damaged = site.body[:-1] + b"?"
+    (tmp_path / "fma_small.zip").write_bytes(damaged)
+    sentences: list[str] = []
+    fetch(site, tmp_path, notify=sentences.append)
+    (sentence,) = sentences
+    assert hashlib.sha1(damaged).hexdigest() in sentence
+    assert sentence.endswith("it was set aside as fma_small.zip.bad, and is fetched anew")
+    assert (tmp_path / "fma_small.zip.bad").read_bytes() == damaged
+    assert site.asked == [None]
+    (tmp_path / "fma_small.zip.bad").unlink()
+    assert unpacked_files(tmp_path) == CLIPS
+
+
+def test_archive_in_another_place_is_used_and_stays(site: Site, tmp_path: Path) -> None:
+    copied = tmp_path / "Downloads" / "fma_small (1).zip"
+    copied.parent.mkdir()
+    copied.write_bytes(site.body)
+    folder = fetch(site, tmp_path / "data", archive_file=copied)
+    assert folder == tmp_path / "data" / "fma_small"
+    assert unpacked_files(tmp_path / "data") == CLIPS
+    assert (site.asked, copied.read_bytes()) == ([], site.body)
+
+
+def test_archive_in_another_place_that_is_wrong_is_refused_and_left_alone(site: Site, tmp_path: Path) -> None:
+    copied = tmp_path / "copied.zip"
+    copied.write_bytes(site.body[:-1])
+    with pytest.raises(DownloadError, match=r"copied\.zip .* has the SHA-1 .*: copy it again, or leave out --archive"):
+        fetch(site, tmp_path / "data", archive_file=copied)
+    assert copied.read_bytes() == site.body[:-1]
+    with pytest.raises(DownloadError, match=r"nowhere\.zip: No such file"):
+        fetch(site, tmp_path / "data", archive_file=tmp_path / "nowhere.zip")
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("slash", ["", "/", "//"])
+def test_mirror_may_end_with_a_slash(site: Site, tmp_path: Path, slash: str) -> None:
+    site.url += slash
+    fetch(site, tmp_path)
+    assert unpacked_files(tmp_path) == CLIPS
+
+
+def test_mirror_is_the_option_else_the_variable_else_the_publisher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENRELAB_MIRROR", raising=False)
+    assert module.mirror_url(FMA_URL) == FMA_URL
+    monkeypatch.setenv("GENRELAB_MIRROR", "https://mirror.example.org/fma/")
+    assert module.mirror_url(FMA_URL) == "https://mirror.example.org/fma"
+    assert module.mirror_url(FMA_URL, "http://near/") == "http://near"
+    monkeypatch.setenv("GENRELAB_MIRROR", "")
+    assert module.mirror_url(FMA_URL) == FMA_URL
+
+
+@pytest.mark.parametrize("mirror", ["/mnt/fma", "ftp://old.example.org", "mirror.example.org", " "])
+def test_mirror_that_is_no_http_address_is_refused(tmp_path: Path, mirror: str) -> None:
+    with pytest.raises(SettingsError, match="a mirror is an http or https address, such as https://os"):
+        download("fma-small", tmp_path, mirror=mirror)
+
+
+def test_variable_is_followed_by_the_command(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha1 = hashlib.sha1(site.body).hexdigest()
+    monkeypatch.setitem(CATALOGUE, "fma-small", Archive("fma_small", sha1, len(site.body), 1))  # type: ignore[arg-type]
+    monkeypatch.setenv("GENRELAB_MIRROR", f"{site.url}/")
+    status, out, err = call("download", "fma-small", "--out", tmp_path / "a")
+    assert (status, out.strip()) == (0, str(tmp_path / "a" / "fma_small")), err
+    assert unpacked_files(tmp_path / "a") == CLIPS
+    monkeypatch.setenv("GENRELAB_MIRROR", "http://127.0.0.1:9")
+    assert call("download", "fma-small", "--out", tmp_path / "b", "--mirror", site.url)[0] == 0
+    assert unpacked_files(tmp_path / "b") == CLIPS
+    (tmp_path / "fma.zip").write_bytes(site.body)
+    assert call("download", "fma-small", "--out", tmp_path / "c", "--archive", tmp_path / "fma.zip")[0] == 0
+    assert unpacked_files(tmp_path / "c") == CLIPS
 
 
 def test_interrupted_download_resumes_by_ranges(site: Site, tmp_path: Path) -> None:
@@ -194,7 +269,7 @@ def test_retries_are_reported_and_wait_longer_each_time(
     download(
         "fma-small",
         tmp_path,
-        base_url=site.url,
+        mirror=site.url,
         catalogue={"fma-small": archive},
         progress=lambda *step: seen.append(step),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import shutil
 import zipfile
 from collections import Counter
@@ -204,6 +205,89 @@ def test_clips_folder_is_chosen_by_subset(root: Path, folders: list[str], subset
     assert dataset.notes[-1] == f"clips in {expected}/: 0 of {n} on disk, {n} missing"
 
 
+def test_tables_beside_the_clips(root: Path) -> None:
+    shutil.move(root / "fma_metadata/tracks.csv", root / "tracks.csv")
+    shutil.rmtree(root / "fma_metadata")
+    assert detect(root / "fma_small") == ("fma", "tracks.csv beside it")
+    assert load(root / "fma_small").tracks[0].path == "000/000002.mp3"
+
+
+def test_files_that_no_row_names_are_listed_and_clips_of_other_subsets_are_not(root: Path) -> None:
+    clips = root / "fma_small"
+    for name in ("000/000003.mp3", "extra.wav", "README.txt", "000/._000002.mp3", "#recycle/000/000005.mp3"):
+        (clips / name).parent.mkdir(exist_ok=True, parents=True)
+        (clips / name).touch()
+    dataset = load(root)
+    assert {(u.path, u.is_audio) for u in dataset.unused} == {
+        ("fma_small/000/000003.mp3", True), ("fma_small/extra.wav", True), ("fma_small/README.txt", False),
+        ("fma_small/000/._000002.mp3", False), ("fma_small/#recycle", False),
+    }  # fmt: skip
+    note = "2 audio files that no row of tracks.csv names: fma_small/000/000003.mp3, fma_small/extra.wav"
+    assert note in dataset.notes
+    assert [u.path for u in load(clips).unused if u.is_audio] == ["000/000003.mp3", "extra.wav"]
+
+
+# === Clips without metadata ===
+
+
+def numbered(folder: Path, *ids: int, suffix: str = "mp3") -> None:
+    for i in ids:
+        file = folder / f"{i // 1000:03d}" / f"{i:06d}.{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+@pytest.mark.parametrize("below", [".", "fma_small", "fma_medium", "fma_large", "FMA-full", "clips", "music/fma_full"])
+def test_clips_without_metadata_are_refused_with_what_is_missing(tmp_path: Path, below: str) -> None:
+    root = tmp_path / "my data"
+    numbered(root / below, 2, 5, 140, 1_005, 99_134, 155_320)
+    (root / below / "README.txt").touch()
+    (root / "checksums").touch()
+    (root / "stray.mp3").touch()
+    for name in ("auto", "folder"):
+        with pytest.raises(DatasetError) as caught:
+            load_dataset(root, name=name)
+        message = str(caught.value)
+        place = {".": tmp_path, "music/fma_full": root / "music"}.get(below, root)
+        command = f"genrelab download fma-metadata --out {shlex.quote(str(place))}"
+        assert "holds FMA's clips (6 files such as 000/000002.mp3)" in message
+        assert "tracks.csv, fma_metadata/ or fma_metadata.zip" in message and f"`{command}`" in message
+    again = root if place in (root, root.parent) else place
+    assert (f"then give {shlex.quote(str(place))} as ROOT" in message) == (
+        again == place and place not in (root, root.parent)
+    )
+    (place / "fma_metadata").mkdir()  # as the command leaves it
+    (place / "fma_metadata/tracks.csv").write_text(tracks_csv(), encoding="utf-8")
+    assert ids(load_dataset(again)) == [2, 5, 99134]
+
+
+def test_several_folders_of_clips_are_refused_by_their_names(tmp_path: Path) -> None:
+    for name in ("fma_small", "fma_medium"):
+        numbered(tmp_path / name, 2, 5, 140)
+    with pytest.raises(DatasetError, match=r"6 files such as 000/000002\.mp3"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["80/a.mp3", "90s/b.mp3", "1970/c.mp3"],
+        ["80/01.mp3", "90/02.mp3"],
+        ["100/track 1.mp3", "200/track 2.mp3"],
+        ["100/000001.mp3", "200/000002.mp3"],  # numbers that don't begin with those of the folder
+        ["1970/197001.mp3", "1980/198001.mp3"],
+        ["rock/000/000001.mp3", "pop/001/001002.mp3"],  # genres, each with numbered folders
+        ["rock/a.mp3", "rock/b.mp3", "pop/c.mp3", "000/000001.mp3"],
+        ["house/128/128000.mp3", "techno/130/130001.mp3"],
+    ],
+)
+def test_genres_with_numbers_are_genres(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert {t.track_id for t in load_dataset(tmp_path).tracks} == set(names)
+
+
 # === Bad tables ===
 
 
@@ -359,11 +443,11 @@ def test_features_csv(root: Path) -> None:
     assert dataset.features.values.dtype == np.float32
     np.testing.assert_array_equal(dataset.features.values, np.float32([[5, 6, 7, 8], [1, -2.5, 3e-3, 0.25]]))
     assert [(t.track_id, t.path, t.genre, t.artist) for t in dataset.tracks] == [
-        ("2", None, "Hip-Hop", "1 AWOL"),
-        ("5", None, "Hip-Hop", "1 AWOL"),
+        ("2", None, "Hip-Hop", "A.W.O.L."),
+        ("5", None, "Hip-Hop", "A.W.O.L."),
     ]
     assert dataset.notes[0] == "taken for fma: FMA's features.csv by its header rows"
-    assert dataset.notes[-1] == "features.csv: 4 columns; 2 of 3 tracks have a row, 1 without one are left out"
+    assert "features.csv: 4 columns; 2 of 3 tracks have a row, 1 without one are left out" in dataset.notes
     assert ids(load(path, subset="full")) == [2, 5, 140]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from genrelab.core.errors import DatasetError
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.registry import load_dataset
 
 NOISE = np.random.default_rng(0).normal(0, 0.1, 4_000).astype(np.float32)
 
@@ -74,11 +75,25 @@ def test_genre_is_the_first_folder_and_id_the_whole_path(tmp_path: Path) -> None
     assert note(dataset, "genres:") == "4 audio files in 2 genres: jazz 1, rock 3"
 
 
-def test_hidden_files_and_our_own_folder_are_skipped(tmp_path: Path) -> None:
+def test_hidden_names_are_passed_over_and_our_own_are_no_finding(tmp_path: Path) -> None:
     touch(tmp_path, "rock/a.mp3", "rock/._a.mp3", "rock/.trash/b.mp3", ".genrelab/rock/c.mp3", ".hidden.mp3")
     dataset = load(tmp_path)
     assert [t.track_id for t in dataset.tracks] == ["rock/a.mp3"]
-    assert not any("hidden" in n or "trash" in n or "._a" in n for n in dataset.notes)
+    assert note(dataset, "hidden") == "3 hidden names passed over: .hidden.mp3, rock/._a.mp3, rock/.trash"
+    assert {(u.path, u.is_audio) for u in dataset.unused} == {
+        (name, False) for name in (".hidden.mp3", "rock/._a.mp3", "rock/.trash")
+    }
+
+
+@pytest.mark.parametrize("name", ["#recycle", "$Recycle.Bin", "@eaDir", "lost+found", "System Volume Information"])
+def test_a_folder_of_the_system_is_no_genre_and_its_files_are_no_music(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "rock/a.mp3", f"{name}/b.mp3", f"rock/live/{name}/rock/c.mp3")
+    dataset = load(tmp_path)
+    assert dataset.genres == ("rock",)
+    assert [t.track_id for t in dataset.tracks] == ["rock/a.mp3"]
+    assert note(dataset, "system or server").startswith("2 folders of a system or server: passed over")
+    assert [(u.path, u.is_audio) for u in dataset.unused] == [(name, False), (f"rock/live/{name}", False)]
+    assert folder.matches(tmp_path) == "1 folder with audio: rock"
 
 
 def test_one_genre_loads(tmp_path: Path) -> None:
@@ -113,6 +128,7 @@ def test_names_that_are_no_utf8_are_left_out_and_named(tmp_path: Path) -> None:
     assert [t.track_id for t in dataset.tracks] == ["rock/a.mp3"]
     assert note(dataset, "UTF-8").startswith("1 name that is not UTF-8")
     note(dataset, "UTF-8").encode()
+    assert [(u.path, u.is_audio) for u in dataset.unused] == [("rock/\\xff.mp3", True)]
 
 
 def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
@@ -125,21 +141,35 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert note(dataset, "no audio by the name") == (
         "4 files left out as no audio by the name (.txt 2, .jpg 1, no suffix 1)"
     )
+    assert [(u.path, u.is_audio) for u in dataset.unused] == [
+        ("stray.mp3", True), *((p, False) for p in ("jazz/notes.txt", "readme", "rock/b.txt", "rock/cover.jpg")),
+    ]  # fmt: skip
 
 
-def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+def test_links_to_folders_are_named_and_not_followed(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     touch(root, "rock/deep/a.mp3")
     touch(elsewhere, "b.mp3", "sub/c.mp3")
-    (root / "rock" / "deep" / "up").symlink_to(root / "rock")
-    (root / "rock" / "all").symlink_to(root)
+    (root / "rock" / "up").symlink_to(root / "rock")
     (root / "rock" / "self").symlink_to("self")
     (root / "jazz").symlink_to(elsewhere)
-    (root / "aaa").mkdir()
-    (root / "aaa" / "rock").symlink_to(root / "rock")
+    (root / "rock" / "linked.mp3").symlink_to(elsewhere / "b.mp3")
     dataset = load(root)
-    assert {t.track_id for t in dataset.tracks} == {"jazz/b.mp3", "jazz/sub/c.mp3", "rock/deep/a.mp3"}
-    assert note(dataset, "read already").startswith("3 links to a folder that was read already")
+    assert [t.track_id for t in dataset.tracks] == ["rock/deep/a.mp3", "rock/linked.mp3"], "a link to a file is a file"
+    assert note(dataset, "not followed") == (
+        "2 links to a folder: not followed, name the folder itself to use it: jazz, rock/up"
+    )
+    assert [u.path for u in dataset.unused if "link" in u.reason] == ["jazz", "rock/up"]
+
+
+def test_root_may_be_a_link_and_a_collection_of_links_alone_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "music", "rock/a.mp3")
+    (tmp_path / "link").symlink_to(tmp_path / "music")
+    assert [t.track_id for t in load(tmp_path / "link").tracks] == ["rock/a.mp3"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "rock").symlink_to(tmp_path / "music" / "rock")
+    with pytest.raises(DatasetError, match=r"no audio in it; 1 link to a folder: not followed.*: rock; looked for"):
+        load(tmp_path / "links")
 
 
 def test_broken_link_counts_as_a_file(tmp_path: Path) -> None:
@@ -154,13 +184,16 @@ def test_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
 
     def refuse(path: Path) -> object:
         if Path(path).name == "jazz":
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
     dataset = load(tmp_path)
     assert dataset.genres == ("rock",)
     assert note(dataset, "may not be read") == "1 folder that may not be read: jazz"
+    (unused,) = dataset.unused
+    assert (unused.path, unused.is_audio) == ("jazz", True), "nobody knows that it holds no audio"
+    assert "Permission denied" in unused.reason
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac", ".wav", ".aiff"])
@@ -177,15 +210,27 @@ def test_album_artist_or_performer_replaces_a_missing_artist(tmp_path: Path) -> 
     write(tmp_path / "rock" / "d.ogg", artist="  ")
     write(tmp_path / "rock" / "e.ogg")
     dataset = load(tmp_path)
-    assert list(artists(dataset).values()) == ["Band", "Singer", "Singer", None, None]
-    assert note(dataset, "known for") == "2 artists known for 3 of 5 files, from tags"
+    assert list(artists(dataset).values()) == ["Band", "Singer", None, None, None]
+    assert note(dataset, "known for") == "2 artists known for 2 of 5 files, from tags"
     assert not any("--artists" in n for n in dataset.notes)
 
 
 def test_one_artist_in_several_spellings_is_one_artist(tmp_path: Path) -> None:
-    for name, artist in (("a", "ABBA"), ("b", "Abba "), ("c", "Cafe\u0301"), ("d", "CAFÉ"), ("e", "Ab ba")):
+    for name, artist in (("a", "ABBA"), ("b", "Abba "), ("c", "Cafe\u0301"), ("d", "CAFÉ"), ("e", "Tin Machine")):
         write(tmp_path / "pop" / f"{name}.flac", artist=artist)
-    assert list(artists(load(tmp_path)).values()) == ["ABBA", "ABBA", "Cafe\u0301", "Cafe\u0301", "Ab ba"]
+    dataset = load(tmp_path)
+    assert [t.credit.names for t in dataset.tracks][:2] == [("ABBA",), ("Abba",)], "as written"
+    assert note(dataset, "known for") == "3 artists known for 5 of 5 files, from tags"
+    same = {t.track_id: t.artist for t in load_dataset(tmp_path).tracks}
+    assert same["pop/a.flac"] == same["pop/b.flac"] != same["pop/c.flac"] == same["pop/d.flac"] != same["pop/e.flac"]
+
+
+def test_every_credited_person_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "pop" / "a.flac", artist="Queen & David Bowie", albumartist="Queen")
+    (track,) = load(tmp_path).tracks
+    assert (track.artist, track.credit.names, track.credit.album_names) == (
+        "Queen & David Bowie", ("Queen & David Bowie",), ("Queen",),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("artist", ["Various Artists", "VA", "unknown  artist", "Various"])
@@ -198,10 +243,14 @@ def test_collective_names_are_no_artist(tmp_path: Path, artist: str) -> None:
 
 
 def test_unreadable_tags_are_counted(tmp_path: Path) -> None:
-    touch(tmp_path, "pop/a.mp3", "pop/b.flac", "pop/c.m4a")
+    touch(tmp_path, "pop/a.mp3")
+    write(tmp_path / "pop" / "b.flac", artist="B")
+    content = (tmp_path / "pop" / "b.flac").read_bytes()
+    (tmp_path / "pop" / "b.flac").write_bytes(content[:30])
+    (tmp_path / "pop" / "c.mp3").symlink_to(tmp_path / "nowhere.mp3")
     dataset = load(tmp_path)
     assert dataset.artists == ()
-    assert note(dataset, "tags that cannot be read").startswith("2 files with tags that cannot be read: pop/a.mp3")
+    assert note(dataset, "tags that cannot be read") == ("2 files with tags that cannot be read: pop/b.flac, pop/c.mp3")
 
 
 def test_nested_atoms_do_not_overflow_the_stack(tmp_path: Path) -> None:
@@ -229,9 +278,9 @@ def test_damaged_tags_never_raise(tagged: Path, suffix: str, random: object, hit
     damaged = tagged / "damaged" / f"a{suffix}"
     damaged.parent.mkdir(exist_ok=True)
     damaged.write_bytes(content[: random.randrange(len(content))])
-    tags = folder._read_tags(damaged)
-    assert tags.artist is None or tags.artist.strip()
-    (tags.artist or "").encode()
+    credit = folder._read_tags(damaged).credit
+    assert all(name.strip() for name in (*credit.names, *credit.album_names))
+    (credit.text or "").encode()
 
 
 def test_artist_table_takes_precedence_over_tags(tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def test_one_file_of_each_track_in_a_fixed_order_of_preference(tmp_path: Path) -
         "5 files set aside as further copies of the same tracks: genres/jazz/jazz.00002.au, mp3/blues/blues.00001.au, "
         "mp3/blues/blues.00001.flac, mp3/blues/blues.00001.mp3, rock/rock.00003.mp3"
     )
+    assert len(dataset.unused) == 5 and all(u.is_audio for u in dataset.unused)
+    reasons = {u.path: u.reason for u in dataset.unused}
+    assert reasons["rock/rock.00003.mp3"] == "a further copy of rock.00003: rock/rock.00003.flac is used"
 
 
 def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) -> None:
@@ -87,6 +90,17 @@ def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) ->
     dataset = load(tmp_path)
     assert [t.track_id for t in dataset.tracks] == ["pop.00001"]
     assert dataset.notes[1] == "2 audio files set aside, not named as GTZAN's: pop/hit.wav, pop/pop.00002.ogg"
+    assert {(u.path, u.is_audio) for u in dataset.unused} == {
+        ("pop/hit.wav", True), ("pop/pop.00002.ogg", True), ("pop/._pop.00003.wav", False), (".t", False),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("bin_name", ["#recycle", "$RECYCLE.BIN", "@eaDir", "lost+found"])
+def test_copies_in_a_recycle_bin_are_neither_tracks_nor_copies(tmp_path: Path, bin_name: str) -> None:
+    files(tmp_path, "pop/pop.00001.wav", f"{bin_name}/pop.00001.wav", f"pop/{bin_name}/pop.00009.wav")
+    dataset = load(tmp_path)
+    assert [t.path for t in dataset.tracks] == ["pop/pop.00001.wav"]
+    assert {(u.path, u.is_audio) for u in dataset.unused} == {(bin_name, False), (f"pop/{bin_name}", False)}
 
 
 def test_the_known_fault_is_named_and_another_copy_taken(tmp_path: Path) -> None:
@@ -170,25 +184,35 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 def test_lists_are_fetched_once(published: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = published
-    fetched = gtzan.fetch_split_files(tmp_path / "cache", base_url=url)
+    fetched = gtzan.fetch_split_files(tmp_path / "cache", mirror=url)
     assert sorted(p.name for p in fetched.iterdir()) == sorted(p.name for p in folder.iterdir())
     for copy in fetched.iterdir():
         assert copy.read_bytes() == (folder / copy.name).read_bytes()
     # No server is needed for what is there and right.
-    assert gtzan.fetch_split_files(tmp_path / "cache", base_url="http://127.0.0.1:9") == fetched
+    assert gtzan.fetch_split_files(tmp_path / "cache", mirror="http://127.0.0.1:9") == fetched
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_lists_come_from_the_mirror_of_the_variable(
+    published: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slash: str
+) -> None:
+    folder, url = published
+    monkeypatch.setenv("GENRELAB_MIRROR", url + slash)
+    fetched = gtzan.fetch_split_files(tmp_path / "cache")
+    assert sorted(p.name for p in fetched.iterdir()) == sorted(p.name for p in folder.iterdir())
 
 
 def test_lists_that_were_changed_are_refused(published: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = published
     (folder / "test_filtered.txt").write_text("blues/blues.00001.wav\n")
     with pytest.raises(DownloadError, match=r"test_filtered\.txt cannot be fetched.*give it with --split-files"):
-        gtzan.fetch_split_files(tmp_path / "cache", base_url=url)
+        gtzan.fetch_split_files(tmp_path / "cache", mirror=url)
     assert not (tmp_path / "cache/gtzan_fault_filtered/test_filtered.txt").exists()
 
 
 def test_missing_split_lists_cannot_be_fetched(published: tuple[Path, str], tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="cannot be fetched"):
-        gtzan.fetch_split_files(tmp_path / "cache", base_url=f"{published[1]}/nowhere")
+        gtzan.fetch_split_files(tmp_path / "cache", mirror=f"{published[1]}/nowhere")
 
 
 def test_download_as_split_files_fetches_into_the_user_cache(

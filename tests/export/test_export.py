@@ -130,8 +130,12 @@ def test_unusable_model_address_or_format_is_refused(tmp_path: Path) -> None:
         export(tmp_path / "run" / "mlp", "onnx")
     with pytest.raises(SettingsError, match="unknown 'tflite': known are onnx, litert, saved-model, waveform-onnx"):
         export(model, "tflite")
-    with pytest.raises(SettingsError, match="copy RUN/MODEL here first"):
+    with pytest.raises(
+        SettingsError, match=r"memory://run/svm is not on this disk: say where the export goes with --out"
+    ):
         export("memory://run/svm", "onnx")
+    with pytest.raises(BundleError, match=r"memory://run/nowhere: no bundle there"):
+        export("memory://run/nowhere", "onnx", tmp_path / "out")
     (model / "metrics.json").unlink()
     with pytest.raises(ModelError, match="is unfinished: go on with"):
         export(model, "onnx")

@@ -1,19 +1,22 @@
 """Finds the audio files that a list of names refers to: named files as they are, and audio files below named folders.
 
-Below a folder hidden entries are skipped: snapshots, recycle bins, macOS's shadow files, genrelab's own journals. Links
-to files are followed, links to folders are not (they may form a cycle).
+Every search below a folder goes through `walk`: hidden entries (snapshots, macOS's shadow files, genrelab's own
+journals), the folders of drives and servers (recycle bins, previews, snapshots), and links to folders (they may form a
+cycle) are passed over. Links to files are followed, and a folder that is named is searched, whatever it is.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch, translate
 from pathlib import Path
 
 from genrelab.core.errors import DecodeError, SettingsError, printable
 from genrelab.core.progress import Notify, ignore
+from genrelab.core.text import join_first, pluralize
 
 STANDARD_INPUT = "-"
 """The name that stands for a list of names on standard input."""
@@ -27,6 +30,59 @@ AUDIO_SUFFIXES = frozenset(
     )
 )
 """Suffixes of files that are taken for audio when a folder is searched; whether they are audio shows when decoding."""
+
+SYSTEM_FOLDERS = (
+    # Windows
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "found.[0-9][0-9][0-9]", "thumbs.db"),
+    *("$winreagent", "$windows.~bt", "$windows.~ws", "$sysreset", "$extend", "config.msi", "msdownld.tmp"),
+    # macOS, Linux, Android
+    *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir"),
+    # network drives
+    *("[#@]recycle", "[#@]recycle[ _]bin", "recycle bin", "recycle.bin", "trashbox", "[#@]trash", "@quarantine"),
+    *("[#@~]snapshot", "[#@~]snapshots", "@recently-snapshot", "@sharesnap", "@eadir", "@tmp", "@sharebin"),
+    *("@appstore", "@database", "@docker", "@syno*", "@cloudsync", "@s2s", "@download", "@__thumb", "@upload_cache"),
+    # programs that copy folders
+    *("_gsdata_", "!sync"),
+)
+"""Folders that drives, servers and systems make by themselves, as patterns in small letters: what they hold was
+deleted, is a copy, or is no music. Hidden ones need no pattern."""
+
+HIDDEN, SYSTEM, LINK = "hidden", "a folder of the system or server, not of music", "a link to a folder, not followed"
+"""Why an entry below a folder is passed over."""
+
+_IS_SYSTEM_FOLDER = re.compile("|".join(map(translate, SYSTEM_FOLDERS)), re.IGNORECASE).match
+
+PassedOver = Callable[[str, str], None]
+"""Called with the path of a folder or file that is passed over, and why."""
+
+
+def walk(
+    folder: str | Path, on_error: Callable[[OSError], None], passed_over: PassedOver = lambda path, why: None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, sorted, without what is passed over (see the top of this file).
+
+    Args:
+        folder: searched even if it is itself hidden, a system's folder or a link.
+        on_error: called for each folder that cannot be listed.
+    """
+    for parent, folders, files in os.walk(folder, onerror=on_error):
+        reasons = {name: _why_not_searched(parent, name) for name in folders}
+        reasons |= {name: HIDDEN for name in files if name.startswith(".")}
+        for name, why in sorted(reasons.items()):
+            if why is not None:
+                passed_over(os.path.join(parent, name), why)  # noqa: PTH118 - a Path for each of many files takes long
+        folders[:] = sorted(name for name in folders if reasons[name] is None)
+        yield parent, folders, sorted(name for name in files if name not in reasons)
+
+
+def _why_not_searched(parent: str, name: str) -> str | None:
+    if name.startswith("."):
+        return HIDDEN
+    if _IS_SYSTEM_FOLDER(name):
+        return SYSTEM
+    path = os.path.join(parent, name)  # noqa: PTH118 - as above
+    is_junction = getattr(os.path, "isjunction", os.path.islink)  # a link of Windows, known from Python 3.12 on
+    return LINK if os.path.islink(path) or is_junction(path) else None  # noqa: PTH114 - as above
 
 
 def expand_names(names: Iterable[str]) -> Iterator[str]:
@@ -87,7 +143,8 @@ def find_audio_files(
     Args:
         exclude: patterns such as `*.wav` or `Podcasts/*`. A file or folder is left out if one of them fits its name,
             or its path below the common folder of `paths`.
-        notify: called with a sentence for each pattern that fits nothing.
+        notify: called with a sentence for each pattern that fits nothing, and with one on the folders of systems and
+            links to folders that were passed over.
 
     Raises:
         SettingsError: there are files, and all are left out.
@@ -105,6 +162,8 @@ def find_audio_files(
                 yield found
     if excluder.count and not seen:
         raise SettingsError("--exclude leaves no file: give fewer or narrower patterns")
+    if excluder.passed_over:
+        notify(passed_over_sentence(excluder.passed_over))
     for pattern in excluder.unused if seen else ():
         notify(f"--exclude {printable(pattern)}: fits no file or folder below {printable(str(excluder.root))}")
 
@@ -116,10 +175,12 @@ class _Excluder:
         root: the common folder of the named files and folders.
         count: how many were left out.
         unused: patterns that have fitted nothing so far.
+        passed_over: system folders and links to folders that no pattern leaves out; path → why.
     """
 
     def __init__(self, paths: list[Path], patterns: Sequence[str]) -> None:
         self.count, self.unused = 0, list(dict.fromkeys(patterns))
+        self.passed_over: dict[str, str] = {}
         self.root = common_folder(paths) if patterns and any(map(os.path.lexists, paths)) else Path()
         self._patterns = {pattern: pattern.removeprefix("./").rstrip("/") for pattern in self.unused}
 
@@ -134,6 +195,12 @@ class _Excluder:
             return names
         below = self._below_root(Path(parent))
         return [name for name in names if not self._fits(name if below == "." else f"{below}/{name}")]
+
+    def note_passed_over(self, path: str, why: str) -> None:
+        """Remember what `walk` passes over, unless it is hidden or left out by a pattern anyway."""
+        parent, name = os.path.split(path)
+        if why != HIDDEN and self.kept(parent, [name]):
+            self.passed_over[path] = why
 
     def _below_root(self, path: Path) -> str:
         try:
@@ -165,15 +232,28 @@ def _audio_files_below(folder: Path, excluder: _Excluder) -> list[Path | DecodeE
         errors.append(DecodeError(e.filename, e.strerror or str(e), stage="read"))
 
     files, excluded_before = [], excluder.count
-    for parent, folders, names in os.walk(folder, onerror=note_error):
-        folders[:] = excluder.kept(parent, [f for f in folders if not f.startswith(".")])
-        files += [Path(parent, n) for n in excluder.kept(parent, list(filter(_looks_like_audio, names)))]
+    for parent, folders, names in walk(folder, note_error, excluder.note_passed_over):
+        folders[:] = excluder.kept(parent, folders)
+        files += [Path(parent, n) for n in excluder.kept(parent, list(filter(looks_like_audio, names)))]
     if not files and not errors and excluder.count == excluded_before:
         known = " ".join(sorted(AUDIO_SUFFIXES))
         errors.append(DecodeError(folder, f"no audio file in this folder: looked for {known}", stage="read"))
     return [*sorted(files), *errors]
 
 
-def _looks_like_audio(name: str) -> bool:
+def passed_over_sentence(passed_over: Mapping[str, str]) -> str:
+    """What was passed over, for the user.
+
+    Args:
+        passed_over: path → `SYSTEM` or `LINK`.
+    """
+    kinds = ((SYSTEM, "folder", "of a system or server"), (LINK, "link", "to a folder"))
+    found = [(what, words, [p for p, why in passed_over.items() if why == kind]) for kind, what, words in kinds]
+    parts = [f"{pluralize(paths, what)} {words} ({join_first(paths, most=3)})" for what, words, paths in found if paths]
+    return f"passed over: {', '.join(parts)}; name such a folder itself to use it"
+
+
+def looks_like_audio(name: str) -> bool:
+    """Is it the name of an audio file, hidden ones excepted?"""
     stem, _, ending = name.rpartition(".")
     return f".{ending.lower()}" in AUDIO_SUFFIXES and bool(stem) and not name.startswith(".")

@@ -106,9 +106,15 @@ def _fma_sentence(result: Bench) -> str:
     return f"Of FMA, {fit.name} fits in {room} of free disk: {takes}{trained}."
 
 
-def recommended_command(result: Bench, program: Sequence[str], root: str | None, out: str = "prepared") -> str:
-    """The recommended `prepare` command; without a ROOT, for the part of FMA that fits, after downloading it."""
-    words = [*program, "prepare", root or "data", "--out", out]
+def recommended_command(
+    result: Bench, program: Sequence[str], root: str | None, out: str = "prepared", options: Sequence[str] = ()
+) -> str:
+    """The recommended `prepare` command; without a ROOT, for the part of FMA that fits, after downloading it.
+
+    Args:
+        options: with which ROOT was read.
+    """
+    words = [*program, "prepare", root or "data", *options, "--out", out]
     if set(result.views) != set(DEFAULT_VIEWS):
         words += ["--views", ",".join(result.views)]
     fit = None if root is not None else largest_fitting(result.amounts, result.free_bytes)

@@ -136,6 +136,11 @@ def _rate_column(unit: str) -> Any:
     return Rate()
 
 
+def command_line(*words: object) -> str:
+    """A command of this program as a shell reads it: names with spaces are quoted."""
+    return shlex.join([*program_command(), *map(str, words)])
+
+
 def program_command() -> list[str]:
     """Command that runs this program: its name if it is on the PATH, else as it was called."""
     if shutil.which("genrelab"):

@@ -14,6 +14,13 @@ import typer
 from genrelab.cli import console, options
 from genrelab.cli.output import tables
 
+FailOnSkipped = Annotated[
+    bool,
+    typer.Option(
+        "--fail-on-skipped", help="Exit 1 where a track failed or is missing, or an audio file was met and not used."
+    ),
+]
+
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
     """Run everything on a corpus that is synthesised here: no data to download.
@@ -29,6 +36,13 @@ def download(
     name: Annotated[str, typer.Argument(help="fma-metadata, fma-small, fma-medium, fma-large or fma-full.")],
     out: Annotated[Path, typer.Option(help="Folder that will hold the archive's folder.")] = Path("data"),
     keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the .zip, too.")] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Folder of the .zip files.  [default: $GENRELAB_MIRROR, else FMA's]"),
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(parser=options.parse_path, metavar="FILE", help="Unpack this .zip; fetch nothing.")
+    ] = None,
 ) -> None:
     """Fetch and unpack a part of the Free Music Archive; a broken download goes on where it stopped.
 
@@ -37,7 +51,10 @@ def download(
     from genrelab.datasets.download import download as fetch
 
     with console.download_progress(name) as progress:
-        folder = fetch(name, out, progress=progress, keep_archive=keep_archive)
+        folder = fetch(
+            name, out, mirror=mirror, archive_file=archive, progress=progress, notify=console.notify,
+            keep_archive=keep_archive,
+        )  # fmt: skip
     typer.echo(str(folder))
 
 
@@ -46,6 +63,7 @@ def prepare(
     source: options.SourceOptions,
     out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
     preparing: options.PrepareOptions,
+    fail_on_skipped: FailOnSkipped = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Decode every track once and write all views as TFRecord shards and tables.
@@ -54,11 +72,20 @@ def prepare(
     """
     from genrelab.cli import run as program
 
-    prepared = program.prepare(source, preparing, out, console.notify, console.progress_bar)
+    prepared, n_skipped = program.prepare(source, preparing, out, console.notify, console.progress_bar)
     if as_json:
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
         typer.echo(str(prepared.folder))
+    _refuse_skipped(n_skipped if fail_on_skipped else 0, out)
+
+
+def _refuse_skipped(n: int, prepared: str) -> None:
+    """Exit 1 for `--fail-on-skipped`, after all results were printed."""
+    if n:
+        what = "track or audio file is" if n == 1 else "tracks or audio files are"
+        console.notify(f"--fail-on-skipped: {n:,} {what} not used: see {prepared.rstrip('/')}/failures.csv")
+        raise typer.Exit(1)
 
 
 @options.expand_groups
@@ -91,7 +118,7 @@ def bench(
         found = program.bench(source, preparing, models, tracks, seconds, console.notify)
     except KeyboardInterrupt as e:
         raise console.NothingToResume from e
-    tables.bench(found, as_json, root)
+    tables.bench(found, as_json, source)
 
 
 @options.expand_groups
@@ -111,7 +138,7 @@ def train(
     settings = program.train_settings(training)
     result = program.train(prepared, out, settings, asked, console.notify, console.progress_bar, training.from_study)
     tables.leaderboard(result, as_json, out)
-    tables.studies(out, asked.studies, as_json)
+    tables.studies(out, asked.studies, as_json, prepared)
 
 
 @options.expand_groups
@@ -122,6 +149,7 @@ def run(
     training: options.TrainOptions,
     asked: options.RunOptions,
     prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
+    fail_on_skipped: FailOnSkipped = False,
     as_json: options.AsJson = False,
 ) -> None:
     """The whole road: prepare, train, report.
@@ -134,14 +162,15 @@ def run(
     prepared_folder = prepared or f"{out.rstrip('/')}/prepared"
     if not (asked.resume and training.from_study):  # params of a study are only known once PREPARED exists
         program.check_run(out, settings, asked)  # before an hour of work, not after it
-    program.prepare(
+    _, n_skipped = program.prepare(
         source, program.views_for(preparing, settings), prepared_folder, console.notify, console.progress_bar, settings
     )
     result = program.train(
         prepared_folder, out, settings, asked, console.notify, console.progress_bar, training.from_study
     )
     tables.leaderboard(result, as_json, out)
-    tables.studies(out, asked.studies, as_json)
+    tables.studies(out, asked.studies, as_json, prepared_folder)
+    _refuse_skipped(n_skipped if fail_on_skipped else 0, prepared_folder)
 
 
 def tune(
@@ -217,7 +246,7 @@ def relabel(
     from genrelab.studies.doubts import write_relabelled
 
     n = write_relabelled(open_prepared(prepared), Folder(run), Folder(out))
-    tables.relabelled(n, f"{out.rstrip('/')}/relabelled.csv")
+    tables.relabelled(n, out)
 
 
 def explore(

@@ -21,7 +21,8 @@ from genrelab.core.config import (
 from genrelab.core.errors import SettingsError, printable
 from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
-from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.core.text import pluralize
+from genrelab.datasets.base import Dataset, DatasetOptions, UnusedFile
 from genrelab.datasets.exclusions import EXCLUDED_PREFIX, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
@@ -46,7 +47,7 @@ def load_source(source: SourceOptions) -> Dataset:
     options = DatasetOptions(
         artists=source.artists, split_files=source.split_files, label=source.label, split_column=source.split_column,
         artist_column=source.artist_column, id_column=source.id_column, drop=tuple(split_list(source.drop)),
-        impute=source.impute,
+        impute=source.impute, group_column=source.group_column, keep_spellings=source.keep_spellings,
     )  # fmt: skip
     dataset = load_dataset(source.root, name=source.dataset, options=options)
     return dataset if source.exclude is None else exclude(dataset, read_exclusions(source.exclude))
@@ -64,11 +65,14 @@ def prepare(
     notify: Notify,
     bar: ProgressBar,
     training: TrainSettings | None = None,
-) -> Prepared:
+) -> tuple[Prepared, int]:
     """Find the tracks, print what was found, prepare them.
 
     Args:
         training: settings of the training that follows; invalid ones are refused before anything is decoded.
+
+    Returns:
+        PREPARED, and how many tracks and audio files are not used though nobody asked to leave them out.
     """
     clips = ClipSettings(clip_s=preparing.clip_s)
     settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
@@ -82,25 +86,36 @@ def prepare(
         notify(f"  {note}")
     with bar("Preparing") as progress:
         prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, notify=notify, progress=progress)
-    for sentence in outcome_sentences(prepared):
+    for sentence in outcome_sentences(prepared, dataset.unused):
         notify(sentence)
-    return prepared
+    unusable, left_out = _unusable_tracks(prepared)
+    return prepared, len(unusable) - len(left_out) + sum(u.is_audio for u in dataset.unused)
 
 
-def outcome_sentences(prepared: Prepared) -> list[str]:
-    """The outcome of preparing: counts, and the first unusable tracks by name."""
+def outcome_sentences(prepared: Prepared, unused: Sequence[UnusedFile] = ()) -> list[str]:
+    """The outcome of preparing: counts, where all that is not used is listed, and the first unusable tracks by name."""
     counts, t = prepared.about["counts"], prepared.tracks
     unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
-    unusable = [i for i, status in enumerate(t["status"]) if status != "ok"]
-    left_out = {i for i in unusable if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
+    unusable, left_out = _unusable_tracks(prepared)
     unusable.sort(key=lambda i: i in left_out)  # failures first, then requested exclusions
     lines = [_unusable_track_line(t, i, i in left_out) for i in unusable[:MAX_NAMED]]
     more = [f"  … and {len(unusable) - MAX_NAMED} more"] if len(unusable) > MAX_NAMED else []
-    where = f"; all in {prepared.folder}/failures.csv" if unusable else ""
+    n_audio = sum(u.is_audio for u in unused)
+    kinds = ((n_audio, "audio file"), (len(unused) - n_audio, "other name"))
+    met = [pluralize(n, what) for n, what in kinds if n]
+    not_used = f"; met and not used: {' and '.join(met)}" if met else ""
+    where = f"{not_used}; all in {prepared.folder}/failures.csv" if unusable or unused else ""
     excluded = f"{len(left_out)} excluded, " if left_out else ""
     failed = sum(t["status"][i] == "failed" for i in unusable if i not in left_out)
     head = f"{counts['tracks']} tracks: {counts['ok']} ok, {excluded}{failed} failed, {counts['missing']} missing"
     return [f"{head}{unlabelled}{where}", *lines, *more]
+
+
+def _unusable_tracks(prepared: Prepared) -> tuple[list[int], set[int]]:
+    """Indices of the tracks that are not `ok`, and those among them that the user has excluded."""
+    t = prepared.tracks
+    unusable = [i for i, status in enumerate(t["status"]) if status != "ok"]
+    return unusable, {i for i in unusable if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
 
 
 def _unusable_track_line(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:

@@ -51,7 +51,7 @@ GenreMapFile = Annotated[
 ]
 
 
-def load_audio_bundle(model: Path | None) -> Classifier:
+def load_audio_bundle(model: str | None) -> Classifier:
     """Load the bundle; one that does not take audio is refused before any other message."""
     from genrelab.predict.classifier import load_bundle
     from genrelab.predict.file import require_audio_input

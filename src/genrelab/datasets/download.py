@@ -1,50 +1,27 @@
 """Download FMA's archives, resume interrupted transfers, check the SHA-1, unpack in Python.
 
-The archives hold bzip2 members, which the unzip programs of some systems refuse; Python's zipfile reads them.
-Clips get their own names only when they are complete, and `.genrelab.json` is written last, so that
-running the same command again continues where it stopped, for whatever reason.
+Running the same command again continues where it stopped, for whatever reason; `unpack.py` does the second half.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import stat
+import os
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 
 import requests
 
 from genrelab.core.errors import DownloadError, SettingsError, printable
+from genrelab.core.progress import Notify, ignore
+from genrelab.datasets.unpack import GIB, READ_BYTES, Archive, DownloadProgress, check_space, is_complete, unpack
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma"
-GIB = 1 << 30
-MARKER_FILE = ".genrelab.json"
-"""Marks a folder that was unpacked completely."""
-
+MIRROR_VARIABLE = "GENRELAB_MIRROR"
 MAX_TRIES = 5  # in a row without one new byte
 TIMEOUT_S = (10, 60)  # to connect, and between two pieces
 PACKET = 1 << 16  # bytes received at once; the most that a broken connection loses
-READ_BYTES = 1 << 20  # bytes of a file on disk read at once
-
-DownloadProgress = Callable[[str, int, int], None]
-"""Called with the stage (`download`, `retry`, `check`, `unpack`), what is done of it, and its total (0: unknown)."""
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip file to download. Its sizes are rounded: they are for the test of free space, not for the check."""
-
-    folder: str  # its only top folder; the file is `<folder>.zip`
-    sha1: str
-    size: int  # bytes
-    unpacked: int  # bytes
-
 
 CATALOGUE: Mapping[str, Archive] = {
     "fma-metadata": Archive(
@@ -65,9 +42,11 @@ def download(
     name: str,
     out: Path,
     *,
-    base_url: str = FMA_URL,
+    mirror: str | None = None,
+    archive_file: Path | None = None,
     catalogue: Mapping[str, Archive] = CATALOGUE,
     progress: DownloadProgress = lambda stage, done, total: None,
+    notify: Notify = ignore,
     keep_archive: bool = False,
     backoff_s: float = 1.0,
 ) -> Path:
@@ -75,10 +54,13 @@ def download(
 
     Args:
         name: one of the catalogue's, such as `fma-small`.
-        out: folder that gets `fma_small/` (made if it is not there).
-        base_url: where `<folder>.zip` lies.
+        out: folder that gets `fma_small/` (made if it is not there). A `<folder>.zip` that lies in it is used if it is
+            the published one, else set aside.
+        mirror: where `<folder>.zip` lies; see `mirror_url`.
+        archive_file: the archive on this disk; nothing is fetched, and it stays as it is.
         catalogue: archives by name.
         progress: see `DownloadProgress`.
+        notify: gets sentences for the user.
         keep_archive: keep the zip file after it was unpacked.
         backoff_s: wait before the first retry, in seconds; it doubles with each further one.
 
@@ -86,21 +68,33 @@ def download(
         The folder that was unpacked, such as `out/fma_small`.
 
     Raises:
-        SettingsError: an unknown name.
+        SettingsError: an unknown name, or a mirror that is no address.
         DownloadError: no space, no connection, a wrong checksum, an archive that cannot be unpacked.
     """
     archive = catalogue.get(name)
     if archive is None:
         raise SettingsError(f"unknown download {printable(name)!r}: known are {', '.join(catalogue)}")
-    folder, zip_path = out / archive.folder, out / f"{archive.folder}.zip"
+    folder, url = out / archive.folder, f"{mirror_url(FMA_URL, mirror)}/{archive.folder}.zip"
     try:
-        if _is_complete(folder, archive):
+        if is_complete(folder, archive):
             return folder
         out.mkdir(parents=True, exist_ok=True)
+        if archive_file is not None:
+            if wrong := _why_wrong(archive_file, archive, progress):
+                raise DownloadError(f"{wrong}: copy it again, or leave out --archive to fetch it")
+            unpack(archive_file, archive, out, progress)
+            return folder
+        zip_path = out / f"{archive.folder}.zip"
+        if zip_path.exists() and (wrong := _why_wrong(zip_path, archive, progress)):
+            notify(f"{wrong}: it was set aside as {_set_aside(zip_path)}, and is fetched anew")
         if not zip_path.exists():
-            _fetch_archive(name, archive, zip_path, base_url, progress, backoff_s)
-        _check_sha1(zip_path, archive.sha1, progress)
-        _unpack(zip_path, archive, progress)
+            _fetch_archive(name, archive, zip_path, url, progress, backoff_s)
+            if wrong := _why_wrong(zip_path, archive, progress):
+                aside = _set_aside(zip_path)
+                raise DownloadError(
+                    f"{wrong}: it was set aside as {aside}; run the same command again to fetch it anew"
+                )
+        unpack(zip_path, archive, out, progress)
         if not keep_archive:
             zip_path.unlink()
     except OSError as e:
@@ -109,34 +103,30 @@ def download(
     return folder
 
 
-def _is_complete(folder: Path, archive: Archive) -> bool:
-    marker = folder / MARKER_FILE
-    if not marker.exists():
-        return False
-    about = json.loads(marker.read_text(encoding="utf-8"))
-    n_files = sum(path.is_file() for path in folder.rglob("*")) - 1
-    return about["sha1"] == archive.sha1 and n_files >= int(about["files"])
+def mirror_url(published: str, mirror: str | None = None) -> str:
+    """The address below which files are fetched: `mirror`, else $GENRELAB_MIRROR, else where they were published.
 
-
-def _check_space(what: str, need: int, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise DownloadError(
-            f"{what} needs {need / GIB:,.1f} GiB more, and {printable(str(folder))} has {free / GIB:,.1f} GiB free: "
-            "make room, or give another folder"
+    Raises:
+        SettingsError: it is no http address.
+    """
+    url = (mirror or os.environ.get(MIRROR_VARIABLE) or published).strip().rstrip("/")
+    if not url.lower().startswith(("http://", "https://")):
+        raise SettingsError(
+            f"a mirror is an http or https address, such as {published}. Received: {printable(url)}; an archive that "
+            "lies on this disk is named with --archive"
         )
+    return url
 
 
 # === Download ===
 
 
 def _fetch_archive(
-    name: str, archive: Archive, zip_path: Path, base_url: str, progress: DownloadProgress, backoff_s: float
+    name: str, archive: Archive, zip_path: Path, url: str, progress: DownloadProgress, backoff_s: float
 ) -> None:
     """Download the archive. Until it is complete it is called `.part`, from which a later run resumes."""
     part = zip_path.with_name(f"{zip_path.name}.part")
-    _check_space(name, max(0, archive.size - _size(part)) + archive.unpacked, zip_path.parent)
-    url = f"{base_url}/{zip_path.name}"
+    check_space(name, max(0, archive.size - _size(part)) + archive.unpacked, zip_path.parent)
     most_bytes, failures = _size(part), 0
     while True:
         try:
@@ -205,75 +195,20 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _check_sha1(zip_path: Path, sha1: str, progress: DownloadProgress) -> None:
-    """Compare with the published checksum; a wrong file is renamed, so that the next run starts again."""
+def _why_wrong(zip_path: Path, archive: Archive, progress: DownloadProgress) -> str | None:
+    """How an archive differs from the published one, by its checksum; None if it does not."""
     digest, done, total = hashlib.sha1(usedforsecurity=False), 0, _size(zip_path)
     with zip_path.open("rb") as file:
         while piece := file.read(READ_BYTES):
             digest.update(piece)
             done += len(piece)
             progress("check", done, total)
-    if digest.hexdigest() != sha1:
-        aside = zip_path.with_name(f"{zip_path.name}.bad")
-        zip_path.replace(aside)
-        raise DownloadError(
-            f"{printable(str(zip_path))} ({total:,} bytes) has the SHA-1 {digest.hexdigest()}, published is {sha1}: it "
-            f"was set aside as {aside.name}; run the same command again to fetch it anew"
-        )
+    if digest.hexdigest() == archive.sha1:
+        return None
+    found = f"{printable(str(zip_path))} ({total:,} bytes) has the SHA-1 {digest.hexdigest()}"
+    return f"{found}, published is {archive.sha1}"
 
 
-# === Unpack ===
-
-
-def _unpack(zip_path: Path, archive: Archive, progress: DownloadProgress) -> None:
-    """Unpack every member below `archive.folder`; complete ones that are already there are skipped."""
-    out = zip_path.parent
-    try:
-        with zipfile.ZipFile(zip_path) as source:
-            members = [m for m in source.infolist() if not m.is_dir()]
-            targets = [_member_path(m, out, archive.folder) for m in members]
-            missing = [(m, t) for m, t in zip(members, targets, strict=True) if not _is_unpacked(m, t)]
-            total = sum(m.file_size for m in members)
-            done = total - sum(m.file_size for m, _ in missing)
-            _check_space(f"unpacking {zip_path.name}", total - done, out)
-            for member, target in missing:
-                _unpack_one(source, member, target)
-                done += member.file_size
-                progress("unpack", done, total)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:  # the last: an unknown compression
-        raise DownloadError(f"{printable(str(zip_path))} cannot be unpacked: {printable(str(e))}") from e
-    marker = out / archive.folder / MARKER_FILE
-    temporary = marker.with_name(f"{MARKER_FILE}.tmp")
-    temporary.write_text(json.dumps({"sha1": archive.sha1, "files": len(members)}), encoding="utf-8")
-    temporary.replace(marker)
-
-
-def _member_path(member: zipfile.ZipInfo, out: Path, folder: str) -> Path:
-    """Path to unpack a member to, always below `out/folder`."""
-    name = member.filename
-    parts = PurePosixPath(name).parts
-    is_link = stat.S_ISLNK(member.external_attr >> 16)
-    if is_link or "\\" in name or ".." in parts or len(parts) < 2 or parts[0] != folder:
-        raise DownloadError(f"the archive holds {printable(name)!r}, which lies outside of {folder}/: not unpacked")
-    return out / Path(*parts)
-
-
-def _is_unpacked(member: zipfile.ZipInfo, target: Path) -> bool:
-    if not target.is_file() or target.stat().st_size != member.file_size:
-        return False
-    crc = 0
-    with target.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            crc = zlib.crc32(piece, crc)
-    return crc == member.CRC
-
-
-def _unpack_one(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        with source.open(member) as packed, temporary.open("wb") as file:
-            shutil.copyfileobj(packed, file, READ_BYTES)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _set_aside(zip_path: Path) -> str:
+    """Rename a wrong archive, so that it is not used again; its new name."""
+    return zip_path.replace(zip_path.with_name(f"{zip_path.name}.bad")).name

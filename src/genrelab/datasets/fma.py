@@ -10,19 +10,23 @@ Fetch it with `genrelab download fma-small` and `genrelab download fma-metadata`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.files import LINK
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks
+from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, UnusedFile, parse_part, sort_tracks
 from genrelab.datasets.fma_tables import EXPECTED_LAYOUT as METADATA
 from genrelab.datasets.fma_tables import Cell, find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.datasets.scan import scan, unused_notes
+from genrelab.identity.artists import Credit
 
 NAME = "fma"
 EXPECTED_LAYOUT = f"{METADATA}, or FMA's own features.csv or echonest.csv"
@@ -64,8 +68,8 @@ def matches(root: Path) -> str | None:
     metadata = find_metadata(root)
     if metadata is None:
         return None
-    if metadata == root:
-        return "tracks.csv"
+    if (metadata / "tracks.csv").is_file() and metadata in (root, root.resolve().parent):
+        return "tracks.csv" if metadata == root else "tracks.csv beside it"
     name = f"{metadata.name}/" if metadata.is_dir() else metadata.name
     return name if metadata.parent == root else f"{name} beside it"
 
@@ -102,11 +106,12 @@ def _load_clips(root: Path, subset: str) -> Dataset:
     def path_of(track_id: int) -> str:
         return f"{folder}{track_id // 1000:03d}/{track_id:06d}.mp3"
 
-    tracks, notes = _select_tracks(root, subset, path_of)
+    tracks, notes, ids = _select_tracks(root, subset, path_of)
     on_disk = sum((home / path_of(int(t.track_id))).is_file() for t in tracks)
     clips = f"clips in {folder or home.name}: {on_disk:,} of {len(tracks):,} on disk"
     notes.append(clips + (f", {len(tracks) - on_disk:,} missing" if on_disk < len(tracks) else ""))
-    return Dataset(f"fma-{subset}", home, tracks, tuple(notes))
+    unused, unused_words = _files_without_row(home, folder, {path_of(i) for i in ids})
+    return Dataset(f"fma-{subset}", home, tracks, (*notes, *unused_words), unused=tuple(unused))
 
 
 def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
@@ -121,33 +126,53 @@ def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
     return found[0] if found else (root, f"fma_{subset}/")
 
 
+def _files_without_row(home: Path, folder: str, named: Collection[str]) -> tuple[list[UnusedFile], list[str]]:
+    """What lies among the clips and no row of tracks.csv names, and notes on it. Clips of other subsets have a row."""
+    if not (home / folder).is_dir():
+        return [], []
+    found = scan(home / folder)
+    others = [f"{folder}{path}" for path in found.audio if f"{folder}{path.casefold()}" not in named]
+    # FMA's own tables may lie among the clips, and a numbered folder that is a link is read all the same.
+    rest = [u for u in found.unused if u.reason != LINK and not u.path.endswith(".csv")]
+    unused = [UnusedFile(path, "no row of tracks.csv names it") for path in others]
+    notes = (
+        [f"{pluralize(others, 'audio file')} that no row of tracks.csv names: {join_first(others)}"] if others else []
+    )
+    return [*unused, *(replace(u, path=f"{folder}{u.path}") for u in rest)], [*notes, *unused_notes(rest)]
+
+
 # === Tracks ===
 
 
 def _select_tracks(
     root: Path, subset: str, path_of: Callable[[int], str | None]
-) -> tuple[tuple[Track, ...], list[str]]:
-    """The tracks whose `set.subset` is at most `subset`, sorted, and what was counted."""
+) -> tuple[tuple[Track, ...], list[str], set[int]]:
+    """The tracks whose `set.subset` is at most `subset`, sorted, what was counted, and the ids of all rows."""
     artists: dict[Cell, str] = {}
     albums: dict[Cell, str] = {}
-    tracks, total, unlabelled = [], 0, 0
+    tracks, ids, total, unlabelled = [], set[int](), 0, 0
     for row in read_tracks(root, columns=COLUMNS):
         total += 1
+        ids.add(cast(int, row["track_id"]))
         unlabelled += row["track.genre_top"] is None
         if not _in_subset(row["set.subset"], subset, row["track_id"]):
             continue
+        artist = _id_and_name(artists, row["artist.id"], row.get("artist.name"))
         tracks.append(
             Track(
                 track_id=str(row["track_id"]),
                 path=path_of(cast(int, row["track_id"])),
                 genre=cast("str | None", row["track.genre_top"]),
-                artist=_id_and_name(artists, row["artist.id"], row.get("artist.name")),
+                artist=artist,
+                credit=Credit((str(row.get("artist.name") or artist),), (f"fma {row['artist.id']}",))
+                if artist
+                else Credit(),
                 album=_id_and_name(albums, row.get("album.id"), row.get("album.title")),
                 official_split=parse_part(str(row["set.split"] or ""), where="tracks.csv"),
                 licence=cast("str | None", row.get("track.license")),
             )
         )
-    return sort_tracks(tracks), _track_notes(tracks, subset, total, unlabelled)
+    return sort_tracks(tracks), _track_notes(tracks, subset, total, unlabelled), ids
 
 
 def _in_subset(word: Cell, subset: str, track_id: Cell) -> bool:
@@ -182,7 +207,7 @@ def _track_notes(tracks: list[Track], subset: str, total: int, unlabelled: int) 
 
 
 def _load_features(path: Path, subset: str, drop: tuple[str, ...]) -> Dataset:
-    tracks, notes = _select_tracks(path.parent, subset, lambda track_id: None)
+    tracks, notes, _ = _select_tracks(path.parent, subset, lambda track_id: None)
     columns, rows = _read_features(path, {t.track_id for t in tracks}, drop)
     with_row = tuple(t for t in tracks if t.track_id in rows)
     left_out = len(tracks) - len(with_row)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import re
+import shlex
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +30,9 @@ Cell = str | int | float | datetime | list[Any] | None
 
 Header = list[tuple[str, ...]]
 """For each column except the id's, its header cells from top to bottom."""
+
+_CLIP = re.compile(r"(?:(?P<home>.+)/)?(?P<shard>\d{3})/(?P=shard)\d{3}\.[^./]+", re.ASCII)
+"""`fma_small/012/012345.mp3`; home is `fma_small`."""
 
 _DATES = {f"{of}.date_created" for of in ("album", "artist", "track")}
 _DATES |= {"album.date_released", "track.date_recorded", "artist.active_year_begin", "artist.active_year_end"}
@@ -55,6 +61,8 @@ def find_metadata(root: Path) -> Path | None:
     if (root / "tracks.csv").is_file():
         return root
     homes = (root, root.resolve().parent) if has_clips(root) else (root,)
+    if kind_of_table(homes[-1] / "tracks.csv") == "tracks":
+        return homes[-1]
     places = [home / name for home in homes for name in ("fma_metadata", "fma_metadata.zip")]
     found = [place for place in places if place.exists()]
     whole = [place for place in found if place.is_file() or (place / "tracks.csv").is_file()]
@@ -66,9 +74,43 @@ def has_clips(folder: Path) -> bool:
     return any(len(p.name) == 3 and p.name.isdecimal() and p.is_dir() for p in folder.iterdir())
 
 
+def refuse_clips_without_metadata(root: Path, audio: Sequence[str]) -> None:
+    """Refuse a folder whose audio is mostly FMA's clips: their genres stand in tables, and are not called 000, 001.
+
+    Folders of three digits are its mark, with files of six digits that begin with the same three. Where such folders
+    lie in several others, they are FMA's if these say so by name: otherwise it is a collection with genres of its own.
+
+    Args:
+        audio: paths of audio files relative to `root`, with forward slashes.
+
+    Raises:
+        DatasetError: it is one; the message says what is missing, and how to get it.
+    """
+    homes = Counter(found["home"] or "" for path in audio if (found := _CLIP.fullmatch(path)))
+    tops = {home.partition("/")[0] for home in homes}
+    if len(tops) > 1:
+        homes = Counter({home: n for home, n in homes.items() if not home or _is_fma(home)})
+    if 2 * homes.total() <= len(audio):
+        return
+    clips = root / homes.most_common(1)[0][0]
+    # The metadata belong beside the folder of clips: there `find_metadata` looks, and `genrelab download` puts both.
+    place = clips.resolve().parent if clips == root else clips.parent
+    home = printable(shlex.quote(str(place)))
+    again = "" if place in (root, root.resolve().parent) else f", then give {home} as ROOT"
+    raise DatasetError(
+        f"{printable(str(clips))} holds FMA's clips ({homes.total():,} files such as 000/000002.mp3), and their genres "
+        f"stand in FMA's metadata, which are missing: put tracks.csv, fma_metadata/ or fma_metadata.zip into {home}, "
+        f"or fetch them with `genrelab download fma-metadata --out {home}`{again}"
+    )
+
+
+def _is_fma(home: str) -> bool:
+    return any(part.casefold().startswith("fma") for part in home.split("/"))
+
+
 def kind_of_table(path: Path) -> str | None:
     """`tracks`, `features` or `echonest` by the header rows of a file, or None where it is none of them."""
-    if path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv" or not path.is_file():
         return None
     with path.open("rb") as file:
         # Two cells suffice; FMA's longest header row has 5,000 characters.
@@ -153,7 +195,10 @@ def open_table(source: Path, name: str, *, header_rows: int) -> Iterator[tuple[H
 def _require_metadata(root: Path) -> Path:
     metadata = root if root.suffix == ".zip" else find_metadata(root)
     if metadata is None:
-        raise DatasetError(f"{printable(str(root))} is no FMA folder. Looked for {EXPECTED_LAYOUT}")
+        raise DatasetError(
+            f"{printable(str(root))} is no FMA folder. Looked for {EXPECTED_LAYOUT}; "
+            "`genrelab download fma-metadata` fetches them"
+        )
     return metadata
 
 

@@ -11,18 +11,17 @@ Licence: none is given; copyrighted music, used for research by custom.
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from genrelab.audio.files import AUDIO_SUFFIXES
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, DownloadError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.artists import UNKNOWN_ARTISTS
-from genrelab.datasets.base import Dataset, DatasetOptions, Track, sort_tracks
+from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, sort_tracks
+from genrelab.datasets.scan import scan, unused_notes
 
 NAME = "gtzan"
 EXPECTED_LAYOUT = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
@@ -54,7 +53,7 @@ def matches(root: Path) -> str | None:
     """Why ROOT is GTZAN, in words, or None."""
     if not root.is_dir():
         return None
-    files = list(_audio_files(root))
+    files = scan(root).audio
     named = sum(_id_of_file(name) is not None for name in files)
     if not named or 2 * named < len(files):
         return None
@@ -71,9 +70,12 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
     Raises:
         DatasetError: no excerpt there, a list or table that is missing or contradicts itself.
-        DownloadError: `split_files` is `download` and the lists cannot be fetched.
+        DownloadError, SettingsError: `split_files` is `download` and the lists cannot be fetched.
     """
-    files, notes = _preferred_files(root)
+    found = scan(root)
+    files, unused, notes = _preferred_files(found.audio)
+    unused += found.unused
+    notes += unused_notes(found.unused)
     parts, part_notes = _official_parts(options.split_files, set(files))
     artists, artist_notes = _read_artists(options.artists, set(files))
     tracks = [
@@ -88,23 +90,10 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     ]
     if not artists:
         artist_notes.append(UNKNOWN_ARTISTS)
-    return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes))
+    return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes), unused=tuple(unused))
 
 
 # === Files ===
-
-
-def _audio_files(root: Path) -> Iterator[str]:
-    """Audio files below ROOT relative to it, with forward slashes; hidden files and folders are skipped."""
-    for folder, folders, names in os.walk(root, onerror=_raise):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES:
-                yield Path(folder, name).relative_to(root).as_posix()
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _id_of_file(path: str) -> str | None:
@@ -113,11 +102,11 @@ def _id_of_file(path: str) -> str | None:
     return found["id"] if found and (found["suffix"] or "").lower() in FORMATS else None
 
 
-def _preferred_files(root: Path) -> tuple[dict[str, str], list[str]]:
-    """The preferred file of each id, and notes on the files that are not used."""
+def _preferred_files(audio: list[str]) -> tuple[dict[str, str], list[UnusedFile], list[str]]:
+    """The preferred file of each id, the audio files that are not used, and notes on them."""
     copies: dict[str, list[str]] = {}
     others = []
-    for path in _audio_files(root):
+    for path in audio:
         track_id = _id_of_file(path)
         if track_id is None:
             others.append(path)
@@ -132,7 +121,12 @@ def _preferred_files(root: Path) -> tuple[dict[str, str], list[str]]:
         notes.append(f"{pluralize(others, 'audio file')} set aside, not named as GTZAN's: {join_first(others)}")
     if broken := [path for path in files.values() if path.rpartition("/")[2] in UNREADABLE]:
         notes.append(f"known fault: {join_first(broken)} cannot be read in the copy that goes around")
-    return files, notes
+    unused = [
+        UnusedFile(path, f"a further copy of {_id_of_file(path)}: {files[str(_id_of_file(path))]} is used")
+        for path in extra
+    ]
+    unused += [UnusedFile(path, "not named as GTZAN's") for path in others]
+    return files, unused, notes
 
 
 def _preference(path: str) -> tuple[bool, int, str]:
@@ -143,15 +137,22 @@ def _preference(path: str) -> tuple[bool, int, str]:
 # === Official split ===
 
 
-def fetch_split_files(cache_dir: Path, *, base_url: str = SPLIT_URL) -> Path:
+def fetch_split_files(cache_dir: Path, *, mirror: str | None = None) -> Path:
     """Folder with the three lists of the fault-filtered split, fetched once and checked by SHA-256.
+
+    Args:
+        mirror: where they lie; see `mirror_url`.
 
     Raises:
         DownloadError: a list that cannot be fetched, or is not the published one.
+        SettingsError: a mirror that is no address.
     """
     import pooch
     import requests
 
+    from genrelab.datasets.download import mirror_url  # late: imports requests
+
+    base_url = mirror_url(SPLIT_URL, mirror)
     folder = cache_dir / "gtzan_fault_filtered"
     for name, sha256 in SPLIT_FILES.values():
         try:

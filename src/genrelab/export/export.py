@@ -14,6 +14,7 @@ from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import Bundle, load_bundle, write_bundle
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE
 from genrelab.bundle.model_card import USAGE_HEADING, card_text, usage_section
+from genrelab.bundle.remote import load_bundle_at
 from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, View, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
@@ -111,16 +112,16 @@ def _milliseconds(bundle: Bundle, examples: Examples) -> float:
 
 
 def find_trained_model(address: str | Path) -> TrainedModel:
-    """Find the model in RUN/MODEL, or in a bundle alone.
+    """Find the model in RUN/MODEL, or in a bundle alone; at an address that is not on this disk its bundle is fetched.
 
     Raises:
-        SettingsError: not on this disk, or a RUN without the name of a model.
+        SettingsError: an address that cannot be used here, or a RUN without the name of a model.
         ModelError: an unfinished model.
         BundleError: see `load_bundle`.
     """
     where = Folder(address)
     if not where.is_local:
-        raise SettingsError(f"{where}: export reads what lies on this disk: copy RUN/MODEL here first")
+        return TrainedModel(load_bundle_at(str(address)), None)
     folder = where.local
     if (folder / MANIFEST_FILE).exists():
         home = folder.parent if folder.name == "bundle" and (folder.parent / "metrics.json").exists() else None
@@ -163,7 +164,10 @@ def export(address: str | Path, form: str, out: Path | None = None, *, overwrite
         SettingsError: an unknown format, or `out` may not be replaced or written.
         BundleError: see `load_bundle`.
     """
-    chosen, trained = get_format(form), find_trained_model(address)
+    chosen = get_format(form)
+    if out is None and not Folder(address).is_local:
+        raise SettingsError(f"{address} is not on this disk: say where the export goes with --out")
+    trained = find_trained_model(address)
     if reason := chosen.missing(trained):
         raise ModelError(f"{trained.bundle.name}: no {form}: {reason}")
     target = out or default_folder(trained, form)

@@ -6,7 +6,6 @@ The table is printed as results arrive: the machine at once, the data when all i
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -45,7 +44,7 @@ class DoctorRequest:
     options: Mapping[str, Any] = field(default_factory=dict)  # of `DatasetOptions`
     jobs: int | None = None
     manifest: Path | None = None
-    model: Path | None = None
+    model: str | None = None
 
     @property
     def file(self) -> Path:
@@ -147,7 +146,7 @@ class _DoctorPrinter:
         broken += [
             f"{kind} ({len(of_kind)})" for kind, of_kind in _faults_by_kind(checkup) if KINDS[kind].state == REPAIR
         ]
-        next_command = _next_command(request, rows) if rows else None
+        next_command = _next_command(request) if rows else None
         if self._as_json:
             data = _to_json(checkup) | {"manifest": str(request.file) if rows else None, "next": next_command}
             found = [asdict(f) for f in self._findings]
@@ -193,12 +192,11 @@ def _channels_text(n: int) -> str:
     return {1: "mono", 2: "stereo"}.get(n, f"with {n} channels")
 
 
-def _next_command(request: DoctorRequest, rows: list[Exclusion]) -> str:
-    words = [*console.program_command(), "prepare", str(request.root)]
-    words += ["--dataset", request.dataset] if request.dataset != "auto" else []
+def _next_command(request: DoctorRequest) -> str:
+    words = ["--dataset", request.dataset] if request.dataset != "auto" else []
     for name, value in request.options.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--out", "prepared", "--exclude", str(request.file)])
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return console.command_line("prepare", request.root, *words, "--out", "prepared", "--exclude", request.file)
 
 
 def _to_json(checkup: Checkup) -> dict[str, Any]:
@@ -212,6 +210,7 @@ def _to_json(checkup: Checkup) -> dict[str, Any]:
         "tracks": len(dataset.tracks),
         "genres": list(dataset.genres),
         "notes": list(dataset.notes),
+        "unused": [asdict(u) for u in dataset.unused],
         "kinds": [
             {
                 **{name: getattr(KINDS[kind], name) for name in ("name", "state", "what", "remedy", "excluded")},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from genrelab.cli.console import program_command
+from genrelab.cli.console import command_line
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
 
@@ -63,9 +62,9 @@ class TagResultPrinter:
         for row in self._failed:
             _print_row(row)
         if self.plan:
-            typer.echo(f"Apply with: {shlex.join([*program_command(), 'tag', '--apply', str(self.plan)])}")
+            typer.echo(f"Apply with: {command_line('tag', '--apply', self.plan)}")
         if self.journal:
-            typer.echo(f"Undo with: {shlex.join([*program_command(), 'untag', str(self.journal)])}")
+            typer.echo(f"Undo with: {command_line('untag', self.journal)}")
 
 
 def _print_row(row: TagResult) -> None:

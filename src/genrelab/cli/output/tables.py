@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from genrelab.cli.console import program_command
+from genrelab.cli.console import command_line, program_command
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
 
 if TYPE_CHECKING:
     from genrelab.bench.bench import Bench
+    from genrelab.cli.options import SourceOptions
     from genrelab.doctor.machine import Finding
     from genrelab.export.parity_check import ParityReport
     from genrelab.report.report import Leaderboard
@@ -35,17 +35,22 @@ def leaderboard(board: Leaderboard, as_json: bool, run: str) -> None:
         return
     width = None if sys.stdout.isatty() else 160
     print_leaderboard(board, Console(width=width))
+    run = run.rstrip("/")
     typer.echo(
         f"\nPage:        {run}/report.html\nLeaderboard: {run}/leaderboard.md\nBundles:     {run}/<model>/bundle"
     )
     best = next((row for row in board.rows if row.folder == board.to_use), board.rows[0])
     if best.view != "table":  # such a model takes no audio
         bundle = f"{run}/{best.folder}/bundle"
-        typer.echo(f"Next:        {shlex.join([*program_command(), 'predict', 'song.mp3', '--model', bundle])}")
+        typer.echo(f"Next:        {command_line('predict', 'song.mp3', '--model', bundle)}")
 
 
-def studies(run: str, names: Collection[str], as_json: bool) -> None:
-    """The tables of the requested studies."""
+def studies(run: str, names: Collection[str], as_json: bool, prepared: str) -> None:
+    """The tables of the requested studies, and how to go on.
+
+    Args:
+        prepared: the preparation that the run was trained on.
+    """
     if as_json:
         return
     from importlib import import_module
@@ -58,23 +63,36 @@ def studies(run: str, names: Collection[str], as_json: bool) -> None:
             _print_table(name.replace("-", " "), module.HEADERS, module.table(Folder(run).read_json(module.FILE)))
 
     if "doubts" in names:
+        out = f"{run.rstrip('/')}-relabelled" if Folder(run).is_local else "relabelled"  # a table is read from a disk
         typer.echo(
-            f"Labels in doubt: fill in `decision` (accept or reject) in {run}/doubts.csv, then\n"
-            f"  {shlex.join([*program_command(), 'relabel', 'PREPARED', run, '--out', 'FOLDER'])}"
+            f"Labels in doubt: fill in `decision` (accept or reject) in {run.rstrip('/')}/doubts.csv, then\n"
+            f"  {command_line('relabel', prepared, run, '--out', out)}"
         )
 
 
-def relabelled(n: int, table: str) -> None:
-    """The number of relabelled tracks, and how to use the table."""
+def relabelled(n: int, out: str) -> None:
+    """The number of relabelled tracks, and how to use the table.
+
+    Args:
+        out: the folder that holds relabelled.csv.
+    """
+    from genrelab.core.storage import Folder
+
+    out = out.rstrip("/")
+    table = f"{out}/relabelled.csv"
     typer.echo(f"{pluralize(n, 'track')} relabelled: {table}")
-    typer.echo(f"Next: {shlex.join([*program_command(), 'run', table, '--out', 'NEW_RUN'])}")
+    if Folder(out).is_local:
+        typer.echo(f"Next: {command_line('run', table, '--out', f'{out}/run')}")
+    else:
+        typer.echo(f"Next: copy it to this disk, then {command_line('run', 'relabelled.csv', '--out', f'{out}/run')}")
 
 
-def bench(found: Bench, as_json: bool, root: Path | None) -> None:
+def bench(found: Bench, as_json: bool, source: SourceOptions | None) -> None:
     """Measurements and predictions, as tables and sentences or as one object."""
     from genrelab.bench import summary
 
-    command = summary.recommended_command(found, program_command(), None if root is None else str(root))
+    root = None if source is None else str(source.root)
+    command = summary.recommended_command(found, program_command(), root, options=_source_words(source))
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(found), "command": command}, indent=1))
         return
@@ -94,6 +112,14 @@ def bench(found: Bench, as_json: bool, root: Path | None) -> None:
     for sentence in summary.sentences(found):
         typer.echo(printable(sentence))
     typer.echo(f"\nRecommended: {command}")
+
+
+def _source_words(source: SourceOptions | None) -> list[str]:
+    """The options that `prepare` needs to read the source as `bench` did."""
+    if source is None:
+        return []
+    given = {"--dataset": source.dataset, "--label": source.label, "--id-column": source.id_column}
+    return [word for name, value in given.items() if value not in (None, "auto") for word in (name, str(value))]
 
 
 def _print_table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, ...]], *, left: int = 2) -> None:
@@ -117,10 +143,9 @@ def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> Non
         return
     best = ", ".join(f"{name} {value}" for name, value in found["best"]["params"].items())
     typer.echo(f"Best of {pluralize(len(found['trials']), 'trial')}: {printable(best)}")
-    typer.echo(f"Trials:  {run}/tune/{found['model']}/trials.json, parameters.png")
-    typer.echo(
-        f"Next:    {shlex.join([*program_command(), 'train', prepared, '--out', 'NEW_RUN', '--from-study', run])}"
-    )
+    typer.echo(f"Trials:  {run.rstrip('/')}/tune/{found['model']}/trials.json, parameters.png")
+    trained = f"{run.rstrip('/')}-trained"
+    typer.echo(f"Next:    {command_line('train', prepared, '--out', trained, '--from-study', run)}")
 
 
 def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:

@@ -1,0 +1,93 @@
+"""Bundles at an fsspec address (`s3://bucket/run/svm/bundle`): copied to this disk, and loaded from there."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrelab.bundle.bundle import Bundle, load_bundle
+from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MAX_BYTES, MODEL_FILE, WHO_WRITES, one_line
+from genrelab.core.errors import BundleError, printable
+from genrelab.core.text import join_first
+
+if TYPE_CHECKING:
+    from genrelab.core.storage import Folder
+
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*(?:::|://)", re.ASCII)
+
+
+def is_address(name: str | Path) -> bool:
+    """Is it an fsspec address rather than the path of a folder? A `Path` never is: it loses a slash of `s3://`."""
+    return isinstance(name, str) and _ADDRESS.match(name) is not None
+
+
+def load_bundle_at(name: str | Path) -> Bundle:
+    """The bundle in a folder or at an address, complete and unchanged.
+
+    Raises:
+        BundleError: see `load_bundle` and `fetch_bundle`; it names the address, not the copy.
+        SettingsError: see `fetch_bundle`.
+    """
+    folder = fetch_bundle(name)
+    try:
+        return load_bundle(folder)
+    except BundleError as e:
+        if not is_address(name):
+            raise
+        raise BundleError(str(e).replace(str(folder), printable(str(name)))) from e
+
+
+def fetch_bundle(name: str | Path) -> Path:
+    """The folder of a bundle on this disk: itself, or a copy of what lies at an address, until this process ends.
+
+    An address may also be RUN/MODEL. The copy is made once, and is not checked: that is done when it is loaded.
+
+    Raises:
+        BundleError: no bundle there, or it cannot be fetched.
+        SettingsError: an address of a kind that is not known here, or that needs a package.
+    """
+    if not is_address(name):
+        return Path(name)
+    from genrelab.core.storage import Folder  # late: a bundle on this disk needs no fsspec
+
+    source = Folder(name)
+    return source.local if source.is_local else _fetch(str(name).rstrip("/"))
+
+
+@lru_cache
+def _fetch(address: str) -> Path:
+    from genrelab.core.storage import Folder
+
+    where = Path(tempfile.mkdtemp(prefix="genrelab-bundle-"))
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
+    try:
+        source = _folder_of_bundle(Folder(address))
+        for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
+            if source.size(file) > MAX_BYTES[file]:
+                raise BundleError(f"{printable(str(source))}/{file}: is larger than {MAX_BYTES[file]:,} bytes")
+            source.fetch(file, where)
+    except BundleError:
+        raise
+    except Exception as e:  # file systems raise errors of their own, with no base in common
+        raise BundleError(f"{printable(address)}: cannot be fetched: {printable(one_line(e))}") from e
+    return where
+
+
+def _folder_of_bundle(source: Folder) -> Folder:
+    """The folder itself, or `bundle` in it where it is RUN/MODEL.
+
+    Raises:
+        BundleError: neither holds a bundle.
+    """
+    if source.exists(MANIFEST_FILE):
+        return source
+    if source.exists(f"bundle/{MANIFEST_FILE}"):
+        return source / "bundle"
+    models = [name for name in source.names() if source.exists(f"{name}/bundle/{MANIFEST_FILE}")]
+    why = f"is a RUN: name one of its models ({join_first(models)})" if models else f"no bundle there; {WHO_WRITES}"
+    raise BundleError(f"{printable(str(source))}: {why}")

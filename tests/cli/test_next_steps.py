@@ -1,0 +1,81 @@
+"""The commands that are printed as the next step work as they are: real paths, quoted, local and remote."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from genrelab.cli import console
+from genrelab.cli.options import SourceOptions
+from genrelab.cli.output import tables
+from tests.support.command import call
+from tests.support.tones import write_tone
+
+
+def words_behind(text: str, label: str) -> list[str]:
+    """The words of the command that follows a label, without the program's."""
+    line = text.partition(label)[2].strip().splitlines()[0]
+    words = shlex.split(line)
+    return words[len(console.program_command()) :]
+
+
+@pytest.mark.parametrize("place", ["my runs/first run", "./runs/", "memory://bucket/my run"])
+def test_the_next_step_after_a_run_predicts(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    for genre, hz in (("jazz", 200), ("rock", 900)):
+        for i in range(6):
+            write_tone(tmp_path / "my music" / genre / f"{i}.wav", hz=hz + 9 * i, seed=i)
+    shutil.copy(tmp_path / "my music" / "rock" / "0.wav", tmp_path / "song.mp3")
+    models = ("--models", "gaussian_nb", "--views", "statistics", "--split", "random", "--jobs", 1)
+    status, out, err = call("run", "my music", "--out", place, *models)
+    assert status == 0, err
+    page = out.partition("Page:")[2].strip().splitlines()[0]
+    store, path = fsspec.url_to_fs(page)
+    assert store.exists(path), page
+    words = words_behind(out, "Next:")
+    assert words[:2] == ["predict", "song.mp3"]
+    status, out, err = call(*words)
+    assert status == 0 and "song.mp3" in out, err
+
+
+def test_doubts_are_relabelled_with_the_real_paths(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run, prepared = f"{tmp_path}/my run/", "memory://bucket/prepared"
+    tables.studies(run, ("doubts",), False, prepared)
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/my run/doubts.csv" in said
+    assert words_behind(said, "then") == ["relabel", prepared, run, "--out", f"{tmp_path}/my run-relabelled"]
+    tables.studies("memory://bucket/run", ("doubts",), False, prepared)
+    words = words_behind(capsys.readouterr().out, "then")
+    assert words == ["relabel", prepared, "memory://bucket/run", "--out", "relabelled"], "a table is read from a disk"
+
+
+def test_a_relabelled_table_is_run_or_copied_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = f"{tmp_path}/my labels"
+    tables.relabelled(3, f"{out}/")
+    said = capsys.readouterr().out
+    assert said.startswith(f"3 tracks relabelled: {out}/relabelled.csv\n")
+    assert words_behind(said, "Next:") == ["run", f"{out}/relabelled.csv", "--out", f"{out}/run"]
+    tables.relabelled(3, "memory://bucket/labels")
+    said = capsys.readouterr().out
+    assert "Next: copy it to this disk, then " in said
+    assert words_behind(said, "then") == ["run", "relabelled.csv", "--out", "memory://bucket/labels/run"]
+
+
+def test_parameters_of_a_study_are_trained_with(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"best": {"params": {"C": 1.0}}, "trials": [1, 2], "model": "svm"}
+    tables.tuning(found, False, "my prepared", "my study/")
+    said = capsys.readouterr().out
+    assert "my study/tune/svm/trials.json" in said
+    words = words_behind(said, "Next:")
+    assert words == ["train", "my prepared", "--out", "my study-trained", "--from-study", "my study/"]
+
+
+def test_options_of_a_source_are_in_the_command_for_it() -> None:
+    source = SourceOptions(Path("my table.csv"), "table", label="style", id_column="my id")
+    assert tables._source_words(source) == ["--dataset", "table", "--label", "style", "--id-column", "my id"]
+    assert tables._source_words(SourceOptions(Path("music"))) == tables._source_words(None) == []
