@@ -65,13 +65,13 @@ def test_problems_are_listed_by_kind_with_the_next_command(tmp_path: Path) -> No
     assert "note    data      clipped          1 track clipped" in out
     before, _, after = out.partition("To be repaired: ")
     assert after.startswith(
-        "two labels (3), missing (1), empty (1), undecodable (2), too short (1), silent (2), cut off (3)"
+        "two labels (3), missing (1), empty (1), undecodable (2), too short (1), silent (1), cut off (3)"
     )
     assert "one recording under two genres" in before and "→ decide which is right" in before
     assert before.index("missing") < before.index("clipped") < before.index("TensorFlow")
-    assert f"{DEFAULT_FILE_NAME} leaves out 9 of 21 tracks until then. Next:" in after
+    assert f"{DEFAULT_FILE_NAME} leaves out 8 of 21 tracks until then. Next:" in after
     assert after.rstrip().endswith(f"prepare {root} --dataset folder --out prepared --exclude {DEFAULT_FILE_NAME}")
-    assert len(read(tmp_path / DEFAULT_FILE_NAME)) == 9
+    assert len(read(tmp_path / DEFAULT_FILE_NAME)) == 8
     assert call("doctor", root)[0] == 1, "its own manifest is replaced"
 
 

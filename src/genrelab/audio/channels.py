@@ -1,83 +1,111 @@
 """All samples of a file, block by block, with its channels kept apart.
 
-Models use the mean of the channels (`reader.Audio.read`); measuring a file's quality needs every channel, and must not
-stop early silently. Memory is that of one block, however long the file is.
+Models use one channel (`reader.Audio.read`); measuring a file's quality needs every channel, and must not stop early
+silently. Memory is that of one block, however long the file is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.audio.sndfile import SequentialSoundFile
+from genrelab.audio.part import Part
+from genrelab.audio.sndfile import open_part
 from genrelab.core.stderr import silence_c_stderr
 
 BLOCK_S = 5.0
-"""Minimum length of a block, except the last one."""
+"""Minimum length of a block, except the last one of each part."""
 
 Block = NDArray[np.float32]
 """Shape (samples, channels); -1 to 1, a little more where a lossy format overshoots."""
 
+RatedBlocks = Iterator[tuple[int, Block]]
+"""Sampling rate, and block."""
 
-def blocks(path: Path, decoder: str) -> Iterator[Block]:
-    """Every sample of a file, in order.
+
+def blocks(parts: Sequence[Part]) -> Iterator[Block]:
+    """Every sample of a file, in order; of a chained one at the rate and with the number of channels of its first part.
 
     Args:
-        path: audio file.
-        decoder: the one that reads it, from `reader.Audio.decoder`: `soundfile` or `av`.
+        parts: with their decoders, from `reader.Audio.parts`.
 
     Raises:
-        One of `sndfile.DECODER_ERRORS`, where the decoder gives up; the blocks before it have been yielded.
+        One of `sndfile.DECODER_ERRORS`, where a decoder gives up; the blocks before it have been yielded.
     """
-    yield from _soundfile_blocks(path) if decoder == "soundfile" else _ffmpeg_blocks(path)
+    sr, channels = 0, 0
+    for part in parts:
+        found = _soundfile_blocks(part) if part.decoder == "soundfile" else _ffmpeg_blocks(part)
+        for rate, x in found:
+            if not sr:
+                sr, channels = rate, x.shape[1]
+            if rate == sr:
+                yield _with_channels(x, channels)
+                continue
+            yield from _resampled(chain([(rate, x)], found), rate, sr, channels)
 
 
-def _soundfile_blocks(path: Path) -> Iterator[Block]:
-    with path.open("rb") as handle:  # a descriptor, for the reason given in `sndfile.SoundFile`
-        with silence_c_stderr:
-            file = SequentialSoundFile(handle.fileno(), closefd=False)
+def _with_channels(x: Block, channels: int) -> Block:
+    if x.shape[1] == channels:
+        return x
+    return np.repeat(x.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)
+
+
+def _resampled(found: RatedBlocks, rate: int, sr: int, channels: int) -> Iterator[Block]:
+    import soxr  # imported late: few files need it
+
+    stream = soxr.ResampleStream(rate, sr, channels, quality="HQ")
+    for _, x in found:
+        y = stream.resample_chunk(_with_channels(x, channels))
+        if len(y):
+            yield y
+    rest = stream.resample_chunk(np.empty((0, channels), np.float32), last=True)
+    if len(rest):
+        yield rest
+
+
+def _soundfile_blocks(part: Part) -> RatedBlocks:
+    file, handle = open_part(part)
+    with handle:
         try:
-            n = max(round(BLOCK_S * file.samplerate), 1)
-            while True:
+            n, left = max(round(BLOCK_S * file.samplerate), 1), file.frames
+            while left > 0:  # no more than it states: libsndfile would take a tag behind a FLAC's last frame for damage
+                wanted = min(n, left)
                 with silence_c_stderr:
-                    x: Block = file.read(n, dtype="float32", always_2d=True)
+                    x: Block = file.read(wanted, dtype="float32", always_2d=True)
+                left -= len(x)
                 if len(x):
-                    yield x
-                if len(x) < n:
+                    yield file.samplerate, x
+                if len(x) < wanted:
                     return
         finally:
             with silence_c_stderr:
                 file.close()
 
 
-def _ffmpeg_blocks(path: Path) -> Iterator[Block]:
+def _ffmpeg_blocks(part: Part) -> RatedBlocks:
     """FFmpeg's frames, which are short, joined into blocks."""
-    waiting, n, least = list[Block](), 0, 0.0
-    for sr, x in _ffmpeg_frames(path):
-        least = least or BLOCK_S * sr
+    waiting, n, sr = list[Block](), 0, 0
+    for sr, x in _ffmpeg_frames(part):
         waiting.append(x)
         n += len(x)
-        if n >= least:
-            yield np.concatenate(waiting)
+        if n >= BLOCK_S * sr:
+            yield sr, np.concatenate(waiting)
             waiting, n = [], 0
     if n:
-        yield np.concatenate(waiting)
+        yield sr, np.concatenate(waiting)
 
 
-def _ffmpeg_frames(path: Path) -> Iterator[tuple[int, Block]]:
+def _ffmpeg_frames(part: Part) -> RatedBlocks:
     """Rate and samples of every frame of the first one's format; damaged frames are skipped, as players do."""
-    from av import AudioResampler  # imported late: most files do not need it
+    from genrelab.audio import ffmpeg  # imported late: most files do not need it
 
-    from genrelab.audio import ffmpeg
-
-    resampler, expected = AudioResampler(format="flt"), None
-    with ffmpeg.translate_errors(), ffmpeg.open_file(path) as (container, stream):
+    expected = None
+    with ffmpeg.translate_errors(), ffmpeg.open_part(part) as (container, stream):
         for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decode_packet(packet)):
             frame_format = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
             expected = expected or frame_format
             if frame_format == expected:
-                for resampled in resampler.resample(frame):
-                    yield expected[0], resampled.to_ndarray().reshape(-1, expected[1]).astype(np.float32, copy=False)
+                yield expected[0], ffmpeg.planes(frame)

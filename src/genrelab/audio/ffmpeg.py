@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import av
 import numpy as np
 from av import AudioFrame, AudioResampler, AudioStream, Packet
 from av.container import InputContainer
+from av.stream import Disposition
 from numpy.typing import NDArray
 
-from genrelab.audio.sndfile import PREROLL_S
+from genrelab.audio import bitstream
+from genrelab.audio.mix import CANCELLED, Mixer, mix_window
+from genrelab.audio.part import Part
+from genrelab.audio.sndfile import LENGTH_TOLERANCE_S, PREROLL_S
 
 MAX_OTHER_RATE_S = 1.0
 """Seconds of frames with another rate than the first that are tolerated in a damaged file before it is refused."""
 
 FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,"
     "shorten,tak,tta,w64,wav,wv"
 )
 """Formats that FFmpeg may detect. Playlists are excluded: they make FFmpeg open other files and addresses."""
@@ -58,55 +62,85 @@ class Readable(Protocol):
 
 
 _Frame = tuple[int | None, NDArray[np.float32]]
-"""Position in the file in samples (None without a time stamp), and mono samples."""
+"""Position in the file in samples (None without a time stamp), and the frame, shape (samples, channels)."""
 
 
 class FFmpeg:
-    """One file, with its length measured up to `most_s` (see `reader.Audio`).
+    """One part of a file, with its length measured up to `most_s` (see `reader.Audio`).
 
     A read that starts where the last one ended, or soon after, continues with the same decoder: where a format has no
     index, each seek would read the file from its start. Any other read opens the file again.
+
+    Args:
+        notes: gets sentences about what is found while reading.
     """
 
     decoder = "av"
 
-    def __init__(self, path: Path, most_s: float | None = None) -> None:
-        self._path = path
+    def __init__(self, part: Part, notes: list[str], most_s: float | None = None) -> None:
+        self.part, self._notes = part, notes
         self._frames: Generator[_Frame, None, None] | None = None
         self._last: list[_Frame] = []  # the frame in which the last read ended
         self._end = 0
-        with translate_errors(), open_file(path) as (container, stream):
-            first, end = None, 0
-            limit = math.inf if most_s is None else most_s / _time_base(stream)
+        with translate_errors(), open_part(part) as (container, stream):
+            length = _Length(stream, most_s)
             for packet in packets(container, stream):
-                first = first or next(iter(decode_packet(packet)), None)
-                end = max(end, (packet.pts or 0) + (packet.duration or 0))
-                if first is not None and end - (first.pts or 0) > limit:
+                if not length.add(packet):
                     break
+            first = length.first
             if first is None:
                 raise ValueError("nothing in it can be decoded")
             self.sr, self.channels = first.sample_rate, first.layout.nb_channels
             self._origin = (first.pts or 0) * _time_base(stream)
-            self.frames = max(round((end * _time_base(stream) - self._origin) * self.sr), first.samples)
+            self.frames = max(round(length.seconds * self.sr), first.samples)
+            self._stamped, self._codec = length.is_plausible, stream.codec_context
+            self._tag = stream.codec_context.codec_tag if container.format.name == "wav" else None
+        if not self._stamped:
+            self.frames = self._count_samples(most_s)
+
+    def _count_samples(self, most_s: float | None) -> int:
+        n, limit = 0, math.inf if most_s is None else most_s * self.sr
+        with translate_errors(), closing(self._frames_from(0.0)) as frames:
+            while n <= limit and (frame := next(frames, None)) is not None:
+                n += len(frame[1])
+        return n
+
+    def find_bitstream(self) -> str | None:
+        """The name of a bitstream, such as DTS, whose bytes its samples are."""
+        name = self._codec.name
+        if self._tag is not None and not name.startswith(("pcm_", "adpcm_")):
+            return bitstream.WAV_CODECS.get(name, "another") if self._tag in bitstream.PCM_TAGS else None
+        if not name.startswith(bitstream.LOSSLESS):
+            return None
+        with suppress(*FFMPEG_ERRORS), closing(self._frames_from(0.0)) as frames:
+            return bitstream.find_in_frames(x for _, x in frames)
+        return None  # reading it will tell why
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
         """Mono samples, shape (samples,)."""
         start = round(start_s * self.sr)
         stop = start + (self.frames if seconds is None else round(seconds * self.sr))
+        y, cancelled = mix_window(self.channels, lambda mixer: self._read(start, stop, mixer))
+        if cancelled and CANCELLED not in self._notes:
+            self._notes.append(CANCELLED)
+        return y
+
+    def _read(self, start: int, stop: int, mixer: Mixer) -> NDArray[np.float32]:
         if self._frames is None or not self._follows(start):
             self.close()
-            self._frames = self._frames_from(start_s)
+            self._frames = self._frames_from(start / self.sr)
         pieces, at = [np.empty(0, np.float32)], 0
         last, self._last = self._last, []  # after an error the next read cannot continue from here
         with translate_errors():
-            for stamp, y in chain(last, self._frames):
+            for stamp, x in chain(last, self._frames):
                 # Time stamps locate the start of the window; from there on frames are taken to follow without a gap.
                 if at <= start and stamp is not None:
                     at = stamp
-                pieces.append(y[max(start - at, 0) : max(stop - at, 0)])
-                at += len(y)
+                if at + len(x) > start:
+                    pieces.append(mixer.mix(x[max(start - at, 0) : max(stop - at, 0)]))
+                at += len(x)
                 if at >= stop:
-                    self._last, self._end = [(at - len(y) if stamp is None else stamp, y)], stop
+                    self._last, self._end = [(at - len(x) if stamp is None else stamp, x)], stop
                     break
         return np.concatenate(pieces)
 
@@ -116,11 +150,11 @@ class FFmpeg:
         return last_start is not None and last_start <= start <= self._end + PREROLL_S * self.sr
 
     def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
-        """Every frame from a little before `start_s` on."""
+        """Every frame from a little before `start_s` on; from the start where time stamps are wrong."""
         other_rate_s = 0.0
-        with open_file(self._path) as (container, stream):
+        with open_part(self.part) as (container, stream):
             time_base = _time_base(stream)
-            if start_s > PREROLL_S:
+            if start_s > PREROLL_S and self._stamped:
                 container.seek(int((float(self._origin) + start_s - PREROLL_S) / time_base), stream=stream)
             for frame in (f for p in packets(container, stream) for f in decode_packet(p)):
                 if frame.sample_rate != self.sr:  # one frame: damage that still decodes; many: another recording
@@ -128,8 +162,8 @@ class FFmpeg:
                     if other_rate_s > MAX_OTHER_RATE_S:
                         raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
                     continue
-                stamp = None if frame.pts is None else round((frame.pts * time_base - self._origin) * self.sr)
-                yield stamp, mono(frame)
+                pts = frame.pts if self._stamped else None
+                yield None if pts is None else round((pts * time_base - self._origin) * self.sr), planes(frame)
 
     def close(self) -> None:
         """Close the file."""
@@ -137,6 +171,49 @@ class FFmpeg:
         if self._frames is not None:
             self._frames.close()
             self._frames = None
+
+
+class _Length:
+    """The length of a stream by its packets, and whether their time stamps can be believed.
+
+    Attributes:
+        first: the first frame that is decoded.
+    """
+
+    def __init__(self, stream: AudioStream, most_s: float | None) -> None:
+        self._time_base, self._codec = _time_base(stream), stream.codec_context
+        self._limit = math.inf if most_s is None else most_s / self._time_base
+        self.first: AudioFrame | None = None
+        self._end, self._n, self._sum, self._jumps = 0, 0, 0, 0
+        self._next: int | None = None
+
+    def add(self, packet: Packet[AudioStream]) -> bool:
+        """Add the next packet. False: that is enough."""
+        self.first = self.first or next(iter(decode_packet(packet)), None)
+        pts, duration = packet.pts or 0, packet.duration or 0
+        self._end = max(self._end, pts + duration)
+        if not packet.is_discard and packet.pts is not None:
+            self._jumps += 0 if self._next is None else abs(pts - self._next)
+            self._next = pts + duration
+            self._n += 1
+            self._sum += duration
+        return self.first is None or self._end - (self.first.pts or 0) <= self._limit
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last packet."""
+        begin = 0 if self.first is None else self.first.pts or 0
+        return float((self._end - begin) * self._time_base)
+
+    @property
+    def is_plausible(self) -> bool:
+        """Do packets follow each other without jumps, and last as long as the frames of the codec do?"""
+        rounding_s = float(self._n * self._time_base)  # each packet's to a whole unit, which may be a millisecond
+        if self._jumps * self._time_base > LENGTH_TOLERANCE_S + rounding_s:
+            return False
+        frame_s = self._codec.frame_size / max(self._codec.sample_rate, 1)
+        off_s = abs(self._n * frame_s - float(self._sum * self._time_base))
+        return not frame_s or off_s <= LENGTH_TOLERANCE_S + rounding_s
 
 
 @contextmanager
@@ -152,27 +229,38 @@ def translate_errors() -> Iterator[None]:
 
 @contextmanager
 def open_file(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """Container and first audio stream of a local file, closed at the end."""
-    with _open_container(f"file:{path.absolute()}", protocol_whitelist="file") as opened:
+    """Container and default audio stream of a local file, closed at the end."""
+    with open_part(Part(path)) as opened:
+        yield opened
+
+
+@contextmanager
+def open_part(part: Part) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The same for a part of a file."""
+    if part.is_plain:
+        with _open_container(f"file:{part.path.absolute()}", protocol_whitelist="file") as opened:
+            yield opened
+        return
+    with part.open() as file, _open_container(file, protocol_whitelist="none") as opened:
         yield opened
 
 
 @contextmanager
 def open_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The same for a stream of bytes, which may be endless; the first packets are decoded without long probing."""
-    with _open_container(
-        source, protocol_whitelist="none", probesize=PIPE_PROBE_BYTES, analyzeduration=PIPE_PROBE_US
-    ) as opened:
+    probing = {"probesize": PIPE_PROBE_BYTES, "analyzeduration": PIPE_PROBE_US}
+    with _open_container(source, protocol_whitelist="none", **probing) as opened:
         yield opened
 
 
 @contextmanager
-def _open_container(file: str | Readable, **options: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _open_container(file: str | Readable | BinaryIO, **options: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     options["format_whitelist"] = FORMATS
     with av.open(file, "r", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
             raise ValueError(NO_SOUND if len(container.streams) else "it ends before it says what is in it")
-        yield container, container.streams.audio[0]
+        by_default = (stream for stream in container.streams.audio if stream.disposition & Disposition.default)
+        yield container, next(by_default, container.streams.audio[0])
 
 
 def _time_base(stream: AudioStream) -> Fraction:
@@ -196,13 +284,17 @@ def decode_packet(packet: Packet[AudioStream]) -> list[AudioFrame]:
 
 def mono(frame: AudioFrame) -> NDArray[np.float32]:
     """Mean of the channels, shape (samples,); integer formats become -1 to 1."""
+    x = planes(frame)
+    return Mixer(x.shape[1]).mix(x)
+
+
+def planes(frame: AudioFrame) -> NDArray[np.float32]:
+    """Every channel of a frame, shape (samples, channels); integer formats become -1 to 1."""
     channels = frame.layout.nb_channels
     if frame.format.is_planar and channels > MAX_PLANES:
         (frame,) = AudioResampler(format=frame.format.packed.name).resample(frame)  # now one plane holds them all
-    x = frame.to_ndarray()
-    x = x if frame.format.is_planar else x.reshape(-1, channels).T
+    x = frame.to_ndarray().T if frame.format.is_planar else frame.to_ndarray().reshape(-1, channels)
     if x.dtype.kind in "iu":
         full = 2.0 ** (8 * x.dtype.itemsize - 1)
         x = x / full - (1.0 if x.dtype.kind == "u" else 0.0)
-    y: NDArray[np.float32] = np.full(channels, 1 / channels, np.float32) @ x.astype(np.float32)
-    return y
+    return x.astype(np.float32, copy=False)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from functools import cached_property
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from genrelab.audio import bitstream
+from genrelab.audio.lengths import MpegFrames, count_mpeg_frames, flac_length
+from genrelab.audio.mix import CANCELLED, Mixer, mix_window
+from genrelab.audio.part import Corrections, Part
 from genrelab.core.stderr import silence_c_stderr
 
 LENGTH_TOLERANCE_S = 0.1
@@ -21,8 +26,8 @@ PREROLL_S = 0.5
 BLOCK_VALUES = 1 << 17
 """Values (frames x channels) decoded at once before they are mixed to mono: half a MiB, which fits the CPU cache."""
 
-MP3_TAG_BYTES = 4_096
-"""Tolerated difference of an MP3's size from the one that its first frame states: tags at its end."""
+LOSSY = ("VORBIS", "OPUS", "MPEG", "ADPCM", "GSM", "G72", "VOX", "DWVW", "DPCM", "NMS", "ALAW", "ULAW")
+"""Beginnings and parts of the names of encodings in which another bitstream cannot hide."""
 
 DECODER_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
 """What decoders raise on bad input; soundfile's own errors are RuntimeErrors."""
@@ -35,37 +40,96 @@ class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
         return False  # soundfile only uses this to decide whether to seek after a read; `seek` works all the same
 
 
+def open_part(part: Part) -> tuple[SequentialSoundFile, BinaryIO]:
+    """A part of a file opened by libsndfile, and the file that must be closed after it.
+
+    Raises:
+        One of `DECODER_ERRORS`.
+    """
+    handle = part.open()
+    try:
+        with silence_c_stderr:
+            # A descriptor, not a name: by its suffix libsndfile would take any text named `.au` for 8 kHz noise.
+            return SequentialSoundFile(handle.fileno() if part.is_plain else handle, closefd=False), handle
+    except BaseException:
+        handle.close()
+        raise
+
+
 class SoundFile:
-    """One file, read by libsndfile; its methods raise one of `DECODER_ERRORS` on bad input."""
+    """One part of a file, read by libsndfile; its methods raise one of `DECODER_ERRORS` on bad input.
+
+    Args:
+        notes: gets sentences about what is found while reading.
+    """
 
     decoder = "soundfile"
 
-    def __init__(self, path: Path) -> None:
-        # A descriptor, not a name: by its suffix libsndfile would take any text named `.au` for 8 kHz noise.
-        self._path, self._handle = path, path.open("rb")
+    def __init__(self, part: Part, notes: list[str]) -> None:
+        self.part, self._notes = part, notes
+        self._file, self._handle = open_part(part)
+        self.sr, self.channels, self.frames = self._file.samplerate, self._file.channels, self._file.frames
+        self._format = self._file.format
+        self._position: int | None = None  # where the last read ended
+
+    @property
+    def is_plausible(self) -> bool:
+        """Does its header state a length? That of a streamed FLAC doesn't."""
+        return bool(0 < self.frames < 1 << 40)
+
+    def find_bitstream(self) -> str | None:
+        """The name of a bitstream, such as DTS, whose bytes its samples are; before anything is read of it."""
+        if any(name in self._file.subtype for name in LOSSY):
+            return None
         try:
             with silence_c_stderr:
-                self._file = SequentialSoundFile(self._handle.fileno(), closefd=False)
-        except BaseException:
-            self._handle.close()
-            raise
-        self.sr, self.channels, self.frames = self._file.samplerate, self._file.channels, self._file.frames
-        self._position: int | None = None  # where the last read ended
-        if not 0 < self.frames < 1 << 40:  # a streamed FLAC does not state its length
-            self.close()
-            raise ValueError(f"states a length of {self.frames} samples")
+                return bitstream.find(lambda n: self._file.read(n, dtype="float32", always_2d=True))
+        except DECODER_ERRORS:
+            return None  # reading it will tell
+
+    def corrected(self) -> Part | None:
+        """The part with the true length in its header, where an MP3's or FLAC's frames show that it is wrong."""
+        corrections: Corrections = ()
+        if self._format == "FLAC":
+            with self.part.open() as file:
+                length = flac_length(file)
+            corrections = () if length is None or length.samples == self.frames else length.corrections
+        elif self._mpeg is not None and not self._mpeg.agrees(self.frames) and not self._mpeg.gaps:
+            corrections = self._mpeg.corrections
+        shifted = tuple((self.part.start + at, correct) for at, correct in corrections)
+        return replace(self.part, corrections=shifted) if shifted else None
+
+    @cached_property
+    def _mpeg(self) -> MpegFrames | None:
+        if self._format != "MP3":
+            return None
+        with self.part.open() as file:
+            return count_mpeg_frames(file)
 
     def is_complete(self) -> bool:
-        """Is the file as long as it states? Checks the first frame of an MP3, the last samples of other formats."""
-        if self._file.format == "MP3":
-            return _mp3_is_as_long_as_stated(self._path)
+        """Is it as long as it states? By all frame headers of an MP3, and the last samples of other formats.
+
+        For an MP3 that doesn't state its length libsndfile assumes the first frame's bit rate throughout, and so reads
+        only a part where that varies.
+        """
+        if self._format == "MP3":
+            return self._mpeg is not None and self._mpeg.agrees(self.frames)
         tail = min(self.frames, 64)
         try:
             with silence_c_stderr:
                 self._file.seek(self.frames - tail)
-                return bool(len(self._file.read(tail, dtype="float32")) == tail)
+                return bool(len(self._file.read(tail, dtype="float32")) == tail) and not self._leaves_a_rest()
         except DECODER_ERRORS:
             return False
+
+    def _leaves_a_rest(self) -> bool:
+        """Do samples follow behind those that an AU file states? Nothing else can stand there."""
+        if self._format != "AU":
+            return False
+        with self.part.open() as file:
+            head = file.read(12)
+            order: Literal["big", "little"] = "big" if head[:4] == b".snd" else "little"
+            return file.seek(0, 2) > int.from_bytes(head[4:8], order) + int.from_bytes(head[8:12], order)
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
         """Mono samples, shape (samples,)."""
@@ -73,19 +137,29 @@ class SoundFile:
         wanted = self.frames - start
         if seconds is not None:
             wanted = min(wanted, round(seconds * self.sr))
+        y, cancelled = mix_window(self.channels, lambda mixer: self._read(start, wanted, mixer))
+        if cancelled and CANCELLED not in self._notes:
+            self._notes.append(CANCELLED)
+        return y
+
+    def _read(self, start: int, wanted: int, mixer: Mixer) -> NDArray[np.float32]:
         preroll = self._preroll_samples(start)
-        y, got = np.empty(preroll + wanted, np.float32), 0
+        y, missing = np.empty(wanted, np.float32), preroll + wanted
         with silence_c_stderr:
             if start - preroll != self._position:
                 self._file.seek(start - preroll)
             self._position = None  # unknown if the read fails
-            for x in self._blocks(len(y)):
-                self._to_mono(x, y[got : got + len(x)])
+            for x in self._blocks(preroll):  # mixed by no one: only the window itself decides how it is mixed
+                missing -= len(x)
+            got = 0
+            for x in self._blocks(wanted if missing == wanted else 0):
+                mixer.mix(x, y[got : got + len(x)])
                 got += len(x)
-        if len(y) - got > LENGTH_TOLERANCE_S * self.sr:
-            raise ValueError(f"stops {(len(y) - got) / self.sr:.2f} s before its end")
-        self._position = start + wanted if got == len(y) else None
-        return y[preroll:got]
+        missing -= got
+        if missing > LENGTH_TOLERANCE_S * self.sr:
+            raise ValueError(f"stops {missing / self.sr:.2f} s before its end")
+        self._position = start + wanted if not missing else None
+        return y[:got]
 
     def _blocks(self, n: int) -> Iterator[NDArray[np.float32]]:
         """The next `n` samples as blocks (samples, channels), fewer where the file ends; each overwrites the last."""
@@ -95,42 +169,15 @@ class SoundFile:
             yield x
             n = n - len(x) if len(x) == len(block) else 0
 
-    def _to_mono(self, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        if self.channels == 1:
-            out[:] = x[:, 0]
-        else:
-            np.matmul(x, np.full(self.channels, 1 / self.channels, np.float32), out=out)
-
     def _preroll_samples(self, start: int) -> int:
         """Samples to decode before a read: none, or few, where it follows the last one, which then needs no seek."""
         if self._position is not None and 0 <= start - self._position <= PREROLL_S * self.sr:
             return start - self._position
         # When seeking libsndfile goes back too little in an MP3, and not at all in an Ogg file, whose blocks overlap.
-        return min(start, round(PREROLL_S * self.sr)) if self._file.format in ("MP3", "OGG") else 0
+        return min(start, round(PREROLL_S * self.sr)) if self._format in ("MP3", "OGG") else 0
 
     def close(self) -> None:
         """Close the file."""
         with silence_c_stderr:
             self._file.close()
         self._handle.close()
-
-
-def _mp3_is_as_long_as_stated(path: Path) -> bool:
-    """Does the first frame carry a Xing, Info or VBRI tag with a size that matches the file's?
-
-    Without one libsndfile assumes the first frame's bit rate throughout, and so reads only a part of a VBR file.
-    """
-    start = 0
-    with path.open("rb") as file:
-        while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
-            start += 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
-            file.seek(start)
-        frame = head + file.read(4_096)
-    sync = re.search(rb"\xff[\xe2-\xff]", frame)
-    tag = re.search(rb"Xing|Info|VBRI", frame[: sync.start() + 64]) if sync else None
-    if sync is None or tag is None:
-        return False
-    # VBRI: version, delay, quality (2 bytes each), bytes. Xing and Info: flags, frames, bytes (4 each).
-    flags, at = (3, 6) if tag[0] == b"VBRI" else (int.from_bytes(frame[tag.end() : tag.end() + 4]), 8)
-    stated = int.from_bytes(frame[tag.end() + at : tag.end() + at + 4])
-    return flags & 3 == 3 and abs(path.stat().st_size - start - sync.start() - stated) <= MP3_TAG_BYTES

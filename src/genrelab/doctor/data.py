@@ -58,14 +58,18 @@ def find_dataset(root: Path, name: str, options: DatasetOptions) -> Dataset:
     try:
         return load_dataset(root, name=name, options=options)
     except DatasetError as e:
-        files = [f for f in find_audio_files([root]) if isinstance(f, Path)] if name == "auto" and root.exists() else []
+        notes: list[str] = []
+        found = list(find_audio_files([root], notify=notes.append)) if name == "auto" and root.exists() else []
+        files = [f for f in found if isinstance(f, Path)]
+        notes += [str(f) for f in found if not isinstance(f, Path)]
         if not files or _is_table_file(root):
             raise
         top = root if root.is_dir() else root.parent
         paths = [f.relative_to(top).as_posix() for f in files]
         tracks = sort_tracks(Track(p, p, genre=None) for p in paths)
         reason = str(e).partition(". ")[0]
-        return Dataset(PLAIN_FILES, top, tracks, (f"nothing to train on ({reason}): only the files are looked at",))
+        notes = [f"nothing to train on ({reason}): only the files are looked at", *notes]
+        return Dataset(PLAIN_FILES, top, tracks, tuple(notes))
 
 
 def _is_table_file(root: Path) -> bool:

@@ -15,7 +15,7 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.datasets.base import Dataset, Track
 from genrelab.doctor.measure import AudioMeasurement
-from genrelab.splits.split import artist_key
+from genrelab.splits.track_table import artist_key
 
 REPAIR, NOTE = "repair", "note"
 
@@ -72,6 +72,18 @@ KINDS = {
             "clipped: peaks cut off at full scale",
             "usable; a quieter copy is better where there is one",
         ),
+        FaultKind(
+            "channels cancel",
+            NOTE,
+            "whose channels cancel each other out: one of them is inverted",
+            "usable: models hear the loudest channel alone there; invert one channel to repair them",
+        ),
+        FaultKind(
+            "left out",
+            NOTE,
+            "of which a part is left out",
+            "fetch or copy them anew; what is there is used",
+        ),
         FaultKind("mono as stereo", NOTE, "with equal channels", "none needed: models hear their mean"),
         FaultKind(
             "low rate", NOTE, "of a low sampling rate", "models learn what is missing above it; mix no rates by genre"
@@ -93,7 +105,7 @@ KINDS = {
 CLIP_S, CLIP_TOLERANCE_S = 30.0, 1.0
 """Length of the clips that FMA and GTZAN publish, and its tolerance."""
 
-LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE = 1.0, 0.05
+LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE = 0.5, 0.05
 """Tolerance between the decoded and the stated length of a file, in seconds and as a share; the larger counts."""
 
 CLIPPED_SHARE, MOSTLY_SILENT_SHARE = 0.01, 0.5
@@ -141,6 +153,10 @@ def file_faults(sound: AudioMeasurement, clip_s: float | None, clips: ClipSettin
         yield "mostly silent", f"{sound.silent:.0%} of it"
     if sound.clipped >= CLIPPED_SHARE:
         yield "clipped", f"{sound.clipped:.1%} of the samples"
+    if sound.cancelled > 0:
+        where = "" if sound.cancelled == 1 else f"in {sound.cancelled:.0%} of it "
+        yield "channels cancel", f"{where}only the loudest one is used"
+    yield from (("left out", note) for note in sound.notes)
     if sound.equal_channels:
         yield "mono as stereo", f"{sound.channels} equal channels"
     if sound.sr < LOW_RATE:
@@ -157,7 +173,7 @@ def _excluding_fault(sound: AudioMeasurement, clip_s: float | None, clips: ClipS
     if sound.peak < SILENT_PEAK:
         return "silent", "no sample reaches -80 dBFS"
     if sound.mono_peak < SILENT_PEAK:
-        return "silent", "its channels cancel each other out: their mean is silent"
+        return "silent", "no sample of its channels' mean reaches -80 dBFS"
     if clip_s is not None and sound.duration_s < clip_s / 2:
         return "too short", f"{sound.duration_s:.2f} s, the clips of this collection last {clip_s:g} s"
     return None

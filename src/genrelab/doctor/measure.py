@@ -7,10 +7,10 @@ grow with its length, and with the decoders of training and prediction: what fai
 from __future__ import annotations
 
 import hashlib
-import math
 import os
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from genrelab.audio.channels import Block, blocks
 from genrelab.audio.clips import SILENT_PEAK
 from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.audio.mix import mix_window
+from genrelab.audio.part import Part
 from genrelab.audio.reader import Audio
 from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S
 from genrelab.core.errors import DecodeError
+from genrelab.doctor.stated import stated_lengths
 from genrelab.features.fingerprint import landmarks, pack
 
 FULL_SCALE = 0.999
@@ -39,9 +42,6 @@ EQUAL_CHANNELS = 1e-6
 FINGERPRINT_S, MAX_FINGERPRINTS, MIN_FINGERPRINT_S = 30.0, 20, 1.0
 """Seconds of one fingerprint; maximum per file (ten minutes); minimum length of the last one."""
 
-UNKNOWN_BYTES = (1 << 31) - (1 << 16)
-"""A WAV header with this size or more was written into a pipe: the length was not known."""
-
 Channel = NDArray[np.float32]
 """Samples of one channel, shape (samples,)."""
 
@@ -54,10 +54,13 @@ class AudioMeasurement:
         state: `heard` (decoded), `missing`, `empty` (0 bytes) or `undecodable`; the rest is set only if it is `heard`.
         error: why it was not decoded.
         damage: why libsndfile gave up on it, if FFmpeg went on.
-        stated_s: its length according to its header or packets; None if they do not state it.
-        mono_peak: largest absolute value of the mean of the channels, which is the models' input.
+        stated_s: its length according to its header: of several that which is farthest from `duration_s`; or where that
+            states none to its packets.
+        mono_peak: largest absolute value of the models' input: of the mean of the channels, or of one of them.
+        cancelled: share of the time in which the channels cancel each other out, so that only the loudest is used.
         clipped, silent: share of the samples in runs at full scale; of the time without a sound.
         sha256, audio_sha256: of the file; of its audio without tags (`audio/content_hash.py`).
+        notes: what was found while the file was opened (`reader.Audio.notes`).
         prints: start of each fingerprinted section in seconds, and its landmarks (`fingerprint.pack`).
     """
 
@@ -78,6 +81,8 @@ class AudioMeasurement:
     sha256: str = ""
     audio_sha256: str = ""
     prints: tuple[tuple[float, bytes], ...] = field(default=(), repr=False)
+    cancelled: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def measure_audio(path: str | Path) -> AudioMeasurement:
@@ -97,34 +102,36 @@ def measure_audio(path: str | Path) -> AudioMeasurement:
 def _measure(path: Path) -> AudioMeasurement:
     with closing(Audio(path)) as audio:
         decoder, sr, channels, length_s = audio.decoder, audio.sr, audio.channels, audio.frames / audio.sr
+        parts, notes = audio.parts, tuple(audio.notes)
     tally, damage = _Tally(sr), None
     try:
-        tally.add_file(path, decoder)
+        tally.add_file(parts)
         if decoder != "av" and tally.duration_s < length_s - LENGTH_TOLERANCE_S:
             damage = f"stops {length_s - tally.duration_s:.2f} s before its end"
     except DECODER_ERRORS as e:
         damage = str(e) or type(e).__name__
     if damage is not None:
-        tally, decoder = _measure_with_ffmpeg(path, sr, decoder, damage), "av"
+        tally, decoder = _measure_with_ffmpeg(path, parts, sr, damage), "av"
     if not tally.n:
         raise DecodeError(path, "nothing in it can be decoded")
     with path.open("rb") as f:
         sha256 = hashlib.file_digest(f, "sha256").hexdigest()
-    stated_s = max(filter(None, (stated_length(path), length_s)))
+    stated = stated_lengths(path) if len(parts) == 1 else []
+    stated_s = max(stated, key=lambda seconds: abs(seconds - tally.duration_s), default=length_s)
     return AudioMeasurement(
         "heard", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
         tally.mono_peak, tally.clipped / tally.values, tally.silent / tally.n, tally.equal_channels, sha256,
-        sha256_of_audio(path), tuple(tally.prints),
+        sha256_of_audio(path), tuple(tally.prints), tally.cancelled / tally.n, notes,
     )  # fmt: skip
 
 
-def _measure_with_ffmpeg(path: Path, sr: int, decoder: str, damage: str) -> _Tally:
+def _measure_with_ffmpeg(path: Path, parts: Sequence[Part], sr: int, damage: str) -> _Tally:
     """Measure with FFmpeg after libsndfile gave up, as `Audio.read` does."""
-    if decoder == "av":
+    if all(part.decoder == "av" for part in parts):
         raise DecodeError(path, damage)
     tally = _Tally(sr)
     try:
-        tally.add_file(path, "av")
+        tally.add_file([replace(part, decoder="av", corrections=()) for part in parts])
     except DECODER_ERRORS as e:
         raise DecodeError(path, f"soundfile: {damage}; FFmpeg: {e}") from e
     return tally
@@ -135,7 +142,7 @@ class _Tally:
 
     def __init__(self, sr: int) -> None:
         self._sr, self._frame = sr, max(round(FRAME_S * sr), 1)
-        self.n = self.values = self.clipped = self.silent = 0
+        self.n = self.values = self.clipped = self.silent = self.cancelled = 0
         self.peak = self.mono_peak = self._energy = self._difference_energy = 0.0
         self.finite = True
         self.prints: list[tuple[float, bytes]] = []
@@ -151,9 +158,9 @@ class _Tally:
         """More than one channel, not silent, and all equal."""
         return self.values > self.n and self._energy > 0 and self._difference_energy <= EQUAL_CHANNELS * self._energy
 
-    def add_file(self, path: Path, decoder: str) -> None:
+    def add_file(self, parts: Sequence[Part]) -> None:
         """Measure every block of a file."""
-        for x in blocks(path, decoder):
+        for x in blocks(parts):
             self._add_block(x)
         self._add_fingerprint()
 
@@ -167,7 +174,8 @@ class _Tally:
         for y in columns:
             self._add_levels(y)
         self._add_silence(columns)
-        mono = columns.mean(axis=0)
+        mono, cancelled = mix_window(x.shape[1], lambda mixer: mixer.mix(x))
+        self.cancelled += cancelled * len(x)
         self.mono_peak = max(self.mono_peak, _peak(mono))
         self._pending.append(mono)
         if sum(map(len, self._pending)) >= FINGERPRINT_S * self._sr:
@@ -205,23 +213,3 @@ def _count_in_runs(full: NDArray[np.bool_]) -> int:
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
     runs = edges[1::2] - edges[::2]
     return int(runs[runs >= MIN_CLIPPED_RUN].sum())
-
-
-def stated_length(path: Path) -> float | None:
-    """Duration in seconds by the file's header; None if it is not stated, or only estimated from the file size."""
-    import mutagen
-    from mutagen.aac import AACInfo
-    from mutagen.ac3 import AC3Info
-    from mutagen.mp3 import BitrateMode, MPEGInfo
-    from mutagen.wave import WaveStreamInfo
-
-    try:
-        info = getattr(mutagen.File(path), "info", None)
-        seconds = float(getattr(info, "length", 0.0))
-    except Exception:  # noqa: BLE001 - its parsers raise anything on damaged headers; what the decoders report counts
-        return None
-    estimated = isinstance(info, AACInfo | AC3Info) or (
-        isinstance(info, MPEGInfo) and info.bitrate_mode == BitrateMode.UNKNOWN
-    )
-    piped = isinstance(info, WaveStreamInfo) and seconds * info.bitrate / 8 >= UNKNOWN_BYTES
-    return seconds if math.isfinite(seconds) and seconds > 0 and not (estimated or piped) else None
