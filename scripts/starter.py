@@ -39,11 +39,12 @@ from genrelab.audio.clips import read_clips
 from genrelab.bundle.bundle import write_bundle
 from genrelab.bundle.manifest import is_only_a_bundle
 from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView
-from genrelab.core.genre_names import usual_name
 from genrelab.datasets.base import DatasetOptions
 from genrelab.datasets.registry import load_dataset
 from genrelab.evaluation import metrics
 from genrelab.features import views
+from genrelab.identity.artists import Credit, link_artists
+from genrelab.identity.genre_names import usual_name
 from genrelab.predict.classifier import load_bundle
 from genrelab.runs.learn_head import Learned, Rows, learn_head
 
@@ -86,20 +87,8 @@ def gtzan_tracks(data: Path) -> list[Track]:
     with (data / "gtzan_fault_filtered/artists.csv").open(newline="", encoding="utf-8") as table:
         credited = {row["id"]: row["artist"] for row in csv.DictReader(table)}
     ids = sorted(files)
-    artists = joined_artists([credited.get(i, "") for i in ids])
+    artists = link_artists([Credit((credited[i],)) if credited.get(i) else Credit() for i in ids]).artists
     return [Track(files[i], usual_name(i.partition(".")[0]), a, "GTZAN") for i, a in zip(ids, artists, strict=True)]
-
-
-def joined_artists(credited: Sequence[str]) -> list[str | None]:
-    """A name per artist, None if none is credited; credits that share a name (`A`, `A and B`) get the same one."""
-    names = [[n for n in map(str.strip, re.split(r",|&|\band\b", c.casefold())) if n] for c in credited]
-    joined: dict[str, str] = {}
-    for own in names:
-        merged = {joined[n] for n in own if n in joined}
-        joined = {n: own[0] if of in merged else of for n, of in joined.items()} | dict.fromkeys(
-            own, own[0] if own else ""
-        )
-    return [joined[own[0]] if own else None for own in names]
 
 
 def emotify_tracks(data: Path) -> list[Track]:

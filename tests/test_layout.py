@@ -17,6 +17,7 @@ from tests.support.paths import PACKAGE, PROJECT, STARTER
 
 ORDER = (
     ("core",),
+    ("identity",),
     ("audio", "evaluation"),
     ("datasets", "features"),
     ("splits",),

@@ -22,35 +22,51 @@ def test_an_excluded_track_is_named_with_its_reason(music: Path, tmp_path: Path)
     assert status == 1 and "none.csv" in err
 
 
-@pytest.fixture
-def copied(music: Path, tmp_path: Path) -> Path:
-    """PREPARED of music in which every track of one genre is there twice: some copy stands on the other side."""
+def with_copies(music: Path) -> None:
+    """Every track of one genre is there twice."""
     for i in range(9):
-        shutil.copyfile(music / "choir" / f"{i}.wav", music / "choir" / f"again {i}.wav")
-    prepared = tmp_path / "prepared"
-    status, _, err = call("prepare", music, "--out", prepared, "--views", "statistics", "--jobs", 1)
+        shutil.copyfile(music / "choir" / f"{i}.wav", music / "choir" / f"{'abcdefghi'[i]}.wav")
+
+
+def prepared_with_copies(source: Path, out: Path) -> Path:
+    status, _, err = call("prepare", source, "--out", out, "--views", "statistics", "--jobs", 1)
     assert status == 0 and "exact copies of another" in err
-    return prepared
+    return out
 
 
-def test_copies_on_both_sides_stop_a_training_before_anything_is_lost(copied: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = ("train", copied, "--out", run, "--models", "majority", "--split", "random")
+def test_copies_stay_on_one_side_of_a_split(music: Path, tmp_path: Path) -> None:
+    with_copies(music)
+    prepared, run = prepared_with_copies(music, tmp_path / "prepared"), tmp_path / "run"
+    status, _, err = call("train", prepared, "--out", run, "--models", "majority", "--split", "random")
+    assert status == 0 and "36 tracks are of 27 recordings only" in err
+    audit = json.loads((run / "audit.json").read_text())
+    assert not [c for c in audit["checks"] if c["leaking"]]
+
+
+def test_copies_on_both_sides_of_an_official_split_stop_a_training_before_anything_is_lost(
+    music: Path, tmp_path: Path
+) -> None:
+    with_copies(music)
+    tracks = sorted(p for p in music.rglob("*.wav"))
+    parts = ["test" if p.stem.isalpha() or p.stem in "78" else "training" for p in tracks]
+    rows = [f"{p.relative_to(music)},{p.parent.name},{part}" for p, part in zip(tracks, parts, strict=True)]
+    table = music / "tracks.csv"
+    table.write_text("\n".join(["path,genre,split", *rows]))
+    prepared, run = prepared_with_copies(table, tmp_path / "prepared"), tmp_path / "run"
+    words = ("train", prepared, "--out", run, "--models", "majority")
     status, _, err = call(*words)
     assert status == 1 and "as an exact copy" in err and "--allow-leaks" in err
     assert not run.exists()
-    manifest = copied / "genrelab-exclude.csv"
+    manifest = prepared / "genrelab-exclude.csv"
     assert f"--exclude {manifest}" in err
     assert "choir/" in manifest.read_text()
     status, out, err = call(*words, "--allow-leaks")
     assert status == 0, err
-    audit = json.loads((run / "audit.json").read_text())
-    assert audit["verdict"] == "leaks"
+    assert json.loads((run / "audit.json").read_text())["verdict"] == "leaks"
     assert "stand on the learned side" in out, "it stands among the cautions"
 
-    words = ("run", tmp_path / "music", "--out", run, "--models", "majority", "--split", "random", "--jobs", 1)
-    more = ("--views", "statistics", "--prepared", copied, "--exclude", manifest)
-    status, _, err = call(*words, "--overwrite", *more)
+    words = ("run", table, "--out", run, "--models", "majority", "--jobs", 1, "--overwrite")
+    status, _, err = call(*words, "--views", "statistics", "--prepared", prepared, "--exclude", manifest)
     assert status == 0, f"what it wrote mends the split: {err}"
     assert json.loads((run / "audit.json").read_text())["verdict"] != "leaks"
 

@@ -196,7 +196,7 @@ def test_run_predict_and_report_work_on_a_folder(music: Path, tmp_path: Path) ->
     assert status == 1  # broken.mp3 is among them
     assert [f["error"] is not None for f in found] == [False] * 9 + [True]
     assert found[-1]["genre"] is None
-    about = {"path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error"}
+    about = {"path", "genre", "confidence", "probabilities", "unknown_because", "duration_s", "model", "error", "notes"}
     assert set(found[0]) == about
     assert call("report", run)[1].count("svm") >= 1
 

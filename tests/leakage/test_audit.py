@@ -200,3 +200,62 @@ def test_equal_table_rows_are_copies_unless_all_zero(tmp_path: Path) -> None:
     assert found["verdict"] == "leaks" and any("0 = 3" in s for s in found["sentences"])
     audit.refuse_copies(found, allow=False, where="the random split")  # told, but no reason to stop
     assert audit.suggest_exclusions(prepared, _split(prepared, ("0", "1")))[0].track_id == "0"
+
+
+def test_copies_are_kept_together_by_every_split_but_the_official_one(collection: Prepared) -> None:
+    index = {t: i for i, t in enumerate(collection.tracks["track_id"])}
+    planted = [*PLANTED["same_audio"], *PLANTED["near_duplicate"]]
+    copies = {frozenset(index[name] for name in pair) for pair in planted}
+    recordings = collection.recordings()
+    for group in copies:
+        assert len({recordings[i] for i in group}) == 1 and None not in {recordings[i] for i in group}
+    assert recordings[index["rock/own.flac"]] is None
+    collection.folder.remove("audit.json")
+    assert set(collection.recordings()) == {None}, "they are read from the audit of the preparation"
+    collection.folder.write_json("audit.json", audit.audit_prepared(collection))
+    assert collection.recordings() == recordings
+    stale = collection.folder.read_json("audit.json") | {"fingerprints": "of other audio"}
+    collection.folder.write_json("audit.json", stale)
+    assert set(collection.recordings()) == {None}
+    collection.folder.write_json("audit.json", audit.audit_prepared(collection))
+
+
+def _pieces(parts: tuple[str, ...], recordings: tuple[str | None, ...], out: Path) -> tuple[Prepared, Split]:
+    """A table of features whose rows are stated to be pieces, and its official split."""
+    tracks = tuple(
+        Track(f"t{i}", None, ("rock", "jazz")[i % 2], official_split=part, recording=recording)
+        for i, (part, recording) in enumerate(zip(parts, recordings, strict=True))
+    )
+    values = np.random.default_rng(0).standard_normal((len(tracks), 3)).astype(np.float32)
+    prepared = prepare(Dataset("table", out, tracks, features=FeatureTable(("a", "b", "c"), values)), out / "p")
+    role = {"training": "fit", "test": "score"}
+    return prepared, Split("official", parts, tuple(role[p] for p in parts), ())
+
+
+def test_an_official_split_that_parts_a_recording_is_refused_unless_allowed(tmp_path: Path) -> None:
+    parts = ("training", "training", "training", "training", "test", "test")
+    prepared, split = _pieces(parts, ("a", "b", None, "c", "a", "d"), tmp_path)
+    found = audit.audit_run(prepared, split)
+    assert found["verdict"] == "leaks"
+    assert (
+        "1 of 2 scored tracks is from a recording of which another piece was learned from: t0 = t4."
+        in found["sentences"]
+    )
+    with pytest.raises(
+        SplitError, match=r"1 of 2 scored tracks is from a recording .* \(t0 = t4\).*--group-column.*--allow"
+    ):
+        audit.refuse_copies(found, allow=False, where="the official split")
+    audit.refuse_copies(found, allow=True, where="the official split")
+
+
+def test_recordings_that_are_whole_are_reported_as_clean(tmp_path: Path) -> None:
+    prepared, split = _pieces(("training",) * 4 + ("test",) * 2, ("a", "a", "b", "b", "c", "c"), tmp_path)
+    found = audit.audit_run(prepared, split)
+    assert not [c for c in found["checks"] if c["name"] == "same_recording" and c["leaking"]]
+    audit.refuse_copies(found, allow=False, where="the official split")
+    assert any("shares its recording by name" in s for s in found["sentences"])
+
+
+def test_without_recordings_nothing_is_said_of_them(tmp_path: Path) -> None:
+    prepared, split = _pieces(("training",) * 4 + ("test",) * 2, (None,) * 6, tmp_path)
+    assert "same_recording" not in {c["name"] for c in audit.audit_run(prepared, split)["checks"]}

@@ -25,11 +25,12 @@ from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.export import export
 from genrelab.prepare.pipeline import prepare
-from genrelab.records.prepared import Prepared, read_parquet
+from genrelab.records.prepared import Prepared, open_prepared, read_parquet
 from genrelab.records.task import make_task
 from genrelab.runs.run_folder import TrainingInterrupted
 from genrelab.runs.train import check_settings, train
 from genrelab.studies import doubts, robustness
+from tests.support.changed_tables import accept_features
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
 
@@ -283,7 +284,8 @@ def test_test_rows_do_not_influence_the_training(prepared: Prepared, tmp_path: P
     rows = table["track_id"].isin(tested)
     table.loc[rows, table.columns[2:]] *= 3.0
     table.to_parquet(tmp_path / "prepared" / "features.parquet", index=False)
-    train(prepared, Folder(tmp_path / "b"), SETTINGS)
+    accept_features(tmp_path / "prepared")
+    train(open_prepared(tmp_path / "prepared"), Folder(tmp_path / "b"), SETTINGS)
     after = read_parquet(Folder(tmp_path / "b"), "gaussian_nb/predictions.parquet").to_pandas()
     others = before["part"] != "test"
     columns = [c for c in before.columns if c.startswith("p_")]

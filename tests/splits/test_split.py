@@ -13,7 +13,8 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from genrelab.core.errors import SettingsError, SplitError
-from genrelab.splits.split import Split, artist_key, make_split
+from genrelab.splits.split import Split, make_split
+from genrelab.splits.track_table import artist_key
 
 
 class Table:
@@ -24,7 +25,14 @@ class Table:
         self.usable = [True] * len(self.rows)
         self.paths = [f"{i:03d}.mp3" if named else None for i in range(len(self.rows))]
 
-    def split(self, policy: str, *, seed: int = 0, order: list[int] | None = None) -> Split:
+    def split(
+        self,
+        policy: str,
+        *,
+        seed: int = 0,
+        order: list[int] | None = None,
+        recordings: list[str | None] | None = None,
+    ) -> Split:
         at = order or list(range(len(self.rows)))
         return make_split(
             policy,
@@ -35,6 +43,7 @@ class Table:
             official=[self.rows[i][2] for i in at],
             usable=[self.usable[i] for i in at],
             seed=seed,
+            recordings=None if recordings is None else [recordings[i] for i in at],
         )
 
     def count(self, split: Split, **wanted: Any) -> Counter[str]:
@@ -366,3 +375,73 @@ def test_artist_split_of_fma_small_has_the_wanted_sizes(shared: Path) -> None:
     official = table.split("auto")
     assert (official.policy, official.no_test) == ("official", True)
     assert Counter(official.roles) == {"fit": 5117, "choose": 1280, "score": 800}
+
+
+# --- recordings
+
+PIECES = Table(*(row for genre in ("rock", "jazz", "pop") for row in albums(genre, 12, 5)))
+UNKNOWN = Table(*((genre, None, None, 60) for genre in ("rock", "jazz", "pop")))
+OF_FIVE: list[str | None] = [f"song {i // 5}" for i in range(180)]
+
+
+def sides(split: Split, recordings: list[str | None]) -> list[set[str]]:
+    found: dict[str, set[str]] = {}
+    for part, recording in zip(split.parts, recordings, strict=True):
+        if recording is not None:
+            found.setdefault(recording, set()).add(part)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("policy", ["random", "article", "auto"])
+@pytest.mark.parametrize("table", [PIECES, UNKNOWN], ids=["artists", "no artists"])
+def test_pieces_of_a_recording_are_never_on_two_sides(policy: str, table: Table) -> None:
+    split = table.split(policy, recordings=OF_FIVE)
+    assert all(len(parts) == 1 for parts in sides(split, OF_FIVE))
+    assert "180 tracks are of 36 recordings only: count these" in split.notes
+    if policy != "auto":
+        alone = table.split(policy)
+        assert any(len(parts) > 1 for parts in sides(alone, OF_FIVE)), "the test would pass without recordings"
+
+
+def test_a_recording_joins_the_artists_of_its_pieces() -> None:
+    table = Table(*(row for genre in ("rock", "jazz") for row in albums(genre, 20, 2)))
+    recordings: list[str | None] = [None] * 80
+    recordings[0], recordings[2], recordings[5] = "cover", "cover", "cover"  # of three artists
+    for seed in range(20):
+        split = table.split("artist", seed=seed, recordings=recordings)
+        assert len({split.parts[i] for i in range(6)}) == 1
+
+
+def test_a_piece_without_an_artist_has_that_of_its_recording() -> None:
+    rows = [("rock", "Anna", None, 2), ("rock", None, None, 2), *albums("rock", 9), *albums("jazz", 9)]
+    recordings: list[str | None] = ["a"] * 4 + [None] * 72
+    found = {Table(*rows).split("artist", seed=seed, recordings=recordings).parts[:4] for seed in range(30)}
+    assert all(len(set(parts)) == 1 for parts in found) and len(found) > 1, "no longer in training only"
+
+
+def test_pieces_choose_together_where_there_is_no_validation_part() -> None:
+    rows = [(g, None, part, n) for g in ("rock", "jazz") for part, n in (("training", 60), ("test", 20))]
+    recordings: list[str | None] = [f"r{i // 4}" for i in range(160)]
+    split = Table(*rows).split("official", recordings=recordings)
+    roles: dict[str | None, set[str]] = {}
+    for role, recording in zip(split.roles, recordings, strict=True):
+        roles.setdefault(recording, set()).add(role)
+    assert {"choose"} in roles.values() and all(len(found) == 1 for found in roles.values())
+
+
+def test_the_official_split_may_part_a_recording() -> None:
+    rows = [(g, None, part, 10) for g in ("rock", "jazz") for part in ("training", "validation", "test")]
+    split = Table(*rows).split("official", recordings=["one"] * 60)
+    assert split.parts[:30:10] == ("training", "validation", "test")
+
+
+def test_recordings_do_not_depend_on_the_order_of_tracks() -> None:
+    order = np.random.default_rng(0).permutation(180).tolist()
+    there = PIECES.split("random", recordings=OF_FIVE)
+    back = PIECES.split("random", recordings=OF_FIVE, order=order)
+    assert [there.parts[i] for i in order] == list(back.parts)
+
+
+def test_no_recordings_change_nothing() -> None:
+    for policy in ("artist", "random", "article"):
+        assert PIECES.split(policy, recordings=[None] * 180) == PIECES.split(policy)

@@ -16,6 +16,7 @@ from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet, write_parquet
 from genrelab.runs.train import train
 from genrelab.studies import honesty
+from tests.support.changed_tables import accept_features
 from tests.support.feature_tables import collection, ignore_message, no_bar
 
 OFFICIAL = ("training", "training", "training", "validation", "test")
@@ -118,6 +119,7 @@ def _in_windows(prepared: Prepared, *, each: int, noise: float) -> Prepared:
         values = np.repeat(features.column(name).to_numpy(), each)
         columns[name] = (values + noise * rng.normal(size=len(values))).astype(np.float32)
     write_parquet(prepared.folder, "features.parquet", pa.table(columns))
+    accept_features(prepared.folder)
     return open_prepared(prepared.folder)
 
 

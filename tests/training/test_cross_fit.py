@@ -69,7 +69,7 @@ def test_windows_are_read_once_and_the_folder_is_removed(task: Task, monkeypatch
         return load_examples(*words, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr("genrelab.training.cross_fit.load_examples", counting)
-    fold = holdout_folds.folds_by_artist(task.labels(chooses=False).y, task.artists() or [], _all(task), seed=0)
+    fold = holdout_folds.folds_by_artist(task.labels(chooses=False).y, task.groups() or [], _all(task), seed=0)
     fitted: list[int] = []
     with cross_fit(task, SETTINGS, _all(task)) as fits:
         fits.fitted = lambda: fitted.append(1)

@@ -25,6 +25,7 @@ from genrelab.runs.train import train
 from genrelab.tune import search as tune_search
 from genrelab.tune.best_params import params_of
 from genrelab.tune.tune import tune
+from tests.support.changed_tables import accept_features
 from tests.support.feature_tables import collection
 from tests.support.guards import HANG_S
 
@@ -110,6 +111,7 @@ def test_only_the_training_part_is_read(prepared: Prepared, tmp_path: Path) -> N
         values = np.where(kept, x[name].to_numpy(), np.nan).astype(np.float32)
         x = x.set_column(x.column_names.index(name), name, pa.array(values))
     write_parquet(Folder(other), "features.parquet", x)
+    accept_features(other)
     poisoned = open_prepared(str(other))
     assert poisoned.tracks["genre"] != prepared.tracks["genre"]
     found = [tune(p, Folder(tmp_path / str(i)), "svm", SETTINGS, trials=3) for i, p in enumerate((prepared, poisoned))]

@@ -22,17 +22,21 @@ from genrelab.core.text import join_first
 
 if TYPE_CHECKING:
     from genrelab.bundle.bundle import Bundle
-    from genrelab.core.genre_map import GenreMap
+    from genrelab.identity.genre_map import GenreMap
 
 MAX_GENRES_NAMED = 20
 """Of a model's genres in a note."""
 
 
-def parse_path(text: str) -> Path:
-    """Parse a path; refuse an empty one, as an unset shell variable must not mean the current folder."""
+def _parse_name(text: str) -> str:
     if not text:
         raise typer.BadParameter("an empty name: is a variable unset?")
-    return Path(text)
+    return text
+
+
+def parse_path(text: str) -> Path:
+    """Parse a path; refuse an empty one, as an unset shell variable must not mean the current folder."""
+    return Path(_parse_name(text))
 
 
 Root = Annotated[
@@ -58,12 +62,12 @@ FmaExact = Annotated[
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: one a core]")]
 Model = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--model",
-        parser=parse_path,
+        parser=_parse_name,
         metavar="BUNDLE",
-        help="Folder of a model: what `learn --out` made, or RUN/MODEL/bundle.  "
+        help="Folder (or fsspec address) of a model: what `learn --out` made, or RUN/MODEL/bundle.  "
         "[default: $GENRELAB_MODEL, else the starter]",
     ),
 ]
@@ -92,6 +96,10 @@ Label = Annotated[str | None, typer.Option(help="Table: column of the genre.")]
 SplitColumn = Annotated[str | None, typer.Option(help="Table: column of the official split.")]
 ArtistColumn = Annotated[str | None, typer.Option(help="Table: column of the artist.")]
 IdColumn = Annotated[str | None, typer.Option(help="Table: column of the track id.  [default: track_id]")]
+GroupColumn = Annotated[str | None, typer.Option(help="Table: column whose equal cells are pieces of one recording.")]
+KeepSpellings = Annotated[
+    bool, typer.Option("--keep-spellings", help="Leave genres as written: join no spellings, drop no `Unknown`.")
+]
 Drop = Annotated[str | None, typer.Option(help="Table: columns that are no features, with commas.")]
 Impute = Annotated[str | None, typer.Option(help="Table: `median` fills missing features, fitted on training rows.")]
 Split = Annotated[str, typer.Option(help="auto, official, artist, random, or article (leaks artists).")]
@@ -114,7 +122,7 @@ ClassWeight = Annotated[str, typer.Option(help="auto, balanced or none.")]
 Weights = Annotated[str, typer.Option(help="auto, a file, or none (random initialisation, said so in every table).")]
 FineTune = Annotated[int, typer.Option(help="mobilenet_v2: train the last N blocks of the base, too.")]
 Strategy = Annotated[str, typer.Option(help="auto, cpu, gpu or tpu.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at a corrupt record instead of counting it.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at a damaged shard instead of doing without its records.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in RUN.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results that RUN holds.")]
 Clip = Annotated[
@@ -165,7 +173,7 @@ def read_genre_map(file: Path | None, model: Bundle | None) -> GenreMap | None:
     """
     if file is None:
         return None
-    from genrelab.core.genre_map import read_genre_map
+    from genrelab.identity.genre_map import read_genre_map
 
     found = read_genre_map(file)
     unused = found.unused(model.genres) if model is not None else []
@@ -207,8 +215,10 @@ class SourceOptions:
     split_column: SplitColumn = None
     artist_column: ArtistColumn = None
     id_column: IdColumn = None
+    group_column: GroupColumn = None
     drop: Drop = None
     impute: Impute = None
+    keep_spellings: KeepSpellings = False
     exclude: Exclude = None
 
 

@@ -298,7 +298,7 @@ class PrepareSettings:
 
     views: tuple[View, ...] = field(default_factory=lambda: tuple(VIEWS[n]() for n in DEFAULT_VIEWS))
     clips: ClipSettings = field(default_factory=ClipSettings)
-    shard_tracks: int = 250  # tracks per shard, the same ones in every view
+    shard_tracks: int = 250  # at most so many tracks per shard, the same ones in every view
 
     def __post_init__(self) -> None:
         _require_positive(self, "shard_tracks")

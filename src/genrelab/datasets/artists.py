@@ -10,17 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
-
-NO_ARTIST = frozenset({"", "various artists", "various", "va", "v.a.", "unknown artist", "unknown"})
-"""What players write where no single artist is meant; grouping by it would join unrelated tracks."""
+from genrelab.identity.artist_names import is_no_artist, name_key
 
 UNKNOWN_ARTISTS = "artists are unknown: name them with --artists FILE (columns id, artist)"
 """Note on a dataset in which no artist is known."""
 
 
-def fold_name(name: str) -> str:
-    """Normal form in which two spellings of one name are equal."""
-    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
+fold_name = name_key
 
 
 def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -38,9 +34,9 @@ def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, 
         if len(hits) != 1:
             (ambiguous if hits else unknown).append(name)
             continue
-        if fold_name(artist) in NO_ARTIST:
+        if is_no_artist(artist):
             continue
-        if fold_name(stated.setdefault(hits[0], artist)) != fold_name(artist):
+        if name_key(stated.setdefault(hits[0], artist)) != name_key(artist):
             raise DatasetError(
                 f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
             )

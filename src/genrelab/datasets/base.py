@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import pluralize
 from genrelab.datasets.artists import read_artist_table
+from genrelab.identity.artists import Credit
 
 PART_WORDS = {
     "train": "training", "training": "training",
@@ -39,6 +40,20 @@ class Track:
     official_split: str | None = None  # one of config.PARTS
     licence: str | None = None
     problem: str | None = None  # why it cannot be used although its file may be there
+    credit: Credit = field(
+        default_factory=Credit
+    )  # who it is credited to, as written; `artist` is made of it when the dataset is loaded
+    artist_credit: str | None = None  # the artist as written, where `artist` is a person or group
+    recording: str | None = None  # equal for tracks that are pieces of one recording
+
+
+@dataclass(frozen=True)
+class UnusedFile:
+    """A file or folder that was met below ROOT and is no track."""
+
+    path: str  # relative to ROOT, with forward slashes
+    reason: str
+    is_audio: bool = True  # by its name; False for pictures, texts, folders and the like
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,8 @@ class DatasetOptions:
     id_column: str | None = None  # table: `track_id` by default
     drop: tuple[str, ...] = ()  # table: columns that are not features
     impute: str | None = None  # table: `median`
+    group_column: str | None = None  # table: equal cells are pieces of one recording
+    keep_spellings: bool = False  # genres stay as they are written
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,7 @@ class Dataset:
         tracks: sorted by `track_id` (numbers by value), each id once.
         notes: findings and counts of the reading, one sentence each, for the user.
         features: precomputed features instead of audio, or None.
+        unused: what else was met below ROOT, and why it is no track.
     """
 
     name: str
@@ -81,6 +99,7 @@ class Dataset:
     tracks: tuple[Track, ...]
     notes: tuple[str, ...] = ()
     features: FeatureTable | None = field(default=None, repr=False)
+    unused: tuple[UnusedFile, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.tracks:
@@ -131,4 +150,8 @@ def with_artists(tracks: tuple[Track, ...], table: Path | None) -> tuple[tuple[T
         return tracks, []
     stated, notes = read_artist_table(table, [t.track_id for t in tracks])
     note = f"artists of {len(stated):,} of {pluralize(tracks, 'track')} from {table.name}"
-    return tuple(replace(t, artist=stated.get(t.track_id) or t.artist) for t in tracks), [note, *notes]
+    credited = {i: Credit(names=(artist,)) for i, artist in stated.items()}
+    return tuple(
+        replace(t, artist=stated[t.track_id], credit=credited[t.track_id]) if t.track_id in stated else t
+        for t in tracks
+    ), [note, *notes]

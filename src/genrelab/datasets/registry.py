@@ -16,7 +16,10 @@ from typing import Protocol, cast
 from genrelab.core.csv_tables import SUFFIXES
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import is_printable_line, join_first
-from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.base import Dataset, DatasetOptions, Track
+from genrelab.identity.artists import Credit, link_artists
+from genrelab.identity.genres import join_genres
+from genrelab.identity.recordings import find_recordings
 
 DETECTION_ORDER = ("fma", "gtzan", "table", "folder")
 """Modules in the order in which they are tried on a ROOT: FMA's own CSV files before any table."""
@@ -62,10 +65,10 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
     root = _existing_path(root)
     if name != "auto":
         with _convert_os_errors(root):
-            return _check_genre_names(_load_module("fma" if name in FMA_NAMES else name).load(root, options))
+            return _identify(_load_module("fma" if name in FMA_NAMES else name).load(root, options), options)
     found, reason = detect(root)
     with _convert_os_errors(root):
-        dataset = _check_genre_names(_load_module(found).load(root, options))
+        dataset = _identify(_load_module(found).load(root, options), options)
     return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
 
 
@@ -92,6 +95,31 @@ def _table_hint(root: Path) -> str:
         return ""
     more = f" (or another of its tables: {join_first([p.name for p in tables[1:]])})" if tables[1:] else ""
     return f" Did you mean {printable(str(tables[0]))}?{more}"
+
+
+def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
+    """The dataset with one genre, one artist and one recording for everything that is the same however it is written.
+
+    Raises:
+        DatasetError: a genre that no bundle can hold.
+    """
+    tracks = dataset.tracks
+    genres = join_genres([t.genre for t in tracks], keep_spellings=options.keep_spellings)
+    credited = [_credit(t) for t in tracks]
+    artists = link_artists(credited)
+    names = [t.path or t.track_id for t in tracks]
+    recordings = find_recordings(names, genres.names, [t.recording for t in tracks])
+    found = zip(tracks, credited, genres.names, artists.artists, recordings.of, strict=True)
+    same = tuple(
+        replace(t, genre=genre, artist=artist, credit=c, artist_credit=c.text, recording=recording)
+        for t, c, genre, artist, recording in found
+    )
+    notes = (*dataset.notes, *genres.notes, *artists.notes, *recordings.notes)
+    return _check_genre_names(replace(dataset, tracks=same, notes=notes))
+
+
+def _credit(track: Track) -> Credit:
+    return track.credit if track.credit.text or track.artist is None else Credit(names=(track.artist,))
 
 
 def _check_genre_names(dataset: Dataset) -> Dataset:

@@ -226,6 +226,8 @@ def score(
     probabilities: Floats,
     genres: Sequence[str],
     groups: Sequence[str | None] | None = None,
+    *,
+    group_name: str = "artists",
 ) -> dict[str, Any]:
     """Every score of one model on one part, as plain JSON.
 
@@ -234,6 +236,7 @@ def score(
         probabilities: shape (n, genres).
         genres: names in the order of the columns.
         groups: artist of each row, or None where no artist is known.
+        group_name: what a group is: `artists`, or `recordings` where no artist is known.
 
     Raises:
         ModelError: no rows, or invalid probabilities.
@@ -250,7 +253,7 @@ def score(
         "accuracy": accuracy(truth, probabilities),
         "accuracy_low": low,
         "accuracy_high": high,
-        "interval_over": "artists" if 1 < n_groups < len(truth) else "tracks",
+        "interval_over": group_name if 1 < n_groups < len(truth) else "tracks",
         "n_groups": n_groups,
         "balanced_accuracy": balanced_accuracy(counts),
         "macro_f1": macro,

@@ -121,7 +121,8 @@ class RunFacts:
 
     @property
     def of_artists(self) -> str:
-        return f" of {self.best_scores['n_groups']:,} artists" if self.best_scores["interval_over"] == "artists" else ""
+        over = self.best_scores["interval_over"]
+        return "" if over == "tracks" else f" of {self.best_scores['n_groups']:,} {over}"
 
     def scores(self, folder: str) -> Facts:
         found: Facts = self.models[folder]["scores"]

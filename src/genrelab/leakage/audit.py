@@ -18,17 +18,18 @@ from genrelab.core.errors import SplitError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.leakage.checks import (
-    AUDIT_FILE,
     MAX_LISTED_PAIRS,
     SCHEMA,
     Check,
     Sides,
     artist_and_album_checks,
     copy_checks,
+    copy_groups,
     fingerprints_of,
 )
-from genrelab.records.prepared import Prepared
-from genrelab.splits.split import Split, artist_key
+from genrelab.records.prepared import AUDIT_FILE, Prepared
+from genrelab.splits.split import Split
+from genrelab.splits.track_table import artist_key
 
 FILE = AUDIT_FILE
 """Name of an audit in PREPARED and RUN."""
@@ -38,6 +39,7 @@ EXACT = ("same_track", "same_audio")
 a table does not tell which recordings they are of, and published tables have such rows."""
 
 LEAKS = {
+    "same_recording": "from a recording of which another piece was learned from",
     "same_track": "learned from, too: the same file under another id",
     "same_audio": "learned from, too, as an exact copy",
     "same_features": "learned from, too, as an equal row of features",
@@ -56,16 +58,17 @@ COPIES = {
 """`4 of 306 tracks are` …"""
 
 SHARED = {
-    "same_artist": "artist", "same_album": "album", "same_track": "file", "same_audio": "audio",
+    "same_recording": "recording by name", "same_artist": "artist", "same_album": "album", "same_track": "file",
+    "same_audio": "audio",
     "near_duplicate": "recording", "same_features": "row of features",
 }  # fmt: skip
 """`None of 76 scored tracks shares its` …"""
 
-RECORDINGS = ("same_track", "same_audio", "near_duplicate")
+RECORDINGS = ("same_recording", "same_track", "same_audio", "near_duplicate")
 """Checks for the same recording: where one of them finds something, none of them is reported as clean."""
 
 MAX_PAIRS_NAMED = 3  # pairs in a sentence
-SENTENCES_VERSION = 2  # raise it when sentences change, so that `prepare` writes them again
+SENTENCES_VERSION = 3  # raise it when sentences change, so that `prepare` writes them again
 
 
 def audit_run(prepared: Prepared, split: Split) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def audit_prepared(prepared: Prepared) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "split": None, "n_scored": 0, "n_learned": 0,
         **_checks_and_verdict(checks, prepared), "sentences": [*_copy_sentences(checks, prepared), *unknown],
-        "fingerprints": fingerprints_of(prepared), "key": audit_key(prepared),
+        "fingerprints": fingerprints_of(prepared), "copies": copy_groups(prepared), "key": audit_key(prepared),
     }  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def audit_key(prepared: Prepared) -> str:
 
 
 def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest: str = "FILE") -> None:
-    """Stop where an exact copy of a scored track is learned from.
+    """Stop where an exact copy of a scored track, or another piece of its recording, is learned from.
 
     Args:
         found: the result of `audit_run`.
@@ -122,18 +125,32 @@ def refuse_copies(found: Mapping[str, Any], *, allow: bool, where: str, manifest
     Raises:
         SplitError: there is one; the message names the first pairs and the remedies.
     """
-    exact = [c for c in found["checks"] if c["name"] in EXACT and c["leaking"]]
-    if allow or not exact:
+    if allow:
         return
-    pairs = {(p["a"], p["b"]): None for c in exact for p in c["pairs"]}
-    named = ", ".join(f"{printable(a)} = {printable(b)}" for a, b in islice(pairs, 3))
-    more = ", …" if len(pairs) > 3 else ""
+    for check in found["checks"]:
+        if check["name"] == "same_recording" and check["leaking"]:
+            raise SplitError(
+                f"{where}: {check['leaking']:,} of {pluralize(found['n_scored'], 'scored track')} "
+                f"{_is(check['leaking'])} from a recording of which another piece is learned from "
+                f"({_named_pairs([check])}): use "
+                "--split artist or random, which keep a recording on one side; name the recordings with --group-column "
+                "if their names mislead; or go on with --allow-leaks"
+            )
+    exact = [c for c in found["checks"] if c["name"] in EXACT and c["leaking"]]
+    if not exact:
+        return
     n = max(c["leaking"] for c in exact)
     raise SplitError(
         f"{where}: {n:,} of {pluralize(found['n_scored'], 'scored track')} {_is(n)} learned from, too, "
-        f"as an exact copy ({named}{more}): leave the copies out with `prepare --exclude {manifest}`, or go on with "
-        "--allow-leaks"
+        f"as an exact copy ({_named_pairs(exact)}): leave the copies out with `prepare --exclude {manifest}`, or go on "
+        "with --allow-leaks"
     )
+
+
+def _named_pairs(checks: Sequence[Mapping[str, Any]]) -> str:
+    pairs = {(p["a"], p["b"]): None for c in checks for p in c["pairs"]}
+    named = ", ".join(f"{printable(a)} = {printable(b)}" for a, b in islice(pairs, 3))
+    return f"{named}, …" if len(pairs) > 3 else named
 
 
 def suggest_exclusions(prepared: Prepared, split: Split) -> list[Exclusion]:
@@ -202,10 +219,10 @@ def _finding_sentences(checks: Sequence[Check], prepared: Prepared, thing: str, 
 def _copy_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
     found = _finding_sentences(checks, prepared, "track", COPIES)
-    if found or not of:
+    clean = [SHARED[c.name] for c in checks if c.known]
+    if found or not of or not clean:
         return found
-    clean = _join_or([SHARED[c.name] for c in checks if c.known])
-    return [f"No two of {pluralize(of, 'track')} share their {clean}."]
+    return [f"No two of {pluralize(of, 'track')} share their {_join_or(clean)}."]
 
 
 def _two_genre_sentences(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,11 @@ import numpy as np
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
 from genrelab.features.fingerprint import Fingerprint
+from genrelab.identity.groups import connected_groups
 from genrelab.leakage.near_duplicates import MIN_LANDMARKS, NearDuplicate, find_near_duplicates
-from genrelab.records.prepared import FINGERPRINTS_FILE, Prepared
-from genrelab.splits.split import artist_key
+from genrelab.records.prepared import AUDIT_FILE, FINGERPRINTS_FILE, Prepared
+from genrelab.splits.track_table import artist_key
 
-AUDIT_FILE = "audit.json"
 SCHEMA = 1
 MAX_LISTED_PAIRS = 200  # listed per check; `n_pairs` counts all
 
@@ -68,7 +69,7 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
         return [_shared_key_check("same_features", _feature_row_keys(prepared), sides, what, note)]
     same_track = _shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
     prints, payloads = prepared.fingerprints() or (None, dict[str, str]())
-    audio = [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
+    audio = _audio_keys(prepared, payloads)
     same_file, other_tags = _pair_describer(t, "same file"), _pair_describer(t, "same audio with other tags")
     same_audio = _shared_key_check(
         "same_audio", audio, sides,
@@ -77,6 +78,32 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     )  # fmt: skip
     same_audio = replace(same_audio, two_genres=_two_genres(audio, t["genre"], sides))
     return [same_track, same_audio, _near_duplicate_check(prepared, sides, audio, prints)]
+
+
+def copy_groups(prepared: Prepared) -> list[list[int]]:
+    """Tracks that hold the same recording, by file, audio or fingerprint: groups of two or more, each in order.
+
+    Empty for a table of features: its rows do not tell which recordings they are of.
+    """
+    if "table" in prepared.views:
+        return []
+    prints, payloads = prepared.fingerprints() or ([], dict[str, str]())
+    index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
+    pairs = [(index[p.a], index[p.b]) for p in _near_duplicate_pairs(prepared, prints)]
+    keyings = [
+        [() if k is None or status != "ok" else (k,) for k, status in zip(keys, prepared.tracks["status"], strict=True)]
+        for keys in (prepared.tracks["path"], _audio_keys(prepared, payloads))
+    ]
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, group in enumerate(connected_groups(len(prepared), *keyings, pairs=pairs)):
+        members[group].append(i)
+    return [group for group in members.values() if len(group) > 1]
+
+
+def _audio_keys(prepared: Prepared, payloads: Mapping[str, str]) -> list[str | None]:
+    """SHA-256 of each track's audio without tags, of its file where that is not known."""
+    t = prepared.tracks
+    return [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
 
 
 def _shared_key_check(
@@ -99,7 +126,7 @@ def _two_genres(keys: Sequence[str | None], genres: Sequence[str | None], sides:
 
 
 def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
-    """Checks for the same artist and the same album."""
+    """Checks for pieces of one recording, the same artist and the same album."""
     t = prepared.tracks
     artists = [artist_key(a) for a in t["artist"]]
     albums = [_album_key(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
@@ -108,9 +135,19 @@ def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     notes = [f"{what} are unknown for {u:,} of {pluralize(n, 'track')}" if u else None
              for what, u in zip(("artists", "albums"), unknown, strict=True)]  # fmt: skip
     return [
+        *_piece_check(prepared, sides),
         _shared_key_check("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
         _shared_key_check("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
     ]
+
+
+def _piece_check(prepared: Prepared, sides: Sides) -> list[Check]:
+    """The check for pieces of one recording, where any track is known to be one."""
+    recordings = prepared.tracks["recording"]
+    if all(recording is None for recording in recordings):
+        return []
+    found = _shared_key_check("same_recording", recordings, sides, lambda a, b: "pieces of one recording")
+    return [replace(found, known=found.of)]
 
 
 def _album_key(artist: str | None, album: str | None, path: str | None) -> str | None:

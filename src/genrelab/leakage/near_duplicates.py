@@ -39,9 +39,10 @@ OFFSETS = 4  # of two clips that are tried: where music repeats itself, the one 
 
 MIN_LANDMARKS = 16  # landmarks of either clip in the overlap; with fewer, matches may be chance
 MIN_OVERLAP_FRAMES = 34  # 1.2 s
-THRESHOLD = 0.55
-"""Share of landmarks that match: 0.6 or more in 2 s of MP3, at most 0.24 in different songs of real music, 0.5 in
-those that a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
+THRESHOLD, THRESHOLD_OF_MANY, MANY_LANDMARKS = 0.55, 0.51, 100
+"""Share of landmarks that match, and the one that suffices in an overlap of so many landmarks (3 s and more): 0.6 or
+more in 2 s of MP3, of textures like noise 0.52 in 5 s; at most 0.24 in different songs of real music, 0.5 in those that
+a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads bits (Knuth, volume 3, 6.4)
 
@@ -53,7 +54,7 @@ class NearDuplicate:
     """Two tracks that share audio: what sounds in `a` at t seconds sounds in `b` at t + `offset_s`.
 
     Attributes:
-        score: share of landmarks that match where the two overlap, from `THRESHOLD` to 1.
+        score: share of landmarks that match where the two overlap, from `THRESHOLD_OF_MANY` to 1.
     """
 
     a: str
@@ -260,8 +261,8 @@ def _compare_candidates(
     for a, b, shift in (row for rows in candidates for row in rows.tolist()):
         if a != current:
             current, occupied = a, _occupancy(prints[a].landmarks)
-        score = _overlap_score(prints[b].landmarks, prints[a].landmarks, occupied, -shift)
-        if score >= THRESHOLD:
+        score, n = _overlap_score(prints[b].landmarks, prints[a].landmarks, occupied, -shift)
+        if score >= (THRESHOLD if n < MANY_LANDMARKS else THRESHOLD_OF_MANY):
             yield a, b, shift, score
 
 
@@ -274,14 +275,18 @@ def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
     return near
 
 
-def _overlap_score(a: Landmarks, b: Landmarks, occupied: NDArray[np.bool_], shift: int) -> float:
-    """Share of the landmarks that match where `a`, moved by `shift` frames, overlaps `b`; 0 if that is too little."""
+def _overlap_score(a: Landmarks, b: Landmarks, occupied: NDArray[np.bool_], shift: int) -> tuple[float, int]:
+    """Share of the landmarks that match where `a`, moved by `shift` frames, overlaps `b`, and of how many.
+
+    0 where the overlap is too short.
+    """
     moved = a[:, 0].astype(np.int64) + shift
     start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))
     if end - start < MIN_OVERLAP_FRAMES:
-        return 0.0
+        return 0.0, 0
     inside = slice(*np.searchsorted(moved, (start, end + 1)))
     n_a, n_b = (int(np.diff(np.searchsorted(frames, (start, end + 1)))[0]) for frames in (moved, b[:, 0]))
+    n = max(n_a, n_b)
     if min(n_a, n_b) < MIN_LANDMARKS:
-        return 0.0
-    return int(occupied[moved[inside] + 1, a[inside, 1] + 1].sum()) / max(n_a, n_b)
+        return 0.0, n
+    return int(occupied[moved[inside] + 1, a[inside, 1] + 1].sum()) / n, n

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +19,7 @@ from genrelab.core.errors import PreparedError, SettingsError
 from genrelab.core.storage import Folder
 from genrelab.features.fingerprint import Fingerprint, unpack
 from genrelab.features.views import table_columns
+from genrelab.identity.groups import connected_groups
 
 TRACKS_SCHEMA = pa.schema(
     [
@@ -31,9 +35,16 @@ TRACKS_SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("status", pa.string()),  # ok | failed | missing
         ("error", pa.string()),
+        ("artist_credit", pa.string()),  # the artist as written; `artist` is the person or group
+        ("recording", pa.string()),  # equal for pieces of one recording
     ]
 )
 """Columns of `tracks.parquet`."""
+
+NEWER_COLUMNS = ("artist_credit", "recording")
+"""Columns that `tracks.parquet` of earlier versions lacks: nothing is known of them there."""
+
+AUDIT_FILE = "audit.json"
 
 FINGERPRINTS_FILE = "fingerprints.parquet"
 
@@ -109,13 +120,33 @@ class Prepared:
         """
         if FINGERPRINTS_FILE not in self.about.get("files", {}):
             return None
-        table = _read_table(self.folder, FINGERPRINTS_FILE).to_pydict()
+        table = _read_table(self.folder, FINGERPRINTS_FILE, sha256=self._written_sha256(FINGERPRINTS_FILE)).to_pydict()
         ids, starts = table["track_id"], table["start_s"]
         try:
             found = [Fingerprint(t, s, unpack(m)) for t, s, m in zip(ids, starts, table["landmarks"], strict=True)]
         except ValueError as e:
             raise PreparedError(f"{self.folder}: {FINGERPRINTS_FILE}: {e}: {RERUN_HINT}") from e
         return found, dict(zip(ids, table["payload_sha256"], strict=True))
+
+    def recordings(self) -> list[object | None]:
+        """Of each track, what is equal for tracks of one recording: pieces of it, and copies however encoded.
+
+        None for a track that is the only one of its recording, as far as is known.
+        """
+        pieces = [() if key is None else (key,) for key in self.tracks["recording"]]
+        groups = connected_groups(len(self), pieces, pairs=self._copies())
+        sizes = Counter(groups)
+        return [group if sizes[group] > 1 else None for group in groups]
+
+    def _copies(self) -> list[tuple[int, int]]:
+        """Pairs of tracks that the audit found to hold the same audio; none where it is of other fingerprints."""
+        try:
+            found = self.folder.read_json(AUDIT_FILE)
+            if found["fingerprints"] != self.about.get("files", {}).get(FINGERPRINTS_FILE):
+                return []
+            return [(group[0], i) for group in found["copies"] for i in group[1:] if max(group) < len(self)]
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            return []
 
     def features(
         self, view: str | None = None
@@ -131,13 +162,17 @@ class Prepared:
         wanted = None
         if view is not None and view != "table":  # a table's columns are all; names with a dot cannot be chosen
             wanted = ["track_id", "start_s", *table_columns(self.view(view))]
-        table = _read_table(self.folder, "features.parquet", wanted)
+        table = _read_table(self.folder, "features.parquet", wanted, sha256=self._written_sha256("features.parquet"))
         columns = tuple(c for c in table.column_names if c not in ("track_id", "start_s"))
         values = np.empty((table.num_rows, len(columns)), np.float32)
         for i, c in enumerate(columns):
             values[:, i] = table.column(c).to_numpy()
         starts = table.column("start_s").to_numpy().astype(np.float32)
         return table.column("track_id").to_pylist(), starts, columns, values
+
+    def _written_sha256(self, name: str) -> str | None:
+        sha256: str | None = self.about.get("files", {}).get(name)
+        return sha256
 
 
 def open_prepared(address: str | Folder) -> Prepared:
@@ -153,7 +188,7 @@ def open_prepared(address: str | Folder) -> Prepared:
         if folder.exists("run.json"):  # do not advise `prepare` here: it would be refused, or mix the two
             raise PreparedError(f"{folder} is a RUN: give the preparation that it was trained on")
         state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
-        empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{folder}`"
+        empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{shlex.quote(str(folder))}`"
         raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")
     prepared = read_prepared(folder)
     if not set(prepared.tracks["genre"]) <= {None, *prepared.genres}:  # `prepare` was killed between the two files
@@ -198,33 +233,40 @@ def _parse_views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
 def _read_tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
     """Columns of `tracks.parquet`, with as many rows as `dataset.json` counts."""
     table = _read_table(folder, "tracks.parquet")
-    if table.schema.names != TRACKS_SCHEMA.names or table.num_rows != about["counts"].get("tracks"):
+    older = [name for name in TRACKS_SCHEMA.names if name not in NEWER_COLUMNS]
+    if table.schema.names not in (TRACKS_SCHEMA.names, older) or table.num_rows != about["counts"].get("tracks"):
         raise _mismatch_error(folder)
     tracks: dict[str, list[Any]] = table.to_pydict()
-    return tracks
+    return {name: [None] * table.num_rows for name in NEWER_COLUMNS} | tracks
 
 
 def _mismatch_error(folder: Folder) -> PreparedError:
     return PreparedError(f"{folder}: tracks.parquet does not fit dataset.json: {RERUN_HINT}")
 
 
-def _read_table(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table:
+def _read_table(folder: Folder, name: str, columns: list[str] | None = None, *, sha256: str | None = None) -> pa.Table:
     try:
-        table = read_parquet(folder, name, columns)
+        table = read_parquet(folder, name, columns, sha256=sha256)
         table.validate(full=True)  # a flipped bit may leave invalid text
     except (PreparedError, pa.ArrowException) as e:
         raise PreparedError(f"{' '.join(str(e).split())}: {RERUN_HINT}") from e
     return table
 
 
-def read_parquet(folder: Folder, name: str, columns: list[str] | None = None) -> pa.Table:
+def read_parquet(folder: Folder, name: str, columns: list[str] | None = None, *, sha256: str | None = None) -> pa.Table:
     """A Parquet file of PREPARED or RUN, or these columns of it.
 
+    Args:
+        sha256: of the file as it was written, if known: most flipped bits of a table would be read as other values.
+
     Raises:
-        PreparedError: it cannot be read, or lacks one of the columns.
+        PreparedError: it cannot be read, is not as it was written, or lacks one of the columns.
     """
     try:
-        file = pq.ParquetFile(pa.BufferReader(folder.read_bytes(name)), pre_buffer=False)
+        content = folder.read_bytes(name)
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise PreparedError(f"{folder}: {name} is not as it was written")
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         # Without threads: a thread of pyarrow that is still running when Python exits aborts the process
         # (apache/arrow#34314).
         table = file.read(columns, use_threads=False)

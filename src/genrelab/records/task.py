@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
 from genrelab.records.examples import Labels
 from genrelab.records.prepared import TRACKS_SCHEMA, Prepared, write_parquet
-from genrelab.splits.split import Split, artist_key, make_split
+from genrelab.splits.split import Split, make_split
+from genrelab.splits.track_table import artist_key, artists_with_recordings
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Task:
     Attributes:
         genres: those with a usable track, sorted.
         notes: caveats about the task for readers of the scores.
+        recordings: see `Prepared.recordings`.
     """
 
     prepared: Prepared
     split: Split
     genres: tuple[str, ...]
     notes: tuple[str, ...]
+    recordings: tuple[object | None, ...] = field(repr=False)
 
     @property
     def digest(self) -> str:
@@ -41,6 +45,8 @@ class Task:
         """Identifies the task: equal where every track has the same genre, artist, part and role."""
         t = self.prepared.tracks
         content = [t["track_id"], t["genre"], t["artist"], list(self.split.parts), list(self.split.roles)]
+        if any(recording is not None for recording in self.recordings):
+            content.append(list(self.recordings))
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def labels(self, *, chooses: bool) -> Labels:
@@ -55,12 +61,27 @@ class Task:
         if not chooses:
             role[(role == "choose") & (np.array(self.split.parts) == "training")] = "fit"
         y = [genre_number.get(g, -1) for g in self.prepared.tracks["genre"]]
-        return Labels(self.genres, np.array(y, np.int64), role, self._artist_numbers())
+        return Labels(self.genres, np.array(y, np.int64), role, self._group_numbers())
 
-    def artists(self) -> list[str | None] | None:
-        """Artist of each track as the split groups them, or None where no artist is known."""
-        keys = [artist_key(a) for a in self.prepared.tracks["artist"]]
+    def groups(self) -> list[str | None] | None:
+        """What may not stand on two sides, for each track: its artist, else its recording; None for one by itself.
+
+        None as a whole where neither is known of any track.
+        """
+        artists = artists_with_recordings(self.prepared.tracks["artist"], self.recordings)
+        recordings = (None if r is None else f"\trecording {r}" for r in self.recordings)
+        keys = [artist or recording for artist, recording in zip(artists, recordings, strict=True)]
         return keys if any(k is not None for k in keys) else None
+
+    def recording_groups(self) -> list[str | None] | None:
+        """The recording of each track, one of its own for every other track; None where all are by themselves."""
+        if all(recording is None for recording in self.recordings):
+            return None
+        return [f"{i:09d}" if r is None else f"recording {r}" for i, r in enumerate(self.recordings)]
+
+    def knows_artists(self) -> bool:
+        """Is the artist of any track known?"""
+        return any(artist_key(artist) is not None for artist in self.prepared.tracks["artist"])
 
     @property
     def sentence(self) -> str:
@@ -89,10 +110,10 @@ class Task:
             "no_test": self.split.no_test,
         }
 
-    def _artist_numbers(self) -> Any:
+    def _group_numbers(self) -> Any:
         numbers: dict[object, int] = {}
-        artists = self.artists() or [None] * len(self.prepared)
-        keys = [a if a is not None else i for i, a in enumerate(artists)]
+        groups = self.groups() or [None] * len(self.prepared)
+        keys = [g if g is not None else i for i, g in enumerate(groups)]
         return np.array([numbers.setdefault(k, len(numbers)) for k in keys], np.int64)
 
 
@@ -102,17 +123,18 @@ def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
     Raises:
         SplitError: the split would leave nothing to learn or nothing to test.
     """
-    t = prepared.tracks
+    t, recordings = prepared.tracks, prepared.recordings()
     split = make_split(
         settings.split, track_ids=t["track_id"], paths=t["path"], genres=t["genre"], artists=t["artist"],
         official=t["official_split"], usable=prepared.usable, seed=settings.seed,
+        recordings=recordings,
     )  # fmt: skip
     genres = tuple(sorted({g for g, ok in zip(t["genre"], prepared.usable, strict=True) if ok}))
     notes = list(split.notes)
     absent = [g for g in prepared.genres if g not in genres]
     if absent:
         notes.append(f"no usable track on this disk, so not part of the task: {', '.join(absent)}")
-    return Task(prepared, split, genres, tuple(notes))
+    return Task(prepared, split, genres, tuple(notes), tuple(recordings))
 
 
 TRACK_COLUMNS = {
@@ -122,10 +144,16 @@ TRACK_COLUMNS = {
 
 
 def write_split(run: Folder, task: Task) -> None:
-    """Write `split.parquet`: track_id, part, role in training, and the `TRACK_COLUMNS`."""
+    """Write `split.parquet`: track_id, part, role in training, group (see `Task.groups`), and the `TRACK_COLUMNS`."""
     t = task.prepared.tracks
-    columns = {"track_id": t["track_id"], "part": task.split.parts, "role": task.split.roles}
+    groups = task.groups() or [None] * len(task.prepared)
+    columns = {"track_id": t["track_id"], "part": task.split.parts, "role": task.split.roles, "group": groups}
     table = {name: pa.array(column, pa.string()) for name, column in columns.items()}
     write_parquet(
         run, "split.parquet", pa.table(table | {n: pa.array(t[n], kind) for n, kind in TRACK_COLUMNS.items()})
     )
+
+
+def split_groups(split: Mapping[str, Sequence[Any]]) -> list[str | None]:
+    """Group of each track from the columns of `split.parquet`; of an earlier version's the artist."""
+    return list(split["group"]) if "group" in split else [artist_key(artist) for artist in split["artist"]]

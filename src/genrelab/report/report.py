@@ -16,11 +16,11 @@ from genrelab.core.storage import Folder
 from genrelab.evaluation import comparison, plots, warnings
 from genrelab.evaluation.verdict import recommended_model, verdict
 from genrelab.records.prepared import read_parquet
+from genrelab.records.task import split_groups
 from genrelab.report.leaderboard import COLUMNS, Leaderboard, LeaderboardRow, as_csv, as_markdown, print_leaderboard
 from genrelab.report.page import run as page_run
 from genrelab.report.page.models import ScoredPredictions, load_predictions
 from genrelab.report.run_comparison import ComparedRun, RunComparison, compare_runs, render_comparison, short_names
-from genrelab.splits.split import artist_key
 
 __all__ = ["Leaderboard", "RunComparison", "build_comparison", "build_report", "print_leaderboard"]
 
@@ -76,8 +76,8 @@ def _load_compared_run(run: Folder, name: str) -> ComparedRun:
         board = _with_comparisons(run, board, facts, stored, predictions)
         split = read_parquet(run, "split.parquet").to_pydict()
         ids = list(map(str, split["track_id"]))
-        artist = dict(zip(ids, map(artist_key, split["artist"]), strict=True))
-        return ComparedRun(name, board, predictions, artist, dict(zip(ids, split["sha256"], strict=True)))
+        group = dict(zip(ids, split_groups(split), strict=True))
+        return ComparedRun(name, board, predictions, group, dict(zip(ids, split["sha256"], strict=True)))
     except KeyError as e:
         raise PreparedError(f"{run}: {e} is missing from its files; run `genrelab train` again") from e
 
@@ -111,7 +111,7 @@ def _with_comparisons(
     tracks, correct = comparison.common_tracks(right)
     if not tracks:
         return board
-    comparisons = comparison.compare_all(correct, _artist_groups(run, tracks))
+    comparisons = comparison.compare_all(correct, _groups_of(run, tracks))
     models = {row.folder: stored[row.folder] for row in board.rows}
     winner = comparison.winner(comparisons, {row.folder: row.model for row in board.rows})
     audit = _read_json(run, "audit.json") if run.exists("audit.json") else None
@@ -131,12 +131,12 @@ def _with_comparisons(
     )  # fmt: skip
 
 
-def _artist_groups(run: Folder, tracks: Sequence[str]) -> list[str | None] | None:
-    """Artist key of each track as used by the split, or None if no artist is known."""
+def _groups_of(run: Folder, tracks: Sequence[str]) -> list[str | None] | None:
+    """Group of each track as used by the split, or None if no artist and no recording is known."""
     split = read_parquet(run, "split.parquet").to_pydict()
-    artist = dict(zip(map(str, split["track_id"]), map(artist_key, split["artist"]), strict=True))
-    artists = [artist.get(t) for t in tracks]
-    return artists if any(artists) else None
+    group = dict(zip(map(str, split["track_id"]), split_groups(split), strict=True))
+    groups = [group.get(t) for t in tracks]
+    return groups if any(groups) else None
 
 
 def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Leaderboard:
@@ -145,7 +145,8 @@ def _leaderboard(facts: dict[str, Any], stored: dict[str, dict[str, Any]]) -> Le
     rows = [_row(folder, metrics, line, n) for folder, metrics in stored.items()]
     rows.sort(key=lambda r: (-r.accuracy, r.log_loss, r.folder))
     scores = next(m["scores"] for m in stored.values() if m["scores"]["n"] == n)
-    groups = f"{scores['n_groups']:,} artists" if scores["interval_over"] == "artists" else "tracks"
+    over = scores["interval_over"]
+    groups = over if over == "tracks" else f"{scores['n_groups']:,} {over}"
     return Leaderboard(
         dataset=facts["dataset"]["name"],
         title=page_run.report_title(facts),

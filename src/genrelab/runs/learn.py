@@ -16,7 +16,8 @@ from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import available_cores
 from genrelab.core.progress import Notify, Progress, ignore
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.artists import fold_name
+from genrelab.identity.artists import link_artists
+from genrelab.identity.recordings import find_recordings
 from genrelab.runs.embedding_cache import VIEW, Embedded, embed_files
 from genrelab.runs.learn_advice import advice
 from genrelab.runs.learn_card import learn_card
@@ -47,6 +48,7 @@ class LearnSettings:
         all_values: of several genres in a file's tags each is learned, not only the first.
         artists: CSV with the columns id and artist, for folders.
         corrections: CSV with the columns path and genre: a person's decisions.
+        keep_spellings: genres stay as they are written.
         jobs: number of worker processes; None: one a core.
     """
 
@@ -54,6 +56,7 @@ class LearnSettings:
     all_values: bool = False
     artists: Path | None = None
     corrections: Path | None = None
+    keep_spellings: bool = False
     jobs: int | None = None
     seed: int = 42
 
@@ -84,8 +87,12 @@ def learn(
         ModelError: the tracks are all alike.
     """
     recover_or_refuse(out)  # before an hour of work
-    labelled = from_tags(root, all_values=settings.all_values) if settings.labels == "tags" else None
-    labelled = labelled or from_folders(root, settings.artists)
+    spelled = settings.keep_spellings
+    labelled = (
+        from_tags(root, all_values=settings.all_values, keep_spellings=spelled)
+        if settings.labels == "tags"
+        else from_folders(root, settings.artists, keep_spellings=spelled)
+    )
     if settings.corrections is not None:
         labelled = apply_corrections(labelled, settings.corrections, root)
     for note in labelled.notes:  # before anything is refused: they may say why
@@ -96,12 +103,16 @@ def learn(
     embedded = embed_files(paths, jobs=settings.jobs or available_cores(), notify=notify, progress=progress)
     found = dict(zip(paths, embedded, strict=True))
     usable = _usable(labelled, found)
-    rows, copies = _rows(usable, found)
-    usable = replace(usable, notes=(*usable.notes, *_notes_of_copies(usable.files, copies)))
+    linked = link_artists([f.credit for f in usable.files])
+    recordings = find_recordings([_name(f.path, root) for f in usable.files], [f.genre for f in usable.files])
+    rows, copies = _rows(usable, found, linked.artists, recordings.of)
+    notes = [*linked.notes, *recordings.notes, *_notes_of_copies(usable.files, copies)]
+    usable = replace(usable, notes=tuple(dict.fromkeys((*usable.notes, *notes))))
     for note in usable.notes[told:]:
         notify(note)
     learned = learn_head(rows, usable.genres, VIEW, seed=settings.seed)
-    return _write(out, root, usable, learned, check_music(usable.files, rows.x))
+    n_artists = len({artist for artist in linked.artists if artist is not None})
+    return _write(out, root, usable, learned, check_music(usable.files, rows.x), n_artists)
 
 
 def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> LabelledFiles:
@@ -137,11 +148,19 @@ def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> LabelledFil
         ) from e
 
 
-def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Rows, list[tuple[int, int]]]:
+def _rows(
+    labelled: LabelledFiles,
+    found: dict[Path, Embedded],
+    artists: Sequence[str | None],
+    recordings: Sequence[str | None],
+) -> tuple[Rows, list[tuple[int, int]]]:
     """One row per file and genre, and pairs of rows that are nearly the same recording.
 
-    A file of several genres, an artist, and near copies are held out as a whole; a file of several genres is scored
-    once, and right if one of them is answered.
+    A file of several genres, an artist, pieces of a recording, and near copies are held out as a whole; a file of
+    several genres is scored once, and right if one of them is answered.
+
+    Args:
+        artists, recordings: of each file, None where unknown or by itself.
     """
     number = {genre: i for i, genre in enumerate(labelled.genres)}
     x = np.stack([_embedding(found[f.path]) for f in labelled.files])
@@ -149,11 +168,11 @@ def _rows(labelled: LabelledFiles, found: dict[Path, Embedded]) -> tuple[Rows, l
     for f in labelled.files:
         genres_of[f.path].add(number[f.genre])
     own = [f"file {f.path}" if len(genres_of[f.path]) > 1 else None for f in labelled.files]
-    artists = [other if f.artist is None else fold_name(f.artist) for f, other in zip(labelled.files, own, strict=True)]
+    names = [other if artist is None else artist.casefold() for artist, other in zip(artists, own, strict=True)]
     y = np.array([number[f.genre] for f in labelled.files])
     paths = [f.path for f in labelled.files]
     copies = [(i, j) for i, j in near_copies(x) if paths[i] != paths[j]]
-    groups = held_out_together(artists, copies)
+    groups = held_out_together(names, copies, recordings)
     right = [frozenset(genres_of[path]) for path in paths]
     first = np.array([i == 0 or paths[i] != paths[i - 1] for i in range(len(paths))])  # they are sorted
     never = _never_held_out(y, groups)
@@ -193,11 +212,16 @@ def _embedding(one: Embedded) -> Any:
     return one.x
 
 
-def _write(out: Path, root: Path, labelled: LabelledFiles, learned: Learned, music: MusicCheck) -> LearnResult:
-    artists = {fold_name(f.artist) for f in labelled.files if f.artist is not None}
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _write(
+    out: Path, root: Path, labelled: LabelledFiles, learned: Learned, music: MusicCheck, n_artists: int
+) -> LearnResult:
     genres = advice(labelled.genres, [f.genre for f in labelled.files], learned)
     result = LearnResult(
-        out, len({f.path for f in labelled.files}), len(artists), learned.scores, genres, labelled.failed,
+        out, len({f.path for f in labelled.files}), n_artists, learned.scores, genres, labelled.failed,
         (*_unknown_artists(labelled.files, scored=learned.scores is not None), *music.notes, *learned.notes),
     )  # fmt: skip
     write_bundle(

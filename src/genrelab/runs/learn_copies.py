@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from genrelab.identity.groups import connected_groups
 
 MAX_DISTANCE = 0.25
 """Relative distance of embeddings below which two tracks are taken for one recording.
@@ -30,19 +33,16 @@ def near_copies(x: NDArray[np.float32]) -> list[tuple[int, int]]:
     return found
 
 
-def held_out_together(artists: Sequence[str | None], copies: Sequence[tuple[int, int]]) -> list[str | None]:
-    """A name for each track, equal for those of one artist and for near copies; None for a track by itself.
+def held_out_together(
+    artists: Sequence[str | None], copies: Sequence[tuple[int, int]], recordings: Sequence[str | None] | None = None
+) -> list[str | None]:
+    """A name for each track, equal for those of one artist or recording and for near copies; None for one by itself.
 
     Args:
         artists: in lower case, so that none is called like a group.
+        recordings: equal for pieces of one recording.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    first: dict[str, int] = {}
-    pairs = [*copies, *((first.setdefault(a, i), i) for i, a in enumerate(artists) if a is not None)]
-    ends = np.array(pairs, np.int64).reshape(-1, 2).T
-    n = len(artists)
-    _, group = connected_components(coo_matrix((np.ones(len(pairs)), ends), (n, n)), directed=False)
-    sizes = np.bincount(group)
-    return [artist if sizes[g] == 1 else f"Group {g}" for artist, g in zip(artists, group.tolist(), strict=True)]
+    keyings = [[() if key is None else (key,) for key in keys] for keys in (artists, recordings or [])]
+    group = connected_groups(len(artists), *keyings, pairs=copies)
+    sizes = Counter(group)
+    return [artist if sizes[g] == 1 else f"Group {g}" for artist, g in zip(artists, group, strict=True)]

@@ -8,7 +8,6 @@ A split gives every track a part (training, validation, test, excluded) and a ro
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,8 @@ from dataclasses import dataclass, replace
 from genrelab.core.config import PARTS
 from genrelab.core.errors import SettingsError, SplitError, printable
 from genrelab.core.text import pluralize
-from genrelab.datasets.artists import NO_ARTIST
 from genrelab.splits.grouping import share_out
+from genrelab.splits.track_table import TrackTable, artists_with_recordings
 
 POLICIES = ("auto", "official", "artist", "random", "article")
 
@@ -57,38 +56,6 @@ class Split:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _TrackTable:
-    """The columns that a policy uses. `rows` are the usable tracks, ordered by path."""
-
-    rows: tuple[int, ...]
-    genres: tuple[str, ...]  # of each track; "" where it is not usable
-    artists: tuple[str | None, ...]
-    official: tuple[str | None, ...]
-    seed: int
-
-    @property
-    def names(self) -> list[str]:
-        """Sorted genres of the usable tracks."""
-        return sorted({self.genres[i] for i in self.rows})
-
-    @property
-    def own_group(self) -> tuple[str, ...]:
-        """A group of its own for every track, sorting as `rows`; the tab avoids clashes with names of artists."""
-        place = {i: n for n, i in enumerate(self.rows)}
-        return tuple(f"\t{place.get(i, -1):09d}" for i in range(len(self.genres)))
-
-    @property
-    def sizes(self) -> Counter[str]:
-        """Number of usable tracks of each genre."""
-        return Counter(self.genres[i] for i in self.rows)
-
-    @property
-    def known_artists(self) -> int:
-        """Number of usable tracks with an artist."""
-        return sum(self.artists[i] is not None for i in self.rows)
-
-
 def make_split(
     policy: str,
     *,
@@ -99,8 +66,11 @@ def make_split(
     official: Sequence[str | None],
     usable: Sequence[bool],
     seed: int,
+    recordings: Sequence[object | None] | None = None,
 ) -> Split:
     """Give every track its part and its role. The same tracks get the same split in any order.
+
+    Tracks of one recording have the same part, whatever the policy: only `official` may part them.
 
     Args:
         policy: one of POLICIES.
@@ -111,6 +81,7 @@ def make_split(
         official: one of config.PARTS, None where the dataset states none.
         usable: was the track decoded? Tracks that were not, or have no label, are `excluded`.
         seed: for `artist` and `random`, and for the training groups that get the role `choose`.
+        recordings: equal for tracks of one recording (pieces, copies); None for a track by itself.
 
     Raises:
         SplitError: a genre would be left without training tracks, or nothing could be tested; the message
@@ -120,10 +91,11 @@ def make_split(
     if policy not in POLICIES:
         raise SettingsError(f"--split must be one of {', '.join(POLICIES)}. Received: {policy}")
     kept = [i for i, genre in enumerate(genres) if usable[i] and genre]
-    tracks = _TrackTable(
+    tracks = TrackTable(
         rows=tuple(sorted(kept, key=lambda i: (paths[i] or track_ids[i], track_ids[i]))),
         genres=tuple((genre or "") if usable[i] else "" for i, genre in enumerate(genres)),
-        artists=tuple(artist_key(a) for a in artists),
+        artists=artists_with_recordings(artists, recordings),
+        recordings=tuple(recordings or [None] * len(track_ids)),
         official=tuple(official),
         seed=seed,
     )
@@ -133,13 +105,7 @@ def make_split(
     return _split_auto(tracks) if policy == "auto" else _split_or_suggest(policy, tracks)
 
 
-def artist_key(artist: str | None) -> str | None:
-    """Normal form of an artist's name: case, spacing and encoding of accents do not matter; None where unknown."""
-    key = unicodedata.normalize("NFKC", " ".join((artist or "").split())).casefold()
-    return None if key in NO_ARTIST else key
-
-
-def _split_or_suggest(policy: str, tracks: _TrackTable) -> Split:
+def _split_or_suggest(policy: str, tracks: TrackTable) -> Split:
     try:
         return _split_by_policy(policy, tracks)
     except SplitError as refused:
@@ -148,14 +114,14 @@ def _split_or_suggest(policy: str, tracks: _TrackTable) -> Split:
         raise SplitError(f"{policy} split {refused}: {remedy}") from refused
 
 
-def _is_possible(policy: str, tracks: _TrackTable) -> bool:
+def _is_possible(policy: str, tracks: TrackTable) -> bool:
     try:
         return bool(_split_by_policy(policy, tracks))
     except SplitError:
         return False
 
 
-def _split_auto(tracks: _TrackTable) -> Split:
+def _split_auto(tracks: TrackTable) -> Split:
     notes: list[str] = []
     known, n = tracks.known_artists, len(tracks.rows)
     published = any(tracks.official[i] is not None for i in tracks.rows)  # most collections have none: not worth a note
@@ -172,7 +138,7 @@ def _split_auto(tracks: _TrackTable) -> Split:
     raise SplitError(f"no split works here: {'; '.join(notes)}; add tracks")
 
 
-def _split_by_policy(policy: str, tracks: _TrackTable) -> Split:
+def _split_by_policy(policy: str, tracks: TrackTable) -> Split:
     """The split of one policy; messages of its SplitErrors continue "... split"."""
     parts, notes = POLICIES_BY_NAME[policy](tracks)
     trained = {tracks.genres[i] for i in tracks.rows if parts[i] == "training"}
@@ -180,13 +146,15 @@ def _split_by_policy(policy: str, tracks: _TrackTable) -> Split:
     if untrained:
         raise SplitError(f"leaves {', '.join(untrained)} without training tracks on this disk")
     roles, role_notes = _assign_roles(tracks, parts)
+    if (n := tracks.n_recordings) < len(tracks.rows):
+        notes.append(f"{pluralize(tracks.rows, 'track')} are of {pluralize(n, 'recording')} only: count these")
     if unusable := len(parts) - len(tracks.rows):
         notes.append(f"excluded: {pluralize(unusable, 'track')} without sound or label")
     notes += [*role_notes, *_leak_notes(tracks, roles), *_thin_notes(tracks, roles)]
     return Split(policy, tuple(parts), tuple(roles), tuple(notes))
 
 
-def _official_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _official_parts(tracks: TrackTable) -> tuple[list[str], list[str]]:
     if all(tracks.official[i] is None for i in tracks.rows):
         raise SplitError("is not there: this dataset has none")
     usable = set(tracks.rows)
@@ -196,7 +164,7 @@ def _official_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     return parts, [note] if outside else []
 
 
-def _artist_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _artist_parts(tracks: TrackTable) -> tuple[list[str], list[str]]:
     if not tracks.known_artists:
         raise SplitError("knows no artist at all")
     parts, notes = _parts_by_groups(tracks, tracks.artists, "known artists")
@@ -205,11 +173,11 @@ def _artist_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
     return parts, notes
 
 
-def _random_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _random_parts(tracks: TrackTable) -> tuple[list[str], list[str]]:
     return _parts_by_groups(tracks, tracks.own_group, "tracks")
 
 
-def _parts_by_groups(tracks: _TrackTable, groups: Sequence[str | None], unit: str) -> tuple[list[str], list[str]]:
+def _parts_by_groups(tracks: TrackTable, groups: Sequence[str | None], unit: str) -> tuple[list[str], list[str]]:
     """64/16/20 by whole groups, stratified by genre; tracks without a group are in training."""
     part_of = _assign_groups(tracks, tracks.rows, groups, FRACTIONS, needs=(1, 3, 2))
     parts = [PARTS[part_of[i]] if i in part_of else "excluded" for i in range(len(tracks.genres))]
@@ -223,7 +191,7 @@ def _parts_by_groups(tracks: _TrackTable, groups: Sequence[str | None], unit: st
 
 
 def _assign_groups(
-    tracks: _TrackTable,
+    tracks: TrackTable,
     rows: Sequence[int],
     groups: Sequence[str | None],
     fractions: Sequence[float],
@@ -234,16 +202,19 @@ def _assign_groups(
     return dict(zip(rows, parts, strict=True))
 
 
-def _article_parts(tracks: _TrackTable) -> tuple[list[str], list[str]]:
+def _article_parts(tracks: TrackTable) -> tuple[list[str], list[str]]:
     from sklearn.model_selection import train_test_split
 
+    own_group = tracks.own_group
+    recordings = list(dict.fromkeys(own_group[i] for i in tracks.rows))
     try:
-        rest, test = train_test_split(list(tracks.rows), test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
+        rest, test = train_test_split(recordings, test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
         training, validation = train_test_split(rest, test_size=ARTICLE_TEST, random_state=ARTICLE_SEED)
     except ValueError as e:
-        raise SplitError(f"has too few tracks ({len(tracks.rows)})") from e
+        raise SplitError(f"has too few tracks ({len(recordings)})") from e
     part = dict.fromkeys(training, "training") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
-    parts = [part.get(i, "excluded") for i in range(len(tracks.genres))]
+    usable = set(tracks.rows)
+    parts = [part[group] if i in usable else "excluded" for i, group in enumerate(own_group)]
     return parts, ["the article's protocol leaks artists: compare with it, do not trust it"]
 
 
@@ -252,7 +223,7 @@ POLICIES_BY_NAME = {
 }  # fmt: skip
 
 
-def _assign_roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str], list[str]]:
+def _assign_roles(tracks: TrackTable, parts: Sequence[str]) -> tuple[list[str], list[str]]:
     """The role of every track, and notes; without validation tracks to choose on, some training groups choose."""
     if "test" not in parts and "validation" not in parts:
         raise SplitError("has neither test nor validation tracks on this disk")
@@ -277,7 +248,7 @@ def _assign_roles(tracks: _TrackTable, parts: Sequence[str]) -> tuple[list[str],
     return roles, [f"no {scored} a fifth of the training {unit} chooses"]
 
 
-def _leak_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
+def _leak_notes(tracks: TrackTable, roles: Sequence[str]) -> list[str]:
     scored = [tracks.artists[i] for i in tracks.rows if roles[i] == "score"]
     learned = {tracks.artists[i] for i in tracks.rows if roles[i] in ("fit", "choose")} - {None}
     if not any(scored) or not learned:
@@ -288,7 +259,7 @@ def _leak_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
     return [note] if leaked else []
 
 
-def _thin_notes(tracks: _TrackTable, roles: Sequence[str]) -> list[str]:
+def _thin_notes(tracks: TrackTable, roles: Sequence[str]) -> list[str]:
     scored = Counter(tracks.genres[i] for i in tracks.rows if roles[i] == "score")
     absent = [printable(g) for g in tracks.names if not scored[g]]
     thin = _with_counts((g for g in tracks.names if 0 < scored[g] < MIN_SCORED_TRACKS), scored)

@@ -70,7 +70,10 @@ def study(
     name, decisions = _choose_model(run, models), _decided_rows(run)
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
-    with bar("Label doubts", "fits") as progress, cross_fit(task, quick_settings(settings, name), among) as fits:
+    with (
+        bar("Label doubts", "fits") as progress,
+        cross_fit(task, quick_settings(settings, name), among, notify) as fits,
+    ):
         done = counting(1)
         fits.fitted = lambda: progress(next(done), holdout_folds.N_FOLDS)
         held = fits.held_out(name, fold)
@@ -162,8 +165,8 @@ def _choose_model(run: Folder, models: Sequence[str]) -> str:
 
 def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
     """Folds with whole artists; a track of unknown artist is its own group, so that its label is examined too."""
-    artists = task.artists() or [None] * len(among)
-    groups = [f"\t{i}" if artist is None else artist for i, artist in enumerate(artists)]
+    known = task.groups() or [None] * len(among)
+    groups = [f"\t{i}" if group is None else group for i, group in enumerate(known)]
     try:
         return holdout_folds.folds_by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
     except SplitError as e:
@@ -215,7 +218,7 @@ def _sentences(
     if pairs:
         listed = ", ".join(f"{printable(a)} → {printable(b)} {n}" for (a, b), n in pairs)
         sentences.append(f"most often: {listed}")
-    if task.artists() is None:
+    if not task.knows_artists():
         sentences.append("artists are unknown: a wrong label that all tracks of an artist share may not be doubted")
     if always := int((fold == holdout_folds.ALWAYS_FITTED).sum()):
         sentences.append(f"not examined: {pluralize(always, 'track')} of an artist who is the only one of a genre")

@@ -4,7 +4,7 @@ The same model is trained on the same tracks under four policies, from the most 
 
 - `segment`: windows are assigned to 5 folds at random, so that other windows of a scored track were trained on.
   Only where tracks have several windows.
-- `random`: tracks are, so that other tracks of a scored artist were.
+- `random`: recordings are, so that other tracks of a scored artist were.
 - `artist`: artists are, so that nothing of a scored artist was.
 - `official`: the dataset's own parts, scored once on its test tracks, or on validation where there are none.
 
@@ -67,14 +67,14 @@ def study(
     n_fits = len(names) * (len(folds) * holdout_folds.N_FOLDS + (official is not None))
     found: list[dict[str, Any]] = []
     not_run = [{"model": None, "policy": p, "reason": reasons[p]} for p in POLICIES if p in reasons]
-    with bar("Honesty", "fits") as progress, cross_fit(task, settings, among) as fits:
+    with bar("Honesty", "fits") as progress, cross_fit(task, settings, among, notify) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
             results, refused = _run_policies(fits, name, folds, official, run)
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
             if results:
-                found.append(compare_policies(name, fits.view(name), results, fits.task.artists()))
+                found.append(compare_policies(name, fits.view(name), results, fits.task.groups()))
     sentences = [d["sentence"] for m in found for d in m["differences"]]
     sentences += [
         *_tuned_sentence([m["model"] for m in found if settings.params.get(m["model"])]),
@@ -146,18 +146,19 @@ def _policy_folds(
     task: Task, among: NDArray[np.bool_], seed: int
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
     """Fold of every track under `random` and `artist`, and the reason where a policy has none."""
-    y, artists = task.labels(chooses=False).y, task.artists()
+    y, groups = task.labels(chooses=False).y, task.groups()
     folds, reasons = {}, {}
-    if artists is None or not any(a for a, here in zip(artists, among, strict=True) if here):
+    if groups is None or not task.knows_artists() or not any(g for g, here in zip(groups, among, strict=True) if here):
         remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or in the files' tags"
         reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
-            folds["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
+            folds["artist"] = holdout_folds.folds_by_artist(y, groups, among, seed=seed)
         except SplitError as e:
             reasons["artist"] = f"it {e}"
     try:
-        folds["random"] = holdout_folds.random_folds(y, among, seed=seed)
+        single = holdout_folds.random_folds(y, among, seed=seed)
+        folds["random"] = holdout_folds.with_whole_recordings(single, task.recordings)
     except SplitError as e:
         reasons["random"] = f"it {e}"
     return folds, reasons
@@ -178,8 +179,8 @@ def _run_policies(
             if policy == "official" and official is not None:
                 results.append(_official_result(fits, name, official, run))
             elif policy in folds:
-                artists = fits.task.artists() if policy == "artist" else None
-                held = fits.held_out(name, folds[policy], artists)
+                groups = fits.task.groups() if policy == "artist" else fits.task.recording_groups()
+                held = fits.held_out(name, folds[policy], groups)
                 results.append(_policy_result(fits, policy, held, note=_always_fitted_note(folds[policy])))
             elif policy == "segment":
                 results.append(_segment_result(fits, name))
@@ -234,7 +235,7 @@ def _segment_result(fits: CrossFit, name: str) -> PolicyResult:
     tracks, probabilities = pool(windows.track[held.tracks], held.probabilities)
     correct = np.asarray(probabilities.argmax(axis=1) == fits.labels.y[tracks], bool)
     figures = metrics.segment_scores(
-        windows.y[held.tracks], held.probabilities, windows.track[held.tracks], fits.task.artists()
+        windows.y[held.tracks], held.probabilities, windows.track[held.tracks], fits.task.groups()
     )
     assert figures is not None
     accuracy = percent(figures["accuracy"])

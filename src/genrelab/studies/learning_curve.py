@@ -71,7 +71,7 @@ def study(
         if estimate := _estimate(run, name):
             notify(estimate)
     n_fits, done = sum(sum(_draws(name).values()) for name in names), counting(1)
-    with bar("Learning curve", "fits") as progress, cross_fit(task, settings, scored) as fits:
+    with bar("Learning curve", "fits") as progress, cross_fit(task, settings, scored, notify) as fits:
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
             try:
@@ -180,8 +180,8 @@ def _estimate(run: Folder, name: str) -> str | None:
 
 def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
     half, all_ = curve[-2:]
-    y, artists = task.labels(chooses=False).y[all_.tracks], task.artists()
-    groups = [artists[i] for i in all_.tracks] if artists is not None else None
+    y, of_track = task.labels(chooses=False).y[all_.tracks], task.groups()
+    groups = [of_track[i] for i in all_.tracks] if of_track is not None else None
     gain = all_.correct - half.correct
     measured = [i for i in range(len(task.genres)) if (y == i).any()]
     by_genre = {}

@@ -34,7 +34,7 @@ from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.features.views import compute
 from genrelab.records.prepared import read_parquet
-from genrelab.splits.split import artist_key
+from genrelab.records.task import split_groups
 from genrelab.studies.conditions import AlteredAudio, CachedTrack, Condition, open_cached
 
 Floats = NDArray[np.float64]
@@ -127,8 +127,8 @@ def _find_models(run: Folder) -> tuple[StudyModel, ...]:
 def _scored_track(row: dict[str, Any], root: str) -> ScoredTrack | None:
     if not row["path"] or not row["duration_s"] or not (path := Path(root, row["path"])).is_file():
         return None
-    artist = artist_key(row["artist"])
-    return ScoredTrack(row["track_id"], row["path"], str(path), row["genre"], artist, float(row["duration_s"]))
+    (group,) = split_groups({name: [cell] for name, cell in row.items()})
+    return ScoredTrack(row["track_id"], row["path"], str(path), row["genre"], group, float(row["duration_s"]))
 
 
 def sample(tracks: Sequence[ScoredTrack], at_most: int, *, seed: int) -> tuple[ScoredTrack, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from genrelab.core.config import FLAT_VIEWS, TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.hyperparameters import with_fast_params
+from genrelab.core.progress import Notify, ignore
 from genrelab.models import registry
 from genrelab.predict.pooling import pool
 from genrelab.records.examples import CACHE_BYTES, Examples, Labels, load_examples
@@ -58,6 +59,7 @@ class CrossFit:
         among: tracks that the study may use, shape (tracks,). No other track's windows are loaded.
         scratch: an empty folder, to be kept while the models are fitted.
         fitted: called after every fit.
+        notify: gets a sentence where shards are damaged.
     """
 
     task: Task
@@ -65,6 +67,7 @@ class CrossFit:
     among: NDArray[np.bool_]
     scratch: Path
     fitted: Callable[[], None] = lambda: None
+    notify: Notify = ignore
     _windows: dict[str, Examples] = field(default_factory=dict)
 
     @property
@@ -93,6 +96,8 @@ class CrossFit:
             labels = replace(self.labels, role=np.where(self.among, "fit", "none"))
             shards = self.scratch / "shards"
             found = load_examples(self.task.prepared, view, labels, cache=shards, strict=self.settings.strict)
+            if found.damage:
+                self.notify(f"  {found.damage}")
             self._windows[view] = _in_memory(found) if view in FLAT_VIEWS else found
         return self._windows[view]
 
@@ -174,10 +179,12 @@ class CrossFit:
 
 
 @contextmanager
-def cross_fit(task: Task, settings: TrainSettings, among: NDArray[np.bool_]) -> Iterator[CrossFit]:
+def cross_fit(
+    task: Task, settings: TrainSettings, among: NDArray[np.bool_], notify: Notify = ignore
+) -> Iterator[CrossFit]:
     """Yield a `CrossFit` with a temporary folder, which is removed when the block ends."""
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-        yield CrossFit(task, settings, among, Path(scratch))
+        yield CrossFit(task, settings, among, Path(scratch), notify=notify)
 
 
 def quick_settings(settings: TrainSettings, name: str) -> TrainSettings:

@@ -69,6 +69,20 @@ def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
     return fold
 
 
+def with_whole_recordings(fold: Ints, recordings: Sequence[object | None]) -> Ints:
+    """The same folds, but all tracks of a recording in that of its first one, shape (tracks,).
+
+    Args:
+        recordings: equal for tracks of one recording; None for a track by itself.
+    """
+    first: dict[object, int] = {}
+    whole = fold.copy()
+    for i in np.flatnonzero(fold != NOT_IN_STUDY).tolist():
+        if recordings[i] is not None:
+            whole[i] = whole[first.setdefault(recordings[i], i)]
+    return whole
+
+
 def roles_for_fold(fold: Ints, held: int, chooses: Mask | None = None) -> NDArray[np.str_]:
     """The role of each track while one fold is held out: `score` in it, `fit` or `choose` in others, else `none`.
 

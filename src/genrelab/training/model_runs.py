@@ -126,9 +126,10 @@ class ModelRuns:
             labels = self.task.labels(chooses=model.needs_validation)
             cache = self.scratch / "shards"
             found = load_examples(self.task.prepared, view, labels, cache=cache, strict=self.settings.strict)
-            self.corrupt[view] = list(found.corrupt)
-            for sentence in found.corrupt:
-                self.notify(f"  {sentence}")
+            if found.damage and found.damage not in self.reported_notes:
+                self.corrupt[view] = [found.damage]
+                self.notify(f"  {found.damage}")
+                self.reported_notes.add(found.damage)
             for role in ("fit", "score"):
                 if not (found.role == role).any():
                     raise PreparedError(f"{self.task.prepared.folder}: no record of {view} to {role}; prepare again")
@@ -180,15 +181,15 @@ class ModelRuns:
         windows: NDArray[np.float64],
     ) -> dict[str, Any]:
         """Accuracy on the training and validation tracks, and on single windows of the scored tracks."""
-        labels, artists = examples.labels, self.task.artists()
-        by_track = None if artists is None else [artists[i] for i in tracks]
+        labels, groups = examples.labels, self.task.groups()
+        by_track = None if groups is None else [groups[i] for i in tracks]
         role = labels.role[tracks]
         validation = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
         return {
             "training": metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "fit"),
             "validation": validation,
             "segments": metrics.segment_scores(
-                examples.y, windows, examples.track, artists, where=examples.role == "score"
+                examples.y, windows, examples.track, groups, where=examples.role == "score"
             ),
         }
 
@@ -224,14 +225,15 @@ class ModelRuns:
     def _scores(self, tracks: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
         scored = np.array(self.task.split.roles)[tracks] == "score"
         y = self.task.labels(chooses=False).y[tracks[scored]]
-        artists = self.task.artists()
-        groups = [artists[i] for i in tracks[scored]] if artists is not None else None
-        return metrics.score(y, probabilities[scored], self.task.genres, groups)
+        of_track = self.task.groups()
+        groups = [of_track[i] for i in tracks[scored]] if of_track is not None else None
+        name = "artists" if self.task.knows_artists() else "recordings"
+        return metrics.score(y, probabilities[scored], self.task.genres, groups, group_name=name)
 
     def _metrics_json(self, model: Model, examples: Examples, scores: dict[str, Any]) -> dict[str, Any]:
         notes = list(model.notes)
-        if examples.n_corrupt:
-            notes.append(f"{examples.n_corrupt} corrupt records of {examples.view.name} were left out")
+        if examples.damage:
+            notes.append(examples.damage)
         return {
             "model": model.name,
             "display": model.display,

@@ -48,7 +48,7 @@ FALLBACK_PCA = 0.95  # where a model does not take all columns of a view as they
 
 
 def assign_to_folds(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | None] | None, list[str]]:
-    """The fold of every track, the artist of every track where they were kept whole, and what must be told.
+    """The fold of every track, what was kept whole (artists, else recordings) of every track, and what must be told.
 
     Args:
         among: the training part, shape (tracks,).
@@ -56,15 +56,16 @@ def assign_to_folds(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str
     Raises:
         SplitError: too few training tracks.
     """
-    y, artists = task.labels(chooses=False).y, task.artists()
+    y, groups = task.labels(chooses=False).y, task.groups()
     reason = "of most training tracks the artist is unknown"
-    if artists is not None and 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
+    if groups is not None and 2 * sum(groups[i] is not None for i in np.flatnonzero(among)) >= among.sum():
         try:
-            return holdout_folds.folds_by_artist(y, artists, among, seed=seed), artists, []
+            return holdout_folds.folds_by_artist(y, groups, among, seed=seed), groups, []
         except SplitError as e:
             reason = f"folding by artist {e}"
     note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
-    return _contiguous_folds(y, among), None, [note]
+    fold = holdout_folds.with_whole_recordings(_contiguous_folds(y, among), task.recordings)
+    return fold, task.recording_groups(), [note]
 
 
 def _contiguous_folds(y: Ints, among: Bools) -> Ints:
@@ -89,8 +90,8 @@ class Search:
     Attributes:
         fits: fits the model on any of the training tracks; it has loaded no others.
         fold: of every track, as `folding` numbers them, shape (tracks,).
-        artists: of every track, None where folds are of single tracks.
-        held: tracks of each fold, one array a fold; `groups` are the artists of all of these, in this order.
+        kept_whole: artist or recording of every track, None where folds are of single tracks.
+        held: tracks of each fold, one array a fold; `groups` is what was kept whole of all of these, in this order.
         space: where to look; `starts` are tried first.
     """
 
@@ -98,7 +99,7 @@ class Search:
     model: str
     settings: TrainSettings
     fold: Ints
-    artists: list[str | None] | None
+    kept_whole: list[str | None] | None
     held: list[Ints] = field(init=False)
     groups: list[str | None] | None = field(init=False)
     starts: list[Params] = field(init=False)
@@ -110,7 +111,7 @@ class Search:
         held = [np.flatnonzero((self.fold == f) & there) for f in range(holdout_folds.N_FOLDS)]
         self.held = [tracks for tracks in held if len(tracks)]
         order = np.concatenate(self.held)
-        self.groups = None if self.artists is None else [self.artists[i] for i in order]
+        self.groups = None if self.kept_whole is None else [self.kept_whole[i] for i in order]
         space, pca = dict(SPACES[self.model]), self.settings.pca
         if registry.model_class(self.model).too_many_columns(self.settings, math.prod(windows.shape)):
             pca = FALLBACK_PCA
@@ -127,7 +128,8 @@ class Search:
     @property
     def score(self) -> str:
         """What is measured, in words."""
-        kind = "artist-grouped folds" if self.artists is not None else "folds"
+        grouped = "artist-grouped folds" if self.fits.task.knows_artists() else "recording-grouped folds"
+        kind = "folds" if self.kept_whole is None else grouped
         return f"accuracy over {len(self.held)} {kind} of the training part"
 
     def asked(self) -> dict[str, Any]:
@@ -190,5 +192,5 @@ class Search:
         chooses = None
         if registry.model_class(self.model).needs_validation:
             learned = (self.fold != held) & (self.fold != holdout_folds.NOT_IN_STUDY)
-            chooses = holdout_folds.choosing_mask(y, self.artists, learned, seed=self.settings.seed)
+            chooses = holdout_folds.choosing_mask(y, self.kept_whole, learned, seed=self.settings.seed)
         return holdout_folds.roles_for_fold(self.fold, held, chooses)

@@ -65,10 +65,10 @@ def tune(
     task = make_task(prepared, settings)
     among = np.array(task.split.parts) == "training"
     home = run / f"{TUNE_FOLDER}/{model}"
-    with cross_fit(task, settings, among) as fits:
+    with cross_fit(task, settings, among, notify) as fits:
         fits.check(model)
-        fold, artists, notes = assign_to_folds(task, among, settings.seed)
-        search = Search(fits, model, settings, fold, artists)
+        fold, groups, notes = assign_to_folds(task, among, settings.seed)
+        search = Search(fits, model, settings, fold, groups)
         for note in notes:
             notify(f"  {note}")
         with open_study(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrelab.core.errors import SettingsError, printable
-from genrelab.core.genre_names import spelling_key
 from genrelab.core.text import is_printable_line
+from genrelab.identity.genre_names import spelling_key
 
 HEADER = ["from", "to"]
 

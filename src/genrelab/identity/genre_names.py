@@ -86,7 +86,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "R&B": ("rnb", "rhythm and blues"),
     "Rap": ("rap music",),
     "Reggae": (),
-    "Reggaeton": ("reggaetón",),
+    "Reggaeton": (),
     "Rock": ("rock music",),
     "Rock and Roll": ("rock 'n' roll",),
     "Rockabilly": (),
@@ -112,11 +112,12 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 """Usual name → other names of the same genre. What differs in case, spaces and punctuation only isn't listed."""
 
 _AND = re.compile(r"[&+]|\band\b", re.IGNORECASE)
+_ACCENTS = re.compile("[\u0300-\u036f]")
 
 
 def _plain(name: str) -> str:
-    """Lower case without spaces and punctuation; `&` and `+` count as `and`."""
-    folded = _AND.sub(" and ", unicodedata.normalize("NFKC", name)).casefold()
+    """Lower case without spaces, punctuation and accents; `&` and `+` count as `and`."""
+    folded = _AND.sub(" and ", _ACCENTS.sub("", unicodedata.normalize("NFKD", name))).casefold()
     kept = "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
     # a name of nothing but signs, such as ♥ or ???, is told apart by its signs
     return kept or " ".join(folded.split())

@@ -1,0 +1,155 @@
+"""Genres as people write them: texts that name none, several genres in one text, and one spelling for each genre."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from genrelab.core.text import join_first, pluralize
+from genrelab.identity.genre_names import USUAL_NAMES, spelling_key, usual_name
+
+NO_GENRE = frozenset(
+    map(
+        spelling_key,
+        (
+            "unknown", "unknown genre", "other", "others", "misc", "miscellaneous", "none", "no genre", "n/a", "null",
+            "nan", "genre", "undefined", "unclassified", "unclassifiable", "uncategorized", "uncategorised", "not set",
+            "unspecified", "not specified", "default", "various", "general", "unbekannt", "sonstige", "sonstiges",
+            "andere", "verschiedenes", "diverse", "inconnu", "autre", "autres", "divers", "desconocido", "otro",
+            "otros", "varios", "sconosciuto", "altro", "vari", "desconhecido", "outros", "onbekend", "overig",
+            "(255)",
+        ),
+    )
+)  # fmt: skip
+"""Texts that players, shops and people write where they know no genre, by their `spelling_key`."""
+
+USUAL_KEYS = frozenset(map(spelling_key, USUAL_NAMES))
+"""Genres that are known by themselves, whatever a collection holds."""
+
+KEEP_HINT = "--keep-spellings keeps genres as they are written"
+
+_NUMBERED = re.compile(r"\((\d{1,3}|RX|CR)\)")
+_SURE_SEPARATOR = re.compile(r"[;|\0]")
+_POSSIBLE_SEPARATOR = re.compile(r"[,/]")
+
+
+@dataclass(frozen=True)
+class JoinedGenres:
+    """One genre for each label, or None, and what became of the labels, one sentence each."""
+
+    names: tuple[str | None, ...]
+    notes: tuple[str, ...]
+
+
+def is_no_genre(name: str) -> bool:
+    """Does a text say that no genre is known: `Unknown`, `Other`, `-`, nothing?"""
+    return not any(unicodedata.category(c)[0] not in "PZC" for c in name) or spelling_key(name) in NO_GENRE
+
+
+def separate_genres(texts: Iterable[str], known: Collection[str] = ()) -> tuple[str, ...]:
+    """The genres in the values of a tag or a cell, each once; texts that name no genre are left out.
+
+    `Rock; Pop` are two. `Rock/Pop` and `Rock, Pop` are two if each part is known to be a genre and the whole is not.
+    ID3's numbers become names: `(17)` is Rock.
+
+    Args:
+        known: `spelling_key` of further texts that are genres by themselves.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        for whole in _SURE_SEPARATOR.split(_without_numbers(text)):
+            for name in _parts(whole, known):
+                clean = " ".join(unicodedata.normalize("NFC", name).split())
+                if not is_no_genre(clean):
+                    found.setdefault(spelling_key(clean), clean)
+    return tuple(found.values())
+
+
+def join_genres(labels: Sequence[str | None], *, keep_spellings: bool = False) -> JoinedGenres:
+    """One genre for each label: spellings of one genre are joined under the one that most labels have.
+
+    Of several genres in a label the first counts. A label that names none becomes None.
+
+    Args:
+        keep_spellings: leave all labels as they are.
+    """
+    if keep_spellings:
+        return JoinedGenres(tuple(labels), ())
+    known = {spelling_key(label) for label in labels if label is not None}
+    separated = {label: separate_genres([label], known) for label in set(labels) if label is not None}
+    firsts = [separated[label][0] if label is not None and separated[label] else None for label in labels]
+    spellings = spelling_counts(name for name in firsts if name is not None)
+    name_of = {key: most_frequent(found) for key, found in spellings.items()}
+    names = tuple(None if name is None else name_of[spelling_key(name)] for name in firsts)
+    notes = [*_joined_notes(labels, firsts, names), *_several_notes(labels, separated), *_none_notes(labels, names)]
+    return JoinedGenres(names, tuple(notes))
+
+
+def spelling_counts(names: Iterable[str]) -> dict[str, Counter[str]]:
+    """`spelling_key` → how often each spelling of it occurs."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for name in names:
+        found[spelling_key(name)][name] += 1
+    return found
+
+
+def most_frequent(spellings: Counter[str]) -> str:
+    """The most frequent spelling; of equally frequent ones the usual one, else the first in order."""
+    return min(spellings, key=lambda name: (-spellings[name], name != usual_name(name), name))
+
+
+def _without_numbers(text: str) -> str:
+    if not _NUMBERED.match(text):
+        return text
+    from mutagen.id3 import TCON  # its list of names; imported late: few files have numbers
+
+    return ";".join(TCON(encoding=3, text=[text]).genres)
+
+
+def _parts(text: str, known: Collection[str]) -> list[str]:
+    """`Rock, Pop` → both, if both are genres and the whole is none."""
+    parts = [part.strip() for part in _POSSIBLE_SEPARATOR.split(text)]
+    if len(parts) < 2 or _is_usual(text):
+        return [text]
+    separate = all(_is_usual(part) or (spelling_key(part) in known and part) for part in parts)
+    return parts if separate else [text]
+
+
+def _is_usual(name: str) -> bool:
+    return spelling_key(name) in USUAL_KEYS
+
+
+def _joined_notes(labels: Sequence[str | None], firsts: Sequence[str | None], names: Sequence[str | None]) -> list[str]:
+    """One note on all genres that were written in several ways."""
+    written: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for label, first, name in zip(labels, firsts, names, strict=True):
+        if label is not None and first is not None and name is not None:
+            written[name][first].add(label if _SURE_SEPARATOR.search(label) is None else first)
+    joined = []
+    for name, spellings in sorted(written.items()):
+        if len(spellings) > 1:
+            joined.append(f"{', '.join(sorted(spellings))} are {name}")
+        elif len({text.strip() for texts in spellings.values() for text in texts}) > 1:
+            joined.append(f"{name} is written in ways that look alike")
+    return [f"spellings of one genre were joined: {join_first(joined, most=10)}; {KEEP_HINT}"] if joined else []
+
+
+def _several_notes(labels: Sequence[str | None], separated: dict[str, tuple[str, ...]]) -> list[str]:
+    several = [label for label in labels if label is not None and len(separated[label]) > 1]
+    if not several:
+        return []
+    example = separated[several[0]]
+    return [
+        f"{pluralize(several, 'track')} with several genres, of which the first counts: such as {' and '.join(example)}"
+    ]
+
+
+def _none_notes(labels: Sequence[str | None], names: Sequence[str | None]) -> list[str]:
+    texts = Counter(label.strip() for label, name in zip(labels, names, strict=True) if label and name is None)
+    if not texts:
+        return []
+    shown = join_first([text or "(blank)" for text in sorted(texts)])
+    return [f"{pluralize(texts.total(), 'track')} labelled {shown}: taken as no genre; {KEEP_HINT}"]

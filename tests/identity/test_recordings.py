@@ -1,0 +1,119 @@
+"""Pieces of one recording are told by patterns that plain numbering of songs does not have."""
+
+from __future__ import annotations
+
+import pytest
+
+from genrelab.identity.recordings import find_recordings
+
+
+def recordings(*names: str, genres: list[str | None] | None = None) -> list[set[str]]:
+    """The names of each recording that has several pieces."""
+    found = find_recordings(names, genres or [name.split("/")[0] for name in names])
+    keys = {key for key in found.of if key is not None}
+    return [{name for name, key in zip(names, found.of, strict=True) if key == one} for one in sorted(keys)]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("rock/blues.00000.0.wav", "rock/blues.00000.1.wav", "rock/blues.00000.9.wav"),
+        ("rock/love_01.mp3", "rock/love_02.mp3"),
+        ("rock/love (part 1).mp3", "rock/love (Part 2).mp3"),
+        ("rock/love Pt. I.mp3", "rock/love Pt. II.mp3", "rock/love pt. iv.mp3"),
+        ("rock/love part a.mp3", "rock/love part b.mp3"),
+        ("rock/love - Teil 3.mp3", "rock/love - Teil 4.mp3"),
+        ("rock/love-3s-7.wav", "rock/love-3s-2.wav"),
+        ("rock/love_0-30.wav", "rock/love_30-60.wav", "rock/love_90-120.wav"),
+        ("rock/love_0.0s-3.0s.wav", "rock/love_1.5s-4.5s.wav"),
+        ("rock/love@0s.wav", "rock/love@15s.wav", "rock/love@45s.wav"),
+        ("rock/love/0.wav", "rock/love/1.wav", "rock/love/2.wav"),
+        ("rock/love/part_3.wav", "rock/love/part_1.wav", "rock/love/part_2.wav"),
+        ("rock/0_love.wav", "rock/1_love.wav"),
+        ("rock/track_12_0.wav", "rock/track_12_1.wav"),
+        ("rock\\love_01.mp3", "rock\\love_02.mp3"),
+        ("rock/love_0.png", "rock/love_1.png"),
+    ],
+)
+def test_pieces_beside_other_songs_are_one_recording(pieces: tuple[str, ...]) -> None:
+    others = ("rock/hate.mp3", "rock/fear and joy.mp3")
+    genres: list[str | None] = ["rock"] * (len(pieces) + 2)
+    assert recordings(*pieces, *others, genres=genres) == [set(pieces)]
+    assert recordings(*others, *pieces[::-1], genres=genres) == [set(pieces)]
+
+
+@pytest.mark.parametrize(
+    "songs",
+    [
+        ("rock/rock_01.mp3", "rock/rock_02.mp3", "rock/rock_03.mp3"),
+        ("rock/rock.00000.wav", "rock/rock.00001.wav"),
+        ("rock/1.mp3", "rock/2.mp3", "rock/3.mp3"),
+        ("rock/000002.mp3", "rock/000005.mp3"),
+        ("rock/Track 01.mp3", "rock/Track 02.mp3"),
+        ("rock/song1.mp3", "rock/song2.mp3"),
+        ("rock/clip_001.wav", "rock/clip_002.wav"),
+        ("rock/Abbey Road Track 1.mp3", "rock/Abbey Road Track 2.mp3"),
+        ("rock/Symphony No. 1.mp3", "rock/Symphony No. 2.mp3"),
+        ("rock/Mass Op. 1.mp3", "rock/Mass Op. 2.mp3"),
+        ("rock/Hits 70s.mp3", "rock/Hits 80s.mp3"),
+        ("rock/Live 1999.mp3", "rock/Live 2000.mp3"),
+        ("rock/gig 2020-01-01.mp3", "rock/gig 2020-01-02.mp3"),
+        ("rock/01 - Love.mp3", "rock/02 - Hate.mp3"),
+        ("rock/1-01.mp3", "rock/1-02.mp3"),
+        ("rock/CD 1 - 01.mp3", "rock/CD 1 - 02.mp3"),
+        ("rock/love.mp3", "rock/love.wav"),
+        ("rock/love_7.mp3", "rock/love_99.mp3"),
+        ("rock/Part 1.mp3", "rock/Part 2.mp3"),
+    ],
+)
+def test_numbered_songs_are_no_pieces(songs: tuple[str, ...]) -> None:
+    found = find_recordings([*songs, "rock/hate.mp3"], ["rock"] * (len(songs) + 1))
+    assert set(found.of) == {None} and found.notes == ()
+
+
+def test_a_stem_that_several_genres_have_is_plain_numbering() -> None:
+    assert recordings(*(f"{g}/loop_{k}.wav" for g in ("rock", "jazz") for k in range(4)), "rock/a", "jazz/b") == []
+    assert len(recordings(*(f"{g}/{g}x_{k}.wav" for g in ("rock", "jazz") for k in range(4)), "rock/a", "jazz/b")) == 2
+
+
+def test_what_numbers_do_not_tell_is_said() -> None:
+    found = find_recordings([f"love_{k}" for k in range(5)] + ["hate"], ["rock"] * 5 + ["jazz"])
+    assert set(found.of) == {None}
+    (note,) = found.notes
+    assert note.startswith("5 tracks are numbered as pieces of one recording may be (love_0 … love_4)")
+    assert "--group-column" in note
+
+
+def test_a_long_run_that_is_most_of_its_genre_may_be_numbered_songs() -> None:
+    songs = [f"rock/loop{'abc'[k % 3]}.mp3" for k in range(3)]
+    assert len(recordings(*(f"rock/love_{k}.mp3" for k in range(20)), *songs)) == 1
+    found = find_recordings([*(f"rock/love_{k}.mp3" for k in range(21)), *songs], ["rock"] * 24)
+    assert set(found.of) == {None} and "--group-column" in found.notes[0]
+    two = [f"rock/{song}_{k}.mp3" for song in ("love", "hate") for k in range(21)]
+    assert len(recordings(*two, *songs)) == 2, "two runs of one genre are two recordings"
+
+
+def test_missing_pieces_do_not_hide_recordings_where_many_are_numbered_alike() -> None:
+    names = [f"rock/{song}_{k}.wav" for song, ks in (("abba", (0, 4)), ("beck", (1, 3)), ("cher", (2, 3))) for k in ks]
+    assert len(recordings(*names, "rock/other.wav")) == 3
+
+
+def test_what_is_stated_wins_over_names() -> None:
+    names = ["rock/love_1.mp3", "rock/love_2.mp3", "rock/hate.mp3", "rock/fear.mp3"]
+    found = find_recordings(names, ["rock"] * 4, ["a", "b", "a", None])
+    assert found.of == ("a", "b", "a", None)
+    assert found.notes == ("2 tracks stated to be pieces of 1 recording",)
+
+
+def test_names_are_counted_in_recordings() -> None:
+    names = [f"rock/{song}.0000{i}.{k}.wav" for song in ("a", "b") for i in range(3) for k in range(10)] + [
+        "rock/x.wav"
+    ]
+    found = find_recordings(names, ["rock"] * len(names))
+    assert found.notes[0].startswith("60 tracks are pieces of 6 recordings by their names (rock/a.00000.0.wav, ")
+    assert found.notes[0].endswith("in every split; 7 recordings in all")
+
+
+@pytest.mark.parametrize("name", ["", "/", ".", "..", "\0", "a" * 5_000, "7", "part", "(", "١٢_٣", "x_①"])
+def test_odd_names_are_by_themselves(name: str) -> None:
+    assert find_recordings([name, "b"], [None, None]).of == (None, None)
