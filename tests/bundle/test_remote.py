@@ -84,6 +84,17 @@ def test_a_bundle_is_fetched_once_in_a_process(bundle: Path, tmp_path: Path) -> 
     assert len(FarStore.read) == 3
 
 
+@pytest.mark.parametrize("lost", [MANIFEST_FILE, MODEL_FILE, None])
+def test_a_copy_that_was_cleaned_away_is_fetched_again(far: str, bundle: Path, lost: str | None) -> None:
+    address = f"{far}/svm"
+    copy = fetch_bundle(address)
+    if lost is None:
+        shutil.rmtree(copy)
+    else:
+        (copy / lost).unlink()
+    assert load_bundle_at(address).fingerprint == load_bundle_at(bundle).fingerprint
+
+
 def test_an_address_of_this_disk_is_not_copied(bundle: Path) -> None:
     assert fetch_bundle(f"file://{bundle}") == bundle
     assert fetch_bundle(f"local://{bundle}") == bundle

@@ -149,3 +149,33 @@ def test_a_genre_that_no_bundle_can_hold_is_refused_before_any_work(tmp_path: Pa
     touch(tmp_path, "rock/a.mp3", "po\x1b[31mp/b.mp3")
     with pytest.raises(DatasetError, match=r"no genre can be called 'po\\x1b\[31mp': rename it"):
         load_dataset(tmp_path, name=name)
+
+
+@pytest.mark.parametrize(
+    ("option", "users"),
+    [("group_column", "table"), ("label", "table"), ("split_files", "gtzan"), ("subset", "fma")],
+)
+def test_an_option_that_the_dataset_does_not_use_is_refused(tmp_path: Path, option: str, users: str) -> None:
+    root = touch(tmp_path, "rock/a.mp3", "jazz/b.mp3")
+    flag = option.replace("_", "-")
+    with pytest.raises(SettingsError, match=rf"--{flag} goes with a dataset of the kind {users}, and .* kind folder"):
+        load_dataset(root, options=DatasetOptions(**{option: "small"}))  # type: ignore[arg-type]
+    assert len(load_dataset(root, options=DatasetOptions(keep_spellings=True)).tracks) == 2
+
+
+def test_one_song_one_artist_and_one_genre_however_written(tmp_path: Path) -> None:
+    table = tmp_path / "tracks.csv"
+    table.write_text(
+        "path,genre,artist\na_part1.wav,Hip-Hop,Ann feat. Ben\na_part2.wav,hip hop,Ann\nb.wav,Rock; Pop,Ben\n"
+        "c.wav,rock,Cy\nd.wav,Other,Various Artists\n"
+    )
+    dataset = load_dataset(table)
+    tracks = {t.track_id: t for t in dataset.tracks}
+    assert [t.genre for t in tracks.values()] == ["Hip-Hop", "Hip-Hop", "Rock", "Rock", None]
+    assert len({tracks[name].artist for name in ("a_part1.wav", "a_part2.wav", "b.wav")}) == 1
+    assert tracks["a_part1.wav"].artist_credit == "Ann feat. Ben" and tracks["d.wav"].artist is None
+    assert tracks["a_part1.wav"].recording == tracks["a_part2.wav"].recording is not None
+    for word in ("spellings of one genre", "several genres", "no genre", "became", "Various Artists", "pieces of"):
+        assert any(word in note for note in dataset.notes), word
+    kept = load_dataset(table, options=DatasetOptions(keep_spellings=True))
+    assert [t.genre for t in kept.tracks] == ["Hip-Hop", "hip hop", "Rock; Pop", "rock", "Other"]

@@ -12,6 +12,7 @@ import pytest
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import table
 from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.registry import load_dataset
 
 FEATURES = "track_id,tempo,energy,genre,split,artist\n10,120.5,0.5,Rock,train,1.0\n9,90,0.25,Pop,test,\n"
 
@@ -369,3 +370,23 @@ def test_real_gtzan_and_echonest_features(shared: Path) -> None:
     echonest = load(shared / "data" / "tables" / "fma_medium_echonest.csv")
     assert len(columns(echonest)) == 8
     assert "Old-Time / Historic" in echonest.genres
+
+
+def test_a_list_without_artists_takes_them_from_the_files_tags(tmp_path: Path) -> None:
+    import mutagen.flac
+    import soundfile
+
+    for name, artist in (("a", "Ann feat. Ben"), ("b", "Ben"), ("c", None)):
+        soundfile.write(tmp_path / f"{name}.flac", np.zeros(100), 8_000)
+        if artist is not None:
+            tags = mutagen.flac.FLAC(tmp_path / f"{name}.flac")
+            tags.update(artist=artist)
+            tags.save()
+    table = tmp_path / "list.csv"
+    table.write_text("path,genre\na.flac,rock\nb.flac,rock\nc.flac,pop\ngone.flac,pop\n")
+    dataset = load_dataset(table)
+    first, second, *others = (t.artist for t in dataset.tracks)
+    assert first == second is not None and others == [None, None]
+    assert "2 artists known for 2 of 4 files, from tags" in dataset.notes
+    table.write_text("path,genre,artist\na.flac,rock,\nb.flac,rock,Cy\n")
+    assert [t.artist for t in load_dataset(table).tracks] == [None, "Cy"], "a column of artists is the owner's word"

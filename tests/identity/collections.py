@@ -48,6 +48,12 @@ PLAIN_NAMES: dict[str, Callable[[Rng, str, int], str]] = {
     "fma": lambda rng, genre, k: f"{genre}/{rng.integers(10**6):06d}.mp3",
     "year": lambda rng, genre, k: f"{genre}/{word(rng, 4)} ({rng.integers(1960, 2020)}).mp3",
     "artist - title": lambda rng, genre, k: f"{genre}/{word(rng, 3).title()} - {word(rng, 4).title()}.m4a",
+    "album and number": lambda rng, genre, k: f"{genre}/{word(rng, 5)}/{word(rng, 2)} {word(rng, 4)}.mp3",
+    "album and track": lambda rng, genre, k: f"{genre}/album {k // 5}/{k % 5 + 1:02d} {word(rng, 4)}.mp3",
+    "decade": lambda rng, genre, k: f"{genre}/Best of {1950 + 10 * (k % 7)}-{1959 + 10 * (k % 7)} {word(rng, 3)}.mp3",
+    "hash folders": lambda rng, genre, k: f"{genre}/{k % 10:02d}/{rng.integers(10**7):07d}.mp3",
+    "movement": lambda rng, genre, k: f"{genre}/{word(rng, 4)} Symphony No. {k} - Allegro.flac",
+    "version": lambda rng, genre, k: f"{genre}/{word(rng, 4)} (remix {k}).mp3",
     "opus": lambda rng, genre, k: f"{genre}/{word(rng, 3)} No. {k}.mp3",
 }
 
@@ -89,7 +95,17 @@ PIECES: dict[str, Callable[[str, int], str]] = {
     "folder": lambda song, k: f"{song}/{k:03d}.wav",
     "folder of segments": lambda song, k: f"{song}/segment_{k}.wav",
     "numbered song": lambda song, k: f"track_{len(song) + 20}_{k}.wav",
+    "shorter last": lambda song, k: f"{song}_{(0, 30, 60, 90, 103, 111)[k]}-{(0, 30, 60, 90, 103, 111)[k + 1]}.wav",
+    "twice": lambda song, k: f"{song}_part{(k + 1) // 2 + 1}.{('wav', 'mp3')[k % 2]}",
+    "word before": lambda song, k: f"part{k + 1}_{song}.wav",
+    "of": lambda song, k: f"{song} {k + 1} of 5.mp3",
+    "no blank": lambda song, k: f"{song}07seg{k}.wav",
+    "folder of stretches": lambda song, k: f"{song}/{10 * k}-{10 * k + 10}.wav",
+    "forms of Unicode": lambda song, k: unicodedata.normalize(("NFC", "NFD")[k % 2], f"{song}\u00e9_part{k}.wav"),
+    "train and test": lambda song, k: f"{('train', 'test')[k % 2]}/{song}_chunk{k}.wav",
 }
+ONLY_NUMBERED = {"song_01", "song-1", "song 0", "before", "brackets", "folder"}
+"""Forms that songs may have, too."""
 
 
 def with_pieces(seed: int) -> Collection:

@@ -182,3 +182,58 @@ def test_a_text_shows_what_was_written_once() -> None:
     assert by("Anna", "Ben").text == "Anna; Ben"
     assert Credit(album_names=("Anna",)).text == "Anna" and Credit().text is None and by("").text is None
     assert len(set(linked(by("Anna feat. Ben", "Anna", "Ben", ids=("a", "b")), by("Bennie", ids=("b",))).artists)) == 1
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Bach, Johann Sebastian", "Johann Sebastian Bach"),
+        ("Ärzte, Die", "Die Ärzte"),
+        ("Beatles (The)", "The Beatles"),
+        ("Anna，Ben", "Ben"),
+        ("Anna；Ben", "Ben"),
+        ("Anna // Ben", "Ben"),
+        ("A Tribe Called Quest", "Tribe Called Quest"),
+        ("Guns N' Roses", "Guns 'n' Roses"),
+    ],
+)
+def test_further_forms_of_one_person(a: str, b: str) -> None:
+    assert len(set(linked(by(a), by(b)).artists)) == 1
+
+
+def test_first_names_behind_a_comma_join_no_strangers() -> None:
+    names = ["Bowie, David", "Gilmour, David", "Byrne, David", "Wagner, Richard", "Strauss, Richard"]
+    found = link_artists([by(name) for name in names])
+    assert found.artists == tuple(" ".join(name.split(", ")[::-1]) for name in names)
+    together = link_artists([*(by(name) for name in names), by("David Bowie"), by("Anna, Ben"), by("Ben")]).artists
+    assert together[0] == together[5] and together[6] == together[7] and len(set(together)) == 6
+
+
+def test_placeholders_are_no_ids() -> None:
+    found = linked(by("Anna", ids=("0",)), by("Ben", ids=("0",)), by("Anna", ids=("77",)), by("Ben", ids=("-1",)))
+    assert found.artists == ("Anna", "Ben", "Anna", "Ben")
+
+
+def test_a_band_called_like_nobody_is_somebody_if_its_id_is_known() -> None:
+    found = linked(by("Various", ids=("aaaa",)), by("Various", ids=("aaaa",)))
+    assert found.artists[0] == found.artists[1] and not is_no_artist(str(found.artists[0]))
+
+
+def test_a_single_partner_is_linked_however_frequent_the_name_is() -> None:
+    assert len(set(link_artists([by("Ann")] * 3 + [by("Ann & Bob"), by("Bob"), by("Cy"), by("Di")]).artists[:5])) == 1
+
+
+def test_a_group_of_most_tracks_is_reported() -> None:
+    chain = [by(f"P{a} & P{b}") for a, b in ("ab", "bc", "cd", "de", "ef", "fg")]
+    found = linked(*chain, others=12)
+    assert any(note.startswith("33% of the tracks are one group of 7 persons") for note in found.notes)
+
+
+def test_names_of_groups_do_not_depend_on_the_order_of_tracks() -> None:
+    credited = [by("Anna & Ben"), by("Ben"), by("Anna"), by("Nirvana", ids=("a",)), by("Nirvana", ids=("b",))]
+    assert link_artists(credited[::-1]).artists == link_artists(credited).artists[::-1]
+
+
+def test_long_texts_take_no_time(no_waiting: None) -> None:
+    for text in (" " * 5_000 + "x", "a " * 5_000, "(" * 5_000, "feat " * 2_000):
+        assert len(linked(by(text)).artists) == 1

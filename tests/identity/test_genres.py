@@ -68,6 +68,12 @@ def test_texts_that_name_one(text: str) -> None:
         ("Rock|Jazz", ("Rock", "Jazz")),
         ("Rock/Pop", ("Rock", "Pop")),
         ("Rock, Pop, Jazz", ("Rock", "Pop", "Jazz")),
+        ("Pop, Rock", ("Pop", "Rock")),  # although Pop Rock is usual
+        ("Rock,Pop", ("Rock", "Pop")),
+        ("Alternative, Rock/Pop", ("Alternative", "Rock", "Pop")),
+        ("Soul/R&B, Pop", ("Soul/R&B", "Pop")),
+        ("Soul/R&B", ("Soul/R&B",)),
+        ("1,5", ("1,5",)),
         ("Hip-Hop/Rap", ("Hip-Hop/Rap",)),
         ("Old-Time / Historic", ("Old-Time / Historic",)),
         ("Folk, World, & Country", ("Folk, World, & Country",)),
@@ -86,6 +92,18 @@ def test_several_genres_in_one_text(text: str, genres: tuple[str, ...]) -> None:
 def test_parts_are_genres_also_where_the_collection_has_them_by_themselves() -> None:
     assert join_genres(["Polka, Zydeco", "Polka", "zydeco"]).names == ("Polka", "Polka", "zydeco")
     assert join_genres(["Polka, Zydeco", "Polka"]).names == ("Polka, Zydeco", "Polka")
+
+
+@pytest.mark.parametrize(
+    "labels", [("-1", "1"), ("1.5", "15"), ("C#", "C"), ("255", "0"), ("3/4", "3", "4"), ("A+", "A")]
+)
+def test_numbers_and_signs_stay_several_genres_without_a_word(labels: tuple[str, ...]) -> None:
+    assert join_genres(labels) == join_genres(labels, keep_spellings=True)
+
+
+def test_one_of_several_genres_is_no_other_spelling() -> None:
+    found = join_genres(["Rock/Pop", "Rock"])
+    assert found.notes == ("1 track with several genres, of which the first counts: such as Rock and Pop",)
 
 
 def test_of_several_genres_the_first_counts_and_that_is_said() -> None:

@@ -80,7 +80,7 @@ def test_what_numbers_do_not_tell_is_said() -> None:
     found = find_recordings([f"love_{k}" for k in range(5)] + ["hate"], ["rock"] * 5 + ["jazz"])
     assert set(found.of) == {None}
     (note,) = found.notes
-    assert note.startswith("5 tracks are numbered as pieces of one recording may be (love_0 … love_4)")
+    assert note.startswith("5 tracks are numbered as pieces of one recording may be (love_0 … love_4) and are not kept")
     assert "--group-column" in note
 
 
@@ -102,7 +102,7 @@ def test_what_is_stated_wins_over_names() -> None:
     names = ["rock/love_1.mp3", "rock/love_2.mp3", "rock/hate.mp3", "rock/fear.mp3"]
     found = find_recordings(names, ["rock"] * 4, ["a", "b", "a", None])
     assert found.of == ("a", "b", "a", None)
-    assert found.notes == ("2 tracks stated to be pieces of 1 recording",)
+    assert found.notes == (), "whoever states it says so"
 
 
 def test_names_are_counted_in_recordings() -> None:
@@ -117,3 +117,37 @@ def test_names_are_counted_in_recordings() -> None:
 @pytest.mark.parametrize("name", ["", "/", ".", "..", "\0", "a" * 5_000, "7", "part", "(", "١٢_٣", "x_①"])
 def test_odd_names_are_by_themselves(name: str) -> None:
     assert find_recordings([name, "b"], [None, None]).of == (None, None)
+
+
+def test_what_several_artists_have_numbered_alike_is_no_recording() -> None:
+    names = ["rock/hh_1.mp3", "rock/hh_2.mp3", "rock/hh_3.mp3", "rock/other.mp3"]
+    assert len(set(find_recordings(names, ["rock"] * 4).of)) == 2
+    of_two = find_recordings(names, ["rock"] * 4, artists=["Ann", "Bob", None, "Cy"])
+    assert set(of_two.of) == {None}
+    assert len(set(find_recordings(names, ["rock"] * 4, artists=["Ann", "Ann", None, "Cy"]).of)) == 2
+    words = ["rock/love part 1.mp3", "rock/love part 2.mp3", "rock/x.mp3"]
+    assert len(set(find_recordings(words, ["rock"] * 3, artists=["Ann", "Bob", None]).of)) == 2, "its name says it"
+
+
+def test_numbers_alone_are_no_proof_and_the_note_says_so() -> None:
+    found = find_recordings(["rock/love_01.mp3", "rock/love_02.mp3", "rock/x.mp3"], ["rock"] * 3)
+    assert found.of == ("perhaps rock/love_01.mp3", "perhaps rock/love_01.mp3", None)
+    assert found.notes[0].startswith("2 tracks are numbered like pieces of 1 recording (rock/love_01.mp3, ")
+    assert "in case they are" in found.notes[0] and "--group-column" in found.notes[0]
+
+
+def test_a_piece_in_two_forms_does_not_hide_the_others() -> None:
+    names = [f"rock/love_part{k}.wav" for k in range(1, 9)] + ["rock/love_part3.mp3", "rock/x.wav"]
+    assert recordings(*names) == [set(names[:-1])]
+
+
+def test_pieces_in_folders_of_a_split_and_under_two_genres_are_one_recording() -> None:
+    names = ["train/rock/love_part1.wav", "test/rock/love_part2.wav", "fold3/pop/love_part3.wav"]
+    assert len(set(find_recordings(names, ["rock", "rock", "rock"]).of)) == 2, "pop is a folder of another kind"
+    assert len(set(find_recordings(names[:2], ["rock", "pop"]).of)) == 1
+
+
+@pytest.mark.parametrize("blank", [" ", "-", "_", ".", "(", "a1"])
+def test_long_names_take_no_time(blank: str, no_waiting: None) -> None:
+    name = blank * 5_000
+    assert find_recordings([name, f"{name}1", f"{name}2"], ["rock"] * 3).of == (None, None, None)

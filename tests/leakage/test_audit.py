@@ -214,7 +214,7 @@ def test_copies_are_kept_together_by_every_split_but_the_official_one(collection
     assert set(collection.recordings()) == {None}, "they are read from the audit of the preparation"
     collection.folder.write_json("audit.json", audit.audit_prepared(collection))
     assert collection.recordings() == recordings
-    stale = collection.folder.read_json("audit.json") | {"fingerprints": "of other audio"}
+    stale = collection.folder.read_json("audit.json") | {"inputs": "of other audio"}
     collection.folder.write_json("audit.json", stale)
     assert set(collection.recordings()) == {None}
     collection.folder.write_json("audit.json", audit.audit_prepared(collection))
@@ -259,3 +259,23 @@ def test_recordings_that_are_whole_are_reported_as_clean(tmp_path: Path) -> None
 def test_without_recordings_nothing_is_said_of_them(tmp_path: Path) -> None:
     prepared, split = _pieces(("training",) * 4 + ("test",) * 2, (None,) * 6, tmp_path)
     assert "same_recording" not in {c["name"] for c in audit.audit_run(prepared, split)["checks"]}
+
+
+def test_what_is_only_numbered_alike_may_leak_and_stops_nothing(tmp_path: Path) -> None:
+    parts = ("training", "training", "training", "training", "test", "test")
+    prepared, split = _pieces(parts, ("perhaps a", "perhaps a", None, "c", "perhaps a", "d"), tmp_path)
+    found = audit.audit_run(prepared, split)
+    assert [c["name"] for c in found["checks"] if c["leaking"]] == ["numbered_alike"]
+    assert any(s.startswith("1 of 2 scored tracks may be from a recording") for s in found["sentences"])
+    audit.refuse_copies(found, allow=False, where="the official split")
+
+
+def test_equal_rows_of_a_table_are_kept_together(tmp_path: Path) -> None:
+    tracks = tuple(Track(f"t{i}", None, ("rock", "jazz")[i % 2]) for i in range(6))
+    values = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+    values[4] = values[1]
+    values[2] = values[5] = 0  # an extraction that failed: nothing is known of these
+    dataset = Dataset("table", tmp_path, tracks, features=FeatureTable(("a", "b", "c"), values))
+    recordings = prepare(dataset, tmp_path / "p").recordings()
+    assert recordings[1] == recordings[4] is not None
+    assert [r for i, r in enumerate(recordings) if i not in (1, 4)] == [None] * 4

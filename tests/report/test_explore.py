@@ -52,7 +52,7 @@ def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_pa
     page = write_data_page(prepared, tmp_path / "page.html", said.append)
     html = page.read_text()
     assert "<h1>my music</h1>" in html and said
-    assert "broken.mp3" in html and "1 file that cannot be used (1 in" in html
+    assert "broken.mp3" in html and "1 file that is not used (1 in" in html
     assert "13 tracks, 12 usable (1 failed), 3 genres" in html
     assert "&lt;choir&gt;" in html and "<choir>" not in html
     shown = specs(html)

@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 from pathlib import Path
-from types import SimpleNamespace
 
 import mutagen
 import numpy as np
@@ -22,12 +21,21 @@ from genrelab.core.config import EMBEDDING_CLIPS
 from genrelab.core.processes import DECODER_CRASHED
 from genrelab.core.progress import ignore
 from genrelab.datasets.synth_voices import SR as SONG_SR
+from genrelab.features.fingerprint import landmarks, unpack
 from genrelab.features.views import compute_many
 from genrelab.runs import embedding_cache
-from genrelab.runs.embedding_cache import ROWS_AT_ONCE, VIEW, Embedded, EmbeddingCache, embed_file, embed_files
+from genrelab.runs.embedding_cache import (
+    ROWS_AT_ONCE,
+    VIEW,
+    Embedded,
+    EmbeddingCache,
+    Prints,
+    embed_file,
+    embed_files,
+)
 from tests.support.changing_files import ChangingFiles, audio_in, pretend_fat
 from tests.support.labelled_music import SR, hear_codes, write_track
-from tests.support.songs import song
+from tests.support.songs import Samples, song
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +78,48 @@ def test_embedding_of_a_file_is_the_mean_over_its_windows(tmp_path: Path) -> Non
     np.testing.assert_allclose(found.x, np.mean([w.x for _, windows in clips for w in windows], axis=0), atol=1e-6)
 
 
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Networks that answer nothing; gets the peak of each window."""
+    peaks: list[float] = []
+
+    def embed_window(y: Samples, view: object) -> Samples:
+        peaks.append(float(np.abs(y).max()))
+        return np.zeros(VIEW.shape, np.float32)
+
+    monkeypatch.setattr("genrelab.features.embedding.embed_window", embed_window)
+    monkeypatch.setattr(
+        embedding_cache,
+        "map_in_processes",
+        lambda function, items, jobs: ((i, function(path)) for i, path in enumerate(items)),
+    )
+    return peaks
+
+
+@pytest.mark.parametrize(("seconds", "starts"), [(8.0, [0.0]), (31.0, [0.0]), (75.0, [0.0, 30.0, 45.0])])
+def test_clips_that_prepare_would_use_are_fingerprinted(
+    tmp_path: Path, deaf: list[float], seconds: float, starts: list[float]
+) -> None:
+    y = np.resize(song("Rock", 1, 1, 8.0), round(seconds * SONG_SR))
+    soundfile.write(tmp_path / "a.wav", y, SONG_SR, subtype="FLOAT")
+    (first,), (again,) = embed([tmp_path / "a.wav"]), embed([tmp_path / "a.wav"])
+    assert [start_s for start_s, _ in first.prints] == starts and again.cached and again.prints == first.prints
+    for start_s, marks in again.prints:
+        part = y[round(start_s * SONG_SR) :][: len(y) if len(starts) == 1 else 30 * SONG_SR]
+        assert len(unpack(marks)) > 15 * len(part) / SONG_SR and (unpack(marks) == landmarks(part, SONG_SR)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_file_that_cannot_be_read_between_its_windows_is_used(tmp_path: Path, deaf: list[float], value: float) -> None:
+    """Windows of 100 s begin at 0, 27, 48, 69 and 87 s; clips at 0, 30 and 60 s."""
+    y = np.resize(song("Rock", 1, 1, 8.0), 100 * SONG_SR).copy()
+    y[60 * SONG_SR :][:100] = value
+    soundfile.write(tmp_path / "a.wav", y, SONG_SR, subtype="FLOAT")
+    (found,) = embed([tmp_path / "a.wav"])
+    assert len(deaf) == 5 and max(deaf) <= 1 and found.error is None
+    assert [start_s for start_s, _ in found.prints] == [0.0, 30.0]
+
+
 @pytest.mark.slow
 def test_worker_processes_give_the_same_embeddings(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.wav" for i in range(3)]
@@ -78,6 +128,7 @@ def test_worker_processes_give_the_same_embeddings(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     found = embed_files(paths, jobs=2, notify=refuse, progress=lambda done, total: steps.append((done, total)))
     assert values(found) == values([embed_file(path)[1] for path in paths])
+    assert [one.prints for one in found] == [embed_file(path)[1].prints for path in paths] and found[0].prints
     assert steps == [(i, 3) for i in range(4)]
     assert values(embed(paths)) == values(found) and all(one.cached for one in embed(paths))
 
@@ -197,12 +248,14 @@ def test_random_changes_never_give_the_embedding_of_other_audio(
     def embedding_of(audio: str) -> NDArray[np.float32]:
         return np.resize(np.frombuffer(bytes.fromhex(audio), np.uint8).astype(np.float32), VIEW.shape[0])
 
-    def compute(_: object, path: Path) -> list[tuple[None, list[SimpleNamespace]]]:
-        computed.append(audio_in(path))
-        return [(None, [SimpleNamespace(x=embedding_of(computed[-1]))])]
+    def prints_of(audio: str) -> Prints:
+        return tuple((30.0 * i, bytes.fromhex(audio)[: 3 * i]) for i in range(int(audio[0], 16)))
 
-    monkeypatch.setattr(embedding_cache, "read_clips", lambda path, _: path)
-    monkeypatch.setattr(embedding_cache, "compute_many", compute)
+    def compute(path: Path) -> tuple[NDArray[np.float32], Prints]:
+        computed.append(audio_in(path))
+        return embedding_of(computed[-1]), prints_of(computed[-1])
+
+    monkeypatch.setattr(embedding_cache, "_embed_and_fingerprint", compute)
     monkeypatch.setattr(
         embedding_cache,
         "map_in_processes",
@@ -218,6 +271,7 @@ def test_random_changes_never_give_the_embedding_of_other_audio(
         found = embed_files(paths, jobs=1, notify=refuse, progress=ignore)
         for path, one in zip(paths, found, strict=True):
             assert one.x is not None and (one.x == embedding_of(audio_in(path))).all(), f"step {step}: {path.name}"
+            assert one.prints == prints_of(audio_in(path)), f"step {step}: {path.name}"
         asked += len(paths)
     assert steps / 10 < len(computed) < asked / 2, "else nothing changes, or the cache is of no use"
 
@@ -263,10 +317,11 @@ def test_other_windows_or_another_view_are_computed_anew(
     assert len(heard) == 4
 
 
-def test_key_names_version_view_and_windows() -> None:
+def test_key_names_version_view_windows_and_clips() -> None:
     """What another genrelab made of an audio is not taken for what this one would."""
-    version, view, clips = json.loads(embedding_cache.WHAT)
-    assert (version, view["name"], clips["max_clips"]) == (__version__, VIEW.name, embedding_cache.CLIPS.max_clips)
+    version, view, *clips = json.loads(embedding_cache.WHAT)
+    assert (version, view["name"]) == (__version__, VIEW.name)
+    assert [(c["clip_s"], c["max_clips"]) for c in clips] == [(3.0, embedding_cache.CLIPS.max_clips), (30.0, 10)]
 
 
 def test_interrupted_run_keeps_what_was_computed(
@@ -371,7 +426,14 @@ def test_locked_cache_only_costs_time(
     assert embed(tracks[:1])[0].cached
 
 
-@pytest.mark.parametrize("change", ["x = x'00'", "x = zeroblob(4)", "x = 'words'"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("x = x'00'", "x = zeroblob(4)", "x = 'words'"),
+        *("prints = x'00'", "prints = zeroblob(13)", "prints = 'words'"),
+        *("prints = x'000000000000000006000000010203'", "prints = x'000000000000000002000000' || x'0102'"),
+    ],
+)
 def test_inconsistent_row_is_computed_again(tracks: list[Path], heard: list[int], cache: Path, change: str) -> None:
     expected = values(embed(tracks))
     with sqlite3.connect(cache / "embeddings.sqlite") as database:

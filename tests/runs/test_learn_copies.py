@@ -2,11 +2,85 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
+from genrelab.core.config import EmbeddingView
+from genrelab.datasets.synth_voices import SR
+from genrelab.features import embedding
 from genrelab.runs import learn_copies
-from genrelab.runs.learn_copies import MAX_DISTANCE, held_out_together, near_copies
+from genrelab.runs.embedding_cache import Embedded, embed_file
+from genrelab.runs.learn import LearnSettings, learn
+from genrelab.runs.learn_copies import MAX_DISTANCE, held_out_together, near_copies, sharing_audio
+from tests.support.labelled_music import hear_codes
+from tests.support.songs import Samples, encoded, song
+
+
+@pytest.fixture
+def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two genres of ten songs, and an excerpt of their first as an MP3 of 64 kbit/s; every embedding is another."""
+    hear_codes(monkeypatch)
+
+    def embed_window(y: Samples, view: EmbeddingView) -> Samples:
+        row = np.random.default_rng(np.abs(y[:100]).view(np.uint32)).standard_normal(view.shape)
+        return row.astype(np.float32)
+
+    monkeypatch.setattr(embedding, "embed_window", embed_window)
+    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
+    for genre in ("Folk", "Rock"):
+        (tmp_path / "music" / genre).mkdir(parents=True)
+        for i in range(10):
+            soundfile.write(tmp_path / "music" / genre / f"{i}.flac", song(genre, i, i), SR)
+        part = song(genre, 0, 0)[2 * SR : 6 * SR]
+        (tmp_path / "music" / genre / "part.mp3").write_bytes(encoded(part, "mp3"))
+    return tmp_path / "music"
+
+
+def embed(paths: list[Path]) -> list[Embedded]:
+    return [embed_file(path)[1] for path in paths]
+
+
+# --- fingerprints ---
+
+
+def test_song_and_excerpt_of_it_are_held_out_together(music: Path) -> None:
+    """Their embeddings and their artists differ."""
+    paths = [music / "Rock" / name for name in ("part.mp3", "1.flac", "0.flac", "2.flac")]
+    found = embed(paths)
+    assert near_copies(np.stack([one.x for one in found if one.x is not None])) == []
+    pairs = sharing_audio(paths, [one.prints for one in found])
+    assert pairs == [(0, 2)]
+    groups = held_out_together(["ann", "bob", "cid", "dan"], pairs)
+    assert groups[0] == groups[2] and len(set(groups)) == 3
+
+
+def test_of_a_file_with_several_rows_the_first_stands_for_all(music: Path) -> None:
+    whole, part = music / "Rock" / "0.flac", music / "Rock" / "part.mp3"
+    paths = [whole, whole, part, part, part]
+    assert sharing_audio(paths, [one.prints for one in embed(paths)]) == [(0, 2)]
+
+
+def test_tracks_without_landmarks_share_nothing(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    assert sharing_audio(paths, [(), ((0.0, b""),), ((0.0, b""),)]) == [] == sharing_audio([], [])
+
+
+def test_learn_holds_excerpts_out_with_their_songs(music: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    paths = sorted(music.rglob("*.*"))
+    rows = [f"{path.parent.name}/{path.name},Artist {i}\n" for i, path in enumerate(paths)]
+    (tmp_path / "artists.csv").write_text("id,artist\n" + "".join(rows))
+    settings = LearnSettings(artists=tmp_path / "artists.csv")
+    result = learn(music, tmp_path / "out", settings, notify=said.append)
+    assert result.scores is not None and (result.scores["n"], result.scores["n_groups"]) == (22, 20)
+    (note,) = [sentence for sentence in said if "excerpts, perhaps" in sentence]
+    assert note.startswith("2 pairs of tracks") and note.endswith(": 0.flac and part.mp3, 0.flac and part.mp3")
+
+
+# --- embeddings ---
 
 
 def at_distance(row: np.ndarray, distance: float, seed: int) -> np.ndarray:  # type: ignore[type-arg]

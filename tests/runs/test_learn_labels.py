@@ -54,6 +54,15 @@ def test_artists_of_folders_may_come_from_a_table(tmp_path: Path) -> None:
     assert [f.artist for f in found.files] == ["Somebody", "Artist 1", "Artist 2", "Somebody"]
 
 
+def test_recordings_that_a_table_states_are_kept(tmp_path: Path) -> None:
+    for i, name in enumerate(("ax", "by", "cz", "dw")):
+        write_track(tmp_path / f"{name}.flac", 0, i)
+    rows = "ax.flac,Blues,s1\nby.flac,Blues,s1\ncz.flac,Folk,s2\ndw.flac,Folk,\n"
+    (tmp_path / "t.csv").write_text(f"path,genre,song_id\n{rows}")
+    found = from_folders(tmp_path / "t.csv", None)
+    assert [f.recording for f in found.files] == ["s1", "s1", "s2", None]
+
+
 def test_folder_whose_name_cannot_be_a_genre_is_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path / "music", tracks=2, genres=("Blues", "a\x07bell"))
     with pytest.raises(DatasetError, match=r"no genre can be called 'a\\x07bell': rename it"):

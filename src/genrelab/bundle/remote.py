@@ -6,7 +6,6 @@ import atexit
 import re
 import shutil
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from genrelab.core.storage import Folder
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*(?:::|://)", re.ASCII)
+_FILES = (MANIFEST_FILE, MODEL_FILE, CARD_FILE)
+_COPIES: dict[str, Path] = {}
+"""Address → the folder that this process has copied it to."""
 
 
 def is_address(name: str | Path) -> bool:
@@ -45,7 +47,8 @@ def load_bundle_at(name: str | Path) -> Bundle:
 def fetch_bundle(name: str | Path) -> Path:
     """The folder of a bundle on this disk: itself, or a copy of what lies at an address, until this process ends.
 
-    An address may also be RUN/MODEL. The copy is made once, and is not checked: that is done when it is loaded.
+    An address may also be RUN/MODEL. The copy is made once, or again where a file of it is gone, and is not checked:
+    that is done when it is loaded.
 
     Raises:
         BundleError: no bundle there, or it cannot be fetched.
@@ -56,10 +59,15 @@ def fetch_bundle(name: str | Path) -> Path:
     from genrelab.core.storage import Folder  # late: a bundle on this disk needs no fsspec
 
     source = Folder(name)
-    return source.local if source.is_local else _fetch(str(name).rstrip("/"))
+    if source.is_local:
+        return source.local
+    address = str(name).rstrip("/")
+    copy = _COPIES.get(address)
+    if copy is None or not all((copy / file).is_file() for file in _FILES):  # who cleans temporary folders may be early
+        copy = _COPIES[address] = _fetch(address)
+    return copy
 
 
-@lru_cache
 def _fetch(address: str) -> Path:
     from genrelab.core.storage import Folder
 
@@ -67,7 +75,7 @@ def _fetch(address: str) -> Path:
     atexit.register(shutil.rmtree, where, ignore_errors=True)
     try:
         source = _folder_of_bundle(Folder(address))
-        for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
+        for file in _FILES:
             if source.size(file) > MAX_BYTES[file]:
                 raise BundleError(f"{printable(str(source))}/{file}: is larger than {MAX_BYTES[file]:,} bytes")
             source.fetch(file, where)

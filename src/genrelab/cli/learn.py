@@ -39,6 +39,7 @@ def learn(
             help="CSV with the columns path and genre: your decisions; no genre leaves a file out.",
         ),
     ] = None,
+    group_column: options.GroupColumn = None,
     keep_spellings: options.KeepSpellings = False,
     jobs: options.Jobs = None,
     as_json: options.AsJson = False,
@@ -53,7 +54,9 @@ def learn(
     use_one_thread()
     from genrelab.runs import learn as program
 
-    settings = program.LearnSettings(labels, all_values, artists, corrections, keep_spellings, jobs)
+    settings = program.LearnSettings(
+        labels, all_values, artists, corrections, keep_spellings, jobs, group_column=group_column
+    )
     with console.progress_bar("Reading") as progress:
         result = program.learn(root, out, settings, notify=console.notify, progress=progress)
     typer.echo(json.dumps(result.to_json(), indent=1) if as_json else text(result, root))

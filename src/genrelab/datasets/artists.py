@@ -1,4 +1,4 @@
-"""Artist names, and artists read from a CSV that may name tracks by path, file name or stem."""
+"""Artists in the tags of files, and in a CSV that may name tracks by path, file name or stem."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from genrelab.audio.file_tags import FileTags, read_file_tags
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.identity.artist_names import is_no_artist, name_key
+from genrelab.identity.artists import Credit
 
 UNKNOWN_ARTISTS = "artists are unknown: name them with --artists FILE (columns id, artist)"
 """Note on a dataset in which no artist is known."""
 
 
-fold_name = name_key
+def tags_of(file: Path) -> FileTags:
+    """What the tags of a file say; nothing where it cannot be read."""
+    try:
+        return read_file_tags(file)
+    except OSError:
+        return FileTags(readable=False)
+
+
+def first_artist(credit: Credit) -> str | None:
+    """The first name in a credit that is no `Various Artists`, the track's own before the album's."""
+    return next((name for name in (*credit.names, *credit.album_names) if not is_no_artist(name)), None)
 
 
 def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -29,6 +29,7 @@ from genrelab.datasets.scan import scan, unused_notes
 from genrelab.identity.artists import Credit
 
 NAME = "fma"
+OPTIONS = ("subset", "drop")
 EXPECTED_LAYOUT = f"{METADATA}, or FMA's own features.csv or echonest.csv"
 
 SUBSETS = ("small", "medium", "large", "full")

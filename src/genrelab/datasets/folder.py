@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from genrelab.audio.file_tags import FileTags, read_file_tags
+from genrelab.audio.file_tags import FileTags
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.artists import UNKNOWN_ARTISTS, read_artist_table
+from genrelab.datasets.artists import UNKNOWN_ARTISTS, first_artist, read_artist_table, tags_of
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, sort_tracks
 from genrelab.datasets.fma_tables import refuse_clips_without_metadata
 from genrelab.datasets.scan import UNREADABLE, ScannedFolder, scan, unused_notes
-from genrelab.identity.artist_names import is_no_artist, name_key
+from genrelab.identity.artist_names import name_key
 from genrelab.identity.artists import Credit
 
 NAME = "folder"
+OPTIONS = ("artists",)
 EXPECTED_LAYOUT = "a folder with one folder per genre and audio below each (rock/song.mp3)"
 
 STRAY = "directly in ROOT, in no genre folder"
@@ -51,10 +52,10 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
             "; ".join([f"{root}: {stray}", *unused_notes(found.unused), f"looked for {EXPECTED_LAYOUT}"])
         )
     refuse_clips_without_metadata(root, found.audio)
-    tags = {i: _read_tags(root / i) for i in track_ids}
+    tags = {i: tags_of(root / i) for i in track_ids}
     stated, notes = read_artist_table(options.artists, track_ids) if options.artists else ({}, [])
     credited = {i: Credit(names=(stated[i],)) if i in stated else tags[i].credit for i in track_ids}
-    artists = {i: next(iter(_people(credit)), None) for i, credit in credited.items()}
+    artists = {i: first_artist(credit) for i, credit in credited.items()}
     tracks = sort_tracks(
         Track(i, path=i, genre=_genre(i), artist=artists[i], album=tags[i].album, credit=credited[i]) for i in track_ids
     )
@@ -65,18 +66,6 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
 
 def _genre(track_id: str) -> str:
     return track_id.split("/", 1)[0]
-
-
-def _read_tags(file: Path) -> FileTags:
-    try:
-        return read_file_tags(file)
-    except OSError:
-        return FileTags(readable=False)
-
-
-def _people(credit: Credit) -> list[str]:
-    """The names in a credit that are no `Various Artists`, the track's own first."""
-    return [name for name in (*credit.names, *credit.album_names) if not is_no_artist(name)]
 
 
 def _file_notes(found: ScannedFolder) -> list[str]:
@@ -98,12 +87,6 @@ def _artist_notes(artists: dict[str, str | None], tags: dict[str, FileTags], sta
     if not names:
         notes.append(UNKNOWN_ARTISTS)
     unreadable = [i for i, t in tags.items() if not t.readable]
-    collective = [i for i, t in tags.items() if t.credit.text and artists[i] is None]
     if unreadable:
         notes.append(f"{pluralize(unreadable, 'file')} with tags that cannot be read: {join_first(unreadable)}")
-    if collective:
-        notes.append(
-            f"{pluralize(collective, 'file')} tagged Various Artists or the like, taken as unknown: "
-            f"{join_first(collective)}"
-        )
     return notes

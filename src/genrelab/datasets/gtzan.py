@@ -24,6 +24,7 @@ from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, s
 from genrelab.datasets.scan import scan, unused_notes
 
 NAME = "gtzan"
+OPTIONS = ("artists", "split_files")
 EXPECTED_LAYOUT = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
 
 FORMATS = (".wav", ".au", ".flac", ".mp3")

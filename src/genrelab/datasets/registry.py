@@ -1,14 +1,15 @@
 """Registry of datasets: one module per source, all with the same interface; the source of a ROOT is detected.
 
-A module holds `NAME`, `EXPECTED_LAYOUT` (what a ROOT of this kind looks like), `matches(root)` (why it fits, or
-None) and `load(root, options)`. To add one, write its file and put its name into `DETECTION_ORDER`.
+A module holds `NAME`, `OPTIONS` (fields of `DatasetOptions` that it uses), `EXPECTED_LAYOUT` (what a ROOT of this kind
+looks like), `matches(root)` (why it fits, or None) and `load(root, options)`. To add one, write its file and put its
+name into `DETECTION_ORDER`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -35,6 +36,7 @@ class DatasetModule(Protocol):
     """Interface of every dataset module."""
 
     NAME: str
+    OPTIONS: tuple[str, ...]
     EXPECTED_LAYOUT: str
 
     def matches(self, root: Path) -> str | None:
@@ -65,10 +67,10 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
     root = _existing_path(root)
     if name != "auto":
         with _convert_os_errors(root):
-            return _identify(_load_module("fma" if name in FMA_NAMES else name).load(root, options), options)
+            return _load("fma" if name in FMA_NAMES else name, root, options)
     found, reason = detect(root)
     with _convert_os_errors(root):
-        dataset = _identify(_load_module(found).load(root, options), options)
+        dataset = _load(found, root, options)
     return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
 
 
@@ -97,6 +99,24 @@ def _table_hint(root: Path) -> str:
     return f" Did you mean {printable(str(tables[0]))}?{more}"
 
 
+def _load(name: str, root: Path, options: DatasetOptions) -> Dataset:
+    """The dataset of one module.
+
+    Raises:
+        SettingsError: an option that this kind of dataset does not use: ignored it would be missed.
+    """
+    module = _load_module(name)
+    for field in fields(options):
+        used = field.name in (*module.OPTIONS, "keep_spellings") or getattr(options, field.name) == field.default
+        if not used:
+            users = [kind for kind in DETECTION_ORDER if field.name in _load_module(kind).OPTIONS]
+            raise SettingsError(
+                f"--{field.name.replace('_', '-')} goes with a dataset of the kind {' or '.join(users)}, and "
+                f"{printable(str(root))} is one of the kind {name}: leave the option out"
+            )
+    return _identify(module.load(root, options), options)
+
+
 def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
     """The dataset with one genre, one artist and one recording for everything that is the same however it is written.
 
@@ -108,7 +128,7 @@ def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
     credited = [_credit(t) for t in tracks]
     artists = link_artists(credited)
     names = [t.path or t.track_id for t in tracks]
-    recordings = find_recordings(names, genres.names, [t.recording for t in tracks])
+    recordings = find_recordings(names, genres.names, [t.recording for t in tracks], artists.artists)
     found = zip(tracks, credited, genres.names, artists.artists, recordings.of, strict=True)
     same = tuple(
         replace(t, genre=genre, artist=artist, credit=c, artist_credit=c.text, recording=recording)

@@ -21,8 +21,10 @@ from genrelab.core.config import PARTS
 from genrelab.core.csv_tables import SUFFIXES, TableFile, cell_texts, open_table
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.artists import first_artist, tags_of
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, parse_part, sort_tracks
 from genrelab.datasets.tables.columns import FeatureColumns, choose_features
+from genrelab.datasets.tables.grouping import PIECES, numbers_of_pieces
 from genrelab.datasets.tables.paths import find_paths
 from genrelab.datasets.tables.recordings import RowNames, name_rows, with_artists_of_rows
 from genrelab.datasets.tables.roles import MAX_COLUMNS_SHOWN, ColumnRoles, column_roles, describe_columns
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "table"
+OPTIONS = (
+    "artists", "label", "split_column", "artist_column", "id_column", "drop", "impute", "group_column",
+)  # fmt: skip
 EXPECTED_LAYOUT = "a .csv, .tsv or .parquet file with a column of genres"
 
 MIN_ROWS_A_GENRE = 5
@@ -158,6 +163,11 @@ def _read_manifest(
     ]
     notes = [f"list of audio files (column {roles.path}), which lie below {found.folder}", *found.notes, *rows.notes]
     notes += _track_notes(tracks, roles)
+    if roles.artist is None and not roles.credit:
+        tracks = [_with_tags(found.folder, t) for t in tracks]
+        known = [t.artist for t in tracks if t.artist is not None]
+        n_files = pluralize(tracks, "file")
+        notes.append(f"{pluralize(set(known), 'artist')} known for {len(known):,} of {n_files}, from tags")
     if blank := [f"row {n}" for n, path in enumerate(found.paths, start=1) if path is None]:
         notes.append(f"{pluralize(blank, 'row')} without a path: {join_first(blank)}")
     twice = {path for path, n in Counter(found.paths).items() if n > 1 and path}
@@ -172,6 +182,14 @@ def _read_manifest(
     return Dataset(NAME, found.folder, sort_tracks(tracks)), rows, notes
 
 
+def _with_tags(folder: Path, track: Track) -> Track:
+    """The track with the artist and the album of its file's tags."""
+    if track.path is None:
+        return track
+    tags = tags_of(folder / track.path)
+    return replace(track, artist=first_artist(tags.credit), album=track.album or tags.album, credit=tags.credit)
+
+
 # === Features ===
 
 
@@ -183,6 +201,7 @@ def _read_features(
     tracks = _make_tracks(root, frame, roles, rows, [None] * len(frame))
     others = [c for c in table.columns if c not in roles.named and c not in rows.columns]
     reasons = {c: why for c in others if (why := roles.why_no_feature(c)) is not None}
+    reasons |= dict.fromkeys(numbers_of_pieces(frame, [c for c in others if c not in reasons], rows.recordings), PIECES)
     chosen = choose_features(root, table, frame, [c for c in others if c not in reasons])
     reasons |= chosen.left_out
     _check_any_left(root, frame, chosen, reasons)

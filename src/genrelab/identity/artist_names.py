@@ -5,25 +5,31 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 _SURE_SEPARATOR = re.compile(
-    r"\s*[;|·•／、\0\n\\]+\s*"
-    r"|\s*[(\[]?\s*\b(?:feat|ft|featuring|pres|presents|prod(?:uced|\.)? by|prod|vs|versus|meets)\b\.?\s*"
-    r"|\s+w/\s*",
+    r"\s?[;|·•・、\0\n\\]+\s?|\s?//\s?"
+    r"|\s?[(\[]?\s?\b(?:feat|ft|featuring|introducing|pres|presents|prod(?:uced|\.)? by|prod|vs|versus|meets)\b\.?\s?"
+    r"|\s[wf]/\s?",
     re.IGNORECASE,
 )
 _POSSIBLE_SEPARATOR = re.compile(
-    r"\s*[&+]\s*|\s+(?:and|with|con|mit|avec|und|et|y|e|x|×)\s+|\s+/\s+|(?<=\w{3})/(?=\w{3})"
-    r"|\s*[(\[]\s*(?:and|with)\s+",
+    r"\s?[&+]\s?|\s(?:and|with|con|mit|avec|und|et|y|e|och|og|и|x|×)\s|\s/\s|(?<=\w{3})/(?=\w{3})"
+    r"|\s?[(\[]\s?(?:and|with)\s",
     re.IGNORECASE,
 )
-_COMMA = re.compile(r",\s+|(?<!\d),(?!\d)")
-_ARTICLE_BEHIND = re.compile(r"^(?P<name>.+),\s*(?P<article>the)$", re.IGNORECASE)
+_COMMA = re.compile(r",\s|(?<!\d),(?!\d)")
+_ARTICLE = re.compile(r"^(?:the (?=\S)|an? (?=\S{3}))")
+_ARTICLES = "the|die|der|das|los|las|les|la|le|el"
+_ARTICLE_BEHIND = re.compile(rf"^(?P<name>.+?)(?:,\s?(?P<a>{_ARTICLES})|\s\((?P<b>{_ARTICLES})\))$", re.IGNORECASE)
+_AND = re.compile(r"\s?(?:[&+]|\b'?n'?\b|\band\b)\s?")
+MAX_TEXT = 1_000
+"""Longer texts are no credit: they count as one name."""
+
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _OTHER_LETTERS = str.maketrans(
-    {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "&": " and ", "+": " and "}
+    {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "’": "'", "‘": "'", "`": "'"}
 )
 
 _GENERIC_PARTS_TEXT = (
@@ -39,30 +45,19 @@ GENERIC_PARTS = frozenset(_GENERIC_PARTS_TEXT.split())
 def name_key(name: str) -> str:
     """A text that is equal for all spellings of one artist's name; it's for comparing, not for showing.
 
-    Case, accents, spaces, punctuation, an article (`The X`, `X, The`) and the form of Unicode don't count.
+    Case, accents, spaces, punctuation, an article (`The X`, `X, The`), `&`, `and` and `'n'`, and the form of Unicode
+    don't count.
     """
     folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", _article_first(name))).casefold()
-    words = " ".join(folded.translate(_OTHER_LETTERS).split())
-    kept = "".join(c for c in words.removeprefix("the ") if unicodedata.category(c)[0] in "LMN")
+    words = " ".join(_AND.sub(" and ", folded.translate(_OTHER_LETTERS)).split())
+    kept = "".join(c for c in _ARTICLE.sub("", words) if unicodedata.category(c)[0] in "LMN")
     return kept or words.replace(" ", "")
-
-
-NO_ARTIST_IDS = frozenset(
-    (
-        "89ad4ac3-39f7-470e-963a-56509c546377",  # Various Artists
-        "125ec42a-7229-4250-afc5-e057484327fe",  # [unknown]
-        "9be7f096-97ec-4615-8957-8d40b5dcbc41",  # [traditional]
-        "f731ccc4-e22a-43af-a747-64213329e088",  # [anonymous]
-        "eec63d3c-3b81-4ad4-b1e4-7c147d4d2b61",  # [no artist]
-    )
-)
-"""MusicBrainz' ids for that (musicbrainz.org/doc/Style/Unknown_and_untitled/Special_purpose_artist)."""
 
 
 def _article_first(name: str) -> str:
     """`Beatles, The` → `The Beatles`."""
-    found = _ARTICLE_BEHIND.match(name.strip())
-    return f"{found['article']} {found['name']}" if found else name
+    found = _ARTICLE_BEHIND.match(" ".join(name[:MAX_TEXT].split()))
+    return f"{found['a'] or found['b']} {found['name']}" if found else name
 
 
 NO_ARTIST = frozenset(
@@ -76,42 +71,82 @@ NO_ARTIST = frozenset(
             "unbekannter künstler", "unbekannter interpret", "artistes divers", "divers", "inconnu",
             "artiste inconnu", "varios artistas", "varios", "artista desconocido", "desconocido", "artisti vari",
             "aa.vv.", "aavv", "autori vari", "artista sconosciuto", "vários artistas", "diverse artiesten",
-            "onbekende artiest",
+            "onbekende artiest", "vvaa", "artist unknown", "track artist", "diverse artister", "blandade artister",
+            "群星", "オムニバス", "разные исполнители", "неизвестен", "неизвестный исполнитель",
         ),
     )
 )  # fmt: skip
 """What people and players write where no single artist is meant, by `name_key`: it joins no tracks."""
 
+_MANY = tuple(map(name_key, ("various artists", "verschiedene interpreten", "artistes divers", "varios artistas")))
+"""So begins `Various Artists - Now 100`, too."""
+
+NO_ARTIST_IDS = frozenset(
+    (
+        "89ad4ac3-39f7-470e-963a-56509c546377",  # Various Artists
+        "125ec42a-7229-4250-afc5-e057484327fe",  # [unknown]
+        "9be7f096-97ec-4615-8957-8d40b5dcbc41",  # [traditional]
+        "f731ccc4-e22a-43af-a747-64213329e088",  # [anonymous]
+        "eec63d3c-3b81-4ad4-b1e4-7c147d4d2b61",  # [no artist]
+    )
+)
+"""MusicBrainz' ids for that (musicbrainz.org/doc/Style/Unknown_and_untitled/Special_purpose_artist)."""
+
+NO_IDS = frozenset(("", "0", "-1", "none", "nan", "null", "unknown", "n/a"))
+"""What tables hold where an artist's id is not known."""
+
 
 def is_no_artist(name: str) -> bool:
     """Does a text name no single artist: `Various Artists`, `Unknown`, nothing?"""
-    return name_key(name) in NO_ARTIST
+    key = name_key(name)
+    return key in NO_ARTIST or key.startswith(_MANY)
 
 
-def people_in(texts: Iterable[str]) -> tuple[str, ...]:
+def people_in(texts: Iterable[str], known: Collection[str] = (), *, last_name_first: bool = False) -> tuple[str, ...]:
     """The names in the values of an artist's tag, each once, in order; those that name nobody are left out.
 
-    `X feat. Y`, `X & Y`, `Y with X` are two names. A band such as `Simon & Garfunkel` gives two names as well, which
-    does no harm: its tracks all have both. Parts that many credits share, such as `Friends`, are no names.
+    `X feat. Y`, `X & Y`, `Y with X` are two names, and so are those of a band such as `Simon & Garfunkel`: its tracks
+    have both. Parts that many credits share, such as `Friends`, are no names.
+
+    Args:
+        known: `name_key` of names that stand by themselves elsewhere: `Bowie, David` is one person where
+            `David Bowie` is known, `Ann, Bob` are two where Ann is.
+        last_name_first: does the collection write persons as `Bowie, David`?
     """
     found: dict[str, str] = {}
     for text in texts:
-        parts = _parts(text)
+        parts = _parts(text) if len(text) <= MAX_TEXT else [text]
         names = [p for p in parts if len(parts) == 1 or name_key(p) not in GENERIC_PARTS]
-        for name in names or [text]:
-            if not is_no_artist(name):
-                found.setdefault(name_key(name), name)
+        for written in names or [text]:
+            for name in _around_comma(written, known, last_name_first):
+                if not is_no_artist(name) and (len(parts) == 1 or name_key(name) not in GENERIC_PARTS):
+                    found.setdefault(name_key(name), name)
     return tuple(found.values())
+
+
+def is_last_name_first(text: str) -> bool:
+    """Has a text the form of `Bowie, David`: one comma, and no other sign of several people?"""
+    return len(_parts(text)) == 1 and len(_COMMA.split(text)) == 2 and _article_first(text) == text
+
+
+def _around_comma(name: str, known: Collection[str], last_name_first: bool) -> list[str]:
+    parts = [part for part in (p.strip() for p in _COMMA.split(name)) if part]
+    if len(parts) != 2:
+        return parts or [name]
+    generic = [part for part in parts if name_key(part) in GENERIC_PARTS]
+    turned = f"{parts[1]} {parts[0]}"
+    if generic or name_key(turned) in known:
+        return [part for part in parts if part not in generic] if generic else [turned]
+    alone = any(name_key(part) in known for part in parts)
+    return [turned] if last_name_first and not alone else parts
 
 
 @lru_cache(maxsize=1 << 16)
 def _parts(text: str) -> list[str]:
-    parts: list[str] = []
-    for credited in _SURE_SEPARATOR.split(html.unescape(text)):
-        for name in _POSSIBLE_SEPARATOR.split(credited):
-            single = _article_first(name)
-            parts += [single] if single != name else _COMMA.split(name)
-    clean = (" ".join(_without_open_bracket(part).split()) for part in parts)
+    """The parts of a credit; what stands around a comma stays together."""
+    plain = " ".join(unicodedata.normalize("NFKC", html.unescape(text)).replace("\0", ";").split())
+    parts = [_article_first(p) for c in _SURE_SEPARATOR.split(plain) for p in _POSSIBLE_SEPARATOR.split(c)]
+    clean = (_without_open_bracket(part).strip(" ,") for part in parts)
     return [part for part in clean if part]
 
 

@@ -12,11 +12,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genrelab.core.text import join_first, pluralize
-from genrelab.identity.artist_names import NO_ARTIST_IDS, is_no_artist, name_key, people_in
+from genrelab.identity.artist_names import (
+    NO_ARTIST_IDS,
+    NO_IDS,
+    is_last_name_first,
+    is_no_artist,
+    name_key,
+    people_in,
+)
 from genrelab.identity.groups import connected_groups
 
 FREQUENT_SHARE = 0.2
 """Share of a collection's tracks above which a name links nobody: a label or a host, or there would be one group."""
+
+MIN_PARTNERS = 2
+"""With so many others such a name must be credited to be one: who is credited with a single other is no host."""
+
+LARGE_SHARE = 0.2
+"""Share of the tracks from which on a group of several persons is reported."""
+
+MIN_LAST_NAMES_FIRST = 4
+"""So many names such as `Bowie, David`, which must be most of all, show that a collection writes them so."""
 
 MAX_NAMES_SHOWN = 3
 
@@ -87,11 +103,20 @@ class _People:
     def __init__(self, credited: Sequence[Credit]) -> None:
         self._written: dict[str, Counter[str]] = defaultdict(Counter)
         self._known_as: dict[str, set[str]] = defaultdict(set)
+        texts = {text for credit in credited for text in (*credit.names, *credit.album_names)}
+        turned = {text for text in texts if is_last_name_first(text)}
+        self._single = {name_key(text) for text in texts if "," not in text and len(people_in([text])) == 1}
+        self._last_name_first = len(turned) >= max(MIN_LAST_NAMES_FIRST, len(texts) / 2)
         found = [self._credited(credit) for credit in credited]
         # A name without an id is each of those whose ids are known under it.
         self.of = [list(dict.fromkeys(p for one in persons for p in self._resolved(one))) for persons in found]
         self.counts = Counter(person for persons in self.of for person in persons)
-        self.frequent = {p for p, n in self.counts.items() if n > FREQUENT_SHARE * len(credited)}
+        partners: dict[str, set[str]] = defaultdict(set)
+        for persons in self.of:
+            for person in persons:
+                partners[person].update(persons)
+        hosts = (p for p in self.counts if len(partners[p]) > MIN_PARTNERS)  # with the person itself
+        self.frequent = {p for p in hosts if self.counts[p] > FREQUENT_SHARE * len(credited)}
 
     def linking(self, track: int) -> list[str]:
         """The persons of a track who link it to others."""
@@ -109,8 +134,9 @@ class _People:
 
     def _persons(self, names: Sequence[str], ids: Sequence[str]) -> list[str]:
         """Ids and keys of names. Where each name has an id, names stand beside them only for the members of a band."""
-        ids = [i.strip().casefold() for text in ids for i in _ID_SEPARATOR.split(text) if i.strip()]
-        people = people_in(names)
+        stated = (i.strip().casefold() for text in ids for i in _ID_SEPARATOR.split(text))
+        ids = [i for i in stated if i not in NO_IDS]
+        people = people_in(names, self._single, last_name_first=self._last_name_first)
         of_id = next((texts for texts in (tuple(names), people) if len(texts) == len(ids)), ())
         for i, text in zip(ids, of_id or [*names[:1]] * len(ids), strict=False):
             self._written[f"id {i}"][text] += 1
@@ -144,7 +170,7 @@ def _with_frequent_first(group: list[int], people: _People) -> list[int]:
 def _group_names(group: Sequence[int], credited: Sequence[Credit], people: _People) -> dict[int, str]:
     """A name for each group: the credit that all of its tracks have, else its persons, the most frequent first.
 
-    Two groups never have the same name.
+    Two groups never have the same name, none has one that means nobody, and the order of tracks does not matter.
     """
     persons: dict[int, Counter[str]] = defaultdict(Counter)
     texts: dict[int, Counter[str]] = defaultdict(Counter)
@@ -153,12 +179,12 @@ def _group_names(group: Sequence[int], credited: Sequence[Credit], people: _Peop
         texts[g][credited[track].text or ""] += 1
     names: dict[int, str] = {}
     taken: set[str] = set()
-    for g, counts in persons.items():
-        shown = [people.name(person) for person, _ in counts.most_common()]
+    for g, counts in sorted(persons.items(), key=lambda item: sorted(item[1])):
+        shown = [people.name(p) for p in sorted(counts, key=lambda p: (-counts[p], people.name(p)))]
         same = len(counts) > 1 and len(set(map(name_key, texts[g]))) == 1
         name = _most_frequent(texts[g]) if same else join_first(list(dict.fromkeys(shown)), most=MAX_NAMES_SHOWN)
-        if name_key(name) in taken:  # two bands of one name, told apart by their ids
-            name = next(f"{name} [{n}]" for n in range(2, len(group) + 2) if name_key(f"{name} {n}") not in taken)
+        if is_no_artist(name) or name_key(name) in taken:  # two bands of one name, told apart by their ids
+            name = next(f"{name} [{n}]" for n in range(2, len(group) + 3) if name_key(f"{name} {n}") not in taken)
         taken.add(name_key(name))
         names[g] = name
     return names
@@ -173,7 +199,7 @@ def _notes(credited: Sequence[Credit], artists: Sequence[str | None], people: _P
     written = {credit.text for credit, artist in zip(credited, artists, strict=True) if artist is not None}
     groups = {artist for artist in artists if artist is not None}
     notes = []
-    if groups:
+    if len(written) != len(groups):
         notes.append(f"{pluralize(written, 'name')} of artists as written became {len(groups):,} (persons or groups)")
     nobody = sum(credit.text is not None and artist is None for credit, artist in zip(credited, artists, strict=True))
     if nobody:
@@ -185,4 +211,12 @@ def _notes(credited: Sequence[Credit], artists: Sequence[str | None], people: _P
             f"credited on over {FREQUENT_SHARE:.0%} of the tracks, so joining nobody, and perhaps on both sides of a "
             f"split: {join_first(shares)}"
         )
+    sizes = Counter(artist for artist in artists if artist is not None)
+    for artist, n in sizes.most_common(1):
+        n_people = len({p for own, persons in zip(artists, people.of, strict=True) if own == artist for p in persons})
+        if n_people > 1 and n > LARGE_SHARE * len(credited):
+            notes.append(
+                f"{n / len(credited):.0%} of the tracks are one group of {n_people:,} persons, as each shares a track "
+                f"with another of them: {artist}; no split parts it"
+            )
     return notes

@@ -113,14 +113,36 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 
 _AND = re.compile(r"[&+]|\band\b", re.IGNORECASE)
 _ACCENTS = re.compile("[\u0300-\u036f]")
+_LOOKALIKES = str.maketrans("\u2010\u2011\u2012\u2013\u2212\u266f", "-----#")
+_ENDS = re.compile(r"(?P<before>[+-]*)(?P<name>.*?)(?P<behind>[+-]*)", re.DOTALL)
+_LOOSE_SIGNS = re.compile(r"\s+[+-]+$|^[+-]+\s+(?!\d)")
+_NUMBER = re.compile(r"(?P<sign>[+-]?)0*(?P<whole>\d*?)(?:[.,](?P<part>\d*?)0*)?", re.ASCII)
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:\s*[^\w\s]+\s*|[\s_]+)(?=\d)")
 
 
 def _plain(name: str) -> str:
-    """Lower case without spaces, punctuation and accents; `&` and `+` count as `and`."""
-    folded = _AND.sub(" and ", _ACCENTS.sub("", unicodedata.normalize("NFKD", name))).casefold()
-    kept = "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
+    """Lower case without spaces, punctuation and accents; `&` and `+` count as `and`.
+
+    Signs that tell names apart stay: `#` and a flat, `+` and `-` at the ends, and what stands between two digits.
+    Numbers are told apart by their value.
+    """
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", name)).translate(_LOOKALIKES).strip()
+    number = _NUMBER.fullmatch(text)
+    if number is not None and any(c.isdigit() for c in text):
+        value = f"{number['whole'] or '0'}.{number['part'] or ''}".rstrip(".")
+        return f"-{value}" if number["sign"] == "-" and value != "0" else value
+    ends = _ENDS.fullmatch(_LOOSE_SIGNS.sub("", text))
+    assert ends is not None
+    folded = _AND.sub(" and ", ends["name"]).casefold()
+    parts = _BETWEEN_DIGITS.split(folded)
+    signs = [" ".join(sign.split()) or " " for sign in _BETWEEN_DIGITS.findall(folded)]
+    kept = "".join(_letters(part) + sign for part, sign in zip(parts, [*signs, ""], strict=True))
     # a name of nothing but signs, such as ♥ or ???, is told apart by its signs
-    return kept or " ".join(folded.split())
+    return f"{ends['before']}{kept}{ends['behind']}" if kept else " ".join(text.casefold().split())
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text if c in "#\u266d" or unicodedata.category(c)[0] in "LMN")
 
 
 _USUAL_OF_PLAIN = {_plain(spelling): usual for usual, others in USUAL_NAMES.items() for spelling in (usual, *others)}

@@ -20,7 +20,6 @@ NO_GENRE = frozenset(
             "unspecified", "not specified", "default", "various", "general", "unbekannt", "sonstige", "sonstiges",
             "andere", "verschiedenes", "diverse", "inconnu", "autre", "autres", "divers", "desconocido", "otro",
             "otros", "varios", "sconosciuto", "altro", "vari", "desconhecido", "outros", "onbekend", "overig",
-            "(255)",
         ),
     )
 )  # fmt: skip
@@ -33,7 +32,7 @@ KEEP_HINT = "--keep-spellings keeps genres as they are written"
 
 _NUMBERED = re.compile(r"\((\d{1,3}|RX|CR)\)")
 _SURE_SEPARATOR = re.compile(r"[;|\0]")
-_POSSIBLE_SEPARATOR = re.compile(r"[,/]")
+_NUMBERS = re.compile(r"\s*[+-]?\d+(?:[.,/]\d+)+\s*")
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def is_no_genre(name: str) -> bool:
 def separate_genres(texts: Iterable[str], known: Collection[str] = ()) -> tuple[str, ...]:
     """The genres in the values of a tag or a cell, each once; texts that name no genre are left out.
 
-    `Rock; Pop` are two. `Rock/Pop` and `Rock, Pop` are two if each part is known to be a genre and the whole is not.
-    ID3's numbers become names: `(17)` is Rock.
+    `Rock; Pop` are two. `Rock, Pop` and `Rock/Pop` are two if each part is known to be a genre; a usual name with a
+    slash, such as `Hip-Hop/Rap`, is one. ID3's numbers become names: `(17)` is Rock.
 
     Args:
         known: `spelling_key` of further texts that are genres by themselves.
@@ -84,7 +83,7 @@ def join_genres(labels: Sequence[str | None], *, keep_spellings: bool = False) -
     spellings = spelling_counts(name for name in firsts if name is not None)
     name_of = {key: most_frequent(found) for key, found in spellings.items()}
     names = tuple(None if name is None else name_of[spelling_key(name)] for name in firsts)
-    notes = [*_joined_notes(labels, firsts, names), *_several_notes(labels, separated), *_none_notes(labels, names)]
+    notes = [*_joined_notes(labels, separated, names), *_several_notes(labels, separated), *_none_notes(labels, names)]
     return JoinedGenres(names, tuple(notes))
 
 
@@ -110,30 +109,47 @@ def _without_numbers(text: str) -> str:
 
 
 def _parts(text: str, known: Collection[str]) -> list[str]:
-    """`Rock, Pop` → both, if both are genres and the whole is none."""
-    parts = [part.strip() for part in _POSSIBLE_SEPARATOR.split(text)]
-    if len(parts) < 2 or _is_usual(text):
+    """`Rock, Pop/Jazz` → all three, if they are genres."""
+    if _NUMBERS.fullmatch(text):  # a fraction, or a time signature
         return [text]
-    separate = all(_is_usual(part) or (spelling_key(part) in known and part) for part in parts)
+    commas = text.split(",")
+    found = [name for part in commas for name in _parts_by_slash(part, known)]
+    return found if len(commas) > 1 and _are_genres(found, known) else _parts_by_slash(text, known)
+
+
+def _parts_by_slash(text: str, known: Collection[str]) -> list[str]:
+    """`Rock/Pop` → both, if both are genres and the whole is no usual name."""
+    parts = text.split("/")
+    separate = len(parts) > 1 and not _is_usual(text) and _are_genres(parts, known)
     return parts if separate else [text]
+
+
+def _are_genres(names: Sequence[str], known: Collection[str]) -> bool:
+    return all(name.strip() and (_is_usual(name) or spelling_key(name) in known) for name in names)
 
 
 def _is_usual(name: str) -> bool:
     return spelling_key(name) in USUAL_KEYS
 
 
-def _joined_notes(labels: Sequence[str | None], firsts: Sequence[str | None], names: Sequence[str | None]) -> list[str]:
+def _joined_notes(
+    labels: Sequence[str | None], separated: dict[str, tuple[str, ...]], names: Sequence[str | None]
+) -> list[str]:
     """One note on all genres that were written in several ways."""
     written: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for label, first, name in zip(labels, firsts, names, strict=True):
-        if label is not None and first is not None and name is not None:
-            written[name][first].add(label if _SURE_SEPARATOR.search(label) is None else first)
+    for label, name in zip(labels, names, strict=True):
+        if label is not None and name is not None:
+            first = separated[label][0]
+            written[name][first].add(first if len(separated[label]) > 1 else label.strip(" ;"))
     joined = []
     for name, spellings in sorted(written.items()):
         if len(spellings) > 1:
             joined.append(f"{', '.join(sorted(spellings))} are {name}")
-        elif len({text.strip() for texts in spellings.values() for text in texts}) > 1:
-            joined.append(f"{name} is written in ways that look alike")
+        elif len(texts := set().union(*spellings.values())) > 1:
+            numbered = sorted(text for text in texts if _NUMBERED.match(text))
+            joined.append(
+                f"{', '.join(numbered)} is {name}" if numbered else f"{name} is written in ways that look alike"
+            )
     return [f"spellings of one genre were joined: {join_first(joined, most=10)}; {KEEP_HINT}"] if joined else []
 
 

@@ -40,6 +40,7 @@ a table does not tell which recordings they are of, and published tables have su
 
 LEAKS = {
     "same_recording": "from a recording of which another piece was learned from",
+    "numbered_alike": "from a recording of which another piece was learned from: their names have such numbers",
     "same_track": "learned from, too: the same file under another id",
     "same_audio": "learned from, too, as an exact copy",
     "same_features": "learned from, too, as an equal row of features",
@@ -58,13 +59,14 @@ COPIES = {
 """`4 of 306 tracks are` …"""
 
 SHARED = {
-    "same_recording": "recording by name", "same_artist": "artist", "same_album": "album", "same_track": "file",
+    "same_recording": "recording by name", "numbered_alike": "recording by number", "same_artist": "artist",
+    "same_album": "album", "same_track": "file",
     "same_audio": "audio",
     "near_duplicate": "recording", "same_features": "row of features",
 }  # fmt: skip
 """`None of 76 scored tracks shares its` …"""
 
-RECORDINGS = ("same_recording", "same_track", "same_audio", "near_duplicate")
+RECORDINGS = ("same_recording", "numbered_alike", "same_track", "same_audio", "near_duplicate")
 """Checks for the same recording: where one of them finds something, none of them is reported as clean."""
 
 MAX_PAIRS_NAMED = 3  # pairs in a sentence
@@ -94,7 +96,8 @@ def audit_prepared(prepared: Prepared) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "split": None, "n_scored": 0, "n_learned": 0,
         **_checks_and_verdict(checks, prepared), "sentences": [*_copy_sentences(checks, prepared), *unknown],
-        "fingerprints": fingerprints_of(prepared), "copies": copy_groups(prepared), "key": audit_key(prepared),
+        "fingerprints": fingerprints_of(prepared), "copies": copy_groups(prepared),
+        "inputs": prepared.about["fingerprint"], "key": audit_key(prepared),
     }  # fmt: skip
 
 
@@ -272,8 +275,8 @@ def _format_pair(a: str, b: str, score: float | None) -> str:
 
 
 def _verb(check: Check) -> str:
-    """`may be` for near duplicates: a score of matching landmarks is no proof, however high."""
-    return "may be" if check.name == "near_duplicate" else _is(check.leaking)
+    """`may be` for near duplicates and numbers: landmarks that match are no proof, however many, nor are names."""
+    return "may be" if check.name in ("near_duplicate", "numbered_alike") else _is(check.leaking)
 
 
 def _is(n: int) -> str:

@@ -22,6 +22,7 @@ from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
 from genrelab.features.fingerprint import Fingerprint
 from genrelab.identity.groups import connected_groups
+from genrelab.identity.recordings import is_perhaps
 from genrelab.leakage.near_duplicates import MIN_LANDMARKS, NearDuplicate, find_near_duplicates
 from genrelab.records.prepared import AUDIT_FILE, FINGERPRINTS_FILE, Prepared
 from genrelab.splits.track_table import artist_key
@@ -81,12 +82,13 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
 
 
 def copy_groups(prepared: Prepared) -> list[list[int]]:
-    """Tracks that hold the same recording, by file, audio or fingerprint: groups of two or more, each in order.
+    """Tracks that hold the same recording, by file, audio or fingerprint, or have equal rows in a table of features.
 
-    Empty for a table of features: its rows do not tell which recordings they are of.
+    Groups of two or more, each in order.
     """
     if "table" in prepared.views:
-        return []
+        rows = [() if key is None else (key,) for key in _feature_row_keys(prepared)]
+        return _members(connected_groups(len(prepared), rows))
     prints, payloads = prepared.fingerprints() or ([], dict[str, str]())
     index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     pairs = [(index[p.a], index[p.b]) for p in _near_duplicate_pairs(prepared, prints)]
@@ -94,10 +96,14 @@ def copy_groups(prepared: Prepared) -> list[list[int]]:
         [() if k is None or status != "ok" else (k,) for k, status in zip(keys, prepared.tracks["status"], strict=True)]
         for keys in (prepared.tracks["path"], _audio_keys(prepared, payloads))
     ]
+    return _members(connected_groups(len(prepared), *keyings, pairs=pairs))
+
+
+def _members(group: Sequence[int]) -> list[list[int]]:
     members: dict[int, list[int]] = defaultdict(list)
-    for i, group in enumerate(connected_groups(len(prepared), *keyings, pairs=pairs)):
-        members[group].append(i)
-    return [group for group in members.values() if len(group) > 1]
+    for i, g in enumerate(group):
+        members[g].append(i)
+    return [tracks for tracks in members.values() if len(tracks) > 1]
 
 
 def _audio_keys(prepared: Prepared, payloads: Mapping[str, str]) -> list[str | None]:
@@ -135,19 +141,20 @@ def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     notes = [f"{what} are unknown for {u:,} of {pluralize(n, 'track')}" if u else None
              for what, u in zip(("artists", "albums"), unknown, strict=True)]  # fmt: skip
     return [
-        *_piece_check(prepared, sides),
+        *_piece_checks(prepared, sides),
         _shared_key_check("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
         _shared_key_check("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
     ]
 
 
-def _piece_check(prepared: Prepared, sides: Sides) -> list[Check]:
-    """The check for pieces of one recording, where any track is known to be one."""
+def _piece_checks(prepared: Prepared, sides: Sides) -> Iterator[Check]:
+    """Checks for pieces of one recording, and for what is only numbered so; none where no track is either."""
     recordings = prepared.tracks["recording"]
-    if all(recording is None for recording in recordings):
-        return []
-    found = _shared_key_check("same_recording", recordings, sides, lambda a, b: "pieces of one recording")
-    return [replace(found, known=found.of)]
+    for name, perhaps in (("same_recording", False), ("numbered_alike", True)):
+        keys = [key if key is not None and is_perhaps(key) == perhaps else None for key in recordings]
+        if any(key is not None for key in keys):
+            found = _shared_key_check(name, keys, sides, lambda a, b: "pieces of one recording")
+            yield replace(found, known=found.of)
 
 
 def _album_key(artist: str | None, album: str | None, path: str | None) -> str | None:

@@ -134,19 +134,22 @@ class Prepared:
         None for a track that is the only one of its recording, as far as is known.
         """
         pieces = [() if key is None else (key,) for key in self.tracks["recording"]]
-        groups = connected_groups(len(self), pieces, pairs=self._copies())
+        groups = connected_groups(len(self), pieces, pairs=((g[0], i) for g in self.copies() or () for i in g[1:]))
         sizes = Counter(groups)
         return [group if sizes[group] > 1 else None for group in groups]
 
-    def _copies(self) -> list[tuple[int, int]]:
-        """Pairs of tracks that the audit found to hold the same audio; none where it is of other fingerprints."""
+    def copies(self) -> list[list[int]] | None:
+        """Groups of tracks with the same audio, or equal rows of a table, as the audit of these very tracks found them.
+
+        None where there is no such audit.
+        """
         try:
             found = self.folder.read_json(AUDIT_FILE)
-            if found["fingerprints"] != self.about.get("files", {}).get(FINGERPRINTS_FILE):
-                return []
-            return [(group[0], i) for group in found["copies"] for i in group[1:] if max(group) < len(self)]
+            groups: list[list[int]] = found["copies"]
+            fits = found["inputs"] == self.about["fingerprint"] and all(0 <= i < len(self) for g in groups for i in g)
+            return groups if fits else None
         except (FileNotFoundError, ValueError, LookupError, TypeError):
-            return []
+            return None
 
     def features(
         self, view: str | None = None

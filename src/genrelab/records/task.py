@@ -63,14 +63,17 @@ class Task:
         y = [genre_number.get(g, -1) for g in self.prepared.tracks["genre"]]
         return Labels(self.genres, np.array(y, np.int64), role, self._group_numbers())
 
+    def artists(self) -> list[str | None]:
+        """The artist of each track as splits keep it together; None where unknown."""
+        return list(artists_with_recordings(self.prepared.tracks["artist"], self.recordings))
+
     def groups(self) -> list[str | None] | None:
         """What may not stand on two sides, for each track: its artist, else its recording; None for one by itself.
 
         None as a whole where neither is known of any track.
         """
-        artists = artists_with_recordings(self.prepared.tracks["artist"], self.recordings)
         recordings = (None if r is None else f"\trecording {r}" for r in self.recordings)
-        keys = [artist or recording for artist, recording in zip(artists, recordings, strict=True)]
+        keys = [artist or recording for artist, recording in zip(self.artists(), recordings, strict=True)]
         return keys if any(k is not None for k in keys) else None
 
     def recording_groups(self) -> list[str | None] | None:
@@ -134,6 +137,8 @@ def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
     absent = [g for g in prepared.genres if g not in genres]
     if absent:
         notes.append(f"no usable track on this disk, so not part of the task: {', '.join(absent)}")
+    if prepared.copies() is None:
+        notes.append("copies of a track may stand on both sides: the preparation does not list them; prepare again")
     return Task(prepared, split, genres, tuple(notes), tuple(recordings))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from genrelab.identity.recordings import find_recordings
 from genrelab.runs.embedding_cache import VIEW, Embedded, embed_files
 from genrelab.runs.learn_advice import advice
 from genrelab.runs.learn_card import learn_card
-from genrelab.runs.learn_copies import held_out_together, near_copies
+from genrelab.runs.learn_copies import held_out_together, near_copies, sharing_audio
 from genrelab.runs.learn_head import Learned, Rows, learn_head
 from genrelab.runs.learn_labels import (
     SOURCES,
@@ -49,6 +49,7 @@ class LearnSettings:
         artists: CSV with the columns id and artist, for folders.
         corrections: CSV with the columns path and genre: a person's decisions.
         keep_spellings: genres stay as they are written.
+        group_column: of a table of files: its equal cells are pieces of one recording.
         jobs: number of worker processes; None: one a core.
     """
 
@@ -59,12 +60,15 @@ class LearnSettings:
     keep_spellings: bool = False
     jobs: int | None = None
     seed: int = 42
+    group_column: str | None = None
 
     def __post_init__(self) -> None:
         if self.labels not in SOURCES:
             raise SettingsError(f"--labels must be one of {', '.join(SOURCES)}. Received: {self.labels}")
         if self.labels == "tags" and self.artists is not None:
             raise SettingsError("--artists goes with --labels folders: files with tags name their artists themselves")
+        if self.labels == "tags" and self.group_column is not None:
+            raise SettingsError("--group-column goes with --labels folders and a table of files")
         if self.labels == "folders" and self.all_values:
             raise SettingsError("--all-values goes with --labels tags: a folder is one genre")
 
@@ -91,7 +95,7 @@ def learn(
     labelled = (
         from_tags(root, all_values=settings.all_values, keep_spellings=spelled)
         if settings.labels == "tags"
-        else from_folders(root, settings.artists, keep_spellings=spelled)
+        else from_folders(root, settings.artists, keep_spellings=spelled, group_column=settings.group_column)
     )
     if settings.corrections is not None:
         labelled = apply_corrections(labelled, settings.corrections, root)
@@ -103,16 +107,43 @@ def learn(
     embedded = embed_files(paths, jobs=settings.jobs or available_cores(), notify=notify, progress=progress)
     found = dict(zip(paths, embedded, strict=True))
     usable = _usable(labelled, found)
-    linked = link_artists([f.credit for f in usable.files])
-    recordings = find_recordings([_name(f.path, root) for f in usable.files], [f.genre for f in usable.files])
-    rows, copies = _rows(usable, found, linked.artists, recordings.of)
-    notes = [*linked.notes, *recordings.notes, *_notes_of_copies(usable.files, copies)]
+    same = _same_people_and_recordings(usable.files, root)
+    rows, copies = _rows(usable, found, same.artists, same.recordings)
+    notes = [*same.notes, *_notes_of_copies(usable.files, copies)]
     usable = replace(usable, notes=tuple(dict.fromkeys((*usable.notes, *notes))))
     for note in usable.notes[told:]:
         notify(note)
     learned = learn_head(rows, usable.genres, VIEW, seed=settings.seed)
-    n_artists = len({artist for artist in linked.artists if artist is not None})
+    n_artists = len({artist for artist in same.artists if artist is not None})
     return _write(out, root, usable, learned, check_music(usable.files, rows.x), n_artists)
+
+
+@dataclass(frozen=True)
+class _Same:
+    """Artist and recording of each labelled file, None where unknown or by itself, and what was found."""
+
+    artists: tuple[str | None, ...]
+    recordings: tuple[str | None, ...]
+    notes: tuple[str, ...]
+
+
+def _same_people_and_recordings(files: Sequence[LabelledFile], root: Path) -> _Same:
+    """A file of several genres counts once: a name's share of the music isn't that of the genres."""
+    credited = list(dict.fromkeys((f.path, f.credit) for f in files))
+    linked = link_artists([credit for _, credit in credited])
+    artist_of = dict(zip(credited, linked.artists, strict=True))
+    # Of several genres the most frequent: pieces of a recording may differ in the others.
+    sizes = Counter(f.genre for f in files)
+    once = {f.path: f for f in sorted(files, key=lambda f: (f.path, sizes[f.genre], f.genre))}
+    folder = root.parent if root.is_file() else root
+    names = [_name(path, folder) for path in once]
+    recordings = find_recordings(names, [f.genre for f in once.values()], [f.recording for f in once.values()])
+    recording_of = dict(zip(once, recordings.of, strict=True))
+    return _Same(
+        tuple(artist_of[f.path, f.credit] for f in files),
+        tuple(recording_of[f.path] for f in files),
+        (*linked.notes, *recordings.notes),
+    )
 
 
 def _usable(labelled: LabelledFiles, found: dict[Path, Embedded]) -> LabelledFiles:
@@ -154,7 +185,7 @@ def _rows(
     artists: Sequence[str | None],
     recordings: Sequence[str | None],
 ) -> tuple[Rows, list[tuple[int, int]]]:
-    """One row per file and genre, and pairs of rows that are nearly the same recording.
+    """One row per file and genre, and pairs of rows that are nearly the same recording, or share a stretch of one.
 
     A file of several genres, an artist, pieces of a recording, and near copies are held out as a whole; a file of
     several genres is scored once, and right if one of them is answered.
@@ -172,6 +203,7 @@ def _rows(
     y = np.array([number[f.genre] for f in labelled.files])
     paths = [f.path for f in labelled.files]
     copies = [(i, j) for i, j in near_copies(x) if paths[i] != paths[j]]
+    copies += sharing_audio(paths, [found[path].prints for path in paths])
     groups = held_out_together(names, copies, recordings)
     right = [frozenset(genres_of[path]) for path in paths]
     first = np.array([i == 0 or paths[i] != paths[i - 1] for i in range(len(paths))])  # they are sorted
@@ -202,8 +234,8 @@ def _notes_of_copies(files: Sequence[LabelledFile], copies: Sequence[tuple[int, 
         return []
     pairs = sorted({(files[i].path, files[j].path) for i, j in copies})
     return [
-        f"{pluralize(pairs, 'pair')} of tracks sound nearly the same (copies, perhaps), so that neither is scored by "
-        f"what was learned from the other: {join_first([f'{a.name} and {b.name}' for a, b in pairs], most=3)}"
+        f"{pluralize(pairs, 'pair')} of tracks sound nearly the same (copies or excerpts, perhaps), so that neither is "
+        f"scored by what was learned from the other: {join_first([f'{a.name} and {b.name}' for a, b in pairs], most=3)}"
     ]
 
 

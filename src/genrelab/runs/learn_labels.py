@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os.path import realpath
 from pathlib import Path
 
 from genrelab.audio.file_tags import FileTags, read_file_tags
@@ -37,6 +37,7 @@ class LabelledFile:
     genre: str
     artist: str | None
     credit: Credit = Credit()  # noqa: RUF009 - it is frozen
+    recording: str | None = None  # equal for files that are known to be pieces of one recording
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,26 @@ class LabelledFiles:
         return tuple(sorted({f.genre for f in self.files}))
 
 
-def from_folders(root: Path, artists: Path | None, *, keep_spellings: bool = False) -> LabelledFiles:
+def from_folders(
+    root: Path, artists: Path | None, *, keep_spellings: bool = False, group_column: str | None = None
+) -> LabelledFiles:
     """The tracks of a collection, as their folders (or what else `load_dataset` finds) say.
 
     Args:
         artists: CSV with the columns id and artist.
         keep_spellings: folders whose names are spellings of one genre stay several genres.
+        group_column: of a table: equal cells are pieces of one recording.
 
     Raises:
         DatasetError: ROOT holds no labelled audio.
     """
     _check_is_labelled(root)
-    dataset = load_dataset(root, options=DatasetOptions(artists=artists, keep_spellings=keep_spellings))
+    options = DatasetOptions(artists=artists, keep_spellings=keep_spellings, group_column=group_column)
+    dataset = load_dataset(root, options=options)
     if dataset.features is not None:
         raise DatasetError(f"{root}: a table of features holds no audio to learn from: name a folder of music")
     usable = [t for t in dataset.tracks if t.path is not None and t.genre is not None and t.problem is None]
-    files = (LabelledFile(dataset.root / str(t.path), str(t.genre), t.artist, t.credit) for t in usable)
+    files = (LabelledFile(dataset.root / str(t.path), str(t.genre), t.artist, t.credit, t.recording) for t in usable)
     failed = {str(dataset.root / (t.path or t.track_id)): t.problem for t in dataset.tracks if t.problem is not None}
     found = tuple(sorted(files, key=lambda f: f.path))
     _check_folders_are_genres(root, found)
@@ -204,21 +209,20 @@ def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> Label
     Raises:
         SettingsError: the table cannot be used, or names a file that is not there; the message names the line.
     """
-    by_path = {_key(f.path): f for f in labelled.files}
+    by_path = {realpath(f.path): f for f in labelled.files}
     decided = _read_corrections(table, root)
     known = set(labelled.genres)
     spelled = {spelling_key(genre): genre for genre in labelled.genres}
-    kept = [f for f in labelled.files if _key(f.path) not in decided]
+    kept = [f for f in labelled.files if realpath(f.path) not in decided]
     for key, (path, wanted) in decided.items():
         genre = wanted if wanted in known else spelled.get(spelling_key(wanted), wanted)
         if genre and key in by_path:
             kept.append(replace(by_path[key], genre=genre))
         elif genre:
             kept.append(_labelled(path, genre, _tags_if_readable(path)))
-    note = f"{pluralize(decided, 'correction')} from {table.name}"
     files = tuple(sorted(kept, key=lambda f: (f.path, f.genre)))
-    failed = {path: why for path, why in labelled.failed.items() if _key(Path(path)) not in decided}
-    return LabelledFiles(files, failed, (*labelled.notes, note))
+    failed = {path: why for path, why in labelled.failed.items() if realpath(path) not in decided}
+    return LabelledFiles(files, failed, (*labelled.notes, f"{pluralize(decided, 'correction')} from {table.name}"))
 
 
 def _tags_if_readable(path: Path) -> FileTags:
@@ -226,10 +230,6 @@ def _tags_if_readable(path: Path) -> FileTags:
         return read_file_tags(path)
     except OSError:
         return FileTags()
-
-
-def _key(path: Path) -> str:
-    return os.path.realpath(path)
 
 
 def _read_corrections(table: Path, root: Path) -> dict[str, tuple[Path, str]]:
@@ -250,7 +250,7 @@ def _read_corrections(table: Path, root: Path) -> dict[str, tuple[Path, str]]:
                 raise SettingsError(f"{table}, line {rows.line_num}: no such file: {printable(str(path))}")
             if not is_printable_line(genre):
                 raise SettingsError(f"{table}, line {rows.line_num}: the genre cannot be {genre[:80]!r}")
-            decided[_key(path)] = (path, genre)
+            decided[realpath(path)] = (path, genre)
     except csv.Error as e:
         raise SettingsError(f"{table}, line {rows.reader.line_num}: is no CSV ({e}): is a quote open?") from e
     return decided
@@ -289,10 +289,9 @@ def _without_unknown(labelled: LabelledFiles) -> LabelledFiles:
     if not names:
         return labelled
     left = _without(labelled.files, names)
-    note = (
-        f"left out: {pluralize(len(labelled.files) - len(left), 'track')} of the genre {', '.join(names)}, as that is "
-    )
-    return replace(labelled, files=left, notes=(*labelled.notes, f"{note}what a model answers where it names no genre"))
+    n = pluralize(len(labelled.files) - len(left), "track")
+    note = f"left out: {n} of the genre {', '.join(names)}, as that is what a model answers where it names no genre"
+    return replace(labelled, files=left, notes=(*labelled.notes, note))
 
 
 def _without(files: Iterable[LabelledFile], genres: Iterable[str]) -> tuple[LabelledFile, ...]:

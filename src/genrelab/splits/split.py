@@ -147,7 +147,7 @@ def _split_by_policy(policy: str, tracks: TrackTable) -> Split:
         raise SplitError(f"leaves {', '.join(untrained)} without training tracks on this disk")
     roles, role_notes = _assign_roles(tracks, parts)
     if (n := tracks.n_recordings) < len(tracks.rows):
-        notes.append(f"{pluralize(tracks.rows, 'track')} are of {pluralize(n, 'recording')} only: count these")
+        notes.append(f"{pluralize(tracks.rows, 'track')} are of {pluralize(n, 'recording')}, as far as is known")
     if unusable := len(parts) - len(tracks.rows):
         notes.append(f"excluded: {pluralize(unusable, 'track')} without sound or label")
     notes += [*role_notes, *_leak_notes(tracks, roles), *_thin_notes(tracks, roles)]

@@ -146,14 +146,14 @@ def _policy_folds(
     task: Task, among: NDArray[np.bool_], seed: int
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
     """Fold of every track under `random` and `artist`, and the reason where a policy has none."""
-    y, groups = task.labels(chooses=False).y, task.groups()
+    y, artists = task.labels(chooses=False).y, task.artists()
     folds, reasons = {}, {}
-    if groups is None or not task.knows_artists() or not any(g for g, here in zip(groups, among, strict=True) if here):
+    if not any(artist for artist, here in zip(artists, among, strict=True) if here):
         remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or in the files' tags"
         reasons["artist"] = f"no artist is known: name them with {remedy}"
     else:
         try:
-            folds["artist"] = holdout_folds.folds_by_artist(y, groups, among, seed=seed)
+            folds["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
         except SplitError as e:
             reasons["artist"] = f"it {e}"
     try:
@@ -179,7 +179,7 @@ def _run_policies(
             if policy == "official" and official is not None:
                 results.append(_official_result(fits, name, official, run))
             elif policy in folds:
-                groups = fits.task.groups() if policy == "artist" else fits.task.recording_groups()
+                groups = fits.task.artists() if policy == "artist" else fits.task.recording_groups()
                 held = fits.held_out(name, folds[policy], groups)
                 results.append(_policy_result(fits, policy, held, note=_always_fitted_note(folds[policy])))
             elif policy == "segment":

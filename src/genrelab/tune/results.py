@@ -41,7 +41,7 @@ def _summary(search: Search, trials: list[Trial]) -> dict[str, Any]:
         "model": search.model,
         "view": search.fits.view(search.model),
         "score": search.score,
-        "grouped_by": "tracks" if search.groups is None else "artists",
+        "grouped_by": search.grouped_by,
         "n_tracks": sum(map(len, search.held)),
         "n_folds": len(search.held),
         "space": {name: p.to_json() for name, p in search.space.items()},

@@ -56,11 +56,11 @@ def assign_to_folds(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str
     Raises:
         SplitError: too few training tracks.
     """
-    y, groups = task.labels(chooses=False).y, task.groups()
+    y, artists = task.labels(chooses=False).y, task.artists()
     reason = "of most training tracks the artist is unknown"
-    if groups is not None and 2 * sum(groups[i] is not None for i in np.flatnonzero(among)) >= among.sum():
+    if 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
         try:
-            return holdout_folds.folds_by_artist(y, groups, among, seed=seed), groups, []
+            return holdout_folds.folds_by_artist(y, artists, among, seed=seed), artists, []
         except SplitError as e:
             reason = f"folding by artist {e}"
     note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
@@ -126,10 +126,18 @@ class Search:
         self.space = widen_space(space, self.starts)
 
     @property
+    def grouped_by(self) -> str:
+        """What folds keep whole: `artists`, `recordings` or `tracks`."""
+        if self.kept_whole is None:
+            return "tracks"
+        return "artists" if self.kept_whole == self.fits.task.artists() else "recordings"
+
+    @property
     def score(self) -> str:
         """What is measured, in words."""
-        grouped = "artist-grouped folds" if self.fits.task.knows_artists() else "recording-grouped folds"
-        kind = "folds" if self.kept_whole is None else grouped
+        kind = {"artists": "artist-grouped folds", "recordings": "folds of whole recordings"}.get(
+            self.grouped_by, "folds"
+        )
         return f"accuracy over {len(self.held)} {kind} of the training part"
 
     def asked(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from genrelab.datasets.tables.numbers import (
     notation_notes,
     read_numbers,
 )
+from genrelab.datasets.tables.roles import NAMES, folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,8 @@ _ID_NAME = re.compile(
 _ID_TEXT = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE
 )
+_NAMES = frozenset(map(folded, NAMES))
+_OPAQUE_TEXT = re.compile(r"[\w-]{10,}")
 _DATE_WORDS = frozenset(
     (
         *("date", "datetime", "timestamp", "epoch", "unixtime", "time", "mtime", "ctime", "atime", "created"),
@@ -186,11 +189,14 @@ def _content_of_texts(name: str, cells: list[str | None]) -> WrittenNumbers | st
 
 
 def _are_identifiers(name: str, written: WrittenNumbers, known: list[str]) -> bool:
-    """UUIDs and checksums, or any texts in a column that is named so; there fractions alone are measurements."""
+    """UUIDs, checksums and the like, or any texts in a column that is named so; there fractions are measurements."""
     if _ID_NAME.fullmatch(words_of(name)):
         measured = any(written.fits(mark) and not are_whole(_finite(written.values(mark))) for mark in MARKS)
         return not measured
-    return all(map(_ID_TEXT.fullmatch, known))
+    if all(map(_ID_TEXT.fullmatch, known)):
+        return True
+    opaque = len(set(map(len, known))) == 1 and all(map(_OPAQUE_TEXT.fullmatch, known))
+    return opaque and not any(written.fits(mark) for mark in MARKS) and not all(map(_DATE.fullmatch, known))
 
 
 def _checked(root: Path, name: str, column: WrittenNumbers, mark: DecimalMark) -> NDArray[np.float64] | str:
@@ -274,13 +280,18 @@ def _dates_by_value(name: str, known: NDArray[np.float64]) -> str | None:
 
 
 def _identifiers(name: str, known: NDArray[np.float64]) -> str | None:
-    """Whole numbers in a column named like identifiers, or that are consecutive and each there once."""
+    """Whole numbers in a column named like identifiers or names, that are consecutive and each there once, or that
+    count runs of rows: 0, 0, 0, 1, 1, 2.
+    """
     if not are_whole(known):
         return None
     n, span = len(known), known.max() - known.min() + 1
-    if n >= MIN_NUMBERED_ROWS and span <= NUMBERED_SPAN * n and len(np.unique(known)) == n:
+    different = len(np.unique(known))
+    if n >= MIN_NUMBERED_ROWS and span <= NUMBERED_SPAN * n and different == n:
         return ROW_NUMBERS if (np.diff(known) == 1).all() else IDENTIFIERS
-    return IDENTIFIERS if _ID_NAME.fullmatch(words_of(name)) else None
+    counts_runs = different >= MIN_NUMBERED_ROWS and np.isin(np.diff(known), (0, 1)).all()
+    named = _ID_NAME.fullmatch(words_of(name)) or folded(name) in _NAMES
+    return IDENTIFIERS if counts_runs or named else None
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

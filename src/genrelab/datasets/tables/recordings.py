@@ -12,8 +12,16 @@ from genrelab.core.csv_tables import cell_texts
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import Track, with_artists
-from genrelab.datasets.tables.numbers import MARKS, are_whole, read_numbers
-from genrelab.datasets.tables.roles import FILE_NAMES, INDEX, RECORDINGS, TITLES, ColumnRoles, folded
+from genrelab.datasets.tables.grouping import (
+    MIN_PURE_IF_NAMED,
+    Grouping,
+    are_fractions,
+    are_recordings,
+    find_grouping,
+    names_of_rows,
+)
+from genrelab.datasets.tables.numbers import read_numbers
+from genrelab.datasets.tables.roles import INDEX, ColumnRoles, folded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +65,7 @@ def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequen
         column, written = roles.path, list(paths)
     else:
         column = next((c for c in roles.names if c not in roles.named and _may_name(frame, c, roles)), None)
-        written = _names(frame, column, roles) if column else [str(n) for n in range(1, len(frame) + 1)]
+        written = [str(c) for c in names_of_rows(frame, column, roles)] if column else _numbered(frame)
         notes.append(
             f"no column track_id (--id-column): tracks are called by column {printable(column)}"
             if column
@@ -69,12 +77,15 @@ def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequen
     if any(recordings):
         notes += _repeated_notes(frame, roles, column, written, ids)
     columns = [column] if column else []
-    grouping = roles.group or (None if any(recordings) else _recording_column(frame, roles, columns))
-    if grouping is not None:
-        stated = cell_texts(frame[grouping])
-        recordings = [own or other for own, other in zip(stated, recordings, strict=True)]
-        notes.append(_grouping_note(grouping, stated))
-        columns.append(grouping)
+    if roles.group is not None:
+        found = Grouping(roles.group, tuple(cell_texts(frame[roles.group])))
+    else:
+        found = Grouping() if any(recordings) else find_grouping(frame, roles, columns, paths)
+    notes += found.notes
+    if found.column is not None:
+        recordings = [own or other for own, other in zip(found.cells, recordings, strict=True)]
+        notes.append(_grouping_note(found.column, found.cells))
+        columns.append(found.column)
     return RowNames(tuple(written), ids, tuple(recordings), tuple(columns), tuple(notes))
 
 
@@ -102,6 +113,10 @@ def _stated_ids(root: Path, frame: pd.DataFrame, column: str) -> list[str]:
     return [str(i) for i in cells]
 
 
+def _numbered(frame: pd.DataFrame) -> list[str]:
+    return [str(n) for n in range(1, len(frame) + 1)]
+
+
 def _unique(written: Sequence[str]) -> tuple[str, ...]:
     """The ids, with a number behind those that stand in several rows: `a#1`, `a#2`."""
     sizes, mark = Counter(written), "#"
@@ -120,57 +135,17 @@ def _may_name(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> bool:
     """Can the cells be names of tracks or recordings? None may be blank, and fractions are measurements."""
     if None in cell_texts(frame[column]):
         return False
-    cells = _names(frame, column, roles)
+    cells = names_of_rows(frame, column, roles)
     names = set(cells)
     if (
         len(names) < 2
-        or _are_fractions(cells)
+        or are_fractions(cells)
         or (folded(column) == folded(INDEX) and read_numbers(cells).fits("point"))
     ):
         return False
-    return len(names) == len(cells) or folded(column).endswith("id") or _are_recordings(cells, frame, roles)
-
-
-def _are_fractions(cells: Sequence[str | None]) -> bool:
-    numbers = read_numbers(cells)
-    return any(numbers.fits(mark) and not are_whole(numbers.values(mark)[numbers.known]) for mark in MARKS)
-
-
-def _are_recordings(cells: Sequence[str | None], frame: pd.DataFrame, roles: ColumnRoles) -> bool:
-    """Do equal cells mostly stand under one genre? A track's number on its album or a source's name does not."""
-    genres: dict[str, set[str]] = defaultdict(set)
-    rows = Counter(cell for cell in cells if cell is not None)
-    labels = cell_texts(frame[roles.label])
-    for cell, label in zip(cells, labels, strict=True):
-        if cell is not None and label is not None and rows[cell] > 1:
-            genres[cell].add(label)
-    pure = sum(len(found) == 1 for found in genres.values())
-    return len(rows) >= 2 * len({label for label in labels if label}) and 2 * pure >= max(1, len(genres))
-
-
-def _names(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> list[str]:
-    """The cells; titles that several artists have, with the artist: `Intro` is many recordings."""
-    cells = [str(cell) for cell in cell_texts(frame[column])]
-    if roles.artist is None or folded(column) not in map(folded, TITLES):
-        return cells
-    artists = cell_texts(frame[roles.artist])
-    several: dict[str, set[str | None]] = defaultdict(set)
-    for cell, artist in zip(cells, artists, strict=True):
-        several[cell].add(artist)
-    return [f"{c} ({a})" if len(several[c]) > 1 and a else c for c, a in zip(cells, artists, strict=True)]
-
-
-def _recording_column(frame: pd.DataFrame, roles: ColumnRoles, taken: Sequence[str]) -> str | None:
-    """Another column whose equal cells are pieces of one recording."""
-    known = {folded(c): c for c in roles.names if c not in roles.named and c not in taken and c not in roles.dropped}
-    wanted = [folded(name) for name in RECORDINGS if roles.path is None or name not in FILE_NAMES]
-    for column in (known[name] for name in wanted if name in known):
-        cells = cell_texts(frame[column])
-        names = [cell for cell in cells if cell is not None]
-        repeated = 1 < len(set(names)) < len(names) and not _are_fractions(cells)
-        if repeated and _are_recordings(cells, frame, roles):
-            return column
-    return None
+    if len(names) == len(cells) or folded(column).endswith("id"):
+        return True
+    return are_recordings(cells, cell_texts(frame[roles.label]), pure=MIN_PURE_IF_NAMED)
 
 
 def _repeated_notes(

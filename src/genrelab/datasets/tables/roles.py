@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LABELS = ("genre", "genre_top", "label")
 """Columns that may hold the label; the first one present is used."""
 
-ARTISTS = ("artist", "artist_name", "artists", "performer")
+ARTISTS = ("artist", "artist_name", "artists", "performer", "künstler", "interpret", "artiste", "artista")
 """Columns that may hold the artist; the first one present is used."""
 
 CREDITS = {
@@ -33,7 +33,7 @@ CREDITS = {
 FILE_NAMES = (
     "filename", "file", "filepath", "fname", "audio", "audio_file", "audio_filename", "audio_path", "wav", "wav_file",
 )  # fmt: skip
-TITLES = ("name", "track", "track_name", "song", "song_name", "title", "track_title", "song_title")
+TITLES = ("name", "track", "track_name", "song", "song_name", "title", "track_title", "song_title", "titel", "titre")
 NAMES = (*FILE_NAMES, *TITLES, "song_id", "recording", "recording_id", "id")
 """Columns that may name the tracks, in the order in which they are tried."""
 
@@ -41,7 +41,7 @@ INDEX = "unnamed: 0"
 """The first column where it has no name: a program's own index, which may hold names of files."""
 
 RECORDINGS = ("recording", "recording_id", "song_id", *FILE_NAMES)
-"""Columns whose equal cells are pieces of one recording, where another column names the tracks."""
+"""Columns whose equal cells are surely pieces of one recording, where another column names the tracks."""
 
 NEVER_FEATURES = frozenset(
     (*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres", "start_s")

@@ -11,6 +11,8 @@ from genrelab.report.page.blocks import ABSENT, Section, Table, TrackCard, Track
 from genrelab.report.page.tracks import TrackInfo
 
 CHECKS = {
+    "same_recording": "another piece of the same recording",
+    "numbered_alike": "maybe another piece of the same recording, by its number",
     "same_track": "the same track",
     "same_artist": "the same artist",
     "same_album": "the same album",

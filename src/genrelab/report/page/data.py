@@ -167,7 +167,7 @@ def _failures(prepared: Prepared) -> list[Table]:
     ]  # fmt: skip
     by_stage = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
     more = f", the first {MAX_FAILURES}" if len(failures) > MAX_FAILURES else ""
-    caption = f"{pluralize(failures, 'file')} that cannot be used ({by_stage}){more}"
+    caption = f"{pluralize(failures, 'file')} that {'is' if len(failures) == 1 else 'are'} not used ({by_stage}){more}"
     return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
 
 
