@@ -4,8 +4,8 @@
 
 Every file is synthesised: an encoder of FFmpeg's command line, then bytes of its header replaced. A row passes if all
 samples read, whole, in windows and channel by channel, last as long as `ffmpeg -i FILE` decodes, within 0.2 s; a
-`DecodeError` that says why is as good. Where FFmpeg's command line itself fails the true length is given: the sum of a
-chain's links. Exits 1 if a row is wrong. Needs `ffmpeg`.
+`DecodeError` that says why is as good. Where FFmpeg's command line itself fails the true length is given: the sum of
+the parts of a chained or joined file. Exits 1 if a row is wrong. Needs `ffmpeg`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def number(marker: bytes, offset: int, form: str, change: Callable[[float], floa
 
 
 def chained(suffix: str, *makes: Make) -> Make:
-    """Ogg streams one after the other."""
+    """Files one after the other in one file."""
 
     def make(folder: Path) -> Path:
         parts = []
@@ -153,6 +153,7 @@ def pcm_rows() -> list[Row]:
         Row("wav, RIFF size a half", patched(wav, number(b"RIFF", 4, "<I", times(0.5)))),
         Row("wav, byte rate tenfold", patched(wav, number(b"fmt ", 16, "<I", times(10)))),
         Row("wav cut off", patched(wav, lambda c: c[: len(c) // 3])),
+        Row("wav + wav", patched(wav, lambda c: c + c)),
     ]
     lies = {"0": to(0), "0xFFFFFFFF": to(0xFFFFFFFF), "0x7FFFFFFF": to(0x7FFFFFFF), "a half": times(0.5)}
     lies |= {"a tenth": times(0.1), "double": times(2), "tenfold": times(10), "odd": lambda n: n - 1}
@@ -175,6 +176,8 @@ def pcm_rows() -> list[Row]:
         rows.append(Row(f"aiff, SSND size {k}", patched(aiff, number(b"SSND", 4, ">I", lie)), alone))
         rows.append(Row(f"au, data size {k}", patched(au, number(b".snd", 8, ">I", lie))))
         rows.append(Row(f"caf, data size {k}", patched(caf, number(b"data", 4, ">Q", lie))))
+    rows.append(Row("aiff cut off", patched(aiff, lambda c: c[: len(c) // 2])))
+    rows.append(Row("aiff, trailing garbage", patched(aiff, lambda c: c + bytes(99_999))))
     rows.append(Row("au, size unknown", patched(au, number(b".snd", 8, ">I", to(0xFFFFFFFF)))))
     rows.append(Row("caf, size unknown", patched(caf, number(b"data", 4, ">q", to(-1)))))
     return rows
@@ -193,6 +196,66 @@ def flac_total(change: Callable[[float], float]) -> Callable[[bytearray], None]:
         struct.pack_into(">Q", content, at, bits >> 36 << 36 | total)
 
     return patch
+
+
+def crc8(data: bytes) -> int:
+    """The checksum of a FLAC frame's header."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x107 if crc & 0x80 else 0)
+    return crc
+
+
+def false_header(
+    bits: int = 0xC9, layout: int = 0x18, number: int = 5, before_end: int = 100, mark: int = 0xF8
+) -> Make:
+    """A healthy FLAC of noise, near whose end the samples are, byte for byte, the header of a frame."""
+
+    def make(folder: Path) -> Path:
+        x = np.random.default_rng(0).integers(-32_768, 32_767, (round(SECONDS * SR), 2)).astype(np.int16)
+        head = bytes([0xFF, mark, bits, layout, number])
+        head += bytes([crc8(head)])
+        x[-before_end : 3 - before_end, 0] = np.frombuffer(head, ">i2")
+        soundfile.write(folder / "noise.flac", x, SR)
+        assert head in (folder / "noise.flac").read_bytes(), "noise isn't compressed"
+        return folder / "noise.flac"
+
+    return make
+
+
+def joined_flac_rows() -> list[Row]:
+    def flac(seconds: float = SECONDS, sr: int = SR, channels: int = 2) -> Make:
+        return by_ffmpeg(".flac", seconds=seconds, sr=sr, channels=channels)
+
+    joins: list[tuple[str, list[Make], float]] = [
+        ("flac + shorter flac", [flac(4), flac(2)], 6),
+        ("flac + longer flac", [flac(2), flac(4)], 6),
+        ("flac + flac at 22 kHz", [flac(4), flac(2, 22_050)], 6),
+        ("flac + long flac at 22 kHz", [flac(2), flac(30, 22_050)], 32),
+        ("flac + flac of 0.3 s at 48 kHz", [flac(4), flac(0.3, 48_000)], 4.3),
+        ("flac + mono flac", [flac(4), flac(2, channels=1)], 6),
+        ("flac twice", [flac(4)] * 2, 8),
+        ("flac five times", [flac(2)] * 5, 10),
+        ("flac + ID3 + flac", [flac(4), patched(flac(2), lambda c: id3() + c)], 6),
+        ("ID3 + flac + flac", [patched(flac(2), lambda c: id3() + c), flac(3)], 5),
+        ("flac without a length + flac", [patched(flac(2), flac_total(to(0))), flac(3)], 5),
+    ]
+    rows = [Row(name, chained(".flac", *makes), seconds) for name, makes, seconds in joins]
+    noise = lambda n: lambda c: c + np.random.default_rng(0).bytes(n)  # noqa: E731
+    rows += [
+        Row("flac, false header", false_header()),
+        Row("flac, false header with another coding", false_header(bits=0xC4, number=9)),
+        Row("flac, false header of variable blocks", false_header(mark=0xF9)),
+        Row("flac, false header of a later frame", false_header(number=0x7F)),
+        Row("flac, 100 KB of garbage behind it", patched(flac(), noise(100_000))),
+        Row("flac, 3 MB of garbage behind it", patched(flac(), noise(3_000_000))),
+        Row(
+            "flac, a tenth, 3 MB of garbage behind it", patched(patched(flac(), flac_total(times(0.1))), noise(3 << 20))
+        ),
+    ]
+    return rows
 
 
 def id3(n: int = 3_000) -> bytes:
@@ -284,6 +347,28 @@ def mpeg_rows() -> list[Row]:
     return rows
 
 
+def joined_mpeg_rows() -> list[Row]:
+    """What podcasts with advertisements are: rate, version, layer or channels change within the file."""
+
+    def mp3(sr: int = SR, channels: int = 2, *, seconds: float = SECONDS, kbits: int = 64) -> Make:
+        return by_ffmpeg(".mp3", "-b:a", f"{kbits}k", "-id3v2_version", "0", sr=sr, channels=channels, seconds=seconds)
+
+    start, tag = patched(mp3(48_000), lambda c: c[:20_000]), patched(mp3(), lambda c: id3(128) + c)
+    joins: dict[str, list[Make]] = {
+        "mp3 44.1 + 48 kHz": [mp3(), mp3(48_000)],
+        "mp3 48 kHz cut off + 44.1 kHz": [start, mp3()],
+        "mp3 48 kHz cut off + ID3 + 44.1 kHz": [start, tag],
+        "mp3 44.1 + 22.05 kHz": [mp3(), mp3(22_050)],
+        "mp3 16 + 32 kHz mono": [mp3(16_000, 1), mp3(32_000, 1)],
+        "mp3 44.1 + 48 + 44.1 kHz": [mp3(), mp3(48_000, seconds=2), tag],
+        "mp3 with ID3, 8 + 44.1 kHz": [patched(mp3(8_000, 1, kbits=16), lambda c: id3() + c), mp3()],
+        "mp3 mono + stereo": [mp3(channels=1), mp3(kbits=128)],
+        "mp3 stereo + mono": [mp3(kbits=128), mp3(channels=1)],
+    }
+    low = "mp3 with ID3, 8 + 44.1 kHz"  # FFmpeg plays what the encoder added at the border, too: 0.2 s of it here
+    return [Row(name, chained(".mp3", *makes), 8.0 if name == low else None) for name, makes in joins.items()]
+
+
 # --- Ogg ---
 
 
@@ -333,6 +418,15 @@ def ogg_rows() -> list[Row]:
     ]
     rows += [Row("ogg vorbis, trailing garbage", patched(vorbis(4), lambda c: c + bytes(5_000)))]
     rows += [Row(f"chained {name}", chained(".ogg", *makes), seconds) for name, makes, seconds in chains]
+    tagged, cut = patched(vorbis(3), lambda c: id3() + c), patched(vorbis(4), lambda c: c[: len(c) // 2])
+    garbage = patched(vorbis(3), lambda c: c + bytes(5_000))
+    rows += [
+        Row("ogg vorbis behind ID3", tagged),
+        Row("chained vorbis + vorbis behind ID3", chained(".ogg", tagged, vorbis(4)), 7),
+        Row("chained flac + opus behind ID3", chained(".ogg", patched(flac(), lambda c: id3() + c), opus(4)), 7),
+        Row("chained vorbis + garbage + vorbis", chained(".ogg", garbage, vorbis(4)), 7),
+        Row("chained vorbis cut off + vorbis", chained(".ogg", cut, vorbis(4))),
+    ]
     return rows
 
 
@@ -512,7 +606,10 @@ def bitstream_rows() -> list[Row]:
 
 
 def all_rows() -> list[Row]:
-    groups = (pcm_rows, flac_rows, mpeg_rows, ogg_rows, mp4_rows, other_rows, bitstream_rows)
+    groups = (
+        *(pcm_rows, flac_rows, joined_flac_rows, mpeg_rows, joined_mpeg_rows),
+        *(ogg_rows, mp4_rows, other_rows, bitstream_rows),
+    )
     return [row for rows in groups for row in rows()]
 
 

@@ -12,10 +12,11 @@ import pytest
 import soundfile
 import soxr
 
+from genrelab.audio import reader
 from genrelab.audio.channels import blocks
 from genrelab.audio.clips import read, read_clips
-from genrelab.audio.ogg import find_parts
-from genrelab.audio.reader import Audio
+from genrelab.audio.part import MAX_FAILED
+from genrelab.audio.reader import Audio, find_parts
 from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
 
@@ -98,7 +99,9 @@ def test_a_link_that_cannot_be_decoded_is_left_out_and_named(tmp_path: Path) -> 
     (tmp_path / "a.ogg").write_bytes(good[0] + broken + good[1])
     with closing(Audio(tmp_path / "a.ogg")) as audio:
         assert audio.frames / audio.sr == pytest.approx(2, abs=0.01)
-        assert len(audio.notes) == 1 and audio.notes[0].startswith("part 2 of its 3 parts cannot be decoded")
+        assert len(audio.notes) == 1 and audio.notes[0].startswith(
+            "1 of its 3 parts cannot be decoded and is left out (part 2): "
+        )
     (tmp_path / "a.ogg").write_bytes(broken + broken)
     with pytest.raises(DecodeError, match=r"a\.ogg: soundfile: .*; FFmpeg: "):
         Audio(tmp_path / "a.ogg")
@@ -119,3 +122,39 @@ def test_length_of_a_chain_is_measured_only_up_to_the_limit(tmp_path: Path) -> N
     (tmp_path / "a.ogg").write_bytes(one * 6)
     with closing(Audio(tmp_path / "a.ogg", most_s=2.5)) as audio:
         assert len(audio.parts) == 3 and audio.frames == 3 * 44_100
+
+
+ID3 = b"ID3\x03\0\0\0\0\x01\0" + bytes(128)
+
+
+def test_links_behind_tags_are_found(tmp_path: Path) -> None:
+    one = link(tmp_path / "link", "vorbis", 1.0, 44_100, 300.0)
+    for tags in (ID3, ID3 + ID3):
+        (tmp_path / "a.ogg").write_bytes(tags + one + link(tmp_path / "link", "opus", 2.0, 48_000, 500.0))
+        with closing(Audio(tmp_path / "a.ogg")) as audio:
+            assert len(audio.parts) == 2 and audio.frames / audio.sr == pytest.approx(3, abs=0.03)
+            assert len(audio.read(0.0, None)) == audio.frames
+    (tmp_path / "a.ogg").write_bytes(ID3 + one)
+    assert [part.is_plain for part in find_parts(tmp_path / "a.ogg")] == [True]
+
+
+def test_no_more_parts_are_read_than_any_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_PARTS", 3)
+    (tmp_path / "a.ogg").write_bytes(link(tmp_path / "link", "vorbis", 0.5, 44_100, 300.0) * 5)
+    with closing(Audio(tmp_path / "a.ogg")) as audio:
+        assert len(audio.parts) == 3 and audio.frames / audio.sr == pytest.approx(1.5, abs=0.01)
+        assert audio.notes == ["it has more than 3 parts: those behind are left out"]
+
+
+def test_many_parts_that_cannot_be_decoded_are_one_note_and_not_all_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = link(tmp_path / "link", "vorbis", 0.5, 44_100, 300.0)
+    (tmp_path / "a.ogg").write_bytes(good + good.replace(b"vorbis", b"nobody") * 300)
+    tried, choose = [], reader._choose_decoder
+    monkeypatch.setattr(reader, "_choose_decoder", lambda *a: tried.append(a) or choose(*a))
+    with closing(Audio(tmp_path / "a.ogg")) as audio:
+        (note,) = audio.notes
+        assert note.startswith("300 of its 301 parts cannot be decoded and are left out (parts 2, 3, 4, 5, 6 and 295 m")
+        assert audio.frames / audio.sr == pytest.approx(0.5, abs=0.01)
+    assert len(tried) == 1 + MAX_FAILED

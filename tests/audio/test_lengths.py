@@ -14,7 +14,8 @@ import soundfile
 from genrelab.audio import lengths
 from genrelab.audio.channels import blocks
 from genrelab.audio.clips import probe, read, read_clips
-from genrelab.audio.lengths import count_mpeg_frames, flac_length
+from genrelab.audio.flac import flac_length
+from genrelab.audio.lengths import count_mpeg_frames
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from tests.support.containers import by_ffmpeg, sound

@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from genrelab.audio.clips import clips_from_audio, read
-from genrelab.audio.mix import CANCELLED
+from genrelab.audio.mix import CANCELLED, Mixer
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 from tests.support.faulty import SR, tune, write
@@ -83,6 +83,34 @@ def _as_mov(path: Path, to: Path) -> Path:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return to
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mov"])
+@pytest.mark.parametrize("level", [0.01, 0.5])
+def test_opposite_constant_offsets_are_no_cancelling_sound(tmp_path: Path, level: float, suffix: str) -> None:
+    """An offset can't be heard: what of the channels sounds decides."""
+    y, offset = level * tune(1), np.array([0.3, -0.3], np.float32)
+    for sign in (1, -1):
+        path = write(tmp_path / "a.wav", np.stack([y, sign * y], axis=1) + offset, subtype="FLOAT")
+        with closing(Audio(path if suffix == "wav" else _as_mov(path, tmp_path / "a.mov"))) as audio:
+            found = audio.read(0.0, None)
+            assert audio.notes == ([] if sign == 1 else [CANCELLED])
+        np.testing.assert_allclose(found, y if sign == 1 else y + 0.3, atol=1e-6)
+
+
+def test_offset_does_not_make_a_channel_the_loudest(tmp_path: Path) -> None:
+    x = np.stack([0.9 * tune(1) + 0.4, -tune(1) - 0.3], axis=1).astype(np.float32) / 2
+    path = write(tmp_path / "a.wav", x, subtype="FLOAT")
+    np.testing.assert_allclose(read(path)[0], x[:, 1], atol=1e-6)
+    write(tmp_path / "b.wav", np.tile(np.float32([0.3, -0.3]), (SR, 1)), subtype="FLOAT")
+    with closing(Audio(tmp_path / "b.wav")) as audio:
+        assert np.abs(audio.read(0.0, None)).max() < 1e-6 and audio.notes == [], "nothing sounds in it"
+
+
+def test_block_of_another_number_of_channels_counts_with_its_mean() -> None:
+    for channels in (1, 2):
+        other = np.float32([[0.1], [0.3]]) if channels == 2 else np.float32([[0.0, 0.2], [0.2, 0.4]])
+        np.testing.assert_allclose(Mixer(channels).mix(other), [0.1, 0.3], atol=1e-7)
 
 
 @pytest.mark.parametrize("name", HONEST)

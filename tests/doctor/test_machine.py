@@ -17,10 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from genrelab.audio import clips as audio_clips
-from genrelab.audio import tones
 from genrelab.audio.clips import probe
 from genrelab.cli.main import app
-from genrelab.doctor import machine
+from genrelab.doctor import machine, tones
 from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding, check_machine
 from genrelab.features import embedding
 from tests.support.paths import PROJECT

@@ -13,7 +13,7 @@ import pytest
 from genrelab.core.config import ClipSettings
 from genrelab.doctor.faults import file_faults
 from genrelab.doctor.measure import measure_audio
-from genrelab.doctor.stated import stated_lengths
+from genrelab.doctor.stated import _lengths_of_mp4, stated_lengths
 from tests.support.containers import MADE, by_ffmpeg, make
 from tests.support.faulty import tune, write
 
@@ -98,3 +98,15 @@ def test_channels_that_cancel_are_a_note_and_no_silence(tmp_path: Path) -> None:
     part = write(tmp_path / "b.wav", np.concatenate([np.stack([y, y], axis=1)] * 2 + [np.stack([y, -y], axis=1)] * 2))
     ((kind, detail),) = file_faults(measure_audio(part), None, ClipSettings())
     assert kind == "channels cancel" and detail.endswith("% of it only the loudest one is used")
+
+
+def test_boxes_in_boxes_are_followed_no_deeper_than_a_movie_has_them(tmp_path: Path) -> None:
+    by_ffmpeg("aac")(tmp_path / "a.m4a", 3.0)
+    expected = stated_lengths(tmp_path / "a.m4a")
+    for kind in (b"edts", b"mdia"):
+        nested = b""
+        for _ in range(3_000):
+            nested = struct.pack(">I", 8 + len(nested)) + kind + nested
+        content = (tmp_path / "a.m4a").read_bytes()
+        (tmp_path / "b.m4a").write_bytes(content + nested)
+        assert _lengths_of_mp4(tmp_path / "b.m4a") == expected and expected

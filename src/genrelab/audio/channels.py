@@ -12,6 +12,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.audio.mix import with_channels
 from genrelab.audio.part import Part
 from genrelab.audio.sndfile import open_part
 from genrelab.core.stderr import silence_c_stderr
@@ -42,15 +43,9 @@ def blocks(parts: Sequence[Part]) -> Iterator[Block]:
             if not sr:
                 sr, channels = rate, x.shape[1]
             if rate == sr:
-                yield _with_channels(x, channels)
+                yield with_channels(x, channels)
                 continue
             yield from _resampled(chain([(rate, x)], found), rate, sr, channels)
-
-
-def _with_channels(x: Block, channels: int) -> Block:
-    if x.shape[1] == channels:
-        return x
-    return np.repeat(x.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)
 
 
 def _resampled(found: RatedBlocks, rate: int, sr: int, channels: int) -> Iterator[Block]:
@@ -58,7 +53,7 @@ def _resampled(found: RatedBlocks, rate: int, sr: int, channels: int) -> Iterato
 
     stream = soxr.ResampleStream(rate, sr, channels, quality="HQ")
     for _, x in found:
-        y = stream.resample_chunk(_with_channels(x, channels))
+        y = stream.resample_chunk(with_channels(x, channels))
         if len(y):
             yield y
     rest = stream.resample_chunk(np.empty((0, channels), np.float32), last=True)
@@ -99,13 +94,12 @@ def _ffmpeg_blocks(part: Part) -> RatedBlocks:
 
 
 def _ffmpeg_frames(part: Part) -> RatedBlocks:
-    """Rate and samples of every frame of the first one's format; damaged frames are skipped, as players do."""
+    """Rate and samples of every frame of the first one's rate, with its channels; damaged ones are skipped."""
     from genrelab.audio import ffmpeg  # imported late: most files do not need it
 
-    expected = None
+    sr, channels = 0, 0
     with ffmpeg.translate_errors(), ffmpeg.open_part(part) as (container, stream):
         for frame in (f for packet in ffmpeg.packets(container, stream) for f in ffmpeg.decode_packet(packet)):
-            frame_format = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
-            expected = expected or frame_format
-            if frame_format == expected:
-                yield expected[0], ffmpeg.planes(frame)
+            sr, channels = sr or frame.sample_rate, channels or frame.layout.nb_channels
+            if frame.sample_rate == sr:
+                yield sr, with_channels(ffmpeg.planes(frame), channels)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from genrelab.audio.flac import metadata_blocks
 from genrelab.audio.ogg import ByteRange, OggStream
 from genrelab.audio.tag_blocks import InconsistentFileError, read_at, tags_before, tags_behind
 
@@ -107,13 +108,8 @@ def _require_non_negative(length: int) -> int:
 
 
 def _after_flac_blocks(f: BinaryIO, at: int) -> int:
-    last = False
-    while not last:
-        head = read_at(f, at, 4)
-        if len(head) < 4:
-            raise InconsistentFileError
-        last = bool(head[0] & 0x80)
-        at += 4 + int.from_bytes(head[1:], "big")
+    *_, (_, content, length) = metadata_blocks(f, at)
+    at = content + length
     frame = read_at(f, at, 2)
     if len(frame) < 2 or frame[0] != 0xFF or frame[1] & 0xFC != 0xF8:
         raise InconsistentFileError

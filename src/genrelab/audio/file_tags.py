@@ -12,15 +12,18 @@ import re
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from genrelab.audio.content_hash import ASF_HEADER, MP4_FIRST
+from genrelab.audio.flac import COMMENTS, metadata_blocks
 from genrelab.audio.tag_blocks import (
     APEV2,
     ID3V1,
     ID3V2,
+    MAX_TAGS,
     InconsistentFileError,
     TagBlock,
     read_at,
@@ -57,6 +60,9 @@ OWN_APEV2 = (b"wvpk", b"MAC ", b"MPCK", b"MP+\7", b"OFR ", b"tBaK")
 
 MAX_TEXT = 1 << 20
 """Most bytes that are read of a chunk of plain texts."""
+
+MAX_CHUNKS = 1_000
+"""Most chunks that are followed: some ten are usual."""
 
 _PREFIX = re.compile(r"^(?:----:[^:]*:|WM/)", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -156,10 +162,9 @@ def _readers(f: BinaryIO) -> Iterator[Callable[[], list[Fields]]]:
 
 
 def _blocks(find: Callable[[], list[TagBlock]]) -> list[TagBlock] | None:
-    try:
+    with suppress(InconsistentFileError):
         return find()
-    except InconsistentFileError:
-        return None
+    return None
 
 
 def _damaged() -> list[Fields]:
@@ -168,11 +173,10 @@ def _damaged() -> list[Fields]:
 
 def _block_reader(f: BinaryIO, block: TagBlock) -> Callable[[], list[Fields]]:
     def read() -> list[Fields]:
-        from mutagen.apev2 import APEv2
-        from mutagen.id3 import ID3
+        from mutagen import apev2, id3
 
         content = io.BytesIO(read_at(f, block.start, block.end - block.start))
-        return [_fields(APEv2(content) if block.kind == APEV2 else ID3(content, load_v1=block.kind == ID3V1))]
+        return [_fields(apev2.APEv2(content) if block.kind == APEV2 else id3.ID3(content, load_v1=block.kind == ID3V1))]
 
     return read
 
@@ -180,9 +184,10 @@ def _block_reader(f: BinaryIO, block: TagBlock) -> Callable[[], list[Fields]]:
 def _chunk_readers(f: BinaryIO, start: int, form: bytes) -> Iterator[Callable[[], list[Fields]]]:
     """ID3v2 in chunks, then plain texts."""
     chunks = list(_chunks(f, start + 12, f.seek(0, 2), ">4sI" if form == b"FORM" else "<4sI"))
-    for name, at, length in chunks:
-        if name in (b"id3 ", b"ID3 "):
-            yield _block_reader(f, TagBlock(ID3V2, at, at + length))
+    tags = [TagBlock(ID3V2, at, at + n) for name, at, n in chunks if name in (b"id3 ", b"ID3 ")]
+    yield from (_block_reader(f, tag) for tag in tags[:MAX_TAGS])
+    if len(tags) > MAX_TAGS or len(chunks) == MAX_CHUNKS:
+        yield _damaged
     texts: Fields = defaultdict(list)
     for name, at, length in chunks:
         if form == b"FORM" and name in AIFF_FIELDS:
@@ -197,7 +202,10 @@ def _chunk_readers(f: BinaryIO, start: int, form: bytes) -> Iterator[Callable[[]
 def _chunks(f: BinaryIO, at: int, end: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
     """Name, offset and length of chunks, as far as they can be followed: sizes in the head are not relied on."""
     data_size = 0xFFFFFFFF
-    while len(head := read_at(f, at, min(8, end - at))) == 8 and re.fullmatch(rb"[ -~]{4}", head[:4]):
+    for _ in range(MAX_CHUNKS):
+        head = read_at(f, at, min(8, end - at))
+        if len(head) < 8 or not re.fullmatch(rb"[ -~]{4}", head[:4]):
+            return
         name, length = struct.unpack(layout, head)
         if name == b"ds64":  # of RF64, whose 32 bits for the size of the audio do not suffice
             data_size = int.from_bytes(read_at(f, at + 16, 8), "little")
@@ -219,16 +227,8 @@ def _flac(f: BinaryIO, at: int) -> list[Fields]:
     """Fields of each block of comments; there should be one."""
     from mutagen.flac import VCFLACDict
 
-    found, last = [], False
-    while not last:
-        head = read_at(f, at, 4)
-        if len(head) < 4:
-            raise InconsistentFileError
-        last, length = bool(head[0] & 0x80), int.from_bytes(head[1:], "big")
-        if head[0] & 0x7F == 4:
-            found.append(_fields(VCFLACDict(read_at(f, at + 4, length))))
-        at += 4 + length
-    return found
+    found = [read_at(f, place, length) for kind, place, length in metadata_blocks(f, at) if kind == COMMENTS]
+    return [_fields(VCFLACDict(content)) for content in found]
 
 
 def _mutagen_kind(head: bytes) -> Callable[[Any], Any] | None:

@@ -19,6 +19,9 @@ codec.
 STEP = 13
 """One of so many samples is looked at: enough to tell 13 dB, and decoding is not slower for it."""
 
+NO_SOUND = 1e-9
+"""Energy over that of constant offsets: what is less (-90 dB) is rounding, and nothing that could cancel."""
+
 CANCELLED = "its channels cancel each other out: only the loudest one is used"
 """Said of a file where that was found."""
 
@@ -39,33 +42,49 @@ class Mixer:
         self._weights = np.full(channels, 1 / channels, np.float32)
         if only is not None:
             self._weights[:] = np.arange(channels) == only
-        self._of_mean, self._of_all = 0.0, 0.0
-        self._of_each = np.zeros(channels)
+        self._of_mean, self._of_all, self._n = 0.0, 0.0, 0
+        self._of_each, self._sums = np.zeros(channels), np.zeros(channels)
+        self._sums_of_each, self._n_of_each = np.zeros(channels), 0
 
     def mix(self, x: Samples, out: Samples | None = None) -> Samples:
-        """One channel, shape (samples,), of a block of shape (samples, channels); written to `out` if that is given."""
+        """One channel, shape (samples,), of a block of shape (samples, channels); written to `out` if that is given.
+
+        A block of another number of channels, as in an MP3 that changes from mono to stereo, counts with their mean.
+        """
+        x = with_channels(x, self._channels)
         if self._channels == 1:
             if out is None:
                 return x[:, 0]
             out[:] = x[:, 0]
             return out
         y: Samples = np.matmul(x, self._weights, out=out)
-        some, flat = y[::STEP], x[::STEP].ravel()
-        self._of_mean += float(np.dot(some, some))  # unlike @ it doesn't warn of samples that are not finite, which
-        self._of_all += float(np.dot(flat, flat))  # `clips.check` refuses
-        if self._each:
-            self._of_each += [float(np.dot(one, one)) for one in x.T]
+        some, few = y[::STEP].astype(np.float64), x[::STEP].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # samples that are not finite: `clips.check` refuses them
+            self._of_mean += float((some * some).sum())  # no product of vectors: BLAS would wake all its threads
+            self._of_all += float((few * few).sum())
+            self._sums += [float(one.sum()) for one in few.T]
+            self._n += len(few)
+            if self._each:
+                self._of_each += [float(np.dot(one, one)) for one in x.T]
+                self._sums_of_each += [float(one.sum(dtype=np.float64)) for one in x.T]
+                self._n_of_each += len(x)
         return y
 
     @property
     def cancelled(self) -> bool:
-        """Do the channels of what was mixed cancel each other out?"""
-        return self._of_mean * self._channels**2 < CANCELLED_SHARE * self._of_all
+        """Do the channels of what was mixed cancel each other out? A constant offset of a channel is no sound."""
+        if not self._n or not np.isfinite(self._of_all):
+            return False
+        total = self._of_all - float(np.dot(self._sums, self._sums)) / self._n
+        of_mean = self._of_mean - float(self._sums.mean()) ** 2 / self._n
+        return total > NO_SOUND * self._of_all and of_mean * self._channels**2 < CANCELLED_SHARE * total
 
     @property
     def loudest(self) -> int:
         """The channel of the most energy; measured with `each`."""
-        return int(self._of_each.argmax())
+        offsets = self._sums_of_each**2 / max(self._n_of_each, 1)
+        offsets[offsets < CANCELLED_SHARE * self._of_each] = 0  # too weak to matter: rounding must not decide
+        return int((self._of_each - offsets).argmax())
 
 
 def mix_window(channels: int, decode: Callable[[Mixer], Samples]) -> tuple[Samples, bool]:
@@ -85,3 +104,10 @@ def mix_window(channels: int, decode: Callable[[Mixer], Samples]) -> tuple[Sampl
     measuring = Mixer(channels, each=True)
     decode(measuring)
     return decode(Mixer(channels, only=measuring.loudest)), True
+
+
+def with_channels(x: Samples, channels: int) -> Samples:
+    """A block of shape (samples, any number) with this number of channels: its own, or their mean in each."""
+    if x.shape[1] == channels:
+        return x
+    return np.repeat(x.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)

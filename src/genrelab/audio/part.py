@@ -1,14 +1,35 @@
-"""A stretch of a file that is decoded as a file of its own, with wrong bytes of its header corrected."""
+"""Parts of a file that are decoded as files of their own, with wrong bytes of their headers corrected.
+
+Some files are several recordings one after the other: web radio and `cat a.ogg b.ogg` chain Ogg files, others join FLAC
+files, and MP3s with advertisements change their rate. Decoders stop at the end of the first, or refuse the second where
+its rate or its codec is another. Here each is opened by itself; the length of all is the sum, at the rate of the first.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-Corrections = tuple[tuple[int, bytes], ...]
-"""Offsets, and the bytes that are found there instead of the file's own."""
+import numpy as np
+from numpy.typing import NDArray
+
+from genrelab.audio.lengths import Corrections
+from genrelab.core.errors import DecodeError
+from genrelab.core.text import join_first, pluralize
+
+if TYPE_CHECKING:
+    from genrelab.audio.flac import FlacLength
+    from genrelab.audio.lengths import MpegFrames
+
+MARGIN_S = 1
+"""Whole seconds that are resampled around a window, so that its edges are those of the whole."""
+
+MAX_FAILED = 64
+"""After so many parts that cannot be decoded the others are not tried: the file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,7 @@ class Part:
         start, stop: offsets of its first byte, and of the one behind its last; None: the file's end.
         corrections: what decoders find in place of the file's own bytes; offsets count from the file's start.
         decoder: which one reads it, `soundfile` or `av`; empty where that isn't decided.
+        counted: its length by its frames, where that is known.
     """
 
     path: Path
@@ -26,6 +48,7 @@ class Part:
     stop: int | None = None
     corrections: Corrections = ()
     decoder: str = ""
+    counted: FlacLength | MpegFrames | None = field(default=None, compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -80,3 +103,128 @@ class _View(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class Recording(Protocol):
+    """What is needed of `reader.Audio`."""
+
+    sr: int
+    channels: int
+    frames: int
+    decoder: str
+    parts: list[Part]
+    notes: list[str]
+
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]: ...
+
+    def close(self) -> None: ...
+
+
+class Chain:
+    """The parts of a file, read as one; one of them is open at a time.
+
+    Args:
+        open_link: opens a part as a file of its own.
+        most_s: parts that begin later are not looked at: the length that is reported is then slightly more.
+        notes: gets sentences about what is found while reading.
+
+    Raises:
+        DecodeError: no part can be decoded; with the reason of the first.
+    """
+
+    def __init__(
+        self, parts: list[Part], open_link: Callable[[Part], Recording], most_s: float | None, notes: list[str]
+    ) -> None:
+        self._open_link, self._notes = open_link, notes
+        self.parts: list[Part] = []
+        self._ends, self._at = [0], -1
+        self._link: Recording | None = None
+        self._lost = False
+        self.sr, self.channels, self.decoder = 0, 0, ""
+        errors = self._look(parts, math.inf if most_s is None else most_s)
+        if not self.parts:
+            raise next(iter(errors.values()))
+        if errors:
+            self._note(_failed_sentence(errors, len(parts)))
+        self.frames = self._ends[-1]
+
+    def _look(self, parts: list[Part], most_s: float) -> dict[int, DecodeError]:
+        """Find the lengths of parts; number of a part → why it cannot be decoded."""
+        errors: dict[int, DecodeError] = {}
+        for i, part in enumerate(parts, 1):
+            try:
+                if len(errors) >= MAX_FAILED:
+                    raise DecodeError(part.path, "not tried after so many others")
+                link = self._open_link(part)
+            except DecodeError as e:
+                errors[i] = e
+                continue
+            if not self.sr:
+                self.sr, self.channels, self.decoder = link.sr, link.channels, link.decoder
+            self.parts.append(link.parts[0])
+            self._ends.append(self._ends[-1] + self._length(link))
+            link.close()
+            if self._ends[-1] > most_s * self.sr:
+                break
+        return errors
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._notes:
+            self._notes.append(sentence)
+
+    def _length(self, link: Recording) -> int:
+        """Of a link, in samples at the rate of the first."""
+        return round(link.frames * self.sr / link.sr)
+
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        """Mono samples, shape (samples,)."""
+        start = round(start_s * self.sr)
+        stop = self.frames if seconds is None else start + round(seconds * self.sr)
+        pieces = [np.empty(0, np.float32)]
+        for i, (first, end) in enumerate(zip(self._ends, self._ends[1:], strict=False)):
+            if first < stop and start < end:
+                pieces.append(self._read_link(i, max(start - first, 0), min(stop, end) - first))
+        return np.concatenate(pieces)
+
+    def _read_link(self, i: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Samples `start` to `stop` of one link, at the rate of the first."""
+        import soxr  # imported late: few files need it
+
+        link = self._opened(i)
+        try:
+            if link.sr == self.sr:
+                return link.read(start / self.sr, (stop - start) / self.sr)
+            first = max(start // self.sr - MARGIN_S, 0)
+            y = link.read(first, stop // self.sr + 1 + MARGIN_S - first)
+            y = np.asarray(soxr.resample(y, link.sr, self.sr, quality="HQ"), np.float32)
+            return y[start - first * self.sr : stop - first * self.sr]
+        except DecodeError as e:
+            if not self._lost:  # of a thousand parts one stands for all
+                self._note(f"a stretch of it cannot be decoded and is left out: {e.reason}")
+            self._lost = True
+            return np.empty(0, np.float32)
+        finally:
+            for sentence in link.notes:
+                self._note(sentence)
+
+    def _opened(self, i: int) -> Recording:
+        if self._link is None or self._at != i:
+            self.close()
+            self._link, self._at = self._open_link(self.parts[i]), i
+        return self._link
+
+    def close(self) -> None:
+        """Close the link that is open."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+def _failed_sentence(errors: dict[int, DecodeError], n_parts: int) -> str:
+    first = next(iter(errors.values()))
+    which = f"{'part' if len(errors) == 1 else 'parts'} {join_first([str(i) for i in errors])}"
+    are = "is" if len(errors) == 1 else "are"
+    return (
+        f"{len(errors):,} of its {pluralize(n_parts, 'part')} cannot be decoded and {are} left out ({which}): "
+        f"{first.reason}"
+    )

@@ -12,9 +12,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from genrelab.audio import bitstream
-from genrelab.audio.lengths import MpegFrames, count_mpeg_frames, flac_length
+from genrelab.audio.flac import FlacLength, flac_length
+from genrelab.audio.lengths import Corrections, MpegFrames, count_mpeg_frames
 from genrelab.audio.mix import CANCELLED, Mixer, mix_window
-from genrelab.audio.part import Corrections, Part
+from genrelab.audio.part import Part
 from genrelab.core.stderr import silence_c_stderr
 
 LENGTH_TOLERANCE_S = 0.1
@@ -89,22 +90,29 @@ class SoundFile:
 
     def corrected(self) -> Part | None:
         """The part with the true length in its header, where an MP3's or FLAC's frames show that it is wrong."""
-        corrections: Corrections = ()
-        if self._format == "FLAC":
-            with self.part.open() as file:
-                length = flac_length(file)
-            corrections = () if length is None or length.samples == self.frames else length.corrections
-        elif self._mpeg is not None and not self._mpeg.agrees(self.frames) and not self._mpeg.gaps:
-            corrections = self._mpeg.corrections
+        counted, corrections = self._counted, Corrections()
+        if isinstance(counted, FlacLength) or (counted and not counted.agrees(self.frames) and not counted.gaps):
+            corrections = counted.corrections
         shifted = tuple((self.part.start + at, correct) for at, correct in corrections)
         return replace(self.part, corrections=shifted) if shifted else None
 
     @cached_property
-    def _mpeg(self) -> MpegFrames | None:
-        if self._format != "MP3":
-            return None
+    def _counted(self) -> FlacLength | MpegFrames | None:
+        """Its length by its frames, of MP3 and FLAC."""
+        if self._format not in ("MP3", "FLAC") or self.part.counted is not None:
+            return self.part.counted if self._format in ("MP3", "FLAC") else None
         with self.part.open() as file:
-            return count_mpeg_frames(file)
+            return count_mpeg_frames(file) if self._format == "MP3" else flac_length(file)
+
+    @property
+    def is_certain(self) -> bool:
+        """Is its length the sum of all its frames?"""
+        return bool(self._format == "MP3")
+
+    def is_right(self) -> bool:
+        """Does it state its length, and is it as long as that by its frames and by its last samples?"""
+        doubted = isinstance(self._counted, FlacLength) and not self._counted.agrees
+        return self.is_plausible and not doubted and self.is_complete()
 
     def is_complete(self) -> bool:
         """Is it as long as it states? By all frame headers of an MP3, and the last samples of other formats.
@@ -113,7 +121,7 @@ class SoundFile:
         only a part where that varies.
         """
         if self._format == "MP3":
-            return self._mpeg is not None and self._mpeg.agrees(self.frames)
+            return isinstance(self._counted, MpegFrames) and self._counted.agrees(self.frames)
         tail = min(self.frames, 64)
         try:
             with silence_c_stderr:

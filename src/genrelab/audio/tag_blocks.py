@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -10,11 +12,17 @@ ID3V2, APEV2, ID3V1, LYRICS3 = "ID3v2", "APEv2", "ID3v1", "Lyrics3"
 _ID3V2_HEADER, _APEV2_HEADER, _ID3V1_SIZE, _ID3V1_EXTENSION = 10, 32, 128, 227
 
 
+BLOCK = 1 << 20
+
+MAX_TAGS = 64
+"""Most tags at one end of a file: with more it is damaged, or meant to keep a program busy."""
+
+
 class InconsistentFileError(Exception):
     """Sizes stated in a file do not fit the file."""
 
-    def __str__(self) -> str:
-        return "sizes in it do not fit the file"
+    def __init__(self, reason: str = "sizes in it do not fit the file") -> None:
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,44 @@ def read_at(f: BinaryIO, offset: int, n: int) -> bytes:
     return f.read(n)
 
 
+def find_all(file: BinaryIO, pattern: re.Pattern[bytes], length: int) -> Iterator[int]:
+    """Offsets at which a pattern that fits `length` bytes is found in a file; memory is that of one block."""
+    start, rest = 0, b""
+    while True:
+        file.seek(start + len(rest))
+        block = file.read(BLOCK)
+        data = rest + block
+        for found in pattern.finditer(data):
+            yield start + found.start()
+        if not block:
+            return
+        rest = data[1 - length :]  # shorter than what is looked for, which may begin here
+        start += len(data) - len(rest)
+
+
+def syncsafe(four: bytes) -> int:
+    """The number in four bytes of seven bits each, as ID3v2 states sizes; -1: they are none."""
+    return -1 if max(four) > 127 else sum(b << shift for b, shift in zip(four, (21, 14, 7, 0), strict=True))
+
+
+def stream_start(f: BinaryIO) -> int:
+    """Offset behind the tags at the start of a file; 0 where they are inconsistent.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        before = tags_before(f)
+    except InconsistentFileError:
+        return 0
+    return before[-1].end if before else 0
+
+
 def tags_before(f: BinaryIO) -> list[TagBlock]:
     """The ID3v2 and APEv2 tags at the start of a file, in their order; some files have several.
 
     Raises:
-        InconsistentFileError: a size that no tag can have.
+        InconsistentFileError: a size that no tag can have, or more than `MAX_TAGS` tags.
         OSError: it cannot be read.
     """
     found: list[TagBlock] = []
@@ -49,6 +90,7 @@ def tags_before(f: BinaryIO) -> list[TagBlock]:
             kind, length = APEV2, _apev2_length_from(f, at)
         if not length:
             return found
+        _require_few(found)
         found.append(TagBlock(kind, at, at + length))
         at += length
 
@@ -57,7 +99,7 @@ def tags_behind(f: BinaryIO, size: int) -> list[TagBlock]:
     """The tags at the end of a file, the last one first: ID3v1 (with or without its extension), APEv2, Lyrics3, ID3v2.
 
     Raises:
-        InconsistentFileError: a tag that is longer than the file.
+        InconsistentFileError: a tag that is longer than the file, or more than `MAX_TAGS` tags.
         OSError: it cannot be read.
     """
     kinds = ((ID3V1, _id3v1_length), (APEV2, _apev2_length), (LYRICS3, _lyrics3_length), (ID3V2, _footer_length))
@@ -69,26 +111,33 @@ def tags_behind(f: BinaryIO, size: int) -> list[TagBlock]:
             return found
         if length > end:
             raise InconsistentFileError
+        _require_few(found)
         found.append(TagBlock(kind, end - length, end))
         end -= length
+
+
+def _require_few(found: list[TagBlock]) -> None:
+    if len(found) == MAX_TAGS:
+        raise InconsistentFileError(f"it has more than {MAX_TAGS} tags at one end")
 
 
 def _id3v2_length(f: BinaryIO, at: int) -> int:
     head = read_at(f, at, _ID3V2_HEADER)
     if head[:3] != b"ID3" or len(head) < _ID3V2_HEADER:
         return 0
-    if max(head[6:]) > 127:
+    size = syncsafe(head[6:])
+    if size < 0:
         raise InconsistentFileError
     footer = _ID3V2_HEADER if head[3] == 4 and head[5] & 0x10 else 0
-    return _ID3V2_HEADER + footer + sum(b << shift for b, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    return _ID3V2_HEADER + footer + size
 
 
 def _footer_length(f: BinaryIO, end: int) -> int:
     """Length of an ID3v2.4 tag that ends in a footer, which repeats its header."""
     foot = read_at(f, end - _ID3V2_HEADER, _ID3V2_HEADER)
-    if foot[:4] != b"3DI\4" or max(foot[6:]) > 127:
+    if foot[:4] != b"3DI\4" or syncsafe(foot[6:]) < 0:
         return 0
-    length = 2 * _ID3V2_HEADER + sum(b << shift for b, shift in zip(foot[6:], (21, 14, 7, 0), strict=True))
+    length = 2 * _ID3V2_HEADER + syncsafe(foot[6:])
     return length if read_at(f, end - length, 3) == b"ID3" else 0
 
 

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from genrelab import __version__
-from genrelab.audio import tones
 from genrelab.core.processes import available_cores
+from genrelab.doctor import tones
 from genrelab.models.devices import DeviceReport
 
 LEARN_PACKAGES = ("google_crc32c", "onnx", "pandas", "pyarrow", "skl2onnx", "sklearn")
@@ -42,7 +42,7 @@ SYNTHESISED_FORMATS = {
     "ogg": ("OGG", "VORBIS"),
     "aiff": ("AIFF", "PCM_16"),
 }
-"""Formats whose test tone libsndfile writes; the others are stored encoded (`audio/tones.py`)."""
+"""Formats whose test tone libsndfile writes; the others are stored encoded (`doctor/tones.py`)."""
 
 MIN_DISK, MIN_MEMORY = 200_000_000, 300_000_000
 """Bytes below which classifying a library may fail."""

@@ -19,7 +19,8 @@ WAV_SAMPLES = (1, 3, 6, 7, 0xFFFE)
 FFMPEG_CONTAINERS = ("matroska,webm", "w64", "caf", "wav")
 """Formats, by FFmpeg's name, whose header states a length that FFmpeg doesn't estimate."""
 
-MP4_PARENTS = (b"moov", b"trak", b"mdia", b"edts")
+MP4_PARENTS = {b"moov": b"", b"trak": b"moov", b"mdia": b"trak", b"edts": b"trak"}
+"""Boxes that hold others, and in which box they lie: nowhere else are they opened, however deep a file nests them."""
 
 
 def stated_lengths(path: Path) -> list[float]:
@@ -86,7 +87,7 @@ def _lengths_of_mp4(path: Path) -> list[float]:
     return [length / scale for scale, length in lengths if scale and length]
 
 
-def _mp4_boxes(file: BinaryIO, stop: int, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
+def _mp4_boxes(file: BinaryIO, stop: int, at: int = 0, inside: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
     """Kind and first bytes of every box that states a length, in the movie's header."""
     while at + 8 <= stop:
         file.seek(at)
@@ -96,8 +97,8 @@ def _mp4_boxes(file: BinaryIO, stop: int, at: int = 0) -> Iterator[tuple[bytes, 
             size, header = int.from_bytes(head[8:16]), 16
         if size < header:  # 0: to the end of the file
             return
-        if kind in MP4_PARENTS:
-            yield from _mp4_boxes(file, min(at + size, stop), at + header)
+        if MP4_PARENTS.get(kind) == inside:
+            yield from _mp4_boxes(file, min(at + size, stop), at + header, kind)
         elif kind in (b"mvhd", b"mdhd", b"tkhd", b"elst"):
             file.seek(at + header)
             yield kind, file.read(min(size - header, 1 << 16))

@@ -13,7 +13,9 @@ from typing import Any
 
 from genrelab.audio.content_hash import chunks
 from genrelab.audio.file_tags import read_file_tags
-from genrelab.audio.tag_blocks import ID3V2
+from genrelab.audio.tag_blocks import ID3V2, read_at, syncsafe
+from genrelab.core.errors import TagError
+from genrelab.core.text import join_first, pluralize
 from genrelab.tagging.formats import FieldValues, TagFormat, blocks_around, digest, digests
 
 NEW_ID3_VERSION = 3
@@ -150,6 +152,22 @@ class Mp3(Id3):
         return digests(path, [block for block in (*before, *behind) if block is not own])
 
 
+def refuse_flac_behind_tags(path: Path) -> None:
+    """Refuse a FLAC file behind more than one ID3v2 tag, in which mutagen sees no FLAC.
+
+    Raises:
+        TagError: it is one.
+        OSError: it cannot be read.
+    """
+    before, _ = blocks_around(path)
+    with path.open("rb") as f:
+        is_flac = before and read_at(f, before[-1].end, 4) == b"fLaC"
+    if is_flac and [block.kind for block in before] != [ID3V2]:
+        kinds = join_first([block.kind for block in before])
+        remedy = "remove them with a tag editor, or copy the sound: ffmpeg -i IN.flac -map_metadata 0 -c copy OUT.flac"
+        raise TagError(path, f"a FLAC file behind {pluralize(before, 'tag')} of other formats ({kinds}): {remedy}")
+
+
 def _remove_footer(path: Path) -> None:
     """Remove the footer of a tag at the start of a file: it repeats the header, and mutagen would leave it behind."""
     before, _ = blocks_around(path)
@@ -173,7 +191,8 @@ def raw_frames(tag: bytes) -> list[bytes] | None:
         return None
     frames, at = [], _HEADER
     while at + _HEADER <= len(tag) and tag[at]:
-        length = _frame_size(tag[at + 4 : at + 8], tag[3])
+        size = tag[at + 4 : at + 8]
+        length = int.from_bytes(size) if tag[3] == 3 else syncsafe(size)
         end = at + _HEADER + length
         packed = tag[at : at + 4] in (b"TCON", b"TXXX") and tag[at + 9]
         if not _NAME.fullmatch(tag[at : at + 4]) or end > len(tag) or length < 0 or packed:
@@ -190,10 +209,3 @@ def frame_key(frame: bytes) -> str:
         return name
     text = frame[_HEADER + 1 :].decode(_ENCODINGS.get(frame[_HEADER], "latin-1"), "replace")
     return f"TXXX:{text.split(chr(0))[0]}"
-
-
-def _frame_size(four: bytes, version: int) -> int:
-    """Size of a frame; negative if the bytes are invalid in version 2.4."""
-    if version == 3:
-        return int.from_bytes(four, "big")
-    return -1 if max(four) > 127 else sum(b << shift for b, shift in zip(four, (21, 14, 7, 0), strict=True))

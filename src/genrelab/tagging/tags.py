@@ -16,7 +16,7 @@ from genrelab.audio.file_tags import read_file_tags
 from genrelab.core.errors import TagError
 from genrelab.identity.genres import separate_genres
 from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
-from genrelab.tagging.id3 import Id3, Mp3
+from genrelab.tagging.id3 import Id3, Mp3, refuse_flac_behind_tags
 
 PROVENANCE = "GENRELAB"
 """The field that holds what wrote a genre: version, model and confidence."""
@@ -153,6 +153,7 @@ def _mutagen_errors(path: Path) -> Iterator[None]:
 def _format_of(path: Path) -> tuple[TagFormat, Any]:
     import mutagen
 
+    refuse_flac_behind_tags(path)
     kind = type(mutagen.File(path))
     if kind.__name__ not in _FORMATS:
         raise TagError(path, NO_TAGS)
