@@ -59,8 +59,8 @@ COPIES = {
 """`4 of 306 tracks are` …"""
 
 SHARED = {
-    "same_recording": "recording by name", "numbered_alike": "recording by number", "same_artist": "artist",
-    "same_album": "album", "same_track": "file",
+    "same_recording": "recording", "numbered_alike": "recording", "same_artist": "artist", "same_album": "album",
+    "same_track": "file",
     "same_audio": "audio",
     "near_duplicate": "recording", "same_features": "row of features",
 }  # fmt: skip
@@ -202,7 +202,7 @@ def _leak_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     clean = [c for c in checks if c.known and not c.leaking and not (same_recording and c.name in RECORDINGS)]
     if clean:
         known = "" if all(c.known == of for c in clean) else ", as far as that is known"
-        shared = f"shares its {_join_or([SHARED[c.name] for c in clean])} with a track that was learned from"
+        shared = f"shares its {_shared(clean)} with a track that was learned from"
         found.append(f"None of the {pluralize(of, 'scored track')} {shared}{known}.")
     return found
 
@@ -222,10 +222,10 @@ def _finding_sentences(checks: Sequence[Check], prepared: Prepared, thing: str, 
 def _copy_sentences(checks: Sequence[Check], prepared: Prepared) -> list[str]:
     of = checks[0].of
     found = _finding_sentences(checks, prepared, "track", COPIES)
-    clean = [SHARED[c.name] for c in checks if c.known]
+    clean = [c for c in checks if c.known]
     if found or not of or not clean:
         return found
-    return [f"No two of {pluralize(of, 'track')} share their {_join_or(clean)}."]
+    return [f"No two of {pluralize(of, 'track')} share their {_shared(clean)}."]
 
 
 def _two_genre_sentences(checks: Sequence[Check], prepared: Prepared, what: str) -> list[str]:
@@ -283,6 +283,7 @@ def _is(n: int) -> str:
     return "is" if n == 1 else "are"
 
 
-def _join_or(things: Sequence[str]) -> str:
-    *most, last = things
+def _shared(checks: Sequence[Check]) -> str:
+    """What the checks are about: `file, audio or recording`."""
+    *most, last = dict.fromkeys(SHARED[check.name] for check in checks)
     return f"{', '.join(most)} or {last}" if most else last
