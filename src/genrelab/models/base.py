@@ -152,6 +152,6 @@ def _check_graph(name: str, graph: bytes, x: NDArray[np.float32], expected: NDAr
     off = float(np.abs(output - expected).max())
     if not off <= TOLERANCE:
         raise ModelError(
-            f"{name}: its ONNX graph is off by {off:.1e} from the model (at most {TOLERANCE:.0e}), as may be where many "
-            "rows are equally far apart: leave it out of --models"
+            f"{name}: its ONNX graph is off by {off:.1e} from the model (at most {TOLERANCE:.0e}), as may be where "
+            "many rows are equally far apart: leave it out of --models"
         )
