@@ -15,6 +15,7 @@ import pytest
 from genrelab.core.errors import DatasetError
 from genrelab.datasets import table
 from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.registry import load_dataset
 from genrelab.datasets.tables.columns import words_of
 
 N = 24
@@ -219,3 +220,10 @@ def test_many_columns_left_out_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Track ID", "track_id", "trackId", "track-id", " Track.Id"])
 def test_words_of_a_name(name: str) -> None:
     assert words_of(name) == "track_id"
+
+
+@pytest.mark.parametrize("values", [(1e300, 1e300), (1e300, 2e300), (1e300, 1.0)])
+def test_numbers_beyond_float32_are_refused_as_that(tmp_path: Path, values: tuple[float, float]) -> None:
+    pd.DataFrame({"genre": ["rock", "pop"], "f0": values, "f1": [1.5, 2.5]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DatasetError, match="too large for float32"):
+        load_dataset(tmp_path / "t.parquet")

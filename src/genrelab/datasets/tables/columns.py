@@ -250,9 +250,10 @@ def _no_feature(name: str, values: NDArray[np.float64]) -> str | None:
     known = values[~np.isnan(values)]
     if not len(known):
         return EMPTY
-    with np.errstate(over="ignore"):
-        if len(values) > 1 and np.isfinite(known).all() and np.ptp(known.astype(np.float32)) == 0:
-            return CONSTANT
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as that, later
+        kept = known.astype(np.float32)
+    if len(values) > 1 and np.isfinite(kept).all() and kept.min() == kept.max():
+        return CONSTANT
     rules: tuple[Callable[[str, NDArray[np.float64]], str | None], ...] = (
         _dates_by_name,
         _dates_by_value,
