@@ -22,7 +22,7 @@ def tags_of(file: Path) -> FileTags:
     """What the tags of a file say; nothing where it cannot be read."""
     try:
         return read_file_tags(file)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: NUL in a name
         return FileTags(readable=False)
 
 

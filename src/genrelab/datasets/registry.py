@@ -114,15 +114,11 @@ def _load(name: str, root: Path, options: DatasetOptions) -> Dataset:
                 f"--{field.name.replace('_', '-')} goes with a dataset of the kind {' or '.join(users)}, and "
                 f"{printable(str(root))} is one of the kind {name}: leave the option out"
             )
-    return _identify(module.load(root, options), options)
+    return _check_genre_names(_identify(module.load(root, options), options), root)
 
 
 def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
-    """The dataset with one genre, one artist and one recording for everything that is the same however it is written.
-
-    Raises:
-        DatasetError: a genre that no bundle can hold.
-    """
+    """The dataset with one genre, artist and recording for everything that is the same however it is written."""
     tracks = dataset.tracks
     genres = join_genres([t.genre for t in tracks], keep_spellings=options.keep_spellings)
     credited = [_credit(t) for t in tracks]
@@ -135,18 +131,18 @@ def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
         for t, c, genre, artist, recording in found
     )
     notes = (*dataset.notes, *genres.notes, *artists.notes, *recordings.notes)
-    return _check_genre_names(replace(dataset, tracks=same, notes=notes))
+    return replace(dataset, tracks=same, notes=notes)
 
 
 def _credit(track: Track) -> Credit:
     return track.credit if track.credit.text or track.artist is None else Credit(names=(track.artist,))
 
 
-def _check_genre_names(dataset: Dataset) -> Dataset:
+def _check_genre_names(dataset: Dataset, root: Path) -> Dataset:
     """The dataset, unless a genre has a name that no bundle can hold: refused now, not after an hour of training."""
     for genre in dataset.genres:
         if not is_printable_line(genre):
-            raise DatasetError(f"{printable(str(dataset.root))}: no genre can be called {genre[:80]!r}: rename it")
+            raise DatasetError(f"{printable(str(root))}: no genre can be called {genre[:80]!r}: rename it")
     return dataset
 
 
