@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from genrelab import __version__
 from genrelab.audio.clips import read_clips
+from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core import sqlite
 from genrelab.core.config import EMBEDDING_CLIPS
 from genrelab.core.processes import DECODER_CRASHED
@@ -220,20 +221,21 @@ def test_files_are_hashed_by_workers(
     assert given == tracks[:1] and heard == []
 
 
+def hash_and_rewrite(path: Path) -> str:
+    """The hash of a file's audio, which changes as soon as it is known."""
+    found = sha256_of_audio(path)
+    write_track(path, 0, 9)
+    os.utime(path, ns=(1, 1))
+    return found
+
+
 def test_known_audio_of_a_file_that_changes_meanwhile_is_not_stored(
     tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(tracks[:1])
-    copy, hash_of = Path(shutil.copy(tracks[0], tmp_path / "copy.flac")), embedding_cache.sha256_of_audio
-
-    def rewrite(path: Path) -> str:
-        found = hash_of(path)
-        write_track(path, 0, 9)
-        os.utime(path, ns=(1, 1))
-        return found
-
+    copy = Path(shutil.copy(tracks[0], tmp_path / "copy.flac"))
     with monkeypatch.context() as patch:
-        patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
+        patch.setattr(embedding_cache, "sha256_of_audio", hash_and_rewrite)
         assert embed([copy])[0].cached
     assert not embed([copy])[0].cached and heard == [1_000, 1_009]
 
@@ -292,16 +294,8 @@ def test_file_that_changes_while_it_is_read_is_not_stored(
 ) -> None:
     """Else what was made of the new audio would be found for the old one."""
     copy = Path(shutil.copy(tracks[0], tmp_path / "copy.flac"))
-    hash_of = embedding_cache.sha256_of_audio
-
-    def rewrite(path: Path) -> str:
-        found = hash_of(path)
-        write_track(path, 0, 9)
-        os.utime(path, ns=(1, 1))
-        return found
-
     with monkeypatch.context() as patch:
-        patch.setattr(embedding_cache, "sha256_of_audio", rewrite)
+        patch.setattr(embedding_cache, "sha256_of_audio", hash_and_rewrite)
         (changed,) = embed(tracks[:1])
     assert heard == [1_009] and changed.error is None
     assert [one.cached for one in embed([tracks[0], copy])] == [False, False] and heard == [1_009, 1_009, 1_000]

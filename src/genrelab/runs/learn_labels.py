@@ -14,6 +14,7 @@ from genrelab.audio.file_tags import FileTags, read_file_tags
 from genrelab.audio.files import find_audio_files
 from genrelab.core.errors import DatasetError, DecodeError, SettingsError, TagError, printable
 from genrelab.core.text import is_printable_line, join_first, pluralize
+from genrelab.datasets.artists import tags_of
 from genrelab.datasets.base import DatasetOptions
 from genrelab.datasets.registry import detect, load_dataset
 from genrelab.identity.artist_names import name_key, people_in
@@ -219,17 +220,10 @@ def apply_corrections(labelled: LabelledFiles, table: Path, root: Path) -> Label
         if genre and key in by_path:
             kept.append(replace(by_path[key], genre=genre))
         elif genre:
-            kept.append(_labelled(path, genre, _tags_if_readable(path)))
+            kept.append(_labelled(path, genre, tags_of(path)))
     files = tuple(sorted(kept, key=lambda f: (f.path, f.genre)))
     failed = {path: why for path, why in labelled.failed.items() if realpath(path) not in decided}
     return LabelledFiles(files, failed, (*labelled.notes, f"{pluralize(decided, 'correction')} from {table.name}"))
-
-
-def _tags_if_readable(path: Path) -> FileTags:
-    try:
-        return read_file_tags(path)
-    except OSError:
-        return FileTags()
 
 
 def _read_corrections(table: Path, root: Path) -> dict[str, tuple[Path, str]]:
