@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-fast lint bench bench-real clean
+.PHONY: demo test test-fast coverage lint bench bench-real clean
 
 demo: $(VENV)/.train
 	$(BIN)/genrelab demo --out demo
@@ -16,6 +16,10 @@ test: $(VENV)/.dev lint
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not real and not timing"
+
+# Which lines no test runs; the page is htmlcov/index.html.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not timing" --cov --cov-report=term --cov-report=html
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,4 +45,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist src/*.egg-info
+	rm -rf $(VENV) demo build dist htmlcov .coverage src/*.egg-info

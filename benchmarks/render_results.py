@@ -32,15 +32,15 @@ HEAD = f"""# Results
 Every figure here was printed by genrelab on real audio or real features, by `benchmarks/real.py` with the commands
 shown (`$GENRELAB_DATA` is the folder of the data; ImageNet weights through `GENRELAB_IMAGENET_WEIGHTS`), on 2 cores of
 {platform.machine()}, Python {platform.python_version()}. `benchmarks/render_results.py` wrote this page. Intervals are
-95 %, over artists where they are known; the sets are small, so most of them are wide. Seconds of training were taken on
-a machine that did other work, too.
+95 %, over artists where they are known; the sets are small, so most intervals are wide. Training times were measured on
+a machine that was also doing other work.
 
 """
 
-COMPARISON = """## The article's figure, ours under its protocol, ours under an honest split
+COMPARISON = """## The article's accuracy, ours with its split, ours with an honest split
 
-The article's figures are for fma_small with all 8,000 clips and random tracks in the test set; its audio is not here,
-so they stand beside ours only to show the direction: what `--split article` adds, artists on both sides add.
+The article's figures are for all 8,000 clips of fma_small with a random test set. We do not have that audio,
+so compare only the direction: whatever `--split article` adds comes from artists in both training and test set.
 
 | data | model | article (fma_small) | ours, `--split article` | ours, honest split | honest split is |
 |---|---|---|---|---|---|
