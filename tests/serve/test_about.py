@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, LogMelView
-from genrelab.serve.about import CONFIDENCE_STEPS, describe, evidence_by_genre
+from genrelab.core.config import (
+    EMBEDDING_CLIPS,
+    ClipSettings,
+    EmbeddingView,
+    FramesView,
+    LogMelView,
+    MelImageView,
+    SamplesView,
+)
+from genrelab.serve.about import CONFIDENCE_STEPS, describe, evidence_by_genre, window_s
 from tests.support.bundles import bundle_for
 from tests.support.evidence import evidence_from_confidences
 
@@ -33,3 +43,17 @@ def test_gate_is_said_where_the_model_has_one(tmp_path: Path, gate: bool, embedd
     view, clips = (EmbeddingView(), EMBEDDING_CLIPS) if embedding else (LogMelView(), ClipSettings())
     bundle = bundle_for(tmp_path / "b", view, clips, gate=gate)
     assert describe("b", bundle, None)["gate"] is (gate and embedding)
+
+
+@pytest.mark.parametrize(
+    ("view", "clip_s", "seconds"),
+    [
+        (LogMelView(window_s=1.5), 30.0, 1.5),
+        (MelImageView(), 30.0, 30.0),
+        (SamplesView(sr=8_000, n_samples=12_000), 30.0, 1.5),
+        (FramesView(), 30.0, FramesView().n_frames * FramesView().hop_length / FramesView().sr),
+        (EmbeddingView(), 3.0, 3.0),
+    ],
+)
+def test_window_of_each_view(view: Any, clip_s: float, seconds: float) -> None:
+    assert window_s(SimpleNamespace(view=view, clips=ClipSettings(clip_s=clip_s))) == seconds  # type: ignore[arg-type]

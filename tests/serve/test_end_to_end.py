@@ -22,11 +22,11 @@ from genrelab.features.tags import TAGS
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ModelStore
-from genrelab.serve.schemas import Heard, Refused
+from genrelab.serve.schemas import FileError, PredictionResult
 from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import GENRES, bundle_for, noise
 from tests.support.guards import HANG_S
-from tests.support.live_service import running_server
+from tests.support.live_service import running_server, with_workers
 
 pytestmark = pytest.mark.slow
 
@@ -45,10 +45,11 @@ def port(folder: Path) -> Iterator[int]:
     bundle_for(folder / "a", SamplesView(sr=8_000, n_samples=8_000), ClipSettings(clip_s=3, min_s=1))
     bundle_for(folder / "b", SamplesView(sr=8_000, n_samples=8_000), bias=(9.0, 0.0, 0.0))
     bundle_for(folder / "c", EmbeddingView(), EMBEDDING_CLIPS)
-    shelf = ModelStore({name: folder / name for name in "abc"}, folder / "models")
+    store = ModelStore({name: folder / name for name in "abc"}, folder / "models")
     (folder / "uploads").mkdir()
-    app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=folder / "uploads")
-    with running_server(app, LIMITS, ws="websockets-sansio") as port:
+    queue = WorkerQueue(LIMITS, store)
+    app = create_app(LIMITS, store, queue, token=TOKEN, folder=folder / "uploads")
+    with running_server(with_workers(app, queue), LIMITS, ws="websockets-sansio") as port:
         yield port
 
 
@@ -77,7 +78,7 @@ def test_recording_is_classified_in_every_format_and_upload_kind(client: httpx.C
     raw = client.post("/v1/predict", content=recording)
     form = client.post("/v1/predict", files={"f": ("song", recording)})
     assert (raw.status_code, form.status_code) == (200, 200)
-    heard = Heard.model_validate(raw.json())
+    heard = PredictionResult.model_validate(raw.json())
     assert {**form.json(), "path": ""} == raw.json()
     assert heard.duration_s == pytest.approx(4, abs=0.1)
     assert set(heard.probabilities) == set(GENRES)
@@ -87,7 +88,7 @@ def test_query_parameters_are_applied(client: httpx.Client) -> None:
     recording = sound(4)
     answer = client.post("/v1/predict?model=b&top=1&timeline=true&windows=all", content=recording).json()
     assert (answer["model"], answer["genre"], len(answer["probabilities"])) == ("b", "Blues", 1)
-    assert Heard.model_validate(answer).timeline
+    assert PredictionResult.model_validate(answer).timeline
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_batch_classifies_each_file(client: httpx.Client) -> None:
     answers = client.post("/v1/predict/batch", files=files).json()
     assert [a["path"] for a in answers] == ["1", "2", "3", "4"]
     for answer, heard in zip(answers, (True, False, False, True), strict=True):
-        (Heard if heard else Refused).model_validate(answer)
+        (PredictionResult if heard else FileError).model_validate(answer)
 
 
 def stream_noise(port: int, **start: Any) -> list[dict[str, Any]]:
@@ -131,10 +132,10 @@ def stream_noise(port: int, **start: Any) -> list[dict[str, Any]]:
 def test_model_on_embedding_has_tags_and_names_a_genre_on_request(client: httpx.Client, port: int) -> None:
     recording = sound(7)
     plain = client.post("/v1/predict?model=c", content=recording).json()
-    assert Heard.model_validate(plain).tags is None
+    assert PredictionResult.model_validate(plain).tags is None
     assert plain["unknown_because"] in (None, "not_music")
     asked = client.post("/v1/predict?model=c&any=true&tags=true&timeline=true", content=recording).json()
-    heard = Heard.model_validate(asked)
+    heard = PredictionResult.model_validate(asked)
     assert heard.genre in GENRES and heard.unknown_because is None
     assert set(heard.tags or ()) == set(TAGS)
     assert heard.timeline is not None

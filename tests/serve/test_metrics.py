@@ -51,9 +51,13 @@ def test_files_are_counted_by_model_and_outcome() -> None:
 
 
 def test_state_metrics_are_read_when_scraped() -> None:
-    gauges, ears, shelf = ServiceMetrics(), SimpleNamespace(waiting=1, in_progress=2, restarts=3), FakeModelStore("a")
+    gauges, worker_queue, store = (
+        ServiceMetrics(),
+        SimpleNamespace(waiting=1, in_progress=2, restarts=3),
+        FakeModelStore("a"),
+    )
     state = SimpleNamespace(slots_in_use=4, streams_open=5, in_flight=6, started=False)
-    gauges.watch(StateCollector(ears, shelf, state, state, state, "1.2"))
+    gauges.registry.register(StateCollector(worker_queue, store, state, state, state, "1.2"))
     found = samples(gauges)
     assert value_of(found, "genrelab_files_waiting") == 1
     assert value_of(found, "genrelab_files_hearing") == 2
@@ -64,7 +68,7 @@ def test_state_metrics_are_read_when_scraped() -> None:
     assert value_of(found, "genrelab_draining") == 0
     assert value_of(found, "genrelab_build_info", version="1.2") == 1
     assert value_of(found, "genrelab_bundle_info", model="m", fingerprint="a", created_by="genrelab 0") == 1
-    ears.waiting, state.started, shelf.fingerprint = 7, True, "b"
+    worker_queue.waiting, state.started, store.fingerprint = 7, True, "b"
     found = samples(gauges)
     assert (value_of(found, "genrelab_files_waiting"), value_of(found, "genrelab_draining")) == (7, 1)
     assert value_of(found, "genrelab_bundle_info", model="m", fingerprint="b", created_by="genrelab 0") == 1

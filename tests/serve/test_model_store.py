@@ -25,7 +25,8 @@ from genrelab.core.config import (
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.predict.classifier import STARTER, load_bundle
 from genrelab.serve.model_store import ModelStore, parse_models
-from genrelab.serve.schemas import AboutWithCard
+from genrelab.serve.problems import Problem
+from genrelab.serve.schemas import ModelDetails
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.evidence import evidence_from_confidences
 
@@ -38,7 +39,7 @@ def bundle(folder: Path, bias: tuple[float, float, float] = (0.0, 0.0, 0.0), **c
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> ModelStore:
+def model_store(tmp_path: Path) -> ModelStore:
     sources = {"one": bundle(tmp_path / "one"), "two": bundle(tmp_path / "two", (9, 0, 0))}
     return ModelStore(sources, tmp_path / "copies")
 
@@ -47,13 +48,13 @@ def copies(tmp_path: Path) -> list[str]:
     return sorted(p.name for p in (tmp_path / "copies").iterdir())
 
 
-def test_first_model_is_the_default(shelf: ModelStore) -> None:
-    assert shelf.default == "one"
-    assert shelf.get(None) is shelf.get("one")
-    assert [m.name for m in shelf.models()] == ["one", "two"]
-    assert shelf.get("two").card == "# Card\n"
-    with pytest.raises(KeyError):
-        shelf.get("three")
+def test_first_model_is_the_default(model_store: ModelStore) -> None:
+    assert model_store.default == "one"
+    assert model_store.get(None) is model_store.get("one")
+    assert [m.name for m in model_store.models()] == ["one", "two"]
+    assert model_store.get("two").card == "# Card\n"
+    with pytest.raises(Problem, match="No model is called"):
+        model_store.get("three")
 
 
 def test_model_description_has_the_published_fields(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_bundle_with_a_non_finite_number_is_refused(tmp_path: Path, number: str)
     source = bundle(tmp_path / "one", metrics={"accuracy": 0.125})
     about = (source / "bundle.json").read_text()
     (source / "bundle.json").write_text(about.replace("0.125", number))
-    with pytest.raises(BundleError, match=f"bundle.json: not JSON: {number} is no number"):
+    with pytest.raises(BundleError, match=f"bundle.json: not valid JSON: {number} is not a finite number"):
         ModelStore({"mine": source}, tmp_path / "copies")
 
 
@@ -140,36 +141,36 @@ def test_description_tells_what_models_on_embedding_do(tmp_path: Path) -> None:
     assert (about["stops_early"], about["gate"]) == (True, True)
     assert set(about["evidence"]) == set(GENRES)
     assert about["evidence"]["Folk"] == {"n": [0] * 18 + [4, 1], "right": [0] * 18 + [3, 0]}
-    AboutWithCard.model_validate({**about, "card": ""})
+    ModelDetails.model_validate({**about, "card": ""})
 
 
-def test_changed_bundle_is_used_only_after_a_reload(shelf: ModelStore, tmp_path: Path) -> None:
-    before = shelf.get("one")
-    assert not shelf.changed()
+def test_changed_bundle_is_used_only_after_a_reload(model_store: ModelStore, tmp_path: Path) -> None:
+    before = model_store.get("one")
+    assert not model_store.changed()
     bundle(tmp_path / "one", (0, 0, 9))
-    assert shelf.changed()
-    assert shelf.get("one") is before
+    assert model_store.changed()
+    assert model_store.get("one") is before
     assert load_bundle(before.path).fingerprint == before.bundle.fingerprint
-    (said,) = shelf.reload()
-    assert said == f"model one: loaded again from {tmp_path / 'one'}"
-    assert not shelf.changed()
-    assert shelf.get("one").bundle.predict(noise(1), SR).genre == "Rock"
-    assert shelf.get(None) is shelf.get("one")
-    assert shelf.reload() == ["model one: unchanged", "model two: unchanged"]
+    (said,) = model_store.reload()
+    assert said == f"model one: reloaded from {tmp_path / 'one'}"
+    assert not model_store.changed()
+    assert model_store.get("one").bundle.predict(noise(1), SR).genre == "Rock"
+    assert model_store.get(None) is model_store.get("one")
+    assert model_store.reload() == ["model one: unchanged", "model two: unchanged"]
 
 
-def test_reload_keeps_unchanged_models(shelf: ModelStore, tmp_path: Path) -> None:
-    two = shelf.get("two")
+def test_reload_keeps_unchanged_models(model_store: ModelStore, tmp_path: Path) -> None:
+    two = model_store.get("two")
     bundle(tmp_path / "one", (0, 0, 9))
-    shelf.reload()
-    assert shelf.get("two") is two
+    model_store.reload()
+    assert model_store.get("two") is two
 
 
-def test_copy_is_kept_while_its_model_is_in_use(shelf: ModelStore, tmp_path: Path) -> None:
-    held = shelf.get("one")
+def test_copy_is_kept_while_its_model_is_in_use(model_store: ModelStore, tmp_path: Path) -> None:
+    held = model_store.get("one")
     for bias in ((0, 0, 9), (0, 9, 0), (9, 0, 0)):
         bundle(tmp_path / "one", bias)
-        assert len(shelf.reload()) == 1
+        assert len(model_store.reload()) == 1
     assert held.path.is_dir()
     assert len(copies(tmp_path)) == 3, "two that are served, and the one that is held"
     path = held.path
@@ -201,69 +202,58 @@ def _make_a_table_bundle(one: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_remove_folder, _truncate_model, _break_json, _remove_card, _make_a_table_bundle])
-def test_unusable_bundle_leaves_the_previous_one_in_use(harm, shelf: ModelStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    before = shelf.get("one")
+def test_unusable_bundle_leaves_the_previous_one_in_use(harm, model_store: ModelStore, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    before = model_store.get("one")
     harm(tmp_path / "one")
-    assert shelf.changed()
-    (said,) = shelf.reload()
-    assert said.startswith("model one: the earlier one stays in use, for this one cannot be: ")
+    assert model_store.changed()
+    (said,) = model_store.reload()
+    assert said.startswith("model one: still using the previous version, because the new one cannot be loaded: ")
     assert str(tmp_path / "one") in said
     assert "copies" not in said
-    assert shelf.get("one") is before
+    assert model_store.get("one") is before
     assert before.path.is_dir()
     assert len(copies(tmp_path)) == 2, "nothing of it stays"
-    assert not shelf.changed(), "nobody tries again before something has changed"
+    assert not model_store.changed(), "nobody tries again before something has changed"
     bundle(tmp_path / "one", (0, 0, 9))
-    assert shelf.changed()
-    assert shelf.reload() == [f"model one: loaded again from {tmp_path / 'one'}"]
+    assert model_store.changed()
+    assert model_store.reload() == [f"model one: reloaded from {tmp_path / 'one'}"]
 
 
-def test_repaired_bundle_is_reported_as_unchanged(shelf: ModelStore, tmp_path: Path) -> None:
+def test_repaired_bundle_is_reported_as_unchanged(model_store: ModelStore, tmp_path: Path) -> None:
     content = (tmp_path / "one" / "bundle.json").read_bytes()
     _break_json(tmp_path / "one")
-    assert "cannot be" in shelf.reload()[0]
+    assert "cannot be" in model_store.reload()[0]
     (tmp_path / "one" / "bundle.json").write_bytes(content)
     bundle(tmp_path / "two", (0, 0, 9))
-    assert shelf.reload() == ["model one: unchanged", f"model two: loaded again from {tmp_path / 'two'}"]
+    assert model_store.reload() == ["model one: unchanged", f"model two: reloaded from {tmp_path / 'two'}"]
 
 
-def test_partly_copied_bundle_is_loaded_once_it_is_complete(shelf: ModelStore, tmp_path: Path) -> None:
+def test_partly_copied_bundle_is_loaded_once_it_is_complete(model_store: ModelStore, tmp_path: Path) -> None:
     bundle(tmp_path / "new", (0, 0, 9))
     for file in ("bundle.json", "README.md", "model.onnx"):
         shutil.copy(tmp_path / "new" / file, tmp_path / "one" / file)
-        assert shelf.changed()
-        said = shelf.reload()
-    assert said == [f"model one: loaded again from {tmp_path / 'one'}"]
+        assert model_store.changed()
+        said = model_store.reload()
+    assert said == [f"model one: reloaded from {tmp_path / 'one'}"]
 
 
-def test_watchers_are_called_on_every_reload(shelf: ModelStore) -> None:
-    told: list[int] = []
-
-    def watcher() -> None:
-        told.append(threading.get_ident())
-
-    shelf.watch(watcher)
-    shelf.reload()
-    shelf.unwatch(watcher)
-    shelf.reload()
-    assert told == [threading.get_ident()]
-
-
-def test_get_and_reload_are_thread_safe(shelf: ModelStore, tmp_path: Path) -> None:
+def test_get_and_reload_are_thread_safe(model_store: ModelStore, tmp_path: Path) -> None:
     stop, wrong = threading.Event(), []
 
     def ask() -> None:
         while not stop.is_set():
-            model = shelf.get("one")
+            model = model_store.get("one")
             if not (model.path / "model.onnx").exists():
                 wrong.append(model.path)
 
-    threads = [threading.Thread(target=ask) for _ in range(3)] + [threading.Thread(target=shelf.reload) for _ in "ab"]
+    threads = [threading.Thread(target=ask) for _ in range(3)] + [
+        threading.Thread(target=model_store.reload) for _ in "ab"
+    ]
     for thread in threads:
         thread.start()
     for i in range(6):
         bundle(tmp_path / "one", (i, 0, 0))
-        shelf.reload()
+        model_store.reload()
     stop.set()
     for thread in threads:
         thread.join()
@@ -273,7 +263,7 @@ def test_get_and_reload_are_thread_safe(shelf: ModelStore, tmp_path: Path) -> No
 @pytest.mark.parametrize("view", [TableView(columns=("a", "b"))])
 def test_table_bundle_is_refused(tmp_path: Path, view: View) -> None:
     bundle_for(tmp_path / "one", view)
-    with pytest.raises(BundleError, match="cannot hear"):
+    with pytest.raises(BundleError, match="not audio"):
         ModelStore({"one": tmp_path / "one"}, tmp_path / "copies")
     assert copies(tmp_path) == []
 
@@ -281,23 +271,22 @@ def test_table_bundle_is_refused(tmp_path: Path, view: View) -> None:
 def test_missing_bundle_and_empty_store_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         ModelStore({"one": tmp_path / "nowhere"}, tmp_path / "copies")
-    with pytest.raises(SettingsError, match="no model"):
+    with pytest.raises(SettingsError, match="no model to serve"):
         ModelStore({}, tmp_path / "copies")
 
 
 def test_uncalibrated_bundle_is_refused_if_a_precision_is_required(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="keeps no calibration"):
+    with pytest.raises(BundleError, match="has no calibration"):
         ModelStore({"one": bundle(tmp_path / "one")}, tmp_path / "copies", min_precision=0.5)
     sure = evidence_from_confidences({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
     bundle(tmp_path / "one", calibration=sure)
-    shelf = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5, coverage=0.8)
-    model = shelf.get(None)
-    assert (model.about["min_precision"], model.coverage) == (0.5, 0.8)
+    model_store = ModelStore({"one": tmp_path / "one"}, tmp_path / "copies", min_precision=0.5)
+    model = model_store.get(None)
+    assert model.about["min_precision"] == 0.5
     assert model.bundle.decision.thresholds is not None
-    assert model.bundle.decision.coverage == 0.8
     bundle(tmp_path / "one")
-    assert "keeps no calibration" in shelf.reload()[0]
-    assert shelf.get(None) is model
+    assert "has no calibration" in model_store.reload()[0]
+    assert model_store.get(None) is model
 
 
 # --- names ---
@@ -336,7 +325,7 @@ def test_duplicate_model_name_is_refused(tmp_path: Path) -> None:
 
 def test_bundle_with_an_unusable_name_needs_an_explicit_one(tmp_path: Path) -> None:
     bundle(tmp_path / "one", name="my model")
-    with pytest.raises(SettingsError, match="calls itself my model"):
+    with pytest.raises(SettingsError, match=r"cannot be used here \(my model\)"):
         parse_models([str(tmp_path / "one")])
     assert parse_models([f"mine={tmp_path / 'one'}"]) == {"mine": tmp_path / "one"}
 
@@ -356,7 +345,7 @@ def test_starter_names_the_built_in_model(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("text", ["nosuchstore://bucket/svm", "best=nosuchstore://bucket/svm"])
 def test_an_address_of_an_unknown_kind_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="nosuchstore://bucket/svm: no folder behind this address"):
+    with pytest.raises(SettingsError, match="nosuchstore://bucket/svm: this kind of address cannot be used here"):
         parse_models([text])
 
 
@@ -371,5 +360,5 @@ def test_a_bundle_at_an_address_is_fetched_and_served(tmp_path: Path, monkeypatc
     assert served.bundle.fingerprint == read_manifest(source)["fingerprint"]
     monkeypatch.setenv("GENRELAB_MODEL", address)
     assert list(parse_models([])) == ["far"]
-    with pytest.raises(BundleError, match=r"memory://served/nowhere: no bundle there"):
+    with pytest.raises(BundleError, match=r"memory://served/nowhere has no bundle"):
         parse_models(["memory://served/nowhere"])

@@ -26,7 +26,7 @@ from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.bundles import bundle_for
 from tests.support.fake_workers import Client, service
 from tests.support.guards import HANG_S
-from tests.support.live_service import running_server
+from tests.support.live_service import running_server, with_workers
 
 TOKEN = "a token for tests"
 LIMITS = Limits(classify_s=600)
@@ -62,12 +62,12 @@ def test_schema_documents_every_problem_kind(tmp_path: Path) -> None:
             if int(status) < 400:
                 continue
             content = answer["content"]["application/problem+json"]
-            assert content["schema"] == {"$ref": "#/components/schemas/ProblemOut"}
+            assert content["schema"] == {"$ref": "#/components/schemas/ProblemDetails"}
             for kind, example in content["examples"].items():
                 assert (KINDS[kind][0], example["value"]["status"]) == (int(status), int(status))
                 told.add(kind)
     assert set(KINDS) - told == {"not-found", "method-not-allowed"}  # which no address that there is answers
-    named = described["components"]["schemas"]["ProblemOut"]["properties"]["type"]["enum"]
+    named = described["components"]["schemas"]["ProblemDetails"]["properties"]["type"]["enum"]
     assert named == [f"urn:genrelab:problem:{kind}" for kind in KINDS]
 
 
@@ -100,23 +100,23 @@ def test_openapi_endpoint_returns_the_schema(tmp_path: Path) -> None:
 
 def test_responses_match_the_schema(tmp_path: Path) -> None:
     with Client(service(tmp_path)) as client:
-        schemas.Heard.model_validate(client.post("/v1/predict", content=b"x").json())
-        timed = schemas.Heard.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
+        schemas.PredictionResult.model_validate(client.post("/v1/predict", content=b"x").json())
+        timed = schemas.PredictionResult.model_validate(client.post("/v1/predict?timeline=true", content=b"x").json())
         assert timed.timeline
-        assert schemas.Heard.model_validate(client.post("/v1/predict?tags=true", content=b"x").json()).tags
-        bird = schemas.Heard.model_validate(client.post("/v1/predict", content=b"bird").json())
+        assert schemas.PredictionResult.model_validate(client.post("/v1/predict?tags=true", content=b"x").json()).tags
+        bird = schemas.PredictionResult.model_validate(client.post("/v1/predict", content=b"bird").json())
         assert (bird.genre, bird.unknown_because) == ("unknown", "not_music")
         for file in client.post(
             "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
         ).json():
-            (schemas.Refused if file["error"] else schemas.Heard).model_validate(file)
-        schemas.Models.model_validate(client.get("/v1/models").json())
-        schemas.AboutWithCard.model_validate(client.get("/v1/models/first").json())
+            (schemas.FileError if file["error"] else schemas.PredictionResult).model_validate(file)
+        schemas.ModelList.model_validate(client.get("/v1/models").json())
+        schemas.ModelDetails.model_validate(client.get("/v1/models/first").json())
 
 
 def test_schema_describes_unknown_answers_and_tags(tmp_path: Path) -> None:
     described = service(tmp_path).openapi()
-    heard, refused = (described["components"]["schemas"][name] for name in ("Heard", "Refused"))
+    heard, refused = (described["components"]["schemas"][name] for name in ("PredictionResult", "FileError"))
     reasons, null = heard["properties"]["unknown_because"]["anyOf"]
     assert (reasons["enum"], null) == (["not_music", "unsure"], {"type": "null"})
     assert "unknown_because" in heard["required"]
@@ -134,10 +134,11 @@ def port(tmp_path: Path) -> Iterator[int]:
     """The real thing: two bundles, one of them with tags and a gate, a worker, a server."""
     bundle_for(tmp_path / "one", SamplesView(sr=8_000, n_samples=4_000))
     bundle_for(tmp_path / "two", EmbeddingView(), EMBEDDING_CLIPS)
-    shelf = ModelStore({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
+    store = ModelStore({name: tmp_path / name for name in ("one", "two")}, tmp_path / "models")
     (tmp_path / "uploads").mkdir()
-    app = create_app(LIMITS, shelf, WorkerQueue(LIMITS, shelf), token=TOKEN, folder=tmp_path / "uploads")
-    with running_server(app, LIMITS) as port:
+    queue = WorkerQueue(LIMITS, store)
+    app = create_app(LIMITS, store, queue, token=TOKEN, folder=tmp_path / "uploads")
+    with running_server(with_workers(app, queue), LIMITS) as port:
         yield port
     assert list((tmp_path / "uploads").iterdir()) == []
 

@@ -187,7 +187,7 @@ def test_kept_alive_connection_is_closed_while_stopping(port: int, app: Any) -> 
     with open_connection(port) as connection:
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
         assert read_response(connection)[0] == 200
-        app.state.draining.start()
+        app.state.draining.started = True
         connection.sendall(HEAD + b"Content-Length: 1\r\n\r\nx")
         status, headers, about = read_response(connection)
         assert (status, kind(about), headers["connection"]) == (503, "stopping", "close")

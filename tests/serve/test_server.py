@@ -81,7 +81,10 @@ class Service:
 
     def refuses(self) -> bool:
         """Has it noticed that it is to stop?"""
-        return self.ask("GET", "/v1/ready")[0] == 503
+        try:
+            return self.ask("GET", "/v1/ready")[0] == 503
+        except OSError:  # it does not listen any more
+            return True
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit status, and what stood on standard error."""
@@ -124,7 +127,7 @@ def song(seconds: float = 30.0) -> bytes:
 
 def test_service_prints_its_address_and_exits_with_status_0(started: Callable[..., Service], tmp_path: Path) -> None:
     service = started("--model", f"mine={bundle(tmp_path / 'b', rock=9.0)}")
-    assert service.said == f"mine: listening at http://127.0.0.1:{service.port} (Ctrl-C ends)\n"
+    assert service.said == f"mine: listening on http://127.0.0.1:{service.port} (Ctrl-C stops it)\n"
     status, answer = service.ask("POST", "/v1/predict", song(3.0))
     assert (status, answer["genre"], answer["model"], answer["error"]) == (200, "Rock", "mine", None)
     assert list(service.temporary.iterdir())
@@ -178,8 +181,7 @@ UNFINISHED = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1
 
 @pytest.mark.slow
 def test_unfinished_upload_gets_503_when_the_service_stops(started: Callable[..., Service], tmp_path: Path) -> None:
-    at_once = Limits(upload_s=600, idle_s=600, stop_s=server.BODY_CUTOFF_S)  # bodies get no time of their own
-    service = started(bundle(tmp_path / "b"), limits=at_once)
+    service = started(bundle(tmp_path / "b"), limits=Limits(upload_s=600, idle_s=600, stop_s=0.1))
     with socket.create_connection((service.host, service.port), timeout=HANG_S) as connection:
         connection.sendall(UNFINISHED)
         wait_until(lambda: service.figures("genrelab_uploads") == [1])
@@ -231,10 +233,10 @@ def test_a_bundle_that_changed_is_loaded_again(started: Callable[..., Service], 
         service.process.send_signal(signal.SIGHUP)
     assert service.process.stderr is not None
     with service.process, killed_if_it_hangs(service.process):
-        assert any("loaded again" in line for line in service.process.stderr)  # reads no further than that line
+        assert any("reloaded from" in line for line in service.process.stderr)  # reads no further than that line
         assert service.ask("POST", "/v1/predict", song(3.0))[1]["genre"] != "Rock"
         service.process.terminate()
-        assert "loaded again" not in service.process.stderr.read()
+        assert "reloaded from" not in service.process.stderr.read()
     assert service.process.returncode == 0
 
 
@@ -251,12 +253,12 @@ def test_port_in_use_is_a_one_line_error() -> None:
         taken.listen()
         status, out, err = call("serve", "--port", taken.getsockname()[1])
     assert (status, out) == (1, "")
-    assert "cannot listen at 127.0.0.1 port" in err and "choose another --port" in err
+    assert "cannot listen on 127.0.0.1 port" in err and "choose another --port" in err
 
 
 def test_unknown_host_is_a_one_line_error() -> None:
     status, _, err = call("serve", "--host", "no.such.host.invalid", "--insecure")
-    assert status == 1 and err.startswith("Error: cannot listen at no.such.host.invalid")
+    assert status == 1 and err.startswith("Error: cannot listen on no.such.host.invalid")
 
 
 def test_invalid_bundle_is_a_one_line_error(tmp_path: Path) -> None:
@@ -276,3 +278,9 @@ def test_host_names_are_checked_unless_allowed_or_insecure(started: Callable[...
     assert closed.ask("GET", "/v1/models", Host="localhost")[0] == 200
     insecure = started("--model", bundle(tmp_path / "b"), "--insecure")
     assert insecure.ask("GET", "/v1/models", Host="music.lan")[0] == 200
+
+
+def test_responses_do_not_wait_for_tcp_acknowledgements() -> None:
+    """asyncio sets TCP_NODELAY where the listening socket names its protocol."""
+    with server.open_socket("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 pytest.importorskip("starlette")
-from genrelab.serve.problems import Problem
-from genrelab.serve.shutdown import Draining, run_unless
+from genrelab.serve.shutdown import run_unless
 
 
 async def never(what: str = "", ended: list[str] | None = None, begun: asyncio.Event | None = None) -> str:
@@ -58,18 +57,3 @@ def test_failure_of_the_work_is_raised() -> None:
 
     with pytest.raises(KeyError):
         asyncio.run(run_unless(never(), broken(), ValueError))
-
-
-def test_end_of_the_service_interrupts_waiting_work() -> None:
-    async def scenario() -> None:
-        draining, begun = Draining(), asyncio.Event()
-        draining.start()
-        assert await draining.run_unless_over(at_once("work")) == "work"
-        waiting = asyncio.create_task(draining.run_unless_over(never(begun=begun)))
-        await begun.wait()
-        draining.end()
-        with pytest.raises(Problem) as e:
-            await waiting
-        assert (e.value.kind, e.value.headers) == ("stopping", {"Retry-After": "5"})
-
-    asyncio.run(scenario())

@@ -15,7 +15,7 @@ SCORES = (
     "n", "accuracy", "accuracy_low", "accuracy_high", "interval_over", "n_groups", "balanced_accuracy", "macro_f1",
     "top3", "log_loss", "ece",
 )  # fmt: skip
-"""Metrics of a bundle that clients get, besides the bins of its reliability diagram, where it has any."""
+"""Metrics of a bundle that clients get, besides the bins of its reliability diagram."""
 
 BIN, MAX_BINS = ("low", "high", "n", "accuracy"), 20
 """Fields of such a bin, and the maximum number of bins."""
@@ -43,7 +43,7 @@ def describe(name: str, bundle: Classifier, min_precision: float | None) -> dict
         "licence": bundle.licence,
         "created_by": bundle.created_by,
         "fingerprint": bundle.fingerprint,
-        "window_s": _window_s(bundle),
+        "window_s": window_s(bundle),
         "max_windows": 1 if bundle.view.name in FIRST_CLIP_VIEWS else bundle.clips.max_clips,
         "stops_early": bundle.stops_early,
         "gate": bundle.reads_embedding and bundle.gate,
@@ -54,7 +54,7 @@ def describe(name: str, bundle: Classifier, min_precision: float | None) -> dict
 
 
 def evidence_by_genre(evidence: Evidence) -> dict[str, dict[str, list[int]]]:
-    """For each genre the calibration tracks answered with it, in steps of confidence: how many, and how many right."""
+    """For each genre the calibration tracks that got it, by step of confidence: their number and how many are right."""
     answer, right, confidence = (np.array(c) for c in (evidence.answer, evidence.right, evidence.confidence))
     step = np.minimum(confidence * CONFIDENCE_STEPS // PROBABILITY_SCALE, CONFIDENCE_STEPS - 1)
     found = {}
@@ -85,11 +85,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MAX_TEXT_CHARS
 
 
-def _window_s(bundle: Classifier) -> float:
-    """Maximum length of a window in seconds."""
+def window_s(bundle: Classifier) -> float:
+    """Length of a full window of the model, in seconds."""
     match bundle.view:
-        case LogMelView(window_s=window_s):
-            return window_s
+        case LogMelView(window_s=seconds):
+            return seconds
         case SamplesView(n_samples=n_samples, sr=sr):
             return n_samples / sr
         case FramesView(n_frames=n_frames, hop_length=hop_length, sr=sr):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from genrelab.serve import openapi, pages, schemas
 from genrelab.serve.handlers import Handlers
 from genrelab.serve.http.body import ClientDisconnected
 from genrelab.serve.http.middleware import HEALTH_PATHS, AuthMiddleware, ErrorMiddleware, MetricsMiddleware
-from genrelab.serve.http.origins import OriginMiddleware, ProblemCorsMiddleware
+from genrelab.serve.http.origins import OriginMiddleware
 from genrelab.serve.http.uploads import Uploads
 from genrelab.serve.limits import Limits
 from genrelab.serve.metrics import ServiceMetrics, StateCollector
@@ -31,10 +32,18 @@ from genrelab.serve.workers.queue import WorkerQueue
 CLIENT_CLOSED_REQUEST = 499
 """Status, in the access log and in the metrics, of a request whose client disconnected; it is never received."""
 
+CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "POST"), "allow_headers": ("Authorization", "Content-Type"),
+    "expose_headers": ("Retry-After",),
+}  # fmt: skip
+"""What pages of allowed origins may send and read."""
+
 MAX_ERRORS = 10
 """Errors of one query that are listed; the others are counted."""
 
-FILE_PROBLEMS = ("not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed")
+FILE_PROBLEMS = (
+    "not-audio", "unsupported-codec", "damaged", "unusable", "too-long", "took-too-long", "crashed", "model-not-loaded",
+)  # fmt: skip
 
 
 def create_app(
@@ -49,8 +58,8 @@ def create_app(
 ) -> FastAPI:
     """The service.
 
-    Its `state.draining` is the shutdown state and the number of requests in flight. The worker queue starts and stops
-    with the application's lifespan.
+    Its `state.draining` is the shutdown state and the number of requests in flight. The caller starts and stops the
+    worker queue.
 
     Args:
         token: that clients must send; None: no authentication.
@@ -61,21 +70,11 @@ def create_app(
     """
     origins = [origin.rstrip("/").lower() for origin in origins]  # as browsers send them
     metrics, draining = ServiceMetrics(), Draining()
-    uploads = Uploads(limits, folder, draining)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await worker_queue.start()
-        try:
-            yield
-        finally:
-            await worker_queue.stop()
+    uploads = Uploads(limits, folder)
 
     app = FastAPI(
         title="genrelab",
         version=version("genrelab"),
-        lifespan=lifespan,
-        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -86,13 +85,12 @@ def create_app(
     _add_routes(app, handlers, secured=token is not None)
     _add_error_handlers(app)
     names = [model.name for model in model_store.models()]
-    document = openapi.OpenApiDocument(app, names=names, secured=token is not None)
-    app.add_api_route("/openapi.json", document.answer, methods=["GET"], include_in_schema=False)
-    app.openapi = document.schema  # type: ignore[method-assign]
-    stream_router = route.router(model_store, limits, token, origins)
+    app.openapi = cache(lambda: openapi.build_document(app, names, secured=token is not None))  # type: ignore[method-assign]
+    stream_router = route.StreamRouter(model_store, limits, token, origins)
     app.include_router(stream_router)
     app.include_router(pages.router())
-    metrics.watch(StateCollector(worker_queue, model_store, uploads, stream_router, draining, app.version))
+    state = StateCollector(worker_queue, model_store, uploads, stream_router, draining, app.version)
+    metrics.registry.register(state)
     return app
 
 
@@ -104,7 +102,7 @@ def _middleware(
         Middleware(MetricsMiddleware, metrics=metrics, draining=draining),
         Middleware(OriginMiddleware, origins=origins, hosts=hosts if token is None else None),
         # Outside AuthMiddleware: a CORS preflight carries no token.
-        *([Middleware(ProblemCorsMiddleware, origins=origins)] if origins else []),
+        *([Middleware(CORSMiddleware, **CORS, allow_origins=origins)] if origins else []),
         Middleware(ErrorMiddleware, draining=draining),
         Middleware(AuthMiddleware, token=token, draining=draining),
     ]
@@ -120,49 +118,42 @@ def _add_routes(app: FastAPI, handlers: Handlers, *, secured: bool) -> None:
         app.add_api_route(path, endpoint, summary=summary, responses=responses, **settings)
 
     predict_kinds = ("unknown-model", "bad-parameter", "bad-request", "too-slow", "too-large", "busy", "not-ready")
-    predict_options: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["hearing"]}
-    one, batch = openapi.request_body(), openapi.request_body(batch=handlers.limits.batch_files)
-    answers = list[schemas.Heard | schemas.Refused]
+    predict: dict[str, Any] = {"methods": ["POST"], "dependencies": [Depends(_no_repeats)], "tags": ["predictions"]}
+    one, many = openapi.request_body(), openapi.request_body(batch=handlers.limits.batch_files)
+    results = list[schemas.PredictionResult | schemas.FileError]
     add(
-        "/v1/predict",
-        handlers.predict,
-        "The genre",
-        schemas.Heard,
-        *predict_kinds,
-        *FILE_PROBLEMS,
-        openapi_extra=one,
-        **predict_options,
-    )
+        "/v1/predict", handlers.predict, "Classify one file: returns its genre, confidence and probabilities",
+        schemas.PredictionResult, *predict_kinds, *FILE_PROBLEMS, openapi_extra=one, **predict,
+    )  # fmt: skip
     add(
-        "/v1/predict/batch",
-        handlers.batch,
-        "The genres",
-        answers,
-        *predict_kinds,
-        openapi_extra=batch,
-        **predict_options,
-    )
-
-    model_options: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
-    add("/v1/models", handlers.models, "The models", schemas.Models, "bad-parameter", **model_options)
-    kinds = ("unknown-model", "bad-parameter")
-    add("/v1/models/{name}", handlers.model, "A model and its card", schemas.AboutWithCard, *kinds, **model_options)
-    add("/v1/health", handlers.health, "It runs", schemas.Health)
-    add("/v1/ready", handlers.ready, "It hears", schemas.Ready, "not-ready")
-    add("/metrics", handlers.metrics, "Figures", None, response_class=PlainTextResponse)
+        "/v1/predict/batch", handlers.batch, "Classify several files: returns a list of results", results,
+        *predict_kinds, openapi_extra=many, **predict,
+    )  # fmt: skip
+    model: dict[str, Any] = {"dependencies": [Depends(_no_query)], "tags": ["models"]}
+    add(
+        "/v1/models", handlers.models, "List the served models and the limits on uploads", schemas.ModelList,
+        "bad-parameter", **model,
+    )  # fmt: skip
+    add(
+        "/v1/models/{name}", handlers.model, "Return one model with its model card", schemas.ModelDetails,
+        "unknown-model", "bad-parameter", **model,
+    )  # fmt: skip
+    add("/v1/health", handlers.health, "Check that the service runs", schemas.HealthStatus)
+    add("/v1/ready", handlers.ready, "Check that files can be classified now", schemas.ReadyStatus, "not-ready")
+    add("/metrics", handlers.metrics, "Return metrics for Prometheus", None, response_class=PlainTextResponse)
 
 
 async def _no_query(request: Request) -> None:
     """Rejects query parameters, so that a mistyped one is not silently ignored."""
     for name in request.query_params:
-        raise Problem("bad-parameter", f"There is no parameter {quoted(name)} here: this address takes none.")
+        raise Problem("bad-parameter", f"There is no parameter {quoted(name)}: this address has no parameters.")
 
 
 async def _no_repeats(request: Request) -> None:
     seen = set()
     for name, _ in request.query_params.multi_items():
         if name in seen:
-            raise Problem("bad-parameter", f"The parameter {quoted(name)} stands there twice: which one counts?")
+            raise Problem("bad-parameter", f"The parameter {quoted(name)} is given twice. Give it once.")
         seen.add(name)
 
 
@@ -185,20 +176,19 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _parameter_problem(error: RequestValidationError) -> Problem:
-    """Which parameters are invalid, and why; the first `MAX_ERRORS` only, as a client may send thousands."""
+    """Which parameters are invalid, and what to send instead; the first `MAX_ERRORS` only: there may be thousands."""
     errors = error.errors()
     reasons = list(dict.fromkeys(_describe_error(e) for e in errors[:MAX_ERRORS]))
-    if len(errors) > MAX_ERRORS:
-        reasons.append(f"and {len(errors) - MAX_ERRORS:,} more")
-    return Problem("bad-parameter", "; ".join(reasons))
+    more = f" And {len(errors) - MAX_ERRORS:,} more." if len(errors) > MAX_ERRORS else ""
+    return Problem("bad-parameter", " ".join(reasons) + more)
 
 
 def _describe_error(error: Mapping[str, Any]) -> str:
-    name = str(error["loc"][1]) if len(error["loc"]) > 1 else "the request"
-    if error["type"] == "extra_forbidden":
-        return f"there is no parameter {quoted(name)}"
-    reason = error["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-    return f"{quoted(name)} must {reason.removeprefix('must ')}. Received: {quoted(str(error['input']))}"
+    """One sentence, without the validator's own words."""
+    name, received = str((*error["loc"], "")[1]), quoted(str(error["input"]))
+    if name not in schemas.EXPECTED:
+        return f"There is no parameter {quoted(name)}. Parameters: {', '.join(schemas.EXPECTED)}."
+    return f"{name}: give {schemas.EXPECTED[name]}; received {received}."
 
 
 def _framework_problem(request: Request, error: HTTPException) -> Problem:
@@ -207,9 +197,11 @@ def _framework_problem(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
         allow = f"{allow}, HEAD" if "GET" in allow and "HEAD" not in allow else allow
-        return Problem("method-not-allowed", f"{method} is not for this address: {allow} is.", headers={"Allow": allow})
+        return Problem(
+            "method-not-allowed", f"{method} is not allowed at this address. Use {allow}.", headers={"Allow": allow}
+        )
     if error.status_code == 404:
-        return Problem("not-found", "Nothing has this address. /docs tells what there is.")
+        return Problem("not-found", "See /docs for all addresses.")
     if 400 <= error.status_code < 500:
-        return Problem("bad-request", f"The request cannot be understood: {error.detail}.", headers=error.headers)
+        return Problem("bad-request", "The request is not valid. See /docs for how to call this address.")
     raise error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -18,17 +18,6 @@ NO_ROUTE = "none"
 """The label `route` of a request that matches no route."""
 
 
-class QueueStatus(Protocol):
-    """The figures of the worker queue that are reported."""
-
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def in_progress(self) -> int: ...
-    @property
-    def restarts(self) -> int: ...
-
-
 class ServiceMetrics:
     """The counters and the histogram of one application."""
 
@@ -36,20 +25,20 @@ class ServiceMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of creation times beside each
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "genrelab_requests", "Requests that were answered.", ["route", "method", "status"], registry=self.registry
+            "genrelab_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
         )
         self._seconds = Histogram(
             "genrelab_request_seconds",
-            "Seconds from a request's head to the end of its answer.",
+            "Seconds from the head of a request to the end of its response.",
             ["route"],
             buckets=BUCKETS,
             registry=self.registry,
         )
         self._files = Counter(
-            "genrelab_files", "Files that were heard or refused.", ["model", "outcome"], registry=self.registry
+            "genrelab_files", "Files classified or refused.", ["model", "outcome"], registry=self.registry
         )
         self._audio = Counter(
-            "genrelab_audio_seconds", "Seconds that heard files last.", ["model"], registry=self.registry
+            "genrelab_audio_seconds", "Duration of classified files in seconds.", ["model"], registry=self.registry
         )
         ProcessCollector(registry=self.registry)
 
@@ -64,14 +53,10 @@ class ServiceMetrics:
         self._seconds.labels(route).observe(seconds)
 
     def file(self, model: str, outcome: str, audio_s: float | None = None) -> None:
-        """A file was processed by a served model. `outcome` is `heard`, or the kind of the problem."""
+        """A file was processed by a served model. `outcome` is `heard`: classified, or the kind of the problem."""
         self._files.labels(model, outcome).inc()
         if audio_s is not None:
             self._audio.labels(model).inc(audio_s)
-
-    def watch(self, state: Collector) -> None:
-        """Register a collector that is read at every scrape."""
-        self.registry.register(state)
 
     def text(self) -> bytes:
         """The body of `/metrics`, of type `CONTENT_TYPE`."""
@@ -82,40 +67,30 @@ class StateCollector(Collector):
     """The current state of queue, uploads, streams and shutdown, and the served models, read at every scrape."""
 
     def __init__(
-        self, worker_queue: QueueStatus, model_store: Any, uploads: Any, streams: Any, draining: Any, version: str
+        self, worker_queue: Any, model_store: Any, uploads: Any, streams: Any, draining: Any, version: str
     ) -> None:
-        self._worker_queue, self._model_store, self._uploads, self._streams = (
-            worker_queue,
-            model_store,
-            uploads,
-            streams,
-        )
-        self._draining, self._version = draining, version
+        self._worker_queue, self._model_store, self._version = worker_queue, model_store, version
+        self._uploads, self._streams, self._draining = uploads, streams, draining
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # otherwise registering would collect
+        """Nothing: otherwise registering would collect."""
+        return ()
 
     def collect(self) -> Iterator[Metric]:
-        worker_queue = self._worker_queue
-        yield GaugeMetricFamily("genrelab_files_waiting", "Files that wait for a worker.", worker_queue.waiting)
-        yield GaugeMetricFamily("genrelab_files_hearing", "Files that are being heard.", worker_queue.in_progress)
-        yield CounterMetricFamily(
-            "genrelab_worker_restarts", "Workers that were begun in the place of another.", worker_queue.restarts
-        )
-        yield GaugeMetricFamily("genrelab_uploads", "Bodies that are kept at the moment.", self._uploads.slots_in_use)
-        yield GaugeMetricFamily("genrelab_streams", "Streams that are open.", self._streams.streams_open)
-        yield GaugeMetricFamily("genrelab_requests_in_flight", "Requests under way.", self._draining.in_flight)
-        yield GaugeMetricFamily("genrelab_draining", "1 while the service is stopping.", int(self._draining.started))
-        build = GaugeMetricFamily("genrelab_build_info", "The version that runs.", labels=["version"])
-        build.add_metric([self._version], 1)
-        yield build
-        yield self._bundles()
-
-    def _bundles(self) -> Metric:
-        family = GaugeMetricFamily(
-            "genrelab_bundle_info", "The models that are served.", labels=["model", "fingerprint", "created_by"]
-        )
+        """The metrics, read now."""
+        queue, draining = self._worker_queue, self._draining
+        for name, text, value in (
+            ("files_waiting", "Files in the queue.", queue.waiting),
+            ("files_hearing", "Files that workers are processing.", queue.in_progress),
+            ("uploads", "Upload slots in use.", self._uploads.slots_in_use),
+            ("streams", "Open streams.", self._streams.streams_open),
+            ("requests_in_flight", "Requests that are being answered.", draining.in_flight),
+            ("draining", "1 while the service is stopping.", int(draining.started)),
+        ):
+            yield GaugeMetricFamily(f"genrelab_{name}", text, value)
+        yield CounterMetricFamily("genrelab_worker_restarts", "Workers that were replaced.", queue.restarts)
+        yield InfoMetricFamily("genrelab_build", "The running version.", {"version": self._version})
+        bundles = InfoMetricFamily("genrelab_bundle", "The served models.", labels=["model"])
         for model in self._model_store.models():
-            about = model.about
-            family.add_metric([model.name, str(about["fingerprint"]), str(about["created_by"])], 1)
-        return family
+            bundles.add_metric([model.name], {key: str(model.about[key]) for key in ("fingerprint", "created_by")})
+        yield bundles

@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.predict.classifier import STARTER, Classifier, default_bundle, load_bundle
 from genrelab.predict.file import require_audio_input
 from genrelab.serve.about import describe
+from genrelab.serve.problems import Problem, quoted
 
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
@@ -30,9 +31,9 @@ class ServedModel:
     Attributes:
         name: by which clients choose it.
         path: the private copy of the bundle, never changed, that workers load.
-        bundle: loaded, with the decision rule of `min_precision` and `coverage`.
+        bundle: loaded, with the decision rule of `min_precision`.
         card: the bundle's README.md.
-        min_precision, coverage: see `Classifier.with_min_precision` and `with_coverage`.
+        min_precision: see `Classifier.with_min_precision`.
     """
 
     name: str
@@ -40,7 +41,6 @@ class ServedModel:
     bundle: Classifier
     card: str
     min_precision: float | None = None
-    coverage: float | None = None
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -54,28 +54,20 @@ class ModelStore:
     Args:
         sources: folders of bundles by name; the first is the default.
         folder: for the copies; made where it does not exist.
-        min_precision, coverage: see `ServedModel`; a bundle that does not support them is refused.
+        min_precision: see `ServedModel`; a bundle that does not support it is refused.
 
     Raises:
         BundleError: one is not usable, or does not take audio.
-        SettingsError: no source, or an invalid `min_precision` or `coverage`.
+        SettingsError: no source, or an invalid `min_precision`.
     """
 
-    def __init__(
-        self,
-        sources: Mapping[str, Path],
-        folder: Path,
-        *,
-        min_precision: float | None = None,
-        coverage: float | None = None,
-    ) -> None:
+    def __init__(self, sources: Mapping[str, Path], folder: Path, *, min_precision: float | None = None) -> None:
         if not sources:
-            raise SettingsError("there is no model to serve")
+            raise SettingsError("no model to serve: give a --model")
         self.default = next(iter(sources))
         self._sources, self._folder = dict(sources), folder
-        self._min_precision, self._coverage = min_precision, coverage
+        self._min_precision = min_precision
         self._lock, self._copies = threading.Lock(), 0
-        self._watchers: list[Callable[[], None]] = []
         folder.mkdir(parents=True, exist_ok=True)
         self._seen = {name: _file_stamps(source) for name, source in sources.items()}
         self._models = {name: self._load(name) for name in sources}
@@ -84,9 +76,13 @@ class ModelStore:
         """The model of that name; the default for None.
 
         Raises:
-            KeyError: there is none.
+            Problem: there is none.
         """
-        return self._models[self.default if name is None else name]
+        try:
+            return self._models[self.default if name is None else name]
+        except KeyError:
+            detail = f"No model is called {quoted(name or '')}. Models: {', '.join(self._models)}."
+            raise Problem("unknown-model", detail) from None
 
     def models(self) -> list[ServedModel]:
         """All of them, the default first."""
@@ -113,22 +109,14 @@ class ModelStore:
                         continue
                     models[name] = self._load(name)
                 except (BundleError, OSError) as e:
-                    lines.append(f"model {name}: the earlier one stays in use, for this one cannot be: {e}")
+                    lines.append(
+                        f"model {name}: still using the previous version, because the new one cannot be loaded: {e}"
+                    )
                 else:
-                    lines.append(f"model {name}: loaded again from {printable(str(source))}")
+                    lines.append(f"model {name}: reloaded from {printable(str(source))}")
             lines = lines or [f"model {name}: unchanged" for name in models]
             self._models = models  # replaced at once: until then `get` returns the earlier models
-        for watcher in self._watchers:
-            watcher()
         return lines
-
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Call `watcher` after every `reload`, in the thread of that call."""
-        self._watchers.append(watcher)
-
-    def unwatch(self, watcher: Callable[[], None]) -> None:
-        """Stop calling `watcher`."""
-        self._watchers.remove(watcher)
 
     def _load(self, name: str) -> ServedModel:
         source = self._sources[name]
@@ -141,7 +129,7 @@ class ModelStore:
                 shutil.copyfile(source / file, copy / file)
             bundle = load_bundle(copy)
             require_audio_input(bundle)
-            bundle = bundle.with_min_precision(self._min_precision).with_coverage(self._coverage)
+            bundle = bundle.with_min_precision(self._min_precision)
             card = (copy / CARD_FILE).read_text(encoding="utf-8", errors="replace")
         except BaseException as e:
             shutil.rmtree(copy, ignore_errors=True)
@@ -150,7 +138,7 @@ class ModelStore:
             if isinstance(e, OSError):
                 raise BundleError(f"{printable(str(source))}: {e.strerror or e}") from e
             raise
-        model = ServedModel(name, copy, bundle, card, self._min_precision, self._coverage)
+        model = ServedModel(name, copy, bundle, card, self._min_precision)
         weakref.finalize(model, shutil.rmtree, copy, ignore_errors=True)
         return model
 
@@ -171,7 +159,7 @@ def parse_models(texts: Sequence[str]) -> dict[str, Path]:
     for text in texts or (str(default_bundle()),):
         name, path = _parse_model(text)
         if name in found:
-            raise SettingsError(f"two models are called {name}: give one another name, as in --model NAME=BUNDLE")
+            raise SettingsError(f"two models are called {name}: rename one of them, as in --model NAME=BUNDLE")
         found[name] = path
     return found
 
@@ -182,12 +170,15 @@ def _parse_model(text: str) -> tuple[str, Path]:
         return name, _bundle_folder(path)
     if equals and "/" not in name and os.sep not in name and not Path(text).exists():
         raise SettingsError(
-            f"a model's name is up to 64 letters, digits, dots, dashes and underscores, as in --model NAME=BUNDLE. "
-            f"Received: {printable(text)}"
+            "--model NAME=BUNDLE: the name may have up to 64 letters, digits, dots, dashes and underscores. Received: "
+            f"{printable(text)}"
         )
     own_name = read_manifest(_bundle_folder(text))["name"]
     if not NAME.fullmatch(own_name):
-        raise SettingsError(f"the bundle {printable(text)} calls itself {own_name}: name it, as in --model NAME=BUNDLE")
+        raise SettingsError(
+            f"the name of the bundle {printable(text)} cannot be used here ({own_name}): give another one, as in "
+            "--model NAME=BUNDLE"
+        )
     return own_name, _bundle_folder(text)
 
 

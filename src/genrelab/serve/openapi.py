@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import Response
 
 from genrelab.serve.http.middleware import HEALTH_PATHS
 from genrelab.serve.problems import KINDS, MEDIA_TYPE, Problem
-from genrelab.serve.schemas import ProblemOut
-
-DETAILS = {
-    "bad-parameter": "there is no parameter 'tpo'",
-    "unknown-model": "No model is called 'blues'. There is: starter.",
-    "too-large": "A file may have 67,108,864 bytes.",
-    "busy": "16 files wait to be heard.",
-}
-"""Example details, by kind of problem."""
+from genrelab.serve.schemas import ProblemDetails
 
 RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 HEADERS: Mapping[int, dict[str, Any]] = {
@@ -34,14 +23,14 @@ HEADERS: Mapping[int, dict[str, Any]] = {
 
 
 def problem_responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses for the problems that a route may answer with, by status."""
+    """OpenAPI responses for the problems of a route, by status."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in sorted({KINDS[kind][0] for kind in kinds}):
         these = [kind for kind in kinds if KINDS[kind][0] == status]
-        examples = {kind: {"value": Problem(kind, DETAILS.get(kind, KINDS[kind][1] + ".")).about} for kind in these}
+        examples = {kind: {"value": Problem(kind, KINDS[kind][1] + ".").about} for kind in these}
         responses[status] = {
             "description": "; ".join(f"{KINDS[kind][1]} (`{kind}`)" for kind in these),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}, "examples": examples}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": examples}},
         }
         if status in HEADERS:
             responses[status]["headers"] = HEADERS[status]
@@ -54,7 +43,11 @@ def request_body(*, batch: int | None = None) -> dict[str, Any]:
     Args:
         batch: maximum number of files; None: one file, in a form or as the raw body.
     """
-    file = {"type": "string", "format": "binary", "description": "An audio file. The part's name does not matter."}
+    file = {
+        "type": "string",
+        "format": "binary",
+        "description": "An audio file. The name of the form field does not matter.",
+    }
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": batch}
     name, schema = ("files", files) if batch else ("file", file)
     form = {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
@@ -64,48 +57,28 @@ def request_body(*, batch: int | None = None) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-DESCRIPTION = """Genres of recordings. Every answer is JSON, every refusal an object of RFC 9457, whose `type` ends with
-a kind that programs can go by. A parameter that is not named here is refused. Where the service runs with a token, it
-is sent as `Authorization: Bearer TOKEN`. Sound as it is played is heard at `/v1/stream`, a WebSocket: what is
-said there stands below, at `GET /v1/stream`."""
+DESCRIPTION = """Classifies recordings by genre. Every response is JSON; every error is a problem object (RFC 9457), and
+its `type` ends with the kind of problem. Unknown parameters are errors. If the service runs with a token, send it as
+`Authorization: Bearer TOKEN`. Live audio goes to the WebSocket `/v1/stream`, which is described below at
+`GET /v1/stream`."""
 
 
-class OpenApiDocument:
-    """The OpenAPI document of an application, built when it is first requested.
+def build_document(app: FastAPI, names: Sequence[str], *, secured: bool) -> dict[str, Any]:
+    """The OpenAPI document of an application.
 
     Args:
         names: of the served models; the document lists them only where no token is needed.
         secured: a token is needed.
     """
-
-    def __init__(self, app: FastAPI, *, names: Sequence[str], secured: bool) -> None:
-        self._app, self._names, self._secured = app, names, secured
-
-    @cached_property
-    def _schema(self) -> dict[str, Any]:
-        document = get_openapi(
-            title=self._app.title, version=self._app.version, description=DESCRIPTION, routes=self._app.routes
-        )
-        document["components"]["schemas"]["ProblemOut"] = ProblemOut.model_json_schema()
-        if self._secured:
-            document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                if self._secured and path not in HEALTH_PATHS:
-                    operation["security"] = [{"token": []}]
-                for parameter in operation.get("parameters", ()):
-                    if parameter["name"] in ("model", "name") and not self._secured:
-                        parameter["schema"]["enum"] = list(self._names)
-        return document
-
-    @cached_property
-    def _text(self) -> bytes:
-        return json.dumps(self._schema, ensure_ascii=False, separators=(",", ":")).encode()
-
-    def schema(self) -> dict[str, Any]:
-        """The document as an object."""
-        return self._schema
-
-    async def answer(self) -> Response:
-        """The response with the document as JSON."""
-        return Response(self._text, media_type="application/json")
+    document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+    document["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+    if secured:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if secured and path not in HEALTH_PATHS:
+                operation["security"] = [{"token": []}]
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in ("model", "name") and not secured:
+                    parameter["schema"]["enum"] = list(names)
+    return document

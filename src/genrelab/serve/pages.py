@@ -37,6 +37,8 @@ DOCS_POLICY = (
 )
 """Of /docs: Swagger UI uses inline styles."""
 
+GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))")
+"""In Accept-Encoding, in lower case: gzip, unless it is refused by a weight of 0."""
 HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
@@ -77,7 +79,7 @@ def router() -> APIRouter:
 
     async def static_file(request: Request, name: str) -> Response:
         if name not in files or name.endswith(".html"):  # pages are only served with their policy
-            raise HTTPException(404, "no such file: the page is /")
+            raise HTTPException(404, "no such file")
         return _file_response(request, files[name])
 
     for path, endpoint in (("/", page), ("/docs", docs), ("/web/{name:path}", static_file)):
@@ -98,32 +100,13 @@ def _connect_src(host: str) -> str:
 
 
 def _file_response(request: Request, static_file: StaticFile, policy: str | None = None) -> Response:
-    packed = static_file.packed if _takes_gzip(request.headers.get("accept-encoding", "")) else None
+    packed = static_file.packed if GZIP.search(request.headers.get("accept-encoding", "").lower()) else None
     etag = f'"{static_file.etag}{"" if packed is None else "-gzip"}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if policy is not None:
         headers["Content-Security-Policy"] = policy
-    if _etag_matches(request.headers.get("if-none-match", ""), etag):
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if packed is not None:
         headers["Content-Encoding"] = "gzip"
     return Response(static_file.body if packed is None else packed, headers=headers, media_type=static_file.kind)
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Does the header Accept-Encoding allow gzip (RFC 9110, 12.5.3)?"""
-    weights: dict[str, float] = {}
-    for item in accept_encoding.lower().split(","):
-        name, _, weight = item.partition(";")
-        try:
-            weights[name.strip()] = float(weight.replace(" ", "").removeprefix("q=") or 1)
-        except ValueError:
-            weights[name.strip()] = 0
-    return weights.get("gzip", weights.get("*", 0)) > 0
-
-
-def _etag_matches(if_none_match: str, etag: str) -> bool:
-    """Does the header If-None-Match contain the ETag? The comparison is weak (RFC 9110, 13.1.2)."""
-    return if_none_match.strip() == "*" or etag in (
-        item.strip().removeprefix("W/") for item in if_none_match.split(",")
-    )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:genrelab:problem:"
@@ -17,23 +17,24 @@ MAX_QUOTED_CHARS = 300
 KINDS: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request is malformed"),
     "unauthorized": (401, "A token is needed"),
-    "foreign-origin": (403, "Another web site asks"),
-    "not-found": (404, "There is nothing here"),
+    "foreign-origin": (403, "Requests from this web site are refused"),
+    "not-found": (404, "There is nothing at this address"),
     "unknown-model": (404, "There is no such model"),
-    "method-not-allowed": (405, "This address knows other methods"),
-    "too-slow": (408, "The file came too slowly"),
-    "too-large": (413, "That is too much to send"),
-    "not-audio": (415, "This is no audio"),
+    "method-not-allowed": (405, "The method is not allowed here"),
+    "too-slow": (408, "The upload is too slow"),
+    "too-large": (413, "The upload is too large"),
+    "not-audio": (415, "The file is not audio"),
     "unsupported-codec": (415, "This codec is not supported"),
     "damaged": (422, "The file is damaged"),
-    "unusable": (422, "There is nothing to hear"),
+    "unusable": (422, "The audio cannot be classified"),
     "too-long": (422, "The recording is too long"),
-    "took-too-long": (422, "Hearing it took too long"),
+    "took-too-long": (422, "Processing took too long"),
     "crashed": (422, "The decoder crashed on this file"),
-    "bad-parameter": (422, "A parameter cannot be"),
+    "bad-parameter": (422, "A parameter is invalid"),
     "upgrade-required": (426, "This address is a WebSocket"),
-    "busy": (429, "Too many files at a time"),
-    "internal": (500, "Something went wrong here"),
+    "busy": (429, "The service is busy"),
+    "internal": (500, "Internal error"),
+    "model-not-loaded": (503, "The model could not be loaded in time"),
     "not-ready": (503, "The service is not ready"),
     "stopping": (503, "The service is stopping"),
 }
@@ -64,10 +65,12 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
 
     @property
     def status(self) -> int:
+        """HTTP status of the kind."""
         return KINDS[self.kind][0]
 
     @property
     def title(self) -> str:
+        """Title of the kind."""
         return KINDS[self.kind][1]
 
     @property
@@ -77,23 +80,20 @@ class Problem(Exception):  # noqa: N818 - reads as what it is
         return {**self.extra, **members}
 
 
-class ProblemResponse(JSONResponse):
-    """A response of type application/problem+json."""
-
-    media_type = MEDIA_TYPE
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def problem_response(problem: Problem) -> Response:
+    """The response for a problem, of type application/problem+json."""
+    return json_response(problem.about, status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
-def problem_response(problem: Problem) -> ProblemResponse:
-    """The response for a problem."""
-    return ProblemResponse(problem.about, status_code=problem.status, headers=problem.headers)
+def json_response(content: Any, media_type: str = "application/json", **settings: Any) -> Response:
+    """A response with `content` as compact JSON."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(body.encode("utf-8", "replace"), media_type=media_type, **settings)
 
 
 def internal_problem() -> Problem:
     """The problem for an error of the service; details are in its log only."""
-    return Problem("internal", "The fault is the service's, not yours. Its log says more.")
+    return Problem("internal", "The service failed, not your request. Details are in the service's log.")
 
 
 def retry_later(kind: str, detail: str, seconds: float) -> Problem:

@@ -10,34 +10,44 @@ from pydantic.json_schema import SkipJsonSchema
 
 from genrelab.serve.problems import KINDS, TYPE
 
-MAX_WINDOWS = 1_000
-MAX_TOP = 1_000
-A_NUMBER = re.compile(r"[0-9]{1,9}")
+MAX_WINDOWS = MAX_TOP = 1_000
+
+EXPECTED = {
+    "model": "the name of a model that GET /v1/models lists",
+    "top": f"a whole number from 1 to {MAX_TOP:,}",
+    "timeline": "true or false",
+    "windows": f"a whole number from 1 to {MAX_WINDOWS:,}, or all",
+    "any": "true or false",
+    "tags": "true or false",
+}
+"""What each parameter of a query must be, for errors."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Probabilities = Annotated[dict[str, Probability], Field(description="Of each genre; with `top` of the best ones.")]
+Probabilities = Annotated[
+    dict[str, Probability],
+    Field(description="The probability of each genre, or with `top` of the most probable ones only."),
+]
 
 
 def _parse_int(value: str) -> Any:
     """Digits only: Pydantic also reads `1_000`, ` 3 ` and `3.0`."""
-    if not A_NUMBER.fullmatch(value):
-        raise ValueError("must be a whole number")
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError
     return int(value)
+
+
+def _parse_windows(value: str) -> Any:
+    return value if value == "all" else _parse_int(value)
 
 
 def _parse_bool(value: str) -> Any:
     """`true` and `false` only: Pydantic also reads `on`, `1` and `y`."""
     if value not in ("true", "false"):
-        raise ValueError("must be true or false")
+        raise ValueError
     return value == "true"
 
 
-def _parse_windows(value: str) -> Any:
-    if value == "all":
-        return value
-    if not (A_NUMBER.fullmatch(value) and 0 < int(value) <= MAX_WINDOWS):
-        raise ValueError(f"must be a whole number from 1 to {MAX_WINDOWS:,}, or all")
-    return int(value)
+Flag = Annotated[bool, BeforeValidator(_parse_bool)]
 
 
 class PredictQuery(BaseModel):
@@ -46,43 +56,33 @@ class PredictQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str | SkipJsonSchema[None] = Field(
-        default=None, description="A name that `GET /v1/models` tells; by default its `default`."
+        default=None, description="A name from `GET /v1/models`; if omitted, the model that is `default` there."
     )
     top: Annotated[
         Annotated[int, Field(ge=1, le=MAX_TOP)] | SkipJsonSchema[None],
         BeforeValidator(_parse_int),
-        Field(description="Only so many genres, the most probable first.", examples=[3]),
+        Field(description="Number of genres in `probabilities`, the most probable first.", examples=[3]),
     ] = None
-    timeline: Annotated[
-        bool,
-        BeforeValidator(_parse_bool),
-        Field(
-            description="Also what is said of every window of the recording. A model that `stops_early` then listens "
-            "to all of it, unless `windows` gives a number."
-        ),
-    ] = False
+    timeline: Annotated[Flag, Field(description="Also return the probabilities of each window of the recording.")] = (
+        False
+    )
     windows: Annotated[
         Annotated[int, Field(ge=1, le=MAX_WINDOWS)] | Literal["all"] | SkipJsonSchema[None],
         BeforeValidator(_parse_windows),
         Field(
-            description="Stretches of the recording that are listened to, spread evenly over it, and up to as many "
-            "again where two genres are close; or `all`. By default the model's `max_windows`, or fewer where it "
+            description="Number of windows to classify, spread evenly over the recording, and up to the same number "
+            "again if two genres are close; or `all`. By default the model's `max_windows`, or fewer if it "
             "`stops_early`."
         ),
     ] = None
     any: Annotated[
-        bool,
-        BeforeValidator(_parse_bool),
+        Flag,
         Field(
-            description="Name the most probable genre in any case, never `unknown`: also of what does not sound like "
-            "music, and however unsure."
+            description="Always name the most probable genre, never `unknown`, even if the recording does not sound "
+            "like music or the confidence is low."
         ),
     ] = False
-    tags: Annotated[
-        bool,
-        BeforeValidator(_parse_bool),
-        Field(description="Also the descriptive tags, of models that have them; left out by default."),
-    ] = False
+    tags: Annotated[Flag, Field(description="Also return descriptive tags, if the model has them.")] = False
 
 
 EXAMPLE: dict[str, Any] = {
@@ -95,50 +95,41 @@ class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class WindowOut(_Response):
-    """What the model says of one window."""
+class WindowResult(_Response):
+    """The result for one window."""
 
     start_s: float
     end_s: float
     probabilities: Probabilities
 
 
-UnknownBecause = Annotated[
-    Literal["not_music", "unsure"] | None,
-    Field(
-        description="Where `genre` is `unknown`: it does not sound like music (`not_music`), or the answer is less "
-        "sure than the service asks for (`unsure`)."
-    ),
-]
-
-
-class Heard(_Response):
-    """What the model says of a recording: the object that `genrelab predict --json` prints."""
+class PredictionResult(_Response):
+    """The result for a recording: the object that `genrelab predict --json` prints."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
-    path: str = Field(description="The file's name as it was sent, as text; empty for a raw body.")
-    genre: str = Field(description="The most probable genre, or `unknown`; then `unknown_because` says why.")
-    confidence: Probability = Field(description="Of the most probable genre, also where the answer is `unknown`.")
+    path: str = Field(description="The uploaded file's name, as text; empty if the file was sent as the body.")
+    genre: str = Field(description="The most probable genre, or `unknown`; then `unknown_because` gives the reason.")
+    confidence: Probability = Field(description="Of the most probable genre, even if `genre` is `unknown`.")
     probabilities: Probabilities
-    unknown_because: UnknownBecause
-    duration_s: float | None = Field(description="Seconds that the recording lasts.")
-    model: str = Field(description="The name that the model is served by.")
+    unknown_because: Literal["not_music", "unsure"] | None = Field(
+        description="If `genre` is `unknown`: the recording does not sound like music (`not_music`), or the confidence "
+        "is below what the service requires (`unsure`)."
+    )
+    duration_s: float | None = Field(description="Length of the recording in seconds.")
+    model: str = Field(description="The model's name in this service.")
     error: None = None
-    notes: list[str] = Field(description="What was found while the recording was read: sentences for people.")
+    notes: list[str] = Field(description="Remarks about the audio, for people.")
     tags: dict[str, Probability] | SkipJsonSchema[None] = Field(
         default=None,
-        description="With `tags=true`, of a model that has them: how likely each of 50 descriptive tags is. They were "
-        "learned from what listeners of last.fm call music, and are not validated here.",
+        description="With `tags=true`, if the model has them: the probability of each of 50 descriptive tags, trained "
+        "on tags of last.fm listeners and not tested here.",
     )
-    timeline: list[WindowOut] | SkipJsonSchema[None] = Field(default=None, description="With `timeline=true`.")
-    set: list[str] | SkipJsonSchema[None] = Field(
-        default=None, description="The genres that the recording may have; where the service runs with a coverage."
-    )
+    timeline: list[WindowResult] | SkipJsonSchema[None] = Field(default=None, description="With `timeline=true`.")
 
 
-class Refused(_Response):
-    """A file of a batch that was not heard."""
+class FileError(_Response):
+    """A file of a batch that could not be classified."""
 
     path: str
     genre: None = None
@@ -153,42 +144,44 @@ class Refused(_Response):
 
 
 class GenreEvidence(_Response):
-    """Tracks that were answered with a genre and that the model had not learned from, by their confidence."""
+    """Validation tracks that the model gave this genre, by confidence."""
 
     n: list[int] = Field(description="Tracks in each of 20 steps of confidence: from 0 to below 0.05, and so on.")
-    right: list[int] = Field(description="Those of them that are of this genre.")
+    right: list[int] = Field(description="How many of these tracks are of this genre.")
 
 
-class About(_Response):
-    """A model that is served."""
+class ModelInfo(_Response):
+    """A served model."""
 
     name: str
     genres: list[str]
-    view: str = Field(description="What it reads of the audio.")
-    dataset: str = Field(description="That it learned from.")
-    split: str = Field(description="How its tracks were divided for its scores.")
+    view: str = Field(description="The feature view that it reads.")
+    dataset: str = Field(description="The dataset that it was trained on.")
+    split: str = Field(description="How tracks were divided into training, validation and test sets.")
     licence: str | None
     created_by: str
-    fingerprint: str = Field(description="Two models that share it answer alike.")
-    window_s: float | None = Field(description="Seconds that a window looks at.")
-    max_windows: int | None = Field(description="The most stretches that are used unless more are asked for.")
-    stops_early: bool = Field(description="Does it use no more of them than make the answer clear?")
-    gate: bool = Field(description="Is what does not sound like music answered `unknown`?")
-    metrics: dict[str, Any] = Field(description="Its scores on tracks that it had not learned from.")
-    min_precision: float | None = Field(description="Answers less sure than this share asks for are `unknown`.")
+    fingerprint: str = Field(description="Equal for models that give the same results.")
+    window_s: float | None = Field(description="Length of a window in seconds.")
+    max_windows: int | None = Field(description="Maximum number of windows, unless more are requested.")
+    stops_early: bool = Field(description="Whether it stops as soon as the result is clear.")
+    gate: bool = Field(description="Whether it returns `unknown` for what does not sound like music.")
+    metrics: dict[str, Any] = Field(description="Its scores on test tracks.")
+    min_precision: float | None = Field(
+        description="The precision that the service requires; answers below it are `unknown`."
+    )
     evidence: dict[str, GenreEvidence] | None = Field(
-        description="For each genre how often answers were right, by confidence; null where that was not kept."
+        description="How often results were right, by genre and confidence; null if the model has no such data."
     )
 
 
-class AboutWithCard(About):
-    """A model that is served, with its card."""
+class ModelDetails(ModelInfo):
+    """A served model with its model card."""
 
     card: str = Field(description="Markdown.")
 
 
-class Offer(_Response):
-    """What a client may send."""
+class UploadLimits(_Response):
+    """Limits on what clients may send."""
 
     upload_bytes: int
     audio_s: float
@@ -197,31 +190,31 @@ class Offer(_Response):
     streams: int
 
 
-class Models(_Response):
-    """The models that are served."""
+class ModelList(_Response):
+    """The served models."""
 
     default: str
     version: str
-    models: list[About]
-    limits: Offer
+    models: list[ModelInfo]
+    limits: UploadLimits
 
 
-class Health(_Response):
+class HealthStatus(_Response):
     """The service runs."""
 
     status: Literal["live"]
 
 
-class Ready(_Response):
-    """The service hears."""
+class ReadyStatus(_Response):
+    """The service can classify files."""
 
     status: Literal["ready"]
 
 
-class ProblemOut(BaseModel):
-    """Why there is no other answer (RFC 9457)."""
+class ProblemDetails(BaseModel):
+    """Why a request failed (RFC 9457)."""
 
     type: str = Field(json_schema_extra={"enum": [TYPE + kind for kind in KINDS]})
     title: str
     status: int
-    detail: str = Field(description="What, which, what now: for people.")
+    detail: str = Field(description="What is wrong, with which value, and what to do. For people.")

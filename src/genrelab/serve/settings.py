@@ -21,14 +21,14 @@ class ServeSettings:
 
     Attributes:
         models: `NAME=BUNDLE` or `BUNDLE`; the first is the default. None: as `load_bundle()`.
-        host, port: where to listen; port 0 takes a free one.
+        host, port: address of the service; port 0 takes a free one.
         token: that clients must send; None: none is needed.
         insecure: accept requests from other machines without a token.
         watch: reload bundles as soon as they change.
         origins: web origins whose pages may use the service.
         min_precision: see `Classifier.with_min_precision`.
         limits: see `Limits`.
-        access_log: log one line a request, on stderr.
+        access_log: log one line for each request, on stderr.
     """
 
     models: Sequence[str] = ()
@@ -52,21 +52,23 @@ class ServeSettings:
         far = [text for text in self.models if is_address(text) or is_address(text.partition("=")[2])]
         if self.watch and far:
             raise SettingsError(
-                f"--watch looks at folders on this disk, and {printable(far[0])} is fetched once: leave out --watch, "
-                "and start again when the bundle changes"
+                f"--watch works for folders on this disk only, not for {printable(far[0])}: leave out --watch, and "
+                "restart the service when the bundle changes"
             )
         if self.token is not None and not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_CHARS},}}", self.token):
-            raise SettingsError(f"the token must be {MIN_TOKEN_CHARS} or more printable ASCII characters, no spaces")
+            raise SettingsError(
+                f"the token must have at least {MIN_TOKEN_CHARS} printable ASCII characters, and no spaces"
+            )
         if self.token is None and not self.insecure and not is_loopback(self.host):
             raise SettingsError(
-                f"--host {printable(self.host)} lets others in: give a --token (or set GENRELAB_TOKEN), or say "
-                "--insecure"
+                f"--host {printable(self.host)} gives other machines access: add a --token (or set GENRELAB_TOKEN), "
+                "or --insecure to allow access without one"
             )
         for origin in self.origins:
             if origin != origin.lower() or not ORIGIN.fullmatch(origin):
                 raise SettingsError(
-                    "--allow-origin must be a web site as browsers name it, such as https://example.org or "
-                    f"http://example.org:8080, in small letters and without a path. Received: {printable(origin)}"
+                    "--allow-origin must be an origin such as https://example.org or http://example.org:8080, in "
+                    f"lower case and without a path. Received: {printable(origin)}"
                 )
 
 

@@ -34,9 +34,8 @@ def folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def remove_stale(parent: Path) -> list[Path]:
-    """Remove this user's folders of services that no longer run; returns the removed folders."""
-    removed = []
+def remove_stale(parent: Path) -> None:
+    """Remove this user's folders of services that no longer run."""
     for leftover in parent.glob(f"{PREFIX}*"):
         if re.fullmatch(r"[a-z0-9_]{8}", leftover.name.removeprefix(PREFIX)) and fcntl is not None:
             with suppress(OSError):  # gone meanwhile, a link, or in use
@@ -45,10 +44,8 @@ def remove_stale(parent: Path) -> list[Path]:
                     if os.fstat(lock).st_uid == os.getuid():
                         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         shutil.rmtree(leftover, ignore_errors=True)
-                        removed.append(leftover)
                 finally:
                     os.close(lock)
-    return removed
 
 
 def _make_locked() -> tuple[Path, int]:

@@ -6,21 +6,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
-import h11
 import pytest
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
-from genrelab.serve.http import connection as http_connection
 from genrelab.serve.http.connection import HttpConnection
 from genrelab.serve.limits import Limits
 from tests.support.fake_workers import service
 from tests.support.guards import HANG_S, wait_until
 from tests.support.hand_clock import HandClock, held_server
-from tests.support.live_service import open_connection, read_until_closed, running_server, tiny_chunks
+from tests.support.live_service import open_connection, read_until_closed, running_server
 
 LIMITS = Limits(body_bytes_s=1, connections=8)
 IDLE_S = LIMITS.idle_s
@@ -73,30 +70,6 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
         yield Held(port, clock, monkeypatch)
 
 
-class Costs:
-    """What reading costs, whatever machine this is: each part of a request or of a body so much.
-
-    Attributes:
-        part_s: seconds; at first those that are said to be needed for a chunk.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.part_s, self.spent_s = http_connection.BYTE_CREDIT_S * 1024 / 20, 0.0
-        next_event = h11.Connection.next_event
-
-        def parsed(connection: h11.Connection) -> Any:
-            self.spent_s += self.part_s
-            return next_event(connection)
-
-        monkeypatch.setattr(h11.Connection, "next_event", parsed)
-        monkeypatch.setattr(http_connection, "time", SimpleNamespace(thread_time=lambda: self.spent_s))
-
-
-@pytest.fixture
-def costs(monkeypatch: pytest.MonkeyPatch) -> Costs:
-    return Costs(monkeypatch)
-
-
 def read_health_response(connection: socket.socket) -> bytes:
     """An answer of /v1/health, whole."""
     said = b""
@@ -133,7 +106,7 @@ def test_slow_head_of_a_second_request_is_refused(held: Held) -> None:
         transport = held.opened.get(timeout=HANG_S).transport
         held.send(connection, HEALTH)
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-        held.clock.advance(IDLE_S * 2)  # between two requests uvicorn's own patience counts
+        held.clock.advance(IDLE_S * 2)  # between two requests uvicorn's own timeout counts
         held.send(connection, HEALTH)
         assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
         held.send(connection, b"GET /v1")
@@ -141,12 +114,6 @@ def test_slow_head_of_a_second_request_is_refused(held: Held) -> None:
         assert not transport.is_closing()
         held.clock.advance(0.2)
         assert read_until_closed(connection).startswith(b"HTTP/1.1 408 ")
-
-
-def test_response_does_not_wait_for_a_tcp_acknowledgement(held: Held) -> None:
-    with open_connection(held.port):
-        accepted = held.opened.get(timeout=HANG_S).transport.get_extra_info("socket")
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_slow_body_does_not_count_as_a_slow_head(held: Held) -> None:
@@ -177,45 +144,6 @@ def test_invalid_chunk_gets_a_problem_response(port: int) -> None:
         said = read_until_closed(connection)
     assert said.startswith(b"HTTP/1.1 400 ")
     assert b"bad-request" in said
-
-
-@pytest.mark.usefixtures("costs")
-def test_body_of_one_byte_chunks_is_refused(port: int) -> None:
-    with open_connection(port) as connection:
-        block, sent = tiny_chunks(connection, port), 0
-        with pytest.raises(OSError, match=r"reset|pipe|abort"):
-            while sent < 20_000_000:
-                connection.sendall(block)
-                sent += len(block)
-
-
-@pytest.mark.usefixtures("costs")
-def test_client_of_too_small_chunks_can_read_the_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
-    with open_connection(port) as connection:
-        connection.sendall(tiny_chunks(connection, port)[:1_200])
-        said = read_until_closed(connection)
-    assert said.startswith(b"HTTP/1.1 400 ")
-    assert b"too small" in said
-
-
-@pytest.mark.usefixtures("costs")
-def test_chunks_of_256_bytes_are_accepted(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connection, "MAX_CREDIT_S", 0.002)
-    with open_connection(port) as connection:
-        tiny_chunks(connection, port)
-        for _ in range(10):
-            connection.sendall((b"100\r\n" + bytes(256) + b"\r\n") * 400)
-        connection.sendall(b"0\r\n\r\n")
-        assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
-
-
-def test_read_budget_is_refilled_for_each_request(port: int, costs: Costs) -> None:
-    costs.part_s = http_connection.MAX_CREDIT_S / 10
-    with open_connection(port) as connection:
-        for _ in range(50):
-            connection.sendall(HEALTH)
-            assert read_health_response(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_one_connection_too_many_is_closed_at_once(held: Held) -> None:

@@ -37,13 +37,9 @@ def test_allowed_origin_may_read_responses_and_errors(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("name", "said"), [("method", "DELETE"), ("headers", "authorization, x-evil")])
-def test_disallowed_preflight_gets_a_problem_response(client: Client, name: str, said: str) -> None:
+def test_disallowed_preflight_is_refused(client: Client, name: str, said: str) -> None:
     answer = client.options("/v1/predict", headers={**ASKING, f"access-control-request-{name}": said})
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
-    assert answer.json()["type"] == "urn:genrelab:problem:bad-request"
-    assert answer.headers["access-control-allow-origin"] == FRIEND["origin"]
-    assert answer.headers["access-control-allow-methods"] == "GET, POST"
-    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert (answer.status_code, answer.headers["access-control-allow-methods"]) == (400, "GET, POST")
 
 
 def test_allowed_origin_may_read_internal_errors(client: Client, app: Any) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from genrelab.serve.problems import KINDS, Problem
-from genrelab.serve.stream.protocol import DOCUMENTATION, StartMessage, parse_start
+from genrelab.serve.stream import protocol
+from genrelab.serve.stream.protocol import DOCUMENTATION, EXPECTED, StartMessage, parse_start
 from genrelab.serve.stream.route import CLOSE_CODES, POLICY
 from tests.support.fake_workers import Client, service
 from tests.support.paths import PROJECT
 
-ROOT = PROJECT
 START = {"type": "start", "format": "pcm16", "sr": 44_100}
 
 
@@ -29,7 +29,7 @@ def refusal_detail(said: Any) -> str:
 @pytest.mark.parametrize("said", [None, [], "start", {}, {"type": "stop"}, {"type": "begin"}])
 def test_first_message_must_be_start(said: Any) -> None:
     assert refusal_detail(said) == (
-        'That is no `start` message. Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
+        'The first message must be `start`. Send {"type":"start","format":"pcm16","sr":44100} first, as text.'
     )
 
 
@@ -38,20 +38,24 @@ def test_first_message_must_be_start(said: Any) -> None:
     [
         (
             START | {"rate": 1},
-            "there is no field 'rate'. It may have `type`, `format`, `sr`, `channels`, `model`, `top`, `window_s`, "
-            "`any`, `tags`, `token`.",
+            "There is no field 'rate'. Fields: type, format, sr, channels, model, top, window_s, any, tags, token.",
         ),
-        ({"type": "start"}, '\'format\' is missing, as in {"type":"start","format":"pcm16","sr":44100}.'),
-        ({"type": "start", "format": "pcm16"}, "pcm16 needs `sr`, the rate of the samples in Hz, such as 44100"),
-        (START | {"sr": 5}, "'sr' must be greater than or equal to 8000."),
-        (START | {"sr": "x"}, "'sr' must be a valid integer."),
-        (START | {"any": "true"}, "'any' must be a valid boolean."),
-        (START | {"format": "midi"}, "'format' must be 'pcm16', 'auto', 'webm', 'ogg' or 'mp3'."),
-        (START | {"channels": 9, "top": 0}, "'channels' must be less than or equal to 8; 'top' must be greater than"),
+        ({"type": "start"}, "format: give pcm16, auto, webm, ogg or mp3; it is missing."),
+        ({"type": "start", "format": "pcm16"}, f"sr: give {EXPECTED['sr']}; it is missing."),
+        (START | {"sr": 5}, f"sr: give {EXPECTED['sr']}; received '5'."),
+        (START | {"sr": "x"}, f"sr: give {EXPECTED['sr']}; received 'x'."),
+        (START | {"any": "true"}, "any: give true or false; received 'true'."),
+        (START | {"format": "midi"}, "format: give pcm16, auto, webm, ogg or mp3; received 'midi'."),
+        (
+            START | {"channels": 9, "top": 0},
+            "channels: give a whole number from 1 to 8; received '9'. top: give a whole number of 1 or more; "
+            "received '0'",
+        ),
+        (START | {"token": 7}, "token: give the service's token, as text; it is not text."),
     ],
 )
 def test_invalid_start_message_is_explained(said: Any, detail: str) -> None:
-    assert refusal_detail(said).startswith("The start message: " + detail)
+    assert refusal_detail(said).startswith("The start message is invalid. " + detail)
 
 
 @pytest.mark.parametrize("form", ["auto", "webm", "ogg", "mp3"])
@@ -94,5 +98,9 @@ def test_documentation_is_in_the_openapi_description(tmp_path: Path) -> None:
 
 
 def test_documentation_is_in_the_docs_folder() -> None:
-    page = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
-    assert page == "# Music as it sounds: `WS /v1/stream`\n\n" + DOCUMENTATION.replace("\n### ", "\n## ")
+    page = (PROJECT / "docs" / "stream.md").read_text(encoding="utf-8")
+    assert page == Path(protocol.__file__).with_name("protocol.md").read_text(encoding="utf-8")
+
+
+def test_every_field_has_an_expectation() -> None:
+    assert set(EXPECTED) == set(StartMessage.model_fields)

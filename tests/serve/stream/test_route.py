@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import json
 import os
 import re
@@ -32,8 +34,9 @@ from genrelab.serve.http import connection
 from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ModelStore
 from genrelab.serve.shutdown import Draining
-from genrelab.serve.stream import protocol, route, session
-from genrelab.serve.stream.process import StreamProcess
+from genrelab.serve.stream import process, protocol, route, session
+from genrelab.serve.stream.framing import unpack_piece
+from genrelab.serve.workers.subprocess import Subprocess
 from tests.support.bundles import SR, bundle_for, noise
 from tests.support.guards import HANG_S, wait_until
 from tests.support.hand_clock import LOOP, HandClock, HandClockLoop
@@ -65,8 +68,8 @@ class StartedServer(uvicorn.Server):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    folder = tmp_path_factory.mktemp("shelf")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    folder = tmp_path_factory.mktemp("store")
     bundle_for(folder / "one", VIEW, ClipSettings(min_s=0.5))
     bundle_for(folder / "two", VIEW, ClipSettings(min_s=5.0), bias=(9.0, 0.0, 0.0))
     return ModelStore({"one": folder / "one", "two": folder / "two"}, folder / "copies")
@@ -74,14 +77,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 
 @contextlib.contextmanager
 def running_stream_server(
-    shelf: ModelStore, limits: Limits = PATIENT, *, held: bool = False, **settings: Any
+    store: ModelStore, limits: Limits = PATIENT, *, held: bool = False, **settings: Any
 ) -> Iterator[Server]:
     """A server in a thread; at its end no process of a stream may be left.
 
     Args:
         held: its time passes only as its `clock` is moved.
     """
-    app, streams = FastAPI(), route.router(shelf, limits, **settings)
+    app, streams = FastAPI(), route.StreamRouter(store, limits, **settings)
     app.include_router(streams)
     app.state.draining = Draining()
     server = StartedServer(
@@ -117,15 +120,15 @@ def running_stream_server(
 
 
 @pytest.fixture(scope="module")
-def server(shelf: ModelStore) -> Iterator[Server]:
-    with running_stream_server(shelf, replace(PATIENT, streams=2)) as running_server:
+def server(store: ModelStore) -> Iterator[Server]:
+    with running_stream_server(store, replace(PATIENT, streams=2)) as running_server:
         yield running_server
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Neither processes nor threads nor places, whatever happened."""
-    monkeypatch.setattr(route, "StreamProcess", RecordedStreamProcess)
+    monkeypatch.setattr(process, "Subprocess", RecordedStreamProcess)
     RecordedStreamProcess.handled, RecordedStreamProcess.handed = SimpleQueue(), SimpleQueue()
     threads = threading.active_count()
     yield
@@ -136,7 +139,7 @@ def _nothing_left(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         wait_until(lambda: threading.active_count() <= threads)
 
 
-class RecordedStreamProcess(StreamProcess):
+class RecordedStreamProcess(Subprocess):
     """Remembers every process that there ever was.
 
     Attributes:
@@ -150,20 +153,19 @@ class RecordedStreamProcess(StreamProcess):
     handed: ClassVar[SimpleQueue[bytes]] = SimpleQueue()
     _last = ""
 
-    async def read_message(self) -> dict[str, Any]:
+    async def read_line(self) -> dict[str, Any]:
         self.handled.put(self._last)
-        message = await super().read_message()
+        message = await super().read_line()
         self._last = message["type"]
         return message
 
-    async def send_piece(self, piece: bytes) -> None:
-        self.handed.put(piece)
-        await super().send_piece(piece)
+    async def write(self, data: bytes) -> None:
+        self.handed.put(unpack_piece(io.BytesIO(data)) or b"")
+        await super().write(data)
 
-    async def __aenter__(self) -> StreamProcess:
-        await super().__aenter__()
-        self.pids.append(self._process._process.pid)
-        return self
+    def __init__(self, started: asyncio.subprocess.Process) -> None:
+        super().__init__(started)
+        self.pids.append(started.pid)
 
 
 def live_process_ids() -> list[int]:
@@ -232,7 +234,7 @@ def problem_and_close_code(client: ClientConnection) -> tuple[str, int]:
 
 def test_a_stream_from_start_to_end(server: Server) -> None:
     with open_stream(server) as client:
-        assert next_message(client) == {"type": "ready", "model": "one", "window_s": 3.0}
+        assert next_message(client) == {"type": "ready", "model": "one", "window_s": 3.0, "first_answer_s": 1.0}
         for n in range(5):
             client.send(SECOND)
             said = next_message(client)
@@ -243,17 +245,22 @@ def test_a_stream_from_start_to_end(server: Server) -> None:
     assert end["recording"]["genre"] in end["recording"]["probabilities"]
 
 
-def test_predictions_equal_those_of_predict(server: Server, shelf: ModelStore) -> None:
+def test_predictions_equal_those_of_predict(server: Server, store: ModelStore) -> None:
     y = (noise(4) * 32_767).astype("<i2")
     with open_stream(server, START | {"model": "two", "top": 2}) as client:
-        assert next_message(client) == {"type": "ready", "model": "two", "window_s": 5.0}  # it needs so much
+        assert next_message(client) == {
+            "type": "ready",
+            "model": "two",
+            "window_s": 5.0,
+            "first_answer_s": 5.0,
+        }  # it needs so much
         client.send((np.concatenate([y, y])).tobytes())
         client.send('{"type":"stop"}')
         found, code, _ = remaining_messages(client)
     assert code == 1000
     assert [f.get("end_s") for f in found] == [5, 6, 7, 8, None]
     window = (np.concatenate([y, y]) / np.float32(32_768)).astype(np.float32)[SR : 6 * SR]
-    expected = shelf.get("two").bundle.predict(window, SR).to_json(top=2) | {"model": "two"}
+    expected = store.get("two").bundle.predict(window, SR).to_json(top=2) | {"model": "two"}
     assert found[1] == {"type": "prediction", "start_s": 1.0, "end_s": 6.0} | expected
 
 
@@ -313,7 +320,7 @@ def test_documented_example_runs(server: Server, tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=True, timeout=HANG_S,
     )  # fmt: skip
     lines = ran.stdout.splitlines()
-    assert [line[:9] for line in lines] == ["   1.0 s ", "   2.0 s ", "all of it"]
+    assert [line[:9] for line in lines] == ["   1.0 s ", "   2.0 s ", "whole rec"]
 
 
 @pytest.mark.parametrize("middle", ["", "x", "{}", '{"type":"start"}', '{"type":"stop","now":true}', "[" * 9_000])
@@ -325,8 +332,8 @@ def test_unexpected_text_message_ends_the_stream(server: Server, middle: str) ->
 
 
 @pytest.fixture(scope="module")
-def closed_server(shelf: ModelStore) -> Iterator[Server]:
-    with running_stream_server(shelf, token=TOKEN, origins=("https://music.example.org",)) as running_server:
+def closed_server(store: ModelStore) -> Iterator[Server]:
+    with running_stream_server(store, token=TOKEN, origins=("https://music.example.org",)) as running_server:
         yield running_server
 
 
@@ -373,8 +380,8 @@ def test_other_web_sites_are_refused(closed_server: Server, origin: str, passes:
         assert problem_and_close_code(client) == (PASSED if passes else ("foreign-origin", 1008))
 
 
-def test_idle_stream_is_closed(shelf: ModelStore) -> None:
-    with running_stream_server(shelf, LIMITS, held=True) as running_server:
+def test_idle_stream_is_closed(store: ModelStore) -> None:
+    with running_stream_server(store, LIMITS, held=True) as running_server:
         with connect(running_server.url, **PATIENCE) as client:
             running_server.clock.advance(LIMITS.idle_s - 0.1)
             assert_nothing_said(client)
@@ -393,10 +400,10 @@ def test_idle_stream_is_closed(shelf: ModelStore) -> None:
             assert problem_and_close_code(client) == ("too-slow", 1008)
 
 
-def test_stream_has_a_maximum_duration(shelf: ModelStore) -> None:
+def test_stream_has_a_maximum_duration(store: ModelStore) -> None:
     stream_s = session.CHECK_PERIOD_S - 10  # before it is looked at how fast the sound comes
     limits = replace(LIMITS, stream_s=stream_s, classify_s=1e6, stream_idle_s=1e6)
-    with running_stream_server(shelf, limits, held=True) as running_server, open_stream(running_server) as client:
+    with running_stream_server(store, limits, held=True) as running_server, open_stream(running_server) as client:
         assert next_message(client)["type"] == "ready"
         running_server.clock.advance(stream_s - 1)
         client.send(SECOND)
@@ -437,7 +444,7 @@ def test_disconnect_before_the_process_starts_leaves_nothing(server: Server) -> 
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_sender_faster_than_processing_is_held_back(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sender_faster_than_processing_is_held_back(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """And who goes in the middle of it is not heard to the end."""
     received: list[int] = []
     receive_message = session.receive_message
@@ -449,7 +456,7 @@ def test_sender_faster_than_processing_is_held_back(shelf: ModelStore, monkeypat
 
     monkeypatch.setattr(session, "receive_message", counted)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running_stream_server(shelf, held=True))
+        server = stack.enter_context(running_stream_server(store, held=True))
         narrow = socket.create_connection(("127.0.0.1", server.port))
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         client = stack.enter_context(open_stream(server, sock=narrow))
@@ -486,7 +493,7 @@ def test_sender_faster_than_processing_is_held_back(shelf: ModelStore, monkeypat
         wait_until(lambda: not live_process_ids())
 
 
-def test_client_that_reads_no_predictions_is_disconnected(shelf: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_no_predictions_is_disconnected(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process, its place, and in the end its connection, which no system would close by itself."""
     stalled, pause_writing = threading.Event(), connection.WebSocketConnection.pause_writing
 
@@ -496,7 +503,7 @@ def test_client_that_reads_no_predictions_is_disconnected(shelf: ModelStore, mon
 
     monkeypatch.setattr(connection.WebSocketConnection, "pause_writing", paused)
     with (
-        running_stream_server(shelf, LIMITS, held=True) as running_server,
+        running_stream_server(store, LIMITS, held=True) as running_server,
         open_connection(running_server.port) as client,
     ):
         clock, streams, server = running_server.clock, running_server.streams, running_server.server
@@ -553,8 +560,8 @@ def test_process_crash_is_reported(server: Server) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there is no SIGSTOP here")
-def test_hanging_process_is_reported_as_took_too_long(shelf: ModelStore) -> None:
-    with running_stream_server(shelf, LIMITS, held=True) as running_server, open_stream(running_server) as client:
+def test_hanging_process_is_reported_as_took_too_long(store: ModelStore) -> None:
+    with running_stream_server(store, LIMITS, held=True) as running_server, open_stream(running_server) as client:
         assert next_message(client)["type"] == "ready"
         wait_until_handled("more")
         for pid in live_process_ids():
@@ -573,18 +580,18 @@ def test_process_start_failure_is_reported(server: Server, monkeypatch: pytest.M
         assert problem_and_close_code(client) == ("internal", 1011)
 
 
-def test_stopping_service_closes_streams_with_a_reason(shelf: ModelStore) -> None:
-    with running_stream_server(shelf) as running_server:
+def test_stopping_service_closes_streams_with_a_reason(store: ModelStore) -> None:
+    with running_stream_server(store) as running_server:
         with open_stream(running_server) as client:
             assert next_message(client)["type"] == "ready"
-            running_server.app.state.draining.start()
+            running_server.app.state.draining.started = True
             assert problem_and_close_code(client) == ("stopping", 1001)
         with connect(running_server.url, **PATIENCE) as client:
             assert problem_and_close_code(client) == ("stopping", 1001)
 
 
-def test_server_shutdown_ends_the_process(shelf: ModelStore) -> None:
-    with running_stream_server(shelf) as running_server, open_stream(running_server) as client:
+def test_server_shutdown_ends_the_process(store: ModelStore) -> None:
+    with running_stream_server(store) as running_server, open_stream(running_server) as client:
         assert next_message(client)["type"] == "ready"
         running_server.server.should_exit = True
         assert remaining_messages(client)[1] == 1012

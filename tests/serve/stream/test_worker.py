@@ -27,10 +27,8 @@ from genrelab.core.config import (
     EMBEDDING_CLIPS,
     ClipSettings,
     EmbeddingView,
-    FramesView,
     LogMelView,
     MelImageView,
-    SamplesView,
 )
 from genrelab.features.tags import TAGS
 from genrelab.predict import prediction
@@ -38,7 +36,7 @@ from genrelab.predict.classifier import Classifier, load_bundle
 from genrelab.predict.prediction import Decision
 from genrelab.serve.stream import worker
 from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob, pack_piece, unpack_piece
-from genrelab.serve.stream.worker import StreamRefused, Windows, min_window_s, run_stream
+from genrelab.serve.stream.worker import StreamRefused, Windows, run_stream
 from tests.support.bundles import SR, bundle_for, noise
 from tests.support.guards import HANG_S, killed_if_it_hangs
 
@@ -53,7 +51,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 @pytest.fixture(scope="module")
 def order(bundle: Classifier) -> StreamJob:
-    return StreamJob(str(bundle.path), "served", "pcm16", SR, 1, 3.0)
+    return StreamJob(str(bundle.path), "served", "pcm16", SR, 1, 3.0, 1.0)
 
 
 class FakeConnection:
@@ -128,7 +126,8 @@ def test_pcm16_predictions_equal_those_of_the_same_samples(
     y = (np.frombuffer(data, "<i2").reshape(-1, channels) / np.float32(32_768)).mean(axis=1).astype(np.float32)
     wire = process_stream(replace(order, sr=sr, channels=channels, window_s=window_s), cut(data, seed))
     ends = [p["end_s"] for p in wire.predictions]
-    assert ends == [e for e in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0) if round(e * sr) <= len(y)]
+    short = [len(y) / sr] if 0.5 * sr <= len(y) < sr else []
+    assert ends == short + [e for e in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0) if round(e * sr) <= len(y)]
     for said in wire.predictions:
         assert said["start_s"] == max(0.0, said["end_s"] - window_s)
         assert_same_prediction(
@@ -145,23 +144,23 @@ def test_incomplete_sample_at_the_end_is_ignored(order: StreamJob) -> None:
     assert (wire.told[-1]["type"], wire.told[-1]["audio_s"]) == ("end", 2.0)
 
 
-def test_first_prediction_comes_once_the_model_has_enough_audio(tmp_path: Path) -> None:
+def test_first_prediction_comes_after_one_full_window(tmp_path: Path) -> None:
     image = bundle_for(tmp_path / "b", MelImageView(sr=SR, n_fft=512, size=16), ClipSettings(min_s=0.5))
-    wire = process_stream(StreamJob(str(image.path), "m", "pcm16", SR, 1, 3.0), [pcm16(noise(2.2))])
-    assert [(p["start_s"], p["end_s"]) for p in wire.predictions] == [(0, 0.5), (0, 1), (0, 2)]
+    job = StreamJob(str(image.path), "m", "pcm16", SR, 1, 5.0, 3.5)
+    process = process_stream(job, [pcm16(noise(5.2))])
+    assert [(p["start_s"], p["end_s"]) for p in process.predictions] == [(0, 3.5), (0, 4), (0, 5)]
 
 
-def test_minimum_audio_follows_from_the_view(bundle: Classifier) -> None:
-    def needs(view: Any, min_s: float = 0.5, window_s: float = 10.0) -> float:
-        return min_window_s(replace(bundle, view=view, clips=ClipSettings(min_s=min_s)), window_s)
-
-    assert needs(VIEW) == 1.0
-    assert needs(MelImageView()) == 0.5
-    assert needs(MelImageView(), min_s=2) == 2.0
-    assert needs(SamplesView(sr=8_000, n_samples=12_000)) == 1.5
-    assert needs(FramesView()) == 10.0  # 30 s, and a window is not longer
-    assert needs(LogMelView(window_s=5.0), window_s=3.0) == 3.0
-    assert needs(EmbeddingView()) == 3.0
+def test_stream_shorter_than_one_window_gets_a_prediction_at_its_end(bundle: Classifier, order: StreamJob) -> None:
+    y = noise(0.7)
+    process = process_stream(order, [pcm16(y)])
+    (said,) = process.predictions
+    assert (said["start_s"], said["end_s"], said["genre"] is None) == (0, 0.7, False)
+    assert process.told.index(said) == len(process.told) - 2, "at the end"
+    assert process.told[-1]["recording"] == {k: v for k, v in said.items() if k not in ("type", "start_s", "end_s")}
+    assert_same_prediction(said, bundle, np.frombuffer(pcm16(y), "<i2") / np.float32(32_768), SR)
+    too_short = process_stream(order, [pcm16(noise(0.4))])
+    assert (too_short.predictions, too_short.told[-1]["recording"]) == ([], None)
 
 
 def test_silence_is_reported_and_later_audio_is_classified(order: StreamJob) -> None:
@@ -217,7 +216,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 @pytest.fixture
 def gated_order(gated: Classifier) -> StreamJob:
-    return StreamJob(str(gated.path), "served", "pcm16", SR, 1, 7.0)
+    return StreamJob(str(gated.path), "served", "pcm16", SR, 1, 7.0, 3.0)
 
 
 def test_embedding_stream_pools_all_windows_of_the_last_seconds(gated: Classifier, gated_order: StreamJob) -> None:
@@ -369,7 +368,7 @@ def test_non_audio_stream_is_refused_early(order: StreamJob, kind: str, beginnin
 
 @pytest.mark.parametrize("sr", [4_000, 384_000])
 def test_unsupported_sample_rate_is_refused(order: StreamJob, sr: int) -> None:
-    with pytest.raises(StreamRefused, match="192,000 Hz can be heard") as e:
+    with pytest.raises(StreamRefused, match="use 8,000 to 192,000 Hz") as e:
         process_stream(replace(order, format="webm"), [encoded(noise(1, sr), sr, "wav", "pcm_s16le")])
     assert e.value.kind == "unusable"
 

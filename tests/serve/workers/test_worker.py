@@ -35,7 +35,7 @@ VIEW = LogMelView(sr=SR, n_fft=512, hop_length=256, n_mels=16, window_s=0.5, hop
 def model(tmp_path: Path) -> dict[str, Any]:
     sure = evidence_from_confidences({g: [900] * 40 for g in GENRES}, {g: [400] * 5 for g in GENRES}, by=2)
     bundle_for(tmp_path / "bundle", VIEW, calibration=sure)
-    return {"path": str(tmp_path / "bundle"), "name": "served", "min_precision": None, "coverage": None}
+    return {"path": str(tmp_path / "bundle"), "name": "served", "min_precision": None}
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def song(tmp_path: Path) -> Path:
 
 
 def job_message(song: Path, model: dict[str, Any], **more: Any) -> dict[str, Any]:
-    job = {"hear": str(song), "model": model, "top": None, "timeline": False, "windows": None, "any": False}
+    job = {"path": str(song), "model": model, "top": None, "timeline": False, "windows": None, "any_genre": False}
     return job | {"tags": False, **more}
 
 
 def test_answer_equals_that_of_predict(song: Path, model: dict[str, Any]) -> None:
     ear = Worker(audio_s=60)
-    assert ear.answer({"learn": [model]}) == {"learned": [model["path"]]}
+    assert ear.answer({"load": [model]}) == {"loaded": [model["path"]]}
     said = ear.answer(job_message(song, model))["answer"]
     assert said == load_bundle(model["path"]).predict(song).to_json() | {"path": "", "model": "served"}
 
@@ -66,18 +66,17 @@ def test_top_timeline_and_windows_are_applied(song: Path, model: dict[str, Any])
     assert few == load_bundle(model["path"]).with_windows(1).predict(song).to_json() | {"path": "", "model": "served"}
 
 
-def test_min_precision_and_coverage_are_applied(song: Path, model: dict[str, Any]) -> None:
-    sure = model | {"min_precision": 0.5, "coverage": 0.8}
-    expected = load_bundle(model["path"]).with_min_precision(0.5).with_coverage(0.8).predict(song)
-    said = Worker(audio_s=60).answer(job_message(song, sure))["answer"]
-    assert (said["genre"], said["set"]) == (expected.genre, list(expected.genre_set or ()))
+def test_min_precision_is_applied(song: Path, model: dict[str, Any]) -> None:
+    expected = load_bundle(model["path"]).with_min_precision(0.5).predict(song)
+    said = Worker(audio_s=60).answer(job_message(song, model | {"min_precision": 0.5}))["answer"]
+    assert (said["genre"], said["unknown_because"]) == (expected.genre, expected.unknown_because)
 
 
 def test_any_turns_the_thresholds_off(song: Path, model: dict[str, Any]) -> None:
     strict = model | {"min_precision": 0.999}
     said = Worker(audio_s=60).answer(job_message(song, strict))["answer"]
     assert (said["genre"], said["unknown_because"]) == ("unknown", "unsure")
-    named = Worker(audio_s=60).answer(job_message(song, strict, any=True))["answer"]
+    named = Worker(audio_s=60).answer(job_message(song, strict, any_genre=True))["answer"]
     assert (named["genre"], named["unknown_because"]) == (max(GENRES, key=said["probabilities"].get), None)
 
 
@@ -85,11 +84,11 @@ def test_models_no_longer_served_are_unloaded(model: dict[str, Any], tmp_path: P
     bundle_for(tmp_path / "other", VIEW)
     other = model | {"path": str(tmp_path / "other")}
     ear = Worker(audio_s=60)
-    ear.answer({"learn": [model]})
+    ear.answer({"load": [model]})
     kept = ear._loaded[model["path"]]
-    ear.answer({"learn": [model, other]})
+    ear.answer({"load": [model, other]})
     assert ear._loaded[model["path"]] is kept
-    ear.answer({"learn": [other]})
+    ear.answer({"load": [other]})
     assert list(ear._loaded) == [other["path"]]
 
 
@@ -97,7 +96,7 @@ def test_unloadable_model_does_not_prevent_loading_the_others(
     model: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = model | {"path": "/nowhere/at/all"}
-    assert Worker(audio_s=60).answer({"learn": [gone, model]}) == {"learned": [model["path"]]}
+    assert Worker(audio_s=60).answer({"load": [gone, model]}) == {"loaded": [model["path"]]}
     assert "BundleError" in capsys.readouterr().err
 
 
@@ -108,17 +107,17 @@ def test_too_long_file_is_not_decoded(song: Path, model: dict[str, Any], monkeyp
     monkeypatch.setattr(Audio, "read", read)
     said = Worker(audio_s=2.5).answer(job_message(song, model))
     assert said["kind"] == "too-long"
-    assert said["detail"].startswith("It lasts 3 s; at most 2.5 s are heard. Send an excerpt; ")
+    assert said["detail"].startswith("The file lasts 3 s; at most 2.5 s are accepted. Send an excerpt, ")
 
 
 @pytest.mark.parametrize(
     ("seconds", "most_s", "said"),
     [
-        (1_500.0, 1_200.0, "It lasts 25 minutes; at most 20 minutes are heard."),
-        (1_200.01, 1_200.0, "It lasts 20.1 minutes; at most 20 minutes are heard."),
-        (36_000_000.0, 1_200.0, "It lasts 600,000 minutes; at most 20 minutes are heard."),
-        (100.01, 100.0, "It lasts 100.1 s; at most 100 s are heard."),
-        (None, 1_200.0, "It lasts more than the 20 minutes that are heard."),
+        (1_500.0, 1_200.0, "The file lasts 25 minutes; at most 20 minutes are accepted."),
+        (1_200.01, 1_200.0, "The file lasts 20.1 minutes; at most 20 minutes are accepted."),
+        (36_000_000.0, 1_200.0, "The file lasts 600,000 minutes; at most 20 minutes are accepted."),
+        (100.01, 100.0, "The file lasts 100.1 s; at most 100 s are accepted."),
+        (None, 1_200.0, "The file lasts more than 20 minutes; at most 20 minutes are accepted."),
     ],
 )
 def test_too_long_message_states_duration_and_limit(seconds: float | None, most_s: float, said: str) -> None:
@@ -129,7 +128,7 @@ def test_too_long_answer_is_refused(song: Path, model: dict[str, Any]) -> None:
     ear = Worker(audio_s=60, longest=600)
     said = ear.answer(job_message(song, model, timeline=True))
     assert said["kind"] == "too-long"
-    assert "without timeline" in said["detail"]
+    assert "Leave out timeline" in said["detail"]
     assert len(ear.answer(job_message(song, model))["answer"]["probabilities"]) == 3
 
 
@@ -146,7 +145,7 @@ def test_file_without_a_stated_length_is_measured(tmp_path: Path, model: dict[st
     content[21], content[22:26] = content[21] & 0xF0, bytes(4)
     (tmp_path / "7").write_bytes(content)
     said = Worker(audio_s=2.5).answer(job_message(tmp_path / "7", model))
-    assert said["detail"].startswith("It lasts 3 s; at most 2.5 s are heard.")
+    assert said["detail"].startswith("The file lasts 3 s; at most 2.5 s are accepted.")
     said = Worker(audio_s=60).answer(job_message(tmp_path / "7", model))["answer"]
     assert said["duration_s"] == pytest.approx(3, abs=0.01)
 
@@ -214,8 +213,8 @@ def ask_worker(process: subprocess.Popen[bytes], said: dict[str, Any]) -> Any:
     number = {"number": next(NUMBERS)}
     process.stdin.write(json.dumps(said | number).encode() + b"\n")
     process.stdin.flush()
-    if "hear" in said:
-        assert json.loads(process.stdout.readline()) == number | {"begun": True}
+    if "path" in said:
+        assert json.loads(process.stdout.readline()) == number | {"started": True}
     answer = json.loads(process.stdout.readline())
     assert answer.pop("number") == number["number"]
     return answer
@@ -231,7 +230,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 def test_worker_processes_jobs_until_its_input_closes(
     process: subprocess.Popen[bytes], song: Path, model: dict[str, Any]
 ) -> None:
-    assert ask_worker(process, {"learn": [model]}) == {"learned": [model["path"]]}
+    assert ask_worker(process, {"load": [model]}) == {"loaded": [model["path"]]}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         os.kill(process.pid, getattr(signal, name))
     assert ask_worker(process, job_message(song, model))["answer"]["model"] == "served"
@@ -244,7 +243,7 @@ def test_worker_ends_during_a_file_when_its_input_closes(tmp_path: Path, song: P
     held = HeldFiles(tmp_path / "hook", str(song))
     with start_worker(hook=held.folder) as process:
         try:
-            ask_worker(process, {"learn": [model]})
+            ask_worker(process, {"load": [model]})
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(json.dumps(job_message(song, model, number=1)).encode() + b"\n")
@@ -252,7 +251,7 @@ def test_worker_ends_during_a_file_when_its_input_closes(tmp_path: Path, song: P
             held.wait()
             process.stdin.close()
             assert process.wait(HANG_S) == 0
-            assert json.loads(process.stdout.read()) == {"number": 1, "begun": True}
+            assert json.loads(process.stdout.read()) == {"number": 1, "started": True}
         finally:
             process.kill()
             held.close()
@@ -262,7 +261,7 @@ def test_worker_ends_during_a_file_when_its_input_closes(tmp_path: Path, song: P
 def test_worker_runs_under_resource_limits(song: Path, model: dict[str, Any]) -> None:
     with start_worker(250 << 20) as process:
         try:
-            ask_worker(process, {"learn": [model]})
+            ask_worker(process, {"load": [model]})
             assert ask_worker(process, job_message(song, model))["answer"]["genre"] in GENRES
             text = Path(f"/proc/{process.pid}/limits").read_text()
             limits = {line[:26].strip(): line[26:].split()[0] for line in text.splitlines()}

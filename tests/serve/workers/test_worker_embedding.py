@@ -27,7 +27,7 @@ from tests.support.bundles import SR, bundle_for, noise
 def model(tmp_path: Path) -> dict[str, Any]:
     """One that is sure of Blues whatever it hears."""
     bundle_for(tmp_path / "bundle", EmbeddingView(), EMBEDDING_CLIPS, bias=(9.0, 0.0, 0.0))
-    return {"path": str(tmp_path / "bundle"), "name": "served", "min_precision": None, "coverage": None}
+    return {"path": str(tmp_path / "bundle"), "name": "served", "min_precision": None}
 
 
 @pytest.fixture
@@ -71,8 +71,9 @@ def test_answers_equal_those_of_predict(song: Path, model: dict[str, Any]) -> No
     ours = {"path": "", "model": "served"}
     bundle = load_bundle(model["path"])
     assert answer(song, model) == bundle.predict(song).to_json(tags=False) | ours
-    timed = bundle.with_windows("all").predict(song).to_json(timeline=True, tags=True)
+    timed = bundle.with_full_timeline().predict(song).to_json(timeline=True, tags=True)
     assert answer(song, model, timeline=True, tags=True) == timed | ours
+    assert timed["probabilities"] == bundle.predict(song).probabilities and len(timed["timeline"]) == 5
 
 
 def test_what_is_no_music_gets_a_genre_only_on_request(
@@ -81,7 +82,7 @@ def test_what_is_no_music_gets_a_genre_only_on_request(
     monkeypatch.setattr(prediction, "MIN_MUSIC_SCORE", math.inf)
     said = answer(song, model)
     assert (said["genre"], said["unknown_because"]) == ("unknown", "not_music")
-    named = answer(song, model, any=True)
+    named = answer(song, model, any_genre=True)
     assert (named["genre"], named["unknown_because"]) == ("Blues", None)
     assert said["probabilities"] == named["probabilities"]
 
@@ -95,7 +96,7 @@ def test_networks_are_loaded_before_the_first_file(model: dict[str, Any]) -> Non
     caches = (embedding._sessions, gate._gate, tags._last_layers)
     for cache in caches:
         cache.cache_clear()
-    Worker(audio_s=60).answer({"learn": [model]})
+    Worker(audio_s=60).answer({"load": [model]})
     assert [cache.cache_info().currsize for cache in caches] == [1, 1, 1]
 
 
@@ -103,7 +104,7 @@ def test_networks_are_loaded_before_the_first_file(model: dict[str, Any]) -> Non
 def test_worker_computes_in_one_thread(song: Path, model: dict[str, Any]) -> None:
     with start_worker() as process:
         try:
-            ask_worker(process, {"learn": [model]})
+            ask_worker(process, {"load": [model]})
             assert ask_worker(process, job_message(song, model))["answer"]["model"] == "served"
             status = Path(f"/proc/{process.pid}/status").read_text()
             assert "\nThreads:\t2\n" in status, "besides it, one waits for what the service sends"

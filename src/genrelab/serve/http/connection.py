@@ -1,46 +1,30 @@
-"""Limits on connections that uvicorn has no setting for: their number, timeouts, and event loop time a byte.
+"""Limits on connections that uvicorn has no setting for: their number, timeouts, and bytes a read.
 
-HTTP: request heads that do not arrive, responses that are not read, and data in chunks that are too small. Slow bodies
-are refused by the application (`body.py`), and idle connections between two requests are closed by uvicorn
-(`timeout_keep_alive`). WebSocket: clients that stop reading, and frames that are too small.
+HTTP: request heads that do not arrive, and responses that are not read. Slow bodies are refused by the application
+(`body.py`), and uvicorn closes idle connections between two requests (`timeout_keep_alive`). WebSocket: clients that
+stop reading.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
-from websockets.protocol import State
 
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, problem_response
 
-BYTE_CREDIT_S = 5e-7
-"""Seconds of the event loop that a byte may take on average. In chunks of 1 KiB it takes a twentieth of this; in chunks
-of one byte twice this on a fast machine, six times on a slow one.
-"""
-CHEAP_BYTE_S = 3e-7
-"""Seconds a byte below which reads are large."""
-MAX_CREDIT_S = 0.15
-"""Maximum credit in seconds; also that of a new connection."""
-SMALL_READ_BYTES, LARGE_READ_BYTES = 1 << 11, 1 << 15
-"""Bytes a read: at first and where bytes take long, and where they are cheap.
-
-asyncio's default is 256 KiB: half a second of work, where every byte is a chunk.
+READ_BYTES = 1 << 11
+"""Bytes a read. Other clients wait while they are parsed: half a second for asyncio's default of 256 KiB, where every
+byte is a chunk.
 """
 
 CLOSE_TIMEOUT_S = 10.0
 """Seconds that a WebSocket's client has to read the last messages and to close."""
-FRAME_COST_S = 5e-5
-"""Seconds that a WebSocket frame costs besides parsing: its receiver is woken even if the frame is empty."""
-WS_BYTE_CREDIT_S = 3e-6
-"""`BYTE_CREDIT_S` of a WebSocket: three times what frames of 128 samples need, the audio blocks of browsers."""
 
 
 def http_protocol(limits: Limits) -> type[H11Protocol]:
@@ -52,85 +36,84 @@ class HttpConnection(H11Protocol):
     """An HTTP connection.
 
     It is closed at once where there are too many; after `idle_s` where the head of a request has not arrived, counted
-    from the opening or, after a response, from the first byte of the next head; after `idle_s` where a response is not
-    read; and where parsing its data takes too much time (`ReadBudget`).
+    from the opening or, after a response, from the first byte of the next head; and after `idle_s` where a response is
+    not read.
     """
 
     limits = Limits()
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._received_data = False
         if self.ws_protocol_class is not None:
-            self.ws_protocol_class = BudgetedWebSocket
+            self.ws_protocol_class = WebSocketConnection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Close it where there are too many, else start the timer for the first head."""
         super().connection_made(transport)
-        self._budget = ReadBudget(transport)
-        sock: socket.socket | None = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            # asyncio does so only where the listening socket names its protocol; otherwise a response, which is written
-            # in two pieces, waits 40 ms for the client's kernel to acknowledge the first.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        limit_reads(transport)
         if len(self.connections) > self.limits.connections:
             transport.close()
         self._update_timers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timers()
+        """Stop the timers."""
+        self._stop_timers("head", "stall")
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Restart or stop the timer for the head."""
         self._received_data = True
-        start = time.thread_time()
         super().data_received(data)
-        over_budget = not self._budget.spend(len(data), time.thread_time() - start)
-        if over_budget and self.transport.get_protocol() is self and not self.transport.is_closing():
-            self._refuse(Problem("bad-request", "The request comes in pieces that are too small. Send larger ones."))
         self._update_timers()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._cancel_timers()
+        """Stop the timers: a WebSocket has its own."""
+        self._stop_timers("head", "stall")
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
+        """Wait for the next head."""
         self._received_data = False
-        self._budget.fill()  # each request has its own
         super().on_response_complete()
         self._update_timers()
 
     def timeout_keep_alive_handler(self) -> None:
+        """An idle connection is closing."""
         super().timeout_keep_alive_handler()
         self._update_timers()
 
     def shutdown(self) -> None:
+        """The server is stopping."""
         super().shutdown()
         self._update_timers()
 
     def pause_writing(self) -> None:
+        """The client does not read: start the timer."""
         super().pause_writing()
-        self._start_stall_timer()
+        self._start_timer("stall", self.transport.abort)
 
     def resume_writing(self) -> None:
+        """The client reads again."""
         super().resume_writing()
         if not self.transport.is_closing():
-            self._stop_stall_timer()
+            self._stop_timers("stall")
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(Problem("bad-request", "That is no request as HTTP/1.1 has them, or its head is too long."))
+        """Refuse what is not HTTP, with a problem."""
+        self._refuse(Problem("bad-request", "This is not a valid HTTP/1.1 request, or its head is too long."))
 
     def _update_timers(self) -> None:
-        """Start or stop the timers for a request's head and, on a closing connection, for reading the last response."""
+        """Start or stop the timer for a request's head; on a closing connection that for reading the last response."""
         if self.transport.get_protocol() is not self:  # it has become a WebSocket
             return
         if self.transport.is_closing():
-            self._start_stall_timer()
+            self._start_timer("stall", self.transport.abort)
         elif not self._waits_for_head():
-            self._stop_head_timer()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.limits.idle_s, self._head_timed_out)
+            self._stop_timers("head")
+        else:
+            self._start_timer("head", self._head_timed_out)
 
     def _waits_for_head(self) -> bool:
         """False between two requests: until the first byte of the next that is uvicorn's timeout."""
@@ -138,12 +121,11 @@ class HttpConnection(H11Protocol):
         return unread_body or (self.conn.their_state is h11.IDLE and (self._received_data or self.cycle is None))
 
     def _head_timed_out(self) -> None:
-        self._head_timer = None
+        self._stop_timers("head")
         if self.transport.is_closing():
             return
         if self._received_data:
-            idle_s = self.limits.idle_s
-            self._refuse(Problem("too-slow", f"The head of a request must be here within {idle_s:g} s."))
+            self._refuse(Problem("too-slow", f"Send the head of a request within {self.limits.idle_s:g} s."))
         else:
             self.transport.close()
         self._update_timers()
@@ -164,97 +146,48 @@ class HttpConnection(H11Protocol):
             self.cycle.message_event.set()
         self.transport.close()
 
-    def _start_stall_timer(self) -> None:
-        if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(self.limits.idle_s, self.transport.abort)
+    def _start_timer(self, name: str, callback: Callable[[], None]) -> None:
+        if name not in self._timers:
+            self._timers[name] = self.loop.call_later(self.limits.idle_s, callback)
 
-    def _cancel_timers(self) -> None:
-        self._stop_head_timer()
-        self._stop_stall_timer()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _stop_stall_timer(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-
-
-class ReadBudget:
-    """Event loop time that one connection may use, so that none blocks the loop for all others.
-
-    Args:
-        byte_s: seconds of credit that a received byte adds.
-    """
-
-    def __init__(self, transport: asyncio.BaseTransport, byte_s: float = BYTE_CREDIT_S) -> None:
-        self._transport, self._byte_s = transport, byte_s
-        self.fill()
-
-    def fill(self) -> None:
-        """Reset to the full credit."""
-        self._credit_s = MAX_CREDIT_S
-        self._set_read_size(SMALL_READ_BYTES)
-
-    def spend(self, size: int, seconds: float) -> bool:
-        """`size` bytes arrived, and took `seconds` to process. False: more than the credit."""
-        self._credit_s = min(MAX_CREDIT_S, self._credit_s + size * self._byte_s - seconds)
-        self._set_read_size(LARGE_READ_BYTES if seconds < size * CHEAP_BYTE_S else SMALL_READ_BYTES)
-        return self._credit_s >= 0
-
-    def _set_read_size(self, size: int) -> None:
-        self._transport.max_size = size  # type: ignore[attr-defined]  # only of asyncio's selector loop
+    def _stop_timers(self, *names: str) -> None:
+        for name in names:
+            if timer := self._timers.pop(name, None):
+                timer.cancel()
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket that is aborted where it is still open `CLOSE_TIMEOUT_S` after the application has finished."""
+    """A WebSocket that is aborted where the client stops reading.
+
+    That is where it does not read pongs, or is still open `CLOSE_TIMEOUT_S` after the application has finished.
+    """
 
     _abort_timer: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Limit the size of reads."""
+        super().connection_made(transport)
+        limit_reads(transport)
+
+    def handle_ping(self) -> None:
+        """Abort where pongs are not read."""
+        super().handle_ping()
+        if not self.writable.is_set():
+            self.transport.abort()
+
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """Give the client time to read the last messages."""
         super().on_task_complete(task)
         if not self.disconnected:
             self._abort_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         super().connection_lost(exc)
 
 
-class BudgetedWebSocket(WebSocketConnection):
-    """A WebSocket that is closed where its frames are too small for their cost, or where it does not read its pongs."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._frames = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._budget = ReadBudget(transport, WS_BYTE_CREDIT_S)
-
-    def data_received(self, data: bytes) -> None:
-        start, self._frames = time.thread_time(), 0
-        super().data_received(data)
-        seconds = time.thread_time() - start + self._frames * FRAME_COST_S
-        if not self._budget.spend(len(data), seconds) and not self.transport.is_closing():
-            self._refuse()
-
-    def handle_events(self) -> None:
-        self._frames += len(self.conn.events)
-        super().handle_events()
-
-    def handle_ping(self) -> None:
-        super().handle_ping()
-        if not self.writable.is_set():  # the client does not read the pongs
-            self.transport.abort()
-
-    def _refuse(self) -> None:
-        if self.conn.state is not State.OPEN:
-            self.transport.abort()
-            return
-        self.conn.fail(CloseCode.POLICY_VIOLATION, "too many frames for what is in them")
-        self.handle_parser_exception()
+def limit_reads(transport: asyncio.BaseTransport) -> None:
+    """Read at most `READ_BYTES` at a time."""
+    transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # only of asyncio's selector loop

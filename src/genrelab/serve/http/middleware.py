@@ -43,31 +43,32 @@ _log = logging.getLogger("genrelab.service")
 class MetricsMiddleware:
     """Outermost: counts and times requests, and sets headers.
 
-    A HEAD is handled as a GET, without the response's body. Where the response is ready before the request's body has
-    arrived, the rest of the body is discarded for up to `LINGER_S`; if that is not enough the connection is closed.
+    A HEAD is handled as a GET; uvicorn leaves out the body of the response. Where the response is ready before the body
+    of the request has arrived, the rest of it is discarded for up to `LINGER_S`; if that is not enough the connection
+    is closed.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: ServiceMetrics, draining: Draining) -> None:
         self.app, self.metrics, self.draining = app, metrics, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start, method = time.perf_counter(), scope["method"]
         exchange = _Exchange(scope, receive, send, self.draining)
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
-        accepted = not self.draining.started  # later requests are refused, and do not delay the shutdown
-        if accepted:
-            self.draining.enter()
+        self.draining.in_flight += 1
         try:
             if exchange.two_lengths:
-                await problem_response(ambiguous_length())(scope, exchange.receive, exchange.send)
+                # A proxy may have used the other one (request smuggling): the rest may be body, or another request.
+                both = Problem("bad-request", "Send either a Content-Length or a Transfer-Encoding, not both.")
+                await problem_response(both)(scope, exchange.receive, exchange.send)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
         finally:
-            if accepted:
-                self.draining.leave()
+            self.draining.in_flight -= 1
             route = getattr(scope.get("route"), "path", NO_ROUTE)
             self.metrics.count_request(route, method, exchange.status, time.perf_counter() - start)
 
@@ -77,7 +78,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, draining: Draining) -> None:
         self._receive, self._send, self._draining = receive, send, draining
-        self._is_head, self._path = scope["method"] == "HEAD", scope["path"]
+        self._path = scope["path"]
         headers = Headers(scope=scope)
         self._more_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self.two_lengths = "content-length" in headers and "transfer-encoding" in headers
@@ -97,21 +98,16 @@ class _Exchange:
             if self._more_body:
                 await self._discard_body()
             self._set_headers(MutableHeaders(scope=message))
-        elif self._is_head and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
         await self._send(message)
 
     async def _discard_body(self) -> None:
-        """Discard the rest of the body, unless the client has not started to send it, or was refused as too slow."""
-        if self._expects_continue or self.status == 408:
+        """Discard the rest of the body, unless it will not come in time, or the client waits for 100 Continue."""
+        if self._expects_continue or self.status == 408 or self._draining.started:
             return
-        with suppress(TimeoutError, Problem):
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                await self._draining.run_unless_over(self._read_rest())
-
-    async def _read_rest(self) -> None:
-        while self._more_body:
-            await self.receive()
+                while self._more_body:
+                    await self.receive()
 
     def _set_headers(self, headers: MutableHeaders) -> None:
         for name, value in SECURITY.items():
@@ -130,6 +126,7 @@ class ErrorMiddleware:
         self.app, self.draining = app, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -143,38 +140,53 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, send_and_note)
         except asyncio.CancelledError:
-            if self.draining.started and not response_started:
-                self.draining.end()  # do not wait for the rest of the body, either
+            if not self.draining.started:
+                raise
+            if not response_started:
                 await problem_response(shutdown_problem())(scope, receive, send)
-            raise
-        except Exception:
-            _log.exception("%s %s: not answered", scope["method"], quoted(scope["path"]))
+        except Exception:  # any: a client gets a problem, never a closed connection, and the log the traceback
+            _log.exception("%s %s failed", scope["method"], quoted(scope["path"]))
             if response_started:
                 raise
             await problem_response(internal_problem())(scope, receive, send)
 
 
-class AuthMiddleware:
+class RefusalMiddleware:
+    """Base of middleware that refuses some requests."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        problem = self.find_problem(scope) if scope["type"] in ("http", "websocket") else None
+        await (self.app if problem is None else problem_response(problem))(scope, receive, send)
+
+    def find_problem(self, scope: Scope) -> Problem | None:
+        """Why a request is refused; None: it is not."""
+        raise NotImplementedError
+
+
+class AuthMiddleware(RefusalMiddleware):
     """Refuses requests without the token; during shutdown, all but health checks."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, draining: Draining) -> None:
-        self.app, self.draining = app, draining
-        self.token = token
+        super().__init__(app)
+        self.token, self.draining = token, draining
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = self._problem(scope) if scope["type"] == "http" else None
-        if problem is None:
-            await self.app(scope, receive, send)
-        else:
-            await problem_response(problem)(scope, receive, send)
-
-    def _problem(self, scope: Scope) -> Problem | None:
+    def find_problem(self, scope: Scope) -> Problem | None:
+        """A WebSocket is refused by a message on it, which scripts can read: see stream/route.py."""
+        if scope["type"] == "websocket":
+            return None
         path = scope["path"]
         if self.draining.started and path not in HEALTH_PATHS:
             return shutdown_problem()
         if self.token is None or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
             return None
-        return None if has_token(Headers(scope=scope), self.token) else unauthorized()
+        if has_token(Headers(scope=scope), self.token):
+            return None
+        detail = "Send the service's token: Authorization: Bearer TOKEN."
+        return Problem("unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 def has_token(headers: Headers, token: str) -> bool:
@@ -187,14 +199,3 @@ def has_token(headers: Headers, token: str) -> bool:
 def is_token(candidate: bytes, token: str) -> bool:
     """Is it the token? Compared in constant time."""
     return hmac.compare_digest(candidate, token.encode())
-
-
-def ambiguous_length() -> Problem:
-    """A proxy may have used the other one (request smuggling): what follows may be body, or another request."""
-    return Problem("bad-request", "The request has a Content-Length and a Transfer-Encoding: which one counts?")
-
-
-def unauthorized() -> Problem:
-    return Problem(
-        "unauthorized", "Send the service's token: Authorization: Bearer TOKEN.", headers={"WWW-Authenticate": "Bearer"}
-    )

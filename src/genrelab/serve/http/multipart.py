@@ -11,7 +11,7 @@ from genrelab.serve.http.spool import Spool
 from genrelab.serve.problems import Problem, quoted
 
 MAX_HEADER_BYTES, MAX_HEADERS = 8_192, 16
-"""Of a part, at most."""
+"""Of a part: bytes of one header, and their number."""
 MAX_NAME_CHARS = 1_000
 """Characters of a client's file name that are kept."""
 PLAIN = (b"", b"7bit", b"8bit", b"binary")
@@ -35,21 +35,19 @@ class MultipartBody:
 
     def __init__(self, boundary: bytes, spool: Spool, max_parts: int) -> None:
         if not boundary:
-            raise _malformed("its Content-Type names no boundary")
+            raise _malformed("its Content-Type has no boundary")
         self._spool, self._max_parts = spool, max_parts
         self._delimiter, self._n_delimiters = b"\r\n--" + boundary, 0
-        self._n_parts, self._ended = 0, False
-        self._headers: dict[str, bytes] = {}
-        self._field = self._value = b""
-        self._header_bytes, self._file_name = 0, ""
-        self._file_started = False
+        self._headers: dict[bytes, bytes] = {}
+        self._header_name = self._header_value = b""
+        self._file_started = self._ended = False
         try:
             self._parser = MultipartParser(boundary, {
-                "on_part_begin": self._on_part_begin, "on_header_field": self._on_header_field,
+                "on_part_begin": self._headers.clear, "on_header_field": self._on_header_name,
                 "on_header_value": self._on_header_value, "on_header_end": self._on_header_end,
                 "on_headers_finished": self._on_headers_finished, "on_part_data": self._on_part_data,
-                "on_part_end": self._on_part_end, "on_end": self._on_end,
-            })  # fmt: skip
+                "on_end": self._on_end,
+            }, max_header_count=MAX_HEADERS, max_header_size=MAX_HEADER_BYTES)  # fmt: skip
         except FormParserError as e:
             raise _malformed("its boundary is too long") from e
         self._parser.logger = _silent_logger
@@ -60,14 +58,14 @@ class MultipartBody:
         Raises:
             Problem: bad-request, bad-parameter, or a limit of the spool.
         """
-        # Content with very many near-boundaries would keep the parser busy for seconds.
+        # Counted in advance: content with very many near-boundaries would keep the parser busy for seconds.
         self._n_delimiters += data.count(self._delimiter)
         if self._n_delimiters > self._max_parts + 1:
-            raise _malformed("its boundary stands in it too often")
+            raise _malformed(f"it has more than {self._max_parts:,} parts")
         try:
             self._parser.write(data)
         except FormParserError as e:
-            raise _malformed("it does not keep to its boundary, or a part's headers are none") from e
+            raise _malformed("the boundary is missing, or a part has invalid headers") from e
 
     def close(self) -> None:
         """The body has ended.
@@ -76,69 +74,47 @@ class MultipartBody:
             Problem: it was incomplete.
         """
         if not self._ended:
-            raise _malformed("it ends before its last boundary")
+            raise _malformed("the final boundary is missing")
 
-    def _on_part_begin(self) -> None:
-        self._n_parts += 1
-        if self._n_parts > self._max_parts:
-            raise _malformed(f"it has more than {self._max_parts} parts")
-        self._headers, self._header_bytes = {}, 0
-        self._field = self._value = b""
-
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._field += data[start:end]
-        self._count_header_bytes(end - start)
+    def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-        self._count_header_bytes(end - start)
-
-    def _count_header_bytes(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise _malformed(f"a part has more than {MAX_HEADER_BYTES:,} bytes of headers")
+        self._header_value += data[start:end]
 
     def _on_header_end(self) -> None:
-        name = self._field.decode("latin-1").lower()
-        if name in self._headers or len(self._headers) >= MAX_HEADERS:
-            raise _malformed("a part has a header twice, or too many")
-        self._headers[name] = self._value
-        self._field = self._value = b""
+        self._headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
 
     def _on_headers_finished(self) -> None:
-        disposition, options = parse_options_header(self._headers.get("content-disposition", b""))
+        disposition, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if disposition != b"form-data":
             raise _malformed("a part has no Content-Disposition: form-data")
         if b"filename" not in options:
             field_name = _decode_name(options.get(b"name", b""))
             raise Problem(
                 "bad-parameter",
-                f"The form field {quoted(field_name)} is no file: options go into the query, as in ?top=3.",
+                f"The form field {quoted(field_name)} is not a file. Send options in the query: ?top=3.",
             )
-        if self._headers.get("content-transfer-encoding", b"").strip().lower() not in PLAIN:
-            raise _malformed("a part has a Content-Transfer-Encoding: send the bytes as they are")
-        self._file_name, self._file_started = _decode_name(options[b"filename"]), False
-        if self._file_name:
-            self._start_file()
-
-    def _start_file(self) -> None:
-        self._spool.start(self._file_name)
-        self._file_started = True
+        if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in PLAIN:
+            raise _malformed("a part has a Content-Transfer-Encoding; send the bytes unencoded")
+        file_name = _decode_name(options[b"filename"])
+        self._file_started = bool(file_name)  # where no file was chosen, browsers send a part without name and content
+        if file_name:
+            self._spool.start(file_name)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if not self._file_started:  # where no file was chosen browsers send a part without name and content
-            self._start_file()
+        if not self._file_started:
+            self._spool.start("")
+            self._file_started = True
         self._spool.add(data[start:end])
-
-    def _on_part_end(self) -> None:
-        self._file_started = False
 
     def _on_end(self) -> None:
         self._ended = True
 
 
 def _decode_name(name: bytes) -> str:
-    """A name as text, cut to `MAX_NAME_CHARS`. Browsers percent-encode the characters that would end it."""
+    """A name as text, cut to `MAX_NAME_CHARS`. Browsers percent-encode quotation marks and line breaks in it."""
     name = name.replace(b"%22", b'"').replace(b"%0D", b"\r").replace(b"%0A", b"\n")
     try:
         return name.decode()[:MAX_NAME_CHARS]
@@ -147,4 +123,4 @@ def _decode_name(name: bytes) -> str:
 
 
 def _malformed(why: str) -> Problem:
-    return Problem("bad-request", f"The body cannot be read as multipart/form-data: {why}.")
+    return Problem("bad-request", f"The body is not valid multipart/form-data: {why}.")

@@ -1,4 +1,4 @@
-"""Checks of the headers Origin and Host, and CORS: pages of other web sites are refused, and so are foreign host names.
+"""Checks of the headers Origin and Host: pages of other web sites are refused, and so are foreign host names.
 
 An attacker can point a domain of their own at this machine (DNS rebinding). To a browser their page and the service are
 then the same origin, and the request's Origin does not give them away. But its Host header does.
@@ -11,19 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
-from genrelab.serve.problems import Problem, problem_response, quoted
+from genrelab.serve.http.middleware import RefusalMiddleware
+from genrelab.serve.problems import Problem, quoted
 
 PLACE = r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?"
 HOST, ORIGIN = re.compile(PLACE), re.compile(rf"https?://(?P<place>{PLACE})")
 
-CORS_METHODS, CORS_HEADERS = ("GET", "POST"), ("Authorization", "Content-Type")
 
-
-class OriginMiddleware:
+class OriginMiddleware(RefusalMiddleware):
     """Refuses cross-origin requests and foreign host names; before CORS, which would only hide the response.
 
     Args:
@@ -32,45 +29,22 @@ class OriginMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str], hosts: Sequence[str] | None) -> None:
-        self.app, self.origins = app, frozenset(origins)
+        super().__init__(app)
+        self.origins = frozenset(origins)
         self.hosts = None if hosts is None else allowed_hosts(hosts, origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = self._problem(scope) if scope["type"] in ("http", "websocket") else None
-        if problem is None:
-            await self.app(scope, receive, send)
-        else:
-            await problem_response(problem)(scope, receive, send)
-
-    def _problem(self, scope: Scope) -> Problem | None:
+    def find_problem(self, scope: Scope) -> Problem | None:
+        """Why a request is refused; None: it is not."""
         headers = Headers(scope=scope)
         if self.hosts is not None and not is_allowed_host(headers, self.hosts):
-            return wrong_host_problem(headers.get("host", ""))
+            host = quoted(headers.get("host", ""))
+            return Problem(
+                "foreign-origin",
+                f"Without a token this service answers at its IP address and at localhost only, not at {host}. Use "
+                "one of these, or start the service with a --token, or give that name as --host or in --allow-origin.",
+            )
         # A WebSocket is refused by a message on it, which scripts can read: see stream/route.py.
         return cross_origin_problem() if scope["type"] == "http" and is_cross_origin(headers, self.origins) else None
-
-
-class ProblemCorsMiddleware(CORSMiddleware):
-    """Starlette's CORS middleware, with refusals as problems.
-
-    Args:
-        origins: allowed web origins.
-    """
-
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
-        super().__init__(app, origins, CORS_METHODS, CORS_HEADERS, expose_headers=["Retry-After"])
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """The response to a preflight request."""
-        response = super().preflight_response(request_headers)
-        if response.status_code < 400:
-            return response
-        cors_headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        detail = (
-            f"A page of another web site may ask by {' and '.join(CORS_METHODS)}, with the headers "
-            f"{', '.join(CORS_HEADERS)} besides those that every page may send."
-        )
-        return problem_response(Problem("bad-request", detail, headers=cors_headers))
 
 
 def allowed_hosts(hosts: Iterable[str], origins: Iterable[str]) -> frozenset[str]:
@@ -91,7 +65,7 @@ def is_allowed_host(headers: Headers, names: Iterable[str]) -> bool:
 
 
 def is_cross_origin(headers: Headers, origins: Iterable[str]) -> bool:
-    """Does a page of an origin that is neither the service's own (that of the Host header) nor in `origins` ask?"""
+    """Is it sent by a page whose origin is neither the service's own (that of the Host header) nor in `origins`?"""
     values = headers.getlist("origin")
     if not values:
         return False
@@ -102,18 +76,11 @@ def is_cross_origin(headers: Headers, origins: Iterable[str]) -> bool:
 
 
 def cross_origin_problem() -> Problem:
+    """The problem of requests from pages of other web sites."""
     return Problem(
         "foreign-origin",
-        "Web sites may not ask this service, unless it was started with --allow-origin and theirs, "
+        "This service does not answer pages of other web sites. To allow one, start it with --allow-origin, "
         "such as --allow-origin https://music.example.com.",
-    )
-
-
-def wrong_host_problem(host: str) -> Problem:
-    return Problem(
-        "foreign-origin",
-        f"Without a token this service goes by its address and by localhost only, not by {quoted(host)}. "
-        "Ask by one of these, or start it with a token, or with that name as its --host or in an --allow-origin.",
     )
 
 

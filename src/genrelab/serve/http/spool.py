@@ -1,18 +1,15 @@
-"""The files of one request on disk: written by threads, limited in size and number, removed at the end."""
+"""The files of one request on disk, limited in size and number. All methods block: they are called in threads."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from genrelab.serve.limits import Limits
 from genrelab.serve.problems import Problem, quoted
-
-FLUSH_BYTES = 1 << 18
-"""Bytes that are written at a time, by a thread, since the event loop must not wait for the disk."""
 
 
 @dataclass
@@ -42,67 +39,56 @@ class Spool:
     def __init__(self, folder: Path, numbers: itertools.count[int], limits: Limits, *, batch: bool) -> None:
         self.files: list[Upload] = []
         self._folder, self._numbers, self._limits, self._batch = folder, numbers, limits, batch
-        self._pieces: list[tuple[Path, bytes]] = []
-        self._buffered_bytes = 0
-        self._lock, self._removed = threading.Lock(), False
+        self._open_file: BinaryIO | None = None
 
-    def start(self, name: str) -> None:
-        """Start another file.
+    def start(self, name: str) -> BinaryIO:
+        """Start another file, and return it.
 
         Raises:
             Problem: too many files.
+            OSError: it cannot be created.
         """
         if not self._batch and self.files:
-            raise Problem("bad-request", "One file at a time, please: several go to /v1/predict/batch.")
+            raise Problem("bad-request", "Send one file at a time, or several to /v1/predict/batch.")
         if len(self.files) >= self._limits.batch_files:
-            raise Problem("too-large", f"A batch holds up to {self._limits.batch_files} files: send several batches.")
+            raise Problem("too-large", f"A batch has at most {self._limits.batch_files:,} files. Send several batches.")
+        self.close()
         self.files.append(Upload(name, self._folder / str(next(self._numbers))))
-        self._pieces.append((self.files[-1].path, b""))
+        self._open_file = self.files[-1].path.open("xb")
+        return self._open_file
 
     def add(self, data: bytes) -> None:
-        """Append to the latest file.
+        """Append to the latest file; where there is none, start one without a name.
 
         Raises:
-            Problem: it is too large.
+            Problem: the file is too large.
+            OSError: writing fails.
         """
+        open_file = self._open_file or self.start("")
         file, max_bytes = self.files[-1], self._limits.upload_bytes
         file.size += len(data)
         if file.size > max_bytes:
-            which = f"{quoted(file.name)} is larger than that" if file.name else "this one is larger"
-            raise Problem("too-large", f"A file may have {max_bytes:,} bytes; {which}.", extra={"limit": max_bytes})
-        self._pieces.append((file.path, data))
-        self._buffered_bytes += len(data)
+            which = quoted(file.name) if file.name else "this one"
+            raise Problem(
+                "too-large",
+                f"A file may have at most {max_bytes:,} bytes; {which} has more.",
+                extra={"limit": max_bytes},
+            )
+        open_file.write(data)
 
-    @property
-    def wants_flush(self) -> bool:
-        """Is enough buffered for a write?"""
-        return self._buffered_bytes >= FLUSH_BYTES
-
-    async def flush(self) -> None:
-        """Write the buffered bytes.
+    def close(self) -> None:
+        """Write the buffered bytes of the latest file, which ends there.
 
         Raises:
             OSError: writing fails.
         """
-        pieces, self._pieces, self._buffered_bytes = self._pieces, [], 0
-        # Shielded: a thread cannot be cancelled; `_write` does nothing after `remove`.
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._write, pieces))
+        if self._open_file is not None:
+            self._open_file.close()
+            self._open_file = None
 
-    async def remove(self) -> None:
-        """Remove the files; also where the caller is cancelled meanwhile."""
-        if self.files:
-            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._remove))
-
-    def _write(self, pieces: list[tuple[Path, bytes]]) -> None:
-        with self._lock:
-            if self._removed:
-                return
-            for path, group in itertools.groupby(pieces, key=lambda piece: piece[0]):
-                with path.open("ab") as file:
-                    file.writelines(piece for _, piece in group)
-
-    def _remove(self) -> None:
-        with self._lock:
-            self._removed = True
-            for file in self.files:
-                file.path.unlink(missing_ok=True)
+    def remove(self) -> None:
+        """Remove the files."""
+        with suppress(OSError):  # the disk is full
+            self.close()
+        for file in self.files:
+            file.path.unlink(missing_ok=True)

@@ -4,14 +4,13 @@ To the process: pieces, each after its length in four bytes (big-endian); the fi
 the client's bytes, an empty one is their end. From the process: lines of JSON,
 
     {"type": "ready"}
-    {"type": "more", "audio_s"}                          asks for a piece; `audio_s` seconds have been processed
+    {"type": "more", "audio_s"}                          requests a piece; `audio_s` seconds have been processed
     {"type": "prediction", "start_s", "end_s", …}
     {"type": "end", "audio_s", "recording"} or {"type": "refused", "kind", "detail"}        the last
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,7 +19,7 @@ PIECE_BYTES = 1 << 16
 """Maximum size of a piece."""
 
 LOWEST_SR, HIGHEST_SR = 8_000, 192_000
-"""Range of sampling rates in Hz."""
+"""Range of sample rates in Hz."""
 
 DEFAULT_SR = 48_000
 """Rate in Hz of the warm-up prediction, where a container will state the stream's rate."""
@@ -41,8 +40,9 @@ class StreamJob:
         format: `pcm16`, or any other value for a container.
         sr, channels: of pcm16; `sr` in Hz.
         window_s: seconds of audio that a prediction uses.
+        first_answer_s: seconds of audio before the first prediction: a full window of the model, at most `window_s`.
         top: number of genres in a prediction, the most probable first; None: all.
-        min_precision, coverage, any_genre: see `Classifier.with_min_precision`, `with_coverage` and `with_any`.
+        min_precision, any_genre: see `Classifier.with_min_precision` and `with_any`.
         tags: predictions have the tags, of models that have them.
     """
 
@@ -52,15 +52,15 @@ class StreamJob:
     sr: int
     channels: int
     window_s: float
+    first_answer_s: float
     top: int | None = None
     min_precision: float | None = None
-    coverage: float | None = None
     any_genre: bool = False
     tags: bool = False
 
     def to_json(self) -> bytes:
         """As sent to the process."""
-        return json.dumps(dataclasses.asdict(self)).encode()
+        return json.dumps(vars(self)).encode()
 
 
 def pack_piece(piece: bytes) -> bytes:

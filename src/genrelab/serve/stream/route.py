@@ -1,4 +1,4 @@
-"""WS /v1/stream: live audio, with a prediction a second; each stream has a process of its own."""
+"""WS /v1/stream: live audio, with a prediction for every second; each stream has a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from genrelab.serve import openapi
+from genrelab.core.text import pluralize
+from genrelab.serve import about, openapi
 from genrelab.serve.http import middleware
 from genrelab.serve.http import origins as http_origins
 from genrelab.serve.limits import Limits
@@ -16,20 +17,20 @@ from genrelab.serve.model_store import ModelStore, ServedModel
 from genrelab.serve.problems import Problem, internal_problem, quoted
 from genrelab.serve.stream import protocol
 from genrelab.serve.stream.framing import StreamJob
-from genrelab.serve.stream.process import StreamProcess
+from genrelab.serve.stream.process import open_process
 from genrelab.serve.stream.protocol import StartMessage
-from genrelab.serve.stream.session import StreamSession, parse_json, problem_if_stopping, receive_message, send_json
+from genrelab.serve.stream.session import StreamSession, parse_json, receive_message, refuse_if_stopping, send_json
 
 POLICY, TOO_BIG, FAILED, GOING_AWAY, TRY_AGAIN_LATER = 1008, 1009, 1011, 1001, 1013
 
 CLOSE_CODES = {
-    "busy": TRY_AGAIN_LATER, "not-ready": TRY_AGAIN_LATER, "crashed": FAILED, "internal": FAILED,
-    "took-too-long": FAILED, "stopping": GOING_AWAY, "too-large": TOO_BIG,
+    "busy": TRY_AGAIN_LATER, "model-not-loaded": TRY_AGAIN_LATER, "not-ready": TRY_AGAIN_LATER,
+    "crashed": FAILED, "internal": FAILED, "took-too-long": FAILED, "stopping": GOING_AWAY, "too-large": TOO_BIG,
 }  # fmt: skip
 """WebSocket close codes by kind of problem; 1008 for all others."""
 
 RETRY_AFTER_S = 10
-"""Seconds after which a client may try again where all places are taken."""
+"""Seconds after which a client may try again where all streams are in use."""
 
 _log = logging.getLogger("genrelab.serve")
 
@@ -47,7 +48,9 @@ class StreamRouter(APIRouter):
         streams_open: number of streams in progress.
     """
 
-    def __init__(self, model_store: ModelStore, limits: Limits, token: str | None, origins: Sequence[str]) -> None:
+    def __init__(
+        self, model_store: ModelStore, limits: Limits, token: str | None = None, origins: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.model_store, self.limits, self.token, self.origins = model_store, limits, token, frozenset(origins)
         self.streams_open = 0
@@ -55,8 +58,9 @@ class StreamRouter(APIRouter):
         kinds = ("upgrade-required", "foreign-origin", "internal", "stopping")
         self.add_api_route(
             "/v1/stream", self.upgrade_required, methods=["GET"], tags=["stream"], operation_id="stream",
-            summary="Music as it sounds: a WebSocket", description=protocol.DOCUMENTATION, status_code=101,
-            response_description="From here on messages are exchanged.", response_model=None,
+            summary="Classify live audio: a WebSocket that returns a prediction for every second",
+            description=protocol.DOCUMENTATION, status_code=101,
+            response_description="The connection becomes a WebSocket.", response_model=None,
             responses=openapi.problem_responses(*kinds, *(() if token is None else ("unauthorized",))),
         )  # fmt: skip
 
@@ -64,7 +68,7 @@ class StreamRouter(APIRouter):
         """A request without a WebSocket upgrade."""
         raise Problem(
             "upgrade-required",
-            "This address is a WebSocket: ws://HOST:PORT/v1/stream. /docs tells what is said there.",
+            "Connect to this address as a WebSocket: ws://HOST:PORT/v1/stream. See /docs for its messages.",
             headers={"Upgrade": "websocket", "Connection": "Upgrade"},
         )
 
@@ -79,16 +83,17 @@ class StreamRouter(APIRouter):
         except WebSocketDisconnect:
             pass
         except Exception:  # noqa: BLE001 - the client gets a problem, the log the traceback
-            _log.exception("a stream was not answered")
+            _log.exception("a stream failed")
             await _send_problem(websocket, internal_problem())
 
     async def _run_session(self, websocket: WebSocket) -> None:
         if http_origins.is_cross_origin(websocket.headers, self.origins):
             raise http_origins.cross_origin_problem()
-        if problem := problem_if_stopping(websocket):
-            raise problem
-        if websocket.query_params:
-            raise _query_problem([*websocket.query_params])
+        refuse_if_stopping(websocket)
+        if websocket.query_params:  # their values are not repeated: a token may be among them
+            names = ", ".join(quoted(name) for name in [*websocket.query_params][:3])
+            detail = f"This address takes no query ({names}). Send options in the `start` message."
+            raise Problem("bad-parameter", f"{detail} {protocol.START_HINT}")
         start = await self._receive_start(websocket)
         if self.token is not None and not self._has_token(websocket, start):
             raise Problem(
@@ -96,10 +101,11 @@ class StreamRouter(APIRouter):
             )
         job, model = self._job_for(start)
         if self.streams_open >= self.limits.streams:
-            raise _busy(self.limits.streams)
+            open_now = pluralize(self.limits.streams, "stream")
+            raise Problem("busy", f"{open_now} open, the maximum. Try again in {RETRY_AFTER_S} s.")
         self.streams_open += 1
         try:
-            async with StreamProcess(job, self.limits.worker_bytes) as process:
+            async with open_process(self.limits.worker_bytes) as process:
                 await StreamSession(websocket, process, self.limits, job).run()
         finally:
             self.streams_open -= 1
@@ -110,7 +116,9 @@ class StreamRouter(APIRouter):
             async with asyncio.timeout(self.limits.idle_s):
                 message = await receive_message(websocket)
         except TimeoutError:
-            raise Problem("too-slow", f"No start message came in {self.limits.idle_s:g} s.") from None
+            raise Problem(
+                "too-slow", f"No start message came within {self.limits.idle_s:g} s. {protocol.START_HINT}"
+            ) from None
         return protocol.parse_start(parse_json(message))
 
     def _has_token(self, websocket: WebSocket, start: StartMessage) -> bool:
@@ -119,39 +127,13 @@ class StreamRouter(APIRouter):
         return in_start or middleware.has_token(websocket.headers, self.token)
 
     def _job_for(self, start: StartMessage) -> tuple[StreamJob, ServedModel]:
-        try:
-            model = self.model_store.get(start.model)
-        except KeyError:
-            names = ", ".join(model.name for model in self.model_store.models())
-            raise Problem("unknown-model", f"{quoted(start.model or '')} is not served. Served: {names}.") from None
+        model = self.model_store.get(start.model)
         window_s = max(start.window_s, model.bundle.clips.min_s)
+        first_answer_s = min(max(about.window_s(model.bundle), model.bundle.clips.min_s), window_s)
         return StreamJob(
-            str(model.path), model.name, start.format, start.sr, start.channels, window_s, start.top,
-            model.min_precision, model.coverage, start.any, start.tags,
+            str(model.path), model.name, start.format, start.sr, start.channels, window_s, first_answer_s, start.top,
+            model.min_precision, start.any, start.tags,
         ), model  # fmt: skip
-
-
-def router(
-    model_store: ModelStore, limits: Limits, token: str | None = None, origins: Sequence[str] = ()
-) -> StreamRouter:
-    """A `StreamRouter`."""
-    return StreamRouter(model_store, limits, token, origins)
-
-
-def _query_problem(names: Sequence[str]) -> Problem:
-    """For unexpected query parameters. Their values are not repeated: a token may be among them."""
-    quoted_names = ", ".join(quoted(name) for name in names[:3])
-    return Problem(
-        "bad-parameter",
-        f"This address takes no query ({quoted_names}): what is wished for stands in the `start` message. "
-        f"{protocol.START_HINT}",
-    )
-
-
-def _busy(streams: int) -> Problem:
-    return Problem(
-        "busy", f"No more than {streams} streams are heard at a time, and so many are. Try again in {RETRY_AFTER_S} s."
-    )
 
 
 async def _send_problem(websocket: WebSocket, problem: Problem) -> None:

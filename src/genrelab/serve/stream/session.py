@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 
 from genrelab.serve.limits import MIB, Limits
 from genrelab.serve.problems import KINDS, Problem
-from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob
-from genrelab.serve.stream.process import StreamProcess
+from genrelab.serve.shutdown import run_until_first, shutdown_problem
+from genrelab.serve.stream.framing import PIECE_BYTES, StreamJob, pack_piece
+from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
 MAX_CHUNK_BYTES = MIB
 """Maximum size of a binary message."""
@@ -27,10 +27,10 @@ START_TIMEOUT_S = 30.0
 """Seconds that a process may take to start."""
 
 CHECK_PERIOD_S = 60.0
-"""Seconds of waiting for a client between two checks of its rate."""
+"""Seconds of waiting for a client between two checks of its mean rate; processing time does not count."""
 
 MIN_SPEED = 0.25
-"""Seconds of audio that must arrive in a second of waiting, so that no place is held by sending next to nothing."""
+"""Seconds of audio that must arrive a second, on average: a client cannot occupy a stream by sending very little."""
 
 
 class StreamSession:
@@ -41,25 +41,25 @@ class StreamSession:
     takes too long.
     """
 
-    def __init__(self, websocket: WebSocket, process: StreamProcess, limits: Limits, job: StreamJob) -> None:
+    def __init__(self, websocket: WebSocket, process: Subprocess, limits: Limits, job: StreamJob) -> None:
         self._websocket, self._process, self._limits, self._job = websocket, process, limits, job
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)  # an empty one: the end
         self._piece_wanted = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._send_rate = SendRate(self._loop.time())
-        self._wait_for(
-            max(START_TIMEOUT_S, limits.classify_s), "not-ready", "Who is to hear it did not begin in {:g} s."
-        )
+        self._waited_s = self._checked_audio_s = 0.0  # for the client, and audio processed, since the last rate check
+        loading = f"The model {job.name} could not be loaded within {{:g}} s. Try again later."
+        self._wait_for(max(START_TIMEOUT_S, limits.classify_s), "model-not-loaded", loading)
 
     async def run(self) -> None:
         """Run until `end` has been sent to the client.
 
         Raises:
             Problem: any other end.
+            ProcessDied: the process has died, or broken the protocol.
             WebSocketDisconnect: the client has disconnected.
         """
-        await self._process.start()
-        await _run_until_first(self._receive(), self._feed(), self._relay(), self._watch())
+        await self._process.write(pack_piece(self._job.to_json()))
+        await run_until_first(self._receive(), self._feed(), self._relay(), self._watch())
 
     async def _receive(self) -> None:
         """Receives from the client; after its `stop` only to notice a disconnect."""
@@ -70,7 +70,9 @@ class StreamSession:
                 continue
             if isinstance(message, str):
                 if parse_json(message) != {"type": "stop"}:
-                    raise Problem("bad-parameter", 'After `start` come binary chunks, and {"type":"stop"} at the end.')
+                    raise Problem(
+                        "bad-parameter", 'After `start`, send binary messages, and {"type":"stop"} at the end.'
+                    )
                 stopped = True
                 await self._chunks.put(b"")
             elif message:
@@ -79,26 +81,29 @@ class StreamSession:
     async def _feed(self) -> None:
         """Sends chunks to the process in pieces, as it asks for them."""
         while True:
+            waiting_since = self._loop.time()
             chunk = await self._chunks.get()
+            self._waited_s += self._loop.time() - waiting_since
             for start in range(0, max(len(chunk), 1), PIECE_BYTES):
                 await self._piece_wanted.wait()
                 self._piece_wanted.clear()
                 self._wait_for_process()
-                await self._process.send_piece(chunk[start : start + PIECE_BYTES])
+                await self._process.write(pack_piece(chunk[start : start + PIECE_BYTES]))
 
     async def _relay(self) -> None:
         """Handles the process's messages, and passes on predictions."""
         while True:
-            message = await self._process.read_message()
+            message = await self._process.read_line()
             match message.get("type"):
                 case "more" if isinstance(message.get("audio_s"), int | float):
-                    self._wait_for_client("Nothing came for {:g} s.")
-                    if slow := self._send_rate.problem(message["audio_s"]):
-                        raise Problem("too-slow", slow)
+                    self._wait_for_client("No audio came for {:g} s. Send audio, or `stop`.")
+                    self._check_rate(message["audio_s"])
                     self._piece_wanted.set()
                     continue
                 case "ready":
-                    await self._send({"type": "ready", "model": self._job.name, "window_s": self._job.window_s})
+                    job = self._job
+                    ready = {"model": job.name, "window_s": job.window_s, "first_answer_s": job.first_answer_s}
+                    await self._send({"type": "ready", **ready})
                 case "refused" if message.get("kind") in KINDS:
                     raise Problem(message["kind"], str(message.get("detail")))
                 case "prediction":
@@ -107,23 +112,33 @@ class StreamSession:
                     await self._send(message)
                     return
                 case _:
-                    raise await self._process.crashed()
+                    raise ProcessDied
             self._wait_for_process()
 
     async def _send(self, message: dict[str, Any]) -> None:
-        self._wait_for_client("What is answered was not taken for {:g} s.")
+        self._wait_for_client("The client read no message for {:g} s.")
         await send_json(self._websocket, message)
 
     def _wait_for_client(self, detail: str) -> None:
-        self._send_rate.switch(self._loop.time(), waiting_for_client=True)
         self._wait_for(self._limits.stream_idle_s, "too-slow", detail)
 
     def _wait_for_process(self) -> None:
-        self._send_rate.switch(self._loop.time(), waiting_for_client=False)
-        self._wait_for(self._limits.classify_s, "took-too-long", "Hearing it got no further for {:g} s.")
+        self._wait_for(self._limits.classify_s, "took-too-long", "Processing made no progress for {:g} s.")
 
     def _wait_for(self, seconds: float, kind: str, detail: str) -> None:
         self._deadline, self._timeout_problem = self._loop.time() + seconds, Problem(kind, detail.format(seconds))
+
+    def _check_rate(self, audio_s: float) -> None:
+        seconds, arrived_s = self._waited_s, audio_s - self._checked_audio_s
+        if seconds < CHECK_PERIOD_S:
+            return
+        self._waited_s, self._checked_audio_s = 0.0, audio_s
+        if arrived_s < MIN_SPEED * seconds:
+            raise Problem(
+                "too-slow",
+                f"Only {arrived_s:.1f} s of audio came in {seconds:.0f} s; at least {MIN_SPEED:g} s per second are "
+                "needed. Send `stop` when the audio pauses, and start another stream later.",
+            )
 
     async def _watch(self) -> None:
         """Raises the problem where a timeout has passed, or the service is being stopped."""
@@ -133,30 +148,15 @@ class StreamSession:
             if self._loop.time() > self._deadline:
                 raise self._timeout_problem
             if self._loop.time() > session_deadline:
-                raise Problem("too-long", f"A stream may last {self._limits.stream_s:g} s. Begin another one.")
-            if problem := problem_if_stopping(self._websocket):
-                raise problem
+                raise Problem("too-long", f"A stream may last at most {self._limits.stream_s:g} s. Start another one.")
+            refuse_if_stopping(self._websocket)
 
 
-def problem_if_stopping(websocket: WebSocket) -> Problem | None:
-    """The problem `stopping` while the service is being stopped."""
+def refuse_if_stopping(websocket: WebSocket) -> None:
+    """Raise the problem `stopping` while the service is being stopped."""
     draining = getattr(websocket.app.state, "draining", None)
-    if draining is None or not draining.started:
-        return None
-    return Problem("stopping", "The service is being stopped. Ask again when it is back.")
-
-
-async def _run_until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Runs coroutines until the first returns, or raises what that raised; the others are cancelled."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
+    if draining is not None and draining.started:
+        raise shutdown_problem()
 
 
 async def receive_message(websocket: WebSocket) -> str | bytes:
@@ -173,7 +173,7 @@ async def receive_message(websocket: WebSocket) -> str | bytes:
         return str(text)
     chunk = bytes(message["bytes"])
     if len(chunk) > MAX_CHUNK_BYTES:
-        raise Problem("too-large", f"A chunk may have {MAX_CHUNK_BYTES >> 20} MiB.")
+        raise Problem("too-large", f"A binary message may have at most {MAX_CHUNK_BYTES >> 20} MiB.")
     return chunk
 
 
@@ -188,35 +188,5 @@ def parse_json(message: str | bytes) -> Any:
 
 
 async def send_json(websocket: WebSocket, message: dict[str, Any]) -> None:
+    """Send a text message."""
     await websocket.send_text(json.dumps(message))
-
-
-class SendRate:
-    """Checks that audio arrives at `MIN_SPEED` while the client is waited for; processing time does not count.
-
-    Args:
-        now: seconds on any clock.
-    """
-
-    def __init__(self, now: float) -> None:
-        self._since, self._waiting_for_client = now, False
-        self._waited_s = self._checked_audio_s = 0.0
-
-    def switch(self, now: float, *, waiting_for_client: bool) -> None:
-        """From now on the client is waited for, or the process."""
-        if self._waiting_for_client:
-            self._waited_s += now - self._since
-        self._since, self._waiting_for_client = now, waiting_for_client
-
-    def problem(self, audio_s: float) -> str | None:
-        """The detail of the problem after `audio_s` seconds of processed audio; None: it is fast enough."""
-        if self._waited_s < CHECK_PERIOD_S:
-            return None
-        arrived_s, waited_s = audio_s - self._checked_audio_s, self._waited_s
-        self._waited_s, self._checked_audio_s = 0.0, audio_s
-        if arrived_s >= MIN_SPEED * waited_s:
-            return None
-        return (
-            f"Only {arrived_s:.1f} s of sound came in {waited_s:.0f} s. Send it at {MIN_SPEED:g} of the speed at which "
-            "it sounds at least, or send `stop`, and begin another stream when there is more."
-        )

@@ -1,7 +1,7 @@
 """The process of one stream, `python -m genrelab.serve.stream.worker`, started by `process.py`.
 
 It receives bytes as they arrive, keeps the last seconds of audio, and sends predictions (protocol: `framing.py`). It
-asks for bytes only when it has used up the last, so that nothing is buffered on the way. It cannot write files, its
+requests bytes only when it has used up the last, so that nothing is buffered on the way. It cannot write files, its
 memory is limited, and it is not trusted: the service parses its output as JSON only, and kills it.
 """
 
@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import queue
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, NoReturn
 
 from genrelab.core.processes import use_one_thread
@@ -26,14 +25,13 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from genrelab.audio import ffmpeg  # noqa: E402
-from genrelab.core.config import EmbeddingView, FramesView, LogMelView, SamplesView  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.prediction import Prediction  # noqa: E402
 from genrelab.serve.limits import MIB  # noqa: E402
 from genrelab.serve.stream.framing import HIGHEST_SR, LOWEST_SR, PIECE_BYTES, StreamJob, unpack_piece  # noqa: E402
 from genrelab.serve.stream.summary import StreamSummary  # noqa: E402
 from genrelab.serve.workers.error_kinds import NO_MEMORY  # noqa: E402
-from genrelab.serve.workers.worker import enter_sandbox  # noqa: E402
+from genrelab.serve.workers.worker import enter_sandbox, read_ahead  # noqa: E402
 
 AudioChunk = tuple[int, NDArray[np.float32]]
 """The rate in Hz, and the next mono samples, shape (samples,)."""
@@ -42,10 +40,7 @@ MAX_BYTES_BEFORE_AUDIO, MAX_BYTES_BETWEEN_AUDIO = 2 * MIB, MIB >> 1
 """Maximum bytes without audio: at the start, where an MP3 may have a picture, and later."""
 
 _RATES = f"{LOWEST_SR:,} to {HIGHEST_SR:,} Hz"
-_NOT_AUDIO = (
-    "These bytes are in no format that is known here. Send what a browser's MediaRecorder gives (WebM or Ogg with "
-    "Opus), an MP3, or pcm16."
-)
+_NOT_AUDIO = "The format is unknown. Send WebM or Ogg with Opus, as a browser's MediaRecorder does, an MP3, or pcm16."
 
 
 class StreamRefused(Exception):  # noqa: N818 - reads as what it is
@@ -76,13 +71,7 @@ class ServicePipe:
 
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._sink = sink
-        self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read_pieces, args=(source,), daemon=True).start()
-
-    def _read_pieces(self, source: BinaryIO) -> None:
-        while (piece := unpack_piece(source)) is not None:
-            self._pieces.put(piece)
-        os._exit(0)
+        self._pieces = read_ahead(iter(partial(unpack_piece, source), None))
 
     def receive(self) -> bytes:
         """The next piece from the service."""
@@ -101,15 +90,21 @@ def run_stream(pipe: ServicePipe, job: StreamJob) -> None:
     """
     bundle = _load_model(job)
     pipe.send(type="ready")
-    windows = Windows(job.window_s, min_window_s(bundle, job.window_s))
+    windows = Windows(job.window_s, job.first_answer_s)
     summary = StreamSummary(bundle, job.window_s)
     source = StreamSource(pipe)
+
+    def predict(start_s: float, end_s: float, window: NDArray[np.float32]) -> None:
+        prediction = bundle.predict(window, windows.sr)
+        summary.add(start_s, end_s, prediction)
+        pipe.send(type="prediction", start_s=start_s, end_s=end_s, **_prediction_json(prediction, job))
+
     for sr, y in decode_stream(source, job):
-        for start_s, end_s, window in windows.add(sr, y):
-            prediction = bundle.predict(window, sr)
-            summary.add(start_s, end_s, prediction)
-            pipe.send(type="prediction", start_s=start_s, end_s=end_s, **_prediction_json(prediction, job))
+        for window in windows.add(sr, y):
+            predict(*window)
         source.audio_s = windows.audio_s
+    for window in windows.short_stream(bundle.clips.min_s):
+        predict(*window)
     recording = summary.prediction(windows.audio_s)
     pipe.send(type="end", audio_s=windows.audio_s, recording=recording and _prediction_json(recording, job))
 
@@ -119,7 +114,7 @@ def _load_model(job: StreamJob) -> Classifier:
 
     One that stops early uses all clips of a window instead: there are few.
     """
-    bundle = load_bundle(job.bundle).with_min_precision(job.min_precision).with_coverage(job.coverage)
+    bundle = load_bundle(job.bundle).with_min_precision(job.min_precision)
     bundle = bundle.with_windows("all") if bundle.stops_early else bundle
     bundle = bundle.with_any() if job.any_genre else bundle
     noise = 0.1 * np.random.default_rng(0).standard_normal(round(job.window_s * job.sr))
@@ -201,60 +196,51 @@ def _decode_container(source: StreamSource) -> Iterator[AudioChunk]:
         with ffmpeg.open_pipe(source) as (container, stream):
             opened = True
             if stream.codec_context is None:
-                raise StreamRefused("unsupported-codec", "No decoder here reads the sound in it. Send Opus, or pcm16.")
+                raise StreamRefused("unsupported-codec", "There is no decoder for this codec. Send Opus or pcm16.")
             for packet in container.demux(stream):
                 for frame in ffmpeg.decode_packet(packet):
                     if not LOWEST_SR <= frame.sample_rate <= HIGHEST_SR:
-                        raise StreamRefused("unusable", f"Its rate is {frame.sample_rate:,} Hz; {_RATES} can be heard.")
+                        raise StreamRefused("unusable", f"The sample rate is {frame.sample_rate:,} Hz; use {_RATES}.")
                     source.mark_audio()
                     yield frame.sample_rate, ffmpeg.mono(frame)
     except ffmpeg.FFMPEG_ERRORS as e:
         if source.bytes_read and not opened:
             raise StreamRefused("not-audio", _NOT_AUDIO) from e
         if not source.at_end:  # otherwise it was cut off: what came before counts
-            raise StreamRefused("damaged", "From here on it cannot be decoded.") from e
+            raise StreamRefused("damaged", "The audio cannot be decoded any further.") from e
     while source.read(PIECE_BYTES):  # data after the audio of a file
         pass
     if not source.at_end or (opened and not source.has_audio):
-        raise StreamRefused("damaged" if opened else "not-audio", "There is no sound in it, or none any more.")
+        raise StreamRefused("damaged" if opened else "not-audio", "There is no audio in the stream, or no more of it.")
 
 
 # --- Samples to windows ---
 
 
-def min_window_s(bundle: Classifier, window_s: float) -> float:
-    """Seconds of audio needed for a first prediction: a whole window of a model whose windows are never cut."""
-    match bundle.view:
-        case LogMelView() as view:
-            model_window_s = view.window_s
-        case SamplesView() as view:
-            model_window_s = view.n_samples / view.sr
-        case FramesView() as view:
-            model_window_s = view.n_frames * view.hop_length / view.sr
-        case EmbeddingView() as view:
-            model_window_s = math.ceil(view.window_s)  # else a second answer would follow 8 ms after the first
-        case _:
-            model_window_s = 0.0
-    return min(max(bundle.clips.min_s, model_window_s), window_s)
+Window = tuple[float, float, NDArray[np.float32]]
+"""Start and end in seconds of the stream, and samples."""
 
 
 class Windows:
     """The windows of a stream: the first as soon as there is enough audio, then one that ends at every full second.
 
-    Where the sampling rate changes, another recording starts: windows have nothing of the earlier one.
+    If the sample rate changes, a new recording starts: windows do not reach back into the previous one.
 
     Args:
         window_s: maximum length in seconds.
         min_window_s: minimum length in seconds.
+
+    Attributes:
+        sr: rate of the latest samples in Hz.
     """
 
     def __init__(self, window_s: float, min_window_s: float) -> None:
-        self._window_s, self._min_window_s = window_s, min_window_s
+        self._window_s, self._min_window_s, self._empty = window_s, min_window_s, True
         self._restart(0, 0.0)
 
     def _restart(self, sr: int, start_s: float) -> None:
         """Start a recording at `start_s` seconds of the stream; the other times here are relative to it."""
-        self._sr, self._recording_start_s = sr, start_s
+        self.sr, self._recording_start_s = sr, start_s
         self._kept: list[NDArray[np.float32]] = []
         self._n = 0  # samples of the recording; the last of them are kept
         self._next_end_s = self._min_window_s
@@ -262,15 +248,11 @@ class Windows:
     @property
     def audio_s(self) -> float:
         """Seconds of the stream so far."""
-        return self._recording_start_s + (self._n / self._sr if self._sr else 0.0)
+        return self._recording_start_s + (self._n / self.sr if self.sr else 0.0)
 
-    def add(self, sr: int, y: NDArray[np.float32]) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
-        """Add the next samples, shape (samples,), at `sr` Hz.
-
-        Returns:
-            start and end in seconds of the stream, and samples, of every window that is due now.
-        """
-        if sr != self._sr:
+    def add(self, sr: int, y: NDArray[np.float32]) -> Iterator[Window]:
+        """Add the next samples, shape (samples,), at `sr` Hz; returns every window that is due now."""
+        if sr != self.sr:
             self._restart(sr, self.audio_s)
         self._kept.append(y)
         self._n += len(y)
@@ -279,8 +261,14 @@ class Windows:
             start_s, first = max(0.0, self._next_end_s - self._window_s), self._n - len(kept)
             kept, end = kept[round(start_s * sr) - first :], end - round(start_s * sr)
             self._kept = [kept]
+            self._empty = False
             yield self._recording_start_s + start_s, self._recording_start_s + self._next_end_s, kept[:end]
             self._next_end_s = math.floor(self._next_end_s) + 1.0
+
+    def short_stream(self, min_s: float) -> Iterator[Window]:
+        """At the end: all audio of a stream that was too short for a window, if it is at least `min_s` seconds."""
+        if self._empty and self._n and self._n >= min_s * self.sr:
+            yield self._recording_start_s, self.audio_s, np.concatenate(self._kept)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from genrelab.serve.limits import Limits
 from genrelab.serve.model_store import ServedModel
 from genrelab.serve.workers.subprocess import ProcessDied, Subprocess
 
-STARTED = {"begun": True}
+STARTED = {"started": True}
 """Sent by a worker before it opens a file: from then on its time runs, and its death counts as caused by the file."""
 
 START_TIMEOUT_S = 60.0
-"""Seconds that a worker may take to start, or to load reloaded models."""
+"""Seconds that a worker may take to start, or to load models."""
 
 MAX_ANSWER_BYTES = 1 << 24
 """Maximum size of a response; a worker sends a problem instead of a larger one."""
@@ -51,14 +50,12 @@ class WorkerProcess(Subprocess):
         models: those that it has loaded; referenced here, so that their copies stay on disk.
         started: it has started on the file of the last request.
         worked: it has ever started on a file.
-        started_at: when the process was started, by `time.monotonic`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         super().__init__(process)
         self.models: Sequence[ServedModel] = ()
         self.started = self.worked = False
-        self.started_at = time.monotonic()
         self._number = 0
 
     async def load_models(self, models: Sequence[ServedModel]) -> list[ServedModel]:
@@ -70,20 +67,18 @@ class WorkerProcess(Subprocess):
         Raises:
             TimeoutError, ProcessDied: as `ask`.
         """
-        response = await self.ask({"learn": [_model_to_json(model) for model in models]}, START_TIMEOUT_S)
-        self.models, loaded = models, response.get("learned")
+        response = await self.ask({"load": [_model_to_json(model) for model in models]}, START_TIMEOUT_S)
+        self.models, loaded = models, response.get("loaded")
         return [m for m in models if not isinstance(loaded, list) or str(m.path) not in loaded]
 
     async def classify(self, job: FileJob, seconds: float) -> dict[str, Any]:
-        """Its response for a file. The time to load a model that is no longer served is not counted.
+        """Its response for a file. The seconds count from when the model is loaded, which has a timeout of its own.
 
         Raises:
             TimeoutError, ProcessDied: as `ask`.
         """
-        request: dict[str, Any] = {"hear": str(job.path), "model": _model_to_json(job.model)}
-        request |= {"top": job.top, "timeline": job.timeline, "windows": job.windows}
-        request |= {"any": job.any_genre, "tags": job.tags}
-        return await self.ask(request, seconds if job.model in self.models else START_TIMEOUT_S, seconds)
+        request = vars(job) | {"path": str(job.path), "model": _model_to_json(job.model)}
+        return await self.ask(request, START_TIMEOUT_S, seconds)
 
     async def ask(self, request: dict[str, Any], seconds: float, started_s: float = 0.0) -> dict[str, Any]:
         """Its response to a request (see `worker.py`).
@@ -125,5 +120,4 @@ async def start_worker(limits: Limits) -> WorkerProcess:
 
 def _model_to_json(model: ServedModel) -> dict[str, Any]:
     """A model as sent to a worker."""
-    decision = {"min_precision": model.min_precision, "coverage": model.coverage}
-    return {"path": str(model.path), "name": model.name} | decision
+    return {"path": str(model.path), "name": model.name, "min_precision": model.min_precision}

@@ -75,12 +75,7 @@ class Subprocess:
     @property
     def stderr_tail(self) -> str:
         """The end of its standard error, on one line."""
-        return printable(self._stderr.decode(errors="replace").strip()) or "it says nothing"
-
-    @property
-    def last_stderr_line(self) -> str:
-        """The last line of its standard error."""
-        return printable(self._stderr.decode(errors="replace").strip().rpartition("\n")[2]) or "it says nothing"
+        return printable(self._stderr.decode(errors="replace").strip()) or "no output"
 
     async def write(self, data: bytes) -> None:
         """Write to its standard input; returns when there is room for more.

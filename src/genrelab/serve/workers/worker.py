@@ -4,13 +4,13 @@ Requests are lines of JSON on standard input, responses lines of JSON on standar
 process exits at once, even in the middle of a file. It cannot write files, its memory is limited, and it is not
 trusted: `queue.py` kills it when it takes too long, and its output is parsed as JSON only.
 
-    {"learn": [model…]}                                       → {"learned": [path…]}
-    {"hear": path, "model": model, "top": …, "timeline": …, "windows": …, "any": …, "tags": …}
-                                                              → {"begun": true}, then {"answer": {…}}
+    {"load": [model…]}                                        → {"loaded": [path…]}
+    {"path": file, "model": model, "top": …, "timeline": …, "windows": …, "any_genre": …, "tags": …}
+                                                              → {"started": true}, then {"answer": {…}}
                                                                 or {"kind": …, "detail": …}
 
-A model is {"path", "name", "min_precision", "coverage"}. Every request has a `number`, which its responses repeat, so
-that a response to one file is never taken for that to the next. `begun` is sent when the model is loaded and the file
+A model is {"path", "name", "min_precision"}. Every request has a `number`, which its responses repeat, so
+that a response to one file is never taken for that to the next. `started` is sent when the model is loaded and the file
 is about to be opened.
 """
 
@@ -24,7 +24,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,8 +54,7 @@ ANSWER_OVERHEAD_BYTES = 100
 """Bytes of a response besides the object of the prediction."""
 
 ANSWER_TOO_LONG = (
-    "What is to be said of its windows is more than an answer may hold. Ask without timeline, for fewer windows, or "
-    "for the best genres only (top)."
+    "The timeline is too long for one answer. Leave out timeline, or ask for fewer windows or genres (top)."
 )
 
 NO_NEW_PRIVS = 38
@@ -66,11 +65,11 @@ def main() -> None:
     """Serve until the input ends. Arguments: maximum seconds of a file, bytes of memory, and bytes of a response."""
     audio_s, responses = float(sys.argv[1]), enter_sandbox(int(sys.argv[2]))
     worker = Worker(audio_s, int(sys.argv[3]))
-    for request in _read_requests(sys.stdin.buffer):
+    requests = read_ahead(sys.stdin.buffer)
+    while not worker.out_of_memory:
+        request = json.loads(requests.get())
         send = partial(_write_response, responses, request["number"])
-        send(worker.answer(request, opening=partial(send, {"begun": True})))
-        if worker.out_of_memory:
-            return
+        send(worker.answer(request, opening=partial(send, {"started": True})))
 
 
 def _write_response(responses: BinaryIO, number: int, response: dict[str, Any]) -> None:
@@ -78,7 +77,9 @@ def _write_response(responses: BinaryIO, number: int, response: dict[str, Any]) 
 
 
 def enter_sandbox(memory: int) -> BinaryIO:
-    """Prepare this process for untrusted input: confined, single-threaded, and ended by the service only.
+    """Prepare this process for untrusted input: single-threaded, ended by the service only, and confined.
+
+    It cannot write files or core dumps, gain privileges by exec, or use more memory than the limit.
 
     Args:
         memory: limit in bytes.
@@ -93,35 +94,27 @@ def enter_sandbox(memory: int) -> BinaryIO:
     responses = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     bundles.THREADS = embedding.THREADS = 1
-    _confine(memory)
-    return responses
-
-
-def _confine(memory: int) -> None:
-    """No writing of files, no core dumps, no gain of privileges by exec, and a memory limit.
-
-    What the system does not support is skipped.
-    """
     prctl(NO_NEW_PRIVS, 1)
-    with suppress(ImportError):
+    with suppress(ImportError):  # what the system does not support is skipped
         import resource
 
         for limit, value in (("RLIMIT_DATA", memory), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0)):
-            with suppress(ValueError, OSError):  # a lower limit stands already
+            with suppress(ValueError, OSError):  # a lower limit is set already
                 resource.setrlimit(getattr(resource, limit), (value, value))
+    return responses
 
 
-def _read_requests(source: BinaryIO) -> Iterator[dict[str, Any]]:
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+def read_ahead(source: Iterable[bytes]) -> queue.SimpleQueue[bytes]:
+    """A queue that a thread fills. At the end of the source the process exits: the service no longer needs it."""
+    found: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in source:
-            lines.put(line)
-        os._exit(0)  # the service has ended, or no longer needs this process
+        for piece in source:
+            found.put(piece)
+        os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    while True:
-        yield json.loads(lines.get())
+    return found
 
 
 @dataclass
@@ -146,13 +139,13 @@ class Worker:
             opening: called when the model is loaded and the file is about to be opened.
         """
         try:
-            return self._load_models(request["learn"]) if "learn" in request else self._classify(request, opening)
+            return self._load_models(request["load"]) if "load" in request else self._classify(request, opening)
         except MemoryError:
             self.out_of_memory = True
             return {"kind": "damaged", "detail": NO_MEMORY}
         except Exception:  # noqa: BLE001 - an error here: the next file may work all the same
             traceback.print_exc()
-            return {"kind": "internal", "detail": "The fault is the service's, not yours. Its log says more."}
+            return {"kind": "internal"}
 
     def _load_models(self, models: list[dict[str, Any]]) -> dict[str, Any]:
         """Load the models that are not loaded yet, and drop those that are no longer served."""
@@ -165,12 +158,12 @@ class Worker:
             except Exception:  # noqa: BLE001 - the other models are served all the same
                 traceback.print_exc()
         self._loaded = loaded
-        return {"learned": list(loaded)}
+        return {"loaded": list(loaded)}
 
     def _load_model(self, model: dict[str, Any]) -> Classifier:
         path: str = model["path"]
         if path not in self._loaded:
-            bundle = load_bundle(path).with_min_precision(model["min_precision"]).with_coverage(model["coverage"])
+            bundle = load_bundle(path).with_min_precision(model["min_precision"])
             seconds = max(WARM_S, bundle.clips.min_s)
             noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * WARM_SR))
             predict_samples(bundle, noise.astype(np.float32), WARM_SR)
@@ -178,23 +171,26 @@ class Worker:
         return self._loaded[path]
 
     def _classify(self, request: dict[str, Any], opening: Callable[[], None]) -> dict[str, Any]:
-        path, stated_s = Path(request["hear"]), None
+        path, stated_s = Path(request["path"]), None
         bundle = _as_asked(self._load_model(request["model"]), request)
         opening()
         try:
-            with closing(Audio(path, most_s=self.audio_s)) as audio:
+            with closing(Audio(path, max_s=self.audio_s)) as audio:
                 stated_s = audio.frames / audio.sr
                 if stated_s > self.audio_s:
                     return _too_long(None if audio.decoder == "av" else stated_s, self.audio_s)
                 prediction = bundle.decision(predict_audio(bundle, audio))
         except DecodeError as e:
             enough = stated_s is not None and stated_s >= bundle.clips.min_s
-            refusal = describe_decode_error(e, path, stated_s if enough else None)
-            self.out_of_memory = refusal["detail"] == NO_MEMORY
-            return refusal
+            problem = describe_decode_error(e, path, long_enough=enough)
+            self.out_of_memory = problem.get("detail") == NO_MEMORY
+            return problem
         except GenrelabError as e:  # its message names internal files
             print(e, file=sys.stderr, flush=True)
-            return {"kind": "unusable", "detail": "What is heard in it becomes numbers that the model cannot take."}
+            return {
+                "kind": "unusable",
+                "detail": "The model cannot process the audio: it leads to values out of range.",
+            }
         prediction = replace(prediction, path="", model=request["model"]["name"])
         answer = prediction.to_json(timeline=request["timeline"], top=request["top"], tags=request["tags"])
         if len(json.dumps(answer)) > self.longest - ANSWER_OVERHEAD_BYTES:
@@ -204,21 +200,17 @@ class Worker:
 
 def _as_asked(bundle: Classifier, request: dict[str, Any]) -> Classifier:
     """The model with the windows and the decision of a request; a timeline is of all windows unless they are given."""
-    windows = request["windows"]
-    if windows is None and request["timeline"] and bundle.stops_early:
-        windows = "all"
-    bundle = bundle.with_windows(windows)
-    return bundle.with_any() if request["any"] else bundle
+    bundle = bundle.with_windows(request["windows"])
+    bundle = bundle.with_full_timeline() if request["timeline"] else bundle
+    return bundle.with_any() if request["any_genre"] else bundle
 
 
 def _too_long(seconds: float | None, max_s: float) -> dict[str, Any]:
     """The response for a file of that duration in seconds; None: longer than `max_s`, its duration is unknown."""
     limit = _format_duration(max_s, math.floor)
-    lasts = (
-        f"more than the {limit} that" if seconds is None else f"{_format_duration(seconds, math.ceil)}; at most {limit}"
-    )
-    advice = "Send an excerpt; who runs the service can raise --max-seconds."
-    return {"kind": "too-long", "detail": f"It lasts {lasts} are heard. {advice}"}
+    length = f"more than {limit}" if seconds is None else _format_duration(seconds, math.ceil)
+    advice = "Send an excerpt, or start the service with a larger --max-seconds."
+    return {"kind": "too-long", "detail": f"The file lasts {length}; at most {limit} are accepted. {advice}"}
 
 
 def _format_duration(seconds: float, rounding: Callable[[float], int]) -> str:
