@@ -1,4 +1,4 @@
-"""The page of `genrelab serve` in a browser, the real service behind it: all that a listener does, mouse or none."""
+"""The page of `genrelab serve` in a browser, with the real service: every use of it, with and without a mouse."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ METRICS = {
     "n": 287, "accuracy": 0.498, "accuracy_low": 0.408, "accuracy_high": 0.589, "interval_over": "artists",
     "n_groups": 103, "top3": 0.808,
 }  # fmt: skip
-REFUSED = "the server responded with a status of"  # the console says it of every refusal; the page says more
+REFUSED = "the server responded with a status of"  # the console's line for each error response
 
 
 # --- music ---
 
 
 def with_codec(file: Path, codec: str, y: np.ndarray, sr: int = 44_100) -> Path:
-    """A file of what soundfile does not write."""
+    """A file in a format that soundfile cannot write."""
     with av.open(str(file), "w") as container:
         stream = container.add_stream(codec, rate=sr, layout="mono", bit_rate=96_000)
-        stream.codec_context.open()  # only then it says how many samples it takes at a time
+        stream.codec_context.open()  # its frame size is known only then
         resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=sr)
         frame = av.AudioFrame.from_ndarray(y.astype(np.float32)[None], format="flt", layout="mono")
         frame.sample_rate = SR
@@ -69,7 +69,7 @@ def with_codec(file: Path, codec: str, y: np.ndarray, sr: int = 44_100) -> Path:
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One piece in several formats, one that is too long where `--max-seconds` is 40, and one that is none."""
+    """One piece in several formats, one that is too long with `--max-seconds 40`, and one that is not audio."""
     folder = tmp_path_factory.mktemp("songs")
     y = music(SR, 20.0)
     soundfile.write(folder / "song.mp3", y, SR)
@@ -92,7 +92,7 @@ def album(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cover.jpg").write_bytes(b"no music")
     (folder / ".snapshots").mkdir()
     shutil.copy(songs / "song.mp3", folder / ".snapshots" / "song.mp3")
-    (folder / "disc 2" / "._10 last.mp3").write_bytes(b"the shadow that macOS leaves on other disks")
+    (folder / "disc 2" / "._10 last.mp3").write_bytes(b"metadata that macOS writes on other disks")
     return folder
 
 
@@ -103,7 +103,7 @@ Serve = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that listens to 2.5 s at a time and is right for half of its answers, however sure."""
+    """A model with windows of 2.5 s that is right for half of its answers at every confidence."""
     folder = tmp_path_factory.mktemp("model") / "bundle"
     view = LogMelView(sr=8_000, n_fft=512, hop_length=256, n_mels=16, window_s=2.5, hop_s=2.5)
     confidences = {g: [100 * i + 50 for i in range(10) for _ in range(10)] for g in GENRES}
@@ -118,10 +118,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serve(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Begins `genrelab serve` with options and returns its address; the same options are the same service."""
+    """Starts `genrelab serve` with options and returns its address; one service for each set of options."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen[str], str]] = {}
 
-    def begin(*options: str) -> str:
+    def start(*options: str) -> str:
         if options not in running:
             command = [sys.executable, "-m", "genrelab", "serve", "--port", "0", "--workers", "1", "--timeout", "600"]
             command += options if "--model" in options else [*options, "--model", f"ours={model}"]
@@ -129,11 +129,11 @@ def serve(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
             assert process.stdout is not None
             with killed_if_it_hangs(process):
-                said = process.stdout.readline()
-            running[options] = process, next(word for word in said.split() if word.startswith("http://"))
+                line = process.stdout.readline()
+            running[options] = process, next(word for word in line.split() if word.startswith("http://"))
         return running[options][1]
 
-    yield begin
+    yield start
     for process, _ in running.values():
         process.terminate()
         process.communicate(timeout=HANG_S)
@@ -141,7 +141,7 @@ def serve(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="module")
 def chromium(songs: Path) -> Iterator[Any]:
-    """A browser whose microphone hears a song."""
+    """A browser whose microphone plays a song."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("needs chromium on the path")
@@ -155,24 +155,24 @@ def chromium(songs: Path) -> Iterator[Any]:
 
 
 class Visit:
-    """The page in a browser of its own, and whatever it did that it should not."""
+    """The page in its own browser context, and the errors that it caused."""
 
     def __init__(self, chromium: Any, address: str, **options: Any) -> None:
-        self.address, self.troubles, self.bytes, self.pending = address, list[str](), 0, 0
+        self.address, self.errors, self.bytes, self.pending = address, list[str](), 0, 0
         settings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", "locale": "en-US"} | options
         self.context = chromium.new_context(**settings)
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * HANG_S)
-        self.page.on("console", lambda m: REFUSED in m.text or self.troubles.append(f"{m.type}: {m.text}"))
-        self.page.on("pageerror", lambda e: self.troubles.append(f"error: {e}"))
-        self.page.on("request", self._begin_request)
+        self.page.on("console", lambda m: REFUSED in m.text or self.errors.append(f"{m.type}: {m.text}"))
+        self.page.on("pageerror", lambda e: self.errors.append(f"error: {e}"))
+        self.page.on("request", self._start_request)
         self.page.on("requestfinished", self._count)
         self.page.on("requestfailed", self._end_request)
 
-    def _begin_request(self, request: Any) -> None:
+    def _start_request(self, request: Any) -> None:
         self.pending += 1
         if not request.url.startswith((self.address, "blob:", "data:")):
-            self.troubles.append(f"request: {request.url}")
+            self.errors.append(f"request: {request.url}")
 
     def _count(self, request: Any) -> None:
         if request.url.startswith(self.address) and "/vendor/" not in request.url:
@@ -182,6 +182,9 @@ class Visit:
 
     def _end_request(self, _: Any) -> None:
         self.pending -= 1
+
+    def wait_for_files(self, start: str) -> None:
+        self.wait_until(f"document.getElementById('files-count').textContent.startsWith({json.dumps(start)})")
 
     def open(self, path: str = "/") -> Visit:
         self.page.goto(self.address + path)
@@ -200,22 +203,22 @@ class Visit:
         self.page.wait_for_selector(ANSWERED)
 
     def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector)).strip()
+        return str(self.page.inner_text(selector)).strip().replace("\xa0", " ")
 
     def value(self, expression: str) -> Any:
         return self.page.evaluate(expression)
 
     def wait_until(self, expression: str) -> None:
-        """Playwright's own way of waiting has the page evaluate text, which its policy forbids."""
+        """Playwright's own wait_for_function evaluates text in the page, which its security policy forbids."""
         wait_until(lambda: self.value(expression), expression)
 
     def wait_for_event(self, condition: Callable[[], object]) -> None:
-        """Return when the condition is true of what was called back; only who asks the page is called back."""
+        """Wait for a condition on what the callbacks recorded; Playwright calls them only during a call of its own."""
         wait_until(lambda: self.value("true") and condition())
 
     def open_by_key(self, details: str) -> None:
-        """Open what the summary that has the focus belongs to."""
-        for _ in range(10):  # on a machine that is busy Chromium now and then drops the key of a summary
+        """Open the `details` whose summary has the focus."""
+        for _ in range(10):  # on a busy machine Chromium sometimes drops the key
             self.page.keyboard.press("Enter")
             if self.value(f"document.querySelector({json.dumps(details)}).open"):
                 return
@@ -228,16 +231,16 @@ class Visit:
 
 @pytest.fixture
 def visit(chromium: Any, serve: Serve) -> Iterator[Callable[..., Visit]]:
-    """Opens the page of a service with such options; at the end nothing may have gone wrong behind the scenes."""
+    """Opens the page of a service with these options; at the end the page must have caused no errors."""
     visits: list[Visit] = []
 
-    def begin(*options: str, path: str = "/", opened: bool = True, **settings: Any) -> Visit:
+    def start(*options: str, path: str = "/", opened: bool = True, **settings: Any) -> Visit:
         visits.append(Visit(chromium, serve(*options), **settings))
         return visits[-1].open(path) if opened else visits[-1]
 
-    yield begin
+    yield start
     for one in visits:
-        assert one.troubles == []
+        assert one.errors == []
         one.context.close()
 
 
@@ -248,16 +251,16 @@ def visit(chromium: Any, serve: Serve) -> Iterator[Callable[..., Visit]]:
 def test_file_is_classified_drawn_and_played(visit: Callable[..., Visit], songs: Path, name: str) -> None:
     it = visit()
     it.classify(songs / name)
-    assert it.text("#heard-name") == name
+    assert it.text("#result-name") == name
     genres = it.page.locator("#bars li").all_inner_texts()
     assert len(genres) == 5 and it.text("#genre") in genres[0]
-    assert re.search(r"\d+%", it.text("#sureness"))
-    assert it.text("#whatever") == "It names one of its 10 genres whatever it hears, even speech or noise."
+    assert re.fullmatch(r"\d+ % confidence · .*", it.text("#confidence"))
+    assert it.text("#unknown-rule") == "The model always picks one of its genres, even for speech or noise."
     it.wait_until("document.querySelector('#spectrogram canvas')?.width > 0")
     assert it.value("document.querySelector('#wave > div').shadowRoot.querySelector('canvas').width") > 0
-    assert not it.page.is_visible("#silent")
+    assert not it.page.is_visible("#playback-note")
     assert it.text("#length") == "0:20"
-    assert re.search(r"\d+% of the time$", it.page.locator("#legend li").first.inner_text())
+    assert re.search(r"\d+\s% of the time$", it.page.locator("#legend li").first.inner_text())
     it.page.click("#play")
     it.wait_until("document.getElementById('now').textContent >= '0:01'")
     assert it.page.get_attribute("#play", "aria-label") == "Pause"
@@ -269,11 +272,11 @@ def test_file_is_classified_drawn_and_played(visit: Callable[..., Visit], songs:
     assert it.text("#status").startswith(f"{name}: ")
 
 
-def test_ribbon_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -> None:
+def test_timeline_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     it.classify(songs / "song.mp3")
     it.page.wait_for_selector("#transport:not([hidden])")
-    box = it.page.locator("#ribbon").bounding_box()
+    box = it.page.locator("#timeline").bounding_box()
     it.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
     assert it.text("#now") == "0:10"
     assert float(it.value("parseFloat(document.getElementById('playhead').style.left)")) == pytest.approx(50, abs=0.5)
@@ -283,55 +286,55 @@ def test_ribbon_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -> 
     it.page.locator("#wave").click(position={"x": box["width"] / 4, "y": 40})
     it.wait_until("document.getElementById('now').textContent === '0:05'")
 
-    ribbon = it.page.locator("#ribbon")
-    assert ribbon.get_attribute("role") == "slider"
-    ribbon.focus()
+    strip = it.page.locator("#timeline")
+    assert strip.get_attribute("role") == "slider"
+    strip.focus()
     it.page.keyboard.press("Home")
-    assert (it.text("#now"), ribbon.get_attribute("aria-valuenow")) == ("0:00", "0")
+    assert (it.text("#now"), strip.get_attribute("aria-valuenow")) == ("0:00", "0")
     it.page.keyboard.press("ArrowRight")  # to the next window
     assert it.text("#now") == "0:02"
-    assert it.text("#here").startswith(str(ribbon.get_attribute("aria-valuetext")))
+    assert it.text("#here").startswith(str(strip.get_attribute("aria-valuetext")).replace("\xa0", " "))
     it.page.keyboard.press("ArrowLeft")
     assert it.text("#now") == "0:00"
     it.page.keyboard.press("End")
     assert it.text("#now") == "0:20"
-    it.page.click("#as-text summary")
-    it.page.wait_for_selector("#spans tbody tr")
-    spans = it.page.locator("#spans tbody tr").all_inner_texts()
+    it.page.click("#as-table summary")
+    it.page.wait_for_selector("#timeline-table tbody tr")
+    spans = it.page.locator("#timeline-table tbody tr").all_inner_texts()
     assert spans[0].startswith("0:00") and spans[-1].split()[1] in ("0:19", "0:20")
 
 
 def test_broken_file_is_explained(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     it.choose(songs / "broken.mp3")
-    it.page.wait_for_selector("#trouble:not([hidden])")
-    assert it.text("#trouble-title") == "broken.mp3: This is no audio file"
-    said = it.text("#trouble-detail")
-    assert said.startswith("It is in no format that is known here.") and "FFmpeg" not in said
-    it.page.click("#trouble-detail summary")  # for those who can read what decoders say
-    assert "FFmpeg" in it.text("#trouble-detail")
-    assert not it.page.is_visible("#heard")
-    assert it.page.get_attribute("#trouble", "role") == "alert"
+    it.page.wait_for_selector("#problem:not([hidden])")
+    assert it.text("#problem-title") == "broken.mp3: Not an audio file"
+    assert it.text("#problem-detail") == (
+        "It contains no sound, or its format is not supported. Choose MP3, FLAC, WAV, Ogg, Opus, M4A or WebM."
+    )
+    assert not it.page.is_visible("#result")
+    assert it.page.get_attribute("#problem", "role") == "alert"
     it.classify(songs / "song.mp3")
-    assert not it.page.is_visible("#trouble")
+    assert not it.page.is_visible("#problem")
 
 
 def test_too_long_file_is_reported_before_and_after_sending(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--max-seconds", "40")
     sent: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
-    assert "40 seconds" in it.text("#limits")  # those of more than a minute are told in minutes
+    assert "40 seconds" in it.text("#limits")
     it.choose(songs / "long.ogg")
-    it.page.wait_for_selector("#trouble-anyway:not([hidden])")
-    said = it.text("#trouble-detail")
-    assert said.startswith("By its own account it lasts 1 minute; the service hears 40 seconds at most.")
-    assert "shorter excerpt" in said and "--max-seconds" in said and "send it anyway" in said
+    it.page.wait_for_selector("#problem-anyway:not([hidden])")
+    text = it.text("#problem-detail")
+    assert text.startswith("According to its header, the file lasts 1 minute; the service takes up to 40 seconds.")
+    assert "shorter excerpt" in text and "--max-seconds" in text and "send it anyway" in text
     assert sent == []
-    it.page.click("#trouble-anyway")
-    it.page.wait_for_selector("#trouble-detail summary")
-    assert it.text("#trouble-title") == "long.ogg: This is too long"
-    assert "40 seconds at most. Choose a shorter excerpt" in it.text("#trouble-detail") and len(sent) == 1
-    assert not it.page.is_visible("#trouble-anyway")
+    it.page.click("#problem-anyway")
+    it.page.wait_for_selector("#problem-anyway", state="hidden")
+    it.page.wait_for_selector("#problem:not([hidden])")
+    assert it.text("#problem-title") == "long.ogg: The recording is too long"
+    assert it.text("#problem-detail").startswith("The service takes up to 40 seconds. Choose a shorter excerpt")
+    assert len(sent) == 1 and not it.page.is_visible("#problem-anyway")
 
 
 def test_too_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) -> None:
@@ -339,8 +342,8 @@ def test_too_large_file_is_not_sent(visit: Callable[..., Visit], songs: Path) ->
     sent: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and sent.append(r.url))
     it.choose(songs / "clip.wav")
-    it.page.wait_for_selector("#trouble:not([hidden])")
-    assert re.fullmatch(r"It has 882 kB; the service takes 100 kB at most\. Choose .*", it.text("#trouble-detail"))
+    it.page.wait_for_selector("#problem:not([hidden])")
+    assert re.fullmatch(r"The file is 882 kB; the service takes up to 100 kB\. Choose .*", it.text("#problem-detail"))
     assert sent == []
 
 
@@ -348,83 +351,90 @@ def test_file_the_browser_cannot_play_is_still_classified(visit: Callable[..., V
     it = visit()
     it.classify(songs / "song.wma")
     assert it.text("#genre")
-    assert "cannot play" in it.text("#silent")
+    assert "cannot play" in it.text("#playback-note")
     assert not it.page.is_visible("#play")
-    it.page.locator("#ribbon").focus()
-    it.page.keyboard.press("ArrowRight")  # what was said when can be read all the same
+    it.page.locator("#timeline").focus()
+    it.page.keyboard.press("ArrowRight")
     assert it.text("#here").startswith("0:02")
 
 
 def test_unknown_genre_is_shown_as_unknown(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit("--min-precision", "0.9")  # which the calibration supports for no genre
     it.classify(songs / "song.mp3")
-    assert it.text("#genre") == "Not sure enough"
-    assert it.text("#sureness").startswith("If it had to guess: ")
-    assert it.text("#remark") == "It names a genre only where answers like it were right 90% of the time."
-    assert it.text("#status").startswith("song.mp3: Not sure enough, If it had to guess: ")
-    assert "Not sure enough" in it.text("#past-list")
-    it.page.click("#about-button")
-    it.page.wait_for_selector("#card h3")
-    assert "only where 90% of such answers were right" in it.text("#about-facts")
-    assert "or none" in it.text("#whatever") and not it.page.is_visible("#evidence")
+    assert it.text("#genre") == "Confidence too low"
+    assert it.text("#confidence").startswith("Best guess: ")
+    assert it.text("#remark") == (
+        "A genre is named only if such answers were right at least 90 % of the time in tests."
+    )
+    assert it.text("#status").startswith("song.mp3: Confidence too low, Best guess: ")
+    assert "Confidence too low" in it.text("#history-list")
+    open_details(it)
+    assert "unless at least 90 % of such answers were right in tests" in it.text("#about-facts")
+    assert "there is no genre" in it.text("#unknown-rule") and not it.page.is_visible("#evidence")
 
 
 def test_starter_can_be_chosen_and_inspected(visit: Callable[..., Visit], songs: Path, model: Path) -> None:
     it = visit("--model", f"first={model}", "--model", f"second={STARTER}")
     it.page.select_option("#model", "second")
     it.classify(songs / "song.mp3")
-    assert "second" in it.text("#past-list")
-    it.page.click("#about-button")
-    it.page.wait_for_selector("#card h3")
+    assert "second" in it.text("#history-list")
+    open_details(it)
     about = json.loads((STARTER / "bundle.json").read_text())
     low, high = (f"{100 * about['metrics'][k]:.1f}".removesuffix(".0") for k in ("accuracy_low", "accuracy_high"))
     facts = it.text("#about-facts")
-    for said in (
-        f"of {about['metrics']['n']} tracks", f"{low}% to {high}%", about["dataset"], about["licence"],
+    for text in (
+        f"of {about['metrics']['n']} test tracks", f"{low} % to {high} %", about["dataset"], about["licence"],
         f"{about['metrics']['n_groups']} artists", f"{about['clips']['clip_s']:g} s",
-        f"{about['clips']['max_clips']} stretches", "songs of artists that it had not learned from",
+        f"at most {about['clips']['max_clips']}", "by artists who are not in the training set",
     ):  # fmt: skip
-        assert said in facts, said
+        assert text in facts, text
     assert it.page.locator("#card table").count() >= 2
     assert "Not tested on" in it.text("#card")
     it = visit()
     assert not it.page.is_visible("#model")
 
 
+def open_details(it: Visit) -> None:
+    """Opens the model's figures and its card."""
+    it.page.click("#about-button")
+    it.page.click("#card-box summary")
+    it.page.wait_for_selector("#card :is(h3, p)")
+
+
 COUNTS = {"n": [9, 0, 0, 0, 0, 12, 6, 5, 4, 0], "right": [1, 0, 0, 0, 0, 6, 4, 5, 4, 0]}
 
 
 def open_with_model(it: Visit, metrics: dict[str, Any] | None = None, **fields: Any) -> Visit:
-    """Opens the page with other metrics and fields of the models than the service tells."""
+    """Opens the page with other metrics and fields of the models than those of the service."""
 
-    def told(route: Any) -> None:
-        said = route.fetch().json()
-        for model in said["models"]:
+    def changed(route: Any) -> None:
+        response = route.fetch().json()
+        for model in response["models"]:
             model |= fields
             model["metrics"] |= metrics or {}
-        route.fulfill(json=said)
+        route.fulfill(json=response)
 
-    it.page.route("**/v1/models", told)
+    it.page.route("**/v1/models", changed)
     return it.open()
 
 
 def call_page_function(it: Visit, module: str, function: str, *arguments: Any) -> Any:
-    """What a function of the page returns."""
+    """The result of a function of the page."""
     call = "async ([address, name, values]) => (await import(address))[name](...values)"
     return it.page.evaluate(call, [f"{it.address}/web/{module}", function, arguments])
 
 
-def test_evidence_comes_from_answers_that_are_about_as_sure(visit: Callable[..., Visit]) -> None:
+def test_evidence_comes_from_similar_confidences(visit: Callable[..., Visit]) -> None:
     it = visit()
 
     def evidence(confidence: float, counts: Any = COUNTS) -> Any:
-        return call_page_function(it, "sureness.js", "evidence", counts, confidence)
+        return call_page_function(it, "confidence.js", "evidence", counts, confidence)
 
     assert evidence(0.55) == {"low": 0.5, "high": 0.6, "n": 12, "right": 6}
     assert evidence(0.5) == evidence(0.55) and evidence(0.599) == evidence(0.55)
-    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 11, "right": 9}  # with the neighbour that is nearer
+    assert evidence(0.69) == {"low": 0.6, "high": 0.8, "n": 11, "right": 9}  # with the nearer neighbour
     assert evidence(0.61) == {"low": 0.5, "high": 0.7, "n": 18, "right": 10}
-    assert evidence(0.05) is None  # it takes answers from 0 to 0.6 to have enough: not as sure as each other
+    assert evidence(0.05) is None  # enough tracks only from 0 to 0.6: too wide
     assert evidence(1.0) is None
     assert evidence(0.5, {"n": [4, 5], "right": [4, 5]}) is None and evidence(0.5, None) is None
 
@@ -433,41 +443,39 @@ def test_confidence_text_follows_the_evidence_of_its_own_genre(visit: Callable[.
     answer = {"probabilities": {"rock": 0.62, "pop": 0.38}}
     never, always = ({"n": [40] * 20, "right": [n] * 20} for n in (0, 40))
     few = {"n": [1] * 20, "right": [1] * 20}
-    for evidence, sureness, grounds in (
-        ({"rock": never, "pop": always}, "a wild guess, 62%", (40, 0)),
-        ({"rock": always, "pop": never}, "very likely, 62%", (40, 40)),
-        ({"rock": few, "pop": always}, "62%; too few tracks were called rock this surely to say .*", None),
-        (None, "62%; nobody measured how often that is right", None),
+    for evidence, confidence, counts in (
+        ({"rock": never, "pop": always}, "62 % confidence · usually wrong", "was right 0 of 40 times"),
+        ({"rock": always, "pop": never}, "62 % confidence · nearly always right", "was right 40 of 40 times"),
+        ({"rock": few, "pop": always}, "62 % confidence", "Too few test tracks were classified as “rock” at this"),
+        (None, "62 % confidence", "How often this model is right at this confidence was not tested."),
     ):
         it = open_with_model(visit(opened=False), evidence=evidence)
         answer_with(it, **answer)
         it.classify(songs / "song.mp3")
-        assert re.fullmatch(sureness, it.text("#sureness"))
-        assert it.page.is_visible("#evidence") == (grounds is not None)
-        if grounds:
-            n, right = grounds
-            assert it.text("#evidence") == (
-                f"Of {n} tracks that it had not learned from and called rock this surely (60–65%), {right} were."
-            )
-            assert it.text("#past-list .past-said").endswith(it.text("#sureness"))
+        assert it.text("#confidence") == confidence
+        assert counts in it.text("#evidence")
+        if "40 times" in counts:
+            assert it.text("#evidence") == f"In tests, “rock” with 60–65 % confidence {counts}."
+        short = confidence.replace(" confidence", "")
+        assert it.text("#history-list .history-result").split("\n")[-1] == short
 
 
 def test_accuracy_on_few_tracks_is_not_advertised(visit: Callable[..., Visit]) -> None:
     it = open_with_model(visit(opened=False), {"n": 2, "accuracy": 1.0, "accuracy_low": 0.16})
-    assert it.text("#about-button") == "ours · measured on 2 tracks: says nothing"
-    it.page.click("#about-button")
-    it.page.wait_for_selector("#card h3")
-    assert "2 tracks are too few" in it.text("#about-facts") and "best three" not in it.text("#about-facts")
+    assert it.text("#about-button") == "ours · only 2 test tracks"
+    open_details(it)
+    assert "too few to judge" in it.text("#about-facts") and "top 3" not in it.text("#about-facts")
     it = visit()
-    assert it.text("#about-button") == "ours · 50% right"
-    assert "95% interval: 40.8% to 58.9%" in str(it.page.get_attribute("#about-button", "title"))
+    assert it.text("#about-button") == "ours · 50 % in tests"
+    title = str(it.page.get_attribute("#about-button", "title")).replace("\xa0", " ")
+    assert title == "49.8 % of 287 test tracks (95 % interval: 40.8 % to 58.9 %)."
 
 
 # --- answers without a genre, and tags ---
 
 
 def answer_with(it: Visit, **fields: Any) -> list[str]:
-    """Has the service answer this of every file; returns the addresses that are asked."""
+    """Has every request for a prediction get this answer; returns the requested addresses."""
     asked: list[str] = []
     answer = {
         "path": "song.mp3", "genre": "rock", "confidence": 0.62, "probabilities": {"rock": 0.62, "pop": 0.38},
@@ -475,11 +483,11 @@ def answer_with(it: Visit, **fields: Any) -> list[str]:
         "timeline": [{"start_s": 0.0, "end_s": 20.0, "probabilities": {"rock": 0.62, "pop": 0.38}}],
     }  # fmt: skip
 
-    def told(route: Any) -> None:
+    def fulfil(route: Any) -> None:
         asked.append(route.request.url)
         route.fulfill(json=answer | fields)
 
-    it.page.route("**/v1/predict*", told)
+    it.page.route("**/v1/predict*", fulfil)
     return asked
 
 
@@ -487,39 +495,39 @@ NOT_MUSIC = {"genre": "unknown", "unknown_because": "not_music", "tags": {"ambie
 UNSURE = {"genre": "unknown", "unknown_because": "unsure"}
 
 
-def test_sound_that_is_no_music_gets_no_genre_until_one_is_asked_for(visit: Callable[..., Visit], songs: Path) -> None:
+def test_sound_that_is_not_music_gets_a_genre_only_on_request(visit: Callable[..., Visit], songs: Path) -> None:
     it = open_with_model(visit(opened=False), gate=True)
     asked = answer_with(it, **NOT_MUSIC)
     it.classify(songs / "song.mp3")
     assert it.text("#genre") == "Does not sound like music"
     assert it.text("#status") == "song.mp3: Does not sound like music"
-    assert it.text("#whatever") == "It names one of its 10 genres, or none for what does not sound like music."
-    assert "Does not sound like music" in it.text("#past-list")
-    for hidden in ("#sureness", "#bars", "#all-genres", "#legend", "#as-text", "#evidence", "#tags"):
+    assert it.text("#unknown-rule") == "Sound that is not music gets no genre."
+    assert "Does not sound like music" in it.text("#history-list")
+    for hidden in ("#confidence", "#bars", "#all-genres", "#legend", "#as-table", "#evidence", "#tags"):
         assert it.page.locator(hidden).inner_text() == "" or not it.page.is_visible(hidden), hidden
     switch = it.page.get_by_role("switch", name="Name a genre anyway")
     switch.check()
-    assert (it.text("#genre"), it.text("#sureness")) == ("rock", "62%")
-    assert it.text("#status") == "song.mp3: rock, 62%"
-    assert it.text("#remark") == "It does not sound like music; a genre is named because you want one."
+    assert (it.text("#genre"), it.text("#confidence")) == ("rock", "62 % confidence")
+    assert it.text("#status") == "song.mp3: rock, 62 %"
+    assert it.text("#remark") == "This does not sound like music. The genre is only the best guess."
     assert not it.page.is_visible("#evidence"), "it was measured with music"
     assert it.page.locator("#bars li").count() == 2 and it.page.is_visible("#legend")
-    assert "rock" in it.text("#past-list") and "Does not" not in it.text("#past-list")
+    assert "rock" in it.text("#history-list") and "Does not" not in it.text("#history-list")
     switch.uncheck()
     assert it.text("#genre") == "Does not sound like music" and not it.page.is_visible("#bars")
     assert len(asked) == 1, "the answer holds all that is needed"
 
 
-def test_unsure_answer_gets_a_genre_with_its_evidence_when_asked_for(visit: Callable[..., Visit], songs: Path) -> None:
+def test_unsure_answer_gets_a_genre_with_its_evidence_on_request(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     answer_with(it, **UNSURE)
     it.classify(songs / "song.mp3")
-    assert (it.text("#genre"), it.text("#sureness")) == ("Not sure enough", "If it had to guess: rock, 62%")
+    assert (it.text("#genre"), it.text("#confidence")) == ("Confidence too low", "Best guess: rock, 62 %")
     assert it.page.locator("#bars li").count() == 2
     it.page.locator("#any").get_by_text("Name a genre anyway").click()
-    assert (it.text("#genre"), it.text("#sureness")) == ("rock", "more likely than not, 62%")
-    assert it.text("#remark") == "It is not sure enough; a genre is named because you want one."
-    assert it.text("#evidence").endswith("10 were.")
+    assert (it.text("#genre"), it.text("#confidence")) == ("rock", "62 % confidence · often right")
+    assert it.text("#remark") == "The confidence is too low. The genre is only the best guess."
+    assert it.text("#evidence").endswith("times.")
 
 
 def test_answer_with_a_genre_offers_no_switch(visit: Callable[..., Visit], songs: Path) -> None:
@@ -539,39 +547,39 @@ def test_answers_kept_by_an_earlier_version_are_shown(visit: Callable[..., Visit
         "text => localStorage.setItem('genrelab.history', text)", kept.replace('"unknown_because":"unsure",', "")
     )
     it.reload()
-    it.page.locator("#past-list button").click()
-    assert it.text("#genre") == "Not sure enough"
+    it.page.locator("#history-list button").click()
+    assert it.text("#genre") == "Confidence too low"
 
 
 def test_switch_names_genres_in_the_table_and_its_files(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     answer_with(it, **NOT_MUSIC)
     it.choose(songs / "song.mp3", songs / "song.m4a")
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    it.wait_for_files("2 files classified")
     assert it.page.locator("#files-table tbody", has_text="Does not sound like music").count() == 1
-    assert it.page.locator("#files-genre option").all_inner_texts() == ["all genres (2)", "unsure (2)"]
+    assert it.page.locator("#files-genre option").all_inner_texts() == ["All genres (2)", "No genre (2)"]
     row = next(csv.DictReader(io.StringIO(download_file(it, "#files-csv")[1][1:])))
     assert (row["genre"], row["unknown_because"]) == ("unknown", "not_music")
     it.page.locator("#files-any").get_by_role("switch").check()
     assert "Does not sound like music" not in it.text("#files-table tbody")
-    assert it.page.locator("#files-genre option").all_inner_texts() == ["all genres (2)", "rock (2)"]
+    assert it.page.locator("#files-genre option").all_inner_texts() == ["All genres (2)", "rock (2)"]
     row = next(csv.DictReader(io.StringIO(download_file(it, "#files-csv")[1][1:])))
     assert (row["genre"], row["unknown_because"]) == ("rock", "")
 
 
-def test_most_likely_tags_are_shown_with_where_they_come_from(visit: Callable[..., Visit], songs: Path) -> None:
+def test_most_likely_tags_are_shown_with_their_source(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     names = ("guitar", "indie", "sad", "happy", "folk", "60s", "House")
     asked = answer_with(it, tags=dict(zip(names, (0.4, 0.5, 0.3, 0.11, 0.2, 0.12, 0.01), strict=True)))
     it.classify(songs / "song.mp3")
     assert "tags=true" in asked[0]
     assert it.text("#tags") == (
-        "Tags: indie 50%, guitar 40%, sad 30%, folk 20%, 60s 12%. "
-        "Tags were learned from what listeners of last.fm call music; they are not validated here."
+        "Tags: indie 50 %, guitar 40 %, sad 30 %, folk 20 %, 60s 12 %\n"
+        "The model for tags was trained on tags by last.fm listeners. It was not tested here."
     )
     it.reload()
-    it.page.locator("#past-list button").click()
-    assert it.text("#tags").startswith("Tags: indie 50%,")
+    it.page.locator("#history-list button").click()
+    assert it.text("#tags").startswith("Tags: indie 50 %,")
 
 
 @pytest.mark.parametrize("tags", [{"guitar": 0.09}, {}, None])
@@ -590,7 +598,7 @@ def test_answer_without_a_genre_is_accessible(
     it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
     answer_with(it, **answer)
     it.choose(songs / "song.mp3", songs / "song.m4a")
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+    it.wait_for_files("2 files classified")
     it.classify(songs / "song.mp3")
     for named in (False, True):
         it.page.locator("#any").get_by_role("switch").set_checked(named)
@@ -616,18 +624,18 @@ def test_recording_gets_the_answer_of_the_service(visit: Callable[..., Visit]) -
             {"start_s": i, "end_s": i + 3, "genre": genre, "unknown_because": why, "probabilities": {"rock": 1.0}}
             for i, (genre, why) in enumerate(windows)
         ]
-        return call_page_function(it, "timeline.js", "whole", timeline, 10, "ours", recording)
+        return call_page_function(it, "timeline.js", "recordingAnswer", timeline, 10, "ours", recording)
 
-    said = whole(("rock", None), recording={"genre": "unknown", "unknown_because": "not_music", "duration_s": 9.0})
-    assert (said["genre"], said["unknown_because"], said["duration_s"]) == ("unknown", "not_music", 10)
-    assert len(said["timeline"]) == 1
+    found = whole(("rock", None), recording={"genre": "unknown", "unknown_because": "not_music", "duration_s": 9.0})
+    assert (found["genre"], found["unknown_because"], found["duration_s"]) == ("unknown", "not_music", 10)
+    assert len(found["timeline"]) == 1
     for windows, expected in (
         ([("rock", None), ("unknown", "unsure")], ("rock", None)),
         ([("rock", None), ("unknown", "unsure"), ("unknown", "unsure")], ("unknown", "unsure")),
         ([("unknown", "not_music"), ("unknown", "unsure"), ("unknown", "not_music")], ("unknown", "not_music")),
     ):
-        said = whole(*windows)
-        assert (said["genre"], said["unknown_because"]) == expected, "where the service said nothing of the whole"
+        found = whole(*windows)
+        assert (found["genre"], found["unknown_because"]) == expected, "without an answer of the service"
 
 
 def test_model_on_embedding_is_served(visit: Callable[..., Visit], songs: Path, tmp_path: Path) -> None:
@@ -636,16 +644,44 @@ def test_model_on_embedding_is_served(visit: Callable[..., Visit], songs: Path, 
     asked: list[str] = []
     it.page.on("request", lambda r: r.method == "POST" and asked.append(r.url))
     it.classify(songs / "song.mp3")
-    assert all(part in asked[0] for part in ("windows=all", "tags=true", "timeline=true"))
-    assert it.text("#whatever") == "It names one of its 3 genres, or none for what does not sound like music."
+    assert all(part in asked[0] for part in ("tags=true", "timeline=true")) and "windows" not in asked[0]
+    assert it.text("#unknown-rule") == "Sound that is not music gets no genre."
     if it.page.is_visible("#any"):  # what is played here is hardly music
         it.page.locator("#any").get_by_role("switch").check()
     assert it.text("#genre") in ("Blues", "Folk", "Rock")
-    it.page.click("#as-text summary")
-    assert it.page.locator("#spans tbody tr").first.inner_text().startswith("0:00")
-    it.page.click("#about-button")
-    it.page.wait_for_selector("#card")
-    assert "hear up to 10 stretches of it, as many as make the answer clear" in it.text("#about-facts")
+    it.page.click("#as-table summary")
+    assert it.page.locator("#timeline-table tbody tr").first.inner_text().startswith("0:00")
+    open_details(it)
+    assert "as many windows as make it clear, at most 10" in it.text("#about-facts")
+
+
+def test_page_and_command_line_give_one_answer_for_a_file(
+    visit: Callable[..., Visit], songs: Path, tmp_path: Path
+) -> None:
+    bundle_for(tmp_path / "bundle", EmbeddingView(), EMBEDDING_CLIPS)
+    it = visit("--model", f"ours={tmp_path / 'bundle'}")
+    with it.page.expect_response("**/v1/predict*") as response:
+        it.classify(songs / "long.ogg")
+    page = response.value.json()
+    it.choose(songs / "long.ogg", songs / "song.mp3")
+    it.wait_for_files("2 files classified")
+    command = [
+        sys.executable,
+        "-m",
+        "genrelab",
+        "predict",
+        str(songs / "long.ogg"),
+        "--model",
+        str(tmp_path / "bundle"),
+    ]
+    for options in (["--json"], ["--json", "--timeline"]):
+        printed = subprocess.run([*command, *options], check=True, capture_output=True, timeout=HANG_S).stdout
+        (answer,) = json.loads(printed)
+        assert [answer[k] for k in ("genre", "confidence")] == [page[k] for k in ("genre", "confidence")]
+    assert answer["timeline"] == page["timeline"] and len(page["timeline"]) == 20
+    if it.page.is_visible("#files-any"):
+        it.page.locator("#files-any").get_by_role("switch").check()
+    assert f"{100 * answer['confidence']:.0f} %" in table_columns(it)[2][0]
 
 
 # --- several models ---
@@ -656,44 +692,53 @@ def test_result_names_its_model_and_can_be_repeated_with_another(
 ) -> None:
     it = visit("--model", f"first={model}", "--model", f"second={model}")
     it.classify(songs / "song.mp3")
-    assert it.text("#by") == "Heard with first" and not it.page.is_visible("#hear-again")
+    assert it.text("#by-model") == "Classified by first" and not it.page.is_visible("#rerun")
     it.page.set_input_files("#file", [str(songs / "song.mp3"), str(songs / "song.m4a")])
-    it.wait_until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with first')")
+    it.wait_until(
+        "document.getElementById('files-count').textContent.endsWith('2 files classified · Classified by first')"
+    )
     it.page.select_option("#model", "second")
-    assert it.text("#by") == "Heard with first"
-    assert it.text("#hear-again") == it.text("#files-again") == "Hear again with second"
-    it.page.click("#hear-again")
+    assert it.text("#by-model") == "Classified by first"
+    assert it.text("#rerun") == it.text("#files-again") == "Classify again with second"
+    it.page.click("#rerun")
     it.page.wait_for_selector(ANSWERED)
-    assert it.text("#by") == "Heard with second" and not it.page.is_visible("#hear-again")
+    assert it.text("#by-model") == "Classified by second" and not it.page.is_visible("#rerun")
     it.page.click("#files-again")
-    it.wait_until("document.getElementById('files-count').textContent.endsWith('2 files heard · Heard with second')")
+    it.wait_until(
+        "document.getElementById('files-count').textContent.endsWith('2 files classified · Classified by second')"
+    )
     assert not it.page.is_visible("#files-again")
 
 
 def test_numeric_genre_names_are_ranked_by_probability(visit: Callable[..., Visit]) -> None:
     it = visit()
     window = {"start_s": 0, "end_s": 10, "genre": "90", "probabilities": {"10": 0.2, "90": 0.8}}
-    said = call_page_function(it, "timeline.js", "whole", [window], 10, "decades")
-    assert (said["genre"], said["confidence"]) == ("90", pytest.approx(0.8))
+    found = call_page_function(it, "timeline.js", "recordingAnswer", [window], 10, "decades")
+    assert (found["genre"], found["confidence"]) == ("90", pytest.approx(0.8))
 
 
-def test_drop_hint_is_hidden_on_touch_screens(visit: Callable[..., Visit]) -> None:
+def test_touch_screens_get_texts_of_their_own(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
-    assert not it.page.is_visible(".hint")
-    assert visit().page.is_visible(".hint")
+    assert it.text(".hint") == "Tap a button to choose music or record it."
+    it.classify(songs / "song.mp3")
+    assert it.text("#timeline-help").endswith("Tap to jump there.")
+    it = visit()
+    assert it.text(".hint") == "or drop a file or folder anywhere on this page"
+    it.classify(songs / "song.mp3")
+    assert "Click to jump there" in it.text("#timeline-help")
 
 
 def test_chinese_locale_shows_chinese_texts_only(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit(locale="zh-CN")
-    assert "蓝调" in it.text("#knows")
+    assert "蓝调" in it.text("#model-genres")
     it.choose(songs / "broken.mp3")
-    it.page.wait_for_selector("#trouble:not([hidden])")
-    said = it.text("#trouble-title") + it.text("#trouble-detail")
-    assert re.search("[a-z]{4}", said.replace("broken.mp3", "").replace("FLAC", "").replace("WebM", "")) is None
-    it.page.click("#about summary")
-    it.page.wait_for_selector("#card h3")
+    it.page.wait_for_selector("#problem:not([hidden])")
+    text = it.text("#problem-title") + it.text("#problem-detail")
+    assert re.search("[a-z]{4}", text.replace("broken.mp3", "").replace("FLAC", "").replace("WebM", "")) is None
+    open_details(it)
     facts = it.text("#about-facts")
-    assert "测试曲目的艺人" in facts and "1,000 首中的 314 首" in facts and "只有英文" in it.text("#card-note")
+    assert "其艺人均未出现在训练集中" in facts and "1,000 首中的 314 首" in facts
+    assert it.text("#card-box summary") == "模型卡（英文）"
     assert not it.value("performance.getEntriesByType('resource').some(r => r.name.includes('english.js'))")
 
 
@@ -701,7 +746,7 @@ def test_chinese_locale_shows_chinese_texts_only(visit: Callable[..., Visit], so
 
 
 def drop_files(it: Visit, *paths: Path) -> None:
-    """What a hand does that lets go of files above the page."""
+    """Drops files on the page."""
     session = it.context.new_cdp_session(it.page)
     data = {"items": [], "files": [str(p) for p in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
@@ -709,7 +754,7 @@ def drop_files(it: Visit, *paths: Path) -> None:
 
 
 def download_file(it: Visit, button: str) -> tuple[str, str]:
-    """Name and text of a file that is downloaded."""
+    """Name and text of the file that a button downloads."""
     with it.page.expect_download() as download:
         it.page.click(button)
     return download.value.suggested_filename, Path(download.value.path()).read_bytes().decode("utf-8")
@@ -724,17 +769,17 @@ def test_folder_results_are_shown_as_a_table(visit: Callable[..., Visit], album:
         drop_files(it, album)
     else:
         it.page.set_input_files("#folder", str(album))
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
-    assert it.text("#files-count") == "3 of 4 files heard · 1 could not be heard · 1 other file left out"
-    assert len(asked) == 4 and all("windows=all" in url for url in asked)  # as for one file: no song has two answers
+    it.wait_for_files("3 of 4 files classified")
+    assert it.text("#files-count") == "3 of 4 files classified · 1 failed · 1 other file skipped"
+    assert len(asked) == 4 and not any("windows" in url for url in asked)
     assert "next to the folder “An album”" in it.text("#files-hint")
     assert it.text("#files-title") == "An album"
     names = [name.strip() for name in it.page.locator("#files-table tbody th").all_inner_texts()]
     assert names == ["broken.mp3", "disc 2/# hash.m4a", 'disc 2/2 "quoted", with comma.mp3', "disc 2/10 last.mp3"]
-    assert "This is no audio file" in it.text("#files-table tbody tr:first-child")
+    assert "Not an audio file" in it.text("#files-table tbody tr:first-child")
 
     name, text = download_file(it, "#files-csv")
-    assert text.startswith("\ufeff")  # which Excel knows UTF-8 by
+    assert text.startswith("\ufeff")  # by which Excel detects UTF-8
     table = list(csv.DictReader(io.StringIO(text[1:])))
     assert name == "An album.csv" and "\r" not in text
     assert list(table[0])[:8] == [
@@ -755,22 +800,90 @@ def test_folder_results_are_shown_as_a_table(visit: Callable[..., Visit], album:
 
     assert re.fullmatch(r"0\.\d{1,4}", answer["p_blues"])
 
-    it.page.get_by_role("button", name="Listen to disc 2/10 last.mp3").click()
+    it.page.get_by_role("button", name="Open disc 2/10 last.mp3").click()
     it.page.wait_for_selector(ANSWERED)
-    assert it.text("#heard-name") == "10 last.mp3"
-    assert f"{float(answer['confidence']):.0%}" in it.text("#sureness")
+    assert it.text("#result-name") == "10 last.mp3"
+    assert it.text("#confidence").startswith(f"{100 * float(answer['confidence']):.0f} %"), "one answer for one file"
 
 
 def test_several_files_are_shown_as_a_table_but_one_is_not(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     for way in (lambda *files: drop_files(it, *files), it.choose):
         way(songs / "song.mp3", songs / "song.m4a")
-        it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
+        it.wait_for_files("2 files classified")
         assert it.text("#files-title") == "Several files"
-        assert "no more than the names" in it.text("#files-hint")
+        assert "file names only" in it.text("#files-hint")
         it.reload()
     drop_files(it, songs / "song.mp3")
     it.page.wait_for_selector(ANSWERED)
+
+
+def table_columns(it: Visit) -> list[list[str]]:
+    rows = [row.locator("th, td").all_inner_texts() for row in it.page.locator("#files-table tbody tr").all()]
+    return [[cell.strip().replace("\xa0", " ") for cell in column] for column in zip(*rows, strict=True)]
+
+
+def test_table_can_be_sorted_by_every_column(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    it = visit()
+    confidences = {"10.mp3": 0.5, "2.mp3": 0.9, "1.mp3": 0.7}
+    for name in confidences:
+        (tmp_path / name).write_bytes(name.encode())
+
+    def answered(route: Any) -> None:
+        name = next(n for n in confidences if f'filename="{n}"'.encode() in route.request.post_data_buffer)
+        p = confidences[name]
+        answer = {"genre": "rock" if p > 0.6 else "blues", "confidence": p, "probabilities": {"rock": p, "pop": 1 - p}}
+        route.fulfill(json=answer | {"path": name, "unknown_because": None, "duration_s": 9.0, "model": "other"})
+
+    it.page.route("**/v1/predict*", answered)
+    it.choose(*(tmp_path / name for name in confidences))
+    it.wait_for_files("3 files classified")
+    assert table_columns(it)[0] == ["1.mp3", "2.mp3", "10.mp3"]
+    header = it.page.locator("#files-table thead th")
+    assert [h.get_attribute("aria-sort") for h in header.all()] == ["ascending", "none", "none"]
+    it.page.locator("thead").get_by_role("button", name="File").click()
+    assert table_columns(it)[0] == ["10.mp3", "2.mp3", "1.mp3"]
+    assert header.nth(0).get_attribute("aria-sort") == "descending"
+    it.page.locator("thead").get_by_role("button", name="Confidence").focus()
+    it.page.keyboard.press("Enter")
+    assert table_columns(it)[0] == ["2.mp3", "1.mp3", "10.mp3"]
+    assert it.value("document.activeElement.dataset.text") == "confidence"
+    it.page.keyboard.press("Enter")
+    assert table_columns(it)[0] == ["10.mp3", "1.mp3", "2.mp3"]
+    assert [h.get_attribute("aria-sort") for h in header.all()] == ["none", "none", "ascending"]
+    it.page.locator("thead").get_by_role("button", name="Genre").click()
+    assert table_columns(it)[:2] == [["10.mp3", "1.mp3", "2.mp3"], ["blues", "rock", "rock"]]
+
+
+INSTANT_ANSWERS = """
+XMLHttpRequest = class {
+  upload = {};
+  status = 200;
+  open() {}
+  setRequestHeader() {}
+  send(body) {
+    const p = Number(body.get("file").name.split(".")[0]) / 2000 + 0.4;
+    const answer = { genre: "rock", confidence: p, probabilities: { rock: p, pop: 1 - p }, unknown_because: null };
+    this.responseText = JSON.stringify({ ...answer, duration_s: 9, model: "ours" });
+    setTimeout(() => this.onload());
+  }
+};
+"""
+
+
+def test_table_of_a_thousand_files_can_be_sorted_and_saved(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    it = visit(opened=False)
+    it.page.add_init_script(INSTANT_ANSWERS)
+    for i in range(1000):
+        (tmp_path / f"{i}.mp3").write_bytes(b"x")
+    it.open().page.set_input_files("#folder", str(tmp_path))
+    it.wait_for_files("1,000 files classified")
+    first, last = (getattr(it.page.locator("#files-table tbody tr"), name) for name in ("first", "last"))
+    assert first.inner_text().startswith("0.mp3") and last.inner_text().startswith("999.mp3")
+    it.page.locator("thead").get_by_role("button", name="Confidence").click()
+    assert first.inner_text().startswith("999.mp3") and last.inner_text().startswith("0.mp3")
+    lines = download_file(it, "#files-csv")[1].splitlines()
+    assert len(lines) == 1001 and "/999.mp3,rock," in lines[1]
 
 
 def test_busy_service_is_retried(visit: Callable[..., Visit], songs: Path) -> None:
@@ -790,7 +903,7 @@ def test_busy_service_is_retried(visit: Callable[..., Visit], songs: Path) -> No
     it.page.clock.pause_at(it.value("Date.now() + 1"))
     it.choose(songs / "song.mp3")
     for seconds in (1, 2):
-        it.wait_until(f"document.getElementById('work-text').textContent.includes('trying again in {seconds} s')")
+        it.wait_until(f"document.getElementById('work-text').textContent.includes('Trying again in {seconds} s')")
         it.page.clock.run_for(1000 * seconds - 1)
         assert len(asked) == seconds
         it.page.clock.run_for(1)
@@ -800,28 +913,17 @@ def test_busy_service_is_retried(visit: Callable[..., Visit], songs: Path) -> No
     assert len(asked) == 3
 
 
-def test_file_too_slow_as_a_whole_is_classified_in_part(visit: Callable[..., Visit], songs: Path) -> None:
+def test_file_too_slow_for_a_timeline_gets_its_answer_without_one(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
     problem = {"type": "urn:genrelab:problem:took-too-long", "title": "Too long", "status": 422, "detail": "20 s."}
     it.page.route(
-        "**/v1/predict*windows=all*",
+        "**/v1/predict*timeline=true*",
         lambda route: route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem)),
     )
     it.classify(songs / "song.mp3")
-    assert "only some stretches" in it.text("#remark")
-    assert not it.page.is_visible("#trouble")
-    it = open_with_model(visit(opened=False), stops_early=True, max_windows=3)
-    asked: list[str] = []
-
-    def in_part(route: Any) -> None:
-        asked.append(route.request.url)
-        if "windows=3" in route.request.url:
-            return route.continue_()
-        return route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(problem))
-
-    it.page.route("**/v1/predict*", in_part)
-    it.classify(songs / "song.mp3")
-    assert len(asked) == 2 and "only some stretches" in it.text("#remark"), "a timeline alone would be of all"
+    assert it.text("#remark") == "The timeline of the whole file would take too long."
+    assert it.text("#genre") in GENRES
+    assert not it.page.is_visible("#problem") and not it.page.is_visible("#as-table")
 
 
 def test_csv_formula_cells_are_escaped(visit: Callable[..., Visit]) -> None:
@@ -831,7 +933,7 @@ def test_csv_formula_cells_are_escaped(visit: Callable[..., Visit]) -> None:
         for path in ("=1+1", "@a", "-b", "\n=c", "＝1", "d")
     ]
     text = it.page.evaluate(
-        "async ([address, rows]) => (await import(address)).csv(rows, ['jazz'])", [f"{it.address}/web/tables.js", rows]
+        "async ([address, rows]) => (await import(address)).csv(rows, ['jazz'])", [f"{it.address}/web/export.js", rows]
     )
     paths = [row[0] for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
     assert paths == ["path", "'=1+1", "'@a", "'-b", "'\n=c", "'＝1", "d"]
@@ -844,11 +946,11 @@ def test_stopped_folder_can_be_resumed(visit: Callable[..., Visit], album: Path)
     it.wait_until("document.querySelectorAll('#files-table tbody tr').length === 4")
     assert "waiting" in it.text("#files-table tbody") and it.text("#files-count").startswith("0 of 4 files done")
     it.page.click("#files-stop")
-    assert it.text("#files-count").startswith("0 of 4 files heard") and it.text("#files-count").endswith("stopped")
-    assert it.page.locator("#files-table tbody tr", has_text="not heard").count() == 4
+    assert it.text("#files-count").startswith("0 of 4 files classified") and it.text("#files-count").endswith("stopped")
+    assert it.page.locator("#files-table tbody tr", has_text="not classified").count() == 4
     it.page.unroute("**/v1/predict*")
     it.page.click("#files-more")
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
+    it.wait_for_files("3 of 4 files classified")
     assert not it.page.is_visible("#files-more") and not it.page.is_visible("#files-stop")
 
 
@@ -859,34 +961,34 @@ def test_file_name_unfit_for_a_playlist_is_reported(visit: Callable[..., Visit],
     shutil.copy(songs / "song.mp3", folder / "one line.mp3")
     it = visit()
     it.page.set_input_files("#folder", str(folder))
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('2 files heard')")
-    assert it.text("#files-hint").endswith("1 file is not in it: its name has a line break.")
+    it.wait_for_files("2 files classified")
+    assert it.text("#files-hint").endswith("1 file is not in it because its name has a line break.")
     assert "two" not in download_file(it, "#files-m3u8")[1]
 
 
 # --- the microphone ---
 
 
-@pytest.mark.timing(reason="a microphone is heard in real time, and who falls behind is cut off")
+@pytest.mark.timing(reason="a microphone sends in real time, and a service that falls behind ends the stream")
 def test_microphone_is_classified_live(visit: Callable[..., Visit]) -> None:
     it = visit()
     it.page.click("#use-microphone")
     it.page.wait_for_selector(ANSWERED)
     assert it.page.is_visible("#level")
-    first = it.value("document.getElementById('ribbon').getAttribute('aria-valuenow')")
-    it.wait_until(f"Number(document.getElementById('ribbon').getAttribute('aria-valuenow')) > {first} + 2")
+    first = it.value("document.getElementById('timeline').getAttribute('aria-valuenow')")
+    it.wait_until(f"Number(document.getElementById('timeline').getAttribute('aria-valuenow')) > {first} + 2")
     assert it.text("#work-text").startswith("Recording, 0:")
     it.page.click("#work-stop")
     it.page.wait_for_selector("#transport:not([hidden])")
     assert not it.page.is_visible("#level")
-    assert it.text("#remark") == "The mean over the whole recording"
+    assert it.text("#remark") == "Average of the whole recording."
     it.wait_until("document.querySelector('#spectrogram canvas')?.width > 0")
     it.wait_until("/^0:[01]\\d$/.test(document.getElementById('length').textContent)")
-    it.page.locator("#ribbon").focus()
+    it.page.locator("#timeline").focus()
     it.page.keyboard.press("Home")
     it.page.click("#play")
     it.wait_until("document.getElementById('now').textContent >= '0:01'")
-    assert "Recording of" in it.text("#past-list")
+    assert "Recording, " in it.text("#history-list")
 
 
 def test_denied_microphone_is_reported(visit: Callable[..., Visit]) -> None:
@@ -895,26 +997,26 @@ def test_denied_microphone_is_reported(visit: Callable[..., Visit]) -> None:
         "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));"
     )
     it.open().page.click("#use-microphone")
-    it.page.wait_for_selector("#trouble:not([hidden])")
-    assert it.text("#trouble-title") == "The microphone may not be used"
-    assert it.page.is_visible("#trouble-again")
+    it.page.wait_for_selector("#problem:not([hidden])")
+    assert it.text("#problem-title") == "The microphone is blocked"
+    assert it.page.is_visible("#problem-again")
 
 
-# --- what is kept, and who may ask ---
+# --- history and token ---
 
 
 def test_history_stays_in_the_browser_and_can_be_cleared(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    assert not it.page.is_visible("#past")
+    assert not it.page.is_visible("#history")
     it.classify(songs / "song.mp3")
     it.reload()
-    it.page.wait_for_selector("#past:not([hidden])")
-    it.page.locator("#past-list button").click()
-    assert it.text("#heard-name") == "song.mp3"
+    it.page.wait_for_selector("#history:not([hidden])")
+    it.page.locator("#history-list button").click()
+    assert it.text("#result-name") == "song.mp3"
     assert "choose the file again" in it.text("#remark")
     assert it.page.locator("#legend li").count() >= 1 and not it.page.is_visible("#play")
-    it.page.click("#past-clear")
-    assert not it.page.is_visible("#past")
+    it.page.click("#history-clear")
+    assert not it.page.is_visible("#history")
     assert it.value("JSON.stringify(localStorage)") == "{}"
 
 
@@ -922,11 +1024,11 @@ def test_token_is_requested_and_kept_for_the_tab(visit: Callable[..., Visit], so
     it = visit("--token", TOKEN, opened=False)
     it.page.goto(it.address)
     it.page.wait_for_selector("#token-dialog[open]")
-    assert it.text("#token-note").startswith("Whoever runs it has one.")
+    assert it.text("#token-note").startswith("Ask the operator of the service for it.")
     assert it.violations() == []
     it.page.fill("#token", "not this one")
     it.page.keyboard.press("Enter")
-    it.wait_until("document.getElementById('token-note').textContent === 'That is not it. Try again.'")
+    it.wait_until("document.getElementById('token-note').textContent === 'This token is wrong. Try again.'")
     it.page.fill("#token", TOKEN)
     it.page.keyboard.press("Enter")
     it.page.wait_for_selector("#about-button:not(:empty)")
@@ -942,12 +1044,12 @@ def test_token_is_removed_from_the_address(visit: Callable[..., Visit], songs: P
     it.page.wait_for_selector(ANSWERED)
 
 
-# --- everybody ---
+# --- keyboard, accessibility, languages, size ---
 
 
 def test_page_works_without_a_mouse(visit: Callable[..., Visit], songs: Path) -> None:
     it = visit()
-    it.page.on("filechooser", lambda chooser: None)  # early: it takes a while to be known
+    it.page.on("filechooser", lambda chooser: None)  # early, because it takes effect with a delay
 
     def reach(target: str) -> None:
         for _ in range(40):
@@ -965,47 +1067,50 @@ def test_page_works_without_a_mouse(visit: Callable[..., Visit], songs: Path) ->
     chooser.value.set_files(str(songs / "song.mp3"))
     it.page.wait_for_selector(ANSWERED)
     it.page.wait_for_selector("#transport:not([hidden])")
-    assert it.value("document.activeElement.id") == "heard-name"
+    assert it.value("document.activeElement.id") == "result-name"
     reach("#all-genres")
     it.page.keyboard.press("Enter")
     reach("#play")
     it.page.keyboard.press("Space")
     it.wait_until("document.getElementById('now').textContent >= '0:01'")
-    reach("#ribbon")
+    reach("#timeline")
     it.page.keyboard.press("Space")
     it.wait_until("document.getElementById('play').ariaLabel === 'Play'")
     it.page.keyboard.press("End")
     it.wait_until("document.getElementById('now').textContent === '0:20'")
-    reach("#as-text summary")
-    it.open_by_key("#as-text")
-    it.page.wait_for_selector("#spans")
-    reach("#past-list button")
+    reach("#as-table summary")
+    it.open_by_key("#as-table")
+    it.page.wait_for_selector("#timeline-table")
+    reach("#history-list button")
     it.page.keyboard.press("Enter")
-    assert it.value("document.activeElement.id") == "heard-name"
-    reach("#about summary")
+    assert it.value("document.activeElement.id") == "result-name"
+    reach("#about > summary")
     it.open_by_key("#about")
+    reach("#card-box summary")
+    it.open_by_key("#card-box")
     it.page.wait_for_selector("#card h3")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_page_is_accessible_and_fits_the_screen(
-    visit: Callable[..., Visit], songs: Path, album: Path, width: int, scheme: str
+    visit: Callable[..., Visit], songs: Path, album: Path, width: int, scheme: str, locale: str
 ) -> None:
-    it = visit(viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
+    settings: dict[str, Any] = {"color_scheme": scheme, "locale": locale, "reduced_motion": "reduce"}
+    it = visit(viewport={"width": width, "height": 844}, **settings)
     assert it.violations() == []
     it.classify(songs / "song.mp3")
-    it.page.click("#as-text summary")
+    it.page.click("#as-table summary")
     it.page.click("#all-genres")
     it.page.set_input_files("#folder", str(album))
-    it.wait_until("document.getElementById('files-count').textContent.startsWith('3 of 4 files heard')")
-    it.page.click("#about summary")
-    it.page.wait_for_selector("#card h3")
+    it.wait_until("document.getElementById('files-bar').hidden")
+    open_details(it)
     assert it.violations() == []
     assert it.value("document.documentElement.scrollWidth") <= width
     small = "all => all.filter(b => b.offsetParent && b.getBoundingClientRect().height < 24).map(b => b.outerHTML)"
     assert it.page.eval_on_selector_all("button, a, select, summary", small) == []
     it.choose(songs / "broken.mp3")
-    it.page.wait_for_selector("#trouble:not([hidden])")
+    it.page.wait_for_selector("#problem:not([hidden])")
     assert it.violations() == []
 
 
@@ -1023,16 +1128,18 @@ def test_language_can_be_switched_and_is_remembered(
     it = visit(locale=locale)
     assert (it.value("document.documentElement.lang"), it.text("h1")) == (lang, title)
     it.classify(songs / "song.mp3")
-    said = it.text("#heard")
+    text = it.text("#result")
     it.page.click("#other-language")
     it.wait_until(f"document.documentElement.lang !== '{lang}'")
     now = it.value("document.documentElement.lang")
-    assert it.text("#heard") != said and now != lang
+    assert it.text("#result") != text and now != lang
     it.reload()
     it.page.wait_for_selector("#about-button:not(:empty)")
     assert it.value("document.documentElement.lang") == now  # it is remembered
     assert it.text("#other-language") != other
-    left = it.value("[...document.querySelectorAll('[data-say]')].filter(e => e.dataset.say && !e.textContent).length")
+    left = it.value(
+        "[...document.querySelectorAll('[data-text]')].filter(e => e.dataset.text && !e.textContent).length"
+    )
     assert left == 0
 
 

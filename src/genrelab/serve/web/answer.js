@@ -1,28 +1,29 @@
-// One answer: the genre in large, how sure in words, the most probable ones as bars, and the ribbon.
+// One answer: the genre, its confidence, the most probable genres as bars, and the timeline.
 import { colour, dark } from "./colours.js";
+import { confidenceText, evidenceText } from "./confidence.js";
+import { decided, isNotMusic, reasonOf, titleOf } from "./decision.js";
 import { announce, byId, make, nameOf, show } from "./dom.js";
-import { current, genresOf, modelOf, narrowness, served } from "./models.js";
-import { isNoMusic, named, reasonOf, titleOf } from "./naming.js";
-import { drawRibbon } from "./ribbon.js";
-import { sure, surely } from "./sureness.js";
+import { clock, genreName, joined, paragraph, percent, probability, t } from "./i18n.js";
+import { current, genresOf, modelOf, served, unknownRule } from "./models.js";
 import { best } from "./timeline.js";
-import { clock, genreName, listed, percent, probability, say } from "./words.js";
+import { drawTimeline } from "./timeline-strip.js";
 
-const FEW = 5;
-const LEAST_TAG = 0.1; // tags that are less likely are not shown
+const N_BARS = 5;
+const N_TAGS = 5;
+const MIN_TAG_PROBABILITY = 0.1;
 
 let shown = null; // {answer, name, remark, onAgain}
 let all = false;
 
 /**
- * @param answer the object of POST /v1/predict, with its timeline
- * @param name what was heard, for people: a text, or a function that says it in the language of the moment
- * @param remark key of a sentence to say with it, or null
- * @param onAgain hears it once more, with the model that is chosen then; null where that cannot be
+ * @param answer the object of POST /v1/predict
+ * @param name of the file: a text, or a function that returns one in the reader's language
+ * @param remark key of a sentence to add, or null
+ * @param onAgain classifies it again with the chosen model; null if that is not possible
  */
 export function showAnswer(answer, name, { remark = null, quiet = false, onAgain = null } = {}) {
   shown = { answer, name, remark, onAgain };
-  show(byId("heard"));
+  show(byId("result"));
   show(byId("verdict"));
   byId("verdict").classList.remove("pending");
   byId("verdict").removeAttribute("aria-hidden");
@@ -31,20 +32,17 @@ export function showAnswer(answer, name, { remark = null, quiet = false, onAgain
   if (!quiet) announceAnswer();
 }
 
-/** Room for an answer that is still to come, so that nothing jumps when it does. */
+/** Reserves the space of an answer, so that nothing moves when it comes. */
 export function awaitAnswer() {
   hideAnswer();
   const verdict = byId("verdict");
   verdict.classList.add("pending");
-  verdict.setAttribute("aria-hidden", "true"); // there is nothing to be read
-  [byId("genre").textContent, byId("sureness").textContent] = ["…", "\u00a0"];
-  byId("bars").replaceChildren(...Array.from({ length: FEW }, emptyBar));
-  show(byId("bars"));
-  byId("evidence").textContent = "\u00a0";
-  show(byId("evidence"));
-  for (const id of ["remark", "all-genres", "whose", "any", "tags"]) show(byId(id), false);
-  const model = current();
-  byId("whatever").textContent = model ? narrowness(model.genres.length, model) : "";
+  verdict.setAttribute("aria-hidden", "true");
+  [byId("genre").textContent, byId("confidence").textContent, byId("evidence").textContent] = ["…", "\u00a0", "\u00a0"];
+  byId("bars").replaceChildren(...Array.from({ length: N_BARS }, emptyBar));
+  for (const id of ["bars", "evidence"]) show(byId(id));
+  for (const id of ["remark", "all-genres", "model-line", "any", "tags"]) show(byId(id), false);
+  byId("unknown-rule").textContent = current() ? unknownRule(current()) : "";
   show(verdict);
 }
 
@@ -53,60 +51,63 @@ export function hideAnswer() {
   all = false;
   show(byId("verdict"), false);
   show(byId("player"), false);
-  drawRibbon([], 0, []);
+  drawTimeline([], 0, []);
 }
 
 function draw() {
   const { name, remark } = shown;
-  const answer = named(shown.answer);
-  byId("heard-name").textContent = nameOf(name);
+  const answer = decided(shown.answer);
+  byId("result-name").textContent = nameOf(name);
   drawVerdict(answer, remark);
   show(byId("any"), reasonOf(shown.answer) !== null);
   drawTags(answer);
-  drawWhose();
+  drawModelLine();
   drawBars(answer);
   byId("length").textContent = clock(answer.duration_s ?? 0);
-  for (const id of ["ribbon-help", "as-text"]) show(byId(id), !isNoMusic(answer));
-  drawRibbon(isNoMusic(answer) ? [] : (answer.timeline ?? []), answer.duration_s ?? 0, genresOf(answer));
+  const timeline = isNotMusic(answer) ? [] : (answer.timeline ?? []);
+  for (const id of ["timeline-help", "as-table"]) show(byId(id), timeline.length > 0);
+  drawTimeline(timeline, answer.duration_s ?? 0, genresOf(answer));
 }
 
 function drawVerdict(answer, remark) {
-  byId("genre").textContent = titleOf(answer);
-  byId("genre").style.setProperty("--letters", Math.max(...titleOf(answer).split(/[\s/&-]+/).map((word) => word.length)));
+  const title = titleOf(answer);
+  byId("genre").textContent = title;
+  byId("genre").style.setProperty("--letters", Math.max(...title.split(/[\s/&-]+/).map((word) => word.length)));
   byId("genre").classList.toggle("unknown", reasonOf(answer) !== null);
-  const [words, grounds] = surely(answer);
-  byId("sureness").textContent = words;
-  byId("evidence").textContent = grounds ?? "";
-  show(byId("evidence"), grounds !== null);
-  byId("whatever").textContent = narrowness(genresOf(answer).length, modelOf(answer));
-  const remarks = [why(answer), answer.set && !isNoMusic(answer) && say("one_of", { genres: listed(answer.set.map(genreName)) }), remark && say(remark)];
-  const text = remarks.filter(Boolean).join(" ");
-  byId("remark").textContent = text;
-  show(byId("remark"), text !== "");
+  byId("confidence").textContent = confidenceText(answer, (p) => t("confidence_of", { percent: probability(p) }));
+  setOrHide(byId("evidence"), evidenceText(answer));
+  const set = answer.set && !isNotMusic(answer) && t("one_of", { genres: joined(answer.set.map(genreName)) });
+  setOrHide(byId("remark"), paragraph([unknownText(answer), set, remark && t(remark)].filter(Boolean)));
+  byId("unknown-rule").textContent = unknownRule(modelOf(answer));
 }
 
-/** Which model said it, where that could be asked; another one that is chosen meanwhile may hear it, too. */
-function drawWhose() {
+function setOrHide(element, text) {
+  element.textContent = text ?? "";
+  show(element, Boolean(text));
+}
+
+/** Which model gave the answer, if there are several, and a button for the one that is chosen now. */
+function drawModelLine() {
   const { answer, onAgain } = shown;
   const chosen = current();
   const other = chosen !== null && chosen.name !== answer.model;
-  byId("by").textContent = say("by_model", { name: answer.model });
-  byId("hear-again").textContent = chosen ? say("hear_again", { name: chosen.name }) : "";
-  show(byId("hear-again"), other && onAgain !== null);
-  show(byId("whose"), other || served.models.length > 1);
+  byId("by-model").textContent = t("by_model", { name: answer.model });
+  byId("rerun").textContent = chosen ? t("rerun", { name: chosen.name }) : "";
+  show(byId("rerun"), other && onAgain !== null);
+  show(byId("model-line"), other || served.models.length > 1);
 }
 
-/** Why it has no genre, or had none. */
-function why(answer) {
-  if (answer.anyway) return say(answer.anyway === "unsure" ? "anyway_unsure" : "anyway_not_music");
-  if (isNoMusic(answer)) return say("not_music_why");
+/** Why it has no genre, or had none before the switch. */
+function unknownText(answer) {
+  if (answer.anyway) return t(answer.anyway === "unsure" ? "anyway_unsure" : "anyway_not_music");
+  if (isNotMusic(answer)) return t("not_music_why");
   const precision = reasonOf(answer) && modelOf(answer)?.min_precision;
-  return precision ? say("unknown_why", { percent: percent(precision) }) : null;
+  return precision ? t("unknown_why", { percent: percent(precision) }) : null;
 }
 
 function drawTags(answer) {
-  const found = isNoMusic(answer) ? [] : best(answer.tags ?? {}, FEW).filter(([, p]) => p >= LEAST_TAG);
-  byId("tag-names").textContent = listed(found.map(([tag, p]) => `${tag} ${probability(p)}`));
+  const found = isNotMusic(answer) ? [] : best(answer.tags ?? {}, N_TAGS).filter(([, p]) => p >= MIN_TAG_PROBABILITY);
+  byId("tag-names").textContent = joined(found.map(([tag, p]) => `${tag} ${probability(p)}`));
   show(byId("tags"), found.length > 0);
 }
 
@@ -114,21 +115,21 @@ function drawBars(answer) {
   const known = genresOf(answer);
   const order = best(answer.probabilities);
   const list = byId("bars");
-  show(list, !isNoMusic(answer));
-  const n = all ? order.length : Math.min(FEW, order.length);
+  show(list, !isNotMusic(answer));
+  const n = all ? order.length : Math.min(N_BARS, order.length);
   while (list.children.length < n) list.append(emptyBar());
   while (list.children.length > n) list.lastChild.remove();
   order.slice(0, n).forEach(([genre, p], i) => fillBar(list.children[i], genre, p, known));
   const button = byId("all-genres");
-  show(button, order.length > FEW && !isNoMusic(answer));
-  button.textContent = all ? say("fewer_genres") : say("all_genres", { n: order.length });
+  show(button, order.length > N_BARS && !isNotMusic(answer));
+  button.textContent = all ? t("fewer_genres") : t("all_genres", { n: order.length });
   button.setAttribute("aria-expanded", all);
 }
 
 const emptyBar = () =>
   make("li", {}, make("span", { className: "bar-name", textContent: "\u00a0" }), make("span", { className: "bar", "aria-hidden": "true" }, make("span")), make("span", { className: "bar-share" }));
 
-/** The same bars again and again, so that those of a microphone move instead of jumping. */
+/** Bars are reused, so that those of a microphone move smoothly. */
 function fillBar(item, genre, p, known) {
   const [name, bar, share] = item.children;
   name.textContent = genreName(genre);
@@ -138,18 +139,18 @@ function fillBar(item, genre, p, known) {
 }
 
 function announceAnswer() {
-  const answer = named(shown.answer);
-  const said = [titleOf(answer), sure(answer)].filter(Boolean);
-  announce(say("heard", { name: nameOf(shown.name), answer: listed(said) }));
+  const answer = decided(shown.answer);
+  const texts = [titleOf(answer), confidenceText(answer)].filter(Boolean);
+  announce(t("result", { name: nameOf(shown.name), answer: joined(texts) }));
 }
 
 byId("all-genres").addEventListener("click", () => {
   all = !all;
-  drawBars(named(shown.answer));
+  drawBars(decided(shown.answer));
 });
-byId("hear-again").addEventListener("click", () => shown?.onAgain());
+byId("rerun").addEventListener("click", () => shown?.onAgain());
 document.addEventListener("language", () => shown && draw());
-document.addEventListener("model", () => shown && drawWhose());
+document.addEventListener("model", () => shown && drawModelLine());
 document.addEventListener("any", () => {
   if (!shown) return;
   draw();

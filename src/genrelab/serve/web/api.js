@@ -1,40 +1,41 @@
-// The service, as docs describes it: every answer is JSON, every refusal a problem (RFC 9457) with a kind and a detail.
+// The HTTP API: JSON answers, and errors as problem objects (RFC 9457) with a kind and a detail.
+import { hasText, t } from "./i18n.js";
 import { askForToken, token } from "./token.js";
-import { say, knows } from "./words.js";
 
-const WAIT_AT_MOST_S = 30;
+const MAX_WAIT_S = 30;
 
-/** A refusal: of the service, of the network, or of ours before anything was sent. */
+/** An error of the service, of the network, or of this page before anything was sent. */
 export class Problem extends Error {
   /**
-   * @param kind what the service calls it, or "network"
-   * @param detail a sentence; the service's are in English, those of ours in the reader's language (a function of no values then)
-   * @param extra what else the service says of it: numbers
+   * @param kind the service's name for it, "network", or the key of its title
+   * @param detail the service's sentence, in English; or a function that returns one in the reader's language
+   * @param wait seconds after which the service may be asked again, or null
+   * @param extra further fields of the problem object
    */
-  constructor(kind, detail, { status = 0, wait = null, ours = false, extra = {} } = {}) {
+  constructor(kind, detail, { status = 0, wait = null, extra = {} } = {}) {
     super();
-    Object.assign(this, { kind, detail, status, wait, ours, extra });
+    Object.assign(this, { kind, detail, status, wait, extra });
   }
 
   get message() {
     return typeof this.detail === "function" ? this.detail() : this.detail;
   }
 
-  /** What happened, in the reader's words. */
+  /** In the reader's language. */
   get title() {
-    return say([`problem_${this.kind}`, this.kind, "problem_other"].find(knows));
+    return t([`problem_${this.kind}`, this.kind, "problem_other"].find(hasText));
   }
 
-  /** Is it likely to go well a little later? */
-  get passes() {
+  /** The same request may succeed a little later. */
+  get temporary() {
     return this.status === 429 || this.status === 503;
   }
 }
 
-export const network = () => new Problem("network", () => say("network_detail"), { ours: true });
+export const networkProblem = () => new Problem("network", () => t("network_detail"));
 
-/** @param body text of a refusal, which a proxy between us may have written, too */
-function refusal(status, body, retryAfter) {
+/** @param body text of an error response; a proxy in between may have written it */
+function problemFrom(status, body, retryAfter) {
   const wait = Number(retryAfter) > 0 ? Number(retryAfter) : null;
   try {
     const { type, detail, title, ...extra } = JSON.parse(body);
@@ -44,7 +45,7 @@ function refusal(status, body, retryAfter) {
   }
 }
 
-/** Addresses are below that of the page, wherever a proxy has put it. */
+/** Relative to the page, which a proxy may serve below a path. */
 export const address = (path) => new URL(path, document.baseURI);
 
 export function socketAddress(path) {
@@ -55,22 +56,22 @@ export function socketAddress(path) {
 
 const authorization = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
 
-/** JSON of GET; asks for a token where one is needed. */
+/** GET of JSON; asks for a token if one is needed. */
 export async function get(path) {
   const tried = token();
   let response;
   try {
     response = await fetch(address(path), { headers: authorization(), cache: "no-store" });
   } catch {
-    throw network();
+    throw networkProblem();
   }
   if (response.ok) return response.json();
-  const problem = refusal(response.status, await response.text(), response.headers.get("Retry-After"));
+  const problem = problemFrom(response.status, await response.text(), response.headers.get("Retry-After"));
   if (response.status === 401 && (await askForToken(tried))) return get(path);
   throw problem;
 }
 
-/** POST of a file; XMLHttpRequest, since fetch does not tell how much of it is sent. */
+/** POST of a file; by XMLHttpRequest, because fetch reports no upload progress. */
 export async function upload(file, query, { onProgress = () => {}, signal } = {}) {
   const url = address("v1/predict");
   url.search = new URLSearchParams(query);
@@ -92,27 +93,27 @@ function send(url, file, onProgress, signal) {
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onload = () => {
       if (request.status === 200) resolve(JSON.parse(request.responseText));
-      else reject(refusal(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+      else reject(problemFrom(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     };
-    request.onerror = () => reject(network());
-    request.onabort = () => reject(new DOMException("stopped", "AbortError"));
+    request.onerror = () => reject(networkProblem());
+    request.onabort = () => reject(signal.reason);
   });
-  signal?.throwIfAborted();
-  signal?.addEventListener("abort", stop);
+  signal.throwIfAborted();
+  signal.addEventListener("abort", stop);
   request.open("POST", url);
   for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   request.send(body);
-  return done.finally(() => signal?.removeEventListener("abort", stop));
+  return done.finally(() => signal.removeEventListener("abort", stop));
 }
 
-/** Tries again, as long as the service asks to be asked later. */
-export async function patiently(attempt, { signal, onWait = () => {}, times = 20 } = {}) {
+/** Repeats an attempt while its problem is temporary. */
+export async function retryWhileBusy(attempt, { signal, onWait = () => {}, times = 20 } = {}) {
   for (let tried = 1; ; tried += 1) {
     try {
       return await attempt();
     } catch (problem) {
-      if (!problem.passes || tried >= times) throw problem;
-      const seconds = Math.min(WAIT_AT_MOST_S, problem.wait ?? Math.min(10, tried));
+      if (!problem.temporary || tried >= times) throw problem;
+      const seconds = Math.min(MAX_WAIT_S, problem.wait ?? Math.min(10, tried));
       onWait(seconds);
       await pause(seconds, signal);
     }
@@ -121,15 +122,8 @@ export async function patiently(attempt, { signal, onWait = () => {}, times = 20
 
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new DOMException("stopped", "AbortError"));
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, seconds * 1000);
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
+    signal.throwIfAborted();
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    setTimeout(resolve, seconds * 1000);
   });
 }

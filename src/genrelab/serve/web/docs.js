@@ -1,4 +1,4 @@
-// The interface as OpenAPI describes it, by Swagger UI. A file of its own, because the policy of the page allows no script inside it.
+// Shows openapi.json with Swagger UI. In a file of its own, because the page's security policy allows no inline scripts.
 "use strict";
 
 window.SwaggerUIBundle({
@@ -6,5 +6,6 @@ window.SwaggerUIBundle({
   dom_id: "#docs",
   deepLinking: true,
   tryItOutEnabled: true,
-  validatorUrl: null, // nothing is asked of another server
+  defaultModelsExpandDepth: 0, // the list of schemas is folded
+  validatorUrl: null, // no request to another server
 });

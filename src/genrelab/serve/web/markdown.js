@@ -1,15 +1,14 @@
-// The Markdown that model cards are written in: headings, paragraphs, lists, tables, fences, and **strong**, `code`, [links](…). It makes
-// elements, never HTML out of text: a card comes with a bundle from anywhere.
+// The Markdown of model cards: headings, paragraphs, lists, tables, code blocks, **strong**, `code` and [links](…). Text never becomes
+// HTML, because a bundle may come from anywhere.
 import { make } from "./dom.js";
 
 const INLINE = /(\*\*.+?\*\*|`[^`]+`|\[[^\]]+\]\(https?:[^\s)]+\))/;
 
-/** @returns the elements of a text */
 export function markdown(text) {
   return blocks(text).map(element);
 }
 
-/** Lines that belong together: between blank lines, a heading alone, a fence whole. */
+/** Groups of lines: separated by blank lines; a heading and a code block are a group each. */
 function blocks(text) {
   const found = [[]];
   let fenced = false;
@@ -26,7 +25,7 @@ function blocks(text) {
 function element(lines) {
   const [first] = lines;
   const heading = /^(#{1,6}) (.*)/.exec(first);
-  // The page has an h1 and an h2 above it already.
+  // Below the h1 and h2 of the page.
   if (heading) return make(`h${Math.min(6, heading[1].length + 2)}`, {}, ...inline(heading[2]));
   if (first.startsWith("```")) return make("pre", { tabIndex: 0 }, make("code", { textContent: lines.slice(1, -1).join("\n") }));
   if (first.startsWith("|")) return table(lines);

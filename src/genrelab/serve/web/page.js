@@ -1,26 +1,26 @@
-// The page begins here: the language, the models, and then it waits for music.
-import "./about.js";
+// Entry point: sets the language, loads the models, and waits for music.
 import { Problem } from "./api.js";
-import { waitForMusic } from "./choose.js";
+import { classifyFile } from "./classify.js";
+import { setLanguage } from "./i18n.js";
+import { setUpInputs } from "./inputs.js";
+import "./model-summary.js";
 import { loadModels } from "./models.js";
 import { seek, toggle } from "./player.js";
-import { listenToRibbon } from "./ribbon.js";
+import { showProblem } from "./problem.js";
+import { setTimelineActions } from "./timeline-strip.js";
 import { takeTokenFromAddress } from "./token.js";
-import { showTrouble } from "./trouble.js";
-import { hear } from "./upload.js";
-import { speak } from "./words.js";
 
 takeTokenFromAddress();
 window.addEventListener("hashchange", () => {
   takeTokenFromAddress();
   start();
 });
-await speak();
-listenToRibbon({ onJump: seek, onToggle: toggle });
-waitForMusic({
-  onFile: hear,
-  // Most readers never need these two: they are fetched by those who do.
-  onFiles: async (found, title) => (await import("./folder.js")).hearAll(found, title),
+await setLanguage();
+setTimelineActions({ onJump: seek, onToggle: toggle });
+setUpInputs({
+  onFile: classifyFile,
+  // Loaded only when needed:
+  onFiles: async (files, title) => (await import("./batch.js")).classifyFolder(files, title),
   onMicrophone: async () => (await import("./microphone.js")).useMicrophone(),
 });
 start();
@@ -30,6 +30,6 @@ async function start() {
     await loadModels();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    showTrouble(problem, { onAgain: start });
+    showProblem(problem, { onAgain: start });
   }
 }

@@ -1,58 +1,57 @@
-// The music as the browser hears it: waveform and spectrogram by wavesurfer.js, fetched only now, when there is a file to draw.
+// Plays the file and draws its waveform and spectrogram with wavesurfer.js, which is loaded with the first file.
 import { dark } from "./colours.js";
 import { byId, show } from "./dom.js";
-import { moveCursor } from "./ribbon.js";
-import { clock, say } from "./words.js";
+import { clock, t } from "./i18n.js";
+import { moveCursor } from "./timeline-strip.js";
 
-const WAVE_PX = 96; // pages.py allows the style sheet that wavesurfer.js writes at this height, and no other
+const WAVE_PX = 96; // pages.py allows the style sheet that wavesurfer.js injects for this height only
 const SPECTROGRAM_PX = 88;
-const LONG_S = 360; // longer music is drawn from fewer samples: decoded, a minute in stereo at 16 kHz is 8 MB
+const LONG_S = 360; // longer music is drawn at a lower rate: decoded, a minute in stereo at 16 kHz is 8 MB
 
 const LOOK = {
   height: WAVE_PX,
   normalize: true,
   dragToSeek: true,
-  cursorWidth: 0, // the line across wave, spectrogram and ribbon is ours
+  cursorWidth: 0, // #playhead is the cursor of waveform, spectrogram and timeline
   barWidth: 2,
   barGap: 1,
   barRadius: 2,
   hideScrollbar: true,
 };
 
-const [button, wave, spectrogram, silent] = ["play", "wave", "spectrogram", "silent"].map(byId);
+const [button, wave, spectrogram, note] = ["play", "wave", "spectrogram", "playback-note"].map(byId);
 
-let audio = new Audio(); // another for each file: one that had a source never quite forgets it
+let audio = new Audio(); // a new one for each file, because old sources keep sending events
 let drawn = null; // the wavesurfer
-let opened = null; // {file, seconds}: what is open now
+let opened = null; // {file, seconds} of the open file
 
-/** Can the music be heard here? */
 const canPlay = () => opened !== null && audio.error === null && audio.readyState > 0;
 
 /**
- * Opens a file or a recording, draws it, and says where that cannot be.
- * @param seconds that it lasts, or null where nobody knows; @param plays false: the browser cannot play it
+ * Opens and draws a file or recording, with a note if the browser cannot.
+ * @param seconds its duration, or null if unknown; @param plays false: the browser cannot play it
  */
 export async function openPlayer(file, { plays, seconds }) {
   closePlayer();
   const mine = (opened = { file, seconds });
   show(byId("player"));
   show(byId("transport"), plays);
-  if (!plays) return tellWhatIsMissing("silent");
+  if (!plays) return showNote("cannot_play");
   audio = newAudio();
   const drew = await draw(file, seconds ?? LONG_S);
   if (opened !== mine) return;
   if (!drew) showWave(false);
-  tellWhatIsMissing(drew ? null : canPlay() ? "no_wave" : "silent");
+  showNote(drew ? null : canPlay() ? "cannot_draw" : "cannot_play");
   show(byId("transport"), canPlay());
 }
 
 export function closePlayer() {
   opened = null;
   audio.pause();
-  letGo(audio);
+  unload(audio);
   drawn?.destroy();
   drawn = null;
-  tellWhatIsMissing(null);
+  showNote(null);
   showWave(false);
   show(byId("transport"), false);
 }
@@ -63,11 +62,11 @@ export function seek(seconds) {
 
 export function toggle() {
   if (!canPlay()) return;
-  if (audio.paused) audio.play().catch(() => tellWhatIsMissing("silent"));
+  if (audio.paused) audio.play().catch(() => showNote("cannot_play"));
   else audio.pause();
 }
 
-/** What the browser soon knows of a file: can it be played, and how many seconds does it last (null: not known). */
+/** Whether the browser can play a file, and its duration in seconds (null: unknown). */
 export async function inspect(file) {
   const probe = new Audio();
   const source = URL.createObjectURL(file);
@@ -75,13 +74,13 @@ export async function inspect(file) {
   probe.src = source;
   const found = await Promise.race([event(probe, "loadedmetadata"), event(probe, "error"), after(1500)]);
   const seconds = Number.isFinite(probe.duration) ? probe.duration : null;
-  letGo(probe);
+  unload(probe);
   URL.revokeObjectURL(source);
   return { plays: found !== "error", seconds };
 }
 
-/** Without `load` it would go on reading, and fail as soon as the address of its file is revoked. */
-function letGo(player) {
+/** Without `load` it would go on reading, and fail when the URL of its file is revoked. */
+function unload(player) {
   player.removeAttribute("src");
   player.load();
 }
@@ -91,15 +90,15 @@ const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms, "late"));
 
 function newAudio() {
   const made = new Audio();
-  const listen = (name, action) => made.addEventListener(name, () => made === audio && opened && action());
-  for (const name of ["play", "pause", "ended"]) listen(name, showState);
-  listen("seeked", () => moveCursor(audio.currentTime));
-  listen("durationchange", showLength);
-  listen("loadedmetadata", findEnd);
+  const on = (name, action) => made.addEventListener(name, () => made === audio && opened && action());
+  for (const name of ["play", "pause", "ended"]) on(name, showState);
+  on("seeked", () => moveCursor(audio.currentTime));
+  on("durationchange", showLength);
+  on("loadedmetadata", findEnd);
   return made;
 }
 
-/** What MediaRecorder writes has no length in its head: the end is looked for once. */
+/** Files of MediaRecorder have no duration in their header; seeking far beyond the end makes the browser find it. */
 async function findEnd() {
   if (audio.duration !== Infinity) return;
   audio.currentTime = 1e7;
@@ -107,7 +106,7 @@ async function findEnd() {
   audio.currentTime = 0;
 }
 
-/** Was it drawn? In any case the file is in `audio` afterwards. */
+/** Returns whether it was drawn; the file is loaded into `audio` in any case. */
 async function draw(file, seconds) {
   const [{ default: WaveSurfer }, { default: Spectrogram }] = await Promise.all([
     import("./vendor/wavesurfer.esm.js"),
@@ -117,12 +116,12 @@ async function draw(file, seconds) {
   showWave(true);
   const rate = seconds > LONG_S ? 8000 : 16_000;
   const look = { ...LOOK, ...waveColours(), container: wave, media: audio, sampleRate: rate };
-  drawn = WaveSurfer.create({ ...look, plugins: [spectrogramOf(Spectrogram, rate)] });
+  drawn = WaveSurfer.create({ ...look, plugins: [newSpectrogram(Spectrogram, rate)] });
   try {
     await drawn.loadBlob(file);
     return true;
   } catch {
-    return false; // what failed is to decode it as a whole: perhaps it can be played all the same
+    return false; // it could not be decoded as a whole, but may play
   }
 }
 
@@ -136,7 +135,7 @@ function waveColours() {
   return { waveColor: style.getPropertyValue("--wave"), progressColor: style.getPropertyValue("--accent") };
 }
 
-function spectrogramOf(Spectrogram, rate) {
+function newSpectrogram(Spectrogram, rate) {
   const [r, g, b] = dark.matches ? [0.45, 0.9, 0.76] : [0, 0.3, 0.26];
   return Spectrogram.create({
     container: spectrogram,
@@ -146,15 +145,15 @@ function spectrogramOf(Spectrogram, rate) {
     frequencyMax: rate / 2,
     autoGain: true,
     rangeDB: 60,
-    colorMap: Array.from({ length: 256 }, (_, i) => [r, g, b, (i / 255) ** 1.1]), // clear where it is quiet: any ground will do
+    colorMap: Array.from({ length: 256 }, (_, i) => [r, g, b, (i / 255) ** 1.1]), // transparent where it is quiet, for any background
     useWebWorker: true,
   });
 }
 
-function tellWhatIsMissing(key) {
-  silent.dataset.say = key ?? "";
-  silent.textContent = key ? say(key) : "";
-  show(silent, key !== null);
+function showNote(key) {
+  note.dataset.text = key ?? "";
+  note.textContent = key ? t(key) : "";
+  show(note, key !== null);
 }
 
 function showLength() {
@@ -163,13 +162,13 @@ function showLength() {
 
 function showState() {
   const playing = !audio.paused;
-  button.dataset.sayLabel = playing ? "pause" : "play";
-  button.setAttribute("aria-label", say(button.dataset.sayLabel));
+  button.dataset.textLabel = playing ? "pause" : "play";
+  button.setAttribute("aria-label", t(button.dataset.textLabel));
   button.classList.toggle("playing", playing);
   if (playing) follow();
 }
 
-/** The cursor goes with the music, frame by frame: `timeupdate` comes four times a second only. */
+/** Moves the cursor at each frame; `timeupdate` comes only four times a second. */
 function follow() {
   moveCursor(audio.currentTime);
   if (!audio.paused) requestAnimationFrame(follow);
@@ -179,6 +178,6 @@ button.addEventListener("click", toggle);
 dark.addEventListener("change", async () => {
   if (!drawn || !opened) return;
   const [{ file, seconds }, at] = [opened, audio.currentTime];
-  await openPlayer(file, { plays: true, seconds }); // a spectrogram keeps the colours that it was drawn in
+  await openPlayer(file, { plays: true, seconds }); // a drawn spectrogram keeps its colours
   seek(at);
 });

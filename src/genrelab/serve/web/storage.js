@@ -1,8 +1,8 @@
-// What the browser keeps for us. It may refuse to (blocked cookies, no room): then nothing is kept, and all else works.
+// Values kept by the browser. If it refuses (blocked cookies, no space), nothing is kept and the page still works.
 const PREFIX = "genrelab.";
 
-/** @param where "local": until it is cleared; "session": as long as the tab is open. */
-const storage = (where) => window[`${where}Storage`]; // even to name it may be forbidden
+/** @param where "local": until cleared; "session": while the tab is open */
+const storage = (where) => window[`${where}Storage`]; // reading this property may throw
 
 export function keep(where, key, value) {
   try {
@@ -25,6 +25,6 @@ export function forget(where, key) {
   try {
     storage(where).removeItem(PREFIX + key);
   } catch {
-    // nothing is kept there
+    // nothing was kept
   }
 }

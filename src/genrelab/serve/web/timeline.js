@@ -1,13 +1,13 @@
-// What was said over time, as stretches that do not overlap. Nothing here knows the page.
+// Calculations on a timeline, without the page.
 
 /**
- * Stretches of the windows of an answer: where two windows overlap, each has the half that is nearer to its middle; where none
- * was heard (silence is left out) there is a gap.
+ * The windows of an answer as segments that do not overlap: two windows that overlap meet in the middle of the overlap. Silence,
+ * which has no windows, stays a gap.
  *
  * @param timeline [{start_s, end_s, probabilities}]
  * @returns [{from, to, genre, p, probabilities}], in seconds
  */
-export function stretches(timeline) {
+export function segments(timeline) {
   const windows = timeline.filter((w) => Object.keys(w.probabilities).length).sort((a, b) => a.start_s - b.start_s);
   return windows.map((w, i) => {
     const [before, after] = [windows[i - 1], windows[i + 1]];
@@ -22,69 +22,56 @@ export function stretches(timeline) {
   });
 }
 
-/** Genres with their probabilities, the most probable first. An object is in no such order by itself: keys like "80" come first in it. */
+/** [genre, probability], the most probable first. (Objects cannot keep this order: keys like "80" always come first.) */
 export function best(probabilities, n = Infinity) {
   return Object.entries(probabilities)
     .sort((a, b) => b[1] - a[1])
     .slice(0, n);
 }
 
-/** Neighbouring stretches of one genre as one, with the mean probability. */
-export function runs(parts) {
+/** Merges neighbouring segments of one genre, with their mean probability. */
+export function merged(segments) {
   const found = [];
-  for (const part of parts) {
+  for (const segment of segments) {
     const last = found.at(-1);
-    const seconds = part.to - part.from;
-    if (last && last.genre === part.genre && part.from - last.to < 0.05) {
-      last.p = (last.p * (last.to - last.from) + part.p * seconds) / (last.to - last.from + seconds);
-      last.to = part.to;
+    const seconds = segment.to - segment.from;
+    if (last && last.genre === segment.genre && segment.from - last.to < 0.05) {
+      last.p = (last.p * (last.to - last.from) + segment.p * seconds) / (last.to - last.from + seconds);
+      last.to = segment.to;
     } else {
-      found.push({ from: part.from, to: part.to, genre: part.genre, p: part.p });
+      found.push({ from: segment.from, to: segment.to, genre: segment.genre, p: segment.p });
     }
   }
   return found;
 }
 
-/** Share of the heard time for each genre, the largest first. */
-export function shares(parts) {
+/** [genre, share of the time], the largest first. */
+export function shares(segments) {
   const seconds = {};
-  for (const { genre, from, to } of parts) seconds[genre] = (seconds[genre] ?? 0) + to - from;
+  for (const { genre, from, to } of segments) seconds[genre] = (seconds[genre] ?? 0) + to - from;
   const all = Object.values(seconds).reduce((sum, s) => sum + s, 0);
   return best(seconds).map(([genre, s]) => [genre, s / all]);
 }
 
-/** Index of the stretch at a time, or of the last one before it; -1 before the first. */
-export function indexAt(parts, seconds) {
-  let [low, high] = [0, parts.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (parts[middle].from <= seconds + 1e-6) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
+/** Index of the last segment that starts at or before a time; -1 if there is none. */
+export const indexAt = (segments, seconds) => segments.findLastIndex(({ from }) => from <= seconds + 1e-6);
 
-/** Of a whole recording that was heard in parts: what the service says of it, else the mean of its parts. */
-export function whole(timeline, duration_s, model, recording = null) {
+/** The answer for a whole recording: the service's if it came, else the mean over the windows. */
+export function recordingAnswer(timeline, duration_s, model, answer = null) {
   const last = timeline.at(-1);
-  if (duration_s - last.end_s < 1) last.end_s = duration_s; // an answer stands until the next one, a second later
-  return { ...(recording ?? meanAnswer(timeline, model)), duration_s, timeline };
+  if (duration_s - last.end_s < 1) last.end_s = duration_s; // answers come once a second
+  return { ...(answer ?? meanAnswer(timeline, model)), duration_s, timeline };
 }
 
-/** Unknown where the model declined more often than not, for the reason that it had more often. */
+/** The mean over the windows, as the service calculates it; unknown if most windows are, for their most frequent reason. */
 function meanAnswer(timeline, model) {
-  const probabilities = mean(timeline);
-  const [guess, confidence] = best(probabilities)[0];
-  const declined = timeline.filter((w) => w.genre === "unknown");
-  if (declined.length <= timeline.length / 2) return { genre: guess, confidence, probabilities, unknown_because: null, model };
-  const noMusic = declined.filter((w) => w.unknown_because === "not_music").length > declined.length / 2;
-  return { genre: "unknown", confidence, probabilities, unknown_because: noMusic ? "not_music" : "unsure", model };
-}
-
-/** The mean of what was said of windows, as the service pools them. */
-export function mean(timeline) {
   const sums = {};
   for (const { probabilities } of timeline)
     for (const [genre, p] of Object.entries(probabilities)) sums[genre] = (sums[genre] ?? 0) + p / timeline.length;
-  return Object.fromEntries(best(sums));
+  const probabilities = Object.fromEntries(best(sums));
+  const [guess, confidence] = best(probabilities)[0];
+  const unknown = timeline.filter((w) => w.genre === "unknown");
+  if (unknown.length <= timeline.length / 2) return { genre: guess, confidence, probabilities, unknown_because: null, model };
+  const notMusic = unknown.filter((w) => w.unknown_because === "not_music").length > unknown.length / 2;
+  return { genre: "unknown", confidence, probabilities, unknown_because: notMusic ? "not_music" : "unsure", model };
 }

@@ -1,14 +1,14 @@
-// The token of a service that asks for one: kept as long as the tab is open, never longer, and never left in the address.
+// The token of a service that needs one. It is kept while the tab is open, and never left in the address.
 import { byId } from "./dom.js";
+import { t } from "./i18n.js";
 import { forget, keep, recall } from "./storage.js";
-import { say } from "./words.js";
 
 let known = recall("session", "token");
 let asking = null;
 
 export const token = () => known;
 
-/** Takes `#token=…` out of the address, where it would be seen, copied and bookmarked. */
+/** Removes `#token=…` from the address, where it could be seen, copied and bookmarked. */
 export function takeTokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (!given) return;
@@ -17,15 +17,15 @@ export function takeTokenFromAddress() {
 }
 
 /**
- * Asks for it, once for all who need it at the same time.
+ * Asks the reader for the token; simultaneous requests share one dialog.
  * @param tried the token that was refused, or null
- * @returns is there another one now?
+ * @returns true if there is a new token
  */
 export async function askForToken(tried) {
-  if (known !== null && known !== tried) return true; // it was given while that answer was on its way
+  if (known !== null && known !== tried) return true; // entered while that request was running
   known = null;
   forget("session", "token");
-  byId("token-note").textContent = say(tried === null ? "token_note" : "token_wrong");
+  byId("token-note").textContent = t(tried === null ? "token_note" : "token_wrong");
   asking ??= dialog().finally(() => {
     asking = null;
   });
@@ -38,16 +38,12 @@ function dialog() {
   box.returnValue = "";
   box.showModal();
   return new Promise((resolve) => {
-    box.addEventListener(
-      "close",
-      () => {
-        const given = box.returnValue === "ok" && field.value.trim();
-        if (given) remember(given);
-        field.value = "";
-        resolve(Boolean(given));
-      },
-      { once: true },
-    );
+    box.onclose = () => {
+      const given = box.returnValue === "ok" && field.value.trim();
+      if (given) remember(given);
+      field.value = "";
+      resolve(Boolean(given));
+    };
   });
 }
 

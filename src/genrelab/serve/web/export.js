@@ -1,16 +1,13 @@
-// What a table of answers is saved as: the CSV of `genrelab predict --csv`, and extended M3U8. Nothing here knows the page.
-// Unlike that CSV, which programs read, this one is for spreadsheets: it begins with a byte order mark, without which Excel
-// takes it for another encoding, and has four digits.
-import { best } from "./timeline.js";
+// A table of answers as a file: the CSV of `genrelab predict --csv`, and extended M3U8. For spreadsheets, this CSV starts with a
+// byte order mark (else Excel misreads UTF-8) and its numbers have four decimals.
+export const UNSURE = "\0unsure"; // cannot be the name of a genre
 
-export const UNSURE = "\0unsure"; // no genre of a model is called so
-
-/** @param rows [{path, answer, problem}]; @param genres a column for each */
+/** @param rows [{path, answer, problem}]; @param genres one column each */
 export function csv(rows, genres) {
-  const answered = rows.filter((each) => each.answer || each.problem);
-  const sets = answered.some((each) => each.answer?.set);
+  const done = rows.filter((each) => each.answer || each.problem);
+  const sets = done.some((each) => each.answer?.set);
   const head = ["path", "genre", "confidence", ...(sets ? ["set"] : []), "unknown_because", "duration_s", "model", "error", ...genres.map((genre) => `p_${genre}`), "notes"];
-  const lines = answered.map(({ path, answer, problem }) => {
+  const lines = done.map(({ path, answer, problem }) => {
     const { genre, confidence, set, unknown_because, duration_s, model, probabilities = {}, notes = [] } = answer ?? {};
     const error = problem ? `${problem.kind}: ${problem.message}` : null;
     return [path, genre, confidence, ...(sets ? [(set ?? []).join("; ")] : []), unknown_because, duration_s, model, error, ...genres.map((name) => probabilities[name]), notes.join("; ")];
@@ -18,7 +15,7 @@ export function csv(rows, genres) {
   return `\ufeff${[head, ...lines].map((values) => `${values.map(cell).join(",")}\n`).join("")}`;
 }
 
-/** A name that begins like a formula would be one in a spreadsheet, and could send away what stands beside it: an apostrophe defuses it. */
+/** A text that starts like a formula gets an apostrophe: a spreadsheet would run it. */
 function cell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(Math.round(1e4 * value) / 1e4);
@@ -26,7 +23,7 @@ function cell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Genres that tracks of the table have, with how many, in alphabetical order; `UNSURE` last: those that the model declined. */
+/** [genre, number of tracks] in alphabetical order; UNSURE, for tracks without a genre, comes last. */
 export function genresIn(rows) {
   const counts = new Map();
   for (const { answer, path } of rows) {
@@ -38,20 +35,20 @@ export function genresIn(rows) {
 }
 
 const listOf = (answer) => (answer.genre === "unknown" ? UNSURE : answer.genre);
-export const listable = (path) => !/[\r\n]/.test(path); // a playlist has one line for each
+export const listable = (path) => !/[\r\n]/.test(path); // a playlist has one line per file
 
-/** @param genre of which; null: all, genre by genre. The surest tracks come first, as in `genrelab playlists`. */
+/** @param genre null: all, genre by genre. Within a genre the highest confidence comes first, as in `genrelab playlists`. */
 export function m3u8(rows, genre, version) {
   const lines = ["#EXTM3U", `# Written by genrelab ${version}`];
   for (const [one] of genresIn(rows).filter(([name]) => genre === null || name === genre)) {
     const title = one === UNSURE ? "unsure" : one;
     lines.push(genre === null ? `#EXTGRP:${title}` : `#PLAYLIST:${title}`);
     const tracks = rows.filter(({ answer, path }) => answer && listable(path) && listOf(answer) === one);
-    tracks.sort((a, b) => best(b.answer.probabilities)[0][1] - best(a.answer.probabilities)[0][1]);
+    tracks.sort((a, b) => b.answer.confidence - a.answer.confidence);
     for (const { path, answer } of tracks) lines.push(`#EXTINF:${Math.round(answer.duration_s ?? -1)},${titleOf(path)}`, inList(path));
   }
   return `${lines.join("\n")}\n`;
 }
 
 const titleOf = (path) => path.split("/").pop().replace(/\.[^.]+$/, "");
-const inList = (path) => (/^[# ]/.test(path) ? `./${path}` : path); // else a comment, or what players strip
+const inList = (path) => (/^[# ]/.test(path) ? `./${path}` : path); // else it would be a comment, or players would strip the space
